@@ -1,0 +1,129 @@
+//! The one error type of the crate.
+//!
+//! A variant per kind of mistake, and in each the numbers that a caller needs to see it: what was
+//! expected and what was got. No public function panics on an argument; it returns one of these, and
+//! has then written neither to an output nor to a state.
+
+use crate::simd::Level;
+use std::fmt;
+
+/// Why a call was refused. Nothing has been written when a function returns one of these.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Error {
+    /// A slice has another length than the shapes of the call ask for.
+    Length {
+        /// Which argument.
+        what: &'static str,
+        /// The length that the shapes ask for.
+        expected: usize,
+        /// The length of the slice that was given.
+        got: usize,
+    },
+    /// A size that must be at least one is zero.
+    ZeroSize {
+        /// Which size.
+        what: &'static str,
+    },
+    /// A product of sizes does not fit into memory addresses.
+    SizeOverflow {
+        /// What would have had that size.
+        what: &'static str,
+    },
+    /// The allocator refused a buffer.
+    OutOfMemory {
+        /// The size of the buffer in bytes.
+        bytes: usize,
+    },
+    /// A number lies outside the range in which it means something.
+    OutOfRange {
+        /// Which argument.
+        what: &'static str,
+        /// The range, in words.
+        expected: &'static str,
+        /// The number that was given.
+        got: f64,
+    },
+    /// A class label is not below the number of classes.
+    Label {
+        /// The position of the label in its slice.
+        index: usize,
+        /// The number of classes; labels run from 0 to `classes - 1`.
+        classes: usize,
+        /// The label that was given.
+        got: usize,
+    },
+    /// This machine cannot execute the instructions of the level.
+    LevelUnavailable {
+        /// The level that was asked for.
+        level: Level,
+    },
+    /// The environment variable `FUSED_RNN_LEVEL` names no level.
+    UnknownLevel {
+        /// Its value.
+        got: String,
+    },
+    /// No parameter has this name.
+    UnknownParameter {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A state, tape or gradient belongs to a layer of another shape.
+    Mismatch {
+        /// Which argument, and which of its properties.
+        what: &'static str,
+        /// The value that the layer has.
+        expected: usize,
+        /// The value that the argument has.
+        got: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Length { what, expected, got } => {
+                write!(f, "{what}: expected {expected} values, got {got}")
+            }
+            Error::ZeroSize { what } => write!(f, "{what}: expected at least 1, got 0"),
+            Error::SizeOverflow { what } => {
+                write!(f, "{what}: expected a size below {}, got a larger one", isize::MAX)
+            }
+            Error::OutOfMemory { bytes } => write!(f, "out of memory: a buffer of {bytes} bytes was refused"),
+            Error::OutOfRange { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
+            Error::Label { index, classes, got } => {
+                write!(f, "label {index}: expected a class below {classes}, got {got}")
+            }
+            Error::LevelUnavailable { level } => {
+                write!(f, "SIMD level {level}: expected one that this machine has, got {level}")
+            }
+            Error::UnknownLevel { got } => {
+                write!(f, "FUSED_RNN_LEVEL: expected portable, avx2 or avx512, got {got:?}")
+            }
+            Error::UnknownParameter { name } => write!(f, "no parameter is named {name:?}"),
+            Error::Mismatch { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Refuses a slice whose length is not the one that the shapes ask for.
+pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
+}
+
+/// The product of sizes, or an error where it does not fit into an address.
+pub(crate) fn checked_size(what: &'static str, factors: &[usize]) -> Result<usize, Error> {
+    let mut size = 1usize;
+    let mut zero = false;
+    for &factor in factors {
+        zero |= factor == 0;
+        size = size.checked_mul(factor.max(1)).ok_or(Error::SizeOverflow { what })?;
+    }
+    // Buffers hold f32: the size in bytes must fit an isize, the limit of a Rust allocation.
+    if size > isize::MAX as usize / 4 {
+        return Err(Error::SizeOverflow { what });
+    }
+    Ok(if zero { 0 } else { size })
+}
