@@ -53,6 +53,20 @@ pub enum Error {
         /// The label that was given.
         got: usize,
     },
+    /// A row is longer than the padded sequence.
+    RowLength {
+        /// The row.
+        row: usize,
+        /// The steps of the padded sequence.
+        steps: usize,
+        /// The length that was given for the row.
+        got: usize,
+    },
+    /// What was asked for has no meaning for this layer.
+    Unsupported {
+        /// What was asked for, and of what.
+        what: &'static str,
+    },
     /// This machine cannot execute the instructions of the level.
     LevelUnavailable {
         /// The level that was asked for.
@@ -94,6 +108,10 @@ impl fmt::Display for Error {
             Error::Label { index, classes, got } => {
                 write!(f, "label {index}: expected a class below {classes}, got {got}")
             }
+            Error::RowLength { row, steps, got } => {
+                write!(f, "length of row {row}: expected at most {steps} steps, got {got}")
+            }
+            Error::Unsupported { what } => write!(f, "not supported: {what}"),
             Error::LevelUnavailable { level } => {
                 write!(f, "SIMD level {level}: expected one that this machine has, got {level}")
             }

@@ -1,0 +1,99 @@
+//! Gated recurrent unit, reset after the recurrent product (PyTorch, cuDNN, Keras's default).
+//!
+//! ```text
+//! forward      [r z p] = b + W x                      p: the input side of the candidate
+//!              [r z q] = .. + R h                     q: its recurrent side, from a bias of its own
+//!              r = s(r)  z = s(z)  n = tanh(p + r q)
+//!              h' = n + z (h - n)
+//!
+//! backward     dn  = dh (1 - z) (1 - n^2)             gradients before the activations
+//!              dz  = dh (h - n) z (1 - z)
+//!              dr  = dn q r (1 - r)
+//!              dq  = dn r                             n on the recurrent side
+//!              to earlier steps: dh z, and [dr dz dq] R in the next product
+//!
+//! tape         r z n q
+//! gradients    dr dz dn dq: the first three belong to W, the others but dn to R
+//! ```
+
+use super::{BackwardTile, Cell, ForwardTile, H, Operand, Traits};
+use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::simd::Isa;
+
+/// The cell; see the head of the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GruResetAfter;
+
+const R_: usize = 0;
+const Z: usize = 1;
+const N: usize = 2;
+const Q: usize = 3;
+
+impl Cell for GruResetAfter {
+    const TRAITS: Traits = Traits {
+        gates: 3,
+        hidden_gates: 3,
+        biases: 4,
+        state: 1,
+        tape: 4,
+        scratch: 0,
+        grads: 4,
+        recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (Q, Operand::Hidden)],
+    };
+    const SECOND_PHASE: bool = false;
+    const ACCUMULATORS: [usize; 2] = [4, 4];
+
+    #[inline(always)]
+    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
+        let isa = t.isa;
+        let mut sums = t.bias::<3>(0);
+        t.add_input(&mut sums);
+        // The recurrent product goes on in the accumulators of r and z, and for n into its own.
+        let mut inputs = [[isa.zero(); U]; R];
+        let recurrent_bias = t.bias::<1>(Q);
+        for r in 0..R {
+            for u in 0..U {
+                inputs[r][u] = sums[r][N][u];
+                sums[r][N][u] = recurrent_bias[r][0][u];
+            }
+        }
+        t.add_hidden(&mut sums);
+        for r in 0..R {
+            for u in 0..U {
+                let reset = sigmoid(isa, sums[r][R_][u]);
+                let z = sigmoid(isa, sums[r][Z][u]);
+                let q = sums[r][N][u];
+                let n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
+                t.record(r, u, 0, [reset, z, n, q]);
+                t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
+        let isa = t.isa;
+        let one = isa.splat(1.0);
+        let dh = t.hidden_gradient(&[R_, Z, Q]);
+        for r in 0..R {
+            for u in 0..U {
+                let dh = dh[r][0][u];
+                if t.is_initial() {
+                    t.set_carry(r, u, H, dh);
+                    continue;
+                }
+                let (reset, z) = (t.tape(r, u, R_), t.tape(r, u, Z));
+                let (n, q) = (t.tape(r, u, N), t.tape(r, u, Q));
+                let rest = isa.sub(one, z);
+                let dn = isa.mul(isa.mul(dh, rest), slope_of_tanh(isa, n));
+                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), isa.mul(z, rest));
+                let dr = isa.mul(isa.mul(dn, q), slope_of_sigmoid(isa, reset));
+                t.set_gradient(r, u, R_, dr);
+                t.set_gradient(r, u, Z, dz);
+                t.set_gradient(r, u, N, dn);
+                t.set_gradient(r, u, Q, isa.mul(dn, reset));
+                t.set_carry(r, u, H, isa.mul(dh, z));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Gated recurrent unit, reset before the recurrent product (Cho et al. 2014; ONNX's default).
+//!
+//! ```text
+//! forward 1    [r z p] = b + W x,   [r z] += R h      p: the candidate without its recurrent side
+//!              r = s(r)  z = s(z)                     kept for phase 2: z, p, v = r h
+//! forward 2    n = tanh(p + R v)                      needs v of all units
+//!              h' = n + z (h - n)
+//!
+//! backward 1   dn  = dh (1 - z) (1 - n^2)             gradients before the activations
+//!              dz  = dh (h - n) z (1 - z)
+//!              to earlier steps: dh z
+//! backward 2   dv  = dn R                             needs dn of all units
+//!              dr  = dv h r (1 - r)
+//!              to earlier steps: + dv r, and [dr dz] R in the next product
+//!
+//! tape         r z n v
+//! ```
+
+use super::{BackwardTile, Cell, ForwardTile, H, Operand, Traits};
+use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::simd::Isa;
+
+/// The cell; see the head of the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GruResetBefore;
+
+const R_: usize = 0;
+const Z: usize = 1;
+const N: usize = 2;
+const V: usize = 3;
+
+/// Planes of the scratch record.
+const KEPT_Z: usize = 0;
+const KEPT_P: usize = 1;
+const KEPT_V: usize = 2;
+
+impl Cell for GruResetBefore {
+    const TRAITS: Traits = Traits {
+        gates: 3,
+        hidden_gates: 2,
+        biases: 3,
+        state: 1,
+        tape: 4,
+        scratch: 3,
+        grads: 3,
+        recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (N, Operand::Tape(V))],
+    };
+    const SECOND_PHASE: bool = true;
+    const ACCUMULATORS: [usize; 2] = [3, 1];
+
+    #[inline(always)]
+    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
+        let isa = t.isa;
+        if PHASE == 0 {
+            let mut sums = t.bias::<3>(0);
+            t.add_input(&mut sums);
+            let mut gates = [[[isa.zero(); U]; 2]; R];
+            for r in 0..R {
+                gates[r] = [sums[r][R_], sums[r][Z]];
+            }
+            t.add_hidden(&mut gates);
+            for r in 0..R {
+                for u in 0..U {
+                    let reset = sigmoid(isa, gates[r][R_][u]);
+                    let z = sigmoid(isa, gates[r][Z][u]);
+                    let v = isa.mul(reset, t.state(r, u, H));
+                    t.keep(r, u, [z, sums[r][N][u], v]);
+                    t.record(r, u, R_, [reset, z]);
+                    t.record(r, u, V, [v]);
+                }
+            }
+        } else {
+            let mut sums = [[[isa.zero(); U]; 1]; R];
+            for r in 0..R {
+                for u in 0..U {
+                    sums[r][0][u] = t.scratch(r, u, KEPT_P);
+                }
+            }
+            t.add_candidate(&mut sums, KEPT_V);
+            for r in 0..R {
+                for u in 0..U {
+                    let n = tanh(isa, sums[r][0][u]);
+                    let z = t.scratch(r, u, KEPT_Z);
+                    t.record(r, u, N, [n]);
+                    t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
+        let isa = t.isa;
+        let one = isa.splat(1.0);
+        if PHASE == 0 {
+            let dh = t.hidden_gradient(&[R_, Z]);
+            for r in 0..R {
+                for u in 0..U {
+                    let dh = dh[r][0][u];
+                    if t.is_initial() {
+                        t.set_carry(r, u, H, dh);
+                        continue;
+                    }
+                    let (z, n) = (t.tape(r, u, Z), t.tape(r, u, N));
+                    let rest = isa.sub(one, z);
+                    let dn = isa.mul(isa.mul(dh, rest), slope_of_tanh(isa, n));
+                    let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), isa.mul(z, rest));
+                    t.set_gradient(r, u, Z, dz);
+                    t.set_gradient(r, u, N, dn);
+                    t.set_carry(r, u, H, isa.mul(dh, z));
+                }
+            }
+        } else {
+            let mut dv = [[[isa.zero(); U]; 1]; R];
+            t.add_candidate(&mut dv, N);
+            for r in 0..R {
+                for u in 0..U {
+                    let (dv, reset) = (dv[r][0][u], t.tape(r, u, R_));
+                    let dr = isa.mul(isa.mul(dv, t.before(r, u, H)), slope_of_sigmoid(isa, reset));
+                    t.set_gradient(r, u, R_, dr);
+                    t.set_carry(r, u, H, isa.mul_add(dv, reset, t.carry(r, u, H)));
+                }
+            }
+        }
+    }
+}

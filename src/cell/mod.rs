@@ -1,0 +1,186 @@
+//! What one cell computes at one step, forward and backward.
+//!
+//! A cell is one file: its equations, its [`Traits`] (how many gates, what it carries from step to step,
+//! what its tape keeps) and two functions that finish a register tile. It says nothing of time, threads,
+//! lengths or memory, which `sequence/` decides, and it has no `unsafe`: it reads and writes through a
+//! tile.
+//!
+//! ```text
+//! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
+//! tile.rs                                        what a cell sees: rows x blocks of hidden units
+//! weights.rs                                     a cell's weights, packed for forward and backward
+//! ```
+//!
+//! **Phases.** A step is one or two products. Between them all hidden units of a row must be done: the
+//! reset-before GRU needs `r * h` of every unit before it can form its candidate. A cell with one phase
+//! never waits.
+
+mod elman;
+mod gru_after;
+mod gru_before;
+mod lstm;
+mod tile;
+mod weights;
+
+use crate::simd::Isa;
+pub(crate) use elman::{ElmanRelu, ElmanTanh};
+pub(crate) use gru_after::GruResetAfter;
+pub(crate) use gru_before::GruResetBefore;
+pub(crate) use lstm::Lstm;
+pub(crate) use tile::{Backward, BackwardTile, Forward, ForwardTile, Rows};
+pub(crate) use weights::{Canonical, TransposedWeights, Weights};
+
+/// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.
+///
+/// The two GRUs are distinct cells with distinct weights: a model trained as one is wrong as the other.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CellKind {
+    /// Long short-term memory (Hochreiter, Schmidhuber 1997; forget gate: Gers et al. 2000).
+    ///
+    /// ```text
+    /// i, f, o = s(W x + b_ih + R h + b_hh)      g = tanh(W x + b_ih + R h + b_hh)
+    /// c' = f * c + i * g                        h' = o * tanh(c')
+    /// ```
+    ///
+    /// Gates in the order i, f, g, o.
+    Lstm,
+    /// Gated recurrent unit, reset applied after the recurrent product: PyTorch, cuDNN, Keras's default
+    /// (`reset_after=True`), ONNX with `linear_before_reset`.
+    ///
+    /// ```text
+    /// r, z = s(W x + b_ih + R h + b_hh)         n = tanh(W x + b_ih + r * (R h + b_hh))
+    /// h' = (1 - z) * n + z * h
+    /// ```
+    ///
+    /// Gates in the order r, z, n.
+    GruResetAfter,
+    /// Gated recurrent unit, reset applied to the state before the recurrent product (Cho et al. 2014):
+    /// ONNX's default, Keras with `reset_after=False`.
+    ///
+    /// ```text
+    /// r, z = s(W x + b_ih + R h + b_hh)         n = tanh(W x + b_ih + R (r * h) + b_hh)
+    /// h' = (1 - z) * n + z * h
+    /// ```
+    ///
+    /// Gates in the order r, z, n.
+    GruResetBefore,
+    /// Elman's network: `h' = tanh(W x + b_ih + R h + b_hh)`.
+    ElmanTanh,
+    /// Elman's network with a rectifier: `h' = max(0, W x + b_ih + R h + b_hh)`.
+    ElmanRelu,
+}
+
+impl CellKind {
+    /// Every cell.
+    pub const ALL: [CellKind; 5] = [
+        CellKind::Lstm,
+        CellKind::GruResetAfter,
+        CellKind::GruResetBefore,
+        CellKind::ElmanTanh,
+        CellKind::ElmanRelu,
+    ];
+
+    /// The number of gates, and so of blocks of `hidden_size` rows in each weight matrix: 4, 3 or 1.
+    pub fn gates(self) -> usize {
+        self.traits().gates
+    }
+
+    /// Whether the state has a cell state beside the hidden state.
+    pub fn has_cell_state(self) -> bool {
+        self.traits().state > 1
+    }
+
+    pub(crate) fn traits(self) -> &'static Traits {
+        match self {
+            CellKind::Lstm => &Lstm::TRAITS,
+            CellKind::GruResetAfter => &GruResetAfter::TRAITS,
+            CellKind::GruResetBefore => &GruResetBefore::TRAITS,
+            CellKind::ElmanTanh => &ElmanTanh::TRAITS,
+            CellKind::ElmanRelu => &ElmanRelu::TRAITS,
+        }
+    }
+}
+
+/// Runs `$body` with `$Cell` naming the type of the cell `$kind`: the one place where a cell known at run
+/// time becomes a type.
+macro_rules! with_cell {
+    ($kind:expr, $Cell:ident => $body:expr) => {
+        match $kind {
+            $crate::cell::CellKind::Lstm => {
+                type $Cell = $crate::cell::Lstm;
+                $body
+            }
+            $crate::cell::CellKind::GruResetAfter => {
+                type $Cell = $crate::cell::GruResetAfter;
+                $body
+            }
+            $crate::cell::CellKind::GruResetBefore => {
+                type $Cell = $crate::cell::GruResetBefore;
+                $body
+            }
+            $crate::cell::CellKind::ElmanTanh => {
+                type $Cell = $crate::cell::ElmanTanh;
+                $body
+            }
+            $crate::cell::CellKind::ElmanRelu => {
+                type $Cell = $crate::cell::ElmanRelu;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_cell;
+
+/// The plane of a state record that holds the hidden state.
+pub(crate) const H: usize = 0;
+/// The plane of a state record that holds the cell state.
+pub(crate) const C: usize = 1;
+
+/// What the recurrent weights of a gate are multiplied with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// The hidden state before the step.
+    Hidden,
+    /// A plane of the tape.
+    Tape(usize),
+}
+
+/// The numbers by which a cell differs from another.
+#[derive(Debug)]
+pub(crate) struct Traits {
+    /// Blocks of hidden-size rows in the canonical weights.
+    pub(crate) gates: usize,
+    /// How many of them, the first ones, multiply the hidden state in the first phase. One more gate
+    /// than this means a second phase with a product of its own.
+    pub(crate) hidden_gates: usize,
+    /// Bias vectors: one per gate, and one more where a gate's two biases cannot be added.
+    pub(crate) biases: usize,
+    /// Planes of the state: h, and for some cells c.
+    pub(crate) state: usize,
+    /// Planes that the tape keeps of a step.
+    pub(crate) tape: usize,
+    /// Planes that pass from the first phase to the second.
+    pub(crate) scratch: usize,
+    /// Planes of gate gradients; the first `gates` of them belong to the input product.
+    pub(crate) grads: usize,
+    /// For each gate, the plane of its gradient on the recurrent side, and what its recurrent weights
+    /// were multiplied with.
+    pub(crate) recurrent: &'static [(usize, Operand)],
+}
+
+/// One recurrence. `PHASE` counts the products of a step, from 0; see the head of the file.
+pub(crate) trait Cell: Copy + Send + Sync + 'static {
+    /// The numbers of the cell.
+    const TRAITS: Traits;
+    /// Whether a step has a second phase, forward and backward alike.
+    const SECOND_PHASE: bool;
+    /// Accumulators per row and block of units, in each phase of the forward pass.
+    const ACCUMULATORS: [usize; 2];
+
+    /// Computes a tile of the step: products, gates, and the new state.
+    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(tile: &ForwardTile<'_, I, R, U>);
+
+    /// Computes a tile of the gradients of the step's gates, and of the state before the step.
+    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(tile: &BackwardTile<'_, I, R, U>);
+}

@@ -1,0 +1,98 @@
+//! How weights begin.
+
+use super::config::Config;
+use super::parameters::Places;
+use crate::cell::CellKind;
+use crate::matrix::{MatrixMut, MatrixRef, gemm};
+use crate::rng::Rng;
+
+/// The initialisation of the weights, by the rules of other systems. Reproducible from a seed, but the
+/// random numbers are this crate's own: the distribution is theirs, the values are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Init {
+    /// All weights and biases uniform in `+-1 / sqrt(hidden_size)`.
+    #[default]
+    PyTorch,
+    /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent
+    /// weights orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`).
+    Keras,
+    /// All zero: for weights that are set afterwards.
+    Zero,
+}
+
+/// Fills the parameters of all layers.
+pub(super) fn initialise(init: Init, config: &Config, places: &[Places], parameters: &mut [f32], seed: u64) {
+    let (gates, hidden) = (config.kind.gates(), config.hidden_size);
+    for (cell, place) in places.iter().enumerate() {
+        let mut rng = Rng::new(seed).fork(cell as u64);
+        match init {
+            Init::Zero => parameters.fill(0.0),
+            Init::PyTorch => {
+                let limit = 1.0 / (hidden as f32).sqrt();
+                for value in &mut parameters[place.weight_ih.start..place.bias_hh.end] {
+                    *value = rng.uniform(-limit, limit);
+                }
+            }
+            Init::Keras => {
+                let input = place.weight_ih.len() / (gates * hidden);
+                let limit = (6.0 / (input + gates * hidden) as f32).sqrt();
+                for value in &mut parameters[place.weight_ih.clone()] {
+                    *value = rng.uniform(-limit, limit);
+                }
+                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, hidden, &mut rng);
+                parameters[place.bias_ih.start..place.bias_hh.end].fill(0.0);
+                if config.kind == CellKind::Lstm && !place.bias_ih.is_empty() {
+                    parameters[place.bias_ih.clone()][hidden..2 * hidden].fill(1.0);
+                }
+            }
+        }
+    }
+}
+
+/// Fills `to`, (rows, cols) with `rows >= cols`, with a random matrix of orthonormal columns: the first
+/// columns of a matrix drawn uniformly from the orthogonal group (Saxe et al. 2014, arXiv 1312.6120).
+///
+/// Columns of independent normal numbers, each made orthogonal to those before it, twice, because once
+/// leaves a rest where a column is nearly dependent (Gram-Schmidt; "twice is enough", Giraud et al. 2005).
+/// Signs need no correction: a projection does not turn a column round.
+fn orthogonal(to: &mut [f32], rows: usize, cols: usize, rng: &mut Rng) {
+    let mut columns = vec![0.0f32; cols * rows];
+    let mut overlaps = vec![0.0f32; cols];
+    for k in 0..cols {
+        let (done, rest) = columns.split_at_mut(k * rows);
+        let column = &mut rest[..rows];
+        column.iter_mut().for_each(|value| *value = rng.normal());
+        for _ in 0..2 {
+            let basis = MatrixRef::new(done, k, rows);
+            let overlaps = &mut overlaps[..k];
+            gemm(1.0, basis, MatrixRef::new(column, rows, 1), 0.0, MatrixMut::new(overlaps, k, 1));
+            gemm(-1.0, MatrixRef::new(overlaps, 1, k), basis, 1.0, MatrixMut::new(column, 1, rows));
+            let norm = column.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt() as f32;
+            column.iter_mut().for_each(|value| *value /= norm);
+        }
+    }
+    for (k, column) in columns.chunks_exact(rows).enumerate() {
+        for (row, &value) in column.iter().enumerate() {
+            to[row * cols + k] = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_orthonormal() {
+        let (rows, cols) = (40, 13);
+        let mut matrix = vec![0.0; rows * cols];
+        orthogonal(&mut matrix, rows, cols, &mut Rng::new(5));
+        for a in 0..cols {
+            for b in 0..cols {
+                let dot: f32 = (0..rows).map(|row| matrix[row * cols + a] * matrix[row * cols + b]).sum();
+                let want = if a == b { 1.0 } else { 0.0 };
+                assert!((dot - want).abs() < 1e-6, "columns {a} and {b}: {dot}");
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What a user holds: a recurrent network of one or more layers, in one or both directions.
+//!
+//! ```text
+//! config.rs       what it is, and the builder
+//! parameters.rs   the flat slice of parameters and the names of its parts
+//! init.rs         how the weights begin
+//! recurrent.rs    the network: its weights, and what can be asked of it
+//! run.rs          forward and step through the layers
+//! train.rs        forward with a tape, and backward
+//! memory.rs       Tape and Workspace: memory that callers keep
+//! ```
+
+mod config;
+mod init;
+mod memory;
+mod parameters;
+mod recurrent;
+mod run;
+mod train;
+
+pub use config::{Bias, Builder, Config, Dims, Layout};
+pub use init::Init;
+pub use memory::{Tape, Workspace};
+pub use parameters::NamedParameter;
+pub use recurrent::{Gru, Lstm, Output, Recurrent, Rnn};
+pub use train::{Accumulate, Gradients, Upstream};

@@ -1,0 +1,229 @@
+//! The network: its weights in both forms, and what can be asked of it.
+
+use super::config::{Builder, Config, Dims};
+use super::init::{Init, initialise};
+use super::memory::Workspace;
+use super::parameters::{NamedParameter, Places, tensors};
+use crate::cell::{CellKind, TransposedWeights, Weights};
+use crate::error::{Error, check_len, checked_size};
+use crate::sequence::State;
+use crate::simd::{Level, Token};
+use std::sync::OnceLock;
+
+/// Long short-term memory; see [`CellKind::Lstm`].
+#[derive(Debug)]
+pub enum Lstm {}
+
+impl Lstm {
+    /// A builder of LSTM layers.
+    pub fn builder(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::Lstm, input_size, hidden_size)
+    }
+}
+
+/// Gated recurrent units; see [`CellKind::GruResetAfter`] and [`CellKind::GruResetBefore`].
+#[derive(Debug)]
+pub enum Gru {}
+
+impl Gru {
+    /// A builder of GRU layers that reset after the recurrent product, as PyTorch and Keras do.
+    pub fn reset_after(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::GruResetAfter, input_size, hidden_size)
+    }
+
+    /// A builder of GRU layers that reset before the recurrent product, as ONNX does by default.
+    pub fn reset_before(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::GruResetBefore, input_size, hidden_size)
+    }
+}
+
+/// Elman networks; see [`CellKind::ElmanTanh`] and [`CellKind::ElmanRelu`].
+#[derive(Debug)]
+pub enum Rnn {}
+
+impl Rnn {
+    /// A builder of Elman layers with tanh.
+    pub fn tanh(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::ElmanTanh, input_size, hidden_size)
+    }
+
+    /// A builder of Elman layers with a rectifier.
+    pub fn relu(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::ElmanRelu, input_size, hidden_size)
+    }
+}
+
+/// What [`run`](Recurrent::run) returns.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is
+    /// time-major.
+    pub y: Vec<f32>,
+    /// The final states of all layers.
+    pub state: State,
+}
+
+/// A recurrent network: one cell, in one or more layers, in one or both directions.
+///
+/// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the
+/// kernels of its SIMD level. Calls take `&self`, so that threads can share one network; what changes
+/// from call to call, [`State`], [`Tape`](crate::Tape) and [`Workspace`], belongs to the caller.
+#[derive(Debug, Clone)]
+pub struct Recurrent {
+    pub(super) config: Config,
+    token: Token,
+    pub(super) places: Vec<Places>,
+    parameters: Vec<f32>,
+    pub(super) weights: Vec<Weights>,
+    /// Packed when the first backward pass asks for it.
+    transposed: OnceLock<Vec<TransposedWeights>>,
+}
+
+impl Recurrent {
+    pub(super) fn zero(config: Config, token: Token) -> Result<Self, Error> {
+        let places = Places::of(&config)?;
+        let count = places.last().map_or(0, |place| place.bias_hh.end);
+        let mut parameters = Vec::new();
+        parameters.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 4 })?;
+        parameters.resize(count, 0.0);
+        let weights = (0..places.len())
+            .map(|cell| {
+                let input = config.layer_input(cell / config.directions());
+                Weights::new(token, config.kind, input, config.hidden_size)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Recurrent { config, token, places, parameters, weights, transposed: OnceLock::new() })
+    }
+
+    pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
+        initialise(init, &self.config, &self.places, &mut self.parameters, seed);
+        self.repack();
+        Ok(())
+    }
+
+    /// What the network is.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The SIMD level of its kernels.
+    pub fn level(&self) -> Level {
+        self.token.level()
+    }
+
+    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// The tensors that the parameters are made of, by PyTorch's names, in their order.
+    pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_>> {
+        tensors(&self.config, &self.places).map(|(name, shape, range)| NamedParameter {
+            name,
+            shape,
+            values: &self.parameters[range],
+        })
+    }
+
+    /// Sets one tensor by its name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParameter`] where none has this name, [`Error::Length`] where it has another size.
+    pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        let found = tensors(&self.config, &self.places).find(|tensor| tensor.0 == name);
+        let (_, _, range) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
+        check_len("parameter", range.len(), values.len())?;
+        self.update(|parameters| parameters[range].copy_from_slice(values));
+        Ok(())
+    }
+
+    /// Lets `change` write to the parameters, and packs them again. The packed weights follow also where
+    /// `change` panics.
+    ///
+    /// ```
+    /// use fused_rnn::Gru;
+    ///
+    /// let mut gru = Gru::reset_after(4, 8).build()?;
+    /// let gradients = vec![0.5; gru.parameters().len()];
+    /// gru.update(|parameters| {
+    ///     for (parameter, gradient) in parameters.iter_mut().zip(&gradients) {
+    ///         *parameter -= 1e-3 * gradient;
+    ///     }
+    /// });
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn update<T>(&mut self, change: impl FnOnce(&mut [f32]) -> T) -> T {
+        struct Repack<'a>(&'a mut Recurrent);
+        impl Drop for Repack<'_> {
+            fn drop(&mut self) {
+                self.0.repack();
+            }
+        }
+        let guard = Repack(self);
+        change(&mut guard.0.parameters)
+    }
+
+    fn repack(&mut self) {
+        let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
+        for (cell, place) in self.places.iter().enumerate() {
+            let canonical = place.canonical(&self.parameters);
+            self.weights[cell].pack(canonical);
+            if let Some(weights) = transposed.get_mut(cell) {
+                weights.pack(canonical);
+            }
+        }
+    }
+
+    /// The weights packed for backward.
+    pub(super) fn transposed(&self) -> Result<&[TransposedWeights], Error> {
+        if let Some(transposed) = self.transposed.get() {
+            return Ok(transposed);
+        }
+        let config = &self.config;
+        let transposed = (self.places.iter().enumerate())
+            .map(|(cell, place)| {
+                let input = config.layer_input(cell / config.directions());
+                let mut weights = TransposedWeights::new(self.token, config.kind, input, config.hidden_size)?;
+                weights.pack(place.canonical(&self.parameters));
+                Ok(weights)
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(self.transposed.get_or_init(|| transposed))
+    }
+
+    /// A state of zeros for `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
+    pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
+        State::zero(self.config.kind, self.places.len(), batch, self.config.hidden_size)
+    }
+
+    /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where
+    /// [`forward`](Recurrent::forward) is the one without allocations.
+    ///
+    /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::builder(3, 16).layers(2).bidirectional(true).build()?;
+    /// let (batch, steps) = (4, 10);
+    /// let output = lstm.run(&vec![0.1; batch * steps * 3], Dims::new(batch, steps))?;
+    /// assert_eq!(output.y.len(), batch * steps * 2 * 16);
+    /// assert_eq!(output.state.h().len(), 2 * 2 * batch * 16);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`forward`](Recurrent::forward).
+    pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
+        let size = checked_size("y", &[dims.batch, dims.steps, self.config.output_size()])?;
+        let mut y = Vec::new();
+        y.try_reserve_exact(size).map_err(|_| Error::OutOfMemory { bytes: size * 4 })?;
+        y.resize(size, 0.0);
+        let mut state = self.zero_state(dims.batch)?;
+        self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
+        Ok(Output { y, state })
+    }
+}

@@ -1,0 +1,228 @@
+//! Forward with a tape, and back.
+
+use super::config::Dims;
+use super::memory::{Tape, Workspace, gates_grid, states_grid};
+use super::recurrent::Recurrent;
+use super::run::{drop_out, sequence_grid};
+use crate::cell::{C, H};
+use crate::error::{Error, check_len, checked_size};
+use crate::matrix::{Grid, GridMut, GridRef};
+use crate::sequence::{self, Inputs, Scratch, State};
+
+/// Whether gradients replace what is in their slice or are added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accumulate {
+    /// What was there is replaced.
+    Overwrite,
+    /// The gradients are added to what is there.
+    Add,
+}
+
+/// The gradients that come from what follows the layer. What is `None` is zero.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Upstream<'a> {
+    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored.
+    pub dy: Option<&'a [f32]>,
+    /// Of the final hidden states, `(layers * directions, B, H)`.
+    pub dhn: Option<&'a [f32]>,
+    /// Of the final cell states, `(layers * directions, B, H)`.
+    pub dcn: Option<&'a [f32]>,
+}
+
+/// Where [`backward`](Recurrent::backward) writes. What is `None` is not computed.
+#[derive(Debug)]
+pub struct Gradients<'a> {
+    /// Of the parameters, in the form of [`parameters`](Recurrent::parameters).
+    pub parameters: &'a mut [f32],
+    /// Whether `parameters` are replaced or added to. The others are always replaced.
+    pub accumulate: Accumulate,
+    /// Of the input, in its shape.
+    pub dx: Option<&'a mut [f32]>,
+    /// Of the initial hidden states, `(layers * directions, B, H)`.
+    pub dh0: Option<&'a mut [f32]>,
+    /// Of the initial cell states, `(layers * directions, B, H)`.
+    pub dc0: Option<&'a mut [f32]>,
+}
+
+impl<'a> Gradients<'a> {
+    /// The gradients of the parameters alone, replaced.
+    pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
+        Gradients { parameters, accumulate: Accumulate::Overwrite, dx: None, dh0: None, dc0: None }
+    }
+}
+
+impl Recurrent {
+    /// [`forward`](Recurrent::forward) for training: the same bits, dropout aside, and a tape from which
+    /// [`backward`](Recurrent::backward) can go back. `seed` decides what dropout drops between layers;
+    /// give each call of a run another one.
+    ///
+    /// # Errors
+    /// As for [`forward`](Recurrent::forward). The tape is then empty.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
+    pub fn forward_train(
+        &self,
+        x: &[f32],
+        dims: Dims<'_>,
+        state: &mut State,
+        y: Option<&mut [f32]>,
+        tape: &mut Tape,
+        seed: u64,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        tape.run = None;
+        self.through_layers(x, dims, self.config.layout, state, y, Some((tape, seed)), workspace)
+    }
+
+    /// Back-propagation through time: the gradients of a scalar with respect to parameters, input and
+    /// initial states, from those with respect to output and final states.
+    ///
+    /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters must not
+    /// have changed since. The tape stays as it is, so that one forward pass can serve several backward
+    /// passes. To truncate, run a sequence in pieces and give no gradient of the final state, or that of
+    /// the next piece's initial state.
+    ///
+    /// The result does not depend on the number of threads, bit for bit.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gradients, Lstm, Tape, Upstream, Workspace};
+    ///
+    /// let lstm = Lstm::builder(2, 4).build()?;
+    /// let (x, dims) = ([0.5; 3 * 5 * 2], Dims::new(3, 5));
+    /// let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    /// let mut y = [0.0; 3 * 5 * 4];
+    /// let mut state = lstm.zero_state(3)?;
+    /// lstm.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace)?;
+    ///
+    /// // The loss is half the sum of squares of y, and so its gradient y.
+    /// let mut gradients = vec![0.0; lstm.parameters().len()];
+    /// let upstream = Upstream { dy: Some(&y), ..Upstream::default() };
+    /// lstm.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
+    /// assert!(gradients.iter().any(|&gradient| gradient != 0.0));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the tape is empty or belongs to a layer of another shape,
+    /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
+    pub fn backward(
+        &self,
+        x: &[f32],
+        tape: &Tape,
+        upstream: Upstream<'_>,
+        gradients: Gradients<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let config = &self.config;
+        let run = tape.run.as_ref().filter(|run| run.config == *config);
+        let run = run.ok_or(Error::Unsupported { what: "backward on a tape of no or another layer" })?;
+        let dims = Dims::new(run.batch, run.steps);
+        let (batch, steps) = (run.batch, run.steps);
+        let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
+        let Gradients { parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
+
+        let input_len = checked_size("x", &[batch, steps, config.input_size])?;
+        let output_len = config.output_len(batch, steps)?;
+        let state_len = checked_size("state", &[layers * directions, batch, hidden])?;
+        let cell_state_len = if config.kind.has_cell_state() { state_len } else { 0 };
+        check_len("x", input_len, x.len())?;
+        check_len("parameters", self.parameters().len(), parameters.len())?;
+        let optional = [
+            ("dy", output_len, upstream.dy.map(<[f32]>::len)),
+            ("dhn", state_len, upstream.dhn.map(<[f32]>::len)),
+            ("dcn", cell_state_len, upstream.dcn.map(<[f32]>::len)),
+            ("dx", input_len, dx.as_deref().map(<[f32]>::len)),
+            ("dh0", state_len, dh0.as_deref().map(<[f32]>::len)),
+            ("dc0", cell_state_len, dc0.as_deref().map(<[f32]>::len)),
+        ];
+        for (what, expected, got) in optional {
+            check_len(what, expected, got.unwrap_or(expected))?;
+        }
+
+        let x_grid = sequence_grid(config.layout, dims, 1, config.input_size)?;
+        let y_grid = sequence_grid(config.layout, dims, directions, hidden)?;
+        let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
+        let inner_output = Grid::slot_major(steps, batch, directions, hidden)?;
+        let (states_grid, gates_grid) = (states_grid(config, dims)?, gates_grid(config, dims)?);
+        let transposed = self.transposed()?;
+        let inputs = |layer: usize, direction: usize| {
+            let cell = layer * directions + direction;
+            Inputs {
+                weights: &transposed[cell],
+                rows: &tape.rows,
+                reverse: direction == 1,
+                input: match layer {
+                    0 => GridRef::new(x_grid, x),
+                    _ => GridRef::new(inner_input, &tape.outputs[layer - 1]),
+                },
+                upstream: None,
+                states: GridRef::new(states_grid, &tape.states[cell]),
+                tape: GridRef::new(gates_grid, &tape.gates[cell]),
+            }
+        };
+        // All memory, before the first value is written.
+        let Workspace { between, backward: scratch, .. } = workspace;
+        for layer in 0..layers {
+            scratch.prepare(&inputs(layer, 0))?;
+        }
+        for buffer in &mut between[..(layers - 1).min(2)] {
+            buffer.grow(output_len)?;
+        }
+
+        if accumulate == Accumulate::Overwrite {
+            parameters.fill(0.0);
+        }
+        if let Some(dx) = &mut dx {
+            dx.fill(0.0);
+        }
+        let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
+        let [even, odd] = between;
+        for layer in (0..layers).rev() {
+            // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+            let (up, down) = if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
+            if layer + 1 < layers && config.dropout > 0.0 {
+                drop_out(&mut up[..output_len], config.dropout, run.seed, layer);
+            }
+            for direction in 0..directions {
+                let cell = layer * directions + direction;
+                let mut inputs = inputs(layer, direction);
+                inputs.upstream = if layer + 1 < layers {
+                    Some((GridRef::new(inner_output, up), direction))
+                } else {
+                    upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
+                };
+                let mut targets = self.places[cell].targets(parameters);
+                targets.input = if layer > 0 {
+                    Some((GridMut::new(inner_input, down), direction > 0))
+                } else {
+                    dx.as_deref_mut().map(|dx| (GridMut::new(x_grid, dx), direction > 0))
+                };
+
+                let carry = Scratch::carry_grid(&inputs)?;
+                scratch.carry[..carry.len()].fill(0.0);
+                let planes = [(H, upstream.dhn), (C, upstream.dcn.filter(|dcn| !dcn.is_empty()))];
+                for (rank, &row) in tape.rows.order.iter().enumerate() {
+                    for (plane, from) in planes {
+                        if let Some(from) = from {
+                            let from = &from[(cell * batch + row) * hidden..][..hidden];
+                            let start = carry.offset(0, rank, plane);
+                            scratch.carry[start..start + hidden].copy_from_slice(from);
+                        }
+                    }
+                }
+                sequence::backward(&inputs, &mut targets, scratch, threads)?;
+                let planes = [(H, dh0.as_deref_mut()), (C, dc0.as_deref_mut().filter(|dc0| !dc0.is_empty()))];
+                for (plane, to) in planes {
+                    if let Some(to) = to {
+                        for (rank, &row) in tape.rows.order.iter().enumerate() {
+                            let start = carry.offset(0, rank, plane);
+                            let to = &mut to[(cell * batch + row) * hidden..][..hidden];
+                            to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Rows of floats, found by `(slot, row, plane)`.
+//!
+//! Sequences, states, tapes and gradients are all of this one form, and differ in their strides alone:
+//!
+//! ```text
+//! what                          slot   row    plane          width
+//! sequence, time-major          time   batch  direction      hidden size    (T, B, D*H)
+//! sequence, batch-first         time   batch  direction      hidden size    (B, T, D*H)
+//! states                        time   rank   h | c          padded hidden  (T+1, B, 2, H')
+//! tape of the gates             time   rank   i | f | g | o  padded hidden  (T, B, 4, H')
+//! ```
+//!
+//! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of
+//! one row. The borrow checker cannot see that, so its accessors are `unsafe` with that as their
+//! condition; who calls what when is decided in `sequence/` alone.
+
+use crate::error::{Error, checked_size};
+use crate::simd::LINE;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// The shape and the strides of a grid, in floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    slots: usize,
+    rows: usize,
+    planes: usize,
+    width: usize,
+    slot_stride: usize,
+    row_stride: usize,
+}
+
+impl Grid {
+    /// `(slots, rows, planes, width)`, the last index next to each other.
+    pub(crate) fn slot_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
+        checked_size("grid", &[slots, rows, planes, width])?;
+        let row_stride = planes * width;
+        Ok(Grid { slots, rows, planes, width, slot_stride: rows * row_stride, row_stride })
+    }
+
+    /// `(rows, slots, planes, width)`, the last index next to each other.
+    pub(crate) fn row_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
+        checked_size("grid", &[slots, rows, planes, width])?;
+        let slot_stride = planes * width;
+        Ok(Grid { slots, rows, planes, width, slot_stride, row_stride: slots * slot_stride })
+    }
+
+    /// Records of our own: slot-major, each plane padded to whole cache lines.
+    pub(crate) fn padded(slots: usize, rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
+        let width = size.checked_next_multiple_of(LINE).ok_or(Error::SizeOverflow { what: "grid" })?;
+        Grid::slot_major(slots, rows, planes, width)
+    }
+
+    /// The number of floats.
+    pub(crate) fn len(&self) -> usize {
+        self.slots * self.rows * self.planes * self.width
+    }
+
+    /// The floats of one plane of one row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The distance between rows of one slot.
+    pub(crate) fn row_stride(&self) -> usize {
+        self.row_stride
+    }
+
+    /// Whether the rows of slot after slot lie at one distance, so that `(slot, row)` counts through.
+    pub(crate) fn is_slot_major(&self) -> bool {
+        self.slot_stride == self.rows * self.row_stride
+    }
+
+    /// Where a plane starts.
+    #[inline(always)]
+    pub(crate) fn offset(&self, slot: usize, row: usize, plane: usize) -> usize {
+        debug_assert!(slot < self.slots && row < self.rows && plane < self.planes);
+        slot * self.slot_stride + row * self.row_stride + plane * self.width
+    }
+}
+
+/// A grid to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GridRef<'a> {
+    /// Shape and strides.
+    pub(crate) grid: Grid,
+    data: &'a [f32],
+}
+
+impl<'a> GridRef<'a> {
+    /// A view of the first `grid.len()` floats of `data`.
+    ///
+    /// # Panics
+    /// Where `data` is shorter; callers have checked.
+    pub(crate) fn new(grid: Grid, data: &'a [f32]) -> Self {
+        GridRef { grid, data: &data[..grid.len()] }
+    }
+
+    /// One plane of one row.
+    #[inline(always)]
+    pub(crate) fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
+        let start = self.grid.offset(slot, row, plane);
+        &self.data[start..start + self.grid.width]
+    }
+
+    /// Everything from the start of a plane on: for products that walk over rows by a stride.
+    pub(crate) fn from(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
+        &self.data[self.grid.offset(slot, row, plane)..]
+    }
+}
+
+/// A grid that several threads write disjoint parts of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GridMut<'a> {
+    /// Shape and strides.
+    pub(crate) grid: Grid,
+    data: *mut f32,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
+unsafe impl Send for GridMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for GridMut<'_> {}
+
+impl<'a> GridMut<'a> {
+    /// A view of the first `grid.len()` floats of `data`.
+    ///
+    /// # Panics
+    /// Where `data` is shorter; callers have checked.
+    pub(crate) fn new(grid: Grid, data: &'a mut [f32]) -> Self {
+        GridMut { grid, data: data[..grid.len()].as_mut_ptr(), life: PhantomData }
+    }
+
+    /// One plane of one row.
+    ///
+    /// # Safety
+    /// - The indices lie inside the grid.
+    /// - Nobody writes this plane while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe {
+            let start = self.data.add(self.grid.offset(slot, row, plane));
+            std::slice::from_raw_parts(start, self.grid.width)
+        }
+    }
+
+    /// Columns of one plane of one row, to write.
+    ///
+    /// # Safety
+    /// - The indices lie inside the grid.
+    /// - Nobody else reads or writes these columns while the slice lives.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise; see the file's head")]
+    pub(crate) unsafe fn columns(
+        &self,
+        slot: usize,
+        row: usize,
+        plane: usize,
+        columns: Range<usize>,
+    ) -> &'a mut [f32] {
+        debug_assert!(columns.start <= columns.end && columns.end <= self.grid.width);
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe {
+            let start = self.data.add(self.grid.offset(slot, row, plane) + columns.start);
+            std::slice::from_raw_parts_mut(start, columns.end - columns.start)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_find_the_same_row_at_their_own_places() {
+        let data: Vec<f32> = (0..2 * 3 * 2 * 4).map(|k| k as f32).collect();
+        let time_major = GridRef::new(Grid::slot_major(2, 3, 2, 4).unwrap(), &data);
+        let batch_first = GridRef::new(Grid::row_major(2, 3, 2, 4).unwrap(), &data);
+        assert_eq!(time_major.plane(1, 2, 1), &data[1 * 24 + 2 * 8 + 4..][..4]);
+        assert_eq!(batch_first.plane(1, 2, 1), &data[2 * 16 + 8 + 4..][..4]);
+        assert!(time_major.grid.is_slot_major() && !batch_first.grid.is_slot_major());
+    }
+
+    #[test]
+    fn padding_and_overflow() {
+        assert_eq!(Grid::padded(2, 1, 1, 17).unwrap().width(), 32);
+        assert!(Grid::padded(1, 1, 1, usize::MAX).is_err());
+        assert!(Grid::slot_major(usize::MAX, 2, 1, 1).is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! Memory and products; nothing here knows of recurrences.
+//!
+//! ```text
+//! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
+//! grid.rs      Grid: rows of floats by (slot, row, plane), shared by threads that write disjoint ones
+//! panel.rs     Panel: weights packed so that a product reads them front to back, once
+//! product.rs   accumulate, the register tile; sweep, the order of the tiles
+//! gemm.rs      the products whose operands are both new and large, by `matrixmultiply`
+//! ```
+
+mod buffer;
+mod gemm;
+mod grid;
+mod panel;
+mod product;
+
+pub(crate) use buffer::AlignedBuf;
+pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
+pub(crate) use grid::{Grid, GridMut, GridRef};
+pub(crate) use panel::{Panel, Source};
+pub(crate) use product::{Tile, accumulate, sweep};

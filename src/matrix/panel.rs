@@ -1,0 +1,138 @@
+//! Weights in the order in which a product reads them.
+//!
+//! A matrix that maps `depth` inputs to `gates` values for each of `units` outputs is cut into blocks of
+//! as many units as a vector has lanes, and each block is laid out along the inputs, all gates of its
+//! units side by side:
+//!
+//! ```text
+//! [units / lanes][depth][gate][lane]
+//!
+//!   block 0:  k=0: i i i i  f f f f  g g g g  o o o o      (4 gates, 4 lanes)
+//!             k=1: i i i i  f f f f  g g g g  o o o o
+//!             ...
+//!   block 1:  k=0: ...
+//! ```
+//!
+//! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
+//! gates of its units in registers, where the cell can be finished. Units past the last are zero.
+
+use super::AlignedBuf;
+use crate::error::{Error, checked_size};
+
+/// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
+/// `data[gate_starts[g] + u * unit_stride + k * depth_stride]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The matrix.
+    pub(crate) data: &'a [f32],
+    /// Where each gate begins.
+    pub(crate) gate_starts: &'a [usize],
+    /// The distance between units.
+    pub(crate) unit_stride: usize,
+    /// The distance between inputs.
+    pub(crate) depth_stride: usize,
+}
+
+/// Packed weights.
+#[derive(Debug, Clone)]
+pub(crate) struct Panel {
+    data: AlignedBuf,
+    lanes: usize,
+    depth: usize,
+    gates: usize,
+    units: usize,
+}
+
+impl Panel {
+    /// A panel of zeros.
+    pub(crate) fn new(lanes: usize, depth: usize, gates: usize, units: usize) -> Result<Self, Error> {
+        let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, depth, gates])?;
+        Ok(Panel { data: AlignedBuf::zeroed(size)?, lanes, depth, gates, units })
+    }
+
+    /// Fills the panel from a matrix.
+    pub(crate) fn pack(&mut self, from: Source<'_>) {
+        debug_assert_eq!(from.gate_starts.len(), self.gates);
+        let (lanes, gates) = (self.lanes, self.gates);
+        let block_len = self.depth * gates * lanes;
+        if block_len == 0 {
+            return;
+        }
+        for (block, to) in self.data.chunks_exact_mut(block_len).enumerate() {
+            let first = block * lanes;
+            let count = lanes.min(self.units - first);
+            for (gate, &start) in from.gate_starts.iter().enumerate() {
+                let start = start + first * from.unit_stride;
+                for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
+                    let to = &mut to[gate * lanes..][..count];
+                    let from_k = &from.data[start + k * from.depth_stride..];
+                    if from.unit_stride == 1 {
+                        to.copy_from_slice(&from_k[..count]);
+                    } else {
+                        for (lane, to) in to.iter_mut().enumerate() {
+                            *to = from_k[lane * from.unit_stride];
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The number of blocks.
+    #[inline(always)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.units.div_ceil(self.lanes)
+    }
+
+    /// The number of outputs.
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.units
+    }
+
+    /// The number of inputs.
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Inputs `from..to` of a block.
+    #[inline(always)]
+    pub(crate) fn block(&self, block: usize, from: usize, to: usize) -> &[f32] {
+        let per_input = self.gates * self.lanes;
+        let start = block * self.depth;
+        &self.data[(start + from) * per_input..(start + to) * per_input]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_weight_lands_at_its_place_and_padding_is_zero() {
+        let (gates, units, depth, lanes) = (3, 7, 5, 4);
+        let data: Vec<f32> = (0..gates * units * depth).map(|k| k as f32 + 1.0).collect();
+        let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
+        let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
+        let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
+        panel.pack(source);
+        for unit in 0..panel.blocks() * lanes {
+            for k in 0..depth {
+                for gate in 0..gates {
+                    let packed = panel.block(unit / lanes, k, k + 1)[gate * lanes + unit % lanes];
+                    let want = if unit < units { data[(gate * units + unit) * depth + k] } else { 0.0 };
+                    assert_eq!(packed, want, "gate {gate} unit {unit} input {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_transposed_source_reads_columns() {
+        let data: Vec<f32> = (0..6).map(|k| k as f32).collect();
+        let mut panel = Panel::new(4, 3, 1, 2).unwrap();
+        panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
+        assert_eq!(panel.block(0, 0, 3), [0., 1., 0., 0., 2., 3., 0., 0., 4., 5., 0., 0.]);
+    }
+}

@@ -1,0 +1,602 @@
+//! The executable specification: every cell, forward and backward, as plain scalar loops.
+//!
+//! The kernels of this crate are fast and therefore long. This file says in the shortest way what they
+//! compute: one row at a time, one step at a time, the equations as they stand below, in `f32` or `f64`.
+//! Tests, benches and fuzz targets compare the kernels with it; nothing else uses it, and it uses nothing
+//! of the crate. Its gradients are proved against central differences in `tests/reference.rs`.
+//!
+//! # Equations
+//!
+//! `W` and `R` are `weight_ih` and `weight_hh`, `s` is the logistic sigmoid, `*` between vectors is
+//! elementwise, and a prime marks the state after the step. The two halves of the pre-activations come in
+//! blocks of `H` rows, one block for each gate:
+//!
+//! ```text
+//!                 a = W x + b_ih        q = R h + b_hh
+//!
+//! Lstm            i = s(a_i + q_i)      f = s(a_f + q_f)      g = tanh(a_g + q_g)      o = s(a_o + q_o)
+//!                 c' = f * c + i * g    h' = o * tanh(c')
+//!
+//! Gru...          r = s(a_r + q_r)      z = s(a_z + q_z)      h' = (1 - z) * n + z * h
+//!   ResetAfter    n = tanh(a_n + r * q_n)
+//!   ResetBefore   n = tanh(a_n + q_n), where q_n = R_n (r * h) + b_hh_n
+//!
+//! ElmanTanh       h' = tanh(a + q)
+//! ElmanRelu       h' = max(0, a + q), and NaN stays NaN
+//! ```
+//!
+//! # Layouts
+//!
+//! All arrays are row-major, with `T` steps, `B` rows, `I` inputs, `H` hidden units, `G` gates, `L` layers
+//! and `D` directions:
+//!
+//! ```text
+//! weight_ih (G*H, I or D*H)     weight_hh (G*H, H)     bias_ih, bias_hh (G*H)     gates i,f,g,o and r,z,n
+//! x (T, B, I)      y, mask (T, B, D*H)      h0, c0, hn, cn (L*D, B, H), at layer * D + direction
+//! ```
+//!
+//! # Structure
+//!
+//! A layer above the first sees the outputs of both directions below it, side by side. Each row runs over
+//! its own length `n`: the first direction from step 0 to `n - 1`, the second from `n - 1` down to 0, each
+//! from its own initial state. Outputs and input gradients past the end of a row are zero; whatever stands
+//! there in the arguments, NaN included, is never read into a result. A final state is the state after the
+//! last step a row has taken; a row of length zero returns its initial state.
+//!
+//! # Differences from the kernels
+//!
+//! The kernels also store every element of `h` and `c` below 1e-30 in magnitude as zero, so that a decaying
+//! state does not fall into denormals; the reference does not. Sums here run in ascending order from the
+//! bias, unfused, so the last bits differ too. And where the kernels return an error, this panics.
+
+// Loops by index read like the equations.
+#![allow(clippy::needless_range_loop)]
+
+use std::array;
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The arithmetic the reference needs: `f32` or `f64`.
+pub trait Real:
+    sealed::Sealed
+    + Copy
+    + PartialOrd
+    + Debug
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// `e` to the power of `self`.
+    fn exp(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// The nearest value of this type.
+    fn from_f64(value: f64) -> Self;
+    /// The same value in double precision.
+    fn to_f64(self) -> f64;
+}
+
+macro_rules! real {
+    ($($float:ident)*) => {$(
+        impl sealed::Sealed for $float {}
+        impl Real for $float {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            fn exp(self) -> Self { $float::exp(self) }
+            fn tanh(self) -> Self { $float::tanh(self) }
+            fn from_f64(value: f64) -> Self { value as $float }
+            fn to_f64(self) -> f64 { f64::from(self) }
+        }
+    )*};
+}
+real!(f32 f64);
+
+/// What happens at one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// Long short-term memory.
+    Lstm,
+    /// Gated recurrent unit whose reset gate scales the recurrent product of the candidate.
+    GruResetAfter,
+    /// Gated recurrent unit whose reset gate scales the state before the product.
+    GruResetBefore,
+    /// Elman network with tanh.
+    ElmanTanh,
+    /// Elman network with a rectifier.
+    ElmanRelu,
+}
+
+impl Cell {
+    /// `G`, the number of blocks of `H` rows in the weights: 4, 3, 3, 1, 1.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Lstm => 4,
+            Cell::GruResetAfter | Cell::GruResetBefore => 3,
+            Cell::ElmanTanh | Cell::ElmanRelu => 1,
+        }
+    }
+
+    /// The width of the cell state, which only the LSTM has.
+    fn cell_size(self, hidden: usize) -> usize {
+        if self == Cell::Lstm { hidden } else { 0 }
+    }
+
+    /// How many rows of `R` multiply `h`. The rest, the candidate of `GruResetBefore`, multiply `r * h`.
+    fn plain_rows(self, hidden: usize) -> usize {
+        if self == Cell::GruResetBefore { 2 * hidden } else { self.gates() * hidden }
+    }
+}
+
+/// The parameters of one layer in one direction, or their gradients.
+#[derive(Debug, Clone)]
+pub struct Params<F> {
+    /// `W`, `(G*H, I)`, or `(G*H, D*H)` above the first layer.
+    pub weight_ih: Vec<F>,
+    /// `R`, `(G*H, H)`.
+    pub weight_hh: Vec<F>,
+    /// The bias of `a`, `(G*H)`.
+    pub bias_ih: Vec<F>,
+    /// The bias of `q`, `(G*H)`.
+    pub bias_hh: Vec<F>,
+}
+
+impl<F: Real> Params<F> {
+    /// All zero, for one layer in one direction that sees `input` values.
+    pub fn zeros(cell: Cell, input: usize, hidden: usize) -> Self {
+        let zeros = |columns| vec![F::ZERO; cell.gates() * hidden * columns];
+        Params { weight_ih: zeros(input), weight_hh: zeros(hidden), bias_ih: zeros(1), bias_hh: zeros(1) }
+    }
+}
+
+/// A stack of layers of one cell.
+#[derive(Debug, Clone)]
+pub struct Model<F> {
+    /// The cell of every layer.
+    pub cell: Cell,
+    /// `I`, the width of the input.
+    pub input_size: usize,
+    /// `H`, the width of the state.
+    pub hidden_size: usize,
+    /// `L`, at least one.
+    pub layers: usize,
+    /// Whether each layer also runs from the end to the start.
+    pub bidirectional: bool,
+    /// The parameters, at `layer * D + direction`.
+    pub params: Vec<Params<F>>,
+}
+
+impl<F> Model<F> {
+    /// `D`: 1, or 2 if bidirectional.
+    pub fn directions(&self) -> usize {
+        1 + usize::from(self.bidirectional)
+    }
+
+    /// The width of what a layer sees: `I` for the first, `D*H` above it.
+    pub fn input_width(&self, layer: usize) -> usize {
+        if layer == 0 { self.input_size } else { self.directions() * self.hidden_size }
+    }
+}
+
+/// One batch of sequences.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a, F> {
+    /// `T`, the number of steps.
+    pub steps: usize,
+    /// `B`, the number of rows.
+    pub batch: usize,
+    /// The sequences, `(T, B, I)`.
+    pub x: &'a [F],
+    /// Initial hidden states, `(L*D, B, H)`; none means zero.
+    pub h0: Option<&'a [F]>,
+    /// Initial cell states of an LSTM, likewise.
+    pub c0: Option<&'a [F]>,
+    /// The length of each row, `(B)`; none means that all have `T` steps.
+    pub lengths: Option<&'a [usize]>,
+    /// Dropout between layers: for each layer but the last, a factor `(T, B, D*H)` on its output.
+    pub masks: Option<&'a [Vec<F>]>,
+}
+
+impl<F> Input<'_, F> {
+    fn length(&self, row: usize) -> usize {
+        self.lengths.map_or(self.steps, |lengths| lengths[row])
+    }
+
+    /// The factor on the output of a layer, which the last one does not have.
+    fn mask(&self, layer: usize) -> Option<&Vec<F>> {
+        self.masks.and_then(|masks| masks.get(layer))
+    }
+}
+
+/// What the forward pass returns.
+#[derive(Debug, Clone)]
+pub struct Output<F> {
+    /// The outputs of the last layer, `(T, B, D*H)`, zero past the end of a row.
+    pub y: Vec<F>,
+    /// Final hidden states, `(L*D, B, H)`.
+    pub hn: Vec<F>,
+    /// Final cell states, `(L*D, B, H)`; empty unless the cell is an LSTM.
+    pub cn: Vec<F>,
+    /// The steps in the order in which they were taken, for each `(L*D, B)`.
+    trace: Vec<Vec<Step<F>>>,
+}
+
+/// Gradients of a loss with respect to the results of the forward pass; none means zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstream<'a, F> {
+    /// With respect to `y`; ignored past the end of a row.
+    pub dy: Option<&'a [F]>,
+    /// With respect to `hn`.
+    pub dhn: Option<&'a [F]>,
+    /// With respect to `cn`.
+    pub dcn: Option<&'a [F]>,
+}
+
+/// Gradients of the loss with respect to the arguments of the forward pass.
+#[derive(Debug, Clone)]
+pub struct Gradients<F> {
+    /// With respect to `x`, `(T, B, I)`, zero past the end of a row.
+    pub x: Vec<F>,
+    /// With respect to `h0`, `(L*D, B, H)`.
+    pub h0: Vec<F>,
+    /// With respect to `c0`, `(L*D, B, H)`; empty unless the cell is an LSTM.
+    pub c0: Vec<F>,
+    /// With respect to the parameters, at `layer * D + direction`, summed over steps and rows.
+    pub params: Vec<Params<F>>,
+}
+
+/// Runs all layers over a batch.
+///
+/// # Panics
+///
+/// If a size does not fit.
+pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
+    check(model, input);
+    let (batch, hidden, directions) = (input.batch, model.hidden_size, model.directions());
+    let cell_size = model.cell.cell_size(hidden);
+    let (mut hn, mut cn, mut trace) = (vec![], vec![], vec![]);
+    let mut x = input.x.to_vec();
+    for layer in 0..model.layers {
+        let width = model.input_width(layer);
+        let mut y = vec![F::ZERO; input.steps * batch * directions * hidden];
+        for direction in 0..directions {
+            let pass = layer * directions + direction;
+            let params = &model.params[pass];
+            for row in 0..batch {
+                let length = input.length(row);
+                let mut h = part(input.h0, pass * batch + row, hidden);
+                let mut c = part(input.c0, pass * batch + row, cell_size);
+                let mut steps = vec![];
+                for k in 0..length {
+                    let at = time(direction, length, k) * batch + row;
+                    let step = step_forward(model.cell, params, &x[at * width..][..width], &h, &c);
+                    h = step.h_next.clone();
+                    c = step.c_next.clone();
+                    y[(at * directions + direction) * hidden..][..hidden].copy_from_slice(&h);
+                    steps.push(step);
+                }
+                hn.extend(h);
+                cn.extend(c);
+                trace.push(steps);
+            }
+        }
+        if let Some(mask) = input.mask(layer) {
+            y = product(&y, mask);
+        }
+        x = y;
+    }
+    Output { y: x, hn, cn, trace }
+}
+
+/// Back-propagation through time: the gradients of `sum(dy * y) + sum(dhn * hn) + sum(dcn * cn)`.
+///
+/// `output` is what [`forward`] returned for the same model and input.
+///
+/// # Panics
+///
+/// If a size does not fit.
+pub fn backward<F: Real>(
+    model: &Model<F>,
+    input: &Input<'_, F>,
+    output: &Output<F>,
+    upstream: &Upstream<'_, F>,
+) -> Gradients<F> {
+    check(model, input);
+    let (batch, hidden, directions) = (input.batch, model.hidden_size, model.directions());
+    let cell_size = model.cell.cell_size(hidden);
+    assert_eq!(output.trace.len(), model.params.len() * batch, "output: of another model or input");
+    check_size("dy", upstream.dy, output.y.len());
+    check_size("dhn", upstream.dhn, output.hn.len());
+    check_size("dcn", upstream.dcn, output.cn.len());
+
+    let zeros = |pass| Params::zeros(model.cell, model.input_width(pass / directions), hidden);
+    let mut grads: Vec<Params<F>> = (0..model.params.len()).map(zeros).collect();
+    let mut dh0 = vec![F::ZERO; output.hn.len()];
+    let mut dc0 = vec![F::ZERO; output.cn.len()];
+    let mut dy = part(upstream.dy, 0, output.y.len());
+    for layer in (0..model.layers).rev() {
+        if let Some(mask) = input.mask(layer) {
+            dy = product(&dy, mask);
+        }
+        let width = model.input_width(layer);
+        let mut dx = vec![F::ZERO; input.steps * batch * width];
+        for direction in 0..directions {
+            let pass = layer * directions + direction;
+            let (params, grads) = (&model.params[pass], &mut grads[pass]);
+            for row in 0..batch {
+                let steps = &output.trace[pass * batch + row];
+                let mut dh = part(upstream.dhn, pass * batch + row, hidden);
+                let mut dc = part(upstream.dcn, pass * batch + row, cell_size);
+                for k in (0..steps.len()).rev() {
+                    let at = time(direction, steps.len(), k) * batch + row;
+                    // h' is the output of the step as well as the state before the next one.
+                    add(&mut dh, &dy[(at * directions + direction) * hidden..][..hidden]);
+                    let dx = &mut dx[at * width..][..width];
+                    (dh, dc) = step_backward(model.cell, params, &steps[k], &dh, &dc, dx, grads);
+                }
+                dh0[(pass * batch + row) * hidden..][..hidden].copy_from_slice(&dh);
+                dc0[(pass * batch + row) * cell_size..][..cell_size].copy_from_slice(&dc);
+            }
+        }
+        dy = dx;
+    }
+    Gradients { x: dy, h0: dh0, c0: dc0, params: grads }
+}
+
+/// The time of the step that a row takes as number `k`.
+fn time(direction: usize, length: usize, k: usize) -> usize {
+    if direction == 0 { k } else { length - 1 - k }
+}
+
+/// One step of one row, as its backward pass needs it.
+#[derive(Debug, Clone)]
+struct Step<F> {
+    x: Vec<F>,
+    h: Vec<F>,
+    c: Vec<F>,
+    /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
+    q: Vec<F>,
+    /// The gates, after their activations.
+    gates: Vec<F>,
+    h_next: Vec<F>,
+    c_next: Vec<F>,
+}
+
+fn step_forward<F: Real>(cell: Cell, params: &Params<F>, x: &[F], h: &[F], c: &[F]) -> Step<F> {
+    let hidden = h.len();
+    let plain = cell.plain_rows(hidden);
+    let a = affine(&params.weight_ih, x, &params.bias_ih);
+    let mut q = affine(&params.weight_hh[..plain * hidden], h, &params.bias_hh[..plain]);
+    let mut gates = vec![F::ZERO; cell.gates() * hidden];
+    let mut h_next = vec![F::ZERO; hidden];
+    let mut c_next = vec![F::ZERO; c.len()];
+    match cell {
+        Cell::Lstm => {
+            for j in 0..hidden {
+                let [i, f, g, o] = rows(j, hidden);
+                gates[i] = sigmoid(a[i] + q[i]);
+                gates[f] = sigmoid(a[f] + q[f]);
+                gates[g] = (a[g] + q[g]).tanh();
+                gates[o] = sigmoid(a[o] + q[o]);
+                c_next[j] = gates[f] * c[j] + gates[i] * gates[g];
+                h_next[j] = gates[o] * c_next[j].tanh();
+            }
+        }
+        Cell::GruResetAfter | Cell::GruResetBefore => {
+            for j in 0..hidden {
+                let [r, z, _] = rows(j, hidden);
+                gates[r] = sigmoid(a[r] + q[r]);
+                gates[z] = sigmoid(a[z] + q[z]);
+            }
+            if cell == Cell::GruResetBefore {
+                let rh = product(&gates[..hidden], h);
+                q.extend(affine(&params.weight_hh[plain * hidden..], &rh, &params.bias_hh[plain..]));
+            }
+            for j in 0..hidden {
+                let [r, z, n] = rows(j, hidden);
+                let reset = if cell == Cell::GruResetAfter { gates[r] } else { F::ONE };
+                gates[n] = (a[n] + reset * q[n]).tanh();
+                h_next[j] = (F::ONE - gates[z]) * gates[n] + gates[z] * h[j];
+            }
+        }
+        Cell::ElmanTanh | Cell::ElmanRelu => {
+            for j in 0..hidden {
+                let v = a[j] + q[j];
+                let relu = if v <= F::ZERO { F::ZERO } else { v };
+                h_next[j] = if cell == Cell::ElmanTanh { v.tanh() } else { relu };
+            }
+        }
+    }
+    Step { x: x.to_vec(), h: h.to_vec(), c: c.to_vec(), q, gates, h_next, c_next }
+}
+
+/// From the gradients of `h'` and `c'` to those of `h` and `c`. Adds to the gradients of `x` and of the
+/// parameters.
+fn step_backward<F: Real>(
+    cell: Cell,
+    params: &Params<F>,
+    step: &Step<F>,
+    dh_next: &[F],
+    dc_next: &[F],
+    dx: &mut [F],
+    grads: &mut Params<F>,
+) -> (Vec<F>, Vec<F>) {
+    let Step { x, h, c, q, gates, h_next, c_next } = step;
+    let hidden = h.len();
+    let plain = cell.plain_rows(hidden);
+    let mut da = vec![F::ZERO; gates.len()];
+    let mut dh = vec![F::ZERO; hidden];
+    let mut dc = vec![F::ZERO; c.len()];
+
+    // From h' and c' to a.
+    match cell {
+        Cell::Lstm => {
+            for j in 0..hidden {
+                let [i, f, g, o] = rows(j, hidden);
+                // h' = o tanh(c')
+                let tanh_c = c_next[j].tanh();
+                da[o] = dh_next[j] * tanh_c * sigmoid_slope(gates[o]);
+                let d_c = dc_next[j] + dh_next[j] * gates[o] * tanh_slope(tanh_c);
+                // c' = f c + i g
+                da[i] = d_c * gates[g] * sigmoid_slope(gates[i]);
+                da[f] = d_c * c[j] * sigmoid_slope(gates[f]);
+                da[g] = d_c * gates[i] * tanh_slope(gates[g]);
+
+                dc[j] = d_c * gates[f];
+            }
+        }
+        Cell::GruResetAfter | Cell::GruResetBefore => {
+            for j in 0..hidden {
+                let [_, z, n] = rows(j, hidden);
+                // h' = (1 - z) n + z h
+                da[z] = dh_next[j] * (h[j] - gates[n]) * sigmoid_slope(gates[z]);
+                da[n] = dh_next[j] * (F::ONE - gates[z]) * tanh_slope(gates[n]);
+                dh[j] = dh_next[j] * gates[z];
+            }
+            let (r, da_n) = (&gates[..hidden], &da[2 * hidden..]);
+            let dr = if cell == Cell::GruResetAfter {
+                // n = tanh(a_n + r q_n)
+                product(da_n, &q[2 * hidden..])
+            } else {
+                // n = tanh(a_n + R_n (r h) + b_hh_n)
+                let mut drh = vec![F::ZERO; hidden];
+                add_transposed(&mut drh, &params.weight_hh[plain * hidden..], da_n);
+                add_outer(&mut grads.weight_hh[plain * hidden..], da_n, &product(r, h));
+                add(&mut dh, &product(&drh, r));
+                product(&drh, h)
+            };
+            for j in 0..hidden {
+                da[j] = dr[j] * sigmoid_slope(r[j]);
+            }
+        }
+        Cell::ElmanTanh => {
+            for j in 0..hidden {
+                da[j] = dh_next[j] * tanh_slope(h_next[j]);
+            }
+        }
+        Cell::ElmanRelu => {
+            for j in 0..hidden {
+                da[j] = if h_next[j] > F::ZERO { dh_next[j] } else { F::ZERO };
+            }
+        }
+    }
+
+    // q enters as a does, except that GruResetAfter has r q_n.
+    let mut dq = da.clone();
+    if cell == Cell::GruResetAfter {
+        dq[2 * hidden..].copy_from_slice(&product(&gates[..hidden], &da[2 * hidden..]));
+    }
+
+    // a = W x + b_ih
+    add_outer(&mut grads.weight_ih, &da, x);
+    add(&mut grads.bias_ih, &da);
+    add_transposed(dx, &params.weight_ih, &da);
+    // q = R h + b_hh
+    add_outer(&mut grads.weight_hh[..plain * hidden], &dq[..plain], h);
+    add(&mut grads.bias_hh, &dq);
+    add_transposed(&mut dh, &params.weight_hh[..plain * hidden], &dq[..plain]);
+    (dh, dc)
+}
+
+/// The rows of the gates of hidden unit `j`.
+fn rows<const G: usize>(j: usize, hidden: usize) -> [usize; G] {
+    array::from_fn(|gate| gate * hidden + j)
+}
+
+/// The logistic sigmoid. Where `exp` overflows, it is exactly zero.
+fn sigmoid<F: Real>(v: F) -> F {
+    F::ONE / (F::ONE + (-v).exp())
+}
+
+/// The derivative of the sigmoid where its value is `s`.
+fn sigmoid_slope<F: Real>(s: F) -> F {
+    s * (F::ONE - s)
+}
+
+/// The derivative of tanh where its value is `t`.
+fn tanh_slope<F: Real>(t: F) -> F {
+    F::ONE - t * t
+}
+
+/// `m v + bias`, with as many rows as the bias.
+fn affine<F: Real>(m: &[F], v: &[F], bias: &[F]) -> Vec<F> {
+    let mut out = bias.to_vec();
+    for row in 0..out.len() {
+        for column in 0..v.len() {
+            out[row] += m[row * v.len() + column] * v[column];
+        }
+    }
+    out
+}
+
+/// `u += m^T v`.
+fn add_transposed<F: Real>(u: &mut [F], m: &[F], v: &[F]) {
+    for row in 0..v.len() {
+        for column in 0..u.len() {
+            u[column] += m[row * u.len() + column] * v[row];
+        }
+    }
+}
+
+/// `m += u v^T`.
+fn add_outer<F: Real>(m: &mut [F], u: &[F], v: &[F]) {
+    for row in 0..u.len() {
+        for column in 0..v.len() {
+            m[row * v.len() + column] += u[row] * v[column];
+        }
+    }
+}
+
+/// `u += v`.
+fn add<F: Real>(u: &mut [F], v: &[F]) {
+    for j in 0..u.len() {
+        u[j] += v[j];
+    }
+}
+
+/// `u * v`, elementwise.
+fn product<F: Real>(u: &[F], v: &[F]) -> Vec<F> {
+    u.iter().zip(v).map(|(&u, &v)| u * v).collect()
+}
+
+/// The part number `index` of `width` values, zero where there is no array.
+fn part<F: Real>(array: Option<&[F]>, index: usize, width: usize) -> Vec<F> {
+    array.map_or(vec![F::ZERO; width], |array| array[index * width..][..width].to_vec())
+}
+
+fn check_size<T>(name: &str, array: Option<&[T]>, expected: usize) {
+    assert!(array.is_none_or(|array| array.len() == expected), "{name}: expected {expected} elements");
+}
+
+fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
+    let (hidden, directions, outputs) = (model.hidden_size, model.directions(), model.input_width(1));
+    let passes = model.layers * directions;
+    assert!(model.layers > 0, "layers: expected at least one");
+    check_size("params", Some(&model.params), passes);
+    for (pass, params) in model.params.iter().enumerate() {
+        let rows = model.cell.gates() * hidden;
+        check_size("weight_ih", Some(&params.weight_ih), rows * model.input_width(pass / directions));
+        check_size("weight_hh", Some(&params.weight_hh), rows * hidden);
+        check_size("bias_ih", Some(&params.bias_ih), rows);
+        check_size("bias_hh", Some(&params.bias_hh), rows);
+    }
+    check_size("x", Some(input.x), input.steps * input.batch * model.input_size);
+    check_size("h0", input.h0, passes * input.batch * hidden);
+    check_size("c0", input.c0, passes * input.batch * model.cell.cell_size(hidden));
+    check_size("lengths", input.lengths, input.batch);
+    check_size("masks", input.masks, model.layers - 1);
+    for mask in input.masks.unwrap_or_default() {
+        check_size("mask", Some(mask), input.steps * input.batch * outputs);
+    }
+    assert!((0..input.batch).all(|row| input.length(row) <= input.steps), "lengths: expected at most T");
+}

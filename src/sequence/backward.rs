@@ -1,0 +1,238 @@
+//! The walk back through time: gradients of the gates, chunk by chunk.
+//!
+//! ```text
+//! for each chunk of steps          against the order of the forward pass
+//!   for each step, phase, block, tile          rows shared among threads
+//!       dh   = upstream + carry + dG(following) R        the product and, in its registers,
+//!       dG   = the cell's backward                       the gradients of the gates
+//!   weight, bias and input gradients of the whole chunk  (gradient.rs), outputs shared among threads
+//! ```
+//!
+//! A chunk is as long as its gate gradients stay in the level-2 cache, and at least some 256 rows of
+//! (step, batch), so that the products over it are long. Its length depends on the shapes alone, so that
+//! gradients do not depend on the number of threads.
+//!
+//! ```text
+//! grads   [ step before the chunk in backward's order | step a | step a+1 | ... | step b-1 ]
+//!           one place per row                           active rows only, (step, rank) counted through
+//! ```
+
+use super::gradient::{Targets, accumulate_chunk};
+use super::schedule::over_weighted;
+use crate::cell::{Backward, BackwardTile, Cell, Rows, TransposedWeights, with_cell};
+use crate::error::{Error, checked_size};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Tile, sweep};
+use crate::simd::Isa;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// What a backward pass reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) weights: &'a TransposedWeights,
+    pub(crate) rows: &'a Rows,
+    pub(crate) reverse: bool,
+    /// The sequence that the forward pass read.
+    pub(crate) input: GridRef<'a>,
+    /// The gradient of the output, and in which of its planes.
+    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
+    pub(crate) states: GridRef<'a>,
+    pub(crate) tape: GridRef<'a>,
+}
+
+/// Memory of a backward pass that is used again by the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    grads: AlignedBuf,
+    /// The gradient of the state: the final state's before the pass, the initial state's after it.
+    pub(crate) carry: AlignedBuf,
+    pub(crate) gathered: AlignedBuf,
+    starts: Vec<usize>,
+    pub(crate) places: Vec<(usize, usize)>,
+}
+
+/// Bytes of gate gradients that a chunk may have: half of a level-2 cache of 2 MiB, all of one of 1 MiB.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Rows of (step, batch) that a chunk has at least: the depth that `matrixmultiply` packs at a time, and
+/// enough to make the reading and writing of the weight gradients a hundredth of the work.
+const CHUNK_ROWS: usize = 256;
+
+/// Steps of a chunk.
+fn chunk_steps(batch: usize, record: usize) -> usize {
+    let rows = (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_ROWS);
+    (rows / batch.max(1)).max(1)
+}
+
+impl Scratch {
+    /// Makes room for a pass over these rows.
+    pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
+        let (batch, traits) = (inputs.rows.order.len(), inputs.weights.kind.traits());
+        let hidden = inputs.weights.hidden.units();
+        let carry = Grid::padded(1, batch, traits.state, hidden)?;
+        self.carry.grow(carry.len())?;
+        let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
+        let steps = chunk_steps(batch, record).min(inputs.rows.steps());
+        let places = checked_size("gradients", &[batch, steps + 1])?;
+        self.grads.grow(Grid::padded(1, places, traits.grads, hidden)?.len())?;
+        let operand = inputs.weights.input.units().max(hidden);
+        self.gathered.grow(checked_size("gathered rows", &[batch, steps, operand])?)?;
+        self.starts.reserve(steps + 2);
+        self.places.reserve(batch * steps);
+        Ok(())
+    }
+
+    /// The shape of `carry`.
+    pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
+        let traits = inputs.weights.kind.traits();
+        Grid::padded(1, inputs.rows.order.len(), traits.state, inputs.weights.hidden.units())
+    }
+}
+
+/// Runs a backward pass on so many threads: adds to the weight gradients, sets or adds to the input
+/// gradient, and turns `scratch.carry` from the gradient of the final state into that of the initial.
+pub(crate) fn backward(
+    inputs: &Inputs<'_>,
+    targets: &mut Targets<'_>,
+    scratch: &mut Scratch,
+    threads: usize,
+) -> Result<(), Error> {
+    scratch.prepare(inputs)?;
+    let (rows, weights) = (inputs.rows, inputs.weights);
+    let batch = rows.order.len();
+    let traits = weights.kind.traits();
+    let hidden = weights.hidden.units();
+    let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
+    let steps = rows.steps();
+    let length = chunk_steps(batch, record);
+    let carry_grid = Scratch::carry_grid(inputs)?;
+
+    let chunks = steps.div_ceil(length);
+    for n in 0..chunks {
+        let chunk = if inputs.reverse { n } else { chunks - 1 - n };
+        let range = chunk * length..((chunk + 1) * length).min(steps);
+        // The step that backward did just before this chunk stands in front, at place 0.
+        let seam = if inputs.reverse { range.start.checked_sub(1) } else { Some(range.end) };
+        let first_time = if inputs.reverse { range.start.saturating_sub(1) } else { range.start };
+        scratch.starts.clear();
+        scratch.places.clear();
+        if inputs.reverse && seam.is_some() {
+            scratch.starts.push(0);
+        }
+        for time in range.clone() {
+            scratch.starts.push(batch + scratch.places.len());
+            let active = rows.active(time);
+            scratch.places.extend(rows.order[..active].iter().map(|&row| (time, row)));
+        }
+        if !inputs.reverse {
+            scratch.starts.push(0);
+        }
+        let grads_grid = Grid::padded(1, batch + scratch.places.len(), traits.grads, hidden)?;
+        let pass = Backward {
+            weights,
+            rows,
+            reverse: inputs.reverse,
+            upstream: inputs.upstream,
+            states: inputs.states,
+            tape: inputs.tape,
+            grads: GridMut::new(grads_grid, &mut scratch.grads),
+            starts: &scratch.starts,
+            first_time,
+            carry: GridMut::new(carry_grid, &mut scratch.carry),
+        };
+        over_weighted(&rows.lengths, threads, &|ranks| {
+            with_cell!(weights.kind, C => {
+                Walk::<C> { pass: &pass, ranks, range: range.clone(), steps, cell: PhantomData }.run();
+            });
+        });
+
+        let grads = GridRef::new(grads_grid, &scratch.grads);
+        accumulate_chunk(inputs, grads, &scratch.places, range.clone(), &mut scratch.gathered, targets, threads);
+
+        // What this chunk did last stands before the next.
+        let last = if inputs.reverse { range.end - 1 } else { range.start };
+        let from = scratch.starts[last - first_time] * record;
+        scratch.grads.copy_within(from..from + rows.active(last) * record, 0);
+    }
+    Ok(())
+}
+
+/// A range of rows on its way back through a chunk.
+struct Walk<'a, C> {
+    pass: &'a Backward<'a>,
+    ranks: Range<usize>,
+    range: Range<usize>,
+    steps: usize,
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell> Walk<'_, C> {
+    fn run(&self) {
+        let rows = self.pass.rows;
+        if self.pass.reverse {
+            for time in self.range.clone() {
+                let (active, following) = (rows.active(time), time.checked_sub(1));
+                let follow = if following.is_some() { active } else { 0 };
+                self.step(time, following, follow, active);
+                // Rows that the forward pass entered at this step.
+                self.initial(time, rows.active(time + 1), active);
+            }
+        } else {
+            for time in self.range.clone().rev() {
+                let following = (time + 1 < self.steps).then_some(time + 1);
+                self.step(time, following, rows.active(time + 1), rows.active(time));
+            }
+            if self.range.start == 0 {
+                self.initial(0, 0, rows.active(0));
+            }
+        }
+    }
+
+    /// One step of the first `active` rows, of which the first `follow` went on to the step `following`.
+    fn step(&self, time: usize, following: Option<usize>, follow: usize, active: usize) {
+        let (start, follow, active) = (self.ranks.start, self.first(follow), self.first(active));
+        self.sweep::<0>(Some(time), following, start..follow);
+        self.sweep::<0>(Some(time), None, follow..active);
+        if C::SECOND_PHASE {
+            self.sweep::<1>(Some(time), None, start..active);
+        }
+    }
+
+    /// The gradient of the initial state of the rows `from..to`, whose first step was `following`.
+    fn initial(&self, following: usize, from: usize, to: usize) {
+        self.sweep::<0>(None, Some(following), self.first(from)..self.first(to));
+    }
+
+    /// The rows of this thread among the first `count`.
+    fn first(&self, count: usize) -> usize {
+        count.clamp(self.ranks.start, self.ranks.end)
+    }
+
+    fn sweep<const PHASE: usize>(&self, time: Option<usize>, following: Option<usize>, rows: Range<usize>) {
+        let (weights, pass) = (self.pass.weights, self.pass);
+        let phase = Phase::<C, PHASE> { pass, time, following, cell: PhantomData };
+        // SAFETY: the rows are those of this thread alone, and time runs against the forward pass; a phase
+        // is done in all blocks before the next begins.
+        unsafe { sweep(weights.token, &phase, rows, 0..weights.hidden.blocks()) }
+    }
+}
+
+/// One phase of one step, or the initial state.
+struct Phase<'a, C, const PHASE: usize> {
+    pass: &'a Backward<'a>,
+    time: Option<usize>,
+    following: Option<usize>,
+    cell: PhantomData<C>,
+}
+
+impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
+    const ACCUMULATORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, rank: usize, block: usize) {
+        // SAFETY: the caller's promise, passed on.
+        let tile = unsafe {
+            BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block)
+        };
+        C::backward::<I, PHASE, R, U>(&tile);
+    }
+}

@@ -1,0 +1,24 @@
+//! How a cell runs over time: the walk forward, the walk back, what is kept in between, and who does
+//! what.
+//!
+//! ```text
+//! forward.rs    states (and a tape) from a sequence and initial states
+//! backward.rs   gate gradients from the tape, chunk by chunk against time
+//! gradient.rs   weight, bias and input gradients of a chunk: long products
+//! schedule.rs   threads
+//! state.rs      what a stream carries from call to call
+//! ```
+//!
+//! All of it is generic over the cell and the SIMD level, and none of it knows of layers.
+
+mod backward;
+mod forward;
+mod gradient;
+mod schedule;
+mod state;
+
+pub(crate) use backward::{Inputs, Scratch, backward};
+pub(crate) use forward::forward;
+pub(crate) use gradient::Targets;
+pub use schedule::Threads;
+pub use state::State;

@@ -1,0 +1,140 @@
+//! What a stream of sequences carries from call to call.
+
+use crate::cell::{C, CellKind, H};
+use crate::error::{Error, check_len};
+use crate::matrix::{AlignedBuf, Grid};
+
+/// The hidden states, and cell states where the cell has them, of every direction of every layer, for a
+/// batch of rows.
+///
+/// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it,
+/// so that a sequence can be cut anywhere and a stream can go on for ever. From outside it looks as in
+/// PyTorch, `(layers * directions, batch, hidden_size)`; inside, each row's planes lie together:
+///
+/// ```text
+/// [layer * directions + direction][row][h | c][hidden size, padded to 16]
+/// ```
+///
+/// ```
+/// use fused_rnn::Lstm;
+///
+/// let lstm = Lstm::builder(1, 3).build()?;
+/// let mut state = lstm.zero_state(2)?;
+/// state.set_h(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!(state.row_h(0, 1), Some(&[4.0, 5.0, 6.0][..]));
+/// assert_eq!(state.c(), [0.0; 6]);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct State {
+    kind: CellKind,
+    hidden_size: usize,
+    cells: usize,
+    batch: usize,
+    grid: Grid,
+    data: AlignedBuf,
+}
+
+impl State {
+    pub(crate) fn zero(kind: CellKind, cells: usize, batch: usize, hidden_size: usize) -> Result<Self, Error> {
+        let grid = Grid::padded(cells, batch, kind.traits().state, hidden_size)?;
+        Ok(State { kind, hidden_size, cells, batch, grid, data: AlignedBuf::zeroed(grid.len())? })
+    }
+
+    /// The number of rows.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The hidden states, `(layers * directions, batch, hidden_size)`.
+    pub fn h(&self) -> Vec<f32> {
+        self.gather(H)
+    }
+
+    /// The cell states, `(layers * directions, batch, hidden_size)`; empty where the cell has none.
+    pub fn c(&self) -> Vec<f32> {
+        if self.kind.has_cell_state() { self.gather(C) } else { Vec::new() }
+    }
+
+    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `h` has another length.
+    pub fn set_h(&mut self, h: &[f32]) -> Result<(), Error> {
+        check_len("h", self.cells * self.batch * self.hidden_size, h.len())?;
+        self.scatter(H, h);
+        Ok(())
+    }
+
+    /// Sets the cell states from `(layers * directions, batch, hidden_size)`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `c` has another length; where the cell has no cell state, any but 0.
+    pub fn set_c(&mut self, c: &[f32]) -> Result<(), Error> {
+        let planes = usize::from(self.kind.has_cell_state());
+        check_len("c", planes * self.cells * self.batch * self.hidden_size, c.len())?;
+        if planes > 0 {
+            self.scatter(C, c);
+        }
+        Ok(())
+    }
+
+    /// The hidden state of one row of one direction of one layer, `cell = layer * directions +
+    /// direction`, without a copy; `None` where there is no such cell or row.
+    pub fn row_h(&self, cell: usize, row: usize) -> Option<&[f32]> {
+        (cell < self.cells && row < self.batch).then(|| &self.plane(cell, row, H)[..self.hidden_size])
+    }
+
+    /// Makes all of it zero.
+    pub fn reset(&mut self) {
+        self.data.fill(0.0);
+    }
+
+    pub(crate) fn kind(&self) -> CellKind {
+        self.kind
+    }
+
+    pub(crate) fn cells(&self) -> usize {
+        self.cells
+    }
+
+    pub(crate) fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    /// All planes of a row, padded: what the slots of a pass are made of.
+    pub(crate) fn record(&self, cell: usize, row: usize) -> &[f32] {
+        let start = self.grid.offset(cell, row, H);
+        &self.data[start..start + self.grid.row_stride()]
+    }
+
+    /// All planes of a row, to write.
+    pub(crate) fn record_mut(&mut self, cell: usize, row: usize) -> &mut [f32] {
+        let start = self.grid.offset(cell, row, H);
+        &mut self.data[start..start + self.grid.row_stride()]
+    }
+
+    fn plane(&self, cell: usize, row: usize, plane: usize) -> &[f32] {
+        &self.data[self.grid.offset(cell, row, plane)..]
+    }
+
+    fn gather(&self, plane: usize) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.cells * self.batch * self.hidden_size);
+        for cell in 0..self.cells {
+            for row in 0..self.batch {
+                values.extend_from_slice(&self.plane(cell, row, plane)[..self.hidden_size]);
+            }
+        }
+        values
+    }
+
+    fn scatter(&mut self, plane: usize, values: &[f32]) {
+        let mut from = values.chunks_exact(self.hidden_size);
+        for cell in 0..self.cells {
+            for (row, from) in (0..self.batch).zip(&mut from) {
+                let start = self.grid.offset(cell, row, plane);
+                self.data[start..start + self.hidden_size].copy_from_slice(from);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Eight floats at a time with AVX2 and FMA (every desktop and server core since Haswell and Zen).
+//!
+//! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the
+//! three broadcasts of a step of k take 3, and one weight vector at a time takes the last.
+//!
+//! **Ports**: per k the tile does 12 multiply-adds and 7 loads (4 weight vectors, 3 broadcasts). At two
+//! multiply-adds a cycle that is 6 cycles for 7 of 12 load slots; 12 chains cover the latency of 4 cycles
+//! x 2 ports one and a half times. The weights stream at 128 bytes per 6 cycles, 21 a cycle.
+
+use super::{Isa, Kernel};
+use std::arch::x86_64::*;
+
+/// Proof that this machine has AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, where the machine has every feature of [`trampoline`].
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+    }
+}
+
+/// Compiles a kernel for this level: the body is inlined here and so gets these features.
+///
+/// # Safety
+/// - The machine has the features below; `isa` proves it.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+    kernel.run(isa)
+}
+
+/// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
+/// eight zeros: the window that starts `8 - n` in has `n` ones.
+#[inline(always)]
+fn first(n: usize) -> __m256i {
+    const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let window = &WINDOW[8 - n.min(8)..][..8];
+    // SAFETY: eight integers are readable; the caller, a method of `Avx2`, proves AVX.
+    unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
+}
+
+impl Isa for Avx2 {
+    type Vector = __m256;
+    const LANES: usize = 8;
+    const FUSED: bool = true;
+    const TILE_ROWS: usize = 3;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f32) -> __m256 {
+        // SAFETY: `self` proves AVX; by the caller's promise 8 floats are readable.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, to: *mut f32, v: __m256) {
+        // SAFETY: `self` proves AVX; by the caller's promise 8 floats are writable.
+        unsafe { _mm256_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m256 {
+        // SAFETY: `self` proves AVX; masked lanes are not read, the others lie in the slice.
+        unsafe { _mm256_maskload_ps(from.as_ptr(), first(from.len())) }
+    }
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], v: __m256) {
+        // SAFETY: `self` proves AVX; masked lanes are not written, the others lie in the slice.
+        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first(to.len()), v) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves FMA.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves FMA.
+        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX. The instruction gives the second operand where either is NaN.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX. The instruction gives the second operand where either is NaN.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+    #[inline(always)]
+    fn with_sign(self, a: __m256, sign: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_or_ps(a, _mm256_and_ps(sign, _mm256_set1_ps(-0.0))) }
+    }
+    #[inline(always)]
+    fn if_greater(self, x: __m256, limit: __m256, yes: __m256, no: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX.
+        unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(x, limit)) }
+    }
+    #[inline(always)]
+    fn flush_below(self, a: __m256, limit: f32) -> __m256 {
+        // SAFETY: `self` proves AVX. "Not less than" holds for NaN, which so stays.
+        unsafe {
+            let keep = _mm256_cmp_ps::<_CMP_NLT_UQ>(self.abs(a), _mm256_set1_ps(limit));
+            _mm256_and_ps(keep, a)
+        }
+    }
+    #[inline(always)]
+    fn exp2_of_shifted(self, shifted: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
+        }
+    }
+    #[inline(always)]
+    fn recip_seed(self, magic: u32, a: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let magic = _mm256_set1_epi32(magic.cast_signed());
+            _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
+        }
+    }
+}

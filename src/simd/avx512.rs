@@ -1,0 +1,160 @@
+//! Sixteen floats at a time with AVX-512 F, BW, DQ and VL (every server core since Skylake-SP, Zen 4).
+//!
+//! **Register budget** (32 registers of sixteen floats): a tile of 6 rows x 4 accumulators takes 24,
+//! the four weight vectors of a step of k take 4, a broadcast 1; three are left for the scheduler.
+//!
+//! **Ports**: per k the tile does 24 multiply-adds and 10 loads (4 weight vectors, 6 broadcasts). At two
+//! multiply-adds a cycle (ports 0+1 and 5 on Intel servers) that is 12 cycles for 10 of 24 load slots;
+//! on Zen 4 each 512-bit operation issues as two halves, 24 cycles. 24 chains cover the latency of 4
+//! cycles x 2 ports three times over. The weights stream at 256 bytes per 12 cycles, 21 a cycle, which
+//! a level-2 cache delivers.
+
+use super::{Isa, Kernel};
+use std::arch::x86_64::*;
+
+/// Proof that this machine has AVX-512 F, BW, DQ, VL, AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// The proof, where the machine has every feature of [`trampoline`].
+    pub(super) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma"))
+        .then_some(Avx512(()))
+    }
+}
+
+/// Compiles a kernel for this level: the body is inlined here and so gets these features.
+///
+/// # Safety
+/// - The machine has the features below; `isa` proves it.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
+    kernel.run(isa)
+}
+
+/// The mask of the first `n` lanes, `n` at most 16.
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    debug_assert!(n <= 16);
+    ((1u32 << n) - 1) as __mmask16
+}
+
+impl Isa for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+    const FUSED: bool = true;
+    const TILE_ROWS: usize = 6;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F; by the caller's promise 16 floats are readable.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, to: *mut f32, v: __m512) {
+        // SAFETY: `self` proves AVX-512 F; by the caller's promise 16 floats are writable.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m512 {
+        let from = &from[..from.len().min(16)];
+        // SAFETY: `self` proves AVX-512 F; masked lanes are not read, the others lie in the slice.
+        unsafe { _mm512_maskz_loadu_ps(first(from.len()), from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], v: __m512) {
+        let n = to.len().min(16);
+        // SAFETY: `self` proves AVX-512 F; masked lanes are not written, the others lie in the slice.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(n), v) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_fnmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F. The instruction gives the second operand where either is NaN.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F. The instruction gives the second operand where either is NaN.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_abs_ps(a) }
+    }
+    #[inline(always)]
+    fn with_sign(self, a: __m512, sign: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 DQ.
+        unsafe { _mm512_or_ps(a, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))) }
+    }
+    #[inline(always)]
+    fn if_greater(self, x: __m512, limit: __m512, yes: __m512, no: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, limit), no, yes) }
+    }
+    #[inline(always)]
+    fn flush_below(self, a: __m512, limit: f32) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F. "Not less than" holds for NaN, which so stays.
+        unsafe {
+            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(limit));
+            _mm512_maskz_mov_ps(keep, a)
+        }
+    }
+    #[inline(always)]
+    fn exp2_of_shifted(self, shifted: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
+            _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(127 << 23)))
+        }
+    }
+    #[inline(always)]
+    fn recip_seed(self, magic: u32, a: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let magic = _mm512_set1_epi32(magic.cast_signed());
+            _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What a vector is, on each level of the machine.
+//!
+//! A kernel is written once, generic over [`Isa`], and compiled once per level. Which level runs is
+//! decided when the program runs, not when it is compiled:
+//!
+//! ```text
+//! Level (a name, public)  --detected-->  Token (proof that the machine has it)
+//!                                          |
+//! dispatch(token, kernel)  --match-->  one #[target_feature] trampoline per level
+//!                                          |
+//!                                     kernel.run(isa)   inlined into the trampoline
+//! ```
+//!
+//! The zero-sized types [`Portable`], `Avx2` and `Avx512` can be made only where detection has found
+//! their instructions; that is what makes their methods safe to call.
+//!
+//! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function
+//! left standing outside the trampoline has none of its features, and turns vector code into calls and
+//! spills without a warning. For the same reason kernels use plain loops and no closures.
+//!
+//! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
+//! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod level;
+mod portable;
+
+pub use level::Level;
+pub(crate) use level::Token;
+pub(crate) use portable::Portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use {avx2::Avx2, avx512::Avx512};
+
+/// The floats of one cache line, which is also the widest vector of any level. Every buffer of our own
+/// is aligned to it and every row padded to it, so that state and tape do not depend on the level.
+pub(crate) const LINE: usize = 16;
+
+/// One set of vector instructions: the fifteen-odd operations that the kernels need.
+///
+/// Implementors are zero-sized proofs that the machine has the instructions. All methods are
+/// `#[inline(always)]` and never `#[target_feature]`; the features come from the trampoline.
+pub(crate) trait Isa: Copy + Send + Sync + 'static {
+    /// A vector of [`LANES`](Self::LANES) floats.
+    type Vector: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+    /// Whether [`mul_add`](Self::mul_add) rounds once.
+    const FUSED: bool;
+    /// Rows of a register tile that keeps four accumulators per row: the register budget of the level,
+    /// explained in the file of each.
+    const TILE_ROWS: usize;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::Vector;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// - `LANES` floats are readable at `from`.
+    unsafe fn load_ptr(self, from: *const f32) -> Self::Vector;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// - `LANES` floats are writable at `to`.
+    unsafe fn store_ptr(self, to: *mut f32, v: Self::Vector);
+    /// Reads the floats of `from` into the first lanes, zero into the rest; at most `LANES`.
+    fn load_partial(self, from: &[f32]) -> Self::Vector;
+    /// Writes the first `to.len()` lanes; at most `LANES`.
+    fn store_partial(self, to: &mut [f32], v: Self::Vector);
+
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`.
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once where [`FUSED`](Self::FUSED).
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `c - a * b`, rounded once where [`FUSED`](Self::FUSED).
+    fn neg_mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a / b`.
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of `a` and `b`; `b` where either is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller of `a` and `b`; `b` where either is NaN.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `|a|`.
+    fn abs(self, a: Self::Vector) -> Self::Vector;
+    /// `a`, which is not negative, with the sign of `sign`.
+    fn with_sign(self, a: Self::Vector, sign: Self::Vector) -> Self::Vector;
+    /// Per lane `x > limit ? yes : no`; `no` where `x` is NaN.
+    fn if_greater(
+        self,
+        x: Self::Vector,
+        limit: Self::Vector,
+        yes: Self::Vector,
+        no: Self::Vector,
+    ) -> Self::Vector;
+    /// `a`, with zero in place of every magnitude below `limit`. NaN stays.
+    fn flush_below(self, a: Self::Vector, limit: f32) -> Self::Vector;
+    /// `2^n` for each lane `n + 1.5 * 2^23` with an integer `n` in `-126..=127`: the low bits of such a
+    /// float are `n`, and go straight into the exponent.
+    fn exp2_of_shifted(self, shifted: Self::Vector) -> Self::Vector;
+    /// The bits of `magic` minus the bits of `a`, as integers: the seed of a reciprocal.
+    fn recip_seed(self, magic: u32, a: Self::Vector) -> Self::Vector;
+
+    /// Reads the first `LANES` floats of `from`.
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::Vector {
+        let from = &from[..Self::LANES];
+        // SAFETY: the slice has LANES floats.
+        unsafe { self.load_ptr(from.as_ptr()) }
+    }
+    /// Writes the first `LANES` floats of `to`.
+    #[inline(always)]
+    fn store(self, to: &mut [f32], v: Self::Vector) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: the slice has LANES floats.
+        unsafe { self.store_ptr(to.as_mut_ptr(), v) }
+    }
+    /// `1 / a`, within one unit in the last place, for `2^-120 < |a| < 2^126`. By products where the level
+    /// fuses them, see [`recip_by_products`]; unfused they would not be exact enough.
+    #[inline(always)]
+    fn recip(self, a: Self::Vector) -> Self::Vector {
+        if Self::FUSED { recip_by_products(self, a) } else { self.div(self.splat(1.0), a) }
+    }
+    /// All lanes zero.
+    #[inline(always)]
+    fn zero(self) -> Self::Vector {
+        self.splat(0.0)
+    }
+}
+
+/// `1 / a` without a division: a division of 16 floats occupies the divider for 10 to 16 cycles, this
+/// takes seven operations on the multiply ports, 3.5 to 7 cycles.
+///
+/// The seed `magic - bits(a)` has a relative error of at most 0.0506 (smallest over all constants for
+/// one binade, by exhaustive search). Each refinement `y (1 + e + e^2)` with `e = 1 - a y` cubes it:
+/// 0.0506, 1.3e-4, 2e-12; what remains is the rounding of the last operation.
+#[inline(always)]
+pub(crate) fn recip_by_products<I: Isa>(isa: I, a: I::Vector) -> I::Vector {
+    let one = isa.splat(1.0);
+    let mut y = isa.recip_seed(0x7EF3_1000, a);
+    for _ in 0..2 {
+        let e = isa.neg_mul_add(a, y, one);
+        let correction = isa.mul_add(e, e, e);
+        y = isa.mul_add(y, correction, y);
+    }
+    y
+}
+
+/// Work that is compiled once per level. The fields of the implementor are its named arguments.
+pub(crate) trait Kernel {
+    /// What the work returns.
+    type Output;
+    /// Does the work with the instructions of `isa`. Implementations are `#[inline(always)]`.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// Runs a kernel with the instructions that `token` proves.
+#[inline(always)]
+pub(crate) fn dispatch<K: Kernel>(token: Token, kernel: K) -> K::Output {
+    match token {
+        Token::Portable(isa) => kernel.run(isa),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the token exists only where detection has found every feature of the trampoline.
+        Token::Avx2(isa) => unsafe { avx2::trampoline(isa, kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the token exists only where detection has found every feature of the trampoline.
+        Token::Avx512(isa) => unsafe { avx512::trampoline(isa, kernel) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation on every level against plain arithmetic, lane by lane.
+    struct Check;
+    impl Kernel for Check {
+        type Output = ();
+        fn run<I: Isa>(self, isa: I) {
+            let n = I::LANES;
+            let a: Vec<f32> = (0..n).map(|k| k as f32 - 2.5).collect();
+            let b: Vec<f32> = (0..n).map(|k| 0.37 * k as f32 - 1.0).collect();
+            let c: Vec<f32> = (0..n).map(|k| 7.0 - k as f32).collect();
+            let (va, vb, vc) = (isa.load(&a), isa.load(&b), isa.load(&c));
+            let same = |what: &str, v: I::Vector, f: &dyn Fn(usize) -> f32| {
+                let mut out = vec![0.0; n];
+                isa.store(&mut out, v);
+                for k in 0..n {
+                    let want = f(k);
+                    assert!(
+                        out[k].to_bits() == want.to_bits() || (out[k].is_nan() && want.is_nan()),
+                        "{what}, lane {k}: {} for {want}",
+                        out[k]
+                    );
+                }
+            };
+            let fma = |x: f32, y: f32, z: f32| if I::FUSED { x.mul_add(y, z) } else { x * y + z };
+            same("splat", isa.splat(3.5), &|_| 3.5);
+            same("add", isa.add(va, vb), &|k| a[k] + b[k]);
+            same("sub", isa.sub(va, vb), &|k| a[k] - b[k]);
+            same("mul", isa.mul(va, vb), &|k| a[k] * b[k]);
+            same("mul_add", isa.mul_add(va, vb, vc), &|k| fma(a[k], b[k], c[k]));
+            same("neg_mul_add", isa.neg_mul_add(va, vb, vc), &|k| fma(-a[k], b[k], c[k]));
+            same("div", isa.div(va, vc), &|k| a[k] / c[k]);
+            same("max", isa.max(va, vb), &|k| a[k].max(b[k]));
+            same("min", isa.min(va, vb), &|k| a[k].min(b[k]));
+            same("abs", isa.abs(va), &|k| a[k].abs());
+            same("with_sign", isa.with_sign(isa.abs(vc), va), &|k| c[k].abs().copysign(a[k]));
+            same("if_greater", isa.if_greater(va, vb, vc, va), &|k| if a[k] > b[k] { c[k] } else { a[k] });
+            same("flush", isa.flush_below(va, 1.6), &|k| if a[k].abs() < 1.6 { 0.0 } else { a[k] });
+            for m in 0..=n {
+                same("load_partial", isa.load_partial(&a[..m]), &|k| if k < m { a[k] } else { 0.0 });
+                let mut out = vec![9.0; m];
+                isa.store_partial(&mut out, va);
+                assert_eq!(out, a[..m]);
+            }
+            let nan = isa.splat(f32::NAN);
+            same("max keeps NaN", isa.max(va, nan), &|_| f32::NAN);
+            same("min keeps NaN", isa.min(va, nan), &|_| f32::NAN);
+            same("max of NaN", isa.max(nan, va), &|k| a[k]);
+            same("flush keeps NaN", isa.flush_below(nan, 1.0), &|_| f32::NAN);
+            same("NaN is not greater", isa.if_greater(nan, va, vb, vc), &|k| c[k]);
+            for power in [-126, -1, 0, 1, 64, 127] {
+                let shifted = isa.splat(12_582_912.0 + power as f32);
+                same("exp2", isa.exp2_of_shifted(shifted), &|_| 2.0f32.powi(power));
+            }
+            for x in [1.0f32, 1.5, 1.999_999_9, 2.0, 3.0, 1e-30, 7.7e36, -5.0] {
+                let mut out = vec![0.0; n];
+                isa.store(&mut out, isa.recip(isa.splat(x)));
+                let error = (f64::from(out[0]) * f64::from(x) - 1.0).abs();
+                assert!(error < 1.2e-7, "recip({x}) = {}, off by {error}", out[0]);
+            }
+            same("recip of one", isa.recip(isa.splat(1.0)), &|_| 1.0);
+            same("recip of two", isa.recip(isa.splat(2.0)), &|_| 0.5);
+        }
+    }
+
+    #[test]
+    fn every_operation_on_every_level() {
+        for level in Level::available() {
+            dispatch(level.token().unwrap(), Check);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The level that every machine has, over `wide`: SSE2, NEON or simd128, whatever the crate was
+//! compiled for, and plain scalars elsewhere.
+//!
+//! `wide` chooses its instructions when it is compiled. So this is a level of its own and not the way
+//! to AVX: inside a function with AVX2 enabled it would still give 128-bit code in a default build.
+//!
+//! Products are rounded before they are added, also where the machine could fuse, so that this level
+//! gives the same bits on every architecture.
+//!
+//! **Register budget** (SSE2, 16 registers of four floats): a tile of 3 rows x 4 accumulators takes 12,
+//! a weight vector, a broadcast and a product take the rest but one.
+
+use super::Isa;
+use wide::{f32x4, u32x4};
+
+/// The instructions that the crate was compiled for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable;
+
+const SIGN: u32 = 0x8000_0000;
+
+#[inline(always)]
+fn bits(v: f32x4) -> u32x4 {
+    bytemuck::cast(v)
+}
+
+#[inline(always)]
+fn from_bits(v: u32x4) -> f32x4 {
+    bytemuck::cast(v)
+}
+
+impl Isa for Portable {
+    type Vector = f32x4;
+    const LANES: usize = 4;
+    const FUSED: bool = false;
+    const TILE_ROWS: usize = 3;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x4 {
+        f32x4::splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f32) -> f32x4 {
+        // SAFETY: by the caller's promise four floats are readable; an array of f32 needs no more
+        // alignment than an f32.
+        f32x4::from(unsafe { *from.cast::<[f32; 4]>() })
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, to: *mut f32, v: f32x4) {
+        // SAFETY: by the caller's promise four floats are writable; an array of f32 needs no more
+        // alignment than an f32.
+        unsafe { *to.cast::<[f32; 4]>() = v.to_array() }
+    }
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> f32x4 {
+        let mut lanes = [0.0; 4];
+        lanes[..from.len()].copy_from_slice(from);
+        f32x4::from(lanes)
+    }
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], v: f32x4) {
+        to.copy_from_slice(&v.to_array()[..to.len()]);
+    }
+    #[inline(always)]
+    fn add(self, a: f32x4, b: f32x4) -> f32x4 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x4, b: f32x4) -> f32x4 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x4, b: f32x4) -> f32x4 {
+        a * b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32x4, b: f32x4, c: f32x4) -> f32x4 {
+        a * b + c
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: f32x4, b: f32x4, c: f32x4) -> f32x4 {
+        c - a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x4, b: f32x4) -> f32x4 {
+        a / b
+    }
+    #[inline(always)]
+    fn max(self, a: f32x4, b: f32x4) -> f32x4 {
+        a.simd_gt(b).bitselect(a, b)
+    }
+    #[inline(always)]
+    fn min(self, a: f32x4, b: f32x4) -> f32x4 {
+        a.simd_lt(b).bitselect(a, b)
+    }
+    #[inline(always)]
+    fn abs(self, a: f32x4) -> f32x4 {
+        from_bits(bits(a) & u32x4::splat(!SIGN))
+    }
+    #[inline(always)]
+    fn with_sign(self, a: f32x4, sign: f32x4) -> f32x4 {
+        from_bits(bits(a) | (bits(sign) & u32x4::splat(SIGN)))
+    }
+    #[inline(always)]
+    fn if_greater(self, x: f32x4, limit: f32x4, yes: f32x4, no: f32x4) -> f32x4 {
+        x.simd_gt(limit).bitselect(yes, no)
+    }
+    #[inline(always)]
+    fn flush_below(self, a: f32x4, limit: f32) -> f32x4 {
+        self.abs(a).simd_lt(f32x4::splat(limit)).bitselect(f32x4::splat(0.0), a)
+    }
+    #[inline(always)]
+    fn exp2_of_shifted(self, shifted: f32x4) -> f32x4 {
+        from_bits((bits(shifted) << 23) + u32x4::splat(127 << 23))
+    }
+    #[inline(always)]
+    fn recip_seed(self, magic: u32, a: f32x4) -> f32x4 {
+        from_bits(u32x4::splat(magic) - bits(a))
+    }
+}

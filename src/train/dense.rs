@@ -1,0 +1,342 @@
+//! The dense head: a linear map from the features of a recurrent layer to logits or predictions.
+//!
+//! ```text
+//! y  = x W^T + b          x (B, I)   W (O, I)   b (O)   y (B, O)
+//!
+//! dW = dy^T x             db_o = sum over the rows of dy_o             dx = dy W
+//! ```
+//!
+//! The parameters lie in one slice, the weight row-major and then the bias, which is the order of
+//! PyTorch's `nn.Linear`; their gradients lie in a slice of the same layout:
+//!
+//! ```text
+//! [ W_00 .. W_0,I-1 | ... | W_O-1,0 .. W_O-1,I-1 | b_0 .. b_O-1 ]        O * I + O floats
+//! ```
+//!
+//! The three products go through `matrixmultiply`, which packs its operands at each call: with both of
+//! them new at each training step that is work which has to be done anyway.
+
+use super::Accumulate;
+use crate::error::{check_len, checked_size};
+use crate::matrix::gemm::{MatrixMut, MatrixRef, gemm};
+use crate::{Error, Rng};
+
+/// A linear layer `y = x W^T + b` with its parameters.
+///
+/// ```
+/// use fused_rnn::train::Dense;
+///
+/// # fn main() -> Result<(), fused_rnn::Error> {
+/// // W = [[1, 2], [3, 4], [5, 6]], b = [0.5, 0, -0.5]
+/// let dense = Dense::from_parameters(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, 0.0, -0.5])?;
+/// let mut y = [0.0; 3];
+/// dense.forward(&[1.0, -1.0], 1, &mut y)?;
+/// assert_eq!(y, [-0.5, -1.0, -1.5]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    inputs: usize,
+    outputs: usize,
+    /// Weight, then bias; `outputs * (inputs + 1)` floats.
+    parameters: Vec<f32>,
+}
+
+impl Dense {
+    /// A layer initialised as PyTorch's `nn.Linear` does it: weight and bias uniform in
+    /// `[-1/sqrt(inputs), 1/sqrt(inputs))`.
+    ///
+    /// # Errors
+    /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    pub fn new_pytorch(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
+        let mut dense = Dense::zeros(inputs, outputs)?;
+        let bound = (1.0 / (inputs as f64).sqrt()) as f32;
+        let mut rng = Rng::new(seed);
+        dense.parameters.fill_with(|| rng.uniform(-bound, bound));
+        Ok(dense)
+    }
+
+    /// A layer initialised as Keras' `Dense` does it: weight by `glorot_uniform`, that is uniform in
+    /// `[-a, a)` with `a = sqrt(6 / (inputs + outputs))` (Glorot & Bengio, AISTATS 2010), bias zero.
+    ///
+    /// # Errors
+    /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    pub fn new_keras(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
+        let mut dense = Dense::zeros(inputs, outputs)?;
+        let bound = (6.0 / (inputs as f64 + outputs as f64)).sqrt() as f32;
+        let mut rng = Rng::new(seed);
+        dense.parameters[..inputs * outputs].fill_with(|| rng.uniform(-bound, bound));
+        Ok(dense)
+    }
+
+    /// A layer with given parameters: the weight `(outputs, inputs)` row-major, then the bias.
+    ///
+    /// # Errors
+    /// Those of [`new_pytorch`](Dense::new_pytorch), and [`Error::Length`] where `parameters` has not
+    /// `outputs * (inputs + 1)` floats.
+    pub fn from_parameters(inputs: usize, outputs: usize, parameters: &[f32]) -> Result<Self, Error> {
+        check_len("dense parameters", count(inputs, outputs)?, parameters.len())?;
+        let mut dense = Dense::zeros(inputs, outputs)?;
+        dense.parameters.copy_from_slice(parameters);
+        Ok(dense)
+    }
+
+    fn zeros(inputs: usize, outputs: usize) -> Result<Self, Error> {
+        let count = count(inputs, outputs)?;
+        let mut parameters = Vec::new();
+        parameters.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 4 })?;
+        parameters.resize(count, 0.0);
+        Ok(Dense { inputs, outputs, parameters })
+    }
+
+    /// Features per row of the input.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Values per row of the output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// `outputs * (inputs + 1)`.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// All parameters: the weight `(outputs, inputs)` row-major, then the bias.
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// All parameters, to be changed: by an optimiser, or from a file.
+    pub fn parameters_mut(&mut self) -> &mut [f32] {
+        &mut self.parameters
+    }
+
+    /// The weight, `(outputs, inputs)` row-major.
+    pub fn weight(&self) -> &[f32] {
+        &self.parameters[..self.inputs * self.outputs]
+    }
+
+    /// The bias, `(outputs)`.
+    pub fn bias(&self) -> &[f32] {
+        &self.parameters[self.inputs * self.outputs..]
+    }
+
+    /// `y = x W^T + b` for `batch` rows: `x (batch, inputs)`, `y (batch, outputs)`.
+    ///
+    /// A row of `y` has the same bits whatever the other rows are.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where a slice does not fit the batch, [`Error::SizeOverflow`] for a batch that
+    /// fits no memory. `y` is then untouched.
+    pub fn forward(&self, x: &[f32], batch: usize, y: &mut [f32]) -> Result<(), Error> {
+        self.check_rows("dense x", self.inputs, batch, x.len())?;
+        self.check_rows("dense y", self.outputs, batch, y.len())?;
+        for row in y.chunks_exact_mut(self.outputs) {
+            row.copy_from_slice(self.bias());
+        }
+        let x = MatrixRef::new(x, batch, self.inputs);
+        gemm(1.0, x, self.weight_matrix().t(), 1.0, MatrixMut::new(y, batch, self.outputs));
+        Ok(())
+    }
+
+    /// The gradients of a loss, given its gradient `dy (batch, outputs)` and the `x (batch, inputs)` of
+    /// the forward pass.
+    ///
+    /// `gradients` has the layout of [`parameters`](Dense::parameters) and is replaced or added to, as
+    /// `accumulate` says. `dx (batch, inputs)`, where it is asked for, is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where a slice does not fit, [`Error::SizeOverflow`] for a batch that fits no
+    /// memory. No gradient has then been touched.
+    pub fn backward(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        batch: usize,
+        gradients: &mut [f32],
+        accumulate: Accumulate,
+        dx: Option<&mut [f32]>,
+    ) -> Result<(), Error> {
+        self.check_rows("dense x", self.inputs, batch, x.len())?;
+        self.check_rows("dense dy", self.outputs, batch, dy.len())?;
+        check_len("dense gradients", self.parameters.len(), gradients.len())?;
+        if let Some(dx) = &dx {
+            self.check_rows("dense dx", self.inputs, batch, dx.len())?;
+        }
+
+        let (dweight, dbias) = gradients.split_at_mut(self.inputs * self.outputs);
+        let beta = match accumulate {
+            Accumulate::Overwrite => 0.0,
+            Accumulate::Add => 1.0,
+        };
+        let x = MatrixRef::new(x, batch, self.inputs);
+        let dy_rows = dy.chunks_exact(self.outputs);
+        let dy = MatrixRef::new(dy, batch, self.outputs);
+        gemm(1.0, dy.t(), x, beta, MatrixMut::new(dweight, self.outputs, self.inputs));
+
+        if accumulate == Accumulate::Overwrite {
+            dbias.fill(0.0);
+        }
+        for row in dy_rows {
+            for (sum, value) in dbias.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        if let Some(dx) = dx {
+            gemm(1.0, dy, self.weight_matrix(), 0.0, MatrixMut::new(dx, batch, self.inputs));
+        }
+        Ok(())
+    }
+
+    fn weight_matrix(&self) -> MatrixRef<'_> {
+        MatrixRef::new(self.weight(), self.outputs, self.inputs)
+    }
+
+    fn check_rows(&self, what: &'static str, width: usize, batch: usize, got: usize) -> Result<(), Error> {
+        check_len(what, checked_size(what, &[batch, width])?, got)
+    }
+}
+
+/// The number of parameters, for sizes that can be.
+fn count(inputs: usize, outputs: usize) -> Result<usize, Error> {
+    for (what, size) in [("dense inputs", inputs), ("dense outputs", outputs)] {
+        if size == 0 {
+            return Err(Error::ZeroSize { what });
+        }
+    }
+    let rows = inputs.checked_add(1).ok_or(Error::SizeOverflow { what: "dense parameters" })?;
+    checked_size("dense parameters", &[rows, outputs])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        let mut rng = Rng::new(seed);
+        (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
+    }
+
+    /// `sum(dy * y)` in f64, a loss whose gradient into `y` is `dy`.
+    fn loss(parameters: &[f64], x: &[f64], dy: &[f64], inputs: usize, outputs: usize) -> f64 {
+        let mut sum = 0.0;
+        for (x, dy) in x.chunks(inputs).zip(dy.chunks(outputs)) {
+            for o in 0..outputs {
+                let y = (0..inputs).map(|i| x[i] * parameters[o * inputs + i]).sum::<f64>();
+                sum += dy[o] * (y + parameters[inputs * outputs + o]);
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn forward_and_backward_by_hand() {
+        let dense = Dense::from_parameters(2, 1, &[2.0, -3.0, 0.25]).unwrap();
+        let (x, dy) = ([1.0, 2.0, -4.0, 0.5], [1.0, 10.0]);
+        let mut y = [0.0; 2];
+        dense.forward(&x, 2, &mut y).unwrap();
+        assert_eq!(y, [-3.75, -9.25]);
+        let (mut gradients, mut dx) = ([f32::NAN; 3], [f32::NAN; 4]);
+        dense.backward(&x, &dy, 2, &mut gradients, Accumulate::Overwrite, Some(&mut dx)).unwrap();
+        assert_eq!(gradients, [-39.0, 7.0, 11.0]);
+        assert_eq!(dx, [2.0, -3.0, 20.0, -30.0]);
+        dense.backward(&x, &dy, 2, &mut gradients, Accumulate::Add, None).unwrap();
+        assert_eq!(gradients, [-78.0, 14.0, 22.0]);
+    }
+
+    #[test]
+    fn gradients_agree_with_central_differences() {
+        let (inputs, outputs, batch) = (5, 3, 4);
+        let dense = Dense::new_pytorch(inputs, outputs, 1).unwrap();
+        let (x, dy) = (random(batch * inputs, 2), random(batch * outputs, 3));
+        let (mut gradients, mut dx) = (vec![0.0; dense.parameter_count()], vec![0.0; x.len()]);
+        dense.backward(&x, &dy, batch, &mut gradients, Accumulate::Overwrite, Some(&mut dx)).unwrap();
+
+        let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+        let (p, x, dy, h) = (wide(dense.parameters()), wide(&x), wide(&dy), 1e-3);
+        // The loss is linear in each number, so that the difference quotient is exact but for rounding.
+        let slope = |values: &[f64], at: usize, f: &dyn Fn(&[f64]) -> f64| {
+            let (mut up, mut down) = (values.to_vec(), values.to_vec());
+            up[at] += h;
+            down[at] -= h;
+            (f(&up) - f(&down)) / (2.0 * h)
+        };
+        for (at, &got) in gradients.iter().enumerate() {
+            let want = slope(&p, at, &|p| loss(p, &x, &dy, inputs, outputs));
+            assert!((want - f64::from(got)).abs() < 1e-6, "parameter {at}: {want} {got}");
+        }
+        for (at, &got) in dx.iter().enumerate() {
+            let want = slope(&x, at, &|x| loss(&p, x, &dy, inputs, outputs));
+            assert!((want - f64::from(got)).abs() < 1e-6, "x {at}: {want} {got}");
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_batch() {
+        let (inputs, outputs, batch) = (300, 10, 33);
+        let dense = Dense::new_keras(inputs, outputs, 5).unwrap();
+        let x = random(batch * inputs, 6);
+        let mut y = vec![0.0; batch * outputs];
+        dense.forward(&x, batch, &mut y).unwrap();
+        for (x, expected) in x.chunks(inputs).zip(y.chunks(outputs)) {
+            let mut alone = vec![0.0; outputs];
+            dense.forward(x, 1, &mut alone).unwrap();
+            assert_eq!(alone, expected);
+        }
+    }
+
+    #[test]
+    fn initialisations_are_reproducible_and_within_their_bounds() {
+        let pytorch = Dense::new_pytorch(64, 10, 7).unwrap();
+        assert_eq!(pytorch, Dense::new_pytorch(64, 10, 7).unwrap());
+        assert_ne!(pytorch, Dense::new_pytorch(64, 10, 8).unwrap());
+        let largest = pytorch.parameters().iter().fold(0.0f32, |max, p| max.max(p.abs()));
+        assert!((0.12..=0.125).contains(&largest), "{largest}");
+        assert!(pytorch.bias().iter().any(|&b| b != 0.0));
+
+        let keras = Dense::new_keras(14, 10, 7).unwrap();
+        let largest = keras.weight().iter().fold(0.0f32, |max, p| max.max(p.abs()));
+        assert!((0.48..=0.5).contains(&largest), "{largest}");
+        assert_eq!(keras.bias(), [0.0; 10]);
+    }
+
+    #[test]
+    fn an_empty_batch_is_an_empty_sum() {
+        let dense = Dense::new_pytorch(3, 2, 0).unwrap();
+        dense.forward(&[], 0, &mut []).unwrap();
+        let mut gradients = [5.0; 8];
+        dense.backward(&[], &[], 0, &mut gradients, Accumulate::Add, Some(&mut [])).unwrap();
+        assert_eq!(gradients, [5.0; 8]);
+        dense.backward(&[], &[], 0, &mut gradients, Accumulate::Overwrite, None).unwrap();
+        assert_eq!(gradients, [0.0; 8]);
+    }
+
+    #[test]
+    fn a_mistake_is_named_and_nothing_is_written() {
+        let dense = Dense::new_pytorch(3, 2, 0).unwrap();
+        let mut y = [9.0; 4];
+        let short = dense.forward(&[0.0; 5], 2, &mut y).unwrap_err();
+        assert_eq!(short, Error::Length { what: "dense x", expected: 6, got: 5 });
+        assert_eq!(y, [9.0; 4]);
+        let (mut gradients, mut dx) = ([9.0; 8], [9.0; 5]);
+        let add = Accumulate::Add;
+        let short = dense.backward(&[0.0; 6], &[0.0; 4], 2, &mut gradients, add, Some(&mut dx)).unwrap_err();
+        assert_eq!(short, Error::Length { what: "dense dx", expected: 6, got: 5 });
+        let short = dense.backward(&[0.0; 6], &[0.0; 4], 2, &mut gradients[1..], add, None).unwrap_err();
+        assert_eq!(short, Error::Length { what: "dense gradients", expected: 8, got: 7 });
+        assert_eq!((gradients, dx), ([9.0; 8], [9.0; 5]));
+
+        let huge = dense.forward(&[], usize::MAX / 2, &mut []).unwrap_err();
+        assert_eq!(huge, Error::SizeOverflow { what: "dense x" });
+        assert_eq!(Dense::new_keras(0, 2, 0).unwrap_err(), Error::ZeroSize { what: "dense inputs" });
+        assert_eq!(Dense::new_keras(2, 0, 0).unwrap_err(), Error::ZeroSize { what: "dense outputs" });
+        let overflow = Error::SizeOverflow { what: "dense parameters" };
+        assert_eq!(Dense::new_keras(usize::MAX, 1, 0).unwrap_err(), overflow);
+        let large = usize::MAX / 16;
+        assert!(matches!(Dense::new_keras(large, 1, 0).unwrap_err(), Error::OutOfMemory { .. }));
+    }
+}

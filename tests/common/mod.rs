@@ -1,0 +1,279 @@
+//! What the integration tests share: levels, random numbers, comparison with the reference.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use fused_rnn::reference;
+use fused_rnn::{
+    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Layout, Level, Recurrent, Rng, Tape, Threads, Upstream,
+    Workspace,
+};
+
+/// Everything that decides the numbers of a run.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub kind: CellKind,
+    pub layers: usize,
+    pub bidirectional: bool,
+    pub layout: Layout,
+    pub bias: Bias,
+    pub batch: usize,
+    pub steps: usize,
+    pub input: usize,
+    pub hidden: usize,
+    /// Whether rows have lengths of their own.
+    pub ragged: bool,
+    /// Whether the initial state is other than zero.
+    pub initial_state: bool,
+    pub seed: u64,
+}
+
+impl Case {
+    pub fn simple(kind: CellKind, batch: usize, steps: usize, input: usize, hidden: usize) -> Case {
+        Case {
+            kind,
+            layers: 1,
+            bidirectional: false,
+            layout: Layout::TimeMajor,
+            bias: Bias::Double,
+            batch,
+            steps,
+            input,
+            hidden,
+            ragged: false,
+            initial_state: true,
+            seed: 1,
+        }
+    }
+
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
+    pub fn builder(&self) -> Builder {
+        Builder::new(self.kind, self.input, self.hidden)
+            .layers(self.layers)
+            .bidirectional(self.bidirectional)
+            .layout(self.layout)
+            .bias(self.bias)
+            .init(fused_rnn::Init::PyTorch, self.seed)
+    }
+}
+
+/// The inputs of a case: sequence, lengths, initial states and upstream gradients.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// In the layout of the case.
+    pub x: Vec<f32>,
+    pub lengths: Option<Vec<usize>>,
+    pub h0: Vec<f32>,
+    pub c0: Vec<f32>,
+    pub dy: Vec<f32>,
+    pub dhn: Vec<f32>,
+    pub dcn: Vec<f32>,
+}
+
+pub fn uniform(n: usize, rng: &mut Rng) -> Vec<f32> {
+    (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
+}
+
+impl Data {
+    pub fn of(case: &Case) -> Data {
+        let mut rng = Rng::new(case.seed).fork(99);
+        let states = case.layers * case.directions() * case.batch * case.hidden;
+        let cells = if case.kind.has_cell_state() { states } else { 0 };
+        let scale = if case.initial_state { 1.0 } else { 0.0 };
+        let state = |n, rng: &mut Rng| uniform(n, rng).iter().map(|v| v * scale).collect();
+        let outputs = case.batch * case.steps * case.directions() * case.hidden;
+        Data {
+            x: uniform(case.batch * case.steps * case.input, &mut rng),
+            h0: state(states, &mut rng),
+            c0: state(cells, &mut rng),
+            dy: uniform(outputs, &mut rng),
+            dhn: uniform(states, &mut rng),
+            dcn: uniform(cells, &mut rng),
+            lengths: case.ragged.then(|| (0..case.batch).map(|_| rng.below(case.steps + 1)).collect()),
+        }
+    }
+
+    pub fn dims<'a>(&'a self, case: &Case) -> Dims<'a> {
+        Dims { batch: case.batch, steps: case.steps, lengths: self.lengths.as_deref() }
+    }
+}
+
+/// What comes out of forward and backward, in the layout of the case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results<F> {
+    pub y: Vec<F>,
+    pub hn: Vec<F>,
+    pub cn: Vec<F>,
+    pub dx: Vec<F>,
+    pub dh0: Vec<F>,
+    pub dc0: Vec<F>,
+    pub parameters: Vec<F>,
+}
+
+impl<F: Copy + Into<f64>> Results<F> {
+    pub fn tensors(&self) -> [(&'static str, &[F]); 7] {
+        [
+            ("y", &self.y),
+            ("hn", &self.hn),
+            ("cn", &self.cn),
+            ("dx", &self.dx),
+            ("dh0", &self.dh0),
+            ("dc0", &self.dc0),
+            ("parameters", &self.parameters),
+        ]
+    }
+}
+
+/// Forward with a tape and backward, of the crate.
+pub fn run(case: &Case, data: &Data, level: Level, threads: usize) -> Results<f32> {
+    let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+    run_layer(&layer, case, data)
+}
+
+pub fn run_layer(layer: &Recurrent, case: &Case, data: &Data) -> Results<f32> {
+    let dims = data.dims(case);
+    let mut state = layer.zero_state(case.batch).unwrap();
+    state.set_h(&data.h0).unwrap();
+    state.set_c(&data.c0).unwrap();
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut y = vec![f32::NAN; data.dy.len()];
+    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace).unwrap();
+    let mut results = Results {
+        y,
+        hn: state.h(),
+        cn: state.c(),
+        dx: vec![f32::NAN; data.x.len()],
+        dh0: vec![f32::NAN; data.h0.len()],
+        dc0: vec![f32::NAN; data.c0.len()],
+        parameters: vec![f32::NAN; layer.parameters().len()],
+    };
+    let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: Some(&data.dcn) };
+    let gradients = Gradients {
+        parameters: &mut results.parameters,
+        accumulate: Accumulate::Overwrite,
+        dx: Some(&mut results.dx),
+        dh0: Some(&mut results.dh0),
+        dc0: Some(&mut results.dc0),
+    };
+    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    results
+}
+
+/// (B, T, W) from (T, B, W), or the other way round with the sizes swapped.
+pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize) -> Vec<T> {
+    let mut swapped = Vec::with_capacity(values.len());
+    for j in 0..inner {
+        for i in 0..outer {
+            swapped.extend_from_slice(&values[(i * inner + j) * width..][..width]);
+        }
+    }
+    swapped
+}
+
+fn reference_cell(kind: CellKind) -> reference::Cell {
+    match kind {
+        CellKind::Lstm => reference::Cell::Lstm,
+        CellKind::GruResetAfter => reference::Cell::GruResetAfter,
+        CellKind::GruResetBefore => reference::Cell::GruResetBefore,
+        CellKind::ElmanTanh => reference::Cell::ElmanTanh,
+        CellKind::ElmanRelu => reference::Cell::ElmanRelu,
+        other => panic!("no reference for {other:?}"),
+    }
+}
+
+/// The same by the naive reference in f64, from the parameters of `layer`.
+pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64> {
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+    let rows = case.kind.gates() * case.hidden;
+    let mut tensors = layer.named_parameters().map(|p| (p.name, wide(p.values))).collect::<Vec<_>>();
+    let mut take = |name: String, len: usize| match tensors.first() {
+        Some(tensor) if tensor.0 == name => tensors.remove(0).1,
+        _ => vec![0.0; len],
+    };
+    let mut params = Vec::new();
+    for cell in 0..case.layers * case.directions() {
+        let suffix = format!(
+            "l{}{}",
+            cell / case.directions(),
+            if cell % case.directions() == 1 { "_reverse" } else { "" }
+        );
+        params.push(reference::Params {
+            weight_ih: take(format!("weight_ih_{suffix}"), 0),
+            weight_hh: take(format!("weight_hh_{suffix}"), 0),
+            bias_ih: take(format!("bias_ih_{suffix}"), rows),
+            bias_hh: take(format!("bias_hh_{suffix}"), rows),
+        });
+    }
+    assert!(tensors.is_empty(), "parameters that the reference does not know");
+    let model = reference::Model {
+        cell: reference_cell(case.kind),
+        input_size: case.input,
+        hidden_size: case.hidden,
+        layers: case.layers,
+        bidirectional: case.bidirectional,
+        params,
+    };
+    let (batch, steps) = (case.batch, case.steps);
+    let width = case.directions() * case.hidden;
+    let to_time_major = |values: Vec<f64>, width| match case.layout {
+        Layout::TimeMajor => values,
+        Layout::BatchFirst => swap_axes(&values, batch, steps, width),
+    };
+    let from_time_major = |values: Vec<f64>, width| match case.layout {
+        Layout::TimeMajor => values,
+        Layout::BatchFirst => swap_axes(&values, steps, batch, width),
+    };
+    let x = to_time_major(wide(&data.x), case.input);
+    let dy = to_time_major(wide(&data.dy), width);
+    let (h0, c0, dhn, dcn) = (wide(&data.h0), wide(&data.c0), wide(&data.dhn), wide(&data.dcn));
+    let input = reference::Input {
+        steps,
+        batch,
+        x: &x,
+        h0: Some(&h0),
+        c0: Some(&c0),
+        lengths: data.lengths.as_deref(),
+        masks: None,
+    };
+    let output = reference::forward(&model, &input);
+    let upstream = reference::Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
+    let gradients = reference::backward(&model, &input, &output, &upstream);
+    let mut parameters = Vec::new();
+    for params in gradients.params {
+        parameters.extend(params.weight_ih);
+        parameters.extend(params.weight_hh);
+        parameters.extend(if case.bias == Bias::None { vec![] } else { params.bias_ih });
+        parameters.extend(if case.bias == Bias::Double { params.bias_hh } else { vec![] });
+    }
+    Results {
+        y: from_time_major(output.y.clone(), width),
+        hn: output.hn.clone(),
+        cn: output.cn.clone(),
+        dx: from_time_major(gradients.x, case.input),
+        dh0: gradients.h0,
+        dc0: gradients.c0,
+        parameters,
+    }
+}
+
+/// Compares with the reference: the worst element of each tensor in units of
+/// `absolute + relative * (largest value of the tensor)` must not pass 1.
+///
+/// # Errors
+/// The tensor and the element that differ most, in words.
+pub fn compare(got: &Results<f32>, want: &Results<f64>, tolerance: f64) -> Result<(), String> {
+    for ((name, got), (_, want)) in got.tensors().into_iter().zip(want.tensors()) {
+        if got.len() != want.len() {
+            return Err(format!("{name}: {} values for {}", got.len(), want.len()));
+        }
+        let scale = want.iter().fold(1.0f64, |largest, v| largest.max(v.abs()));
+        for (index, (&got, &want)) in got.iter().zip(want).enumerate() {
+            // Not `>`, so that NaN differs.
+            if !((f64::from(got) - want).abs() <= tolerance * scale) {
+                return Err(format!("{name}[{index}]: {got} for {want}, scale {scale}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Equal bits: what the crate promises beyond being right to rounding.
+//!
+//! A row does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere;
+//! threads and fused levels change nothing.
+
+mod common;
+
+use common::{Case, Data, Results, run, run_layer, uniform};
+use fused_rnn::{Bias, CellKind, Dims, Layout, Level, Recurrent, Rng, Threads, Workspace};
+use proptest::prelude::*;
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
+    for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
+        for (index, (a, b)) in a.iter().zip(b).enumerate() {
+            prop_assert!(a.to_bits() == b.to_bits(), "{what}: {name}[{index}]: {a:e} and {b:e}");
+        }
+    }
+    Ok(())
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=2usize, any::<bool>(), any::<bool>());
+    (structure, (1..=14usize, 1..=9usize, 1..=20usize, 1..=70usize), any::<bool>(), any::<u64>()).prop_map(
+        |((kind, layers, bidirectional, batch_first), (batch, steps, input, hidden), ragged, seed)| Case {
+            kind,
+            layers,
+            bidirectional,
+            layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
+            bias: Bias::Double,
+            batch,
+            steps,
+            input,
+            hidden,
+            ragged,
+            initial_state: true,
+            seed,
+        },
+    )
+}
+
+fn layer(case: &Case, level: Level) -> Recurrent {
+    case.builder().level(level).threads(Threads::Count(1)).build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn threads_change_nothing(case in cases()) {
+        let data = Data::of(&case);
+        for level in Level::available() {
+            let one = run(&case, &data, level, 1);
+            for threads in [2, 3, 5, 8] {
+                same_bits(&format!("{level}, {threads} threads"), &one, &run(&case, &data, level, threads))?;
+            }
+        }
+    }
+
+    #[test]
+    fn fused_levels_agree(case in cases()) {
+        let data = Data::of(&case);
+        let fused: Vec<Level> = Level::available().filter(|&level| level != Level::Portable).collect();
+        for pair in fused.windows(2) {
+            let (a, b) = (run(&case, &data, pair[0], 1), run(&case, &data, pair[1], 1));
+            same_bits(&format!("{} and {}", pair[0], pair[1]), &a, &b)?;
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_others(case in cases(), row in any::<prop::sample::Index>()) {
+        let case = Case { layout: Layout::BatchFirst, ..case };
+        let row = row.index(case.batch);
+        let mut data = Data::of(&case);
+        // All other rows, and the padding of this one, are NaN.
+        let length = data.lengths.as_ref().map_or(case.steps, |lengths| lengths[row]);
+        let poison = |values: &mut [f32], width: usize| {
+            for (place, values) in values.chunks_exact_mut(width).enumerate() {
+                if place / case.steps != row || place % case.steps >= length {
+                    values.fill(f32::NAN);
+                }
+            }
+        };
+        poison(&mut data.x, case.input);
+        poison(&mut data.dy, case.directions() * case.hidden);
+        let alone = Case { batch: 1, steps: length, ragged: false, ..case.clone() };
+        let cut = |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
+        let state = |values: &[f32]| -> Vec<f32> {
+            let rows = values.chunks_exact(case.hidden).skip(row).step_by(case.batch);
+            rows.flatten().copied().collect()
+        };
+        let width = case.directions() * case.hidden;
+        let data_alone = Data {
+            x: cut(&data.x, case.input),
+            lengths: None,
+            h0: state(&data.h0),
+            c0: state(&data.c0),
+            dy: cut(&data.dy, width),
+            dhn: state(&data.dhn),
+            dcn: state(&data.dcn),
+        };
+        for level in Level::available() {
+            let layer = layer(&case, level);
+            let (all, one) = (run_layer(&layer, &case, &data), run_layer(&layer, &alone, &data_alone));
+            for (name, all, one) in [
+                ("y", cut(&all.y, width), one.y),
+                ("hn", state(&all.hn), one.hn),
+                ("cn", state(&all.cn), one.cn),
+                ("dx", cut(&all.dx, case.input), one.dx),
+                ("dh0", state(&all.dh0), one.dh0),
+                ("dc0", state(&all.dc0), one.dc0),
+            ] {
+                prop_assert_eq!(bits(&all), bits(&one), "{}, {}", level, name);
+            }
+            // Past its end a row is zero.
+            for (values, width) in [(&all.y, width), (&all.dx, case.input)] {
+                let row = &values[row * case.steps * width..][..case.steps * width];
+                prop_assert!(row[length * width..].iter().all(|&v| v == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn steps_and_pieces_equal_the_whole(case in cases(), cut in any::<prop::sample::Index>()) {
+        let case = Case { layout: Layout::TimeMajor, bidirectional: false, ragged: false, ..case };
+        let data = Data::of(&case);
+        let width = case.hidden;
+        for level in Level::available() {
+            let layer = layer(&case, level);
+            let start = || {
+                let mut state = layer.zero_state(case.batch).unwrap();
+                state.set_h(&data.h0).unwrap();
+                state.set_c(&data.c0).unwrap();
+                state
+            };
+            let mut workspace = Workspace::new();
+            let mut whole = vec![0.0; data.dy.len()];
+            let mut state = start();
+            let dims = Dims::new(case.batch, case.steps);
+            layer.forward(&data.x, dims, &mut state, Some(&mut whole), &mut workspace).unwrap();
+
+            let mut stepped = vec![0.0; whole.len()];
+            let mut step_state = start();
+            let x = data.x.chunks_exact(case.batch * case.input);
+            for (x, y) in x.zip(stepped.chunks_exact_mut(case.batch * width)) {
+                layer.step(x, &mut step_state, Some(y), &mut workspace).unwrap();
+            }
+            prop_assert_eq!(bits(&whole), bits(&stepped));
+            prop_assert_eq!(bits(&state.h()), bits(&step_state.h()));
+            prop_assert_eq!(bits(&state.c()), bits(&step_state.c()));
+
+            let cut = cut.index(case.steps + 1);
+            let mut pieces = vec![0.0; whole.len()];
+            let mut piece_state = start();
+            let (x0, x1) = data.x.split_at(cut * case.batch * case.input);
+            let (y0, y1) = pieces.split_at_mut(cut * case.batch * width);
+            for (x, y, steps) in [(x0, y0, cut), (x1, y1, case.steps - cut)] {
+                let dims = Dims::new(case.batch, steps);
+                layer.forward(x, dims, &mut piece_state, Some(y), &mut workspace).unwrap();
+            }
+            prop_assert_eq!(bits(&whole), bits(&pieces));
+            prop_assert_eq!(bits(&state.h()), bits(&piece_state.h()));
+            prop_assert_eq!(bits(&state.c()), bits(&piece_state.c()));
+        }
+    }
+}
+
+#[test]
+fn a_decaying_state_reaches_zero_and_no_denormals() {
+    for kind in CellKind::ALL {
+        for level in Level::available() {
+            let mut layer = Case::simple(kind, 1, 1, 1, 20).builder().bias(Bias::None).level(level).build().unwrap();
+            // The state shrinks by a constant factor at each step.
+            let mut rng = Rng::new(3);
+            layer.update(|parameters| parameters.copy_from_slice(&uniform(parameters.len(), &mut rng)));
+            layer.update(|parameters| parameters.iter_mut().for_each(|p| *p *= 0.05));
+            let mut state = layer.zero_state(1).unwrap();
+            state.set_h(&[0.9; 20]).unwrap();
+            let mut workspace = Workspace::new();
+            for _ in 0..2000 {
+                layer.step(&[0.0], &mut state, None, &mut workspace).unwrap();
+                let stored = state.h().into_iter().chain(state.c());
+                assert!(stored.into_iter().all(|v| v == 0.0 || v.abs() >= 1e-30), "{kind:?}, {level}");
+            }
+            assert!(state.h().iter().all(|&v| v == 0.0), "{kind:?}, {level}: {:?}", state.h());
+        }
+    }
+}
