@@ -35,6 +35,14 @@ pub(crate) fn uniform_at(seed: u64, index: u64) -> f32 {
     (bits_at(seed, index) >> 40) as f32 * (1.0 / (1u64 << 24) as f32)
 }
 
+/// The factor of element `index` in the dropout mask `seed`: 0 with probability `p`, which lies in
+/// `[0, 1]`, else `1 / (1 - p)`. Probabilities are resolved to 2^-24.
+#[inline(always)]
+pub(crate) fn dropout_scale(seed: u64, index: u64, p: f32) -> f32 {
+    // Uniform in [0, 1): with p = 0 nothing is dropped, with p = 1 all, and 1 / 0 is never taken.
+    if uniform_at(seed, index) < p { 0.0 } else { 1.0 / (1.0 - p) }
+}
+
 impl Rng {
     /// The stream of this seed, from its beginning.
     pub fn new(seed: u64) -> Self {

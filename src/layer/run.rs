@@ -14,7 +14,7 @@ use super::recurrent::Recurrent;
 use crate::cell::{Forward, Rows};
 use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
-use crate::rng::uniform_at;
+use crate::rng::dropout_scale;
 use crate::sequence::{self, State};
 
 /// The grid of a sequence in the caller's layout.
@@ -44,9 +44,8 @@ pub(super) fn check_lengths(dims: Dims<'_>) -> Result<(), Error> {
 /// the others are divided by `1 - p`. Which ones depends on the seed, the layer and the place alone.
 pub(super) fn drop_out(values: &mut [f32], p: f32, seed: u64, layer: usize) {
     let seed = seed ^ (layer as u64).wrapping_mul(0xA076_1D64_78BD_642F);
-    let keep = 1.0 / (1.0 - p);
     for (index, value) in values.iter_mut().enumerate() {
-        *value *= if uniform_at(seed, index as u64) < p { 0.0 } else { keep };
+        *value *= dropout_scale(seed, index as u64, p);
     }
 }
 

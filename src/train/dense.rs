@@ -16,9 +16,9 @@
 //! The three products go through `matrixmultiply`, which packs its operands at each call: with both of
 //! them new at each training step that is work which has to be done anyway.
 
-use super::Accumulate;
+use crate::Accumulate;
 use crate::error::{check_len, checked_size};
-use crate::matrix::gemm::{MatrixMut, MatrixRef, gemm};
+use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::{Error, Rng};
 
 /// A linear layer `y = x W^T + b` with its parameters.

@@ -10,15 +10,7 @@
 //! computes it and in whatever order, and the backward pass computes it again.
 
 use crate::Error;
-use crate::rng::{bits_at, uniform_at};
-
-/// The factor of element `index` in the mask `seed`: 0 with probability `p`, which lies in `[0, 1]`, else
-/// `1 / (1 - p)`. Probabilities are resolved to `2^-24`.
-#[inline(always)]
-pub(crate) fn scale_at(seed: u64, index: u64, p: f32) -> f32 {
-    // Uniform in [0, 1): with p = 0 nothing is dropped, with p = 1 all, and 1 / 0 is never taken.
-    if uniform_at(seed, index) < p { 0.0 } else { 1.0 / (1.0 - p) }
-}
+use crate::rng::{bits_at, dropout_scale};
 
 /// Whether this is a probability to drop with.
 pub(crate) fn check_probability(what: &'static str, p: f32) -> Result<(), Error> {
@@ -74,7 +66,7 @@ impl Dropout {
         }
         let seed = bits_at(self.seed, draw);
         for (index, x) in (0..).zip(x) {
-            *x *= scale_at(seed, index, self.p);
+            *x *= dropout_scale(seed, index, self.p);
         }
     }
 
@@ -116,7 +108,7 @@ mod tests {
         // Any part of the mask, in any order.
         let seed = bits_at(1, 2);
         for (index, &s) in mask(1, 2).iter().enumerate().rev() {
-            assert_eq!(scale_at(seed, index as u64, 0.5), s);
+            assert_eq!(dropout_scale(seed, index as u64, 0.5), s);
         }
     }
 

@@ -25,7 +25,8 @@
 //! Two interleaved classes on a line, which one layer can separate by a threshold:
 //!
 //! ```
-//! use fused_rnn::train::{Accumulate, Adam, AdamConfig, Dense, Optimizer, accuracy, softmax_cross_entropy};
+//! use fused_rnn::Accumulate;
+//! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, accuracy, softmax_cross_entropy};
 //!
 //! # fn main() -> Result<(), fused_rnn::Error> {
 //! let x = [-1.0, -0.6, -0.3, 0.1, 0.5, 0.9]; // (batch 6, inputs 1)
@@ -57,12 +58,3 @@ pub use dense::Dense;
 pub use dropout::Dropout;
 pub use loss::{accuracy, mean_squared_error, softmax, softmax_cross_entropy, softmax_cross_entropy_soft};
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
-
-/// What a backward pass does with the numbers that a gradient buffer already holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Accumulate {
-    /// Replaces them.
-    Overwrite,
-    /// Adds to them: the gradient of a sum over several calls.
-    Add,
-}
