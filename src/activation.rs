@@ -221,9 +221,11 @@ mod tests {
     fn tanh_is_odd_and_both_are_exact_where_they_must_be() {
         for level in Level::available() {
             let token = level.token().unwrap();
-            let x: Vec<f32> = (0..u32::MAX / 2).step_by(9973).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
+            let x: Vec<f32> =
+                (0..u32::MAX / 2).step_by(9973).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
             let negated: Vec<f32> = x.iter().map(|x| -x).collect();
-            let (plus, minus) = (evaluate(token, Function::Tanh, &x), evaluate(token, Function::Tanh, &negated));
+            let (plus, minus) =
+                (evaluate(token, Function::Tanh, &x), evaluate(token, Function::Tanh, &negated));
             for ((x, plus), minus) in x.iter().zip(plus).zip(minus) {
                 assert_eq!(plus.to_bits(), (-minus).to_bits(), "tanh(+-{x}) on {level}");
             }

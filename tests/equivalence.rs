@@ -41,7 +41,9 @@ fn check_all(cases: impl IntoIterator<Item = Case>) {
 #[test]
 fn every_hidden_size_around_a_tile() {
     for kind in CellKind::ALL {
-        check_all(UNITS.map(|hidden| Case { ragged: hidden % 2 == 1, ..Case::simple(kind, 7, 3, 5, hidden) }));
+        check_all(
+            UNITS.map(|hidden| Case { ragged: hidden % 2 == 1, ..Case::simple(kind, 7, 3, 5, hidden) }),
+        );
     }
 }
 
@@ -66,7 +68,8 @@ fn every_batch_around_a_tile() {
 fn long_sequences_cross_the_chunks_of_backward() {
     for kind in CellKind::ALL {
         for (batch, steps) in [(1, 5000), (3, 2000)] {
-            let case = Case { bidirectional: true, ragged: batch > 1, ..Case::simple(kind, batch, steps, 1, 2) };
+            let case =
+                Case { bidirectional: true, ragged: batch > 1, ..Case::simple(kind, batch, steps, 1, 2) };
             let data = Data::of(&case);
             let layer = case.builder().build().unwrap();
             let want = reference_run(&layer, &case, &data);
@@ -93,7 +96,13 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::sample::select(UNITS.to_vec()),
     );
     (structure, sizes, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
-        |((kind, layers, bidirectional, layout, bias), (batch, steps, input, hidden), ragged, initial, seed)| {
+        |(
+            (kind, layers, bidirectional, layout, bias),
+            (batch, steps, input, hidden),
+            ragged,
+            initial,
+            seed,
+        )| {
             Case {
                 kind,
                 layers,

@@ -172,7 +172,8 @@ proptest! {
 fn a_decaying_state_reaches_zero_and_no_denormals() {
     for kind in CellKind::ALL {
         for level in Level::available() {
-            let mut layer = Case::simple(kind, 1, 1, 1, 20).builder().bias(Bias::None).level(level).build().unwrap();
+            let mut layer =
+                Case::simple(kind, 1, 1, 1, 20).builder().bias(Bias::None).level(level).build().unwrap();
             // The state shrinks by a constant factor at each step.
             let mut rng = Rng::new(3);
             layer.update(|parameters| parameters.copy_from_slice(&uniform(parameters.len(), &mut rng)));

@@ -39,12 +39,7 @@ impl Cell for Lstm {
         tape: 4,
         scratch: 0,
         grads: 4,
-        recurrent: &[
-            (I, Operand::Hidden),
-            (F, Operand::Hidden),
-            (G, Operand::Hidden),
-            (O, Operand::Hidden),
-        ],
+        recurrent: &[(I, Operand::Hidden), (F, Operand::Hidden), (G, Operand::Hidden), (O, Operand::Hidden)],
     };
     const SECOND_PHASE: bool = false;
     const ACCUMULATORS: [usize; 2] = [4, 4];

@@ -190,8 +190,10 @@ impl Recurrent {
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
         for layer in 0..layers {
             // Without a tape two buffers take turns.
-            let (from, to) = if taping { (layer.wrapping_sub(1), layer) } else { ((layer + 1) % 2, layer % 2) };
-            let (input, mut inner) = pick(outputs, (layer > 0).then_some(from), (layer + 1 < layers).then_some(to));
+            let (from, to) =
+                if taping { (layer.wrapping_sub(1), layer) } else { ((layer + 1) % 2, layer % 2) };
+            let (input, mut inner) =
+                pick(outputs, (layer > 0).then_some(from), (layer + 1 < layers).then_some(to));
             let input = match input {
                 Some(input) => GridRef::new(inner_input, input),
                 None => GridRef::new(x_grid, x),

@@ -146,7 +146,15 @@ pub(crate) fn backward(
         });
 
         let grads = GridRef::new(grads_grid, &scratch.grads);
-        accumulate_chunk(inputs, grads, &scratch.places, range.clone(), &mut scratch.gathered, targets, threads);
+        accumulate_chunk(
+            inputs,
+            grads,
+            &scratch.places,
+            range.clone(),
+            &mut scratch.gathered,
+            targets,
+            threads,
+        );
 
         // What this chunk did last stands before the next.
         let last = if inputs.reverse { range.end - 1 } else { range.start };
@@ -230,9 +238,8 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     #[inline(always)]
     unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, rank: usize, block: usize) {
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe {
-            BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block)
-        };
+        let tile =
+            unsafe { BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block) };
         C::backward::<I, PHASE, R, U>(&tile);
     }
 }

@@ -60,7 +60,8 @@ pub(crate) fn accumulate_chunk(
 
     let chunk = Chunk { grads, first: batch, count: places.len(), hidden, threads };
     // Every row of the batch runs in every step of the chunk, in the caller's order.
-    let full = places.len() == steps.len() * batch && inputs.rows.order.iter().enumerate().all(|(k, &b)| k == b);
+    let full =
+        places.len() == steps.len() * batch && inputs.rows.order.iter().enumerate().all(|(k, &b)| k == b);
 
     let planes: Vec<usize> = (0..traits.gates).collect();
     let rows = if full && inputs.input.grid.is_slot_major() {

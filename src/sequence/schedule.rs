@@ -114,7 +114,9 @@ mod tests {
     #[test]
     fn weights_are_shared_and_not_rows() {
         let cuts = Mutex::new(Vec::new());
-        over_weighted(&[90, 10, 10, 10, 10, 10, 10, 10, 10, 10], 2, &|range| cuts.lock().unwrap().push(range));
+        over_weighted(&[90, 10, 10, 10, 10, 10, 10, 10, 10, 10], 2, &|range| {
+            cuts.lock().unwrap().push(range)
+        });
         let mut cuts = cuts.into_inner().unwrap();
         cuts.sort_by_key(|range| range.start);
         assert_eq!(cuts, [0..1, 1..10]);

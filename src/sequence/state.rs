@@ -36,7 +36,12 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn zero(kind: CellKind, cells: usize, batch: usize, hidden_size: usize) -> Result<Self, Error> {
+    pub(crate) fn zero(
+        kind: CellKind,
+        cells: usize,
+        batch: usize,
+        hidden_size: usize,
+    ) -> Result<Self, Error> {
         let grid = Grid::padded(cells, batch, kind.traits().state, hidden_size)?;
         Ok(State { kind, hidden_size, cells, batch, grid, data: AlignedBuf::zeroed(grid.len())? })
     }

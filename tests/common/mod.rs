@@ -3,8 +3,8 @@
 
 use fused_rnn::reference;
 use fused_rnn::{
-    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Layout, Level, Recurrent, Rng, Tape, Threads, Upstream,
-    Workspace,
+    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Layout, Level, Recurrent, Rng, Tape, Threads,
+    Upstream, Workspace,
 };
 
 /// Everything that decides the numbers of a run.

@@ -1,0 +1,210 @@
+//! Wrong arguments are named, with expected and got, and nothing has been written.
+
+use fused_rnn::*;
+
+struct Fixture {
+    layer: Recurrent,
+    x: Vec<f32>,
+    state: State,
+    y: Vec<f32>,
+    tape: Tape,
+    workspace: Workspace,
+}
+
+const B: usize = 3;
+const T: usize = 4;
+const I: usize = 2;
+const H: usize = 5;
+
+fn fixture() -> Fixture {
+    let layer = Lstm::builder(I, H).bidirectional(true).build().unwrap();
+    let mut state = layer.zero_state(B).unwrap();
+    state.set_h(&[0.25; 2 * B * H]).unwrap();
+    Fixture {
+        state,
+        layer,
+        x: vec![0.5; B * T * I],
+        y: vec![7.0; B * T * 2 * H],
+        tape: Tape::new(),
+        workspace: Workspace::new(),
+    }
+}
+
+/// Calls forward and forward_train, and expects this error from both and no trace of either.
+fn refused(change: impl Fn(&mut Fixture) -> (usize, usize, Option<Vec<usize>>), expected: Error) {
+    for taped in [false, true] {
+        let mut f = fixture();
+        let (batch, steps, lengths) = change(&mut f);
+        let dims = Dims { batch, steps, lengths: lengths.as_deref() };
+        let (h, c, y) = (f.state.h(), f.state.c(), f.y.clone());
+        let got = if taped {
+            f.layer.forward_train(&f.x, dims, &mut f.state, Some(&mut f.y), &mut f.tape, 0, &mut f.workspace)
+        } else {
+            f.layer.forward(&f.x, dims, &mut f.state, Some(&mut f.y), &mut f.workspace)
+        };
+        assert_eq!(got, Err(expected.clone()), "taped: {taped}");
+        assert_eq!((f.state.h(), f.state.c(), f.y), (h, c, y), "written before {expected}");
+        let mut gradients = vec![0.0; f.layer.parameters().len()];
+        let gradients = Gradients::of_parameters(&mut gradients);
+        let back = f.layer.backward(&f.x, &f.tape, Upstream::default(), gradients, &mut f.workspace);
+        assert!(matches!(back, Err(Error::Unsupported { .. })), "a tape of a refused call");
+    }
+}
+
+#[test]
+fn forward_names_every_wrong_argument() {
+    let length = |what, expected, got| Error::Length { what, expected, got };
+    refused(
+        |f| {
+            f.x.pop();
+            (B, T, None)
+        },
+        length("x", B * T * I, B * T * I - 1),
+    );
+    refused(
+        |f| {
+            f.y.push(7.0);
+            (B, T, None)
+        },
+        length("y", B * T * 2 * H, B * T * 2 * H + 1),
+    );
+    refused(|_| (B, T, Some(vec![T; B + 1])), length("lengths", B, B + 1));
+    refused(|_| (B, T, Some(vec![T, T + 1, 0])), Error::RowLength { row: 1, steps: T, got: T + 1 });
+    refused(|_| (usize::MAX, T, None), Error::SizeOverflow { what: "x" });
+    // No overflow where there are no steps, but still another length.
+    refused(|_| (usize::MAX / 64, 0, None), length("x", 0, B * T * I));
+    let mismatch = |what, expected, got| Error::Mismatch { what, expected, got };
+    refused(
+        |f| {
+            f.state = f.layer.zero_state(B + 1).unwrap();
+            (B, T, None)
+        },
+        mismatch("state: batch", B, B + 1),
+    );
+    refused(
+        |f| {
+            f.state = Lstm::builder(I, H + 1).bidirectional(true).build().unwrap().zero_state(B).unwrap();
+            (B, T, None)
+        },
+        mismatch("state: hidden size", H, H + 1),
+    );
+    refused(
+        |f| {
+            f.state = Lstm::builder(I, H).build().unwrap().zero_state(B).unwrap();
+            (B, T, None)
+        },
+        mismatch("state: layers * directions", 2, 1),
+    );
+    refused(
+        |f| {
+            f.state = Gru::reset_after(I, H).bidirectional(true).build().unwrap().zero_state(B).unwrap();
+            (B, T, None)
+        },
+        mismatch("state: vectors of a unit", 2, 1),
+    );
+}
+
+#[test]
+fn backward_names_every_wrong_argument() {
+    let mut f = fixture();
+    let dims = Dims::new(B, T);
+    f.layer
+        .forward_train(&f.x, dims, &mut f.state, Some(&mut f.y), &mut f.tape, 0, &mut f.workspace)
+        .unwrap();
+    let count = f.layer.parameters().len();
+    let (states, outputs, inputs) = (2 * B * H, B * T * 2 * H, B * T * I);
+    let sizes = [count, outputs, states, states, inputs, states, states, inputs];
+    let names = ["parameters", "dy", "dhn", "dcn", "dx", "dh0", "dc0", "x"];
+    for (wrong, what) in names.into_iter().enumerate() {
+        for delta in [-1isize, 1] {
+            let mut lens = sizes;
+            lens[wrong] = lens[wrong].checked_add_signed(delta).unwrap();
+            let buffers = lens.map(|len| vec![3.0f32; len]);
+            let [mut parameters, dy, dhn, dcn, mut dx, mut dh0, mut dc0, x] = buffers;
+            let upstream = Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
+            let gradients = Gradients {
+                parameters: &mut parameters,
+                accumulate: Accumulate::Overwrite,
+                dx: Some(&mut dx),
+                dh0: Some(&mut dh0),
+                dc0: Some(&mut dc0),
+            };
+            let got = f.layer.backward(&x, &f.tape, upstream, gradients, &mut f.workspace);
+            assert_eq!(got, Err(Error::Length { what, expected: sizes[wrong], got: lens[wrong] }));
+            for written in [parameters, dx, dh0, dc0] {
+                assert!(written.iter().all(|&v| v == 3.0), "{what}: written before the error");
+            }
+        }
+    }
+    // A tape of another layer.
+    let other = Gru::reset_after(I, H).bidirectional(true).build().unwrap();
+    let mut parameters = vec![0.0; other.parameters().len()];
+    let gradients = Gradients::of_parameters(&mut parameters);
+    let got = other.backward(&f.x, &f.tape, Upstream::default(), gradients, &mut f.workspace);
+    assert!(matches!(got, Err(Error::Unsupported { .. })));
+}
+
+#[test]
+fn builders_name_every_wrong_size() {
+    let zero = |what| Some(Error::ZeroSize { what });
+    assert_eq!(Lstm::builder(0, 1).build().err(), zero("input_size"));
+    assert_eq!(Lstm::builder(1, 0).build().err(), zero("hidden_size"));
+    assert_eq!(Lstm::builder(1, 1).layers(0).build().err(), zero("layers"));
+    for dropout in [-0.1, 1.0, f32::NAN, f32::INFINITY] {
+        let error = Lstm::builder(1, 1).dropout(dropout).build().err();
+        assert!(matches!(error, Some(Error::OutOfRange { what: "dropout", .. })), "{dropout}: {error:?}");
+    }
+    for (input, hidden, layers) in
+        [(usize::MAX, 1, 1), (1, usize::MAX, 1), (1, 1 << 40, 1), (1, 1, usize::MAX), (usize::MAX / 2, 2, 1)]
+    {
+        let error = Lstm::builder(input, hidden).layers(layers).build().err();
+        assert!(matches!(error, Some(Error::SizeOverflow { .. } | Error::OutOfMemory { .. })), "{error:?}");
+    }
+    // Fits an address, but no memory.
+    let error = Lstm::builder(1 << 40, 16).build().err();
+    assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");
+}
+
+#[test]
+fn states_and_parameters_name_what_does_not_fit() {
+    let mut gru = Gru::reset_after(I, H).build().unwrap();
+    let mut state = gru.zero_state(B).unwrap();
+    assert_eq!(state.set_h(&[0.0; 14]), Err(Error::Length { what: "h", expected: B * H, got: 14 }));
+    assert_eq!(state.set_c(&[0.0]), Err(Error::Length { what: "c", expected: 0, got: 1 }));
+    assert_eq!(state.row_h(0, B), None);
+    assert_eq!(state.row_h(1, 0), None);
+    assert!(gru.zero_state(usize::MAX).is_err());
+    let before = gru.parameters().to_vec();
+    let error = gru.set_parameter("weight_ih_l1", &[]).unwrap_err();
+    assert_eq!(error, Error::UnknownParameter { name: "weight_ih_l1".into() });
+    let error = gru.set_parameter("weight_ih_l0", &[0.0; 3]).unwrap_err();
+    assert_eq!(error, Error::Length { what: "parameter", expected: 3 * H * I, got: 3 });
+    assert_eq!(gru.parameters(), before);
+
+    let bidirectional = Gru::reset_after(I, H).bidirectional(true).build().unwrap();
+    let mut state = bidirectional.zero_state(1).unwrap();
+    let error = bidirectional.step(&[0.0; I], &mut state, None, &mut Workspace::new()).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }));
+}
+
+#[test]
+fn a_panic_in_update_passes_through_and_the_packed_weights_follow() {
+    let mut layer = Rnn::tanh(1, 1).bias(Bias::None).build().unwrap();
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        layer.update(|parameters| {
+            parameters.fill(0.5);
+            panic!("the caller's own");
+        })
+    }));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
+    let output = layer.run(&[1.0], Dims::new(1, 1)).unwrap();
+    assert!((output.y[0] - 0.5f32.tanh()).abs() < 1e-6);
+}
+
+#[test]
+fn messages_have_expected_and_got() {
+    let message = Error::Length { what: "x", expected: 6, got: 5 }.to_string();
+    assert_eq!(message, "x: expected 6 values, got 5");
+    let message = Error::RowLength { row: 2, steps: 4, got: 9 }.to_string();
+    assert_eq!(message, "length of row 2: expected at most 4 steps, got 9");
+}
