@@ -1,0 +1,127 @@
+//! Shapes as text, and the grids.
+
+use fused_rnn::{Builder, CellKind};
+use std::fmt;
+use std::str::FromStr;
+
+/// A network and the size of its input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    pub kind: CellKind,
+    pub batch: usize,
+    pub steps: usize,
+    pub input: usize,
+    pub hidden: usize,
+    pub layers: usize,
+    pub bidirectional: bool,
+}
+
+/// Sequences: one row in each level of cache, small and large batches, several layers.
+pub const GRID: &[&str] = &[
+    "lstm B1 T1 I128 H128 L1",
+    "lstm B1 T100 I64 H64 L1",
+    "lstm B1 T100 I128 H128 L1",
+    "lstm B1 T100 I256 H256 L1",
+    "lstm B1 T100 I512 H512 L1",
+    "lstm B1 T100 I1024 H1024 L1",
+    "lstm B8 T100 I256 H256 L1",
+    "lstm B32 T28 I1 H128 L1",
+    "lstm B32 T100 I128 H128 L1",
+    "lstm B32 T100 I256 H256 L1",
+    "lstm B20 T35 I650 H650 L2",
+    "lstm B64 T50 I512 H512 L1",
+    "lstm B64 T25 I1024 H1024 L1",
+    "lstm B128 T25 I512 H512 L1",
+    "lstm B32 T100 I256 H256 L2 bi",
+    "gru B1 T100 I128 H128 L1",
+    "gru B32 T100 I256 H256 L1",
+    "gru B64 T50 I512 H512 L1",
+];
+
+/// One step at a time.
+pub const STREAM: &[&str] = &[
+    "lstm B1 T1 I64 H64 L1",
+    "lstm B1 T1 I128 H128 L1",
+    "lstm B1 T1 I256 H256 L1",
+    "lstm B1 T1 I512 H512 L1",
+    "lstm B1 T1 I1 H16 L1",
+    "lstm B1 T1 I1 H32 L1",
+    "lstm B1 T1 I1 H40 L1",
+    "lstm B1 T1 I1 H64 L1",
+    "gru B1 T1 I64 H64 L1",
+    "gru B1 T1 I128 H128 L1",
+    "gru B1 T1 I256 H256 L1",
+    "gru B1 T1 I512 H512 L1",
+    "gru B1 T1 I1 H16 L1",
+    "gru B1 T1 I1 H32 L1",
+    "gru B1 T1 I1 H40 L1",
+    "gru B1 T1 I1 H64 L1",
+];
+
+const CELLS: [(&str, CellKind); 5] = [
+    ("lstm", CellKind::Lstm),
+    ("gru", CellKind::GruResetAfter),
+    ("gru_before", CellKind::GruResetBefore),
+    ("rnn_tanh", CellKind::ElmanTanh),
+    ("rnn_relu", CellKind::ElmanRelu),
+];
+
+impl Shape {
+    pub fn builder(&self) -> Builder {
+        Builder::new(self.kind, self.input, self.hidden)
+            .layers(self.layers)
+            .bidirectional(self.bidirectional)
+            .init(fused_rnn::Init::PyTorch, 7)
+    }
+
+    /// Weights of all layers and directions.
+    fn weights(&self) -> usize {
+        let directions = if self.bidirectional { 2 } else { 1 };
+        let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * self.hidden });
+        inputs.map(|input| self.kind.gates() * self.hidden * (input + self.hidden) * directions).sum()
+    }
+
+    pub fn weight_bytes(&self) -> usize {
+        self.weights() * 4
+    }
+
+    pub fn flops_per_step(&self) -> f64 {
+        2.0 * self.weights() as f64 * self.batch as f64
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cell = CELLS.iter().find(|cell| cell.1 == self.kind).map_or("?", |cell| cell.0);
+        let Shape { batch, steps, input, hidden, layers, .. } = self;
+        let bi = if self.bidirectional { " bi" } else { "" };
+        write!(f, "{cell} B{batch} T{steps} I{input} H{hidden} L{layers}{bi}")
+    }
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi\"");
+        let mut words = text.split_whitespace();
+        let cell = words.next().ok_or_else(wrong)?;
+        let kind = CELLS.iter().find(|entry| entry.0 == cell).ok_or_else(wrong)?.1;
+        let mut size = |letter: char| {
+            let word = words.next().ok_or_else(wrong)?;
+            word.strip_prefix(letter).and_then(|digits| digits.parse::<usize>().ok()).ok_or_else(wrong)
+        };
+        let (batch, steps, input) = (size('B')?, size('T')?, size('I')?);
+        let (hidden, layers) = (size('H')?, size('L')?);
+        let bidirectional = match words.next() {
+            None => false,
+            Some("bi") => true,
+            Some(_) => return Err(wrong()),
+        };
+        match words.next() {
+            None => Ok(Shape { kind, batch, steps, input, hidden, layers, bidirectional }),
+            Some(_) => Err(wrong()),
+        }
+    }
+}
