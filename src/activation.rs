@@ -27,7 +27,7 @@ use crate::simd::Isa;
 const SHIFT: f32 = 12_582_912.0;
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// The first nine bits of ln 2, so that a product with `|n| < 2^15` is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// `q(r)`, highest power first.
 const Q: [f32; 5] = [1.392_626_8e-3, 8.363_247e-3, 4.166_655_2e-2, 1.666_657_6e-1, 0.5];

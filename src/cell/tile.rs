@@ -19,7 +19,7 @@
 
 use super::{C, H, TransposedWeights, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, accumulate};
+use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
 use std::cmp::Reverse;
 
@@ -92,6 +92,7 @@ pub(crate) struct ForwardTile<'a, I: Isa, const R: usize, const U: usize> {
     time: usize,
     rank: usize,
     block: usize,
+    part: Part,
 }
 
 impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
@@ -101,8 +102,15 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     /// - `time`, the rows and the blocks exist.
     /// - Nobody else works on these rows and blocks, and the step before them is done in all blocks.
     #[inline(always)]
-    pub(crate) unsafe fn new(isa: I, pass: &'a Forward<'a>, time: usize, rank: usize, block: usize) -> Self {
-        ForwardTile { isa, pass, time, rank, block }
+    pub(crate) unsafe fn new(
+        isa: I,
+        pass: &'a Forward<'a>,
+        time: usize,
+        rank: usize,
+        block: usize,
+        part: Part,
+    ) -> Self {
+        ForwardTile { isa, pass, time, rank, block, part }
     }
 
     #[inline(always)]
@@ -137,7 +145,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         for (u, block) in blocks.iter_mut().enumerate() {
             *block = panel.block(self.block + u, 0, panel.depth());
         }
-        accumulate(self.isa, sums, rows, blocks);
+        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
     /// Adds `R h` of the gates that multiply the hidden state.
@@ -152,7 +160,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         for (u, block) in blocks.iter_mut().enumerate() {
             *block = panel.block(self.block + u, 0, panel.depth());
         }
-        accumulate(self.isa, sums, rows, blocks);
+        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
     /// Adds the recurrent product of the last gate with a plane of the scratch record.
@@ -168,7 +176,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         for (u, block) in blocks.iter_mut().enumerate() {
             *block = panel.block(self.block + u, 0, panel.depth());
         }
-        accumulate(self.isa, sums, rows, blocks);
+        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
     /// The state before the step, all units.
@@ -291,6 +299,7 @@ pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
     following: Option<usize>,
     rank: usize,
     block: usize,
+    part: Part,
 }
 
 impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
@@ -307,8 +316,9 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         following: Option<usize>,
         rank: usize,
         block: usize,
+        part: Part,
     ) -> Self {
-        BackwardTile { isa, pass, time, following, rank, block }
+        BackwardTile { isa, pass, time, following, rank, block, part }
     }
 
     #[inline(always)]
@@ -350,7 +360,8 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         if let Some(following) = self.following {
             let size = self.pass.weights.hidden.units();
             for (n, &plane) in planes.iter().enumerate() {
-                self.add_product(&mut dh, following, plane, n * size, false);
+                let part = self.part.split(n, planes.len());
+                self.add_product(&mut dh, following, plane, n * size, false, part);
             }
         }
         dh
@@ -359,7 +370,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     /// Adds the product of this step's gradients of the last gate with its recurrent weights.
     #[inline(always)]
     pub(crate) fn add_candidate(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        self.add_product(sums, self.step(), plane, 0, true);
+        self.add_product(sums, self.step(), plane, 0, true, self.part);
     }
 
     #[inline(always)]
@@ -370,6 +381,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         plane: usize,
         from: usize,
         candidate: bool,
+        part: Part,
     ) {
         let weights = self.pass.weights;
         let panel = if candidate { &weights.candidate } else { &weights.hidden };
@@ -384,7 +396,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         for (u, block) in blocks.iter_mut().enumerate() {
             *block = panel.block(self.block + u, from, from + size);
         }
-        accumulate(self.isa, sums, rows, blocks);
+        accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
     }
 
     /// Whether this is the gradient of the initial state and not of a step.

@@ -96,6 +96,14 @@ impl Panel {
         self.depth
     }
 
+    /// All of the `count` blocks from `block` on, as far as there are any.
+    #[inline(always)]
+    pub(crate) fn span(&self, block: usize, count: usize) -> &[f32] {
+        let block_len = self.depth * self.gates * self.lanes;
+        let end = self.data.len();
+        &self.data[(block * block_len).min(end)..((block + count) * block_len).min(end)]
+    }
+
     /// Inputs `from..to` of a block.
     #[inline(always)]
     pub(crate) fn block(&self, block: usize, from: usize, to: usize) -> &[f32] {

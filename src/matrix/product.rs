@@ -16,18 +16,20 @@
 //!
 //! How many rows a tile has is the level's register budget; see `simd/avx512.rs` and `simd/avx2.rs`.
 
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Isa, Kernel, LINE, Token, dispatch};
 use std::ops::Range;
 
 /// `sums[r][g][u] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
-/// `rows` are of one length, the depth; each block has depth x G vectors.
+/// `rows` are of one length, the depth; each block has depth x G vectors. Meanwhile the weights `ahead`, which
+/// the next block's tiles will read, come into the level-2 cache.
 #[inline(always)]
 pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>(
     isa: I,
     sums: &mut [[[I::Vector; U]; G]; R],
     rows: [&[f32]; R],
     blocks: [&[f32]; U],
+    ahead: &[f32],
 ) {
     let depth = rows[0].len();
     for row in rows {
@@ -36,9 +38,17 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
     for block in blocks {
         assert!(block.len() == depth * G * I::LANES);
     }
+    // So many lines a step of k that they last to the end: a burst would wait for the cache behind.
+    let lines = ahead.len() / LINE;
+    let pace = lines.div_ceil(depth.max(1));
     // A copy whose address nobody takes stays in registers.
     let mut acc = *sums;
     for k in 0..depth {
+        if k * pace < lines {
+            for line in 0..2 {
+                isa.prefetch(ahead.as_ptr().wrapping_add((k * pace + line % pace.max(1)) * LINE));
+            }
+        }
         let mut a = [isa.zero(); R];
         for r in 0..R {
             // SAFETY: k < depth, the length of each row.
@@ -57,17 +67,52 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
     *sums = acc;
 }
 
+/// Which part of the weights of the next block a product prefetches: part `index` of `of`, none of 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    index: usize,
+    of: usize,
+}
+
+impl Part {
+    /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
+    /// processor's own prefetcher, which sees one stream, is as early.
+    #[inline(always)]
+    fn of_tile(index: usize, tiles: usize) -> Part {
+        Part { index, of: if tiles > 1 { tiles } else { 0 } }
+    }
+
+    /// The n-th of `count` parts of this part, for a tile of several products.
+    #[inline(always)]
+    pub(crate) fn split(self, n: usize, count: usize) -> Part {
+        Part { index: self.index * count + n, of: self.of * count }
+    }
+
+    /// This part of the weights of the next block.
+    #[inline(always)]
+    pub(crate) fn take(self, next: &[f32]) -> &[f32] {
+        let share = if self.of == 0 { 0 } else { next.len().div_ceil(self.of).next_multiple_of(LINE) };
+        &next[(self.index * share).min(next.len())..((self.index + 1) * share).min(next.len())]
+    }
+}
+
 /// Work that is done tile by tile.
 pub(crate) trait Tile {
     /// Accumulators that a row and a block need, the gates of a cell: they decide how many blocks a tile
     /// takes. At most four.
     const ACCUMULATORS: usize;
 
-    /// Does R rows from `row` on and U blocks from `block` on.
+    /// Does R rows from `row` on and U blocks from `block` on, and `part` of the prefetching for the next.
     ///
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, row: usize, block: usize);
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        block: usize,
+        part: Part,
+    );
 }
 
 /// Covers `rows` x `blocks` with tiles: blocks outside, rows inside, so that the weights of a block come
@@ -119,17 +164,18 @@ impl<T: Tile> Kernel for Sweep<'_, T> {
             let mut row = rows.start;
             for tile in 0..tiles {
                 let height = size + usize::from(tile < larger);
+                let part = Part::of_tile(tile, tiles);
                 // SAFETY: rows and blocks of the ranges.
                 unsafe {
                     if T::ACCUMULATORS == 1 {
                         match wide {
-                            4 => tile_of_height::<I, T, 4>(isa, work, height, row, block),
-                            _ => tile_of_height::<I, T, 1>(isa, work, height, row, block),
+                            4 => tile_of_height::<I, T, 4>(isa, work, height, row, block, part),
+                            _ => tile_of_height::<I, T, 1>(isa, work, height, row, block, part),
                         }
                     } else if wide == 2 {
-                        work.tile::<I, 1, 2>(isa, row, block);
+                        work.tile::<I, 1, 2>(isa, row, block, part);
                     } else {
-                        tile_of_height::<I, T, 1>(isa, work, height, row, block);
+                        tile_of_height::<I, T, 1>(isa, work, height, row, block, part);
                     }
                 }
                 row += height;
@@ -150,16 +196,17 @@ unsafe fn tile_of_height<I: Isa, T: Tile, const U: usize>(
     height: usize,
     row: usize,
     block: usize,
+    part: Part,
 ) {
     // SAFETY: the caller's promise, passed on.
     unsafe {
         match height {
-            1 => work.tile::<I, 1, U>(isa, row, block),
-            2 => work.tile::<I, 2, U>(isa, row, block),
-            3 => work.tile::<I, 3, U>(isa, row, block),
-            4 if I::TILE_ROWS >= 4 => work.tile::<I, 4, U>(isa, row, block),
-            5 if I::TILE_ROWS >= 5 => work.tile::<I, 5, U>(isa, row, block),
-            6 if I::TILE_ROWS >= 6 => work.tile::<I, 6, U>(isa, row, block),
+            1 => work.tile::<I, 1, U>(isa, row, block, part),
+            2 => work.tile::<I, 2, U>(isa, row, block, part),
+            3 => work.tile::<I, 3, U>(isa, row, block, part),
+            4 if I::TILE_ROWS >= 4 => work.tile::<I, 4, U>(isa, row, block, part),
+            5 if I::TILE_ROWS >= 5 => work.tile::<I, 5, U>(isa, row, block, part),
+            6 if I::TILE_ROWS >= 6 => work.tile::<I, 6, U>(isa, row, block, part),
             _ => unreachable!("a tile of {height} rows"),
         }
     }

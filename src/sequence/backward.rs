@@ -21,7 +21,7 @@ use super::gradient::{Targets, accumulate_chunk};
 use super::schedule::over_weighted;
 use crate::cell::{Backward, BackwardTile, Cell, Rows, TransposedWeights, with_cell};
 use crate::error::{Error, checked_size};
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Tile, sweep};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -236,10 +236,17 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = 1;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, rank: usize, block: usize) {
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        rank: usize,
+        block: usize,
+        part: Part,
+    ) {
         // SAFETY: the caller's promise, passed on.
-        let tile =
-            unsafe { BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block) };
+        let tile = unsafe {
+            BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block, part)
+        };
         C::backward::<I, PHASE, R, U>(&tile);
     }
 }

@@ -11,7 +11,7 @@
 
 use super::schedule::over_weighted;
 use crate::cell::{Cell, Forward, ForwardTile, with_cell};
-use crate::matrix::{Tile, sweep};
+use crate::matrix::{Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -56,9 +56,15 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = C::ACCUMULATORS[PHASE];
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, rank: usize, block: usize) {
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        rank: usize,
+        block: usize,
+        part: Part,
+    ) {
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { ForwardTile::<I, R, U>::new(isa, self.pass, self.time, rank, block) };
+        let tile = unsafe { ForwardTile::<I, R, U>::new(isa, self.pass, self.time, rank, block, part) };
         C::forward::<I, PHASE, R, U>(&tile);
     }
 }

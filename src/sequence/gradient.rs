@@ -16,7 +16,7 @@
 use super::backward::Inputs;
 use super::schedule::{over_items, over_range};
 use crate::cell::{Operand, TransposedWeights};
-use crate::matrix::{GridMut, GridRef, MatrixMut, MatrixRef, Tile, accumulate, gemm, sweep};
+use crate::matrix::{GridMut, GridRef, MatrixMut, MatrixRef, Part, Tile, accumulate, gemm, sweep};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -191,7 +191,13 @@ impl Tile for InputGradient<'_> {
     const ACCUMULATORS: usize = 1;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(&self, isa: I, place: usize, block: usize) {
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        place: usize,
+        block: usize,
+        part: Part,
+    ) {
         let size = self.weights.hidden.units();
         let width = self.weights.input.units();
         let mut sums = [[[isa.zero(); U]; 1]; R];
@@ -215,7 +221,8 @@ impl Tile for InputGradient<'_> {
             for (u, panel) in blocks.iter_mut().enumerate() {
                 *panel = self.weights.input.block(block + u, gate * size, (gate + 1) * size);
             }
-            accumulate(isa, &mut sums, rows, blocks);
+            let ahead = part.split(gate, self.gates).take(self.weights.input.span(block + U, U));
+            accumulate(isa, &mut sums, rows, blocks, ahead);
         }
         for r in 0..R {
             for u in 0..U {

@@ -150,4 +150,9 @@ impl Isa for Avx2 {
             _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
         }
     }
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
 }

@@ -157,4 +157,9 @@ impl Isa for Avx512 {
             _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
         }
     }
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
 }

@@ -107,6 +107,11 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The bits of `magic` minus the bits of `a`, as integers: the seed of a reciprocal.
     fn recip_seed(self, magic: u32, a: Self::Vector) -> Self::Vector;
 
+    /// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        let _ = at;
+    }
     /// Reads the first `LANES` floats of `from`.
     #[inline(always)]
     fn load(self, from: &[f32]) -> Self::Vector {
