@@ -269,8 +269,9 @@ pub fn compare(got: &Results<f32>, want: &Results<f64>, tolerance: f64) -> Resul
         }
         let scale = want.iter().fold(1.0f64, |largest, v| largest.max(v.abs()));
         for (index, (&got, &want)) in got.iter().zip(want).enumerate() {
-            // Not `>`, so that NaN differs.
-            if !((f64::from(got) - want).abs() <= tolerance * scale) {
+            // NaN is not close to anything.
+            let close = (f64::from(got) - want).abs() <= tolerance * scale;
+            if !close {
                 return Err(format!("{name}[{index}]: {got} for {want}, scale {scale}"));
             }
         }
