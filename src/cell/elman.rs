@@ -7,7 +7,7 @@
 //! tape         nothing: the states have all that backward needs
 //! ```
 
-use super::{BackwardTile, Cell, ForwardTile, H, Operand, Traits};
+use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
 use crate::activation::{slope_of_tanh, tanh};
 use crate::simd::Isa;
 
@@ -64,9 +64,13 @@ impl<A: Activation> Cell for A {
     const ACCUMULATORS: [usize; 2] = [1, 1];
 
     #[inline(always)]
+    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
+        t.project::<1>();
+    }
+
+    #[inline(always)]
     fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
-        let mut sums = t.bias::<1>(0);
-        t.add_input(&mut sums);
+        let mut sums = t.input::<1>();
         t.add_hidden(&mut sums);
         for r in 0..R {
             for u in 0..U {

@@ -16,7 +16,7 @@
 //! gradients    dr dz dn dq: the first three belong to W, the others but dn to R
 //! ```
 
-use super::{BackwardTile, Cell, ForwardTile, H, Operand, Traits};
+use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
 use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
@@ -44,10 +44,14 @@ impl Cell for GruResetAfter {
     const ACCUMULATORS: [usize; 2] = [4, 4];
 
     #[inline(always)]
+    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
+        t.project::<3>();
+    }
+
+    #[inline(always)]
     fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
         let isa = t.isa;
-        let mut sums = t.bias::<3>(0);
-        t.add_input(&mut sums);
+        let mut sums = t.input::<3>();
         // The recurrent product goes on in the accumulators of r and z, and for n into its own.
         let mut inputs = [[isa.zero(); U]; R];
         let recurrent_bias = t.bias::<1>(Q);

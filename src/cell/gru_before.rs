@@ -16,7 +16,7 @@
 //! tape         r z n v
 //! ```
 
-use super::{BackwardTile, Cell, ForwardTile, H, Operand, Traits};
+use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
 use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
@@ -49,11 +49,15 @@ impl Cell for GruResetBefore {
     const ACCUMULATORS: [usize; 2] = [3, 1];
 
     #[inline(always)]
+    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
+        t.project::<3>();
+    }
+
+    #[inline(always)]
     fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
         let isa = t.isa;
         if PHASE == 0 {
-            let mut sums = t.bias::<3>(0);
-            t.add_input(&mut sums);
+            let sums = t.input::<3>();
             let mut gates = [[[isa.zero(); U]; 2]; R];
             for r in 0..R {
                 gates[r] = [sums[r][R_], sums[r][Z]];

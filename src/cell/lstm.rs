@@ -17,7 +17,7 @@
 //!              to write and read it
 //! ```
 
-use super::{BackwardTile, C, Cell, ForwardTile, H, Operand, Traits};
+use super::{BackwardTile, C, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
 use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
@@ -45,10 +45,14 @@ impl Cell for Lstm {
     const ACCUMULATORS: [usize; 2] = [4, 4];
 
     #[inline(always)]
+    fn project<S: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, S, R, U>) {
+        t.project::<4>();
+    }
+
+    #[inline(always)]
     fn forward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, S, R, U>) {
         let isa = t.isa;
-        let mut sums = t.bias::<4>(0);
-        t.add_input(&mut sums);
+        let mut sums = t.input::<4>();
         t.add_hidden(&mut sums);
         for r in 0..R {
             for u in 0..U {

@@ -27,7 +27,7 @@ pub(crate) use elman::{ElmanRelu, ElmanTanh};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use lstm::Lstm;
-pub(crate) use tile::{Backward, BackwardTile, Forward, ForwardTile, Rows};
+pub(crate) use tile::{Backward, BackwardTile, Forward, ForwardTile, Projected, ProjectionTile, Rows};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
 /// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.
@@ -177,6 +177,9 @@ pub(crate) trait Cell: Copy + Send + Sync + 'static {
     const SECOND_PHASE: bool;
     /// Accumulators per row and block of units, in each phase of the forward pass.
     const ACCUMULATORS: [usize; 2];
+
+    /// Computes a tile of the input products of several steps, where these are done beforehand.
+    fn project<I: Isa, const R: usize, const U: usize>(tile: &ProjectionTile<'_, I, R, U>);
 
     /// Computes a tile of the step: products, gates, and the new state.
     fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(tile: &ForwardTile<'_, I, R, U>);

@@ -73,9 +73,60 @@ pub(crate) struct Forward<'a> {
     pub(crate) slot_mask: usize,
     pub(crate) tape: Option<GridMut<'a>>,
     pub(crate) scratch: GridMut<'a>,
+    /// The input products, where they are done beforehand.
+    pub(crate) projected: Option<Projected<'a>>,
+}
+
+/// `b + W x` of the steps of a chunk: slots are its steps, planes the gates.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Projected<'a> {
+    pub(crate) sums: GridMut<'a>,
+    pub(crate) first_time: usize,
 }
 
 impl Forward<'_> {
+    /// Accumulators that start from the bias vectors `first..first + G`.
+    #[inline(always)]
+    fn bias<I: Isa, const R: usize, const G: usize, const U: usize>(
+        &self,
+        isa: I,
+        block: usize,
+        first: usize,
+    ) -> [[[I::Vector; U]; G]; R] {
+        let mut sums = [[[isa.zero(); U]; G]; R];
+        for u in 0..U {
+            for g in 0..G {
+                let bias = isa.load(self.weights.bias(block + u, first + g));
+                for sums in &mut sums {
+                    sums[g][u] = bias;
+                }
+            }
+        }
+        sums
+    }
+
+    /// Adds `W x` of the first G gates, of any rows at any steps.
+    #[inline(always)]
+    fn add_input<I: Isa, const R: usize, const G: usize, const U: usize>(
+        &self,
+        isa: I,
+        sums: &mut [[[I::Vector; U]; G]; R],
+        places: [(usize, usize); R],
+        block: usize,
+        part: Part,
+    ) {
+        let panel = &self.weights.input;
+        let mut rows: [&[f32]; R] = [&[]; R];
+        for (row, (time, rank)) in rows.iter_mut().zip(places) {
+            *row = self.input.plane(time, self.rows.order[rank], 0);
+        }
+        let mut blocks: [&[f32]; U] = [&[]; U];
+        for (u, weights) in blocks.iter_mut().enumerate() {
+            *weights = panel.block(block + u, 0, panel.depth());
+        }
+        accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));
+    }
+
     /// The slots before and after step `time`.
     #[inline(always)]
     pub(crate) fn slots(&self, time: usize) -> (usize, usize) {
@@ -118,34 +169,35 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         (self.block + u) * I::LANES
     }
 
-    /// Accumulators that start from the bias vectors `first..first + G`.
+    /// `b + W x` of the first G gates: computed here, or taken up where it was done beforehand.
     #[inline(always)]
-    pub(crate) fn bias<const G: usize>(&self, first: usize) -> [[[I::Vector; U]; G]; R] {
-        let mut sums = [[[self.isa.zero(); U]; G]; R];
-        for u in 0..U {
-            for g in 0..G {
-                let bias = self.isa.load(self.pass.weights.bias(self.block + u, first + g));
-                for sums in &mut sums {
-                    sums[g][u] = bias;
+    pub(crate) fn input<const G: usize>(&self) -> [[[I::Vector; U]; G]; R] {
+        let mut sums = self.bias(0);
+        if let Some(projected) = self.pass.projected {
+            let slot = self.time - projected.first_time;
+            for r in 0..R {
+                for g in 0..G {
+                    for u in 0..U {
+                        // SAFETY: the step is one of the chunk, whose projection is done.
+                        let plane = unsafe { projected.sums.plane(slot, self.rank + r, g) };
+                        sums[r][g][u] = self.isa.load(&plane[self.unit(u)..]);
+                    }
                 }
             }
+        } else {
+            let mut places = [(self.time, 0); R];
+            for r in 0..R {
+                places[r].1 = self.rank + r;
+            }
+            self.pass.add_input(self.isa, &mut sums, places, self.block, self.part);
         }
         sums
     }
 
-    /// Adds `W x` of the first G gates.
+    /// Accumulators that start from the bias vectors `first..first + G`.
     #[inline(always)]
-    pub(crate) fn add_input<const G: usize>(&self, sums: &mut [[[I::Vector; U]; G]; R]) {
-        let panel = &self.pass.weights.input;
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = self.pass.input.plane(self.time, self.pass.rows.order[self.rank + r], 0);
-        }
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, block) in blocks.iter_mut().enumerate() {
-            *block = panel.block(self.block + u, 0, panel.depth());
-        }
-        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
+    pub(crate) fn bias<const G: usize>(&self, first: usize) -> [[[I::Vector; U]; G]; R] {
+        self.pass.bias(self.isa, self.block, first)
     }
 
     /// Adds `R h` of the gates that multiply the hidden state.
@@ -257,6 +309,56 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
             // padded to whole vectors of every level.
             let to = unsafe { grid.columns(slot, self.rank + r, first + n, columns.clone()) };
             self.isa.store(to, value);
+        }
+    }
+}
+
+/// A tile of the input products of a chunk of steps, which need no state: rows are (step, row) places.
+pub(crate) struct ProjectionTile<'a, I: Isa, const R: usize, const U: usize> {
+    isa: I,
+    pass: &'a Forward<'a>,
+    to: Projected<'a>,
+    /// (step, rank)
+    places: [(usize, usize); R],
+    block: usize,
+    part: Part,
+}
+
+impl<'a, I: Isa, const R: usize, const U: usize> ProjectionTile<'a, I, R, U> {
+    /// The tile of these places and of blocks `block..block + U`.
+    ///
+    /// # Safety
+    /// - The places and the blocks exist, the steps are those of the chunk, and nobody else works on them.
+    #[inline(always)]
+    pub(crate) unsafe fn new(
+        isa: I,
+        pass: &'a Forward<'a>,
+        to: Projected<'a>,
+        places: [(usize, usize); R],
+        block: usize,
+        part: Part,
+    ) -> Self {
+        ProjectionTile { isa, pass, to, places, block, part }
+    }
+
+    /// Computes and stores `b + W x` of the G gates.
+    #[inline(always)]
+    pub(crate) fn project<const G: usize>(&self) {
+        let mut sums: [[[I::Vector; U]; G]; R] = self.pass.bias(self.isa, self.block, 0);
+        self.pass.add_input(self.isa, &mut sums, self.places, self.block, self.part);
+        for r in 0..R {
+            let (time, rank) = self.places[r];
+            for g in 0..G {
+                for u in 0..U {
+                    let start = (self.block + u) * I::LANES;
+                    // SAFETY: the place exists and these columns are those of a block of this tile.
+                    let to = unsafe {
+                        let slot = time - self.to.first_time;
+                        self.to.sums.columns(slot, rank, g, start..start + I::LANES)
+                    };
+                    self.isa.store(to, sums[r][g][u]);
+                }
+            }
         }
     }
 }

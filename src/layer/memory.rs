@@ -4,7 +4,7 @@ use super::config::{Config, Dims};
 use crate::cell::Rows;
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid};
-use crate::sequence::Scratch;
+use crate::sequence::{Memory, Scratch};
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
@@ -14,8 +14,7 @@ pub struct Workspace {
     pub(super) rows: Rows,
     /// Two slots of states.
     pub(super) ring: AlignedBuf,
-    /// What a cell passes from its first phase to its second.
-    pub(super) scratch: AlignedBuf,
+    pub(super) forward: Memory,
     /// Outputs on their way to the next layer, or gradients on their way to the one below.
     pub(super) between: [AlignedBuf; 2],
     pub(super) backward: Scratch,

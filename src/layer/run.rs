@@ -147,7 +147,7 @@ impl Recurrent {
 
         // All memory.
         let traits = config.kind.traits();
-        let Workspace { rows: workspace_rows, ring, scratch, between, .. } = workspace;
+        let Workspace { rows: workspace_rows, ring, forward: memory, between, .. } = workspace;
         let (mut tape, seed) = match tape {
             Some((tape, seed)) => (Some(tape), seed),
             None => (None, 0),
@@ -167,8 +167,7 @@ impl Recurrent {
             }
         };
         let gates_grid = gates_grid(config, dims)?;
-        let scratch_grid = Grid::padded(1, batch, traits.scratch, hidden)?;
-        scratch.grow(scratch_grid.len())?;
+        memory.prepare(&self.weights[0], batch, steps)?;
         let x_grid = sequence_grid(layout, dims, 1, config.input_size)?;
         let y_grid = sequence_grid(layout, dims, directions, hidden)?;
         let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
@@ -222,9 +221,10 @@ impl Recurrent {
                     states: GridMut::new(states_grid, states),
                     slot_mask,
                     tape: gates_of.get_mut(cell).map(|gates| GridMut::new(gates_grid, gates)),
-                    scratch: GridMut::new(scratch_grid, scratch),
+                    scratch: GridMut::empty(),
+                    projected: None,
                 };
-                sequence::forward(&pass, threads);
+                sequence::forward(pass, memory, threads)?;
                 for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
                     let slot = if reverse { 0 } else { length } & slot_mask;
                     let record = state.record_mut(cell, row);

@@ -132,6 +132,12 @@ impl<'a> GridMut<'a> {
         GridMut { grid, data: data[..grid.len()].as_mut_ptr(), life: PhantomData }
     }
 
+    /// A grid of nothing.
+    pub(crate) fn empty() -> Self {
+        let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0 };
+        GridMut { grid, data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
+    }
+
     /// One plane of one row.
     ///
     /// # Safety

@@ -18,7 +18,7 @@ mod schedule;
 mod state;
 
 pub(crate) use backward::{Inputs, Scratch, backward};
-pub(crate) use forward::forward;
+pub(crate) use forward::{Memory, forward};
 pub(crate) use gradient::Targets;
 pub use schedule::Threads;
 pub use state::State;
