@@ -103,3 +103,8 @@ pub use layer::{
 pub use rng::Rng;
 pub use sequence::{State, Threads};
 pub use simd::Level;
+
+/// The examples of the README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
