@@ -66,11 +66,6 @@ impl Grid {
         self.row_stride
     }
 
-    /// Whether the rows of slot after slot lie at one distance, so that `(slot, row)` counts through.
-    pub(crate) fn is_slot_major(&self) -> bool {
-        self.slot_stride == self.rows * self.row_stride
-    }
-
     /// Where a plane starts.
     #[inline(always)]
     pub(crate) fn offset(&self, slot: usize, row: usize, plane: usize) -> usize {
@@ -185,7 +180,6 @@ mod tests {
         let batch_first = GridRef::new(Grid::row_major(2, 3, 2, 4).unwrap(), &data);
         assert_eq!(time_major.plane(1, 2, 1), &data[24 + 2 * 8 + 4..][..4]);
         assert_eq!(batch_first.plane(1, 2, 1), &data[2 * 16 + 8 + 4..][..4]);
-        assert!(time_major.grid.is_slot_major() && !batch_first.grid.is_slot_major());
     }
 
     #[test]

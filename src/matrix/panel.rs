@@ -34,7 +34,7 @@ pub(crate) struct Source<'a> {
 }
 
 /// Packed weights.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Panel {
     data: AlignedBuf,
     lanes: usize,
@@ -48,6 +48,30 @@ impl Panel {
     pub(crate) fn new(lanes: usize, depth: usize, gates: usize, units: usize) -> Result<Self, Error> {
         let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, depth, gates])?;
         Ok(Panel { data: AlignedBuf::zeroed(size)?, lanes, depth, gates, units })
+    }
+
+    /// A panel for [`pack_rows`](Panel::pack_rows), with room for so many rows of so many units.
+    pub(crate) fn reserve(&mut self, lanes: usize, rows: usize, units: usize) -> Result<(), Error> {
+        self.data.grow(checked_size("packed rows", &[units.div_ceil(lanes), lanes, rows])?)
+    }
+
+    /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
+    /// There must be room for them.
+    pub(crate) fn pack_rows<'a>(
+        &mut self,
+        lanes: usize,
+        units: usize,
+        rows: impl ExactSizeIterator<Item = &'a [f32]>,
+    ) {
+        *self = Panel { lanes, depth: rows.len(), gates: 1, units, data: std::mem::take(&mut self.data) };
+        let block_len = self.depth * lanes;
+        for (k, row) in rows.enumerate() {
+            for (block, from) in row[..units].chunks(lanes).enumerate() {
+                let to = &mut self.data[block * block_len + k * lanes..][..lanes];
+                to[..from.len()].copy_from_slice(from);
+                to[from.len()..].fill(0.0);
+            }
+        }
     }
 
     /// Fills the panel from a matrix.
@@ -90,6 +114,12 @@ impl Panel {
         self.units
     }
 
+    /// The outputs of a block.
+    #[inline(always)]
+    pub(crate) fn lanes(&self) -> usize {
+        self.lanes
+    }
+
     /// The number of inputs.
     #[inline(always)]
     pub(crate) fn depth(&self) -> usize {
@@ -100,7 +130,7 @@ impl Panel {
     #[inline(always)]
     pub(crate) fn span(&self, block: usize, count: usize) -> &[f32] {
         let block_len = self.depth * self.gates * self.lanes;
-        let end = self.data.len();
+        let end = self.blocks() * block_len;
         &self.data[(block * block_len).min(end)..((block + count) * block_len).min(end)]
     }
 

@@ -19,22 +19,76 @@
 use crate::simd::{Isa, Kernel, LINE, Token, dispatch};
 use std::ops::Range;
 
+/// The left operand of a product: R rows of one depth.
+pub(crate) trait Rows<const R: usize>: Copy {
+    /// The length of the rows.
+    fn depth(&self) -> usize;
+    /// Element k of row r.
+    ///
+    /// # Safety
+    /// - `r < R` and `k < depth()`.
+    unsafe fn get(&self, r: usize, k: usize) -> f32;
+}
+
+/// Rows that lie anywhere, each along k.
+impl<const R: usize> Rows<R> for [&[f32]; R] {
+    #[inline(always)]
+    fn depth(&self) -> usize {
+        let depth = self[0].len();
+        for row in self {
+            assert!(row.len() == depth);
+        }
+        depth
+    }
+    #[inline(always)]
+    unsafe fn get(&self, r: usize, k: usize) -> f32 {
+        // SAFETY: r < R, and k is below the length that all rows have.
+        unsafe { *self.get_unchecked(r).get_unchecked(k) }
+    }
+}
+
+/// Rows that lie side by side, with a stride along k: neighbouring columns of a matrix.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    data: &'a [f32],
+    stride: usize,
+    depth: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// The first `count` columns of `data`, whose `depth` matrix rows begin at multiples of `stride`.
+    #[inline(always)]
+    pub(crate) fn new(data: &'a [f32], stride: usize, depth: usize, count: usize) -> Self {
+        assert!(depth == 0 || (depth - 1) * stride + count <= data.len());
+        Columns { data, stride, depth }
+    }
+}
+
+impl<const R: usize> Rows<R> for Columns<'_> {
+    #[inline(always)]
+    fn depth(&self) -> usize {
+        self.depth
+    }
+    #[inline(always)]
+    unsafe fn get(&self, r: usize, k: usize) -> f32 {
+        // SAFETY: k < depth and r < R, the number of columns it was made for.
+        unsafe { *self.data.get_unchecked(k * self.stride + r) }
+    }
+}
+
 /// `sums[r][g][u] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
-/// `rows` are of one length, the depth; each block has depth x G vectors. Meanwhile the weights `ahead`, which
-/// the next block's tiles will read, come into the level-2 cache.
+/// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
+/// come into the level-2 cache.
 #[inline(always)]
 pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>(
     isa: I,
     sums: &mut [[[I::Vector; U]; G]; R],
-    rows: [&[f32]; R],
+    rows: impl Rows<R>,
     blocks: [&[f32]; U],
     ahead: &[f32],
 ) {
-    let depth = rows[0].len();
-    for row in rows {
-        assert!(row.len() == depth);
-    }
+    let depth = rows.depth();
     for block in blocks {
         assert!(block.len() == depth * G * I::LANES);
     }
@@ -51,8 +105,8 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
         }
         let mut a = [isa.zero(); R];
         for r in 0..R {
-            // SAFETY: k < depth, the length of each row.
-            a[r] = isa.splat(unsafe { *rows[r].get_unchecked(k) });
+            // SAFETY: r < R and k < depth.
+            a[r] = isa.splat(unsafe { rows.get(r, k) });
         }
         for u in 0..U {
             for g in 0..G {

@@ -21,7 +21,7 @@ use super::gradient::{Targets, accumulate_chunk};
 use super::schedule::over_weighted;
 use crate::cell::{Backward, BackwardTile, Cell, Rows, TransposedWeights, with_cell};
 use crate::error::{Error, checked_size};
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Panel, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -46,9 +46,11 @@ pub(crate) struct Scratch {
     grads: AlignedBuf,
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
-    pub(crate) gathered: AlignedBuf,
+    /// The rows of the chunk that the gate gradients are multiplied with.
+    packed: Panel,
     starts: Vec<usize>,
-    pub(crate) places: Vec<(usize, usize)>,
+    /// (step, rank) of the gate gradients of the chunk.
+    places: Vec<(usize, usize)>,
 }
 
 /// Bytes of gate gradients that a chunk may have: half of a level-2 cache of 2 MiB, all of one of 1 MiB.
@@ -75,7 +77,8 @@ impl Scratch {
         let places = checked_size("gradients", &[batch, steps + 1])?;
         self.grads.grow(Grid::padded(1, places, traits.grads, hidden)?.len())?;
         let operand = inputs.weights.input.units().max(hidden);
-        self.gathered.grow(checked_size("gathered rows", &[batch, steps, operand])?)?;
+        let rows = checked_size("packed rows", &[batch, steps])?;
+        self.packed.reserve(inputs.weights.input.lanes(), rows, operand)?;
         self.starts.reserve(steps + 2);
         self.places.reserve(batch * steps);
         Ok(())
@@ -121,7 +124,7 @@ pub(crate) fn backward(
         for time in range.clone() {
             scratch.starts.push(batch + scratch.places.len());
             let active = rows.active(time);
-            scratch.places.extend(rows.order[..active].iter().map(|&row| (time, row)));
+            scratch.places.extend((0..active).map(|rank| (time, rank)));
         }
         if !inputs.reverse {
             scratch.starts.push(0);
@@ -146,15 +149,7 @@ pub(crate) fn backward(
         });
 
         let grads = GridRef::new(grads_grid, &scratch.grads);
-        accumulate_chunk(
-            inputs,
-            grads,
-            &scratch.places,
-            range.clone(),
-            &mut scratch.gathered,
-            targets,
-            threads,
-        );
+        accumulate_chunk(inputs, grads, &scratch.places, &mut scratch.packed, targets, threads);
 
         // What this chunk did last stands before the next.
         let last = if inputs.reverse { range.end - 1 } else { range.start };

@@ -9,16 +9,20 @@
 //! dx   = dG W            (K, I)       = (K, gates*H) (gates*H, I)
 //! ```
 //!
-//! dW and dR have two new operands, and K is long: `matrixmultiply`. dx has the weights as one operand,
-//! which are packed already: the panel product, whose rows also may lie anywhere in the caller's array.
-//! Threads share the outputs, never a sum, so that no result depends on their number.
+//! All are panel products. dx has the packed weights as its right operand. For dW and dR the chunk's rows of
+//! X or Y are packed as a panel, which gathers them from wherever they lie; dG is read as it lies, neighbouring
+//! columns of it being the rows of a tile. (`matrixmultiply` would pack both operands on each call, and
+//! compute sixteen columns where the input has one.)
+//!
+//! A weight gradient is one chain from the first place of the first chunk to the last of the last: a tile
+//! begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
+//! on the number of threads, or on where chunks are cut.
 
 use super::backward::Inputs;
-use super::schedule::{over_items, over_range};
+use super::schedule::over_range;
 use crate::cell::{Operand, TransposedWeights};
-use crate::matrix::{GridMut, GridRef, MatrixMut, MatrixRef, Part, Tile, accumulate, gemm, sweep};
-use crate::simd::Isa;
-use std::ops::Range;
+use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
+use crate::simd::{Isa, Kernel, Token, dispatch};
 
 /// Where the gradients of one direction of one layer are added.
 #[derive(Debug)]
@@ -36,90 +40,59 @@ pub(crate) struct Targets<'a> {
 }
 
 /// Adds what a chunk contributes. `grads` holds its gate gradients from place B on, one place for each of
-/// `places`, the (step, row) of the caller's arrays.
+/// `places`, the (step, rank) of the rows.
 pub(crate) fn accumulate_chunk(
     inputs: &Inputs<'_>,
     grads: GridRef<'_>,
     places: &[(usize, usize)],
-    steps: Range<usize>,
-    gathered: &mut [f32],
+    packed: &mut Panel,
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    let traits = inputs.weights.kind.traits();
-    let (hidden, batch) = (inputs.weights.hidden.units(), inputs.rows.order.len());
-    let input_size = inputs.weights.input.units();
+    let weights = inputs.weights;
+    let traits = weights.kind.traits();
+    let (hidden, input_size) = (weights.hidden.units(), weights.input.units());
+    let (first, order) = (inputs.rows.order.len(), &inputs.rows.order);
     if let Some((to, add)) = targets.input {
-        let gates = traits.gates;
-        let work = InputGradient { weights: inputs.weights, gates, grads, first: batch, places, to, add };
+        let work = InputGradient { weights, gates: traits.gates, grads, first, places, order, to, add };
         over_range(0..places.len(), threads, &|range| {
             // SAFETY: the places are those of this thread alone, and no two are the same row of the target.
-            unsafe { sweep(inputs.weights.token, &work, range, 0..inputs.weights.input.blocks()) }
+            unsafe { sweep(weights.token, &work, range, 0..weights.input.blocks()) }
         });
     }
 
-    let chunk = Chunk { grads, first: batch, count: places.len(), hidden, threads };
-    // Every row of the batch runs in every step of the chunk, in the caller's order.
-    let full =
-        places.len() == steps.len() * batch && inputs.rows.order.iter().enumerate().all(|(k, &b)| k == b);
-
-    let planes: Vec<usize> = (0..traits.gates).collect();
-    let rows = if full && inputs.input.grid.is_slot_major() {
-        MatrixRef {
-            data: inputs.input.from(steps.start, 0, 0),
-            rows: places.len(),
-            cols: input_size,
-            row_stride: inputs.input.grid.row_stride(),
-            col_stride: 1,
-        }
-    } else {
-        for (to, &(time, row)) in gathered.chunks_exact_mut(input_size).zip(places) {
-            to.copy_from_slice(inputs.input.plane(time, row, 0));
-        }
-        MatrixRef::new(&gathered[..places.len() * input_size], places.len(), input_size)
-    };
-    chunk.add_weights(&planes, rows, targets.weight_ih);
-    chunk.add_bias(&planes, targets.bias_ih);
-
-    // Gates whose recurrent weights met the same operand go together.
-    let recurrent = traits.recurrent;
-    let mut gate = 0;
-    while gate < recurrent.len() {
-        let operand = recurrent[gate].1;
-        let same = recurrent[gate..].iter().take_while(|entry| entry.1 == operand).count();
-        let planes: Vec<usize> = recurrent[gate..gate + same].iter().map(|entry| entry.0).collect();
-        let (source, shift, plane) = match operand {
-            // The state before step t: slot t forward in time, slot t + 1 backward.
-            Operand::Hidden => (inputs.states, usize::from(inputs.reverse), 0),
-            Operand::Tape(plane) => (inputs.tape, 0, plane),
-        };
-        let rows = if full {
-            MatrixRef {
-                data: source.from(steps.start + shift, 0, plane),
-                rows: places.len(),
-                cols: hidden,
-                row_stride: source.grid.row_stride(),
-                col_stride: 1,
-            }
-        } else {
-            let mut to = gathered.chunks_exact_mut(hidden);
-            for time in steps.clone() {
-                for (rank, to) in (0..inputs.rows.active(time)).zip(&mut to) {
-                    to.copy_from_slice(&source.plane(time + shift, rank, plane)[..hidden]);
-                }
-            }
-            MatrixRef::new(&gathered[..places.len() * hidden], places.len(), hidden)
-        };
-        let to = &mut targets.weight_hh[gate * hidden * hidden..(gate + same) * hidden * hidden];
-        chunk.add_weights(&planes, rows, to);
-        gate += same;
+    let chunk = Chunk { token: weights.token, grads, first, count: places.len(), hidden, threads };
+    let rows = places.iter().map(|&(time, rank)| inputs.input.plane(time, order[rank], 0));
+    packed.pack_rows(weights.input.lanes(), input_size, rows);
+    for gate in 0..traits.gates {
+        chunk.add_weights(gate, packed, block_mut(targets.weight_ih, gate, hidden * input_size));
+        chunk.add_bias(gate, block_mut(targets.bias_ih, gate, hidden));
     }
-    let planes: Vec<usize> = recurrent.iter().map(|entry| entry.0).collect();
-    chunk.add_bias(&planes, targets.bias_hh);
+    // The gates of one operand share its panel.
+    let mut last = None;
+    for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
+        if last.replace(operand) != Some(operand) {
+            let (source, shift, plane) = match operand {
+                // The state before step t: slot t forward in time, slot t + 1 backward.
+                Operand::Hidden => (inputs.states, usize::from(inputs.reverse), 0),
+                Operand::Tape(plane) => (inputs.tape, 0, plane),
+            };
+            let rows = places.iter().map(|&(time, rank)| source.plane(time + shift, rank, plane));
+            packed.pack_rows(weights.input.lanes(), hidden, rows);
+        }
+        chunk.add_weights(plane, packed, block_mut(targets.weight_hh, gate, hidden * hidden));
+        chunk.add_bias(plane, block_mut(targets.bias_hh, gate, hidden));
+    }
+}
+
+/// Block `index` of blocks of `size`, empty where there are none.
+fn block_mut(all: &mut [f32], index: usize, size: usize) -> &mut [f32] {
+    all.chunks_mut(size).nth(index).unwrap_or_default()
 }
 
 /// The gate gradients of a chunk.
 struct Chunk<'a> {
+    token: Token,
     grads: GridRef<'a>,
     first: usize,
     count: usize,
@@ -127,51 +100,100 @@ struct Chunk<'a> {
     threads: usize,
 }
 
-/// One product into some rows of a weight gradient.
-struct Product<'a> {
-    a: MatrixRef<'a>,
-    b: MatrixRef<'a>,
-    c: MatrixMut<'a>,
-}
-
 impl Chunk<'_> {
-    /// Adds `dG^T rows` to the blocks of `to`, one block of `hidden` rows for each of `planes`.
-    fn add_weights(&self, planes: &[usize], rows: MatrixRef<'_>, to: &mut [f32]) {
-        let stride = self.grads.grid.row_stride();
-        // Gates side by side without padding are one tall operand.
-        let seamless = self.grads.grid.width() == self.hidden && planes.windows(2).all(|p| p[1] == p[0] + 1);
-        let (operands, height) =
-            if seamless { (&planes[..1], planes.len() * self.hidden) } else { (planes, self.hidden) };
-        let mut products = Vec::new();
-        for (&plane, to) in operands.iter().zip(to.chunks_mut((height * rows.cols).max(1))) {
-            // Whole tiles of `matrixmultiply`, 16 rows, to each thread.
-            let share = height.div_ceil(self.threads).next_multiple_of(16);
-            for (n, to) in to.chunks_mut(share * rows.cols).enumerate() {
-                let height = to.len() / rows.cols;
-                let a = MatrixRef {
-                    data: &self.grads.from(0, self.first, plane)[n * share..],
-                    rows: height,
-                    cols: self.count,
-                    row_stride: 1,
-                    col_stride: stride,
-                };
-                products.push(Product { a, b: rows, c: MatrixMut::new(to, height, rows.cols) });
-            }
-        }
-        over_items(&mut products, self.threads, &|product| {
-            let c = MatrixMut { data: &mut *product.c.data, ..product.c };
-            gemm(1.0, product.a, product.b, 1.0, c);
+    /// Adds `dG^T X` of one gate to `to`, (H, units of X).
+    fn add_weights(&self, plane: usize, packed: &Panel, to: &mut [f32]) {
+        let Ok(grid) = Grid::slot_major(1, self.hidden, 1, packed.units()) else { return };
+        let work = WeightGradient { chunk: self, plane, packed, to: GridMut::new(grid, to) };
+        over_range(0..self.hidden, self.threads, &|range| {
+            // SAFETY: the rows of the target are those of this thread alone.
+            unsafe { sweep(self.token, &work, range, 0..packed.blocks()) }
         });
     }
 
-    /// Adds the sums of the gradients over all places to the blocks of `to`, where it has any.
-    fn add_bias(&self, planes: &[usize], to: &mut [f32]) {
-        for (&plane, to) in planes.iter().zip(to.chunks_exact_mut(self.hidden)) {
-            for place in self.first..self.first + self.count {
-                for (sum, gradient) in to.iter_mut().zip(self.grads.plane(0, place, plane)) {
-                    *sum += gradient;
-                }
+    /// Adds the sums of one gate's gradients over all places to `to`, (H) or empty.
+    fn add_bias(&self, plane: usize, to: &mut [f32]) {
+        if !to.is_empty() {
+            dispatch(self.token, SumOverPlaces { chunk: self, plane, to });
+        }
+    }
+}
+
+/// `dW += dG^T X` of one gate: rows are hidden units, blocks the columns of X.
+struct WeightGradient<'a> {
+    chunk: &'a Chunk<'a>,
+    plane: usize,
+    packed: &'a Panel,
+    to: GridMut<'a>,
+}
+
+impl Tile for WeightGradient<'_> {
+    const ACCUMULATORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        unit: usize,
+        block: usize,
+        part: Part,
+    ) {
+        let Chunk { grads, first, count, .. } = *self.chunk;
+        let columns = &grads.from(0, first, self.plane)[unit..];
+        let columns = Columns::new(columns, grads.grid.row_stride(), count, R);
+        let mut blocks: [&[f32]; U] = [&[]; U];
+        for (u, panel) in blocks.iter_mut().enumerate() {
+            *panel = self.packed.block(block + u, 0, count);
+        }
+        let mut sums = [[[isa.zero(); U]; 1]; R];
+        for r in 0..R {
+            for u in 0..U {
+                // SAFETY: the unit exists, and by the caller's promise is ours.
+                sums[r][0][u] = isa.load_partial(unsafe { target::<I>(&self.to, (0, unit + r), block + u) });
             }
+        }
+        accumulate(isa, &mut sums, columns, blocks, part.take(self.packed.span(block + U, U)));
+        for r in 0..R {
+            for u in 0..U {
+                // SAFETY: the unit exists, and by the caller's promise is ours.
+                let to = unsafe { target::<I>(&self.to, (0, unit + r), block + u) };
+                isa.store_partial(to, sums[r][0][u]);
+            }
+        }
+    }
+}
+
+/// The columns of one block in one row of a target, fewer in the last block.
+///
+/// # Safety
+/// - The row exists, and nobody else reads or writes these columns while the slice lives.
+#[inline(always)]
+unsafe fn target<'a, I: Isa>(to: &GridMut<'a>, (slot, row): (usize, usize), block: usize) -> &'a mut [f32] {
+    let start = block * I::LANES;
+    let end = (start + I::LANES).min(to.grid.width());
+    // SAFETY: the caller's promise, passed on.
+    unsafe { to.columns(slot, row, 0, start..end) }
+}
+
+/// `db += sum of dG` of one gate.
+struct SumOverPlaces<'a> {
+    chunk: &'a Chunk<'a>,
+    plane: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for SumOverPlaces<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Chunk { grads, first, count, .. } = *self.chunk;
+        for (block, to) in self.to.chunks_mut(I::LANES).enumerate() {
+            let mut sum = isa.load_partial(to);
+            for place in first..first + count {
+                sum = isa.add(sum, isa.load(&grads.plane(0, place, self.plane)[block * I::LANES..]));
+            }
+            isa.store_partial(to, sum);
         }
     }
 }
@@ -183,6 +205,7 @@ struct InputGradient<'a> {
     grads: GridRef<'a>,
     first: usize,
     places: &'a [(usize, usize)],
+    order: &'a [usize],
     to: GridMut<'a>,
     add: bool,
 }
@@ -199,16 +222,14 @@ impl Tile for InputGradient<'_> {
         part: Part,
     ) {
         let size = self.weights.hidden.units();
-        let width = self.weights.input.units();
         let mut sums = [[[isa.zero(); U]; 1]; R];
         if self.add {
             for r in 0..R {
+                let (time, rank) = self.places[place + r];
                 for u in 0..U {
-                    let start = (block + u) * I::LANES;
-                    let columns = start..(start + I::LANES).min(width);
-                    let (time, row) = self.places[place + r];
                     // SAFETY: the place exists, and by the caller's promise is ours.
-                    sums[r][0][u] = isa.load_partial(unsafe { self.to.columns(time, row, 0, columns) });
+                    let to = unsafe { target::<I>(&self.to, (time, self.order[rank]), block + u) };
+                    sums[r][0][u] = isa.load_partial(to);
                 }
             }
         }
@@ -225,12 +246,11 @@ impl Tile for InputGradient<'_> {
             accumulate(isa, &mut sums, rows, blocks, ahead);
         }
         for r in 0..R {
+            let (time, rank) = self.places[place + r];
             for u in 0..U {
-                let start = (block + u) * I::LANES;
-                let columns = start..(start + I::LANES).min(width);
-                let (time, row) = self.places[place + r];
                 // SAFETY: the place exists, and by the caller's promise is ours.
-                isa.store_partial(unsafe { self.to.columns(time, row, 0, columns) }, sums[r][0][u]);
+                let to = unsafe { target::<I>(&self.to, (time, self.order[rank]), block + u) };
+                isa.store_partial(to, sums[r][0][u]);
             }
         }
     }

@@ -69,17 +69,6 @@ pub(crate) fn over_range(range: Range<usize>, threads: usize, work: &(dyn Fn(Ran
     );
 }
 
-/// Calls `work` with each item, shared among threads.
-pub(crate) fn over_items<T: Send>(items: &mut [T], threads: usize, work: &(dyn Fn(&mut T) + Sync)) {
-    if threads < 2 || items.len() < 2 {
-        return items.iter_mut().for_each(work);
-    }
-    let half = threads / 2;
-    let cut = (items.len() * half / threads).max(1);
-    let (left, right) = items.split_at_mut(cut);
-    rayon::join(|| over_items(left, half, work), || over_items(right, threads - half, work));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,9 +93,6 @@ mod tests {
                     seen.lock().unwrap()[range].iter_mut().for_each(|n| *n += 1);
                 });
                 assert!(seen.lock().unwrap().iter().all(|&n| n == 1));
-                let mut items = vec![0; rows];
-                over_items(&mut items, threads, &|n| *n += 1);
-                assert!(items.iter().all(|&n| n == 1));
             }
         }
     }
