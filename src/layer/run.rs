@@ -187,55 +187,58 @@ impl Recurrent {
         }
 
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
-        for layer in 0..layers {
-            // Without a tape two buffers take turns.
-            let (from, to) =
-                if taping { (layer.wrapping_sub(1), layer) } else { ((layer + 1) % 2, layer % 2) };
-            let (input, mut inner) =
-                pick(outputs, (layer > 0).then_some(from), (layer + 1 < layers).then_some(to));
-            let input = match input {
-                Some(input) => GridRef::new(inner_input, input),
-                None => GridRef::new(x_grid, x),
-            };
-            for direction in 0..directions {
-                let cell = layer * directions + direction;
-                let reverse = direction == 1;
-                let slot_mask = if taping { usize::MAX } else { 1 };
-                let output = match (&mut inner, &mut y) {
-                    (Some(inner), _) => Some((GridMut::new(inner_output, inner), direction)),
-                    (None, Some(y)) => Some((GridMut::new(y_grid, y), direction)),
-                    (None, None) => None,
+        sequence::in_pool(threads, || {
+            for layer in 0..layers {
+                // Without a tape two buffers take turns.
+                let (from, to) =
+                    if taping { (layer.wrapping_sub(1), layer) } else { ((layer + 1) % 2, layer % 2) };
+                let (input, mut inner) =
+                    pick(outputs, (layer > 0).then_some(from), (layer + 1 < layers).then_some(to));
+                let input = match input {
+                    Some(input) => GridRef::new(inner_input, input),
+                    None => GridRef::new(x_grid, x),
                 };
-                let states: &mut [f32] = if taping { &mut states_of[cell] } else { &mut *ring };
-                for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                    let slot = if reverse { length } else { 0 } & slot_mask;
-                    let record = state.record(cell, row);
-                    states[states_grid.offset(slot, rank, 0)..][..record.len()].copy_from_slice(record);
+                for direction in 0..directions {
+                    let cell = layer * directions + direction;
+                    let reverse = direction == 1;
+                    let slot_mask = if taping { usize::MAX } else { 1 };
+                    let output = match (&mut inner, &mut y) {
+                        (Some(inner), _) => Some((GridMut::new(inner_output, inner), direction)),
+                        (None, Some(y)) => Some((GridMut::new(y_grid, y), direction)),
+                        (None, None) => None,
+                    };
+                    let states: &mut [f32] = if taping { &mut states_of[cell] } else { &mut *ring };
+                    for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
+                        let slot = if reverse { length } else { 0 } & slot_mask;
+                        let record = state.record(cell, row);
+                        states[states_grid.offset(slot, rank, 0)..][..record.len()].copy_from_slice(record);
+                    }
+                    let pass = Forward {
+                        weights: &self.weights[cell],
+                        rows,
+                        reverse,
+                        input,
+                        output,
+                        states: GridMut::new(states_grid, states),
+                        slot_mask,
+                        tape: gates_of.get_mut(cell).map(|gates| GridMut::new(gates_grid, gates)),
+                        scratch: GridMut::empty(),
+                        projected: None,
+                    };
+                    sequence::forward(pass, memory, threads)?;
+                    for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
+                        let slot = if reverse { 0 } else { length } & slot_mask;
+                        let record = state.record_mut(cell, row);
+                        let start = states_grid.offset(slot, rank, 0);
+                        record.copy_from_slice(&states[start..start + record.len()]);
+                    }
                 }
-                let pass = Forward {
-                    weights: &self.weights[cell],
-                    rows,
-                    reverse,
-                    input,
-                    output,
-                    states: GridMut::new(states_grid, states),
-                    slot_mask,
-                    tape: gates_of.get_mut(cell).map(|gates| GridMut::new(gates_grid, gates)),
-                    scratch: GridMut::empty(),
-                    projected: None,
-                };
-                sequence::forward(pass, memory, threads)?;
-                for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                    let slot = if reverse { 0 } else { length } & slot_mask;
-                    let record = state.record_mut(cell, row);
-                    let start = states_grid.offset(slot, rank, 0);
-                    record.copy_from_slice(&states[start..start + record.len()]);
+                if let (Some(inner), true, true) = (inner, taping, config.dropout > 0.0) {
+                    drop_out(&mut inner[..output_size], config.dropout, seed, layer);
                 }
             }
-            if let (Some(inner), true, true) = (inner, taping, config.dropout > 0.0) {
-                drop_out(&mut inner[..output_size], config.dropout, seed, layer);
-            }
-        }
+            Ok(())
+        })?;
         if let Some(tape) = tape {
             tape.run = Some(TapedRun { config: config.clone(), batch, steps, seed });
         }

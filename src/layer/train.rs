@@ -177,52 +177,56 @@ impl Recurrent {
         }
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
         let [even, odd] = between;
-        for layer in (0..layers).rev() {
-            // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
-            let (up, down) = if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
-            if layer + 1 < layers && config.dropout > 0.0 {
-                drop_out(&mut up[..output_len], config.dropout, run.seed, layer);
-            }
-            for direction in 0..directions {
-                let cell = layer * directions + direction;
-                let mut inputs = inputs(layer, direction);
-                inputs.upstream = if layer + 1 < layers {
-                    Some((GridRef::new(inner_output, up), direction))
-                } else {
-                    upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
-                };
-                let mut targets = self.places[cell].targets(parameters);
-                targets.input = if layer > 0 {
-                    Some((GridMut::new(inner_input, down), direction > 0))
-                } else {
-                    dx.as_deref_mut().map(|dx| (GridMut::new(x_grid, dx), direction > 0))
-                };
+        sequence::in_pool(threads, || {
+            for layer in (0..layers).rev() {
+                // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+                let (up, down) =
+                    if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
+                if layer + 1 < layers && config.dropout > 0.0 {
+                    drop_out(&mut up[..output_len], config.dropout, run.seed, layer);
+                }
+                for direction in 0..directions {
+                    let cell = layer * directions + direction;
+                    let mut inputs = inputs(layer, direction);
+                    inputs.upstream = if layer + 1 < layers {
+                        Some((GridRef::new(inner_output, up), direction))
+                    } else {
+                        upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
+                    };
+                    let mut targets = self.places[cell].targets(parameters);
+                    targets.input = if layer > 0 {
+                        Some((GridMut::new(inner_input, down), direction > 0))
+                    } else {
+                        dx.as_deref_mut().map(|dx| (GridMut::new(x_grid, dx), direction > 0))
+                    };
 
-                let carry = Scratch::carry_grid(&inputs)?;
-                scratch.carry[..carry.len()].fill(0.0);
-                let planes = [(H, upstream.dhn), (C, upstream.dcn.filter(|dcn| !dcn.is_empty()))];
-                for (rank, &row) in tape.rows.order.iter().enumerate() {
-                    for (plane, from) in planes {
-                        if let Some(from) = from {
-                            let from = &from[(cell * batch + row) * hidden..][..hidden];
-                            let start = carry.offset(0, rank, plane);
-                            scratch.carry[start..start + hidden].copy_from_slice(from);
+                    let carry = Scratch::carry_grid(&inputs)?;
+                    scratch.carry[..carry.len()].fill(0.0);
+                    let planes = [(H, upstream.dhn), (C, upstream.dcn.filter(|dcn| !dcn.is_empty()))];
+                    for (rank, &row) in tape.rows.order.iter().enumerate() {
+                        for (plane, from) in planes {
+                            if let Some(from) = from {
+                                let from = &from[(cell * batch + row) * hidden..][..hidden];
+                                let start = carry.offset(0, rank, plane);
+                                scratch.carry[start..start + hidden].copy_from_slice(from);
+                            }
                         }
                     }
-                }
-                sequence::backward(&inputs, &mut targets, scratch, threads)?;
-                let planes = [(H, dh0.as_deref_mut()), (C, dc0.as_deref_mut().filter(|dc0| !dc0.is_empty()))];
-                for (plane, to) in planes {
-                    if let Some(to) = to {
-                        for (rank, &row) in tape.rows.order.iter().enumerate() {
-                            let start = carry.offset(0, rank, plane);
-                            let to = &mut to[(cell * batch + row) * hidden..][..hidden];
-                            to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                    sequence::backward(&inputs, &mut targets, scratch, threads)?;
+                    let planes =
+                        [(H, dh0.as_deref_mut()), (C, dc0.as_deref_mut().filter(|dc0| !dc0.is_empty()))];
+                    for (plane, to) in planes {
+                        if let Some(to) = to {
+                            for (rank, &row) in tape.rows.order.iter().enumerate() {
+                                let start = carry.offset(0, rank, plane);
+                                let to = &mut to[(cell * batch + row) * hidden..][..hidden];
+                                to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                            }
                         }
                     }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }

@@ -56,6 +56,11 @@ impl Grid {
         self.slots * self.rows * self.planes * self.width
     }
 
+    /// The number of slots.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// The floats of one plane of one row.
     pub(crate) fn width(&self) -> usize {
         self.width

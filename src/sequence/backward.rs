@@ -17,11 +17,11 @@
 //!           one place per row                           active rows only, (step, rank) counted through
 //! ```
 
-use super::gradient::{Targets, accumulate_chunk};
+use super::gradient::{Packed, Targets, accumulate_chunk};
 use super::schedule::over_weighted;
 use crate::cell::{Backward, BackwardTile, Cell, Rows, TransposedWeights, with_cell};
 use crate::error::{Error, checked_size};
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Panel, Part, Tile, sweep};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -46,8 +46,7 @@ pub(crate) struct Scratch {
     grads: AlignedBuf,
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
-    /// The rows of the chunk that the gate gradients are multiplied with.
-    packed: Panel,
+    packed: Packed,
     starts: Vec<usize>,
     /// (step, rank) of the gate gradients of the chunk.
     places: Vec<(usize, usize)>,
@@ -76,9 +75,7 @@ impl Scratch {
         let steps = chunk_steps(batch, record).min(inputs.rows.steps());
         let places = checked_size("gradients", &[batch, steps + 1])?;
         self.grads.grow(Grid::padded(1, places, traits.grads, hidden)?.len())?;
-        let operand = inputs.weights.input.units().max(hidden);
-        let rows = checked_size("packed rows", &[batch, steps])?;
-        self.packed.reserve(inputs.weights.input.lanes(), rows, operand)?;
+        self.packed.reserve(inputs.weights, checked_size("gradients", &[batch, steps])?)?;
         self.starts.reserve(steps + 2);
         self.places.reserve(batch * steps);
         Ok(())
@@ -149,7 +146,7 @@ pub(crate) fn backward(
         });
 
         let grads = GridRef::new(grads_grid, &scratch.grads);
-        accumulate_chunk(inputs, grads, &scratch.places, &mut scratch.packed, targets, threads);
+        accumulate_chunk(inputs, grads, &scratch.places, &mut scratch.packed, targets, threads)?;
 
         // What this chunk did last stands before the next.
         let last = if inputs.reverse { range.end - 1 } else { range.start };

@@ -20,9 +20,10 @@
 
 use super::backward::Inputs;
 use super::schedule::over_range;
-use crate::cell::{Operand, TransposedWeights};
+use crate::cell::{H, Operand, TransposedWeights};
+use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Isa, Kernel, dispatch};
 
 /// Where the gradients of one direction of one layer are added.
 #[derive(Debug)]
@@ -39,92 +40,114 @@ pub(crate) struct Targets<'a> {
     pub(crate) input: Option<(GridMut<'a>, bool)>,
 }
 
+/// The rows that the gate gradients of a chunk are multiplied with, packed.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    input: Panel,
+    hidden: Panel,
+    /// What the last gate's recurrent weights were multiplied with, where that is not the hidden state.
+    candidate: Panel,
+}
+
+impl Packed {
+    /// Makes room for a chunk of so many places.
+    pub(crate) fn reserve(&mut self, weights: &TransposedWeights, places: usize) -> Result<(), Error> {
+        let (lanes, hidden) = (weights.input.lanes(), weights.hidden.units());
+        self.input.reserve(lanes, places, weights.input.units())?;
+        self.hidden.reserve(lanes, places, hidden)?;
+        self.candidate.reserve(lanes, places, weights.candidate.depth())
+    }
+}
+
 /// Adds what a chunk contributes. `grads` holds its gate gradients from place B on, one place for each of
 /// `places`, the (step, rank) of the rows.
 pub(crate) fn accumulate_chunk(
     inputs: &Inputs<'_>,
     grads: GridRef<'_>,
     places: &[(usize, usize)],
-    packed: &mut Panel,
+    packed: &mut Packed,
     targets: &mut Targets<'_>,
     threads: usize,
-) {
+) -> Result<(), Error> {
     let weights = inputs.weights;
-    let traits = weights.kind.traits();
-    let (hidden, input_size) = (weights.hidden.units(), weights.input.units());
-    let (first, order) = (inputs.rows.order.len(), &inputs.rows.order);
-    if let Some((to, add)) = targets.input {
-        let work = InputGradient { weights, gates: traits.gates, grads, first, places, order, to, add };
-        over_range(0..places.len(), threads, &|range| {
-            // SAFETY: the places are those of this thread alone, and no two are the same row of the target.
-            unsafe { sweep(weights.token, &work, range, 0..weights.input.blocks()) }
-        });
-    }
+    let (token, traits) = (weights.token, weights.kind.traits());
+    let (lanes, hidden, input_size) = (weights.input.lanes(), weights.hidden.units(), weights.input.units());
+    let (first, count, order) = (inputs.rows.order.len(), places.len(), &inputs.rows.order);
 
-    let chunk = Chunk { token: weights.token, grads, first, count: places.len(), hidden, threads };
     let rows = places.iter().map(|&(time, rank)| inputs.input.plane(time, order[rank], 0));
-    packed.pack_rows(weights.input.lanes(), input_size, rows);
-    for gate in 0..traits.gates {
-        chunk.add_weights(gate, packed, block_mut(targets.weight_ih, gate, hidden * input_size));
-        chunk.add_bias(gate, block_mut(targets.bias_ih, gate, hidden));
+    packed.input.pack_rows(lanes, input_size, rows);
+    // The state before step t: slot t forward in time, slot t + 1 backward.
+    let shift = usize::from(inputs.reverse);
+    let rows = places.iter().map(|&(time, rank)| inputs.states.plane(time + shift, rank, H));
+    packed.hidden.pack_rows(lanes, hidden, rows);
+    if let Some(&(_, Operand::Tape(plane))) = traits.recurrent.last() {
+        let rows = places.iter().map(|&(time, rank)| inputs.tape.plane(time, rank, plane));
+        packed.candidate.pack_rows(lanes, hidden, rows);
     }
-    // The gates of one operand share its panel.
-    let mut last = None;
-    for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
-        if last.replace(operand) != Some(operand) {
-            let (source, shift, plane) = match operand {
-                // The state before step t: slot t forward in time, slot t + 1 backward.
-                Operand::Hidden => (inputs.states, usize::from(inputs.reverse), 0),
-                Operand::Tape(plane) => (inputs.tape, 0, plane),
-            };
-            let rows = places.iter().map(|&(time, rank)| source.plane(time + shift, rank, plane));
-            packed.pack_rows(weights.input.lanes(), hidden, rows);
+    let packed = &*packed;
+
+    let weight_ih = GridMut::new(Grid::slot_major(traits.gates, hidden, 1, input_size)?, targets.weight_ih);
+    let weight_hh = GridMut::new(Grid::slot_major(traits.gates, hidden, 1, hidden)?, targets.weight_hh);
+    let gates_of = |bias: &[f32]| bias.len() / hidden;
+    let bias_ih_grid = Grid::slot_major(gates_of(targets.bias_ih), 1, 1, hidden)?;
+    let bias_hh_grid = Grid::slot_major(gates_of(targets.bias_hh), 1, 1, hidden)?;
+    let bias_ih = GridMut::new(bias_ih_grid, targets.bias_ih);
+    let bias_hh = GridMut::new(bias_hh_grid, targets.bias_hh);
+    let input_gradient = targets.input.map(|(to, add)| InputGradient {
+        weights,
+        gates: traits.gates,
+        grads,
+        first,
+        places,
+        order,
+        to,
+        add,
+    });
+
+    over_range(0..threads, threads, &|shares| {
+        for share in shares {
+            let part = |len: usize| len * share / threads..len * (share + 1) / threads;
+            // SAFETY: the places, units and gates of a share are those of this thread alone; no two places
+            // are the same row of the target.
+            unsafe {
+                if let Some(work) = &input_gradient {
+                    sweep(token, work, part(count), 0..weights.input.blocks());
+                }
+                for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
+                    let packed_hidden = match operand {
+                        Operand::Hidden => &packed.hidden,
+                        Operand::Tape(_) => &packed.candidate,
+                    };
+                    for (plane, packed, to) in
+                        [(gate, &packed.input, weight_ih), (plane, packed_hidden, weight_hh)]
+                    {
+                        let work = WeightGradient { grads, first, count, plane, packed, to, gate };
+                        sweep(token, &work, part(hidden), 0..packed.blocks());
+                    }
+                }
+                for gate in part(traits.gates) {
+                    for (plane, bias) in [(gate, bias_ih), (traits.recurrent[gate].0, bias_hh)] {
+                        if gate < bias.grid.slots() {
+                            let to = bias.columns(gate, 0, 0, 0..hidden);
+                            dispatch(token, SumOverPlaces { grads, first, count, plane, to });
+                        }
+                    }
+                }
+            }
         }
-        chunk.add_weights(plane, packed, block_mut(targets.weight_hh, gate, hidden * hidden));
-        chunk.add_bias(plane, block_mut(targets.bias_hh, gate, hidden));
-    }
-}
-
-/// Block `index` of blocks of `size`, empty where there are none.
-fn block_mut(all: &mut [f32], index: usize, size: usize) -> &mut [f32] {
-    all.chunks_mut(size).nth(index).unwrap_or_default()
-}
-
-/// The gate gradients of a chunk.
-struct Chunk<'a> {
-    token: Token,
-    grads: GridRef<'a>,
-    first: usize,
-    count: usize,
-    hidden: usize,
-    threads: usize,
-}
-
-impl Chunk<'_> {
-    /// Adds `dG^T X` of one gate to `to`, (H, units of X).
-    fn add_weights(&self, plane: usize, packed: &Panel, to: &mut [f32]) {
-        let Ok(grid) = Grid::slot_major(1, self.hidden, 1, packed.units()) else { return };
-        let work = WeightGradient { chunk: self, plane, packed, to: GridMut::new(grid, to) };
-        over_range(0..self.hidden, self.threads, &|range| {
-            // SAFETY: the rows of the target are those of this thread alone.
-            unsafe { sweep(self.token, &work, range, 0..packed.blocks()) }
-        });
-    }
-
-    /// Adds the sums of one gate's gradients over all places to `to`, (H) or empty.
-    fn add_bias(&self, plane: usize, to: &mut [f32]) {
-        if !to.is_empty() {
-            dispatch(self.token, SumOverPlaces { chunk: self, plane, to });
-        }
-    }
+    });
+    Ok(())
 }
 
 /// `dW += dG^T X` of one gate: rows are hidden units, blocks the columns of X.
 struct WeightGradient<'a> {
-    chunk: &'a Chunk<'a>,
+    grads: GridRef<'a>,
+    first: usize,
+    count: usize,
     plane: usize,
     packed: &'a Panel,
     to: GridMut<'a>,
+    gate: usize,
 }
 
 impl Tile for WeightGradient<'_> {
@@ -138,25 +161,25 @@ impl Tile for WeightGradient<'_> {
         block: usize,
         part: Part,
     ) {
-        let Chunk { grads, first, count, .. } = *self.chunk;
-        let columns = &grads.from(0, first, self.plane)[unit..];
-        let columns = Columns::new(columns, grads.grid.row_stride(), count, R);
+        let columns = &self.grads.from(0, self.first, self.plane)[unit..];
+        let columns = Columns::new(columns, self.grads.grid.row_stride(), self.count, R);
         let mut blocks: [&[f32]; U] = [&[]; U];
         for (u, panel) in blocks.iter_mut().enumerate() {
-            *panel = self.packed.block(block + u, 0, count);
+            *panel = self.packed.block(block + u, 0, self.count);
         }
         let mut sums = [[[isa.zero(); U]; 1]; R];
         for r in 0..R {
             for u in 0..U {
                 // SAFETY: the unit exists, and by the caller's promise is ours.
-                sums[r][0][u] = isa.load_partial(unsafe { target::<I>(&self.to, (0, unit + r), block + u) });
+                sums[r][0][u] =
+                    isa.load_partial(unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) });
             }
         }
         accumulate(isa, &mut sums, columns, blocks, part.take(self.packed.span(block + U, U)));
         for r in 0..R {
             for u in 0..U {
                 // SAFETY: the unit exists, and by the caller's promise is ours.
-                let to = unsafe { target::<I>(&self.to, (0, unit + r), block + u) };
+                let to = unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) };
                 isa.store_partial(to, sums[r][0][u]);
             }
         }
@@ -177,7 +200,9 @@ unsafe fn target<'a, I: Isa>(to: &GridMut<'a>, (slot, row): (usize, usize), bloc
 
 /// `db += sum of dG` of one gate.
 struct SumOverPlaces<'a> {
-    chunk: &'a Chunk<'a>,
+    grads: GridRef<'a>,
+    first: usize,
+    count: usize,
     plane: usize,
     to: &'a mut [f32],
 }
@@ -187,11 +212,10 @@ impl Kernel for SumOverPlaces<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Chunk { grads, first, count, .. } = *self.chunk;
         for (block, to) in self.to.chunks_mut(I::LANES).enumerate() {
             let mut sum = isa.load_partial(to);
-            for place in first..first + count {
-                sum = isa.add(sum, isa.load(&grads.plane(0, place, self.plane)[block * I::LANES..]));
+            for place in self.first..self.first + self.count {
+                sum = isa.add(sum, isa.load(&self.grads.plane(0, place, self.plane)[block * I::LANES..]));
             }
             isa.store_partial(to, sum);
         }

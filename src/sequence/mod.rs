@@ -21,4 +21,5 @@ pub(crate) use backward::{Inputs, Scratch, backward};
 pub(crate) use forward::{Memory, forward};
 pub(crate) use gradient::Targets;
 pub use schedule::Threads;
+pub(crate) use schedule::in_pool;
 pub use state::State;

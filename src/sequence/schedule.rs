@@ -32,6 +32,12 @@ impl Threads {
     }
 }
 
+/// Runs `work` in the pool where more than one thread is wanted. Going in and out costs some ten
+/// microseconds, more than a whole step of a small layer, so it is done once per call and not per product.
+pub(crate) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    if threads < 2 { work() } else { rayon::scope(|_| work()) }
+}
+
 /// Calls `work` with ranges that cover `0..weights.len()`, one per thread, of about equal total weight.
 pub(crate) fn over_weighted(weights: &[usize], threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
     share(weights, 0..weights.len(), threads, work);

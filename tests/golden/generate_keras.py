@@ -1,0 +1,130 @@
+"""Golden files from Keras 3: LSTM, GRU and SimpleRNN in Keras's own convention, in tests/golden/keras/.
+
+What: reset_after true and false, no bias, go_backwards, right-padded masks, initial states, other activations, and
+Bidirectional with each merge mode, whole sequences and last outputs, forward only.
+Why: what a Keras model computes, to test the import of its weights with. Computed in float64 from f32 inputs and then
+rounded. The files are the same with each of Keras's backends but for the metadata key `source`.
+Form of the files: README.md beside this script.
+
+usage: [KERAS_BACKEND=tensorflow|jax|torch|numpy] python tests/golden/generate_keras.py
+needs: numpy, keras and a backend (versions: benches/peers/requirements.txt)
+"""
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+
+import json
+
+import keras
+import numpy as np
+
+import golden
+
+LENGTHS = (5, 2, 1, 3)
+
+
+def case(name, layer, b=4, t=5, i=3, h=5, state=False, lengths=(), merge=None, **options):
+    """`merge`: the mode of Bidirectional, None for a single direction. `options` are the layer's own."""
+    return name, layer, (b, t, i, h), state, lengths, merge, options
+
+
+def cases():
+    for name, layer, options in (
+        ("lstm", "LSTM", {}),
+        ("gru_after", "GRU", {"reset_after": True}),
+        ("gru_before", "GRU", {"reset_after": False}),
+        ("simple_rnn", "SimpleRNN", {}),
+    ):
+        yield case(f"{name}_plain", layer, **options)
+        yield case(f"{name}_nobias", layer, use_bias=False, **options)
+        yield case(f"{name}_state", layer, state=True, **options)
+        yield case(f"{name}_mask", layer, lengths=LENGTHS, **options)
+        yield case(f"{name}_mask_state", layer, state=True, lengths=LENGTHS, **options)
+        yield case(f"{name}_backwards", layer, state=True, go_backwards=True, **options)
+        # No initial state here: backends disagree on what the output holds before the first step that counts.
+        yield case(f"{name}_backwards_mask", layer, lengths=LENGTHS, go_backwards=True, **options)
+        yield case(f"{name}_h17", layer, b=2, t=4, i=7, h=17, **options)
+        yield case(f"{name}_one_step", layer, b=1, t=1, i=1, h=1, state=True, **options)
+        for merge in ("concat", "sum", "mul", "ave"):
+            yield case(f"{name}_bi_{merge}", layer, merge=merge, state=merge == "concat", **options)
+            yield case(f"{name}_bi_{merge}_mask", layer, merge=merge, lengths=LENGTHS, **options)
+    gates = {"activation": "softsign", "recurrent_activation": "hard_sigmoid"}
+    yield case("lstm_activations", "LSTM", **gates)
+    yield case("gru_after_activations", "GRU", reset_after=True, **gates)
+    yield case("gru_before_activations", "GRU", reset_after=False, **gates)
+    yield case("simple_rnn_relu", "SimpleRNN", activation="relu")
+
+
+def numpy_of(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def run(layer, sizes, merge, options, sequences, weights, inputs):
+    """The outputs, [y, states ...]; with `weights` None, the cells of the layer as built instead."""
+    options = options | {"return_sequences": sequences, "return_state": True}
+    net = getattr(keras.layers, layer)(sizes[3], **options)
+    layers = [net]
+    if merge:
+        net = keras.layers.Bidirectional(net, merge_mode=merge)
+    net.build((sizes[0], sizes[1], sizes[2]))
+    if merge:
+        layers = [net.forward_layer, net.backward_layer]
+    if weights is None:
+        return [each.cell for each in layers]
+    for prefix, each in zip(("forward.", "backward.") if merge else ("",), layers):
+        each.set_weights([weights[prefix + weight.name].astype("float64") for weight in each.cell.weights])
+    state = [inputs[name].astype("float64") for name in inputs if "initial" in name]
+    return [
+        numpy_of(value)
+        for value in net(
+            keras.ops.convert_to_tensor(inputs["x"].astype("float64")),
+            initial_state=[keras.ops.convert_to_tensor(value) for value in state] or None,
+            mask=keras.ops.convert_to_tensor(inputs["mask"]) if "mask" in inputs else None,
+        )
+    ]
+
+
+def main():
+    keras.config.set_floatx("float64")
+    directory = golden.clean("keras")
+    for name, layer, sizes, state, lengths, merge, options in cases():
+        path = directory / f"{name}.safetensors"
+        assert not path.exists(), f"two cases are named {name}"
+        b, t, i, h = sizes
+        stream = golden.random(name)
+        cells = run(layer, sizes, merge, options, True, None, None)
+        prefixes = ("forward.", "backward.") if merge else ("",)
+        weights = {
+            prefix + weight.name: golden.uniform(stream, *weight.shape, limit=min(0.7, h**-0.5))
+            for prefix, cell in zip(prefixes, cells)
+            for weight in cell.weights
+        }
+        states = [f"{prefix}{part}" for prefix in prefixes for part in ("h", "c")[: 2 if layer == "LSTM" else 1]]
+        inputs = {"x": golden.uniform(stream, b, t, i, limit=1.5)}
+        if state:
+            inputs |= {f"{each[:-1]}initial_{each[-1]}": golden.uniform(stream, b, h) for each in states}
+        if lengths:
+            inputs["mask"] = np.arange(t)[None, :] < np.array(lengths)[:, None]
+        y, *final = run(layer, sizes, merge, options, True, weights, inputs)
+        last, *same = run(layer, sizes, merge, options, False, weights, inputs)
+        assert all(np.allclose(one, two) for one, two in zip(final, same, strict=True)), name
+        results = {"y": y, "last": last} | dict(zip(states, final, strict=True))
+        metadata = {
+            "convention": "keras",
+            "source": f"keras {keras.__version__} on {keras.backend.backend()}",
+            "precision": "float64",
+            "layer": layer,
+            "units": str(h),
+        }
+        metadata |= {key: json.dumps(value) if isinstance(value, bool) else value for key, value in options.items()}
+        if merge:
+            metadata["merge_mode"] = merge
+        golden.save(path, metadata, weights | inputs | {key: value.astype("float32") for key, value in results.items()})
+    files = list(directory.glob("*.safetensors"))
+    print(f"{len(files)} files, {sum(file.stat().st_size for file in files)} bytes in {directory.name}/")
+
+
+if __name__ == "__main__":
+    main()
