@@ -1,7 +1,7 @@
 //! The learning curve: loss and accuracy over the epochs, as an SVG picture.
 
-use crate::model::Score;
-use crate::trainer::Epoch;
+use super::model::Score;
+use super::trainer::Epoch;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -44,6 +44,8 @@ fn panel(
     value: fn(Score) -> f64,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let label = ("sans-serif", 14).into_font().color(&INK);
+    // Two digits that differ between neighbouring labels, whatever the size of the numbers.
+    let decimals = (1.0 - highest.log10()).ceil().clamp(0.0, 9.0) as usize;
     let mut chart = ChartBuilder::on(area)
         .margin(14)
         .caption(name, ("sans-serif", 16).into_font().color(&INK))
@@ -61,7 +63,7 @@ fn panel(
         .x_desc("epoch")
         .x_labels(10)
         .y_labels(8)
-        .y_label_formatter(&|value| format!("{value:.1}"))
+        .y_label_formatter(&|value| format!("{value:.decimals$}"))
         .draw()?;
 
     let training = epochs.iter().map(|epoch| Some(epoch.training)).collect::<Vec<_>>();
@@ -76,7 +78,9 @@ fn panel(
             .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
-        chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
+        // Many points would run into a thick line.
+        let marked = if points.len() <= 30 { &points[..] } else { &[] };
+        chart.draw_series(marked.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
     }
     chart
         .configure_series_labels()
@@ -90,4 +94,23 @@ fn panel(
         .label_font(label)
         .draw()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn runs_of_any_length_can_be_drawn() {
+        let score = |loss| Score { loss, accuracy: 0.5, rows: 1 };
+        for (count, loss, validation) in [(1, 0.0, None), (2, 1e-7, Some(1e7)), (100, 2.3, Some(2.4))] {
+            let epoch =
+                Epoch { training: score(loss), validation: validation.map(score), time: Duration::ZERO };
+            let svg = draw(&vec![epoch; count], "a title").unwrap();
+            assert!(svg.starts_with("<svg") && svg.contains("a title") && svg.contains("training"));
+            assert_eq!(svg.contains("validation"), validation.is_some());
+            assert!(!svg.contains("NaN"), "{svg}");
+        }
+    }
 }

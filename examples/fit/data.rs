@@ -9,7 +9,7 @@
 //! Built in are the digits of the tutorial: 1797 images of 8 x 8 pixels, read as sequences of 64 steps of one
 //! feature, raw values 0 to 16, ten classes.
 
-use crate::npy::{self, Array};
+use super::npy::{self, Array};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -194,8 +194,8 @@ fn integers(values: &[f64], classes: Option<usize>) -> Result<(Vec<usize>, usize
 
 #[cfg(test)]
 mod tests {
+    use super::super::npy::write;
     use super::*;
-    use crate::npy::write;
 
     fn floats(values: &[f32]) -> Vec<u8> {
         values.iter().flat_map(|value| value.to_le_bytes()).collect()

@@ -67,11 +67,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut output = Output::open(&options.save)?;
     let title = title(options, &data);
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "{} sequences of {} steps x {} features, {} classes; {rows} to train on",
-        data.rows, data.steps, data.features, data.classes
-    )?;
+    let Dataset { rows: all, steps, features, classes, .. } = data;
+    writeln!(out, "data ({all}, {steps}, {features}), {classes} classes; {rows} rows to train on")?;
     writeln!(out, "{title}; {} parameters\n", model.parameter_count())?;
     drop(out);
 

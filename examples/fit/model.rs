@@ -8,8 +8,8 @@
 //! Initialised as Keras does it, and with its biases: one vector, but two in the GRU that resets after the
 //! product, where the second is no copy of the first.
 
-use crate::cli::{Cell, Options};
-use crate::data::Dataset;
+use super::cli::{Cell, Options};
+use super::data::Dataset;
 use fused_rnn::train::{Dense, accuracy, softmax_cross_entropy};
 use fused_rnn::{Bias, Builder, Dims, Error, Init, Recurrent, Rng, State, Threads, Workspace};
 use std::ops::Range;

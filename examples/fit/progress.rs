@@ -1,11 +1,13 @@
-//! The progress of training: a bar per epoch on a terminal, a line per epoch anywhere else.
+//! The progress of training: for each epoch a bar while it runs, where the output is a terminal, and a line
+//! when it is over, everywhere.
 //!
 //! ```text
-//! Epoch 3/10 [========>      ] 37/57  loss 1.6432  acc 0.4128  5123 samples/s  0:03 left
+//! Epoch  3/10 [====>  ] 37/57  loss 1.1432  acc 0.6128  5123 samples/s  0:01 left
+//! Epoch  3/10  loss 0.8653  acc 0.6834  5098 samples/s  0.35 s
 //! ```
 
-use crate::model::Score;
-use crate::trainer::Epoch;
+use super::model::Score;
+use super::trainer::Epoch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -42,8 +44,8 @@ impl Progress {
     /// A step is done; `so_far` is the mean over the epoch, which has `rows`.
     pub(crate) fn batch(&mut self, so_far: &Score, rows: usize) {
         if self.terminal {
-            self.bar.set_message(running(so_far, rows, self.start.elapsed()));
             self.bar.inc(1);
+            self.bar.set_message(running(so_far, rows, self.start.elapsed()));
         }
     }
 
@@ -52,13 +54,10 @@ impl Progress {
     /// # Errors
     /// Where the output cannot be written.
     pub(crate) fn end(&mut self, epoch: &Epoch) -> io::Result<()> {
-        let text = finished(epoch);
-        if self.terminal {
-            self.bar.finish_with_message(text);
-            return Ok(());
-        }
+        // The bar goes; what stays is a line that a narrow terminal can wrap.
+        self.bar.finish_and_clear();
         let mut out = io::stdout().lock();
-        writeln!(out, "Epoch {}  {text}", self.label())?;
+        writeln!(out, "Epoch {}  {}", self.label(), finished(epoch))?;
         out.flush()
     }
 

@@ -1,6 +1,6 @@
 //! The table at the end of a run.
 
-use crate::trainer::Epoch;
+use super::trainer::Epoch;
 use std::fmt::Write;
 
 /// One line per epoch, the numbers below their names.
@@ -31,8 +31,8 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::Score;
     use super::*;
-    use crate::model::Score;
     use std::time::Duration;
 
     #[test]

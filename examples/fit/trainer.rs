@@ -8,10 +8,10 @@
 //!
 //! All buffers are made once and used for every batch; between the batches nothing is copied but the rows.
 
-use crate::cli::Options;
-use crate::data::Dataset;
-use crate::model::{Model, Pass, Score};
-use crate::progress::Progress;
+use super::cli::Options;
+use super::data::Dataset;
+use super::model::{Model, Pass, Score};
+use super::progress::Progress;
 use fused_rnn::train::{
     Adam, AdamConfig, Dropout, Optimizer, accuracy, clip_global_norm, softmax_cross_entropy,
 };
@@ -164,17 +164,13 @@ impl<'a> Trainer<'a> {
         self.dropout.backward(self.steps, dfeatures);
         scatter(model, batch, dfeatures, &mut self.dhn);
         let upstream = Upstream { dy: None, dhn: Some(&self.dhn), dcn: None };
-        let gradients =
-            Gradients { parameters: drnn, accumulate: Accumulate::Overwrite, dx: None, dh0: None, dc0: None };
-        model.rnn.backward(x, tape, upstream, gradients, &mut pass.workspace)?;
+        model.rnn.backward(x, tape, upstream, Gradients::of_parameters(drnn), &mut pass.workspace)?;
 
         if let Some(norm) = self.clip_norm {
             clip_global_norm(&mut [drnn, dhead], norm)?;
         }
         let [adam, head_adam] = &mut self.optimizers;
-        let mut stepped = Ok(());
-        model.rnn.update(|parameters| stepped = adam.step(parameters, drnn));
-        stepped?;
+        model.rnn.update(|parameters| adam.step(parameters, drnn))?;
         head_adam.step(model.head.parameters_mut(), dhead)?;
         self.steps += 1;
         Ok(())
@@ -192,5 +188,63 @@ fn scatter(model: &Model, batch: usize, dfeatures: &[f32], dhn: &mut Vec<f32>) {
         for row in dfeatures.chunks_exact(width) {
             dhn.extend_from_slice(&row[direction * hidden..][..hidden]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cli::{Request, parse};
+    use super::*;
+
+    /// The way from the loss to the layers and back: which state goes to which feature, in both directions.
+    #[test]
+    fn gradients_agree_with_central_differences_of_the_loss() {
+        let words = "fit --hidden 3 --layers 2 --bidirectional --learning-rate 0";
+        let Ok(Request::Run(options)) = parse(words.split(' ').map(Into::into)) else { panic!("{words}") };
+        let (rows, steps, features, classes) = (7, 4, 2, 3);
+        let mut rng = Rng::new(1);
+        let x = (0..rows * steps * features).map(|_| rng.uniform(-1.0, 1.0)).collect();
+        let labels = (0..rows).map(|row| row % classes).collect();
+        let data = Dataset { x, labels, rows, steps, features, classes };
+        let model = Model::new(&options, &data, 5).unwrap();
+        let mut trainer = Trainer::new(&options, &data, model).unwrap();
+        let mut score = Score::default();
+        trainer.step(&[0, 1, 2, 3, 4, 5, 6], &mut score).unwrap();
+
+        // With a learning rate of zero the step has moved nothing.
+        let Trainer { model, pass, gradients, .. } = &mut trainer;
+        let mut loss = |model: &Model| model.evaluate(&data, 0..rows, rows, pass).unwrap().loss;
+        assert!((loss(model) - score.loss).abs() < 1e-6);
+        let h = 1e-2f32;
+        for at in (0..gradients[0].len()).step_by(7) {
+            let mut moved = |by: f32| {
+                let old = model.rnn.parameters()[at];
+                model.rnn.update(|parameters| parameters[at] += by);
+                let moved = loss(model);
+                model.rnn.update(|parameters| parameters[at] = old);
+                moved
+            };
+            let (want, got) = ((moved(h) - moved(-h)) / f64::from(2.0 * h), f64::from(gradients[0][at]));
+            assert!((want - got).abs() < 2e-4 + 0.01 * want.abs(), "recurrent {at}: {want} {got}");
+        }
+        for at in 0..gradients[1].len() {
+            let mut moved = |by: f32| {
+                let old = model.head.parameters()[at];
+                model.head.parameters_mut()[at] += by;
+                let moved = loss(model);
+                model.head.parameters_mut()[at] = old;
+                moved
+            };
+            let (want, got) = ((moved(h) - moved(-h)) / f64::from(2.0 * h), f64::from(gradients[1][at]));
+            assert!((want - got).abs() < 2e-4 + 0.01 * want.abs(), "head {at}: {want} {got}");
+        }
+    }
+
+    #[test]
+    fn means_are_weighted_by_rows() {
+        let mut score = Score::default();
+        score.add(1.0, 0.5, 32);
+        score.add(4.0, 1.0, 16);
+        assert!((score.loss - 2.0).abs() < 1e-12 && (score.accuracy - 2.0 / 3.0).abs() < 1e-12);
     }
 }

@@ -8,8 +8,8 @@
 //! PyTorch has two bias vectors where this model trains one; the second is then saved as zeros, and refused
 //! if it comes back as anything else.
 
-use crate::data::Dataset;
-use crate::model::{Model, Pass};
+use super::data::Dataset;
+use super::model::{Model, Pass};
 use fused_rnn::Dims;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::borrow::Cow;
@@ -114,4 +114,56 @@ pub(crate) fn compare(a: &Model, b: &Model, data: &Dataset, rows: usize) -> Resu
 
 fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cli::{Options, Request, parse};
+    use super::*;
+
+    fn model(arguments: &str, seed: u64) -> Model {
+        let words = std::iter::once("fit").chain(arguments.split_whitespace());
+        let Ok(Request::Run(options)) = parse(words.map(Into::into)) else { panic!("{arguments}") };
+        let options: Options = *options;
+        Model::new(&options, &Dataset::digits().unwrap(), seed).unwrap()
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_loaded() {
+        let digits = Dataset::digits().unwrap();
+        for arguments in ["--hidden 5 --layers 2 --bidirectional", "--hidden 3 --cell gru"] {
+            let (saved, mut loaded) = (model(arguments, 1), model(arguments, 2));
+            assert!(compare(&saved, &loaded, &digits, 3).unwrap_err().contains("differs"));
+            load(&serialize(&saved, "two words").unwrap(), &mut loaded).unwrap();
+            compare(&saved, &loaded, &digits, 3).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_model_is_refused() {
+        let bytes = serialize(&model("--hidden 4", 1), "").unwrap();
+        for (arguments, said) in [
+            ("--hidden 5", "head.weight: expected F32 of shape [10, 5], got F32 of shape [10, 4]"),
+            ("--hidden 4 --layers 2", "rnn.bias_hh_l1"),
+            ("--hidden 4 --cell gru", "rnn.bias_hh_l0: expected F32 of shape [12]"),
+        ] {
+            let error = load(&bytes, &mut model(arguments, 1)).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        let two = serialize(&model("--hidden 4 --layers 2", 1), "").unwrap();
+        let error = load(&two, &mut model("--hidden 4", 1)).unwrap_err();
+        assert!(error.contains("has no place in this model"), "{error}");
+        assert!(load(&bytes[..bytes.len() - 1], &mut model("--hidden 4", 1)).is_err());
+    }
+
+    #[test]
+    fn a_second_bias_that_this_model_has_not_must_be_zero() {
+        let mut bytes = serialize(&model("--hidden 4", 1), "").unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let second = file.tensor("rnn.bias_hh_l0").unwrap().data().as_ptr();
+        let place = second as usize - bytes.as_ptr() as usize;
+        bytes[place..place + 4].copy_from_slice(&1.0f32.to_le_bytes());
+        let error = load(&bytes, &mut model("--hidden 4", 1)).unwrap_err();
+        assert!(error.contains("one bias vector"), "{error}");
+    }
 }

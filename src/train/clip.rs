@@ -24,13 +24,11 @@ use crate::Error;
 /// ```
 /// use fused_rnn::train::clip_global_norm;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let (mut layer, mut head) = ([3.0, 0.0], [4.0]);
 /// let norm = clip_global_norm(&mut [&mut layer, &mut head], 1.0)?;
 /// assert_eq!(norm, 5.0);
 /// assert!((layer[0] - 0.6).abs() < 1e-6 && (head[0] - 0.8).abs() < 1e-6);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn clip_global_norm(groups: &mut [&mut [f32]], max_norm: f32) -> Result<f64, Error> {
     check_limit("max_norm", max_norm)?;
@@ -52,12 +50,10 @@ pub fn clip_global_norm(groups: &mut [&mut [f32]], max_norm: f32) -> Result<f64,
 /// ```
 /// use fused_rnn::train::clip_value;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let mut gradients = [-7.0, 0.25, f32::INFINITY];
 /// clip_value(&mut gradients, 0.5)?;
 /// assert_eq!(gradients, [-0.5, 0.25, 0.5]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn clip_value(gradients: &mut [f32], limit: f32) -> Result<(), Error> {
     check_limit("limit", limit)?;

@@ -26,14 +26,12 @@ use crate::{Error, Rng};
 /// ```
 /// use fused_rnn::train::Dense;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// // W = [[1, 2], [3, 4], [5, 6]], b = [0.5, 0, -0.5]
 /// let dense = Dense::from_parameters(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5, 0.0, -0.5])?;
 /// let mut y = [0.0; 3];
 /// dense.forward(&[1.0, -1.0], 1, &mut y)?;
 /// assert_eq!(y, [-0.5, -1.0, -1.5]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dense {

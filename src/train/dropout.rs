@@ -13,10 +13,10 @@ use crate::Error;
 use crate::rng::{bits_at, dropout_scale};
 
 /// Whether this is a probability to drop with.
-pub(crate) fn check_probability(what: &'static str, p: f32) -> Result<(), Error> {
-    match (0.0..=1.0).contains(&p) {
+fn check_probability(what: &'static str, p: f32) -> Result<(), Error> {
+    match (0.0..1.0).contains(&p) {
         true => Ok(()),
-        false => Err(Error::OutOfRange { what, expected: "a probability in [0, 1]", got: f64::from(p) }),
+        false => Err(Error::OutOfRange { what, expected: "a probability in [0, 1)", got: f64::from(p) }),
     }
 }
 
@@ -28,15 +28,13 @@ pub(crate) fn check_probability(what: &'static str, p: f32) -> Result<(), Error>
 /// ```
 /// use fused_rnn::train::Dropout;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let dropout = Dropout::new(0.5, 42)?;
 /// let (mut x, mut dx) = ([1.0; 8], [1.0; 8]);
 /// dropout.forward(0, &mut x);
 /// dropout.backward(0, &mut dx);
 /// assert!(x.iter().all(|&x| x == 0.0 || x == 2.0));
 /// assert_eq!(x, dx);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
@@ -48,7 +46,7 @@ impl Dropout {
     /// Drops with probability `p`; with 0 it does nothing.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for a `p` outside `[0, 1]`.
+    /// [`Error::OutOfRange`] for a `p` outside `[0, 1)`.
     pub fn new(p: f32, seed: u64) -> Result<Self, Error> {
         check_probability("dropout", p)?;
         Ok(Dropout { p, seed })
@@ -117,9 +115,11 @@ mod tests {
         let mut x = [1.5, f32::NAN];
         Dropout::new(0.0, 1).unwrap().forward(0, &mut x);
         assert!(x[0] == 1.5 && x[1].is_nan());
-        Dropout::new(1.0, 1).unwrap().forward(0, &mut x);
-        assert!(x[0] == 0.0 && x[1].is_nan());
-        for bad in [-0.1, 1.1, f32::NAN] {
+        // A NaN is not dropped, it is multiplied, as in PyTorch.
+        let mut x = [f32::NAN; 64];
+        Dropout::new(0.5, 1).unwrap().forward(0, &mut x);
+        assert!(x.iter().all(|x| x.is_nan()));
+        for bad in [-0.1, 1.0, 1.1, f32::NAN] {
             assert!(matches!(Dropout::new(bad, 1), Err(Error::OutOfRange { what: "dropout", .. })));
         }
     }

@@ -35,13 +35,11 @@ use crate::error::{check_len, checked_size};
 /// ```
 /// use fused_rnn::train::softmax_cross_entropy;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let mut gradient = [0.0; 2];
 /// let loss = softmax_cross_entropy(&[0.0, 3.0f32.ln()], 2, &[0], Some(&mut gradient))?;
 /// assert!((loss - 4.0f64.ln()).abs() < 1e-6); // softmax gives 1/4 and 3/4
 /// assert!((gradient[0] + 0.75).abs() < 1e-6 && (gradient[1] - 0.75).abs() < 1e-6);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn softmax_cross_entropy(
     logits: &[f32],
@@ -93,12 +91,10 @@ pub fn softmax_cross_entropy(
 /// ```
 /// use fused_rnn::train::{softmax_cross_entropy, softmax_cross_entropy_soft};
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let logits = [0.1, 0.9, -0.4];
 /// let one_hot = softmax_cross_entropy_soft(&logits, 3, &[0.0, 1.0, 0.0], None)?;
 /// assert_eq!(one_hot, softmax_cross_entropy(&logits, 3, &[1], None)?);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn softmax_cross_entropy_soft(
     logits: &[f32],
@@ -168,10 +164,8 @@ pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Res
 /// ```
 /// use fused_rnn::train::accuracy;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// assert_eq!(accuracy(&[0.1, 0.7, 0.5, 0.2], 2, &[1, 1])?, 0.5);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn accuracy(logits: &[f32], classes: usize, labels: &[usize]) -> Result<f64, Error> {
     check_labels(logits, classes, labels)?;
@@ -194,12 +188,10 @@ pub fn accuracy(logits: &[f32], classes: usize, labels: &[usize]) -> Result<f64,
 /// ```
 /// use fused_rnn::train::mean_squared_error;
 ///
-/// # fn main() -> Result<(), fused_rnn::Error> {
 /// let mut gradient = [0.0; 2];
 /// assert_eq!(mean_squared_error(&[1.0, 5.0], &[2.0, 2.0], Some(&mut gradient))?, 5.0);
 /// assert_eq!(gradient, [-1.0, 3.0]);
-/// # Ok(())
-/// # }
+/// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn mean_squared_error(y: &[f32], targets: &[f32], dy: Option<&mut [f32]>) -> Result<f64, Error> {
     check_len("targets", y.len(), targets.len())?;

@@ -126,7 +126,8 @@ def cases():
     yield Case("lstm", b=3, t=6, i=2, h=5, state=True, cell_clip=0.25)
     yield Case("lstm", b=3, t=6, i=7, h=17, state=True, cell_clip=0.3, peephole=True, lengths=(3, 6, 1))
     yield Case("lstm", b=2, t=5, i=2, h=5, proj=3, state=True, peephole=True, cell_clip=0.2, layers=2)
-    yield Case("lstm", b=2, t=5, i=2, h=5, bi=True, state=True, peephole=True, input_forget=True, clip=0.5, cell_clip=0.3)
+    together = dict(peephole=True, input_forget=True, clip=0.5, cell_clip=0.3)
+    yield Case("lstm", b=2, t=5, i=2, h=5, bi=True, state=True, **together)
     # Gate pre-activations clipped, and other activations (all eleven of ONNX).
     for cell in GATES:
         yield Case(cell, b=3, t=5, i=7, h=5, state=True, clip=0.4)
