@@ -2,7 +2,7 @@
 
 What: nn.LSTM(1, 128) over the 64 pixels of a digit, its last output, Linear(128, 10), cross-entropy, Adam with Keras's
 settings (rate 1e-3, eps 1e-7); 10 epochs in batches of 32, shuffled each epoch, on all 1797 digits. As in
-keras_fit.py, pixels are divided by 16 (raw ones: --no-scale), loss and accuracy of an epoch are the means over its
+keras_fit.py, pixels are as they are (divided by 16: --scale), loss and accuracy of an epoch are the means over its
 batches as they are trained, and one JSON line is printed on stdout, progress on stderr.
 Why: the fastest that a person gets from PyTorch without a framework above it.
 Times: `seconds_fit` is the wall time of the epochs; `seconds_total` counts from the first line of this script, so it
@@ -34,7 +34,7 @@ def arguments():
     )
     parser.add_argument("--data", default=DATA / "digits_data.npy", help="pixels, (N, T) or (N, T, 1)")
     parser.add_argument("--labels", default=DATA / "digits_labels.npy", help="classes, (N,)")
-    parser.add_argument("--scale", action=argparse.BooleanOptionalAction, default=True, help="divide pixels by 16")
+    parser.add_argument("--scale", action="store_true", help="divide pixels by 16")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)

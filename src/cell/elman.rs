@@ -82,13 +82,12 @@ impl<A: Activation> Cell for A {
     #[inline(always)]
     fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
         let dh = t.hidden_gradient(&[0]);
+        if t.is_initial() {
+            return t.set_initial(dh);
+        }
         for r in 0..R {
             for u in 0..U {
                 let dh = dh[r][0][u];
-                if t.is_initial() {
-                    t.set_carry(r, u, H, dh);
-                    continue;
-                }
                 t.set_gradient(r, u, 0, A::times_slope(t.isa, dh, t.after(r, u, H)));
                 t.set_carry(r, u, H, t.isa.zero());
             }

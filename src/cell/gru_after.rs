@@ -62,11 +62,18 @@ impl Cell for GruResetAfter {
             }
         }
         t.add_hidden(&mut sums);
+        // Two passes over the rows, because n waits for r: cut there, each half leaves the processor enough
+        // rows to fill the latency.
+        let mut resets = [[isa.zero(); U]; R];
         for r in 0..R {
             for u in 0..U {
-                let reset = sigmoid(isa, sums[r][R_][u]);
-                let z = sigmoid(isa, sums[r][Z][u]);
-                let q = sums[r][N][u];
+                resets[r][u] = sigmoid(isa, sums[r][R_][u]);
+                sums[r][Z][u] = sigmoid(isa, sums[r][Z][u]);
+            }
+        }
+        for r in 0..R {
+            for u in 0..U {
+                let (reset, z, q) = (resets[r][u], sums[r][Z][u], sums[r][N][u]);
                 let n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
                 t.record(r, u, 0, [reset, z, n, q]);
                 t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
@@ -79,13 +86,12 @@ impl Cell for GruResetAfter {
         let isa = t.isa;
         let one = isa.splat(1.0);
         let dh = t.hidden_gradient(&[R_, Z, Q]);
+        if t.is_initial() {
+            return t.set_initial(dh);
+        }
         for r in 0..R {
             for u in 0..U {
                 let dh = dh[r][0][u];
-                if t.is_initial() {
-                    t.set_carry(r, u, H, dh);
-                    continue;
-                }
                 let (reset, z) = (t.tape(r, u, R_), t.tape(r, u, Z));
                 let (n, q) = (t.tape(r, u, N), t.tape(r, u, Q));
                 let rest = isa.sub(one, z);

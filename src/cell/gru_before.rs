@@ -98,13 +98,12 @@ impl Cell for GruResetBefore {
         let one = isa.splat(1.0);
         if PHASE == 0 {
             let dh = t.hidden_gradient(&[R_, Z]);
+            if t.is_initial() {
+                return t.set_initial(dh);
+            }
             for r in 0..R {
                 for u in 0..U {
                     let dh = dh[r][0][u];
-                    if t.is_initial() {
-                        t.set_carry(r, u, H, dh);
-                        continue;
-                    }
                     let (z, n) = (t.tape(r, u, Z), t.tape(r, u, N));
                     let rest = isa.sub(one, z);
                     let dn = isa.mul(isa.mul(dh, rest), slope_of_tanh(isa, n));

@@ -54,6 +54,9 @@ impl Cell for Lstm {
         let isa = t.isa;
         let mut sums = t.input::<4>();
         t.add_hidden(&mut sums);
+        // Two passes over the rows. In one, the chain from a gate to h is some 200 cycles long, and the
+        // processor sees two rows ahead; cut at c, each half leaves it enough rows to fill the latency.
+        let mut c = [[isa.zero(); U]; R];
         for r in 0..R {
             for u in 0..U {
                 let i = sigmoid(isa, sums[r][I][u]);
@@ -61,8 +64,13 @@ impl Cell for Lstm {
                 let g = tanh(isa, sums[r][G][u]);
                 let o = sigmoid(isa, sums[r][O][u]);
                 t.record(r, u, 0, [i, f, g, o]);
-                let c = t.set_cell_state(r, u, isa.mul_add(f, t.state(r, u, C), isa.mul(i, g)));
-                t.set_hidden(r, u, isa.mul(o, tanh(isa, c)));
+                sums[r][O][u] = o;
+                c[r][u] = t.set_cell_state(r, u, isa.mul_add(f, t.state(r, u, C), isa.mul(i, g)));
+            }
+        }
+        for r in 0..R {
+            for u in 0..U {
+                t.set_hidden(r, u, isa.mul(sums[r][O][u], tanh(isa, c[r][u])));
             }
         }
     }
@@ -71,20 +79,26 @@ impl Cell for Lstm {
     fn backward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, S, R, U>) {
         let isa = t.isa;
         let dh = t.hidden_gradient(&[I, F, G, O]);
+        if t.is_initial() {
+            return t.set_initial(dh);
+        }
+        // A pass of its own for the longest chain, as in forward.
+        let mut tanh_c = [[isa.zero(); U]; R];
         for r in 0..R {
             for u in 0..U {
-                let dh = dh[r][0][u];
-                if t.is_initial() {
-                    t.set_carry(r, u, H, dh);
-                    continue;
-                }
+                tanh_c[r][u] = tanh(isa, t.after(r, u, C));
+            }
+        }
+        for r in 0..R {
+            for u in 0..U {
+                let (dh, tanh_c) = (dh[r][0][u], tanh_c[r][u]);
                 let (i, f) = (t.tape(r, u, I), t.tape(r, u, F));
                 let (g, o) = (t.tape(r, u, G), t.tape(r, u, O));
-                let tanh_c = tanh(isa, t.after(r, u, C));
                 let through_c = isa.mul(isa.mul(dh, o), slope_of_tanh(isa, tanh_c));
                 let dc = isa.add(t.carry(r, u, C), through_c);
                 t.set_gradient(r, u, I, isa.mul(isa.mul(dc, g), slope_of_sigmoid(isa, i)));
-                t.set_gradient(r, u, F, isa.mul(isa.mul(dc, t.before(r, u, C)), slope_of_sigmoid(isa, f)));
+                let df = isa.mul(isa.mul(dc, t.before(r, u, C)), slope_of_sigmoid(isa, f));
+                t.set_gradient(r, u, F, df);
                 t.set_gradient(r, u, G, isa.mul(isa.mul(dc, i), slope_of_tanh(isa, g)));
                 t.set_gradient(r, u, O, isa.mul(isa.mul(dh, tanh_c), slope_of_sigmoid(isa, o)));
                 t.set_carry(r, u, C, isa.mul(dc, f));

@@ -507,6 +507,16 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         self.time.is_none()
     }
 
+    /// Leaves the gradient of the initial hidden state.
+    #[inline(always)]
+    pub(crate) fn set_initial(&self, dh: [[[I::Vector; U]; 1]; R]) {
+        for r in 0..R {
+            for u in 0..U {
+                self.set_carry(r, u, H, dh[r][0][u]);
+            }
+        }
+    }
+
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {

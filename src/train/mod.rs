@@ -28,7 +28,6 @@
 //! use fused_rnn::Accumulate;
 //! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, accuracy, softmax_cross_entropy};
 //!
-//! # fn main() -> Result<(), fused_rnn::Error> {
 //! let x = [-1.0, -0.6, -0.3, 0.1, 0.5, 0.9]; // (batch 6, inputs 1)
 //! let labels = [0, 0, 0, 1, 1, 1];
 //!
@@ -43,8 +42,7 @@
 //!     adam.step(head.parameters_mut(), &gradients)?;
 //! }
 //! assert_eq!(accuracy(&logits, 2, &labels)?, 1.0);
-//! # Ok(())
-//! # }
+//! # Ok::<(), fused_rnn::Error>(())
 //! ```
 
 pub mod clip;
