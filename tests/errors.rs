@@ -160,6 +160,9 @@ fn builders_name_every_wrong_size() {
         let error = Lstm::builder(input, hidden).layers(layers).build().err();
         assert!(matches!(error, Some(Error::SizeOverflow { .. } | Error::OutOfMemory { .. })), "{error:?}");
     }
+    // A thousand million small layers.
+    let error = Lstm::builder(64, 64).layers(1_000_000_000).build().err();
+    assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");
     // Fits an address, but no memory.
     let error = Lstm::builder(1 << 40, 16).build().err();
     assert!(matches!(error, Some(Error::OutOfMemory { .. })), "{error:?}");

@@ -101,7 +101,7 @@ impl Config {
     }
     /// Features of the output, `D * H`.
     pub fn output_size(&self) -> usize {
-        self.directions() * self.hidden_size
+        self.directions().saturating_mul(self.hidden_size)
     }
     /// The order of the axes of input and output.
     pub fn layout(&self) -> Layout {
@@ -217,7 +217,7 @@ impl Builder {
         self
     }
 
-    /// Makes the layer.
+    /// Makes the network.
     ///
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
@@ -239,8 +239,14 @@ impl Builder {
             let got = f64::from(config.dropout);
             return Err(Error::OutOfRange { what: "dropout", expected: "a probability in [0, 1)", got });
         }
-        checked_size("weights", &[config.layers, 2, config.hidden_size, 4, config.input_size])?;
-        checked_size("weights", &[config.layers, 4, config.hidden_size, 4, config.hidden_size])?;
+        // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
+        let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
+        let size = |layers: usize, input: usize| {
+            let columns = input.saturating_add(config.hidden_size).saturating_add(2);
+            checked_size("weights", &[layers, rows, columns])
+        };
+        let first = size(1, config.input_size)?;
+        reserve(first.saturating_add(size(config.layers - 1, config.output_size())?))?;
         let level = match self.level {
             Some(level) => level,
             None => Level::from_env()?,
@@ -249,4 +255,10 @@ impl Builder {
         recurrent.initialise(self.init, self.seed)?;
         Ok(recurrent)
     }
+}
+
+/// Whether the allocator would give so many floats.
+fn reserve(len: usize) -> Result<(), Error> {
+    let bytes = len.saturating_mul(size_of::<f32>());
+    Vec::<f32>::new().try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })
 }

@@ -28,6 +28,7 @@ impl Places {
     pub(super) fn of(config: &Config) -> Result<Vec<Places>, Error> {
         let (gates, hidden) = (config.kind.gates(), config.hidden_size);
         let rows = checked_size("weights", &[gates, hidden])?;
+        let cells = checked_size("layers", &[config.layers, config.directions()])?;
         let mut end = 0usize;
         let mut take = |len: usize| {
             let start = end;
@@ -35,7 +36,9 @@ impl Places {
             Ok::<_, Error>(start..end)
         };
         let mut places = Vec::new();
-        for cell in 0..config.layers * config.directions() {
+        let bytes = cells.saturating_mul(size_of::<Places>());
+        places.try_reserve_exact(cells).map_err(|_| Error::OutOfMemory { bytes })?;
+        for cell in 0..cells {
             let input = config.layer_input(cell / config.directions());
             places.push(Places {
                 weight_ih: take(checked_size("weights", &[rows, input])?)?,
