@@ -76,6 +76,9 @@ impl<const R: usize> Rows<R> for Columns<'_> {
     }
 }
 
+/// Steps of k between two rounds of prefetching.
+const RUN: usize = 16;
+
 /// `sums[r][g][u] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
 /// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
@@ -92,31 +95,37 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
     for block in blocks {
         assert!(block.len() == depth * G * I::LANES);
     }
-    // So many lines a step of k that they last to the end: a burst would wait for the cache behind.
-    let lines = ahead.len() / LINE;
-    let pace = lines.div_ceil(depth.max(1));
+    // Lines to prefetch go out a few at a time, between runs of k: a burst of all would wait for the cache
+    // behind, and a prefetch at each k would cost the loop its registers.
+    let mut lines = ahead.chunks(LINE);
+    let pace = lines.len().div_ceil(depth.div_ceil(RUN).max(1));
     // A copy whose address nobody takes stays in registers.
     let mut acc = *sums;
-    for k in 0..depth {
-        if k * pace < lines {
-            for line in 0..2 {
-                isa.prefetch(ahead.as_ptr().wrapping_add((k * pace + line % pace.max(1)) * LINE));
+    let mut start = 0;
+    while start < depth {
+        for _ in 0..pace {
+            if let Some(line) = lines.next() {
+                isa.prefetch(line.as_ptr());
             }
         }
-        let mut a = [isa.zero(); R];
-        for r in 0..R {
-            // SAFETY: r < R and k < depth.
-            a[r] = isa.splat(unsafe { rows.get(r, k) });
-        }
-        for u in 0..U {
-            for g in 0..G {
-                // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
-                let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
-                for r in 0..R {
-                    acc[r][g][u] = isa.mul_add(a[r], w, acc[r][g][u]);
+        let end = (start + RUN).min(depth);
+        for k in start..end {
+            let mut a = [isa.zero(); R];
+            for r in 0..R {
+                // SAFETY: r < R and k < depth.
+                a[r] = isa.splat(unsafe { rows.get(r, k) });
+            }
+            for u in 0..U {
+                for g in 0..G {
+                    // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
+                    let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
+                    for r in 0..R {
+                        acc[r][g][u] = isa.mul_add(a[r], w, acc[r][g][u]);
+                    }
                 }
             }
         }
+        start = end;
     }
     *sums = acc;
 }
