@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
-//! tile.rs                                        what a cell sees: rows x blocks of hidden units
+//! forward_tile.rs backward_tile.rs               what a cell sees: rows x blocks of hidden units
+//! rows.rs                                        the rows of a batch, longest first
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
 //!
@@ -15,19 +16,23 @@
 //! reset-before GRU needs `r * h` of every unit before it can form its candidate. A cell with one phase
 //! never waits.
 
+mod backward_tile;
 mod elman;
+mod forward_tile;
 mod gru_after;
 mod gru_before;
 mod lstm;
-mod tile;
+mod rows;
 mod weights;
 
 use crate::simd::Isa;
+pub(crate) use backward_tile::{Backward, BackwardTile};
 pub(crate) use elman::{ElmanRelu, ElmanTanh};
+pub(crate) use forward_tile::{Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use lstm::Lstm;
-pub(crate) use tile::{Backward, BackwardTile, Forward, ForwardTile, Projected, ProjectionTile, Rows};
+pub(crate) use rows::Rows;
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
 /// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.

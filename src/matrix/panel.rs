@@ -134,6 +134,16 @@ impl Panel {
         &self.data[(block * block_len).min(end)..((block + count) * block_len).min(end)]
     }
 
+    /// Inputs `from..to` of each of U blocks.
+    #[inline(always)]
+    pub(crate) fn blocks_from<const U: usize>(&self, first: usize, from: usize, to: usize) -> [&[f32]; U] {
+        let mut blocks: [&[f32]; U] = [&[]; U];
+        for (u, block) in blocks.iter_mut().enumerate() {
+            *block = self.block(first + u, from, to);
+        }
+        blocks
+    }
+
     /// Inputs `from..to` of a block.
     #[inline(always)]
     pub(crate) fn block(&self, block: usize, from: usize, to: usize) -> &[f32] {

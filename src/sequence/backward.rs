@@ -17,28 +17,14 @@
 //!           one place per row                           active rows only, (step, rank) counted through
 //! ```
 
-use super::gradient::{Packed, Targets, accumulate_chunk};
+use super::gradient::{Inputs, Packed, Targets, accumulate_chunk};
 use super::schedule::over_weighted;
-use crate::cell::{Backward, BackwardTile, Cell, Rows, TransposedWeights, with_cell};
+use crate::cell::{Backward, BackwardTile, Cell, with_cell};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
-
-/// What a backward pass reads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Inputs<'a> {
-    pub(crate) weights: &'a TransposedWeights,
-    pub(crate) rows: &'a Rows,
-    pub(crate) reverse: bool,
-    /// The sequence that the forward pass read.
-    pub(crate) input: GridRef<'a>,
-    /// The gradient of the output, and in which of its planes.
-    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    pub(crate) states: GridRef<'a>,
-    pub(crate) tape: GridRef<'a>,
-}
 
 /// Memory of a backward pass that is used again by the next.
 #[derive(Debug, Default)]

@@ -18,12 +18,25 @@
 //! begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
 //! on the number of threads, or on where chunks are cut.
 
-use super::backward::Inputs;
 use super::schedule::over_range;
-use crate::cell::{H, Operand, TransposedWeights};
+use crate::cell::{H, Operand, Rows, TransposedWeights};
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
 use crate::simd::{Isa, Kernel, dispatch};
+
+/// What a backward pass reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) weights: &'a TransposedWeights,
+    pub(crate) rows: &'a Rows,
+    pub(crate) reverse: bool,
+    /// The sequence that the forward pass read.
+    pub(crate) input: GridRef<'a>,
+    /// The gradient of the output, and in which of its planes.
+    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
+    pub(crate) states: GridRef<'a>,
+    pub(crate) tape: GridRef<'a>,
+}
 
 /// Where the gradients of one direction of one layer are added.
 #[derive(Debug)]
@@ -163,10 +176,7 @@ impl Tile for WeightGradient<'_> {
     ) {
         let columns = &self.grads.from(0, self.first, self.plane)[unit..];
         let columns = Columns::new(columns, self.grads.grid.row_stride(), self.count, R);
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, panel) in blocks.iter_mut().enumerate() {
-            *panel = self.packed.block(block + u, 0, self.count);
-        }
+        let blocks = self.packed.blocks_from::<U>(block, 0, self.count);
         let mut sums = [[[isa.zero(); U]; 1]; R];
         for r in 0..R {
             for u in 0..U {
@@ -262,10 +272,7 @@ impl Tile for InputGradient<'_> {
             for (r, row) in rows.iter_mut().enumerate() {
                 *row = &self.grads.plane(0, self.first + place + r, gate)[..size];
             }
-            let mut blocks: [&[f32]; U] = [&[]; U];
-            for (u, panel) in blocks.iter_mut().enumerate() {
-                *panel = self.weights.input.block(block + u, gate * size, (gate + 1) * size);
-            }
+            let blocks = self.weights.input.blocks_from::<U>(block, gate * size, (gate + 1) * size);
             let ahead = part.split(gate, self.gates).take(self.weights.input.span(block + U, U));
             accumulate(isa, &mut sums, rows, blocks, ahead);
         }

@@ -17,9 +17,9 @@ mod gradient;
 mod schedule;
 mod state;
 
-pub(crate) use backward::{Inputs, Scratch, backward};
+pub(crate) use backward::{Scratch, backward};
 pub(crate) use forward::{Memory, forward};
-pub(crate) use gradient::Targets;
+pub(crate) use gradient::{Inputs, Targets};
 pub use schedule::Threads;
 pub(crate) use schedule::in_pool;
 pub use state::State;

@@ -1,61 +1,23 @@
-//! What a cell sees of the world: R rows and U blocks of hidden units at one step.
+//! What a cell sees of the world on the way forward: R rows and U blocks of hidden units at one step.
 //!
 //! The records of a row, each plane padded to whole cache lines:
 //!
 //! ```text
-//! states   [slot][rank][h | c]         slot t holds the state before step t, or after it (see below)
-//! tape     [t][rank][gates]            what backward needs besides the states
-//! grads    [flat][gate gradients]      of the steps of one chunk, (t, rank) counted through
-//! carry    [rank][dh | dc]             the gradient of the state, on its way to earlier steps
+//! states      [slot][rank][h | c]      slot t holds the state before step t, or after it (see below)
+//! tape        [t][rank][gates]         what backward needs besides the states
+//! scratch     [rank][...]              from the first phase of a step to its second
+//! projected   [t][rank][gates]         b + W x of the steps of a chunk, where it is done beforehand
 //! ```
 //!
 //! **Slots.** There is one more slot than steps. Forward in time, step t leads from slot t to slot t+1.
 //! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
 //! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
 //! and counts them modulo two.
-//!
-//! **Ranks.** Rows are kept by falling length: `order[rank]` is the place of the row in the caller's
-//! arrays. The rows that still run at step t are the first ones.
 
-use super::{C, H, TransposedWeights, Weights};
+use super::{C, H, Rows, Weights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
-use std::cmp::Reverse;
-
-/// The rows of a batch, longest first.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Rows {
-    /// The row of each rank.
-    pub(crate) order: Vec<usize>,
-    /// The length of each rank, falling.
-    pub(crate) lengths: Vec<usize>,
-}
-
-impl Rows {
-    /// Orders rows by falling length, those of equal length as they come. Allocates only where the batch
-    /// is larger than any before it.
-    pub(crate) fn set(&mut self, batch: usize, steps: usize, lengths: Option<&[usize]>) {
-        self.order.clear();
-        self.order.extend(0..batch);
-        if let Some(lengths) = lengths {
-            self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
-        }
-        self.lengths.clear();
-        self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
-    }
-
-    /// How many rows run at step `time`: those with a greater length, the first ones.
-    #[inline(always)]
-    pub(crate) fn active(&self, time: usize) -> usize {
-        self.lengths.partition_point(|&length| length > time)
-    }
-
-    /// The greatest length.
-    pub(crate) fn steps(&self) -> usize {
-        self.lengths.first().copied().unwrap_or(0)
-    }
-}
 
 /// All that a forward pass of one direction of one layer reads and writes.
 #[derive(Debug, Clone, Copy)]
@@ -120,10 +82,7 @@ impl Forward<'_> {
         for (row, (time, rank)) in rows.iter_mut().zip(places) {
             *row = self.input.plane(time, self.rows.order[rank], 0);
         }
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, weights) in blocks.iter_mut().enumerate() {
-            *weights = panel.block(block + u, 0, panel.depth());
-        }
+        let blocks = panel.blocks_from(block, 0, panel.depth());
         accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));
     }
 
@@ -208,10 +167,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         for (r, row) in rows.iter_mut().enumerate() {
             *row = &self.before(r, H)[..panel.depth()];
         }
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, block) in blocks.iter_mut().enumerate() {
-            *block = panel.block(self.block + u, 0, panel.depth());
-        }
+        let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
@@ -224,10 +180,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
             // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.
             *row = unsafe { &self.pass.scratch.plane(0, self.rank + r, plane)[..panel.depth()] };
         }
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, block) in blocks.iter_mut().enumerate() {
-            *block = panel.block(self.block + u, 0, panel.depth());
-        }
+        let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
@@ -360,205 +313,5 @@ impl<'a, I: Isa, const R: usize, const U: usize> ProjectionTile<'a, I, R, U> {
                 }
             }
         }
-    }
-}
-
-/// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backward<'a> {
-    pub(crate) weights: &'a TransposedWeights,
-    pub(crate) rows: &'a Rows,
-    /// Whether the forward pass ran from the end to the beginning.
-    pub(crate) reverse: bool,
-    /// The gradient of the output, and in which of its planes.
-    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    pub(crate) states: GridRef<'a>,
-    pub(crate) tape: GridRef<'a>,
-    /// Gate gradients of the steps of the chunk and of the step that backward did before it.
-    pub(crate) grads: GridMut<'a>,
-    /// The place in `grads` of row 0 at each step of the chunk, `starts[time - first_time]`.
-    pub(crate) starts: &'a [usize],
-    pub(crate) first_time: usize,
-    pub(crate) carry: GridMut<'a>,
-}
-
-impl Backward<'_> {
-    /// The place of the gradients of `rank` at step `time`.
-    #[inline(always)]
-    pub(crate) fn flat(&self, time: usize, rank: usize) -> usize {
-        self.starts[time - self.first_time] + rank
-    }
-}
-
-/// A tile of a backward pass at one step: of the gradients of its gates.
-pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
-    /// The vector instructions.
-    pub(crate) isa: I,
-    pass: &'a Backward<'a>,
-    /// The step, or `None` for the gradient of the initial state, which no step follows.
-    time: Option<usize>,
-    /// The step after it in the order of the forward pass, where these rows have one.
-    following: Option<usize>,
-    rank: usize,
-    block: usize,
-    part: Part,
-}
-
-impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
-    /// The tile of rows `rank..rank + R` and blocks `block..block + U`.
-    ///
-    /// # Safety
-    /// - The steps, the rows and the blocks exist.
-    /// - Nobody else works on these rows and blocks, and the gradients of `following` are done in all.
-    #[inline(always)]
-    pub(crate) unsafe fn new(
-        isa: I,
-        pass: &'a Backward<'a>,
-        time: Option<usize>,
-        following: Option<usize>,
-        rank: usize,
-        block: usize,
-        part: Part,
-    ) -> Self {
-        BackwardTile { isa, pass, time, following, rank, block, part }
-    }
-
-    #[inline(always)]
-    fn unit(&self, u: usize) -> usize {
-        (self.block + u) * I::LANES
-    }
-
-    #[inline(always)]
-    fn step(&self) -> usize {
-        self.time.unwrap_or(0)
-    }
-
-    /// The slots before and after the step.
-    #[inline(always)]
-    fn slots(&self) -> (usize, usize) {
-        let time = self.step();
-        if self.pass.reverse { (time + 1, time) } else { (time, time + 1) }
-    }
-
-    /// The gradient of the hidden state after the step, or of the initial state: what comes from above,
-    /// what the following step carries over, and the product of its gate gradients with the recurrent
-    /// weights, in this order. `planes` are the gradients that the hidden state was multiplied into.
-    #[inline(always)]
-    pub(crate) fn hidden_gradient(&self, planes: &[usize]) -> [[[I::Vector; U]; 1]; R] {
-        let isa = self.isa;
-        let mut dh = [[[isa.zero(); U]; 1]; R];
-        for (r, dh) in dh.iter_mut().enumerate() {
-            for (u, dh) in dh[0].iter_mut().enumerate() {
-                *dh = self.carry(r, u, H);
-                if let (Some((upstream, plane)), Some(time)) = (self.pass.upstream, self.time) {
-                    let row = upstream.plane(time, self.pass.rows.order[self.rank + r], plane);
-                    let start = self.unit(u);
-                    let from = &row[start..(start + I::LANES).min(row.len())];
-                    let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };
-                    *dh = isa.add(*dh, dy);
-                }
-            }
-        }
-        if let Some(following) = self.following {
-            let size = self.pass.weights.hidden.units();
-            for (n, &plane) in planes.iter().enumerate() {
-                let part = self.part.split(n, planes.len());
-                self.add_product(&mut dh, following, plane, n * size, false, part);
-            }
-        }
-        dh
-    }
-
-    /// Adds the product of this step's gradients of the last gate with its recurrent weights.
-    #[inline(always)]
-    pub(crate) fn add_candidate(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        self.add_product(sums, self.step(), plane, 0, true, self.part);
-    }
-
-    #[inline(always)]
-    fn add_product(
-        &self,
-        sums: &mut [[[I::Vector; U]; 1]; R],
-        time: usize,
-        plane: usize,
-        from: usize,
-        candidate: bool,
-        part: Part,
-    ) {
-        let weights = self.pass.weights;
-        let panel = if candidate { &weights.candidate } else { &weights.hidden };
-        let size = panel.units();
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            let flat = self.pass.flat(time, self.rank + r);
-            // SAFETY: the place exists; the phase that wrote this plane is done in all blocks.
-            *row = unsafe { &self.pass.grads.plane(0, flat, plane)[..size] };
-        }
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, block) in blocks.iter_mut().enumerate() {
-            *block = panel.block(self.block + u, from, from + size);
-        }
-        accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
-    }
-
-    /// Whether this is the gradient of the initial state and not of a step.
-    #[inline(always)]
-    pub(crate) fn is_initial(&self) -> bool {
-        self.time.is_none()
-    }
-
-    /// Leaves the gradient of the initial hidden state.
-    #[inline(always)]
-    pub(crate) fn set_initial(&self, dh: [[[I::Vector; U]; 1]; R]) {
-        for r in 0..R {
-            for u in 0..U {
-                self.set_carry(r, u, H, dh[r][0][u]);
-            }
-        }
-    }
-
-    /// A plane of the step's tape.
-    #[inline(always)]
-    pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.tape.plane(self.step(), self.rank + r, plane)[self.unit(u)..])
-    }
-
-    /// The state before the step.
-    #[inline(always)]
-    pub(crate) fn before(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.states.plane(self.slots().0, self.rank + r, plane)[self.unit(u)..])
-    }
-
-    /// The state after the step.
-    #[inline(always)]
-    pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.states.plane(self.slots().1, self.rank + r, plane)[self.unit(u)..])
-    }
-
-    /// The gradient of the state that is on its way to earlier steps.
-    #[inline(always)]
-    pub(crate) fn carry(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the row exists, and the columns are those of a block of this tile.
-        self.isa.load(unsafe { self.pass.carry.columns(0, self.rank + r, plane, columns) })
-    }
-
-    /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
-    #[inline(always)]
-    pub(crate) fn set_carry(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the row exists, and the columns are those of a block of this tile.
-        let to = unsafe { self.pass.carry.columns(0, self.rank + r, plane, columns) };
-        self.isa.store(to, flush(self.isa, value));
-    }
-
-    /// Sets the gradient of a gate before its activation. Tiny values become zero.
-    #[inline(always)]
-    pub(crate) fn set_gradient(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        let flat = self.pass.flat(self.step(), self.rank + r);
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the place exists, and the columns are those of a block of this tile.
-        let to = unsafe { self.pass.grads.columns(0, flat, plane, columns) };
-        self.isa.store(to, flush(self.isa, value));
     }
 }
