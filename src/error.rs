@@ -145,3 +145,10 @@ pub(crate) fn checked_size(what: &'static str, factors: &[usize]) -> Result<usiz
     }
     Ok(if zero { 0 } else { size })
 }
+
+/// Makes room for so many items in all, or an error where the allocator refuses. What was there goes.
+pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
+    items.clear();
+    let bytes = count.saturating_mul(size_of::<T>());
+    items.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes })
+}

@@ -4,6 +4,7 @@
 //! that still run at step t are always the first ones, and lie next to each other in states, tapes and
 //! gradients.
 
+use crate::error::{Error, reserve};
 use std::cmp::Reverse;
 
 /// The order and the lengths of the rows of a batch.
@@ -18,14 +19,15 @@ pub(crate) struct Rows {
 impl Rows {
     /// Orders rows by falling length, those of equal length as they come. Allocates only where the batch
     /// is larger than any before it.
-    pub(crate) fn set(&mut self, batch: usize, steps: usize, lengths: Option<&[usize]>) {
-        self.order.clear();
+    pub(crate) fn set(&mut self, batch: usize, steps: usize, lengths: Option<&[usize]>) -> Result<(), Error> {
+        reserve(&mut self.order, batch)?;
+        reserve(&mut self.lengths, batch)?;
         self.order.extend(0..batch);
         if let Some(lengths) = lengths {
             self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
         }
-        self.lengths.clear();
         self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
+        Ok(())
     }
 
     /// How many rows run at step `time`: those with a greater length, the first ones.

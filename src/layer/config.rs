@@ -2,7 +2,7 @@
 
 use super::{Init, Recurrent};
 use crate::cell::CellKind;
-use crate::error::{Error, checked_size};
+use crate::error::{Error, checked_size, reserve};
 use crate::sequence::Threads;
 use crate::simd::Level;
 
@@ -246,7 +246,8 @@ impl Builder {
             checked_size("weights", &[layers, rows, columns])
         };
         let first = size(1, config.input_size)?;
-        reserve(first.saturating_add(size(config.layers - 1, config.output_size())?))?;
+        let rest = size(config.layers - 1, config.output_size())?;
+        reserve(&mut Vec::<f32>::new(), first.saturating_add(rest))?;
         let level = match self.level {
             Some(level) => level,
             None => Level::from_env()?,
@@ -255,10 +256,4 @@ impl Builder {
         recurrent.initialise(self.init, self.seed)?;
         Ok(recurrent)
     }
-}
-
-/// Whether the allocator would give so many floats.
-fn reserve(len: usize) -> Result<(), Error> {
-    let bytes = len.saturating_mul(size_of::<f32>());
-    Vec::<f32>::new().try_reserve_exact(len).map_err(|_| Error::OutOfMemory { bytes })
 }

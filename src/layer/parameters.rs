@@ -10,7 +10,7 @@
 
 use super::config::{Bias, Config};
 use crate::cell::Canonical;
-use crate::error::{Error, checked_size};
+use crate::error::{Error, checked_size, reserve};
 use crate::sequence::Targets;
 use std::ops::Range;
 
@@ -36,8 +36,7 @@ impl Places {
             Ok::<_, Error>(start..end)
         };
         let mut places = Vec::new();
-        let bytes = cells.saturating_mul(size_of::<Places>());
-        places.try_reserve_exact(cells).map_err(|_| Error::OutOfMemory { bytes })?;
+        reserve(&mut places, cells)?;
         for cell in 0..cells {
             let input = config.layer_input(cell / config.directions());
             places.push(Places {

@@ -5,7 +5,7 @@ use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
 use crate::cell::{CellKind, TransposedWeights, Weights};
-use crate::error::{Error, check_len, checked_size};
+use crate::error::{Error, check_len, checked_size, reserve};
 use crate::sequence::State;
 use crate::simd::{Level, Token};
 use std::sync::OnceLock;
@@ -84,7 +84,7 @@ impl Recurrent {
         let places = Places::of(&config)?;
         let count = places.last().map_or(0, |place| place.bias_hh.end);
         let mut parameters = Vec::new();
-        parameters.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 4 })?;
+        reserve(&mut parameters, count)?;
         parameters.resize(count, 0.0);
         let weights = (0..places.len())
             .map(|cell| {
@@ -220,7 +220,7 @@ impl Recurrent {
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
         let size = checked_size("y", &[dims.batch, dims.steps, self.config.output_size()])?;
         let mut y = Vec::new();
-        y.try_reserve_exact(size).map_err(|_| Error::OutOfMemory { bytes: size * 4 })?;
+        reserve(&mut y, size)?;
         y.resize(size, 0.0);
         let mut state = self.zero_state(dims.batch)?;
         self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;

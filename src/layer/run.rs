@@ -179,7 +179,7 @@ impl Recurrent {
             Some(tape) => (&mut tape.rows, &mut tape.states, &mut tape.gates, &mut tape.outputs[..]),
             None => (workspace_rows, &mut nothing, &mut Vec::new(), &mut between[..]),
         };
-        rows.set(batch, steps, dims.lengths);
+        rows.set(batch, steps, dims.lengths)?;
         let rows = &*rows;
         let mut y = y;
         if let (Some(y), Some(_)) = (&mut y, dims.lengths) {

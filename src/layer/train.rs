@@ -230,3 +230,119 @@ impl Recurrent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference;
+    use crate::{Builder, CellKind, Init, Layout, Rng};
+
+    fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
+    }
+
+    fn wide(values: &[f32]) -> Vec<f64> {
+        values.iter().map(|&v| f64::from(v)).collect()
+    }
+
+    fn assert_close(what: &str, got: &[f32], want: &[f64]) {
+        assert_eq!(got.len(), want.len());
+        for (k, (got, want)) in got.iter().zip(want).enumerate() {
+            assert!((f64::from(*got) - want).abs() < 2e-5, "{what}[{k}]: {got} for {want}");
+        }
+    }
+
+    /// Three bidirectional layers with dropout between them, against the reference with the same masks.
+    #[test]
+    fn dropout_between_layers_goes_both_ways() {
+        let (batch, steps, input, hidden, layers, p, seed) = (5, 6, 3, 9, 3, 0.4, 77);
+        let layer = Builder::new(CellKind::Lstm, input, hidden)
+            .layers(layers)
+            .bidirectional(true)
+            .layout(Layout::TimeMajor)
+            .dropout(p)
+            .init(Init::PyTorch, 1)
+            .build()
+            .unwrap();
+        let mut rng = Rng::new(2);
+        let x = uniform(steps * batch * input, &mut rng);
+        let dy = uniform(steps * batch * 2 * hidden, &mut rng);
+        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+        let mut state = layer.zero_state(batch).unwrap();
+        let mut y = vec![0.0; dy.len()];
+        let dims = Dims::new(batch, steps);
+        layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, seed, &mut workspace).unwrap();
+        let (mut parameters, mut dx) = (vec![0.0; layer.parameters().len()], vec![0.0; x.len()]);
+        let gradients = Gradients { dx: Some(&mut dx), ..Gradients::of_parameters(&mut parameters) };
+        let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
+        layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
+
+        let masks: Vec<Vec<f64>> = (0..layers - 1)
+            .map(|layer| {
+                let mut mask = vec![1.0; y.len()];
+                drop_out(&mut mask, p, seed, layer);
+                wide(&mask)
+            })
+            .collect();
+        let dropped = masks[0].iter().filter(|&&v| v == 0.0).count() as f64 / masks[0].len() as f64;
+        assert!((dropped - f64::from(p)).abs() < 0.1 && masks[0] != masks[1], "{dropped} dropped");
+        let params = layer
+            .places
+            .iter()
+            .map(|place| place.canonical(layer.parameters()))
+            .map(|canonical| reference::Params {
+                weight_ih: wide(canonical.weight_ih),
+                weight_hh: wide(canonical.weight_hh),
+                bias_ih: wide(canonical.bias_ih),
+                bias_hh: wide(canonical.bias_hh),
+            })
+            .collect();
+        let model = reference::Model {
+            cell: reference::Cell::Lstm,
+            input_size: input,
+            hidden_size: hidden,
+            layers,
+            bidirectional: true,
+            params,
+        };
+        let x = wide(&x);
+        let input =
+            reference::Input { steps, batch, x: &x, h0: None, c0: None, lengths: None, masks: Some(&masks) };
+        let output = reference::forward(&model, &input);
+        let dy = wide(&dy);
+        let upstream = reference::Upstream { dy: Some(&dy), dhn: None, dcn: None };
+        let want = reference::backward(&model, &input, &output, &upstream);
+        assert_close("y", &y, &output.y);
+        assert_close("dx", &dx, &want.x);
+        let flat: Vec<f64> = (want.params.into_iter())
+            .flat_map(|p| [p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh].concat())
+            .collect();
+        assert_close("parameters", &parameters, &flat);
+    }
+
+    /// What is not asked for changes nothing, and what is added is added.
+    #[test]
+    fn gradients_are_replaced_or_added_and_the_others_left_out() {
+        let layer = Builder::new(CellKind::GruResetBefore, 4, 11).layers(2).build().unwrap();
+        let mut rng = Rng::new(3);
+        let (x, dhn) = (uniform(3 * 7 * 4, &mut rng), uniform(2 * 3 * 11, &mut rng));
+        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+        let mut state = layer.zero_state(3).unwrap();
+        layer.forward_train(&x, Dims::new(3, 7), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+        let upstream = Upstream { dhn: Some(&dhn), ..Upstream::default() };
+        let count = layer.parameters().len();
+        let mut backward = |start: f32, accumulate, with_input| {
+            let (mut parameters, mut dx) = (vec![start; count], vec![0.0; x.len()]);
+            let dx = if with_input { Some(&mut dx[..]) } else { None };
+            let gradients = Gradients { parameters: &mut parameters, accumulate, dx, dh0: None, dc0: None };
+            layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
+            parameters
+        };
+        let alone = backward(f32::NAN, Accumulate::Overwrite, false);
+        assert_eq!(alone, backward(9.0, Accumulate::Overwrite, true));
+        let added = backward(0.5, Accumulate::Add, true);
+        for (added, alone) in added.iter().zip(&alone) {
+            assert!((added - alone - 0.5).abs() < 1e-5);
+        }
+    }
+}

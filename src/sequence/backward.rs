@@ -20,7 +20,7 @@
 use super::gradient::{Inputs, Packed, Targets, accumulate_chunk};
 use super::schedule::over_weighted;
 use crate::cell::{Backward, BackwardTile, Cell, with_cell};
-use crate::error::{Error, checked_size};
+use crate::error::{Error, checked_size, reserve};
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
@@ -62,8 +62,8 @@ impl Scratch {
         let places = checked_size("gradients", &[batch, steps + 1])?;
         self.grads.grow(Grid::padded(1, places, traits.grads, hidden)?.len())?;
         self.packed.reserve(inputs.weights, checked_size("gradients", &[batch, steps])?)?;
-        self.starts.reserve(steps + 2);
-        self.places.reserve(batch * steps);
+        reserve(&mut self.starts, steps + 2)?;
+        reserve(&mut self.places, batch * steps)?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@
 
 use super::schedule::{over_range, over_weighted};
 use crate::cell::{Cell, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
-use crate::error::Error;
+use crate::error::{Error, reserve};
 use crate::matrix::{AlignedBuf, Grid, GridMut, Part, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
@@ -54,7 +54,7 @@ impl Memory {
         self.scratch.grow(Grid::padded(1, batch, traits.scratch, hidden)?.len())?;
         if let Some(chunk) = chunk_steps(weights, batch, steps) {
             self.projected.grow(Grid::padded(chunk, batch, traits.gates, hidden)?.len())?;
-            self.places.reserve(chunk * batch);
+            reserve(&mut self.places, chunk * batch)?;
         }
         Ok(())
     }

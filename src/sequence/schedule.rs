@@ -13,7 +13,7 @@ pub enum Threads {
     /// As many as the pool has, and fewer for work too small to share.
     #[default]
     Auto,
-    /// At most so many, whatever the size of the work; 0 counts as 1.
+    /// At most so many, whatever the size of the work; 0 counts as 1, and more than 256 as 256.
     Count(usize),
 }
 
@@ -21,13 +21,18 @@ pub enum Threads {
 /// what rayon takes to wake a sleeping thread.
 const WORTH_A_THREAD: usize = 1 << 20;
 
+/// No work is cut into more pieces than this.
+const MOST_THREADS: usize = 256;
+
 impl Threads {
     /// The number of threads for this many multiply-adds.
     pub(crate) fn resolve(self, multiply_adds: usize) -> usize {
         match self {
-            Threads::Count(count) => count.max(1),
+            Threads::Count(count) => count.clamp(1, MOST_THREADS),
             Threads::Auto if multiply_adds < 2 * WORTH_A_THREAD => 1,
-            Threads::Auto => rayon::current_num_threads().min(multiply_adds / WORTH_A_THREAD),
+            Threads::Auto => {
+                rayon::current_num_threads().min(multiply_adds / WORTH_A_THREAD).min(MOST_THREADS)
+            }
         }
     }
 }
@@ -119,5 +124,6 @@ mod tests {
         assert_eq!(Threads::Auto.resolve(1000), 1);
         assert_eq!(Threads::Count(3).resolve(1000), 3);
         assert_eq!(Threads::Count(0).resolve(1000), 1);
+        assert_eq!(Threads::Count(usize::MAX).resolve(1000), MOST_THREADS);
     }
 }
