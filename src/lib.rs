@@ -46,8 +46,8 @@
 //! does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere, and
 //! `step` called T times equals `forward` over T steps; results and gradients do not depend on the number of
 //! threads. [`Level::Avx2`] and [`Level::Avx512`] give the same bits as each other. [`Level::Portable`] does
-//! not fuse multiply and add, and differs from them in the last bits. Weight gradients are products of
-//! `matrixmultiply`, which chooses its instructions by itself: they depend on the machine, not on the level.
+//! not fuse multiply and add, and differs from them in the last bits. (The dense head of [`train`] is a product
+//! of `matrixmultiply`, which chooses its instructions by itself: it depends on the machine, not on a level.)
 //!
 //! Largest errors of the activations, over all 2^32 floats, on every level (the test `exhaustive` in
 //! `src/activation.rs` measures them):

@@ -1,13 +1,12 @@
 //! Large products by `matrixmultiply`: `C = alpha A B + beta C` on strided views.
 //!
-//! In the time loop of a recurrent layer one operand, the packed weights, is the same at every step; that
-//! product is a kernel of our own. What this file is for are the products whose operands are both new
-//! and large, made once per call:
+//! In the time loop of a recurrent layer one operand, the packed weights, is the same at every step, and the
+//! gradients of weights are chains that go on from chunk to chunk; those products are kernels of our own.
+//! What this file is for are the products outside of it, made once per call:
 //!
 //! ```text
-//! weight gradient      dW (G*H, I)  =  da^T (G*H, T*B)  x (T*B, I)
 //! dense head            y (B, O)    =  x (B, I)  W^T (I, O)
-//! orthogonal initialisation, input gradients, ...
+//! orthogonal initialisation
 //! ```
 //!
 //! **What `matrixmultiply` does well.** 91-95 GFLOP/s on one core of a Zen 4, 80 % of its peak, once all

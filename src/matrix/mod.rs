@@ -5,7 +5,7 @@
 //! grid.rs      Grid: rows of floats by (slot, row, plane), shared by threads that write disjoint ones
 //! panel.rs     Panel: weights packed so that a product reads them front to back, once
 //! product.rs   accumulate, the register tile; sweep, the order of the tiles
-//! gemm.rs      the products whose operands are both new and large, by `matrixmultiply`
+//! gemm.rs      products outside the time loop, by `matrixmultiply`
 //! ```
 
 mod buffer;
