@@ -40,8 +40,8 @@ pub(crate) struct Scratch {
 
 /// Bytes of gate gradients that a chunk may have: half of a level-2 cache of 2 MiB, all of one of 1 MiB.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Rows of (step, batch) that a chunk has at least: the depth that `matrixmultiply` packs at a time, and
-/// enough to make the reading and writing of the weight gradients a hundredth of the work.
+/// Rows of (step, batch) that a chunk has at least: enough to make the reading and writing of the weight
+/// gradients a hundredth of the work.
 const CHUNK_ROWS: usize = 256;
 
 /// Steps of a chunk.
