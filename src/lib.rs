@@ -101,7 +101,7 @@ pub use layer::{
     Recurrent, Rnn, Tape, Upstream, Workspace,
 };
 pub use rng::Rng;
-pub use sequence::{State, Threads};
+pub use sequence::{Schedule, State, Threads};
 pub use simd::Level;
 
 /// The examples of the README, as tests.

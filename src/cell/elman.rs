@@ -60,7 +60,6 @@ impl<A: Activation> Cell for A {
         grads: 1,
         recurrent: &[(0, Operand::Hidden)],
     };
-    const SECOND_PHASE: bool = false;
     const ACCUMULATORS: [usize; 2] = [1, 1];
 
     #[inline(always)]

@@ -16,7 +16,7 @@
 
 use super::{C, H, Rows, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, Part, accumulate};
+use crate::matrix::{GridMut, Part, accumulate};
 use crate::simd::Isa;
 
 /// All that a forward pass of one direction of one layer reads and writes.
@@ -26,8 +26,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) rows: &'a Rows,
     /// Whether the pass runs from the end to the beginning.
     pub(crate) reverse: bool,
-    /// The sequence, one plane of input size.
-    pub(crate) input: GridRef<'a>,
+    /// The sequence, one plane of input size, to read; where layers run at the same time, the one below
+    /// writes later steps of it.
+    pub(crate) input: GridMut<'a>,
     /// Where the hidden states go, and in which of its planes.
     pub(crate) output: Option<(GridMut<'a>, usize)>,
     pub(crate) states: GridMut<'a>,
@@ -80,7 +81,8 @@ impl Forward<'_> {
         let panel = &self.weights.input;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (row, (time, rank)) in rows.iter_mut().zip(places) {
-            *row = self.input.plane(time, self.rows.order[rank], 0);
+            // SAFETY: step and row exist, and the input of a step that is computed is not written any more.
+            *row = unsafe { self.input.plane(time, self.rows.order[rank], 0) };
         }
         let blocks = panel.blocks_from(block, 0, panel.depth());
         accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));

@@ -40,7 +40,6 @@ impl Cell for GruResetAfter {
         grads: 4,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (Q, Operand::Hidden)],
     };
-    const SECOND_PHASE: bool = false;
     const ACCUMULATORS: [usize; 2] = [4, 4];
 
     #[inline(always)]

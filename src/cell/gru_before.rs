@@ -45,7 +45,6 @@ impl Cell for GruResetBefore {
         grads: 3,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (N, Operand::Tape(V))],
     };
-    const SECOND_PHASE: bool = true;
     const ACCUMULATORS: [usize; 2] = [3, 1];
 
     #[inline(always)]

@@ -41,7 +41,6 @@ impl Cell for Lstm {
         grads: 4,
         recurrent: &[(I, Operand::Hidden), (F, Operand::Hidden), (G, Operand::Hidden), (O, Operand::Hidden)],
     };
-    const SECOND_PHASE: bool = false;
     const ACCUMULATORS: [usize; 2] = [4, 4];
 
     #[inline(always)]

@@ -174,12 +174,17 @@ pub(crate) struct Traits {
     pub(crate) recurrent: &'static [(usize, Operand)],
 }
 
+impl Traits {
+    /// The products of a step that wait for each other: 1, or 2 where a gate is left for a second.
+    pub(crate) const fn phases(&self) -> usize {
+        if self.gates > self.hidden_gates { 2 } else { 1 }
+    }
+}
+
 /// One recurrence. `PHASE` counts the products of a step, from 0; see the head of the file.
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The numbers of the cell.
     const TRAITS: Traits;
-    /// Whether a step has a second phase, forward and backward alike.
-    const SECOND_PHASE: bool;
     /// Accumulators per row and block of units, in each phase of the forward pass.
     const ACCUMULATORS: [usize; 2];
 

@@ -116,6 +116,11 @@ impl Weights {
         }
     }
 
+    /// The number of recurrent weights, as packed.
+    pub(crate) fn recurrent_len(&self) -> usize {
+        self.hidden.len() + self.candidate.len()
+    }
+
     /// A bias vector of a block.
     #[inline(always)]
     pub(crate) fn bias(&self, block: usize, bias: usize) -> &[f32] {

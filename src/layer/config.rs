@@ -3,7 +3,7 @@
 use super::{Init, Recurrent};
 use crate::cell::CellKind;
 use crate::error::{Error, checked_size, reserve};
-use crate::sequence::Threads;
+use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
 
 /// The order of the axes of a sequence.
@@ -76,6 +76,7 @@ pub struct Config {
     pub(super) bias: Bias,
     pub(super) dropout: f32,
     pub(super) threads: Threads,
+    pub(super) schedule: Schedule,
 }
 
 impl Config {
@@ -118,6 +119,10 @@ impl Config {
     /// How many threads a call may use.
     pub fn threads(&self) -> Threads {
         self.threads
+    }
+    /// What threads share among themselves.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
     }
     /// Features of the input of a layer.
     pub(super) fn layer_input(&self, layer: usize) -> usize {
@@ -170,6 +175,7 @@ impl Builder {
             bias: Bias::default(),
             dropout: 0.0,
             threads: Threads::default(),
+            schedule: Schedule::default(),
         };
         Builder { config, init: Init::PyTorch, seed: 0, level: None }
     }
@@ -214,6 +220,13 @@ impl Builder {
     /// How many threads a call may use.
     pub fn threads(mut self, threads: Threads) -> Self {
         self.config.threads = threads;
+        self
+    }
+
+    /// What threads share among themselves: for measuring, and for tests. Otherwise it is what an estimate
+    /// says is the fastest.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.config.schedule = schedule;
         self
     }
 

@@ -12,9 +12,10 @@ use crate::sequence::{Memory, Scratch};
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) rows: Rows,
-    /// Two slots of states.
-    pub(super) ring: AlignedBuf,
-    pub(super) forward: Memory,
+    /// Two slots of states for each direction of each layer.
+    pub(super) rings: Vec<AlignedBuf>,
+    /// One for each pass that runs at the same time as others.
+    pub(super) forward: Vec<Memory>,
     /// Outputs on their way to the next layer, or gradients on their way to the one below.
     pub(super) between: [AlignedBuf; 2],
     pub(super) backward: Scratch,

@@ -5,7 +5,8 @@
 //! parameters.rs   the flat slice of parameters and the names of its parts
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
-//! run.rs          forward and step through the layers
+//! run.rs          forward and step: what is checked, and the memory
+//! route.rs        the way through the layers: their order, their threads
 //! train.rs        forward with a tape, and backward
 //! memory.rs       Tape and Workspace: memory that callers keep
 //! ```
@@ -15,6 +16,7 @@ mod init;
 mod memory;
 mod parameters;
 mod recurrent;
+mod route;
 mod run;
 mod train;
 

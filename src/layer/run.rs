@@ -6,15 +6,15 @@
 //!
 //! What lies between two layers is time-major in memory of our own; only the first and the last layer
 //! see the caller's layout. Everything is checked and all memory is made before the first value is
-//! written.
+//! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
 use super::config::{Config, Dims, Layout};
 use super::memory::{Tape, TapedRun, Workspace, gates_grid, states_grid};
 use super::recurrent::Recurrent;
-use crate::cell::{Forward, Rows};
+use super::route::{Grids, Network, Room};
+use crate::cell::Rows;
 use crate::error::{Error, check_len, checked_size};
-use crate::matrix::{Grid, GridMut, GridRef};
-use crate::rng::dropout_scale;
+use crate::matrix::{AlignedBuf, Grid, GridMut};
 use crate::sequence::{self, State};
 
 /// The grid of a sequence in the caller's layout.
@@ -37,15 +37,6 @@ pub(super) fn check_lengths(dims: Dims<'_>) -> Result<(), Error> {
     match lengths.iter().position(|&length| length > dims.steps) {
         Some(row) => Err(Error::RowLength { row, steps: dims.steps, got: lengths[row] }),
         None => Ok(()),
-    }
-}
-
-/// Multiplies the output of a layer by its dropout mask: each value is dropped with probability `p`, and
-/// the others are divided by `1 - p`. Which ones depends on the seed, the layer and the place alone.
-pub(super) fn drop_out(values: &mut [f32], p: f32, seed: u64, layer: usize) {
-    let seed = seed ^ (layer as u64).wrapping_mul(0xA076_1D64_78BD_642F);
-    for (index, value) in values.iter_mut().enumerate() {
-        *value *= dropout_scale(seed, index as u64, p);
     }
 }
 
@@ -147,7 +138,7 @@ impl Recurrent {
 
         // All memory.
         let traits = config.kind.traits();
-        let Workspace { rows: workspace_rows, ring, forward: memory, between, .. } = workspace;
+        let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
         let (mut tape, seed) = match tape {
             Some((tape, seed)) => (Some(tape), seed),
             None => (None, 0),
@@ -159,25 +150,35 @@ impl Recurrent {
             }
             None => {
                 let grid = Grid::padded(2, batch, traits.state, hidden)?;
-                ring.grow(grid.len())?;
-                for buffer in &mut between[..(layers - 1).min(2)] {
-                    buffer.grow(output_size)?;
-                }
+                rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
+                rings[..layers * directions].iter_mut().try_for_each(|ring| ring.grow(grid.len()))?;
+                between[..(layers - 1).min(2)].iter_mut().try_for_each(|b| b.grow(output_size))?;
                 grid
             }
         };
-        let gates_grid = gates_grid(config, dims)?;
-        memory.prepare(&self.weights[0], batch, steps)?;
-        let x_grid = sequence_grid(layout, dims, 1, config.input_size)?;
-        let y_grid = sequence_grid(layout, dims, directions, hidden)?;
-        let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
-        let inner_output = Grid::slot_major(steps, batch, directions, hidden)?;
+        let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
+        let route = self.route(threads, batch, steps);
+        let passes = route.passes(layers);
+        memories.resize_with(memories.len().max(passes), Default::default);
+        for memory in &mut memories[..passes] {
+            // Above the first, all layers are of one shape.
+            for layer in 0..layers.min(2) {
+                memory.prepare(&self.weights[layer * directions], batch, steps)?;
+            }
+        }
+        let grids = Grids {
+            states: states_grid,
+            gates: gates_grid(config, dims)?,
+            x: sequence_grid(layout, dims, 1, config.input_size)?,
+            y: sequence_grid(layout, dims, directions, hidden)?,
+            inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
+            inner_output: Grid::slot_major(steps, batch, directions, hidden)?,
+        };
 
         let taping = tape.is_some();
-        let mut nothing = Vec::new();
-        let (rows, states_of, gates_of, outputs): (&mut Rows, _, _, _) = match &mut tape {
+        let (rows, states, gates, outputs): (&mut Rows, _, &mut [AlignedBuf], _) = match &mut tape {
             Some(tape) => (&mut tape.rows, &mut tape.states, &mut tape.gates, &mut tape.outputs[..]),
-            None => (workspace_rows, &mut nothing, &mut Vec::new(), &mut between[..]),
+            None => (workspace_rows, rings, &mut [], &mut between[..]),
         };
         rows.set(batch, steps, dims.lengths)?;
         let rows = &*rows;
@@ -186,80 +187,46 @@ impl Recurrent {
             y.fill(0.0);
         }
 
-        let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
-        sequence::in_pool(threads, || {
-            for layer in 0..layers {
-                // Without a tape two buffers take turns.
-                let (from, to) =
-                    if taping { (layer.wrapping_sub(1), layer) } else { ((layer + 1) % 2, layer % 2) };
-                let (input, mut inner) =
-                    pick(outputs, (layer > 0).then_some(from), (layer + 1 < layers).then_some(to));
-                let input = match input {
-                    Some(input) => GridRef::new(inner_input, input),
-                    None => GridRef::new(x_grid, x),
-                };
-                for direction in 0..directions {
-                    let cell = layer * directions + direction;
-                    let reverse = direction == 1;
-                    let slot_mask = if taping { usize::MAX } else { 1 };
-                    let output = match (&mut inner, &mut y) {
-                        (Some(inner), _) => Some((GridMut::new(inner_output, inner), direction)),
-                        (None, Some(y)) => Some((GridMut::new(y_grid, y), direction)),
-                        (None, None) => None,
-                    };
-                    let states: &mut [f32] = if taping { &mut states_of[cell] } else { &mut *ring };
-                    for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                        let slot = if reverse { length } else { 0 } & slot_mask;
-                        let record = state.record(cell, row);
-                        states[states_grid.offset(slot, rank, 0)..][..record.len()].copy_from_slice(record);
-                    }
-                    let pass = Forward {
-                        weights: &self.weights[cell],
-                        rows,
-                        reverse,
-                        input,
-                        output,
-                        states: GridMut::new(states_grid, states),
-                        slot_mask,
-                        tape: gates_of.get_mut(cell).map(|gates| GridMut::new(gates_grid, gates)),
-                        scratch: GridMut::empty(),
-                        projected: None,
-                    };
-                    sequence::forward(pass, memory, threads)?;
-                    for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                        let slot = if reverse { 0 } else { length } & slot_mask;
-                        let record = state.record_mut(cell, row);
-                        let start = states_grid.offset(slot, rank, 0);
-                        record.copy_from_slice(&states[start..start + record.len()]);
-                    }
-                }
-                if let (Some(inner), true, true) = (inner, taping, config.dropout > 0.0) {
-                    drop_out(&mut inner[..output_size], config.dropout, seed, layer);
-                }
+        let slot_mask = if taping { usize::MAX } else { 1 };
+        let slots = |reverse: bool, length: usize| {
+            let (first, last) = if reverse { (length, 0) } else { (0, length) };
+            (first & slot_mask, last & slot_mask)
+        };
+        for (cell, states) in states[..layers * directions].iter_mut().enumerate() {
+            for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
+                let record = state.record(cell, row);
+                let (first, _) = slots(cell % directions == 1, length);
+                states[grids.states.offset(first, rank, 0)..][..record.len()].copy_from_slice(record);
             }
-            Ok(())
-        })?;
+        }
+        let dropout = if taping { config.dropout } else { 0.0 };
+        let schedule = config.schedule;
+        let network = Network {
+            weights: &self.weights,
+            layers,
+            directions,
+            schedule,
+            rows,
+            grids,
+            slot_mask,
+            dropout,
+            seed,
+        };
+        let ends = (GridMut::reading(grids.x, x), y.map(|y| GridMut::new(grids.y, y)));
+        let room = Room { states: &mut *states, gates, outputs, memories };
+        sequence::in_pool(threads, || network.run(route, ends, room))?;
+        for (cell, states) in states[..layers * directions].iter().enumerate() {
+            for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
+                let record = state.record_mut(cell, row);
+                let (_, last) = slots(cell % directions == 1, length);
+                let start = grids.states.offset(last, rank, 0);
+                record.copy_from_slice(&states[start..start + record.len()]);
+            }
+        }
         if let Some(tape) = tape {
             tape.run = Some(TapedRun { config: config.clone(), batch, steps, seed });
         }
         Ok(())
-    }
-}
-
-/// One buffer to read and another to write.
-fn pick(
-    buffers: &mut [crate::matrix::AlignedBuf],
-    read: Option<usize>,
-    write: Option<usize>,
-) -> (Option<&[f32]>, Option<&mut [f32]>) {
-    match (read, write) {
-        (Some(read), Some(write)) => match buffers.get_disjoint_mut([read, write]) {
-            Ok([read, write]) => (Some(&**read), Some(&mut **write)),
-            Err(_) => (None, None),
-        },
-        (Some(read), None) => (Some(&*buffers[read]), None),
-        (None, Some(write)) => (None, Some(&mut *buffers[write])),
-        (None, None) => (None, None),
     }
 }
 

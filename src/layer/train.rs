@@ -3,7 +3,8 @@
 use super::config::Dims;
 use super::memory::{Tape, Workspace, gates_grid, states_grid};
 use super::recurrent::Recurrent;
-use super::run::{drop_out, sequence_grid};
+use super::route::drop_out;
+use super::run::sequence_grid;
 use crate::cell::{C, H};
 use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
@@ -183,7 +184,7 @@ impl Recurrent {
                 let (up, down) =
                     if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
                 if layer + 1 < layers && config.dropout > 0.0 {
-                    drop_out(&mut up[..output_len], config.dropout, run.seed, layer);
+                    drop_out(&mut up[..output_len], 0, config.dropout, run.seed, layer);
                 }
                 for direction in 0..directions {
                     let cell = layer * directions + direction;
@@ -212,7 +213,7 @@ impl Recurrent {
                             }
                         }
                     }
-                    sequence::backward(&inputs, &mut targets, scratch, threads)?;
+                    sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
                     let planes =
                         [(H, dh0.as_deref_mut()), (C, dc0.as_deref_mut().filter(|dc0| !dc0.is_empty()))];
                     for (plane, to) in planes {
@@ -280,7 +281,7 @@ mod tests {
         let masks: Vec<Vec<f64>> = (0..layers - 1)
             .map(|layer| {
                 let mut mask = vec![1.0; y.len()];
-                drop_out(&mut mask, p, seed, layer);
+                drop_out(&mut mask, 0, p, seed, layer);
                 wide(&mask)
             })
             .collect();

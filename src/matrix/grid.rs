@@ -132,6 +132,12 @@ impl<'a> GridMut<'a> {
         GridMut { grid, data: data[..grid.len()].as_mut_ptr(), life: PhantomData }
     }
 
+    /// A view to read only, of what nobody else writes either while it lives: `plane` is then all there is
+    /// to call. For readers of grids that in other calls somebody writes.
+    pub(crate) fn reading(grid: Grid, data: &'a [f32]) -> Self {
+        GridMut { grid, data: data[..grid.len()].as_ptr().cast_mut(), life: PhantomData }
+    }
+
     /// A grid of nothing.
     pub(crate) fn empty() -> Self {
         let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0 };
@@ -157,6 +163,7 @@ impl<'a> GridMut<'a> {
     /// # Safety
     /// - The indices lie inside the grid.
     /// - Nobody else reads or writes these columns while the slice lives.
+    /// - The grid was not made by [`reading`](GridMut::reading).
     #[inline(always)]
     pub(crate) unsafe fn columns(
         &self,
@@ -171,6 +178,21 @@ impl<'a> GridMut<'a> {
             let start = self.data.add(self.grid.offset(slot, row, plane) + columns.start);
             std::slice::from_raw_parts_mut(start, columns.end - columns.start)
         }
+    }
+}
+
+impl<'a> GridMut<'a> {
+    /// Some slots of a grid whose slots lie one after the other, to write.
+    ///
+    /// # Safety
+    /// - The slots lie inside the grid, and their rows next to each other: it is slot-major.
+    /// - Nobody else reads or writes these slots while the slice lives.
+    /// - The grid was not made by [`reading`](GridMut::reading).
+    pub(crate) unsafe fn slots(&self, slots: Range<usize>) -> &'a mut [f32] {
+        debug_assert!(slots.start <= slots.end && slots.end <= self.grid.slots);
+        let stride = self.grid.slot_stride;
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(slots.start * stride), slots.len() * stride) }
     }
 }
 

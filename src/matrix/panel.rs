@@ -108,6 +108,11 @@ impl Panel {
         self.units.div_ceil(self.lanes)
     }
 
+    /// The number of floats.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks() * self.lanes * self.depth * self.gates
+    }
+
     /// The number of outputs.
     #[inline(always)]
     pub(crate) fn units(&self) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each chunk of steps          against the order of the forward pass
-//!   for each step, phase, block, tile          rows shared among threads
+//!   for each step, phase, block, tile          rows or blocks shared among threads
 //!       dh   = upstream + carry + dG(following) R        the product and, in its registers,
 //!       dG   = the cell's backward                       the gradients of the gates
 //!   weight, bias and input gradients of the whole chunk  (gradient.rs), outputs shared among threads
@@ -18,7 +18,7 @@
 //! ```
 
 use super::gradient::{Inputs, Packed, Targets, accumulate_chunk};
-use super::schedule::over_weighted;
+use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, with_cell};
 use crate::error::{Error, checked_size, reserve};
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
@@ -80,7 +80,7 @@ pub(crate) fn backward(
     inputs: &Inputs<'_>,
     targets: &mut Targets<'_>,
     scratch: &mut Scratch,
-    threads: usize,
+    (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
     scratch.prepare(inputs)?;
     let (rows, weights) = (inputs.rows, inputs.weights);
@@ -91,6 +91,13 @@ pub(crate) fn backward(
     let steps = rows.steps();
     let length = chunk_steps(batch, record);
     let carry_grid = Scratch::carry_grid(inputs)?;
+    let load = Load {
+        rows: batch,
+        weights: weights.hidden.len() + weights.candidate.len(),
+        blocks: weights.hidden.blocks(),
+        phases: traits.phases(),
+    };
+    let (split, _) = load.split(schedule, threads);
 
     let chunks = steps.div_ceil(length);
     for n in 0..chunks {
@@ -125,10 +132,8 @@ pub(crate) fn backward(
             first_time,
             carry: GridMut::new(carry_grid, &mut scratch.carry),
         };
-        over_weighted(&rows.lengths, threads, &|ranks| {
-            with_cell!(weights.kind, C => {
-                Walk::<C> { pass: &pass, ranks, range: range.clone(), steps, cell: PhantomData }.run();
-            });
+        with_cell!(weights.kind, C => {
+            go(&Steps::<C> { pass: &pass, range: range.clone(), steps, cell: PhantomData }, &rows.lengths, split);
         });
 
         let grads = GridRef::new(grads_grid, &scratch.grads);
@@ -142,63 +147,78 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// A range of rows on its way back through a chunk.
-struct Walk<'a, C> {
+/// The steps of a chunk, against the order of the forward pass.
+///
+/// A stage is a phase of a step, and after the last there is one more: gradients of initial states need the
+/// whole of the step that they led to, so they are computed one stage later. That is with the next step, where
+/// rows of other lengths go on.
+struct Steps<'a, C> {
     pass: &'a Backward<'a>,
-    ranks: Range<usize>,
     range: Range<usize>,
+    /// All steps of the sequence.
     steps: usize,
     cell: PhantomData<C>,
 }
 
-impl<C: Cell> Walk<'_, C> {
-    fn run(&self) {
+impl<C: Cell> Walk for Steps<'_, C> {
+    fn stages(&self) -> usize {
+        self.range.len() * C::TRAITS.phases() + 1
+    }
+
+    unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
+        let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
         let rows = self.pass.rows;
-        if self.pass.reverse {
-            for time in self.range.clone() {
-                let (active, following) = (rows.active(time), time.checked_sub(1));
-                let follow = if following.is_some() { active } else { 0 };
-                self.step(time, following, follow, active);
-                // Rows that the forward pass entered at this step.
-                self.initial(time, rows.active(time + 1), active);
+        // The rows of this thread among the first `count`.
+        let first = |count: usize| count.clamp(ranks.start, ranks.end);
+        let time = |n: usize| if self.pass.reverse { self.range.start + n } else { self.range.end - 1 - n };
+        // SAFETY: the caller's promise, passed on, in each call.
+        unsafe {
+            if phase == 0 && n > 0 {
+                let last = time(n - 1);
+                let (from, to) = if self.pass.reverse {
+                    // Rows that the forward pass entered at that step.
+                    (rows.active(last + 1), rows.active(last))
+                } else {
+                    (0, if last == 0 { rows.active(0) } else { 0 })
+                };
+                self.sweep::<0>(None, Some(last), first(from)..first(to), share);
             }
-        } else {
-            for time in self.range.clone().rev() {
-                let following = (time + 1 < self.steps).then_some(time + 1);
-                self.step(time, following, rows.active(time + 1), rows.active(time));
+            if n == self.range.len() {
+                return;
             }
-            if self.range.start == 0 {
-                self.initial(0, 0, rows.active(0));
+            let time = time(n);
+            let active = rows.active(time);
+            if phase == 0 {
+                // Rows that have a following step, and rows whose last step this is.
+                let (following, follow) = if self.pass.reverse {
+                    (time.checked_sub(1), if time > 0 { active } else { 0 })
+                } else {
+                    ((time + 1 < self.steps).then_some(time + 1), rows.active(time + 1))
+                };
+                self.sweep::<0>(Some(time), following, ranks.start..first(follow), share);
+                self.sweep::<0>(Some(time), None, first(follow)..first(active), share);
+            } else {
+                self.sweep::<1>(Some(time), None, ranks.start..first(active), share);
             }
         }
     }
+}
 
-    /// One step of the first `active` rows, of which the first `follow` went on to the step `following`.
-    fn step(&self, time: usize, following: Option<usize>, follow: usize, active: usize) {
-        let (start, follow, active) = (self.ranks.start, self.first(follow), self.first(active));
-        self.sweep::<0>(Some(time), following, start..follow);
-        self.sweep::<0>(Some(time), None, follow..active);
-        if C::SECOND_PHASE {
-            self.sweep::<1>(Some(time), None, start..active);
-        }
-    }
-
-    /// The gradient of the initial state of the rows `from..to`, whose first step was `following`.
-    fn initial(&self, following: usize, from: usize, to: usize) {
-        self.sweep::<0>(None, Some(following), self.first(from)..self.first(to));
-    }
-
-    /// The rows of this thread among the first `count`.
-    fn first(&self, count: usize) -> usize {
-        count.clamp(self.ranks.start, self.ranks.end)
-    }
-
-    fn sweep<const PHASE: usize>(&self, time: Option<usize>, following: Option<usize>, rows: Range<usize>) {
+impl<C: Cell> Steps<'_, C> {
+    /// # Safety
+    /// - As for [`Walk::stage`].
+    unsafe fn sweep<const PHASE: usize>(
+        &self,
+        time: Option<usize>,
+        following: Option<usize>,
+        rows: Range<usize>,
+        share: Share,
+    ) {
         let (weights, pass) = (self.pass.weights, self.pass);
         let phase = Phase::<C, PHASE> { pass, time, following, cell: PhantomData };
-        // SAFETY: the rows are those of this thread alone, and time runs against the forward pass; a phase
-        // is done in all blocks before the next begins.
-        unsafe { sweep(weights.token, &phase, rows, 0..weights.hidden.blocks()) }
+        // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
+        // promise; a phase is done in all blocks before the next begins.
+        unsafe { sweep(weights.token, &phase, rows, share.part(weights.hidden.blocks())) }
     }
 }
 

@@ -7,7 +7,7 @@
 //!       for each tile      ... and serve all rows that still run
 //! ```
 //!
-//! A thread takes a range of rows through all of this and meets nobody.
+//! Threads share the rows, or the blocks of each phase; see `schedule.rs`.
 //!
 //! **Projection.** Few rows are bound by reading weights and not by multiplying: a step of one row uses each
 //! weight once. But only the recurrent product has to wait for the step before. So where rows are few the
@@ -15,7 +15,7 @@
 //! the input weights once for the whole chunk; the walk then starts from these sums. The chain of operations
 //! of each output is the same, and so are the bits.
 
-use super::schedule::{over_range, over_weighted};
+use super::schedule::{Load, Share, Split, Walk, go, over_range};
 use crate::cell::{Cell, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
 use crate::error::{Error, reserve};
 use crate::matrix::{AlignedBuf, Grid, GridMut, Part, Tile, sweep};
@@ -60,27 +60,41 @@ impl Memory {
     }
 }
 
-/// Runs a forward pass on so many threads. The initial states lie in their slots; afterwards the final
+/// What a step of this pass asks of a processor.
+pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
+    let ahead = chunk_steps(weights, batch, steps).is_some();
+    Load {
+        rows: batch,
+        weights: weights.recurrent_len() + if ahead { 0 } else { weights.input.len() },
+        blocks: weights.input.blocks(),
+        phases: weights.kind.traits().phases(),
+    }
+}
+
+/// Runs a forward pass over some of its steps. The initial states lie in their slots; afterwards the final
 /// ones do. `pass.scratch` and `pass.projected` are set here.
-pub(crate) fn forward(pass: Forward<'_>, memory: &mut Memory, threads: usize) -> Result<(), Error> {
+pub(crate) fn forward(
+    pass: Forward<'_>,
+    memory: &mut Memory,
+    steps: Range<usize>,
+    split: Split,
+) -> Result<(), Error> {
     let (rows, weights) = (pass.rows, pass.weights);
-    let (batch, steps) = (rows.order.len(), rows.steps());
+    let batch = rows.order.len();
     let (traits, hidden) = (weights.kind.traits(), weights.hidden.units());
-    memory.prepare(weights, batch, steps)?;
+    memory.prepare(weights, batch, steps.len())?;
     let Memory { scratch, projected, places } = memory;
     let mut pass =
         Forward { scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch), ..pass };
-    let Some(chunk) = chunk_steps(weights, batch, steps) else {
-        return with_cell!(weights.kind, C => {
-            over_weighted(&rows.lengths, threads, &|ranks| walk::<C>(&pass, 0..steps, ranks));
-            Ok(())
-        });
+    let Some(chunk) = chunk_steps(weights, batch, steps.len()) else {
+        with_cell!(weights.kind, C => go(&Steps::<C>::new(&pass, steps), &rows.lengths, split));
+        return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, batch, traits.gates, hidden)?, projected);
-    let chunks = steps.div_ceil(chunk);
+    let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if pass.reverse { chunks - 1 - n } else { n };
-        let range = n * chunk..((n + 1) * chunk).min(steps);
+        let range = steps.start + n * chunk..(steps.start + (n + 1) * chunk).min(steps.end);
         places.clear();
         for time in range.clone() {
             places.extend((0..rows.active(time)).map(|rank| (time, rank)));
@@ -89,32 +103,46 @@ pub(crate) fn forward(pass: Forward<'_>, memory: &mut Memory, threads: usize) ->
         pass.projected = None;
         with_cell!(weights.kind, C => {
             let work = Projection::<C> { pass: &pass, to, places, cell: PhantomData };
-            over_range(0..places.len(), threads, &|share| {
-                // SAFETY: the places are those of this thread alone.
-                unsafe { sweep(weights.token, &work, share, 0..weights.input.blocks()) }
-            });
+            work.run(split);
             pass.projected = Some(to);
-            over_weighted(&rows.lengths, threads, &|ranks| walk::<C>(&pass, range.clone(), ranks));
+            go(&Steps::<C>::new(&pass, range), &rows.lengths, split);
         });
     }
     Ok(())
 }
 
-/// Takes a range of rows through a range of steps.
-fn walk<C: Cell>(pass: &Forward<'_>, steps: Range<usize>, ranks: Range<usize>) {
-    let token = pass.weights.token;
-    let blocks = 0..pass.weights.input.blocks();
-    for n in 0..steps.len() {
-        let time = if pass.reverse { steps.end - 1 - n } else { steps.start + n };
+/// The steps of a range, in the order of the direction; a stage is a phase of a step.
+struct Steps<'a, C> {
+    pass: &'a Forward<'a>,
+    range: Range<usize>,
+    cell: PhantomData<C>,
+}
+
+impl<'a, C: Cell> Steps<'a, C> {
+    fn new(pass: &'a Forward<'a>, range: Range<usize>) -> Self {
+        Steps { pass, range, cell: PhantomData }
+    }
+}
+
+impl<C: Cell> Walk for Steps<'_, C> {
+    fn stages(&self) -> usize {
+        self.range.len() * C::TRAITS.phases()
+    }
+
+    unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
+        let pass = self.pass;
+        let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
+        let time = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(time).clamp(ranks.start, ranks.end);
-        // SAFETY: the rows are those of this thread alone, and the steps run in order; a phase is done in
-        // all blocks before the next begins.
+        let blocks = share.part(pass.weights.input.blocks());
+        let token = pass.weights.token;
+        // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
+        // and a phase is done in all blocks before the next begins.
         unsafe {
-            let first = Phase::<C, 0> { pass, time, cell: PhantomData };
-            sweep(token, &first, active.clone(), blocks.clone());
-            if C::SECOND_PHASE {
-                let second = Phase::<C, 1> { pass, time, cell: PhantomData };
-                sweep(token, &second, active, blocks.clone());
+            if phase == 0 {
+                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
+            } else {
+                sweep(token, &Phase::<C, 1> { pass, time, cell: PhantomData }, active, blocks);
             }
         }
     }
@@ -126,6 +154,23 @@ struct Projection<'a, C> {
     to: Projected<'a>,
     places: &'a [(usize, usize)],
     cell: PhantomData<C>,
+}
+
+impl<C: Cell> Projection<'_, C> {
+    /// All of it. Threads share it as they share the steps, so that each reads weights and sums of its own.
+    fn run(&self, split: Split) {
+        let (token, blocks) = (self.pass.weights.token, self.pass.weights.input.blocks());
+        match split {
+            Split::Rows(threads) => over_range(0..self.places.len(), threads, &|places| {
+                // SAFETY: the places are those of this thread alone.
+                unsafe { sweep(token, self, places, 0..blocks) }
+            }),
+            Split::Units(threads) => over_range(0..blocks, threads, &|blocks| {
+                // SAFETY: the blocks are those of this thread alone.
+                unsafe { sweep(token, self, 0..self.places.len(), blocks) }
+            }),
+        }
+    }
 }
 
 impl<C: Cell> Tile for Projection<'_, C> {

@@ -5,7 +5,8 @@
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! gradient.rs   weight, bias and input gradients of a chunk: long products
-//! schedule.rs   threads
+//! schedule.rs   who does what
+//! team.rs       threads that meet at every step
 //! state.rs      what a stream carries from call to call
 //! ```
 //!
@@ -16,10 +17,12 @@ mod forward;
 mod gradient;
 mod schedule;
 mod state;
+mod team;
 
 pub(crate) use backward::{Scratch, backward};
-pub(crate) use forward::{Memory, forward};
+pub(crate) use forward::{Memory, forward, load};
 pub(crate) use gradient::{Inputs, Targets};
-pub use schedule::Threads;
-pub(crate) use schedule::in_pool;
+pub use schedule::{Schedule, Threads};
+pub(crate) use schedule::{Split, in_pool, wavefront_nanoseconds};
 pub use state::State;
+pub(crate) use team::{MOST_SHARES, over_stages};

@@ -1,0 +1,275 @@
+//! The way through the layers: in which order they run, and on which threads.
+//!
+//! ```text
+//! in turn                       side by side                   a wavefront of chunks of steps
+//!   layer 0  ->  layer 1          layer 0 ->   ->  layer 1 ->      layer 0:  a b c d .
+//!   each on all threads           layer 0 <-       layer 1 <-      layer 1:  . a b c d
+//!                                 half the threads each            a thread each
+//! ```
+
+use super::recurrent::Recurrent;
+use crate::cell::{Forward, Rows, Weights};
+use crate::error::Error;
+use crate::matrix::{AlignedBuf, Grid, GridMut};
+use crate::rng::dropout_scale;
+use crate::sequence::{self, MOST_SHARES, Memory, Schedule, Split, over_stages, wavefront_nanoseconds};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// Chunks that each layer of a wavefront has for each layer that there is, so that few of them run alone.
+const CHUNKS_PER_LAYER: usize = 8;
+/// Steps of a chunk of a wavefront, at least: enough to read the input weights seldom.
+const LEAST_CHUNK: usize = 4;
+
+/// How a forward pass goes through the layers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Route {
+    /// One layer after the other, its directions one after the other, on so many threads.
+    InTurn(usize),
+    /// One layer after the other, its two directions at the same time, on so many threads together.
+    SideBySide(usize),
+    /// All layers at the same time, each so many steps behind the one below.
+    Wavefront(usize),
+}
+
+impl Route {
+    /// Passes that run at the same time.
+    pub(super) fn passes(self, layers: usize) -> usize {
+        match self {
+            Route::InTurn(_) => 1,
+            Route::SideBySide(_) => 2,
+            Route::Wavefront(_) => layers,
+        }
+    }
+}
+
+/// The shapes of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grids {
+    pub(super) states: Grid,
+    pub(super) gates: Grid,
+    pub(super) x: Grid,
+    pub(super) y: Grid,
+    /// What lies between two layers, as the upper reads it and as the lower writes it.
+    pub(super) inner_input: Grid,
+    pub(super) inner_output: Grid,
+}
+
+/// The layers of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network<'a> {
+    pub(super) weights: &'a [Weights],
+    pub(super) layers: usize,
+    pub(super) directions: usize,
+    pub(super) schedule: Schedule,
+    pub(super) rows: &'a Rows,
+    pub(super) grids: Grids,
+    pub(super) slot_mask: usize,
+    /// The probability with which values between layers are dropped, and the seed that says which.
+    pub(super) dropout: f32,
+    pub(super) seed: u64,
+}
+
+/// Where a call reads its sequence and writes its output.
+pub(super) type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
+
+/// The memory of a call: states and tapes by direction of layer, outputs of the layers (two in turns where
+/// nothing is kept), and room for each pass that runs at the same time.
+pub(super) struct Room<'a> {
+    pub(super) states: &'a mut [AlignedBuf],
+    pub(super) gates: &'a mut [AlignedBuf],
+    pub(super) outputs: &'a mut [AlignedBuf],
+    pub(super) memories: &'a mut [Memory],
+}
+
+/// Multiplies part of the output of a layer, which begins at `first`, by its dropout mask: each value is
+/// dropped with probability `p`, and the others are divided by `1 - p`. Which ones depends on the seed, the
+/// layer and the place alone.
+pub(super) fn drop_out(values: &mut [f32], first: usize, p: f32, seed: u64, layer: usize) {
+    let seed = seed ^ (layer as u64).wrapping_mul(0xA076_1D64_78BD_642F);
+    for (index, value) in values.iter_mut().enumerate() {
+        *value *= dropout_scale(seed, (first + index) as u64, p);
+    }
+}
+
+/// One buffer to read and another to write.
+fn pick(
+    buffers: &mut [AlignedBuf],
+    read: Option<usize>,
+    write: Option<usize>,
+) -> (Option<&[f32]>, Option<&mut [f32]>) {
+    match (read, write) {
+        (Some(read), Some(write)) => match buffers.get_disjoint_mut([read, write]) {
+            Ok([read, write]) => (Some(&**read), Some(&mut **write)),
+            Err(_) => (None, None),
+        },
+        (Some(read), None) => (Some(&*buffers[read]), None),
+        (None, Some(write)) => (None, Some(&mut *buffers[write])),
+        (None, None) => (None, None),
+    }
+}
+
+impl Recurrent {
+    /// The way for this many threads, rows and steps.
+    pub(super) fn route(&self, threads: usize, batch: usize, steps: usize) -> Route {
+        let (layers, directions) = (self.config.layers, self.config.directions());
+        let schedule = self.config.schedule;
+        if threads < 2 || batch == 0 || steps == 0 {
+            return Route::InTurn(threads);
+        }
+        if directions == 2 {
+            let even = threads.is_multiple_of(2) || batch < threads;
+            return if even { Route::SideBySide(threads) } else { Route::InTurn(threads) };
+        }
+        let wanted = matches!(schedule, Schedule::Auto | Schedule::Layers);
+        if !wanted || !(2..=MOST_SHARES).contains(&layers) {
+            return Route::InTurn(threads);
+        }
+        let chunk = (steps / (CHUNKS_PER_LAYER * layers)).max(LEAST_CHUNK).min(steps);
+        let load = |layer: usize| sequence::load(&self.weights[layer], batch, steps);
+        let in_turn: f64 = (0..layers).map(|layer| load(layer).split(schedule, threads).1).sum();
+        let wave = wavefront_nanoseconds(load(layers - 1), layers, threads, chunk);
+        let stages = steps.div_ceil(chunk) as f64;
+        let wave = wave * (stages + layers as f64 - 1.0) / stages;
+        if schedule == Schedule::Layers || wave < in_turn {
+            Route::Wavefront(chunk)
+        } else {
+            Route::InTurn(threads)
+        }
+    }
+}
+
+impl<'a> Network<'a> {
+    /// Runs all layers. The initial states lie in their slots; afterwards the final ones do.
+    pub(super) fn run(&self, route: Route, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
+        match route {
+            Route::InTurn(threads) => self.in_turn(threads, false, ends, room),
+            Route::SideBySide(threads) => self.in_turn(threads, true, ends, room),
+            Route::Wavefront(chunk) => self.wavefront(chunk, ends, room),
+        }
+    }
+
+    /// The place in `outputs` of what a layer leaves to the next: without a tape two take turns.
+    fn output_of(&self, layer: usize) -> usize {
+        if self.slot_mask == usize::MAX { layer } else { layer % 2 }
+    }
+
+    /// The pass of a direction of a layer.
+    fn pass<'b>(
+        &self,
+        (layer, direction): (usize, usize),
+        ends: Ends<'b>,
+        inner: (GridMut<'b>, GridMut<'b>),
+        states: GridMut<'b>,
+        tape: Option<GridMut<'b>>,
+    ) -> Forward<'b>
+    where
+        'a: 'b,
+    {
+        let last = layer + 1 == self.layers;
+        Forward {
+            weights: &self.weights[layer * self.directions + direction],
+            rows: self.rows,
+            reverse: direction == 1,
+            input: if layer == 0 { ends.0 } else { inner.0 },
+            output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
+            states,
+            slot_mask: self.slot_mask,
+            tape,
+            scratch: GridMut::empty(),
+            projected: None,
+        }
+    }
+
+    fn in_turn(&self, threads: usize, together: bool, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
+        let Room { states, gates, outputs, memories } = room;
+        let (steps, batch) = (self.rows.steps(), self.rows.order.len());
+        let mut gates = gates.iter_mut();
+        let mut states = states.iter_mut();
+        for layer in 0..self.layers {
+            let read = (layer > 0).then(|| self.output_of(layer - 1));
+            let write = (layer + 1 < self.layers).then(|| self.output_of(layer));
+            let (below, above) = pick(outputs, read, write);
+            let inner = (
+                below.map_or(GridMut::empty(), |below| GridMut::reading(self.grids.inner_input, below)),
+                above.map_or(GridMut::empty(), |above| GridMut::new(self.grids.inner_output, above)),
+            );
+            let mut pass = |direction| {
+                let states = GridMut::new(self.grids.states, states.next().expect("one for each direction"));
+                let tape = gates.next().map(|gates| GridMut::new(self.grids.gates, gates));
+                self.pass((layer, direction), ends, inner, states, tape)
+            };
+            let run = |pass: Forward<'_>, memory: &mut Memory, threads| {
+                let (split, _) = sequence::load(pass.weights, batch, steps).split(self.schedule, threads);
+                sequence::forward(pass, memory, 0..steps, split)
+            };
+            if together {
+                let (forward, backward) = (pass(0), pass(1));
+                let [first, second, ..] = &mut *memories else { unreachable!("a memory for each direction") };
+                let half = threads / 2;
+                let (one, other) =
+                    rayon::join(|| run(forward, first, half), || run(backward, second, threads - half));
+                one.and(other)?;
+            } else {
+                for direction in 0..self.directions {
+                    run(pass(direction), &mut memories[0], threads)?;
+                }
+            }
+            if layer + 1 < self.layers && self.dropout > 0.0 {
+                // SAFETY: all of the grid, on which nobody works any more.
+                let values = unsafe { inner.1.slots(0..inner.1.grid.slots()) };
+                drop_out(values, 0, self.dropout, self.seed, layer);
+            }
+        }
+        Ok(())
+    }
+
+    fn wavefront(&self, chunk: usize, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
+        let Room { states, gates, outputs, memories } = room;
+        let steps = self.rows.steps();
+        let chunks = steps.div_ceil(chunk);
+        let mut inner = [(GridMut::empty(), GridMut::empty()); MOST_SHARES];
+        let mut passes = [None; MOST_SHARES];
+        let mut gates = gates.iter_mut();
+        let mut shared = [GridMut::empty(); MOST_SHARES];
+        for (shared, output) in shared.iter_mut().zip(outputs).take(self.layers - 1) {
+            *shared = GridMut::new(self.grids.inner_output, output);
+        }
+        for (layer, states) in states.iter_mut().enumerate().take(self.layers) {
+            let below = if layer > 0 { shared[self.output_of(layer - 1)] } else { GridMut::empty() };
+            let above =
+                if layer + 1 < self.layers { shared[self.output_of(layer)] } else { GridMut::empty() };
+            inner[layer] = (below, above);
+            let states = GridMut::new(self.grids.states, states);
+            let tape = gates.next().map(|gates| GridMut::new(self.grids.gates, gates));
+            passes[layer] = Some(self.pass((layer, 0), ends, inner[layer], states, tape));
+        }
+        // A layer is one share, so nobody waits for these locks; they only say so to the compiler.
+        let mut each = memories.iter_mut();
+        let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
+        over_stages(chunks + self.layers - 1, self.layers, &|stage, layer| {
+            let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };
+            let range = self.chunk(n, chunk, steps);
+            let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
+            let (memory, result) = &mut *memory;
+            if let (Some(pass), Some(memory)) = (passes[layer], memory)
+                && let Err(error) = sequence::forward(pass, memory, range.clone(), Split::Rows(1))
+            {
+                *result = Err(error);
+            }
+            if layer + 1 < self.layers && self.dropout > 0.0 {
+                let output = inner[layer].1;
+                // SAFETY: steps of this chunk, which the layer above reads one stage later.
+                let values = unsafe { output.slots(range.clone()) };
+                let first = output.grid.offset(range.start, 0, 0);
+                drop_out(values, first, self.dropout, self.seed, layer);
+            }
+        });
+        memories.into_iter().try_for_each(|m| m.into_inner().unwrap_or_else(PoisonError::into_inner).1)
+    }
+
+    /// The n-th chunk of steps.
+    fn chunk(&self, n: usize, chunk: usize, steps: usize) -> Range<usize> {
+        n * chunk..((n + 1) * chunk).min(steps)
+    }
+}

@@ -1,0 +1,203 @@
+//! Threads that go through a row of stages together.
+//!
+//! ```text
+//!              share 0     share 1     share 2        each claimed once per stage, by anybody
+//! stage 0    |  lead     |  helper   |  helper  |     done = 3
+//! stage 1    |  lead     |  lead     |  helper  |     done = 6: one helper was away
+//! stage 2    |  lead     |  helper   |          |     done = 8: the next stage begins with the ninth
+//! ```
+//!
+//! Every thread runs the same loop: read how much is done, which says the stage; claim a share of it, its own
+//! first, then whichever is left; work; add one to what is done. Where nothing is left to claim, wait for the
+//! next stage.
+//!
+//! There is no barrier, and nobody waits for a thread that has not come: one only ever waits for shares that
+//! somebody has claimed and is working on. A helper that comes late joins the stage of the moment; one that
+//! never comes (a pool of one thread, a pool whose threads are all busy) costs nothing. So this can be called
+//! from inside anybody's `par_iter`.
+//!
+//! A barrier was tried while this was planned: with one other busy process on the machine a pass went from 0.1
+//! to 540 milliseconds. Here the worst is a helper that loses its core while it works on a share. The leader
+//! spins for a while, then gives its core away, and after [`PATIENCE`] of that sends the helpers home: it does
+//! the rest by itself.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Shares of a stage, and so threads of a team: what the claims' room on the stack is made for.
+pub(crate) const MOST_SHARES: usize = 32;
+
+/// Rounds of spinning before a waiting thread gives its core away; some 10 microseconds, longer than a share
+/// takes where stages are short.
+const SPINS: u32 = 256;
+
+/// How long a leader waits, having given its core away, before it goes on alone. Shorter than a time slice of
+/// the usual schedulers (3 to 6 milliseconds): a helper that takes longer has lost its core.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+/// An atomic on a cache line of its own, and off its neighbour's, which processors fetch with it.
+#[repr(align(128))]
+struct Claim(AtomicUsize);
+
+/// The stages that a team goes through.
+struct Stages<'a> {
+    stages: usize,
+    shares: usize,
+    /// For each share, the first stage that nobody has claimed.
+    claims: [Claim; MOST_SHARES],
+    /// Shares done, over all stages.
+    done: AtomicUsize,
+    /// The helpers are to go home.
+    dismissed: AtomicBool,
+    work: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages` stages,
+/// each once: the shares of a stage in any order and on any thread, the stages one after the other. What a
+/// stage writes, later ones see.
+///
+/// The threads are those of the rayon pool that the caller is in. Allocates nothing.
+pub(crate) fn over_stages(stages: usize, shares: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+    if shares < 2 {
+        return (0..stages).for_each(|stage| work(stage, 0));
+    }
+    assert!(shares <= MOST_SHARES);
+    let stages = Stages {
+        stages,
+        shares,
+        claims: [const { Claim(AtomicUsize::new(0)) }; MOST_SHARES],
+        done: AtomicUsize::new(0),
+        dismissed: AtomicBool::new(false),
+        work,
+    };
+    stages.call(0, shares);
+}
+
+impl Stages<'_> {
+    /// Calls the members `from..to` of the team; the first of them is the caller itself.
+    fn call(&self, from: usize, to: usize) {
+        if to - from == 1 {
+            return self.attend(from);
+        }
+        // `join` runs its first half here and offers the second to others. What nobody took it runs here as
+        // well, after the first; by then all is done, and it returns at once.
+        let middle = from + (to - from).div_ceil(2);
+        rayon::join(|| self.call(from, middle), || self.call(middle, to));
+    }
+
+    /// What a member does; member 0 leads.
+    fn attend(&self, member: usize) {
+        loop {
+            let stage = self.done.load(Ordering::Acquire) / self.shares;
+            if stage >= self.stages || (member > 0 && self.dismissed.load(Ordering::Relaxed)) {
+                return;
+            }
+            match self.claim(stage, member) {
+                Some(share) => {
+                    let unwinding = Abandon(self);
+                    (self.work)(stage, share);
+                    std::mem::forget(unwinding);
+                    // Release: whoever sees the count sees what this share has written.
+                    self.done.fetch_add(1, Ordering::AcqRel);
+                }
+                None => self.wait(stage, member),
+            }
+        }
+    }
+
+    /// Claims a share of the stage, the member's own first.
+    fn claim(&self, stage: usize, member: usize) -> Option<usize> {
+        (member..self.shares).chain(0..member).find(|&share| {
+            let claim = &self.claims[share].0;
+            claim.load(Ordering::Relaxed) == stage
+                && claim.compare_exchange(stage, stage + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    /// Waits until the stage is done.
+    fn wait(&self, stage: usize, member: usize) {
+        let over = || self.done.load(Ordering::Acquire) / self.shares > stage;
+        for _ in 0..SPINS {
+            if over() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let since = Instant::now();
+        while !over() {
+            if member == 0 && since.elapsed() > PATIENCE {
+                self.dismissed.store(true, Ordering::Relaxed);
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Held while a share is worked on: where the work panics, everybody leaves and the panic goes to the caller.
+struct Abandon<'a, 'b>(&'a Stages<'b>);
+
+impl Drop for Abandon<'_, '_> {
+    fn drop(&mut self) {
+        // No count that is added afterwards reaches past the end again.
+        self.0.done.store(usize::MAX / 2, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Each share once per stage, and no stage before the one before it is done.
+    #[test]
+    fn stages_follow_each_other() {
+        for pool in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).build().unwrap();
+            for (stages, shares) in [(0, 3), (1, 1), (1, 5), (100, 2), (50, 3), (20, MOST_SHARES)] {
+                let counts: Vec<AtomicUsize> = (0..stages).map(|_| AtomicUsize::new(0)).collect();
+                let seen = Mutex::new(vec![0; stages * shares]);
+                pool.install(|| {
+                    over_stages(stages, shares, &|stage, share| {
+                        if stage > 0 {
+                            assert_eq!(counts[stage - 1].load(Ordering::Relaxed), shares);
+                        }
+                        seen.lock().unwrap()[stage * shares + share] += 1;
+                        counts[stage].fetch_add(1, Ordering::Relaxed);
+                    });
+                });
+                assert!(seen.into_inner().unwrap().iter().all(|&times| times == 1));
+            }
+        }
+    }
+
+    /// A member that is slow is waited for, and then left out.
+    #[test]
+    fn a_helper_that_sleeps_does_not_hold_up_the_rest() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let slow = AtomicUsize::new(0);
+        pool.install(|| {
+            let leader = std::thread::current().id();
+            over_stages(200, 2, &|_, share| {
+                if share == 1 && std::thread::current().id() != leader {
+                    slow.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        });
+        assert!(slow.into_inner() < 100, "sent home after a long wait");
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_nobody_is_left_waiting() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for guilty in 0..3 {
+            let run = || {
+                pool.install(|| {
+                    over_stages(10, 3, &|stage, share| assert!(stage != 4 || share != guilty, "on purpose"));
+                });
+            };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            assert!(result.is_err());
+        }
+    }
+}
