@@ -97,8 +97,8 @@ pub mod train;
 pub use cell::CellKind;
 pub use error::Error;
 pub use layer::{
-    Accumulate, Bias, Builder, Config, Dims, Gradients, Gru, Init, Layout, Lstm, NamedParameter, Output,
-    Recurrent, Rnn, Tape, Upstream, Workspace,
+    Accumulate, Bias, Builder, Config, Dims, Gradients, Gru, Init, Keep, Layout, Lstm, NamedParameter,
+    Output, Recurrent, Rnn, Tape, Upstream, Workspace,
 };
 pub use rng::Rng;
 pub use sequence::{Schedule, State, Threads};

@@ -1,12 +1,14 @@
 //! Equal bits: what the crate promises beyond being right to rounding.
 //!
 //! A row does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere;
-//! threads and fused levels change nothing.
+//! threads, schedules, checkpoints and fused levels change nothing.
 
 mod common;
 
-use common::{Case, Data, Results, run, run_layer, uniform};
-use fused_rnn::{Bias, CellKind, Dims, Layout, Level, Recurrent, Rng, Schedule, Threads, Workspace};
+use common::{Case, Data, Results, run, run_layer, run_with_tape, uniform};
+use fused_rnn::{
+    Bias, CellKind, Dims, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads, Workspace,
+};
 use proptest::prelude::*;
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -71,6 +73,27 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// One layer and stacks, both directions, lengths; on one thread and on several; each number of steps
+    /// between checkpoints, with one tape that changes from call to call what it keeps.
+    #[test]
+    fn checkpoints_change_nothing(case in cases(), threads in 1..=3usize) {
+        let data = Data::of(&case);
+        let level = Level::best();
+        let all = run(&case, &data, level, 1);
+        let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+        for every in 1..=case.steps + 1 {
+            let mut tape = Tape::keeping(Keep::Every(every));
+            let some = run_with_tape(&layer, &case, &data, &mut tape);
+            same_bits(&format!("checkpoints every {every} steps, {threads} threads"), &all, &some)?;
+            prop_assert_eq!(tape.bytes(), layer.tape_bytes(data.dims(&case), Keep::Every(every)).unwrap());
+        }
+        let mut tape = Tape::keeping(Keep::Within(0));
+        let mut state = layer.zero_state(case.batch).unwrap();
+        let refused = layer.forward_train(
+            &data.x, data.dims(&case), &mut state, None, &mut tape, 0, &mut Workspace::new());
+        prop_assert!(refused.is_err(), "no room for anything");
     }
 
     #[test]

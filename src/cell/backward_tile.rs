@@ -7,7 +7,7 @@
 //! carry    [rank][dh | dc]             the gradient of the state, on its way to earlier steps
 //! ```
 
-use super::{H, Rows, TransposedWeights};
+use super::{H, Records, Rows, TransposedWeights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
@@ -21,8 +21,8 @@ pub(crate) struct Backward<'a> {
     pub(crate) reverse: bool,
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    pub(crate) states: GridRef<'a>,
-    pub(crate) tape: GridRef<'a>,
+    pub(crate) states: Records<'a>,
+    pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: GridMut<'a>,
     /// The place in `grads` of row 0 at each step of the chunk, `starts[time - first_time]`.
@@ -163,22 +163,28 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         }
     }
 
+    #[inline(always)]
+    fn read(&self, records: Records<'a>, slot: usize, r: usize, u: usize, plane: usize) -> I::Vector {
+        // SAFETY: row and slot exist, and nobody writes states and tape on the way back.
+        self.isa.load(unsafe { &records.plane(slot, self.rank + r, plane)[self.unit(u)..] })
+    }
+
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.tape.plane(self.step(), self.rank + r, plane)[self.unit(u)..])
+        self.read(self.pass.tape, self.step(), r, u, plane)
     }
 
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn before(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.states.plane(self.slots().0, self.rank + r, plane)[self.unit(u)..])
+        self.read(self.pass.states, self.slots().0, r, u, plane)
     }
 
     /// The state after the step.
     #[inline(always)]
     pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.pass.states.plane(self.slots().1, self.rank + r, plane)[self.unit(u)..])
+        self.read(self.pass.states, self.slots().1, r, u, plane)
     }
 
     /// The gradient of the state that is on its way to earlier steps.

@@ -12,12 +12,13 @@
 //! **Slots.** There is one more slot than steps. Forward in time, step t leads from slot t to slot t+1.
 //! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
 //! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
-//! and counts them modulo two.
+//! and counts them modulo two. See `rows.rs` for where they lie.
 
-use super::{C, H, Rows, Weights};
+use super::{C, H, Records, Rows, Weights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, Part, accumulate};
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// All that a forward pass of one direction of one layer reads and writes.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +32,20 @@ pub(crate) struct Forward<'a> {
     pub(crate) input: GridMut<'a>,
     /// Where the hidden states go, and in which of its planes.
     pub(crate) output: Option<(GridMut<'a>, usize)>,
-    pub(crate) states: GridMut<'a>,
-    /// 1 where the states are a ring of two slots, all ones where there is a slot for each place.
-    pub(crate) slot_mask: usize,
-    pub(crate) tape: Option<GridMut<'a>>,
+    pub(crate) states: Records<'a>,
+    pub(crate) tape: Option<Records<'a>>,
+    /// Where states are kept every some steps.
+    pub(crate) checkpoints: Option<Checkpoints<'a>>,
     pub(crate) scratch: GridMut<'a>,
     /// The input products, where they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
+}
+
+/// The states before the steps `every`, `2 every` and so on, in slots from 1 on. Slot 0 is for the initial ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checkpoints<'a> {
+    pub(crate) every: usize,
+    pub(crate) states: GridMut<'a>,
 }
 
 /// `b + W x` of the steps of a chunk: slots are its steps, planes the gates.
@@ -91,8 +99,7 @@ impl Forward<'_> {
     /// The slots before and after step `time`.
     #[inline(always)]
     pub(crate) fn slots(&self, time: usize) -> (usize, usize) {
-        let (before, after) = if self.reverse { (time + 1, time) } else { (time, time + 1) };
-        (before & self.slot_mask, after & self.slot_mask)
+        if self.reverse { (time + 1, time) } else { (time, time + 1) }
     }
 }
 
@@ -128,6 +135,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     #[inline(always)]
     fn unit(&self, u: usize) -> usize {
         (self.block + u) * I::LANES
+    }
+
+    #[inline(always)]
+    fn columns(&self, u: usize) -> Range<usize> {
+        self.unit(u)..self.unit(u) + I::LANES
     }
 
     /// `b + W x` of the first G gates: computed here, or taken up where it was done beforehand.
@@ -210,7 +222,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     /// Writes planes of the scratch record for the second phase.
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, values: [I::Vector; N]) {
-        self.write(self.pass.scratch, 0, r, u, 0, values);
+        for (plane, value) in values.into_iter().enumerate() {
+            // SAFETY: the row exists, and the columns are those of a block of this tile.
+            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, plane, self.columns(u)) };
+            self.isa.store(to, value);
+        }
     }
 
     /// Writes planes `first..` of the tape, where there is one.
@@ -251,18 +267,17 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     #[inline(always)]
     fn write<const N: usize>(
         &self,
-        grid: GridMut<'a>,
+        records: Records<'a>,
         slot: usize,
         r: usize,
         u: usize,
         first: usize,
         values: [I::Vector; N],
     ) {
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
         for (n, value) in values.into_iter().enumerate() {
             // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is
             // padded to whole vectors of every level.
-            let to = unsafe { grid.columns(slot, self.rank + r, first + n, columns.clone()) };
+            let to = unsafe { records.columns(slot, self.rank + r, first + n, self.columns(u)) };
             self.isa.store(to, value);
         }
     }

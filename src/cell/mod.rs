@@ -28,11 +28,11 @@ mod weights;
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
 pub(crate) use elman::{ElmanRelu, ElmanTanh};
-pub(crate) use forward_tile::{Forward, ForwardTile, Projected, ProjectionTile};
+pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use lstm::Lstm;
-pub(crate) use rows::Rows;
+pub(crate) use rows::{Records, Rows};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
 /// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.

@@ -1,11 +1,18 @@
-//! The rows of a batch, longest first.
+//! The rows of a batch, longest first, and where the records of each step lie.
 //!
 //! Rows are kept by falling length: `order[rank]` is the place of the row in the caller's arrays. So the rows
 //! that still run at step t are always the first ones, and lie next to each other in states, tapes and
-//! gradients.
+//! gradients. Where every step is kept, only those rows are:
+//!
+//! ```text
+//! lengths 3 2 2 1      states   slot 0: a b c d   slot 1: a b c d   slot 2: a b c   slot 3: a
+//!                      steps    step 0: a b c d   step 1: a b c     step 2: a
+//! ```
 
-use crate::error::{Error, reserve};
+use crate::error::{Error, checked_size, reserve};
+use crate::matrix::{Grid, GridMut};
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// The order and the lengths of the rows of a batch.
 #[derive(Debug, Default, Clone)]
@@ -14,12 +21,19 @@ pub(crate) struct Rows {
     pub(crate) order: Vec<usize>,
     /// The length of each rank, falling.
     pub(crate) lengths: Vec<usize>,
+    /// Where the states of each slot begin, and the end of the last; empty where no tape is kept. The records
+    /// of step t begin where those of slot t + 1 do, less the B of slot 0.
+    starts: Vec<usize>,
+    /// The same for two slots that take turns.
+    ring: [usize; 2],
 }
 
 impl Rows {
     /// Orders rows by falling length, those of equal length as they come. Allocates only where the batch
     /// is larger than any before it.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, lengths: Option<&[usize]>) -> Result<(), Error> {
+        self.ring = [0, batch];
+        self.starts.clear();
         reserve(&mut self.order, batch)?;
         reserve(&mut self.lengths, batch)?;
         self.order.extend(0..batch);
@@ -28,6 +42,28 @@ impl Rows {
         }
         self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
         Ok(())
+    }
+
+    /// Finds the places of the records of every step: for a tape.
+    pub(crate) fn place_all(&mut self) -> Result<(), Error> {
+        let slots = self.steps().checked_add(1).ok_or(Error::SizeOverflow { what: "tape" })?;
+        reserve(&mut self.starts, slots + 1)?;
+        let (mut start, mut running) = (0, self.order.len());
+        for slot in 0..=slots {
+            self.starts.push(start);
+            // Slot s holds the rows of at least s steps.
+            while running > 0 && self.lengths[running - 1] < slot {
+                running -= 1;
+            }
+            start = checked_size("tape", &[start.saturating_add(running)])?;
+        }
+        Ok(())
+    }
+
+    /// The records of all states, or of all steps, of a tape.
+    pub(crate) fn records(&self) -> (usize, usize) {
+        let states = self.starts.last().copied().unwrap_or(0);
+        (states, states.saturating_sub(self.order.len()))
     }
 
     /// How many rows run at step `time`: those with a greater length, the first ones.
@@ -39,5 +75,107 @@ impl Rows {
     /// The greatest length.
     pub(crate) fn steps(&self) -> usize {
         self.lengths.first().copied().unwrap_or(0)
+    }
+}
+
+/// The records of some slots of all rows that have them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records<'a> {
+    /// One slot of as many rows as there are records.
+    grid: GridMut<'a>,
+    starts: &'a [usize],
+    /// 1 where two slots take turns, all ones otherwise.
+    mask: usize,
+    /// The place of the first record that is kept.
+    offset: usize,
+}
+
+impl<'a> Records<'a> {
+    /// The shape of so many records of so many planes.
+    pub(crate) fn grid(records: usize, planes: usize, size: usize) -> Result<Grid, Error> {
+        Grid::padded(1, records, planes, size)
+    }
+
+    /// States in two slots that take turns.
+    pub(crate) fn ring(rows: &'a Rows, grid: GridMut<'a>) -> Self {
+        Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
+    }
+
+    /// The states of the slots from `first` on.
+    pub(crate) fn states(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
+        Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
+    }
+
+    /// The tape of the steps from `first` on.
+    pub(crate) fn steps(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
+        Records { grid, starts: &rows.starts[1..], mask: usize::MAX, offset: rows.starts[first + 1] }
+    }
+
+    #[inline(always)]
+    fn place(&self, slot: usize, rank: usize) -> usize {
+        self.starts[slot & self.mask] - self.offset + rank
+    }
+
+    /// One plane of a record.
+    ///
+    /// # Safety
+    /// - The record is one of those that are kept.
+    /// - Nobody writes this plane while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn plane(&self, slot: usize, rank: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.grid.plane(0, self.place(slot, rank), plane) }
+    }
+
+    /// Columns of one plane of a record, to write.
+    ///
+    /// # Safety
+    /// - The record is one of those that are kept, and the columns exist.
+    /// - Nobody else reads or writes these columns while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn columns(
+        &self,
+        slot: usize,
+        rank: usize,
+        plane: usize,
+        columns: Range<usize>,
+    ) -> &'a mut [f32] {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.grid.columns(0, self.place(slot, rank), plane, columns) }
+    }
+
+    /// All planes of a record, to read and write.
+    ///
+    /// # Safety
+    /// - As for [`columns`](Records::columns), of all planes.
+    pub(crate) unsafe fn record(&self, slot: usize, rank: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.grid.record(0, self.place(slot, rank)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rows_that_run_have_records() {
+        let mut rows = Rows::default();
+        rows.set(4, 3, Some(&[2, 1, 3, 2])).unwrap();
+        rows.place_all().unwrap();
+        assert_eq!(rows.order, [2, 0, 3, 1]);
+        assert_eq!(rows.starts, [0, 4, 8, 11, 12]);
+        assert_eq!(rows.records(), (12, 8));
+        let grid = Records::grid(12, 1, 1).unwrap();
+        let mut data = vec![0.0; grid.len()];
+        let (states, steps) = (GridMut::new(grid, &mut data), GridMut::empty());
+        assert_eq!(Records::states(&rows, 0, states).place(2, 1), 9);
+        assert_eq!(Records::states(&rows, 2, states).place(2, 1), 1);
+        assert_eq!(Records::steps(&rows, 0, steps).place(1, 2), 6);
+        assert_eq!(Records::steps(&rows, 1, steps).place(2, 0), 3);
+        assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
+        rows.set(0, 3, None).unwrap();
+        rows.place_all().unwrap();
+        assert_eq!(rows.records(), (0, 0));
     }
 }

@@ -1,8 +1,10 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use super::config::{Config, Dims};
-use crate::cell::Rows;
-use crate::error::Error;
+use super::recurrent::Recurrent;
+use super::run::check_lengths;
+use crate::cell::{Records, Rows};
+use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid};
 use crate::sequence::{Memory, Scratch};
 
@@ -28,19 +30,50 @@ impl Workspace {
     }
 }
 
+/// How much of a forward pass a [`Tape`] keeps.
+///
+/// With checkpoints the backward pass runs the steps between two of them forward again, which makes a training
+/// step about a third longer; the gradients are the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// Everything that the backward pass needs.
+    #[default]
+    All,
+    /// The states every so many steps; 0 counts as 1. The root of the number of steps needs the least memory.
+    Every(usize),
+    /// Everything where it fits into so many bytes, tape and workspace of the backward pass together, and
+    /// otherwise the states every so many steps as need the least memory.
+    Within(usize),
+}
+
 /// What [`forward_train`](crate::Recurrent::forward_train) keeps for
 /// [`backward`](crate::Recurrent::backward): every state, the gates of every step, and the output of
 /// every layer but the last.
 ///
 /// ```text
-/// for each direction of each layer   states  (T + 1, B, planes of the state, H')     h, and c
-///                                    gates   (T, B, planes of the tape, H')          4, or 0 for Elman
+/// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
+///                                    gates   (sum of lengths, planes of the tape, H')         4, or 0 for Elman
+///            or, with checkpoints    states  (1 + T / every, B, planes of the state, H')
 /// for each layer but the last        output  (T, B, D * H)
 /// ```
 ///
-/// with H' the hidden size padded to 16. It is reused by the next call where it is large enough.
+/// with H' the hidden size padded to 16, in order of time, rows of a step by falling length. It is reused by
+/// the next call where it is large enough.
+///
+/// ```
+/// use fused_rnn::{Dims, Keep, Lstm, Tape};
+///
+/// let lstm = Lstm::builder(64, 64).build()?;
+/// let dims = Dims::new(8, 400);
+/// let all = lstm.tape_bytes(dims, Keep::All)?;
+/// assert!(lstm.tape_bytes(dims, Keep::Every(20))? < all / 30);
+/// let tape = Tape::keeping(Keep::Within(all / 4));
+/// # assert_eq!(tape.bytes(), 0);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Tape {
+    keep: Keep,
     pub(super) states: Vec<AlignedBuf>,
     pub(super) gates: Vec<AlignedBuf>,
     pub(super) outputs: Vec<AlignedBuf>,
@@ -56,12 +89,111 @@ pub(super) struct TapedRun {
     pub(super) batch: usize,
     pub(super) steps: usize,
     pub(super) seed: u64,
+    pub(super) shape: TapeShape,
+}
+
+/// What a tape keeps of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TapeShape {
+    /// Steps between checkpoints; `None` where everything is kept.
+    pub(super) every: Option<usize>,
+    pub(super) states: Grid,
+    /// Of the steps: of all, or of those between two checkpoints, which are then in the workspace.
+    pub(super) gates: Grid,
+    output: Grid,
+}
+
+impl TapeShape {
+    /// The shape for rows of these lengths.
+    pub(super) fn of(
+        config: &Config,
+        rows: &Rows,
+        steps: usize,
+        every: Option<usize>,
+    ) -> Result<Self, Error> {
+        let (traits, hidden, batch) = (config.kind().traits(), config.hidden_size(), rows.order.len());
+        let (states, gates) = rows.records();
+        let (states, gates) = match every {
+            None => {
+                (Records::grid(states, traits.state, hidden)?, Records::grid(gates, traits.tape, hidden)?)
+            }
+            Some(every) => {
+                let records = checked_size("checkpointed steps", &[batch, every.min(rows.steps())])?;
+                (
+                    Grid::padded(1 + rows.steps().saturating_sub(1) / every, batch, traits.state, hidden)?,
+                    Records::grid(records, traits.tape, hidden)?,
+                )
+            }
+        };
+        let output = Grid::slot_major(steps, batch, 1, config.output_size())?;
+        Ok(TapeShape { every, states, gates, output })
+    }
+
+    /// Floats of the tape itself.
+    fn len(&self, config: &Config) -> Result<usize, Error> {
+        let gates = if self.every.is_some() { 0 } else { self.gates.len() };
+        let cells = config.layers() * config.directions();
+        let kept = checked_size("tape", &[cells, self.states.len().saturating_add(gates)])?;
+        let between = checked_size("tape", &[config.layers() - 1, self.output.len()])?;
+        checked_size("tape", &[kept.saturating_add(between)])
+    }
+
+    /// Floats of the tape, and of the steps that a backward pass has in its workspace.
+    fn len_with_replay(&self, config: &Config, rows: &Rows) -> Result<usize, Error> {
+        let replay = match self.every {
+            None => 0,
+            Some(every) => {
+                let records = rows.order.len() * (every.min(rows.steps()) + 1);
+                let traits = config.kind().traits();
+                Records::grid(records, traits.state, config.hidden_size())?
+                    .len()
+                    .saturating_add(self.gates.len())
+            }
+        };
+        Ok(self.len(config)?.saturating_add(replay))
+    }
+}
+
+impl Keep {
+    /// What is kept of a call.
+    pub(super) fn shape(self, config: &Config, rows: &Rows, steps: usize) -> Result<TapeShape, Error> {
+        let all = || TapeShape::of(config, rows, steps, None);
+        match self {
+            Keep::All => all(),
+            Keep::Every(every) => TapeShape::of(config, rows, steps, Some(every.max(1))),
+            Keep::Within(bytes) => {
+                let fits = |shape: &TapeShape| {
+                    Ok::<_, Error>(shape.len_with_replay(config, rows)? <= bytes / size_of::<f32>())
+                };
+                let all = all()?;
+                if fits(&all)? {
+                    return Ok(all);
+                }
+                // T / k states and k (states and gates): the least where the two are equal.
+                let traits = config.kind().traits();
+                let cells = (config.layers() * config.directions()) as f64;
+                let ratio = cells * traits.state as f64 / (traits.state + traits.tape) as f64;
+                let every = (rows.steps() as f64 * ratio).sqrt().round().max(1.0) as usize;
+                let least = TapeShape::of(config, rows, steps, Some(every))?;
+                if fits(&least)? {
+                    return Ok(least);
+                }
+                let expected = "bytes enough for checkpoints";
+                Err(Error::OutOfRange { what: "Keep::Within", expected, got: bytes as f64 })
+            }
+        }
+    }
 }
 
 impl Tape {
-    /// An empty tape.
+    /// An empty tape that will keep everything.
     pub fn new() -> Self {
         Tape::default()
+    }
+
+    /// An empty tape that will keep as much as this.
+    pub fn keeping(keep: Keep) -> Self {
+        Tape { keep, ..Tape::default() }
     }
 
     /// The bytes that the tape holds.
@@ -71,29 +203,34 @@ impl Tape {
     }
 
     /// Makes room for a run.
-    pub(super) fn prepare(&mut self, config: &Config, dims: Dims<'_>) -> Result<(), Error> {
+    pub(super) fn prepare(&mut self, config: &Config, dims: Dims<'_>) -> Result<TapeShape, Error> {
         self.run = None;
+        self.rows.set(dims.batch, dims.steps, dims.lengths)?;
+        self.rows.place_all()?;
+        let shape = self.keep.shape(config, &self.rows, dims.steps)?;
         let cells = config.layers() * config.directions();
         self.states.resize_with(cells, AlignedBuf::default);
-        self.gates.resize_with(cells, AlignedBuf::default);
+        self.gates.resize_with(if shape.every.is_some() { 0 } else { cells }, AlignedBuf::default);
         self.outputs.resize_with(config.layers() - 1, AlignedBuf::default);
-        let (states, gates) = (states_grid(config, dims)?, gates_grid(config, dims)?);
-        for (state, gate) in self.states.iter_mut().zip(&mut self.gates) {
-            state.grow(states.len())?;
-            gate.grow(gates.len())?;
-        }
-        let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
-        self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(output.len()))
+        self.states.iter_mut().try_for_each(|buffer| buffer.grow(shape.states.len()))?;
+        self.gates.iter_mut().try_for_each(|buffer| buffer.grow(shape.gates.len()))?;
+        self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(shape.output.len()))?;
+        Ok(shape)
     }
 }
 
-/// The states of a tape.
-pub(super) fn states_grid(config: &Config, dims: Dims<'_>) -> Result<Grid, Error> {
-    let slots = dims.steps.checked_add(1).ok_or(Error::SizeOverflow { what: "tape" })?;
-    Grid::padded(slots, dims.batch, config.kind().traits().state, config.hidden_size())
-}
-
-/// The gates of a tape.
-pub(super) fn gates_grid(config: &Config, dims: Dims<'_>) -> Result<Grid, Error> {
-    Grid::padded(dims.steps, dims.batch, config.kind().traits().tape, config.hidden_size())
+impl Recurrent {
+    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::RowLength`] where the lengths do not fit, [`Error::SizeOverflow`] where the
+    /// size cannot be counted, [`Error::OutOfRange`] where [`Keep::Within`] has not enough for the least.
+    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
+        check_lengths(dims)?;
+        let mut rows = Rows::default();
+        rows.set(dims.batch, dims.steps, dims.lengths)?;
+        rows.place_all()?;
+        let shape = keep.shape(&self.config, &rows, dims.steps)?;
+        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
+    }
 }

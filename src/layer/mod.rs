@@ -22,7 +22,7 @@ mod train;
 
 pub use config::{Bias, Builder, Config, Dims, Layout};
 pub use init::Init;
-pub use memory::{Tape, Workspace};
+pub use memory::{Keep, Tape, Workspace};
 pub use parameters::NamedParameter;
 pub use recurrent::{Gru, Lstm, Output, Recurrent, Rnn};
 pub use train::{Accumulate, Gradients, Upstream};

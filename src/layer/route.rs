@@ -7,12 +7,15 @@
 //!                                 half the threads each            a thread each
 //! ```
 
+use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Forward, Rows, Weights};
+use crate::cell::{Checkpoints, Forward, Records, Rows, Weights};
 use crate::error::Error;
-use crate::matrix::{AlignedBuf, Grid, GridMut};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
 use crate::rng::dropout_scale;
-use crate::sequence::{self, MOST_SHARES, Memory, Schedule, Split, over_stages, wavefront_nanoseconds};
+use crate::sequence::{
+    self, MOST_SHARES, Memory, Schedule, Split, State, over_stages, wavefront_nanoseconds,
+};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -46,8 +49,10 @@ impl Route {
 /// The shapes of a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grids {
-    pub(super) states: Grid,
-    pub(super) gates: Grid,
+    /// Two slots of states in turns.
+    pub(super) ring: Grid,
+    /// What the tape keeps, where there is one.
+    pub(super) shape: Option<TapeShape>,
     pub(super) x: Grid,
     pub(super) y: Grid,
     /// What lies between two layers, as the upper reads it and as the lower writes it.
@@ -64,7 +69,6 @@ pub(super) struct Network<'a> {
     pub(super) schedule: Schedule,
     pub(super) rows: &'a Rows,
     pub(super) grids: Grids,
-    pub(super) slot_mask: usize,
     /// The probability with which values between layers are dropped, and the seed that says which.
     pub(super) dropout: f32,
     pub(super) seed: u64,
@@ -73,13 +77,23 @@ pub(super) struct Network<'a> {
 /// Where a call reads its sequence and writes its output.
 pub(super) type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
-/// The memory of a call: states and tapes by direction of layer, outputs of the layers (two in turns where
-/// nothing is kept), and room for each pass that runs at the same time.
+/// The memory of a call: states in turns and those of a tape, by direction of layer, as far as there are any;
+/// outputs of the layers (two in turns where nothing is kept); and room for each pass that runs at the same
+/// time.
 pub(super) struct Room<'a> {
+    pub(super) rings: &'a mut [AlignedBuf],
     pub(super) states: &'a mut [AlignedBuf],
     pub(super) gates: &'a mut [AlignedBuf],
     pub(super) outputs: &'a mut [AlignedBuf],
     pub(super) memories: &'a mut [Memory],
+}
+
+/// The memory of one direction of one layer.
+#[derive(Debug, Clone, Copy)]
+struct CellRoom<'a> {
+    states: Records<'a>,
+    tape: Option<Records<'a>>,
+    checkpoints: Option<Checkpoints<'a>>,
 }
 
 /// Multiplies part of the output of a layer, which begins at `first`, by its dropout mask: each value is
@@ -140,18 +154,84 @@ impl Recurrent {
 }
 
 impl<'a> Network<'a> {
-    /// Runs all layers. The initial states lie in their slots; afterwards the final ones do.
-    pub(super) fn run(&self, route: Route, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
-        match route {
-            Route::InTurn(threads) => self.in_turn(threads, false, ends, room),
-            Route::SideBySide(threads) => self.in_turn(threads, true, ends, room),
-            Route::Wavefront(chunk) => self.wavefront(chunk, ends, room),
+    /// Runs all layers from `state`, and leaves the final states there.
+    pub(super) fn run(
+        &self,
+        route: Route,
+        ends: Ends<'_>,
+        mut room: Room<'_>,
+        state: &mut State,
+    ) -> Result<(), Error> {
+        let Room { rings, states, gates, .. } = &mut room;
+        for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+            for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
+                let (first, from) = (self.ends(cell, length).0, state.record(cell, row));
+                // SAFETY: every row has records of its first and its last slot, and nobody works on them.
+                unsafe {
+                    room.states.record(first, rank).copy_from_slice(from);
+                    if let Some(checkpoints) = room.checkpoints {
+                        checkpoints.states.record(0, rank).copy_from_slice(from);
+                    }
+                }
+            }
         }
+        let Room { rings, states, gates, outputs, memories } = &mut room;
+        let rooms = self.rooms(rings, states, gates);
+        match route {
+            Route::InTurn(threads) => self.in_turn(threads, false, ends, rooms, outputs, memories)?,
+            Route::SideBySide(threads) => self.in_turn(threads, true, ends, rooms, outputs, memories)?,
+            Route::Wavefront(chunk) => self.wavefront(chunk, ends, rooms, outputs, memories)?,
+        }
+        for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+            for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
+                // SAFETY: as above.
+                let last = unsafe { room.states.record(self.ends(cell, length).1, rank) };
+                state.record_mut(cell, row).copy_from_slice(last);
+            }
+        }
+        Ok(())
+    }
+
+    /// The slots in which a row of this length begins and ends.
+    fn ends(&self, cell: usize, length: usize) -> (usize, usize) {
+        if self.reverse(cell % self.directions) { (length, 0) } else { (0, length) }
+    }
+
+    /// Whether a direction runs from the end to the beginning.
+    fn reverse(&self, direction: usize) -> bool {
+        direction == 1
+    }
+
+    /// The memory of each direction of each layer.
+    fn rooms<'b>(
+        &self,
+        rings: &'b mut [AlignedBuf],
+        states: &'b mut [AlignedBuf],
+        gates: &'b mut [AlignedBuf],
+    ) -> impl Iterator<Item = CellRoom<'b>>
+    where
+        'a: 'b,
+    {
+        let Network { rows, grids: Grids { ring, shape, .. }, .. } = *self;
+        let (mut rings, mut states, mut gates) = (rings.iter_mut(), states.iter_mut(), gates.iter_mut());
+        (0..self.layers * self.directions).map(move |_| {
+            let mut all = || Some((shape?, GridMut::new(shape?.states, states.next()?)));
+            let (shape, kept) = all().unzip();
+            let every = shape.and_then(|shape| shape.every);
+            let ring = rings.next().map(|buffer| Records::ring(rows, GridMut::new(ring, buffer)));
+            let states = kept.filter(|_| every.is_none()).map(|grid| Records::states(rows, 0, grid));
+            CellRoom {
+                states: states.or(ring).expect("states in turns, or all on the tape"),
+                tape: (gates.next().zip(shape))
+                    .map(|(buffer, shape)| Records::steps(rows, 0, GridMut::new(shape.gates, buffer))),
+                checkpoints: every.zip(kept).map(|(every, states)| Checkpoints { every, states }),
+            }
+        })
     }
 
     /// The place in `outputs` of what a layer leaves to the next: without a tape two take turns.
     fn output_of(&self, layer: usize) -> usize {
-        if self.slot_mask == usize::MAX { layer } else { layer % 2 }
+        if self.grids.shape.is_some() { layer } else { layer % 2 }
     }
 
     /// The pass of a direction of a layer.
@@ -160,8 +240,7 @@ impl<'a> Network<'a> {
         (layer, direction): (usize, usize),
         ends: Ends<'b>,
         inner: (GridMut<'b>, GridMut<'b>),
-        states: GridMut<'b>,
-        tape: Option<GridMut<'b>>,
+        room: CellRoom<'b>,
     ) -> Forward<'b>
     where
         'a: 'b,
@@ -170,34 +249,43 @@ impl<'a> Network<'a> {
         Forward {
             weights: &self.weights[layer * self.directions + direction],
             rows: self.rows,
-            reverse: direction == 1,
+            reverse: self.reverse(direction),
             input: if layer == 0 { ends.0 } else { inner.0 },
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
-            states,
-            slot_mask: self.slot_mask,
-            tape,
+            states: room.states,
+            tape: room.tape,
+            checkpoints: room.checkpoints,
             scratch: GridMut::empty(),
             projected: None,
         }
     }
 
-    fn in_turn(&self, threads: usize, together: bool, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
-        let Room { states, gates, outputs, memories } = room;
+    fn in_turn<'b>(
+        &self,
+        threads: usize,
+        together: bool,
+        ends: Ends<'_>,
+        mut rooms: impl Iterator<Item = CellRoom<'b>>,
+        outputs: &mut [AlignedBuf],
+        memories: &mut [Memory],
+    ) -> Result<(), Error>
+    where
+        'a: 'b,
+    {
         let (steps, batch) = (self.rows.steps(), self.rows.order.len());
-        let mut gates = gates.iter_mut();
-        let mut states = states.iter_mut();
         for layer in 0..self.layers {
             let read = (layer > 0).then(|| self.output_of(layer - 1));
             let write = (layer + 1 < self.layers).then(|| self.output_of(layer));
             let (below, above) = pick(outputs, read, write);
             let inner = (
-                below.map_or(GridMut::empty(), |below| GridMut::reading(self.grids.inner_input, below)),
+                below.map_or(GridMut::empty(), |below| {
+                    GridMut::reading(GridRef::new(self.grids.inner_input, below))
+                }),
                 above.map_or(GridMut::empty(), |above| GridMut::new(self.grids.inner_output, above)),
             );
             let mut pass = |direction| {
-                let states = GridMut::new(self.grids.states, states.next().expect("one for each direction"));
-                let tape = gates.next().map(|gates| GridMut::new(self.grids.gates, gates));
-                self.pass((layer, direction), ends, inner, states, tape)
+                let room = rooms.next().expect("one for each direction of each layer");
+                self.pass((layer, direction), ends, inner, room)
             };
             let run = |pass: Forward<'_>, memory: &mut Memory, threads| {
                 let (split, _) = sequence::load(pass.weights, batch, steps).split(self.schedule, threads);
@@ -224,25 +312,31 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    fn wavefront(&self, chunk: usize, ends: Ends<'_>, room: Room<'_>) -> Result<(), Error> {
-        let Room { states, gates, outputs, memories } = room;
+    fn wavefront<'b>(
+        &self,
+        chunk: usize,
+        ends: Ends<'_>,
+        rooms: impl Iterator<Item = CellRoom<'b>>,
+        outputs: &mut [AlignedBuf],
+        memories: &mut [Memory],
+    ) -> Result<(), Error>
+    where
+        'a: 'b,
+    {
         let steps = self.rows.steps();
         let chunks = steps.div_ceil(chunk);
         let mut inner = [(GridMut::empty(), GridMut::empty()); MOST_SHARES];
         let mut passes = [None; MOST_SHARES];
-        let mut gates = gates.iter_mut();
         let mut shared = [GridMut::empty(); MOST_SHARES];
         for (shared, output) in shared.iter_mut().zip(outputs).take(self.layers - 1) {
             *shared = GridMut::new(self.grids.inner_output, output);
         }
-        for (layer, states) in states.iter_mut().enumerate().take(self.layers) {
+        for (layer, room) in rooms.enumerate() {
             let below = if layer > 0 { shared[self.output_of(layer - 1)] } else { GridMut::empty() };
             let above =
                 if layer + 1 < self.layers { shared[self.output_of(layer)] } else { GridMut::empty() };
             inner[layer] = (below, above);
-            let states = GridMut::new(self.grids.states, states);
-            let tape = gates.next().map(|gates| GridMut::new(self.grids.gates, gates));
-            passes[layer] = Some(self.pass((layer, 0), ends, inner[layer], states, tape));
+            passes[layer] = Some(self.pass((layer, 0), ends, inner[layer], room));
         }
         // A layer is one share, so nobody waits for these locks; they only say so to the compiler.
         let mut each = memories.iter_mut();

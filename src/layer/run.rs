@@ -9,12 +9,11 @@
 //! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
 use super::config::{Config, Dims, Layout};
-use super::memory::{Tape, TapedRun, Workspace, gates_grid, states_grid};
+use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
 use super::route::{Grids, Network, Room};
-use crate::cell::Rows;
 use crate::error::{Error, check_len, checked_size};
-use crate::matrix::{AlignedBuf, Grid, GridMut};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
 use crate::sequence::{self, State};
 
 /// The grid of a sequence in the caller's layout.
@@ -143,19 +142,20 @@ impl Recurrent {
             Some((tape, seed)) => (Some(tape), seed),
             None => (None, 0),
         };
-        let states_grid = match &mut tape {
-            Some(tape) => {
-                tape.prepare(config, dims)?;
-                states_grid(config, dims)?
-            }
+        let shape = match &mut tape {
+            Some(tape) => Some(tape.prepare(config, dims)?),
             None => {
-                let grid = Grid::padded(2, batch, traits.state, hidden)?;
-                rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
-                rings[..layers * directions].iter_mut().try_for_each(|ring| ring.grow(grid.len()))?;
+                workspace_rows.set(batch, steps, dims.lengths)?;
                 between[..(layers - 1).min(2)].iter_mut().try_for_each(|b| b.grow(output_size))?;
-                grid
+                None
             }
         };
+        let ring = Grid::padded(1, checked_size("state", &[2, batch])?, traits.state, hidden)?;
+        let every = shape.and_then(|shape| shape.every);
+        if shape.is_none() || every.is_some() {
+            rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
+            rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
+        }
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
         let route = self.route(threads, batch, steps);
         let passes = route.passes(layers);
@@ -167,64 +167,43 @@ impl Recurrent {
             }
         }
         let grids = Grids {
-            states: states_grid,
-            gates: gates_grid(config, dims)?,
+            ring,
+            shape,
             x: sequence_grid(layout, dims, 1, config.input_size)?,
             y: sequence_grid(layout, dims, directions, hidden)?,
             inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
             inner_output: Grid::slot_major(steps, batch, directions, hidden)?,
         };
 
-        let taping = tape.is_some();
-        let (rows, states, gates, outputs): (&mut Rows, _, &mut [AlignedBuf], _) = match &mut tape {
-            Some(tape) => (&mut tape.rows, &mut tape.states, &mut tape.gates, &mut tape.outputs[..]),
-            None => (workspace_rows, rings, &mut [], &mut between[..]),
-        };
-        rows.set(batch, steps, dims.lengths)?;
-        let rows = &*rows;
+        // Nothing can go wrong from here on.
         let mut y = y;
         if let (Some(y), Some(_)) = (&mut y, dims.lengths) {
             y.fill(0.0);
         }
-
-        let slot_mask = if taping { usize::MAX } else { 1 };
-        let slots = |reverse: bool, length: usize| {
-            let (first, last) = if reverse { (length, 0) } else { (0, length) };
-            (first & slot_mask, last & slot_mask)
-        };
-        for (cell, states) in states[..layers * directions].iter_mut().enumerate() {
-            for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                let record = state.record(cell, row);
-                let (first, _) = slots(cell % directions == 1, length);
-                states[grids.states.offset(first, rank, 0)..][..record.len()].copy_from_slice(record);
+        let (rows, room) = match &mut tape {
+            Some(Tape { rows, states, gates, outputs, .. }) => {
+                let rings = if every.is_some() { &mut rings[..] } else { &mut [] };
+                (&*rows, Room { rings, states, gates, outputs, memories })
             }
-        }
-        let dropout = if taping { config.dropout } else { 0.0 };
-        let schedule = config.schedule;
+            None => {
+                let (states, gates) = (&mut [][..], &mut [][..]);
+                (&*workspace_rows, Room { rings, states, gates, outputs: between, memories })
+            }
+        };
         let network = Network {
             weights: &self.weights,
             layers,
             directions,
-            schedule,
+            schedule: config.schedule,
             rows,
             grids,
-            slot_mask,
-            dropout,
+            dropout: if shape.is_some() { config.dropout } else { 0.0 },
             seed,
         };
-        let ends = (GridMut::reading(grids.x, x), y.map(|y| GridMut::new(grids.y, y)));
-        let room = Room { states: &mut *states, gates, outputs, memories };
-        sequence::in_pool(threads, || network.run(route, ends, room))?;
-        for (cell, states) in states[..layers * directions].iter().enumerate() {
-            for (rank, (&row, &length)) in rows.order.iter().zip(&rows.lengths).enumerate() {
-                let record = state.record_mut(cell, row);
-                let (_, last) = slots(cell % directions == 1, length);
-                let start = grids.states.offset(last, rank, 0);
-                record.copy_from_slice(&states[start..start + record.len()]);
-            }
-        }
+        let ends = (GridMut::reading(GridRef::new(grids.x, x)), y.map(|y| GridMut::new(grids.y, y)));
+        sequence::in_pool(threads, || network.run(route, ends, room, state))?;
         if let Some(tape) = tape {
-            tape.run = Some(TapedRun { config: config.clone(), batch, steps, seed });
+            tape.run = shape.map(|shape| TapedRun { config: config.clone(), batch, steps, seed, shape });
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Forward with a tape, and back.
 
 use super::config::Dims;
-use super::memory::{Tape, Workspace, gates_grid, states_grid};
+use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
 use super::route::drop_out;
 use super::run::sequence_grid;
-use crate::cell::{C, H};
+use crate::cell::{C, Checkpoints, H, Records};
 use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
-use crate::sequence::{self, Inputs, Scratch, State};
+use crate::sequence::{self, Inputs, Kept, Scratch, State};
 
 /// Whether gradients replace what is in their slice or are added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Recurrent {
         let y_grid = sequence_grid(config.layout, dims, directions, hidden)?;
         let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
         let inner_output = Grid::slot_major(steps, batch, directions, hidden)?;
-        let (states_grid, gates_grid) = (states_grid(config, dims)?, gates_grid(config, dims)?);
+        let shape = run.shape;
         let transposed = self.transposed()?;
         let inputs = |layer: usize, direction: usize| {
             let cell = layer * directions + direction;
@@ -157,8 +157,22 @@ impl Recurrent {
                     _ => GridRef::new(inner_input, &tape.outputs[layer - 1]),
                 },
                 upstream: None,
-                states: GridRef::new(states_grid, &tape.states[cell]),
-                tape: GridRef::new(gates_grid, &tape.gates[cell]),
+                kept: {
+                    let states = GridMut::reading(GridRef::new(shape.states, &tape.states[cell]));
+                    match shape.every {
+                        Some(every) => Kept::Checkpoints {
+                            checkpoints: Checkpoints { every, states },
+                            weights: &self.weights[cell],
+                        },
+                        None => {
+                            let gates = GridRef::new(shape.gates, &tape.gates[cell]);
+                            Kept::All {
+                                states: Records::states(&tape.rows, 0, states),
+                                tape: Records::steps(&tape.rows, 0, GridMut::reading(gates)),
+                            }
+                        }
+                    }
+                },
             }
         };
         // All memory, before the first value is written.

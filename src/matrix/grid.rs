@@ -134,8 +134,8 @@ impl<'a> GridMut<'a> {
 
     /// A view to read only, of what nobody else writes either while it lives: `plane` is then all there is
     /// to call. For readers of grids that in other calls somebody writes.
-    pub(crate) fn reading(grid: Grid, data: &'a [f32]) -> Self {
-        GridMut { grid, data: data[..grid.len()].as_ptr().cast_mut(), life: PhantomData }
+    pub(crate) fn reading(view: GridRef<'a>) -> Self {
+        GridMut { grid: view.grid, data: view.data.as_ptr().cast_mut(), life: PhantomData }
     }
 
     /// A grid of nothing.
@@ -182,6 +182,17 @@ impl<'a> GridMut<'a> {
 }
 
 impl<'a> GridMut<'a> {
+    /// All planes of one row, to write.
+    ///
+    /// # Safety
+    /// - The indices lie inside the grid, and nobody else reads or writes the row while the slice lives.
+    /// - The grid was not made by [`reading`](GridMut::reading).
+    pub(crate) unsafe fn record(&self, slot: usize, row: usize) -> &'a mut [f32] {
+        let len = self.grid.planes * self.grid.width;
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.grid.offset(slot, row, 0)), len) }
+    }
+
     /// Some slots of a grid whose slots lie one after the other, to write.
     ///
     /// # Safety

@@ -9,15 +9,19 @@
 //! ```
 //!
 //! A chunk is as long as its gate gradients stay in the level-2 cache, and at least some 256 rows of
-//! (step, batch), so that the products over it are long. Its length depends on the shapes alone, so that
-//! gradients do not depend on the number of threads.
+//! (step, batch), so that the products over it are long. Where it is cut changes no result: all sums over
+//! time are taken in the order in which the walk back comes by.
 //!
 //! ```text
-//! grads   [ step before the chunk in backward's order | step a | step a+1 | ... | step b-1 ]
-//!           one place per row                           active rows only, (step, rank) counted through
+//! grads   [ step done just before the chunk | first step on the way back | ... | last ]
+//!           one place per row                 active rows only, (step, rank) counted through
 //! ```
+//!
+//! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
+//! and then walked back in such chunks.
 
-use super::gradient::{Inputs, Packed, Targets, accumulate_chunk};
+use super::gradient::{Inputs, Kept, Packed, Targets, accumulate_chunk};
+use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, with_cell};
 use crate::error::{Error, checked_size, reserve};
@@ -33,6 +37,7 @@ pub(crate) struct Scratch {
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
     packed: Packed,
+    replay: Replay,
     starts: Vec<usize>,
     /// (step, rank) of the gate gradients of the chunk.
     places: Vec<(usize, usize)>,
@@ -64,7 +69,12 @@ impl Scratch {
         self.packed.reserve(inputs.weights, checked_size("gradients", &[batch, steps])?)?;
         reserve(&mut self.starts, steps + 2)?;
         reserve(&mut self.places, batch * steps)?;
-        Ok(())
+        match inputs.kept {
+            Kept::All { .. } => Ok(()),
+            Kept::Checkpoints { checkpoints, weights } => {
+                self.replay.prepare(inputs, weights, checkpoints.every.min(inputs.rows.steps()))
+            }
+        }
     }
 
     /// The shape of `carry`.
@@ -99,52 +109,67 @@ pub(crate) fn backward(
     };
     let (split, _) = load.split(schedule, threads);
 
-    let chunks = steps.div_ceil(length);
-    for n in 0..chunks {
-        let chunk = if inputs.reverse { n } else { chunks - 1 - n };
-        let range = chunk * length..((chunk + 1) * length).min(steps);
-        // The step that backward did just before this chunk stands in front, at place 0.
-        let seam = if inputs.reverse { range.start.checked_sub(1) } else { Some(range.end) };
-        let first_time = if inputs.reverse { range.start.saturating_sub(1) } else { range.start };
-        scratch.starts.clear();
-        scratch.places.clear();
-        if inputs.reverse && seam.is_some() {
-            scratch.starts.push(0);
-        }
-        for time in range.clone() {
-            scratch.starts.push(batch + scratch.places.len());
-            let active = rows.active(time);
-            scratch.places.extend((0..active).map(|rank| (time, rank)));
-        }
-        if !inputs.reverse {
-            scratch.starts.push(0);
-        }
-        let grads_grid = Grid::padded(1, batch + scratch.places.len(), traits.grads, hidden)?;
-        let pass = Backward {
-            weights,
-            rows,
-            reverse: inputs.reverse,
-            upstream: inputs.upstream,
-            states: inputs.states,
-            tape: inputs.tape,
-            grads: GridMut::new(grads_grid, &mut scratch.grads),
-            starts: &scratch.starts,
-            first_time,
-            carry: GridMut::new(carry_grid, &mut scratch.carry),
+    let every = match inputs.kept {
+        Kept::All { .. } => steps,
+        Kept::Checkpoints { checkpoints, .. } => checkpoints.every,
+    };
+    let Scratch { grads, carry, packed, starts, places, replay } = scratch;
+    for segment in against(0..steps, every, inputs.reverse) {
+        let (states, tape) = match inputs.kept {
+            Kept::All { states, tape } => (states, tape),
+            Kept::Checkpoints { checkpoints, weights } => {
+                replay.run(inputs, weights, checkpoints, segment.clone(), (schedule, threads))?
+            }
         };
-        with_cell!(weights.kind, C => {
-            go(&Steps::<C> { pass: &pass, range: range.clone(), steps, cell: PhantomData }, &rows.lengths, split);
-        });
+        for range in against(segment, length, inputs.reverse) {
+            // The step that backward did just before this chunk stands in front, at place 0.
+            let seam = if inputs.reverse { range.start.checked_sub(1) } else { Some(range.end) };
+            let first_time = seam.map_or(range.start, |seam| seam.min(range.start));
+            starts.clear();
+            starts.resize(range.end + usize::from(!inputs.reverse) - first_time, 0);
+            places.clear();
+            for n in 0..range.len() {
+                let time = if inputs.reverse { range.start + n } else { range.end - 1 - n };
+                starts[time - first_time] = batch + places.len();
+                places.extend((0..rows.active(time)).map(|rank| (time, rank)));
+            }
+            let grads_grid = Grid::padded(1, batch + places.len(), traits.grads, hidden)?;
+            let pass = Backward {
+                weights,
+                rows,
+                reverse: inputs.reverse,
+                upstream: inputs.upstream,
+                states,
+                tape,
+                grads: GridMut::new(grads_grid, grads),
+                starts,
+                first_time,
+                carry: GridMut::new(carry_grid, carry),
+            };
+            with_cell!(weights.kind, C => {
+                let chunk = Steps::<C> { pass: &pass, range: range.clone(), steps, cell: PhantomData };
+                go(&chunk, &rows.lengths, split);
+            });
 
-        let grads = GridRef::new(grads_grid, &scratch.grads);
-        accumulate_chunk(inputs, grads, &scratch.places, &mut scratch.packed, targets, threads)?;
+            let gates = GridRef::new(grads_grid, grads);
+            accumulate_chunk(inputs, (states, tape), gates, places, packed, targets, threads)?;
 
-        // What this chunk did last stands before the next.
-        let last = if inputs.reverse { range.end - 1 } else { range.start };
-        let from = scratch.starts[last - first_time] * record;
-        scratch.grads.copy_within(from..from + rows.active(last) * record, 0);
+            // What this chunk did last stands before the next.
+            let last = if inputs.reverse { range.end - 1 } else { range.start };
+            let from = starts[last - first_time] * record;
+            grads.copy_within(from..from + rows.active(last) * record, 0);
+        }
     }
     Ok(())
+}
+
+/// Pieces of `range`, of `length` steps from its start on, in the order of the walk back.
+fn against(range: Range<usize>, length: usize, reverse: bool) -> impl Iterator<Item = Range<usize>> {
+    let count = range.len().div_ceil(length.max(1));
+    (0..count).map(move |n| {
+        let start = range.start + if reverse { n } else { count - 1 - n } * length;
+        start..start.saturating_add(length).min(range.end)
+    })
 }
 
 /// The steps of a chunk, against the order of the forward pass.

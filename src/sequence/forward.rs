@@ -16,7 +16,7 @@
 //! of each output is the same, and so are the bits.
 
 use super::schedule::{Load, Share, Split, Walk, go, over_range};
-use crate::cell::{Cell, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
+use crate::cell::{Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
 use crate::error::{Error, reserve};
 use crate::matrix::{AlignedBuf, Grid, GridMut, Part, Tile, sweep};
 use crate::simd::Isa;
@@ -71,14 +71,43 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
     }
 }
 
-/// Runs a forward pass over some of its steps. The initial states lie in their slots; afterwards the final
-/// ones do. `pass.scratch` and `pass.projected` are set here.
+/// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any. The
+/// initial states lie in their slots; afterwards the final ones do. `pass.scratch` and `pass.projected` are
+/// set here.
 pub(crate) fn forward(
     pass: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
     split: Split,
 ) -> Result<(), Error> {
+    let Some(Checkpoints { every, states }) = pass.checkpoints else {
+        return run(pass, memory, steps, split);
+    };
+    // Pieces that end at multiples of `every`.
+    let mut rest = steps;
+    while !rest.is_empty() {
+        let piece = if pass.reverse {
+            (rest.end - 1) / every * every..rest.end
+        } else {
+            rest.start..(rest.start / every + 1).saturating_mul(every)
+        };
+        let piece = piece.start.max(rest.start)..piece.end.min(rest.end);
+        run(pass, memory, piece.clone(), split)?;
+        let place = if pass.reverse { piece.start } else { piece.end };
+        if place > 0 && place % every == 0 {
+            for rank in 0..pass.rows.active(place) {
+                // SAFETY: both records exist, and nobody works on either.
+                unsafe {
+                    states.record(place / every, rank).copy_from_slice(pass.states.record(place, rank))
+                };
+            }
+        }
+        rest = if pass.reverse { rest.start..piece.start } else { piece.end..rest.end };
+    }
+    Ok(())
+}
+
+fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {
     let (rows, weights) = (pass.rows, pass.weights);
     let batch = rows.order.len();
     let (traits, hidden) = (weights.kind.traits(), weights.hidden.units());

@@ -18,12 +18,12 @@
 //! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 //!
-//! A weight gradient is one chain from the first place of the first chunk to the last of the last: a tile
-//! begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
+//! A weight gradient is one chain over all places in the order in which the walk back comes by, whatever the
+//! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
 //! on the number of threads, or on where chunks are cut.
 
 use super::schedule::over_range;
-use crate::cell::{H, Operand, Rows, TransposedWeights};
+use crate::cell::{Checkpoints, H, Operand, Records, Rows, TransposedWeights, Weights};
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
 use crate::simd::{Isa, Kernel, dispatch};
@@ -38,8 +38,16 @@ pub(crate) struct Inputs<'a> {
     pub(crate) input: GridRef<'a>,
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    pub(crate) states: GridRef<'a>,
-    pub(crate) tape: GridRef<'a>,
+    pub(crate) kept: Kept<'a>,
+}
+
+/// What the forward pass has kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kept<'a> {
+    /// All states, and the tape of all steps.
+    All { states: Records<'a>, tape: Records<'a> },
+    /// The states every some steps, and the weights to compute the rest again.
+    Checkpoints { checkpoints: Checkpoints<'a>, weights: &'a Weights },
 }
 
 /// Where the gradients of one direction of one layer are added.
@@ -80,6 +88,7 @@ impl Packed {
 /// `places`, the (step, rank) of the rows.
 pub(crate) fn accumulate_chunk(
     inputs: &Inputs<'_>,
+    (states, tape): (Records<'_>, Records<'_>),
     grads: GridRef<'_>,
     places: &[(usize, usize)],
     packed: &mut Packed,
@@ -95,10 +104,12 @@ pub(crate) fn accumulate_chunk(
     packed.input.pack_rows(lanes, input_size, rows);
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let shift = usize::from(inputs.reverse);
-    let rows = places.iter().map(|&(time, rank)| inputs.states.plane(time + shift, rank, H));
+    // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
+    let rows = places.iter().map(|&(time, rank)| unsafe { states.plane(time + shift, rank, H) });
     packed.hidden.pack_rows(lanes, hidden, rows);
     if let Some(&(_, Operand::Tape(plane))) = traits.recurrent.last() {
-        let rows = places.iter().map(|&(time, rank)| inputs.tape.plane(time, rank, plane));
+        // SAFETY: as above.
+        let rows = places.iter().map(|&(time, rank)| unsafe { tape.plane(time, rank, plane) });
         packed.candidate.pack_rows(lanes, hidden, rows);
     }
     let packed = &*packed;

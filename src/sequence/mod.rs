@@ -4,6 +4,7 @@
 //! ```text
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
+//! replay.rs     forward again between checkpoints, on the way back
 //! gradient.rs   weight, bias and input gradients of a chunk: long products
 //! schedule.rs   who does what
 //! team.rs       threads that meet at every step
@@ -15,13 +16,14 @@
 mod backward;
 mod forward;
 mod gradient;
+mod replay;
 mod schedule;
 mod state;
 mod team;
 
 pub(crate) use backward::{Scratch, backward};
 pub(crate) use forward::{Memory, forward, load};
-pub(crate) use gradient::{Inputs, Targets};
+pub(crate) use gradient::{Inputs, Kept, Targets};
 pub use schedule::{Schedule, Threads};
 pub(crate) use schedule::{Split, in_pool, wavefront_nanoseconds};
 pub use state::State;

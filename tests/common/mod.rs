@@ -132,13 +132,17 @@ pub fn run(case: &Case, data: &Data, level: Level, threads: usize) -> Results<f3
 }
 
 pub fn run_layer(layer: &Recurrent, case: &Case, data: &Data) -> Results<f32> {
+    run_with_tape(layer, case, data, &mut Tape::new())
+}
+
+pub fn run_with_tape(layer: &Recurrent, case: &Case, data: &Data, tape: &mut Tape) -> Results<f32> {
     let dims = data.dims(case);
     let mut state = layer.zero_state(case.batch).unwrap();
     state.set_h(&data.h0).unwrap();
     state.set_c(&data.c0).unwrap();
-    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut workspace = Workspace::new();
     let mut y = vec![f32::NAN; data.dy.len()];
-    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace).unwrap();
+    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), tape, 0, &mut workspace).unwrap();
     let mut results = Results {
         y,
         hn: state.h(),
@@ -156,7 +160,7 @@ pub fn run_layer(layer: &Recurrent, case: &Case, data: &Data) -> Results<f32> {
         dh0: Some(&mut results.dh0),
         dc0: Some(&mut results.dc0),
     };
-    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    layer.backward(&data.x, tape, upstream, gradients, &mut workspace).unwrap();
     results
 }
 
