@@ -38,7 +38,8 @@
 //! ```
 //!
 //! A layer above the first reads both directions of the one below, side by side. Rows may have lengths of
-//! their own ([`Dims::with_lengths`]).
+//! their own ([`Dims::with_lengths`]), steps that are left out ([`Dims::with_mask`]) and places where the state
+//! begins anew ([`Dims::with_resets`]).
 //!
 //! # Exactness
 //!

@@ -100,7 +100,8 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
             for (u, dh) in dh[0].iter_mut().enumerate() {
                 *dh = self.carry(r, u, H);
                 if let (Some((upstream, plane)), Some(time)) = (self.pass.upstream, self.time) {
-                    let row = upstream.plane(time, self.pass.rows.order[self.rank + r], plane);
+                    let (rows, rank) = (self.pass.rows, self.rank + r);
+                    let row = upstream.plane(rows.time(time, rank), rows.order[rank], plane);
                     let start = self.unit(u);
                     let from = &row[start..(start + I::LANES).min(row.len())];
                     let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };

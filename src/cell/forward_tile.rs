@@ -90,7 +90,7 @@ impl Forward<'_> {
         let mut rows: [&[f32]; R] = [&[]; R];
         for (row, (time, rank)) in rows.iter_mut().zip(places) {
             // SAFETY: step and row exist, and the input of a step that is computed is not written any more.
-            *row = unsafe { self.input.plane(time, self.rows.order[rank], 0) };
+            *row = unsafe { self.input.plane(self.rows.time(time, rank), self.rows.order[rank], 0) };
         }
         let blocks = panel.blocks_from(block, 0, panel.depth());
         accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));
@@ -251,11 +251,12 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         let h = flush(self.isa, h);
         self.write(self.pass.states, self.pass.slots(self.time).1, r, u, H, [h]);
         if let Some((output, plane)) = self.pass.output {
-            let row = self.pass.rows.order[self.rank + r];
+            let rows = self.pass.rows;
+            let (row, time) = (rows.order[self.rank + r], rows.time(self.time, self.rank + r));
             let start = self.unit(u);
             let end = (start + I::LANES).min(output.grid.width());
             // SAFETY: row and time exist; these columns belong to blocks of this tile.
-            let to = unsafe { output.columns(self.time, row, plane, start..end) };
+            let to = unsafe { output.columns(time, row, plane, start..end) };
             if to.len() == I::LANES {
                 self.isa.store(to, h);
             } else {

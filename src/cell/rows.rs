@@ -14,13 +14,37 @@ use crate::matrix::{Grid, GridMut};
 use std::cmp::Reverse;
 use std::ops::Range;
 
+/// Which steps of the rows of a batch are real, and where a row begins anew.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pattern<'a> {
+    /// (B): steps from here on do not exist.
+    pub(crate) lengths: Option<&'a [usize]>,
+    /// (B, T): steps that are false do not exist.
+    pub(crate) mask: Option<&'a [bool]>,
+    /// (B, T): before steps that are true the state is zero.
+    pub(crate) resets: Option<&'a [bool]>,
+}
+
 /// The order and the lengths of the rows of a batch.
+///
+/// What runs is a *stretch*: the steps of a row between two resets, without those that are masked. Stretches know
+/// nothing of each other, no more than rows do, and share tiles like rows; a row without resets is one stretch.
+/// A step is counted within its stretch, and [`time`](Rows::time) says which step of the sequence it is.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rows {
     /// The row of each rank.
     pub(crate) order: Vec<usize>,
     /// The length of each rank, falling.
     pub(crate) lengths: Vec<usize>,
+    /// Whether a rank is the first of its row, and whether the last: from one side comes the initial state, on
+    /// the other the final state is left.
+    ends: Vec<(bool, bool)>,
+    /// Where the times of each rank begin in `times`.
+    first: Vec<usize>,
+    /// The times of all steps of each rank; empty where a step of a rank is the step of the sequence.
+    times: Vec<usize>,
+    /// (start in `times`, length, row, first, last) of each stretch, while they are sorted.
+    stretches: Vec<(usize, usize, usize, bool, bool)>,
     /// Where the states of each slot begin, and the end of the last; empty where no tape is kept. The records
     /// of step t begin where those of slot t + 1 do, less the B of slot 0.
     starts: Vec<usize>,
@@ -29,19 +53,84 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Orders rows by falling length, those of equal length as they come. Allocates only where the batch
-    /// is larger than any before it.
-    pub(crate) fn set(&mut self, batch: usize, steps: usize, lengths: Option<&[usize]>) -> Result<(), Error> {
-        self.ring = [0, batch];
+    /// Orders rows by falling length, those of equal length as they come. Allocates only where there are more
+    /// of them, or of their steps, than ever before.
+    pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
         self.starts.clear();
-        reserve(&mut self.order, batch)?;
-        reserve(&mut self.lengths, batch)?;
-        self.order.extend(0..batch);
-        if let Some(lengths) = lengths {
-            self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+        self.times.clear();
+        self.first.clear();
+        let Pattern { lengths, mask, resets } = pattern;
+        if mask.is_some() || resets.is_some() {
+            self.set_stretches(batch, steps, pattern)?;
+        } else {
+            reserve(&mut self.order, batch)?;
+            reserve(&mut self.lengths, batch)?;
+            reserve(&mut self.ends, batch)?;
+            self.order.extend(0..batch);
+            if let Some(lengths) = lengths {
+                self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+            }
+            self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
+            self.ends.resize(batch, (true, true));
         }
-        self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
+        self.ring = [0, self.order.len()];
         Ok(())
+    }
+
+    fn set_stretches(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
+        let Pattern { lengths, mask, resets } = pattern;
+        let is_set = |flags: Option<&[bool]>, row: usize, time: usize| flags.map(|f| f[row * steps + time]);
+        let real = |row: usize| 0..lengths.map_or(steps, |lengths| lengths[row]);
+        let count: usize = (0..batch)
+            .map(|row| 1 + real(row).filter(|&time| is_set(resets, row, time) == Some(true)).count())
+            .sum();
+        reserve(&mut self.stretches, count)?;
+        reserve(&mut self.order, count)?;
+        reserve(&mut self.lengths, count)?;
+        reserve(&mut self.ends, count)?;
+        reserve(&mut self.first, count)?;
+        reserve(&mut self.times, batch * steps)?;
+        for row in 0..batch {
+            let (mut start, mut first) = (self.times.len(), true);
+            for time in real(row) {
+                if is_set(resets, row, time) == Some(true) {
+                    self.stretches.push((start, self.times.len() - start, row, first, false));
+                    (start, first) = (self.times.len(), false);
+                }
+                if is_set(mask, row, time) != Some(false) {
+                    self.times.push(time);
+                }
+            }
+            self.stretches.push((start, self.times.len() - start, row, first, true));
+        }
+        self.stretches.sort_unstable_by_key(|&(start, length, row, ..)| (Reverse(length), row, start));
+        for &(start, length, row, first, last) in &self.stretches {
+            self.order.push(row);
+            self.lengths.push(length);
+            self.ends.push((first, last));
+            self.first.push(start);
+        }
+        // Never empty, so that it is looked at, also where no step is real.
+        if self.times.is_empty() {
+            self.times.push(0);
+        }
+        Ok(())
+    }
+
+    /// The step of the sequence that is this step of a rank.
+    #[inline(always)]
+    pub(crate) fn time(&self, step: usize, rank: usize) -> usize {
+        if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
+    }
+
+    /// Whether a rank begins with the initial state of its row.
+    pub(crate) fn begins(&self, rank: usize, reverse: bool) -> bool {
+        if reverse { self.ends[rank].1 } else { self.ends[rank].0 }
+    }
+
+    /// Whether a rank ends with the final state of its row.
+    pub(crate) fn finishes(&self, rank: usize, reverse: bool) -> bool {
+        self.begins(rank, !reverse)
     }
 
     /// Finds the places of the records of every step: for a tape.
@@ -161,7 +250,7 @@ mod tests {
     #[test]
     fn only_rows_that_run_have_records() {
         let mut rows = Rows::default();
-        rows.set(4, 3, Some(&[2, 1, 3, 2])).unwrap();
+        rows.set(4, 3, Pattern { lengths: Some(&[2, 1, 3, 2]), ..Pattern::default() }).unwrap();
         rows.place_all().unwrap();
         assert_eq!(rows.order, [2, 0, 3, 1]);
         assert_eq!(rows.starts, [0, 4, 8, 11, 12]);
@@ -174,8 +263,23 @@ mod tests {
         assert_eq!(Records::steps(&rows, 0, steps).place(1, 2), 6);
         assert_eq!(Records::steps(&rows, 1, steps).place(2, 0), 3);
         assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
-        rows.set(0, 3, None).unwrap();
+        rows.set(0, 3, Pattern::default()).unwrap();
         rows.place_all().unwrap();
         assert_eq!(rows.records(), (0, 0));
+    }
+
+    #[test]
+    fn masks_leave_steps_out_and_resets_cut_rows() {
+        let mut rows = Rows::default();
+        let mask = [true, false, true, true, false, false, false, false];
+        let resets = [false, false, false, true, true, false, false, false];
+        let pattern = Pattern { lengths: Some(&[4, 3]), mask: Some(&mask), resets: Some(&resets) };
+        rows.set(2, 4, pattern).unwrap();
+        // Row 0: steps 0 and 2, then 3. Row 1: nothing, and nothing again.
+        assert_eq!(rows.order, [0, 0, 1, 1]);
+        assert_eq!(rows.lengths, [2, 1, 0, 0]);
+        assert_eq!((rows.time(0, 0), rows.time(1, 0), rows.time(0, 1)), (0, 2, 3));
+        assert_eq!(rows.ends, [(true, false), (false, true), (true, false), (false, true)]);
+        assert!(rows.begins(0, false) && rows.finishes(1, false) && rows.begins(1, true));
     }
 }

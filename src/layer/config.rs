@@ -1,8 +1,8 @@
 //! What a recurrent layer is: sizes, structure, conventions; and the builder that makes one.
 
 use super::{Init, Recurrent};
-use crate::cell::CellKind;
-use crate::error::{Error, checked_size, reserve};
+use crate::cell::{CellKind, Pattern};
+use crate::error::{Error, check_len, checked_size, reserve};
 use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
 
@@ -35,8 +35,11 @@ pub enum Bias {
 ///
 /// let padded = Dims::new(3, 100);
 /// let ragged = Dims::new(3, 100).with_lengths(&[100, 0, 42]);
+/// let masked = Dims::new(1, 4).with_mask(&[true, false, true, true]);
+/// let two_episodes = Dims::new(1, 4).with_resets(&[false, false, true, false]);
 /// # assert_eq!(padded.lengths, None);
 /// # assert_eq!(ragged.batch, 3);
+/// # assert_eq!(masked.steps, two_episodes.steps);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dims<'a> {
@@ -50,17 +53,54 @@ pub struct Dims<'a> {
     /// zero, its final state is the one after its own last step, a row of length zero keeps its initial
     /// state, and what stands in the padding is never read. Time follows the sum of the lengths.
     pub lengths: Option<&'a [usize]>,
+    /// `(B, T)`, whatever the layout of the sequence: steps that are false are left out, as steps past the end
+    /// of a row are; the state waits. Outputs and gradients there are zero. (Keras repeats the output of the
+    /// step before, where somebody looks at it.)
+    pub mask: Option<&'a [bool]>,
+    /// `(B, T)`, whatever the layout of the sequence: before a step that is true the state is zero, as at the
+    /// beginning of an episode. In the reverse direction the state is zero after it, on the way from the next
+    /// episode to the one before. A masked step resets as well; a step past the end of its row does not.
+    pub resets: Option<&'a [bool]>,
 }
 
 impl<'a> Dims<'a> {
     /// `batch` rows of `steps` steps each.
     pub fn new(batch: usize, steps: usize) -> Self {
-        Dims { batch, steps, lengths: None }
+        Dims { batch, steps, lengths: None, mask: None, resets: None }
     }
 
     /// The same with a length for each row.
     pub fn with_lengths(self, lengths: &'a [usize]) -> Self {
         Dims { lengths: Some(lengths), ..self }
+    }
+
+    /// The same with a mask.
+    pub fn with_mask(self, mask: &'a [bool]) -> Self {
+        Dims { mask: Some(mask), ..self }
+    }
+
+    /// The same with resets of the state.
+    pub fn with_resets(self, resets: &'a [bool]) -> Self {
+        Dims { resets: Some(resets), ..self }
+    }
+
+    pub(super) fn pattern(&self) -> Pattern<'a> {
+        Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets }
+    }
+
+    /// Whether lengths, mask and resets fit the batch.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        for (what, flags) in [("mask", self.mask), ("resets", self.resets)] {
+            if let Some(flags) = flags {
+                check_len(what, checked_size(what, &[self.batch, self.steps])?, flags.len())?;
+            }
+        }
+        let Some(lengths) = self.lengths else { return Ok(()) };
+        check_len("lengths", self.batch, lengths.len())?;
+        match lengths.iter().position(|&length| length > self.steps) {
+            Some(row) => Err(Error::RowLength { row, steps: self.steps, got: lengths[row] }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::config::{Config, Dims};
 use super::recurrent::Recurrent;
-use super::run::check_lengths;
 use crate::cell::{Records, Rows};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid};
@@ -205,7 +204,7 @@ impl Tape {
     /// Makes room for a run.
     pub(super) fn prepare(&mut self, config: &Config, dims: Dims<'_>) -> Result<TapeShape, Error> {
         self.run = None;
-        self.rows.set(dims.batch, dims.steps, dims.lengths)?;
+        self.rows.set(dims.batch, dims.steps, dims.pattern())?;
         self.rows.place_all()?;
         let shape = self.keep.shape(config, &self.rows, dims.steps)?;
         let cells = config.layers() * config.directions();
@@ -226,9 +225,9 @@ impl Recurrent {
     /// [`Error::Length`] or [`Error::RowLength`] where the lengths do not fit, [`Error::SizeOverflow`] where the
     /// size cannot be counted, [`Error::OutOfRange`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
-        check_lengths(dims)?;
+        dims.check()?;
         let mut rows = Rows::default();
-        rows.set(dims.batch, dims.steps, dims.lengths)?;
+        rows.set(dims.batch, dims.steps, dims.pattern())?;
         rows.place_all()?;
         let shape = keep.shape(&self.config, &rows, dims.steps)?;
         checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])

@@ -164,14 +164,19 @@ impl<'a> Network<'a> {
     ) -> Result<(), Error> {
         let Room { rings, states, gates, .. } = &mut room;
         for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+            let reverse = self.reverse(cell % self.directions);
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
-                let (first, from) = (self.ends(cell, length).0, state.record(cell, row));
-                // SAFETY: every row has records of its first and its last slot, and nobody works on them.
-                unsafe {
-                    room.states.record(first, rank).copy_from_slice(from);
-                    if let Some(checkpoints) = room.checkpoints {
-                        checkpoints.states.record(0, rank).copy_from_slice(from);
-                    }
+                let first = if reverse { length } else { 0 };
+                // SAFETY: every row has a record of its first slot, and nobody works on it.
+                let record = unsafe { room.states.record(first, rank) };
+                if self.rows.begins(rank, reverse) {
+                    record.copy_from_slice(state.record(cell, row));
+                } else {
+                    record.fill(0.0);
+                }
+                if let Some(checkpoints) = room.checkpoints {
+                    // SAFETY: slot 0 is there for this, and nobody works on it.
+                    unsafe { checkpoints.states.record(0, rank).copy_from_slice(record) };
                 }
             }
         }
@@ -183,18 +188,16 @@ impl<'a> Network<'a> {
             Route::Wavefront(chunk) => self.wavefront(chunk, ends, rooms, outputs, memories)?,
         }
         for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+            let reverse = self.reverse(cell % self.directions);
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
-                // SAFETY: as above.
-                let last = unsafe { room.states.record(self.ends(cell, length).1, rank) };
-                state.record_mut(cell, row).copy_from_slice(last);
+                if self.rows.finishes(rank, reverse) {
+                    // SAFETY: every row has a record of its last slot, and nobody works on it.
+                    let last = unsafe { room.states.record(if reverse { 0 } else { length }, rank) };
+                    state.record_mut(cell, row).copy_from_slice(last);
+                }
             }
         }
         Ok(())
-    }
-
-    /// The slots in which a row of this length begins and ends.
-    fn ends(&self, cell: usize, length: usize) -> (usize, usize) {
-        if self.reverse(cell % self.directions) { (length, 0) } else { (0, length) }
     }
 
     /// Whether a direction runs from the end to the beginning.

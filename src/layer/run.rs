@@ -29,16 +29,6 @@ pub(super) fn sequence_grid(
     }
 }
 
-/// Whether the lengths fit the batch.
-pub(super) fn check_lengths(dims: Dims<'_>) -> Result<(), Error> {
-    let Some(lengths) = dims.lengths else { return Ok(()) };
-    check_len("lengths", dims.batch, lengths.len())?;
-    match lengths.iter().position(|&length| length > dims.steps) {
-        Some(row) => Err(Error::RowLength { row, steps: dims.steps, got: lengths[row] }),
-        None => Ok(()),
-    }
-}
-
 impl Recurrent {
     /// Runs sequences from `state`, and leaves their final states there.
     ///
@@ -128,7 +118,7 @@ impl Recurrent {
         let (batch, steps) = (dims.batch, dims.steps);
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
         check_len("x", checked_size("x", &[batch, steps, config.input_size])?, x.len())?;
-        check_lengths(dims)?;
+        dims.check()?;
         self.check_state(state, batch)?;
         let output_size = checked_size("y", &[batch, steps, config.output_size()])?;
         if let Some(y) = &y {
@@ -145,25 +135,27 @@ impl Recurrent {
         let shape = match &mut tape {
             Some(tape) => Some(tape.prepare(config, dims)?),
             None => {
-                workspace_rows.set(batch, steps, dims.lengths)?;
+                workspace_rows.set(batch, steps, dims.pattern())?;
                 between[..(layers - 1).min(2)].iter_mut().try_for_each(|b| b.grow(output_size))?;
                 None
             }
         };
-        let ring = Grid::padded(1, checked_size("state", &[2, batch])?, traits.state, hidden)?;
+        let rows = tape.as_ref().map_or(&*workspace_rows, |tape| &tape.rows);
+        let (stretches, longest) = (rows.order.len(), rows.steps());
+        let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, traits.state, hidden)?;
         let every = shape.and_then(|shape| shape.every);
         if shape.is_none() || every.is_some() {
             rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
             rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
-        let route = self.route(threads, batch, steps);
+        let route = self.route(threads, stretches, longest);
         let passes = route.passes(layers);
         memories.resize_with(memories.len().max(passes), Default::default);
         for memory in &mut memories[..passes] {
             // Above the first, all layers are of one shape.
             for layer in 0..layers.min(2) {
-                memory.prepare(&self.weights[layer * directions], batch, steps)?;
+                memory.prepare(&self.weights[layer * directions], stretches, longest)?;
             }
         }
         let grids = Grids {
@@ -177,7 +169,7 @@ impl Recurrent {
 
         // Nothing can go wrong from here on.
         let mut y = y;
-        if let (Some(y), Some(_)) = (&mut y, dims.lengths) {
+        if let (Some(y), true) = (&mut y, dims.lengths.is_some() || dims.mask.is_some()) {
             y.fill(0.0);
         }
         let (rows, room) = match &mut tape {

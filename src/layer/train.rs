@@ -220,7 +220,7 @@ impl Recurrent {
                     let planes = [(H, upstream.dhn), (C, upstream.dcn.filter(|dcn| !dcn.is_empty()))];
                     for (rank, &row) in tape.rows.order.iter().enumerate() {
                         for (plane, from) in planes {
-                            if let Some(from) = from {
+                            if let (Some(from), true) = (from, tape.rows.finishes(rank, inputs.reverse)) {
                                 let from = &from[(cell * batch + row) * hidden..][..hidden];
                                 let start = carry.offset(0, rank, plane);
                                 scratch.carry[start..start + hidden].copy_from_slice(from);
@@ -233,9 +233,11 @@ impl Recurrent {
                     for (plane, to) in planes {
                         if let Some(to) = to {
                             for (rank, &row) in tape.rows.order.iter().enumerate() {
-                                let start = carry.offset(0, rank, plane);
-                                let to = &mut to[(cell * batch + row) * hidden..][..hidden];
-                                to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                                if tape.rows.begins(rank, inputs.reverse) {
+                                    let start = carry.offset(0, rank, plane);
+                                    let to = &mut to[(cell * batch + row) * hidden..][..hidden];
+                                    to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                                }
                             }
                         }
                     }

@@ -98,9 +98,10 @@ pub(crate) fn accumulate_chunk(
     let weights = inputs.weights;
     let (token, traits) = (weights.token, weights.kind.traits());
     let (lanes, hidden, input_size) = (weights.input.lanes(), weights.hidden.units(), weights.input.units());
-    let (first, count, order) = (inputs.rows.order.len(), places.len(), &inputs.rows.order);
+    let (first, count, ranks) = (inputs.rows.order.len(), places.len(), inputs.rows);
 
-    let rows = places.iter().map(|&(time, rank)| inputs.input.plane(time, order[rank], 0));
+    let rows =
+        places.iter().map(|&(step, rank)| inputs.input.plane(ranks.time(step, rank), ranks.order[rank], 0));
     packed.input.pack_rows(lanes, input_size, rows);
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let shift = usize::from(inputs.reverse);
@@ -127,7 +128,7 @@ pub(crate) fn accumulate_chunk(
         grads,
         first,
         places,
-        order,
+        rows: ranks,
         to,
         add,
     });
@@ -254,9 +255,18 @@ struct InputGradient<'a> {
     grads: GridRef<'a>,
     first: usize,
     places: &'a [(usize, usize)],
-    order: &'a [usize],
+    rows: &'a Rows,
     to: GridMut<'a>,
     add: bool,
+}
+
+impl InputGradient<'_> {
+    /// The step of the sequence and the row of a place.
+    #[inline(always)]
+    fn row(&self, place: usize) -> (usize, usize) {
+        let (step, rank) = self.places[place];
+        (self.rows.time(step, rank), self.rows.order[rank])
+    }
 }
 
 impl Tile for InputGradient<'_> {
@@ -274,10 +284,9 @@ impl Tile for InputGradient<'_> {
         let mut sums = [[[isa.zero(); U]; 1]; R];
         if self.add {
             for r in 0..R {
-                let (time, rank) = self.places[place + r];
                 for u in 0..U {
                     // SAFETY: the place exists, and by the caller's promise is ours.
-                    let to = unsafe { target::<I>(&self.to, (time, self.order[rank]), block + u) };
+                    let to = unsafe { target::<I>(&self.to, self.row(place + r), block + u) };
                     sums[r][0][u] = isa.load_partial(to);
                 }
             }
@@ -292,10 +301,9 @@ impl Tile for InputGradient<'_> {
             accumulate(isa, &mut sums, rows, blocks, ahead);
         }
         for r in 0..R {
-            let (time, rank) = self.places[place + r];
             for u in 0..U {
                 // SAFETY: the place exists, and by the caller's promise is ours.
-                let to = unsafe { target::<I>(&self.to, (time, self.order[rank]), block + u) };
+                let to = unsafe { target::<I>(&self.to, self.row(place + r), block + u) };
                 isa.store_partial(to, sums[r][0][u]);
             }
         }

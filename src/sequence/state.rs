@@ -95,6 +95,19 @@ impl State {
         self.data.fill(0.0);
     }
 
+    /// Makes the state of one row zero, in all layers and directions: where one of several streams begins anew.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where there is no such row.
+    pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
+        if row >= self.batch {
+            let expected = "a row below the batch";
+            return Err(Error::OutOfRange { what: "row of a state", expected, got: row as f64 });
+        }
+        (0..self.cells).for_each(|cell| self.record_mut(cell, row).fill(0.0));
+        Ok(())
+    }
+
     pub(crate) fn kind(&self) -> CellKind {
         self.kind
     }

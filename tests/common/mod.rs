@@ -95,7 +95,7 @@ impl Data {
     }
 
     pub fn dims<'a>(&'a self, case: &Case) -> Dims<'a> {
-        Dims { batch: case.batch, steps: case.steps, lengths: self.lengths.as_deref() }
+        Dims { lengths: self.lengths.as_deref(), ..Dims::new(case.batch, case.steps) }
     }
 }
 

@@ -1,0 +1,215 @@
+//! Masks and resets, by what they mean: a masked step is as if it were not there, a reset begins a row anew.
+//!
+//! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that the
+//! episode begins with; outputs, states and all gradients must be the same bits, at every level.
+
+mod common;
+
+use common::{Case, uniform};
+use fused_rnn::{
+    Accumulate, CellKind, Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Tape, Threads,
+    Upstream, Workspace,
+};
+use proptest::prelude::*;
+
+/// What a call reads besides weights: batch-first.
+#[derive(Clone)]
+struct Call {
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    h: Vec<f32>,
+    c: Vec<f32>,
+    dhn: Vec<f32>,
+    dcn: Vec<f32>,
+}
+
+/// What it gives.
+#[derive(Clone, Debug, PartialEq)]
+struct Answer {
+    y: Vec<f32>,
+    hn: Vec<f32>,
+    cn: Vec<f32>,
+    dx: Vec<f32>,
+    dh0: Vec<f32>,
+    dc0: Vec<f32>,
+    parameters: Vec<f32>,
+}
+
+fn call(layer: &Recurrent, dims: Dims<'_>, call: &Call, keep: Keep) -> Answer {
+    let mut state = layer.zero_state(dims.batch).unwrap();
+    state.set_h(&call.h).unwrap();
+    state.set_c(&call.c).unwrap();
+    let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+    let mut y = vec![f32::NAN; call.dy.len()];
+    layer.forward_train(&call.x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace).unwrap();
+    let mut answer = Answer {
+        y,
+        hn: state.h(),
+        cn: state.c(),
+        dx: vec![f32::NAN; call.x.len()],
+        dh0: vec![f32::NAN; call.h.len()],
+        dc0: vec![f32::NAN; call.c.len()],
+        parameters: vec![f32::NAN; layer.parameters().len()],
+    };
+    let gradients = Gradients {
+        parameters: &mut answer.parameters,
+        accumulate: Accumulate::Overwrite,
+        dx: Some(&mut answer.dx),
+        dh0: Some(&mut answer.dh0),
+        dc0: Some(&mut answer.dc0),
+    };
+    let upstream = Upstream { dy: Some(&call.dy), dhn: Some(&call.dhn), dcn: Some(&call.dcn) };
+    layer.backward(&call.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    // The same without a tape.
+    state.set_h(&call.h).unwrap();
+    state.set_c(&call.c).unwrap();
+    let mut y = vec![f32::NAN; call.dy.len()];
+    layer.forward(&call.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+    assert!(y == answer.y && state.h() == answer.hn && state.c() == answer.cn);
+    answer
+}
+
+/// The rows (D, B, H)[.., row, ..] of a state.
+fn row_of(state: &[f32], directions: usize, batch: usize, hidden: usize, row: usize) -> Vec<f32> {
+    if state.is_empty() {
+        return Vec::new();
+    }
+    (0..directions).flat_map(|d| state[(d * batch + row) * hidden..][..hidden].to_vec()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn masked_steps_are_not_there_and_resets_begin_anew(
+        kind in prop::sample::select(CellKind::ALL.to_vec()),
+        bidirectional in any::<bool>(),
+        (batch, steps, hidden) in (1..=5usize, 1..=12usize, 1..=20usize),
+        (mask_rate, reset_rate) in (0.0..1.0f32, 0.0..0.5f32),
+        seed in any::<u64>(),
+        threads in 1..=2usize,
+    ) {
+        let input = 3;
+        let case = Case { bidirectional, layout: Layout::BatchFirst, ..Case::simple(kind, batch, steps, input, hidden) };
+        let mut rng = Rng::new(seed);
+        let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate).collect();
+        let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate).collect();
+        let lengths: Vec<usize> = (0..batch).map(|_| rng.below(steps + 1)).collect();
+        let d = case.directions();
+        let state = d * batch * hidden;
+        let cells = if kind.has_cell_state() { state } else { 0 };
+        let mut whole = Call {
+            x: uniform(batch * steps * input, &mut rng),
+            dy: uniform(batch * steps * d * hidden, &mut rng),
+            h: uniform(state, &mut rng),
+            c: uniform(cells, &mut rng),
+            dhn: uniform(state, &mut rng),
+            dcn: uniform(cells, &mut rng),
+        };
+        let real = |row: usize, t: usize| t < lengths[row] && mask[row * steps + t];
+        for (at, x) in whole.x.iter_mut().enumerate() {
+            if !real(at / input / steps, at / input % steps) {
+                *x = f32::NAN;
+            }
+        }
+        for level in Level::available() {
+            let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+            let dims = Dims::new(batch, steps).with_lengths(&lengths).with_mask(&mask).with_resets(&resets);
+            let got = call(&layer, dims, &whole, Keep::All);
+            prop_assert_eq!(&got, &call(&layer, dims, &whole, Keep::Every(2)));
+
+            let mut parameters = vec![0.0; got.parameters.len()];
+            // By hand: each row by itself, each of its episodes by itself.
+            for row in 0..batch {
+                let mut episodes = vec![Vec::new()];
+                for t in 0..lengths[row] {
+                    if resets[row * steps + t] {
+                        episodes.push(Vec::new());
+                    }
+                    if mask[row * steps + t] {
+                        episodes.last_mut().unwrap().push(t);
+                    }
+                }
+                let pick = |v: &[f32]| row_of(v, d, batch, hidden, row);
+                let (mut y, mut dx) = (vec![0.0; steps * d * hidden], vec![0.0; steps * input]);
+                // For each direction, what comes out at its end, and the gradient at its beginning.
+                let mut ends = Answer { y: vec![], dx: vec![], hn: pick(&got.hn), cn: pick(&got.cn),
+                    dh0: pick(&got.dh0), dc0: pick(&got.dc0), parameters: vec![] };
+                let last = episodes.len() - 1;
+                for (n, episode) in episodes.iter().enumerate() {
+                    // Direction 0 starts in the first episode and ends in the last, direction 1 the other way.
+                    let only = |v: Vec<f32>, forward: bool, backward: bool| -> Vec<f32> {
+                        let keep = |at: usize| if at / hidden == 0 { forward } else { backward };
+                        v.iter().enumerate().map(|(at, &v)| if keep(at) { v } else { 0.0 }).collect()
+                    };
+                    let rows = |v: &[f32], width: usize| -> Vec<f32> {
+                        episode.iter().flat_map(|t| v[(row * steps + t) * width..][..width].to_vec()).collect()
+                    };
+                    let alone = Call {
+                        x: rows(&whole.x, input),
+                        dy: rows(&whole.dy, d * hidden),
+                        h: only(pick(&whole.h), n == 0, n == last),
+                        c: only(pick(&whole.c), n == 0, n == last),
+                        dhn: only(pick(&whole.dhn), n == last, n == 0),
+                        dcn: only(pick(&whole.dcn), n == last, n == 0),
+                    };
+                    let answer = call(&layer, Dims::new(1, episode.len()), &alone, Keep::All);
+                    for (sum, &alone) in parameters.iter_mut().zip(&answer.parameters) {
+                        *sum += f64::from(alone);
+                    }
+                    for (k, &t) in episode.iter().enumerate() {
+                        y[t * d * hidden..][..d * hidden].copy_from_slice(&answer.y[k * d * hidden..][..d * hidden]);
+                        dx[t * input..][..input].copy_from_slice(&answer.dx[k * input..][..input]);
+                    }
+                    for direction in 0..d {
+                        let range = direction * hidden..(direction + 1) * hidden;
+                        let (starts, finishes) = if direction == 0 { (n == 0, n == last) } else { (n == last, n == 0) };
+                        let pairs = [
+                            (finishes, &mut ends.hn, &answer.hn),
+                            (finishes, &mut ends.cn, &answer.cn),
+                            (starts, &mut ends.dh0, &answer.dh0),
+                            (starts, &mut ends.dc0, &answer.dc0),
+                        ];
+                        for (applies, to, from) in pairs {
+                            if applies && !from.is_empty() {
+                                prop_assert_eq!(&to[range.clone()], &from[range.clone()]);
+                                to[range.clone()].fill(f32::NAN);
+                            }
+                        }
+                    }
+                }
+                // Every part of the states has been compared.
+                prop_assert!(ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan()));
+                prop_assert_eq!(&got.y[row * steps * d * hidden..][..steps * d * hidden], &y[..]);
+                prop_assert_eq!(&got.dx[row * steps * input..][..steps * input], &dx[..]);
+            }
+            for (got, want) in got.parameters.iter().zip(&parameters) {
+                prop_assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{} for {}", got, want);
+            }
+        }
+    }
+}
+
+/// A stream that is reset is a new stream, and wrong sizes are named.
+#[test]
+fn states_are_reset_by_row_and_wrong_sizes_are_named() {
+    let case = Case { layout: Layout::BatchFirst, ..Case::simple(CellKind::Lstm, 2, 3, 4, 5) };
+    let layer = case.builder().build().unwrap();
+    let mut rng = Rng::new(1);
+    let (x, mut workspace) = (uniform(2 * 3 * 4, &mut rng), Workspace::new());
+    let mut state = layer.zero_state(2).unwrap();
+    layer.forward(&x, Dims::new(2, 3), &mut state, None, &mut workspace).unwrap();
+    let before = state.h();
+    state.reset_row(0).unwrap();
+    assert!(state.h()[..5].iter().chain(&state.c()[..5]).all(|&v| v == 0.0) && state.h()[5..] == before[5..]);
+    let row = Error::OutOfRange { what: "row of a state", expected: "a row below the batch", got: 2.0 };
+    assert_eq!(state.reset_row(2), Err(row));
+    for (dims, what) in
+        [(Dims::new(2, 3).with_mask(&[true; 5]), "mask"), (Dims::new(2, 3).with_resets(&[true; 7]), "resets")]
+    {
+        let got = if what == "mask" { 5 } else { 7 };
+        let error = Error::Length { what, expected: 6, got };
+        assert_eq!(layer.forward(&x, dims, &mut state, None, &mut workspace), Err(error.clone()));
+        assert_eq!(layer.tape_bytes(dims, Keep::All), Err(error));
+    }
+}
