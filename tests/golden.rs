@@ -107,7 +107,7 @@ impl Golden {
         if let Some(c0) = get("c0") {
             state.set_c(c0).map_err(|error| error.to_string())?;
         }
-        let dims = Dims { batch, steps, lengths: self.lengths.as_deref() };
+        let dims = Dims { lengths: self.lengths.as_deref(), ..Dims::new(batch, steps) };
         let mut y = vec![f32::NAN; batch * steps * layer.config().output_size()];
         let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
         let x = &self.floats["x"];
