@@ -103,6 +103,11 @@ pub(crate) enum Token {
 }
 
 impl Token {
+    /// The best level of the machine: for work that gives the same bits on each.
+    pub(crate) fn best() -> Token {
+        Level::best().token().unwrap_or(Token::Portable(Portable))
+    }
+
     /// The name of the level.
     pub(crate) fn level(self) -> Level {
         match self {

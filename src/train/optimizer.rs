@@ -34,6 +34,7 @@
 
 use crate::Error;
 use crate::error::check_len;
+use crate::simd::{Isa, Kernel, Token, dispatch};
 
 /// Moves parameters against their gradients.
 pub trait Optimizer {
@@ -124,12 +125,8 @@ impl Optimizer for Sgd {
             }
             return Ok(());
         }
-        for ((p, &g), m) in parameters.iter_mut().zip(gradients).zip(&mut self.velocity) {
-            let g = with_l2(g, decay, *p);
-            let velocity = momentum * *m + g;
-            *p -= rate * if nesterov { g + momentum * velocity } else { velocity };
-            *m = flush(velocity);
-        }
+        let rule = SgdStep { rate, momentum, nesterov, decay };
+        dispatch(Token::best(), Update { rule, parameters, gradients, averages: [&mut self.velocity] });
         Ok(())
     }
 
@@ -306,17 +303,97 @@ impl Moments {
         let correction = (1.0 / (1.0 - self.powers[1]).sqrt()) as f32;
         let epsilon = config.epsilon as f32;
 
-        // Zipped slices, no index: one bounds check in all, and vector code for the roots and divisions.
-        let averages = self.mean.iter_mut().zip(&mut self.square);
-        for ((p, &g), (m, v)) in parameters.iter_mut().zip(gradients).zip(averages) {
-            let g = with_l2(g, l2, *p);
-            let mean = old1 * *m + new1 * g;
-            let square = old2 * *v + new2 * (g * g);
-            *p = *p * keep - rate * mean / (square.sqrt() * correction + epsilon);
-            *m = flush(mean);
-            *v = flush(square);
-        }
+        let constants = AdamStep { keep, l2, old1, new1, old2, new2, rate, correction, epsilon };
+        let Moments { mean, square, .. } = self;
+        dispatch(Token::best(), Update { rule: constants, parameters, gradients, averages: [mean, square] });
         Ok(())
+    }
+}
+
+/// One step of Adam, as numbers.
+#[derive(Debug, Clone, Copy)]
+struct AdamStep {
+    keep: f32,
+    l2: f32,
+    old1: f32,
+    new1: f32,
+    old2: f32,
+    new2: f32,
+    rate: f32,
+    correction: f32,
+    epsilon: f32,
+}
+
+/// One step of SGD with momentum, as numbers.
+#[derive(Debug, Clone, Copy)]
+struct SgdStep {
+    rate: f32,
+    momentum: f32,
+    nesterov: bool,
+    decay: f32,
+}
+
+/// How a parameter moves, with N running averages.
+trait Rule<const N: usize>: Copy {
+    /// The parameter and its averages after the step.
+    fn step(self, parameter: f32, gradient: f32, averages: [f32; N]) -> (f32, [f32; N]);
+}
+
+impl Rule<2> for AdamStep {
+    #[inline(always)]
+    fn step(self, p: f32, g: f32, [mean, square]: [f32; 2]) -> (f32, [f32; 2]) {
+        let g = with_l2(g, self.l2, p);
+        let mean = self.old1 * mean + self.new1 * g;
+        let square = self.old2 * square + self.new2 * (g * g);
+        let p = p * self.keep - self.rate * mean / (square.sqrt() * self.correction + self.epsilon);
+        (p, [flush(mean), flush(square)])
+    }
+}
+
+impl Rule<1> for SgdStep {
+    #[inline(always)]
+    fn step(self, p: f32, g: f32, [velocity]: [f32; 1]) -> (f32, [f32; 1]) {
+        let g = with_l2(g, self.decay, p);
+        let velocity = self.momentum * velocity + g;
+        let p = p - self.rate * if self.nesterov { g + self.momentum * velocity } else { velocity };
+        (p, [flush(velocity)])
+    }
+}
+
+/// Moves all parameters, in place. The loop is plain code, which the compiler turns into the vectors of each
+/// level; as no operation is fused, all levels give the same bits. With AVX-512 it is bound by dividing and by
+/// taking roots, which a processor does 16 at a time but seldom.
+struct Update<'a, R, const N: usize> {
+    rule: R,
+    parameters: &'a mut [f32],
+    gradients: &'a [f32],
+    averages: [&'a mut [f32]; N],
+}
+
+impl<R: Rule<N>, const N: usize> Kernel for Update<'_, R, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let Update { rule, parameters, gradients, averages } = self;
+        // Slices of one length, said once: no check is left in the loop.
+        let count = parameters.len();
+        let gradients = &gradients[..count];
+        let mut averages = averages;
+        for average in &mut averages {
+            *average = &mut std::mem::take(average)[..count];
+        }
+        for n in 0..count {
+            let mut old = [0.0; N];
+            for (old, average) in old.iter_mut().zip(&averages) {
+                *old = average[n];
+            }
+            let (p, new) = rule.step(parameters[n], gradients[n], old);
+            parameters[n] = p;
+            for k in 0..N {
+                averages[k][n] = new[k];
+            }
+        }
     }
 }
 
