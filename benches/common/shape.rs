@@ -74,15 +74,24 @@ impl Shape {
             .init(fused_rnn::Init::PyTorch, 7)
     }
 
+    pub fn directions(&self) -> usize {
+        if self.bidirectional { 2 } else { 1 }
+    }
+
     /// Weights of all layers and directions.
     fn weights(&self) -> usize {
-        let directions = if self.bidirectional { 2 } else { 1 };
+        let directions = self.directions();
         let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * self.hidden });
         inputs.map(|input| self.kind.gates() * self.hidden * (input + self.hidden) * directions).sum()
     }
 
     pub fn weight_bytes(&self) -> usize {
         self.weights() * 4
+    }
+
+    /// Those that multiply the state, which every step needs anew.
+    pub fn recurrent_weight_bytes(&self) -> usize {
+        self.kind.gates() * self.hidden * self.hidden * self.layers * self.directions() * 4
     }
 
     pub fn flops_per_step(&self) -> f64 {

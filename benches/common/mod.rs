@@ -1,0 +1,66 @@
+//! What the benches share: shapes as text, a network with everything that a call needs, the machine's limits,
+//! and how a call is timed.
+//!
+//! ```text
+//! shape.rs     "lstm B32 T100 I256 H256 L1", its flops and its weights; the grids
+//! network.rs   a network of a shape with input, output, tape and gradients: forward, backward, training step, step
+//! timing.rs    median and least time of a call
+//! limits.rs    multiply-adds in registers and reads from each level of cache, measured; the roofline of a shape
+//! ```
+//!
+//! Every bench that includes this module uses a part of it.
+#![allow(dead_code, reason = "each bench uses a part")]
+
+pub mod limits;
+pub mod network;
+pub mod shape;
+pub mod timing;
+
+pub use network::Network;
+pub use shape::Shape;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All outputs of all steps, from zero states.
+    Forward,
+    /// Forward with a tape, then backward into all parameters and the input, with ones from above.
+    Train,
+    /// One step after another on one state.
+    Step,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Forward => "fwd",
+            Mode::Train => "train",
+            Mode::Step => "step",
+        }
+    }
+
+    /// Forward passes that one call counts as: backward is two products for each of forward's.
+    pub fn passes(self) -> f64 {
+        if self == Mode::Train { 3.0 } else { 1.0 }
+    }
+
+    /// Steps of time that one call takes.
+    pub fn steps(self, shape: &Shape) -> usize {
+        if self == Mode::Step { 1 } else { shape.steps }
+    }
+
+    /// Flops of one call.
+    pub fn flops(self, shape: &Shape) -> f64 {
+        shape.flops_per_step() * self.steps(shape) as f64 * self.passes()
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let modes = [Mode::Forward, Mode::Train, Mode::Step];
+        let mode = modes.into_iter().find(|mode| mode.name() == name);
+        mode.ok_or_else(|| format!("mode: expected fwd, train or step, got {name}"))
+    }
+}

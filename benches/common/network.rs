@@ -1,0 +1,113 @@
+//! A network of a shape with everything that its calls need, so that a bench times the calls and nothing else.
+
+use super::{Mode, Shape};
+use fused_rnn::{
+    Accumulate, Dims, Error, Gradients, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream,
+    Workspace,
+};
+
+/// All sequences are time-major, `(T, B, I)` and `(T, B, D * H)`, which is what oneDNN and PyTorch take.
+pub struct Network {
+    pub layer: Recurrent,
+    pub shape: Shape,
+    pub x: Vec<f32>,
+    pub y: Vec<f32>,
+    /// Gradients of the input and, in the canonical order, of all parameters.
+    pub dx: Vec<f32>,
+    pub gradients: Vec<f32>,
+    /// Ones.
+    dy: Vec<f32>,
+    state: State,
+    tape: Tape,
+    workspace: Workspace,
+}
+
+impl Network {
+    /// PyTorch's initial weights and inputs in [-1, 1), both from a fixed seed.
+    pub fn new(shape: &Shape, level: Level, threads: usize) -> Result<Self, Error> {
+        let mut rng = Rng::new(1);
+        let x = (0..shape.batch * shape.steps * shape.input).map(|_| rng.uniform(-1.0, 1.0)).collect();
+        Self::with(shape, level, threads, x, None)
+    }
+
+    /// Given inputs `(T, B, I)`, and parameters in the canonical order.
+    pub fn with(
+        shape: &Shape,
+        level: Level,
+        threads: usize,
+        x: Vec<f32>,
+        parameters: Option<&[f32]>,
+    ) -> Result<Self, Error> {
+        let builder = shape.builder().layout(Layout::TimeMajor).level(level);
+        let mut layer = builder.threads(Threads::Count(threads)).build()?;
+        if let Some(parameters) = parameters {
+            let expected = layer.parameters().len();
+            if expected != parameters.len() {
+                return Err(Error::Length { what: "parameters", expected, got: parameters.len() });
+            }
+            layer.update(|own| own.copy_from_slice(parameters));
+        }
+        let y = vec![0.0; shape.batch * shape.steps * layer.config().output_size()];
+        let (dx, gradients) = (vec![0.0; x.len()], vec![0.0; layer.parameters().len()]);
+        let (dy, state) = (vec![1.0; y.len()], layer.zero_state(shape.batch)?);
+        let (tape, workspace) = (Tape::new(), Workspace::new());
+        Ok(Network { layer, shape: shape.clone(), x, y, dx, gradients, dy, state, tape, workspace })
+    }
+
+    fn dims(&self) -> Dims<'static> {
+        Dims::new(self.shape.batch, self.shape.steps)
+    }
+
+    /// All outputs, from zero states.
+    pub fn forward(&mut self) -> Result<(), Error> {
+        self.state.reset();
+        self.layer.forward(&self.x, self.dims(), &mut self.state, Some(&mut self.y), &mut self.workspace)
+    }
+
+    /// The same with a tape.
+    pub fn forward_train(&mut self) -> Result<(), Error> {
+        let dims = self.dims();
+        self.state.reset();
+        let y = Some(&mut self.y[..]);
+        self.layer.forward_train(&self.x, dims, &mut self.state, y, &mut self.tape, 0, &mut self.workspace)
+    }
+
+    /// Gradients into all parameters and the input, on the tape of the last `forward_train`.
+    pub fn backward(&mut self) -> Result<(), Error> {
+        let gradients = Gradients {
+            parameters: &mut self.gradients,
+            accumulate: Accumulate::Overwrite,
+            dx: Some(&mut self.dx),
+            dh0: None,
+            dc0: None,
+        };
+        let upstream = Upstream { dy: Some(&self.dy), ..Upstream::default() };
+        self.layer.backward(&self.x, &self.tape, upstream, gradients, &mut self.workspace)
+    }
+
+    /// Forward and backward.
+    pub fn train(&mut self) -> Result<(), Error> {
+        self.forward_train().and_then(|()| self.backward())
+    }
+
+    /// One step on the state that the last call left, over the input of step `t` into the output of step `t`.
+    pub fn step(&mut self, t: usize) -> Result<(), Error> {
+        let (input, output) = (self.shape.batch * self.shape.input, self.y.len() / self.shape.steps);
+        let (x, y) = (&self.x[t * input..][..input], &mut self.y[t * output..][..output]);
+        self.layer.step(x, &mut self.state, Some(y), &mut self.workspace)
+    }
+
+    /// Back to zero states.
+    pub fn reset(&mut self) {
+        self.state.reset();
+    }
+
+    /// What a mode times.
+    pub fn call(&mut self, mode: Mode) -> Result<(), Error> {
+        match mode {
+            Mode::Forward => self.forward(),
+            Mode::Train => self.train(),
+            Mode::Step => self.step(0),
+        }
+    }
+}
