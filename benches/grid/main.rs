@@ -6,6 +6,7 @@
 //! cargo bench --bench grid -- --json --shape "lstm B32 T100 I256 H256 L1"     one JSON object a line
 //! cargo bench --bench grid -- --level avx2 --seconds 0.5
 //! cargo bench --bench grid -- --limits --threads 2                            the machine alone
+//! cargo bench --bench grid -- --list --mode step                              the names of a mode's shapes
 //! cargo bench --bench grid -- --serve                                         a worker, see serve.rs
 //! ```
 //!
@@ -33,6 +34,7 @@ use fused_rnn::Level;
 struct Options {
     json: bool,
     limits: bool,
+    list: bool,
     serve: bool,
     mode: Mode,
     threads: usize,
@@ -45,6 +47,7 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         json: false,
         limits: false,
+        list: false,
         serve: false,
         mode: Mode::Forward,
         threads: 1,
@@ -59,6 +62,7 @@ fn options() -> Result<Options, String> {
             "--json" => options.json = true,
             "--bench" => {}
             "--limits" => options.limits = true,
+            "--list" => options.list = true,
             "--serve" => options.serve = true,
             "--mode" => options.mode = value()?.parse()?,
             "--threads" => {
@@ -131,6 +135,10 @@ fn print_shape(shape: &Shape, times: timing::Times, roofline: &Roofline, options
 
 fn run(options: &Options) -> Result<(), String> {
     let Options { mode, threads, level, .. } = *options;
+    if options.list {
+        options.shapes.iter().for_each(|shape| println!("{shape}"));
+        return Ok(());
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     pool.map_err(|error| error.to_string())?;
     if options.serve {

@@ -1,0 +1,125 @@
+"""This crate beside its peers: recurrent layers of the same weights and inputs, interleaved, shape by shape.
+
+    python benches/peers/compare.py --setup                      once: a virtual environment with pinned packages
+    python benches/peers/compare.py --mode fwd,train,step --threads 1,2 --out benches/record/MACHINE/DATE
+    python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L2 bi"
+    python benches/peers/compare.py --peers onednn,torch --rounds 9 --seconds 0.3
+    python benches/peers/compare.py --report benches/record/MACHINE/DATE      tables and charts again, from the record
+
+Needs Rust, Python 3.11 or later and a C++ compiler (for oneDNN also libdnnl-dev); a peer that is missing is skipped by
+name. For each shape every peer gets the same weights and the same input and must give this crate's results, or it is
+named and not ranked; then rounds of A B C A B C, each peer for --seconds, so that what else the machine does falls on
+all. Each is a process that lives for all shapes and is stopped (SIGSTOP) while it is not its turn: never do two run.
+README.md beside this file has the protocol, what is counted, and every peer's settings.
+"""
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE / "workers")]
+DEFAULT_VENV = HERE / ".venv"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description="This crate beside its peers, interleaved.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--mode", default="fwd", help="fwd, train, step, or several with commas")
+    parser.add_argument("--threads", default="1", help="numbers of threads, with commas")
+    parser.add_argument("--shapes", help="semicolons between them; without it the grid of the mode")
+    parser.add_argument("--peers", help="names with commas; without it all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each peer in each round")
+    parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
+    parser.add_argument("--level", help="pins this crate's SIMD level")
+    parser.add_argument("--out", type=Path, help="folder of the record; without it one under target/peers/records")
+    parser.add_argument("--venv", type=Path, default=os.environ.get("FUSED_RNN_PEERS_VENV", DEFAULT_VENV))
+    parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="only tables and charts of a record")
+    return parser.parse_args()
+
+
+def enter_environment(args):
+    """Builds the virtual environment if asked, and goes on inside it if there is one."""
+    python = args.venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if args.setup:
+        if not python.exists():
+            subprocess.run([sys.executable, "-m", "venv", str(args.venv)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        # One package that cannot be had must not keep the others out.
+        for line in (HERE / "requirements.txt").read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                if subprocess.run([*pip, line.strip()]).returncode:
+                    print(f"{line.strip()}: not installed", flush=True)
+    if python.exists() and Path(sys.prefix).resolve() != args.venv.resolve():
+        again = [argument for argument in sys.argv if argument != "--setup"]
+        os.execv(python, [str(python), *again])
+
+
+def shapes_of(args, mode, own_command):
+    if args.shapes:
+        return [text.strip() for text in args.shapes.split(";") if text.strip()]
+    listed = subprocess.run([*own_command(1)[:1], "--list", "--mode", mode], capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
+
+
+def main():
+    args = arguments()
+    args.venv = Path(args.venv)
+    if args.report:
+        import report
+
+        print(report.write(args.report))
+        return
+    enter_environment(args)
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        sys.exit("numpy is missing: run with --setup once, or inside an environment that has requirements.txt")
+
+    import record
+    import report
+    from session import Session, build_all
+    from workers_list import BUILD
+
+    modes, threads = args.mode.split(","), [int(n) for n in args.threads.split(",")]
+    if not set(modes) <= {"fwd", "train", "step"}:
+        sys.exit(f"--mode: expected fwd, train or step, got {args.mode}")
+    now = datetime.datetime.now().astimezone()
+    out = args.out or BUILD / "records" / now.strftime("%Y-%m-%d-%H%M%S")
+    out.mkdir(parents=True, exist_ok=True)
+    own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level)
+    for name, reason in missing.items():
+        print(f"{name}: skipped: {reason}", flush=True)
+    for mode in modes:
+        shapes = shapes_of(args, mode, own)
+        for count in threads:
+            about = {
+                "date": now.isoformat(timespec="seconds"),
+                "command": " ".join(["python benches/peers/compare.py", *map(record.quoted, sys.argv[1:])]),
+                "machine": record.machine(),
+                "crate": record.crate(),
+                "mode": mode,
+                "threads": count,
+                "rounds": args.rounds,
+                "seconds": args.seconds,
+                "missing": dict(missing),
+            }
+            with Session(own, peers, mode, count, out / "logs") as session:
+                about["missing"] |= session.missing
+                about["peers"] = session.settings()
+                rows = []
+                for shape in shapes:
+                    rows.append(session.compare(shape, args.rounds, args.seconds, args.slow))
+                    record.write(out, about, rows)
+    print(report.write(out))
+    print(f"record: {out}")
+
+
+if __name__ == "__main__":
+    main()

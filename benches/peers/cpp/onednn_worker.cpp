@@ -1,0 +1,297 @@
+// oneDNN called directly: its recurrent primitives, weights reordered beforehand to the layout that each asks for.
+//
+// Variants, the fastest of which is taken: the inference descriptor and the training descriptor run forward, which
+// choose different implementations (brgemm and gemm; the second is often better for one row); and where layers have
+// inputs of their own size, one primitive for all layers or one for each.
+//
+// Layouts: sequences tnc = (T, B, C), states ldnc, weights (L, D, in, gates, H) in ldigo before the reorder, bias ldgo.
+// oneDNN's gates: LSTM i, f, g, o as ours; GRU z, r, n. Its plain GRU resets before the product, lbr_gru after it, with
+// a fourth bias for the recurrent half of n.
+#include "protocol.hpp"
+
+#include <dnnl.hpp>
+#include <cstring>
+#include <memory>
+#include <unordered_map>
+
+using namespace dnnl;
+using peer::Floats, peer::Shape, peer::Skip, peer::Variant;
+using tag = memory::format_tag;
+using md = memory::desc;
+
+namespace {
+
+engine& cpu() {
+    static engine e(engine::kind::cpu, 0);
+    return e;
+}
+stream& queue() {
+    static stream s(cpu());
+    return s;
+}
+
+md plain(memory::dims dims, tag t) { return md(dims, memory::data_type::f32, t); }
+
+float* values(const memory& m) { return static_cast<float*>(m.get_data_handle()); }
+
+memory zeros(const md& d) {
+    memory m(d, cpu());
+    std::memset(m.get_data_handle(), 0, d.get_size());
+    return m;
+}
+
+memory reordered(const memory& from, const md& to) {
+    if (from.get_desc() == to) return from;
+    memory m = zeros(to);
+    reorder(from, m).execute(queue(), const_cast<memory&>(from), m);
+    queue().wait();
+    return m;
+}
+
+// A primitive descriptor from the arguments of an operation: version 2 puts a descriptor in between.
+template <class P, class... A>
+typename P::primitive_desc forward_desc(A... a) {
+#if DNNL_VERSION_MAJOR >= 3
+    return typename P::primitive_desc(cpu(), a...);
+#else
+    return typename P::primitive_desc(typename P::desc(a...), cpu());
+#endif
+}
+template <class P, class H, class... A>
+typename P::primitive_desc backward_desc(const H& hint, A... a) {
+#if DNNL_VERSION_MAJOR >= 3
+    return typename P::primitive_desc(cpu(), a..., hint);
+#else
+    return typename P::primitive_desc(typename P::desc(a...), cpu(), hint);
+#endif
+}
+
+using Arguments = std::unordered_map<int, memory>;
+
+// Some layers in one primitive.
+struct Part {
+    int first, layers;
+    primitive forward, backward;
+    Arguments forward_arguments, backward_arguments;
+    md weights_layer, weights_iter;  // plain
+    memory d_layer, d_iter, d_bias;
+};
+
+struct Network {
+    Shape s;
+    bool training, step;
+    std::string implementation;
+    std::vector<Part> parts;
+    std::vector<memory> sequences, gradients;  // before each part, and after the last
+    Floats inputs;
+    std::vector<memory> states;
+
+    // Our gate of each of oneDNN's.
+    std::vector<int> order() const {
+        if (s.cell == "lstm") return {0, 1, 2, 3};
+        return s.gates() == 3 ? std::vector<int>{1, 0, 2} : std::vector<int>{0};
+    }
+    int biases() const { return s.cell == "gru" ? 4 : s.gates(); }
+
+    Network(const Shape& s, const std::string& mode, bool training_descriptor, bool fused, const float* x,
+            const std::vector<peer::Cell>& cells)
+        : s(s), training(mode == "train"), step(mode == "step") {
+        int steps = step ? 1 : s.steps, outputs = s.hidden * s.directions;
+        inputs.assign(x, x + size_t(s.steps) * s.batch * s.input);
+        auto sequence = [&](int width) { return plain({steps, s.batch, width}, tag::tnc); };
+        int in_each = fused ? s.layers : 1;
+        for (int first = 0; first < s.layers; first += in_each) sequences.push_back(zeros(sequence(s.layer_input(first))));
+        sequences.push_back(zeros(sequence(outputs)));
+        std::copy_n(x, size_t(steps) * s.batch * s.input, values(sequences[0]));
+        if (training) {
+            for (const memory& m : sequences) gradients.push_back(zeros(m.get_desc()));
+            std::fill_n(values(gradients.back()), size_t(steps) * s.batch * outputs, 1.0f);
+        }
+        auto prop = training || training_descriptor ? prop_kind::forward_training : prop_kind::forward_inference;
+        for (int first = 0; first < s.layers; first += in_each) {
+            Part part;
+            part.first = first, part.layers = in_each;
+            make(part, prop, cells, parts.size());
+            parts.push_back(std::move(part));
+        }
+    }
+
+    void make(Part& p, prop_kind prop, const std::vector<peer::Cell>& cells, size_t k) {
+        int L = p.layers, D = s.directions, I = s.layer_input(p.first), H = s.hidden, G = s.gates();
+        p.weights_layer = plain({L, D, I, G, H}, tag::ldigo), p.weights_iter = plain({L, D, H, G, H}, tag::ldigo);
+        memory layer = zeros(p.weights_layer), iter = zeros(p.weights_iter);
+        memory bias = zeros(plain({L, D, biases(), H}, tag::ldgo));
+        for (int c = 0; c < L * D; c++) {
+            const peer::Cell& cell = cells[p.first * D + c];
+            for (int g = 0; g < G; g++)
+                for (int h = 0; h < H; h++) {
+                    int row = order()[g] * H + h;
+                    for (int i = 0; i < I; i++)
+                        values(layer)[((size_t(c) * I + i) * G + g) * H + h] = cell.weight_ih[size_t(row) * I + i];
+                    for (int i = 0; i < H; i++)
+                        values(iter)[((size_t(c) * H + i) * G + g) * H + h] = cell.weight_hh[size_t(row) * H + i];
+                    bool apart = s.cell == "gru" && g == 2;
+                    float* at = values(bias) + size_t(c) * biases() * H;
+                    at[g * H + h] = cell.bias_ih[row] + (apart ? 0.0f : cell.bias_hh[row]);
+                    if (apart) at[3 * H + h] = cell.bias_hh[row];
+                }
+        }
+        auto direction = D == 2 ? rnn_direction::bidirectional_concat : rnn_direction::unidirectional_left2right;
+        md source = sequences[k].get_desc(), target = sequences[k + 1].get_desc(), none;
+        md any_layer = plain({L, D, I, G, H}, tag::any), any_iter = plain({L, D, H, G, H}, tag::any);
+        md b = bias.get_desc(), state = step ? plain({L, D, s.batch, H}, tag::ldnc) : none;
+
+        auto finish = [&](const auto& pd) {
+            implementation = pd.impl_info_str();
+            p.forward_arguments = {{DNNL_ARG_SRC_LAYER, sequences[k]},
+                                   {DNNL_ARG_WEIGHTS_LAYER, reordered(layer, pd.weights_layer_desc())},
+                                   {DNNL_ARG_WEIGHTS_ITER, reordered(iter, pd.weights_iter_desc())},
+                                   {DNNL_ARG_BIAS, bias},
+                                   {DNNL_ARG_DST_LAYER, sequences[k + 1]}};
+            if (pd.workspace_desc().get_size()) p.forward_arguments[DNNL_ARG_WORKSPACE] = zeros(pd.workspace_desc());
+            if (step) {
+                // In place, as oneDNN allows: the state after is the state before of the next step.
+                memory h = zeros(state);
+                states.push_back(h);
+                p.forward_arguments[DNNL_ARG_SRC_ITER] = h, p.forward_arguments[DNNL_ARG_DST_ITER] = h;
+                if (s.cell == "lstm") {
+                    memory c = zeros(state);
+                    states.push_back(c);
+                    p.forward_arguments[DNNL_ARG_SRC_ITER_C] = c, p.forward_arguments[DNNL_ARG_DST_ITER_C] = c;
+                }
+            }
+        };
+        auto finish_backward = [&](const auto& pd) {
+            implementation += std::string(" / ") + pd.impl_info_str();
+            p.d_layer = zeros(pd.diff_weights_layer_desc()), p.d_iter = zeros(pd.diff_weights_iter_desc());
+            p.d_bias = zeros(pd.diff_bias_desc());
+            p.backward_arguments = p.forward_arguments;
+            p.backward_arguments[DNNL_ARG_WEIGHTS_LAYER] = reordered(layer, pd.weights_layer_desc());
+            p.backward_arguments[DNNL_ARG_WEIGHTS_ITER] = reordered(iter, pd.weights_iter_desc());
+            p.backward_arguments[DNNL_ARG_DIFF_DST_LAYER] = gradients[k + 1];
+            p.backward_arguments[DNNL_ARG_DIFF_SRC_LAYER] = gradients[k];
+            p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_LAYER] = p.d_layer;
+            p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_ITER] = p.d_iter;
+            p.backward_arguments[DNNL_ARG_DIFF_BIAS] = p.d_bias;
+        };
+        auto back = prop_kind::backward;
+        auto three = [&](auto forward, auto backward) {
+            using F = decltype(forward);
+            using B = decltype(backward);
+            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, state);
+            p.forward = F(pd);
+            finish(pd);
+            if (!training) return;
+            auto bd = backward_desc<B>(pd, back, direction, source, none, any_layer, any_iter, b, target, none, source,
+                                       none, any_layer, any_iter, b, target, none);
+            p.backward = B(bd);
+            finish_backward(bd);
+        };
+        if (s.cell == "lstm") {
+            auto pd = forward_desc<lstm_forward>(prop, direction, source, state, state, any_layer, any_iter, b, target,
+                                                 state, state);
+            p.forward = lstm_forward(pd);
+            finish(pd);
+            if (!training) return;
+            auto bd = backward_desc<lstm_backward>(pd, back, direction, source, none, none, any_layer, any_iter, b,
+                                                   target, none, none, source, none, none, any_layer, any_iter, b,
+                                                   target, none, none);
+            p.backward = lstm_backward(bd);
+            finish_backward(bd);
+        } else if (s.cell == "gru") {
+            three(lbr_gru_forward(), lbr_gru_backward());
+        } else if (s.cell == "gru_before") {
+            three(gru_forward(), gru_backward());
+        } else {
+            auto f = s.cell == "rnn_tanh" ? algorithm::eltwise_tanh : algorithm::eltwise_relu;
+            auto pd = forward_desc<vanilla_rnn_forward>(prop, f, direction, source, state, any_layer, any_iter, b,
+                                                        target, state);
+            p.forward = vanilla_rnn_forward(pd);
+            finish(pd);
+            if (!training) return;
+            auto bd = backward_desc<vanilla_rnn_backward>(pd, back, f, direction, source, none, any_layer, any_iter, b,
+                                                          target, none, source, none, any_layer, any_iter, b, target,
+                                                          none);
+            p.backward = vanilla_rnn_backward(bd);
+            finish_backward(bd);
+        }
+    }
+
+    void run() {
+        for (Part& p : parts) p.forward.execute(queue(), p.forward_arguments);
+        if (training)
+            for (size_t k = parts.size(); k-- > 0;) {
+                // oneDNN adds to the gradients of weights and biases.
+                for (const memory* m : {&parts[k].d_layer, &parts[k].d_iter, &parts[k].d_bias})
+                    std::memset(m->get_data_handle(), 0, m->get_desc().get_size());
+                parts[k].backward.execute(queue(), parts[k].backward_arguments);
+            }
+        queue().wait();
+    }
+
+    Floats results() {
+        const memory& y = sequences.back();
+        size_t width = size_t(s.batch) * s.hidden * s.directions;
+        Floats out;
+        auto append = [&](const float* from, size_t count) { out.insert(out.end(), from, from + count); };
+        if (step) {
+            for (memory& m : states) std::memset(m.get_data_handle(), 0, m.get_desc().get_size());
+            for (int t = 0; t < s.steps; t++) {
+                std::copy_n(&inputs[size_t(t) * s.batch * s.input], s.batch * s.input, values(sequences[0]));
+                run();
+                append(values(y), width);
+            }
+            std::copy_n(inputs.data(), s.batch * s.input, values(sequences[0]));
+            return out;
+        }
+        run();
+        append(values(y), width * s.steps);
+        if (!training) return out;
+        append(values(gradients[0]), inputs.size());
+        for (Part& p : parts) {
+            memory layer = reordered(p.d_layer, p.weights_layer), iter = reordered(p.d_iter, p.weights_iter);
+            int I = s.layer_input(p.first), H = s.hidden, G = s.gates();
+            for (int c = 0; c < p.layers * s.directions; c++) {
+                // Back to rows of weights; the order of gates is its own inverse.
+                auto rows = [&](const memory& m, int width) {
+                    for (int g = 0; g < G; g++)
+                        for (int h = 0; h < H; h++)
+                            for (int i = 0; i < width; i++)
+                                out.push_back(values(m)[((size_t(c) * width + i) * G + order()[g]) * H + h]);
+                };
+                rows(layer, I);
+                rows(iter, H);
+                for (int half = 0; half < 2; half++)
+                    for (int g = 0; g < G; g++) {
+                        int from = half == 1 && s.cell == "gru" && g == 2 ? 3 : order()[g];
+                        append(values(p.d_bias) + (size_t(c) * biases() + from) * H, H);
+                    }
+            }
+        }
+        return out;
+    }
+};
+
+}  // namespace
+
+int main() {
+    auto prepare = [](const Shape& s, const std::string& mode, const float* x, const std::vector<peer::Cell>& cells) {
+        if (mode == "step" && s.directions == 2) throw Skip("a stream has no end to start from");
+        std::vector<Variant> variants;
+        bool can_fuse = s.layers > 1 && s.directions == 1 && s.input == s.hidden;
+        for (bool training_descriptor : {false, true})
+            for (bool fused : {false, true}) {
+                if ((fused && !can_fuse) || (mode == "train" && training_descriptor)) continue;
+                auto network = std::make_shared<Network>(s, mode, training_descriptor, fused, x, cells);
+                std::string label = network->implementation;
+                if (s.layers > 1) label += fused ? ", all layers in one" : ", layer by layer";
+                variants.push_back({label, [network] { network->run(); }, [network] { return network->results(); }});
+            }
+        return variants;
+    };
+    const version_t* v = dnnl_version();
+    std::ostringstream version;
+    version << v->major << '.' << v->minor << '.' << v->patch;
+    peer::serve("onednn", version.str(),
+                "C++, weights in the primitive's own layout; inference or training descriptor, the faster", prepare);
+}

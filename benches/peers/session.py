@@ -1,0 +1,264 @@
+"""The workers of one mode and number of threads, and how they take turns."""
+import json
+import os
+import select
+import signal
+import statistics
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from protocol import Shape
+from workers_list import PEERS, Missing, build_own, thread_environment
+
+OWN = "fused-rnn"
+# The largest difference of each result tensor from this crate's, over the largest value of that tensor.
+TOLERANCE = {"fwd": 1e-4, "step": 1e-4, "train": 1e-3}
+# Steps that are checked in step mode.
+CHECKED_STEPS = 8
+
+
+def build_all(names, level):
+    """This crate's command, the peers' commands, and why the others are missing."""
+    known = [peer.name for peer in PEERS]
+    if names is not None and not set(names) <= set(known):
+        raise SystemExit(f"--peers: expected some of {','.join(known)}, got {','.join(names)}")
+    print("building this crate's grid", flush=True)
+    own = build_own(level)
+    commands, missing = {}, {}
+    for peer in PEERS:
+        if names is None or peer.name in names:
+            try:
+                commands[peer.name] = (peer, peer.build())
+                print(f"{peer.name}: built", flush=True)
+            except (Missing, OSError) as reason:
+                missing[peer.name] = str(reason)
+    return own, commands, missing
+
+
+class Died(Exception):
+    """A worker ended or did not answer in time."""
+
+
+class Worker:
+    """One process that speaks the protocol; stopped but for the time of its answers."""
+
+    def __init__(self, name, command, threads, log):
+        self.name = name
+        self.log = log
+        environment = {**os.environ, **thread_environment(threads)}
+        with open(log, "ab") as stderr:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
+            )
+        self.pending = b""
+        self.hello = self.answer(180)
+        self.stop()
+
+    def signal(self, number):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def stop(self):
+        self.signal(signal.SIGSTOP)
+
+    def answer(self, seconds):
+        """The next line."""
+        out = self.process.stdout
+        while b"\n" not in self.pending:
+            if not select.select([out], [], [], seconds)[0]:
+                self.close()
+                raise Died(f"no answer in {seconds} s")
+            part = os.read(out.fileno(), 1 << 16)
+            if not part:
+                self.process.wait()
+                said = Path(self.log).read_text(errors="replace").strip().splitlines()
+                raise Died(said[-1][:300] if said else f"ended with {self.process.returncode}")
+            self.pending += part
+        line, self.pending = self.pending.split(b"\n", 1)
+        return json.loads(line)
+
+    def ask(self, limit, **request):
+        self.signal(signal.SIGCONT)
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise Died("ended") from error
+        reply = self.answer(limit)
+        self.stop()
+        return reply
+
+    def close(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass
+class Case:
+    """One shape's files."""
+
+    shape: Shape
+    mode: str
+    folder: Path
+
+    @property
+    def checked(self):
+        """The shape as the workers run it."""
+        return replace(self.shape, steps=CHECKED_STEPS) if self.mode == "step" else self.shape
+
+    def make(self, with_model):
+        """Inputs in [-1, 1) and weights as PyTorch begins, in float32, from a fixed seed."""
+        shape, rng = self.checked, np.random.default_rng(1)
+        x = rng.uniform(-1, 1, shape.steps * shape.batch * shape.input)
+        limit = 1 / np.sqrt(shape.hidden)
+        parameters = rng.uniform(-limit, limit, shape.parameters()).astype("<f4")
+        np.concatenate([x.astype("<f4"), parameters]).tofile(self.folder / "data")
+        if with_model:
+            from onnx_model import onnx_model
+
+            model = onnx_model(shape, shape.split(parameters), self.mode == "step")
+            (self.folder / "model.onnx").write_bytes(model)
+
+    def request(self, name):
+        return {
+            "cmd": "prepare",
+            "shape": str(self.checked),
+            "mode": self.mode,
+            "data": str(self.folder / "data"),
+            "model": str(self.folder / "model.onnx"),
+            "out": str(self.folder / name),
+        }
+
+    def tensors(self, name):
+        """The results by tensor."""
+        shape, flat = self.checked, np.fromfile(self.folder / name, dtype="<f4")
+        sizes = [shape.steps * shape.batch * shape.hidden * shape.directions]
+        if self.mode == "train":
+            sizes.append(shape.steps * shape.batch * shape.input)
+            sizes += [int(np.prod(tensor)) for tensor in shape.tensors()]
+        if len(flat) != sum(sizes):
+            raise ValueError(f"expected {sum(sizes)} results, got {len(flat)}")
+        return np.split(flat, np.cumsum(sizes)[:-1])
+
+    def difference(self, name):
+        """The largest difference of a tensor from this crate's, over that tensor's largest value."""
+        worst = 0.0
+        for own, theirs in zip(self.tensors(OWN), self.tensors(name)):
+            if not np.isfinite(theirs).all():
+                return float("inf")
+            worst = max(worst, float(np.abs(own - theirs).max() / max(np.abs(own).max(), 1e-6)))
+        return worst
+
+
+class Session:
+    """All workers of one mode and number of threads."""
+
+    def __init__(self, own, peers, mode, threads, logs):
+        self.mode, self.threads, self.logs = mode, threads, logs
+        logs.mkdir(parents=True, exist_ok=True)
+        self.commands = {OWN: own(threads)}
+        self.models = set()
+        self.workers, self.missing = {}, {}
+        for name, (peer, command) in peers.items():
+            if mode in peer.modes.split():
+                self.commands[name] = command(threads)
+                if peer.needs_model:
+                    self.models.add(name)
+        self.folder = tempfile.TemporaryDirectory(prefix="fused-rnn-peers-")
+        for name in list(self.commands):
+            try:
+                self.start(name)
+            except (Died, OSError, json.JSONDecodeError) as reason:
+                self.missing[name] = str(reason)
+                del self.commands[name]
+                print(f"{name}: skipped: {reason}", flush=True)
+        if OWN in self.missing:
+            raise SystemExit(f"{OWN}: {self.missing[OWN]}")
+
+    def start(self, name):
+        log = self.logs / f"{name}-{self.mode}-{self.threads}.log"
+        self.workers[name] = Worker(name, self.commands[name], self.threads, log)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self.workers.values():
+            worker.close()
+        self.folder.cleanup()
+
+    def settings(self):
+        return {name: worker.hello for name, worker in self.workers.items()}
+
+    def prepare(self, case, name):
+        """Prepares and checks one worker; returns its row."""
+        row = {"peer": name, "status": "ok", "rounds_us": [], "min_us": None}
+        try:
+            if self.workers[name].process.poll() is not None:
+                self.start(name)
+            reply = self.workers[name].ask(600, **case.request(name))
+        except (Died, OSError, json.JSONDecodeError) as reason:
+            return row | {"status": "failed", "why": str(reason)}
+        if "skip" in reply or "error" in reply:
+            status = "skipped" if "skip" in reply else "failed"
+            return row | {"status": status, "why": reply.get("skip") or reply.get("error")}
+        row |= {key: value for key, value in reply.items() if key != "ok"}
+        if name != OWN:
+            try:
+                row["difference"] = case.difference(name)
+            except ValueError as error:
+                return row | {"status": "differs", "why": str(error)}
+            if row["difference"] > TOLERANCE[case.mode]:
+                why = f"results differ by {row['difference']:.2g} of the largest, allowed {TOLERANCE[case.mode]:.0e}"
+                return row | {"status": "differs", "why": why}
+        return row
+
+    def compare(self, shape_text, rounds, seconds, slow):
+        """Checks all, times them in turns, and returns the shape's row."""
+        shape = Shape.parse(shape_text)
+        case = Case(shape, self.mode, Path(self.folder.name))
+        case.make(bool(self.models & set(self.workers)))
+        rows = {name: self.prepare(case, name) for name in self.commands}
+        own = rows[OWN]
+        if own["status"] != "ok":
+            raise SystemExit(f"{OWN}: {shape_text}: {own.get('why')}")
+        limits = self.workers[OWN].ask(120, cmd="limits")
+        for turn in range(rounds):
+            for name, row in rows.items():
+                if row["status"] != "ok" or (turn and row["rounds_us"][0] > slow * own["rounds_us"][0]):
+                    continue
+                try:
+                    reply = self.workers[name].ask(60 + 100 * seconds, cmd="time", seconds=seconds)
+                    if "error" in reply:
+                        raise Died(reply["error"])
+                except Died as reason:
+                    row |= {"status": "failed", "why": str(reason)}
+                    continue
+                row["rounds_us"].append(round(reply["med_us"], 4))
+                row["min_us"] = min(row["min_us"] or reply["min_us"], reply["min_us"])
+        flops = 2 * shape.weights() * shape.batch
+        flops *= (1 if self.mode == "step" else shape.steps) * (3 if self.mode == "train" else 1)
+        for row in rows.values():
+            if row["status"] == "ok":
+                row["med_us"] = statistics.median(row["rounds_us"])
+                row["gflops"] = round(flops / row["med_us"] / 1e3, 2)
+                # Of one round with one round, in the same weather.
+                pairs = zip(row["rounds_us"], own["rounds_us"])
+                row["ratio"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 4)
+        self.say(shape_text, rows, limits)
+        return {"shape": shape_text, "flops": flops, "limits": limits, "rows": list(rows.values())}
+
+    def say(self, shape_text, rows, limits):
+        print(f"\n{shape_text}, {self.mode}, {self.threads} thread(s), limit {limits['roofline_us']:.2f} us", flush=True)
+        ranked = sorted((row for row in rows.values() if row["status"] == "ok"), key=lambda row: row["med_us"])
+        for row in ranked:
+            note = f"difference {row['difference']:.1e}" if "difference" in row else ""
+            one = "" if len(row["rounds_us"]) > 1 else "one round "
+            variant = row.get("variant") or ""
+            print(f"  {row['peer']:12}{row['med_us']:14.2f} us {row['ratio']:8.2f} x   {note}  {one}{variant}")
+        for row in rows.values():
+            if row["status"] != "ok":
+                print(f"  {row['peer']:12}{row['status']}: {row['why']}", flush=True)

@@ -1,0 +1,107 @@
+"""PyTorch: nn.LSTM, nn.GRU, nn.RNN (for steps also the cells), with and without oneDNN behind them."""
+import argparse
+import os
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("--threads", type=int, required=True)
+args = arguments.parse_args()
+os.environ["OMP_NUM_THREADS"] = str(args.threads)
+
+import numpy as np
+import torch
+from protocol import Skip, Variant, serve
+
+torch.set_num_threads(args.threads)
+LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}
+CELLS = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell, "rnn_tanh": torch.nn.RNNCell, "rnn_relu": torch.nn.RNNCell}
+
+
+def load(module, parameters):
+    with torch.no_grad():
+        for own, given in zip(module.parameters(), (p for cell in parameters for p in cell), strict=True):
+            own.copy_(torch.from_numpy(given.copy()))
+    return module
+
+
+def prepare(shape, mode, x, parameters, request):
+    if shape.cell not in LAYERS:
+        raise Skip("PyTorch has no GRU that resets before the product")
+    kind = {"nonlinearity": shape.cell[4:]} if shape.cell.startswith("rnn") else {}
+    layer = LAYERS[shape.cell](shape.input, shape.hidden, shape.layers, bidirectional=shape.directions == 2, **kind)
+    load(layer, parameters)
+    x = torch.from_numpy(x.copy())
+
+    def forward():
+        with torch.inference_mode():
+            return layer(x)[0]
+
+    x_train = x.clone().requires_grad_(True)
+    ones = torch.ones(shape.steps, shape.batch, shape.directions * shape.hidden)
+
+    def train():
+        for parameter in layer.parameters():
+            parameter.grad = None
+        x_train.grad = None
+        y, _ = layer(x_train)
+        y.backward(ones)
+        return y
+
+    def train_results():
+        y = train().detach().clone()
+        return [y, x_train.grad, *(p.grad for p in layer.parameters())]
+
+    def steps(advance):
+        """A call that takes one step on a state, and all steps from zero."""
+        held = [None]
+
+        def one():
+            with torch.inference_mode():
+                _, held[0] = advance(x[0], held[0])
+
+        def all_():
+            with torch.inference_mode():
+                held[0], outputs = None, []
+                for frame in x:
+                    y, held[0] = advance(frame, held[0])
+                    outputs.append(y.reshape(shape.batch, -1).clone())
+            return [torch.stack(outputs)]
+
+        return one, all_
+
+    def with_onednn(enabled, function):
+        def call():
+            torch.backends.mkldnn.set_flags(enabled)
+            return function()
+
+        return call
+
+    if mode == "step":
+        if shape.directions == 2:
+            raise Skip("a stream has no end to start from")
+
+        def advance_layer(frame, state):
+            return layer(frame[None], state)
+
+        ways = {"nn layer": advance_layer}
+        if shape.layers == 1:
+            cell = load(CELLS[shape.cell](shape.input, shape.hidden, **kind), parameters)
+
+            def advance_cell(frame, state):
+                state = cell(frame, state)
+                return (state[0] if shape.cell == "lstm" else state), state
+
+            ways["cell"] = advance_cell
+        made = {name: steps(way) for name, way in ways.items()}
+    elif mode == "train":
+        made = {"nn layer": (train, train_results)}
+    else:
+        layer.eval()
+        made = {"nn layer": (forward, lambda: [forward()])}
+    return [
+        Variant(f"{name}, oneDNN {'on' if on else 'off'}", with_onednn(on, call), with_onednn(on, results))
+        for name, (call, results) in made.items()
+        for on in ((True, False) if shape.cell == "lstm" and name == "nn layer" else (True,))
+    ]
+
+
+serve("torch", torch.__version__, "inference_mode; oneDNN on or off and layer or cell, the faster", prepare)

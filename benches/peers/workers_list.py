@@ -1,0 +1,130 @@
+"""Who is compared, how each is started, and at which settings: the one list of peers."""
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+BUILD = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "peers"
+
+
+class Missing(Exception):
+    """A peer cannot be had here; says why."""
+
+
+def run(command, **settings):
+    """Runs a build step; what it said last is the reason where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, **settings)
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line.lower()] or lines
+        raise Missing(f"{Path(command[0]).name}: {errors[0].strip() if errors else done.returncode}")
+    return done.stdout
+
+
+def newer(target, *sources):
+    return target.exists() and all(target.stat().st_mtime >= source.stat().st_mtime for source in sources)
+
+
+def python_worker(name):
+    return lambda threads: [sys.executable, str(HERE / "workers" / f"{name}_worker.py"), "--threads", str(threads)]
+
+
+def build_cpp(name, source, flags):
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler:
+        raise Missing("no C++ compiler")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    target = BUILD / f"{name}_worker"
+    sources = [source, HERE / "cpp" / "protocol.hpp"]
+    if not newer(target, *sources):
+        run([compiler, "-std=c++17", "-O3", "-march=native", "-o", str(target), str(source), *flags])
+    return lambda threads: [str(target)]
+
+
+def build_onednn():
+    return build_cpp("onednn", HERE / "cpp" / "onednn_worker.cpp", ["-fopenmp", "-ldnnl"])
+
+
+def rtneural_folder():
+    """RTNEURAL_DIR, or a clone of our own."""
+    given = os.environ.get("RTNEURAL_DIR")
+    folder = Path(given) if given else BUILD / "RTNeural"
+    if not (folder / "RTNeural" / "RTNeural.h").exists():
+        if given:
+            raise Missing(f"RTNEURAL_DIR={given} has no RTNeural/RTNeural.h")
+        BUILD.mkdir(parents=True, exist_ok=True)
+        url = "https://github.com/jatinchowdhury18/RTNeural"
+        shutil.rmtree(folder, ignore_errors=True)
+        run(["git", "clone", "--depth", "1", url, str(folder)], env={**os.environ, "GIT_TERMINAL_PROMPT": "0"})
+    return folder
+
+
+def build_rtneural():
+    """Sizes fixed at compile time, Eigen's kernels, which were faster here than xsimd's."""
+    folder = rtneural_folder()
+    eigen = [folder / "modules" / "Eigen", Path("/usr/include/eigen3")]
+    eigen = [path for path in eigen if (path / "Eigen" / "Dense").exists()]
+    if not eigen:
+        raise Missing("no Eigen (libeigen3-dev)")
+    flags = ["-DRTNEURAL_USE_EIGEN=1", "-DRTNEURAL_DEFAULT_ALIGNMENT=32", "-DEIGEN_MAX_ALIGN_BYTES=32"]
+    flags += ["-DEIGEN_STACK_ALLOCATION_LIMIT=0", f"-I{folder}", f"-I{eigen[0]}"]
+    return build_cpp("rtneural", HERE / "cpp" / "rtneural_worker.cpp", flags)
+
+
+def build_rust(name):
+    target = BUILD / "rust"
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
+    # candle and burn choose some of their vector code when they are compiled.
+    environment.setdefault("RUSTFLAGS", "-C target-cpu=native")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", f"peer-{name}"]
+    run(command, cwd=HERE / "rust", env=environment)
+    return lambda threads: [str(target / "release" / f"peer-{name}")]
+
+
+def build_own(level=None):
+    """The grid bench as a worker."""
+    import json
+
+    command = ["cargo", "bench", "--bench", "grid", "--no-run", "--quiet", "--message-format=json"]
+    for line in run(command, cwd=ROOT).splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == "grid":
+            extra = ["--level", level] if level else []
+            return lambda threads: [message["executable"], "--serve", "--threads", str(threads), *extra]
+    raise Missing("cargo bench made no grid")
+
+
+@dataclass
+class Peer:
+    name: str
+    # Makes what is needed and returns the command for so many threads.
+    build: object
+    # Said in the record: how it is run.
+    modes: str
+    needs_model: bool = False
+    environment: dict = field(default_factory=dict)
+
+
+PEERS = [
+    Peer("onednn", build_onednn, "fwd train step"),
+    Peer("torch", lambda: python_worker("torch"), "fwd train step"),
+    Peer("ort", lambda: python_worker("ort"), "fwd step"),
+    Peer("openvino", lambda: python_worker("openvino"), "fwd step"),
+    Peer("tensorflow", lambda: python_worker("tensorflow"), "fwd train step"),
+    Peer("jax", lambda: python_worker("jax"), "fwd train step"),
+    Peer("tract", lambda: build_rust("tract"), "fwd step", needs_model=True),
+    Peer("rten", lambda: build_rust("rten"), "fwd step", needs_model=True),
+    Peer("candle", lambda: build_rust("candle"), "fwd train step"),
+    Peer("burn", lambda: build_rust("burn"), "fwd train step"),
+    Peer("rtneural", build_rtneural, "fwd step"),
+]
+
+
+def thread_environment(threads):
+    """The variables by which each peer's pool learns its size."""
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS"]
+    return {**dict.fromkeys(names, str(threads)), "PEER_THREADS": str(threads)}
