@@ -139,7 +139,10 @@ struct Network {
         auto direction = D == 2 ? rnn_direction::bidirectional_concat : rnn_direction::unidirectional_left2right;
         md source = sequences[k].get_desc(), target = sequences[k + 1].get_desc(), none;
         md any_layer = plain({L, D, I, G, H}, tag::any), any_iter = plain({L, D, H, G, H}, tag::any);
-        md b = bias.get_desc(), state = step ? plain({L, D, s.batch, H}, tag::ldnc) : none;
+        md b = bias.get_desc(), all = plain({L, D, s.batch, H}, tag::ldnc);
+        // States before, in training too: without one, oneDNN 2.6 gives wrong gradients of the recurrent weights where
+        // it sums them over all steps at once (found by the comparison of results). States after only for steps.
+        md state = step || training ? all : none, after = step ? all : none;
 
         auto finish = [&](const auto& pd) {
             implementation = pd.impl_info_str();
@@ -149,6 +152,10 @@ struct Network {
                                    {DNNL_ARG_BIAS, bias},
                                    {DNNL_ARG_DST_LAYER, sequences[k + 1]}};
             if (pd.workspace_desc().get_size()) p.forward_arguments[DNNL_ARG_WORKSPACE] = zeros(pd.workspace_desc());
+            if (training) {
+                p.forward_arguments[DNNL_ARG_SRC_ITER] = zeros(state);
+                if (s.cell == "lstm") p.forward_arguments[DNNL_ARG_SRC_ITER_C] = zeros(state);
+            }
             if (step) {
                 // In place, as oneDNN allows: the state after is the state before of the next step.
                 memory h = zeros(state);
@@ -173,28 +180,30 @@ struct Network {
             p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_LAYER] = p.d_layer;
             p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_ITER] = p.d_iter;
             p.backward_arguments[DNNL_ARG_DIFF_BIAS] = p.d_bias;
+            p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER] = zeros(state);
+            if (s.cell == "lstm") p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER_C] = zeros(state);
         };
         auto back = prop_kind::backward;
         auto three = [&](auto forward, auto backward) {
             using F = decltype(forward);
             using B = decltype(backward);
-            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, state);
+            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, after);
             p.forward = F(pd);
             finish(pd);
             if (!training) return;
-            auto bd = backward_desc<B>(pd, back, direction, source, none, any_layer, any_iter, b, target, none, source,
-                                       none, any_layer, any_iter, b, target, none);
+            auto bd = backward_desc<B>(pd, back, direction, source, state, any_layer, any_iter, b, target, none, source,
+                                       state, any_layer, any_iter, b, target, none);
             p.backward = B(bd);
             finish_backward(bd);
         };
         if (s.cell == "lstm") {
             auto pd = forward_desc<lstm_forward>(prop, direction, source, state, state, any_layer, any_iter, b, target,
-                                                 state, state);
+                                                 after, after);
             p.forward = lstm_forward(pd);
             finish(pd);
             if (!training) return;
-            auto bd = backward_desc<lstm_backward>(pd, back, direction, source, none, none, any_layer, any_iter, b,
-                                                   target, none, none, source, none, none, any_layer, any_iter, b,
+            auto bd = backward_desc<lstm_backward>(pd, back, direction, source, state, state, any_layer, any_iter, b,
+                                                   target, none, none, source, state, state, any_layer, any_iter, b,
                                                    target, none, none);
             p.backward = lstm_backward(bd);
             finish_backward(bd);
@@ -205,12 +214,12 @@ struct Network {
         } else {
             auto f = s.cell == "rnn_tanh" ? algorithm::eltwise_tanh : algorithm::eltwise_relu;
             auto pd = forward_desc<vanilla_rnn_forward>(prop, f, direction, source, state, any_layer, any_iter, b,
-                                                        target, state);
+                                                        target, after);
             p.forward = vanilla_rnn_forward(pd);
             finish(pd);
             if (!training) return;
-            auto bd = backward_desc<vanilla_rnn_backward>(pd, back, f, direction, source, none, any_layer, any_iter, b,
-                                                          target, none, source, none, any_layer, any_iter, b, target,
+            auto bd = backward_desc<vanilla_rnn_backward>(pd, back, f, direction, source, state, any_layer, any_iter, b,
+                                                          target, none, source, state, any_layer, any_iter, b, target,
                                                           none);
             p.backward = vanilla_rnn_backward(bd);
             finish_backward(bd);

@@ -22,10 +22,14 @@ def prepare(shape, mode, x, parameters, request):
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     model = onnx_model(shape, parameters, mode == "step")
+    kept = []
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def tensor(array):
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        # A copy of its own: the value shares the memory of the array that it is made from.
+        array = np.array(array, order="C")
+        kept.append(array)
+        return ort.OrtValue.ortvalue_from_numpy(array)
 
     def bound(values_in, values_out):
         binding = session.io_binding()
