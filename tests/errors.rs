@@ -35,7 +35,7 @@ fn refused(change: impl Fn(&mut Fixture) -> (usize, usize, Option<Vec<usize>>), 
     for taped in [false, true] {
         let mut f = fixture();
         let (batch, steps, lengths) = change(&mut f);
-        let dims = Dims { batch, steps, lengths: lengths.as_deref() };
+        let dims = Dims { lengths: lengths.as_deref(), ..Dims::new(batch, steps) };
         let (h, c, y) = (f.state.h(), f.state.c(), f.y.clone());
         let got = if taped {
             f.layer.forward_train(&f.x, dims, &mut f.state, Some(&mut f.y), &mut f.tape, 0, &mut f.workspace)
@@ -102,6 +102,22 @@ fn forward_names_every_wrong_argument() {
         },
         mismatch("state: vectors of a unit", 2, 1),
     );
+}
+
+/// Sizes that nobody has memory for, also where only the size is asked for.
+#[test]
+fn the_size_of_a_tape_is_told_or_refused_at_once() {
+    let lstm = fused_rnn::Lstm::builder(1, 1).build().unwrap();
+    for steps in [usize::MAX, usize::MAX - 1, usize::MAX / 2, 1 << 60] {
+        for keep in [Keep::All, Keep::Every(1), Keep::Every(usize::MAX)] {
+            let dims = Dims::new(1, steps);
+            let refused = matches!(lstm.tape_bytes(dims, keep), Err(Error::SizeOverflow { .. }));
+            assert!(refused, "{steps} {keep:?}");
+        }
+    }
+    // 2^40 steps: far more than there is memory, but a size that can be said.
+    let bytes = lstm.tape_bytes(Dims::new(1, 1 << 40), Keep::Every(1 << 20)).unwrap();
+    assert_eq!(bytes, (1 << 20) * 2 * 16 * 4);
 }
 
 #[test]

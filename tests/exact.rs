@@ -89,6 +89,15 @@ proptest! {
             same_bits(&format!("checkpoints every {every} steps, {threads} threads"), &all, &some)?;
             prop_assert_eq!(tape.bytes(), layer.tape_bytes(data.dims(&case), Keep::Every(every)).unwrap());
         }
+        // A budget takes whatever fits, down to the least that any number of steps needs.
+        let dims = data.dims(&case);
+        let planes = |every: usize| layer.tape_bytes(dims, Keep::Every(every)).unwrap();
+        let all_bytes = layer.tape_bytes(dims, Keep::All).unwrap();
+        prop_assert_eq!(layer.tape_bytes(dims, Keep::Within(all_bytes)), Ok(all_bytes));
+        let least = (1..=case.steps).map(planes).min().unwrap();
+        if let Ok(bytes) = layer.tape_bytes(dims, Keep::Within(all_bytes - 1)) {
+            prop_assert!(least <= bytes && bytes < all_bytes);
+        }
         let mut tape = Tape::keeping(Keep::Within(0));
         let mut state = layer.zero_state(case.batch).unwrap();
         let refused = layer.forward_train(

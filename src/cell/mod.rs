@@ -32,7 +32,7 @@ pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, Proj
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use lstm::Lstm;
-pub(crate) use rows::{Pattern, Records, Rows};
+pub(crate) use rows::{Extent, Pattern, Records, Rows};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
 /// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.

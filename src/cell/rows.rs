@@ -25,6 +25,31 @@ pub(crate) struct Pattern<'a> {
     pub(crate) resets: Option<&'a [bool]>,
 }
 
+/// How many stretches there are, the steps of the longest and those of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) rows: usize,
+    pub(crate) longest: usize,
+    pub(crate) sum: usize,
+}
+
+impl Extent {
+    /// What [`Rows::extent`] says after [`Rows::set`], found without memory for each row where rows are not cut.
+    pub(crate) fn of(batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<Self, Error> {
+        match pattern {
+            Pattern { lengths: None, mask: None, resets: None } => {
+                let longest = if batch > 0 { steps } else { 0 };
+                Ok(Extent { rows: batch, longest, sum: batch.saturating_mul(longest) })
+            }
+            _ => {
+                let mut rows = Rows::default();
+                rows.set(batch, steps, pattern)?;
+                Ok(rows.extent())
+            }
+        }
+    }
+}
+
 /// The order and the lengths of the rows of a batch.
 ///
 /// What runs is a *stretch*: the steps of a row between two resets, without those that are masked. Stretches know
@@ -135,8 +160,8 @@ impl Rows {
 
     /// Finds the places of the records of every step: for a tape.
     pub(crate) fn place_all(&mut self) -> Result<(), Error> {
-        let slots = self.steps().checked_add(1).ok_or(Error::SizeOverflow { what: "tape" })?;
-        reserve(&mut self.starts, slots + 1)?;
+        let slots = self.steps().saturating_add(1);
+        reserve(&mut self.starts, checked_size("tape", &[slots.saturating_add(1)])?)?;
         let (mut start, mut running) = (0, self.order.len());
         for slot in 0..=slots {
             self.starts.push(start);
@@ -149,10 +174,10 @@ impl Rows {
         Ok(())
     }
 
-    /// The records of all states, or of all steps, of a tape.
-    pub(crate) fn records(&self) -> (usize, usize) {
-        let states = self.starts.last().copied().unwrap_or(0);
-        (states, states.saturating_sub(self.order.len()))
+    /// What a tape has to hold.
+    pub(crate) fn extent(&self) -> Extent {
+        let sum = self.lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
+        Extent { rows: self.order.len(), longest: self.steps(), sum }
     }
 
     /// How many rows run at step `time`: those with a greater length, the first ones.
@@ -254,7 +279,7 @@ mod tests {
         rows.place_all().unwrap();
         assert_eq!(rows.order, [2, 0, 3, 1]);
         assert_eq!(rows.starts, [0, 4, 8, 11, 12]);
-        assert_eq!(rows.records(), (12, 8));
+        assert_eq!(rows.extent(), Extent { rows: 4, longest: 3, sum: 8 });
         let grid = Records::grid(12, 1, 1).unwrap();
         let mut data = vec![0.0; grid.len()];
         let (states, steps) = (GridMut::new(grid, &mut data), GridMut::empty());
@@ -265,7 +290,9 @@ mod tests {
         assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
         rows.set(0, 3, Pattern::default()).unwrap();
         rows.place_all().unwrap();
-        assert_eq!(rows.records(), (0, 0));
+        assert_eq!(rows.extent(), Extent::of(0, 3, Pattern::default()).unwrap());
+        rows.set(1, usize::MAX - 1, Pattern::default()).unwrap();
+        assert!(rows.place_all().is_err(), "a table of that length");
     }
 
     #[test]

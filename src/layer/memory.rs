@@ -2,7 +2,7 @@
 
 use super::config::{Config, Dims};
 use super::recurrent::Recurrent;
-use crate::cell::{Records, Rows};
+use crate::cell::{Extent, Records, Rows};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid};
 use crate::sequence::{Memory, Scratch};
@@ -38,10 +38,12 @@ pub enum Keep {
     /// Everything that the backward pass needs.
     #[default]
     All,
-    /// The states every so many steps; 0 counts as 1. The root of the number of steps needs the least memory.
+    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the least
+    /// memory.
     Every(usize),
-    /// Everything where it fits into so many bytes, tape and workspace of the backward pass together, and
-    /// otherwise the states every so many steps as need the least memory.
+    /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the least
+    /// memory: that of the tape and of the steps that are run again together. (The gate gradients of some steps,
+    /// which a backward pass has in its workspace whatever is kept, come on top.)
     Within(usize),
 }
 
@@ -103,28 +105,29 @@ pub(super) struct TapeShape {
 }
 
 impl TapeShape {
-    /// The shape for rows of these lengths.
+    /// The shape for sequences of this extent.
     pub(super) fn of(
         config: &Config,
-        rows: &Rows,
-        steps: usize,
+        dims: &Dims<'_>,
+        extent: Extent,
         every: Option<usize>,
     ) -> Result<Self, Error> {
-        let (traits, hidden, batch) = (config.kind().traits(), config.hidden_size(), rows.order.len());
-        let (states, gates) = rows.records();
+        let (traits, hidden) = (config.kind().traits(), config.hidden_size());
         let (states, gates) = match every {
-            None => {
-                (Records::grid(states, traits.state, hidden)?, Records::grid(gates, traits.tape, hidden)?)
-            }
+            None => (
+                Records::grid(extent.sum.saturating_add(extent.rows), traits.state, hidden)?,
+                Records::grid(extent.sum, traits.tape, hidden)?,
+            ),
             Some(every) => {
-                let records = checked_size("checkpointed steps", &[batch, every.min(rows.steps())])?;
+                let records = checked_size("checkpointed steps", &[extent.rows, every.min(extent.longest)])?;
+                let checkpoints = 1 + extent.longest.saturating_sub(1) / every;
                 (
-                    Grid::padded(1 + rows.steps().saturating_sub(1) / every, batch, traits.state, hidden)?,
+                    Grid::padded(checkpoints, extent.rows, traits.state, hidden)?,
                     Records::grid(records, traits.tape, hidden)?,
                 )
             }
         };
-        let output = Grid::slot_major(steps, batch, 1, config.output_size())?;
+        let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
         Ok(TapeShape { every, states, gates, output })
     }
 
@@ -137,16 +140,14 @@ impl TapeShape {
         checked_size("tape", &[kept.saturating_add(between)])
     }
 
-    /// Floats of the tape, and of the steps that a backward pass has in its workspace.
-    fn len_with_replay(&self, config: &Config, rows: &Rows) -> Result<usize, Error> {
+    /// Floats of the tape, and of the steps between two checkpoints, which a backward pass runs again.
+    fn len_with_replay(&self, config: &Config, extent: Extent) -> Result<usize, Error> {
         let replay = match self.every {
             None => 0,
             Some(every) => {
-                let records = rows.order.len() * (every.min(rows.steps()) + 1);
-                let traits = config.kind().traits();
-                Records::grid(records, traits.state, config.hidden_size())?
-                    .len()
-                    .saturating_add(self.gates.len())
+                let records = checked_size("tape", &[extent.rows, every.min(extent.longest) + 1])?;
+                let states = Records::grid(records, config.kind().traits().state, config.hidden_size())?;
+                states.len().saturating_add(self.gates.len())
             }
         };
         Ok(self.len(config)?.saturating_add(replay))
@@ -155,30 +156,33 @@ impl TapeShape {
 
 impl Keep {
     /// What is kept of a call.
-    pub(super) fn shape(self, config: &Config, rows: &Rows, steps: usize) -> Result<TapeShape, Error> {
-        let all = || TapeShape::of(config, rows, steps, None);
+    pub(super) fn shape(self, config: &Config, dims: &Dims<'_>, extent: Extent) -> Result<TapeShape, Error> {
+        let of = |every| TapeShape::of(config, dims, extent, every);
         match self {
-            Keep::All => all(),
-            Keep::Every(every) => TapeShape::of(config, rows, steps, Some(every.max(1))),
+            Keep::All => of(None),
+            Keep::Every(every) => of(Some(every.max(1))),
             Keep::Within(bytes) => {
-                let fits = |shape: &TapeShape| {
-                    Ok::<_, Error>(shape.len_with_replay(config, rows)? <= bytes / size_of::<f32>())
-                };
-                let all = all()?;
-                if fits(&all)? {
+                let fits = |len: usize| len <= bytes / size_of::<f32>();
+                // Sizes that cannot be counted do not fit.
+                if let Ok(all) = of(None)
+                    && all.len_with_replay(config, extent).is_ok_and(fits)
+                {
                     return Ok(all);
                 }
-                // T / k states and k (states and gates): the least where the two are equal.
-                let traits = config.kind().traits();
-                let cells = (config.layers() * config.directions()) as f64;
-                let ratio = cells * traits.state as f64 / (traits.state + traits.tape) as f64;
-                let every = (rows.steps() as f64 * ratio).sqrt().round().max(1.0) as usize;
-                let least = TapeShape::of(config, rows, steps, Some(every))?;
-                if fits(&least)? {
-                    return Ok(least);
+                // About T / k states of each direction of each layer and k steps of one: least where k is below
+                // the root of that many steps.
+                let cells = config.layers() * config.directions();
+                let most = (extent.longest as f64 * cells as f64).sqrt() as usize + 1;
+                let len = |every| of(Some(every)).and_then(|shape| shape.len_with_replay(config, extent));
+                let sizes =
+                    (1..=most.min(extent.longest.max(1))).filter_map(|every| Some((len(every).ok()?, every)));
+                match sizes.min() {
+                    Some((len, every)) if fits(len) => of(Some(every)),
+                    _ => {
+                        let expected = "bytes enough for checkpoints";
+                        Err(Error::OutOfRange { what: "Keep::Within", expected, got: bytes as f64 })
+                    }
                 }
-                let expected = "bytes enough for checkpoints";
-                Err(Error::OutOfRange { what: "Keep::Within", expected, got: bytes as f64 })
             }
         }
     }
@@ -205,8 +209,8 @@ impl Tape {
     pub(super) fn prepare(&mut self, config: &Config, dims: Dims<'_>) -> Result<TapeShape, Error> {
         self.run = None;
         self.rows.set(dims.batch, dims.steps, dims.pattern())?;
+        let shape = self.keep.shape(config, &dims, self.rows.extent())?;
         self.rows.place_all()?;
-        let shape = self.keep.shape(config, &self.rows, dims.steps)?;
         let cells = config.layers() * config.directions();
         self.states.resize_with(cells, AlignedBuf::default);
         self.gates.resize_with(if shape.every.is_some() { 0 } else { cells }, AlignedBuf::default);
@@ -226,10 +230,8 @@ impl Recurrent {
     /// size cannot be counted, [`Error::OutOfRange`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
-        let mut rows = Rows::default();
-        rows.set(dims.batch, dims.steps, dims.pattern())?;
-        rows.place_all()?;
-        let shape = keep.shape(&self.config, &rows, dims.steps)?;
+        let extent = Extent::of(dims.batch, dims.steps, dims.pattern())?;
+        let shape = keep.shape(&self.config, &dims, extent)?;
         checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
     }
 }

@@ -41,7 +41,7 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::Length`] where a slice does not fit `dims`, [`Error::RowLength`] where a row is longer
-    /// than T, [`Error::Mismatch`] where the state is that of another layer or batch,
+    /// than T, [`Error::Mismatch`] where the state has other sizes than the layer or the batch,
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the workspace does not fit into memory.
     /// `y` and `state` are then as before.
     pub fn forward(

@@ -32,11 +32,12 @@ use crate::Error;
 /// ```
 pub fn clip_global_norm(groups: &mut [&mut [f32]], max_norm: f32) -> Result<f64, Error> {
     check_limit("max_norm", max_norm)?;
-    let norm = groups.iter().map(|group| sum_of_squares(group)).sum::<f64>().sqrt();
-    let factor = (f64::from(max_norm) / (norm + 1e-6)) as f32;
+    let norm = groups.iter().fold(0.0, |sum, group| sum + sum_of_squares(group)).sqrt();
+    // In f64, where the factor cannot underflow.
+    let factor = f64::from(max_norm) / (norm + 1e-6);
     if norm.is_finite() && factor < 1.0 {
         for value in groups.iter_mut().flat_map(|group| group.iter_mut()) {
-            *value *= factor;
+            *value = (f64::from(*value) * factor) as f32;
         }
     }
     Ok(norm)
@@ -88,6 +89,14 @@ fn check_limit(what: &'static str, limit: f32) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tiny_limit_scales_a_huge_gradient() {
+        let mut gradients = [1e-30, 2e38];
+        clip_global_norm(&mut [&mut gradients], 1e-10).unwrap();
+        assert!((gradients[1] / 1e-10 - 1.0).abs() < 1e-6, "{gradients:?}");
+        assert!(clip_global_norm(&mut [], 1.0).unwrap().is_sign_positive());
+    }
 
     #[test]
     fn a_small_norm_is_left_alone_and_a_large_one_scaled() {

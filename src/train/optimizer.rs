@@ -150,7 +150,8 @@ pub struct AdamConfig {
     pub beta1: f64,
     /// Decay of the average of their squares, in `[0, 1)`. Default 0.999.
     pub beta2: f64,
-    /// Added to the corrected root, above 0. Default 1e-8 (Keras: 1e-7).
+    /// Added to the corrected root, above 0. Default 1e-8 (Keras: 1e-7). One below 1e-16 is of no use: squares of
+    /// gradients below 1.2e-38 / (1 - beta2) count as zero in the averages.
     pub epsilon: f64,
     /// L2 regularisation in [`Adam`], decoupled decay in [`AdamW`]; at least 0. Default 0.
     pub weight_decay: f64,
@@ -418,9 +419,10 @@ fn zeros(count: usize) -> Result<Vec<f32>, Error> {
 
 /// A learning rate or a weight decay.
 fn check_rate(what: &'static str, got: f64) -> Result<(), Error> {
-    match got.is_finite() && got >= 0.0 {
+    // Steps are taken in f32: what is not finite there would make NaN of a gradient of zero.
+    match (got as f32).is_finite() && got >= 0.0 {
         true => Ok(()),
-        false => Err(Error::OutOfRange { what, expected: "a finite number of at least 0", got }),
+        false => Err(Error::OutOfRange { what, expected: "a finite f32 of at least 0", got }),
     }
 }
 
@@ -539,7 +541,7 @@ mod tests {
             |config: AdamConfig| (Adam::new(3, config).unwrap_err(), AdamW::new(3, config).unwrap_err());
         let named = |error: &Error, name| matches!(error, Error::OutOfRange { what, .. } if *what == name);
         let (s, a) = (SgdConfig::default(), AdamConfig::default());
-        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e39] {
             assert!(named(&sgd(SgdConfig { learning_rate: bad, ..s }), "learning_rate"));
             assert!(named(&sgd(SgdConfig { weight_decay: bad, ..s }), "weight_decay"));
             assert!(named(&sgd(SgdConfig { momentum: bad, ..s }), "momentum"));

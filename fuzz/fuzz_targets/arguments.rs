@@ -1,0 +1,121 @@
+//! Sizes that do not fit, or fit nothing: an error, never a panic or an abort, and outputs and state untouched.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use fused_rnn::{
+    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Keep, Layout, Tape, Upstream, Workspace,
+};
+use libfuzzer_sys::fuzz_target;
+
+/// A size: mostly small, sometimes absurd.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Size {
+    Small(u8),
+    Power(u8),
+    Any(u64),
+}
+
+impl Size {
+    fn get(self) -> usize {
+        match self {
+            Size::Small(n) => usize::from(n % 12),
+            Size::Power(n) => 1usize.checked_shl(u32::from(n)).unwrap_or(usize::MAX),
+            Size::Any(n) => n as usize,
+        }
+    }
+}
+
+#[derive(Debug, Arbitrary)]
+struct Input {
+    cell: u8,
+    built: [Size; 3],
+    called: [Size; 2],
+    flags: u8,
+    dropout: f32,
+    lengths: Option<Vec<u64>>,
+    mask: Option<Vec<bool>>,
+    resets: Option<Vec<bool>>,
+    slices: [Option<u8>; 6],
+    keep: Option<Size>,
+    state_batch: u8,
+}
+
+fuzz_target!(|input: Input| {
+    let [input_size, hidden_size, layers] = input.built.map(Size::get);
+    // What fits into memory must be small enough for a fuzzer, too; what does not must be refused.
+    let product = [input_size, hidden_size, layers].iter().try_fold(1usize, |p, n| p.checked_mul((*n).max(1)));
+    let parameters = hidden_size.checked_mul(hidden_size).and_then(|h| h.checked_mul(layers.max(1)));
+    let small = |n: Option<usize>| n.is_some_and(|n| n < 1 << 14);
+    let absurd = |n: Option<usize>| n.is_none_or(|n| n > 1 << 48);
+    if !(small(product) && small(parameters)) && !absurd(product) && !absurd(parameters) {
+        return;
+    }
+    let layer = Builder::new(CellKind::ALL[usize::from(input.cell) % 5], input_size, hidden_size)
+        .layers(layers)
+        .bidirectional(input.flags & 1 != 0)
+        .layout(if input.flags & 2 != 0 { Layout::BatchFirst } else { Layout::TimeMajor })
+        .bias(if input.flags & 4 != 0 { Bias::Double } else { Bias::None })
+        .dropout(input.dropout)
+        .build();
+    let Ok(mut layer) = layer else { return };
+
+    let [batch, steps] = input.called.map(Size::get);
+    let lengths: Option<Vec<usize>> = input.lengths.map(|l| l.into_iter().map(|n| n as usize).collect());
+    let dims = Dims {
+        lengths: lengths.as_deref(),
+        mask: input.mask.as_deref(),
+        resets: input.resets.as_deref(),
+        ..Dims::new(batch, steps)
+    };
+    let keep = input.keep.map_or(Keep::All, |every| Keep::Every(every.get()));
+    let _ = layer.zero_state(batch.min(1 << 60).max(1 << 50));
+    if batch.saturating_mul(steps) < 1 << 20 {
+        let _ = layer.tape_bytes(dims, keep);
+    }
+
+    // Slices of the right size, or of another.
+    let outputs = layer.config().output_size();
+    let mut wanted = [
+        batch.saturating_mul(steps).saturating_mul(input_size),
+        batch.saturating_mul(steps).saturating_mul(outputs),
+        layer.parameters().len(),
+        layers.saturating_mul(batch).saturating_mul(outputs),
+        batch.saturating_mul(input_size),
+        batch.saturating_mul(steps).saturating_mul(input_size),
+    ];
+    for (wanted, other) in wanted.iter_mut().zip(input.slices) {
+        *wanted = other.map_or(*wanted, usize::from).min(1 << 16);
+    }
+    let [x, mut y, mut parameters, dhn, frame, mut dx] = wanted.map(|n| vec![0.25f32; n]);
+    let state_batch = if input.state_batch < 128 { batch.min(64) } else { usize::from(input.state_batch) };
+    let mut state = layer.zero_state(state_batch).unwrap();
+    let (before, mut workspace, mut tape) = (state.h(), Workspace::new(), Tape::keeping(keep));
+
+    if layer.forward(&x, dims, &mut state, Some(&mut y), &mut workspace).is_err() {
+        assert!(y.iter().all(|&v| v == 0.25) && state.h() == before);
+    }
+    let before = state.h();
+    if layer.step(&frame, &mut state, None, &mut workspace).is_err() {
+        assert!(state.h() == before);
+    }
+    let before = (state.h(), y.clone());
+    if layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace).is_err() {
+        assert!((state.h(), y.clone()) == before);
+    }
+    let gradients = Gradients {
+        parameters: &mut parameters,
+        accumulate: Accumulate::Overwrite,
+        dx: Some(&mut dx),
+        dh0: None,
+        dc0: None,
+    };
+    let upstream = Upstream { dy: Some(&y), dhn: Some(&dhn), dcn: None };
+    if layer.backward(&x, &tape, upstream, gradients, &mut workspace).is_err() {
+        assert!(parameters.iter().chain(&dx).all(|&v| v == 0.25));
+    }
+    let _ = layer.set_parameter("weight_hh_l0", &x);
+    let _ = state.set_h(&y);
+    let _ = state.set_c(&y);
+    let _ = state.reset_row(steps);
+});

@@ -1,0 +1,42 @@
+//! AVX2 and AVX-512 give the same bits as each other, and the portable level the same to rounding, whatever the
+//! values: also infinities, NaN, subnormal and huge numbers. What is NaN on one level is NaN on all.
+
+#![no_main]
+
+use fused_rnn::{Level, Threads};
+use fused_rnn_fuzz::Shape;
+use fused_rnn_fuzz::common::{Data, run_layer};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (Shape, Vec<(u16, f32)>)| {
+    let (Shape(case), special) = input;
+    let mut data = Data::of(&case);
+    for &(at, value) in &special {
+        let mut slices = [&mut data.x, &mut data.h0, &mut data.c0, &mut data.dy, &mut data.dhn, &mut data.dcn];
+        let slice = &mut slices[usize::from(at) % 6];
+        if !slice.is_empty() {
+            let place = usize::from(at) / 6 % slice.len();
+            slice[place] = value;
+        }
+    }
+    let of = |level| {
+        let layer = case.builder().level(level).threads(Threads::Count(1)).build().unwrap();
+        run_layer(&layer, &case, &data)
+    };
+    let all: Vec<_> = Level::available().map(|level| (level, of(level))).collect();
+    let fused: Vec<_> = all.iter().filter(|(level, _)| *level != Level::Portable).collect();
+    for pair in fused.windows(2) {
+        for ((name, a), (_, b)) in pair[0].1.tensors().into_iter().zip(pair[1].1.tensors()) {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                // A NaN has a sign and a payload that no promise covers.
+                assert!(a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()), "{name}[{at}]: {a:e} {b:e}");
+            }
+        }
+    }
+    // Forward stays in range whatever comes in: |h| <= 1 where a tanh or a mean of such makes it, or NaN.
+    if matches!(case.kind, fused_rnn::CellKind::Lstm | fused_rnn::CellKind::ElmanTanh) {
+        for (level, results) in &all {
+            assert!(results.y.iter().all(|y| y.abs() <= 1.0 || y.is_nan()), "{level}");
+        }
+    }
+});

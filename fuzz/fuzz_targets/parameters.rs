@@ -1,0 +1,37 @@
+//! Parameters go in and come out as they are, by name and as a whole, whatever their bits; and weights that are
+//! packed again give the same results.
+
+#![no_main]
+
+use fused_rnn::{Level, Threads};
+use fused_rnn_fuzz::Shape;
+use fused_rnn_fuzz::common::{Data, run_layer};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (Shape, Vec<u32>)| {
+    let (Shape(case), bits) = input;
+    let data = Data::of(&case);
+    let build = || case.builder().level(Level::best()).threads(Threads::Count(1)).build().unwrap();
+    let mut layer = build();
+    if !bits.is_empty() {
+        layer.update(|parameters| {
+            for (at, parameter) in parameters.iter_mut().enumerate() {
+                *parameter = f32::from_bits(bits[at % bits.len()]);
+            }
+        });
+    }
+    let first = run_layer(&layer, &case, &data);
+    // Another layer, given the same parameters one by one.
+    let mut other = build();
+    let named: Vec<_> = layer.named_parameters().map(|p| (p.name, p.values.to_vec())).collect();
+    for (name, values) in &named {
+        other.set_parameter(name, values).unwrap();
+    }
+    let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+    assert!(same(layer.parameters(), other.parameters()));
+    let again = run_layer(&other, &case, &data);
+    for ((name, a), (_, b)) in first.tensors().into_iter().zip(again.tensors()) {
+        let equal = a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()));
+        assert!(equal, "{name}");
+    }
+});

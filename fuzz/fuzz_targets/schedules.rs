@@ -1,0 +1,25 @@
+//! Any number of threads, any schedule and any checkpoints give the bits of one thread that keeps everything.
+
+#![no_main]
+
+use fused_rnn::{Keep, Level, Schedule, Tape, Threads};
+use fused_rnn_fuzz::Shape;
+use fused_rnn_fuzz::common::{Data, run, run_with_tape};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (Shape, u8, u8, Option<u8>)| {
+    let (Shape(case), threads, schedule, every) = input;
+    let data = Data::of(&case);
+    let level = Level::best();
+    let schedules = [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers];
+    let layer = case
+        .builder()
+        .level(level)
+        .threads(Threads::Count(usize::from(threads % 9)))
+        .schedule(schedules[usize::from(schedule) % 4])
+        .build()
+        .unwrap();
+    let keep = every.map_or(Keep::All, |every| Keep::Every(usize::from(every)));
+    let got = run_with_tape(&layer, &case, &data, &mut Tape::keeping(keep));
+    assert!(got == run(&case, &data, level, 1));
+});
