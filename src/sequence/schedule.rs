@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn few_rows_of_many_units_are_shared_by_units_and_many_rows_by_rows() {
         let load =
-            |rows, hidden: usize| Load { rows, weights: 8 * hidden * hidden, blocks: hidden / 16, phases: 1 };
+            |rows, hidden: usize| Load { rows, weights: 4 * hidden * hidden, blocks: hidden / 16, phases: 1 };
         let split = |rows, hidden, threads| load(rows, hidden).split(Schedule::Auto, threads).0;
         assert_eq!(split(1, 32, 2), Split::Rows(2), "a step of 0.1 microseconds");
         assert_eq!(split(1, 512, 2), Split::Units(2));

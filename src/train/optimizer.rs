@@ -541,7 +541,9 @@ mod tests {
             |config: AdamConfig| (Adam::new(3, config).unwrap_err(), AdamW::new(3, config).unwrap_err());
         let named = |error: &Error, name| matches!(error, Error::OutOfRange { what, .. } if *what == name);
         let (s, a) = (SgdConfig::default(), AdamConfig::default());
-        for bad in [-1.0, f64::NAN, f64::INFINITY, 1e39] {
+        let beyond_f32 = SgdConfig { learning_rate: 1e39, ..s };
+        assert!(named(&sgd(beyond_f32), "learning_rate"));
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(named(&sgd(SgdConfig { learning_rate: bad, ..s }), "learning_rate"));
             assert!(named(&sgd(SgdConfig { weight_decay: bad, ..s }), "weight_decay"));
             assert!(named(&sgd(SgdConfig { momentum: bad, ..s }), "momentum"));
