@@ -14,7 +14,7 @@
 //! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
-use super::{C, H, Records, Rows, Weights};
+use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, Part, accumulate};
 use crate::simd::Isa;
@@ -67,7 +67,7 @@ impl Forward<'_> {
         let mut sums = [[[isa.zero(); U]; G]; R];
         for u in 0..U {
             for g in 0..G {
-                let bias = isa.load(self.weights.bias(block + u, first + g));
+                let bias = isa.load(self.weights.biases.get(block + u, first + g));
                 for sums in &mut sums {
                     sums[g][u] = bias;
                 }
@@ -142,6 +142,18 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         self.unit(u)..self.unit(u) + I::LANES
     }
 
+    /// The options of the cell.
+    #[inline(always)]
+    pub(crate) fn options(&self) -> &'a Options {
+        &self.pass.weights.variant.options
+    }
+
+    /// A peephole of the units of block u: 0 to 2 for i, f, o.
+    #[inline(always)]
+    pub(crate) fn peephole(&self, u: usize, gate: usize) -> I::Vector {
+        self.isa.load(self.pass.weights.peepholes.get(self.block + u, gate))
+    }
+
     /// `b + W x` of the first G gates: computed here, or taken up where it was done beforehand.
     #[inline(always)]
     pub(crate) fn input<const G: usize>(&self) -> [[[I::Vector; U]; G]; R] {
@@ -185,10 +197,10 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
-    /// Adds the recurrent product of the last gate with a plane of the scratch record.
+    /// Adds the product of the second phase, with a plane of the scratch record.
     #[inline(always)]
-    pub(crate) fn add_candidate(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        let panel = &self.pass.weights.candidate;
+    pub(crate) fn add_second(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
+        let panel = &self.pass.weights.second;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
             // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.

@@ -1,7 +1,8 @@
 //! What a recurrent layer is: sizes, structure, conventions; and the builder that makes one.
 
 use super::{Init, Recurrent};
-use crate::cell::{CellKind, Pattern};
+use crate::activation::Activation;
+use crate::cell::{CellKind, Options, Pattern, Variant};
 use crate::error::{Error, check_len, checked_size, reserve};
 use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
@@ -14,6 +15,31 @@ pub enum Layout {
     BatchFirst,
     /// `(time, batch, features)`.
     TimeMajor,
+}
+
+/// In which order of time a layer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// From the beginning to the end.
+    #[default]
+    Forward,
+    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in the
+    /// order of time, and the final state is the one at the beginning.
+    Reverse,
+    /// Both, with weights of their own; outputs are the two side by side, forward first.
+    Both,
+}
+
+impl Direction {
+    /// How many directions there are.
+    pub(super) fn count(self) -> usize {
+        if self == Direction::Both { 2 } else { 1 }
+    }
+
+    /// Whether direction `index` of a layer runs from the end to the beginning.
+    pub(super) fn is_reverse(self, index: usize) -> bool {
+        self == Direction::Reverse || index == 1
+    }
 }
 
 /// Which bias vectors a layer has.
@@ -108,10 +134,15 @@ impl<'a> Dims<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(super) kind: CellKind,
+    /// Of the forward direction and of the reverse one.
+    pub(super) options: [Options; 2],
+    /// Whether the options are those of the plain cell.
+    pub(super) plain: bool,
+    pub(super) projection: Option<usize>,
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) layers: usize,
-    pub(super) bidirectional: bool,
+    pub(super) direction: Direction,
     pub(super) layout: Layout,
     pub(super) bias: Bias,
     pub(super) dropout: f32,
@@ -128,7 +159,8 @@ impl Config {
     pub fn input_size(&self) -> usize {
         self.input_size
     }
-    /// Hidden units of each direction, H.
+    /// Hidden units of each direction, H: the width of the cell state, and of the hidden state where that is not a
+    /// projection.
     pub fn hidden_size(&self) -> usize {
         self.hidden_size
     }
@@ -138,11 +170,44 @@ impl Config {
     }
     /// Directions of each layer, D: 1 or 2.
     pub fn directions(&self) -> usize {
-        if self.bidirectional { 2 } else { 1 }
+        self.direction.count()
     }
-    /// Features of the output, `D * H`.
+    /// In which order of time the layers run.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f, g,
+    /// Elman f: those of the forward direction, or of the reverse one.
+    pub fn activations(&self, reverse: bool) -> &[Activation] {
+        &self.options[usize::from(reverse)].activations[..self.kind.activation_count()]
+    }
+    /// Whether there are peepholes.
+    pub fn peephole(&self) -> bool {
+        self.options[0].peephole
+    }
+    /// Whether the forget gate is `1 - i`.
+    pub fn coupled(&self) -> bool {
+        self.options[0].coupled
+    }
+    /// The bound of pre-activations, where there is one.
+    pub fn clip(&self) -> Option<f32> {
+        Some(self.options[0].clip).filter(|clip| clip.is_finite())
+    }
+    /// The bound of the cell state, where there is one.
+    pub fn cell_clip(&self) -> Option<f32> {
+        Some(self.options[0].cell_clip).filter(|clip| clip.is_finite())
+    }
+    /// The width of the hidden state where it is a projection, P.
+    pub fn projection(&self) -> Option<usize> {
+        self.projection
+    }
+    /// The width of the hidden state of a direction: H, or P.
+    pub(super) fn outputs(&self) -> usize {
+        self.projection.unwrap_or(self.hidden_size)
+    }
+    /// Features of the output, `D * H`, or `D * P`.
     pub fn output_size(&self) -> usize {
-        self.directions().saturating_mul(self.hidden_size)
+        self.directions().saturating_mul(self.outputs())
     }
     /// The order of the axes of input and output.
     pub fn layout(&self) -> Layout {
@@ -164,17 +229,86 @@ impl Config {
     pub fn schedule(&self) -> Schedule {
         self.schedule
     }
+    /// The cell of a direction. Either both are plain or neither, so that their tapes are of one form.
+    pub(super) fn variant(&self, direction: usize) -> Variant {
+        let index = usize::from(self.direction.is_reverse(direction));
+        let options = self.options[index];
+        Variant { kind: self.kind, options, projection: self.projection, plain: self.plain }
+    }
     /// Features of the input of a layer.
     pub(super) fn layer_input(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
     /// Multiply-adds of one step of one row through all layers.
     pub(super) fn work_per_step(&self) -> usize {
-        let per_layer = |layer| self.layer_input(layer).saturating_add(self.hidden_size);
+        let gates = self.kind.gates();
+        let per_layer = |layer| {
+            self.layer_input(layer)
+                .saturating_add(self.outputs() + self.projection.unwrap_or(0).div_ceil(gates))
+        };
         (0..self.layers.min(2))
             .map(|layer| per_layer(layer).saturating_mul(if layer == 0 { 1 } else { self.layers - 1 }))
             .fold(0usize, usize::saturating_add)
-            .saturating_mul(self.kind.gates() * self.hidden_size * self.directions())
+            .saturating_mul(gates * self.hidden_size * self.directions())
+    }
+}
+
+impl Config {
+    /// Sets the activations of both directions from those that the builder was given.
+    fn choose_activations(&mut self, [both, reverse]: &[Option<Vec<Activation>>; 2]) -> Result<(), Error> {
+        if reverse.is_some() && self.direction == Direction::Forward {
+            return Err(Error::Unsupported { what: "activations_reverse of a layer that only runs forward" });
+        }
+        let lists =
+            [("activations", both), ("activations_reverse", reverse.as_ref().map_or(both, |_| reverse))];
+        for (options, (what, list)) in self.options.iter_mut().zip(lists) {
+            let Some(list) = list else { continue };
+            check_len(what, self.kind.activation_count(), list.len())?;
+            options.activations[..list.len()].copy_from_slice(list);
+            for got in list.iter().flat_map(|activation| activation.parameters()) {
+                if !got.is_finite() {
+                    let (what, expected) = ("parameter of an activation", "a finite number");
+                    return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The options of the directions that there are.
+    fn used_options(&self) -> &[Options] {
+        match self.direction {
+            Direction::Forward => &self.options[..1],
+            Direction::Reverse => &self.options[1..],
+            Direction::Both => &self.options,
+        }
+    }
+
+    /// Whether the cell has these options, and their values mean something.
+    fn check_options(&self) -> Result<(), Error> {
+        let options = &self.options[0];
+        if self.kind != CellKind::Lstm {
+            let of_lstm = [
+                (options.peephole, "peepholes of a cell other than the LSTM"),
+                (self.projection.is_some(), "a projection of a cell other than the LSTM"),
+                (options.coupled, "coupled gates of a cell other than the LSTM"),
+                (options.cell_clip != f32::INFINITY, "a clip of the cell state of a cell that has none"),
+            ];
+            if let Some(&(_, what)) = of_lstm.iter().find(|option| option.0) {
+                return Err(Error::Unsupported { what });
+            }
+        }
+        if let Some(got) = self.projection.filter(|size| !(1..=self.hidden_size).contains(size)) {
+            let (what, expected) = ("projection", "a size from 1 to hidden_size");
+            return Err(Error::OutOfRange { what, expected, got: got as f64 });
+        }
+        for (what, clip) in [("clip", options.clip), ("cell_clip", options.cell_clip)] {
+            if clip.is_nan() || clip <= 0.0 {
+                let expected = "a positive number";
+                return Err(Error::OutOfRange { what, expected, got: f64::from(clip) });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +331,7 @@ impl Config {
 #[must_use = "a builder makes nothing until `build`"]
 pub struct Builder {
     config: Config,
+    activations: [Option<Vec<Activation>>; 2],
     init: Init,
     seed: u64,
     level: Option<Level>,
@@ -207,26 +342,85 @@ impl Builder {
     pub fn new(kind: CellKind, input_size: usize, hidden_size: usize) -> Self {
         let config = Config {
             kind,
+            options: [Options::plain(kind); 2],
+            plain: true,
+            projection: None,
             input_size,
             hidden_size,
             layers: 1,
-            bidirectional: false,
+            direction: Direction::default(),
             layout: Layout::default(),
             bias: Bias::default(),
             dropout: 0.0,
             threads: Threads::default(),
             schedule: Schedule::default(),
         };
-        Builder { config, init: Init::PyTorch, seed: 0, level: None }
+        Builder { config, activations: [None, None], init: Init::PyTorch, seed: 0, level: None }
     }
     /// Layers on top of each other; each reads the output of the one below.
     pub fn layers(mut self, layers: usize) -> Self {
         self.config.layers = layers;
         self
     }
-    /// Whether each layer also runs backward in time; outputs are the two directions side by side.
-    pub fn bidirectional(mut self, bidirectional: bool) -> Self {
-        self.config.bidirectional = bidirectional;
+    /// In which order of time the layers run. Names of parameters of a network that only runs from the end to
+    /// the beginning have no `_reverse`.
+    pub fn direction(mut self, direction: Direction) -> Self {
+        self.config.direction = direction;
+        self
+    }
+    /// Whether each layer also runs backward in time: [`Direction::Both`], or else [`Direction::Forward`].
+    pub fn bidirectional(self, bidirectional: bool) -> Self {
+        self.direction(if bidirectional { Direction::Both } else { Direction::Forward })
+    }
+    /// The activations of both directions, all that the cell has, in ONNX's order: LSTM f (of i, f, o), g (of
+    /// the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman f.
+    ///
+    /// ```
+    /// use fused_rnn::{Activation, Lstm};
+    ///
+    /// let hard = Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 };
+    /// let lstm = Lstm::builder(4, 8).activations(&[hard, Activation::Tanh, Activation::Softsign]).build()?;
+    /// assert_eq!(lstm.config().activations(false)[2], Activation::Softsign);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn activations(mut self, activations: &[Activation]) -> Self {
+        self.activations[0] = Some(activations.to_vec());
+        self
+    }
+    /// The activations of the reverse direction, where they are others than those of the forward one.
+    pub fn activations_reverse(mut self, activations: &[Activation]) -> Self {
+        self.activations[1] = Some(activations.to_vec());
+        self
+    }
+    /// Clamps pre-activations to `-clip..=clip`: what a gate or candidate is the activation of, biases,
+    /// peepholes and the reset included (ONNX's `clip`). The gradient is 0 where a value was clamped.
+    pub fn clip(mut self, clip: f32) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.clip = clip);
+        self
+    }
+    /// Clamps the new cell state of an LSTM to `-clip..=clip`, before the output and the peephole of o see it
+    /// (cuDNN's clip, TensorFlow's `cell_clip`). The gradient is 0 where a value was clamped.
+    pub fn cell_clip(mut self, clip: f32) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.cell_clip = clip);
+        self
+    }
+    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see the
+    /// one before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f, o.
+    pub fn peephole(mut self, peephole: bool) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.peephole = peephole);
+        self
+    }
+    /// Makes the hidden state of an LSTM a projection to `size` values, `h' = W_hr (o * tanh(c'))`, at most H
+    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H); then
+    /// `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
+    pub fn projection(mut self, size: usize) -> Self {
+        self.config.projection = Some(size);
+        self
+    }
+    /// Makes the forget gate of an LSTM `1 - i` (ONNX's `input_forget`). The rows of f stay where they are in
+    /// the parameters, are not used, and have the gradient 0.
+    pub fn coupled(mut self, coupled: bool) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.coupled = coupled);
         self
     }
     /// The order of the axes of input and output. States are always `(layers * directions, batch, H)`.
@@ -274,10 +468,16 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
-    /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`,
-    /// [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
+    /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`, the
+    /// projection is not in `1..=H`, a clip is not
+    /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
+    /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
+    /// network no reverse direction for its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
     pub fn build(self) -> Result<Recurrent, Error> {
-        let config = self.config;
+        let mut config = self.config;
+        config.choose_activations(&self.activations)?;
+        config.check_options()?;
+        config.plain = config.used_options().iter().all(|&options| options == Options::plain(config.kind));
         let sizes = [
             ("input_size", config.input_size),
             ("hidden_size", config.hidden_size),
@@ -295,7 +495,8 @@ impl Builder {
         // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
         let size = |layers: usize, input: usize| {
-            let columns = input.saturating_add(config.hidden_size).saturating_add(2);
+            let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));
+            let columns = input.saturating_add(hidden).saturating_add(3);
             checked_size("weights", &[layers, rows, columns])
         };
         let first = size(1, config.input_size)?;

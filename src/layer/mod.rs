@@ -20,7 +20,7 @@ mod route;
 mod run;
 mod train;
 
-pub use config::{Bias, Builder, Config, Dims, Layout};
+pub use config::{Bias, Builder, Config, Dims, Direction, Layout};
 pub use init::Init;
 pub use memory::{Keep, Tape, Workspace};
 pub use parameters::NamedParameter;
