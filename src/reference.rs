@@ -37,6 +37,14 @@
 //! projection      m = o * tanh(c'), h' = W_hr m
 //! ```
 //!
+//! With layer normalisation `N(v) = (v - mean) / sqrt(variance + eps)` over all elements of a vector, for the LSTM and
+//! for `GruResetAfter` (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+//!
+//! ```text
+//!                 a = norm_ih * N(W x) + b_ih      q = norm_hh * N(R h) + b_hh
+//! Lstm            h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
+//! ```
+//!
 //! # Layouts
 //!
 //! All arrays are row-major, with `T` steps, `B` rows, `I` inputs, `H` hidden units, `G` gates, `L` layers
@@ -44,7 +52,7 @@
 //!
 //! ```text
 //! weight_ih (G*H, I or D*H)     weight_hh (G*H, H)     bias_ih, bias_hh (G*H)     gates i,f,g,o and r,z,n
-//! peephole (3, H), i,f,o        weight_hr (P, H)
+//! peephole (3, H), i,f,o        weight_hr (P, H)       norm_ih, norm_hh (G*H)     norm_c (2, H)
 //! x (T, B, I)      y, mask (T, B, D*H)      h0, c0, hn, cn (L*D, B, H), at layer * D + direction
 //! ```
 //!
@@ -99,6 +107,8 @@ pub trait Real:
     fn exp_m1(self) -> Self;
     /// The logarithm of one plus `self`.
     fn ln_1p(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     /// The nearest value of this type.
@@ -116,6 +126,7 @@ macro_rules! real {
             fn exp(self) -> Self { $float::exp(self) }
             fn exp_m1(self) -> Self { $float::exp_m1(self) }
             fn ln_1p(self) -> Self { $float::ln_1p(self) }
+            fn sqrt(self) -> Self { $float::sqrt(self) }
             fn tanh(self) -> Self { $float::tanh(self) }
             fn from_f64(value: f64) -> Self { value as $float }
             fn to_f64(self) -> f64 { f64::from(self) }
@@ -269,10 +280,17 @@ pub struct Params<F> {
     pub weight_hr: Vec<F>,
     /// The peepholes, `(3, H)`, rows i, f, o, or empty without.
     pub peephole: Vec<F>,
+    /// The gains of `N(W x)`, `(G*H)`, or empty without layer normalisation.
+    pub norm_ih: Vec<F>,
+    /// The gains of `N(R h)`, `(G*H)`, or empty without layer normalisation.
+    pub norm_hh: Vec<F>,
+    /// Gain and shift of `N(c')`, `(2, H)`, or empty without.
+    pub norm_c: Vec<F>,
 }
 
 impl<F: Real> Params<F> {
-    /// All zero, for one layer in one direction that sees `input` values, without projection and peepholes.
+    /// All zero, for one layer in one direction that sees `input` values, without projection, peepholes and
+    /// normalisation.
     pub fn zeros(cell: Cell, input: usize, hidden: usize) -> Self {
         let zeros = |columns| vec![F::ZERO; cell.gates() * hidden * columns];
         Params {
@@ -282,6 +300,9 @@ impl<F: Real> Params<F> {
             bias_hh: zeros(1),
             weight_hr: vec![],
             peephole: vec![],
+            norm_ih: vec![],
+            norm_hh: vec![],
+            norm_c: vec![],
         }
     }
 
@@ -295,6 +316,9 @@ impl<F: Real> Params<F> {
             bias_hh: zeros(&self.bias_hh),
             weight_hr: zeros(&self.weight_hr),
             peephole: zeros(&self.peephole),
+            norm_ih: zeros(&self.norm_ih),
+            norm_hh: zeros(&self.norm_hh),
+            norm_c: zeros(&self.norm_c),
         }
     }
 }
@@ -310,6 +334,8 @@ pub struct Model<F> {
     pub hidden_size: usize,
     /// `P`, the width of the hidden state of an LSTM with a projection.
     pub projection: Option<usize>,
+    /// The epsilon of the layer normalisation, where there is one.
+    pub layer_norm: Option<f64>,
     /// `L`, at least one.
     pub layers: usize,
     /// Whether each layer also runs from the end to the start.
@@ -525,6 +551,9 @@ struct Step<F> {
     clip_slopes: Vec<F>,
     /// Of an LSTM with a projection, what is projected.
     m: Vec<F>,
+    /// With layer normalisation, `N(W x)`, `N(R h)` and `N(c')`, and the factors of these.
+    normalised: [Vec<F>; 3],
+    factors: [F; 3],
     h_next: Vec<F>,
     c_next: Vec<F>,
 }
@@ -539,8 +568,18 @@ fn step_forward<F: Real>(
 ) -> Step<F> {
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
     let plain = cell.plain_rows(hidden);
-    let a = affine(&params.weight_ih, x, &params.bias_ih);
+    let (mut normalised, mut factors) = (array::from_fn(|_| vec![]), [F::ZERO; 3]);
+    let mut a = affine(&params.weight_ih, x, &params.bias_ih);
     let mut q = affine(&params.weight_hh[..plain * h.len()], h, &params.bias_hh[..plain]);
+    if let Some(epsilon) = model.layer_norm {
+        let zeros = vec![F::ZERO; plain];
+        (normalised[0], factors[0]) = normalise(&affine(&params.weight_ih, x, &zeros), epsilon);
+        (normalised[1], factors[1]) = normalise(&affine(&params.weight_hh, h, &zeros), epsilon);
+        a = product(&params.norm_ih, &normalised[0]);
+        q = product(&params.norm_hh, &normalised[1]);
+        add(&mut a, &params.bias_ih);
+        add(&mut q, &params.bias_hh);
+    }
     let mut gates = vec![F::ZERO; cell.gates() * hidden];
     let mut slopes = gates.clone();
     let mut h_next = vec![F::ZERO; hidden];
@@ -559,8 +598,17 @@ fn step_forward<F: Real>(
                 }
                 (c_next[j], clip_slopes[j]) = clamp(gates[f] * c[j] + gates[i] * gates[g], variant.cell_clip);
                 (gates[o], slopes[o]) = variant.gate(cell, 0, a[o] + q[o] + p_o * c_next[j]);
-                (outputs[j], output_slopes[j]) = variant.activation(cell, 2).at(c_next[j]);
-                h_next[j] = gates[o] * outputs[j];
+            }
+            let mut seen = c_next.clone();
+            if let Some(epsilon) = model.layer_norm {
+                (normalised[2], factors[2]) = normalise(&c_next, epsilon);
+                let (gain, shift) = params.norm_c.split_at(hidden);
+                seen = product(gain, &normalised[2]);
+                add(&mut seen, shift);
+            }
+            for j in 0..hidden {
+                (outputs[j], output_slopes[j]) = variant.activation(cell, 2).at(seen[j]);
+                h_next[j] = gates[3 * hidden + j] * outputs[j];
             }
         }
         Cell::GruResetAfter | Cell::GruResetBefore => {
@@ -593,7 +641,22 @@ fn step_forward<F: Real>(
         h_next = affine(&params.weight_hr, &m, &vec![F::ZERO; size]);
     }
     let (x, h, c) = (x.to_vec(), h.to_vec(), c.to_vec());
-    Step { x, h, c, q, gates, slopes, outputs, output_slopes, clip_slopes, m, h_next, c_next }
+    Step {
+        x,
+        h,
+        c,
+        q,
+        gates,
+        slopes,
+        outputs,
+        output_slopes,
+        clip_slopes,
+        m,
+        normalised,
+        factors,
+        h_next,
+        c_next,
+    }
 }
 
 /// From the gradients of `h'` and `c'` to those of `h` and `c`. Adds to the gradients of `x` and of the
@@ -610,6 +673,7 @@ fn step_backward<F: Real>(
     grads: &mut Params<F>,
 ) -> (Vec<F>, Vec<F>) {
     let Step { x, h, c, q, gates, slopes, outputs, output_slopes, clip_slopes, m, c_next, .. } = step;
+    let Step { normalised, factors, .. } = step;
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
     let plain = cell.plain_rows(hidden);
     let mut da = vec![F::ZERO; gates.len()];
@@ -628,12 +692,20 @@ fn step_backward<F: Real>(
     // From h' and c' to a.
     match cell {
         Cell::Lstm => {
+            // h' = o tanh(c')
+            let mut through = product(&product(&dh_next, &gates[3 * hidden..]), output_slopes);
+            if model.layer_norm.is_some() {
+                let (gain, shift) = grads.norm_c.split_at_mut(hidden);
+                add(gain, &product(&through, &normalised[2]));
+                add(shift, &through);
+                let gained = product(&through, &params.norm_c[..hidden]);
+                through = through_norm(&gained, &normalised[2], factors[2]);
+            }
             for j in 0..hidden {
                 let [i, f, g, o] = rows(j, hidden);
                 let [p_i, p_f, p_o] = peepholes(params, j, hidden);
-                // h' = o tanh(c')
                 da[o] = dh_next[j] * outputs[j] * slopes[o];
-                let d_c = dc_next[j] + dh_next[j] * gates[o] * output_slopes[j] + p_o * da[o];
+                let d_c = dc_next[j] + through[j] + p_o * da[o];
                 let d_c = d_c * clip_slopes[j];
                 // c' = f c + i g, or (1 - i) c + i g
                 let through_i = if variant.coupled { gates[g] - c[j] } else { gates[g] };
@@ -685,13 +757,19 @@ fn step_backward<F: Real>(
         dq[2 * hidden..].copy_from_slice(&product(&gates[..hidden], &da[2 * hidden..]));
     }
 
-    // a = W x + b_ih
-    add_outer(&mut grads.weight_ih, &da, x);
+    // a = W x + b_ih, or with W x normalised; q alike.
     add(&mut grads.bias_ih, &da);
+    add(&mut grads.bias_hh, &dq);
+    if model.layer_norm.is_some() {
+        add(&mut grads.norm_ih, &product(&da, &normalised[0]));
+        add(&mut grads.norm_hh, &product(&dq, &normalised[1]));
+        da = through_norm(&product(&da, &params.norm_ih), &normalised[0], factors[0]);
+        dq = through_norm(&product(&dq, &params.norm_hh), &normalised[1], factors[1]);
+    }
+    add_outer(&mut grads.weight_ih, &da, x);
     add_transposed(dx, &params.weight_ih, &da);
     // q = R h + b_hh
     add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], h);
-    add(&mut grads.bias_hh, &dq);
     add_transposed(&mut dh, &params.weight_hh[..plain * h.len()], &dq[..plain]);
     (dh, dc)
 }
@@ -704,6 +782,25 @@ fn rows<const G: usize>(j: usize, hidden: usize) -> [usize; G] {
 /// The peepholes of hidden unit `j`, zero where there are none.
 fn peepholes<F: Real>(params: &Params<F>, j: usize, hidden: usize) -> [F; 3] {
     array::from_fn(|gate| params.peephole.get(gate * hidden + j).copied().unwrap_or(F::ZERO))
+}
+
+/// The mean of a vector.
+fn mean<F: Real>(v: &[F]) -> F {
+    v.iter().fold(F::ZERO, |sum, &v| sum + v) / F::from_f64(v.len() as f64)
+}
+
+/// `N(v)`, and the factor `1 / sqrt(variance + eps)`.
+fn normalise<F: Real>(v: &[F], epsilon: f64) -> (Vec<F>, F) {
+    let mean_of_v = mean(v);
+    let centred: Vec<F> = v.iter().map(|&v| v - mean_of_v).collect();
+    let factor = F::ONE / (mean(&product(&centred, &centred)) + F::from_f64(epsilon)).sqrt();
+    (centred.iter().map(|&v| v * factor).collect(), factor)
+}
+
+/// The gradient of `v` from that of `y = N(v)`.
+fn through_norm<F: Real>(dy: &[F], y: &[F], factor: F) -> Vec<F> {
+    let (first, second) = (mean(dy), mean(&product(dy, y)));
+    dy.iter().zip(y).map(|(&dy, &y)| factor * (dy - first - y * second)).collect()
 }
 
 /// The logistic sigmoid. Where `exp` overflows, it is exactly zero.
@@ -785,12 +882,18 @@ fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
         let peepholes = if params.peephole.is_empty() { 0 } else { 3 * hidden };
         check_size("peephole", Some(&params.peephole), peepholes);
         assert!(model.cell == Cell::Lstm || peepholes == 0, "peephole: expected an LSTM");
+        let norms = if model.layer_norm.is_some() { 1 } else { 0 };
+        check_size("norm_ih", Some(&params.norm_ih), norms * rows);
+        check_size("norm_hh", Some(&params.norm_hh), norms * rows);
+        check_size("norm_c", Some(&params.norm_c), 2 * norms * model.cell.cell_size(hidden));
         check_size("bias_ih", Some(&params.bias_ih), rows);
         check_size("bias_hh", Some(&params.bias_hh), rows);
     }
     check_size("x", Some(input.x), input.steps * input.batch * model.input_size);
     check_size("h0", input.h0, passes * input.batch * width);
     assert!(model.cell == Cell::Lstm || model.projection.is_none(), "projection: expected an LSTM");
+    let normalisable = matches!(model.cell, Cell::Lstm | Cell::GruResetAfter) && model.projection.is_none();
+    assert!(normalisable || model.layer_norm.is_none(), "layer_norm: expected an LSTM or GruResetAfter");
     check_size("c0", input.c0, passes * input.batch * model.cell.cell_size(hidden));
     check_size("lengths", input.lengths, input.batch);
     check_size("masks", input.masks, model.layers - 1);

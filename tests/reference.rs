@@ -144,6 +144,7 @@ fn zeros(
         input_size,
         hidden_size,
         projection: None,
+        layer_norm: None,
         layers,
         bidirectional,
         reverse: false,
@@ -157,9 +158,10 @@ fn zeros(
     model
 }
 
-fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 6] {
-    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole } = params;
-    [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole]
+fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 9] {
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c]
 }
 
 fn dot(u: &[f64], v: &[f64]) -> f64 {
@@ -174,8 +176,9 @@ fn column(array: &[f64], batch: usize, row: usize, width: usize) -> Vec<f64> {
 
 /// All the arrays of `params`, one after the other.
 fn flat(params: &Params<f64>) -> Vec<f64> {
-    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole } = params;
-    [&weight_ih[..], weight_hh, bias_ih, bias_hh, weight_hr, peephole].concat()
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [&weight_ih[..], weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c].concat()
 }
 
 #[track_caller]
@@ -231,7 +234,8 @@ fn check_gradients(name: &str, case: &Case) {
     check_gradient(&format!("{name}: c0"), case, &gradients.c0, |case| &mut case.c0);
     assert_eq!(gradients.params.len(), case.model.params.len());
     for (pass, mut params) in gradients.params.into_iter().enumerate() {
-        let names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peephole"];
+        let names = "weight_ih weight_hh bias_ih bias_hh weight_hr peephole norm_ih norm_hh norm_c";
+        let names: Vec<&str> = names.split(' ').collect();
         for (k, gradient) in arrays(&mut params).into_iter().enumerate() {
             let name = format!("{name}: {} {pass}", names[k]);
             check_gradient(&name, case, gradient, |case| {
@@ -337,6 +341,51 @@ fn gradients_of_variants_equal_central_differences() {
     check_gradients("cell clip", &of_variant(cell, &cell_clip, false, None));
     let all = Variant { clip: Some(0.8), activations: None, ..cell_clip };
     check_gradients("together", &of_variant(cell, &Variant { coupled: true, ..all }, true, Some(2)));
+}
+
+#[test]
+fn gradients_of_layer_normalisation_equal_central_differences() {
+    let plain = Variant::default();
+    let activations = Some(vec![Activation::Softsign, Activation::Softplus, Activation::Elu(0.5)]);
+    for (cell, count) in [(Cell::Lstm, 3), (Cell::GruResetAfter, 2)] {
+        let activations = activations.as_ref().map(|list| list[..count].to_vec());
+        let cell_clip = (cell == Cell::Lstm).then_some(0.4);
+        let all = Variant { activations, clip: Some(0.9), cell_clip, coupled: false };
+        for variant in [&plain, &all] {
+            let mut case = of_variant(cell, variant, false, None);
+            let random = &mut Random(6);
+            case.model.layer_norm = Some(0.01);
+            for params in &mut case.model.params {
+                let rows = params.bias_ih.len();
+                params.norm_ih = random.values(rows);
+                params.norm_hh = random.values(rows);
+                params.norm_c = random.values(if cell == Cell::Lstm { 2 * HIDDEN } else { 0 });
+            }
+            check_gradients(&format!("{cell:?} normalised, {variant:?}"), &case);
+        }
+    }
+}
+
+#[test]
+fn layer_normalisation_by_hand() {
+    let mut model = zeros(Cell::GruResetAfter, 1, 1, 1, false);
+    model.layer_norm = Some(1e-30);
+    let params = &mut model.params[0];
+    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance 2.
+    params.weight_ih = vec![3.0, 1.0, 2.0];
+    params.weight_hh = vec![2.0, 2.0, 5.0];
+    params.norm_ih = vec![0.5, -0.25, 2.0];
+    params.norm_hh = vec![1.0, 0.75, 0.5];
+    params.bias_ih = vec![0.1, 0.2, 0.3];
+    params.bias_hh = vec![-0.3, 0.4, 0.7];
+    let (h0, c0) = (Some(&[0.5][..]), Some(&[][..]));
+    let input = Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, masks: None };
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let (u, v) = (1.5_f64.sqrt(), 0.5_f64.sqrt());
+    let r = sigmoid(0.5 * u + 0.1 - v - 0.3);
+    let z = sigmoid(0.25 * u + 0.2 - 0.75 * v + 0.4);
+    let n = (0.3 + r * (0.5 * 2.0 * v + 0.7)).tanh();
+    assert_close(&forward(&model, &input).hn, &[(1.0 - z) * n + z * 0.5], 1e-12);
 }
 
 #[test]
@@ -716,7 +765,16 @@ fn doubles(values: &[f32]) -> Vec<f64> {
 
 fn narrow(model: &Model<f64>) -> Model<f32> {
     let Model {
-        cell, input_size, hidden_size, projection, layers, bidirectional, reverse, ref params, ..
+        cell,
+        input_size,
+        hidden_size,
+        projection,
+        layer_norm,
+        layers,
+        bidirectional,
+        reverse,
+        ref params,
+        ..
     } = *model;
     let params = params.iter().map(|params| Params {
         weight_ih: singles(&params.weight_ih),
@@ -725,10 +783,24 @@ fn narrow(model: &Model<f64>) -> Model<f32> {
         bias_hh: singles(&params.bias_hh),
         weight_hr: singles(&params.weight_hr),
         peephole: singles(&params.peephole),
+        norm_ih: singles(&params.norm_ih),
+        norm_hh: singles(&params.norm_hh),
+        norm_c: singles(&params.norm_c),
     });
     let params = params.collect();
     let variants = model.variants.clone();
-    Model { cell, input_size, hidden_size, projection, layers, bidirectional, reverse, variants, params }
+    Model {
+        cell,
+        input_size,
+        hidden_size,
+        projection,
+        layer_norm,
+        layers,
+        bidirectional,
+        reverse,
+        variants,
+        params,
+    }
 }
 
 #[test]

@@ -182,6 +182,45 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         self.isa.load(unsafe { &records.plane(slot, self.rank + r, plane)[self.unit(u)..] })
     }
 
+    /// Hidden units.
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.pass.weights.units
+    }
+
+    /// A gain or shift of the normalisation, of all units.
+    #[inline(always)]
+    pub(crate) fn norm_row(&self, vector: usize) -> &'a [f32] {
+        self.pass.weights.norms.get(vector)
+    }
+
+    /// A gain or shift of the normalisation, the units of block u.
+    #[inline(always)]
+    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.norm_row(vector)[self.unit(u)..])
+    }
+
+    /// A plane of the step's tape, of all units.
+    #[inline(always)]
+    pub(crate) fn tape_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: row and step exist, and nobody writes the tape on the way back.
+        unsafe { self.pass.tape.plane(self.step(), self.rank + r, plane) }
+    }
+
+    /// A gradient that an earlier phase of the step has written, of all units.
+    #[inline(always)]
+    pub(crate) fn gradient_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        let flat = self.pass.flat(self.step(), self.rank + r);
+        // SAFETY: the place exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.grads.plane(0, flat, plane) }
+    }
+
+    /// A gradient that an earlier phase of the step has written, the units of block u.
+    #[inline(always)]
+    pub(crate) fn gradient(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+        self.isa.load(&self.gradient_row(r, plane)[self.unit(u)..])
+    }
+
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {

@@ -144,8 +144,9 @@ impl<A: Function> Cell for A {
         grads: 1,
         recurrent: &[(0, Operand::Hidden)],
         projection: None,
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [1, 1];
+    const ACCUMULATORS: [usize; 3] = [1, 1, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {

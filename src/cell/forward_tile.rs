@@ -231,12 +231,50 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         self.isa.load(unsafe { &self.pass.scratch.plane(0, self.rank + r, plane)[self.unit(u)..] })
     }
 
-    /// Writes planes of the scratch record for the second phase.
+    /// A plane of the scratch record, of all units.
     #[inline(always)]
-    pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, values: [I::Vector; N]) {
-        for (plane, value) in values.into_iter().enumerate() {
+    pub(crate) fn scratch_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.scratch.plane(0, self.rank + r, plane) }
+    }
+
+    /// The state after the step, of all units, which an earlier phase has written.
+    #[inline(always)]
+    pub(crate) fn after_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.states.plane(self.pass.slots(self.time).1, self.rank + r, plane) }
+    }
+
+    /// The state after the step, which an earlier phase has written, the units of block u.
+    #[inline(always)]
+    pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+        self.isa.load(&self.after_row(r, plane)[self.unit(u)..])
+    }
+
+    /// Hidden units.
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.pass.weights.input.units()
+    }
+
+    /// The epsilon of the normalisation.
+    #[inline(always)]
+    pub(crate) fn epsilon(&self) -> f32 {
+        self.pass.weights.variant.epsilon.unwrap_or(0.0)
+    }
+
+    /// A gain or shift of the normalisation, the units of block u.
+    #[inline(always)]
+    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(u)..])
+    }
+
+    /// Writes planes `first..` of the scratch record for a later phase.
+    #[inline(always)]
+    pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
+        for (n, value) in values.into_iter().enumerate() {
             // SAFETY: the row exists, and the columns are those of a block of this tile.
-            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, plane, self.columns(u)) };
+            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, first + n, self.columns(u)) };
             self.isa.store(to, value);
         }
     }

@@ -47,8 +47,9 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
         grads: 4,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (Q, Operand::Hidden)],
         projection: None,
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [4, 4];
+    const ACCUMULATORS: [usize; 3] = [4, 4, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {

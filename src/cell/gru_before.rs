@@ -52,8 +52,9 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         grads: 3,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (N, Operand::Tape(V))],
         projection: None,
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [3, 1];
+    const ACCUMULATORS: [usize; 3] = [3, 1, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
@@ -87,7 +88,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                         t.record(r, u, R_, [reset, z]);
                     }
                     let v = isa.mul(reset, t.state(r, u, H));
-                    t.keep(r, u, [z, sums[r][N][u], v]);
+                    t.keep(r, u, 0, [z, sums[r][N][u], v]);
                     t.record(r, u, V, [v]);
                 }
             }

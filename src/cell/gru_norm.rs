@@ -69,7 +69,7 @@ impl Cell for GruNorm {
             output: None,
         }),
     };
-    const ACCUMULATORS: [usize; 3] = [4, 4, 4];
+    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {

@@ -80,8 +80,9 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
         grads: if PROJECTED { 5 } else { 4 },
         recurrent: &[(I, Operand::Hidden), (F, Operand::Hidden), (G, Operand::Hidden), (O, Operand::Hidden)],
         projection: if PROJECTED { Some((DH, M)) } else { None },
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [4, 1];
+    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
 
     #[inline(always)]
     fn project<S: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, S, R, U>) {
@@ -133,7 +134,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 let output = if CHOSEN { c[r][u] } else { tanh(isa, c[r][u]) };
                 let h = isa.mul(sums[r][O][u], output);
                 if PROJECTED {
-                    t.keep(r, u, [h]);
+                    t.keep(r, u, 0, [h]);
                     t.record(r, u, M, [h]);
                 } else {
                     t.set_hidden(r, u, h);

@@ -89,7 +89,7 @@ impl Cell for LstmNorm {
             output: Some((DY, NC)),
         }),
     };
-    const ACCUMULATORS: [usize; 3] = [4, 4, 4];
+    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
 
     #[inline(always)]
     fn project<S: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, S, R, U>) {
@@ -186,11 +186,8 @@ impl Cell for LstmNorm {
             let slopes = activate_with_slopes(isa, &mut values, &gates);
             for r in 0..R {
                 for u in 0..U {
-                    let (dh, [o, y], [to_o, to_y]) = (
-                        dh[r][0][u],
-                        [values[r][0][u], values[r][1][u]],
-                        [slopes[r][0][u], slopes[r][1][u]],
-                    );
+                    let (dh, [o, y], [to_o, to_y]) =
+                        (dh[r][0][u], [values[r][0][u], values[r][1][u]], [slopes[r][0][u], slopes[r][1][u]]);
                     t.set_gradient(r, u, DA + O, isa.mul(isa.mul(dh, y), to_o));
                     t.set_gradient(r, u, DY, isa.mul(isa.mul(dh, o), to_y));
                     t.set_carry(r, u, H, isa.zero());
@@ -227,9 +224,7 @@ impl Cell for LstmNorm {
             }
         } else {
             for r in 0..R {
-                for (gain, normalised, scale, to) in
-                    [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)]
-                {
+                for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
                     let gates = [I, F, G, O];
                     let gradients = gates.map(|gate| t.gradient_row(r, DA + gate));
                     let gains = gates.map(|gate| t.norm_row(gain + gate));

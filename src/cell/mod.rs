@@ -7,22 +7,26 @@
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
+//! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
 //! variant.rs                                     a cell with its options: activations, clips, peepholes
 //! forward_tile.rs backward_tile.rs               what a cell sees: rows x blocks of hidden units
 //! rows.rs                                        the rows of a batch, longest first
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
 //!
-//! **Phases.** A step is one or two products. Between them all hidden units of a row must be done: the
+//! **Phases.** A step is one to three phases. Between them all hidden units of a row must be done: the
 //! reset-before GRU needs `r * h` of every unit before it can form its candidate, a projection needs `o * tanh(c')`
-//! of every unit. A cell with one phase never waits.
+//! of every unit, a normalisation all of a row. A cell with one phase never waits.
 
 mod backward_tile;
 mod elman;
 mod forward_tile;
 mod gru_after;
 mod gru_before;
+mod gru_norm;
 mod lstm;
+mod lstm_norm;
+mod norm;
 mod rows;
 mod variant;
 mod weights;
@@ -33,7 +37,9 @@ pub(crate) use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
 pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
+pub(crate) use gru_norm::GruNorm;
 pub(crate) use lstm::{Lstm, PEEPHOLES};
+pub(crate) use lstm_norm::LstmNorm;
 pub(crate) use rows::{Extent, Pattern, Records, Rows};
 pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
@@ -110,6 +116,14 @@ macro_rules! with_cell {
         use $crate::cell::{self, CellKind};
         let variant = $variant;
         match (variant.kind, variant.plain) {
+            (CellKind::Lstm, _) if variant.epsilon.is_some() => {
+                type $Cell = cell::LstmNorm;
+                $body
+            }
+            (CellKind::GruResetAfter, _) if variant.epsilon.is_some() => {
+                type $Cell = cell::GruNorm;
+                $body
+            }
             (CellKind::Lstm, _) if variant.projection.is_some() => {
                 type $Cell = cell::Lstm<true, true>;
                 $body
@@ -193,21 +207,44 @@ pub(crate) struct Traits {
     /// Where the second phase is a projection into the hidden state: the plane of that one's gradient, and the
     /// plane of the tape that is projected.
     pub(crate) projection: Option<(usize, usize)>,
+    /// How the products are normalised, where they are.
+    pub(crate) norm: Option<NormTraits>,
+}
+
+/// What a cell with layer normalisation has besides.
+#[derive(Debug)]
+pub(crate) struct NormTraits {
+    /// Phases of a step.
+    pub(crate) phases: usize,
+    /// For each gate, the planes of its gradients after normalisation: of the input product, and of the recurrent
+    /// one. What was normalised has the first planes of the tape, in the same order.
+    pub(crate) gates: &'static [(usize, usize)],
+    /// The same of the cell state, where that is normalised for the output: of the gradients, and of the tape.
+    pub(crate) output: Option<(usize, usize)>,
 }
 
 impl Traits {
-    /// The products of a step that wait for each other: 1, or 2 where a gate is left for a second.
+    /// Whether the second phase has a product of its own.
+    pub(crate) const fn has_second(&self) -> bool {
+        self.gates > self.hidden_gates || self.projection.is_some()
+    }
+
+    /// The parts of a step that wait for each other.
     pub(crate) const fn phases(&self) -> usize {
-        if self.gates > self.hidden_gates || self.projection.is_some() { 2 } else { 1 }
+        match &self.norm {
+            Some(norm) => norm.phases,
+            None if self.has_second() => 2,
+            None => 1,
+        }
     }
 }
 
-/// One recurrence. `PHASE` counts the products of a step, from 0; see the head of the file.
+/// One recurrence. `PHASE` counts the phases of a step, from 0; see the head of the file.
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The numbers of the cell.
     const TRAITS: Traits;
     /// Accumulators per row and block of units, in each phase of the forward pass.
-    const ACCUMULATORS: [usize; 2];
+    const ACCUMULATORS: [usize; 3];
 
     /// Computes a tile of the input products of several steps, where these are done beforehand.
     fn project<I: Isa, const R: usize, const U: usize>(tile: &ProjectionTile<'_, I, R, U>);

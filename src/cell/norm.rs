@@ -35,11 +35,13 @@ fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
 
 /// A line of a row, with `rest` in the place of what is past the last unit.
 #[inline(always)]
-fn line(row: &[f32], start: usize, units: usize, rest: f32) -> [f32; LINE] {
-    let mut line = [rest; LINE];
-    let end = (start + LINE).min(units);
-    line[..end - start].copy_from_slice(&row[start..end]);
-    line
+fn line<'a>(row: &'a [f32], start: usize, units: usize, rest: f32, room: &'a mut [f32; LINE]) -> &'a [f32] {
+    if start + LINE <= units {
+        return &row[start..start + LINE];
+    }
+    *room = [rest; LINE];
+    room[..units - start].copy_from_slice(&row[start..units]);
+    room
 }
 
 /// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
@@ -54,7 +56,8 @@ pub(super) fn moments<I: Isa, const G: usize>(
     let mut sums = [isa.zero(); MOST];
     for plane in planes {
         for start in (0..units).step_by(LINE) {
-            let line = line(plane, start, units, 0.0);
+            let mut room = [0.0; LINE];
+            let line = line(plane, start, units, 0.0, &mut room);
             for k in 0..LINE / I::LANES {
                 sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
             }
@@ -64,7 +67,8 @@ pub(super) fn moments<I: Isa, const G: usize>(
     let mut squares = [isa.zero(); MOST];
     for plane in planes {
         for start in (0..units).step_by(LINE) {
-            let line = line(plane, start, units, mean);
+            let mut room = [0.0; LINE];
+            let line = line(plane, start, units, mean, &mut room);
             for k in 0..LINE / I::LANES {
                 let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
                 squares[k] = isa.mul_add(distance, distance, squares[k]);
@@ -88,9 +92,11 @@ pub(super) fn gradient_moments<I: Isa, const G: usize>(
     let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
     for g in 0..G {
         for start in (0..units).step_by(LINE) {
-            let gradient = line(gradients[g], start, units, 0.0);
-            let gain = line(gains[g], start, units, 0.0);
-            let y = line(normalised[g], start, units, 0.0);
+            let mut rooms = [[0.0; LINE]; 3];
+            let [first, second, third] = &mut rooms;
+            let gradient = line(gradients[g], start, units, 0.0, first);
+            let gain = line(gains[g], start, units, 0.0, second);
+            let y = line(normalised[g], start, units, 0.0, third);
             for k in 0..LINE / I::LANES {
                 let at = k * I::LANES;
                 let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));

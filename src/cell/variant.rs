@@ -53,6 +53,8 @@ pub(crate) struct Variant {
     pub(crate) options: Options,
     /// The width of the hidden state, where it is a projection.
     pub(crate) projection: Option<usize>,
+    /// The epsilon of the layer normalisation, where there is one.
+    pub(crate) epsilon: Option<f32>,
     /// Whether it is compiled without options, which then are those of the plain cell.
     pub(crate) plain: bool,
 }
@@ -60,7 +62,7 @@ pub(crate) struct Variant {
 impl Variant {
     /// The plain cell.
     pub(crate) fn plain(kind: CellKind) -> Self {
-        Variant { kind, options: Options::plain(kind), projection: None, plain: true }
+        Variant { kind, options: Options::plain(kind), projection: None, epsilon: None, plain: true }
     }
 
     /// The gate whose rows in the weights are not used.

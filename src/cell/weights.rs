@@ -8,18 +8,20 @@
 //!               or                      depth H            units P      W_hr
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
 //!   peepholes   [block][i f o][lane]
+//!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are normalised;
+//!               biases are then zero
 //! TransposedWeights, for backward
 //!   input       W^T                     depth gates * H    units I      dx = dG W
 //!   hidden      R^T of the hidden gates depth gates * H    units P      dh = dG R
 //!   second      R^T of the last gate    depth H            units H
 //!               or W_hr^T               depth P            units H
-//!   peepholes   as for forward
+//!   peepholes, norms   as for forward
 //! ```
 
-use super::Variant;
+use super::{Traits, Variant};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Panel, Source};
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Isa, Kernel, LINE, Token, dispatch};
 
 /// The parameters of one direction of one layer in PyTorch's layout, row-major, gate after gate.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,69 @@ pub(crate) struct Canonical<'a> {
     pub(crate) weight_hr: &'a [f32],
     /// (3, H), or empty for none.
     pub(crate) peephole: &'a [f32],
+    /// (gates * H), or empty for none.
+    pub(crate) norm_ih: &'a [f32],
+    /// (gates * H), or empty for none.
+    pub(crate) norm_hh: &'a [f32],
+    /// (2, H), or empty for none.
+    pub(crate) norm_c: &'a [f32],
+}
+
+impl Canonical<'_> {
+    /// The biases of the kernels: a gate's two biases are added, but where there is one more bias than gates: then
+    /// the last gate's recurrent bias stands alone.
+    fn bias(&self, traits: &Traits, hidden: usize, bias: usize, unit: usize) -> f32 {
+        let apart = traits.biases > traits.gates;
+        let value = |bias: &[f32], index: usize| bias.get(index).copied().unwrap_or(0.0);
+        let ih = value(self.bias_ih, bias.min(traits.gates - 1) * hidden + unit);
+        let hh = value(self.bias_hh, bias.min(traits.gates - 1) * hidden + unit);
+        match bias {
+            _ if bias == traits.gates => hh,
+            _ if apart && bias == traits.gates - 1 => ih,
+            _ => ih + hh,
+        }
+    }
+}
+
+/// Vectors with an element for each hidden unit, one after the other, each padded to whole lines.
+#[derive(Debug, Clone)]
+pub(crate) struct Norms {
+    data: AlignedBuf,
+    width: usize,
+}
+
+impl Norms {
+    fn new(variant: &Variant, units: usize) -> Result<Self, Error> {
+        let traits = variant.traits();
+        let width = units.next_multiple_of(LINE);
+        let count = traits.norm.as_ref().map_or(0, |_| 2 * traits.gates + traits.biases + 2);
+        Ok(Norms { data: AlignedBuf::zeroed(checked_size("packed vectors", &[count, width])?)?, width })
+    }
+
+    fn pack(&mut self, from: &Canonical<'_>, traits: &Traits, units: usize) {
+        if traits.norm.is_none() {
+            return;
+        }
+        for unit in 0..units {
+            for gate in 0..traits.gates {
+                self.data[gate * self.width + unit] = from.norm_ih[gate * units + unit];
+                self.data[(traits.gates + gate) * self.width + unit] = from.norm_hh[gate * units + unit];
+            }
+            for bias in 0..traits.biases {
+                let sum = from.bias(traits, units, bias, unit);
+                self.data[(2 * traits.gates + bias) * self.width + unit] = sum;
+            }
+            for (n, vector) in from.norm_c.chunks_exact(units).enumerate() {
+                self.data[(2 * traits.gates + traits.biases + n) * self.width + unit] = vector[unit];
+            }
+        }
+    }
+
+    /// A vector, of all units.
+    #[inline(always)]
+    pub(crate) fn get(&self, vector: usize) -> &[f32] {
+        &self.data[vector * self.width..(vector + 1) * self.width]
+    }
 }
 
 /// Vectors with an element for each hidden unit, packed `[block][vector][lane]`. Past the last unit zero.
@@ -83,6 +148,7 @@ pub(crate) struct Weights {
     pub(crate) second: Panel,
     pub(crate) biases: UnitVectors,
     pub(crate) peepholes: UnitVectors,
+    pub(crate) norms: Norms,
 }
 
 /// Weights packed for the backward pass.
@@ -96,6 +162,7 @@ pub(crate) struct TransposedWeights {
     pub(crate) hidden: Panel,
     pub(crate) second: Panel,
     pub(crate) peepholes: UnitVectors,
+    pub(crate) norms: Norms,
 }
 
 /// The lanes of a level.
@@ -119,7 +186,7 @@ impl Weights {
         let traits = variant.traits();
         let lanes = dispatch(token, Lanes);
         let outputs = variant.outputs(hidden);
-        let second = if traits.phases() > 1 { 1 } else { 0 };
+        let second = usize::from(traits.has_second());
         Ok(Weights {
             token,
             variant,
@@ -128,6 +195,7 @@ impl Weights {
             second: Panel::new(lanes, hidden, second, outputs)?,
             biases: UnitVectors::new(lanes, hidden, traits.biases)?,
             peepholes: UnitVectors::new(lanes, hidden, variant.peephole_count())?,
+            norms: Norms::new(&variant, hidden)?,
         })
     }
 
@@ -143,27 +211,17 @@ impl Weights {
         pack(&mut self.hidden, rows(from.weight_hh, 0..traits.hidden_gates, outputs));
         if traits.projection.is_some() {
             pack(&mut self.second, rows(from.weight_hr, 0..1, hidden));
-        } else if traits.phases() > 1 {
+        } else if traits.has_second() {
             pack(&mut self.second, rows(from.weight_hh, traits.hidden_gates..traits.gates, hidden));
         }
 
-        // A gate's two biases are added, but where there is one more bias than gates: then the last
-        // gate's recurrent bias stands alone.
-        let apart = traits.biases > traits.gates;
-        let value = |bias: &[f32], index: usize| bias.get(index).copied().unwrap_or(0.0);
-        for unit in 0..hidden {
+        for unit in 0..if traits.norm.is_none() { hidden } else { 0 } {
             for bias in 0..traits.biases {
-                let ih = value(from.bias_ih, bias.min(traits.gates - 1) * hidden + unit);
-                let hh = value(from.bias_hh, bias.min(traits.gates - 1) * hidden + unit);
-                let sum = match bias {
-                    _ if bias == traits.gates => hh,
-                    _ if apart && bias == traits.gates - 1 => ih,
-                    _ => ih + hh,
-                };
-                self.biases.set(unit, bias, sum);
+                self.biases.set(unit, bias, from.bias(traits, hidden, bias, unit));
             }
         }
         self.peepholes.pack(from.peephole);
+        self.norms.pack(&from, traits, hidden);
     }
 
     /// The number of recurrent weights, as packed.
@@ -178,7 +236,7 @@ impl TransposedWeights {
         let traits = variant.traits();
         let lanes = dispatch(token, Lanes);
         let outputs = variant.outputs(hidden);
-        let second = if traits.phases() > 1 { outputs } else { 0 };
+        let second = if traits.has_second() { outputs } else { 0 };
         Ok(TransposedWeights {
             token,
             variant,
@@ -187,6 +245,7 @@ impl TransposedWeights {
             hidden: Panel::new(lanes, checked_size("weights", &[traits.hidden_gates, hidden])?, 1, outputs)?,
             second: Panel::new(lanes, second, 1, hidden)?,
             peepholes: UnitVectors::new(lanes, hidden, variant.peephole_count())?,
+            norms: Norms::new(&variant, hidden)?,
         })
     }
 
@@ -204,11 +263,12 @@ impl TransposedWeights {
         self.hidden.pack(source(from.weight_hh, &[0], outputs));
         if traits.projection.is_some() {
             self.second.pack(source(from.weight_hr, &[0], hidden));
-        } else if traits.phases() > 1 {
+        } else if traits.has_second() {
             let last = traits.hidden_gates * hidden * hidden;
             self.second.pack(source(&from.weight_hh[last..], &[0], hidden));
         }
         self.peepholes.pack(from.peephole);
+        self.norms.pack(&from, traits, hidden);
         // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
         if let Some(gate) = self.variant.unused_gate() {
             for panel in [&mut self.input, &mut self.hidden] {

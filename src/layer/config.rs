@@ -139,6 +139,7 @@ pub struct Config {
     /// Whether the options are those of the plain cell.
     pub(super) plain: bool,
     pub(super) projection: Option<usize>,
+    pub(super) layer_norm: Option<f32>,
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) layers: usize,
@@ -205,6 +206,10 @@ impl Config {
     pub(super) fn outputs(&self) -> usize {
         self.projection.unwrap_or(self.hidden_size)
     }
+    /// The epsilon of the layer normalisation, where there is one.
+    pub fn layer_norm(&self) -> Option<f32> {
+        self.layer_norm
+    }
     /// Features of the output, `D * H`, or `D * P`.
     pub fn output_size(&self) -> usize {
         self.directions().saturating_mul(self.outputs())
@@ -233,7 +238,13 @@ impl Config {
     pub(super) fn variant(&self, direction: usize) -> Variant {
         let index = usize::from(self.direction.is_reverse(direction));
         let options = self.options[index];
-        Variant { kind: self.kind, options, projection: self.projection, plain: self.plain }
+        Variant {
+            kind: self.kind,
+            options,
+            projection: self.projection,
+            epsilon: self.layer_norm,
+            plain: self.plain,
+        }
     }
     /// Features of the input of a layer.
     pub(super) fn layer_input(&self, layer: usize) -> usize {
@@ -298,6 +309,20 @@ impl Config {
                 return Err(Error::Unsupported { what });
             }
         }
+        if let Some(epsilon) = self.layer_norm {
+            if !matches!(self.kind, CellKind::Lstm | CellKind::GruResetAfter) {
+                let what = "layer normalisation of a cell other than the LSTM and the GRU that resets after";
+                return Err(Error::Unsupported { what });
+            }
+            if options.peephole || options.coupled || self.projection.is_some() {
+                let what = "layer normalisation with peepholes, coupled gates or a projection";
+                return Err(Error::Unsupported { what });
+            }
+            if !(epsilon.is_finite() && epsilon > 0.0) {
+                let (what, expected) = ("epsilon of layer_norm", "a positive number");
+                return Err(Error::OutOfRange { what, expected, got: f64::from(epsilon) });
+            }
+        }
         if let Some(got) = self.projection.filter(|size| !(1..=self.hidden_size).contains(size)) {
             let (what, expected) = ("projection", "a size from 1 to hidden_size");
             return Err(Error::OutOfRange { what, expected, got: got as f64 });
@@ -345,6 +370,7 @@ impl Builder {
             options: [Options::plain(kind); 2],
             plain: true,
             projection: None,
+            layer_norm: None,
             input_size,
             hidden_size,
             layers: 1,
@@ -417,6 +443,25 @@ impl Builder {
         self.config.projection = Some(size);
         self
     }
+    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM its cell
+    /// state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+    ///
+    /// ```text
+    /// N(x) = (x - mean(x)) / sqrt(variance(x) + epsilon)       over all gates of a product together
+    ///
+    /// LSTM   i, f, g, o  of   norm_ih * N(W x) + b_ih + norm_hh * N(R h) + b_hh
+    ///        c' = f * c + i * g      h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
+    /// GRU    p = norm_ih * N(W x) + b_ih      q = norm_hh * N(R h) + b_hh
+    ///        r, z = s(p + q)         n = tanh(p + r * q)     h' = (1 - z) * n + z * h
+    /// ```
+    ///
+    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they begin
+    /// as one, the shift of the cell state as zero. Goes with other activations and clips, but not with peepholes,
+    /// coupled gates and projections.
+    pub fn layer_norm(mut self, epsilon: f32) -> Self {
+        self.config.layer_norm = Some(epsilon);
+        self
+    }
     /// Makes the forget gate of an LSTM `1 - i` (ONNX's `input_forget`). The rows of f stay where they are in
     /// the parameters, are not used, and have the gradient 0.
     pub fn coupled(mut self, coupled: bool) -> Self {
@@ -469,7 +514,7 @@ impl Builder {
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
     /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`, the
-    /// projection is not in `1..=H`, a clip is not
+    /// projection is not in `1..=H`, an epsilon or a clip is not
     /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
     /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
     /// network no reverse direction for its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
@@ -496,7 +541,7 @@ impl Builder {
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
         let size = |layers: usize, input: usize| {
             let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));
-            let columns = input.saturating_add(hidden).saturating_add(3);
+            let columns = input.saturating_add(hidden).saturating_add(5);
             checked_size("weights", &[layers, rows, columns])
         };
         let first = size(1, config.input_size)?;

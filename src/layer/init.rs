@@ -7,7 +7,8 @@ use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::rng::Rng;
 
 /// The initialisation of the weights, by the rules of other systems. Reproducible from a seed, but the
-/// random numbers are this crate's own: the distribution is theirs, the values are not.
+/// random numbers are this crate's own: the distribution is theirs, the values are not. Gains of layer
+/// normalisation begin as one, and its shift of the cell state as zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
     /// All parameters uniform in `+-1 / sqrt(hidden_size)`, those of projections and peepholes too.
@@ -26,11 +27,13 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
     let (gates, hidden) = (config.kind.gates(), config.hidden_size);
     for (cell, place) in places.iter().enumerate() {
         let mut rng = Rng::new(seed).fork(cell as u64);
+        // Gains; the shift of the cell state is zero.
+        let gains = place.norm_ih.start..place.norm_c.start + place.norm_c.len() / 2;
         match init {
             Init::Zero => parameters.fill(0.0),
             Init::PyTorch => {
                 let limit = 1.0 / (hidden as f32).sqrt();
-                for value in &mut parameters[place.all()] {
+                for value in &mut parameters[place.weight_ih.start..place.peephole.end] {
                     *value = rng.uniform(-limit, limit);
                 }
             }
@@ -51,6 +54,9 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
                     parameters[place.bias_ih.clone()][hidden..2 * hidden].fill(1.0);
                 }
             }
+        }
+        if init != Init::Zero {
+            parameters[gains].fill(1.0);
         }
     }
 }

@@ -5,7 +5,8 @@
 //! sees two slices and need know nothing else:
 //!
 //! ```text
-//! weight_ih_l0 | weight_hh_l0 | bias_ih_l0 | bias_hh_l0 | weight_hr_l0 | peephole_l0 | weight_ih_l0_reverse | ...
+//! weight_ih_l0 | weight_hh_l0 | bias_ih_l0 | bias_hh_l0 | weight_hr_l0 | peephole_l0
+//! norm_ih_l0 | norm_hh_l0 | norm_c_l0 | weight_ih_l0_reverse | ...
 //! ```
 //!
 //! where what a layer does not have is not there.
@@ -25,6 +26,9 @@ pub(super) struct Places {
     pub(super) bias_hh: Range<usize>,
     pub(super) weight_hr: Range<usize>,
     pub(super) peephole: Range<usize>,
+    pub(super) norm_ih: Range<usize>,
+    pub(super) norm_hh: Range<usize>,
+    pub(super) norm_c: Range<usize>,
 }
 
 impl Places {
@@ -39,6 +43,8 @@ impl Places {
             end = checked_size("weights", &[start.saturating_add(len)])?;
             Ok::<_, Error>(start..end)
         };
+        let gains = if config.layer_norm.is_some() { rows } else { 0 };
+        let of_state = config.layer_norm.is_some() && config.kind.has_cell_state();
         let mut places = Vec::new();
         reserve(&mut places, cells)?;
         for cell in 0..cells {
@@ -50,6 +56,9 @@ impl Places {
                 bias_hh: take(if config.bias == Bias::Double { rows } else { 0 })?,
                 weight_hr: take(checked_size("weights", &[config.projection.unwrap_or(0), hidden])?)?,
                 peephole: take(checked_size("weights", &[config.variant(0).peephole_count(), hidden])?)?,
+                norm_ih: take(gains)?,
+                norm_hh: take(gains)?,
+                norm_c: take(checked_size("weights", &[if of_state { 2 } else { 0 }, hidden])?)?,
             });
         }
         Ok(places)
@@ -57,7 +66,7 @@ impl Places {
 
     /// All of them, one after the other.
     pub(super) fn all(&self) -> Range<usize> {
-        self.weight_ih.start..self.peephole.end
+        self.weight_ih.start..self.norm_c.end
     }
 
     /// The parameters at these places.
@@ -69,6 +78,9 @@ impl Places {
             bias_hh: &parameters[self.bias_hh.clone()],
             weight_hr: &parameters[self.weight_hr.clone()],
             peephole: &parameters[self.peephole.clone()],
+            norm_ih: &parameters[self.norm_ih.clone()],
+            norm_hh: &parameters[self.norm_hh.clone()],
+            norm_c: &parameters[self.norm_c.clone()],
         }
     }
 
@@ -79,8 +91,23 @@ impl Places {
         let (weight_hh, rest) = rest.split_at_mut(self.weight_hh.len());
         let (bias_ih, rest) = rest.split_at_mut(self.bias_ih.len());
         let (bias_hh, rest) = rest.split_at_mut(self.bias_hh.len());
-        let (weight_hr, peephole) = rest.split_at_mut(self.weight_hr.len());
-        Targets { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, input: None }
+        let (weight_hr, rest) = rest.split_at_mut(self.weight_hr.len());
+        let (peephole, rest) = rest.split_at_mut(self.peephole.len());
+        let (norm_ih, rest) = rest.split_at_mut(self.norm_ih.len());
+        let (norm_hh, norm_c) = rest.split_at_mut(self.norm_hh.len());
+        let input = None;
+        Targets {
+            weight_ih,
+            weight_hh,
+            bias_ih,
+            bias_hh,
+            weight_hr,
+            peephole,
+            norm_ih,
+            norm_hh,
+            norm_c,
+            input,
+        }
     }
 }
 
@@ -89,7 +116,8 @@ impl Places {
 pub struct NamedParameter<'a> {
     /// For example `weight_ih_l0` or `bias_hh_l1_reverse`.
     pub name: String,
-    /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes `[3, H]`.
+    /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
+    /// `[3, H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
     /// The values.
     pub values: &'a [f32],
@@ -117,6 +145,9 @@ pub(super) fn tensors(
             tensor("bias_hh", &[rows], &place.bias_hh),
             tensor("weight_hr", &[place.weight_hr.len() / units, units], &place.weight_hr),
             tensor("peephole", &[place.peephole.len() / units, units], &place.peephole),
+            tensor("norm_ih", &[rows], &place.norm_ih),
+            tensor("norm_hh", &[rows], &place.norm_hh),
+            tensor("norm_c", &[place.norm_c.len() / units, units], &place.norm_c),
         ]
         .into_iter()
         .filter(|(_, _, range)| !range.is_empty())

@@ -113,7 +113,7 @@ impl Recurrent {
     }
 
     /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, `weight_hr`,
-    /// `peephole`, as far as there are such.
+    /// `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }

@@ -316,6 +316,9 @@ mod tests {
                 bias_hh: wide(canonical.bias_hh),
                 weight_hr: wide(canonical.weight_hr),
                 peephole: wide(canonical.peephole),
+                norm_ih: vec![],
+                norm_hh: vec![],
+                norm_c: vec![],
             })
             .collect();
         let model = reference::Model {
@@ -324,6 +327,7 @@ mod tests {
             hidden_size: hidden,
             layers,
             projection: None,
+            layer_norm: None,
             bidirectional: true,
             reverse: false,
             variants: Default::default(),

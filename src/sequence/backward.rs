@@ -222,7 +222,9 @@ impl<C: Cell> Walk for Steps<'_, C> {
                 };
                 self.sweep::<0>(Some(time), following, ranks.start..first(follow), share);
                 self.sweep::<0>(Some(time), None, first(follow)..first(active), share);
-            } else {
+            } else if const { C::TRAITS.phases() > 2 } && phase == 2 {
+                self.sweep::<2>(Some(time), None, ranks.start..first(active), share);
+            } else if const { C::TRAITS.phases() > 1 } {
                 self.sweep::<1>(Some(time), None, ranks.start..first(active), share);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each step            in the order of the direction
-//!   for each phase         1, or 2 where a cell needs all units of a row in between
+//!   for each phase         1, or more where a cell needs all units of a row in between
 //!     for each block       of hidden units: its weights come in once ...
 //!       for each tile      ... and serve all rows that still run
 //! ```
@@ -177,10 +177,13 @@ impl<C: Cell> Walk for Steps<'_, C> {
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
         // and a phase is done in all blocks before the next begins.
         unsafe {
-            if phase == 0 {
-                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
-            } else {
+            // Phases that a cell does not have are not compiled.
+            if const { C::TRAITS.phases() > 2 } && phase == 2 {
+                sweep(token, &Phase::<C, 2> { pass, time, cell: PhantomData }, active, blocks);
+            } else if const { C::TRAITS.phases() > 1 } && phase == 1 {
                 sweep(token, &Phase::<C, 1> { pass, time, cell: PhantomData }, active, blocks);
+            } else {
+                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
             }
         }
     }

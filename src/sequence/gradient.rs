@@ -7,7 +7,7 @@
 //! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
 //! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
 //! db  += sum of dG over K
-//! dP  += sum of dG * c over K                                    peepholes
+//! dP  += sum of dG * c over K                                    peepholes; gains, with what is normalised for c
 //! dx   = dG W            (K, I)       = (K, gates*H) (gates*H, I)
 //! ```
 //!
@@ -67,6 +67,12 @@ pub(crate) struct Targets<'a> {
     pub(crate) weight_hr: &'a mut [f32],
     /// (3, H), or empty where the layer has none.
     pub(crate) peephole: &'a mut [f32],
+    /// (gates * H), or empty where the layer has none.
+    pub(crate) norm_ih: &'a mut [f32],
+    /// (gates * H), or empty where the layer has none.
+    pub(crate) norm_hh: &'a mut [f32],
+    /// (2, H), or empty where the layer has none.
+    pub(crate) norm_c: &'a mut [f32],
     /// The input gradient, and whether to add to what is there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
 }
@@ -137,6 +143,10 @@ pub(crate) fn accumulate_chunk(
     let bias_hh = GridMut::new(bias_hh_grid, targets.bias_hh);
     let peephole_grid = Grid::slot_major(gates_of(targets.peephole), 1, 1, hidden)?;
     let peephole = GridMut::new(peephole_grid, targets.peephole);
+    let norm_grid = Grid::slot_major(gates_of(targets.norm_ih), 1, 1, hidden)?;
+    let norms = [GridMut::new(norm_grid, targets.norm_ih), GridMut::new(norm_grid, targets.norm_hh)];
+    let norm_c_grid = Grid::slot_major(gates_of(targets.norm_c), 1, 1, hidden)?;
+    let norm_c = GridMut::new(norm_c_grid, targets.norm_c);
     let input_gradient = targets.input.map(|(to, add)| InputGradient {
         weights,
         gates: traits.gates,
@@ -179,10 +189,44 @@ pub(crate) fn accumulate_chunk(
                     // The cell state before the step or after it.
                     let shift = usize::from(inputs.reverse != new);
                     let to = peephole.columns(n, 0, 0, 0..hidden);
-                    dispatch(token, SumOfPeephole { grads, first, places, plane, states, shift, to });
+                    dispatch(
+                        token,
+                        SumOfProducts { grads, first, places, plane, records: states, shift, operand: C, to },
+                    );
+                }
+                if let Some(norm) = &traits.norm {
+                    let shift = 0;
+                    for gate in part(traits.gates) {
+                        let (ih, hh) = norm.gates[gate];
+                        for (plane, operand, to) in
+                            [(ih, gate, norms[0]), (hh, traits.gates + gate, norms[1])]
+                        {
+                            let to = to.columns(gate, 0, 0, 0..hidden);
+                            let records = tape;
+                            dispatch(
+                                token,
+                                SumOfProducts { grads, first, places, plane, records, shift, operand, to },
+                            );
+                        }
+                    }
+                    for n in part(norm_c_grid.slots()) {
+                        let Some((plane, operand)) = norm.output else { continue };
+                        let to = norm_c.columns(n, 0, 0, 0..hidden);
+                        let records = tape;
+                        if n == 0 {
+                            dispatch(
+                                token,
+                                SumOfProducts { grads, first, places, plane, records, shift, operand, to },
+                            );
+                        } else {
+                            dispatch(token, SumOverPlaces { grads, first, count, plane, to });
+                        }
+                    }
                 }
                 for gate in part(traits.gates) {
-                    for (plane, bias) in [(gate, bias_ih), (traits.recurrent[gate].0, bias_hh)] {
+                    let plain = (gate, traits.recurrent[gate].0);
+                    let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
+                    for (plane, bias) in [(ih, bias_ih), (hh, bias_hh)] {
                         if gate < bias.grid.slots() {
                             let to = bias.columns(gate, 0, 0, 0..hidden);
                             dispatch(token, SumOverPlaces { grads, first, count, plane, to });
@@ -275,18 +319,19 @@ impl Kernel for SumOverPlaces<'_> {
     }
 }
 
-/// `dP += sum of dG * c` of one gate.
-struct SumOfPeephole<'a> {
+/// `dP += sum of dG * c` of one gate, with any plane of states or tape for c.
+struct SumOfProducts<'a> {
     grads: GridRef<'a>,
     first: usize,
     places: &'a [(usize, usize)],
     plane: usize,
-    states: Records<'a>,
+    records: Records<'a>,
     shift: usize,
+    operand: usize,
     to: &'a mut [f32],
 }
 
-impl Kernel for SumOfPeephole<'_> {
+impl Kernel for SumOfProducts<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -296,8 +341,8 @@ impl Kernel for SumOfPeephole<'_> {
             let mut sum = isa.load_partial(to);
             for (place, &(time, rank)) in self.places.iter().enumerate() {
                 let gradient = isa.load(&self.grads.plane(0, self.first + place, self.plane)[start..]);
-                // SAFETY: the record exists, and nobody writes states on the way back.
-                let c = unsafe { self.states.plane(time + self.shift, rank, C) };
+                // SAFETY: the record exists, and nobody writes states and tape on the way back.
+                let c = unsafe { self.records.plane(time + self.shift, rank, self.operand) };
                 let c = isa.load(&c[start..]);
                 sum = isa.mul_add(gradient, c, sum);
             }

@@ -18,6 +18,7 @@ pub struct Options {
     pub peephole: bool,
     pub coupled: bool,
     pub projection: Option<usize>,
+    pub layer_norm: Option<f32>,
 }
 
 /// Everything that decides the numbers of a run.
@@ -78,6 +79,9 @@ impl Case {
             .peephole(options.peephole)
             .coupled(options.coupled)
             .init(fused_rnn::Init::PyTorch, self.seed);
+        if let Some(epsilon) = options.layer_norm {
+            builder = builder.layer_norm(epsilon);
+        }
         if let Some(size) = options.projection {
             builder = builder.projection(size);
         }
@@ -273,8 +277,11 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
     let activations = || prop::option::of(prop::collection::vec(activation(), count));
     let clip = || prop::option::of(0.3f32..1.5);
     let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
-    (any::<bool>(), activations(), activations(), clip(), lstm).prop_map(
-        move |(plain, activations, activations_reverse, clip, lstm_options)| {
+    let norm = prop::option::weighted(0.3, 1e-3f32..1e-1);
+    (any::<bool>(), activations(), activations(), clip(), lstm, norm).prop_map(
+        move |(plain, activations, activations_reverse, clip, lstm_options, norm)| {
+            let normalisable = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter);
+            let layer_norm = norm.filter(|_| normalisable);
             let (cell_clip, peephole, coupled, projection) = lstm_options;
             let lstm = kind == CellKind::Lstm;
             let reverse = direction != Direction::Forward;
@@ -285,9 +292,10 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
                     activations_reverse: activations_reverse.filter(|_| reverse),
                     clip,
                     cell_clip: cell_clip.filter(|_| lstm),
-                    peephole: lstm && peephole,
-                    coupled: lstm && coupled,
-                    projection: projection.filter(|_| lstm),
+                    peephole: lstm && peephole && layer_norm.is_none(),
+                    coupled: lstm && coupled && layer_norm.is_none(),
+                    projection: projection.filter(|_| lstm && layer_norm.is_none()),
+                    layer_norm,
                 },
             }
         },
@@ -333,6 +341,9 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
             bias_hh: take(format!("bias_hh_{suffix}"), rows),
             weight_hr: take(format!("weight_hr_{suffix}"), 0),
             peephole: take(format!("peephole_{suffix}"), 0),
+            norm_ih: take(format!("norm_ih_{suffix}"), 0),
+            norm_hh: take(format!("norm_hh_{suffix}"), 0),
+            norm_c: take(format!("norm_c_{suffix}"), 0),
         });
     }
     assert!(tensors.is_empty(), "parameters that the reference does not know");
@@ -342,6 +353,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         hidden_size: case.hidden,
         layers: case.layers,
         projection: case.options.projection,
+        layer_norm: case.options.layer_norm.map(f64::from),
         bidirectional: case.direction == Direction::Both,
         reverse: case.direction == Direction::Reverse,
         variants: [case.variant(case.direction == Direction::Reverse), case.variant(true)],
@@ -380,6 +392,9 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         parameters.extend(if case.bias == Bias::Double { params.bias_hh } else { vec![] });
         parameters.extend(params.weight_hr);
         parameters.extend(params.peephole);
+        parameters.extend(params.norm_ih);
+        parameters.extend(params.norm_hh);
+        parameters.extend(params.norm_c);
     }
     Results {
         y: from_time_major(output.y.clone(), width),
