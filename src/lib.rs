@@ -33,6 +33,7 @@
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major
 //! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
+//! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! gates in the order i, f, g, o (LSTM) and r, z, n (GRU)
 //! x (B, T, I)    y (B, T, D * H)    or time-major: (T, B, I), (T, B, D * H)
 //! h, c (layers * D, B, H)           D directions, 1 or 2; state of layer l, direction d at l * D + d

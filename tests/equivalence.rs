@@ -95,7 +95,12 @@ fn every_option_alone() {
     each(Options { coupled: true, ..Options::default() });
     each(Options { clip: Some(0.4), ..Options::default() });
     each(Options { cell_clip: Some(0.3), ..Options::default() });
-    each(Options { layer_norm: Some(1e-5), ..Options::default() });
+    for kind in [CellKind::Lstm, CellKind::GruResetAfter] {
+        let options = Options { layer_norm: Some(1e-3), ..Options::default() };
+        check_all(
+            UNITS.map(|hidden| Case { options: options.clone(), ..Case::simple(kind, 7, 4, 5, hidden) }),
+        );
+    }
     for size in [1, 3, 16, 17, 19] {
         each(Options { projection: Some(size), ..Options::default() });
     }
