@@ -5,12 +5,14 @@
 //! are the differences of large ones.
 
 mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
 
-use common::{Case, Data, Options, activation, compare, direction, options, reference_run, run};
+use common::{ACTIVATIONS, Case, Data, Options, compare, reference_run, run};
 use fused_rnn::{Bias, CellKind, Direction, Layout, Level};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use strategies::{direction, options};
 
 /// Largest difference, in units of the largest value of the tensor, over up to a few hundred steps.
 const TOLERANCE: f64 = 2e-5;
@@ -108,12 +110,11 @@ fn every_option_alone() {
 
 #[test]
 fn every_activation_at_every_place() {
-    let mut runner = TestRunner::deterministic();
     for kind in CellKind::ALL {
         for place in 0..kind_activations(kind).len() {
-            for _ in 0..22 {
+            for activation in ACTIVATIONS {
                 let mut activations = kind_activations(kind);
-                activations[place] = activation().new_tree(&mut runner).unwrap().current();
+                activations[place] = activation;
                 let options = Options { activations: Some(activations), ..Options::default() };
                 check_all([Case { options, ..Case::simple(kind, 4, 4, 3, 18) }]);
             }

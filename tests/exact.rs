@@ -4,12 +4,15 @@
 //! threads, schedules, checkpoints and fused levels change nothing.
 
 mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
 
-use common::{Case, Data, Results, direction, options, run, run_layer, run_with_tape, uniform};
+use common::{Case, Data, Results, run, run_layer, run_with_tape, uniform};
 use fused_rnn::{
     Bias, CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads, Workspace,
 };
 use proptest::prelude::*;
+use strategies::{direction, options};
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()

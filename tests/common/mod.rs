@@ -6,7 +6,6 @@ use fused_rnn::{
     Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Recurrent,
     Rng, Tape, Threads, Upstream, Workspace,
 };
-use proptest::prelude::*;
 
 /// What a cell computes besides its plain form.
 #[derive(Debug, Clone, Default)]
@@ -232,6 +231,21 @@ pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize
     swapped
 }
 
+/// The eleven, with parameters other than their defaults.
+pub const ACTIVATIONS: [Activation; 11] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::LeakyRelu { alpha: 0.125 },
+    Activation::ThresholdedRelu { alpha: 0.25 },
+    Activation::ScaledTanh { alpha: 1.25, beta: 0.75 },
+    Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+    Activation::Elu { alpha: 0.75 },
+    Activation::Softsign,
+    Activation::Softplus,
+    Activation::Affine { alpha: 0.5, beta: 0.125 },
+];
+
 fn reference_activation(activation: &Activation) -> reference::Activation {
     use reference::Activation as To;
     match *activation {
@@ -248,63 +262,6 @@ fn reference_activation(activation: &Activation) -> reference::Activation {
         Activation::Affine { alpha, beta } => To::Affine(alpha.into(), beta.into()),
         other => panic!("no reference for {other:?}"),
     }
-}
-
-/// The eleven.
-pub fn activation() -> impl Strategy<Value = Activation> {
-    prop::sample::select(vec![
-        Activation::Sigmoid,
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::LeakyRelu { alpha: 0.125 },
-        Activation::ThresholdedRelu { alpha: 0.25 },
-        Activation::ScaledTanh { alpha: 1.25, beta: 0.75 },
-        Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
-        Activation::Elu { alpha: 0.75 },
-        Activation::Softsign,
-        Activation::Softplus,
-        Activation::Affine { alpha: 0.5, beta: 0.125 },
-    ])
-}
-
-/// Half of the time none, and otherwise any that the cell has.
-pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Strategy<Value = Options> {
-    let count = match kind {
-        CellKind::Lstm => 3,
-        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
-        _ => 1,
-    };
-    let activations = || prop::option::of(prop::collection::vec(activation(), count));
-    let clip = || prop::option::of(0.3f32..1.5);
-    let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
-    let norm = prop::option::weighted(0.3, 1e-3f32..1e-1);
-    (any::<bool>(), activations(), activations(), clip(), lstm, norm).prop_map(
-        move |(plain, activations, activations_reverse, clip, lstm_options, norm)| {
-            let normalisable = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter);
-            let layer_norm = norm.filter(|_| normalisable);
-            let (cell_clip, peephole, coupled, projection) = lstm_options;
-            let lstm = kind == CellKind::Lstm;
-            let reverse = direction != Direction::Forward;
-            match plain {
-                true => Options::default(),
-                false => Options {
-                    activations,
-                    activations_reverse: activations_reverse.filter(|_| reverse),
-                    clip,
-                    cell_clip: cell_clip.filter(|_| lstm),
-                    peephole: lstm && peephole && layer_norm.is_none(),
-                    coupled: lstm && coupled && layer_norm.is_none(),
-                    projection: projection.filter(|_| lstm && layer_norm.is_none()),
-                    layer_norm,
-                },
-            }
-        },
-    )
-}
-
-/// All three.
-pub fn direction() -> impl Strategy<Value = Direction> {
-    prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both])
 }
 
 fn reference_cell(kind: CellKind) -> reference::Cell {
