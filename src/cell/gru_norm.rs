@@ -1,6 +1,5 @@
 //! Gated recurrent unit, reset after the recurrent product, with layer normalisation (after Ba, Kiros, Hinton 2016,
-//! arXiv 1607.06450, equations 23 to 26; all three gates of a product are normalised together, as in the library
-//! haste).
+//! arXiv 1607.06450; here all three gates of a product are normalised together, as those of the LSTM are).
 //!
 //! `N` is the normalisation of `norm.rs`. Shifts of the products are the biases; gains are a_ih and a_hh.
 //!

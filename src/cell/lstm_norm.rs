@@ -1,4 +1,4 @@
-//! Long short-term memory with layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450, equations 20 to 22).
+//! Long short-term memory with layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450).
 //!
 //! `N` is the normalisation of `norm.rs`, over all four gates together where it is of a product. Shifts of the
 //! products are the biases; gains are a_ih, a_hh and a_c.

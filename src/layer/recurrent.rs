@@ -1,6 +1,7 @@
 //! The network: its weights in both forms, and what can be asked of it.
 
-use super::config::{Builder, Config, Dims};
+use super::builder::Builder;
+use super::config::{Config, Dims};
 use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
