@@ -128,7 +128,7 @@ impl<'a> Dims<'a> {
     }
 }
 
-/// Everything that a [`Recurrent`] is, but for its weights.
+/// Everything that a [`Recurrent`](crate::Recurrent) is, but for its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(super) kind: CellKind,
