@@ -83,6 +83,7 @@
 //! layer/       what a user holds: networks of layers and directions, their parameters
 //! train/       losses, a dense head, optimisers
 //! reference    the same in plain scalar loops: the specification
+//! format/      weights and models of other systems: conventions, files, ndarray views
 //! ```
 //!
 //! Each uses only those above it.
@@ -91,6 +92,7 @@
 mod activation;
 mod cell;
 mod error;
+pub mod format;
 mod layer;
 mod matrix;
 pub mod reference;
