@@ -147,6 +147,9 @@ impl ModelNode {
         let (mut names, mut alphas, mut betas, mut hidden) = (Vec::new(), &[][..], &[][..], None);
         for attribute in &self.proto.attribute {
             let this = Attribute { node: self.name(), attribute };
+            if !attribute.ref_attr_name.is_empty() {
+                return Err(this.wrong("a value"));
+            }
             match (attribute.name.as_str(), self.kind) {
                 ("hidden_size", _) => match usize::try_from(this.integer()?) {
                     Ok(size) if size > 0 => hidden = Some(size),
