@@ -87,10 +87,11 @@ fn hostile_files_are_errors() {
         for value in [0, 0x22, 0x39, 0xFF] {
             let mut bytes = bytes.clone();
             bytes[place] = value;
-            if let Ok(tensors) = Tensors::from_safetensors(&bytes, "") {
-                if let Ok(builder) = state_dict::builder(&tensors, CellKind::Lstm) {
-                    _ = builder.build().map(|mut network| state_dict::load(tensors, &mut network));
-                }
+            if let Ok(tensors) = Tensors::from_safetensors(&bytes, "")
+                && let Ok(mut network) =
+                    state_dict::builder(&tensors, CellKind::Lstm).and_then(|builder| builder.build())
+            {
+                _ = state_dict::load(tensors, &mut network);
             }
         }
     }

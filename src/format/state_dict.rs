@@ -96,11 +96,10 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
 pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
     for parameter in network.named_parameters() {
-        if network.config().bias() == Bias::Single {
-            if let Some(suffix) = parameter.name.strip_prefix("bias_ih") {
-                let zeros = vec![0.0; parameter.values.len()];
-                tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&parameter.shape, zeros)?);
-            }
+        let single = network.config().bias() == Bias::Single;
+        if let Some(suffix) = parameter.name.strip_prefix("bias_ih").filter(|_| single) {
+            let zeros = vec![0.0; parameter.values.len()];
+            tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&parameter.shape, zeros)?);
         }
         tensors.insert(parameter.name, Tensor::new(&parameter.shape, parameter.values.to_vec())?);
     }

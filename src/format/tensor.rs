@@ -161,7 +161,7 @@ impl Stored {
             Stored::F32 => 4,
             Stored::F16 | Stored::BF16 => 2,
         };
-        if bytes.len() % size != 0 {
+        if !bytes.len().is_multiple_of(size) {
             let got = format!("{} bytes", bytes.len());
             return Err(refused(what, format!("values of {size} bytes"), got));
         }

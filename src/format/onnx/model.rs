@@ -206,11 +206,11 @@ impl ModelNode {
             floats(index)?.ok_or_else(|| refused(format!("node {:?}", self.name()), what, "none"))
         };
         let (w, r, b, p) = (need(1, "W")?, need(2, "R")?, floats(3)?, floats(7)?);
-        if let (Some(hidden), Some(&got)) = (hidden, r.shape().last()) {
-            if hidden != got {
-                let what = format!("node {:?}, attribute hidden_size", self.name());
-                return Err(refused(what, format!("{got} as in R"), hidden.to_string()));
-            }
+        if let (Some(hidden), Some(&got)) = (hidden, r.shape().last())
+            && hidden != got
+        {
+            let what = format!("node {:?}, attribute hidden_size", self.name());
+            return Err(refused(what, format!("{got} as in R"), hidden.to_string()));
         }
         Node::new(operator, &Weights { w: &w, r: &r, b: b.as_ref(), p: p.as_ref() })
     }
