@@ -241,7 +241,7 @@ impl Layer {
             y: Tensor::new(&[batch, steps, merged], y)?,
             last: Tensor::new(&[batch, merged], last)?,
             h: Tensor::new(&states, h)?,
-            c: if c.is_empty() && batch > 0 { None } else { Some(Tensor::new(&states, c)?) },
+            c: if config.kind().has_cell_state() { Some(Tensor::new(&states, c)?) } else { None },
         })
     }
 
