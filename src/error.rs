@@ -82,6 +82,15 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
     },
+    /// A file, a tensor in it or an attribute is not what it must be to become a layer.
+    Format {
+        /// Which one, by its name.
+        what: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A state, tape or gradient belongs to a layer of another shape.
     Mismatch {
         /// Which argument, and which of its properties.
@@ -119,6 +128,7 @@ impl fmt::Display for Error {
                 write!(f, "FUSED_RNN_LEVEL: expected portable, avx2 or avx512, got {got:?}")
             }
             Error::UnknownParameter { name } => write!(f, "no parameter is named {name:?}"),
+            Error::Format { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
             Error::Mismatch { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
         }
     }

@@ -32,10 +32,14 @@
 //!
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major
+//! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
+//! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! gates in the order i, f, g, o (LSTM) and r, z, n (GRU)
 //! x (B, T, I)    y (B, T, D * H)    or time-major: (T, B, I), (T, B, D * H)
 //! h, c (layers * D, B, H)           D directions, 1 or 2; state of layer l, direction d at l * D + d
 //! ```
+//!
+//! Where an LSTM has a projection, its hidden states are P wide and its outputs `D * P`.
 //!
 //! A layer above the first reads both directions of the one below, side by side. Rows may have lengths of
 //! their own ([`Dims::with_lengths`]), steps that are left out ([`Dims::with_mask`]) and places where the state
@@ -51,7 +55,7 @@
 //! of `matrixmultiply`, which chooses its instructions by itself: it depends on the machine, not on a level.)
 //!
 //! Largest errors of the activations, over all 2^32 floats, on every level (the test `exhaustive` in
-//! `src/activation.rs` measures them):
+//! `src/activation/sigmoid_tanh.rs` measures them):
 //!
 //! | function | units in the last place, for arguments in -87..=87 | absolute |
 //! |---|---|---|
@@ -72,13 +76,14 @@
 //!
 //! ```text
 //! simd/        what a vector is on each level of the machine, and the choice of the level
-//! activation   sigmoid and tanh
+//! activation/  sigmoid and tanh, and the others
 //! matrix/      buffers, packed weights, the product in registers
 //! cell/        what one cell computes at one step, forward and backward
 //! sequence/    how a cell runs over time: forward, backward, threads
 //! layer/       what a user holds: networks of layers and directions, their parameters
 //! train/       losses, a dense head, optimisers
 //! reference    the same in plain scalar loops: the specification
+//! format/      weights and models of other systems: conventions, files, ndarray views
 //! ```
 //!
 //! Each uses only those above it.
@@ -87,6 +92,7 @@
 mod activation;
 mod cell;
 mod error;
+pub mod format;
 mod layer;
 mod matrix;
 pub mod reference;
@@ -95,11 +101,12 @@ mod sequence;
 mod simd;
 pub mod train;
 
+pub use activation::Activation;
 pub use cell::CellKind;
 pub use error::Error;
 pub use layer::{
-    Accumulate, Bias, Builder, Config, Dims, Gradients, Gru, Init, Keep, Layout, Lstm, NamedParameter,
-    Output, Recurrent, Rnn, Tape, Upstream, Workspace,
+    Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm,
+    NamedParameter, Output, Recurrent, Rnn, Tape, Upstream, Workspace,
 };
 pub use rng::Rng;
 pub use sequence::{Schedule, State, Threads};

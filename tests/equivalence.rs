@@ -5,11 +5,14 @@
 //! are the differences of large ones.
 
 mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
 
-use common::{Case, Data, compare, reference_run, run};
-use fused_rnn::{Bias, CellKind, Layout, Level};
+use common::{ACTIVATIONS, Case, Data, Options, compare, reference_run, run};
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use strategies::{direction, options};
 
 /// Largest difference, in units of the largest value of the tensor, over up to a few hundred steps.
 const TOLERANCE: f64 = 2e-5;
@@ -68,8 +71,11 @@ fn every_batch_around_a_tile() {
 fn long_sequences_cross_the_chunks_of_backward() {
     for kind in CellKind::ALL {
         for (batch, steps) in [(1, 5000), (3, 2000)] {
-            let case =
-                Case { bidirectional: true, ragged: batch > 1, ..Case::simple(kind, batch, steps, 1, 2) };
+            let case = Case {
+                direction: Direction::Both,
+                ragged: batch > 1,
+                ..Case::simple(kind, batch, steps, 1, 2)
+            };
             let data = Data::of(&case);
             let layer = case.builder().build().unwrap();
             let want = reference_run(&layer, &case, &data);
@@ -81,11 +87,50 @@ fn long_sequences_cross_the_chunks_of_backward() {
     }
 }
 
+#[test]
+fn every_option_alone() {
+    let each = |options: Options| {
+        let case = Case::simple(CellKind::Lstm, 7, 6, 5, 19);
+        check_all([Case { options, direction: Direction::Both, layers: 2, ragged: true, ..case }]);
+    };
+    each(Options { peephole: true, ..Options::default() });
+    each(Options { coupled: true, ..Options::default() });
+    each(Options { clip: Some(0.4), ..Options::default() });
+    each(Options { cell_clip: Some(0.3), ..Options::default() });
+    for kind in [CellKind::Lstm, CellKind::GruResetAfter] {
+        let options = Options { layer_norm: Some(1e-3), ..Options::default() };
+        check_all(
+            UNITS.map(|hidden| Case { options: options.clone(), ..Case::simple(kind, 7, 4, 5, hidden) }),
+        );
+    }
+    for size in [1, 3, 16, 17, 19] {
+        each(Options { projection: Some(size), ..Options::default() });
+    }
+}
+
+#[test]
+fn every_activation_at_every_place() {
+    for kind in CellKind::ALL {
+        for place in 0..kind_activations(kind).len() {
+            for activation in ACTIVATIONS {
+                let mut activations = kind_activations(kind);
+                activations[place] = activation;
+                let options = Options { activations: Some(activations), ..Options::default() };
+                check_all([Case { options, ..Case::simple(kind, 4, 4, 3, 18) }]);
+            }
+        }
+    }
+}
+
+fn kind_activations(kind: CellKind) -> Vec<fused_rnn::Activation> {
+    Case::simple(kind, 1, 1, 1, 1).builder().build().unwrap().config().activations(false).to_vec()
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let structure = (
         prop::sample::select(CellKind::ALL.to_vec()),
         1..=3usize,
-        any::<bool>(),
+        direction(),
         prop::sample::select(vec![Layout::TimeMajor, Layout::BatchFirst]),
         prop::sample::select(vec![Bias::Double, Bias::Single, Bias::None]),
     );
@@ -95,10 +140,12 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::sample::select(UNITS.to_vec()),
         prop::sample::select(UNITS.to_vec()),
     );
-    (structure, sizes, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
+    let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
+        (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
+    });
+    (structure, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
         |(
-            (kind, layers, bidirectional, layout, bias),
-            (batch, steps, input, hidden),
+            (((kind, layers, direction, layout, bias), (batch, steps, input, hidden)), options),
             ragged,
             initial,
             seed,
@@ -106,7 +153,8 @@ fn cases() -> impl Strategy<Value = Case> {
             Case {
                 kind,
                 layers,
-                bidirectional,
+                direction,
+                options,
                 layout,
                 bias,
                 batch,

@@ -227,3 +227,52 @@ fn messages_have_expected_and_got() {
     let message = Error::RowLength { row: 2, steps: 4, got: 9 }.to_string();
     assert_eq!(message, "length of row 2: expected at most 4 steps, got 9");
 }
+
+#[test]
+fn options_that_a_cell_does_not_have_are_named() {
+    let error = |builder: Builder| builder.build().unwrap_err();
+    let unsupported = |builder: Builder| matches!(error(builder), Error::Unsupported { .. });
+    let out_of_range = |builder: Builder, name: &str| match error(builder) {
+        Error::OutOfRange { what, .. } => what == name,
+        _ => false,
+    };
+    let (lstm, gru) = (|| Lstm::builder(I, H), || Gru::reset_after(I, H));
+    assert!(unsupported(gru().peephole(true)));
+    assert!(unsupported(gru().coupled(true)));
+    assert!(unsupported(gru().cell_clip(1.0)));
+    assert!(unsupported(gru().projection(2)));
+    assert!(unsupported(Gru::reset_before(I, H).layer_norm(1e-5)));
+    assert!(unsupported(Rnn::tanh(I, H).layer_norm(1e-5)));
+    assert!(unsupported(lstm().layer_norm(1e-5).peephole(true)));
+    assert!(unsupported(lstm().layer_norm(1e-5).coupled(true)));
+    assert!(unsupported(lstm().layer_norm(1e-5).projection(2)));
+    for value in [0.0, -1.0, f32::NAN] {
+        assert!(out_of_range(lstm().clip(value), "clip"));
+        assert!(out_of_range(lstm().cell_clip(value), "cell_clip"));
+        assert!(out_of_range(lstm().layer_norm(value), "epsilon of layer_norm"));
+    }
+    for size in [0, H + 1, usize::MAX] {
+        assert!(out_of_range(lstm().projection(size), "projection"));
+    }
+    let relu = Activation::Relu;
+    let length = |what, expected, got| Error::Length { what, expected, got };
+    assert_eq!(error(lstm().activations(&[relu; 2])), length("activations", 3, 2));
+    assert_eq!(error(gru().activations(&[relu; 3])), length("activations", 2, 3));
+    assert_eq!(error(Rnn::relu(I, H).activations(&[])), length("activations", 1, 0));
+    assert!(unsupported(lstm().activations_reverse(&[relu; 3])));
+    let both = lstm().bidirectional(true);
+    assert_eq!(error(both.activations_reverse(&[relu; 1])), length("activations_reverse", 3, 1));
+    let infinite = Activation::Affine { alpha: f32::INFINITY, beta: 0.0 };
+    assert!(out_of_range(Rnn::tanh(I, H).activations(&[infinite]), "parameter of an activation"));
+    // A reverse layer has no steps either, and names without a direction.
+    let reverse = lstm().direction(Direction::Reverse).build().unwrap();
+    let mut state = reverse.zero_state(1).unwrap();
+    let step = reverse.step(&[0.0; I], &mut state, None, &mut Workspace::new());
+    assert!(matches!(step, Err(Error::Unsupported { .. })));
+    assert!(reverse.named_parameters().all(|parameter| !parameter.name.contains("reverse")));
+    // A state of the wrong width.
+    let projected = lstm().projection(2).build().unwrap();
+    let mut state = lstm().build().unwrap().zero_state(1).unwrap();
+    let run = projected.step(&[0.0; I], &mut state, None, &mut Workspace::new());
+    assert_eq!(run, Err(Error::Mismatch { what: "state: projection", expected: 2, got: H }));
+}

@@ -4,12 +4,15 @@
 //! threads, schedules, checkpoints and fused levels change nothing.
 
 mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
 
 use common::{Case, Data, Results, run, run_layer, run_with_tape, uniform};
 use fused_rnn::{
-    Bias, CellKind, Dims, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads, Workspace,
+    Bias, CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads, Workspace,
 };
 use proptest::prelude::*;
+use strategies::{direction, options};
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
@@ -25,12 +28,21 @@ fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestC
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=2usize, any::<bool>(), any::<bool>());
-    (structure, (1..=14usize, 1..=13usize, 1..=20usize, 1..=70usize), any::<bool>(), any::<u64>()).prop_map(
-        |((kind, layers, bidirectional, batch_first), (batch, steps, input, hidden), ragged, seed)| Case {
+    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=2usize, direction(), any::<bool>());
+    let sizes = (1..=14usize, 1..=13usize, 1..=20usize, 1..=70usize);
+    let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
+        (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
+    });
+    (structure, any::<bool>(), any::<u64>()).prop_map(
+        |(
+            (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
+            ragged,
+            seed,
+        )| Case {
             kind,
             layers,
-            bidirectional,
+            direction,
+            options,
             layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
             bias: Bias::Double,
             batch,
@@ -130,33 +142,35 @@ proptest! {
             }
         };
         poison(&mut data.x, case.input);
-        poison(&mut data.dy, case.directions() * case.hidden);
+        poison(&mut data.dy, case.directions() * case.outputs());
         let alone = Case { batch: 1, steps: length, ragged: false, ..case.clone() };
         let cut = |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
-        let state = |values: &[f32]| -> Vec<f32> {
-            let rows = values.chunks_exact(case.hidden).skip(row).step_by(case.batch);
+        let state = |values: &[f32], width: usize| -> Vec<f32> {
+            let rows = values.chunks_exact(width).skip(row).step_by(case.batch);
             rows.flatten().copied().collect()
         };
-        let width = case.directions() * case.hidden;
+        let h = |values: &[f32]| state(values, case.outputs());
+        let c = |values: &[f32]| state(values, case.hidden);
+        let width = case.directions() * case.outputs();
         let data_alone = Data {
             x: cut(&data.x, case.input),
             lengths: None,
-            h0: state(&data.h0),
-            c0: state(&data.c0),
+            h0: h(&data.h0),
+            c0: c(&data.c0),
             dy: cut(&data.dy, width),
-            dhn: state(&data.dhn),
-            dcn: state(&data.dcn),
+            dhn: h(&data.dhn),
+            dcn: c(&data.dcn),
         };
         for level in Level::available() {
             let layer = layer(&case, level);
             let (all, one) = (run_layer(&layer, &case, &data), run_layer(&layer, &alone, &data_alone));
             for (name, all, one) in [
                 ("y", cut(&all.y, width), one.y),
-                ("hn", state(&all.hn), one.hn),
-                ("cn", state(&all.cn), one.cn),
+                ("hn", h(&all.hn), one.hn),
+                ("cn", c(&all.cn), one.cn),
                 ("dx", cut(&all.dx, case.input), one.dx),
-                ("dh0", state(&all.dh0), one.dh0),
-                ("dc0", state(&all.dc0), one.dc0),
+                ("dh0", h(&all.dh0), one.dh0),
+                ("dc0", c(&all.dc0), one.dc0),
             ] {
                 prop_assert_eq!(bits(&all), bits(&one), "{}, {}", level, name);
             }
@@ -170,9 +184,10 @@ proptest! {
 
     #[test]
     fn steps_and_pieces_equal_the_whole(case in cases(), cut in any::<prop::sample::Index>()) {
-        let case = Case { layout: Layout::TimeMajor, bidirectional: false, ragged: false, ..case };
+        let case = Case { layout: Layout::TimeMajor, direction: Direction::Forward, ragged: false, ..case };
+        let case = Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
-        let width = case.hidden;
+        let width = case.outputs();
         for level in Level::available() {
             let layer = layer(&case, level);
             let start = || {

@@ -7,8 +7,8 @@ mod common;
 
 use common::{Case, uniform};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Tape, Threads,
-    Upstream, Workspace,
+    Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Tape,
+    Threads, Upstream, Workspace,
 };
 use proptest::prelude::*;
 
@@ -90,7 +90,8 @@ proptest! {
         threads in 1..=2usize,
     ) {
         let input = 3;
-        let case = Case { bidirectional, layout: Layout::BatchFirst, ..Case::simple(kind, batch, steps, input, hidden) };
+        let direction = if bidirectional { Direction::Both } else { Direction::Forward };
+        let case = Case { direction, layout: Layout::BatchFirst, ..Case::simple(kind, batch, steps, input, hidden) };
         let mut rng = Rng::new(seed);
         let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate).collect();
         let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate).collect();

@@ -1,7 +1,9 @@
 //! Proof of the reference: gradients against central differences, values against hand-computed ones and
 //! against ONNX Runtime, and the laws of structure (lengths, directions, stacks, cuts).
 
-use fused_rnn::reference::{Cell, Gradients, Input, Model, Output, Params, Upstream, backward, forward};
+use fused_rnn::reference::{
+    Activation, Cell, Gradients, Input, Model, Output, Params, Upstream, Variant, backward, forward,
+};
 
 const CELLS: [Cell; 5] =
     [Cell::Lstm, Cell::GruResetAfter, Cell::GruResetBefore, Cell::ElmanTanh, Cell::ElmanRelu];
@@ -137,7 +139,18 @@ fn zeros(
     layers: usize,
     bidirectional: bool,
 ) -> Model<f64> {
-    let mut model = Model { cell, input_size, hidden_size, layers, bidirectional, params: vec![] };
+    let mut model = Model {
+        cell,
+        input_size,
+        hidden_size,
+        projection: None,
+        layer_norm: None,
+        layers,
+        bidirectional,
+        reverse: false,
+        variants: Default::default(),
+        params: vec![],
+    };
     let directions = model.directions();
     model.params = (0..layers * directions)
         .map(|pass| Params::zeros(cell, model.input_width(pass / directions), hidden_size))
@@ -145,8 +158,10 @@ fn zeros(
     model
 }
 
-fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 4] {
-    [&mut params.weight_ih, &mut params.weight_hh, &mut params.bias_ih, &mut params.bias_hh]
+fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 9] {
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c]
 }
 
 fn dot(u: &[f64], v: &[f64]) -> f64 {
@@ -161,7 +176,9 @@ fn column(array: &[f64], batch: usize, row: usize, width: usize) -> Vec<f64> {
 
 /// All the arrays of `params`, one after the other.
 fn flat(params: &Params<f64>) -> Vec<f64> {
-    [&params.weight_ih[..], &params.weight_hh, &params.bias_ih, &params.bias_hh].concat()
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [&weight_ih[..], weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c].concat()
 }
 
 #[track_caller]
@@ -217,7 +234,8 @@ fn check_gradients(name: &str, case: &Case) {
     check_gradient(&format!("{name}: c0"), case, &gradients.c0, |case| &mut case.c0);
     assert_eq!(gradients.params.len(), case.model.params.len());
     for (pass, mut params) in gradients.params.into_iter().enumerate() {
-        let names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
+        let names = "weight_ih weight_hh bias_ih bias_hh weight_hr peephole norm_ih norm_hh norm_c";
+        let names: Vec<&str> = names.split(' ').collect();
         for (k, gradient) in arrays(&mut params).into_iter().enumerate() {
             let name = format!("{name}: {} {pass}", names[k]);
             check_gradient(&name, case, gradient, |case| {
@@ -251,6 +269,174 @@ fn gradients_equal_central_differences() {
             check_gradients(&format!("{structure:?}, {steps} steps, lengths {lengths:?}"), &case);
         }
     }
+}
+
+const ACTIVATIONS: [Activation; 11] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::LeakyRelu(0.125),
+    Activation::ThresholdedRelu(0.25),
+    Activation::ScaledTanh(1.25, 0.75),
+    Activation::HardSigmoid(0.2, 0.5),
+    Activation::Elu(0.75),
+    Activation::Softsign,
+    Activation::Softplus,
+    Activation::Affine(0.5, 0.125),
+];
+
+/// Two bidirectional layers with peepholes and a projection where asked for, all parameters random.
+fn of_variant(cell: Cell, variant: &Variant, peephole: bool, projection: Option<usize>) -> Case {
+    let mut case = Case::random((cell, 2, true), (4, 3), Some(&[4, 0, 2]));
+    let random = &mut Random(5);
+    case.model.variants = [variant.clone(), variant.clone()];
+    case.model.projection = projection;
+    let outputs = case.model.output_size();
+    for pass in 0..4 {
+        let width = case.model.input_width(pass / 2);
+        let params = &mut case.model.params[pass];
+        let rows = params.bias_ih.len();
+        params.weight_ih = random.values(rows * width);
+        params.weight_hh = random.values(rows * outputs);
+        params.weight_hr = random.values(projection.unwrap_or(0) * HIDDEN);
+        params.peephole = random.values(if peephole { 3 * HIDDEN } else { 0 });
+        // Activations without bounds would make losses too large for differences of them.
+        for array in arrays(params) {
+            array.iter_mut().for_each(|value| *value *= 0.5);
+        }
+    }
+    case.h0 = random.values(4 * 3 * outputs);
+    case.dhn = random.values(4 * 3 * outputs);
+    case.dy = random.values(4 * 3 * 2 * outputs);
+    case.masks = Some(vec![random.values(4 * 3 * 2 * outputs)]);
+    case
+}
+
+#[test]
+fn gradients_of_variants_equal_central_differences() {
+    for cell in CELLS {
+        let count = if cell == Cell::Lstm {
+            3
+        } else if cell.gates() == 3 {
+            2
+        } else {
+            1
+        };
+        for k in 0..ACTIVATIONS.len() {
+            // Each activation at each place, and another beside it.
+            let activations = (0..count).map(|place| ACTIVATIONS[(k + 4 * place) % 11]).collect();
+            let variant = Variant { activations: Some(activations), ..Variant::default() };
+            check_gradients(&format!("{cell:?}, {variant:?}"), &of_variant(cell, &variant, false, None));
+        }
+        let variant = Variant { clip: Some(0.7), ..Variant::default() };
+        check_gradients(&format!("{cell:?}, clip"), &of_variant(cell, &variant, false, None));
+    }
+    let cell = Cell::Lstm;
+    let plain = Variant::default();
+    check_gradients("peephole", &of_variant(cell, &plain, true, None));
+    check_gradients("projection", &of_variant(cell, &plain, false, Some(3)));
+    let coupled = Variant { coupled: true, ..Variant::default() };
+    check_gradients("coupled", &of_variant(cell, &coupled, false, None));
+    let cell_clip = Variant { cell_clip: Some(0.3), ..Variant::default() };
+    check_gradients("cell clip", &of_variant(cell, &cell_clip, false, None));
+    let all = Variant { clip: Some(0.8), activations: None, ..cell_clip };
+    check_gradients("together", &of_variant(cell, &Variant { coupled: true, ..all }, true, Some(2)));
+}
+
+#[test]
+fn gradients_of_layer_normalisation_equal_central_differences() {
+    let plain = Variant::default();
+    let activations = Some(vec![Activation::Softsign, Activation::Softplus, Activation::Elu(0.5)]);
+    for (cell, count) in [(Cell::Lstm, 3), (Cell::GruResetAfter, 2)] {
+        let activations = activations.as_ref().map(|list| list[..count].to_vec());
+        let cell_clip = (cell == Cell::Lstm).then_some(0.4);
+        let all = Variant { activations, clip: Some(0.9), cell_clip, coupled: false };
+        for variant in [&plain, &all] {
+            let mut case = of_variant(cell, variant, false, None);
+            let random = &mut Random(6);
+            // Not small, or the third derivatives would be too large for differences.
+            case.model.layer_norm = Some(0.5);
+            for params in &mut case.model.params {
+                let rows = params.bias_ih.len();
+                params.norm_ih = random.values(rows);
+                params.norm_hh = random.values(rows);
+                params.norm_c = random.values(if cell == Cell::Lstm { 2 * HIDDEN } else { 0 });
+            }
+            check_gradients(&format!("{cell:?} normalised, {variant:?}"), &case);
+        }
+    }
+}
+
+#[test]
+fn layer_normalisation_by_hand() {
+    let mut model = zeros(Cell::GruResetAfter, 1, 1, 1, false);
+    model.layer_norm = Some(1e-30);
+    let params = &mut model.params[0];
+    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance 2.
+    params.weight_ih = vec![3.0, 1.0, 2.0];
+    params.weight_hh = vec![2.0, 2.0, 5.0];
+    params.norm_ih = vec![0.5, -0.25, 2.0];
+    params.norm_hh = vec![1.0, 0.75, 0.5];
+    params.bias_ih = vec![0.1, 0.2, 0.3];
+    params.bias_hh = vec![-0.3, 0.4, 0.7];
+    let (h0, c0) = (Some(&[0.5][..]), Some(&[][..]));
+    let input = Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, masks: None };
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let (u, v) = (1.5_f64.sqrt(), 0.5_f64.sqrt());
+    let r = sigmoid(0.5 * u + 0.1 - v - 0.3);
+    let z = sigmoid(0.25 * u + 0.2 - 0.75 * v + 0.4);
+    let n = (0.3 + r * (0.5 * 2.0 * v + 0.7)).tanh();
+    assert_close(&forward(&model, &input).hn, &[(1.0 - z) * n + z * 0.5], 1e-12);
+}
+
+#[test]
+fn variants_by_hand() {
+    let c0 = 0.7_f64;
+    let mut model = zeros(Cell::Lstm, 1, 1, 1, false);
+    model.params[0].bias_ih = vec![0.1, 0.2, 0.3, 0.4];
+    model.params[0].peephole = vec![0.5, -0.6, 0.8];
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let (i, f, g) = (sigmoid(0.1 + 0.5 * c0), sigmoid(0.2 - 0.6 * c0), 0.3_f64.tanh());
+    let c = f * c0 + i * g;
+    let output = step(&model, &[0.0], &[c0]);
+    assert_close(&output.cn, &[c], 1e-15);
+    assert_close(&output.hn, &[sigmoid(0.4 + 0.8 * c) * c.tanh()], 1e-15);
+    // The clamped cell state is what the peephole and the output see.
+    model.variants[0] = Variant { coupled: true, cell_clip: Some(0.25), ..Variant::default() };
+    assert!((1.0 - i) * c0 + i * g > 0.25);
+    let output = step(&model, &[0.0], &[c0]);
+    assert_eq!(output.cn, [0.25]);
+    assert_close(&output.hn, &[sigmoid(0.4 + 0.8 * 0.25) * 0.25_f64.tanh()], 1e-15);
+    // Clamped pre-activations, but not the argument of the output.
+    model.variants[0] = Variant { clip: Some(0.15), ..Variant::default() };
+    let (i, f, g, o) = (sigmoid(0.15), sigmoid(-0.15), 0.15_f64.tanh(), sigmoid(0.15));
+    let c = f * c0 + i * g;
+    assert!(c > 0.15);
+    assert_close(&step(&model, &[0.0], &[c0]).hn, &[o * c.tanh()], 1e-15);
+    // Two units into one.
+    let mut model = zeros(Cell::Lstm, 1, 2, 1, false);
+    model.projection = Some(1);
+    model.params[0].weight_hh = vec![0.0; 8];
+    model.params[0].weight_hr = vec![2.0, -3.0];
+    let output = step(&model, &[0.0], &[0.8, -0.6]);
+    assert_eq!(output.cn, [0.4, -0.3]);
+    assert_close(&output.hn, &[0.5 * 0.4_f64.tanh() * 2.0 + 0.5 * (-0.3_f64).tanh() * -3.0], 1e-15);
+}
+
+#[test]
+fn one_reverse_direction_is_the_second_of_two() {
+    let both = Case::random((Cell::GruResetAfter, 1, true), (4, 3), Some(&[4, 0, 2]));
+    let (output, gradients) = (both.forward(), both.backward());
+    let mut reverse = both.clone();
+    reverse.model.bidirectional = false;
+    reverse.model.reverse = true;
+    reverse.model.params.remove(0);
+    reverse.h0.drain(..3 * HIDDEN);
+    reverse.dhn.drain(..3 * HIDDEN);
+    reverse.dy = column(&both.dy, 2, 1, HIDDEN);
+    assert_eq!(reverse.forward().y, column(&output.y, 2, 1, HIDDEN));
+    assert_eq!(reverse.forward().hn, output.hn[3 * HIDDEN..]);
+    assert_eq!(flat(&reverse.backward().params[0]), flat(&gradients.params[1]));
 }
 
 #[test]
@@ -579,14 +765,43 @@ fn doubles(values: &[f32]) -> Vec<f64> {
 }
 
 fn narrow(model: &Model<f64>) -> Model<f32> {
-    let Model { cell, input_size, hidden_size, layers, bidirectional, ref params } = *model;
+    let Model {
+        cell,
+        input_size,
+        hidden_size,
+        projection,
+        layer_norm,
+        layers,
+        bidirectional,
+        reverse,
+        ref params,
+        ..
+    } = *model;
     let params = params.iter().map(|params| Params {
         weight_ih: singles(&params.weight_ih),
         weight_hh: singles(&params.weight_hh),
         bias_ih: singles(&params.bias_ih),
         bias_hh: singles(&params.bias_hh),
+        weight_hr: singles(&params.weight_hr),
+        peephole: singles(&params.peephole),
+        norm_ih: singles(&params.norm_ih),
+        norm_hh: singles(&params.norm_hh),
+        norm_c: singles(&params.norm_c),
     });
-    Model { cell, input_size, hidden_size, layers, bidirectional, params: params.collect() }
+    let params = params.collect();
+    let variants = model.variants.clone();
+    Model {
+        cell,
+        input_size,
+        hidden_size,
+        projection,
+        layer_norm,
+        layers,
+        bidirectional,
+        reverse,
+        variants,
+        params,
+    }
 }
 
 #[test]

@@ -14,6 +14,11 @@ pub struct Shape {
     pub hidden: usize,
     pub layers: usize,
     pub bidirectional: bool,
+    pub peephole: bool,
+    pub coupled: bool,
+    /// Both clips, at bounds that few values reach.
+    pub clip: bool,
+    pub projection: Option<usize>,
 }
 
 /// Sequences: one row in each level of cache, small and large batches, several layers.
@@ -68,10 +73,26 @@ const CELLS: [(&str, CellKind); 5] = [
 
 impl Shape {
     pub fn builder(&self) -> Builder {
-        Builder::new(self.kind, self.input, self.hidden)
+        let mut builder = Builder::new(self.kind, self.input, self.hidden)
             .layers(self.layers)
             .bidirectional(self.bidirectional)
-            .init(fused_rnn::Init::PyTorch, 7)
+            .peephole(self.peephole)
+            .coupled(self.coupled)
+            .init(fused_rnn::Init::PyTorch, 7);
+        if self.clip {
+            builder = builder.clip(3.0);
+            if self.kind.has_cell_state() {
+                builder = builder.cell_clip(3.0);
+            }
+        }
+        if let Some(size) = self.projection {
+            builder = builder.projection(size);
+        }
+        builder
+    }
+
+    fn outputs(&self) -> usize {
+        self.projection.unwrap_or(self.hidden)
     }
 
     pub fn directions(&self) -> usize {
@@ -81,8 +102,10 @@ impl Shape {
     /// Weights of all layers and directions.
     fn weights(&self) -> usize {
         let directions = self.directions();
-        let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * self.hidden });
-        inputs.map(|input| self.kind.gates() * self.hidden * (input + self.hidden) * directions).sum()
+        let outputs = self.outputs();
+        let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * outputs });
+        let gates = inputs.map(|input| self.kind.gates() * self.hidden * (input + outputs) * directions);
+        gates.sum::<usize>() + self.projection.unwrap_or(0) * self.hidden * directions * self.layers
     }
 
     pub fn weight_bytes(&self) -> usize {
@@ -91,7 +114,8 @@ impl Shape {
 
     /// Those that multiply the state, which every step needs anew.
     pub fn recurrent_weight_bytes(&self) -> usize {
-        self.kind.gates() * self.hidden * self.hidden * self.layers * self.directions() * 4
+        let width = self.kind.gates() * self.outputs() + self.projection.unwrap_or(0);
+        width * self.hidden * self.layers * self.directions() * 4
     }
 
     pub fn flops_per_step(&self) -> f64 {
@@ -104,7 +128,13 @@ impl fmt::Display for Shape {
         let cell = CELLS.iter().find(|cell| cell.1 == self.kind).map_or("?", |cell| cell.0);
         let Shape { batch, steps, input, hidden, layers, .. } = self;
         let bi = if self.bidirectional { " bi" } else { "" };
-        write!(f, "{cell} B{batch} T{steps} I{input} H{hidden} L{layers}{bi}")
+        write!(f, "{cell} B{batch} T{steps} I{input} H{hidden} L{layers}{bi}")?;
+        for (set, name) in [(self.peephole, "peephole"), (self.coupled, "coupled"), (self.clip, "clip")] {
+            if set {
+                write!(f, " {name}")?;
+            }
+        }
+        self.projection.map_or(Ok(()), |size| write!(f, " P{size}"))
     }
 }
 
@@ -112,8 +142,11 @@ impl FromStr for Shape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi\"");
+        let wrong = || {
+            format!(
+                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi peephole P64\""
+            )
+        };
         let mut words = text.split_whitespace();
         let cell = words.next().ok_or_else(wrong)?;
         let kind = CELLS.iter().find(|entry| entry.0 == cell).ok_or_else(wrong)?.1;
@@ -123,14 +156,29 @@ impl FromStr for Shape {
         };
         let (batch, steps, input) = (size('B')?, size('T')?, size('I')?);
         let (hidden, layers) = (size('H')?, size('L')?);
-        let bidirectional = match words.next() {
-            None => false,
-            Some("bi") => true,
-            Some(_) => return Err(wrong()),
+        let mut shape = Shape {
+            kind,
+            batch,
+            steps,
+            input,
+            hidden,
+            layers,
+            bidirectional: false,
+            peephole: false,
+            coupled: false,
+            clip: false,
+            projection: None,
         };
-        match words.next() {
-            None => Ok(Shape { kind, batch, steps, input, hidden, layers, bidirectional }),
-            Some(_) => Err(wrong()),
+        for word in words {
+            match (word, word.strip_prefix('P').and_then(|digits| digits.parse().ok())) {
+                ("bi", _) => shape.bidirectional = true,
+                ("peephole", _) => shape.peephole = true,
+                ("coupled", _) => shape.coupled = true,
+                ("clip", _) => shape.clip = true,
+                (_, Some(size)) => shape.projection = Some(size),
+                _ => return Err(wrong()),
+            }
         }
+        Ok(shape)
     }
 }

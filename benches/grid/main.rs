@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A shape is `lstm|gru|gru_before|rnn_tanh|rnn_relu B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any
-//! sizes. Flops counted: `2 G H (I + H) B T` for each layer and direction, three times that for training, as
+//! sizes; then, of an LSTM, ` peephole`, ` coupled`, ` P<projection>`, and of any ` clip`. Flops counted: `2 G H (I + H) B T` for each layer and direction, three times that for training, as
 //! is usual. Two limits stand beside each time, both measured in the same process just before the shape:
 //!
 //! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of the rate of

@@ -33,7 +33,7 @@ fuzz_target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     }
     let layer = case.builder().level(Level::best()).build().unwrap();
     let mut workspace = Workspace::new();
-    let width = case.directions() * case.hidden;
+    let width = case.directions() * case.outputs();
     let cells = case.layers * case.directions();
     let (mut y, mut state) = (vec![f32::NAN; batch * steps * width], layer.zero_state(batch).unwrap());
     state.set_h(&data.h0).unwrap();
@@ -41,13 +41,13 @@ fuzz_target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     let dims = Dims::new(batch, steps).with_lengths(&lengths).with_mask(&mask).with_resets(&resets);
     layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
 
-    let pick = |v: &[f32]| -> Vec<f32> {
-        let rows = v.chunks_exact(case.hidden);
+    let pick = |v: &[f32], width: usize| -> Vec<f32> {
+        let rows = v.chunks_exact(width);
         rows.enumerate().filter(|(at, _)| at % batch == row).flat_map(|(_, v)| v.to_vec()).collect()
     };
     let mut alone = layer.zero_state(1).unwrap();
-    alone.set_h(&pick(&data.h0)).unwrap();
-    alone.set_c(&pick(&data.c0)).unwrap();
+    alone.set_h(&pick(&data.h0, case.outputs())).unwrap();
+    alone.set_c(&pick(&data.c0, case.hidden)).unwrap();
     let mut y_alone = vec![f32::NAN; steps * width];
     let part = |v: &[bool]| v[row * steps..(row + 1) * steps].to_vec();
     let (mask, resets) = (part(&mask), part(&resets));
@@ -55,5 +55,6 @@ fuzz_target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     let x = &data.x[row * steps * case.input..][..steps * case.input];
     layer.forward(x, dims, &mut alone, Some(&mut y_alone), &mut workspace).unwrap();
     assert!(y[row * steps * width..][..steps * width] == y_alone[..]);
-    assert!(pick(&state.h()) == alone.h() && pick(&state.c()) == alone.c() && cells > 0);
+    assert!(pick(&state.h(), case.outputs()) == alone.h());
+    assert!(pick(&state.c(), case.hidden) == alone.c() && cells > 0);
 });

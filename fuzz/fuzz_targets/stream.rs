@@ -2,14 +2,14 @@
 
 #![no_main]
 
-use fused_rnn::{Dims, Layout, Level, Workspace};
+use fused_rnn::{Dims, Direction, Layout, Level, Workspace};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Case, Data};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (Shape, Vec<u8>)| {
     let (Shape(case), cuts) = input;
-    let case = Case { bidirectional: false, ragged: false, layout: Layout::TimeMajor, ..case };
+    let case = Case { direction: Direction::Forward, ragged: false, layout: Layout::TimeMajor, ..case };
     let data = Data::of(&case);
     let layer = case.builder().level(Level::best()).build().unwrap();
     let (batch, steps) = (case.batch, case.steps);
@@ -20,7 +20,7 @@ fuzz_target!(|input: (Shape, Vec<u8>)| {
         state.set_c(&data.c0).unwrap();
         state
     };
-    let (x_step, y_step) = (batch * case.input, batch * case.hidden);
+    let (x_step, y_step) = (batch * case.input, batch * case.outputs());
     let mut whole = vec![f32::NAN; steps * y_step];
     let mut end = begin();
     layer.forward(&data.x, Dims::new(batch, steps), &mut end, Some(&mut whole), &mut workspace).unwrap();

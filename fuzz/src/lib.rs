@@ -4,7 +4,7 @@
 //! the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use fused_rnn::{Bias, CellKind, Layout};
+use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 
 #[path = "../../tests/common/mod.rs"]
 #[allow(dead_code, missing_docs)]
@@ -16,19 +16,49 @@ pub struct Shape(pub common::Case);
 
 impl<'a> Arbitrary<'a> for Shape {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let kind = *u.choose(&CellKind::ALL)?;
+        let hidden = u.int_in_range(1..=50)?;
         Ok(Shape(common::Case {
-            kind: *u.choose(&CellKind::ALL)?,
+            kind,
             layers: u.int_in_range(1..=3)?,
-            bidirectional: u.arbitrary()?,
+            direction: *u.choose(&[Direction::Forward, Direction::Reverse, Direction::Both])?,
+            options: options(u, kind, hidden)?,
             layout: *u.choose(&[Layout::BatchFirst, Layout::TimeMajor])?,
             bias: *u.choose(&[Bias::Double, Bias::Single, Bias::None])?,
             batch: u.int_in_range(0..=14)?,
             steps: u.int_in_range(0..=9)?,
             input: u.int_in_range(1..=34)?,
-            hidden: u.int_in_range(1..=50)?,
+            hidden,
             ragged: u.arbitrary()?,
             initial_state: u.arbitrary()?,
             seed: u.arbitrary()?,
         }))
     }
+}
+
+/// What the cell computes besides its plain form: half of the time nothing.
+fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<common::Options> {
+    if u.arbitrary()? {
+        return Ok(common::Options::default());
+    }
+    let lstm = kind == CellKind::Lstm;
+    let count = match kind {
+        CellKind::Lstm => 3,
+        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
+        _ => 1,
+    };
+    let activations: Vec<Activation> =
+        (0..count).map(|_| u.choose(&common::ACTIVATIONS).copied()).collect::<Result<_>>()?;
+    let normalised = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter) && u.ratio(1, 4)?;
+    let free = lstm && !normalised;
+    Ok(common::Options {
+        activations: u.arbitrary::<bool>()?.then_some(activations),
+        activations_reverse: None,
+        clip: u.arbitrary::<bool>()?.then_some(0.5),
+        cell_clip: (lstm && u.arbitrary()?).then_some(0.4),
+        peephole: free && u.arbitrary()?,
+        coupled: free && u.arbitrary()?,
+        projection: if free && u.arbitrary()? { Some(u.int_in_range(1..=hidden)?) } else { None },
+        layer_norm: normalised.then_some(0.01),
+    })
 }

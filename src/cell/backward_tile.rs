@@ -7,7 +7,7 @@
 //! carry    [rank][dh | dc]             the gradient of the state, on its way to earlier steps
 //! ```
 
-use super::{H, Records, Rows, TransposedWeights};
+use super::{H, Options, Records, Rows, TransposedWeights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
@@ -77,6 +77,18 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         (self.block + u) * I::LANES
     }
 
+    /// The options of the cell.
+    #[inline(always)]
+    pub(crate) fn options(&self) -> &'a Options {
+        &self.pass.weights.variant.options
+    }
+
+    /// A peephole of the units of block u: 0 to 2 for i, f, o.
+    #[inline(always)]
+    pub(crate) fn peephole(&self, u: usize, gate: usize) -> I::Vector {
+        self.isa.load(self.pass.weights.peepholes.get(self.block + u, gate))
+    }
+
     #[inline(always)]
     fn step(&self) -> usize {
         self.time.unwrap_or(0)
@@ -110,7 +122,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
             }
         }
         if let Some(following) = self.following {
-            let size = self.pass.weights.hidden.units();
+            let size = self.pass.weights.units;
             for (n, &plane) in planes.iter().enumerate() {
                 let part = self.part.split(n, planes.len());
                 self.add_product(&mut dh, following, plane, n * size, false, part);
@@ -119,9 +131,9 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         dh
     }
 
-    /// Adds the product of this step's gradients of the last gate with its recurrent weights.
+    /// Adds the product of the second phase, of gradients of this step.
     #[inline(always)]
-    pub(crate) fn add_candidate(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
+    pub(crate) fn add_second(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
         self.add_product(sums, self.step(), plane, 0, true, self.part);
     }
 
@@ -132,12 +144,12 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         time: usize,
         plane: usize,
         from: usize,
-        candidate: bool,
+        second: bool,
         part: Part,
     ) {
         let weights = self.pass.weights;
-        let panel = if candidate { &weights.candidate } else { &weights.hidden };
-        let size = panel.units();
+        let panel = if second { &weights.second } else { &weights.hidden };
+        let size = if second { panel.depth() } else { weights.units };
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
             let flat = self.pass.flat(time, self.rank + r);
@@ -168,6 +180,45 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     fn read(&self, records: Records<'a>, slot: usize, r: usize, u: usize, plane: usize) -> I::Vector {
         // SAFETY: row and slot exist, and nobody writes states and tape on the way back.
         self.isa.load(unsafe { &records.plane(slot, self.rank + r, plane)[self.unit(u)..] })
+    }
+
+    /// Hidden units.
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.pass.weights.units
+    }
+
+    /// A gain or shift of the normalisation, of all units.
+    #[inline(always)]
+    pub(crate) fn norm_row(&self, vector: usize) -> &'a [f32] {
+        self.pass.weights.norms.get(vector)
+    }
+
+    /// A gain or shift of the normalisation, the units of block u.
+    #[inline(always)]
+    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.norm_row(vector)[self.unit(u)..])
+    }
+
+    /// A plane of the step's tape, of all units.
+    #[inline(always)]
+    pub(crate) fn tape_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: row and step exist, and nobody writes the tape on the way back.
+        unsafe { self.pass.tape.plane(self.step(), self.rank + r, plane) }
+    }
+
+    /// A gradient that an earlier phase of the step has written, of all units.
+    #[inline(always)]
+    pub(crate) fn gradient_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        let flat = self.pass.flat(self.step(), self.rank + r);
+        // SAFETY: the place exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.grads.plane(0, flat, plane) }
+    }
+
+    /// A gradient that an earlier phase of the step has written, the units of block u.
+    #[inline(always)]
+    pub(crate) fn gradient(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+        self.isa.load(&self.gradient_row(r, plane)[self.unit(u)..])
     }
 
     /// A plane of the step's tape.

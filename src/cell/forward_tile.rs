@@ -14,7 +14,7 @@
 //! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
-use super::{C, H, Records, Rows, Weights};
+use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, Part, accumulate};
 use crate::simd::Isa;
@@ -67,7 +67,7 @@ impl Forward<'_> {
         let mut sums = [[[isa.zero(); U]; G]; R];
         for u in 0..U {
             for g in 0..G {
-                let bias = isa.load(self.weights.bias(block + u, first + g));
+                let bias = isa.load(self.weights.biases.get(block + u, first + g));
                 for sums in &mut sums {
                     sums[g][u] = bias;
                 }
@@ -142,6 +142,18 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         self.unit(u)..self.unit(u) + I::LANES
     }
 
+    /// The options of the cell.
+    #[inline(always)]
+    pub(crate) fn options(&self) -> &'a Options {
+        &self.pass.weights.variant.options
+    }
+
+    /// A peephole of the units of block u: 0 to 2 for i, f, o.
+    #[inline(always)]
+    pub(crate) fn peephole(&self, u: usize, gate: usize) -> I::Vector {
+        self.isa.load(self.pass.weights.peepholes.get(self.block + u, gate))
+    }
+
     /// `b + W x` of the first G gates: computed here, or taken up where it was done beforehand.
     #[inline(always)]
     pub(crate) fn input<const G: usize>(&self) -> [[[I::Vector; U]; G]; R] {
@@ -185,10 +197,10 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
-    /// Adds the recurrent product of the last gate with a plane of the scratch record.
+    /// Adds the product of the second phase, with a plane of the scratch record.
     #[inline(always)]
-    pub(crate) fn add_candidate(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        let panel = &self.pass.weights.candidate;
+    pub(crate) fn add_second(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
+        let panel = &self.pass.weights.second;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
             // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.
@@ -219,12 +231,50 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         self.isa.load(unsafe { &self.pass.scratch.plane(0, self.rank + r, plane)[self.unit(u)..] })
     }
 
-    /// Writes planes of the scratch record for the second phase.
+    /// A plane of the scratch record, of all units.
     #[inline(always)]
-    pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, values: [I::Vector; N]) {
-        for (plane, value) in values.into_iter().enumerate() {
+    pub(crate) fn scratch_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.scratch.plane(0, self.rank + r, plane) }
+    }
+
+    /// The state after the step, of all units, which an earlier phase has written.
+    #[inline(always)]
+    pub(crate) fn after_row(&self, r: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.pass.states.plane(self.pass.slots(self.time).1, self.rank + r, plane) }
+    }
+
+    /// The state after the step, which an earlier phase has written, the units of block u.
+    #[inline(always)]
+    pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+        self.isa.load(&self.after_row(r, plane)[self.unit(u)..])
+    }
+
+    /// Hidden units.
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.pass.weights.input.units()
+    }
+
+    /// The epsilon of the normalisation.
+    #[inline(always)]
+    pub(crate) fn epsilon(&self) -> f32 {
+        self.pass.weights.variant.epsilon.unwrap_or(0.0)
+    }
+
+    /// A gain or shift of the normalisation, the units of block u.
+    #[inline(always)]
+    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(u)..])
+    }
+
+    /// Writes planes `first..` of the scratch record for a later phase.
+    #[inline(always)]
+    pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
+        for (n, value) in values.into_iter().enumerate() {
             // SAFETY: the row exists, and the columns are those of a block of this tile.
-            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, plane, self.columns(u)) };
+            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, first + n, self.columns(u)) };
             self.isa.store(to, value);
         }
     }

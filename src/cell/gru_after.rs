@@ -15,21 +15,28 @@
 //! tape         r z n q
 //! gradients    dr dz dn dq: the first three belong to W, the others but dn to R
 //! ```
+//!
+//! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before them.
+//! The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
 use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
-use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
-/// The cell; see the head of the file.
+/// The cell; see the head of the file. With options where `CHOSEN`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GruResetAfter;
+pub(crate) struct GruResetAfter<const CHOSEN: bool>;
 
 const R_: usize = 0;
 const Z: usize = 1;
 const N: usize = 2;
 const Q: usize = 3;
 
-impl Cell for GruResetAfter {
+/// Places in [`Options::activations`](super::Options).
+const OF_GATE: usize = 0;
+const OF_CANDIDATE: usize = 1;
+
+impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     const TRAITS: Traits = Traits {
         gates: 3,
         hidden_gates: 3,
@@ -39,8 +46,10 @@ impl Cell for GruResetAfter {
         scratch: 0,
         grads: 4,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (Q, Operand::Hidden)],
+        projection: None,
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [4, 4];
+    const ACCUMULATORS: [usize; 3] = [4, 4, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
@@ -61,20 +70,46 @@ impl Cell for GruResetAfter {
             }
         }
         t.add_hidden(&mut sums);
+        let options = t.options();
+        if CHOSEN {
+            for r in 0..R {
+                for u in 0..U {
+                    t.record(r, u, R_, [sums[r][R_][u], sums[r][Z][u]]);
+                }
+            }
+            activate(isa, &mut sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+        }
         // Two passes over the rows, because n waits for r: cut there, each half leaves the processor enough
         // rows to fill the latency.
         let mut resets = [[isa.zero(); U]; R];
         for r in 0..R {
             for u in 0..U {
-                resets[r][u] = sigmoid(isa, sums[r][R_][u]);
-                sums[r][Z][u] = sigmoid(isa, sums[r][Z][u]);
+                resets[r][u] = sums[r][R_][u];
+                if !CHOSEN {
+                    resets[r][u] = sigmoid(isa, sums[r][R_][u]);
+                    sums[r][Z][u] = sigmoid(isa, sums[r][Z][u]);
+                }
             }
+        }
+        if CHOSEN {
+            for r in 0..R {
+                for u in 0..U {
+                    let q = sums[r][N][u];
+                    let n = isa.mul_add(resets[r][u], q, inputs[r][u]);
+                    t.record(r, u, N, [n, q]);
+                    sums[r][N][u] = n;
+                }
+            }
+            activate(isa, &mut sums, &[options.gate(N, OF_CANDIDATE)]);
         }
         for r in 0..R {
             for u in 0..U {
-                let (reset, z, q) = (resets[r][u], sums[r][Z][u], sums[r][N][u]);
-                let n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
-                t.record(r, u, 0, [reset, z, n, q]);
+                let (reset, z, mut n) = (resets[r][u], sums[r][Z][u], sums[r][N][u]);
+                if !CHOSEN {
+                    let q = n;
+                    n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
+                    t.record(r, u, 0, [reset, z, n, q]);
+                }
                 t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
             }
         }
@@ -88,15 +123,37 @@ impl Cell for GruResetAfter {
         if t.is_initial() {
             return t.set_initial(dh);
         }
+        // r z n and their slopes. Plain, they are read one by one below.
+        let mut values = [[[isa.zero(); U]; 3]; R];
+        let mut slopes = values;
+        if CHOSEN {
+            for r in 0..R {
+                for u in 0..U {
+                    for gate in [R_, Z, N] {
+                        values[r][gate][u] = t.tape(r, u, gate);
+                    }
+                }
+            }
+            let options = t.options();
+            let (reset, z) = (options.gate(R_, OF_GATE), options.gate(Z, OF_GATE));
+            let gates = [reset, z, options.gate(N, OF_CANDIDATE)];
+            slopes = activate_with_slopes(isa, &mut values, &gates);
+        }
         for r in 0..R {
             for u in 0..U {
                 let dh = dh[r][0][u];
-                let (reset, z) = (t.tape(r, u, R_), t.tape(r, u, Z));
-                let (n, q) = (t.tape(r, u, N), t.tape(r, u, Q));
+                let [mut reset, mut z, mut n] = [values[r][R_][u], values[r][Z][u], values[r][N][u]];
+                let [mut to_r, mut to_z, mut to_n] = [slopes[r][R_][u], slopes[r][Z][u], slopes[r][N][u]];
+                if !CHOSEN {
+                    (reset, z, n) = (t.tape(r, u, R_), t.tape(r, u, Z), t.tape(r, u, N));
+                    (to_r, to_z) = (slope_of_sigmoid(isa, reset), slope_of_sigmoid(isa, z));
+                    to_n = slope_of_tanh(isa, n);
+                }
+                let q = t.tape(r, u, Q);
                 let rest = isa.sub(one, z);
-                let dn = isa.mul(isa.mul(dh, rest), slope_of_tanh(isa, n));
-                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), isa.mul(z, rest));
-                let dr = isa.mul(isa.mul(dn, q), slope_of_sigmoid(isa, reset));
+                let dn = isa.mul(isa.mul(dh, rest), to_n);
+                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), to_z);
+                let dr = isa.mul(isa.mul(dn, q), to_r);
                 t.set_gradient(r, u, R_, dr);
                 t.set_gradient(r, u, Z, dz);
                 t.set_gradient(r, u, N, dn);

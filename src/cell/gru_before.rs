@@ -15,14 +15,17 @@
 //!
 //! tape         r z n v
 //! ```
+//!
+//! With options: any activations in the places of s and tanh, and r, z and p + R v clamped before them. The
+//! tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
 use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
-use crate::activation::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
-/// The cell; see the head of the file.
+/// The cell; see the head of the file. With options where `CHOSEN`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GruResetBefore;
+pub(crate) struct GruResetBefore<const CHOSEN: bool>;
 
 const R_: usize = 0;
 const Z: usize = 1;
@@ -34,7 +37,11 @@ const KEPT_Z: usize = 0;
 const KEPT_P: usize = 1;
 const KEPT_V: usize = 2;
 
-impl Cell for GruResetBefore {
+/// Places in [`Options::activations`](super::Options).
+const OF_GATE: usize = 0;
+const OF_CANDIDATE: usize = 1;
+
+impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     const TRAITS: Traits = Traits {
         gates: 3,
         hidden_gates: 2,
@@ -44,8 +51,10 @@ impl Cell for GruResetBefore {
         scratch: 3,
         grads: 3,
         recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (N, Operand::Tape(V))],
+        projection: None,
+        norm: None,
     };
-    const ACCUMULATORS: [usize; 2] = [3, 1];
+    const ACCUMULATORS: [usize; 3] = [3, 1, 1];
 
     #[inline(always)]
     fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
@@ -62,13 +71,24 @@ impl Cell for GruResetBefore {
                 gates[r] = [sums[r][R_], sums[r][Z]];
             }
             t.add_hidden(&mut gates);
+            if CHOSEN {
+                for r in 0..R {
+                    for u in 0..U {
+                        t.record(r, u, R_, [gates[r][R_][u], gates[r][Z][u]]);
+                    }
+                }
+                let options = t.options();
+                activate(isa, &mut gates, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+            }
             for r in 0..R {
                 for u in 0..U {
-                    let reset = sigmoid(isa, gates[r][R_][u]);
-                    let z = sigmoid(isa, gates[r][Z][u]);
+                    let [mut reset, mut z] = [gates[r][R_][u], gates[r][Z][u]];
+                    if !CHOSEN {
+                        (reset, z) = (sigmoid(isa, reset), sigmoid(isa, z));
+                        t.record(r, u, R_, [reset, z]);
+                    }
                     let v = isa.mul(reset, t.state(r, u, H));
-                    t.keep(r, u, [z, sums[r][N][u], v]);
-                    t.record(r, u, R_, [reset, z]);
+                    t.keep(r, u, 0, [z, sums[r][N][u], v]);
                     t.record(r, u, V, [v]);
                 }
             }
@@ -79,12 +99,23 @@ impl Cell for GruResetBefore {
                     sums[r][0][u] = t.scratch(r, u, KEPT_P);
                 }
             }
-            t.add_candidate(&mut sums, KEPT_V);
+            t.add_second(&mut sums, KEPT_V);
+            if CHOSEN {
+                for r in 0..R {
+                    for u in 0..U {
+                        t.record(r, u, N, [sums[r][0][u]]);
+                    }
+                }
+                activate(isa, &mut sums, &[t.options().gate(0, OF_CANDIDATE)]);
+            }
             for r in 0..R {
                 for u in 0..U {
-                    let n = tanh(isa, sums[r][0][u]);
+                    let mut n = sums[r][0][u];
                     let z = t.scratch(r, u, KEPT_Z);
-                    t.record(r, u, N, [n]);
+                    if !CHOSEN {
+                        n = tanh(isa, n);
+                        t.record(r, u, N, [n]);
+                    }
                     t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
                 }
             }
@@ -100,13 +131,30 @@ impl Cell for GruResetBefore {
             if t.is_initial() {
                 return t.set_initial(dh);
             }
+            // z n and their slopes. Plain, they are read one by one below.
+            let mut values = [[[isa.zero(); U]; 2]; R];
+            let mut slopes = values;
+            if CHOSEN {
+                for r in 0..R {
+                    for u in 0..U {
+                        (values[r][0][u], values[r][1][u]) = (t.tape(r, u, Z), t.tape(r, u, N));
+                    }
+                }
+                let gates = [t.options().gate(0, OF_GATE), t.options().gate(1, OF_CANDIDATE)];
+                slopes = activate_with_slopes(isa, &mut values, &gates);
+            }
             for r in 0..R {
                 for u in 0..U {
                     let dh = dh[r][0][u];
-                    let (z, n) = (t.tape(r, u, Z), t.tape(r, u, N));
+                    let [mut z, mut n] = [values[r][0][u], values[r][1][u]];
+                    let [mut to_z, mut to_n] = [slopes[r][0][u], slopes[r][1][u]];
+                    if !CHOSEN {
+                        (z, n) = (t.tape(r, u, Z), t.tape(r, u, N));
+                        (to_z, to_n) = (slope_of_sigmoid(isa, z), slope_of_tanh(isa, n));
+                    }
                     let rest = isa.sub(one, z);
-                    let dn = isa.mul(isa.mul(dh, rest), slope_of_tanh(isa, n));
-                    let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), isa.mul(z, rest));
+                    let dn = isa.mul(isa.mul(dh, rest), to_n);
+                    let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), to_z);
                     t.set_gradient(r, u, Z, dz);
                     t.set_gradient(r, u, N, dn);
                     t.set_carry(r, u, H, isa.mul(dh, z));
@@ -114,11 +162,24 @@ impl Cell for GruResetBefore {
             }
         } else {
             let mut dv = [[[isa.zero(); U]; 1]; R];
-            t.add_candidate(&mut dv, N);
+            t.add_second(&mut dv, N);
+            let mut resets = [[[isa.zero(); U]; 1]; R];
             for r in 0..R {
                 for u in 0..U {
-                    let (dv, reset) = (dv[r][0][u], t.tape(r, u, R_));
-                    let dr = isa.mul(isa.mul(dv, t.before(r, u, H)), slope_of_sigmoid(isa, reset));
+                    resets[r][0][u] = t.tape(r, u, R_);
+                }
+            }
+            let mut slopes = resets;
+            if CHOSEN {
+                slopes = activate_with_slopes(isa, &mut resets, &[t.options().gate(0, OF_GATE)]);
+            }
+            for r in 0..R {
+                for u in 0..U {
+                    let (dv, reset, mut slope) = (dv[r][0][u], resets[r][0][u], slopes[r][0][u]);
+                    if !CHOSEN {
+                        slope = slope_of_sigmoid(isa, reset);
+                    }
+                    let dr = isa.mul(isa.mul(dv, t.before(r, u, H)), slope);
                     t.set_gradient(r, u, R_, dr);
                     t.set_carry(r, u, H, isa.mul_add(dv, reset, t.carry(r, u, H)));
                 }

@@ -7,37 +7,49 @@
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
+//! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
+//! variant.rs                                     a cell with its options: activations, clips, peepholes
 //! forward_tile.rs backward_tile.rs               what a cell sees: rows x blocks of hidden units
 //! rows.rs                                        the rows of a batch, longest first
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
 //!
-//! **Phases.** A step is one or two products. Between them all hidden units of a row must be done: the
-//! reset-before GRU needs `r * h` of every unit before it can form its candidate. A cell with one phase
-//! never waits.
+//! **Phases.** A step is one to three phases. Between them all hidden units of a row must be done: the
+//! reset-before GRU needs `r * h` of every unit before it can form its candidate, a projection needs `o * tanh(c')`
+//! of every unit, a normalisation all of a row. A cell with one phase never waits.
 
 mod backward_tile;
 mod elman;
 mod forward_tile;
 mod gru_after;
 mod gru_before;
+mod gru_norm;
 mod lstm;
+mod lstm_norm;
+mod norm;
 mod rows;
+mod variant;
 mod weights;
 
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
-pub(crate) use elman::{ElmanRelu, ElmanTanh};
+pub(crate) use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
 pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
-pub(crate) use lstm::Lstm;
+pub(crate) use gru_norm::GruNorm;
+pub(crate) use lstm::{Lstm, PEEPHOLES};
+pub(crate) use lstm_norm::LstmNorm;
 pub(crate) use rows::{Extent, Pattern, Records, Rows};
+pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
 /// Which recurrence a layer computes. `s` is the logistic sigmoid, `*` between vectors elementwise.
 ///
 /// The two GRUs are distinct cells with distinct weights: a model trained as one is wrong as the other.
+///
+/// These are the plain cells. [`Builder`](crate::Builder) has options for other activations, clips, peepholes
+/// and coupled gates.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CellKind {
@@ -88,52 +100,72 @@ impl CellKind {
 
     /// The number of gates, and so of blocks of `hidden_size` rows in each weight matrix: 4, 3 or 1.
     pub fn gates(self) -> usize {
-        self.traits().gates
+        Variant::plain(self).traits().gates
     }
 
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
-        self.traits().state > 1
-    }
-
-    pub(crate) fn traits(self) -> &'static Traits {
-        match self {
-            CellKind::Lstm => &Lstm::TRAITS,
-            CellKind::GruResetAfter => &GruResetAfter::TRAITS,
-            CellKind::GruResetBefore => &GruResetBefore::TRAITS,
-            CellKind::ElmanTanh => &ElmanTanh::TRAITS,
-            CellKind::ElmanRelu => &ElmanRelu::TRAITS,
-        }
+        Variant::plain(self).traits().state > 1
     }
 }
 
-/// Runs `$body` with `$Cell` naming the type of the cell `$kind`: the one place where a cell known at run
+/// Runs `$body` with `$Cell` naming the type of the cell `$variant`: the one place where a cell known at run
 /// time becomes a type.
 macro_rules! with_cell {
-    ($kind:expr, $Cell:ident => $body:expr) => {
-        match $kind {
-            $crate::cell::CellKind::Lstm => {
-                type $Cell = $crate::cell::Lstm;
+    ($variant:expr, $Cell:ident => $body:expr) => {{
+        use $crate::cell::{self, CellKind};
+        let variant = $variant;
+        match (variant.kind, variant.plain) {
+            (CellKind::Lstm, _) if variant.epsilon.is_some() => {
+                type $Cell = cell::LstmNorm;
                 $body
             }
-            $crate::cell::CellKind::GruResetAfter => {
-                type $Cell = $crate::cell::GruResetAfter;
+            (CellKind::GruResetAfter, _) if variant.epsilon.is_some() => {
+                type $Cell = cell::GruNorm;
                 $body
             }
-            $crate::cell::CellKind::GruResetBefore => {
-                type $Cell = $crate::cell::GruResetBefore;
+            (CellKind::Lstm, _) if variant.projection.is_some() => {
+                type $Cell = cell::Lstm<true, true>;
                 $body
             }
-            $crate::cell::CellKind::ElmanTanh => {
-                type $Cell = $crate::cell::ElmanTanh;
+            (CellKind::Lstm, true) => {
+                type $Cell = cell::Lstm<false, false>;
                 $body
             }
-            $crate::cell::CellKind::ElmanRelu => {
-                type $Cell = $crate::cell::ElmanRelu;
+            (CellKind::Lstm, false) => {
+                type $Cell = cell::Lstm<true, false>;
+                $body
+            }
+            (CellKind::GruResetAfter, true) => {
+                type $Cell = cell::GruResetAfter<false>;
+                $body
+            }
+            (CellKind::GruResetAfter, false) => {
+                type $Cell = cell::GruResetAfter<true>;
+                $body
+            }
+            (CellKind::GruResetBefore, true) => {
+                type $Cell = cell::GruResetBefore<false>;
+                $body
+            }
+            (CellKind::GruResetBefore, false) => {
+                type $Cell = cell::GruResetBefore<true>;
+                $body
+            }
+            (CellKind::ElmanTanh, true) => {
+                type $Cell = cell::ElmanTanh;
+                $body
+            }
+            (CellKind::ElmanRelu, true) => {
+                type $Cell = cell::ElmanRelu;
+                $body
+            }
+            (CellKind::ElmanTanh | CellKind::ElmanRelu, false) => {
+                type $Cell = cell::ElmanChosen;
                 $body
             }
         }
-    };
+    }};
 }
 pub(crate) use with_cell;
 
@@ -157,7 +189,7 @@ pub(crate) struct Traits {
     /// Blocks of hidden-size rows in the canonical weights.
     pub(crate) gates: usize,
     /// How many of them, the first ones, multiply the hidden state in the first phase. One more gate
-    /// than this means a second phase with a product of its own.
+    /// than this means a second phase with a product of its own; or see `projection`.
     pub(crate) hidden_gates: usize,
     /// Bias vectors: one per gate, and one more where a gate's two biases cannot be added.
     pub(crate) biases: usize,
@@ -172,21 +204,47 @@ pub(crate) struct Traits {
     /// For each gate, the plane of its gradient on the recurrent side, and what its recurrent weights
     /// were multiplied with.
     pub(crate) recurrent: &'static [(usize, Operand)],
+    /// Where the second phase is a projection into the hidden state: the plane of that one's gradient, and the
+    /// plane of the tape that is projected.
+    pub(crate) projection: Option<(usize, usize)>,
+    /// How the products are normalised, where they are.
+    pub(crate) norm: Option<NormTraits>,
+}
+
+/// What a cell with layer normalisation has besides.
+#[derive(Debug)]
+pub(crate) struct NormTraits {
+    /// Phases of a step.
+    pub(crate) phases: usize,
+    /// For each gate, the planes of its gradients after normalisation: of the input product, and of the recurrent
+    /// one. What was normalised has the first planes of the tape, in the same order.
+    pub(crate) gates: &'static [(usize, usize)],
+    /// The same of the cell state, where that is normalised for the output: of the gradients, and of the tape.
+    pub(crate) output: Option<(usize, usize)>,
 }
 
 impl Traits {
-    /// The products of a step that wait for each other: 1, or 2 where a gate is left for a second.
+    /// Whether the second phase has a product of its own.
+    pub(crate) const fn has_second(&self) -> bool {
+        self.gates > self.hidden_gates || self.projection.is_some()
+    }
+
+    /// The parts of a step that wait for each other.
     pub(crate) const fn phases(&self) -> usize {
-        if self.gates > self.hidden_gates { 2 } else { 1 }
+        match &self.norm {
+            Some(norm) => norm.phases,
+            None if self.has_second() => 2,
+            None => 1,
+        }
     }
 }
 
-/// One recurrence. `PHASE` counts the products of a step, from 0; see the head of the file.
+/// One recurrence. `PHASE` counts the phases of a step, from 0; see the head of the file.
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The numbers of the cell.
     const TRAITS: Traits;
     /// Accumulators per row and block of units, in each phase of the forward pass.
-    const ACCUMULATORS: [usize; 2];
+    const ACCUMULATORS: [usize; 3];
 
     /// Computes a tile of the input products of several steps, where these are done beforehand.
     fn project<I: Isa, const R: usize, const U: usize>(tile: &ProjectionTile<'_, I, R, U>);

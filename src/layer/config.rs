@@ -1,10 +1,9 @@
-//! What a recurrent layer is: sizes, structure, conventions; and the builder that makes one.
+//! What a recurrent layer is: sizes, structure, conventions. `builder.rs` makes one.
 
-use super::{Init, Recurrent};
-use crate::cell::{CellKind, Pattern};
-use crate::error::{Error, check_len, checked_size, reserve};
+use crate::activation::Activation;
+use crate::cell::{CellKind, Options, Pattern, Variant};
+use crate::error::{Error, check_len, checked_size};
 use crate::sequence::{Schedule, Threads};
-use crate::simd::Level;
 
 /// The order of the axes of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +13,31 @@ pub enum Layout {
     BatchFirst,
     /// `(time, batch, features)`.
     TimeMajor,
+}
+
+/// In which order of time a layer runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// From the beginning to the end.
+    #[default]
+    Forward,
+    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in the
+    /// order of time, and the final state is the one at the beginning.
+    Reverse,
+    /// Both, with weights of their own; outputs are the two side by side, forward first.
+    Both,
+}
+
+impl Direction {
+    /// How many directions there are.
+    pub(super) fn count(self) -> usize {
+        if self == Direction::Both { 2 } else { 1 }
+    }
+
+    /// Whether direction `index` of a layer runs from the end to the beginning.
+    pub(super) fn is_reverse(self, index: usize) -> bool {
+        self == Direction::Reverse || index == 1
+    }
 }
 
 /// Which bias vectors a layer has.
@@ -104,14 +128,20 @@ impl<'a> Dims<'a> {
     }
 }
 
-/// Everything that a [`Recurrent`] is, but for its weights.
+/// Everything that a [`Recurrent`](crate::Recurrent) is, but for its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(super) kind: CellKind,
+    /// Of the forward direction and of the reverse one.
+    pub(super) options: [Options; 2],
+    /// Whether the options are those of the plain cell.
+    pub(super) plain: bool,
+    pub(super) projection: Option<usize>,
+    pub(super) layer_norm: Option<f32>,
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) layers: usize,
-    pub(super) bidirectional: bool,
+    pub(super) direction: Direction,
     pub(super) layout: Layout,
     pub(super) bias: Bias,
     pub(super) dropout: f32,
@@ -128,7 +158,8 @@ impl Config {
     pub fn input_size(&self) -> usize {
         self.input_size
     }
-    /// Hidden units of each direction, H.
+    /// Hidden units of each direction, H: the width of the cell state, and of the hidden state where that is not a
+    /// projection.
     pub fn hidden_size(&self) -> usize {
         self.hidden_size
     }
@@ -138,11 +169,48 @@ impl Config {
     }
     /// Directions of each layer, D: 1 or 2.
     pub fn directions(&self) -> usize {
-        if self.bidirectional { 2 } else { 1 }
+        self.direction.count()
     }
-    /// Features of the output, `D * H`.
+    /// In which order of time the layers run.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f, g,
+    /// Elman f: those of the forward direction, or of the reverse one.
+    pub fn activations(&self, reverse: bool) -> &[Activation] {
+        &self.options[usize::from(reverse)].activations[..self.kind.activation_count()]
+    }
+    /// Whether there are peepholes.
+    pub fn peephole(&self) -> bool {
+        self.options[0].peephole
+    }
+    /// Whether the forget gate is `1 - i`.
+    pub fn coupled(&self) -> bool {
+        self.options[0].coupled
+    }
+    /// The bound of pre-activations, where there is one.
+    pub fn clip(&self) -> Option<f32> {
+        Some(self.options[0].clip).filter(|clip| clip.is_finite())
+    }
+    /// The bound of the cell state, where there is one.
+    pub fn cell_clip(&self) -> Option<f32> {
+        Some(self.options[0].cell_clip).filter(|clip| clip.is_finite())
+    }
+    /// The width of the hidden state where it is a projection, P.
+    pub fn projection(&self) -> Option<usize> {
+        self.projection
+    }
+    /// The width of the hidden state of a direction: H, or P.
+    pub(super) fn outputs(&self) -> usize {
+        self.projection.unwrap_or(self.hidden_size)
+    }
+    /// The epsilon of the layer normalisation, where there is one.
+    pub fn layer_norm(&self) -> Option<f32> {
+        self.layer_norm
+    }
+    /// Features of the output, `D * H`, or `D * P`.
     pub fn output_size(&self) -> usize {
-        self.directions().saturating_mul(self.hidden_size)
+        self.directions().saturating_mul(self.outputs())
     }
     /// The order of the axes of input and output.
     pub fn layout(&self) -> Layout {
@@ -164,149 +232,32 @@ impl Config {
     pub fn schedule(&self) -> Schedule {
         self.schedule
     }
+    /// The cell of a direction. Either both are plain or neither, so that their tapes are of one form.
+    pub(super) fn variant(&self, direction: usize) -> Variant {
+        let index = usize::from(self.direction.is_reverse(direction));
+        let options = self.options[index];
+        Variant {
+            kind: self.kind,
+            options,
+            projection: self.projection,
+            epsilon: self.layer_norm,
+            plain: self.plain,
+        }
+    }
     /// Features of the input of a layer.
     pub(super) fn layer_input(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
     /// Multiply-adds of one step of one row through all layers.
     pub(super) fn work_per_step(&self) -> usize {
-        let per_layer = |layer| self.layer_input(layer).saturating_add(self.hidden_size);
+        let gates = self.kind.gates();
+        let per_layer = |layer| {
+            self.layer_input(layer)
+                .saturating_add(self.outputs() + self.projection.unwrap_or(0).div_ceil(gates))
+        };
         (0..self.layers.min(2))
             .map(|layer| per_layer(layer).saturating_mul(if layer == 0 { 1 } else { self.layers - 1 }))
             .fold(0usize, usize::saturating_add)
-            .saturating_mul(self.kind.gates() * self.hidden_size * self.directions())
-    }
-}
-
-/// Makes a [`Recurrent`]. Started by [`Lstm::builder`](crate::Lstm::builder) and its sisters, or by
-/// [`Builder::new`] where the cell is known only when the program runs.
-///
-/// ```
-/// use fused_rnn::{Builder, CellKind, Init, Layout};
-///
-/// let gru = Builder::new(CellKind::GruResetAfter, 40, 64)
-///     .layers(2)
-///     .bidirectional(true)
-///     .layout(Layout::TimeMajor)
-///     .init(Init::PyTorch, 42)
-///     .build()?;
-/// assert_eq!(gru.config().output_size(), 128);
-/// # Ok::<(), fused_rnn::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "a builder makes nothing until `build`"]
-pub struct Builder {
-    config: Config,
-    init: Init,
-    seed: u64,
-    level: Option<Level>,
-}
-
-impl Builder {
-    /// One layer, forward in time, batch-first, two biases, no dropout, PyTorch's initialisation.
-    pub fn new(kind: CellKind, input_size: usize, hidden_size: usize) -> Self {
-        let config = Config {
-            kind,
-            input_size,
-            hidden_size,
-            layers: 1,
-            bidirectional: false,
-            layout: Layout::default(),
-            bias: Bias::default(),
-            dropout: 0.0,
-            threads: Threads::default(),
-            schedule: Schedule::default(),
-        };
-        Builder { config, init: Init::PyTorch, seed: 0, level: None }
-    }
-    /// Layers on top of each other; each reads the output of the one below.
-    pub fn layers(mut self, layers: usize) -> Self {
-        self.config.layers = layers;
-        self
-    }
-    /// Whether each layer also runs backward in time; outputs are the two directions side by side.
-    pub fn bidirectional(mut self, bidirectional: bool) -> Self {
-        self.config.bidirectional = bidirectional;
-        self
-    }
-    /// The order of the axes of input and output. States are always `(layers * directions, batch, H)`.
-    pub fn layout(mut self, layout: Layout) -> Self {
-        self.config.layout = layout;
-        self
-    }
-    /// Which bias vectors there are.
-    pub fn bias(mut self, bias: Bias) -> Self {
-        self.config.bias = bias;
-        self
-    }
-    /// The probability with which [`forward_train`](Recurrent::forward_train) drops a value between two
-    /// layers; those that stay are divided by `1 - dropout`. Without effect on a single layer, as there
-    /// is nothing in between.
-    pub fn dropout(mut self, dropout: f32) -> Self {
-        self.config.dropout = dropout;
-        self
-    }
-    /// How the weights begin, and the seed of their random numbers.
-    pub fn init(mut self, init: Init, seed: u64) -> Self {
-        self.init = init;
-        self.seed = seed;
-        self
-    }
-    /// Pins the SIMD level. Otherwise it is [`Level::from_env`].
-    pub fn level(mut self, level: Level) -> Self {
-        self.level = Some(level);
-        self
-    }
-    /// How many threads a call may use.
-    pub fn threads(mut self, threads: Threads) -> Self {
-        self.config.threads = threads;
-        self
-    }
-
-    /// What threads share among themselves: for measuring, and for tests. Otherwise it is what an estimate
-    /// says is the fastest.
-    pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.config.schedule = schedule;
-        self
-    }
-
-    /// Makes the network.
-    ///
-    /// # Errors
-    /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
-    /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`,
-    /// [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
-    pub fn build(self) -> Result<Recurrent, Error> {
-        let config = self.config;
-        let sizes = [
-            ("input_size", config.input_size),
-            ("hidden_size", config.hidden_size),
-            ("layers", config.layers),
-        ];
-        for (what, size) in sizes {
-            if size == 0 {
-                return Err(Error::ZeroSize { what });
-            }
-        }
-        if !(0.0..1.0).contains(&config.dropout) {
-            let got = f64::from(config.dropout);
-            return Err(Error::OutOfRange { what: "dropout", expected: "a probability in [0, 1)", got });
-        }
-        // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
-        let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
-        let size = |layers: usize, input: usize| {
-            let columns = input.saturating_add(config.hidden_size).saturating_add(2);
-            checked_size("weights", &[layers, rows, columns])
-        };
-        let first = size(1, config.input_size)?;
-        let rest = size(config.layers - 1, config.output_size())?;
-        reserve(&mut Vec::<f32>::new(), first.saturating_add(rest))?;
-        let level = match self.level {
-            Some(level) => level,
-            None => Level::from_env()?,
-        };
-        let mut recurrent = Recurrent::zero(config, level.token()?)?;
-        recurrent.initialise(self.init, self.seed)?;
-        Ok(recurrent)
+            .saturating_mul(gates * self.hidden_size * self.directions())
     }
 }

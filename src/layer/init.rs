@@ -7,14 +7,16 @@ use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::rng::Rng;
 
 /// The initialisation of the weights, by the rules of other systems. Reproducible from a seed, but the
-/// random numbers are this crate's own: the distribution is theirs, the values are not.
+/// random numbers are this crate's own: the distribution is theirs, the values are not. Gains of layer
+/// normalisation begin as one, and its shift of the cell state as zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
-    /// All weights and biases uniform in `+-1 / sqrt(hidden_size)`.
+    /// All parameters uniform in `+-1 / sqrt(hidden_size)`, those of projections and peepholes too.
     #[default]
     PyTorch,
     /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent
     /// weights orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`).
+    /// Peepholes, which Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
     Keras,
     /// All zero: for weights that are set afterwards.
     Zero,
@@ -25,11 +27,13 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
     let (gates, hidden) = (config.kind.gates(), config.hidden_size);
     for (cell, place) in places.iter().enumerate() {
         let mut rng = Rng::new(seed).fork(cell as u64);
+        // Gains; the shift of the cell state is zero.
+        let gains = place.norm_ih.start..place.norm_c.start + place.norm_c.len() / 2;
         match init {
             Init::Zero => parameters.fill(0.0),
             Init::PyTorch => {
                 let limit = 1.0 / (hidden as f32).sqrt();
-                for value in &mut parameters[place.weight_ih.start..place.bias_hh.end] {
+                for value in &mut parameters[place.weight_ih.start..place.peephole.end] {
                     *value = rng.uniform(-limit, limit);
                 }
             }
@@ -39,12 +43,20 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
                 for value in &mut parameters[place.weight_ih.clone()] {
                     *value = rng.uniform(-limit, limit);
                 }
-                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, hidden, &mut rng);
-                parameters[place.bias_ih.start..place.bias_hh.end].fill(0.0);
+                let outputs = config.outputs();
+                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, outputs, &mut rng);
+                parameters[place.bias_ih.start..place.all().end].fill(0.0);
+                let limit = (6.0 / (hidden + outputs) as f32).sqrt();
+                for value in &mut parameters[place.weight_hr.clone()] {
+                    *value = rng.uniform(-limit, limit);
+                }
                 if config.kind == CellKind::Lstm && !place.bias_ih.is_empty() {
                     parameters[place.bias_ih.clone()][hidden..2 * hidden].fill(1.0);
                 }
             }
+        }
+        if init != Init::Zero {
+            parameters[gains].fill(1.0);
         }
     }
 }

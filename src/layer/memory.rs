@@ -53,7 +53,8 @@ pub enum Keep {
 ///
 /// ```text
 /// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
-///                                    gates   (sum of lengths, planes of the tape, H')         4, or 0 for Elman
+///                                    gates   (sum of lengths, planes of the tape, H')         4, or 0 for Elman;
+///                                                                    with options 4 or 1, with a projection 5
 ///            or, with checkpoints    states  (1 + T / every, B, planes of the state, H')
 /// for each layer but the last        output  (T, B, D * H)
 /// ```
@@ -112,7 +113,7 @@ impl TapeShape {
         extent: Extent,
         every: Option<usize>,
     ) -> Result<Self, Error> {
-        let (traits, hidden) = (config.kind().traits(), config.hidden_size());
+        let (traits, hidden) = (config.variant(0).traits(), config.hidden_size());
         let (states, gates) = match every {
             None => (
                 Records::grid(extent.sum.saturating_add(extent.rows), traits.state, hidden)?,
@@ -146,7 +147,7 @@ impl TapeShape {
             None => 0,
             Some(every) => {
                 let records = checked_size("tape", &[extent.rows, every.min(extent.longest) + 1])?;
-                let states = Records::grid(records, config.kind().traits().state, config.hidden_size())?;
+                let states = Records::grid(records, config.variant(0).traits().state, config.hidden_size())?;
                 states.len().saturating_add(self.gates.len())
             }
         };

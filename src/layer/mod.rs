@@ -1,7 +1,8 @@
 //! What a user holds: a recurrent network of one or more layers, in one or both directions.
 //!
 //! ```text
-//! config.rs       what it is, and the builder
+//! config.rs       what it is
+//! builder.rs      the builder, and whether its options go together
 //! parameters.rs   the flat slice of parameters and the names of its parts
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
@@ -11,6 +12,7 @@
 //! memory.rs       Tape and Workspace: memory that callers keep
 //! ```
 
+mod builder;
 mod config;
 mod init;
 mod memory;
@@ -20,7 +22,8 @@ mod route;
 mod run;
 mod train;
 
-pub use config::{Bias, Builder, Config, Dims, Layout};
+pub use builder::Builder;
+pub use config::{Bias, Config, Dims, Direction, Layout};
 pub use init::Init;
 pub use memory::{Keep, Tape, Workspace};
 pub use parameters::NamedParameter;

@@ -5,8 +5,11 @@
 //! sees two slices and need know nothing else:
 //!
 //! ```text
-//! weight_ih_l0 | weight_hh_l0 | bias_ih_l0 | bias_hh_l0 | weight_ih_l0_reverse | ... | weight_ih_l1 | ...
+//! weight_ih_l0 | weight_hh_l0 | bias_ih_l0 | bias_hh_l0 | weight_hr_l0 | peephole_l0
+//! norm_ih_l0 | norm_hh_l0 | norm_c_l0 | weight_ih_l0_reverse | ...
 //! ```
+//!
+//! where what a layer does not have is not there.
 
 use super::config::{Bias, Config};
 use crate::cell::Canonical;
@@ -21,6 +24,11 @@ pub(super) struct Places {
     pub(super) weight_hh: Range<usize>,
     pub(super) bias_ih: Range<usize>,
     pub(super) bias_hh: Range<usize>,
+    pub(super) weight_hr: Range<usize>,
+    pub(super) peephole: Range<usize>,
+    pub(super) norm_ih: Range<usize>,
+    pub(super) norm_hh: Range<usize>,
+    pub(super) norm_c: Range<usize>,
 }
 
 impl Places {
@@ -35,18 +43,30 @@ impl Places {
             end = checked_size("weights", &[start.saturating_add(len)])?;
             Ok::<_, Error>(start..end)
         };
+        let gains = if config.layer_norm.is_some() { rows } else { 0 };
+        let of_state = config.layer_norm.is_some() && config.kind.has_cell_state();
         let mut places = Vec::new();
         reserve(&mut places, cells)?;
         for cell in 0..cells {
             let input = config.layer_input(cell / config.directions());
             places.push(Places {
                 weight_ih: take(checked_size("weights", &[rows, input])?)?,
-                weight_hh: take(checked_size("weights", &[rows, hidden])?)?,
+                weight_hh: take(checked_size("weights", &[rows, config.outputs()])?)?,
                 bias_ih: take(if config.bias == Bias::None { 0 } else { rows })?,
                 bias_hh: take(if config.bias == Bias::Double { rows } else { 0 })?,
+                weight_hr: take(checked_size("weights", &[config.projection.unwrap_or(0), hidden])?)?,
+                peephole: take(checked_size("weights", &[config.variant(0).peephole_count(), hidden])?)?,
+                norm_ih: take(gains)?,
+                norm_hh: take(gains)?,
+                norm_c: take(checked_size("weights", &[if of_state { 2 } else { 0 }, hidden])?)?,
             });
         }
         Ok(places)
+    }
+
+    /// All of them, one after the other.
+    pub(super) fn all(&self) -> Range<usize> {
+        self.weight_ih.start..self.norm_c.end
     }
 
     /// The parameters at these places.
@@ -56,16 +76,38 @@ impl Places {
             weight_hh: &parameters[self.weight_hh.clone()],
             bias_ih: &parameters[self.bias_ih.clone()],
             bias_hh: &parameters[self.bias_hh.clone()],
+            weight_hr: &parameters[self.weight_hr.clone()],
+            peephole: &parameters[self.peephole.clone()],
+            norm_ih: &parameters[self.norm_ih.clone()],
+            norm_hh: &parameters[self.norm_hh.clone()],
+            norm_c: &parameters[self.norm_c.clone()],
         }
     }
 
     /// The gradients at these places, which lie one after the other.
     pub(super) fn targets<'a>(&self, gradients: &'a mut [f32]) -> Targets<'a> {
-        let all = &mut gradients[self.weight_ih.start..self.bias_hh.end];
+        let all = &mut gradients[self.all()];
         let (weight_ih, rest) = all.split_at_mut(self.weight_ih.len());
         let (weight_hh, rest) = rest.split_at_mut(self.weight_hh.len());
-        let (bias_ih, bias_hh) = rest.split_at_mut(self.bias_ih.len());
-        Targets { weight_ih, weight_hh, bias_ih, bias_hh, input: None }
+        let (bias_ih, rest) = rest.split_at_mut(self.bias_ih.len());
+        let (bias_hh, rest) = rest.split_at_mut(self.bias_hh.len());
+        let (weight_hr, rest) = rest.split_at_mut(self.weight_hr.len());
+        let (peephole, rest) = rest.split_at_mut(self.peephole.len());
+        let (norm_ih, rest) = rest.split_at_mut(self.norm_ih.len());
+        let (norm_hh, norm_c) = rest.split_at_mut(self.norm_hh.len());
+        let input = None;
+        Targets {
+            weight_ih,
+            weight_hh,
+            bias_ih,
+            bias_hh,
+            weight_hr,
+            peephole,
+            norm_ih,
+            norm_hh,
+            norm_c,
+            input,
+        }
     }
 }
 
@@ -74,7 +116,8 @@ impl Places {
 pub struct NamedParameter<'a> {
     /// For example `weight_ih_l0` or `bias_hh_l1_reverse`.
     pub name: String,
-    /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`.
+    /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
+    /// `[3, H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
     /// The values.
     pub values: &'a [f32],
@@ -86,20 +129,25 @@ pub(super) fn tensors(
     places: &[Places],
 ) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
     let directions = config.directions();
-    let rows = config.kind.gates() * config.hidden_size;
+    let units = config.hidden_size;
+    let rows = config.kind.gates() * units;
     places.iter().enumerate().flat_map(move |(cell, place)| {
         let (layer, reverse) = (cell / directions, if cell % directions == 1 { "_reverse" } else { "" });
-        let tensor = |name: &str, width: Option<usize>, range: &Range<usize>| {
-            let shape = std::iter::once(rows).chain(width).collect();
-            (format!("{name}_l{layer}{reverse}"), shape, range.clone())
+        let tensor = |name: &str, shape: &[usize], range: &Range<usize>| {
+            (format!("{name}_l{layer}{reverse}"), shape.to_vec(), range.clone())
         };
         let input = place.weight_ih.len() / rows;
         let hidden = place.weight_hh.len() / rows;
         [
-            tensor("weight_ih", Some(input), &place.weight_ih),
-            tensor("weight_hh", Some(hidden), &place.weight_hh),
-            tensor("bias_ih", None, &place.bias_ih),
-            tensor("bias_hh", None, &place.bias_hh),
+            tensor("weight_ih", &[rows, input], &place.weight_ih),
+            tensor("weight_hh", &[rows, hidden], &place.weight_hh),
+            tensor("bias_ih", &[rows], &place.bias_ih),
+            tensor("bias_hh", &[rows], &place.bias_hh),
+            tensor("weight_hr", &[place.weight_hr.len() / units, units], &place.weight_hr),
+            tensor("peephole", &[place.peephole.len() / units, units], &place.peephole),
+            tensor("norm_ih", &[rows], &place.norm_ih),
+            tensor("norm_hh", &[rows], &place.norm_hh),
+            tensor("norm_c", &[place.norm_c.len() / units, units], &place.norm_c),
         ]
         .into_iter()
         .filter(|(_, _, range)| !range.is_empty())

@@ -1,6 +1,7 @@
 //! The network: its weights in both forms, and what can be asked of it.
 
-use super::config::{Builder, Config, Dims};
+use super::builder::Builder;
+use super::config::{Config, Dims};
 use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
@@ -82,14 +83,15 @@ pub struct Recurrent {
 impl Recurrent {
     pub(super) fn zero(config: Config, token: Token) -> Result<Self, Error> {
         let places = Places::of(&config)?;
-        let count = places.last().map_or(0, |place| place.bias_hh.end);
+        let count = places.last().map_or(0, |place| place.all().end);
         let mut parameters = Vec::new();
         reserve(&mut parameters, count)?;
         parameters.resize(count, 0.0);
         let weights = (0..places.len())
             .map(|cell| {
                 let input = config.layer_input(cell / config.directions());
-                Weights::new(token, config.kind, input, config.hidden_size)
+                let variant = config.variant(cell % config.directions());
+                Weights::new(token, variant, input, config.hidden_size)
             })
             .collect::<Result<_, _>>()?;
         Ok(Recurrent { config, token, places, parameters, weights, transposed: OnceLock::new() })
@@ -111,7 +113,8 @@ impl Recurrent {
         self.token.level()
     }
 
-    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, `weight_hr`,
+    /// `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }
@@ -183,7 +186,8 @@ impl Recurrent {
         let transposed = (self.places.iter().enumerate())
             .map(|(cell, place)| {
                 let input = config.layer_input(cell / config.directions());
-                let mut weights = TransposedWeights::new(self.token, config.kind, input, config.hidden_size)?;
+                let variant = config.variant(cell % config.directions());
+                let mut weights = TransposedWeights::new(self.token, variant, input, config.hidden_size)?;
                 weights.pack(place.canonical(&self.parameters));
                 Ok(weights)
             })
@@ -196,7 +200,8 @@ impl Recurrent {
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
     pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
-        State::zero(self.config.kind, self.places.len(), batch, self.config.hidden_size)
+        let config = &self.config;
+        State::zero(config.kind, self.places.len(), batch, (config.hidden_size, config.outputs()))
     }
 
     /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where

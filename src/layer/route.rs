@@ -7,6 +7,7 @@
 //!                                 half the threads each            a thread each
 //! ```
 
+use super::config::Direction;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
 use crate::cell::{Checkpoints, Forward, Records, Rows, Weights};
@@ -65,7 +66,7 @@ pub(super) struct Grids {
 pub(super) struct Network<'a> {
     pub(super) weights: &'a [Weights],
     pub(super) layers: usize,
-    pub(super) directions: usize,
+    pub(super) direction: Direction,
     pub(super) schedule: Schedule,
     pub(super) rows: &'a Rows,
     pub(super) grids: Grids,
@@ -164,7 +165,7 @@ impl<'a> Network<'a> {
     ) -> Result<(), Error> {
         let Room { rings, states, gates, .. } = &mut room;
         for (cell, room) in self.rooms(rings, states, gates).enumerate() {
-            let reverse = self.reverse(cell % self.directions);
+            let reverse = self.direction.is_reverse(cell % self.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 let first = if reverse { length } else { 0 };
                 // SAFETY: every row has a record of its first slot, and nobody works on it.
@@ -188,7 +189,7 @@ impl<'a> Network<'a> {
             Route::Wavefront(chunk) => self.wavefront(chunk, ends, rooms, outputs, memories)?,
         }
         for (cell, room) in self.rooms(rings, states, gates).enumerate() {
-            let reverse = self.reverse(cell % self.directions);
+            let reverse = self.direction.is_reverse(cell % self.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 if self.rows.finishes(rank, reverse) {
                     // SAFETY: every row has a record of its last slot, and nobody works on it.
@@ -198,11 +199,6 @@ impl<'a> Network<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Whether a direction runs from the end to the beginning.
-    fn reverse(&self, direction: usize) -> bool {
-        direction == 1
     }
 
     /// The memory of each direction of each layer.
@@ -217,7 +213,7 @@ impl<'a> Network<'a> {
     {
         let Network { rows, grids: Grids { ring, shape, .. }, .. } = *self;
         let (mut rings, mut states, mut gates) = (rings.iter_mut(), states.iter_mut(), gates.iter_mut());
-        (0..self.layers * self.directions).map(move |_| {
+        (0..self.layers * self.direction.count()).map(move |_| {
             let mut all = || Some((shape?, GridMut::new(shape?.states, states.next()?)));
             let (shape, kept) = all().unzip();
             let every = shape.and_then(|shape| shape.every);
@@ -250,9 +246,9 @@ impl<'a> Network<'a> {
     {
         let last = layer + 1 == self.layers;
         Forward {
-            weights: &self.weights[layer * self.directions + direction],
+            weights: &self.weights[layer * self.direction.count() + direction],
             rows: self.rows,
-            reverse: self.reverse(direction),
+            reverse: self.direction.is_reverse(direction),
             input: if layer == 0 { ends.0 } else { inner.0 },
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
             states: room.states,
@@ -302,7 +298,7 @@ impl<'a> Network<'a> {
                     rayon::join(|| run(forward, first, half), || run(backward, second, threads - half));
                 one.and(other)?;
             } else {
-                for direction in 0..self.directions {
+                for direction in 0..self.direction.count() {
                     run(pass(direction), &mut memories[0], threads)?;
                 }
             }
@@ -346,6 +342,7 @@ impl<'a> Network<'a> {
         let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
         over_stages(chunks + self.layers - 1, self.layers, &|stage, layer| {
             let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };
+            let n = if self.direction.is_reverse(0) { chunks - 1 - n } else { n };
             let range = self.chunk(n, chunk, steps);
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;

@@ -8,7 +8,7 @@
 //! see the caller's layout. Everything is checked and all memory is made before the first value is
 //! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
-use super::config::{Config, Dims, Layout};
+use super::config::{Config, Dims, Direction, Layout};
 use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
 use super::route::{Grids, Network, Room};
@@ -74,7 +74,7 @@ impl Recurrent {
     ///
     /// # Errors
     /// As for [`forward`](Recurrent::forward), and [`Error::Unsupported`] where the layer is
-    /// bidirectional: its backward direction begins at an end that a stream has not reached.
+    /// bidirectional or runs in reverse: it begins at an end that a stream has not reached.
     pub fn step(
         &self,
         x: &[f32],
@@ -82,8 +82,8 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if self.config.bidirectional {
-            return Err(Error::Unsupported { what: "a step of a bidirectional layer" });
+        if self.config.direction != Direction::Forward {
+            return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
         let dims = Dims::new(state.batch(), 1);
         self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
@@ -95,10 +95,11 @@ impl Recurrent {
             if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
         };
         let config = &self.config;
-        let planes = config.kind.traits().state;
+        let planes = config.variant(0).traits().state;
         check("state: layers * directions", config.layers * config.directions(), state.cells())?;
         check("state: hidden size", config.hidden_size, state.hidden_size())?;
-        check("state: vectors of a unit", planes, state.kind().traits().state)?;
+        check("state: projection", config.outputs(), state.outputs())?;
+        check("state: vectors of a unit", planes, if state.kind().has_cell_state() { 2 } else { 1 })?;
         check("state: batch", batch, state.batch())
     }
 
@@ -126,7 +127,7 @@ impl Recurrent {
         }
 
         // All memory.
-        let traits = config.kind.traits();
+        let traits = config.variant(0).traits();
         let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
         let (mut tape, seed) = match tape {
             Some((tape, seed)) => (Some(tape), seed),
@@ -162,9 +163,9 @@ impl Recurrent {
             ring,
             shape,
             x: sequence_grid(layout, dims, 1, config.input_size)?,
-            y: sequence_grid(layout, dims, directions, hidden)?,
+            y: sequence_grid(layout, dims, directions, config.outputs())?,
             inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
-            inner_output: Grid::slot_major(steps, batch, directions, hidden)?,
+            inner_output: Grid::slot_major(steps, batch, directions, config.outputs())?,
         };
 
         // Nothing can go wrong from here on.
@@ -185,7 +186,7 @@ impl Recurrent {
         let network = Network {
             weights: &self.weights,
             layers,
-            directions,
+            direction: config.direction,
             schedule: config.schedule,
             rows,
             grids,

@@ -120,12 +120,14 @@ impl Recurrent {
         let dims = Dims::new(run.batch, run.steps);
         let (batch, steps) = (run.batch, run.steps);
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
+        let outputs = config.outputs();
         let Gradients { parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
 
         let input_len = checked_size("x", &[batch, steps, config.input_size])?;
         let output_len = config.output_len(batch, steps)?;
-        let state_len = checked_size("state", &[layers * directions, batch, hidden])?;
-        let cell_state_len = if config.kind.has_cell_state() { state_len } else { 0 };
+        let state_len = checked_size("state", &[layers * directions, batch, outputs])?;
+        let cell_state_len = if config.kind.has_cell_state() { hidden } else { 0 };
+        let cell_state_len = checked_size("state", &[layers * directions, batch, cell_state_len])?;
         check_len("x", input_len, x.len())?;
         check_len("parameters", self.parameters().len(), parameters.len())?;
         let optional = [
@@ -141,9 +143,9 @@ impl Recurrent {
         }
 
         let x_grid = sequence_grid(config.layout, dims, 1, config.input_size)?;
-        let y_grid = sequence_grid(config.layout, dims, directions, hidden)?;
+        let y_grid = sequence_grid(config.layout, dims, directions, outputs)?;
         let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
-        let inner_output = Grid::slot_major(steps, batch, directions, hidden)?;
+        let inner_output = Grid::slot_major(steps, batch, directions, outputs)?;
         let shape = run.shape;
         let transposed = self.transposed()?;
         let inputs = |layer: usize, direction: usize| {
@@ -151,7 +153,7 @@ impl Recurrent {
             Inputs {
                 weights: &transposed[cell],
                 rows: &tape.rows,
-                reverse: direction == 1,
+                reverse: config.direction.is_reverse(direction),
                 input: match layer {
                     0 => GridRef::new(x_grid, x),
                     _ => GridRef::new(inner_input, &tape.outputs[layer - 1]),
@@ -217,26 +219,26 @@ impl Recurrent {
 
                     let carry = Scratch::carry_grid(&inputs)?;
                     scratch.carry[..carry.len()].fill(0.0);
-                    let planes = [(H, upstream.dhn), (C, upstream.dcn.filter(|dcn| !dcn.is_empty()))];
+                    let dcn = upstream.dcn.filter(|dcn| !dcn.is_empty());
+                    let planes = [(H, outputs, upstream.dhn), (C, hidden, dcn)];
                     for (rank, &row) in tape.rows.order.iter().enumerate() {
-                        for (plane, from) in planes {
+                        for (plane, width, from) in planes {
                             if let (Some(from), true) = (from, tape.rows.finishes(rank, inputs.reverse)) {
-                                let from = &from[(cell * batch + row) * hidden..][..hidden];
+                                let from = &from[(cell * batch + row) * width..][..width];
                                 let start = carry.offset(0, rank, plane);
-                                scratch.carry[start..start + hidden].copy_from_slice(from);
+                                scratch.carry[start..start + width].copy_from_slice(from);
                             }
                         }
                     }
                     sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
-                    let planes =
-                        [(H, dh0.as_deref_mut()), (C, dc0.as_deref_mut().filter(|dc0| !dc0.is_empty()))];
-                    for (plane, to) in planes {
+                    let dc0 = dc0.as_deref_mut().filter(|dc0| !dc0.is_empty());
+                    for (plane, width, to) in [(H, outputs, dh0.as_deref_mut()), (C, hidden, dc0)] {
                         if let Some(to) = to {
                             for (rank, &row) in tape.rows.order.iter().enumerate() {
                                 if tape.rows.begins(rank, inputs.reverse) {
                                     let start = carry.offset(0, rank, plane);
-                                    let to = &mut to[(cell * batch + row) * hidden..][..hidden];
-                                    to.copy_from_slice(&scratch.carry[start..start + hidden]);
+                                    let to = &mut to[(cell * batch + row) * width..][..width];
+                                    to.copy_from_slice(&scratch.carry[start..start + width]);
                                 }
                             }
                         }
@@ -312,6 +314,11 @@ mod tests {
                 weight_hh: wide(canonical.weight_hh),
                 bias_ih: wide(canonical.bias_ih),
                 bias_hh: wide(canonical.bias_hh),
+                weight_hr: wide(canonical.weight_hr),
+                peephole: wide(canonical.peephole),
+                norm_ih: vec![],
+                norm_hh: vec![],
+                norm_c: vec![],
             })
             .collect();
         let model = reference::Model {
@@ -319,7 +326,11 @@ mod tests {
             input_size: input,
             hidden_size: hidden,
             layers,
+            projection: None,
+            layer_norm: None,
             bidirectional: true,
+            reverse: false,
+            variants: Default::default(),
             params,
         };
         let x = wide(&x);

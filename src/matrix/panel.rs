@@ -102,6 +102,14 @@ impl Panel {
         }
     }
 
+    /// Makes the weights of these inputs zero.
+    pub(crate) fn clear(&mut self, inputs: std::ops::Range<usize>) {
+        let (block_len, per_input) = (self.depth * self.gates * self.lanes, self.gates * self.lanes);
+        for block in self.data.chunks_exact_mut(block_len.max(1)) {
+            block[inputs.start * per_input..inputs.end * per_input].fill(0.0);
+        }
+    }
+
     /// The number of blocks.
     #[inline(always)]
     pub(crate) fn blocks(&self) -> usize {

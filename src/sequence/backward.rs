@@ -58,8 +58,8 @@ fn chunk_steps(batch: usize, record: usize) -> usize {
 impl Scratch {
     /// Makes room for a pass over these rows.
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
-        let (batch, traits) = (inputs.rows.order.len(), inputs.weights.kind.traits());
-        let hidden = inputs.weights.hidden.units();
+        let (batch, traits) = (inputs.rows.order.len(), inputs.weights.variant.traits());
+        let hidden = inputs.weights.units;
         let carry = Grid::padded(1, batch, traits.state, hidden)?;
         self.carry.grow(carry.len())?;
         let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
@@ -79,8 +79,8 @@ impl Scratch {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        let traits = inputs.weights.kind.traits();
-        Grid::padded(1, inputs.rows.order.len(), traits.state, inputs.weights.hidden.units())
+        let traits = inputs.weights.variant.traits();
+        Grid::padded(1, inputs.rows.order.len(), traits.state, inputs.weights.units)
     }
 }
 
@@ -95,16 +95,16 @@ pub(crate) fn backward(
     scratch.prepare(inputs)?;
     let (rows, weights) = (inputs.rows, inputs.weights);
     let batch = rows.order.len();
-    let traits = weights.kind.traits();
-    let hidden = weights.hidden.units();
+    let traits = weights.variant.traits();
+    let hidden = weights.units;
     let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
     let steps = rows.steps();
     let length = chunk_steps(batch, record);
     let carry_grid = Scratch::carry_grid(inputs)?;
     let load = Load {
         rows: batch,
-        weights: weights.hidden.len() + weights.candidate.len(),
-        blocks: weights.hidden.blocks(),
+        weights: weights.hidden.len() + weights.second.len(),
+        blocks: weights.hidden.blocks().max(weights.second.blocks()),
         phases: traits.phases(),
     };
     let (split, _) = load.split(schedule, threads);
@@ -146,7 +146,7 @@ pub(crate) fn backward(
                 first_time,
                 carry: GridMut::new(carry_grid, carry),
             };
-            with_cell!(weights.kind, C => {
+            with_cell!(weights.variant, C => {
                 let chunk = Steps::<C> { pass: &pass, range: range.clone(), steps, cell: PhantomData };
                 go(&chunk, &rows.lengths, split);
             });
@@ -222,7 +222,9 @@ impl<C: Cell> Walk for Steps<'_, C> {
                 };
                 self.sweep::<0>(Some(time), following, ranks.start..first(follow), share);
                 self.sweep::<0>(Some(time), None, first(follow)..first(active), share);
-            } else {
+            } else if const { C::TRAITS.phases() > 2 } && phase == 2 {
+                self.sweep::<2>(Some(time), None, ranks.start..first(active), share);
+            } else if const { C::TRAITS.phases() > 1 } {
                 self.sweep::<1>(Some(time), None, ranks.start..first(active), share);
             }
         }
@@ -241,9 +243,10 @@ impl<C: Cell> Steps<'_, C> {
     ) {
         let (weights, pass) = (self.pass.weights, self.pass);
         let phase = Phase::<C, PHASE> { pass, time, following, cell: PhantomData };
+        let panel = if PHASE == 0 { &weights.hidden } else { &weights.second };
         // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
         // promise; a phase is done in all blocks before the next begins.
-        unsafe { sweep(weights.token, &phase, rows, share.part(weights.hidden.blocks())) }
+        unsafe { sweep(weights.token, &phase, rows, share.part(panel.blocks())) }
     }
 }
 

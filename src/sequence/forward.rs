@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each step            in the order of the direction
-//!   for each phase         1, or 2 where a cell needs all units of a row in between
+//!   for each phase         1, or more where a cell needs all units of a row in between
 //!     for each block       of hidden units: its weights come in once ...
 //!       for each tile      ... and serve all rows that still run
 //! ```
@@ -48,7 +48,7 @@ const CHUNK_BYTES: usize = 1 << 19;
 
 /// The steps of a chunk to project beforehand, or `None` where that does not pay.
 fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
-    let record = weights.kind.traits().gates * weights.hidden.units() * 4;
+    let record = weights.variant.traits().gates * weights.hidden.units() * 4;
     let chunk = (CHUNK_BYTES / (batch.max(1) * record)).clamp(1, steps.max(1));
     let input = weights.input.len();
     let far = input >= WORTH_PROJECTING && input + weights.recurrent_len() > MANY_WEIGHTS;
@@ -58,7 +58,7 @@ fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
 impl Memory {
     /// Makes room for a pass with these weights, for so many rows and steps.
     pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
-        let (traits, hidden) = (weights.kind.traits(), weights.hidden.units());
+        let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
         self.scratch.grow(Grid::padded(1, batch, traits.scratch, hidden)?.len())?;
         if let Some(chunk) = chunk_steps(weights, batch, steps) {
             self.projected.grow(Grid::padded(chunk, batch, traits.gates, hidden)?.len())?;
@@ -75,7 +75,7 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
         rows: batch,
         weights: weights.recurrent_len() + if ahead { 0 } else { weights.input.len() },
         blocks: weights.input.blocks(),
-        phases: weights.kind.traits().phases(),
+        phases: weights.variant.traits().phases(),
     }
 }
 
@@ -118,13 +118,13 @@ pub(crate) fn forward(
 fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {
     let (rows, weights) = (pass.rows, pass.weights);
     let batch = rows.order.len();
-    let (traits, hidden) = (weights.kind.traits(), weights.hidden.units());
+    let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
     memory.prepare(weights, batch, steps.len())?;
     let Memory { scratch, projected, places } = memory;
     let mut pass =
         Forward { scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch), ..pass };
     let Some(chunk) = chunk_steps(weights, batch, steps.len()) else {
-        with_cell!(weights.kind, C => go(&Steps::<C>::new(&pass, steps), &rows.lengths, split));
+        with_cell!(weights.variant, C => go(&Steps::<C>::new(&pass, steps), &rows.lengths, split));
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, batch, traits.gates, hidden)?, projected);
@@ -138,7 +138,7 @@ fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split
         }
         let to = Projected { sums, first_time: range.start };
         pass.projected = None;
-        with_cell!(weights.kind, C => {
+        with_cell!(weights.variant, C => {
             let work = Projection::<C> { pass: &pass, to, places, cell: PhantomData };
             work.run(split);
             pass.projected = Some(to);
@@ -171,15 +171,19 @@ impl<C: Cell> Walk for Steps<'_, C> {
         let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
         let time = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(time).clamp(ranks.start, ranks.end);
-        let blocks = share.part(pass.weights.input.blocks());
+        let panel = if phase == 0 { &pass.weights.input } else { &pass.weights.second };
+        let blocks = share.part(panel.blocks());
         let token = pass.weights.token;
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
         // and a phase is done in all blocks before the next begins.
         unsafe {
-            if phase == 0 {
-                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
-            } else {
+            // Phases that a cell does not have are not compiled.
+            if const { C::TRAITS.phases() > 2 } && phase == 2 {
+                sweep(token, &Phase::<C, 2> { pass, time, cell: PhantomData }, active, blocks);
+            } else if const { C::TRAITS.phases() > 1 } && phase == 1 {
                 sweep(token, &Phase::<C, 1> { pass, time, cell: PhantomData }, active, blocks);
+            } else {
+                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
             }
         }
     }

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! dW  += dG^T X          (gates*H, I) = (gates*H, K) (K, I)
-//! dR  += dG^T Y          (gates*H, H) = (gates*H, K) (K, H)     Y: what R was multiplied with
+//! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
+//! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
 //! db  += sum of dG over K
+//! dP  += sum of dG * c over K                                    peepholes; gains, with what is normalised for c
 //! dx   = dG W            (K, I)       = (K, gates*H) (gates*H, I)
 //! ```
 //!
@@ -23,7 +25,7 @@
 //! on the number of threads, or on where chunks are cut.
 
 use super::schedule::over_range;
-use crate::cell::{Checkpoints, H, Operand, Records, Rows, TransposedWeights, Weights};
+use crate::cell::{C, Checkpoints, H, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights};
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
 use crate::simd::{Isa, Kernel, dispatch};
@@ -55,12 +57,22 @@ pub(crate) enum Kept<'a> {
 pub(crate) struct Targets<'a> {
     /// (gates * H, I)
     pub(crate) weight_ih: &'a mut [f32],
-    /// (gates * H, H)
+    /// (gates * H, P)
     pub(crate) weight_hh: &'a mut [f32],
     /// (gates * H), or empty where the layer has none.
     pub(crate) bias_ih: &'a mut [f32],
     /// (gates * H), or empty where the layer has none.
     pub(crate) bias_hh: &'a mut [f32],
+    /// (P, H), or empty where the layer has none.
+    pub(crate) weight_hr: &'a mut [f32],
+    /// (3, H), or empty where the layer has none.
+    pub(crate) peephole: &'a mut [f32],
+    /// (gates * H), or empty where the layer has none.
+    pub(crate) norm_ih: &'a mut [f32],
+    /// (gates * H), or empty where the layer has none.
+    pub(crate) norm_hh: &'a mut [f32],
+    /// (2, H), or empty where the layer has none.
+    pub(crate) norm_c: &'a mut [f32],
     /// The input gradient, and whether to add to what is there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
 }
@@ -70,8 +82,8 @@ pub(crate) struct Targets<'a> {
 pub(crate) struct Packed {
     input: Panel,
     hidden: Panel,
-    /// What the last gate's recurrent weights were multiplied with, where that is not the hidden state.
-    candidate: Panel,
+    /// What the weights of the second phase were multiplied with.
+    second: Panel,
 }
 
 impl Packed {
@@ -80,7 +92,7 @@ impl Packed {
         let (lanes, hidden) = (weights.input.lanes(), weights.hidden.units());
         self.input.reserve(lanes, places, weights.input.units())?;
         self.hidden.reserve(lanes, places, hidden)?;
-        self.candidate.reserve(lanes, places, weights.candidate.depth())
+        self.second.reserve(lanes, places, weights.second.units())
     }
 }
 
@@ -96,8 +108,9 @@ pub(crate) fn accumulate_chunk(
     threads: usize,
 ) -> Result<(), Error> {
     let weights = inputs.weights;
-    let (token, traits) = (weights.token, weights.kind.traits());
-    let (lanes, hidden, input_size) = (weights.input.lanes(), weights.hidden.units(), weights.input.units());
+    let (token, traits) = (weights.token, weights.variant.traits());
+    let (lanes, hidden, outputs) = (weights.input.lanes(), weights.units, weights.hidden.units());
+    let input_size = weights.input.units();
     let (first, count, ranks) = (inputs.rows.order.len(), places.len(), inputs.rows);
 
     let rows =
@@ -107,21 +120,33 @@ pub(crate) fn accumulate_chunk(
     let shift = usize::from(inputs.reverse);
     // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
     let rows = places.iter().map(|&(time, rank)| unsafe { states.plane(time + shift, rank, H) });
-    packed.hidden.pack_rows(lanes, hidden, rows);
-    if let Some(&(_, Operand::Tape(plane))) = traits.recurrent.last() {
+    packed.hidden.pack_rows(lanes, outputs, rows);
+    let second = match (traits.projection, traits.recurrent.last()) {
+        (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => Some(plane),
+        _ => None,
+    };
+    if let Some(plane) = second {
         // SAFETY: as above.
         let rows = places.iter().map(|&(time, rank)| unsafe { tape.plane(time, rank, plane) });
-        packed.candidate.pack_rows(lanes, hidden, rows);
+        packed.second.pack_rows(lanes, hidden, rows);
     }
     let packed = &*packed;
 
     let weight_ih = GridMut::new(Grid::slot_major(traits.gates, hidden, 1, input_size)?, targets.weight_ih);
-    let weight_hh = GridMut::new(Grid::slot_major(traits.gates, hidden, 1, hidden)?, targets.weight_hh);
+    let weight_hh = GridMut::new(Grid::slot_major(traits.gates, hidden, 1, outputs)?, targets.weight_hh);
+    let weight_hr_rows = if targets.weight_hr.is_empty() { 0 } else { outputs };
+    let weight_hr = GridMut::new(Grid::slot_major(1, weight_hr_rows, 1, hidden)?, targets.weight_hr);
     let gates_of = |bias: &[f32]| bias.len() / hidden;
     let bias_ih_grid = Grid::slot_major(gates_of(targets.bias_ih), 1, 1, hidden)?;
     let bias_hh_grid = Grid::slot_major(gates_of(targets.bias_hh), 1, 1, hidden)?;
     let bias_ih = GridMut::new(bias_ih_grid, targets.bias_ih);
     let bias_hh = GridMut::new(bias_hh_grid, targets.bias_hh);
+    let peephole_grid = Grid::slot_major(gates_of(targets.peephole), 1, 1, hidden)?;
+    let peephole = GridMut::new(peephole_grid, targets.peephole);
+    let norm_grid = Grid::slot_major(gates_of(targets.norm_ih), 1, 1, hidden)?;
+    let norms = [GridMut::new(norm_grid, targets.norm_ih), GridMut::new(norm_grid, targets.norm_hh)];
+    let norm_c_grid = Grid::slot_major(gates_of(targets.norm_c), 1, 1, hidden)?;
+    let norm_c = GridMut::new(norm_c_grid, targets.norm_c);
     let input_gradient = targets.input.map(|(to, add)| InputGradient {
         weights,
         gates: traits.gates,
@@ -145,7 +170,7 @@ pub(crate) fn accumulate_chunk(
                 for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
                     let packed_hidden = match operand {
                         Operand::Hidden => &packed.hidden,
-                        Operand::Tape(_) => &packed.candidate,
+                        Operand::Tape(_) => &packed.second,
                     };
                     for (plane, packed, to) in
                         [(gate, &packed.input, weight_ih), (plane, packed_hidden, weight_hh)]
@@ -154,8 +179,54 @@ pub(crate) fn accumulate_chunk(
                         sweep(token, &work, part(hidden), 0..packed.blocks());
                     }
                 }
+                if let Some((plane, _)) = traits.projection {
+                    let packed = &packed.second;
+                    let work = WeightGradient { grads, first, count, plane, packed, to: weight_hr, gate: 0 };
+                    sweep(token, &work, part(outputs), 0..packed.blocks());
+                }
+                for n in part(peephole_grid.slots()) {
+                    let (plane, new) = PEEPHOLES[n];
+                    // The cell state before the step or after it.
+                    let shift = usize::from(inputs.reverse != new);
+                    let to = peephole.columns(n, 0, 0, 0..hidden);
+                    dispatch(
+                        token,
+                        SumOfProducts { grads, first, places, plane, records: states, shift, operand: C, to },
+                    );
+                }
+                if let Some(norm) = &traits.norm {
+                    let shift = 0;
+                    for gate in part(traits.gates) {
+                        let (ih, hh) = norm.gates[gate];
+                        for (plane, operand, to) in
+                            [(ih, gate, norms[0]), (hh, traits.gates + gate, norms[1])]
+                        {
+                            let to = to.columns(gate, 0, 0, 0..hidden);
+                            let records = tape;
+                            dispatch(
+                                token,
+                                SumOfProducts { grads, first, places, plane, records, shift, operand, to },
+                            );
+                        }
+                    }
+                    for n in part(norm_c_grid.slots()) {
+                        let Some((plane, operand)) = norm.output else { continue };
+                        let to = norm_c.columns(n, 0, 0, 0..hidden);
+                        let records = tape;
+                        if n == 0 {
+                            dispatch(
+                                token,
+                                SumOfProducts { grads, first, places, plane, records, shift, operand, to },
+                            );
+                        } else {
+                            dispatch(token, SumOverPlaces { grads, first, count, plane, to });
+                        }
+                    }
+                }
                 for gate in part(traits.gates) {
-                    for (plane, bias) in [(gate, bias_ih), (traits.recurrent[gate].0, bias_hh)] {
+                    let plain = (gate, traits.recurrent[gate].0);
+                    let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
+                    for (plane, bias) in [(ih, bias_ih), (hh, bias_hh)] {
                         if gate < bias.grid.slots() {
                             let to = bias.columns(gate, 0, 0, 0..hidden);
                             dispatch(token, SumOverPlaces { grads, first, count, plane, to });
@@ -248,6 +319,38 @@ impl Kernel for SumOverPlaces<'_> {
     }
 }
 
+/// `dP += sum of dG * c` of one gate, with any plane of states or tape for c.
+struct SumOfProducts<'a> {
+    grads: GridRef<'a>,
+    first: usize,
+    places: &'a [(usize, usize)],
+    plane: usize,
+    records: Records<'a>,
+    shift: usize,
+    operand: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for SumOfProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        for (block, to) in self.to.chunks_mut(I::LANES).enumerate() {
+            let start = block * I::LANES;
+            let mut sum = isa.load_partial(to);
+            for (place, &(time, rank)) in self.places.iter().enumerate() {
+                let gradient = isa.load(&self.grads.plane(0, self.first + place, self.plane)[start..]);
+                // SAFETY: the record exists, and nobody writes states and tape on the way back.
+                let c = unsafe { self.records.plane(time + self.shift, rank, self.operand) };
+                let c = isa.load(&c[start..]);
+                sum = isa.mul_add(gradient, c, sum);
+            }
+            isa.store_partial(to, sum);
+        }
+    }
+}
+
 /// `dx = dG W` at some places.
 struct InputGradient<'a> {
     weights: &'a TransposedWeights,
@@ -280,7 +383,7 @@ impl Tile for InputGradient<'_> {
         block: usize,
         part: Part,
     ) {
-        let size = self.weights.hidden.units();
+        let size = self.weights.units;
         let mut sums = [[[isa.zero(); U]; 1]; R];
         if self.add {
             for r in 0..R {

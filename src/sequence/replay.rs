@@ -35,7 +35,7 @@ impl Replay {
         steps: usize,
     ) -> Result<(), Error> {
         let (batch, traits, hidden) =
-            (inputs.rows.order.len(), weights.kind.traits(), weights.hidden.units());
+            (inputs.rows.order.len(), weights.variant.traits(), weights.hidden.units());
         let records = checked_size("checkpointed steps", &[batch, steps.saturating_add(1)])?;
         self.states.grow(Records::grid(records, traits.state, hidden)?.len())?;
         self.tape.grow(Records::grid(batch * steps, traits.tape, hidden)?.len())?;
@@ -51,7 +51,7 @@ impl Replay {
         range: Range<usize>,
         (schedule, threads): (Schedule, usize),
     ) -> Result<(Records<'a>, Records<'a>), Error> {
-        let (rows, traits, hidden) = (inputs.rows, weights.kind.traits(), weights.hidden.units());
+        let (rows, traits, hidden) = (inputs.rows, weights.variant.traits(), weights.hidden.units());
         let batch = rows.order.len();
         let states = Records::grid(batch * (range.len() + 1), traits.state, hidden)?;
         let tape = Records::grid(batch * range.len(), traits.tape, hidden)?;

@@ -9,7 +9,7 @@ use crate::matrix::{AlignedBuf, Grid};
 ///
 /// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it,
 /// so that a sequence can be cut anywhere and a stream can go on for ever. From outside it looks as in
-/// PyTorch, `(layers * directions, batch, hidden_size)`; inside, each row's planes lie together:
+/// PyTorch, `(layers * directions, batch, hidden_size)`, where a projection makes the hidden state P wide; inside, each row's planes lie together:
 ///
 /// ```text
 /// [layer * directions + direction][row][h | c][hidden size, padded to 16]
@@ -29,6 +29,8 @@ use crate::matrix::{AlignedBuf, Grid};
 pub struct State {
     kind: CellKind,
     hidden_size: usize,
+    /// The width of the hidden state.
+    outputs: usize,
     cells: usize,
     batch: usize,
     grid: Grid,
@@ -40,10 +42,11 @@ impl State {
         kind: CellKind,
         cells: usize,
         batch: usize,
-        hidden_size: usize,
+        (hidden_size, outputs): (usize, usize),
     ) -> Result<Self, Error> {
-        let grid = Grid::padded(cells, batch, kind.traits().state, hidden_size)?;
-        Ok(State { kind, hidden_size, cells, batch, grid, data: AlignedBuf::zeroed(grid.len())? })
+        let planes = if kind.has_cell_state() { 2 } else { 1 };
+        let grid = Grid::padded(cells, batch, planes, hidden_size)?;
+        Ok(State { kind, hidden_size, outputs, cells, batch, grid, data: AlignedBuf::zeroed(grid.len())? })
     }
 
     /// The number of rows.
@@ -51,23 +54,23 @@ impl State {
         self.batch
     }
 
-    /// The hidden states, `(layers * directions, batch, hidden_size)`.
+    /// The hidden states, `(layers * directions, batch, hidden_size)`, or P wide where they are projected.
     pub fn h(&self) -> Vec<f32> {
-        self.gather(H)
+        self.gather(H, self.outputs)
     }
 
     /// The cell states, `(layers * directions, batch, hidden_size)`; empty where the cell has none.
     pub fn c(&self) -> Vec<f32> {
-        if self.kind.has_cell_state() { self.gather(C) } else { Vec::new() }
+        if self.kind.has_cell_state() { self.gather(C, self.hidden_size) } else { Vec::new() }
     }
 
-    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`.
+    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide where they are projected.
     ///
     /// # Errors
     /// [`Error::Length`] where `h` has another length.
     pub fn set_h(&mut self, h: &[f32]) -> Result<(), Error> {
-        check_len("h", self.cells * self.batch * self.hidden_size, h.len())?;
-        self.scatter(H, h);
+        check_len("h", self.cells * self.batch * self.outputs, h.len())?;
+        self.scatter(H, self.outputs, h);
         Ok(())
     }
 
@@ -79,7 +82,7 @@ impl State {
         let planes = usize::from(self.kind.has_cell_state());
         check_len("c", planes * self.cells * self.batch * self.hidden_size, c.len())?;
         if planes > 0 {
-            self.scatter(C, c);
+            self.scatter(C, self.hidden_size, c);
         }
         Ok(())
     }
@@ -87,7 +90,7 @@ impl State {
     /// The hidden state of one row of one direction of one layer, `cell = layer * directions +
     /// direction`, without a copy; `None` where there is no such cell or row.
     pub fn row_h(&self, cell: usize, row: usize) -> Option<&[f32]> {
-        (cell < self.cells && row < self.batch).then(|| &self.plane(cell, row, H)[..self.hidden_size])
+        (cell < self.cells && row < self.batch).then(|| &self.plane(cell, row, H)[..self.outputs])
     }
 
     /// Makes all of it zero.
@@ -120,6 +123,10 @@ impl State {
         self.hidden_size
     }
 
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// All planes of a row, padded: what the slots of a pass are made of.
     pub(crate) fn record(&self, cell: usize, row: usize) -> &[f32] {
         let start = self.grid.offset(cell, row, H);
@@ -136,22 +143,22 @@ impl State {
         &self.data[self.grid.offset(cell, row, plane)..]
     }
 
-    fn gather(&self, plane: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.cells * self.batch * self.hidden_size);
+    fn gather(&self, plane: usize, width: usize) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.cells * self.batch * width);
         for cell in 0..self.cells {
             for row in 0..self.batch {
-                values.extend_from_slice(&self.plane(cell, row, plane)[..self.hidden_size]);
+                values.extend_from_slice(&self.plane(cell, row, plane)[..width]);
             }
         }
         values
     }
 
-    fn scatter(&mut self, plane: usize, values: &[f32]) {
-        let mut from = values.chunks_exact(self.hidden_size);
+    fn scatter(&mut self, plane: usize, width: usize, values: &[f32]) {
+        let mut from = values.chunks_exact(width);
         for cell in 0..self.cells {
             for (row, from) in (0..self.batch).zip(&mut from) {
                 let start = self.grid.offset(cell, row, plane);
-                self.data[start..start + self.hidden_size].copy_from_slice(from);
+                self.data[start..start + width].copy_from_slice(from);
             }
         }
     }

@@ -7,7 +7,7 @@
 //! multiply-adds a cycle that is 6 cycles for 7 of 12 load slots; 12 chains cover the latency of 4 cycles
 //! x 2 ports one and a half times. The weights stream at 128 bytes per 6 cycles, 21 a cycle.
 
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Outlined};
 use std::arch::x86_64::*;
 
 /// Proof that this machine has AVX2 and FMA.
@@ -28,6 +28,16 @@ impl Avx2 {
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
     kernel.run(isa)
+}
+
+/// The same for work that is called from inside a kernel, and stays a function of its own.
+///
+/// # Safety
+/// - As for [`trampoline`].
+#[inline(never)]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn outlined<W: Outlined<Avx2>>(isa: Avx2, work: W) {
+    work.run(isa);
 }
 
 /// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
@@ -149,6 +159,11 @@ impl Isa for Avx2 {
             let magic = _mm256_set1_epi32(magic.cast_signed());
             _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
         }
+    }
+    #[inline(always)]
+    fn call<W: Outlined<Self>>(self, work: W) {
+        // SAFETY: `self` proves all features of the function.
+        unsafe { outlined(self, work) }
     }
     #[inline(always)]
     fn prefetch(self, at: *const f32) {

@@ -9,7 +9,7 @@
 //! cycles x 2 ports three times over. The weights stream at 256 bytes per 12 cycles, 21 a cycle, which
 //! a level-2 cache delivers.
 
-use super::{Isa, Kernel};
+use super::{Isa, Kernel, Outlined};
 use std::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ, VL, AVX2 and FMA.
@@ -36,6 +36,16 @@ impl Avx512 {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
     kernel.run(isa)
+}
+
+/// The same for work that is called from inside a kernel, and stays a function of its own.
+///
+/// # Safety
+/// - As for [`trampoline`].
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn outlined<W: Outlined<Avx512>>(isa: Avx512, work: W) {
+    work.run(isa);
 }
 
 /// The mask of the first `n` lanes, `n` at most 16.
@@ -156,6 +166,11 @@ impl Isa for Avx512 {
             let magic = _mm512_set1_epi32(magic.cast_signed());
             _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
         }
+    }
+    #[inline(always)]
+    fn call<W: Outlined<Self>>(self, work: W) {
+        // SAFETY: `self` proves all features of the function.
+        unsafe { outlined(self, work) }
     }
     #[inline(always)]
     fn prefetch(self, at: *const f32) {

@@ -16,7 +16,7 @@
 //!
 //! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function
 //! left standing outside the trampoline has none of its features, and turns vector code into calls and
-//! spills without a warning. For the same reason kernels use plain loops and no closures.
+//! spills without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same reason kernels use plain loops and no closures.
 //!
 //! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
 //! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
@@ -39,7 +39,7 @@ pub(crate) use {avx2::Avx2, avx512::Avx512};
 /// is aligned to it and every row padded to it, so that state and tape do not depend on the level.
 pub(crate) const LINE: usize = 16;
 
-/// One set of vector instructions: the fifteen-odd operations that the kernels need.
+/// One set of vector instructions: the operations that the kernels need.
 ///
 /// Implementors are zero-sized proofs that the machine has the instructions. All methods are
 /// `#[inline(always)]` and never `#[target_feature]`; the features come from the trampoline.
@@ -107,6 +107,9 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The bits of `magic` minus the bits of `a`, as integers: the seed of a reciprocal.
     fn recip_seed(self, magic: u32, a: Self::Vector) -> Self::Vector;
 
+    /// Does work that is compiled once for this level, as a function of its own: where the time of a call is
+    /// nothing beside the work, and inlined copies would be many.
+    fn call<W: Outlined<Self>>(self, work: W);
     /// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
     #[inline(always)]
     fn prefetch(self, at: *const f32) {
@@ -175,6 +178,12 @@ pub(crate) trait Kernel {
     type Output;
     /// Does the work with the instructions of `isa`. Implementations are `#[inline(always)]`.
     fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// Work on vectors of one level for [`Isa::call`]. Implementations of `run` are `#[inline(always)]`.
+pub(crate) trait Outlined<I: Isa> {
+    /// Does the work.
+    fn run(self, isa: I);
 }
 
 /// Runs a kernel with the instructions that `token` proves.

@@ -10,7 +10,7 @@
 //! **Register budget** (SSE2, 16 registers of four floats): a tile of 3 rows x 4 accumulators takes 12,
 //! a weight vector, a broadcast and a product take the rest but one.
 
-use super::Isa;
+use super::{Isa, Outlined};
 use wide::{f32x4, u32x4};
 
 /// The instructions that the crate was compiled for.
@@ -116,5 +116,9 @@ impl Isa for Portable {
     #[inline(always)]
     fn recip_seed(self, magic: u32, a: f32x4) -> f32x4 {
         from_bits(u32x4::splat(magic) - bits(a))
+    }
+    #[inline(never)]
+    fn call<W: Outlined<Self>>(self, work: W) {
+        work.run(self);
     }
 }

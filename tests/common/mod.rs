@@ -3,16 +3,30 @@
 
 use fused_rnn::reference;
 use fused_rnn::{
-    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Layout, Level, Recurrent, Rng, Tape, Threads,
-    Upstream, Workspace,
+    Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Recurrent,
+    Rng, Tape, Threads, Upstream, Workspace,
 };
+
+/// What a cell computes besides its plain form.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub activations: Option<Vec<Activation>>,
+    pub activations_reverse: Option<Vec<Activation>>,
+    pub clip: Option<f32>,
+    pub cell_clip: Option<f32>,
+    pub peephole: bool,
+    pub coupled: bool,
+    pub projection: Option<usize>,
+    pub layer_norm: Option<f32>,
+}
 
 /// Everything that decides the numbers of a run.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub kind: CellKind,
     pub layers: usize,
-    pub bidirectional: bool,
+    pub direction: Direction,
+    pub options: Options,
     pub layout: Layout,
     pub bias: Bias,
     pub batch: usize,
@@ -31,7 +45,8 @@ impl Case {
         Case {
             kind,
             layers: 1,
-            bidirectional: false,
+            direction: Direction::Forward,
+            options: Options::default(),
             layout: Layout::TimeMajor,
             bias: Bias::Double,
             batch,
@@ -45,16 +60,56 @@ impl Case {
     }
 
     pub fn directions(&self) -> usize {
-        if self.bidirectional { 2 } else { 1 }
+        if self.direction == Direction::Both { 2 } else { 1 }
+    }
+
+    /// The width of the hidden state.
+    pub fn outputs(&self) -> usize {
+        self.options.projection.unwrap_or(self.hidden)
     }
 
     pub fn builder(&self) -> Builder {
-        Builder::new(self.kind, self.input, self.hidden)
+        let options = &self.options;
+        let mut builder = Builder::new(self.kind, self.input, self.hidden)
             .layers(self.layers)
-            .bidirectional(self.bidirectional)
+            .direction(self.direction)
             .layout(self.layout)
             .bias(self.bias)
-            .init(fused_rnn::Init::PyTorch, self.seed)
+            .peephole(options.peephole)
+            .coupled(options.coupled)
+            .init(fused_rnn::Init::PyTorch, self.seed);
+        if let Some(epsilon) = options.layer_norm {
+            builder = builder.layer_norm(epsilon);
+        }
+        if let Some(size) = options.projection {
+            builder = builder.projection(size);
+        }
+        if let Some(clip) = options.clip {
+            builder = builder.clip(clip);
+        }
+        if let Some(clip) = options.cell_clip {
+            builder = builder.cell_clip(clip);
+        }
+        if let Some(activations) = &options.activations {
+            builder = builder.activations(activations);
+        }
+        if let Some(activations) = &options.activations_reverse {
+            builder = builder.activations_reverse(activations);
+        }
+        builder
+    }
+
+    /// The variant of a direction, for the reference.
+    fn variant(&self, reverse: bool) -> reference::Variant {
+        let options = &self.options;
+        let activations = options.activations_reverse.as_ref().filter(|_| reverse);
+        let activations = activations.or(options.activations.as_ref());
+        reference::Variant {
+            activations: activations.map(|list| list.iter().map(reference_activation).collect()),
+            clip: options.clip.map(f64::from),
+            cell_clip: options.cell_clip.map(f64::from),
+            coupled: options.coupled,
+        }
     }
 }
 
@@ -78,11 +133,12 @@ pub fn uniform(n: usize, rng: &mut Rng) -> Vec<f32> {
 impl Data {
     pub fn of(case: &Case) -> Data {
         let mut rng = Rng::new(case.seed).fork(99);
-        let states = case.layers * case.directions() * case.batch * case.hidden;
-        let cells = if case.kind.has_cell_state() { states } else { 0 };
+        let rows = case.layers * case.directions() * case.batch;
+        let states = rows * case.outputs();
+        let cells = if case.kind.has_cell_state() { rows * case.hidden } else { 0 };
         let scale = if case.initial_state { 1.0 } else { 0.0 };
         let state = |n, rng: &mut Rng| uniform(n, rng).iter().map(|v| v * scale).collect();
-        let outputs = case.batch * case.steps * case.directions() * case.hidden;
+        let outputs = case.batch * case.steps * case.directions() * case.outputs();
         Data {
             x: uniform(case.batch * case.steps * case.input, &mut rng),
             h0: state(states, &mut rng),
@@ -175,6 +231,39 @@ pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize
     swapped
 }
 
+/// The eleven, with parameters other than their defaults.
+pub const ACTIVATIONS: [Activation; 11] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::LeakyRelu { alpha: 0.125 },
+    Activation::ThresholdedRelu { alpha: 0.25 },
+    Activation::ScaledTanh { alpha: 1.25, beta: 0.75 },
+    Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+    Activation::Elu { alpha: 0.75 },
+    Activation::Softsign,
+    Activation::Softplus,
+    Activation::Affine { alpha: 0.5, beta: 0.125 },
+];
+
+fn reference_activation(activation: &Activation) -> reference::Activation {
+    use reference::Activation as To;
+    match *activation {
+        Activation::Sigmoid => To::Sigmoid,
+        Activation::Tanh => To::Tanh,
+        Activation::Relu => To::Relu,
+        Activation::LeakyRelu { alpha } => To::LeakyRelu(alpha.into()),
+        Activation::ThresholdedRelu { alpha } => To::ThresholdedRelu(alpha.into()),
+        Activation::ScaledTanh { alpha, beta } => To::ScaledTanh(alpha.into(), beta.into()),
+        Activation::HardSigmoid { alpha, beta } => To::HardSigmoid(alpha.into(), beta.into()),
+        Activation::Elu { alpha } => To::Elu(alpha.into()),
+        Activation::Softsign => To::Softsign,
+        Activation::Softplus => To::Softplus,
+        Activation::Affine { alpha, beta } => To::Affine(alpha.into(), beta.into()),
+        other => panic!("no reference for {other:?}"),
+    }
+}
+
 fn reference_cell(kind: CellKind) -> reference::Cell {
     match kind {
         CellKind::Lstm => reference::Cell::Lstm,
@@ -207,6 +296,11 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
             weight_hh: take(format!("weight_hh_{suffix}"), 0),
             bias_ih: take(format!("bias_ih_{suffix}"), rows),
             bias_hh: take(format!("bias_hh_{suffix}"), rows),
+            weight_hr: take(format!("weight_hr_{suffix}"), 0),
+            peephole: take(format!("peephole_{suffix}"), 0),
+            norm_ih: take(format!("norm_ih_{suffix}"), 0),
+            norm_hh: take(format!("norm_hh_{suffix}"), 0),
+            norm_c: take(format!("norm_c_{suffix}"), 0),
         });
     }
     assert!(tensors.is_empty(), "parameters that the reference does not know");
@@ -215,11 +309,15 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         input_size: case.input,
         hidden_size: case.hidden,
         layers: case.layers,
-        bidirectional: case.bidirectional,
+        projection: case.options.projection,
+        layer_norm: case.options.layer_norm.map(f64::from),
+        bidirectional: case.direction == Direction::Both,
+        reverse: case.direction == Direction::Reverse,
+        variants: [case.variant(case.direction == Direction::Reverse), case.variant(true)],
         params,
     };
     let (batch, steps) = (case.batch, case.steps);
-    let width = case.directions() * case.hidden;
+    let width = case.directions() * case.outputs();
     let to_time_major = |values: Vec<f64>, width| match case.layout {
         Layout::TimeMajor => values,
         Layout::BatchFirst => swap_axes(&values, batch, steps, width),
@@ -249,6 +347,11 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         parameters.extend(params.weight_hh);
         parameters.extend(if case.bias == Bias::None { vec![] } else { params.bias_ih });
         parameters.extend(if case.bias == Bias::Double { params.bias_hh } else { vec![] });
+        parameters.extend(params.weight_hr);
+        parameters.extend(params.peephole);
+        parameters.extend(params.norm_ih);
+        parameters.extend(params.norm_hh);
+        parameters.extend(params.norm_c);
     }
     Results {
         y: from_time_major(output.y.clone(), width),

@@ -1,4 +1,4 @@
-//! The logistic sigmoid and tanh on any [`Isa`].
+//! The logistic sigmoid and tanh.
 //!
 //! Both start from one piece, `2^n` and `p = e^r - 1` with `x = n ln 2 + r`, `|r| <= ln 2 / 2`:
 //!
@@ -32,11 +32,11 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 /// `q(r)`, highest power first.
 const Q: [f32; 5] = [1.392_626_8e-3, 8.363_247e-3, 4.166_655_2e-2, 1.666_657_6e-1, 0.5];
 /// The clamp of an exponent: `e^87 = 6.1e37` and its reciprocal are both normal floats.
-const LIMIT: f32 = 87.0;
+pub(super) const LIMIT: f32 = 87.0;
 
 /// `(2^n, e^r - 1)` of `x = n ln 2 + r`. Exact for `|x| <= 87.3`.
 #[inline(always)]
-fn exp_parts<I: Isa>(isa: I, x: I::Vector) -> (I::Vector, I::Vector) {
+pub(super) fn exp_parts<I: Isa>(isa: I, x: I::Vector) -> (I::Vector, I::Vector) {
     let shift = isa.splat(SHIFT);
     let shifted = isa.mul_add(x, isa.splat(LOG2_E), shift);
     let n = isa.sub(shifted, shift);

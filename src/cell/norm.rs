@@ -1,0 +1,122 @@
+//! Layer normalisation of rows (Ba, Kiros, Hinton 2016, arXiv 1607.06450), as the normalised cells need it.
+//!
+//! ```text
+//! forward      y = (x - mean) / sqrt(variance + eps)          over all n values of a row
+//! backward     dx = (dy - mean(dy) - y mean(dy y)) / sqrt(variance + eps)
+//! ```
+//!
+//! A row is here the G planes of one product, or the cell state. Every tile of a row computes its sums again: they
+//! are some hundredths of the row's products, and cost no meeting of threads.
+//!
+//! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and then a
+//! tree. The elements past the last unit do not count.
+
+use crate::simd::{Isa, LINE};
+
+/// The vectors of a line: at most four, of four floats.
+const MOST: usize = 4;
+
+/// The sum of all lanes.
+#[inline(always)]
+fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
+    let mut lanes = [0.0; LINE];
+    for k in 0..LINE / I::LANES {
+        isa.store(&mut lanes[k * I::LANES..], sums[k]);
+    }
+    let mut width = LINE / 2;
+    while width > 0 {
+        for k in 0..width {
+            lanes[k] += lanes[k + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// A line of a row, with `rest` in the place of what is past the last unit.
+#[inline(always)]
+fn line<'a>(row: &'a [f32], start: usize, units: usize, rest: f32, room: &'a mut [f32; LINE]) -> &'a [f32] {
+    if start + LINE <= units {
+        return &row[start..start + LINE];
+    }
+    *room = [rest; LINE];
+    room[..units - start].copy_from_slice(&row[start..units]);
+    room
+}
+
+/// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
+#[inline(always)]
+pub(super) fn moments<I: Isa, const G: usize>(
+    isa: I,
+    planes: [&[f32]; G],
+    units: usize,
+    eps: f32,
+) -> (f32, f32) {
+    let count = (G * units) as f32;
+    let mut sums = [isa.zero(); MOST];
+    for plane in planes {
+        for start in (0..units).step_by(LINE) {
+            let mut room = [0.0; LINE];
+            let line = line(plane, start, units, 0.0, &mut room);
+            for k in 0..LINE / I::LANES {
+                sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
+            }
+        }
+    }
+    let mean = total(isa, sums) / count;
+    let mut squares = [isa.zero(); MOST];
+    for plane in planes {
+        for start in (0..units).step_by(LINE) {
+            let mut room = [0.0; LINE];
+            let line = line(plane, start, units, mean, &mut room);
+            for k in 0..LINE / I::LANES {
+                let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
+                squares[k] = isa.mul_add(distance, distance, squares[k]);
+            }
+        }
+    }
+    (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
+}
+
+/// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient times a
+/// gain.
+#[inline(always)]
+pub(super) fn gradient_moments<I: Isa, const G: usize>(
+    isa: I,
+    gradients: [&[f32]; G],
+    gains: [&[f32]; G],
+    normalised: [&[f32]; G],
+    units: usize,
+) -> (f32, f32) {
+    let count = (G * units) as f32;
+    let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
+    for g in 0..G {
+        for start in (0..units).step_by(LINE) {
+            let mut rooms = [[0.0; LINE]; 3];
+            let [first, second, third] = &mut rooms;
+            let gradient = line(gradients[g], start, units, 0.0, first);
+            let gain = line(gains[g], start, units, 0.0, second);
+            let y = line(normalised[g], start, units, 0.0, third);
+            for k in 0..LINE / I::LANES {
+                let at = k * I::LANES;
+                let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));
+                sums[k] = isa.add(sums[k], dy);
+                products[k] = isa.mul_add(dy, isa.load(&y[at..]), products[k]);
+            }
+        }
+    }
+    (total(isa, sums) / count, total(isa, products) / count)
+}
+
+/// The gradient of a value before normalisation, from that after it times the gain.
+#[inline(always)]
+pub(super) fn through<I: Isa>(
+    isa: I,
+    dy: I::Vector,
+    y: I::Vector,
+    scale: I::Vector,
+    (mean, product): (f32, f32),
+) -> I::Vector {
+    let rest = isa.neg_mul_add(y, isa.splat(product), isa.sub(dy, isa.splat(mean)));
+    isa.mul(scale, rest)
+}

@@ -1,0 +1,108 @@
+//! A cell with its options, as the kernels see it.
+//!
+//! Each cell is compiled twice: plain, with sigmoid and tanh and nothing else, inlined; and for every choice
+//! of options, which it then asks for once per gate of a tile. [`Variant::plain`] says which one runs.
+
+use super::{CellKind, Traits};
+use crate::activation::{Activation, Gate};
+
+/// What a cell computes besides its plain form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Options {
+    /// Of gates, candidate and output, in ONNX's order: LSTM f, g, h; GRU f, g; Elman f.
+    pub(crate) activations: [Activation; 3],
+    /// The bound of pre-activations, infinite for none.
+    pub(crate) clip: f32,
+    /// The bound of the cell state, infinite for none.
+    pub(crate) cell_clip: f32,
+    /// Whether i and f see the cell state before the step, and o the one after it.
+    pub(crate) peephole: bool,
+    /// Whether f is 1 - i.
+    pub(crate) coupled: bool,
+}
+
+impl Options {
+    /// Those of the plain cell.
+    pub(crate) fn plain(kind: CellKind) -> Self {
+        Options {
+            activations: kind.activations(),
+            clip: f32::INFINITY,
+            cell_clip: f32::INFINITY,
+            peephole: false,
+            coupled: false,
+        }
+    }
+
+    /// A gate of a tile with the activation at this place, clipped.
+    #[inline(always)]
+    pub(crate) fn gate(&self, index: usize, activation: usize) -> Gate {
+        Gate { index, activation: self.activations[activation], clip: self.clip }
+    }
+
+    /// A value of a tile with the activation at this place, which no clip is for.
+    #[inline(always)]
+    pub(crate) fn output(&self, index: usize, activation: usize) -> Gate {
+        Gate { index, activation: self.activations[activation], clip: f32::INFINITY }
+    }
+}
+
+/// A cell with its options.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Variant {
+    pub(crate) kind: CellKind,
+    pub(crate) options: Options,
+    /// The width of the hidden state, where it is a projection.
+    pub(crate) projection: Option<usize>,
+    /// The epsilon of the layer normalisation, where there is one.
+    pub(crate) epsilon: Option<f32>,
+    /// Whether it is compiled without options, which then are those of the plain cell.
+    pub(crate) plain: bool,
+}
+
+impl Variant {
+    /// The plain cell.
+    pub(crate) fn plain(kind: CellKind) -> Self {
+        Variant { kind, options: Options::plain(kind), projection: None, epsilon: None, plain: true }
+    }
+
+    /// The gate whose rows in the weights are not used.
+    pub(crate) fn unused_gate(&self) -> Option<usize> {
+        self.options.coupled.then_some(super::lstm::F)
+    }
+
+    /// The width of the hidden state of a cell of so many units.
+    pub(crate) fn outputs(&self, hidden: usize) -> usize {
+        self.projection.unwrap_or(hidden)
+    }
+
+    /// Peephole vectors: of i, f and o, or none.
+    pub(crate) fn peephole_count(&self) -> usize {
+        if self.options.peephole { 3 } else { 0 }
+    }
+
+    /// The numbers of the cell.
+    pub(crate) fn traits(&self) -> &'static Traits {
+        super::with_cell!(self, Chosen => &<Chosen as super::Cell>::TRAITS)
+    }
+}
+
+impl CellKind {
+    /// The activations of the plain cell; where it has fewer than three, the last ones are not used.
+    pub(crate) fn activations(self) -> [Activation; 3] {
+        let first = match self {
+            CellKind::ElmanTanh => Activation::Tanh,
+            CellKind::ElmanRelu => Activation::Relu,
+            _ => Activation::Sigmoid,
+        };
+        [first, Activation::Tanh, Activation::Tanh]
+    }
+
+    /// How many activations it has: 3, 2 or 1.
+    pub(crate) fn activation_count(self) -> usize {
+        match self {
+            CellKind::Lstm => 3,
+            CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
+            CellKind::ElmanTanh | CellKind::ElmanRelu => 1,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A network's tensors, by name, as the formats read and write them: all new values are collected and
+//! checked first, and written at once.
+
+use super::refused;
+use crate::cell::CellKind;
+use crate::error::Error;
+use crate::layer::{Bias, Config, Recurrent};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The number of directions of layers.
+pub(super) fn cells(network: &Recurrent) -> usize {
+    network.config().layers() * network.config().directions()
+}
+
+/// What the names of the tensors of `cell = layer * directions + direction` end with.
+pub(super) fn suffix(config: &Config, cell: usize) -> String {
+    let (layer, direction) = (cell / config.directions(), cell % config.directions());
+    format!("_l{layer}{}", if direction == 1 { "_reverse" } else { "" })
+}
+
+/// The sizes of one direction of one layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    pub(super) gates: usize,
+    pub(super) hidden: usize,
+    /// Features of its input.
+    pub(super) input: usize,
+    /// Features of its hidden state: `hidden`, or that of its projection.
+    pub(super) output: usize,
+}
+
+impl Cell {
+    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<Cell, Error> {
+        let columns = |name: &str| {
+            let name = format!("{name}{suffix}");
+            let found = network.named_parameters().find(|tensor| tensor.name == name);
+            found.and_then(|tensor| tensor.shape.get(1).copied()).ok_or(Error::UnknownParameter { name })
+        };
+        let (gates, hidden) = (network.config().kind().gates(), network.config().hidden_size());
+        Ok(Cell { gates, hidden, input: columns("weight_ih")?, output: columns("weight_hh")? })
+    }
+
+    /// Rows of its weight matrices.
+    pub(super) fn rows(&self) -> usize {
+        self.gates * self.hidden
+    }
+}
+
+/// New values for every tensor of a network.
+pub(super) struct Change {
+    kind: CellKind,
+    bias: Bias,
+    hidden: usize,
+    /// The tensors that have no new values yet: shape, and place in the flat slice.
+    open: BTreeMap<String, (Vec<usize>, Range<usize>)>,
+    values: Vec<(Range<usize>, Vec<f32>)>,
+}
+
+impl Change {
+    pub(super) fn of(network: &Recurrent) -> Change {
+        let config = network.config();
+        let mut end = 0;
+        let open = network.named_parameters().map(|tensor| {
+            let start = end;
+            end += tensor.values.len();
+            (tensor.name, (tensor.shape, start..end))
+        });
+        let open = open.collect();
+        let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
+        Change { kind, bias, hidden, open, values: Vec::new() }
+    }
+
+    /// The shape of a tensor that has no new values yet.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.open.get(name).map(|(shape, _)| shape.as_slice())
+    }
+
+    /// New values for one tensor.
+    pub(super) fn put(&mut self, name: &str, values: Vec<f32>) -> Result<(), Error> {
+        let Some((shape, range)) = self.open.remove(name) else {
+            return Err(refused(name, "a parameter of this network", "one that it has not"));
+        };
+        if values.len() != range.len() {
+            let got = format!("{} values", values.len());
+            return Err(refused(name, format!("{} values, shape {shape:?}", range.len()), got));
+        }
+        self.values.push((range, values));
+        Ok(())
+    }
+
+    /// New values for the biases of one direction of one layer, given as two: where the network has fewer,
+    /// their sum, if it computes the same.
+    pub(super) fn put_biases(
+        &mut self,
+        suffix: &str,
+        mut bias_ih: Vec<f32>,
+        mut bias_hh: Vec<f32>,
+    ) -> Result<(), Error> {
+        if self.bias == Bias::Double {
+            self.put(&format!("bias_ih{suffix}"), bias_ih)?;
+            return self.put(&format!("bias_hh{suffix}"), bias_hh);
+        }
+        // The candidate's bias on the side of the state is multiplied by r: no other bias can stand for it.
+        let apart = match self.kind {
+            CellKind::GruResetAfter => bias_hh.len() - self.hidden,
+            _ => bias_hh.len(),
+        };
+        for (sum, bias) in bias_ih.iter_mut().zip(&mut bias_hh[..apart]) {
+            *sum += std::mem::take(bias);
+        }
+        let rest = |values: &[f32]| values.iter().copied().find(|&value| value != 0.0);
+        if let Some(value) = rest(&bias_hh) {
+            let expected = "zeros in a network without this bias, as no other can stand for it";
+            return Err(refused(format!("bias_hh{suffix}"), expected, value.to_string()));
+        }
+        if self.bias == Bias::Single {
+            return self.put(&format!("bias_ih{suffix}"), bias_ih);
+        }
+        match rest(&bias_ih) {
+            None => Ok(()),
+            Some(value) => {
+                let expected = "zeros in a network without bias";
+                Err(refused(format!("bias_ih{suffix}"), expected, value.to_string()))
+            }
+        }
+    }
+
+    /// Writes them, if each tensor of the network has its own.
+    pub(super) fn apply(self, network: &mut Recurrent) -> Result<(), Error> {
+        if let Some((name, (shape, _))) = self.open.first_key_value() {
+            return Err(refused(name, format!("a tensor of shape {shape:?}"), "none"));
+        }
+        network.update(|parameters| {
+            for (range, values) in self.values {
+                parameters[range].copy_from_slice(&values);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! The builder: what a layer is asked to be, and whether that means something.
+
+use super::config::{Bias, Config, Direction, Layout};
+use super::{Init, Recurrent};
+use crate::activation::Activation;
+use crate::cell::{CellKind, Options};
+use crate::error::{Error, check_len, checked_size, reserve};
+use crate::sequence::{Schedule, Threads};
+use crate::simd::Level;
+
+impl Config {
+    /// Sets the activations of both directions from those that the builder was given.
+    fn choose_activations(&mut self, [both, reverse]: &[Option<Vec<Activation>>; 2]) -> Result<(), Error> {
+        if reverse.is_some() && self.direction == Direction::Forward {
+            return Err(Error::Unsupported { what: "activations_reverse of a layer that only runs forward" });
+        }
+        let lists =
+            [("activations", both), ("activations_reverse", reverse.as_ref().map_or(both, |_| reverse))];
+        for (options, (what, list)) in self.options.iter_mut().zip(lists) {
+            let Some(list) = list else { continue };
+            check_len(what, self.kind.activation_count(), list.len())?;
+            options.activations[..list.len()].copy_from_slice(list);
+            for got in list.iter().flat_map(|activation| activation.parameters()) {
+                if !got.is_finite() {
+                    let (what, expected) = ("parameter of an activation", "a finite number");
+                    return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The options of the directions that there are.
+    fn used_options(&self) -> &[Options] {
+        match self.direction {
+            Direction::Forward => &self.options[..1],
+            Direction::Reverse => &self.options[1..],
+            Direction::Both => &self.options,
+        }
+    }
+
+    /// Whether the cell has these options, and their values mean something.
+    fn check_options(&self) -> Result<(), Error> {
+        let options = &self.options[0];
+        if self.kind != CellKind::Lstm {
+            let of_lstm = [
+                (options.peephole, "peepholes of a cell other than the LSTM"),
+                (self.projection.is_some(), "a projection of a cell other than the LSTM"),
+                (options.coupled, "coupled gates of a cell other than the LSTM"),
+                (options.cell_clip != f32::INFINITY, "a clip of the cell state of a cell that has none"),
+            ];
+            if let Some(&(_, what)) = of_lstm.iter().find(|option| option.0) {
+                return Err(Error::Unsupported { what });
+            }
+        }
+        if let Some(epsilon) = self.layer_norm {
+            if !matches!(self.kind, CellKind::Lstm | CellKind::GruResetAfter) {
+                let what = "layer normalisation of a cell other than the LSTM and the GRU that resets after";
+                return Err(Error::Unsupported { what });
+            }
+            if options.peephole || options.coupled || self.projection.is_some() {
+                let what = "layer normalisation with peepholes, coupled gates or a projection";
+                return Err(Error::Unsupported { what });
+            }
+            if !(epsilon.is_finite() && epsilon > 0.0) {
+                let (what, expected) = ("epsilon of layer_norm", "a positive number");
+                return Err(Error::OutOfRange { what, expected, got: f64::from(epsilon) });
+            }
+        }
+        if let Some(got) = self.projection.filter(|size| !(1..=self.hidden_size).contains(size)) {
+            let (what, expected) = ("projection", "a size from 1 to hidden_size");
+            return Err(Error::OutOfRange { what, expected, got: got as f64 });
+        }
+        for (what, clip) in [("clip", options.clip), ("cell_clip", options.cell_clip)] {
+            if clip.is_nan() || clip <= 0.0 {
+                let expected = "a positive number";
+                return Err(Error::OutOfRange { what, expected, got: f64::from(clip) });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a [`Recurrent`]. Started by [`Lstm::builder`](crate::Lstm::builder) and its sisters, or by
+/// [`Builder::new`] where the cell is known only when the program runs.
+///
+/// ```
+/// use fused_rnn::{Builder, CellKind, Init, Layout};
+///
+/// let gru = Builder::new(CellKind::GruResetAfter, 40, 64)
+///     .layers(2)
+///     .bidirectional(true)
+///     .layout(Layout::TimeMajor)
+///     .init(Init::PyTorch, 42)
+///     .build()?;
+/// assert_eq!(gru.config().output_size(), 128);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder {
+    config: Config,
+    activations: [Option<Vec<Activation>>; 2],
+    init: Init,
+    seed: u64,
+    level: Option<Level>,
+}
+
+impl Builder {
+    /// One layer, forward in time, batch-first, two biases, no dropout, PyTorch's initialisation.
+    pub fn new(kind: CellKind, input_size: usize, hidden_size: usize) -> Self {
+        let config = Config {
+            kind,
+            options: [Options::plain(kind); 2],
+            plain: true,
+            projection: None,
+            layer_norm: None,
+            input_size,
+            hidden_size,
+            layers: 1,
+            direction: Direction::default(),
+            layout: Layout::default(),
+            bias: Bias::default(),
+            dropout: 0.0,
+            threads: Threads::default(),
+            schedule: Schedule::default(),
+        };
+        Builder { config, activations: [None, None], init: Init::PyTorch, seed: 0, level: None }
+    }
+    /// Layers on top of each other; each reads the output of the one below.
+    pub fn layers(mut self, layers: usize) -> Self {
+        self.config.layers = layers;
+        self
+    }
+    /// In which order of time the layers run. Names of parameters of a network that only runs from the end to
+    /// the beginning have no `_reverse`.
+    pub fn direction(mut self, direction: Direction) -> Self {
+        self.config.direction = direction;
+        self
+    }
+    /// Whether each layer also runs backward in time: [`Direction::Both`], or else [`Direction::Forward`].
+    pub fn bidirectional(self, bidirectional: bool) -> Self {
+        self.direction(if bidirectional { Direction::Both } else { Direction::Forward })
+    }
+    /// The activations of both directions, all that the cell has, in ONNX's order: LSTM f (of i, f, o), g (of
+    /// the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman f.
+    ///
+    /// ```
+    /// use fused_rnn::{Activation, Lstm};
+    ///
+    /// let hard = Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 };
+    /// let lstm = Lstm::builder(4, 8).activations(&[hard, Activation::Tanh, Activation::Softsign]).build()?;
+    /// assert_eq!(lstm.config().activations(false)[2], Activation::Softsign);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn activations(mut self, activations: &[Activation]) -> Self {
+        self.activations[0] = Some(activations.to_vec());
+        self
+    }
+    /// The activations of the reverse direction, where they are others than those of the forward one.
+    pub fn activations_reverse(mut self, activations: &[Activation]) -> Self {
+        self.activations[1] = Some(activations.to_vec());
+        self
+    }
+    /// Clamps pre-activations to `-clip..=clip`: what a gate or candidate is the activation of, biases,
+    /// peepholes and the reset included (ONNX's `clip`). The gradient is 0 where a value was clamped.
+    pub fn clip(mut self, clip: f32) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.clip = clip);
+        self
+    }
+    /// Clamps the new cell state of an LSTM to `-clip..=clip`, before the output and the peephole of o see it
+    /// (cuDNN's clip, TensorFlow's `cell_clip`). The gradient is 0 where a value was clamped.
+    pub fn cell_clip(mut self, clip: f32) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.cell_clip = clip);
+        self
+    }
+    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see the
+    /// one before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f, o.
+    pub fn peephole(mut self, peephole: bool) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.peephole = peephole);
+        self
+    }
+    /// Makes the hidden state of an LSTM a projection to `size` values, `h' = W_hr (o * tanh(c'))`, at most H
+    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H); then
+    /// `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
+    pub fn projection(mut self, size: usize) -> Self {
+        self.config.projection = Some(size);
+        self
+    }
+    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM its cell
+    /// state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+    ///
+    /// ```text
+    /// N(x) = (x - mean(x)) / sqrt(variance(x) + epsilon)       over all gates of a product together
+    ///
+    /// LSTM   i, f, g, o  of   norm_ih * N(W x) + b_ih + norm_hh * N(R h) + b_hh
+    ///        c' = f * c + i * g      h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
+    /// GRU    p = norm_ih * N(W x) + b_ih      q = norm_hh * N(R h) + b_hh
+    ///        r, z = s(p + q)         n = tanh(p + r * q)     h' = (1 - z) * n + z * h
+    /// ```
+    ///
+    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they begin
+    /// as one, the shift of the cell state as zero. Goes with other activations and clips, but not with peepholes,
+    /// coupled gates and projections.
+    pub fn layer_norm(mut self, epsilon: f32) -> Self {
+        self.config.layer_norm = Some(epsilon);
+        self
+    }
+    /// Makes the forget gate of an LSTM `1 - i` (ONNX's `input_forget`). The rows of f stay where they are in
+    /// the parameters, are not used, and have the gradient 0.
+    pub fn coupled(mut self, coupled: bool) -> Self {
+        self.config.options.iter_mut().for_each(|options| options.coupled = coupled);
+        self
+    }
+    /// The order of the axes of input and output. States are always `(layers * directions, batch, H)`.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.config.layout = layout;
+        self
+    }
+    /// Which bias vectors there are.
+    pub fn bias(mut self, bias: Bias) -> Self {
+        self.config.bias = bias;
+        self
+    }
+    /// The probability with which [`forward_train`](Recurrent::forward_train) drops a value between two
+    /// layers; those that stay are divided by `1 - dropout`. Without effect on a single layer, as there
+    /// is nothing in between.
+    pub fn dropout(mut self, dropout: f32) -> Self {
+        self.config.dropout = dropout;
+        self
+    }
+    /// How the weights begin, and the seed of their random numbers.
+    pub fn init(mut self, init: Init, seed: u64) -> Self {
+        self.init = init;
+        self.seed = seed;
+        self
+    }
+    /// Pins the SIMD level. Otherwise it is [`Level::from_env`].
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = Some(level);
+        self
+    }
+    /// How many threads a call may use.
+    pub fn threads(mut self, threads: Threads) -> Self {
+        self.config.threads = threads;
+        self
+    }
+
+    /// What threads share among themselves: for measuring, and for tests. Otherwise it is what an estimate
+    /// says is the fastest.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.config.schedule = schedule;
+        self
+    }
+
+    /// Makes the network.
+    ///
+    /// # Errors
+    /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
+    /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`, the
+    /// projection is not in `1..=H`, an epsilon or a clip is not
+    /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
+    /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
+    /// network no reverse direction for its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
+    pub fn build(self) -> Result<Recurrent, Error> {
+        let mut config = self.config;
+        config.choose_activations(&self.activations)?;
+        config.check_options()?;
+        config.plain = config.used_options().iter().all(|&options| options == Options::plain(config.kind));
+        let sizes = [
+            ("input_size", config.input_size),
+            ("hidden_size", config.hidden_size),
+            ("layers", config.layers),
+        ];
+        for (what, size) in sizes {
+            if size == 0 {
+                return Err(Error::ZeroSize { what });
+            }
+        }
+        if !(0.0..1.0).contains(&config.dropout) {
+            let got = f64::from(config.dropout);
+            return Err(Error::OutOfRange { what: "dropout", expected: "a probability in [0, 1)", got });
+        }
+        // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
+        let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
+        let size = |layers: usize, input: usize| {
+            let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));
+            let columns = input.saturating_add(hidden).saturating_add(5);
+            checked_size("weights", &[layers, rows, columns])
+        };
+        let first = size(1, config.input_size)?;
+        let rest = size(config.layers - 1, config.output_size())?;
+        reserve(&mut Vec::<f32>::new(), first.saturating_add(rest))?;
+        let level = match self.level {
+            Some(level) => level,
+            None => Level::from_env()?,
+        };
+        let mut recurrent = Recurrent::zero(config, level.token()?)?;
+        recurrent.initialise(self.init, self.seed)?;
+        Ok(recurrent)
+    }
+}

@@ -1,0 +1,50 @@
+//! Options and directions, for the tests that draw cases.
+
+use crate::common::{ACTIVATIONS, Options};
+use fused_rnn::{Activation, CellKind, Direction};
+use proptest::prelude::*;
+
+/// The eleven.
+pub fn activation() -> impl Strategy<Value = Activation> {
+    prop::sample::select(ACTIVATIONS.to_vec())
+}
+
+/// Half of the time none, and otherwise any that the cell has.
+pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Strategy<Value = Options> {
+    let count = match kind {
+        CellKind::Lstm => 3,
+        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
+        _ => 1,
+    };
+    let activations = || prop::option::of(prop::collection::vec(activation(), count));
+    let clip = || prop::option::of(0.3f32..1.5);
+    let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
+    let norm = prop::option::weighted(0.3, 1e-3f32..1e-1);
+    (any::<bool>(), activations(), activations(), clip(), lstm, norm).prop_map(
+        move |(plain, activations, activations_reverse, clip, lstm_options, norm)| {
+            let normalisable = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter);
+            let layer_norm = norm.filter(|_| normalisable);
+            let (cell_clip, peephole, coupled, projection) = lstm_options;
+            let lstm = kind == CellKind::Lstm;
+            let reverse = direction != Direction::Forward;
+            match plain {
+                true => Options::default(),
+                false => Options {
+                    activations,
+                    activations_reverse: activations_reverse.filter(|_| reverse),
+                    clip,
+                    cell_clip: cell_clip.filter(|_| lstm),
+                    peephole: lstm && peephole && layer_norm.is_none(),
+                    coupled: lstm && coupled && layer_norm.is_none(),
+                    projection: projection.filter(|_| lstm && layer_norm.is_none()),
+                    layer_norm,
+                },
+            }
+        },
+    )
+}
+
+/// All three.
+pub fn direction() -> impl Strategy<Value = Direction> {
+    prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both])
+}

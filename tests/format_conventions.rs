@@ -1,0 +1,250 @@
+//! Conversions of weights: figures by hand for every system, and back again for every network.
+
+use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, state_dict};
+use fused_rnn::{Bias, Builder, CellKind, Init, Recurrent, Rng};
+use proptest::prelude::*;
+
+const SYSTEMS: [Convention; 11] = [
+    Convention::PyTorch,
+    Convention::Keras,
+    Convention::Onnx,
+    Convention::OneDnn,
+    Convention::BlockLstm { forget_bias: 1.0 },
+    Convention::BlockLstmV2,
+    Convention::Flax,
+    Convention::Haiku,
+    Convention::Equinox,
+    Convention::Haste,
+    Convention::Burn,
+];
+
+fn one(kind: CellKind, input: usize, hidden: usize) -> Recurrent {
+    Builder::new(kind, input, hidden).init(Init::Zero, 0).build().unwrap()
+}
+
+fn parameter<'a>(network: &'a Recurrent, name: &str) -> &'a [f32] {
+    network.named_parameters().find(|tensor| tensor.name == name).unwrap().values
+}
+
+fn numbers(count: usize) -> Vec<f32> {
+    (1..=count).map(|number| number as f32).collect()
+}
+
+/// Two inputs, one unit: element (gate, input) of each system by hand.
+#[test]
+fn matrices_by_hand() {
+    // LSTM, 4 gates of 2 inputs: our rows i, f, g, o.
+    for (system, want) in [
+        (Convention::PyTorch, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        // Rows i, o, f, c.
+        (Convention::Onnx, [1., 2., 5., 6., 7., 8., 3., 4.]),
+        // Columns i, f, c, o: the first input is 1 2 3 4, the second 5 6 7 8.
+        (Convention::Keras, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        (Convention::OneDnn, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        (Convention::BlockLstmV2, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        // Columns i, c, f, o.
+        (Convention::BlockLstm { forget_bias: 0.0 }, [1., 5., 3., 7., 2., 6., 4., 8.]),
+        (Convention::Haiku, [1., 5., 3., 7., 2., 6., 4., 8.]),
+        (Convention::Haste, [1., 5., 3., 7., 2., 6., 4., 8.]),
+        // One matrix (2, 1) per gate.
+        (Convention::Flax, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::Burn, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::Equinox, [1., 2., 3., 4., 5., 6., 7., 8.]),
+    ] {
+        let mut lstm = one(CellKind::Lstm, 2, 1);
+        let arrays = Arrays { input: numbers(8), recurrent: numbers(4), ..Arrays::default() };
+        system.load(&mut lstm, &[arrays]).unwrap();
+        assert_eq!(parameter(&lstm, "weight_ih_l0"), want, "{system:?}");
+    }
+    // GRU, 3 gates: our rows r, z, n.
+    for (kind, system, want) in [
+        (CellKind::GruResetAfter, Convention::Onnx, [3., 4., 1., 2., 5., 6.]),
+        (CellKind::GruResetBefore, Convention::Keras, [2., 5., 1., 4., 3., 6.]),
+        (CellKind::GruResetAfter, Convention::OneDnn, [2., 5., 1., 4., 3., 6.]),
+        (CellKind::GruResetAfter, Convention::Haste, [2., 5., 1., 4., 3., 6.]),
+        // z is 1 - z there: the row of z has the other sign.
+        (CellKind::GruResetBefore, Convention::Haiku, [2., 5., -1., -4., 3., 6.]),
+        (CellKind::GruResetAfter, Convention::Flax, [1., 2., 3., 4., 5., 6.]),
+        (CellKind::GruResetBefore, Convention::Burn, [1., 2., 3., 4., 5., 6.]),
+    ] {
+        let mut gru = one(kind, 2, 1);
+        let arrays = Arrays { input: numbers(6), recurrent: numbers(3), ..Arrays::default() };
+        system.load(&mut gru, &[arrays]).unwrap();
+        assert_eq!(parameter(&gru, "weight_ih_l0"), want, "{system:?} {kind:?}");
+    }
+}
+
+/// One input, two units in a matrix of one matrix per gate: units and inputs are not mixed up.
+#[test]
+fn units_by_hand() {
+    for (system, want) in [
+        (Convention::Keras, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        (Convention::Burn, [1., 3., 2., 4., 5., 7., 6., 8.]),
+    ] {
+        let mut rnn = Builder::new(CellKind::GruResetBefore, 2, 2).init(Init::Zero, 0).build().unwrap();
+        let mut arrays = Arrays { input: vec![0.0; 12], recurrent: numbers(12), ..Arrays::default() };
+        if system == Convention::Keras {
+            // Columns z z r r h h: put 1.. where r and z of two units stand, so that ours are in a row.
+            arrays.recurrent = vec![3., 4., 1., 2., 0., 0., 7., 8., 5., 6., 0., 0.];
+        }
+        system.load(&mut rnn, &[arrays]).unwrap();
+        assert_eq!(parameter(&rnn, "weight_hh_l0")[..8], want, "{system:?}");
+    }
+}
+
+#[test]
+fn biases_by_hand() {
+    let load = |kind, system: Convention, bias: Vec<f32>| {
+        let mut network = one(kind, 1, 1);
+        let gates = kind.gates();
+        let (input, recurrent) = (vec![0.0; gates], vec![0.0; gates]);
+        system.load(&mut network, &[Arrays { input, recurrent, bias, ..Arrays::default() }]).unwrap();
+        (parameter(&network, "bias_ih_l0").to_vec(), parameter(&network, "bias_hh_l0").to_vec())
+    };
+    let (lstm, after, before) = (CellKind::Lstm, CellKind::GruResetAfter, CellKind::GruResetBefore);
+    for (kind, system, count, ih, hh) in [
+        (lstm, Convention::Onnx, 8, vec![1., 3., 4., 2.], vec![5., 7., 8., 6.]),
+        (lstm, Convention::Keras, 4, vec![1., 2., 3., 4.], vec![0.0; 4]),
+        (lstm, Convention::Haiku, 4, vec![1., 4., 2., 4.], vec![0.0; 4]),
+        (lstm, Convention::BlockLstm { forget_bias: 0.5 }, 4, vec![1., 3.5, 2., 4.], vec![0.0; 4]),
+        (lstm, Convention::Haiku, 0, vec![0., 1., 0., 0.], vec![0.0; 4]),
+        (after, Convention::Keras, 6, vec![2., 1., 3.], vec![5., 4., 6.]),
+        (after, Convention::OneDnn, 4, vec![2., 1., 3.], vec![0., 0., 4.]),
+        (after, Convention::Flax, 4, vec![1., 2., 3.], vec![0., 0., 4.]),
+        (before, Convention::Haiku, 3, vec![2., -1., 3.], vec![0.0; 3]),
+        (before, Convention::Keras, 3, vec![2., 1., 3.], vec![0.0; 3]),
+        (before, Convention::Burn, 6, vec![1., 2., 3.], vec![4., 5., 6.]),
+    ] {
+        assert_eq!(load(kind, system, numbers(count)), (ih, hh), "{system:?} {kind:?}");
+    }
+}
+
+#[test]
+fn peepholes_and_projections_by_hand() {
+    let mut lstm = Builder::new(CellKind::Lstm, 1, 1).peephole(true).init(Init::Zero, 0).build().unwrap();
+    let arrays = Arrays {
+        input: vec![0.0; 4],
+        recurrent: vec![0.0; 4],
+        peephole: vec![1.0, 2.0, 3.0],
+        ..Arrays::default()
+    };
+    Convention::Onnx.load(&mut lstm, std::slice::from_ref(&arrays)).unwrap();
+    assert_eq!(parameter(&lstm, "peephole_l0"), [1.0, 3.0, 2.0]);
+    Convention::OneDnn.load(&mut lstm, std::slice::from_ref(&arrays)).unwrap();
+    assert_eq!(parameter(&lstm, "peephole_l0"), [1.0, 2.0, 3.0]);
+    let error = Convention::Keras.load(&mut lstm, &[arrays]).unwrap_err().to_string();
+    assert!(error.starts_with("peephole of the weights _l0: expected none in Keras"), "{error}");
+
+    let mut lstm = Builder::new(CellKind::Lstm, 1, 3).projection(2).init(Init::Zero, 0).build().unwrap();
+    let arrays = Arrays {
+        input: vec![0.0; 12],
+        recurrent: vec![0.0; 24],
+        projection: numbers(6),
+        ..Arrays::default()
+    };
+    Convention::OneDnn.load(&mut lstm, &[arrays]).unwrap();
+    assert_eq!(parameter(&lstm, "weight_hr_l0"), [1., 3., 5., 2., 4., 6.]);
+}
+
+#[test]
+fn what_does_not_fit_is_named_and_nothing_is_written() {
+    let mut gru = Builder::new(CellKind::GruResetAfter, 2, 3).bias(Bias::Single).build().unwrap();
+    let before = gru.parameters().to_vec();
+    let good =
+        Arrays { input: vec![1.0; 18], recurrent: vec![1.0; 27], bias: vec![0.0; 18], ..Arrays::default() };
+    let mut said = |system: Convention, arrays: &[Arrays]| {
+        let error = system.load(&mut gru, arrays).unwrap_err().to_string();
+        assert_eq!(gru.parameters(), before, "written before: {error}");
+        error
+    };
+    let with = |change: fn(&mut Arrays)| {
+        let mut arrays = good.clone();
+        change(&mut arrays);
+        arrays
+    };
+    assert!(said(Convention::Onnx, &[]).contains("expected 1, got 0"));
+    assert!(said(Convention::Onnx, &[with(|a| _ = a.input.pop())]).contains("weight_ih of the weights _l0"));
+    assert!(said(Convention::Onnx, &[with(|a| _ = a.bias.pop())]).contains("expected 18 values, got 17"));
+    // A bias inside the product with r cannot become another.
+    assert!(said(Convention::Onnx, &[with(|a| a.bias[17] = 1.0)]).starts_with("bias_hh_l0: expected zeros"));
+    assert!(said(Convention::BlockLstmV2, std::slice::from_ref(&good)).contains("a cell that it has"));
+    Convention::Onnx.load(&mut gru, &[with(|a| a.bias[9] = 1.0)]).unwrap();
+    assert_ne!(gru.parameters(), before);
+}
+
+fn network(kind: CellKind, layers: usize, both: bool, bias: Bias, sizes: [usize; 2], seed: u64) -> Recurrent {
+    let builder = Builder::new(kind, sizes[0], sizes[1]).layers(layers).bidirectional(both).bias(bias);
+    let mut network = builder.init(Init::PyTorch, seed).build().unwrap();
+    // Multiples of 1/64: sums of biases are exact.
+    let mut rng = Rng::new(seed);
+    network.update(|parameters| parameters.fill_with(|| rng.uniform(-64.0, 64.0).round() / 64.0));
+    network
+}
+
+proptest! {
+    #[test]
+    fn there_and_back(
+        kind in prop::sample::select(CellKind::ALL.to_vec()),
+        layers in 1usize..3,
+        both: bool,
+        bias in prop::sample::select(vec![Bias::Double, Bias::Single, Bias::None]),
+        sizes in [1usize..4, 1usize..5],
+        seed: u64,
+    ) {
+        let from = network(kind, layers, both, bias, sizes, seed);
+        for system in SYSTEMS {
+            let Ok(cells) = system.save(&from) else { continue };
+            // Into the same network: its form of biases can hold what it gave.
+            let mut to = network(kind, layers, both, bias, sizes, seed ^ 1);
+            system.load(&mut to, &cells).unwrap();
+            prop_assert_eq!(&system.save(&to).unwrap(), &cells, "{:?}", system);
+            let x: Vec<f32> = (0..3 * sizes[0]).map(|k| k as f32 * 0.25 - 0.5).collect();
+            let dims = fused_rnn::Dims::new(1, 3);
+            let (a, b) = (from.run(&x, dims).unwrap().y, to.run(&x, dims).unwrap().y);
+            for (a, b) in a.iter().zip(&b) {
+                prop_assert!((a - b).abs() < 1e-5, "{:?}: {} for {}", system, b, a);
+            }
+        }
+        let tensors = state_dict::save(&from).unwrap();
+        let mut to = state_dict::builder(&tensors, kind).unwrap().build().unwrap();
+        state_dict::load(tensors.clone(), &mut to).unwrap();
+        prop_assert_eq!(state_dict::save(&to).unwrap(), tensors);
+    }
+}
+
+#[test]
+fn a_state_dict_says_its_sizes_and_must_be_whole() {
+    let from =
+        Builder::new(CellKind::Lstm, 3, 4).layers(2).bidirectional(true).projection(2).build().unwrap();
+    let tensors = state_dict::save(&from).unwrap();
+    let mut to = state_dict::builder(&tensors, CellKind::Lstm).unwrap().build().unwrap();
+    assert_eq!(to.config().projection(), Some(2));
+    assert_eq!((to.config().layers(), to.config().directions()), (2, 2));
+    let before = to.parameters().to_vec();
+    let mut said = |change: &dyn Fn(&mut Tensors)| {
+        let mut tensors = tensors.clone();
+        change(&mut tensors);
+        let error = state_dict::load(tensors, &mut to).unwrap_err().to_string();
+        assert_eq!(to.parameters(), before);
+        error
+    };
+    let tensor = |shape: &[usize]| Tensor::new(shape, vec![0.0; shape.iter().product()]).unwrap();
+    assert_eq!(
+        said(&|t| _ = t.remove("weight_hr_l1_reverse")),
+        "weight_hr_l1_reverse: expected a tensor of shape [2, 4], got none"
+    );
+    assert_eq!(
+        said(&|t| _ = t.remove("bias_hh_l0")),
+        "bias_hh_l0: expected a tensor of shape [16], got none"
+    );
+    assert_eq!(
+        said(&|t| t.insert("weight_ih_l1", tensor(&[16, 3]))),
+        "weight_ih_l1: expected a tensor of shape [16, 4], got shape [16, 3]"
+    );
+    assert_eq!(
+        said(&|t| t.insert("weight_ih_l2", tensor(&[16, 4]))),
+        "tensors: expected none that has no place here, got weight_ih_l2"
+    );
+    let error = state_dict::builder(&tensors, CellKind::GruResetAfter).unwrap_err().to_string();
+    assert!(error.starts_with("weight_ih_l0: expected 6 rows") || error.contains("rows"), "{error}");
+}

@@ -1,0 +1,108 @@
+//! Files: safetensors with PyTorch's names, and Keras layers as `examples/export_keras.py` writes them.
+#![cfg(feature = "safetensors")]
+
+use fused_rnn::format::{Tensors, keras, state_dict};
+use fused_rnn::{CellKind, Lstm};
+use safetensors::tensor::{Dtype, TensorView};
+use std::collections::HashMap;
+
+/// A file of raw tensors: name, type, shape, bytes.
+fn file(tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)], metadata: &[(&str, &str)]) -> Vec<u8> {
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    safetensors::serialize(views, Some(metadata)).unwrap()
+}
+
+#[test]
+fn a_module_is_read_by_its_prefix_and_written_again() {
+    let lstm = Lstm::builder(3, 4).layers(2).bidirectional(true).build().unwrap();
+    let mut all = Tensors::new();
+    all.insert_all("encoder.rnn.", state_dict::save(&lstm).unwrap());
+    let bytes = all.to_safetensors(&[("note", "a b")]).unwrap();
+    assert_eq!(Tensors::safetensors_metadata(&bytes).unwrap()["note"], "a b");
+    let tensors = Tensors::from_safetensors(&bytes, "encoder.rnn.").unwrap();
+    let mut same = state_dict::builder(&tensors, CellKind::Lstm).unwrap().build().unwrap();
+    state_dict::load(tensors, &mut same).unwrap();
+    assert_eq!(same.parameters(), lstm.parameters());
+    let error = Tensors::from_safetensors(&bytes, "decoder.").unwrap_err().to_string();
+    assert!(error.starts_with("tensors: expected names that begin with \"decoder.\""), "{error}");
+}
+
+#[test]
+fn types_are_converted_or_refused_by_name() {
+    let halves: Vec<u8> = [0x3C00u16, 0xC000].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let brains: Vec<u8> = [0x3F80u16, 0xC000].iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let doubles: Vec<u8> = [1.0f64, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes = file(
+        &[
+            ("w.half", Dtype::F16, vec![2], halves),
+            ("w.brain", Dtype::BF16, vec![1, 2], brains),
+            ("w.double", Dtype::F64, vec![2, 1], doubles),
+            ("ids", Dtype::I64, vec![1], vec![0; 8]),
+        ],
+        &[],
+    );
+    let tensors = Tensors::from_safetensors(&bytes, "w.").unwrap();
+    for name in ["half", "brain", "double"] {
+        assert_eq!(tensors.get(name).unwrap().values(), [1.0, -2.0], "{name}");
+    }
+    let error = Tensors::from_safetensors(&bytes, "").unwrap_err().to_string();
+    assert_eq!(error, "ids: expected F32, F64, F16 or BF16, got I64");
+}
+
+#[test]
+fn a_layer_of_keras_is_read_by_its_name() {
+    let zeros = |count: usize| vec![0u8; 4 * count];
+    let tensors = [
+        ("gru_1/kernel", Dtype::F32, vec![2, 9], zeros(18)),
+        ("gru_1/recurrent_kernel", Dtype::F32, vec![3, 9], zeros(27)),
+        ("gru_1/bias", Dtype::F32, vec![2, 9], zeros(18)),
+    ];
+    let options = [("gru_1/layer", "GRU"), ("gru_1/units", "3")];
+    let layer = keras::Layer::from_safetensors(&file(&tensors, &options), "gru_1").unwrap();
+    assert_eq!(layer.network().config().kind(), CellKind::GruResetAfter);
+    let said = |tensors: &[_], options: &[_]| {
+        keras::Layer::from_safetensors(&file(tensors, options), "gru_1").unwrap_err().to_string()
+    };
+    assert_eq!(said(&tensors[..2], &options), "bias: expected a tensor of shape [2, 9], got none");
+    let error = said(&tensors, &[options[0], options[1], ("gru_1/reset_after", "false")]);
+    assert_eq!(error, "bias: expected a tensor of shape [9], got shape [2, 9]");
+    assert!(said(&tensors, &[options[0], options[1], ("gru_1/use_bias", "false")]).ends_with("got bias"));
+    assert!(said(&tensors, &[options[0], options[1], ("gru_1/activation", "silu")]).contains("activation"));
+    assert!(said(&tensors, &[options[0], options[1], ("gru_1/stateful", "true")]).contains("stateful"));
+    assert!(said(&tensors, &options[1..]).starts_with("option layer"));
+}
+
+#[test]
+fn hostile_files_are_errors() {
+    let lstm = Lstm::builder(2, 2).build().unwrap();
+    let bytes = state_dict::save(&lstm).unwrap().to_safetensors(&[]).unwrap();
+    for end in 0..bytes.len() {
+        assert!(Tensors::from_safetensors(&bytes[..end], "").is_err(), "cut at {end}");
+    }
+    for place in 0..bytes.len().min(400) {
+        for value in [0, 0x22, 0x39, 0xFF] {
+            let mut bytes = bytes.clone();
+            bytes[place] = value;
+            if let Ok(tensors) = Tensors::from_safetensors(&bytes, "")
+                && let Ok(mut network) =
+                    state_dict::builder(&tensors, CellKind::Lstm).and_then(|builder| builder.build())
+            {
+                _ = state_dict::load(tensors, &mut network);
+            }
+        }
+    }
+    // Sizes without values.
+    let empty = file(
+        &[
+            ("weight_ih_l0", Dtype::F32, vec![0, 1 << 60], vec![]),
+            ("weight_hh_l0", Dtype::F32, vec![0, 1 << 60], vec![]),
+        ],
+        &[],
+    );
+    let tensors = Tensors::from_safetensors(&empty, "").unwrap();
+    assert!(state_dict::builder(&tensors, CellKind::Lstm).and_then(|builder| builder.build()).is_err());
+}

@@ -1,0 +1,231 @@
+//! Layers of Keras and operators of ONNX: what these systems computed, from their own arrays and options.
+//!
+//! Reads every file of `tests/golden/keras` and `tests/golden/onnx`, described in `tests/golden/README.md`.
+
+use fused_rnn::format::onnx::{EmptyRows, Inputs, Kind, Node, Operator, Weights, activations};
+use fused_rnn::format::{Tensor, Tensors, keras};
+use fused_rnn::{Direction, Layout};
+use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+/// Largest difference, in units of the largest value of the tensor or of one.
+const EXACT: f64 = 5e-6;
+/// The same where the other system computed in f32 too.
+const SINGLE: f64 = 1e-5;
+
+struct Golden {
+    metadata: BTreeMap<String, String>,
+    floats: Tensors,
+    integers: HashMap<String, (Vec<usize>, Vec<i64>)>,
+}
+
+/// Every file of a folder.
+fn files(folder: &str) -> Vec<(String, Golden)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<(String, Golden)> =
+        paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(&path))).collect();
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    files
+}
+
+fn read(path: &std::path::Path) -> Golden {
+    let bytes = std::fs::read(path).expect("a golden file");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("a header");
+    let (mut floats, mut integers) = (Tensors::new(), HashMap::new());
+    for (name, view) in SafeTensors::deserialize(&bytes).expect("tensors").iter() {
+        let (data, shape) = (view.data(), view.shape());
+        match view.dtype() {
+            Dtype::F32 => {
+                let values = data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+                floats.insert(name, Tensor::new(shape, values).unwrap());
+            }
+            Dtype::I32 => {
+                let values = data.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b).into()).collect();
+                integers.insert(name.to_owned(), (shape.to_vec(), values));
+            }
+            Dtype::BOOL => {
+                integers.insert(name.to_owned(), (shape.to_vec(), data.iter().map(|&b| b.into()).collect()));
+            }
+            other => panic!("{name} of type {other:?}"),
+        }
+    }
+    let metadata = header.metadata().clone().expect("metadata").into_iter().collect();
+    Golden { metadata, floats, integers }
+}
+
+/// Names the worst element where two tensors differ.
+fn compare(file: &str, name: &str, got: &Tensor, want: &Tensor, tolerance: f64) -> Result<(), String> {
+    if got.shape() != want.shape() {
+        return Err(format!("{file}: {name}: shape {:?} for {:?}", got.shape(), want.shape()));
+    }
+    let scale = want.values().iter().fold(1.0f64, |largest, v| largest.max(f64::from(v.abs())));
+    for (index, (&a, &b)) in got.values().iter().zip(want.values()).enumerate() {
+        let difference = (f64::from(a) - f64::from(b)).abs() / scale;
+        if difference.is_nan() || difference > tolerance {
+            return Err(format!("{file}: {name}[{index}]: {a} for {b}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_keras(file: &str, mut golden: Golden) -> Result<(), String> {
+    for key in ["convention", "precision", "source"] {
+        golden.metadata.remove(key).expect("a key of every file");
+    }
+    let take = |floats: &mut Tensors, name: &str| floats.remove(name);
+    let x = take(&mut golden.floats, "x").expect("x");
+    let wanted = ["y", "last"].map(|name| (name, take(&mut golden.floats, name).expect("a result")));
+    let prefixes: &[&str] =
+        if golden.metadata.contains_key("merge_mode") { &["forward.", "backward."] } else { &[""] };
+    let mut states = HashMap::new();
+    for name in ["initial_h", "initial_c", "h", "c"] {
+        let parts: Vec<Tensor> = prefixes
+            .iter()
+            .filter_map(|prefix| take(&mut golden.floats, &format!("{prefix}{name}")))
+            .collect();
+        if !parts.is_empty() {
+            let shape = [prefixes.len(), parts[0].shape()[0], parts[0].shape()[1]];
+            let values = parts.into_iter().flat_map(Tensor::into_values).collect();
+            states.insert(name, Tensor::new(&shape, values).map_err(|error| error.to_string())?);
+        }
+    }
+    let lengths: Option<Vec<usize>> = golden.integers.get("mask").map(|(shape, mask)| {
+        mask.chunks_exact(shape[1]).map(|row| row.iter().filter(|&&step| step == 1).count()).collect()
+    });
+    // What is left are the weights: the layer takes all of them.
+    let layer = keras::Layer::new(golden.floats, &golden.metadata).map_err(|e| format!("{file}: {e}"))?;
+    let values = |name: &str| states.get(name).map_or(&[][..], |tensor| tensor.values());
+    let initial = states.contains_key("initial_h").then(|| (values("initial_h"), values("initial_c")));
+    let output = layer.run(&x, lengths.as_deref(), initial).map_err(|e| format!("{file}: {e}"))?;
+    for (name, want) in &wanted {
+        let got = if *name == "y" { &output.y } else { &output.last };
+        compare(file, name, got, want, EXACT)?;
+    }
+    compare(file, "h", &output.h, &states["h"], EXACT)?;
+    match (&output.c, states.get("c")) {
+        (Some(got), Some(want)) => compare(file, "c", got, want, EXACT),
+        (None, None) => Ok(()),
+        _ => Err(format!("{file}: c on one side only")),
+    }
+}
+
+/// A JSON list of numbers or of strings without escapes.
+fn list(metadata: &BTreeMap<String, String>, key: &str) -> Vec<String> {
+    let Some(text) = metadata.get(key) else { return Vec::new() };
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).expect("a list");
+    inner.split(',').map(|item| item.trim().trim_matches('"').to_owned()).collect()
+}
+
+fn check_onnx(file: &str, golden: &Golden) -> Result<(), String> {
+    let known = ["convention", "source", "precision", "op", "opset", "hidden_size", "direction", "clip"];
+    let more = ["input_forget", "linear_before_reset", "activations", "activation_alpha", "activation_beta"];
+    if let Some(key) = golden.metadata.keys().find(|key| !known.iter().chain(&more).any(|known| known == key))
+    {
+        return Err(format!("{file}: unknown key {key}"));
+    }
+    let key = |key: &str| golden.metadata.get(key).map(String::as_str);
+    let mut operator = Operator::new(match key("op") {
+        Some("LSTM") => Kind::Lstm,
+        Some("GRU") => Kind::Gru,
+        Some("RNN") => Kind::Rnn,
+        other => return Err(format!("{file}: op {other:?}")),
+    });
+    operator.direction = match key("direction") {
+        None | Some("forward") => Direction::Forward,
+        Some("reverse") => Direction::Reverse,
+        Some("bidirectional") => Direction::Both,
+        other => return Err(format!("{file}: direction {other:?}")),
+    };
+    operator.clip = key("clip").map(|clip| clip.parse().expect("a number"));
+    operator.input_forget = key("input_forget") == Some("1");
+    operator.linear_before_reset = key("linear_before_reset") == Some("1");
+    operator.empty_rows = EmptyRows::OnnxRuntimeZero;
+    let names = list(&golden.metadata, "activations");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let numbers = |key: &str| -> Vec<f32> {
+        list(&golden.metadata, key).iter().map(|number| number.parse().expect("a number")).collect()
+    };
+    let [alphas, betas] = ["activation_alpha", "activation_beta"].map(numbers);
+    operator.activations = activations(&names, &alphas, &betas).map_err(|error| error.to_string())?;
+
+    let get = |name: &str| golden.floats.get(name);
+    let (w, r, b, p) = (get("W").expect("W"), get("R").expect("R"), get("B"), get("P"));
+    let mut check = |layout: Layout| -> Result<(), String> {
+        operator.layout = layout;
+        let node =
+            Node::new(operator.clone(), &Weights { w, r, b, p }).map_err(|e| format!("{file}: {e}"))?;
+        // Layout 1 has the batch first, in X and Y, and in the states.
+        let turned = |tensor: &Tensor, axes: usize| match layout {
+            Layout::TimeMajor => tensor.clone(),
+            Layout::BatchFirst => batch_first(tensor, axes),
+        };
+        let x = turned(get("X").expect("X"), 1);
+        let initial = |name: &str| get(name).map(|tensor| turned(tensor, 1));
+        let (h, c) = (initial("initial_h"), initial("initial_c"));
+        let sequence_lens = golden.integers.get("sequence_lens").map(|(_, lengths)| lengths.as_slice());
+        let inputs = Inputs { x: &x, sequence_lens, initial_h: h.as_ref(), initial_c: c.as_ref() };
+        let output = node.run(&inputs).map_err(|error| format!("{file}: {error}"))?;
+        compare(file, "Y", &output.y, &turned(get("Y").expect("Y"), 2), SINGLE)?;
+        compare(file, "Y_h", &output.y_h, &turned(get("Y_h").expect("Y_h"), 1), SINGLE)?;
+        match (&output.y_c, get("Y_c")) {
+            (Some(got), Some(want)) => compare(file, "Y_c", got, &turned(want, 1), SINGLE),
+            (None, None) => Ok(()),
+            _ => Err(format!("{file}: Y_c on one side only")),
+        }
+    };
+    check(Layout::TimeMajor)?;
+    check(Layout::BatchFirst)
+}
+
+/// The batch, which is axis `axis`, first.
+fn batch_first(tensor: &Tensor, axis: usize) -> Tensor {
+    let shape = tensor.shape();
+    let (outer, batch) = (shape[..axis].iter().product::<usize>(), shape[axis]);
+    let width = shape[axis + 1..].iter().product::<usize>();
+    let mut values = Vec::new();
+    for row in 0..batch {
+        for o in 0..outer {
+            values.extend_from_slice(&tensor.values()[(o * batch + row) * width..][..width]);
+        }
+    }
+    let mut turned = shape.to_vec();
+    turned.remove(axis);
+    turned.insert(0, batch);
+    Tensor::new(&turned, values).unwrap()
+}
+
+fn all(folder: &str, least: usize, check: impl Fn(&str, Golden) -> Result<(), String>) {
+    let files = files(folder);
+    assert!(files.len() >= least, "only {} files", files.len());
+    let failures: Vec<String> =
+        files.into_iter().filter_map(|(name, golden)| check(&name, golden).err()).collect();
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn layers_of_keras() {
+    all("keras", 72, check_keras);
+}
+
+#[test]
+fn operators_of_onnx() {
+    all("onnx", 58, |file, golden| check_onnx(file, &golden));
+}
+
+#[test]
+fn an_empty_row_keeps_its_state_unless_told_otherwise() {
+    let weight = Tensor::new(&[1, 1, 1], vec![0.5]).unwrap();
+    let x = Tensor::new(&[1, 2, 1], vec![1.0, 1.0]).unwrap();
+    let h = Tensor::new(&[1, 2, 1], vec![0.25, 0.25]).unwrap();
+    for (empty_rows, want) in [(EmptyRows::Initial, 0.25), (EmptyRows::OnnxRuntimeZero, 0.0)] {
+        let operator = Operator { empty_rows, ..Operator::new(Kind::Rnn) };
+        let node = Node::new(operator, &Weights { w: &weight, r: &weight, b: None, p: None }).unwrap();
+        let lengths = [0, 1];
+        let inputs = Inputs { x: &x, sequence_lens: Some(&lengths), initial_h: Some(&h), initial_c: None };
+        let y_h = node.run(&inputs).unwrap().y_h;
+        assert_eq!(y_h.values()[0], want);
+        assert!((y_h.values()[1] - 0.625f32.tanh()).abs() < 1e-6);
+    }
+}
