@@ -208,7 +208,7 @@ fn assert_same_gradients(actual: &Gradients<f64>, expected: &Gradients<f64>) {
 
 /// Compares one gradient with central differences of the loss.
 fn check_gradient(name: &str, case: &Case, gradient: &[f64], pick: impl Fn(&mut Case) -> &mut Vec<f64>) {
-    const STEP: f64 = 1e-5;
+    const STEP: f64 = 5e-6;
     const TOLERANCE: f64 = 1e-8;
     let mut case = case.clone();
     assert_eq!(gradient.len(), pick(&mut case).len(), "{name}");
