@@ -25,111 +25,51 @@ pub(crate) struct ElmanChosen;
 
 /// How the cells differ.
 trait Function: Copy + Send + Sync + 'static {
-    /// Planes of the tape.
-    const TAPE: usize;
-    /// Activates a tile, `x[r][0][u]`.
-    fn value<I: Isa, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I, R, U>,
-        x: &mut [[[I::Vector; U]; 1]; R],
-    );
-    /// Multiplies gradients of the hidden state with the slopes.
-    fn times_slope<I: Isa, const R: usize, const U: usize>(
-        t: &BackwardTile<'_, I, R, U>,
-        dh: &mut [[[I::Vector; U]; 1]; R],
-    );
+    /// Whether the tile is activated as a whole, before [`value`](Self::value), and backward has the slopes.
+    const CHOSEN: bool;
+    /// The activation.
+    fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector;
+    /// `dh` times the slope where the activation is `h`; of [`CHOSEN`](Self::CHOSEN), where the slope is `h`.
+    fn times_slope<I: Isa>(isa: I, dh: I::Vector, h: I::Vector) -> I::Vector;
 }
 
 impl Function for ElmanTanh {
-    const TAPE: usize = 0;
+    const CHOSEN: bool = false;
 
     #[inline(always)]
-    fn value<I: Isa, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I, R, U>,
-        x: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        for r in 0..R {
-            for u in 0..U {
-                x[r][0][u] = tanh(t.isa, x[r][0][u]);
-            }
-        }
+    fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+        tanh(isa, x)
     }
-
     #[inline(always)]
-    fn times_slope<I: Isa, const R: usize, const U: usize>(
-        t: &BackwardTile<'_, I, R, U>,
-        dh: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        for r in 0..R {
-            for u in 0..U {
-                dh[r][0][u] = t.isa.mul(dh[r][0][u], slope_of_tanh(t.isa, t.after(r, u, H)));
-            }
-        }
+    fn times_slope<I: Isa>(isa: I, dh: I::Vector, h: I::Vector) -> I::Vector {
+        isa.mul(dh, slope_of_tanh(isa, h))
     }
 }
 
 impl Function for ElmanRelu {
-    const TAPE: usize = 0;
+    const CHOSEN: bool = false;
 
     #[inline(always)]
-    fn value<I: Isa, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I, R, U>,
-        x: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        for r in 0..R {
-            for u in 0..U {
-                // max gives its second argument where either is NaN.
-                x[r][0][u] = t.isa.max(t.isa.zero(), x[r][0][u]);
-            }
-        }
+    fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+        // max gives its second argument where either is NaN.
+        isa.max(isa.zero(), x)
     }
-
     #[inline(always)]
-    fn times_slope<I: Isa, const R: usize, const U: usize>(
-        t: &BackwardTile<'_, I, R, U>,
-        dh: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        let (isa, zero) = (t.isa, t.isa.zero());
-        for r in 0..R {
-            for u in 0..U {
-                dh[r][0][u] = isa.if_greater(t.after(r, u, H), zero, dh[r][0][u], zero);
-            }
-        }
+    fn times_slope<I: Isa>(isa: I, dh: I::Vector, h: I::Vector) -> I::Vector {
+        isa.if_greater(h, isa.zero(), dh, isa.zero())
     }
 }
 
 impl Function for ElmanChosen {
-    const TAPE: usize = 1;
+    const CHOSEN: bool = true;
 
     #[inline(always)]
-    fn value<I: Isa, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I, R, U>,
-        x: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        for r in 0..R {
-            for u in 0..U {
-                t.record(r, u, 0, [x[r][0][u]]);
-            }
-        }
-        activate(t.isa, x, &[t.options().gate(0, 0)]);
+    fn value<I: Isa>(_: I, x: I::Vector) -> I::Vector {
+        x
     }
-
     #[inline(always)]
-    fn times_slope<I: Isa, const R: usize, const U: usize>(
-        t: &BackwardTile<'_, I, R, U>,
-        dh: &mut [[[I::Vector; U]; 1]; R],
-    ) {
-        let mut x = [[[t.isa.zero(); U]; 1]; R];
-        for r in 0..R {
-            for u in 0..U {
-                x[r][0][u] = t.tape(r, u, 0);
-            }
-        }
-        let slopes = activate_with_slopes(t.isa, &mut x, &[t.options().gate(0, 0)]);
-        for r in 0..R {
-            for u in 0..U {
-                dh[r][0][u] = t.isa.mul(dh[r][0][u], slopes[r][0][u]);
-            }
-        }
+    fn times_slope<I: Isa>(isa: I, dh: I::Vector, slope: I::Vector) -> I::Vector {
+        isa.mul(dh, slope)
     }
 }
 
@@ -139,7 +79,7 @@ impl<A: Function> Cell for A {
         hidden_gates: 1,
         biases: 1,
         state: 1,
-        tape: A::TAPE,
+        tape: if A::CHOSEN { 1 } else { 0 },
         scratch: 0,
         grads: 1,
         recurrent: &[(0, Operand::Hidden)],
@@ -157,24 +97,41 @@ impl<A: Function> Cell for A {
     fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
         let mut sums = t.input::<1>();
         t.add_hidden(&mut sums);
-        A::value(t, &mut sums);
+        if A::CHOSEN {
+            for r in 0..R {
+                for u in 0..U {
+                    t.record(r, u, 0, [sums[r][0][u]]);
+                }
+            }
+            activate(t.isa, &mut sums, &[t.options().gate(0, 0)]);
+        }
         for r in 0..R {
             for u in 0..U {
-                t.set_hidden(r, u, sums[r][0][u]);
+                t.set_hidden(r, u, A::value(t.isa, sums[r][0][u]));
             }
         }
     }
 
     #[inline(always)]
     fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
-        let mut dh = t.hidden_gradient(&[0]);
+        let dh = t.hidden_gradient(&[0]);
         if t.is_initial() {
             return t.set_initial(dh);
         }
-        A::times_slope(t, &mut dh);
+        let mut slopes = [[[t.isa.zero(); U]; 1]; R];
+        if A::CHOSEN {
+            let mut x = slopes;
+            for r in 0..R {
+                for u in 0..U {
+                    x[r][0][u] = t.tape(r, u, 0);
+                }
+            }
+            slopes = activate_with_slopes(t.isa, &mut x, &[t.options().gate(0, 0)]);
+        }
         for r in 0..R {
             for u in 0..U {
-                t.set_gradient(r, u, 0, dh[r][0][u]);
+                let h = if A::CHOSEN { slopes[r][0][u] } else { t.after(r, u, H) };
+                t.set_gradient(r, u, 0, A::times_slope(t.isa, dh[r][0][u], h));
                 t.set_carry(r, u, H, t.isa.zero());
             }
         }
