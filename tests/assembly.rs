@@ -14,7 +14,8 @@ use std::process::Command;
 type Instruction<'a> = (&'a str, &'a str);
 
 /// The product loops of a function: innermost loops whose vector arithmetic is multiply-adds alone, at least
-/// four of them on the registers `register`.
+/// four of them on the registers `register`, and that broadcast the elements of their rows (the elementwise
+/// loops of cells with options do not).
 fn product_loops<'a>(lines: &[&'a str], register: &str) -> Vec<Vec<Instruction<'a>>> {
     let mut labels = HashMap::new();
     let mut code: Vec<Instruction<'a>> = Vec::new();
@@ -41,7 +42,9 @@ fn product_loops<'a>(lines: &[&'a str], register: &str) -> Vec<Vec<Instruction<'
             body.iter().filter(|(name, operands)| is_fused(name) && operands.contains(register)).count();
         let others = ["vadd", "vsub", "vmul", "vmax", "vmin", "vdiv"];
         let pure = !body.iter().any(|(name, _)| others.iter().any(|other| name.starts_with(other)));
-        if !inner && pure && fused >= 4 {
+        let broadcasts =
+            body.iter().any(|(name, operands)| name.contains("broadcast") || operands.contains("{1to16}"));
+        if !inner && pure && broadcasts && fused >= 4 {
             loops.push(body.to_vec());
         }
     }
