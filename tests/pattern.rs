@@ -214,3 +214,40 @@ fn states_are_reset_by_row_and_wrong_sizes_are_named() {
         assert_eq!(layer.tape_bytes(dims, Keep::All), Err(error));
     }
 }
+
+/// Dropout between layers falls on the same places whatever the schedule, also where steps are left out.
+#[test]
+fn dropout_does_not_depend_on_the_schedule() {
+    let (batch, steps, input, hidden, layers) = (3, 24, 4, 9, 3);
+    let mut rng = Rng::new(5);
+    let x = uniform(batch * steps * input, &mut rng);
+    let dy = uniform(batch * steps * hidden, &mut rng);
+    let mask: Vec<bool> = (0..batch * steps).map(|at| at % 5 != 2 && at % 7 != 0).collect();
+    let resets: Vec<bool> = (0..batch * steps).map(|at| at % 11 == 4).collect();
+    let plain = Dims::new(batch, steps);
+    for dims in [plain, plain.with_lengths(&[20, 24, 7]), plain.with_mask(&mask), plain.with_resets(&resets)]
+    {
+        let of = |schedule, threads| {
+            let layer = fused_rnn::Builder::new(CellKind::Lstm, input, hidden)
+                .layers(layers)
+                .dropout(0.4)
+                .schedule(schedule)
+                .threads(Threads::Count(threads))
+                .build()
+                .unwrap();
+            let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+            let mut state = layer.zero_state(batch).unwrap();
+            let mut y = vec![f32::NAN; dy.len()];
+            layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 7, &mut workspace).unwrap();
+            let mut parameters = vec![f32::NAN; layer.parameters().len()];
+            let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
+            let gradients = Gradients::of_parameters(&mut parameters);
+            layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
+            (y, state.h(), parameters)
+        };
+        let one = of(fused_rnn::Schedule::Auto, 1);
+        for schedule in [fused_rnn::Schedule::Rows, fused_rnn::Schedule::Units, fused_rnn::Schedule::Layers] {
+            assert!(of(schedule, 3) == one, "{schedule:?}, {dims:?}");
+        }
+    }
+}

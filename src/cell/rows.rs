@@ -148,6 +148,11 @@ impl Rows {
         if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
     }
 
+    /// Whether a step of a rank is the step of the sequence: no masks, no resets.
+    pub(crate) fn in_order(&self) -> bool {
+        self.times.is_empty()
+    }
+
     /// Whether a rank begins with the initial state of its row.
     pub(crate) fn begins(&self, rank: usize, reverse: bool) -> bool {
         if reverse { self.ends[rank].1 } else { self.ends[rank].0 }

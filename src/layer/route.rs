@@ -125,8 +125,8 @@ fn pick(
 }
 
 impl Recurrent {
-    /// The way for this many threads, rows and steps.
-    pub(super) fn route(&self, threads: usize, batch: usize, steps: usize) -> Route {
+    /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by itself.
+    pub(super) fn route(&self, threads: usize, batch: usize, steps: usize, by_chunks: bool) -> Route {
         let (layers, directions) = (self.config.layers, self.config.directions());
         let schedule = self.config.schedule;
         if threads < 2 || batch == 0 || steps == 0 {
@@ -137,7 +137,7 @@ impl Recurrent {
             return if even { Route::SideBySide(threads) } else { Route::InTurn(threads) };
         }
         let wanted = matches!(schedule, Schedule::Auto | Schedule::Layers);
-        if !wanted || !(2..=MOST_SHARES).contains(&layers) {
+        if !wanted || !by_chunks || !(2..=MOST_SHARES).contains(&layers) {
             return Route::InTurn(threads);
         }
         let chunk = (steps / (CHUNKS_PER_LAYER * layers)).max(LEAST_CHUNK).min(steps);

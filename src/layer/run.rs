@@ -150,7 +150,9 @@ impl Recurrent {
             rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
         let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
-        let route = self.route(threads, stretches, longest);
+        // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the sequence.
+        let by_chunks = rows.in_order() || shape.is_none() || config.dropout == 0.0;
+        let route = self.route(threads, stretches, longest, by_chunks);
         let passes = route.passes(layers);
         memories.resize_with(memories.len().max(passes), Default::default);
         for memory in &mut memories[..passes] {
