@@ -28,18 +28,26 @@ fn cell(kind: CellKind) -> Cell {
 fn model(layer: &Recurrent) -> reference::Model<f32> {
     let config = layer.config();
     let tensors: Vec<Vec<f32>> = layer.named_parameters().map(|tensor| tensor.values.to_vec()).collect();
+    let four = config.layers() * config.directions() * 4;
+    assert_eq!(tensors.len(), four, "a network of plain cells with two biases");
+    let zeros = || Params::zeros(cell(config.kind()), 0, 0);
     let params = tensors.chunks_exact(4).map(|part| Params {
         weight_ih: part[0].clone(),
         weight_hh: part[1].clone(),
         bias_ih: part[2].clone(),
         bias_hh: part[3].clone(),
+        ..zeros()
     });
     reference::Model {
         cell: cell(config.kind()),
         input_size: config.input_size(),
         hidden_size: config.hidden_size(),
         layers: config.layers(),
+        projection: None,
+        layer_norm: None,
         bidirectional: config.directions() == 2,
+        reverse: false,
+        variants: Default::default(),
         params: params.collect(),
     }
 }
