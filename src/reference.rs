@@ -387,6 +387,9 @@ pub struct Input<'a, F> {
     pub lengths: Option<&'a [usize]>,
     /// Dropout between layers: for each layer but the last, a factor `(T, B, D*H)` on its output.
     pub masks: Option<&'a [Vec<F>]>,
+    /// Recurrent dropout: for each layer and direction, a factor `(B, H)` on the hidden state that `R` multiplies,
+    /// the same at every step.
+    pub recurrent_masks: Option<&'a [Vec<F>]>,
 }
 
 impl<F> Input<'_, F> {
@@ -397,6 +400,15 @@ impl<F> Input<'_, F> {
     /// The factor on the output of a layer, which the last one does not have.
     fn mask(&self, layer: usize) -> Option<&Vec<F>> {
         self.masks.and_then(|masks| masks.get(layer))
+    }
+
+    /// The factor on the hidden state that `R` multiplies.
+    fn recurrent_mask(&self, pass: usize, row: usize, width: usize) -> Vec<F>
+    where
+        F: Real,
+    {
+        let all = || vec![F::ONE; width];
+        self.recurrent_masks.map_or_else(all, |masks| masks[pass][row * width..][..width].to_vec())
     }
 }
 
@@ -458,10 +470,12 @@ pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
                 let length = input.length(row);
                 let mut h = part(input.h0, pass * batch + row, outputs);
                 let mut c = part(input.c0, pass * batch + row, cell_size);
+                let mask = input.recurrent_mask(pass, row, outputs);
                 let mut steps = vec![];
                 for k in 0..length {
                     let at = model.time(direction, length, k) * batch + row;
-                    let step = step_forward(model, direction, params, &x[at * width..][..width], &h, &c);
+                    let step =
+                        step_forward(model, direction, params, &x[at * width..][..width], (&h, &mask), &c);
                     h = step.h_next.clone();
                     c = step.c_next.clone();
                     y[(at * directions + direction) * outputs..][..outputs].copy_from_slice(&h);
@@ -540,6 +554,9 @@ struct Step<F> {
     x: Vec<F>,
     h: Vec<F>,
     c: Vec<F>,
+    /// The mask of recurrent dropout, and h with it: what `R` multiplies.
+    mask: Vec<F>,
+    masked: Vec<F>,
     /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
     q: Vec<F>,
     /// The gates, after their activations, and the slopes of these.
@@ -563,18 +580,19 @@ fn step_forward<F: Real>(
     direction: usize,
     params: &Params<F>,
     x: &[F],
-    h: &[F],
+    (h, mask): (&[F], &[F]),
     c: &[F],
 ) -> Step<F> {
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
     let plain = cell.plain_rows(hidden);
+    let masked = product(h, mask);
     let (mut normalised, mut factors) = (array::from_fn(|_| vec![]), [F::ZERO; 3]);
     let mut a = affine(&params.weight_ih, x, &params.bias_ih);
-    let mut q = affine(&params.weight_hh[..plain * h.len()], h, &params.bias_hh[..plain]);
+    let mut q = affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain]);
     if let Some(epsilon) = model.layer_norm {
         let zeros = vec![F::ZERO; plain];
         (normalised[0], factors[0]) = normalise(&affine(&params.weight_ih, x, &zeros), epsilon);
-        (normalised[1], factors[1]) = normalise(&affine(&params.weight_hh, h, &zeros), epsilon);
+        (normalised[1], factors[1]) = normalise(&affine(&params.weight_hh, &masked, &zeros), epsilon);
         a = product(&params.norm_ih, &normalised[0]);
         q = product(&params.norm_hh, &normalised[1]);
         add(&mut a, &params.bias_ih);
@@ -618,7 +636,7 @@ fn step_forward<F: Real>(
                 (gates[z], slopes[z]) = variant.gate(cell, 0, a[z] + q[z]);
             }
             if cell == Cell::GruResetBefore {
-                let rh = product(&gates[..hidden], h);
+                let rh = product(&gates[..hidden], &masked);
                 q.extend(affine(&params.weight_hh[plain * hidden..], &rh, &params.bias_hh[plain..]));
             }
             for j in 0..hidden {
@@ -640,11 +658,13 @@ fn step_forward<F: Real>(
         m = h_next;
         h_next = affine(&params.weight_hr, &m, &vec![F::ZERO; size]);
     }
-    let (x, h, c) = (x.to_vec(), h.to_vec(), c.to_vec());
+    let (x, h, c, mask) = (x.to_vec(), h.to_vec(), c.to_vec(), mask.to_vec());
     Step {
         x,
         h,
         c,
+        mask,
+        masked,
         q,
         gates,
         slopes,
@@ -673,11 +693,12 @@ fn step_backward<F: Real>(
     grads: &mut Params<F>,
 ) -> (Vec<F>, Vec<F>) {
     let Step { x, h, c, q, gates, slopes, outputs, output_slopes, clip_slopes, m, c_next, .. } = step;
-    let Step { normalised, factors, .. } = step;
+    let Step { normalised, factors, mask, masked, .. } = step;
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
     let plain = cell.plain_rows(hidden);
     let mut da = vec![F::ZERO; gates.len()];
     let mut dh = vec![F::ZERO; h.len()];
+    let mut dmasked = dh.clone();
     let mut dc = vec![F::ZERO; c.len()];
 
     // h' = W_hr m
@@ -736,9 +757,9 @@ fn step_backward<F: Real>(
                 // n = tanh(a_n + R_n (r h) + b_hh_n)
                 let mut drh = vec![F::ZERO; hidden];
                 add_transposed(&mut drh, &params.weight_hh[plain * hidden..], da_n);
-                add_outer(&mut grads.weight_hh[plain * hidden..], da_n, &product(r, h));
-                add(&mut dh, &product(&drh, r));
-                product(&drh, h)
+                add_outer(&mut grads.weight_hh[plain * hidden..], da_n, &product(r, masked));
+                add(&mut dmasked, &product(&drh, r));
+                product(&drh, masked)
             };
             for j in 0..hidden {
                 da[j] = dr[j] * slopes[j];
@@ -769,8 +790,9 @@ fn step_backward<F: Real>(
     add_outer(&mut grads.weight_ih, &da, x);
     add_transposed(dx, &params.weight_ih, &da);
     // q = R h + b_hh
-    add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], h);
-    add_transposed(&mut dh, &params.weight_hh[..plain * h.len()], &dq[..plain]);
+    add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], masked);
+    add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain]);
+    add(&mut dh, &product(&dmasked, mask));
     (dh, dc)
 }
 
@@ -899,6 +921,10 @@ fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
     check_size("masks", input.masks, model.layers - 1);
     for mask in input.masks.unwrap_or_default() {
         check_size("mask", Some(mask), input.steps * input.batch * outputs);
+    }
+    check_size("recurrent_masks", input.recurrent_masks, passes);
+    for mask in input.recurrent_masks.unwrap_or_default() {
+        check_size("recurrent mask", Some(mask), input.batch * width);
     }
     assert!((0..input.batch).all(|row| input.length(row) <= input.steps), "lengths: expected at most T");
 }

@@ -12,7 +12,7 @@ use common::{ACTIVATIONS, Case, Data, Options, compare, reference_run, run};
 use fused_rnn::{Bias, CellKind, Direction, Layout, Level};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use strategies::{direction, options};
+use strategies::{direction, options, trained};
 
 /// Largest difference, in units of the largest value of the tensor, over up to a few hundred steps.
 const TOLERANCE: f64 = 2e-5;
@@ -103,6 +103,16 @@ fn every_option_alone() {
             UNITS.map(|hidden| Case { options: options.clone(), ..Case::simple(kind, 7, 4, 5, hidden) }),
         );
     }
+    for kind in CellKind::ALL {
+        let options = Options { recurrent_dropout: 0.5, ..Options::default() };
+        check_all(UNITS.map(|hidden| Case {
+            options: options.clone(),
+            direction: Direction::Both,
+            layers: 2,
+            ragged: true,
+            ..Case::simple(kind, 7, 6, 5, hidden)
+        }));
+    }
     for size in [1, 3, 16, 17, 19] {
         each(Options { projection: Some(size), ..Options::default() });
     }
@@ -176,6 +186,6 @@ fn random_structures_and_sizes() {
     let config = Config { cases: 400, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     TestRunner::new_with_rng(config, rng)
-        .run(&cases(), |case| check(&case).map_err(TestCaseError::fail))
+        .run(&trained(cases()), |case| check(&case).map_err(TestCaseError::fail))
         .unwrap_or_else(|error| panic!("{error}"));
 }

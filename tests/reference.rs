@@ -41,6 +41,7 @@ struct Case {
     c0: Vec<f64>,
     lengths: Option<Vec<usize>>,
     masks: Option<Vec<Vec<f64>>>,
+    recurrent_masks: Option<Vec<Vec<f64>>>,
     dy: Vec<f64>,
     dhn: Vec<f64>,
     dcn: Vec<f64>,
@@ -71,6 +72,7 @@ impl Case {
             c0: random.values(cells),
             lengths: lengths.map(<[usize]>::to_vec),
             masks: Some((1..layers).map(|_| random.values(outputs)).collect()),
+            recurrent_masks: Some(model.params.iter().map(|_| random.values(batch * HIDDEN)).collect()),
             dy: random.values(outputs),
             dhn: random.values(states),
             dcn: random.values(cells),
@@ -87,6 +89,7 @@ impl Case {
             c0: Some(&self.c0),
             lengths: self.lengths.as_deref(),
             masks: self.masks.as_deref(),
+            recurrent_masks: self.recurrent_masks.as_deref(),
         }
     }
 
@@ -124,6 +127,8 @@ impl Case {
             c0: all(&self.c0, HIDDEN),
             lengths: None,
             masks: self.masks.as_ref().map(|masks| masks.iter().map(|mask| real(mask, outputs)).collect()),
+            recurrent_masks: (self.recurrent_masks.as_ref())
+                .map(|masks| masks.iter().map(|mask| mask[row * HIDDEN..][..HIDDEN].to_vec()).collect()),
             dy: real(&self.dy, outputs),
             dhn: all(&self.dhn, HIDDEN),
             dcn: all(&self.dcn, HIDDEN),
@@ -380,7 +385,8 @@ fn layer_normalisation_by_hand() {
     params.bias_ih = vec![0.1, 0.2, 0.3];
     params.bias_hh = vec![-0.3, 0.4, 0.7];
     let (h0, c0) = (Some(&[0.5][..]), Some(&[][..]));
-    let input = Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, masks: None };
+    let input =
+        Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, masks: None, recurrent_masks: None };
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (u, v) = (1.5_f64.sqrt(), 0.5_f64.sqrt());
     let r = sigmoid(0.5 * u + 0.1 - v - 0.3);
@@ -469,7 +475,10 @@ fn missing_arguments_are_zero() {
 /// One step of one row with one input, which is zero.
 fn step(model: &Model<f64>, h0: &[f64], c0: &[f64]) -> Output<f64> {
     let (h0, c0) = (Some(h0), Some(c0));
-    forward(model, &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, masks: None })
+    forward(
+        model,
+        &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, masks: None, recurrent_masks: None },
+    )
 }
 
 #[test]
@@ -565,7 +574,7 @@ fn values_equal_those_of_onnx_runtime() {
         fill(&mut h0);
         fill(&mut c0);
         let (h0, c0, lengths) = (Some(&h0[..]), Some(&c0[..]), Some(&[3, 2][..]));
-        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, masks: None });
+        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, masks: None, recurrent_masks: None });
         // There (T, D, B, H), here (T, B, D, H).
         let y: Vec<f64> = y.chunks(8).flat_map(|y| [0, 1, 4, 5, 2, 3, 6, 7].map(|k| y[k])).collect();
         assert_close(&output.y, &y, 1e-6);
@@ -812,7 +821,16 @@ fn saturated_gates_are_exact_in_both_precisions() {
     let output = step(&model, &[0.0], &[0.75]);
     assert_eq!(output.cn, [0.75]);
     let (h0, c0) = (Some(&[0.0][..]), Some(&[0.75][..]));
-    let input = Input { steps: 1, batch: 1, x: &[0.0_f32], h0, c0, lengths: None, masks: None };
+    let input = Input {
+        steps: 1,
+        batch: 1,
+        x: &[0.0_f32],
+        h0,
+        c0,
+        lengths: None,
+        masks: None,
+        recurrent_masks: None,
+    };
     let output = forward(&single, &input);
     assert_eq!(output.cn, [0.75]);
     // Closed gates pass no gradient, and c passes through whole.
@@ -831,7 +849,16 @@ fn single_precision_follows_double() {
         let (dy, dhn, dcn) = (singles(&case.dy), singles(&case.dhn), singles(&case.dcn));
         let model = narrow(&case.model);
         let lengths = case.lengths.as_deref();
-        let input = Input { steps: 4, batch: 3, x: &x, h0: Some(&h0), c0: Some(&c0), lengths, masks: None };
+        let input = Input {
+            steps: 4,
+            batch: 3,
+            x: &x,
+            h0: Some(&h0),
+            c0: Some(&c0),
+            lengths,
+            masks: None,
+            recurrent_masks: None,
+        };
         let output = forward(&model, &input);
         let upstream = Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
         let gradients = backward(&model, &input, &output, &upstream);

@@ -7,7 +7,7 @@
 //! carry    [rank][dh | dc]             the gradient of the state, on its way to earlier steps
 //! ```
 
-use super::{H, Options, Records, Rows, TransposedWeights};
+use super::{H, Masks, Options, Records, Rows, TransposedWeights, multiplied};
 use crate::activation::flush;
 use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
@@ -22,6 +22,8 @@ pub(crate) struct Backward<'a> {
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     pub(crate) states: Records<'a>,
+    /// The recurrent dropout of the forward pass, where there was any.
+    pub(crate) masks: Option<Masks<'a>>,
     pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: GridMut<'a>,
@@ -103,14 +105,40 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
 
     /// The gradient of the hidden state after the step, or of the initial state: what comes from above,
     /// what the following step carries over, and the product of its gate gradients with the recurrent
-    /// weights, in this order. `planes` are the gradients that the hidden state was multiplied into.
+    /// weights, in this order; with recurrent dropout the product first, and by itself, because the mask is a
+    /// factor of it alone. `planes` are the gradients that the hidden state was multiplied into.
     #[inline(always)]
     pub(crate) fn hidden_gradient(&self, planes: &[usize]) -> [[[I::Vector; U]; 1]; R] {
         let isa = self.isa;
         let mut dh = [[[isa.zero(); U]; 1]; R];
+        if self.pass.masks.is_none() {
+            self.add_carried(&mut dh);
+        }
+        if let Some(following) = self.following {
+            let size = self.pass.weights.units;
+            for (n, &plane) in planes.iter().enumerate() {
+                let part = self.part.split(n, planes.len());
+                self.add_product(&mut dh, following, plane, n * size, false, part);
+            }
+        }
+        if self.pass.masks.is_some() {
+            for (r, dh) in dh.iter_mut().enumerate() {
+                for (u, dh) in dh[0].iter_mut().enumerate() {
+                    *dh = self.masked(r, u, *dh);
+                }
+            }
+            self.add_carried(&mut dh);
+        }
+        dh
+    }
+
+    /// Adds what the following step carries over and what comes from above.
+    #[inline(always)]
+    fn add_carried(&self, dh: &mut [[[I::Vector; U]; 1]; R]) {
+        let isa = self.isa;
         for (r, dh) in dh.iter_mut().enumerate() {
             for (u, dh) in dh[0].iter_mut().enumerate() {
-                *dh = self.carry(r, u, H);
+                *dh = isa.add(*dh, self.carry(r, u, H));
                 if let (Some((upstream, plane)), Some(time)) = (self.pass.upstream, self.time) {
                     let (rows, rank) = (self.pass.rows, self.rank + r);
                     let row = upstream.plane(rows.time(time, rank), rows.order[rank], plane);
@@ -121,14 +149,25 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
                 }
             }
         }
-        if let Some(following) = self.following {
-            let size = self.pass.weights.units;
-            for (n, &plane) in planes.iter().enumerate() {
-                let part = self.part.split(n, planes.len());
-                self.add_product(&mut dh, following, plane, n * size, false, part);
+    }
+
+    /// A gradient of what the recurrent weights multiplied, on its way to the hidden state: with the recurrent
+    /// dropout, where there was any.
+    #[inline(always)]
+    pub(crate) fn masked(&self, r: usize, u: usize, value: I::Vector) -> I::Vector {
+        match self.pass.masks {
+            None => value,
+            Some(masks) => {
+                let factors = masks.row(self.pass.rows, self.rank + r);
+                self.isa.mul(value, self.isa.load(&factors[self.unit(u)..]))
             }
         }
-        dh
+    }
+
+    /// The hidden state before the step as the recurrent weights saw it.
+    #[inline(always)]
+    pub(crate) fn multiplied(&self, r: usize, u: usize) -> I::Vector {
+        self.before(r, u, multiplied(self.pass.masks))
     }
 
     /// Adds the product of the second phase, of gradients of this step.

@@ -3,11 +3,13 @@
 //! The records of a row, each plane padded to whole cache lines:
 //!
 //! ```text
-//! states      [slot][rank][h | c]      slot t holds the state before step t, or after it (see below)
+//! states      [slot][rank][h | c | m]  slot t holds the state before step t, or after it (see below)
 //! tape        [t][rank][gates]         what backward needs besides the states
 //! scratch     [rank][...]              from the first phase of a step to its second
 //! projected   [t][rank][gates]         b + W x of the steps of a chunk, where it is done beforehand
 //! ```
+//!
+//! m is `h * mask`, which the recurrent product reads, where there is recurrent dropout (see [`Masks`]).
 //!
 //! **Slots.** There is one more slot than steps. Forward in time, step t leads from slot t to slot t+1.
 //! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
@@ -16,7 +18,7 @@
 
 use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, Part, accumulate};
+use crate::matrix::{GridMut, GridRef, Part, accumulate};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -37,6 +39,8 @@ pub(crate) struct Forward<'a> {
     /// Where states are kept every some steps.
     pub(crate) checkpoints: Option<Checkpoints<'a>>,
     pub(crate) scratch: GridMut<'a>,
+    /// Recurrent dropout, where there is any.
+    pub(crate) masks: Option<Masks<'a>>,
     /// The input products, where they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
 }
@@ -46,6 +50,39 @@ pub(crate) struct Forward<'a> {
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,
     pub(crate) states: GridMut<'a>,
+}
+
+/// Recurrent dropout: the recurrent weights multiply `h * mask`, which has a plane of its own in the state
+/// records, made in the registers that have h. The mask of a row is the same at all steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Masks<'a> {
+    /// One slot and one plane, by row of the batch.
+    pub(crate) factors: GridRef<'a>,
+    /// The plane of the state records.
+    pub(crate) plane: usize,
+}
+
+impl Masks<'_> {
+    /// The factors of a rank.
+    #[inline(always)]
+    pub(crate) fn row(&self, rows: &Rows, rank: usize) -> &[f32] {
+        self.factors.plane(0, rows.order[rank], 0)
+    }
+
+    /// Makes the masked plane of a state record of `rank`, of its hidden state.
+    pub(crate) fn apply(&self, rows: &Rows, rank: usize, record: &mut [f32]) {
+        let mask = self.row(rows, rank);
+        let (state, masked) = record.split_at_mut(self.plane * mask.len());
+        for ((masked, h), factor) in masked.iter_mut().zip(state).zip(mask) {
+            *masked = *h * factor;
+        }
+    }
+}
+
+/// The plane of the state records that the recurrent weights multiply.
+#[inline(always)]
+pub(crate) fn multiplied(masks: Option<Masks<'_>>) -> usize {
+    masks.map_or(H, |masks| masks.plane)
 }
 
 /// `b + W x` of the steps of a chunk: slots are its steps, planes the gates.
@@ -191,7 +228,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         let panel = &self.pass.weights.hidden;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
-            *row = &self.before(r, H)[..panel.depth()];
+            *row = &self.before(r, multiplied(self.pass.masks))[..panel.depth()];
         }
         let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
@@ -222,6 +259,12 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     #[inline(always)]
     pub(crate) fn state(&self, r: usize, u: usize, plane: usize) -> I::Vector {
         self.isa.load(&self.before(r, plane)[self.unit(u)..])
+    }
+
+    /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
+    #[inline(always)]
+    pub(crate) fn multiplied(&self, r: usize, u: usize) -> I::Vector {
+        self.state(r, u, multiplied(self.pass.masks))
     }
 
     /// A plane of the scratch record, which the first phase has written.
@@ -300,6 +343,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     pub(crate) fn set_hidden(&self, r: usize, u: usize, h: I::Vector) {
         let h = flush(self.isa, h);
         self.write(self.pass.states, self.pass.slots(self.time).1, r, u, H, [h]);
+        if let Some(masks) = self.pass.masks {
+            let factor = self.isa.load(&masks.row(self.pass.rows, self.rank + r)[self.unit(u)..]);
+            let masked = self.isa.mul(h, factor);
+            self.write(self.pass.states, self.pass.slots(self.time).1, r, u, masks.plane, [masked]);
+        }
         if let Some((output, plane)) = self.pass.output {
             let rows = self.pass.rows;
             let (row, time) = (rows.order[self.rank + r], rows.time(self.time, self.rank + r));

@@ -87,7 +87,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                         (reset, z) = (sigmoid(isa, reset), sigmoid(isa, z));
                         t.record(r, u, R_, [reset, z]);
                     }
-                    let v = isa.mul(reset, t.state(r, u, H));
+                    let v = isa.mul(reset, t.multiplied(r, u));
                     t.keep(r, u, 0, [z, sums[r][N][u], v]);
                     t.record(r, u, V, [v]);
                 }
@@ -179,9 +179,9 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                     if !CHOSEN {
                         slope = slope_of_sigmoid(isa, reset);
                     }
-                    let dr = isa.mul(isa.mul(dv, t.before(r, u, H)), slope);
+                    let dr = isa.mul(isa.mul(dv, t.multiplied(r, u)), slope);
                     t.set_gradient(r, u, R_, dr);
-                    t.set_carry(r, u, H, isa.mul_add(dv, reset, t.carry(r, u, H)));
+                    t.set_carry(r, u, H, isa.mul_add(t.masked(r, u, dv), reset, t.carry(r, u, H)));
                 }
             }
         }

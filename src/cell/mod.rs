@@ -34,7 +34,9 @@ mod weights;
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
 pub(crate) use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
-pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
+pub(crate) use forward_tile::{
+    Checkpoints, Forward, ForwardTile, Masks, Projected, ProjectionTile, multiplied,
+};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use gru_norm::GruNorm;

@@ -122,6 +122,7 @@ impl Builder {
             layout: Layout::default(),
             bias: Bias::default(),
             dropout: 0.0,
+            recurrent_dropout: 0.0,
             threads: Threads::default(),
             schedule: Schedule::default(),
         };
@@ -229,6 +230,19 @@ impl Builder {
         self.config.dropout = dropout;
         self
     }
+    /// Recurrent dropout, as in Keras and in Gal, Ghahramani, *A theoretically grounded application of dropout in
+    /// recurrent neural networks* (2016): [`forward_train`](Recurrent::forward_train) drops each unit of the
+    /// hidden state with this probability on its way into the recurrent product, with one mask for all steps of a
+    /// row and all gates; what stays is divided by `1 - recurrent_dropout`. The state itself is carried whole
+    /// (`z * h` of a GRU sees all of it), and the cell state is never dropped.
+    ///
+    /// ```text
+    /// i = s(W x + b_ih + R (h * mask) + b_hh)      and so every gate; n of a GRU reset before: R (r * h * mask)
+    /// ```
+    pub fn recurrent_dropout(mut self, recurrent_dropout: f32) -> Self {
+        self.config.recurrent_dropout = recurrent_dropout;
+        self
+    }
     /// How the weights begin, and the seed of their random numbers.
     pub fn init(mut self, init: Init, seed: u64) -> Self {
         self.init = init;
@@ -257,7 +271,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
-    /// weights do not fit into memory, [`Error::OutOfRange`] where the dropout is not in `[0, 1)`, the
+    /// weights do not fit into memory, [`Error::OutOfRange`] where a dropout is not in `[0, 1)`, the
     /// projection is not in `1..=H`, an epsilon or a clip is not
     /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
     /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
@@ -277,9 +291,12 @@ impl Builder {
                 return Err(Error::ZeroSize { what });
             }
         }
-        if !(0.0..1.0).contains(&config.dropout) {
-            let got = f64::from(config.dropout);
-            return Err(Error::OutOfRange { what: "dropout", expected: "a probability in [0, 1)", got });
+        let dropouts = [("dropout", config.dropout), ("recurrent_dropout", config.recurrent_dropout)];
+        for (what, p) in dropouts {
+            if !(0.0..1.0).contains(&p) {
+                let got = f64::from(p);
+                return Err(Error::OutOfRange { what, expected: "a probability in [0, 1)", got });
+            }
         }
         // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;

@@ -145,6 +145,7 @@ pub struct Config {
     pub(super) layout: Layout,
     pub(super) bias: Bias,
     pub(super) dropout: f32,
+    pub(super) recurrent_dropout: f32,
     pub(super) threads: Threads,
     pub(super) schedule: Schedule,
 }
@@ -223,6 +224,14 @@ impl Config {
     /// The probability with which training drops a value between two layers.
     pub fn dropout(&self) -> f32 {
         self.dropout
+    }
+    /// The probability with which training drops a unit of the hidden state on its way into the recurrent product.
+    pub fn recurrent_dropout(&self) -> f32 {
+        self.recurrent_dropout
+    }
+    /// Planes of a state record in training: one more where the hidden state is also kept with its dropout.
+    pub(super) fn training_planes(&self) -> usize {
+        self.variant(0).traits().state + usize::from(self.recurrent_dropout > 0.0)
     }
     /// How many threads a call may use.
     pub fn threads(&self) -> Threads {

@@ -10,7 +10,7 @@
 use super::config::Direction;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Checkpoints, Forward, Records, Rows, Weights};
+use crate::cell::{Checkpoints, Forward, Masks, Records, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
 use crate::rng::dropout_scale;
@@ -79,13 +79,14 @@ pub(super) struct Network<'a> {
 pub(super) type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
 /// The memory of a call: states in turns and those of a tape, by direction of layer, as far as there are any;
-/// outputs of the layers (two in turns where nothing is kept); and room for each pass that runs at the same
+/// outputs of the layers (two in turns where nothing is kept); masks of recurrent dropout; and room for each pass that runs at the same
 /// time.
 pub(super) struct Room<'a> {
     pub(super) rings: &'a mut [AlignedBuf],
     pub(super) states: &'a mut [AlignedBuf],
     pub(super) gates: &'a mut [AlignedBuf],
     pub(super) outputs: &'a mut [AlignedBuf],
+    pub(super) masks: &'a [AlignedBuf],
     pub(super) memories: &'a mut [Memory],
 }
 
@@ -94,6 +95,7 @@ pub(super) struct Room<'a> {
 struct CellRoom<'a> {
     states: Records<'a>,
     tape: Option<Records<'a>>,
+    masks: Option<Masks<'a>>,
     checkpoints: Option<Checkpoints<'a>>,
 }
 
@@ -163,17 +165,20 @@ impl<'a> Network<'a> {
         mut room: Room<'_>,
         state: &mut State,
     ) -> Result<(), Error> {
-        let Room { rings, states, gates, .. } = &mut room;
-        for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+        let Room { rings, states, gates, masks, .. } = &mut room;
+        for (cell, room) in self.rooms(rings, states, gates, masks).enumerate() {
             let reverse = self.direction.is_reverse(cell % self.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 let first = if reverse { length } else { 0 };
                 // SAFETY: every row has a record of its first slot, and nobody works on it.
                 let record = unsafe { room.states.record(first, rank) };
+                record.fill(0.0);
                 if self.rows.begins(rank, reverse) {
-                    record.copy_from_slice(state.record(cell, row));
-                } else {
-                    record.fill(0.0);
+                    let initial = state.record(cell, row);
+                    record[..initial.len()].copy_from_slice(initial);
+                }
+                if let Some(masks) = room.masks {
+                    masks.apply(self.rows, rank, record);
                 }
                 if let Some(checkpoints) = room.checkpoints {
                     // SAFETY: slot 0 is there for this, and nobody works on it.
@@ -181,20 +186,21 @@ impl<'a> Network<'a> {
                 }
             }
         }
-        let Room { rings, states, gates, outputs, memories } = &mut room;
-        let rooms = self.rooms(rings, states, gates);
+        let Room { rings, states, gates, outputs, masks, memories } = &mut room;
+        let rooms = self.rooms(rings, states, gates, masks);
         match route {
             Route::InTurn(threads) => self.in_turn(threads, false, ends, rooms, outputs, memories)?,
             Route::SideBySide(threads) => self.in_turn(threads, true, ends, rooms, outputs, memories)?,
             Route::Wavefront(chunk) => self.wavefront(chunk, ends, rooms, outputs, memories)?,
         }
-        for (cell, room) in self.rooms(rings, states, gates).enumerate() {
+        for (cell, room) in self.rooms(rings, states, gates, masks).enumerate() {
             let reverse = self.direction.is_reverse(cell % self.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 if self.rows.finishes(rank, reverse) {
                     // SAFETY: every row has a record of its last slot, and nobody works on it.
                     let last = unsafe { room.states.record(if reverse { 0 } else { length }, rank) };
-                    state.record_mut(cell, row).copy_from_slice(last);
+                    let to = state.record_mut(cell, row);
+                    to.copy_from_slice(&last[..to.len()]);
                 }
             }
         }
@@ -207,13 +213,14 @@ impl<'a> Network<'a> {
         rings: &'b mut [AlignedBuf],
         states: &'b mut [AlignedBuf],
         gates: &'b mut [AlignedBuf],
+        masks: &'b [AlignedBuf],
     ) -> impl Iterator<Item = CellRoom<'b>>
     where
         'a: 'b,
     {
         let Network { rows, grids: Grids { ring, shape, .. }, .. } = *self;
         let (mut rings, mut states, mut gates) = (rings.iter_mut(), states.iter_mut(), gates.iter_mut());
-        (0..self.layers * self.direction.count()).map(move |_| {
+        (0..self.layers * self.direction.count()).map(move |cell| {
             let mut all = || Some((shape?, GridMut::new(shape?.states, states.next()?)));
             let (shape, kept) = all().unzip();
             let every = shape.and_then(|shape| shape.every);
@@ -223,6 +230,7 @@ impl<'a> Network<'a> {
                 states: states.or(ring).expect("states in turns, or all on the tape"),
                 tape: (gates.next().zip(shape))
                     .map(|(buffer, shape)| Records::steps(rows, 0, GridMut::new(shape.gates, buffer))),
+                masks: shape.and_then(|shape| shape.masks(masks, cell)),
                 checkpoints: every.zip(kept).map(|(every, states)| Checkpoints { every, states }),
             }
         })
@@ -255,6 +263,7 @@ impl<'a> Network<'a> {
             tape: room.tape,
             checkpoints: room.checkpoints,
             scratch: GridMut::empty(),
+            masks: room.masks,
             projected: None,
         }
     }

@@ -134,7 +134,7 @@ impl Recurrent {
             None => (None, 0),
         };
         let shape = match &mut tape {
-            Some(tape) => Some(tape.prepare(config, dims)?),
+            Some(tape) => Some(tape.prepare(config, dims, seed)?),
             None => {
                 workspace_rows.set(batch, steps, dims.pattern())?;
                 between[..(layers - 1).min(2)].iter_mut().try_for_each(|b| b.grow(output_size))?;
@@ -143,7 +143,8 @@ impl Recurrent {
         };
         let rows = tape.as_ref().map_or(&*workspace_rows, |tape| &tape.rows);
         let (stretches, longest) = (rows.order.len(), rows.steps());
-        let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, traits.state, hidden)?;
+        let planes = if shape.is_some() { config.training_planes() } else { traits.state };
+        let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
         let every = shape.and_then(|shape| shape.every);
         if shape.is_none() || every.is_some() {
             rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
@@ -176,13 +177,13 @@ impl Recurrent {
             y.fill(0.0);
         }
         let (rows, room) = match &mut tape {
-            Some(Tape { rows, states, gates, outputs, .. }) => {
+            Some(Tape { rows, states, gates, outputs, masks, .. }) => {
                 let rings = if every.is_some() { &mut rings[..] } else { &mut [] };
-                (&*rows, Room { rings, states, gates, outputs, memories })
+                (&*rows, Room { rings, states, gates, outputs, masks, memories })
             }
             None => {
                 let (states, gates) = (&mut [][..], &mut [][..]);
-                (&*workspace_rows, Room { rings, states, gates, outputs: between, memories })
+                (&*workspace_rows, Room { rings, states, gates, outputs: between, masks: &[], memories })
             }
         };
         let network = Network {

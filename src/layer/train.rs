@@ -153,6 +153,7 @@ impl Recurrent {
             Inputs {
                 weights: &transposed[cell],
                 rows: &tape.rows,
+                masks: shape.masks(&tape.masks, cell),
                 reverse: config.direction.is_reverse(direction),
                 input: match layer {
                     0 => GridRef::new(x_grid, x),
@@ -334,8 +335,16 @@ mod tests {
             params,
         };
         let x = wide(&x);
-        let input =
-            reference::Input { steps, batch, x: &x, h0: None, c0: None, lengths: None, masks: Some(&masks) };
+        let input = reference::Input {
+            steps,
+            batch,
+            x: &x,
+            h0: None,
+            c0: None,
+            lengths: None,
+            masks: Some(&masks),
+            recurrent_masks: None,
+        };
         let output = reference::forward(&model, &input);
         let dy = wide(&dy);
         let upstream = reference::Upstream { dy: Some(&dy), dhn: None, dcn: None };

@@ -140,6 +140,7 @@ pub(crate) fn backward(
                 reverse: inputs.reverse,
                 upstream: inputs.upstream,
                 states,
+                masks: inputs.masks,
                 tape,
                 grads: GridMut::new(grads_grid, grads),
                 starts,

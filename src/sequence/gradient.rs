@@ -25,7 +25,9 @@
 //! on the number of threads, or on where chunks are cut.
 
 use super::schedule::over_range;
-use crate::cell::{C, Checkpoints, H, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights};
+use crate::cell::{
+    C, Checkpoints, Masks, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights, multiplied,
+};
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
 use crate::simd::{Isa, Kernel, dispatch};
@@ -40,7 +42,16 @@ pub(crate) struct Inputs<'a> {
     pub(crate) input: GridRef<'a>,
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
+    /// The recurrent dropout of the forward pass, where there was any.
+    pub(crate) masks: Option<Masks<'a>>,
     pub(crate) kept: Kept<'a>,
+}
+
+impl Inputs<'_> {
+    /// Planes of a state record.
+    pub(super) fn state_planes(&self) -> usize {
+        self.weights.variant.traits().state + usize::from(self.masks.is_some())
+    }
 }
 
 /// What the forward pass has kept.
@@ -118,8 +129,9 @@ pub(crate) fn accumulate_chunk(
     packed.input.pack_rows(lanes, input_size, rows);
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let shift = usize::from(inputs.reverse);
+    let plane = multiplied(inputs.masks);
     // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
-    let rows = places.iter().map(|&(time, rank)| unsafe { states.plane(time + shift, rank, H) });
+    let rows = places.iter().map(|&(time, rank)| unsafe { states.plane(time + shift, rank, plane) });
     packed.hidden.pack_rows(lanes, outputs, rows);
     let second = match (traits.projection, traits.recurrent.last()) {
         (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => Some(plane),

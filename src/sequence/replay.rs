@@ -37,7 +37,8 @@ impl Replay {
         let (batch, traits, hidden) =
             (inputs.rows.order.len(), weights.variant.traits(), weights.hidden.units());
         let records = checked_size("checkpointed steps", &[batch, steps.saturating_add(1)])?;
-        self.states.grow(Records::grid(records, traits.state, hidden)?.len())?;
+        let planes = inputs.state_planes();
+        self.states.grow(Records::grid(records, planes, hidden)?.len())?;
         self.tape.grow(Records::grid(batch * steps, traits.tape, hidden)?.len())?;
         self.memory.prepare(weights, batch, steps)
     }
@@ -53,7 +54,8 @@ impl Replay {
     ) -> Result<(Records<'a>, Records<'a>), Error> {
         let (rows, traits, hidden) = (inputs.rows, weights.variant.traits(), weights.hidden.units());
         let batch = rows.order.len();
-        let states = Records::grid(batch * (range.len() + 1), traits.state, hidden)?;
+        let planes = inputs.state_planes();
+        let states = Records::grid(batch * (range.len() + 1), planes, hidden)?;
         let tape = Records::grid(batch * range.len(), traits.tape, hidden)?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = Records::steps(rows, range.start, GridMut::new(tape, &mut self.tape));
@@ -64,7 +66,7 @@ impl Replay {
                 true if length > range.end => (range.end, range.end / checkpoints.every),
                 true => (length, 0),
             };
-            for plane in 0..traits.state {
+            for plane in 0..planes {
                 // SAFETY: both exist; nobody else works on the one, and nobody writes the other.
                 unsafe {
                     let from = checkpoints.states.plane(from, rank, plane);
@@ -82,6 +84,7 @@ impl Replay {
             tape: Some(tape),
             checkpoints: None,
             scratch: GridMut::empty(),
+            masks: inputs.masks,
             projected: None,
         };
         let (split, _) = load(weights, batch, range.len()).split(schedule, threads);

@@ -18,6 +18,7 @@ pub struct Options {
     pub coupled: bool,
     pub projection: Option<usize>,
     pub layer_norm: Option<f32>,
+    pub recurrent_dropout: f32,
 }
 
 /// Everything that decides the numbers of a run.
@@ -77,6 +78,7 @@ impl Case {
             .bias(self.bias)
             .peephole(options.peephole)
             .coupled(options.coupled)
+            .recurrent_dropout(options.recurrent_dropout)
             .init(fused_rnn::Init::PyTorch, self.seed);
         if let Some(epsilon) = options.layer_norm {
             builder = builder.layer_norm(epsilon);
@@ -304,6 +306,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         });
     }
     assert!(tensors.is_empty(), "parameters that the reference does not know");
+    let params_count = params.len();
     let model = reference::Model {
         cell: reference_cell(case.kind),
         input_size: case.input,
@@ -329,6 +332,11 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
     let x = to_time_major(wide(&data.x), case.input);
     let dy = to_time_major(wide(&data.dy), width);
     let (h0, c0, dhn, dcn) = (wide(&data.h0), wide(&data.c0), wide(&data.dhn), wide(&data.dcn));
+    let masks = layer.recurrent_masks(batch, 0).unwrap();
+    let masks: Vec<Vec<f64>> = match batch {
+        0 => vec![vec![]; params_count],
+        _ => masks.chunks(batch * case.outputs()).map(wide).collect(),
+    };
     let input = reference::Input {
         steps,
         batch,
@@ -337,6 +345,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         c0: Some(&c0),
         lengths: data.lengths.as_deref(),
         masks: None,
+        recurrent_masks: Some(&masks),
     };
     let output = reference::forward(&model, &input);
     let upstream = reference::Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };

@@ -1,6 +1,6 @@
 //! Options and directions, for the tests that draw cases.
 
-use crate::common::{ACTIVATIONS, Options};
+use crate::common::{ACTIVATIONS, Case, Options};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
@@ -38,10 +38,19 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
                     coupled: lstm && coupled && layer_norm.is_none(),
                     projection: projection.filter(|_| lstm && layer_norm.is_none()),
                     layer_norm,
+                    recurrent_dropout: 0.0,
                 },
             }
         },
     )
+}
+
+/// The same cases, some with recurrent dropout: where only training is looked at, for inference has none.
+pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
+    (cases, prop::sample::select(vec![0.0, 0.4])).prop_map(|(mut case, p)| {
+        case.options.recurrent_dropout = p;
+        case
+    })
 }
 
 /// All three.
