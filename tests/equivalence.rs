@@ -8,8 +8,8 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use common::{ACTIVATIONS, Case, Data, Options, compare, reference_run, run};
-use fused_rnn::{Bias, CellKind, Direction, Layout, Level};
+use common::{ACTIVATIONS, Case, Data, Options, Results, compare, reference_run, run};
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Rng};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use strategies::{direction, options, trained};
@@ -30,10 +30,27 @@ fn check(case: &Case) -> Result<(), String> {
         for threads in [1, 2] {
             let got = run(case, &data, level, threads);
             compare(&got, &want, TOLERANCE)
+                .or_else(|_| compare(&got, &want, TOLERANCE.max(8.0 * sensitivity(case, &data, &want))))
                 .map_err(|error| format!("{level}, {threads} threads: {error}\n{case:?}"))?;
         }
     }
     Ok(())
+}
+
+/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest value
+/// of a tensor. Networks that amplify (normalisation, gates without bounds) have no better answer in f32 than that.
+fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
+    let (mut data, mut rng) = (data.clone(), Rng::new(7));
+    for value in data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0) {
+        *value *= 1.0 + rng.uniform(-f32::EPSILON, f32::EPSILON);
+    }
+    let moved = reference_run(&case.builder().build().unwrap(), case, &data);
+    let distance = |(a, b): (&[f64], &[f64])| {
+        let scale = b.iter().fold(1.0f64, |scale, v| scale.max(v.abs()));
+        a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+    };
+    let tensors = moved.tensors().into_iter().zip(want.tensors());
+    tensors.map(|((_, a), (_, b))| distance((a, b))).fold(0.0, f64::max).min(1e-3)
 }
 
 fn check_all(cases: impl IntoIterator<Item = Case>) {

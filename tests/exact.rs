@@ -21,7 +21,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
     for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
         for (index, (a, b)) in a.iter().zip(b).enumerate() {
-            prop_assert!(a.to_bits() == b.to_bits(), "{what}: {name}[{index}]: {a:e} and {b:e}");
+            // Which NaN comes out of two is the processor's choice by the order of operands, which differs by level.
+            let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+            prop_assert!(same, "{what}: {name}[{index}]: {a:e} and {b:e}");
         }
     }
     Ok(())
