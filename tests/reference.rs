@@ -72,7 +72,7 @@ impl Case {
             c0: random.values(cells),
             lengths: lengths.map(<[usize]>::to_vec),
             masks: Some((1..layers).map(|_| random.values(outputs)).collect()),
-            recurrent_masks: Some(model.params.iter().map(|_| random.values(batch * HIDDEN)).collect()),
+            recurrent_masks: None,
             dy: random.values(outputs),
             dhn: random.values(states),
             dcn: random.values(cells),
@@ -272,6 +272,20 @@ fn gradients_equal_central_differences() {
         ] {
             let case = Case::random(structure, (steps, 3), lengths.as_ref().map(<[usize; 3]>::as_slice));
             check_gradients(&format!("{structure:?}, {steps} steps, lengths {lengths:?}"), &case);
+        }
+    }
+}
+
+#[test]
+fn gradients_with_recurrent_dropout_equal_central_differences() {
+    for structure in structures() {
+        for lengths in [None, Some([2, 0, 5])] {
+            let mut case = Case::random(structure, (5, 3), lengths.as_ref().map(<[usize; 3]>::as_slice));
+            let (plain, random) = (case.loss(), &mut Random(8));
+            case.recurrent_masks =
+                Some(case.model.params.iter().map(|_| random.values(3 * HIDDEN)).collect());
+            assert!(case.loss() != plain, "{structure:?}: the masks do nothing");
+            check_gradients(&format!("{structure:?}, recurrent dropout, lengths {lengths:?}"), &case);
         }
     }
 }
