@@ -127,6 +127,19 @@ fn pick(
 }
 
 impl Recurrent {
+    /// The number of threads that a call over this many rows and steps is worth.
+    pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
+        let config = &self.config;
+        let all = config.work_per_step().saturating_mul(batch.saturating_mul(steps));
+        let load = |weights| sequence::load(weights, batch, steps);
+        let waiting: usize = self.weights.iter().map(|w| load(w).weights.saturating_mul(batch * steps)).sum();
+        // Directions wait for nobody, nor do the products over time of a backward pass.
+        let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
+        let free = free as f64 + if backward { all as f64 } else { 0.0 };
+        let threads = config.threads.resolve(all);
+        sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, free)
+    }
+
     /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by itself.
     pub(super) fn route(&self, threads: usize, batch: usize, steps: usize, by_chunks: bool) -> Route {
         let (layers, directions) = (self.config.layers, self.config.directions());

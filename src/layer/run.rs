@@ -150,7 +150,7 @@ impl Recurrent {
             rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
             rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
-        let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
+        let threads = self.worthwhile_threads(stretches, longest, false);
         // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the sequence.
         let by_chunks = rows.in_order() || shape.is_none() || config.dropout == 0.0;
         let route = self.route(threads, stretches, longest, by_chunks);

@@ -193,7 +193,7 @@ impl Recurrent {
         if let Some(dx) = &mut dx {
             dx.fill(0.0);
         }
-        let threads = config.threads.resolve(config.work_per_step().saturating_mul(batch * steps));
+        let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
         let [even, odd] = between;
         sequence::in_pool(threads, || {
             for layer in (0..layers).rev() {

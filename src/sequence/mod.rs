@@ -25,6 +25,6 @@ pub(crate) use backward::{Scratch, backward};
 pub(crate) use forward::{Memory, forward, load};
 pub(crate) use gradient::{Inputs, Kept, Targets};
 pub use schedule::{Schedule, Threads};
-pub(crate) use schedule::{Split, in_pool, wavefront_nanoseconds};
+pub(crate) use schedule::{Split, in_pool, wavefront_nanoseconds, worthwhile};
 pub use state::State;
 pub(crate) use team::{MOST_SHARES, over_stages};

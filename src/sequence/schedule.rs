@@ -23,7 +23,8 @@ pub enum Threads {
     /// As many as the pool has, and fewer for work too small to share.
     #[default]
     Auto,
-    /// At most so many, whatever the size of the work; 0 counts as 1, and more than 256 as 256.
+    /// At most so many: fewer where they would wait for each other longer than they save (unless the
+    /// [`Schedule`] is given as well). 0 counts as 1, and more than 256 as 256.
     Count(usize),
 }
 
@@ -95,6 +96,9 @@ const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
 const FAR_BYTES: f64 = 26.0;
 /// The part of that time that prefetching does not hide.
 const FAR_SEEN: f64 = 0.6;
+/// Nanoseconds that it costs to go into the pool and out again, with caches that are warm elsewhere: what threads
+/// have to save to be worth it. (A sequence of 90 microseconds took 200 inside.)
+const ENTERING: f64 = 25_000.0;
 /// Nanoseconds of a meeting: the last share's count goes to the other cores, their first claims come back.
 const MEETING: f64 = 700.0;
 
@@ -123,6 +127,30 @@ impl Load {
             _ => (Split::Rows(threads), rows),
         }
     }
+}
+
+impl Load {
+    /// Estimated nanoseconds that so many threads save in a step, all of the shares together.
+    fn saved(&self, threads: usize) -> f64 {
+        self.nanoseconds(self.rows, 1.0) - self.split(Schedule::Auto, threads).1
+    }
+}
+
+/// The number of threads that is worth it for these steps of each of some layers, and for so many multiply-adds
+/// that can be shared without a meeting.
+pub(crate) fn worthwhile(
+    threads: usize,
+    schedule: Schedule,
+    loads: impl Iterator<Item = Load>,
+    steps: usize,
+    free: f64,
+) -> usize {
+    if threads < 2 || schedule != Schedule::Auto {
+        return threads;
+    }
+    let saved: f64 = loads.map(|load| load.saved(threads).max(0.0)).sum();
+    let free = free / MULTIPLY_ADDS * (1.0 - 1.0 / threads as f64);
+    if saved * steps as f64 + free < ENTERING { 1 } else { threads }
 }
 
 /// Estimated nanoseconds in which all of `layers` equal layers take a step, as a wavefront of chunks of this
