@@ -22,26 +22,48 @@
 //!
 //! # Example
 //!
-//! Two interleaved classes on a line, which one layer can separate by a threshold:
+//! A GRU that learns the mean of rows of different lengths, from its final state:
 //!
 //! ```
-//! use fused_rnn::Accumulate;
-//! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, accuracy, softmax_cross_entropy};
+//! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, clip_global_norm, mean_squared_error};
+//! use fused_rnn::{Accumulate, Dims, Gradients, Gru, Tape, Upstream, Workspace};
 //!
-//! let x = [-1.0, -0.6, -0.3, 0.1, 0.5, 0.9]; // (batch 6, inputs 1)
-//! let labels = [0, 0, 0, 1, 1, 1];
+//! let (hidden, batch, steps) = (16, 8, 10);
+//! let x: Vec<f32> = (0..batch * steps).map(|k| (k * 7919 % 13) as f32 / 13.0 - 0.5).collect();
+//! let lengths = [10, 3, 4, 9, 5, 6, 8, 7];
+//! let dims = Dims::new(batch, steps).with_lengths(&lengths);
+//! let rows = x.chunks_exact(steps).zip(lengths);
+//! let means: Vec<f32> = rows.map(|(row, n)| row[..n].iter().sum::<f32>() / n as f32).collect();
 //!
-//! let mut head = Dense::new_pytorch(1, 2, 42)?;
-//! let mut adam = Adam::new(head.parameter_count(), AdamConfig { learning_rate: 0.1, ..Default::default() })?;
-//! let (mut logits, mut dlogits) = ([0.0; 12], [0.0; 12]); // (6, 2)
-//! let mut gradients = vec![0.0; head.parameter_count()];
-//! for _ in 0..200 {
-//!     head.forward(&x, 6, &mut logits)?;
-//!     softmax_cross_entropy(&logits, 2, &labels, Some(&mut dlogits))?;
-//!     head.backward(&x, &dlogits, 6, &mut gradients, Accumulate::Overwrite, None)?;
-//!     adam.step(head.parameters_mut(), &gradients)?;
+//! let mut gru = Gru::reset_after(1, hidden).build()?;
+//! let mut head = Dense::new_pytorch(hidden, 1, 42)?;
+//! let config = AdamConfig { learning_rate: 0.01, ..AdamConfig::default() };
+//! let mut adam = Adam::new(gru.parameters().len(), config)?;
+//! let mut adam_of_head = Adam::new(head.parameter_count(), config)?;
+//!
+//! let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+//! let mut gradients = vec![0.0; gru.parameters().len()];
+//! let mut gradients_of_head = vec![0.0; head.parameter_count()];
+//! let (mut y, mut dy) = (vec![0.0; batch], vec![0.0; batch]); // (B, 1)
+//! let mut dh = vec![0.0; batch * hidden]; // (B, H)
+//! let mut loss = f64::INFINITY;
+//! for step in 0..200 {
+//!     // Forward: the layer, the head, the loss.
+//!     let mut state = gru.zero_state(batch)?;
+//!     gru.forward_train(&x, dims, &mut state, None, &mut tape, step, &mut workspace)?;
+//!     let h = state.h();
+//!     head.forward(&h, batch, &mut y)?;
+//!     loss = mean_squared_error(&y, &means, Some(&mut dy))?;
+//!     // Backward: the head, then through time from the gradient of the final state.
+//!     head.backward(&h, &dy, batch, &mut gradients_of_head, Accumulate::Overwrite, Some(&mut dh))?;
+//!     let upstream = Upstream { dhn: Some(&dh), ..Upstream::default() };
+//!     gru.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
+//!     // Update.
+//!     clip_global_norm(&mut [&mut gradients, &mut gradients_of_head], 1.0)?;
+//!     gru.update(|parameters| adam.step(parameters, &gradients))?;
+//!     adam_of_head.step(head.parameters_mut(), &gradients_of_head)?;
 //! }
-//! assert_eq!(accuracy(&logits, 2, &labels)?, 1.0);
+//! assert!(loss < 1e-3, "{loss}");
 //! # Ok::<(), fused_rnn::Error>(())
 //! ```
 
