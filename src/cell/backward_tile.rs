@@ -9,7 +9,7 @@
 
 use super::{H, Masks, Options, Records, Rows, TransposedWeights, multiplied};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, Part, accumulate};
+use crate::matrix::{GridMut, GridRef, Part, Slot, accumulate};
 use crate::simd::Isa;
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
@@ -53,6 +53,12 @@ pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
     rank: usize,
     block: usize,
     part: Part,
+    // The records of these rows at this step, found once.
+    before: Slot<'a>,
+    after: Slot<'a>,
+    tape: Slot<'a>,
+    grads: Slot<'a>,
+    carry: Slot<'a>,
 }
 
 impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
@@ -71,7 +77,32 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         block: usize,
         part: Part,
     ) -> Self {
-        BackwardTile { isa, pass, time, following, rank, block, part }
+        let mut tile = BackwardTile {
+            isa,
+            pass,
+            time,
+            following,
+            rank,
+            block,
+            part,
+            before: Slot::empty(),
+            after: Slot::empty(),
+            tape: Slot::empty(),
+            grads: Slot::empty(),
+            // SAFETY: the rows exist.
+            carry: unsafe { pass.carry.slot(0, rank) },
+        };
+        if let Some(time) = time {
+            let (before, after) = if pass.reverse { (time + 1, time) } else { (time, time + 1) };
+            // SAFETY: step and rows exist, and so do their records.
+            unsafe {
+                tile.before = pass.states.slot(before, rank);
+                tile.after = pass.states.slot(after, rank);
+                tile.tape = pass.tape.slot(time, rank);
+                tile.grads = pass.grads.slot(0, pass.flat(time, rank));
+            }
+        }
+        tile
     }
 
     #[inline(always)]
@@ -94,13 +125,6 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     #[inline(always)]
     fn step(&self) -> usize {
         self.time.unwrap_or(0)
-    }
-
-    /// The slots before and after the step.
-    #[inline(always)]
-    fn slots(&self) -> (usize, usize) {
-        let time = self.step();
-        if self.pass.reverse { (time + 1, time) } else { (time, time + 1) }
     }
 
     /// The gradient of the hidden state after the step, or of the initial state: what comes from above,
@@ -216,9 +240,9 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     }
 
     #[inline(always)]
-    fn read(&self, records: Records<'a>, slot: usize, r: usize, u: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and slot exist, and nobody writes states and tape on the way back.
-        self.isa.load(unsafe { &records.plane(slot, self.rank + r, plane)[self.unit(u)..] })
+    fn read(&self, records: Slot<'a>, r: usize, u: usize, plane: usize) -> I::Vector {
+        // SAFETY: row and block exist, and nobody else writes these columns.
+        self.isa.load(unsafe { records.columns(r, plane, self.unit(u), I::LANES) })
     }
 
     /// Hidden units.
@@ -243,65 +267,62 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     #[inline(always)]
     pub(crate) fn tape_row(&self, r: usize, plane: usize) -> &'a [f32] {
         // SAFETY: row and step exist, and nobody writes the tape on the way back.
-        unsafe { self.pass.tape.plane(self.step(), self.rank + r, plane) }
+        unsafe { self.tape.plane(r, plane) }
     }
 
     /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
     pub(crate) fn gradient_row(&self, r: usize, plane: usize) -> &'a [f32] {
-        let flat = self.pass.flat(self.step(), self.rank + r);
         // SAFETY: the place exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.pass.grads.plane(0, flat, plane) }
+        unsafe { self.grads.plane(r, plane) }
     }
 
     /// A gradient that an earlier phase of the step has written, the units of block u.
     #[inline(always)]
     pub(crate) fn gradient(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.gradient_row(r, plane)[self.unit(u)..])
+        self.read(self.grads, r, u, plane)
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.pass.tape, self.step(), r, u, plane)
+        self.read(self.tape, r, u, plane)
     }
 
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn before(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.pass.states, self.slots().0, r, u, plane)
+        self.read(self.before, r, u, plane)
     }
 
     /// The state after the step.
     #[inline(always)]
     pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.pass.states, self.slots().1, r, u, plane)
+        self.read(self.after, r, u, plane)
     }
 
     /// The gradient of the state that is on its way to earlier steps.
     #[inline(always)]
     pub(crate) fn carry(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the row exists, and the columns are those of a block of this tile.
-        self.isa.load(unsafe { self.pass.carry.columns(0, self.rank + r, plane, columns) })
+        self.read(self.carry, r, u, plane)
     }
 
     /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_carry(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the row exists, and the columns are those of a block of this tile.
-        let to = unsafe { self.pass.carry.columns(0, self.rank + r, plane, columns) };
-        self.isa.store(to, flush(self.isa, value));
+        self.write(self.carry, r, u, plane, value);
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        let flat = self.pass.flat(self.step(), self.rank + r);
-        let columns = self.unit(u)..self.unit(u) + I::LANES;
-        // SAFETY: the place exists, and the columns are those of a block of this tile.
-        let to = unsafe { self.pass.grads.columns(0, flat, plane, columns) };
+        self.write(self.grads, r, u, plane, value);
+    }
+
+    #[inline(always)]
+    fn write(&self, to: Slot<'a>, r: usize, u: usize, plane: usize, value: I::Vector) {
+        // SAFETY: the row exists, and the columns are those of a block of this tile.
+        let to = unsafe { to.columns_mut(r, plane, self.unit(u), I::LANES) };
         self.isa.store(to, flush(self.isa, value));
     }
 }

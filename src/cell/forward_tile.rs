@@ -18,9 +18,8 @@
 
 use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, Part, accumulate};
+use crate::matrix::{GridMut, GridRef, Part, Slot, accumulate};
 use crate::simd::Isa;
-use std::ops::Range;
 
 /// All that a forward pass of one direction of one layer reads and writes.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +148,11 @@ pub(crate) struct ForwardTile<'a, I: Isa, const R: usize, const U: usize> {
     rank: usize,
     block: usize,
     part: Part,
+    // The records of these rows, found once.
+    before: Slot<'a>,
+    after: Slot<'a>,
+    tape: Option<Slot<'a>>,
+    scratch: Slot<'a>,
 }
 
 impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
@@ -166,17 +170,22 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         block: usize,
         part: Part,
     ) -> Self {
-        ForwardTile { isa, pass, time, rank, block, part }
+        let (before, after) = pass.slots(time);
+        // SAFETY: step and rows exist, and so do their records.
+        unsafe {
+            let (before, after) = (pass.states.slot(before, rank), pass.states.slot(after, rank));
+            let tape = match pass.tape {
+                Some(tape) => Some(tape.slot(time, rank)),
+                None => None,
+            };
+            let scratch = pass.scratch.slot(0, rank);
+            ForwardTile { isa, pass, time, rank, block, part, before, after, tape, scratch }
+        }
     }
 
     #[inline(always)]
     fn unit(&self, u: usize) -> usize {
         (self.block + u) * I::LANES
-    }
-
-    #[inline(always)]
-    fn columns(&self, u: usize) -> Range<usize> {
-        self.unit(u)..self.unit(u) + I::LANES
     }
 
     /// The options of the cell.
@@ -228,7 +237,8 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         let panel = &self.pass.weights.hidden;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
-            *row = &self.before(r, multiplied(self.pass.masks))[..panel.depth()];
+            // SAFETY: the row exists; the step before is done, and this one writes another slot.
+            *row = unsafe { self.before.columns(r, multiplied(self.pass.masks), 0, panel.depth()) };
         }
         let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
@@ -241,24 +251,17 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, row) in rows.iter_mut().enumerate() {
             // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.
-            *row = unsafe { &self.pass.scratch.plane(0, self.rank + r, plane)[..panel.depth()] };
+            *row = unsafe { self.scratch.columns(r, plane, 0, panel.depth()) };
         }
         let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
-    /// The state before the step, all units.
-    #[inline(always)]
-    fn before(&self, r: usize, plane: usize) -> &'a [f32] {
-        let (before, _) = self.pass.slots(self.time);
-        // SAFETY: the slot and the row exist; the step before is done, and this one writes another slot.
-        unsafe { self.pass.states.plane(before, self.rank + r, plane) }
-    }
-
     /// The state before the step, the units of block u.
     #[inline(always)]
     pub(crate) fn state(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.before(r, plane)[self.unit(u)..])
+        // SAFETY: row and block exist; the step before is done, and this one writes another slot.
+        self.isa.load(unsafe { self.before.columns(r, plane, self.unit(u), I::LANES) })
     }
 
     /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
@@ -270,22 +273,22 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     /// A plane of the scratch record, which the first phase has written.
     #[inline(always)]
     pub(crate) fn scratch(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.
-        self.isa.load(unsafe { &self.pass.scratch.plane(0, self.rank + r, plane)[self.unit(u)..] })
+        // SAFETY: row and block exist, and between two phases of a step nobody writes its scratch record.
+        self.isa.load(unsafe { self.scratch.columns(r, plane, self.unit(u), I::LANES) })
     }
 
     /// A plane of the scratch record, of all units.
     #[inline(always)]
     pub(crate) fn scratch_row(&self, r: usize, plane: usize) -> &'a [f32] {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.pass.scratch.plane(0, self.rank + r, plane) }
+        unsafe { self.scratch.plane(r, plane) }
     }
 
     /// The state after the step, of all units, which an earlier phase has written.
     #[inline(always)]
     pub(crate) fn after_row(&self, r: usize, plane: usize) -> &'a [f32] {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.pass.states.plane(self.pass.slots(self.time).1, self.rank + r, plane) }
+        unsafe { self.after.plane(r, plane) }
     }
 
     /// The state after the step, which an earlier phase has written, the units of block u.
@@ -315,18 +318,14 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     /// Writes planes `first..` of the scratch record for a later phase.
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
-        for (n, value) in values.into_iter().enumerate() {
-            // SAFETY: the row exists, and the columns are those of a block of this tile.
-            let to = unsafe { self.pass.scratch.columns(0, self.rank + r, first + n, self.columns(u)) };
-            self.isa.store(to, value);
-        }
+        self.write(self.scratch, r, u, first, values);
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
     pub(crate) fn record<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
-        if let Some(tape) = self.pass.tape {
-            self.write(tape, self.time, r, u, first, values);
+        if let Some(tape) = self.tape {
+            self.write(tape, r, u, first, values);
         }
     }
 
@@ -334,7 +333,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     #[inline(always)]
     pub(crate) fn set_cell_state(&self, r: usize, u: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
-        self.write(self.pass.states, self.pass.slots(self.time).1, r, u, C, [c]);
+        self.write(self.after, r, u, C, [c]);
         c
     }
 
@@ -342,11 +341,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     #[inline(always)]
     pub(crate) fn set_hidden(&self, r: usize, u: usize, h: I::Vector) {
         let h = flush(self.isa, h);
-        self.write(self.pass.states, self.pass.slots(self.time).1, r, u, H, [h]);
+        self.write(self.after, r, u, H, [h]);
         if let Some(masks) = self.pass.masks {
             let factor = self.isa.load(&masks.row(self.pass.rows, self.rank + r)[self.unit(u)..]);
             let masked = self.isa.mul(h, factor);
-            self.write(self.pass.states, self.pass.slots(self.time).1, r, u, masks.plane, [masked]);
+            self.write(self.after, r, u, masks.plane, [masked]);
         }
         if let Some((output, plane)) = self.pass.output {
             let rows = self.pass.rows;
@@ -364,19 +363,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     }
 
     #[inline(always)]
-    fn write<const N: usize>(
-        &self,
-        records: Records<'a>,
-        slot: usize,
-        r: usize,
-        u: usize,
-        first: usize,
-        values: [I::Vector; N],
-    ) {
+    fn write<const N: usize>(&self, to: Slot<'a>, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
         for (n, value) in values.into_iter().enumerate() {
             // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is
             // padded to whole vectors of every level.
-            let to = unsafe { records.columns(slot, self.rank + r, first + n, self.columns(u)) };
+            let to = unsafe { to.columns_mut(r, first + n, self.unit(u), I::LANES) };
             self.isa.store(to, value);
         }
     }

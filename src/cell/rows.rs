@@ -10,9 +10,8 @@
 //! ```
 
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{Grid, GridMut};
+use crate::matrix::{Grid, GridMut, Slot};
 use std::cmp::Reverse;
-use std::ops::Range;
 
 /// Which steps of the rows of a batch are real, and where a row begins anew.
 #[derive(Debug, Clone, Copy, Default)]
@@ -246,21 +245,14 @@ impl<'a> Records<'a> {
         unsafe { self.grid.plane(0, self.place(slot, rank), plane) }
     }
 
-    /// Columns of one plane of a record, to write.
+    /// The records of a slot from `rank` on.
     ///
     /// # Safety
-    /// - The record is one of those that are kept, and the columns exist.
-    /// - Nobody else reads or writes these columns while the slice lives.
+    /// - The record is one of those that are kept.
     #[inline(always)]
-    pub(crate) unsafe fn columns(
-        &self,
-        slot: usize,
-        rank: usize,
-        plane: usize,
-        columns: Range<usize>,
-    ) -> &'a mut [f32] {
+    pub(crate) unsafe fn slot(&self, slot: usize, rank: usize) -> Slot<'a> {
         // SAFETY: the caller's promise, passed on.
-        unsafe { self.grid.columns(0, self.place(slot, rank), plane, columns) }
+        unsafe { self.grid.slot(0, self.place(slot, rank)) }
     }
 
     /// All planes of a record, to read and write.

@@ -207,6 +207,85 @@ impl<'a> GridMut<'a> {
     }
 }
 
+/// The rows of one slot of a [`GridMut`], from one of them on.
+///
+/// A tile keeps these by value, in registers. What it found through references instead it would have to read
+/// again after each store, which for all that the compiler knows has changed it: in the epilogue of an LSTM that
+/// was half of the instructions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot<'a> {
+    data: *mut f32,
+    row_stride: usize,
+    width: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> GridMut<'a> {
+    /// The rows of a slot from `row` on.
+    ///
+    /// # Safety
+    /// - The row exists.
+    #[inline(always)]
+    pub(crate) unsafe fn slot(&self, slot: usize, row: usize) -> Slot<'a> {
+        debug_assert!(slot < self.grid.slots && row < self.grid.rows);
+        // SAFETY: inside the grid by the caller's promise.
+        let data = unsafe { self.data.add(slot * self.grid.slot_stride + row * self.grid.row_stride) };
+        Slot { data, row_stride: self.grid.row_stride, width: self.grid.width, life: PhantomData }
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// A slot without rows.
+    #[inline(always)]
+    pub(crate) fn empty() -> Self {
+        Slot { data: std::ptr::NonNull::dangling().as_ptr(), row_stride: 0, width: 0, life: PhantomData }
+    }
+
+    #[inline(always)]
+    fn offset(&self, row: usize, plane: usize, column: usize) -> usize {
+        row * self.row_stride + plane * self.width + column
+    }
+
+    /// One plane of a row.
+    ///
+    /// # Safety
+    /// - The row and the plane exist, and nobody writes this plane while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn plane(&self, row: usize, plane: usize) -> &'a [f32] {
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { std::slice::from_raw_parts(self.data.add(self.offset(row, plane, 0)), self.width) }
+    }
+
+    /// `count` columns of a plane of a row.
+    ///
+    /// # Safety
+    /// - Row, plane and columns exist, and nobody writes these columns while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
+        debug_assert!(first + count <= self.width);
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { std::slice::from_raw_parts(self.data.add(self.offset(row, plane, first)), count) }
+    }
+
+    /// The same to write.
+    ///
+    /// # Safety
+    /// - Row, plane and columns exist, and nobody else reads or writes these columns while the slice lives.
+    /// - The grid was not made by [`reading`](GridMut::reading).
+    #[inline(always)]
+    pub(crate) unsafe fn columns_mut(
+        &self,
+        row: usize,
+        plane: usize,
+        first: usize,
+        count: usize,
+    ) -> &'a mut [f32] {
+        debug_assert!(first + count <= self.width);
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.offset(row, plane, first)), count) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

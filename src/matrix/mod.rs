@@ -16,6 +16,6 @@ mod product;
 
 pub(crate) use buffer::AlignedBuf;
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
-pub(crate) use grid::{Grid, GridMut, GridRef};
+pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use product::{Columns, Part, Tile, accumulate, sweep};

@@ -70,7 +70,7 @@ impl Replay {
                 // SAFETY: both exist; nobody else works on the one, and nobody writes the other.
                 unsafe {
                     let from = checkpoints.states.plane(from, rank, plane);
-                    states.columns(slot, rank, plane, 0..from.len()).copy_from_slice(from);
+                    states.slot(slot, rank).columns_mut(0, plane, 0, from.len()).copy_from_slice(from);
                 }
             }
         }
