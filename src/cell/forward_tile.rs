@@ -174,10 +174,10 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         // SAFETY: step and rows exist, and so do their records.
         unsafe {
             let (before, after) = (pass.states.slot(before, rank), pass.states.slot(after, rank));
-            let tape = match pass.tape {
-                Some(tape) => Some(tape.slot(time, rank)),
-                None => None,
-            };
+            let mut tape = None;
+            if let Some(grid) = pass.tape {
+                tape = Some(grid.slot(time, rank));
+            }
             let scratch = pass.scratch.slot(0, rank);
             ForwardTile { isa, pass, time, rank, block, part, before, after, tape, scratch }
         }
