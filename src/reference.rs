@@ -390,6 +390,29 @@ pub struct Input<'a, F> {
     /// Recurrent dropout: for each layer and direction, a factor `(B, H)` on the hidden state that `R` multiplies,
     /// the same at every step.
     pub recurrent_masks: Option<&'a [Vec<F>]>,
+    /// Input dropout: for each layer, a factor `(B, width)` on what it reads, the same at every step.
+    pub input_masks: Option<&'a [Vec<F>]>,
+    /// Zoneout: for each layer and direction, the part `(T, B, H)` of the new hidden state, and that of the new cell
+    /// state, that is taken over from the step.
+    pub taken: Option<[&'a [Vec<F>]; 2]>,
+}
+
+impl<F> Default for Input<'_, F> {
+    /// Nothing of everything.
+    fn default() -> Self {
+        Input {
+            steps: 0,
+            batch: 0,
+            x: &[],
+            h0: None,
+            c0: None,
+            lengths: None,
+            masks: None,
+            recurrent_masks: None,
+            input_masks: None,
+            taken: None,
+        }
+    }
 }
 
 impl<F> Input<'_, F> {
@@ -400,6 +423,29 @@ impl<F> Input<'_, F> {
     /// The factor on the output of a layer, which the last one does not have.
     fn mask(&self, layer: usize) -> Option<&Vec<F>> {
         self.masks.and_then(|masks| masks.get(layer))
+    }
+
+    /// What a layer reads, or its gradient, with the factors of input dropout.
+    fn masked(&self, layer: usize, x: &[F]) -> Vec<F>
+    where
+        F: Real,
+    {
+        match self.input_masks {
+            None => x.to_vec(),
+            Some(masks) => x.iter().zip(masks[layer].iter().cycle()).map(|(&x, &mask)| x * mask).collect(),
+        }
+    }
+
+    /// The parts of the new hidden and cell states that are taken over, one factor each.
+    fn taken(&self, pass: usize, at: usize, widths: [usize; 2]) -> [Vec<F>; 2]
+    where
+        F: Real,
+    {
+        array::from_fn(|n| {
+            let width = widths[n];
+            let all = || vec![F::ONE; width];
+            self.taken.map_or_else(all, |taken| taken[n][pass][at * width..][..width].to_vec())
+        })
     }
 
     /// The factor on the hidden state that `R` multiplies.
@@ -462,6 +508,7 @@ pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
     let mut x = input.x.to_vec();
     for layer in 0..model.layers {
         let width = model.input_width(layer);
+        x = input.masked(layer, &x);
         let mut y = vec![F::ZERO; input.steps * batch * directions * outputs];
         for direction in 0..directions {
             let pass = layer * directions + direction;
@@ -476,8 +523,10 @@ pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
                     let at = model.time(direction, length, k) * batch + row;
                     let step =
                         step_forward(model, direction, params, &x[at * width..][..width], (&h, &mask), &c);
-                    h = step.h_next.clone();
-                    c = step.c_next.clone();
+                    // h'' = h + taken (h' - h), and c'' likewise.
+                    let [h_taken, c_taken] = input.taken(pass, at, [outputs, cell_size]);
+                    h = blend(&h_taken, &step.h_next, &h);
+                    c = blend(&c_taken, &step.c_next, &c);
                     y[(at * directions + direction) * outputs..][..outputs].copy_from_slice(&h);
                     steps.push(step);
                 }
@@ -537,13 +586,19 @@ pub fn backward<F: Real>(
                     // h' is the output of the step as well as the state before the next one.
                     add(&mut dh, &dy[(at * directions + direction) * outputs..][..outputs]);
                     let dx = &mut dx[at * width..][..width];
+                    let [h_taken, c_taken] = input.taken(pass, at, [outputs, cell_size]);
+                    let (h_past, c_past) =
+                        (blend(&h_taken, &zeros(&dh), &dh), blend(&c_taken, &zeros(&dc), &dc));
+                    (dh, dc) = (product(&h_taken, &dh), product(&c_taken, &dc));
                     (dh, dc) = step_backward(model, direction, params, &steps[k], &dh, &dc, dx, grads);
+                    add(&mut dh, &h_past);
+                    add(&mut dc, &c_past);
                 }
                 dh0[(pass * batch + row) * outputs..][..outputs].copy_from_slice(&dh);
                 dc0[(pass * batch + row) * cell_size..][..cell_size].copy_from_slice(&dc);
             }
         }
-        dy = dx;
+        dy = input.masked(layer, &dx);
     }
     Gradients { x: dy, h0: dh0, c0: dc0, params: grads }
 }
@@ -881,6 +936,15 @@ fn product<F: Real>(u: &[F], v: &[F]) -> Vec<F> {
     u.iter().zip(v).map(|(&u, &v)| u * v).collect()
 }
 
+/// `taken * new + (1 - taken) * old`, elementwise.
+fn blend<F: Real>(taken: &[F], new: &[F], old: &[F]) -> Vec<F> {
+    (0..old.len()).map(|j| taken[j] * new[j] + (F::ONE - taken[j]) * old[j]).collect()
+}
+
+fn zeros<F: Real>(like: &[F]) -> Vec<F> {
+    vec![F::ZERO; like.len()]
+}
+
 /// The part number `index` of `width` values, zero where there is no array.
 fn part<F: Real>(array: Option<&[F]>, index: usize, width: usize) -> Vec<F> {
     array.map_or(vec![F::ZERO; width], |array| array[index * width..][..width].to_vec())
@@ -925,6 +989,16 @@ fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
     check_size("recurrent_masks", input.recurrent_masks, passes);
     for mask in input.recurrent_masks.unwrap_or_default() {
         check_size("recurrent mask", Some(mask), input.batch * width);
+    }
+    check_size("input_masks", input.input_masks, model.layers);
+    for (layer, mask) in input.input_masks.unwrap_or_default().iter().enumerate() {
+        check_size("input mask", Some(mask), input.batch * model.input_width(layer));
+    }
+    for (taken, width) in input.taken.iter().flatten().zip([width, model.cell.cell_size(hidden)]) {
+        check_size("taken", Some(taken), passes);
+        for taken in *taken {
+            check_size("taken", Some(taken), input.steps * input.batch * width);
+        }
     }
     assert!((0..input.batch).all(|row| input.length(row) <= input.steps), "lengths: expected at most T");
 }

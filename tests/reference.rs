@@ -42,6 +42,8 @@ struct Case {
     lengths: Option<Vec<usize>>,
     masks: Option<Vec<Vec<f64>>>,
     recurrent_masks: Option<Vec<Vec<f64>>>,
+    input_masks: Option<Vec<Vec<f64>>>,
+    taken: Option<[Vec<Vec<f64>>; 2]>,
     dy: Vec<f64>,
     dhn: Vec<f64>,
     dcn: Vec<f64>,
@@ -73,6 +75,8 @@ impl Case {
             lengths: lengths.map(<[usize]>::to_vec),
             masks: Some((1..layers).map(|_| random.values(outputs)).collect()),
             recurrent_masks: None,
+            input_masks: None,
+            taken: None,
             dy: random.values(outputs),
             dhn: random.values(states),
             dcn: random.values(cells),
@@ -90,6 +94,8 @@ impl Case {
             lengths: self.lengths.as_deref(),
             masks: self.masks.as_deref(),
             recurrent_masks: self.recurrent_masks.as_deref(),
+            input_masks: self.input_masks.as_deref(),
+            taken: self.taken.as_ref().map(|[h, c]| [&h[..], &c[..]]),
         }
     }
 
@@ -129,6 +135,8 @@ impl Case {
             masks: self.masks.as_ref().map(|masks| masks.iter().map(|mask| real(mask, outputs)).collect()),
             recurrent_masks: (self.recurrent_masks.as_ref())
                 .map(|masks| masks.iter().map(|mask| mask[row * HIDDEN..][..HIDDEN].to_vec()).collect()),
+            input_masks: None,
+            taken: None,
             dy: real(&self.dy, outputs),
             dhn: all(&self.dhn, HIDDEN),
             dcn: all(&self.dcn, HIDDEN),
@@ -290,6 +298,38 @@ fn gradients_with_recurrent_dropout_equal_central_differences() {
     }
 }
 
+#[test]
+fn gradients_with_input_dropout_and_zoneout_equal_central_differences() {
+    for structure in structures() {
+        for lengths in [None, Some([2, 0, 5])] {
+            let mut case = Case::random(structure, (5, 3), lengths.as_ref().map(<[usize; 3]>::as_slice));
+            let (plain, random) = (case.loss(), &mut Random(9));
+            let widths = (0..case.model.layers).map(|layer| case.model.input_width(layer));
+            case.input_masks = Some(widths.map(|width| random.values(3 * width)).collect());
+            let dropped = case.loss();
+            let cells = if structure.0 == Cell::Lstm { 5 * 3 * HIDDEN } else { 0 };
+            let mut each = |len| case.model.params.iter().map(|_| random.values(len)).collect();
+            case.taken = Some([each(5 * 3 * HIDDEN), each(cells)]);
+            assert!(dropped != plain && case.loss() != dropped, "{structure:?}: without effect");
+            check_gradients(&format!("{structure:?}, dropout and zoneout, lengths {lengths:?}"), &case);
+        }
+    }
+}
+
+/// By hand: with nothing taken the state stays what it was, and with half of it is the mean of both.
+#[test]
+fn zoneout_by_hand() {
+    let mut model = zeros(Cell::ElmanTanh, 1, 1, 1, false);
+    model.params[0].weight_ih = vec![1.0];
+    let h0 = Some(&[0.5][..]);
+    for (taken, want) in [(0.0, 0.5), (1.0, 2.0f64.tanh()), (0.5, (0.5 + 2.0f64.tanh()) / 2.0)] {
+        let taken = [vec![taken]];
+        let input =
+            Input { steps: 1, batch: 1, x: &[2.0], h0, taken: Some([&taken, &[vec![]]]), ..Input::default() };
+        assert!((forward(&model, &input).y[0] - want).abs() < 1e-15);
+    }
+}
+
 const ACTIVATIONS: [Activation; 11] = [
     Activation::Sigmoid,
     Activation::Tanh,
@@ -399,8 +439,7 @@ fn layer_normalisation_by_hand() {
     params.bias_ih = vec![0.1, 0.2, 0.3];
     params.bias_hh = vec![-0.3, 0.4, 0.7];
     let (h0, c0) = (Some(&[0.5][..]), Some(&[][..]));
-    let input =
-        Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, masks: None, recurrent_masks: None };
+    let input = Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, ..Input::default() };
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (u, v) = (1.5_f64.sqrt(), 0.5_f64.sqrt());
     let r = sigmoid(0.5 * u + 0.1 - v - 0.3);
@@ -489,10 +528,7 @@ fn missing_arguments_are_zero() {
 /// One step of one row with one input, which is zero.
 fn step(model: &Model<f64>, h0: &[f64], c0: &[f64]) -> Output<f64> {
     let (h0, c0) = (Some(h0), Some(c0));
-    forward(
-        model,
-        &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, masks: None, recurrent_masks: None },
-    )
+    forward(model, &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, ..Input::default() })
 }
 
 #[test]
@@ -588,7 +624,7 @@ fn values_equal_those_of_onnx_runtime() {
         fill(&mut h0);
         fill(&mut c0);
         let (h0, c0, lengths) = (Some(&h0[..]), Some(&c0[..]), Some(&[3, 2][..]));
-        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, masks: None, recurrent_masks: None });
+        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, ..Input::default() });
         // There (T, D, B, H), here (T, B, D, H).
         let y: Vec<f64> = y.chunks(8).flat_map(|y| [0, 1, 4, 5, 2, 3, 6, 7].map(|k| y[k])).collect();
         assert_close(&output.y, &y, 1e-6);
@@ -835,16 +871,7 @@ fn saturated_gates_are_exact_in_both_precisions() {
     let output = step(&model, &[0.0], &[0.75]);
     assert_eq!(output.cn, [0.75]);
     let (h0, c0) = (Some(&[0.0][..]), Some(&[0.75][..]));
-    let input = Input {
-        steps: 1,
-        batch: 1,
-        x: &[0.0_f32],
-        h0,
-        c0,
-        lengths: None,
-        masks: None,
-        recurrent_masks: None,
-    };
+    let input = Input { steps: 1, batch: 1, x: &[0.0_f32], h0, c0, lengths: None, ..Input::default() };
     let output = forward(&single, &input);
     assert_eq!(output.cn, [0.75]);
     // Closed gates pass no gradient, and c passes through whole.
@@ -863,16 +890,8 @@ fn single_precision_follows_double() {
         let (dy, dhn, dcn) = (singles(&case.dy), singles(&case.dhn), singles(&case.dcn));
         let model = narrow(&case.model);
         let lengths = case.lengths.as_deref();
-        let input = Input {
-            steps: 4,
-            batch: 3,
-            x: &x,
-            h0: Some(&h0),
-            c0: Some(&c0),
-            lengths,
-            masks: None,
-            recurrent_masks: None,
-        };
+        let input =
+            Input { steps: 4, batch: 3, x: &x, h0: Some(&h0), c0: Some(&c0), lengths, ..Input::default() };
         let output = forward(&model, &input);
         let upstream = Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
         let gradients = backward(&model, &input, &output, &upstream);

@@ -53,16 +53,7 @@ fn model(layer: &Recurrent) -> reference::Model<f32> {
 }
 
 fn input<'a>(x: &'a [f32], steps: usize, batch: usize) -> reference::Input<'a, f32> {
-    reference::Input {
-        steps,
-        batch,
-        x,
-        h0: None,
-        c0: None,
-        lengths: None,
-        masks: None,
-        recurrent_masks: None,
-    }
+    reference::Input { steps, batch, x, h0: None, c0: None, lengths: None, ..reference::Input::default() }
 }
 
 /// Panics where a tensor is not what it should be.

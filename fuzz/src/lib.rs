@@ -60,6 +60,6 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
         coupled: free && u.arbitrary()?,
         projection: if free && u.arbitrary()? { Some(u.int_in_range(1..=hidden)?) } else { None },
         layer_norm: normalised.then_some(0.01),
-        recurrent_dropout: 0.0,
+        ..common::Options::default()
     })
 }

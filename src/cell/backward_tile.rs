@@ -4,10 +4,12 @@
 //!
 //! ```text
 //! grads    [place][gate gradients]     of the steps of one chunk, (t, rank) counted through
-//! carry    [rank][dh | dc]             the gradient of the state, on its way to earlier steps
+//! carry    [rank][dh | dc | dz]        the gradient of the state, on its way to earlier steps; dz: the part of dh
+//!                                      that zoneout took past the step
 //! ```
 
-use super::{H, Masks, Options, Records, Rows, TransposedWeights, multiplied};
+use super::dropout::{Masks, Zoneout, multiplied};
+use super::{C, H, Options, Records, Rows, TransposedWeights};
 use crate::activation::flush;
 use crate::matrix::{GridMut, GridRef, Part, Slot, accumulate};
 use crate::simd::Isa;
@@ -24,6 +26,8 @@ pub(crate) struct Backward<'a> {
     pub(crate) states: Records<'a>,
     /// The recurrent dropout of the forward pass, where there was any.
     pub(crate) masks: Option<Masks<'a>>,
+    /// The zoneout of the forward pass, where there was any.
+    pub(crate) zoneout: Option<Zoneout>,
     pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: GridMut<'a>,
@@ -130,9 +134,10 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     /// The gradient of the hidden state after the step, or of the initial state: what comes from above,
     /// what the following step carries over, and the product of its gate gradients with the recurrent
     /// weights, in this order; with recurrent dropout the product first, and by itself, because the mask is a
-    /// factor of it alone. `planes` are the gradients that the hidden state was multiplied into.
+    /// factor of it alone. `planes` are the gradients that the hidden state was multiplied into. If `chosen` and
+    /// there is zoneout, it is the gradient of what was new, and the rest goes past the step.
     #[inline(always)]
-    pub(crate) fn hidden_gradient(&self, planes: &[usize]) -> [[[I::Vector; U]; 1]; R] {
+    pub(crate) fn hidden_gradient(&self, chosen: bool, planes: &[usize]) -> [[[I::Vector; U]; 1]; R] {
         let isa = self.isa;
         let mut dh = [[[isa.zero(); U]; 1]; R];
         if self.pass.masks.is_none() {
@@ -153,7 +158,55 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
             }
             self.add_carried(&mut dh);
         }
+        if chosen && let Some(past) = self.past() {
+            for (r, dh) in dh.iter_mut().enumerate() {
+                for (u, dh) in dh[0].iter_mut().enumerate() {
+                    *dh = isa.add(*dh, self.carry(r, u, past));
+                    let (new, rest) = self.zone_in(r, u, H, *dh);
+                    self.set_carry(r, u, past, rest);
+                    *dh = new;
+                }
+            }
+        }
         dh
+    }
+
+    /// The plane of `carry` for what goes past a step, where there is zoneout.
+    #[inline(always)]
+    fn past(&self) -> Option<usize> {
+        self.pass.zoneout.map(|_| self.pass.weights.variant.traits().state)
+    }
+
+    /// A gradient after the zoneout of this step, as that of the new value and that of the old one.
+    #[inline(always)]
+    fn zone_in(&self, r: usize, u: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
+        match (self.pass.zoneout, self.time) {
+            (Some(zoneout), Some(time)) if zoneout.p[plane] > 0.0 => {
+                let (isa, rows, rank) = (self.isa, self.pass.rows, self.rank + r);
+                let place = (rows.time(time, rank), rows.order[rank]);
+                let taken = zoneout.taken(isa, plane, place, self.unit(u));
+                (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient))
+            }
+            _ => (gradient, self.isa.zero()),
+        }
+    }
+
+    /// The gradient of the new cell state that later steps have left, and what of it goes past this step, where
+    /// `chosen` and there is zoneout.
+    #[inline(always)]
+    pub(crate) fn cell_gradient(&self, chosen: bool, r: usize, u: usize) -> (I::Vector, I::Vector) {
+        let dc = self.carry(r, u, C);
+        if chosen { self.zone_in(r, u, C, dc) } else { (dc, self.isa.zero()) }
+    }
+
+    /// The new cell state, before its zoneout, if `chosen` and there is any.
+    #[inline(always)]
+    pub(crate) fn new_cell_state(&self, chosen: bool, r: usize, u: usize) -> I::Vector {
+        let plane = match self.pass.zoneout {
+            Some(zoneout) if chosen => zoneout.new_cell_state,
+            _ => C,
+        };
+        self.after(r, u, plane)
     }
 
     /// Adds what the following step carries over and what comes from above.

@@ -107,14 +107,14 @@ impl<A: Function> Cell for A {
         }
         for r in 0..R {
             for u in 0..U {
-                t.set_hidden(r, u, A::value(t.isa, sums[r][0][u]));
+                t.set_hidden(A::CHOSEN, r, u, A::value(t.isa, sums[r][0][u]));
             }
         }
     }
 
     #[inline(always)]
     fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
-        let dh = t.hidden_gradient(&[0]);
+        let dh = t.hidden_gradient(A::CHOSEN, &[0]);
         if t.is_initial() {
             return t.set_initial(dh);
         }

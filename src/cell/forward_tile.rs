@@ -3,22 +3,24 @@
 //! The records of a row, each plane padded to whole cache lines:
 //!
 //! ```text
-//! states      [slot][rank][h | c | m]  slot t holds the state before step t, or after it (see below)
+//! states      [slot][rank][h | c | ..] slot t holds the state before step t, or after it (see below)
 //! tape        [t][rank][gates]         what backward needs besides the states
 //! scratch     [rank][...]              from the first phase of a step to its second
 //! projected   [t][rank][gates]         b + W x of the steps of a chunk, where it is done beforehand
 //! ```
 //!
-//! m is `h * mask`, which the recurrent product reads, where there is recurrent dropout (see [`Masks`]).
+//! States have a plane more for c before its zoneout, and one for `h * mask` of recurrent dropout, which the
+//! recurrent product reads then (see `dropout.rs`).
 //!
 //! **Slots.** There is one more slot than steps. Forward in time, step t leads from slot t to slot t+1.
 //! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
 //! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
+use super::dropout::{Masks, Zoneout, multiplied};
 use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, Part, Slot, accumulate};
+use crate::matrix::{GridMut, Part, Slot, accumulate};
 use crate::simd::Isa;
 
 /// All that a forward pass of one direction of one layer reads and writes.
@@ -40,6 +42,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) scratch: GridMut<'a>,
     /// Recurrent dropout, where there is any.
     pub(crate) masks: Option<Masks<'a>>,
+    /// Zoneout, where there is any; then the cell is one with options.
+    pub(crate) zoneout: Option<Zoneout>,
     /// The input products, where they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
 }
@@ -49,39 +53,6 @@ pub(crate) struct Forward<'a> {
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,
     pub(crate) states: GridMut<'a>,
-}
-
-/// Recurrent dropout: the recurrent weights multiply `h * mask`, which has a plane of its own in the state
-/// records, made in the registers that have h. The mask of a row is the same at all steps.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Masks<'a> {
-    /// One slot and one plane, by row of the batch.
-    pub(crate) factors: GridRef<'a>,
-    /// The plane of the state records.
-    pub(crate) plane: usize,
-}
-
-impl Masks<'_> {
-    /// The factors of a rank.
-    #[inline(always)]
-    pub(crate) fn row(&self, rows: &Rows, rank: usize) -> &[f32] {
-        self.factors.plane(0, rows.order[rank], 0)
-    }
-
-    /// Makes the masked plane of a state record of `rank`, of its hidden state.
-    pub(crate) fn apply(&self, rows: &Rows, rank: usize, record: &mut [f32]) {
-        let mask = self.row(rows, rank);
-        let (state, masked) = record.split_at_mut(self.plane * mask.len());
-        for ((masked, h), factor) in masked.iter_mut().zip(state).zip(mask) {
-            *masked = *h * factor;
-        }
-    }
-}
-
-/// The plane of the state records that the recurrent weights multiply.
-#[inline(always)]
-pub(crate) fn multiplied(masks: Option<Masks<'_>>) -> usize {
-    masks.map_or(H, |masks| masks.plane)
 }
 
 /// `b + W x` of the steps of a chunk: slots are its steps, planes the gates.
@@ -329,18 +300,45 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         }
     }
 
-    /// The new cell state. Gives it back as it is stored, tiny values as zero.
+    /// The new cell state, before its zoneout, if `chosen` and there is any. Gives it back as it is stored, tiny
+    /// values as zero.
     #[inline(always)]
-    pub(crate) fn set_cell_state(&self, r: usize, u: usize, c: I::Vector) -> I::Vector {
+    pub(crate) fn set_cell_state(&self, chosen: bool, r: usize, u: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
-        self.write(self.after, r, u, C, [c]);
+        let kept = if chosen { self.zone_out(r, u, C, c) } else { c };
+        self.write(self.after, r, u, C, [kept]);
+        if chosen && self.new_cell_state() != C {
+            self.write(self.after, r, u, self.new_cell_state(), [c]);
+        }
         c
     }
 
-    /// The new hidden state, which is also the output. Tiny values are stored as zero.
+    /// The plane of the state after the step that has what [`set_cell_state`](Self::set_cell_state) was given.
     #[inline(always)]
-    pub(crate) fn set_hidden(&self, r: usize, u: usize, h: I::Vector) {
+    pub(crate) fn new_cell_state(&self) -> usize {
+        self.pass.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
+    }
+
+    /// A new value after its zoneout, where there is any.
+    #[inline(always)]
+    fn zone_out(&self, r: usize, u: usize, plane: usize, new: I::Vector) -> I::Vector {
+        match self.pass.zoneout {
+            Some(zoneout) if zoneout.p[plane] > 0.0 => {
+                let (rows, rank) = (self.pass.rows, self.rank + r);
+                let place = (rows.time(self.time, rank), rows.order[rank]);
+                let taken = zoneout.taken(self.isa, plane, place, self.unit(u));
+                flush(self.isa, Zoneout::blend(self.isa, taken, new, self.state(r, u, plane)))
+            }
+            _ => new,
+        }
+    }
+
+    /// The new hidden state, which is also the output; before its zoneout, if `chosen` and there is any. Tiny
+    /// values are stored as zero.
+    #[inline(always)]
+    pub(crate) fn set_hidden(&self, chosen: bool, r: usize, u: usize, h: I::Vector) {
         let h = flush(self.isa, h);
+        let h = if chosen { self.zone_out(r, u, H, h) } else { h };
         self.write(self.after, r, u, H, [h]);
         if let Some(masks) = self.pass.masks {
             let factor = self.isa.load(&masks.row(self.pass.rows, self.rank + r)[self.unit(u)..]);

@@ -110,7 +110,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
                     n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
                     t.record(r, u, 0, [reset, z, n, q]);
                 }
-                t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+                t.set_hidden(CHOSEN, r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
             }
         }
     }
@@ -119,7 +119,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
         let isa = t.isa;
         let one = isa.splat(1.0);
-        let dh = t.hidden_gradient(&[R_, Z, Q]);
+        let dh = t.hidden_gradient(CHOSEN, &[R_, Z, Q]);
         if t.is_initial() {
             return t.set_initial(dh);
         }

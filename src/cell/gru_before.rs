@@ -116,7 +116,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                         n = tanh(isa, n);
                         t.record(r, u, N, [n]);
                     }
-                    t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+                    t.set_hidden(CHOSEN, r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
                 }
             }
         }
@@ -127,7 +127,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         let isa = t.isa;
         let one = isa.splat(1.0);
         if PHASE == 0 {
-            let dh = t.hidden_gradient(&[R_, Z]);
+            let dh = t.hidden_gradient(CHOSEN, &[R_, Z]);
             if t.is_initial() {
                 return t.set_initial(dh);
             }

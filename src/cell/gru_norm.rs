@@ -130,7 +130,7 @@ impl Cell for GruNorm {
             for r in 0..R {
                 for u in 0..U {
                     let (z, n) = (sums[r][Z][u], sums[r][N][u]);
-                    t.set_hidden(r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+                    t.set_hidden(true, r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
                 }
             }
         }
@@ -141,7 +141,7 @@ impl Cell for GruNorm {
         let (isa, options, units) = (t.isa, t.options(), t.units());
         let one = isa.splat(1.0);
         if PHASE == 0 {
-            let dh = t.hidden_gradient(&[DV + R_, DV + Z, DV + N]);
+            let dh = t.hidden_gradient(true, &[DV + R_, DV + Z, DV + N]);
             if t.is_initial() {
                 return t.set_initial(dh);
             }

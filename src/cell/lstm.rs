@@ -97,7 +97,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
             t.add_second(&mut h, 0);
             for r in 0..R {
                 for u in 0..U {
-                    t.set_hidden(r, u, h[r][0][u]);
+                    t.set_hidden(true, r, u, h[r][0][u]);
                 }
             }
             return;
@@ -123,7 +123,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 if CHOSEN {
                     next = clamp(isa, next, t.options().cell_clip);
                 }
-                c[r][u] = t.set_cell_state(r, u, next);
+                c[r][u] = t.set_cell_state(CHOSEN, r, u, next);
             }
         }
         if CHOSEN {
@@ -137,7 +137,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                     t.keep(r, u, 0, [h]);
                     t.record(r, u, M, [h]);
                 } else {
-                    t.set_hidden(r, u, h);
+                    t.set_hidden(CHOSEN, r, u, h);
                 }
             }
         }
@@ -150,7 +150,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
         if PROJECTED && PHASE == 1 {
             t.add_second(&mut dh, DH);
         } else {
-            dh = t.hidden_gradient(&[I, F, G, O]);
+            dh = t.hidden_gradient(CHOSEN, &[I, F, G, O]);
             if t.is_initial() {
                 return t.set_initial(dh);
             }
@@ -173,7 +173,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                     for gate in [I, F, G, O] {
                         values[r][gate][u] = t.tape(r, u, gate);
                     }
-                    values[r][A][u] = t.after(r, u, C);
+                    values[r][A][u] = t.new_cell_state(true, r, u);
                 }
             }
             let options = t.options();
@@ -205,7 +205,8 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 let c = t.before(r, u, C);
                 let d_o = isa.mul(isa.mul(dh, output), to_o);
                 let through_output = isa.mul(isa.mul(dh, o), to_output);
-                let mut dc = isa.add(t.carry(r, u, C), through_output);
+                let (later, past) = t.cell_gradient(CHOSEN, r, u);
+                let mut dc = isa.add(later, through_output);
                 let mut by_i = g;
                 if CHOSEN {
                     if t.options().coupled {
@@ -226,6 +227,9 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 if CHOSEN && t.options().peephole {
                     earlier = isa.mul_add(d_i, t.peephole(u, PEEP_I), earlier);
                     earlier = isa.mul_add(d_f, t.peephole(u, PEEP_F), earlier);
+                }
+                if CHOSEN {
+                    earlier = isa.add(earlier, past);
                 }
                 t.set_gradient(r, u, I, d_i);
                 t.set_gradient(r, u, F, d_f);

@@ -141,17 +141,17 @@ impl Cell for LstmNorm {
                     let [i, f, g] = [sums[r][I][u], sums[r][F][u], sums[r][G][u]];
                     let next = isa.mul_add(f, t.state(r, u, C), isa.mul(i, g));
                     let clip = options.cell_clip;
-                    t.set_cell_state(r, u, isa.min(isa.splat(clip), isa.max(isa.splat(-clip), next)));
+                    t.set_cell_state(true, r, u, isa.min(isa.splat(clip), isa.max(isa.splat(-clip), next)));
                     t.keep(r, u, KEPT_O, [sums[r][O][u]]);
                 }
             }
         } else {
             let mut y = [[[isa.zero(); U]; 1]; R];
             for r in 0..R {
-                let (mean, scale) = moments(isa, [t.after_row(r, C)], units, t.epsilon());
+                let (mean, scale) = moments(isa, [t.after_row(r, t.new_cell_state())], units, t.epsilon());
                 let (mean, scale) = (isa.splat(mean), isa.splat(scale));
                 for u in 0..U {
-                    let n = isa.mul(isa.sub(t.after(r, u, C), mean), scale);
+                    let n = isa.mul(isa.sub(t.after(r, u, t.new_cell_state()), mean), scale);
                     t.record(r, u, NC, [n]);
                     t.record(r, u, SCALE_C, [scale]);
                     y[r][0][u] = isa.mul_add(t.norm(u, GAIN_C), n, t.norm(u, SHIFT_C));
@@ -160,7 +160,7 @@ impl Cell for LstmNorm {
             activate(isa, &mut y, &[options.output(0, OF_OUTPUT)]);
             for r in 0..R {
                 for u in 0..U {
-                    t.set_hidden(r, u, isa.mul(t.scratch(r, u, KEPT_O), y[r][0][u]));
+                    t.set_hidden(true, r, u, isa.mul(t.scratch(r, u, KEPT_O), y[r][0][u]));
                 }
             }
         }
@@ -170,7 +170,7 @@ impl Cell for LstmNorm {
     fn backward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, S, R, U>) {
         let (isa, options, units) = (t.isa, t.options(), t.units());
         if PHASE == 0 {
-            let dh = t.hidden_gradient(&[DV + I, DV + F, DV + G, DV + O]);
+            let dh = t.hidden_gradient(true, &[DV + I, DV + F, DV + G, DV + O]);
             if t.is_initial() {
                 return t.set_initial(dh);
             }
@@ -213,13 +213,14 @@ impl Cell for LstmNorm {
                     let c = t.before(r, u, C);
                     let dy = isa.mul(t.gradient(r, u, DY), t.norm(u, GAIN_C));
                     let through_y = through(isa, dy, t.tape(r, u, NC), t.tape(r, u, SCALE_C), means);
-                    let dc = isa.add(t.carry(r, u, C), through_y);
+                    let (later, past) = t.cell_gradient(true, r, u);
+                    let dc = isa.add(later, through_y);
                     let next = isa.mul_add(f, c, isa.mul(i, g));
                     let dc = isa.if_greater(isa.abs(next), isa.splat(options.cell_clip), isa.zero(), dc);
                     t.set_gradient(r, u, DA + I, isa.mul(isa.mul(dc, g), to_i));
                     t.set_gradient(r, u, DA + F, isa.mul(isa.mul(dc, c), to_f));
                     t.set_gradient(r, u, DA + G, isa.mul(isa.mul(dc, i), to_g));
-                    t.set_carry(r, u, C, isa.mul(dc, f));
+                    t.set_carry(r, u, C, isa.mul_add(dc, f, past));
                 }
             }
         } else {

@@ -8,6 +8,7 @@
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
 //! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
+//! dropout.rs                                     recurrent dropout and zoneout
 //! variant.rs                                     a cell with its options: activations, clips, peepholes
 //! forward_tile.rs backward_tile.rs               what a cell sees: rows x blocks of hidden units
 //! rows.rs                                        the rows of a batch, longest first
@@ -19,6 +20,7 @@
 //! of every unit, a normalisation all of a row. A cell with one phase never waits.
 
 mod backward_tile;
+mod dropout;
 mod elman;
 mod forward_tile;
 mod gru_after;
@@ -33,10 +35,9 @@ mod weights;
 
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
+pub(crate) use dropout::{Masks, Zoneout, multiplied};
 pub(crate) use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
-pub(crate) use forward_tile::{
-    Checkpoints, Forward, ForwardTile, Masks, Projected, ProjectionTile, multiplied,
-};
+pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
 pub(crate) use gru_before::GruResetBefore;
 pub(crate) use gru_norm::GruNorm;

@@ -47,6 +47,7 @@ impl Config {
                 (options.peephole, "peepholes of a cell other than the LSTM"),
                 (self.projection.is_some(), "a projection of a cell other than the LSTM"),
                 (options.coupled, "coupled gates of a cell other than the LSTM"),
+                (self.zoneout[1] != 0.0, "zoneout of the cell state of a cell that has none"),
                 (options.cell_clip != f32::INFINITY, "a clip of the cell state of a cell that has none"),
             ];
             if let Some(&(_, what)) = of_lstm.iter().find(|option| option.0) {
@@ -123,6 +124,8 @@ impl Builder {
             bias: Bias::default(),
             dropout: 0.0,
             recurrent_dropout: 0.0,
+            input_dropout: 0.0,
+            zoneout: [0.0; 2],
             threads: Threads::default(),
             schedule: Schedule::default(),
         };
@@ -243,6 +246,28 @@ impl Builder {
         self.config.recurrent_dropout = recurrent_dropout;
         self
     }
+    /// Input dropout, as Keras's `dropout` and as the variational dropout of Gal and Ghahramani:
+    /// [`forward_train`](Recurrent::forward_train) drops each input of a layer with this probability, with one mask
+    /// for all steps of a row and both directions; what stays is divided by `1 - input_dropout`. It is for every
+    /// layer, the first included, whose masked input the tape keeps. With [`dropout`](Self::dropout) as well, what
+    /// goes from layer to layer has both factors.
+    pub fn input_dropout(mut self, input_dropout: f32) -> Self {
+        self.config.input_dropout = input_dropout;
+        self
+    }
+    /// Zoneout (Krueger et al. 2016, arXiv 1606.01305): at each step each unit of the hidden state keeps its old
+    /// value with probability `hidden`, and each unit of an LSTM's cell state with probability `cell`. The new hidden
+    /// state is made of the new cell state, whether that is kept or not.
+    ///
+    /// ```text
+    /// h'' = h + taken * (h' - h)      c'' = c + taken * (c' - c)      h' = o * tanh(c')
+    /// taken    0 with that probability, else 1          in forward_train, from its seed
+    ///          1 - the probability                      in forward and step
+    /// ```
+    pub fn zoneout(mut self, hidden: f32, cell: f32) -> Self {
+        self.config.zoneout = [hidden, cell];
+        self
+    }
     /// How the weights begin, and the seed of their random numbers.
     pub fn init(mut self, init: Init, seed: u64) -> Self {
         self.init = init;
@@ -280,7 +305,8 @@ impl Builder {
         let mut config = self.config;
         config.choose_activations(&self.activations)?;
         config.check_options()?;
-        config.plain = config.used_options().iter().all(|&options| options == Options::plain(config.kind));
+        let plain = config.used_options().iter().all(|&options| options == Options::plain(config.kind));
+        config.plain = plain && config.zoneout == [0.0; 2];
         let sizes = [
             ("input_size", config.input_size),
             ("hidden_size", config.hidden_size),
@@ -291,7 +317,13 @@ impl Builder {
                 return Err(Error::ZeroSize { what });
             }
         }
-        let dropouts = [("dropout", config.dropout), ("recurrent_dropout", config.recurrent_dropout)];
+        let dropouts = [
+            ("dropout", config.dropout),
+            ("recurrent_dropout", config.recurrent_dropout),
+            ("input_dropout", config.input_dropout),
+            ("zoneout of the hidden state", config.zoneout[0]),
+            ("zoneout of the cell state", config.zoneout[1]),
+        ];
         for (what, p) in dropouts {
             if !(0.0..1.0).contains(&p) {
                 let got = f64::from(p);

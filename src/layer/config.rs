@@ -1,7 +1,7 @@
 //! What a recurrent layer is: sizes, structure, conventions. `builder.rs` makes one.
 
 use crate::activation::Activation;
-use crate::cell::{CellKind, Options, Pattern, Variant};
+use crate::cell::{CellKind, Options, Pattern, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
 use crate::sequence::{Schedule, Threads};
 
@@ -146,6 +146,9 @@ pub struct Config {
     pub(super) bias: Bias,
     pub(super) dropout: f32,
     pub(super) recurrent_dropout: f32,
+    pub(super) input_dropout: f32,
+    /// Of the hidden state and of the cell state.
+    pub(super) zoneout: [f32; 2],
     pub(super) threads: Threads,
     pub(super) schedule: Schedule,
 }
@@ -229,9 +232,19 @@ impl Config {
     pub fn recurrent_dropout(&self) -> f32 {
         self.recurrent_dropout
     }
-    /// Planes of a state record in training: one more where the hidden state is also kept with its dropout.
-    pub(super) fn training_planes(&self) -> usize {
-        self.variant(0).traits().state + usize::from(self.recurrent_dropout > 0.0)
+    /// The probability with which training drops an input of a layer, for all steps of a row.
+    pub fn input_dropout(&self) -> f32 {
+        self.input_dropout
+    }
+    /// The probabilities with which hidden and cell states keep their old values.
+    pub fn zoneout(&self) -> [f32; 2] {
+        self.zoneout
+    }
+    /// Planes of a state record: one more where the cell state is also kept as it is before its zoneout, and in
+    /// training one more where the hidden state is also kept with its dropout. That one is the last.
+    pub(super) fn state_planes(&self, training: bool) -> usize {
+        let masked = usize::from(training && self.recurrent_dropout > 0.0);
+        self.variant(0).traits().state + Zoneout::planes(self.zoneout_of(0, None)) + masked
     }
     /// How many threads a call may use.
     pub fn threads(&self) -> Threads {

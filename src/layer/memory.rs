@@ -1,11 +1,11 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use super::config::{Config, Dims};
+use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
 use crate::cell::{Extent, Masks, Records, Rows};
-use crate::error::{Error, checked_size, reserve};
+use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid, GridRef};
-use crate::rng::dropout_scale;
 use crate::sequence::{Memory, Scratch};
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
@@ -59,6 +59,8 @@ pub enum Keep {
 ///            or, with checkpoints    states  (1 + T / every, B, planes of the state, H')
 /// for each layer but the last        output  (T, B, D * H)
 /// with recurrent dropout             masks   (B, H') each, and one more plane of the state
+/// with zoneout of c                  one more plane of the state
+/// with input dropout                 input   (T, B, I)
 /// ```
 ///
 /// with H' the hidden size padded to 16, in order of time, rows of a step by falling length. It is reused by
@@ -81,6 +83,8 @@ pub struct Tape {
     pub(super) states: Vec<AlignedBuf>,
     pub(super) gates: Vec<AlignedBuf>,
     pub(super) outputs: Vec<AlignedBuf>,
+    /// The input with its dropout, where there is any.
+    pub(super) input: AlignedBuf,
     /// Of recurrent dropout.
     pub(super) masks: Vec<AlignedBuf>,
     pub(super) rows: Rows,
@@ -107,6 +111,8 @@ pub(super) struct TapeShape {
     /// Of the steps: of all, or of those between two checkpoints, which are then in the workspace.
     pub(super) gates: Grid,
     output: Grid,
+    /// The input with its dropout, where there is any.
+    pub(super) input: Option<Grid>,
     /// Factors of recurrent dropout, by row of the batch; no rows without.
     masks: Grid,
     /// The plane of the state records that has the hidden state with its dropout.
@@ -122,7 +128,7 @@ impl TapeShape {
         every: Option<usize>,
     ) -> Result<Self, Error> {
         let (traits, hidden) = (config.variant(0).traits(), config.hidden_size());
-        let planes = config.training_planes();
+        let planes = config.state_planes(true);
         let (states, gates) = match every {
             None => (
                 Records::grid(extent.sum.saturating_add(extent.rows), planes, hidden)?,
@@ -138,9 +144,11 @@ impl TapeShape {
             }
         };
         let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
+        let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
+        let input = (config.input_dropout() > 0.0).then_some(input);
         let masked = if config.recurrent_dropout() > 0.0 { dims.batch } else { 0 };
         let masks = Grid::padded(1, masked, 1, hidden)?;
-        Ok(TapeShape { every, states, gates, output, masks, masked_plane: planes - 1 })
+        Ok(TapeShape { every, states, gates, output, input, masks, masked_plane: planes - 1 })
     }
 
     /// The recurrent dropout of a direction of a layer, where there is any.
@@ -156,7 +164,8 @@ impl TapeShape {
         let kept = self.states.len().saturating_add(gates).saturating_add(self.masks.len());
         let kept = checked_size("tape", &[cells, kept])?;
         let between = checked_size("tape", &[config.layers() - 1, self.output.len()])?;
-        checked_size("tape", &[kept.saturating_add(between)])
+        let input = self.input.map_or(0, |input| input.len());
+        checked_size("tape", &[kept.saturating_add(between).saturating_add(input)])
     }
 
     /// Floats of the tape, and of the steps between two checkpoints, which a backward pass runs again.
@@ -165,23 +174,11 @@ impl TapeShape {
             None => 0,
             Some(every) => {
                 let records = checked_size("tape", &[extent.rows, every.min(extent.longest) + 1])?;
-                let states = Records::grid(records, config.training_planes(), config.hidden_size())?;
+                let states = Records::grid(records, config.state_planes(true), config.hidden_size())?;
                 states.len().saturating_add(self.gates.len())
             }
         };
         Ok(self.len(config)?.saturating_add(replay))
-    }
-}
-
-/// Draws the factors of recurrent dropout of a direction of a layer, row by row. Which units are dropped depends on
-/// the seed, the cell and the place alone; the seed is kept apart from that of the dropout between layers.
-fn draw_mask<'a>(rows: impl Iterator<Item = &'a mut [f32]>, config: &Config, seed: u64, cell: usize) {
-    let seed = !seed ^ (cell as u64).wrapping_mul(0xE703_7ED1_A0B4_28DB);
-    let (units, p) = (config.outputs(), config.recurrent_dropout());
-    for (row, factors) in rows.enumerate() {
-        for (unit, factor) in factors[..units].iter_mut().enumerate() {
-            *factor = dropout_scale(seed, (row * units + unit) as u64, p);
-        }
     }
 }
 
@@ -233,7 +230,7 @@ impl Tape {
     /// The bytes that the tape holds.
     pub fn bytes(&self) -> usize {
         let buffers = self.states.iter().chain(&self.gates).chain(&self.outputs).chain(&self.masks);
-        buffers.map(|buffer| buffer.len() * size_of::<f32>()).sum()
+        buffers.chain([&self.input]).map(|buffer| buffer.len() * size_of::<f32>()).sum()
     }
 
     /// Makes room for a run, and draws its masks.
@@ -249,12 +246,13 @@ impl Tape {
         self.states.iter_mut().try_for_each(|buffer| buffer.grow(shape.states.len()))?;
         self.gates.iter_mut().try_for_each(|buffer| buffer.grow(shape.gates.len()))?;
         self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(shape.output.len()))?;
+        self.input.grow(shape.input.map_or(0, |input| input.len()))?;
         self.masks.resize_with(if shape.masks.len() > 0 { cells } else { 0 }, AlignedBuf::default);
         self.masks.iter_mut().try_for_each(|buffer| buffer.grow(shape.masks.len()))?;
         for (cell, mask) in self.masks.iter_mut().enumerate() {
             let width = shape.masks.width();
             let rows = mask[..shape.masks.len()].chunks_exact_mut(width);
-            draw_mask(rows, config, seed, cell);
+            draw_recurrent(rows, config, seed, cell);
         }
         Ok(shape)
     }
@@ -271,23 +269,5 @@ impl Recurrent {
         let extent = Extent::of(dims.batch, dims.steps, dims.pattern())?;
         let shape = keep.shape(&self.config, &dims, extent)?;
         checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
-    }
-
-    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
-    /// `(layers * directions, batch, H)`: 0 or `1 / (1 - p)`, all 1 without
-    /// [`recurrent_dropout`](crate::Builder::recurrent_dropout). For tests, and for who computes the same elsewhere.
-    ///
-    /// # Errors
-    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where they do not fit into memory.
-    pub fn recurrent_masks(&self, batch: usize, seed: u64) -> Result<Vec<f32>, Error> {
-        let (cells, units) = (self.config.layers() * self.config.directions(), self.config.outputs());
-        let len = checked_size("masks", &[cells, batch, units])?;
-        let mut masks = Vec::new();
-        reserve(&mut masks, len)?;
-        masks.resize(len, 0.0);
-        for (cell, mask) in masks.chunks_exact_mut((batch * units).max(1)).enumerate() {
-            draw_mask(mask.chunks_exact_mut(units), &self.config, seed, cell);
-        }
-        Ok(masks)
     }
 }

@@ -14,6 +14,7 @@
 
 mod builder;
 mod config;
+mod dropout;
 mod init;
 mod memory;
 mod parameters;

@@ -7,13 +7,13 @@
 //!                                 half the threads each            a thread each
 //! ```
 
-use super::config::Direction;
+use super::config::Config;
+use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
 use crate::cell::{Checkpoints, Forward, Masks, Records, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
-use crate::rng::dropout_scale;
 use crate::sequence::{
     self, MOST_SHARES, Memory, Schedule, Split, State, over_stages, wavefront_nanoseconds,
 };
@@ -66,13 +66,12 @@ pub(super) struct Grids {
 pub(super) struct Network<'a> {
     pub(super) weights: &'a [Weights],
     pub(super) layers: usize,
-    pub(super) direction: Direction,
-    pub(super) schedule: Schedule,
+    pub(super) config: &'a Config,
     pub(super) rows: &'a Rows,
     pub(super) grids: Grids,
-    /// The probability with which values between layers are dropped, and the seed that says which.
-    pub(super) dropout: f32,
-    pub(super) seed: u64,
+    pub(super) dropout: Dropout,
+    /// The seed of a training call.
+    pub(super) seed: Option<u64>,
 }
 
 /// Where a call reads its sequence and writes its output.
@@ -97,16 +96,6 @@ struct CellRoom<'a> {
     tape: Option<Records<'a>>,
     masks: Option<Masks<'a>>,
     checkpoints: Option<Checkpoints<'a>>,
-}
-
-/// Multiplies part of the output of a layer, which begins at `first`, by its dropout mask: each value is
-/// dropped with probability `p`, and the others are divided by `1 - p`. Which ones depends on the seed, the
-/// layer and the place alone.
-pub(super) fn drop_out(values: &mut [f32], first: usize, p: f32, seed: u64, layer: usize) {
-    let seed = seed ^ (layer as u64).wrapping_mul(0xA076_1D64_78BD_642F);
-    for (index, value) in values.iter_mut().enumerate() {
-        *value *= dropout_scale(seed, (first + index) as u64, p);
-    }
 }
 
 /// One buffer to read and another to write.
@@ -180,7 +169,7 @@ impl<'a> Network<'a> {
     ) -> Result<(), Error> {
         let Room { rings, states, gates, masks, .. } = &mut room;
         for (cell, room) in self.rooms(rings, states, gates, masks).enumerate() {
-            let reverse = self.direction.is_reverse(cell % self.direction.count());
+            let reverse = self.config.direction.is_reverse(cell % self.config.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 let first = if reverse { length } else { 0 };
                 // SAFETY: every row has a record of its first slot, and nobody works on it.
@@ -207,7 +196,7 @@ impl<'a> Network<'a> {
             Route::Wavefront(chunk) => self.wavefront(chunk, ends, rooms, outputs, memories)?,
         }
         for (cell, room) in self.rooms(rings, states, gates, masks).enumerate() {
-            let reverse = self.direction.is_reverse(cell % self.direction.count());
+            let reverse = self.config.direction.is_reverse(cell % self.config.direction.count());
             for (rank, (&row, &length)) in self.rows.order.iter().zip(&self.rows.lengths).enumerate() {
                 if self.rows.finishes(rank, reverse) {
                     // SAFETY: every row has a record of its last slot, and nobody works on it.
@@ -233,7 +222,7 @@ impl<'a> Network<'a> {
     {
         let Network { rows, grids: Grids { ring, shape, .. }, .. } = *self;
         let (mut rings, mut states, mut gates) = (rings.iter_mut(), states.iter_mut(), gates.iter_mut());
-        (0..self.layers * self.direction.count()).map(move |cell| {
+        (0..self.layers * self.config.direction.count()).map(move |cell| {
             let mut all = || Some((shape?, GridMut::new(shape?.states, states.next()?)));
             let (shape, kept) = all().unzip();
             let every = shape.and_then(|shape| shape.every);
@@ -267,9 +256,9 @@ impl<'a> Network<'a> {
     {
         let last = layer + 1 == self.layers;
         Forward {
-            weights: &self.weights[layer * self.direction.count() + direction],
+            weights: &self.weights[layer * self.config.direction.count() + direction],
             rows: self.rows,
-            reverse: self.direction.is_reverse(direction),
+            reverse: self.config.direction.is_reverse(direction),
             input: if layer == 0 { ends.0 } else { inner.0 },
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
             states: room.states,
@@ -277,6 +266,7 @@ impl<'a> Network<'a> {
             checkpoints: room.checkpoints,
             scratch: GridMut::empty(),
             masks: room.masks,
+            zoneout: self.config.zoneout_of(layer * self.config.direction.count() + direction, self.seed),
             projected: None,
         }
     }
@@ -309,7 +299,8 @@ impl<'a> Network<'a> {
                 self.pass((layer, direction), ends, inner, room)
             };
             let run = |pass: Forward<'_>, memory: &mut Memory, threads| {
-                let (split, _) = sequence::load(pass.weights, batch, steps).split(self.schedule, threads);
+                let (split, _) =
+                    sequence::load(pass.weights, batch, steps).split(self.config.schedule, threads);
                 sequence::forward(pass, memory, 0..steps, split)
             };
             if together {
@@ -320,14 +311,14 @@ impl<'a> Network<'a> {
                     rayon::join(|| run(forward, first, half), || run(backward, second, threads - half));
                 one.and(other)?;
             } else {
-                for direction in 0..self.direction.count() {
+                for direction in 0..self.config.direction.count() {
                     run(pass(direction), &mut memories[0], threads)?;
                 }
             }
-            if layer + 1 < self.layers && self.dropout > 0.0 {
+            if layer + 1 < self.layers && self.dropout.is_between() {
                 // SAFETY: all of the grid, on which nobody works any more.
                 let values = unsafe { inner.1.slots(0..inner.1.grid.slots()) };
-                drop_out(values, 0, self.dropout, self.seed, layer);
+                self.dropout.apply(values, 0, self.config.output_size(), layer);
             }
         }
         Ok(())
@@ -364,7 +355,7 @@ impl<'a> Network<'a> {
         let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
         over_stages(chunks + self.layers - 1, self.layers, &|stage, layer| {
             let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };
-            let n = if self.direction.is_reverse(0) { chunks - 1 - n } else { n };
+            let n = if self.config.direction.is_reverse(0) { chunks - 1 - n } else { n };
             let range = self.chunk(n, chunk, steps);
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;
@@ -373,12 +364,12 @@ impl<'a> Network<'a> {
             {
                 *result = Err(error);
             }
-            if layer + 1 < self.layers && self.dropout > 0.0 {
+            if layer + 1 < self.layers && self.dropout.is_between() {
                 let output = inner[layer].1;
                 // SAFETY: steps of this chunk, which the layer above reads one stage later.
                 let values = unsafe { output.slots(range.clone()) };
                 let first = output.grid.offset(range.start, 0, 0);
-                drop_out(values, first, self.dropout, self.seed, layer);
+                self.dropout.apply(values, first, self.config.output_size(), layer);
             }
         });
         memories.into_iter().try_for_each(|m| m.into_inner().unwrap_or_else(PoisonError::into_inner).1)

@@ -9,6 +9,7 @@
 //! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
 use super::config::{Config, Dims, Direction, Layout};
+use super::dropout::Dropout;
 use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
 use super::route::{Grids, Network, Room};
@@ -127,7 +128,6 @@ impl Recurrent {
         }
 
         // All memory.
-        let traits = config.variant(0).traits();
         let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
         let (mut tape, seed) = match tape {
             Some((tape, seed)) => (Some(tape), seed),
@@ -143,16 +143,17 @@ impl Recurrent {
         };
         let rows = tape.as_ref().map_or(&*workspace_rows, |tape| &tape.rows);
         let (stretches, longest) = (rows.order.len(), rows.steps());
-        let planes = if shape.is_some() { config.training_planes() } else { traits.state };
+        let planes = config.state_planes(shape.is_some());
         let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
         let every = shape.and_then(|shape| shape.every);
         if shape.is_none() || every.is_some() {
             rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
             rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
+        let dropout = shape.map_or(Dropout::NONE, |_| Dropout::of(config, seed, batch));
         let threads = self.worthwhile_threads(stretches, longest, false);
         // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the sequence.
-        let by_chunks = rows.in_order() || shape.is_none() || config.dropout == 0.0;
+        let by_chunks = rows.in_order() || shape.is_none() || !dropout.is_between();
         let route = self.route(threads, stretches, longest, by_chunks);
         let passes = route.passes(layers);
         memories.resize_with(memories.len().max(passes), Default::default);
@@ -162,10 +163,11 @@ impl Recurrent {
                 memory.prepare(&self.weights[layer * directions], stretches, longest)?;
             }
         }
+        let (mut x, x_grid) = (x, sequence_grid(layout, dims, 1, config.input_size)?);
         let grids = Grids {
             ring,
             shape,
-            x: sequence_grid(layout, dims, 1, config.input_size)?,
+            x: shape.and_then(|shape| shape.input).unwrap_or(x_grid),
             y: sequence_grid(layout, dims, directions, config.outputs())?,
             inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
             inner_output: Grid::slot_major(steps, batch, directions, config.outputs())?,
@@ -177,7 +179,11 @@ impl Recurrent {
             y.fill(0.0);
         }
         let (rows, room) = match &mut tape {
-            Some(Tape { rows, states, gates, outputs, masks, .. }) => {
+            Some(Tape { rows, states, gates, outputs, masks, input, .. }) => {
+                if let Some(grid) = shape.and_then(|shape| shape.input) {
+                    dropout.copy_input((x, x_grid), (&mut input[..grid.len()], grid));
+                    x = &input[..grid.len()];
+                }
                 let rings = if every.is_some() { &mut rings[..] } else { &mut [] };
                 (&*rows, Room { rings, states, gates, outputs, masks, memories })
             }
@@ -189,12 +195,11 @@ impl Recurrent {
         let network = Network {
             weights: &self.weights,
             layers,
-            direction: config.direction,
-            schedule: config.schedule,
+            config,
             rows,
             grids,
-            dropout: if shape.is_some() { config.dropout } else { 0.0 },
-            seed,
+            dropout,
+            seed: shape.map(|_| seed),
         };
         let ends = (GridMut::reading(GridRef::new(grids.x, x)), y.map(|y| GridMut::new(grids.y, y)));
         sequence::in_pool(threads, || network.run(route, ends, room, state))?;

@@ -1,9 +1,9 @@
 //! Forward with a tape, and back.
 
 use super::config::Dims;
+use super::dropout::Dropout;
 use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
-use super::route::drop_out;
 use super::run::sequence_grid;
 use crate::cell::{C, Checkpoints, H, Records};
 use crate::error::{Error, check_len, checked_size};
@@ -154,9 +154,13 @@ impl Recurrent {
                 weights: &transposed[cell],
                 rows: &tape.rows,
                 masks: shape.masks(&tape.masks, cell),
+                zoneout: config.zoneout_of(cell, Some(run.seed)),
                 reverse: config.direction.is_reverse(direction),
                 input: match layer {
-                    0 => GridRef::new(x_grid, x),
+                    0 => match shape.input {
+                        Some(grid) => GridRef::new(grid, &tape.input),
+                        None => GridRef::new(x_grid, x),
+                    },
                     _ => GridRef::new(inner_input, &tape.outputs[layer - 1]),
                 },
                 upstream: None,
@@ -194,14 +198,15 @@ impl Recurrent {
             dx.fill(0.0);
         }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
+        let dropout = Dropout::of(config, run.seed, batch);
         let [even, odd] = between;
         sequence::in_pool(threads, || {
             for layer in (0..layers).rev() {
                 // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
                 let (up, down) =
                     if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
-                if layer + 1 < layers && config.dropout > 0.0 {
-                    drop_out(&mut up[..output_len], 0, config.dropout, run.seed, layer);
+                if layer + 1 < layers && dropout.is_between() {
+                    dropout.apply(&mut up[..output_len], 0, config.output_size(), layer);
                 }
                 for direction in 0..directions {
                     let cell = layer * directions + direction;
@@ -245,6 +250,9 @@ impl Recurrent {
                         }
                     }
                 }
+            }
+            if let Some(dx) = dx {
+                dropout.apply_to_input(dx, x_grid);
             }
             Ok(())
         })
@@ -298,9 +306,9 @@ mod tests {
         layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
 
         let masks: Vec<Vec<f64>> = (0..layers - 1)
-            .map(|layer| {
+            .map(|below| {
                 let mut mask = vec![1.0; y.len()];
-                drop_out(&mut mask, 0, p, seed, layer);
+                Dropout::of(layer.config(), seed, batch).apply(&mut mask, 0, 2 * hidden, below);
                 wide(&mask)
             })
             .collect();
@@ -343,7 +351,7 @@ mod tests {
             c0: None,
             lengths: None,
             masks: Some(&masks),
-            recurrent_masks: None,
+            ..reference::Input::default()
         };
         let output = reference::forward(&model, &input);
         let dy = wide(&dy);

@@ -60,8 +60,7 @@ impl Scratch {
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
         let (batch, traits) = (inputs.rows.order.len(), inputs.weights.variant.traits());
         let hidden = inputs.weights.units;
-        let carry = Grid::padded(1, batch, traits.state, hidden)?;
-        self.carry.grow(carry.len())?;
+        self.carry.grow(Scratch::carry_grid(inputs)?.len())?;
         let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
         let steps = chunk_steps(batch, record).min(inputs.rows.steps());
         let places = checked_size("gradients", &[batch, steps + 1])?;
@@ -79,8 +78,9 @@ impl Scratch {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        let traits = inputs.weights.variant.traits();
-        Grid::padded(1, inputs.rows.order.len(), traits.state, inputs.weights.units)
+        // With zoneout one more, for what goes past a step.
+        let planes = inputs.weights.variant.traits().state + usize::from(inputs.zoneout.is_some());
+        Grid::padded(1, inputs.rows.order.len(), planes, inputs.weights.units)
     }
 }
 
@@ -141,6 +141,7 @@ pub(crate) fn backward(
                 upstream: inputs.upstream,
                 states,
                 masks: inputs.masks,
+                zoneout: inputs.zoneout,
                 tape,
                 grads: GridMut::new(grads_grid, grads),
                 starts,

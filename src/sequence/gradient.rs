@@ -26,7 +26,7 @@
 
 use super::schedule::over_range;
 use crate::cell::{
-    C, Checkpoints, Masks, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights, multiplied,
+    C, Checkpoints, Masks, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights, Zoneout, multiplied,
 };
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
@@ -44,13 +44,16 @@ pub(crate) struct Inputs<'a> {
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     /// The recurrent dropout of the forward pass, where there was any.
     pub(crate) masks: Option<Masks<'a>>,
+    /// The zoneout of the forward pass, where there was any.
+    pub(crate) zoneout: Option<Zoneout>,
     pub(crate) kept: Kept<'a>,
 }
 
 impl Inputs<'_> {
     /// Planes of a state record.
     pub(super) fn state_planes(&self) -> usize {
-        self.weights.variant.traits().state + usize::from(self.masks.is_some())
+        let zoneout = Zoneout::planes(self.zoneout);
+        self.weights.variant.traits().state + zoneout + usize::from(self.masks.is_some())
     }
 }
 
@@ -200,10 +203,13 @@ pub(crate) fn accumulate_chunk(
                     let (plane, new) = PEEPHOLES[n];
                     // The cell state before the step or after it.
                     let shift = usize::from(inputs.reverse != new);
+                    let seen = inputs.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
+                    let operand = if new { seen } else { C };
                     let to = peephole.columns(n, 0, 0, 0..hidden);
+                    let records = states;
                     dispatch(
                         token,
-                        SumOfProducts { grads, first, places, plane, records: states, shift, operand: C, to },
+                        SumOfProducts { grads, first, places, plane, records, shift, operand, to },
                     );
                 }
                 if let Some(norm) = &traits.norm {

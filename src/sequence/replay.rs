@@ -85,6 +85,7 @@ impl Replay {
             checkpoints: None,
             scratch: GridMut::empty(),
             masks: inputs.masks,
+            zoneout: inputs.zoneout,
             projected: None,
         };
         let (split, _) = load(weights, batch, range.len()).split(schedule, threads);

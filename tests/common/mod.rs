@@ -19,6 +19,15 @@ pub struct Options {
     pub projection: Option<usize>,
     pub layer_norm: Option<f32>,
     pub recurrent_dropout: f32,
+    pub input_dropout: f32,
+    pub zoneout: [f32; 2],
+}
+
+impl Options {
+    /// Whether training computes other numbers than inference.
+    pub fn differs_in_training(&self) -> bool {
+        self.recurrent_dropout > 0.0 || self.input_dropout > 0.0 || self.zoneout != [0.0; 2]
+    }
 }
 
 /// Everything that decides the numbers of a run.
@@ -79,6 +88,8 @@ impl Case {
             .peephole(options.peephole)
             .coupled(options.coupled)
             .recurrent_dropout(options.recurrent_dropout)
+            .input_dropout(options.input_dropout)
+            .zoneout(options.zoneout[0], options.zoneout[1])
             .init(fused_rnn::Init::PyTorch, self.seed);
         if let Some(epsilon) = options.layer_norm {
             builder = builder.layer_norm(epsilon);
@@ -306,7 +317,6 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         });
     }
     assert!(tensors.is_empty(), "parameters that the reference does not know");
-    let params_count = params.len();
     let model = reference::Model {
         cell: reference_cell(case.kind),
         input_size: case.input,
@@ -333,10 +343,15 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
     let dy = to_time_major(wide(&data.dy), width);
     let (h0, c0, dhn, dcn) = (wide(&data.h0), wide(&data.c0), wide(&data.dhn), wide(&data.dcn));
     let masks = layer.recurrent_masks(batch, 0).unwrap();
-    let masks: Vec<Vec<f64>> = match batch {
-        0 => vec![vec![]; params_count],
-        _ => masks.chunks(batch * case.outputs()).map(wide).collect(),
+    let passes = case.layers * case.directions();
+    let by_pass = |values: &[f32]| -> Vec<Vec<f64>> {
+        let len = values.len() / passes;
+        (0..passes).map(|pass| wide(&values[pass * len..][..len])).collect()
     };
+    let masks = by_pass(&masks);
+    let taken = layer.zoneout_masks(batch, steps, 0).unwrap().map(|taken| by_pass(&taken));
+    let input_masks: Vec<Vec<f64>> =
+        (0..case.layers).map(|k| wide(&layer.input_masks(k, batch, 0).unwrap())).collect();
     let input = reference::Input {
         steps,
         batch,
@@ -346,6 +361,8 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         lengths: data.lengths.as_deref(),
         masks: None,
         recurrent_masks: Some(&masks),
+        input_masks: Some(&input_masks),
+        taken: Some([&taken[0], &taken[1]]),
     };
     let output = reference::forward(&model, &input);
     let upstream = reference::Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };

@@ -38,17 +38,20 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
                     coupled: lstm && coupled && layer_norm.is_none(),
                     projection: projection.filter(|_| lstm && layer_norm.is_none()),
                     layer_norm,
-                    recurrent_dropout: 0.0,
+                    ..Options::default()
                 },
             }
         },
     )
 }
 
-/// The same cases, some with recurrent dropout: where only training is looked at, for inference has none.
+/// The same cases, some with dropout and zoneout: where only training is looked at, for inference differs then.
 pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
-    (cases, prop::sample::select(vec![0.0, 0.4])).prop_map(|(mut case, p)| {
-        case.options.recurrent_dropout = p;
+    let p = || prop::sample::select(vec![0.0, 0.4]);
+    (cases, p(), p(), p(), p()).prop_map(|(mut case, recurrent, input, hidden, cell)| {
+        case.options.recurrent_dropout = recurrent;
+        case.options.input_dropout = input;
+        case.options.zoneout = [hidden, if case.kind.has_cell_state() { cell } else { 0.0 }];
         case
     })
 }

@@ -1,0 +1,106 @@
+//! What training leaves to chance inside a step: recurrent dropout and zoneout.
+//!
+//! ```text
+//! recurrent dropout    R (h * mask)                     one mask for all steps of a row; h itself is carried whole
+//! zoneout              h'' = h + taken * (h' - h)       taken is 0 or 1, anew for each step, row and unit;
+//!                      c'' = c + taken * (c' - c)       without training its mean, 1 - p
+//! ```
+//!
+//! h', c' are what the cell computes, and h'' and c'' what the next step sees; h' is made of c', not of c''
+//! (Krueger et al., *Zoneout*, 2016, arXiv 1606.01305). Backward: `dh' = taken * dh''`, and the rest of dh'' goes
+//! to the state before the step.
+//!
+//! What is dropped depends on the seed and the place alone, so on no tile, thread or schedule.
+
+use super::{C, H, Rows};
+use crate::matrix::GridRef;
+use crate::rng::{bits_at, uniform_at};
+use crate::simd::{Isa, LINE};
+
+/// Recurrent dropout: the recurrent weights multiply `h * mask`, which has a plane of its own in the state
+/// records, made in the registers that have h.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Masks<'a> {
+    /// One slot and one plane, by row of the batch.
+    pub(crate) factors: GridRef<'a>,
+    /// The plane of the state records.
+    pub(crate) plane: usize,
+}
+
+impl Masks<'_> {
+    /// The factors of a rank.
+    #[inline(always)]
+    pub(crate) fn row(&self, rows: &Rows, rank: usize) -> &[f32] {
+        self.factors.plane(0, rows.order[rank], 0)
+    }
+
+    /// Makes the masked plane of a state record of `rank`, of its hidden state.
+    pub(crate) fn apply(&self, rows: &Rows, rank: usize, record: &mut [f32]) {
+        let mask = self.row(rows, rank);
+        let (state, masked) = record.split_at_mut(self.plane * mask.len());
+        for ((masked, h), factor) in masked.iter_mut().zip(state).zip(mask) {
+            *masked = *h * factor;
+        }
+    }
+}
+
+/// The plane of the state records that the recurrent weights multiply.
+#[inline(always)]
+pub(crate) fn multiplied(masks: Option<Masks<'_>>) -> usize {
+    masks.map_or(H, |masks| masks.plane)
+}
+
+/// Zoneout of one direction of one layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Zoneout {
+    /// The probabilities with which h and c keep their old values.
+    pub(crate) p: [f32; 2],
+    /// The seed of a training pass.
+    pub(crate) seed: Option<u64>,
+    /// The plane of the state records that has c' before its zoneout, where c has any.
+    pub(crate) new_cell_state: usize,
+}
+
+impl Zoneout {
+    /// The part of the new value that unit `unit` takes of the plane H or C, in one row at one step.
+    #[inline(always)]
+    pub(crate) fn taken_at(&self, plane: usize, (time, row): (usize, usize), unit: usize) -> f32 {
+        let p = self.p[plane];
+        match self.seed {
+            None => 1.0 - p,
+            Some(seed) => {
+                let stream = bits_at(seed ^ plane as u64, row as u64);
+                let index = (time as u64).rotate_left(32) ^ unit as u64;
+                if uniform_at(stream, index) < p { 0.0 } else { 1.0 }
+            }
+        }
+    }
+
+    /// The same of as many units as a vector has lanes.
+    #[inline(always)]
+    pub(crate) fn taken<I: Isa>(
+        &self,
+        isa: I,
+        plane: usize,
+        place: (usize, usize),
+        unit: usize,
+    ) -> I::Vector {
+        let mut taken = [0.0; LINE];
+        for lane in 0..I::LANES {
+            taken[lane] = self.taken_at(plane, place, unit + lane);
+        }
+        isa.load(&taken)
+    }
+
+    /// `taken * new + (1 - taken) * old`: in training one of the two, exactly, where both are finite.
+    #[inline(always)]
+    pub(crate) fn blend<I: Isa>(isa: I, taken: I::Vector, new: I::Vector, old: I::Vector) -> I::Vector {
+        let kept = isa.mul(isa.sub(isa.splat(1.0), taken), old);
+        isa.mul_add(taken, new, kept)
+    }
+
+    /// Planes of a state record that this adds.
+    pub(crate) fn planes(zoneout: Option<Zoneout>) -> usize {
+        usize::from(zoneout.is_some_and(|zoneout| zoneout.p[C] > 0.0))
+    }
+}
