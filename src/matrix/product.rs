@@ -76,9 +76,6 @@ impl<const R: usize> Rows<R> for Columns<'_> {
     }
 }
 
-/// Steps of k between two rounds of prefetching.
-const RUN: usize = 16;
-
 /// `sums[r][g][u] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
 /// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
@@ -95,37 +92,29 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
     for block in blocks {
         assert!(block.len() == depth * G * I::LANES);
     }
-    // Lines to prefetch go out a few at a time, between runs of k: a burst of all would wait for the cache
-    // behind, and a prefetch at each k would cost the loop its registers.
-    let mut lines = ahead.chunks(LINE);
-    let pace = lines.len().div_ceil(depth.div_ceil(RUN).max(1));
+    // One line at most per k, spread over the whole product: a burst of them would keep the loads of the product
+    // waiting. With no weights ahead it is the first weight again and again, which costs one load slot of ten free.
+    let pace = (ahead.len() / depth.max(1)).min(LINE);
+    let mut next = ahead.as_ptr();
     // A copy whose address nobody takes stays in registers.
     let mut acc = *sums;
-    let mut start = 0;
-    while start < depth {
-        for _ in 0..pace {
-            if let Some(line) = lines.next() {
-                isa.prefetch(line.as_ptr());
-            }
+    for k in 0..depth {
+        isa.prefetch(next);
+        next = next.wrapping_add(pace);
+        let mut a = [isa.zero(); R];
+        for r in 0..R {
+            // SAFETY: r < R and k < depth.
+            a[r] = isa.splat(unsafe { rows.get(r, k) });
         }
-        let end = (start + RUN).min(depth);
-        for k in start..end {
-            let mut a = [isa.zero(); R];
-            for r in 0..R {
-                // SAFETY: r < R and k < depth.
-                a[r] = isa.splat(unsafe { rows.get(r, k) });
-            }
-            for u in 0..U {
-                for g in 0..G {
-                    // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
-                    let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
-                    for r in 0..R {
-                        acc[r][g][u] = isa.mul_add(a[r], w, acc[r][g][u]);
-                    }
+        for u in 0..U {
+            for g in 0..G {
+                // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
+                let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
+                for r in 0..R {
+                    acc[r][g][u] = isa.mul_add(a[r], w, acc[r][g][u]);
                 }
             }
         }
-        start = end;
     }
     *sums = acc;
 }
@@ -139,10 +128,13 @@ pub(crate) struct Part {
 
 impl Part {
     /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
-    /// processor's own prefetcher, which sees one stream, is as early.
+    /// processor's own prefetcher, which sees one stream, is as early. And nothing where there are many: they hide
+    /// what the first of them waits for, and a block that comes before its time takes the room of those that are in
+    /// use. (Zen 4, one thread: 20 rows of 650 units, four tiles, 5 % faster with it; 64 rows of 1024 units, eleven
+    /// tiles, 3 % slower.)
     #[inline(always)]
     fn of_tile(index: usize, tiles: usize) -> Part {
-        Part { index, of: if tiles > 1 { tiles } else { 0 } }
+        Part { index, of: if (2..=5).contains(&tiles) { tiles } else { 0 } }
     }
 
     /// The n-th of `count` parts of this part, for a tile of several products.
