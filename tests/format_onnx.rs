@@ -148,11 +148,59 @@ fn attributes_are_obeyed_or_named() {
         (vec![attribute("input_forget", int(3, 1))], "attribute input_forget"),
         (vec![attribute("zoneout", float(0.1))], "attribute zoneout: expected an attribute of the operator"),
         (vec![attribute("direction", field(4, b"bidirectional"))], "W: expected shape [2, 1, 1]"),
+        (
+            vec![attribute("activations", field(4, b"Relu"))],
+            "attribute activations: expected a list of strings",
+        ),
+        (
+            vec![attribute("activations", field(9, b"Elu")), attribute("activation_alpha", float(0.5))],
+            "attribute activation_alpha: expected a list of floats, got 0.5",
+        ),
+        (
+            ["forward", "reverse"].map(|s| attribute("direction", field(4, s.as_bytes()))).to_vec(),
+            "attribute direction: expected one of this name",
+        ),
         (vec![attribute("clip", [vec![0xAA, 1, 1], b"c".to_vec()].concat())], "a reference to \"c\""),
     ] {
         let error = with(&attributes).unwrap_err();
         assert!(error.contains(said), "{error:?} for {said:?}");
     }
+}
+
+/// Names belong to their graph: two branches may each have a W, and see the R around them; a function sees its own.
+#[test]
+fn names_belong_to_their_graph() {
+    let node = |inputs: &[&str]| -> Vec<u8> {
+        let inputs = inputs.iter().flat_map(|name| field(1, name.as_bytes()));
+        inputs.chain(field(2, b"Y")).chain(field(3, b"rnn")).chain(field(4, b"RNN")).collect()
+    };
+    let graph = |initializers: &[Vec<u8>]| -> Vec<u8> {
+        let initializers = initializers.iter().flat_map(|tensor| field(5, tensor));
+        field(1, &node(&["X", "W", "R"])).into_iter().chain(initializers).collect()
+    };
+    let w = |value| tensor("W", &[1, 1, 1], &[value]);
+    let r = tensor("R", &[1, 1, 1], &[0.0]);
+    let branch = |name: &str, value| field(5, &attribute(name, field(6, &graph(&[w(value)]))));
+    let both = [field(4, b"If"), branch("then_branch", 0.1), branch("else_branch", 5.0)].concat();
+    let main = [field(1, &both), graph(&[w(2.0), r.clone()])].concat();
+    let constant = [field(2, b"W"), field(4, b"Constant"), field(5, &attribute("value", field(5, &w(0.25))))];
+    let function = [field(7, &constant.concat()), field(7, &node(&["X", "W", "R"]))].concat();
+    let bytes = [field(7, &main), vec![0xCA, 1], field(1, &function)[1..].to_vec()].concat();
+    let model = Model::read(&bytes).unwrap();
+    let said: Vec<_> = (model.nodes().iter())
+        .map(|node| node.run(&model, &x()).map(|outputs| outputs["Y"].values()[0]).map_err(|e| e.to_string()))
+        .collect();
+    for (got, want) in said[..3].iter().zip([0.1f32, 5.0, 2.0]) {
+        assert!((got.as_ref().unwrap() - want.tanh()).abs() < 1e-6, "{got:?} for {want}");
+    }
+    assert!(said[3].as_ref().unwrap_err().contains("input \"R\": expected an initialiser"), "{:?}", said[3]);
+    assert!(matches!(model.value("W"), Ok(Some(Value::Floats(w))) if w.values() == [2.0]));
+    let twice = Model::read(&field(7, &graph(&[w(1.0), w(2.0), r])));
+    assert!(twice.unwrap_err().to_string().contains("constant \"W\": expected one of this name, got two"));
+    let surplus = node(&["X", "W", "R", "", "", "", "Q"]);
+    let graph = [field(1, &surplus), field(5, &weights()[0]), field(5, &weights()[1])].concat();
+    let error = first_y(&field(7, &graph), &x()).unwrap_err();
+    assert!(error.contains("expected at most 6, got another one, \"Q\""), "{error}");
 }
 
 #[test]

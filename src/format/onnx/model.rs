@@ -1,7 +1,8 @@
 //! A model file: its recurrent nodes, and the tensors that are their weights.
 //!
 //! Nodes of the main graph, of the graphs within it (`If`, `Loop`, `Scan`) and of functions are found alike.
-//! A weight is an initialiser, the value of a `Constant` node, or supplied by the caller under its name.
+//! A weight is an initialiser, the value of a `Constant` node, or supplied by the caller under its name. Names belong to
+//! the graph that they stand in: a graph within another sees those of the outer ones, a function sees none but its own.
 
 use super::super::tensor::{Stored, element_count, from_bf16, from_f16, narrow};
 use super::super::{Tensor, refused};
@@ -27,10 +28,18 @@ pub enum Value {
 #[derive(Debug, Clone)]
 pub struct Model {
     nodes: Vec<ModelNode>,
-    constants: BTreeMap<String, TensorProto>,
+    /// The main graph first, then the graphs within it and the functions.
+    scopes: Vec<Scope>,
     inputs: Vec<String>,
     outputs: Vec<String>,
     others: Vec<String>,
+}
+
+/// The constants of a graph, and the graph around it.
+#[derive(Debug, Clone, Default)]
+struct Scope {
+    constants: BTreeMap<String, TensorProto>,
+    around: Option<usize>,
 }
 
 /// A recurrent node of a model.
@@ -38,6 +47,7 @@ pub struct Model {
 pub struct ModelNode {
     kind: Kind,
     proto: NodeProto,
+    scope: usize,
     /// What becomes of empty rows; ONNX says nothing.
     pub empty_rows: EmptyRows,
 }
@@ -46,31 +56,49 @@ impl Model {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`Error::Format`] where this is no ONNX model.
+    /// [`Error::Format`] where this is no ONNX model, or two constants of a graph have one name.
     pub fn read(bytes: &[u8]) -> Result<Model, Error> {
         let proto = ModelProto::decode(bytes).map_err(not_onnx)?;
         let graph = proto.graph.ok_or_else(|| refused("model", "a graph", "none"))?;
         let name = |value: &super::proto::ValueInfoProto| value.name.clone();
         let (inputs, outputs) =
             (graph.input.iter().map(name).collect(), graph.output.iter().map(name).collect());
-        let (nodes, constants, others) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut model = Model { nodes, constants, inputs, outputs, others };
-        model.walk(graph);
+        let (nodes, scopes, others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut model = Model { nodes, scopes, inputs, outputs, others };
+        model.walk(graph.initializer, graph.node, None)?;
         for function in proto.functions {
-            function.node.into_iter().for_each(|node| model.add(node));
+            model.walk(Vec::new(), function.node, None)?;
         }
         Ok(model)
     }
 
-    fn walk(&mut self, graph: GraphProto) {
-        self.constants.extend(graph.initializer.into_iter().map(|tensor| (tensor.name.clone(), tensor)));
-        graph.node.into_iter().for_each(|node| self.add(node));
+    fn walk(
+        &mut self,
+        initializer: Vec<TensorProto>,
+        nodes: Vec<NodeProto>,
+        around: Option<usize>,
+    ) -> Result<(), Error> {
+        let scope = self.scopes.len();
+        self.scopes.push(Scope { around, ..Scope::default() });
+        for tensor in initializer {
+            self.insert(scope, tensor.name.clone(), tensor)?;
+        }
+        nodes.into_iter().try_for_each(|node| self.add(node, scope))
     }
 
-    fn add(&mut self, mut node: NodeProto) {
+    fn insert(&mut self, scope: usize, name: String, tensor: TensorProto) -> Result<(), Error> {
+        match self.scopes[scope].constants.insert(name, tensor) {
+            None => Ok(()),
+            Some(first) => Err(refused(format!("constant {:?}", first.name), "one of this name", "two")),
+        }
+    }
+
+    fn add(&mut self, mut node: NodeProto, scope: usize) -> Result<(), Error> {
         for attribute in &mut node.attribute {
             let graphs = std::mem::take(&mut attribute.graphs);
-            attribute.g.take().into_iter().chain(graphs).for_each(|graph| self.walk(graph));
+            for GraphProto { initializer, node, .. } in attribute.g.take().into_iter().chain(graphs) {
+                self.walk(initializer, node, Some(scope))?;
+            }
         }
         let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
         let kind = match node.op_type.as_str() {
@@ -80,16 +108,20 @@ impl Model {
             "Constant" if standard => {
                 let value = node.attribute.iter_mut().find(|attribute| attribute.name == "value");
                 if let (Some(tensor), Some(name)) = (value.and_then(|a| a.t.take()), node.output.first()) {
-                    self.constants.insert(name.clone(), tensor);
+                    self.insert(scope, name.clone(), tensor)?;
                 }
-                return;
+                return Ok(());
             }
-            _ => return self.others.push(node.op_type),
+            _ => {
+                self.others.push(node.op_type);
+                return Ok(());
+            }
         };
         match standard {
-            true => self.nodes.push(ModelNode { kind, proto: node, empty_rows: EmptyRows::default() }),
+            true => self.nodes.push(ModelNode { kind, proto: node, scope, empty_rows: EmptyRows::default() }),
             false => self.others.push(format!("{}.{}", node.domain, node.op_type)),
         }
+        Ok(())
     }
 
     /// The recurrent nodes, in the order of the file.
@@ -112,13 +144,25 @@ impl Model {
         &self.outputs
     }
 
-    /// An initialiser or constant of the model; `None` where none has this name.
+    /// An initialiser or constant of the main graph; `None` where none has this name.
     ///
     /// # Errors
     /// [`Error::Format`] where its data lie in another file, are of another type than floats or integers, or are
     /// not as many as its shape says.
     pub fn value(&self, name: &str) -> Result<Option<Value>, Error> {
-        self.constants.get(name).map(|tensor| decode(name, tensor)).transpose()
+        self.value_in(0, name)
+    }
+
+    /// A constant as a node in this scope sees it.
+    fn value_in(&self, scope: usize, name: &str) -> Result<Option<Value>, Error> {
+        let mut scope = self.scopes.get(scope);
+        while let Some(Scope { constants, around }) = scope {
+            if let Some(tensor) = constants.get(name) {
+                return decode(name, tensor).map(Some);
+            }
+            scope = around.and_then(|around| self.scopes.get(around));
+        }
+        Ok(None)
     }
 }
 
@@ -150,6 +194,9 @@ impl ModelNode {
             if !attribute.ref_attr_name.is_empty() {
                 return Err(this.wrong("a value"));
             }
+            if self.proto.attribute.iter().filter(|other| other.name == attribute.name).count() > 1 {
+                return Err(this.wrong("one of this name"));
+            }
             match (attribute.name.as_str(), self.kind) {
                 ("hidden_size", _) => match usize::try_from(this.integer()?) {
                     Ok(size) if size > 0 => hidden = Some(size),
@@ -164,12 +211,19 @@ impl ModelNode {
                     }
                 }
                 ("activations", _) => {
+                    this.only_list(!attribute.strings.is_empty(), "a list of strings")?;
                     for name in &attribute.strings {
                         names.push(this.string(Some(name))?);
                     }
                 }
-                ("activation_alpha", _) => alphas = &attribute.floats,
-                ("activation_beta", _) => betas = &attribute.floats,
+                ("activation_alpha", _) => {
+                    this.only_list(!attribute.floats.is_empty(), "a list of floats")?;
+                    alphas = &attribute.floats;
+                }
+                ("activation_beta", _) => {
+                    this.only_list(!attribute.floats.is_empty(), "a list of floats")?;
+                    betas = &attribute.floats;
+                }
                 ("clip", _) => {
                     let clip = attribute.f.filter(|clip| *clip > 0.0);
                     // The largest float is how ONNX Runtime says that there is no clip.
@@ -201,6 +255,11 @@ impl ModelNode {
     /// has another shape or type.
     pub fn with_weights(&self, model: &Model, supplied: &BTreeMap<String, Value>) -> Result<Node, Error> {
         let (operator, hidden) = self.operator()?;
+        let most = if self.kind == Kind::Lstm { 8 } else { 6 };
+        if let Some(name) = self.proto.input.iter().skip(most).find(|name| !name.is_empty()) {
+            let what = format!("node {:?}, inputs", self.name());
+            return Err(refused(what, format!("at most {most}"), format!("another one, {name:?}")));
+        }
         let floats = |index| self.floats(model, supplied, index);
         let need = |index, what: &str| {
             floats(index)?.ok_or_else(|| refused(format!("node {:?}", self.name()), what, "none"))
@@ -249,7 +308,7 @@ impl ModelNode {
         let Some(name) = self.input(index) else { return Ok(None) };
         let found = match supplied.get(name) {
             Some(value) => Some(value.clone()),
-            None => model.value(name)?,
+            None => model.value_in(self.scope, name)?,
         };
         let missing = || {
             let what = format!("node {:?}, input {name:?}", self.name());
@@ -289,6 +348,16 @@ impl<'a> Attribute<'a> {
             Some(format!("a reference to {:?}", a.ref_attr_name)).filter(|_| !a.ref_attr_name.is_empty());
         let got = reference.or(text).or(number).unwrap_or_else(|| "another value".to_owned());
         refused(format!("node {:?}, attribute {}", self.node, a.name), expected, got)
+    }
+
+    /// Refuses an attribute that should be a list and has a single value, or a list of something else.
+    fn only_list(&self, is_filled: bool, expected: &str) -> Result<(), Error> {
+        let a = self.attribute;
+        let lists = usize::from(!a.floats.is_empty())
+            + usize::from(!a.strings.is_empty())
+            + usize::from(!a.ints.is_empty());
+        let single = a.f.is_some() || a.i.is_some() || a.s.is_some();
+        if single || lists != usize::from(is_filled) { Err(self.wrong(expected)) } else { Ok(()) }
     }
 
     fn integer(&self) -> Result<i64, Error> {
@@ -363,6 +432,9 @@ fn decode(name: &str, tensor: &TensorProto) -> Result<Value, Error> {
         (INT32 | INT64, raw) => {
             let wide = tensor.data_type == INT64;
             let values: Vec<i64> = match raw {
+                Some(raw) if raw.len() % (if wide { 8 } else { 4 }) != 0 => {
+                    return Err(refused(what, "whole integers", format!("{} bytes", raw.len())));
+                }
                 Some(raw) if wide => raw.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect(),
                 Some(raw) => raw.as_chunks().0.iter().map(|&b| i32::from_le_bytes(b).into()).collect(),
                 None if wide => tensor.int64_data.clone(),
