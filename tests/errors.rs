@@ -157,7 +157,21 @@ fn backward_names_every_wrong_argument() {
     let mut parameters = vec![0.0; other.parameters().len()];
     let gradients = Gradients::of_parameters(&mut parameters);
     let got = other.backward(&f.x, &f.tape, Upstream::default(), gradients, &mut f.workspace);
-    assert!(matches!(got, Err(Error::Unsupported { .. })));
+    let said =
+        |got: Result<(), Error>, what: &str| assert!(got.unwrap_err().to_string().contains(what), "{what}");
+    said(got, "the tape of another layer");
+    // The same network on other threads is no other layer; an empty tape is one of none; and parameters that have
+    // changed are not those that the tape is of.
+    let mut parameters = vec![0.0; count];
+    let mut back = |layer: &Recurrent, tape: &Tape| {
+        let gradients = Gradients::of_parameters(&mut parameters);
+        layer.backward(&f.x, tape, Upstream::default(), gradients, &mut Workspace::new())
+    };
+    let threads = Threads::Count(2);
+    back(&Lstm::builder(I, H).bidirectional(true).threads(threads).build().unwrap(), &f.tape).unwrap();
+    said(back(&f.layer, &Tape::new()), "an empty tape");
+    f.layer.update(|parameters| parameters[0] += 1.0);
+    said(back(&f.layer, &f.tape), "other parameters");
 }
 
 #[test]
@@ -197,7 +211,8 @@ fn states_and_parameters_name_what_does_not_fit() {
     let error = gru.set_parameter("weight_ih_l1", &[]).unwrap_err();
     assert_eq!(error, Error::UnknownParameter { name: "weight_ih_l1".into() });
     let error = gru.set_parameter("weight_ih_l0", &[0.0; 3]).unwrap_err();
-    assert_eq!(error, Error::Length { what: "parameter", expected: 3 * H * I, got: 3 });
+    let said = format!("parameter weight_ih_l0: expected {} values, got 3", 3 * H * I);
+    assert_eq!(error.to_string(), said);
     assert_eq!(gru.parameters(), before);
 
     let bidirectional = Gru::reset_after(I, H).bidirectional(true).build().unwrap();

@@ -20,7 +20,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", requires = "data")]
     pub(crate) labels: Option<PathBuf>,
     /// Number of classes of integer labels. Default: one more than the largest, and each must occur.
-    #[arg(long, value_name = "C", requires = "labels")]
+    #[arg(long, value_name = "C", requires = "labels", value_parser = at_least_one)]
     pub(crate) classes: Option<NonZeroUsize>,
     /// Multiplies every number of the data: 0.0625 brings the pixels of the digits from 0..16 to 0..1.
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor, allow_negative_numbers = true)]
@@ -29,10 +29,10 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Cell::Lstm)]
     pub(crate) cell: Cell,
     /// Hidden units of each layer and direction.
-    #[arg(long, value_name = "H", default_value = "128")]
+    #[arg(long, value_name = "H", default_value = "128", value_parser = at_least_one)]
     pub(crate) hidden: NonZeroUsize,
     /// Layers on top of each other.
-    #[arg(long, value_name = "L", default_value = "1")]
+    #[arg(long, value_name = "L", default_value = "1", value_parser = at_least_one)]
     pub(crate) layers: NonZeroUsize,
     /// Runs each layer backward in time, too.
     #[arg(long)]
@@ -41,10 +41,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "P", default_value = "0", value_parser = probability, allow_negative_numbers = true)]
     pub(crate) dropout: f32,
     /// Passes over the training data.
-    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = at_least_one)]
     pub(crate) epochs: NonZeroUsize,
     /// Rows of a training step.
-    #[arg(long, value_name = "B", default_value = "32")]
+    #[arg(long, value_name = "B", default_value = "32", value_parser = at_least_one)]
     pub(crate) batch_size: NonZeroUsize,
     /// Share of the rows, the last ones, that is kept from training to validate after each epoch.
     #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, allow_negative_numbers = true)]
@@ -59,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NORM", value_parser = norm, allow_negative_numbers = true)]
     pub(crate) clip_norm: Option<f32>,
     /// Threads. Default: as many as there are cores, fewer for small work.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Seed of the weights, the order of the rows and dropout; the same seed gives the same run.
     #[arg(long, default_value = "0")]
@@ -114,6 +114,11 @@ pub(crate) enum Request {
     Run(Box<Options>),
     /// The help, to be printed.
     Help(String),
+}
+
+/// A number of things, of which there must be one.
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
 /// Reads a command line.

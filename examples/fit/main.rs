@@ -40,6 +40,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 use trainer::{Epoch, Trainer};
 
+/// The files of a run, in the folder of `--save`.
+const WEIGHTS: &str = "weights.safetensors";
+const CURVE: &str = "curve.svg";
+
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()) {
         Ok(Request::Run(options)) => run(&options),
@@ -64,7 +68,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     data.scale(options.scale)?;
     let rows = data.training_rows(options.validation_split)?;
     let model = Model::new(options, &data, options.seed)?;
-    let mut output = Output::open(&options.save)?;
+    let mut output = Output::open(&options.save, &[WEIGHTS, CURVE])?;
     let title = title(options, &data);
     let mut out = io::stdout().lock();
     let Dataset { rows: all, steps, features, classes, .. } = data;
@@ -76,12 +80,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let epochs = trainer.fit(options, rows, &mut Progress::new(options.epochs.get()))?;
 
     // The weights are read back from the disk, into a model drawn from another seed.
-    let weights = output.stage("weights.safetensors", &weights::serialize(&trainer.model, &title)?)?;
+    let weights = output.stage(WEIGHTS, &weights::serialize(&trainer.model, &title)?)?;
     let mut loaded = Model::new(options, &data, !options.seed)?;
     weights::load(&fs::read(weights)?, &mut loaded)?;
     let compared = data.rows.min(256);
     weights::compare(&trainer.model, &loaded, &data, compared)?;
-    output.stage("curve.svg", curve::draw(&epochs, &title)?.as_bytes())?;
+    output.stage(CURVE, curve::draw(&epochs, &title)?.as_bytes())?;
 
     let mut out = io::stdout().lock();
     write!(out, "\n{}\n{}", report::epochs(&epochs), summary(options, &trainer.model, &epochs, &title))?;

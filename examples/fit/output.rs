@@ -8,6 +8,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+fn is_a_folder(name: &Path) -> String {
+    format!("{}: is a folder, expected a file or nothing", name.display())
+}
+
 /// A folder that files are about to be put in.
 pub(crate) struct Output {
     folder: PathBuf,
@@ -19,12 +23,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Makes the folder and tries whether a file can be written there, so that a run does not find out at
-    /// its end.
+    /// Makes the folder and tries whether a file can be written there, and whether these names are free for files,
+    /// so that a run does not find out at its end.
     ///
     /// # Errors
     /// Why it cannot be, in one line.
-    pub(crate) fn open(folder: &Path) -> Result<Self, String> {
+    pub(crate) fn open(folder: &Path, names: &[&str]) -> Result<Self, String> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(format!("{}: is a file, expected a folder", folder.display()));
+        }
+        if let Some(name) = names.iter().map(|name| folder.join(name)).find(|name| name.is_dir()) {
+            return Err(is_a_folder(&name));
+        }
         let missing = folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         let made = missing.map(Path::to_owned).collect();
         let mut output = Output { folder: folder.to_owned(), made, staged: Vec::new(), done: false };
@@ -57,7 +67,7 @@ impl Output {
     /// Why that cannot be, in one line.
     pub(crate) fn commit(mut self) -> Result<Vec<PathBuf>, String> {
         if let Some((_, name)) = self.staged.iter().find(|(_, name)| name.is_dir()) {
-            return Err(format!("{}: is a folder, expected a file or nothing", name.display()));
+            return Err(is_a_folder(name));
         }
         for (temporary, name) in &self.staged {
             fs::rename(temporary, name).map_err(|error| format!("{}: {error}", name.display()))?;
@@ -100,7 +110,7 @@ mod tests {
     #[test]
     fn all_files_appear_together() {
         let place = place("all");
-        let mut output = Output::open(&place.join("a/b")).unwrap();
+        let mut output = Output::open(&place.join("a/b"), &[]).unwrap();
         assert_eq!(fs::read(output.stage("one", b"1").unwrap()).unwrap(), b"1");
         output.stage("two", b"2").unwrap();
         assert!(!place.join("a/b/one").exists());
@@ -113,7 +123,7 @@ mod tests {
     #[test]
     fn nothing_stays_of_a_run_that_failed() {
         let place = place("none");
-        let mut output = Output::open(&place.join("a/b")).unwrap();
+        let mut output = Output::open(&place.join("a/b"), &[]).unwrap();
         output.stage("one", b"1").unwrap();
         drop(output);
         assert!(!place.exists());
@@ -121,7 +131,8 @@ mod tests {
         // What was there before stays as it was.
         fs::create_dir_all(place.join("two")).unwrap();
         fs::write(place.join("one"), "before").unwrap();
-        let mut output = Output::open(&place).unwrap();
+        assert!(Output::open(&place, &["one", "two"]).err().unwrap().contains("is a folder"));
+        let mut output = Output::open(&place, &[]).unwrap();
         output.stage("one", b"after").unwrap();
         output.stage("two", b"2").unwrap();
         assert!(output.commit().unwrap_err().contains("is a folder"));
@@ -134,7 +145,7 @@ mod tests {
     fn a_folder_that_cannot_be_is_refused() {
         let place = place("file");
         fs::write(&place, "a file").unwrap();
-        let Err(error) = Output::open(&place.join("below")) else { panic!("a folder below a file") };
+        let Err(error) = Output::open(&place.join("below"), &[]) else { panic!("a folder below a file") };
         assert!(!error.contains('\n'), "{error}");
         fs::remove_file(place).unwrap();
     }

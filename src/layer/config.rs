@@ -154,6 +154,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether a network of another configuration computes the same: all but threads and schedule.
+    pub(super) fn computes_the_same(&self, other: &Config) -> bool {
+        let (threads, schedule) = (self.threads, self.schedule);
+        *self == Config { threads, schedule, ..other.clone() }
+    }
     /// The cell.
     pub fn kind(&self) -> CellKind {
         self.kind

@@ -43,7 +43,8 @@ pub enum Keep {
     /// memory.
     Every(usize),
     /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the least
-    /// memory: that of the tape and of the steps that are run again together. (The gate gradients of some steps,
+    /// memory: that of the tape and of the steps that are run again together. Where even those are more, an error
+    /// says how many there would have to be. (The gate gradients of some steps,
     /// which a backward pass has in its workspace whatever is kept, come on top.)
     Within(usize),
 }
@@ -96,6 +97,7 @@ pub struct Tape {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TapedRun {
     pub(super) config: Config,
+    pub(super) version: u64,
     pub(super) batch: usize,
     pub(super) steps: usize,
     pub(super) seed: u64,
@@ -206,9 +208,15 @@ impl Keep {
                     (1..=most.min(extent.longest.max(1))).filter_map(|every| Some((len(every).ok()?, every)));
                 match sizes.min() {
                     Some((len, every)) if fits(len) => of(Some(every)),
-                    _ => {
-                        let expected = "bytes enough for checkpoints";
-                        Err(Error::OutOfRange { what: "Keep::Within", expected, got: bytes as f64 })
+                    least => {
+                        let expected = least.map_or("fewer steps".to_owned(), |(len, _)| {
+                            format!("at least {} bytes", len.saturating_mul(size_of::<f32>()))
+                        });
+                        Err(Error::Format {
+                            what: "Keep::Within".to_owned(),
+                            expected,
+                            got: bytes.to_string(),
+                        })
                     }
                 }
             }
@@ -263,7 +271,7 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::Length`] or [`Error::RowLength`] where the lengths do not fit, [`Error::SizeOverflow`] where the
-    /// size cannot be counted, [`Error::OutOfRange`] where [`Keep::Within`] has not enough for the least.
+    /// size cannot be counted, [`Error::Format`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
         let extent = Extent::of(dims.batch, dims.steps, dims.pattern())?;

@@ -6,7 +6,7 @@ use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
 use crate::cell::{CellKind, TransposedWeights, Weights};
-use crate::error::{Error, check_len, checked_size, reserve};
+use crate::error::{Error, checked_size, reserve};
 use crate::sequence::State;
 use crate::simd::{Level, Token};
 use std::sync::OnceLock;
@@ -78,6 +78,8 @@ pub struct Recurrent {
     pub(super) weights: Vec<Weights>,
     /// Packed when the first backward pass asks for it.
     transposed: OnceLock<Vec<TransposedWeights>>,
+    /// How often the parameters have changed, for tapes of what they were.
+    pub(super) version: u64,
 }
 
 impl Recurrent {
@@ -94,7 +96,7 @@ impl Recurrent {
                 Weights::new(token, variant, input, config.hidden_size)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Recurrent { config, token, places, parameters, weights, transposed: OnceLock::new() })
+        Ok(Recurrent { config, token, places, parameters, weights, transposed: OnceLock::new(), version: 0 })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
@@ -131,11 +133,14 @@ impl Recurrent {
     /// Sets one tensor by its name.
     ///
     /// # Errors
-    /// [`Error::UnknownParameter`] where none has this name, [`Error::Length`] where it has another size.
+    /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size.
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
         let found = tensors(&self.config, &self.places).find(|tensor| tensor.0 == name);
         let (_, _, range) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
-        check_len("parameter", range.len(), values.len())?;
+        if range.len() != values.len() {
+            let (expected, got) = (format!("{} values", range.len()), values.len().to_string());
+            return Err(Error::Format { what: format!("parameter {name}"), expected, got });
+        }
         self.update(|parameters| parameters[range].copy_from_slice(values));
         Ok(())
     }
@@ -167,6 +172,7 @@ impl Recurrent {
     }
 
     fn repack(&mut self) {
+        self.version += 1;
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
         for (cell, place) in self.places.iter().enumerate() {
             let canonical = place.canonical(&self.parameters);

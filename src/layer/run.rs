@@ -56,7 +56,8 @@ impl Recurrent {
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)
     }
 
-    /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`.
+    /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or `(B, P)` where
+    /// there is a projection.
     ///
     /// T steps give the same bits as [`forward`](Recurrent::forward) over T steps. Allocates nothing once
     /// `workspace` has grown.
@@ -204,7 +205,14 @@ impl Recurrent {
         let ends = (GridMut::reading(GridRef::new(grids.x, x)), y.map(|y| GridMut::new(grids.y, y)));
         sequence::in_pool(threads, || network.run(route, ends, room, state))?;
         if let Some(tape) = tape {
-            tape.run = shape.map(|shape| TapedRun { config: config.clone(), batch, steps, seed, shape });
+            tape.run = shape.map(|shape| TapedRun {
+                config: config.clone(),
+                version: self.version,
+                batch,
+                steps,
+                seed,
+                shape,
+            });
         }
         Ok(())
     }

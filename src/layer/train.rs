@@ -54,11 +54,12 @@ impl<'a> Gradients<'a> {
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: the same bits, dropout aside, and a tape from which
-    /// [`backward`](Recurrent::backward) can go back. `seed` decides what dropout drops between layers;
-    /// give each call of a run another one.
+    /// [`backward`](Recurrent::backward) can go back. `seed` decides what the dropouts drop and what zoneout
+    /// keeps; give each call of a run another one.
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward). The tape is then empty.
+    /// As for [`forward`](Recurrent::forward), and [`Error::Format`] where [`Keep::Within`](crate::Keep::Within) has
+    /// not bytes enough. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
     pub fn forward_train(
         &self,
@@ -77,8 +78,8 @@ impl Recurrent {
     /// Back-propagation through time: the gradients of a scalar with respect to parameters, input and
     /// initial states, from those with respect to output and final states.
     ///
-    /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters must not
-    /// have changed since. The tape stays as it is, so that one forward pass can serve several backward
+    /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters are still those
+    /// that it used. The tape stays as it is, so that one forward pass can serve several backward
     /// passes. To truncate, run a sequence in pieces and give no gradient of the final state, or that of
     /// the next piece's initial state.
     ///
@@ -103,7 +104,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the tape is empty or belongs to a layer of another shape,
+    /// [`Error::Unsupported`] where the tape is empty or belongs to a layer of another shape or to other parameters
+    /// (those of a layer are told apart by how often they have changed),
     /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
     pub fn backward(
@@ -115,8 +117,14 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let config = &self.config;
-        let run = tape.run.as_ref().filter(|run| run.config == *config);
-        let run = run.ok_or(Error::Unsupported { what: "backward on a tape of no or another layer" })?;
+        let refused = |what| Error::Unsupported { what };
+        let run = tape.run.as_ref().ok_or(refused("backward on an empty tape, which forward_train fills"))?;
+        if !run.config.computes_the_same(config) {
+            return Err(refused("backward on the tape of another layer"));
+        }
+        if run.version != self.version {
+            return Err(refused("backward with other parameters than those of forward_train"));
+        }
         let dims = Dims::new(run.batch, run.steps);
         let (batch, steps) = (run.batch, run.steps);
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
