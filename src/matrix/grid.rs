@@ -61,6 +61,11 @@ impl Grid {
         self.slots
     }
 
+    /// The number of rows of a slot.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The floats of one plane of one row.
     pub(crate) fn width(&self) -> usize {
         self.width

@@ -13,7 +13,7 @@
 //!
 //! All are panel products. dx has the packed weights as its right operand. For dW and dR the chunk's rows of
 //! X or Y are packed as a panel, which gathers them from wherever they lie; dG is read as it lies, neighbouring
-//! columns of it being the rows of a tile.
+//! columns of it being the rows of a tile. Where an input is narrower than a vector, its dW is summed otherwise (`narrow.rs`).
 //!
 //! `matrixmultiply` in the place of the last two was level with this within the noise of the machine it was
 //! tried on (training steps of B32 T100 I256 H256 and B32 T64 I1 H128, two cores of a Xeon with AVX-512).
@@ -24,13 +24,14 @@
 //! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
 //! on the number of threads, or on where chunks are cut.
 
+use super::narrow::{NarrowGradient, is_narrow};
 use super::schedule::over_range;
 use crate::cell::{
     C, Checkpoints, Masks, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights, Zoneout, multiplied,
 };
 use crate::error::Error;
 use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
-use crate::simd::{Isa, Kernel, dispatch};
+use crate::simd::{Isa, Kernel, LINE, dispatch};
 
 /// What a backward pass reads.
 #[derive(Debug, Clone, Copy)]
@@ -187,12 +188,32 @@ pub(crate) fn accumulate_chunk(
                         Operand::Hidden => &packed.hidden,
                         Operand::Tape(_) => &packed.second,
                     };
-                    for (plane, packed, to) in
-                        [(gate, &packed.input, weight_ih), (plane, packed_hidden, weight_hh)]
-                    {
-                        let work = WeightGradient { grads, first, count, plane, packed, to, gate };
-                        sweep(token, &work, part(hidden), 0..packed.blocks());
+                    let input = WeightGradient {
+                        packed: &packed.input,
+                        to: weight_ih,
+                        plane: gate,
+                        grads,
+                        first,
+                        count,
+                        gate,
+                    };
+                    if is_narrow(input.packed) {
+                        let WeightGradient { packed, to, .. } = input;
+                        let lines = part(hidden.div_ceil(LINE));
+                        dispatch(token, NarrowGradient { grads, first, count, gate, packed, lines, to });
+                    } else {
+                        sweep(token, &input, part(hidden), 0..input.packed.blocks());
                     }
+                    let recurrent = WeightGradient {
+                        packed: packed_hidden,
+                        to: weight_hh,
+                        plane,
+                        grads,
+                        first,
+                        count,
+                        gate,
+                    };
+                    sweep(token, &recurrent, part(hidden), 0..packed_hidden.blocks());
                 }
                 if let Some((plane, _)) = traits.projection {
                     let packed = &packed.second;

@@ -6,6 +6,7 @@
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! replay.rs     forward again between checkpoints, on the way back
 //! gradient.rs   weight, bias and input gradients of a chunk: long products
+//! narrow.rs     that of input weights, where the input is narrower than a vector
 //! schedule.rs   who does what
 //! team.rs       threads that meet at every step
 //! state.rs      what a stream carries from call to call
@@ -16,6 +17,7 @@
 mod backward;
 mod forward;
 mod gradient;
+mod narrow;
 mod replay;
 mod schedule;
 mod state;
