@@ -84,8 +84,8 @@ impl Places {
         }
     }
 
-    /// The gradients at these places, which lie one after the other.
-    pub(super) fn targets<'a>(&self, gradients: &'a mut [f32]) -> Targets<'a> {
+    /// The gradients at these places, which lie one after the other, to add to or to replace.
+    pub(super) fn targets<'a>(&self, gradients: &'a mut [f32], add: bool) -> Targets<'a> {
         let all = &mut gradients[self.all()];
         let (weight_ih, rest) = all.split_at_mut(self.weight_ih.len());
         let (weight_hh, rest) = rest.split_at_mut(self.weight_hh.len());
@@ -95,8 +95,16 @@ impl Places {
         let (peephole, rest) = rest.split_at_mut(self.peephole.len());
         let (norm_ih, rest) = rest.split_at_mut(self.norm_ih.len());
         let (norm_hh, norm_c) = rest.split_at_mut(self.norm_hh.len());
+        if !add {
+            bias_ih.fill(0.0);
+            bias_hh.fill(0.0);
+            for small in [&mut *weight_hr, peephole, norm_ih, norm_hh, norm_c] {
+                small.fill(0.0);
+            }
+        }
         let input = None;
         Targets {
+            add,
             weight_ih,
             weight_hh,
             bias_ih,

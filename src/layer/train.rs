@@ -199,10 +199,8 @@ impl Recurrent {
             buffer.grow(output_len)?;
         }
 
-        if accumulate == Accumulate::Overwrite {
-            parameters.fill(0.0);
-        }
-        if let Some(dx) = &mut dx {
+        // Steps that no row has get no gradient.
+        if let (Some(dx), true) = (&mut dx, tape.rows.extent().sum < batch * steps) {
             dx.fill(0.0);
         }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
@@ -224,7 +222,7 @@ impl Recurrent {
                     } else {
                         upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
                     };
-                    let mut targets = self.places[cell].targets(parameters);
+                    let mut targets = self.places[cell].targets(parameters, accumulate == Accumulate::Add);
                     targets.input = if layer > 0 {
                         Some((GridMut::new(inner_input, down), direction > 0))
                     } else {

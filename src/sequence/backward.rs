@@ -84,7 +84,7 @@ impl Scratch {
     }
 }
 
-/// Runs a backward pass on so many threads: adds to the weight gradients, sets or adds to the input
+/// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or adds to the input
 /// gradient, and turns `scratch.carry` from the gradient of the final state into that of the initial.
 pub(crate) fn backward(
     inputs: &Inputs<'_>,
@@ -161,6 +161,11 @@ pub(crate) fn backward(
             let from = starts[last - first_time] * record;
             grads.copy_within(from..from + rows.active(last) * record, 0);
         }
+    }
+    if !targets.add {
+        // No step.
+        targets.weight_ih.fill(0.0);
+        targets.weight_hh.fill(0.0);
     }
     Ok(())
 }

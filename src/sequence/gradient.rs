@@ -70,6 +70,9 @@ pub(crate) enum Kept<'a> {
 /// Where the gradients of one direction of one layer are added.
 #[derive(Debug)]
 pub(crate) struct Targets<'a> {
+    /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces it. (The
+    /// others are small, and are cleared beforehand.)
+    pub(crate) add: bool,
     /// (gates * H, I)
     pub(crate) weight_ih: &'a mut [f32],
     /// (gates * H, P)
@@ -174,6 +177,8 @@ pub(crate) fn accumulate_chunk(
         add,
     });
 
+    let add = targets.add;
+    targets.add = true;
     over_range(0..threads, threads, &|shares| {
         for share in shares {
             let part = |len: usize| len * share / threads..len * (share + 1) / threads;
@@ -196,11 +201,12 @@ pub(crate) fn accumulate_chunk(
                         first,
                         count,
                         gate,
+                        add,
                     };
                     if is_narrow(input.packed) {
                         let WeightGradient { packed, to, .. } = input;
                         let lines = part(hidden.div_ceil(LINE));
-                        dispatch(token, NarrowGradient { grads, first, count, gate, packed, lines, to });
+                        dispatch(token, NarrowGradient { grads, first, count, gate, packed, lines, to, add });
                     } else {
                         sweep(token, &input, part(hidden), 0..input.packed.blocks());
                     }
@@ -212,12 +218,22 @@ pub(crate) fn accumulate_chunk(
                         first,
                         count,
                         gate,
+                        add,
                     };
                     sweep(token, &recurrent, part(hidden), 0..packed_hidden.blocks());
                 }
                 if let Some((plane, _)) = traits.projection {
                     let packed = &packed.second;
-                    let work = WeightGradient { grads, first, count, plane, packed, to: weight_hr, gate: 0 };
+                    let work = WeightGradient {
+                        grads,
+                        first,
+                        count,
+                        plane,
+                        packed,
+                        to: weight_hr,
+                        gate: 0,
+                        add: true,
+                    };
                     sweep(token, &work, part(outputs), 0..packed.blocks());
                 }
                 for n in part(peephole_grid.slots()) {
@@ -287,6 +303,7 @@ struct WeightGradient<'a> {
     packed: &'a Panel,
     to: GridMut<'a>,
     gate: usize,
+    add: bool,
 }
 
 impl Tile for WeightGradient<'_> {
@@ -306,9 +323,11 @@ impl Tile for WeightGradient<'_> {
         let mut sums = [[[isa.zero(); U]; 1]; R];
         for r in 0..R {
             for u in 0..U {
-                // SAFETY: the unit exists, and by the caller's promise is ours.
-                sums[r][0][u] =
-                    isa.load_partial(unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) });
+                if self.add {
+                    // SAFETY: the unit exists, and by the caller's promise is ours.
+                    let to = unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) };
+                    sums[r][0][u] = isa.load_partial(to);
+                }
             }
         }
         accumulate(isa, &mut sums, columns, blocks, part.take(self.packed.span(block + U, U)));

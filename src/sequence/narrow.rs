@@ -32,6 +32,8 @@ pub(super) struct NarrowGradient<'a> {
     pub(super) packed: &'a Panel,
     pub(super) lines: Range<usize>,
     pub(super) to: GridMut<'a>,
+    /// Whether there is something to add to.
+    pub(super) add: bool,
 }
 
 /// Whether inputs of this panel are that narrow.
@@ -76,6 +78,9 @@ impl NarrowGradient<'_> {
         let units = self.to.grid.rows();
         for v in 0..V {
             for n in 0..N {
+                if !self.add {
+                    continue;
+                }
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
                     // SAFETY: the unit exists, and by the caller's promise is ours.
