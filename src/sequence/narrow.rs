@@ -10,14 +10,14 @@
 //! Each element is the same chain in the same order either way, and so has the same bits. The work is `I` instead of
 //! sixteen multiply-adds for each vector of dG; with one input, what is left is the reading of dG.
 //!
-//! Register budget of a sweep: four vectors of units, up to four inputs: 16 accumulators, 4 of dG, 1 broadcast.
+//! Register budget of a sweep: two vectors of units by up to four inputs are 8 accumulators, 2 of dG and a broadcast,
+//! of AVX2's sixteen registers; one input alone leaves room for four vectors.
 
 use crate::matrix::{GridMut, GridRef, Panel};
 use crate::simd::{Isa, Kernel, LINE};
 use std::ops::Range;
 
-/// Vectors of units, and inputs, that are summed at a time.
-const VECTORS: usize = 4;
+/// Inputs that are summed at a time.
 const INPUTS: usize = 4;
 
 /// `dW += dG^T X` of one gate and some of its units, as whole lines of dG.
@@ -47,28 +47,34 @@ impl Kernel for NarrowGradient<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let end = (self.lines.end * LINE).min(self.to.grid.rows());
-        let mut unit = self.lines.start * LINE;
-        while unit < end {
-            let many = unit + VECTORS * I::LANES <= end;
-            let inputs = self.packed.units();
-            for input in (0..inputs).step_by(INPUTS) {
-                match (many, inputs - input) {
-                    (true, 1) => self.sum::<I, VECTORS, 1>(isa, unit, input),
-                    (true, 2) => self.sum::<I, VECTORS, 2>(isa, unit, input),
-                    (true, 3) => self.sum::<I, VECTORS, 3>(isa, unit, input),
-                    (true, _) => self.sum::<I, VECTORS, INPUTS>(isa, unit, input),
-                    (false, 1) => self.sum::<I, 1, 1>(isa, unit, input),
-                    (false, 2) => self.sum::<I, 1, 2>(isa, unit, input),
-                    (false, 3) => self.sum::<I, 1, 3>(isa, unit, input),
-                    (false, _) => self.sum::<I, 1, INPUTS>(isa, unit, input),
-                }
+        let first = self.lines.start * LINE;
+        let inputs = self.packed.units();
+        for input in (0..inputs).step_by(INPUTS) {
+            match inputs - input {
+                1 => self.sweep::<I, 4, 1>(isa, first..end, input),
+                2 => self.sweep::<I, 2, 2>(isa, first..end, input),
+                3 => self.sweep::<I, 2, 3>(isa, first..end, input),
+                _ => self.sweep::<I, 2, INPUTS>(isa, first..end, input),
             }
-            unit += if many { VECTORS * I::LANES } else { I::LANES };
         }
     }
 }
 
 impl NarrowGradient<'_> {
+    /// All units, V vectors of them at a time and the last ones singly.
+    #[inline(always)]
+    fn sweep<I: Isa, const V: usize, const N: usize>(&self, isa: I, units: Range<usize>, input: usize) {
+        let mut unit = units.start;
+        while unit + V * I::LANES <= units.end {
+            self.sum::<I, V, N>(isa, unit, input);
+            unit += V * I::LANES;
+        }
+        while unit < units.end {
+            self.sum::<I, 1, N>(isa, unit, input);
+            unit += I::LANES;
+        }
+    }
+
     /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
     #[inline(always)]
     fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
