@@ -94,7 +94,7 @@ pub fn forward(network: &mut Network) {
 /// Compares the outputs `(T, B, D * H)` of whoever computed them from zero states.
 pub fn outputs(shape: &Shape, layer: &Recurrent, x: &[f32], y: &[f32]) {
     let rows = if shape.batch == 1 { vec![0] } else { vec![0, shape.batch - 1] };
-    let row_step = shape.flops_per_step() / shape.batch as f64 * rows.len() as f64;
+    let row_step = shape.flops_per_row() * rows.len() as f64;
     let affordable = (AFFORDABLE / row_step).max(2.0) as usize;
     // The direction from the end needs all steps.
     let steps = if shape.bidirectional { shape.steps } else { shape.steps.min(affordable) };
@@ -110,7 +110,7 @@ pub fn outputs(shape: &Shape, layer: &Recurrent, x: &[f32], y: &[f32]) {
 /// Compares outputs and all gradients, on a batch and a number of steps that the reference can afford.
 pub fn train(shape: &Shape, level: Level, threads: usize) {
     let mut small = shape.clone();
-    let cost = |shape: &Shape| 3.0 * shape.flops_per_step() * shape.steps as f64;
+    let cost = |shape: &Shape| 3.0 * shape.flops_per_row() * (shape.batch * shape.steps) as f64;
     while cost(&small) > AFFORDABLE && (small.batch > 2 || small.steps > 2) {
         if small.steps > 2 && small.steps >= small.batch {
             small.steps = small.steps.div_ceil(2);

@@ -59,7 +59,8 @@ impl Mode {
 
     /// Flops of one call.
     pub fn flops(self, shape: &Shape) -> f64 {
-        shape.flops_per_step() * self.steps(shape) as f64 * self.passes()
+        let row_steps = if self == Mode::Step { shape.batch } else { shape.row_steps() };
+        shape.flops_per_row() * row_steps as f64 * self.passes()
     }
 }
 

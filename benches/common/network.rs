@@ -17,9 +17,15 @@ pub struct Network {
     pub gradients: Vec<f32>,
     /// Ones.
     dy: Vec<f32>,
+    lengths: Option<Vec<usize>>,
     state: State,
     tape: Tape,
     workspace: Workspace,
+}
+
+fn dims<'a>(shape: &Shape, lengths: &'a Option<Vec<usize>>) -> Dims<'a> {
+    let dims = Dims::new(shape.batch, shape.steps);
+    lengths.as_ref().map_or(dims, |lengths| dims.with_lengths(lengths))
 }
 
 impl Network {
@@ -51,22 +57,20 @@ impl Network {
         let (dx, gradients) = (vec![0.0; x.len()], vec![0.0; layer.parameters().len()]);
         let (dy, state) = (vec![1.0; y.len()], layer.zero_state(shape.batch)?);
         let (tape, workspace) = (Tape::new(), Workspace::new());
-        Ok(Network { layer, shape: shape.clone(), x, y, dx, gradients, dy, state, tape, workspace })
-    }
-
-    fn dims(&self) -> Dims<'static> {
-        Dims::new(self.shape.batch, self.shape.steps)
+        let (shape, lengths) = (shape.clone(), shape.lengths());
+        Ok(Network { layer, shape, x, y, dx, gradients, dy, lengths, state, tape, workspace })
     }
 
     /// All outputs, from zero states.
     pub fn forward(&mut self) -> Result<(), Error> {
+        let dims = dims(&self.shape, &self.lengths);
         self.state.reset();
-        self.layer.forward(&self.x, self.dims(), &mut self.state, Some(&mut self.y), &mut self.workspace)
+        self.layer.forward(&self.x, dims, &mut self.state, Some(&mut self.y), &mut self.workspace)
     }
 
     /// The same with a tape.
     pub fn forward_train(&mut self) -> Result<(), Error> {
-        let dims = self.dims();
+        let dims = dims(&self.shape, &self.lengths);
         self.state.reset();
         let y = Some(&mut self.y[..]);
         self.layer.forward_train(&self.x, dims, &mut self.state, y, &mut self.tape, 0, &mut self.workspace)

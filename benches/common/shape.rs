@@ -19,6 +19,8 @@ pub struct Shape {
     /// Both clips, at bounds that few values reach.
     pub clip: bool,
     pub projection: Option<usize>,
+    /// Where rows have lengths: the shortest that one may have. They spread evenly from here to `steps`.
+    pub shortest: Option<usize>,
 }
 
 /// Sequences: one row in each level of cache, small and large batches, several layers.
@@ -118,8 +120,23 @@ impl Shape {
         width * self.hidden * self.layers * self.directions() * 4
     }
 
-    pub fn flops_per_step(&self) -> f64 {
-        2.0 * self.weights() as f64 * self.batch as f64
+    /// One length for each row, even over `shortest..=steps` by Fibonacci hashing of the row's number, which is the
+    /// same in any language (`benches/peers/workers/protocol.py` has it too).
+    pub fn lengths(&self) -> Option<Vec<usize>> {
+        let shortest = self.shortest?.min(self.steps);
+        let span = (self.steps - shortest + 1) as u64;
+        let hash = |row: usize| u64::from((row as u32 + 1).wrapping_mul(2_654_435_769));
+        Some((0..self.batch).map(|row| shortest + ((hash(row) * span) >> 32) as usize).collect())
+    }
+
+    /// Steps of all rows together.
+    pub fn row_steps(&self) -> usize {
+        self.lengths().map_or(self.batch * self.steps, |lengths| lengths.iter().sum())
+    }
+
+    /// Flops of one step of one row.
+    pub fn flops_per_row(&self) -> f64 {
+        2.0 * self.weights() as f64
     }
 }
 
@@ -134,7 +151,12 @@ impl fmt::Display for Shape {
                 write!(f, " {name}")?;
             }
         }
-        self.projection.map_or(Ok(()), |size| write!(f, " P{size}"))
+        for (value, letter) in [(self.projection, 'P'), (self.shortest, 'U')] {
+            if let Some(value) = value {
+                write!(f, " {letter}{value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,7 +166,7 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi peephole P64\""
+                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi peephole P64 U10\""
             )
         };
         let mut words = text.split_whitespace();
@@ -168,14 +190,17 @@ impl FromStr for Shape {
             coupled: false,
             clip: false,
             projection: None,
+            shortest: None,
         };
         for word in words {
-            match (word, word.strip_prefix('P').and_then(|digits| digits.parse().ok())) {
-                ("bi", _) => shape.bidirectional = true,
-                ("peephole", _) => shape.peephole = true,
-                ("coupled", _) => shape.coupled = true,
-                ("clip", _) => shape.clip = true,
-                (_, Some(size)) => shape.projection = Some(size),
+            let number = |letter: char| word.strip_prefix(letter).and_then(|digits| digits.parse().ok());
+            match (word, number('P'), number('U')) {
+                ("bi", ..) => shape.bidirectional = true,
+                ("peephole", ..) => shape.peephole = true,
+                ("coupled", ..) => shape.coupled = true,
+                ("clip", ..) => shape.clip = true,
+                (_, Some(size), _) => shape.projection = Some(size),
+                (_, _, Some(least)) => shape.shortest = Some(least),
                 _ => return Err(wrong()),
             }
         }

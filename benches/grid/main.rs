@@ -11,8 +11,9 @@
 //! ```
 //!
 //! A shape is `lstm|gru|gru_before|rnn_tanh|rnn_relu B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any
-//! sizes; then, of an LSTM, ` peephole`, ` coupled`, ` P<projection>`, and of any ` clip`. Flops counted: `2 G H (I + H) B T` for each layer and direction, three times that for training, as
-//! is usual. Two limits stand beside each time, both measured in the same process just before the shape:
+//! sizes; then, of an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of any ` clip`, and ` U<shortest>`, where each row
+//! has a length of its own, evenly spread from `shortest` to T. Flops counted: `2 G H (I + H) B T` for each layer and
+//! direction, with lengths their sum for B T; three times that for training, as is usual. Two limits stand beside each time, both measured in the same process just before the shape:
 //!
 //! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of the rate of
 //!   reading as many bytes as the weights have where each row needs all of them (B <= 5; each thread reads its own);

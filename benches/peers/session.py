@@ -160,13 +160,15 @@ class Session:
         self.mode, self.threads, self.logs = mode, threads, logs
         logs.mkdir(parents=True, exist_ok=True)
         self.commands = {OWN: own(threads)}
-        self.models = set()
+        self.models, self.lengths = set(), {OWN}
         self.workers, self.missing = {}, {}
         for name, (peer, command) in peers.items():
             if mode in peer.modes.split():
                 self.commands[name] = command(threads)
                 if peer.needs_model:
                     self.models.add(name)
+                if peer.lengths:
+                    self.lengths.add(name)
         self.folder = tempfile.TemporaryDirectory(prefix="fused-rnn-peers-")
         for name in list(self.commands):
             try:
@@ -196,6 +198,8 @@ class Session:
     def prepare(self, case, name):
         """Prepares and checks one worker; returns its row."""
         row = {"peer": name, "status": "ok", "rounds_us": [], "min_us": None}
+        if case.shape.shortest is not None and name not in self.lengths:
+            return row | {"status": "skipped", "why": "its worker takes no lengths"}
         try:
             if self.workers[name].process.poll() is not None:
                 self.start(name)
@@ -239,8 +243,8 @@ class Session:
                     continue
                 row["rounds_us"].append(round(reply["med_us"], 4))
                 row["min_us"] = min(row["min_us"] or reply["min_us"], reply["min_us"])
-        flops = 2 * shape.weights() * shape.batch
-        flops *= (1 if self.mode == "step" else shape.steps) * (3 if self.mode == "train" else 1)
+        flops = 2 * shape.weights() * (shape.batch if self.mode == "step" else shape.row_steps())
+        flops *= 3 if self.mode == "train" else 1
         for row in rows.values():
             if row["status"] == "ok":
                 row["med_us"] = statistics.median(row["rounds_us"])

@@ -106,12 +106,14 @@ class Peer:
     # Said in the record: how it is run.
     modes: str
     needs_model: bool = False
+    # Whether its worker takes a length for each row.
+    lengths: bool = False
     environment: dict = field(default_factory=dict)
 
 
 PEERS = [
     Peer("onednn", build_onednn, "fwd train step"),
-    Peer("torch", lambda: python_worker("torch"), "fwd train step"),
+    Peer("torch", lambda: python_worker("torch"), "fwd train step", lengths=True),
     Peer("ort", lambda: python_worker("ort"), "fwd step"),
     Peer("openvino", lambda: python_worker("openvino"), "fwd step"),
     Peer("tensorflow", lambda: python_worker("tensorflow"), "fwd train step"),

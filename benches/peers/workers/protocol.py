@@ -29,17 +29,32 @@ class Shape:
     hidden: int
     layers: int
     directions: int
+    shortest: int | None = None
 
     @staticmethod
     def parse(text):
-        found = re.fullmatch(r"(\w+) B(\d+) T(\d+) I(\d+) H(\d+) L(\d+)( bi)?", text.strip())
+        found = re.fullmatch(r"(\w+) B(\d+) T(\d+) I(\d+) H(\d+) L(\d+)( bi)?(?: U(\d+))?", text.strip())
         if not found or found[1] not in GATES:
-            raise ValueError(f'shape {text!r}: expected, say, "lstm B32 T100 I256 H256 L1" or "... L2 bi"')
-        return Shape(found[1], *map(int, found.groups()[1:6]), 2 if found[7] else 1)
+            raise ValueError(f'shape {text!r}: expected, say, "lstm B32 T100 I256 H256 L1" or "... L2 bi U10"')
+        shortest = int(found[8]) if found[8] else None
+        return Shape(found[1], *map(int, found.groups()[1:6]), 2 if found[7] else 1, shortest)
 
     def __str__(self):
         sizes = f"B{self.batch} T{self.steps} I{self.input} H{self.hidden} L{self.layers}"
-        return f"{self.cell} {sizes}{' bi' if self.directions == 2 else ''}"
+        lengths = "" if self.shortest is None else f" U{self.shortest}"
+        return f"{self.cell} {sizes}{' bi' if self.directions == 2 else ''}{lengths}"
+
+    def lengths(self):
+        """One length for each row, or None: even over shortest..=steps, as benches/common/shape.rs has it."""
+        if self.shortest is None:
+            return None
+        shortest = min(self.shortest, self.steps)
+        span = self.steps - shortest + 1
+        return [shortest + ((((row + 1) * 2654435769 % 2**32) * span) >> 32) for row in range(self.batch)]
+
+    def row_steps(self):
+        """Steps of all rows together."""
+        return self.batch * self.steps if self.shortest is None else sum(self.lengths())
 
     @property
     def gates(self):

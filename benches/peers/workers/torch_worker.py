@@ -30,10 +30,17 @@ def prepare(shape, mode, x, parameters, request):
     layer = LAYERS[shape.cell](shape.input, shape.hidden, shape.layers, bidirectional=shape.directions == 2, **kind)
     load(layer, parameters)
     x = torch.from_numpy(x.copy())
+    lengths = shape.lengths()
+
+    def run(x):
+        if lengths is None:
+            return layer(x)[0]
+        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        return torch.nn.utils.rnn.pad_packed_sequence(layer(packed)[0], total_length=shape.steps)[0]
 
     def forward():
         with torch.inference_mode():
-            return layer(x)[0]
+            return run(x)
 
     x_train = x.clone().requires_grad_(True)
     ones = torch.ones(shape.steps, shape.batch, shape.directions * shape.hidden)
@@ -42,7 +49,7 @@ def prepare(shape, mode, x, parameters, request):
         for parameter in layer.parameters():
             parameter.grad = None
         x_train.grad = None
-        y, _ = layer(x_train)
+        y = run(x_train)
         y.backward(ones)
         return y
 
