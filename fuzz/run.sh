@@ -1,34 +1,67 @@
-#!/bin/sh
-# Runs fuzz targets under AddressSanitizer: bash fuzz/run.sh SECONDS [TARGET ...]
+#!/usr/bin/env bash
+# The fuzz targets.
 #
-# Each target first replays its seeds and its corpus, then tries new inputs for SECONDS (0: only the replay). New inputs
-# that reach new code go to fuzz/corpus/TARGET; an input that fails to fuzz/artifacts/TARGET, to be run again by giving
-# its path to the binary. Needs a nightly toolchain and a C++ compiler. (`cargo fuzz run TARGET` works as well.)
-set -eu
+#   bash fuzz/run.sh replay [TARGET ...]     each on its seeds and its corpus, with any Rust toolchain
+#   bash fuzz/run.sh SECONDS [TARGET ...]    under libFuzzer and AddressSanitizer: the same, then new inputs for SECONDS
+#   bash fuzz/run.sh keep [TARGET ...]       corpus that reaches code which no seed reaches becomes a seed
+#
+# New inputs that reach new code go to fuzz/corpus/TARGET, an input that fails to fuzz/artifacts/TARGET. Fuzzing needs a
+# C++ compiler, and a nightly toolchain for the sanitizer; SANITIZER=none does without, on any toolchain.
+# (`cargo fuzz run TARGET` works as well.)
+set -euo pipefail
 cd "$(dirname "$0")"
-seconds=$1
+mode=${1:?expected replay, keep or a number of seconds}
 shift
-[ $# -gt 0 ] || set -- reference levels schedules stream rows parameters arguments npy
+[ $# -gt 0 ] || set -- reference levels schedules stream rows parameters arguments npy safetensors onnx
 host=$(rustc -vV | sed -n 's/^host: //p')
-# The flags of cargo-fuzz: coverage for libFuzzer, and AddressSanitizer.
-RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+
+# The folders of a target's inputs. Files that the tests have are seeds too.
+inputs() {
+    mkdir -p "corpus/$1" "seeds/$1"
+    echo "corpus/$1" "seeds/$1"
+    case $1 in
+        onnx) echo ../tests/golden/onnx_node ;;
+        safetensors) echo ../tests/golden/keras ;;
+    esac
+}
+
+if [ "$mode" = replay ]; then
+    cargo build --release --quiet
+    for target in "$@"; do
+        echo "== $target: replay"
+        "${CARGO_TARGET_DIR:-target}/release/$target" $(inputs "$target")
+    done
+    exit
+fi
+
+# Coverage for libFuzzer, as cargo-fuzz asks for it, and a sanitizer.
+flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Zsanitizer=address" \
-    cargo +nightly build --release --target "$host"
+-Cllvm-args=-sanitizer-coverage-trace-compares"
+sanitizer=${SANITIZER:-address}
+if [ "$sanitizer" = none ]; then
+    export RUSTFLAGS=$flags
+    cargo build --release --quiet --target "$host"
+else
+    export RUSTFLAGS="$flags -Zsanitizer=$sanitizer"
+    cargo +nightly build --release --quiet --target "$host"
+fi
 # Sizes that nobody has memory for must be refused by the crate, not by the sanitizer.
 export ASAN_OPTIONS=allocator_may_return_null=1
 for target in "$@"; do
-    mkdir -p "corpus/$target" "artifacts/$target" "seeds/$target"
-    dictionary=""
-    [ -f "dictionaries/$target.dict" ] && dictionary="-dict=dictionaries/$target.dict"
-    binary="target/$host/release/$target"
+    binary="${CARGO_TARGET_DIR:-target}/$host/release/$target"
+    mkdir -p "artifacts/$target"
+    if [ "$mode" = keep ]; then
+        "$binary" -merge=1 -rss_limit_mb=4096 "seeds/$target" "corpus/$target"
+        continue
+    fi
     echo "== $target: replay"
-    # shellcheck disable=SC2086
-    "$binary" -runs=0 -rss_limit_mb=4096 "corpus/$target" "seeds/$target"
-    if [ "$seconds" -gt 0 ]; then
-        echo "== $target: $seconds seconds"
-        # shellcheck disable=SC2086
-        "$binary" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 $dictionary \
-            -artifact_prefix="artifacts/$target/" "corpus/$target" "seeds/$target"
+    "$binary" -runs=0 -rss_limit_mb=4096 $(inputs "$target")
+    if [ "$mode" -gt 0 ]; then
+        echo "== $target: $mode seconds"
+        dictionary=()
+        [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
+        "$binary" -max_total_time="$mode" -max_len=4096 -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 \
+            "${dictionary[@]}" -artifact_prefix="artifacts/$target/" $(inputs "$target")
     fi
 done

@@ -1,26 +1,42 @@
 //! With memory held by the caller, and on one thread, calls allocate nothing: not a step, not a sequence, not
-//! a training step.
+//! a training step. And nothing grows, however many calls there are, on one thread or several.
 
 mod common;
 
 use common::{Case, Data};
-use fused_rnn::{Accumulate, CellKind, Gradients, Level, Tape, Threads, Upstream, Workspace};
+use fused_rnn::{Accumulate, CellKind, Gradients, Keep, Level, Tape, Threads, Upstream, Workspace};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// The system's allocator, counting what this thread asks of it.
+/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads hold.
 struct Counting;
 
-thread_local!(static COUNT: Cell<usize> = const { Cell::new(0) });
+static HELD: AtomicIsize = AtomicIsize::new(0);
+/// One test at a time: the bytes are of all threads.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn held(bytes: isize) {
+    HELD_HERE.set(HELD_HERE.get() + bytes);
+    HELD.fetch_add(bytes, Ordering::Relaxed);
+}
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static HELD_HERE: Cell<isize> = const { Cell::new(0) };
+}
 
 // SAFETY: everything is passed on to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
+        held(layout.size() as isize);
         // SAFETY: the caller's promise, passed on.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        held(-(layout.size() as isize));
         // SAFETY: the caller's promise, passed on.
         unsafe { System.dealloc(at, layout) }
     }
@@ -38,6 +54,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 #[test]
 fn calls_allocate_nothing_once_the_workspace_has_grown() {
+    let _alone = ALONE.lock();
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![1, 2, 3]))), 1, "the count counts");
     for kind in CellKind::ALL {
         for (batch, ragged) in [(1, false), (9, false), (9, true)] {
@@ -71,6 +88,42 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
                 round();
                 assert_eq!(allocations(&mut round), 0, "{level}: {case:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn nothing_grows_over_a_hundred_thousand_calls() {
+    const CALLS: usize = 100_000;
+    let _alone = ALONE.lock();
+    for kind in CellKind::ALL {
+        for threads in [1, 2] {
+            let case = Case { layers: 2, ragged: true, ..Case::simple(kind, 4, 3, 2, 5) };
+            let data = Data::of(&case);
+            let mut layer = case.builder().threads(Threads::Count(threads)).build().unwrap();
+            let (mut tape, mut workspace) = (Tape::keeping(Keep::Every(2)), Workspace::new());
+            let mut state = layer.zero_state(4).unwrap();
+            let mut gradients = vec![0.0; layer.parameters().len()];
+            let mut round = |call: usize| {
+                layer.step(&data.x[..8], &mut state, None, &mut workspace).unwrap();
+                if call.is_multiple_of(10) {
+                    let dims = data.dims(&case);
+                    let x = &data.x;
+                    layer.forward_train(x, dims, &mut state, None, &mut tape, 1, &mut workspace).unwrap();
+                    let upstream = Upstream { dy: Some(&data.dy), ..Upstream::default() };
+                    let gradients = Gradients::of_parameters(&mut gradients);
+                    layer.backward(x, &tape, upstream, gradients, &mut workspace).unwrap();
+                    layer.update(|parameters| parameters[0] += 1e-6);
+                }
+            };
+            (0..1000).for_each(&mut round);
+            // On several threads, what the pool's queues hold comes and goes, and the test's own harness is among them.
+            let held = || if threads == 1 { HELD_HERE.get() } else { HELD.load(Ordering::Relaxed) };
+            let most = if threads == 1 { 0 } else { 1 << 16 };
+            let before = held();
+            (0..CALLS).for_each(&mut round);
+            let grown = held() - before;
+            assert!(grown <= most, "{grown} bytes more after {CALLS} calls of {case:?} on {threads} threads");
         }
     }
 }

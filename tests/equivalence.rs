@@ -209,7 +209,7 @@ fn cases() -> impl Strategy<Value = Case> {
 fn random_structures_and_sizes() {
     // From a fixed seed, so that a run can be repeated: a rectifier whose sum lies within rounding of zero
     // is on one side in f32 and on the other in f64, which is no error but would fail once in a while.
-    let config = Config { cases: 400, ..Config::default() };
+    let config = Config { cases: common::property_cases(400), ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     TestRunner::new_with_rng(config, rng)
         .run(&trained(cases()), |case| check(&case).map_err(TestCaseError::fail))

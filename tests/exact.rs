@@ -7,7 +7,7 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use common::{Case, Data, Results, run, run_layer, run_with_tape, uniform};
+use common::{Case, Data, Results, property_cases, run, run_layer, run_with_tape, uniform};
 use fused_rnn::{
     Bias, CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads, Workspace,
 };
@@ -63,7 +63,7 @@ fn layer(case: &Case, level: Level) -> Recurrent {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: property_cases(100), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn threads_change_nothing(case in trained(cases())) {
@@ -129,6 +129,24 @@ proptest! {
         for pair in fused.windows(2) {
             let (a, b) = (run(&case, &data, pair[0], 1), run(&case, &data, pair[1], 1));
             same_bits(&format!("{} and {}", pair[0], pair[1]), &a, &b)?;
+        }
+    }
+
+    #[test]
+    fn packed_again_is_packed_once(case in cases(), junk in any::<f32>()) {
+        let data = Data::of(&case);
+        for level in Level::available() {
+            let mut layer = layer(&case, level);
+            let want = run_layer(&layer, &case, &data);
+            // Other weights in between, in every place that packing pads or turns.
+            let own = layer.update(|parameters| {
+                let own = parameters.to_vec();
+                parameters.fill(junk);
+                own
+            });
+            run_layer(&layer, &case, &data);
+            layer.update(|parameters| parameters.copy_from_slice(&own));
+            same_bits("packed again", &run_layer(&layer, &case, &data), &want)?;
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Case, uniform};
+use common::{Case, property_cases, uniform};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Tape,
     Threads, Upstream, Workspace,
@@ -78,7 +78,7 @@ fn row_of(state: &[f32], directions: usize, batch: usize, hidden: usize, row: us
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: property_cases(60), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn masked_steps_are_not_there_and_resets_begin_anew(

@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Case, Data, run, run_layer};
-use fused_rnn::{CellKind, Level, Recurrent, State, Tape, Threads, Workspace};
+use fused_rnn::{CellKind, Level, Recurrent, Schedule, State, Tape, Threads, Workspace};
 use rayon::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 #[test]
 fn everything_can_be_sent_and_shared() {
@@ -42,5 +44,55 @@ fn any_number_of_threads_is_taken() {
     let want = run(&case, &data, Level::best(), 1);
     for threads in [0, 3, 1000, usize::MAX] {
         assert!(run(&case, &data, Level::best(), threads) == want, "{threads} threads");
+    }
+}
+
+/// A panic of the caller's passes through, whatever thread it is on, and leaves nothing locked: not the network, not
+/// the pool, not the memory that the call had.
+#[test]
+fn panics_pass_through_and_leave_nothing_locked() {
+    for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {
+        let case = Case { layers: 2, ..Case::simple(CellKind::Lstm, 6, 20, 8, 40) };
+        let data = Data::of(&case);
+        let want = run(&case, &data, Level::best(), 1);
+        let build = || case.builder().level(Level::best()).threads(Threads::Count(3)).schedule(schedule);
+        let layer = Arc::new(build().build().unwrap());
+        let quiet = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        // In a thread of its own, in another pool, and beside running calls of the same network.
+        let thread = std::thread::spawn({
+            let (layer, case, data) = (layer.clone(), case.clone(), data.clone());
+            move || {
+                run_layer(&layer, &case, &data);
+                panic!("the thread's");
+            }
+        });
+        let thread = thread.join().unwrap_err();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let pooled = catch_unwind(AssertUnwindSafe(|| {
+            pool.install(|| {
+                (0..8).into_par_iter().for_each(|k| {
+                    run_layer(&layer, &case, &data);
+                    assert!(k != 5, "the pool's");
+                })
+            })
+        }));
+        let pooled = pooled.unwrap_err();
+        std::panic::set_hook(quiet);
+        assert_eq!(thread.downcast_ref::<&str>(), Some(&"the thread's"));
+        assert_eq!(pooled.downcast_ref::<&str>(), Some(&"the pool's"));
+        assert!(run_layer(&layer, &case, &data) == want, "{schedule:?}");
+        assert!(pool.install(|| run_layer(&layer, &case, &data)) == want, "{schedule:?}, in the pool");
+        // A network whose update panicked, behind a lock that is poisoned: it can be taken out and used.
+        let locked = Arc::new(std::sync::Mutex::new(build().build().unwrap()));
+        let updating = locked.clone();
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let updated =
+            std::thread::spawn(move || updating.lock().unwrap().update(|_| panic!("within"))).join();
+        std::panic::set_hook(hook);
+        assert_eq!(updated.unwrap_err().downcast_ref::<&str>(), Some(&"within"));
+        let network = locked.lock().unwrap_err().into_inner();
+        assert!(run_layer(&network, &case, &data) == want);
     }
 }

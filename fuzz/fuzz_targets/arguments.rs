@@ -1,12 +1,11 @@
 //! Sizes that do not fit, or fit nothing: an error, never a panic or an abort, and outputs and state untouched.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use arbitrary::Arbitrary;
 use fused_rnn::{
     Accumulate, Bias, Builder, CellKind, Dims, Gradients, Keep, Layout, Tape, Upstream, Workspace,
 };
-use libfuzzer_sys::fuzz_target;
 
 /// A size: mostly small, sometimes absurd.
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -41,7 +40,7 @@ struct Input {
     state_batch: u8,
 }
 
-fuzz_target!(|input: Input| {
+fused_rnn_fuzz::target!(|input: Input| {
     let [input_size, hidden_size, layers] = input.built.map(Size::get);
     // What fits into memory must be small enough for a fuzzer, too; what does not must be refused.
     let product = [input_size, hidden_size, layers].iter().try_fold(1usize, |p, n| p.checked_mul((*n).max(1)));

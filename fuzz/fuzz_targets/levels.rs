@@ -1,14 +1,13 @@
 //! AVX2 and AVX-512 give the same bits as each other, and the portable level the same to rounding, whatever the
 //! values: also infinities, NaN, subnormal and huge numbers. What is NaN on one level is NaN on all.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Level, Threads};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, run_layer};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, Vec<(u16, f32)>)| {
+fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>)| {
     let (Shape(case), special) = input;
     let mut data = Data::of(&case);
     for &(at, value) in &special {

@@ -1,14 +1,13 @@
 //! Parameters go in and come out as they are, by name and as a whole, whatever their bits; and weights that are
 //! packed again give the same results.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Level, Threads};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, run_layer};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, Vec<u32>)| {
+fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
     let (Shape(case), bits) = input;
     let data = Data::of(&case);
     let build = || case.builder().level(Level::best()).threads(Threads::Count(1)).build().unwrap();

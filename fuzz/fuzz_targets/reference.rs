@@ -1,14 +1,13 @@
 //! Forward and all gradients of any cell and structure against the naive reference in f64, at a level of the
 //! fuzzer's choice.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::Level;
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, compare, reference_run, run_layer};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, u8)| {
+fused_rnn_fuzz::target!(|input: (Shape, u8)| {
     let (Shape(case), level) = input;
     let levels: Vec<Level> = Level::available().collect();
     let data = Data::of(&case);

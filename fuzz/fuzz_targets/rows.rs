@@ -1,14 +1,13 @@
 //! A row of a batch gives the bits that it gives alone: whatever its neighbours are, NaN included, and whatever
 //! stands in its padding, in its masked steps, and before its resets.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Dims, Layout, Level, Workspace};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Case, Data};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
+fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     let (Shape(case), row, mask, resets, junk) = input;
     let case = Case { layout: Layout::BatchFirst, ..case };
     if case.batch == 0 {

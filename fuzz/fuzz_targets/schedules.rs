@@ -1,13 +1,12 @@
 //! Any number of threads, any schedule and any checkpoints give the bits of one thread that keeps everything.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Keep, Level, Schedule, Tape, Threads};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, run, run_with_tape};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, u8, u8, Option<u8>)| {
+fused_rnn_fuzz::target!(|input: (Shape, u8, u8, Option<u8>)| {
     let (Shape(case), threads, schedule, every) = input;
     let data = Data::of(&case);
     let level = Level::best();

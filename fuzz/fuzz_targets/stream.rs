@@ -1,13 +1,12 @@
 //! A sequence cut anywhere, and taken step by step, gives the bits of the whole.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Dims, Direction, Layout, Level, Workspace};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Case, Data};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (Shape, Vec<u8>)| {
+fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>)| {
     let (Shape(case), cuts) = input;
     let case = Case { direction: Direction::Forward, ragged: false, layout: Layout::TimeMajor, ..case };
     let data = Data::of(&case);

@@ -4,6 +4,8 @@
 //! the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+#[cfg(fuzzing)]
+pub use libfuzzer_sys;
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 
 #[path = "../../tests/common/mod.rs"]
@@ -62,4 +64,50 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
         layer_norm: normalised.then_some(0.01),
         ..common::Options::default()
     })
+}
+
+/// A fuzz target, and without `--cfg fuzzing` a program that replays the files and folders that it is given.
+#[macro_export]
+macro_rules! target {
+    (|$input:ident: $kind:ty| $body:block) => {
+        #[cfg(fuzzing)]
+        $crate::libfuzzer_sys::fuzz_target!(|$input: $kind| $body);
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            $crate::replay(|bytes| {
+                if let Some($input) = $crate::decode::<$kind>(bytes) {
+                    $body
+                }
+            });
+        }
+    };
+}
+
+/// What libFuzzer makes of bytes.
+pub fn decode<'a, T: Arbitrary<'a>>(bytes: &'a [u8]) -> Option<T> {
+    if bytes.len() < T::size_hint(0).0 {
+        return None;
+    }
+    T::arbitrary_take_rest(Unstructured::new(bytes)).ok()
+}
+
+/// Runs a target on each file, and on all files of each folder, of the arguments.
+pub fn replay(run: impl Fn(&[u8])) {
+    let mut left: Vec<std::path::PathBuf> = std::env::args_os().skip(1).map(Into::into).collect();
+    let mut count = 0;
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&bytes))).is_err() {
+            eprintln!("failed: {}", path.display());
+            std::process::exit(1);
+        }
+        count += 1;
+    }
+    println!("{count} files replayed");
 }

@@ -6,7 +6,8 @@
 //! parameters.rs   the flat slice of parameters and the names of its parts
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
-//! run.rs          forward and step: what is checked, and the memory
+//! run.rs          forward: what is checked, and the memory
+//! step.rs         one step, by a way of its own where it is a short one
 //! route.rs        the way through the layers: their order, their threads
 //! train.rs        forward with a tape, and backward
 //! memory.rs       Tape and Workspace: memory that callers keep
@@ -21,6 +22,7 @@ mod parameters;
 mod recurrent;
 mod route;
 mod run;
+mod step;
 mod train;
 
 pub use builder::Builder;

@@ -120,12 +120,15 @@ impl Recurrent {
     pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
         let config = &self.config;
         let all = config.work_per_step().saturating_mul(batch.saturating_mul(steps));
+        let threads = config.threads.resolve(all);
+        if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(all) {
+            return 1;
+        }
         let load = |weights| sequence::load(weights, batch, steps);
         let waiting: usize = self.weights.iter().map(|w| load(w).weights.saturating_mul(batch * steps)).sum();
         // Directions wait for nobody, nor do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
-        let threads = config.threads.resolve(all);
         sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, free)
     }
 

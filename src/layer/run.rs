@@ -1,4 +1,4 @@
-//! Forward through the layers, and one step.
+//! Forward through the layers.
 //!
 //! ```text
 //! x  ->  layer 0, both directions  ->  (T, B, D*H)  ->  layer 1  ->  ...  ->  y
@@ -8,7 +8,7 @@
 //! see the caller's layout. Everything is checked and all memory is made before the first value is
 //! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
-use super::config::{Config, Dims, Direction, Layout};
+use super::config::{Config, Dims, Layout};
 use super::dropout::Dropout;
 use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
@@ -54,41 +54,6 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)
-    }
-
-    /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or `(B, P)` where
-    /// there is a projection.
-    ///
-    /// T steps give the same bits as [`forward`](Recurrent::forward) over T steps. Allocates nothing once
-    /// `workspace` has grown.
-    ///
-    /// ```
-    /// use fused_rnn::{Gru, Workspace};
-    ///
-    /// let gru = Gru::reset_after(2, 8).build()?;
-    /// let (mut state, mut workspace) = (gru.zero_state(1)?, Workspace::new());
-    /// let mut y = [0.0; 8];
-    /// for frame in [[0.1, 0.2], [0.3, 0.4]] {
-    ///     gru.step(&frame, &mut state, Some(&mut y), &mut workspace)?;
-    /// }
-    /// # Ok::<(), fused_rnn::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Unsupported`] where the layer is
-    /// bidirectional or runs in reverse: it begins at an end that a stream has not reached.
-    pub fn step(
-        &self,
-        x: &[f32],
-        state: &mut State,
-        y: Option<&mut [f32]>,
-        workspace: &mut Workspace,
-    ) -> Result<(), Error> {
-        if self.config.direction != Direction::Forward {
-            return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
-        }
-        let dims = Dims::new(state.batch(), 1);
-        self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
     }
 
     /// Whether a state is one of this layer, for this many rows.

@@ -47,7 +47,9 @@ impl Grid {
 
     /// Records of our own: slot-major, each plane padded to whole cache lines.
     pub(crate) fn padded(slots: usize, rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
-        let width = size.checked_next_multiple_of(LINE).ok_or(Error::SizeOverflow { what: "grid" })?;
+        let Some(width) = size.checked_next_multiple_of(LINE) else {
+            return Err(Error::SizeOverflow { what: "grid" });
+        };
         Grid::slot_major(slots, rows, planes, width)
     }
 

@@ -27,7 +27,7 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// What a cell passes from its first phase to its second.
-    scratch: AlignedBuf,
+    pub(crate) scratch: AlignedBuf,
     /// Input products of a chunk of steps.
     projected: AlignedBuf,
     /// (step, rank) of the rows of that product.
@@ -115,6 +115,18 @@ pub(crate) fn forward(
         rest = if pass.reverse { rest.start..piece.start } else { piece.end..rest.end };
     }
     Ok(())
+}
+
+/// The first step of a pass, of all its rows, on this thread. `pass.scratch` has a record for each of them.
+pub(crate) fn step(pass: Forward<'_>) {
+    let rows = 0..pass.rows.order.len();
+    with_cell!(pass.weights.variant, C => {
+        let walk = Steps::<C>::new(&pass, 0..1);
+        for stage in 0..walk.stages() {
+            // SAFETY: nobody else works on this pass, and the phases run in order.
+            unsafe { walk.stage(stage, rows.clone(), Share::ALL) };
+        }
+    });
 }
 
 fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {

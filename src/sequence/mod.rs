@@ -24,9 +24,9 @@ mod state;
 mod team;
 
 pub(crate) use backward::{Scratch, backward};
-pub(crate) use forward::{Memory, forward, load};
+pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets};
 pub use schedule::{Schedule, Threads};
-pub(crate) use schedule::{Split, in_pool, wavefront_nanoseconds, worthwhile};
+pub(crate) use schedule::{Split, in_pool, too_little, wavefront_nanoseconds, worthwhile};
 pub use state::State;
 pub(crate) use team::{MOST_SHARES, over_stages};

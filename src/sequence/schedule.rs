@@ -136,6 +136,11 @@ impl Load {
     }
 }
 
+/// Whether so many multiply-adds, each on a weight from afar, are over before others could help.
+pub(crate) fn too_little(multiply_adds: usize) -> bool {
+    multiply_adds as f64 * (1.0 / MULTIPLY_ADDS + 4.0 / FAR_BYTES) < ENTERING
+}
+
 /// The number of threads that is worth it for these steps of each of some layers, and for so many multiply-adds
 /// that can be shared without a meeting.
 pub(crate) fn worthwhile(

@@ -127,6 +127,18 @@ impl State {
         self.outputs
     }
 
+    /// The records of all rows of one direction of one layer.
+    pub(crate) fn cell(&self, cell: usize) -> &[f32] {
+        let len = self.batch * self.grid.row_stride();
+        &self.data[cell * len..][..len]
+    }
+
+    /// The same to write.
+    pub(crate) fn cell_mut(&mut self, cell: usize) -> &mut [f32] {
+        let len = self.batch * self.grid.row_stride();
+        &mut self.data[cell * len..][..len]
+    }
+
     /// All planes of a row, padded: what the slots of a pass are made of.
     pub(crate) fn record(&self, cell: usize, row: usize) -> &[f32] {
         let start = self.grid.offset(cell, row, H);

@@ -139,6 +139,11 @@ pub struct Data {
     pub dcn: Vec<f32>,
 }
 
+/// How many cases a property draws, unless `PROPTEST_CASES` says.
+pub fn property_cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
+
 pub fn uniform(n: usize, rng: &mut Rng) -> Vec<f32> {
     (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
 }

@@ -1,0 +1,148 @@
+//! Instructions of one call, counted by Valgrind's callgrind: the same number on a quiet machine and on a busy one.
+//!
+//! ```text
+//! cargo bench --bench instructions                                      steps, small shapes, short sequences
+//! cargo bench --bench instructions -- --json                            one JSON object a line
+//! cargo bench --bench instructions -- --mode train --shape "lstm B1 T1 I16 H16 L1"
+//! cargo bench --bench instructions -- --json > before.jsonl             then, after a change,
+//! cargo bench --bench instructions -- --against before.jsonl            with what changed
+//! ```
+//!
+//! The program runs itself under Valgrind, once for each shape, and collects what happens inside `measured` alone: one
+//! thread, memory warm. Valgrind knows no AVX-512, so the level is AVX2 at best (`FUSED_RNN_LEVEL=portable` for the
+//! other). Where Valgrind is missing the bench says so and ends well.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{Mode, Network, Shape};
+use fused_rnn::Level;
+use std::process::Command;
+
+/// Calls that are counted, of as many again that came before.
+const CALLS: usize = 4;
+
+const CASES: &[(Mode, &str)] = &[
+    (Mode::Step, "lstm B1 T1 I1 H16 L1"),
+    (Mode::Step, "lstm B1 T1 I1 H40 L1"),
+    (Mode::Step, "lstm B1 T1 I64 H64 L1"),
+    (Mode::Step, "lstm B1 T1 I128 H128 L1"),
+    (Mode::Step, "lstm B1 T1 I256 H256 L1"),
+    (Mode::Step, "lstm B8 T1 I64 H64 L1"),
+    (Mode::Step, "gru B1 T1 I1 H16 L1"),
+    (Mode::Step, "gru B1 T1 I64 H64 L1"),
+    (Mode::Step, "gru B1 T1 I128 H128 L1"),
+    (Mode::Step, "gru B1 T1 I256 H256 L1"),
+    (Mode::Step, "gru_before B1 T1 I128 H128 L1"),
+    (Mode::Step, "rnn_tanh B1 T1 I128 H128 L1"),
+    (Mode::Forward, "lstm B1 T10 I64 H64 L1"),
+    (Mode::Forward, "lstm B7 T10 I33 H33 L1"),
+    (Mode::Forward, "gru B7 T10 I33 H33 L1"),
+    (Mode::Train, "lstm B7 T10 I33 H33 L1"),
+    (Mode::Train, "gru B7 T10 I33 H33 L1"),
+    (Mode::Train, "lstm B32 T4 I1 H64 L1"),
+];
+
+/// What callgrind collects; never inlined, so that it is found by its name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn fused_rnn_measured(network: &mut Network, mode: Mode) {
+    network.call(mode).expect("a call");
+}
+
+/// The part that runs under Valgrind.
+fn child(mode: Mode, shape: &Shape) -> Result<(), String> {
+    let level = Level::from_env().map_err(|error| error.to_string())?;
+    let mut network = Network::new(shape, level, 1).map_err(|error| error.to_string())?;
+    for _ in 0..CALLS {
+        network.call(mode).map_err(|error| error.to_string())?;
+    }
+    for _ in 0..CALLS {
+        fused_rnn_measured(&mut network, mode);
+    }
+    println!("{level}");
+    Ok(())
+}
+
+/// The level that the child had, and its instructions a call.
+fn count(mode: Mode, shape: &Shape) -> Result<(String, u64), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=fused_rnn_measured"])
+        .args(["--callgrind-out-file=/dev/null"])
+        .arg(own)
+        .args(["--child", mode.name(), &shape.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let said = String::from_utf8_lossy(&run.stderr);
+    if !run.status.success() {
+        return Err(format!("{shape}: {}", said.lines().last().unwrap_or("valgrind failed")));
+    }
+    let collected =
+        said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
+    let collected = collected.and_then(|count| count.split(' ').next()?.parse::<u64>().ok());
+    let total = collected.ok_or_else(|| format!("{shape}: valgrind told no count"))?;
+    Ok((String::from_utf8_lossy(&run.stdout).trim().to_owned(), total / CALLS as u64))
+}
+
+/// The counts of a file of JSON lines, by level, mode and shape.
+fn earlier(path: &str) -> Result<Vec<(String, u64)>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let line = |line: &str| {
+        let (key, count) = line.strip_suffix('}')?.rsplit_once(", \"instructions\": ")?;
+        Some((key.to_owned(), count.parse().ok()?))
+    };
+    Ok(text.lines().filter_map(line).collect())
+}
+
+fn run() -> Result<(), String> {
+    let (mut json, mut mode, mut cases, mut before) = (false, Mode::Step, Vec::new(), Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => {}
+            "--json" => json = true,
+            "--mode" => mode = value()?.parse()?,
+            "--shape" => cases.push((mode, value()?)),
+            "--against" => before = earlier(&value()?)?,
+            "--child" => return child(value()?.parse()?, &value()?.parse()?),
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    if !Command::new("valgrind").arg("--version").output().is_ok_and(|run| run.status.success()) {
+        println!("instructions: skipped: no valgrind");
+        return Ok(());
+    }
+    if cases.is_empty() {
+        cases = CASES.iter().map(|(mode, shape)| (*mode, (*shape).to_owned())).collect();
+    }
+    for (mode, shape) in cases {
+        let shape: Shape = shape.parse()?;
+        let (level, instructions) = count(mode, &shape)?;
+        let key = format!("{{\"level\": \"{level}\", \"mode\": \"{}\", \"shape\": \"{shape}\"", mode.name());
+        if json {
+            println!("{key}, \"instructions\": {instructions}}}");
+            continue;
+        }
+        let per_flop = instructions as f64 / mode.flops(&shape);
+        let change = before
+            .iter()
+            .find(|entry| entry.0 == key)
+            .map(|entry| format!("  {:+.2} %", (instructions as f64 / entry.1 as f64 - 1.0) * 100.0));
+        println!(
+            "{:34} {:5} {level:8} {instructions:10} instructions {per_flop:8.4} a flop{}",
+            shape.to_string(),
+            mode.name(),
+            change.unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(2);
+    }
+}

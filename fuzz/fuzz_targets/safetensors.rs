@@ -1,0 +1,48 @@
+//! Bytes as a file of weights: what is read is written and read again with the same bits; what makes a network is
+//! found in it again by name; and the rest is an error.
+
+#![cfg_attr(fuzzing, no_main)]
+
+use fused_rnn::format::{Tensor, Tensors, keras, state_dict};
+use fused_rnn::{CellKind, Dims};
+
+fn same(a: &Tensor, b: &Tensor) -> bool {
+    let bits = |tensor: &Tensor| tensor.values().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    a.shape() == b.shape() && bits(a) == bits(b)
+}
+
+/// All of PyTorch's tensors of a network, or an error that names one.
+fn as_state_dict(tensors: &Tensors, kind: CellKind) {
+    let Ok(mut network) = state_dict::builder(tensors, kind).and_then(|builder| builder.build()) else { return };
+    let before = network.parameters().to_vec();
+    if state_dict::load(tensors.clone(), &mut network).is_err() {
+        assert!(network.parameters() == before, "changed by a file that is refused");
+        return;
+    }
+    let saved = state_dict::save(&network).unwrap();
+    for name in tensors.names() {
+        assert!(same(saved.get(name).unwrap(), tensors.get(name).unwrap()), "{name}");
+    }
+    let input = network.config().input_size();
+    network.run(&vec![0.5; 3 * input], Dims::new(1, 3)).unwrap();
+}
+
+fused_rnn_fuzz::target!(|bytes: &[u8]| {
+    let Ok(tensors) = Tensors::from_safetensors(bytes, "") else { return };
+    let again = Tensors::from_safetensors(&tensors.to_safetensors(&[]).unwrap(), "").unwrap();
+    assert!(tensors.names().eq(again.names()));
+    for name in tensors.names() {
+        assert!(same(tensors.get(name).unwrap(), again.get(name).unwrap()), "{name}");
+    }
+    for kind in CellKind::ALL {
+        as_state_dict(&tensors, kind);
+    }
+    let options = Tensors::safetensors_metadata(bytes).unwrap();
+    for layer in options.keys().filter_map(|key| key.split('/').next()) {
+        if let Ok(layer) = keras::Layer::from_safetensors(bytes, layer) {
+            let input = layer.network().config().input_size();
+            let x = Tensor::new(&[2, 3, input], vec![0.5; 6 * input]).unwrap();
+            layer.run(&x, Some(&[3, 1]), None).unwrap();
+        }
+    }
+});

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The tests under a sanitizer: bash tests/sanitize.sh address|leak|thread [MORE ARGUMENTS OF cargo test]
+#
+#   address   reads and writes outside of buffers, use after free; leaks at the end as well (LeakSanitizer is part of it)
+#   leak      leaks alone, at nearly full speed
+#   thread    data races; the standard library is built with it, or its own locks would be taken for races
+#
+# Needs a nightly toolchain, for `thread` with the component rust-src, on x86-64 or aarch64 Linux.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=${1:?expected address, leak or thread}
+shift
+host=$(rustc -vV | sed -n 's/^host: //p')
+tests=(--lib --test equivalence --test exact --test integers --test golden --test pattern --test errors --test edge --test threads)
+extra=()
+case $kind in
+    # Absurd sizes must be refused, not aborted on.
+    address) export ASAN_OPTIONS=allocator_may_return_null=1 ;;
+    leak) ;;
+    thread)
+        extra=(-Zbuild-std)
+        # Under it a test takes some twenty times as long: what shares memory, and how rows are cut.
+        tests=(--test threads --test exact --test pattern)
+        export PROPTEST_CASES=${PROPTEST_CASES:-16}
+        ;;
+    *) echo "expected address, leak or thread, got $kind" >&2; exit 2 ;;
+esac
+RUSTFLAGS="-Zsanitizer=$kind" cargo +nightly test --release "${extra[@]}" --target "$host" \
+    --target-dir "target/$kind-sanitizer" "${tests[@]}" "$@"
