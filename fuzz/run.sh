@@ -21,7 +21,7 @@ inputs() {
     echo "corpus/$1" "seeds/$1"
     case $1 in
         onnx) echo ../tests/golden/onnx_node ;;
-        safetensors) echo ../tests/golden/keras ;;
+        safetensors) echo ../tests/golden/keras ../tests/golden/torch ;;
     esac
 }
 
@@ -51,7 +51,7 @@ fi
 export ASAN_OPTIONS=allocator_may_return_null=1
 for target in "$@"; do
     binary="${CARGO_TARGET_DIR:-target}/$host/release/$target"
-    mkdir -p "artifacts/$target"
+    mkdir -p "artifacts/$target" "seeds/$target" "corpus/$target"
     if [ "$mode" = keep ]; then
         "$binary" -merge=1 -rss_limit_mb=4096 "seeds/$target" "corpus/$target"
         continue

@@ -135,14 +135,15 @@ fn optimisers_and_clipping() {
     let adam = |change: fn(&mut AdamConfig)| {
         let mut config = AdamConfig::default();
         change(&mut config);
-        Adam::new(2, config).and(AdamW::new(2, config))
+        Adam::new(2, config)
+    };
+    let adam_w = |change: fn(&mut AdamConfig)| {
+        let mut config = AdamConfig::default();
+        change(&mut config);
+        AdamW::new(2, config)
     };
     fn steps(mut optimizer: impl Optimizer, parameters: usize, gradients: usize) -> Result<(), Error> {
-        untouched(parameters, |p| {
-            Optimizer::step(&mut Sgd::new(2, SgdConfig::default())?, p, &vec![1.0; gradients])
-        })?;
-        let (mut parameters, gradients) = (vec![7.0; parameters], vec![1.0; gradients]);
-        optimizer.step(&mut parameters, &gradients)
+        untouched(parameters, |parameters| optimizer.step(parameters, &vec![1.0; gradients]))
     }
     let finite = "expected a finite f32 of at least 0, got";
     all(vec![
@@ -169,6 +170,8 @@ fn optimisers_and_clipping() {
         ),
         row("beta1", move || adam(|c| c.beta1 = -0.1), "beta1: expected a number in [0, 1), got -0.1"),
         row("beta2", move || adam(|c| c.beta2 = 1.0), "beta2: expected a number in [0, 1), got 1"),
+        row("w: beta1", move || adam_w(|c| c.beta1 = 1.0), "beta1: expected a number in [0, 1), got 1"),
+        row("w: parameters", move || steps(adam_w(|_| ())?, 1, 2), "parameters: expected 2 values, got 1"),
         row("step: parameters", move || steps(sgd(|_| ())?, 3, 2), "parameters: expected 2 values, got 3"),
         row("step: gradients", move || steps(adam(|_| ())?, 2, 1), "gradients: expected 2 values, got 1"),
         row(

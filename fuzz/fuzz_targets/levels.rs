@@ -33,7 +33,8 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>)| {
         }
     }
     // Forward stays in range whatever comes in: |h| <= 1 where a tanh or a mean of such makes it, or NaN.
-    if matches!(case.kind, fused_rnn::CellKind::Lstm | fused_rnn::CellKind::ElmanTanh) {
+    let plain = case.options.activations.is_none() && case.options.projection.is_none();
+    if plain && matches!(case.kind, fused_rnn::CellKind::Lstm | fused_rnn::CellKind::ElmanTanh) {
         for (level, results) in &all {
             assert!(results.y.iter().all(|y| y.abs() <= 1.0 || y.is_nan()), "{level}");
         }

@@ -5,7 +5,7 @@
 
 use fused_rnn::Layout;
 use fused_rnn::format::Tensor;
-use fused_rnn::format::onnx::{Inputs, Model, read_tensor};
+use fused_rnn::format::onnx::{Inputs, Model, Value, read_tensor};
 use std::collections::BTreeMap;
 
 const STEPS: usize = 3;
@@ -29,10 +29,29 @@ fn run(node: &fused_rnn::format::onnx::Node, batch: usize) -> Option<Vec<u32>> {
 fused_rnn_fuzz::target!(|bytes: &[u8]| {
     _ = read_tensor(bytes);
     let Ok(model) = Model::read(bytes) else { return };
-    let nothing = BTreeMap::new();
     for node in model.nodes() {
-        _ = node.run(&model, &nothing);
-        if let Ok(node) = node.with_weights(&model, &nothing) {
+        _ = node.run(&model, &BTreeMap::new());
+        let Ok((operator, hidden)) = node.operator() else { continue };
+        // Weights of small sizes for those that are no constants of the model, as in ONNX's own tests.
+        let (directions, hidden) = (operator.directions(), hidden.unwrap_or(2).min(8));
+        let rows = operator.cell().gates() * hidden;
+        let shapes: [(usize, &[usize]); 4] = [
+            (1, &[directions, rows, 3]),
+            (2, &[directions, rows, hidden]),
+            (3, &[directions, 2 * rows]),
+            (7, &[directions, 3 * hidden]),
+        ];
+        let mut supplied = BTreeMap::new();
+        for (index, shape) in shapes {
+            let count: usize = shape.iter().product();
+            let values = (0..count).map(|k| (k % 7) as f32 * 0.125 - 0.375).collect();
+            if let Some(name) = node.input(index)
+                && matches!(model.value(name), Ok(None))
+            {
+                supplied.insert(name.to_owned(), Value::Floats(Tensor::new(shape, values).unwrap()));
+            }
+        }
+        if let Ok(node) = node.with_weights(&model, &supplied) {
             let (one, two) = (run(&node, 1), run(&node, 2));
             assert!(one.is_some() && one == two, "{one:?} {two:?}");
         }

@@ -6,8 +6,9 @@ use fused_rnn::{Dims, Direction, Layout, Level, Workspace};
 use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Case, Data};
 
-fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>)| {
-    let (Shape(case), cuts) = input;
+fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>, bool)| {
+    let (Shape(mut case), cuts, zoneout) = input;
+    case.options.zoneout = if zoneout { [0.4, 0.0] } else { [0.0; 2] };
     let case = Case { direction: Direction::Forward, ragged: false, layout: Layout::TimeMajor, ..case };
     let data = Data::of(&case);
     let layer = case.builder().level(Level::best()).build().unwrap();

@@ -109,5 +109,6 @@ pub fn replay(run: impl Fn(&[u8])) {
         }
         count += 1;
     }
+    assert!(count > 0, "no files to replay");
     println!("{count} files replayed");
 }

@@ -52,9 +52,8 @@ impl Recurrent {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
         let batch = state.batch();
-        // Zoneout blends states by a plane that the records of a state do not have.
-        let plain = config.state_planes(false) == config.variant(0).traits().state;
-        if !plain || self.worthwhile_threads(batch, 1, false) > 1 {
+        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not have.
+        if config.zoneout_of(0, None).is_some() || self.worthwhile_threads(batch, 1, false) > 1 {
             let dims = Dims::new(batch, 1);
             return self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
         }
