@@ -118,7 +118,7 @@ def write_case(folder, shape):
 
     words = shape.split()
     batch, steps, inputs, hidden, layers = (int(word[1:]) for word in words[1:6])
-    directions = 2 if words[6:] == ["bi"] else 1
+    directions = 2 if "bi" in words[6:] else 1
     gates = {"lstm": 4, "gru": 3, "gru_before": 3}.get(words[0], 1)
     rng, limit = random.Random(1), 1 / math.sqrt(hidden)
     weights = 0

@@ -96,7 +96,9 @@ impl Roofline {
         };
         let each_step_read = if each_step == all { read } else { read_rate(each_step, threads, SHORT) };
         let directions = if mode == Mode::Train { 2.0 } else { 1.0 };
-        let steps = mode.steps(shape) as f64;
+        // Weights are read as long as any row runs.
+        let longest = shape.lengths().and_then(|lengths| lengths.into_iter().max());
+        let steps = longest.filter(|_| mode != Mode::Step).unwrap_or(mode.steps(shape)) as f64;
         let flops = mode.flops(shape);
         let multiply = flops / peak;
         let reads = directions * (steps * each_step as f64 / each_step_read + once as f64 / read);

@@ -67,10 +67,16 @@ fn options() -> Result<Options, String> {
             "--serve" => options.serve = true,
             "--mode" => options.mode = value()?.parse()?,
             "--threads" => {
-                options.threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?
+                options.threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?;
+                if options.threads == 0 {
+                    return Err("--threads: expected at least 1, got 0".to_owned());
+                }
             }
             "--seconds" => {
-                options.seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?
+                options.seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?;
+                if !(0.0..=1e6).contains(&options.seconds) {
+                    return Err(format!("--seconds: expected a number from 0, got {}", options.seconds));
+                }
             }
             "--level" => {
                 let name = value()?;
@@ -151,6 +157,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.limits {
         return Ok(());
     }
+    let mut failed = 0;
     for shape in &options.shapes {
         let roofline = Roofline::measure(shape, mode, level, threads);
         let mut result = Ok(());
@@ -158,10 +165,13 @@ fn run(options: &Options) -> Result<(), String> {
             .map(|mut network| timing::time(options.seconds, || result = network.call(mode)));
         match result.and(times) {
             Ok(times) => print_shape(shape, times, &roofline, options),
-            Err(error) => eprintln!("{shape}: {error}"),
+            Err(error) => {
+                eprintln!("{shape}: {error}");
+                failed += 1;
+            }
         }
     }
-    Ok(())
+    if failed > 0 { Err(format!("{failed} of {} shapes were refused", options.shapes.len())) } else { Ok(()) }
 }
 
 fn main() {

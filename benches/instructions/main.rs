@@ -92,33 +92,37 @@ fn earlier(path: &str) -> Result<Vec<(String, u64)>, String> {
         let (key, count) = line.strip_suffix('}')?.rsplit_once(", \"instructions\": ")?;
         Some((key.to_owned(), count.parse().ok()?))
     };
-    Ok(text.lines().filter_map(line).collect())
+    let counts: Vec<_> = text.lines().filter_map(line).collect();
+    if counts.is_empty() { Err(format!("{path}: expected lines of --json, got none")) } else { Ok(counts) }
 }
 
 fn run() -> Result<(), String> {
-    let (mut json, mut mode, mut cases, mut before) = (false, Mode::Step, Vec::new(), Vec::new());
+    let (mut json, mut mode, mut shapes, mut before) = (false, None, Vec::<String>::new(), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--bench" => {}
             "--json" => json = true,
-            "--mode" => mode = value()?.parse()?,
-            "--shape" => cases.push((mode, value()?)),
+            "--mode" => mode = Some(value()?.parse()?),
+            "--shape" => shapes.push(value()?),
             "--against" => before = earlier(&value()?)?,
             "--child" => return child(value()?.parse()?, &value()?.parse()?),
             other => return Err(format!("unknown argument {other}")),
         }
     }
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|run| run.status.success()) {
-        println!("instructions: skipped: no valgrind");
+        eprintln!("instructions: skipped: no valgrind");
         return Ok(());
     }
-    if cases.is_empty() {
-        cases = CASES.iter().map(|(mode, shape)| (*mode, (*shape).to_owned())).collect();
-    }
+    let listed = CASES.iter().filter(|case| mode.is_none_or(|mode| mode == case.0));
+    let cases: Vec<(Mode, Shape)> = if shapes.is_empty() {
+        listed.map(|(mode, shape)| Ok((*mode, shape.parse()?))).collect::<Result<_, String>>()?
+    } else {
+        let mode = mode.unwrap_or(Mode::Step);
+        shapes.iter().map(|shape| Ok((mode, shape.parse()?))).collect::<Result<_, String>>()?
+    };
     for (mode, shape) in cases {
-        let shape: Shape = shape.parse()?;
         let (level, instructions) = count(mode, &shape)?;
         let key = format!("{{\"level\": \"{level}\", \"mode\": \"{}\", \"shape\": \"{shape}\"", mode.name());
         if json {

@@ -61,8 +61,17 @@ def enter_environment(args):
         os.execv(python, [str(python), *again])
 
 
+def check_shape(text):
+    from protocol import Shape
+
+    shape = Shape.parse(text)
+    if 0 in (shape.batch, shape.steps, shape.input, shape.hidden, shape.layers):
+        raise ValueError(f"shape {text!r}: expected sizes from 1")
+    return shape
+
+
 def shapes_of(args, mode, own_command):
-    if args.shapes:
+    if args.shapes is not None:
         return [text.strip() for text in args.shapes.split(";") if text.strip()]
     listed = subprocess.run([*own_command(1)[:1], "--list", "--mode", mode], capture_output=True, text=True, check=True)
     return listed.stdout.splitlines()
@@ -80,20 +89,35 @@ def main():
     try:
         import numpy  # noqa: F401
     except ImportError:
-        sys.exit("numpy is missing: run with --setup once, or inside an environment that has requirements.txt")
+        sys.exit(
+            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside an"
+            " environment that has requirements.txt"
+        )
 
     import record
     import report
     from session import Session, build_all
     from workers_list import BUILD
 
-    modes, threads = args.mode.split(","), [int(n) for n in args.threads.split(",")]
+    modes, threads = args.mode.split(","), args.threads.split(",")
     if not set(modes) <= {"fwd", "train", "step"}:
         sys.exit(f"--mode: expected fwd, train or step, got {args.mode}")
+    if not all(n.isdecimal() and int(n) > 0 for n in threads):
+        sys.exit(f"--threads: expected numbers from 1, with commas, got {args.threads}")
+    threads = [int(n) for n in threads]
+    if args.rounds < 1:
+        sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
+    if args.shapes is not None:
+        try:
+            if not [check_shape(text) for text in shapes_of(args, None, None)]:
+                sys.exit("--shapes: expected at least one")
+        except ValueError as error:
+            sys.exit(f"--shapes: {error}")
     now = datetime.datetime.now().astimezone()
     out = args.out or BUILD / "records" / now.strftime("%Y-%m-%d-%H%M%S")
-    out.mkdir(parents=True, exist_ok=True)
+    measured = record.crate()
     own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level)
+    out.mkdir(parents=True, exist_ok=True)
     for name, reason in missing.items():
         print(f"{name}: skipped: {reason}", flush=True)
     for mode in modes:
@@ -103,14 +127,14 @@ def main():
                 "date": now.isoformat(timespec="seconds"),
                 "command": " ".join(["python benches/peers/compare.py", *map(record.quoted, sys.argv[1:])]),
                 "machine": record.machine(),
-                "crate": record.crate(),
+                "crate": measured,
                 "mode": mode,
                 "threads": count,
                 "rounds": args.rounds,
                 "seconds": args.seconds,
                 "missing": dict(missing),
             }
-            with Session(own, peers, mode, count, out / "logs") as session:
+            with Session(own, peers, mode, count, BUILD / "logs") as session:
                 about["missing"] |= session.missing
                 about["peers"] = session.settings()
                 rows = []

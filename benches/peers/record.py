@@ -38,7 +38,7 @@ def machine():
 
 def crate():
     """Which source was measured."""
-    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", "src", "benches", "Cargo.toml")
+    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", "src", "benches", "Cargo.toml", ":(exclude)benches/record")
     return {"commit": output("git", "rev-parse", "HEAD"), "changed": bool(changed)}
 
 
