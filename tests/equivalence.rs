@@ -147,19 +147,15 @@ fn every_option_alone() {
 #[test]
 fn every_activation_at_every_place() {
     for kind in CellKind::ALL {
-        for place in 0..kind_activations(kind).len() {
+        for place in 0..common::plain_activations(kind).len() {
             for activation in ACTIVATIONS {
-                let mut activations = kind_activations(kind);
+                let mut activations = common::plain_activations(kind);
                 activations[place] = activation;
                 let options = Options { activations: Some(activations), ..Options::default() };
                 check_all([Case { options, ..Case::simple(kind, 4, 4, 3, 18) }]);
             }
         }
     }
-}
-
-fn kind_activations(kind: CellKind) -> Vec<fused_rnn::Activation> {
-    Case::simple(kind, 1, 1, 1, 1).builder().build().unwrap().config().activations(false).to_vec()
 }
 
 fn cases() -> impl Strategy<Value = Case> {

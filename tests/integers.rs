@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Case, Data, Results, reference_run, run_with_tape};
+use common::{Case, Data, Results, plain_activations, reference_run, run_with_tape};
 use fused_rnn::{
     Activation, CellKind, Direction, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads,
 };
@@ -17,13 +17,8 @@ const IDENTITY: Activation = Activation::Affine { alpha: 1.0, beta: 0.0 };
 const LIMIT: f64 = (1 << 24) as f64;
 
 fn case(kind: CellKind, batch: usize, steps: usize, input: usize, hidden: usize) -> Case {
-    let count = match kind {
-        CellKind::Lstm => 3,
-        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
-        _ => 1,
-    };
     let mut case = Case::simple(kind, batch, steps, input, hidden);
-    case.options.activations = Some(vec![IDENTITY; count]);
+    case.options.activations = Some(vec![IDENTITY; plain_activations(kind).len()]);
     case
 }
 

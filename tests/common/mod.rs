@@ -139,6 +139,11 @@ pub struct Data {
     pub dcn: Vec<f32>,
 }
 
+/// The activations of a plain cell, one for each place.
+pub fn plain_activations(kind: CellKind) -> Vec<Activation> {
+    Case::simple(kind, 1, 1, 1, 1).builder().build().unwrap().config().activations(false).to_vec()
+}
+
 /// How many cases a property draws, unless `PROPTEST_CASES` says.
 pub fn property_cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)

@@ -1,6 +1,6 @@
 //! Options and directions, for the tests that draw cases.
 
-use crate::common::{ACTIVATIONS, Case, Options};
+use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
@@ -11,11 +11,7 @@ pub fn activation() -> impl Strategy<Value = Activation> {
 
 /// Half of the time none, and otherwise any that the cell has.
 pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Strategy<Value = Options> {
-    let count = match kind {
-        CellKind::Lstm => 3,
-        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
-        _ => 1,
-    };
+    let count = plain_activations(kind).len();
     let activations = || prop::option::of(prop::collection::vec(activation(), count));
     let clip = || prop::option::of(0.3f32..1.5);
     let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
