@@ -2,7 +2,7 @@
 
 use super::{Mode, Shape};
 use fused_rnn::{
-    Accumulate, Dims, Error, Gradients, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream,
+    Accumulate, Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream,
     Workspace,
 };
 
@@ -59,6 +59,11 @@ impl Network {
         let (tape, workspace) = (Tape::new(), Workspace::new());
         let (shape, lengths) = (shape.clone(), shape.lengths());
         Ok(Network { layer, shape, x, y, dx, gradients, dy, lengths, state, tape, workspace })
+    }
+
+    /// What the tapes of training calls keep from now on.
+    pub fn keep(&mut self, keep: Keep) {
+        self.tape = Tape::keeping(keep);
     }
 
     /// All outputs, from zero states.

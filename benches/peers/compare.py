@@ -15,14 +15,14 @@ README.md beside this file has the protocol, what is counted, and every peer's s
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import environment
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "workers")]
-DEFAULT_VENV = HERE / ".venv"
 
 
 def arguments():
@@ -38,27 +38,10 @@ def arguments():
     parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
     parser.add_argument("--level", help="pins this crate's SIMD level")
     parser.add_argument("--out", type=Path, help="folder of the record; without it one under target/peers/records")
-    parser.add_argument("--venv", type=Path, default=os.environ.get("FUSED_RNN_PEERS_VENV", DEFAULT_VENV))
+    parser.add_argument("--venv", type=Path, default=environment.DEFAULT)
     parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
     parser.add_argument("--report", type=Path, metavar="DIR", help="only tables and charts of a record")
     return parser.parse_args()
-
-
-def enter_environment(args):
-    """Builds the virtual environment if asked, and goes on inside it if there is one."""
-    python = args.venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if args.setup:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(args.venv)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet"]
-        # One package that cannot be had must not keep the others out.
-        for line in (HERE / "requirements.txt").read_text().splitlines():
-            if line.strip() and not line.startswith("#"):
-                if subprocess.run([*pip, line.strip()]).returncode:
-                    print(f"{line.strip()}: not installed", flush=True)
-    if python.exists() and Path(sys.prefix).resolve() != args.venv.resolve():
-        again = [argument for argument in sys.argv if argument != "--setup"]
-        os.execv(python, [str(python), *again])
 
 
 def check_shape(text):
@@ -79,13 +62,14 @@ def shapes_of(args, mode, own_command):
 
 def main():
     args = arguments()
-    args.venv = Path(args.venv)
     if args.report:
         import report
 
         print(report.write(args.report))
         return
-    enter_environment(args)
+    if args.setup:
+        environment.build(args.venv)
+    environment.enter(args.venv)
     try:
         import numpy  # noqa: F401
     except ImportError:

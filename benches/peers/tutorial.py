@@ -5,13 +5,14 @@ what else the machine does falls on all of them; prints every run, and the media
 Times: of the whole process, `end`, start and imports and saving included, and of the ten epochs alone, `fit`.
 Accuracy: mean over the batches of the last epoch as they are trained, in all three.
 
-usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--json FILE]
-needs: cargo, and the packages of keras_fit.py and torch_fit.py; a peer that cannot start is named and left out
+--scale divides the pixels by 16 in all three.
+
+usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--scale] [--json FILE]
+needs: cargo, and the packages of keras_fit.py and torch_fit.py in this Python or in the environment of compare.py; a peer that cannot start is named and left out
 """
 import argparse
+import datetime
 import json
-import os
-import platform
 import re
 import statistics
 import subprocess
@@ -20,15 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import environment
+import record
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-
-
-def cpu():
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
-        if line.startswith("model name"):
-            return f"{line.split(':')[1].strip()}, {os.cpu_count()} cores"
-    return platform.processor() or platform.machine()
 
 
 def timed(command, folder):
@@ -37,23 +34,30 @@ def timed(command, folder):
     return time.perf_counter() - start, done
 
 
-def run_crate(threads, seed, folder):
+def run_crate(threads, seed, scale, folder):
     command = [ROOT / "target/release/examples/fit", "--seed", str(seed), "--threads", str(threads)]
+    command += ["--scale", "0.0625"] if scale else []
     end, done = timed(command, folder)
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
     fit = float(re.search(r"^time\s+([\d.]+) s", done.stdout, re.M).group(1))
     accuracy = float(re.search(r"^accuracy\s+([\d.]+)", done.stdout, re.M).group(1))
-    return {"end": end, "fit": fit, "accuracy": accuracy}
+    return {"end": end, "fit": fit, "accuracy": accuracy}, {"rustc": record.output("rustc", "--version")}
 
 
-def run_python(script, threads, seed, folder):
+def run_python(script, threads, seed, scale, folder):
     command = [sys.executable, HERE / script, "--threads", str(threads), "--seed", str(seed)]
+    command += ["--scale"] if scale else []
     end, done = timed(command, folder)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     line = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"end": end, "fit": line["seconds_fit"], "accuracy": line["epoch_accuracy"][-1]}
+    run = {"end": end, "fit": line["seconds_fit"], "accuracy": line["epoch_accuracy"][-1]}
+    return run, line["versions"]
+
+
+def told(run):
+    return f"end {run['end']:7.2f} s   fit {run['fit']:7.2f} s   accuracy {run['accuracy']:.3f}"
 
 
 PEERS = {
@@ -67,31 +71,42 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peers", default="keras,torch")
+    parser.add_argument("--scale", action="store_true", help="divide pixels by 16")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
+    environment.enter()
     subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "fit"], cwd=ROOT, check=True)
     programs = {"fused-rnn": run_crate} | {name: PEERS[name] for name in args.peers.split(",") if name}
     runs = {name: [] for name in programs}
+    about = {
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": " ".join(["python benches/peers/tutorial.py", *map(record.quoted, sys.argv[1:])]),
+        "threads": args.threads,
+        "scale": args.scale,
+        "machine": record.machine(),
+        "crate": record.crate(),
+        "versions": {},
+    }
     with tempfile.TemporaryDirectory() as folder:
         for round_ in range(args.rounds):
             for name, program in programs.items():
                 try:
-                    runs[name].append(program(args.threads, round_, folder))
+                    run, about["versions"][name] = program(args.threads, round_, args.scale, folder)
                 except (OSError, RuntimeError, KeyError, json.JSONDecodeError) as error:
                     print(f"{name}: left out: {error}", flush=True)
                     continue
-                r = runs[name][-1]
-                print(f"{name:10} end {r['end']:7.2f} s   fit {r['fit']:7.2f} s   accuracy {r['accuracy']:.3f}", flush=True)
+                runs[name].append(run)
+                print(f"{name:10} {told(run)}", flush=True)
     middle = {
         name: {key: statistics.median(run[key] for run in of) for key in of[0]} for name, of in runs.items() if of
     }
     own = middle["fused-rnn"]
-    print(f"\nmedians of {args.rounds}, {args.threads} threads, {cpu()}")
+    print(f"\nmedians of {args.rounds}, {args.threads} threads, {about['machine']['lscpu'].get('Model name', 'processor unknown')}")
     for name, m in middle.items():
         ratios = f"{m['end'] / own['end']:5.1f} x end {m['fit'] / own['fit']:5.1f} x fit"
-        print(f"{name:10} end {m['end']:7.2f} s   fit {m['fit']:7.2f} s   accuracy {m['accuracy']:.3f}   {ratios}")
+        print(f"{name:10} {told(m)}   {ratios}")
     if args.json:
-        args.json.write_text(json.dumps({"cpu": cpu(), "threads": args.threads, "runs": runs}, indent=1) + "\n")
+        args.json.write_text(json.dumps({"about": about, "runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

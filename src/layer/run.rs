@@ -53,6 +53,9 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
+        if self.is_short(dims) {
+            return self.run_short(x, dims, state, y, workspace);
+        }
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)
     }
 

@@ -47,34 +47,43 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let config = &self.config;
-        if config.direction != Direction::Forward {
+        if self.config.direction != Direction::Forward {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
-        let batch = state.batch();
-        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not have.
-        if config.zoneout_of(0, None).is_some() || self.worthwhile_threads(batch, 1, false) > 1 {
-            let dims = Dims::new(batch, 1);
-            return self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
+        let dims = Dims::new(state.batch(), 1);
+        if self.is_short(dims) {
+            self.run_short(x, dims, state, y, workspace)
+        } else {
+            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
         }
-        check_len("x", checked_size("x", &[batch, config.input_size])?, x.len())?;
-        self.check_state(state, batch)?;
-        if let Some(y) = &y {
-            check_len("y", checked_size("y", &[batch, config.output_size()])?, y.len())?;
-        }
-        self.step_alone(x, state, y, workspace)
     }
 
-    /// A step on the caller's thread, of arguments that fit.
-    fn step_alone(
+    /// Whether a call is a step that goes the short way.
+    pub(super) fn is_short(&self, dims: Dims<'_>) -> bool {
+        let config = &self.config;
+        let one = dims.steps == 1 && dims.lengths.is_none() && dims.mask.is_none() && dims.resets.is_none();
+        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not have.
+        one && config.direction == Direction::Forward
+            && config.zoneout_of(0, None).is_none()
+            && self.worthwhile_threads(dims.batch, 1, false) < 2
+    }
+
+    /// A step on the caller's thread; `dims` are short ones.
+    pub(super) fn run_short(
         &self,
         x: &[f32],
+        dims: Dims<'_>,
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let config = &self.config;
-        let (batch, layers, hidden) = (state.batch(), config.layers, config.hidden_size);
+        let (batch, layers, hidden) = (dims.batch, config.layers, config.hidden_size);
+        check_len("x", checked_size("x", &[batch, config.input_size])?, x.len())?;
+        self.check_state(state, batch)?;
+        if let Some(y) = &y {
+            check_len("y", checked_size("y", &[batch, config.output_size()])?, y.len())?;
+        }
         let traits = config.variant(0).traits();
 
         // All memory.

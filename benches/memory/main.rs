@@ -1,0 +1,194 @@
+//! Memory and time of a training step, with the whole tape and with checkpoints.
+//!
+//! ```text
+//! cargo bench --bench memory                                             the default shape, all and some checkpoints
+//! cargo bench --bench memory -- --json                                   one JSON object a line
+//! cargo bench --bench memory -- --shape "gru B32 T500 I256 H256 L2" --keep all,8,16,32 --threads 2
+//! ```
+//!
+//! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs itself, for
+//! one shape and one way to keep, and the ways take turns so that the times can be compared. What the caller holds,
+//! input, output and their gradients, is part of the peak and told beside it; `calls` is the peak
+//! less what the process had before its first call. `--keep` lists `all` and steps between
+//! checkpoints; without it `all`, half the root of the steps, which needs about
+//! the least memory, and twice and four times that.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{Mode, Network, Shape, timing};
+use fused_rnn::{Dims, Keep, Level};
+use std::process::Command;
+
+const SHAPE: &str = "lstm B32 T500 I256 H256 L1";
+
+/// One measurement: bytes and seconds.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    peak: f64,
+    /// The peak less what there was before the first call.
+    calls: f64,
+    seconds: f64,
+}
+
+/// What a run was asked to do.
+struct Options {
+    json: bool,
+    shape: Shape,
+    threads: usize,
+    rounds: usize,
+    seconds: f64,
+    keeps: Vec<Keep>,
+    child: bool,
+}
+
+fn keep_of(name: &str) -> Result<Keep, String> {
+    match name {
+        "all" => Ok(Keep::All),
+        _ => match name.parse() {
+            Ok(every) if every > 0 => Ok(Keep::Every(every)),
+            _ => Err(format!("--keep: expected all or steps from 1, got {name}")),
+        },
+    }
+}
+
+fn name_of(keep: Keep) -> String {
+    match keep {
+        Keep::Every(every) => every.to_string(),
+        _ => "all".to_owned(),
+    }
+}
+
+fn options() -> Result<Options, String> {
+    let (mut json, mut child, mut keeps) = (false, false, Vec::new());
+    let (mut shape, mut threads, mut rounds, mut seconds) = (SHAPE.parse::<Shape>()?, 1, 5, 1.0);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => {}
+            "--json" => json = true,
+            "--child" => child = true,
+            "--shape" => shape = value()?.parse()?,
+            "--threads" => threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?,
+            "--rounds" => rounds = value()?.parse().map_err(|error| format!("--rounds: {error}"))?,
+            "--seconds" => seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?,
+            "--keep" => keeps = value()?.split(',').map(keep_of).collect::<Result<_, _>>()?,
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    if keeps.is_empty() {
+        let least = ((shape.steps as f64).sqrt() / 2.0).round().max(1.0) as usize;
+        keeps = vec![Keep::All, Keep::Every(least), Keep::Every(2 * least), Keep::Every(4 * least)];
+    }
+    Ok(Options { json, shape, threads, rounds: rounds.max(1), seconds, keeps, child })
+}
+
+/// What Linux says of the memory of this process, in bytes: `VmRSS` now, `VmHWM` at most.
+fn memory(what: &str) -> Result<f64, String> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or(what)?;
+    let line = line.trim_start_matches(':');
+    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse().map_err(|_| line.to_owned())?;
+    Ok(kilobytes * 1024.0)
+}
+
+/// The part that is measured.
+fn child(options: &Options) -> Result<(), String> {
+    let text = |error: fused_rnn::Error| error.to_string();
+    let level = Level::from_env().map_err(text)?;
+    let mut network = Network::new(&options.shape, level, options.threads).map_err(text)?;
+    network.keep(options.keeps[0]);
+    let before = memory("VmRSS")?;
+    network.call(Mode::Train).map_err(text)?;
+    let times =
+        timing::time(options.seconds, || network.call(Mode::Train).expect("a call that went well before"));
+    let peak = memory("VmHWM")?;
+    println!("{peak} {} {}", peak - before, times.median);
+    Ok(())
+}
+
+fn measure(options: &Options, keep: Keep) -> Result<Sample, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let run = Command::new(own)
+        .args(["--child", "--shape", &options.shape.to_string(), "--keep", &name_of(keep)])
+        .args(["--threads", &options.threads.to_string(), "--seconds", &options.seconds.to_string()])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&run.stdout);
+    let mut numbers = said.split_whitespace().map(str::parse::<f64>);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(peak)), Some(Ok(calls)), Some(Ok(seconds))) => Ok(Sample { peak, calls, seconds }),
+        _ => Err(String::from_utf8_lossy(&run.stderr).trim().to_owned()),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn run() -> Result<(), String> {
+    let options = options()?;
+    if options.child {
+        return child(&options);
+    }
+    if memory("VmHWM").is_err() {
+        eprintln!("memory: skipped: no /proc/self/status here to read a peak from");
+        return Ok(());
+    }
+    let mut samples = vec![Vec::new(); options.keeps.len()];
+    for _ in 0..options.rounds {
+        for (keep, samples) in options.keeps.iter().zip(&mut samples) {
+            samples.push(measure(&options, *keep)?);
+        }
+    }
+    let shape = &options.shape;
+    let layer = shape.builder().build().map_err(|error| error.to_string())?;
+    let row_steps = shape.batch * shape.steps;
+    let held = 2 * 4 * (row_steps * (shape.input + layer.config().output_size()) + layer.parameters().len());
+    let mib = |bytes: f64| bytes / (1 << 20) as f64;
+    if !options.json {
+        println!("{shape}, {} thread(s), medians of {} processes", options.threads, options.rounds);
+        println!(
+            "held by the caller: {:.1} MiB (sequences, parameters, and the gradients of both)",
+            mib(held as f64)
+        );
+        println!(
+            "{:>6} {:>12} {:>12} {:>12} {:>10} {:>10}",
+            "keep", "tape", "calls", "peak", "time", "of first"
+        );
+    }
+    for (keep, each) in options.keeps.iter().zip(&samples) {
+        let peak = median(each.iter().map(|sample| sample.peak).collect());
+        let calls = median(each.iter().map(|sample| sample.calls).collect());
+        let seconds = median(each.iter().map(|sample| sample.seconds).collect());
+        let ratio =
+            median(each.iter().zip(&samples[0]).map(|(own, first)| own.seconds / first.seconds).collect());
+        let dims = Dims::new(shape.batch, shape.steps);
+        let tape = layer.tape_bytes(dims, *keep).map_err(|error| error.to_string())?;
+        if options.json {
+            println!(
+                "{{\"shape\": \"{shape}\", \"threads\": {}, \"keep\": \"{}\", \"tape_bytes\": {tape}, \
+                 \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
+                options.threads,
+                name_of(*keep),
+                seconds * 1e6,
+            );
+        } else {
+            let (tape, peak, milliseconds) = (mib(tape as f64), mib(peak), seconds * 1e3);
+            println!(
+                "{:>6} {tape:>8.1} MiB {peak:>8.1} MiB {milliseconds:>7.1} ms {ratio:>10.2}",
+                name_of(*keep)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(2);
+    }
+}
