@@ -1,0 +1,133 @@
+//! Which cell, and which activations and clips it has.
+
+use super::real::{Real, sigmoid, sigmoid_slope, tanh_slope};
+
+/// What happens at one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// Long short-term memory.
+    Lstm,
+    /// Gated recurrent unit whose reset gate scales the recurrent product of the candidate.
+    GruResetAfter,
+    /// Gated recurrent unit whose reset gate scales the state before the product.
+    GruResetBefore,
+    /// Elman network with tanh.
+    ElmanTanh,
+    /// Elman network with a rectifier.
+    ElmanRelu,
+}
+
+impl Cell {
+    /// `G`, the number of blocks of `H` rows in the weights: 4, 3, 3, 1, 1.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Lstm => 4,
+            Cell::GruResetAfter | Cell::GruResetBefore => 3,
+            Cell::ElmanTanh | Cell::ElmanRelu => 1,
+        }
+    }
+
+    /// The width of the cell state, which only the LSTM has.
+    pub(super) fn cell_size(self, hidden: usize) -> usize {
+        if self == Cell::Lstm { hidden } else { 0 }
+    }
+
+    /// How many rows of `R` multiply `h`. The rest, the candidate of `GruResetBefore`, multiply `r * h`.
+    pub(super) fn plain_rows(self, hidden: usize) -> usize {
+        if self == Cell::GruResetBefore { 2 * hidden } else { self.gates() * hidden }
+    }
+}
+
+/// The activations of ONNX; parameters are `alpha`, `beta`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[allow(missing_docs)]
+pub enum Activation {
+    Sigmoid,
+    Tanh,
+    Relu,
+    LeakyRelu(f64),
+    ThresholdedRelu(f64),
+    ScaledTanh(f64, f64),
+    HardSigmoid(f64, f64),
+    Elu(f64),
+    Softsign,
+    Softplus,
+    Affine(f64, f64),
+}
+
+impl Activation {
+    /// Value and slope at `v`.
+    pub fn at<F: Real>(self, v: F) -> (F, F) {
+        let (zero, one, real) = (F::ZERO, F::ONE, F::from_f64);
+        let magnitude = if v < zero { -v } else { v };
+        match self {
+            Activation::Sigmoid => (sigmoid(v), sigmoid_slope(sigmoid(v))),
+            Activation::Tanh => (v.tanh(), tanh_slope(v.tanh())),
+            Activation::Relu if v <= zero => (zero, zero),
+            Activation::LeakyRelu(alpha) if v < zero => (real(alpha) * v, real(alpha)),
+            Activation::ThresholdedRelu(alpha) if v < real(alpha) => (zero, zero),
+            Activation::Elu(alpha) if v < zero => (real(alpha) * v.exp_m1(), real(alpha) * v.exp()),
+            Activation::Relu
+            | Activation::LeakyRelu(_)
+            | Activation::ThresholdedRelu(_)
+            | Activation::Elu(_) => (v, one),
+            Activation::ScaledTanh(alpha, beta) => {
+                let t = (real(beta) * v).tanh();
+                (real(alpha) * t, real(alpha) * real(beta) * tanh_slope(t))
+            }
+            Activation::HardSigmoid(alpha, beta) => match real(alpha) * v + real(beta) {
+                line if line < zero => (zero, zero),
+                line if line > one => (one, zero),
+                line => (line, real(alpha)),
+            },
+            Activation::Softsign => (v / (one + magnitude), one / ((one + magnitude) * (one + magnitude))),
+            Activation::Softplus => {
+                let positive = if v < zero { zero } else { v };
+                (positive + (-magnitude).exp().ln_1p(), sigmoid(v))
+            }
+            Activation::Affine(alpha, beta) => (real(alpha) * v + real(beta), real(alpha)),
+        }
+    }
+}
+
+/// What a cell computes besides its plain form, which is the default.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Variant {
+    /// In place of the cell's own, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU f, g;
+    /// Elman f.
+    pub activations: Option<Vec<Activation>>,
+    /// The bound of the arguments of all activations but that of the output.
+    pub clip: Option<f64>,
+    /// The bound of the cell state.
+    pub cell_clip: Option<f64>,
+    /// Whether f = 1 - i. The rows of f are then not used.
+    pub coupled: bool,
+}
+
+impl Variant {
+    /// The activation at a place of ONNX's order.
+    pub(super) fn activation(&self, cell: Cell, place: usize) -> Activation {
+        match (&self.activations, cell, place) {
+            (Some(activations), _, _) => activations[place],
+            (None, Cell::ElmanTanh, _) | (None, _, 1 | 2) => Activation::Tanh,
+            (None, Cell::ElmanRelu, _) => Activation::Relu,
+            (None, _, _) => Activation::Sigmoid,
+        }
+    }
+
+    /// Value and slope of the activation at a place, clipped.
+    pub(super) fn gate<F: Real>(&self, cell: Cell, place: usize, v: F) -> (F, F) {
+        let (clamped, open) = clamp(v, self.clip);
+        let (value, slope) = self.activation(cell, place).at(clamped);
+        (value, open * slope)
+    }
+}
+
+/// `v` clamped to a magnitude, and the slope of that.
+pub(super) fn clamp<F: Real>(v: F, bound: Option<f64>) -> (F, F) {
+    match bound.map(F::from_f64) {
+        Some(bound) if v > bound => (bound, F::ZERO),
+        Some(bound) if v < -bound => (-bound, F::ZERO),
+        _ => (v, F::ONE),
+    }
+}

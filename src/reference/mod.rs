@@ -1,0 +1,96 @@
+//! The executable specification: every cell, forward and backward, as plain scalar loops.
+//!
+//! The kernels of this crate are fast and therefore long. This folder says in the shortest way what they
+//! compute: one row at a time, one step at a time, the equations as they stand below, in `f32` or `f64`.
+//! Tests, benches and fuzz targets compare the kernels with it; nothing else uses it, and it uses nothing
+//! of the crate. Its gradients are proved against central differences in `tests/reference/`.
+//!
+//! ```text
+//! real.rs       f32 or f64, vectors and matrices of them
+//! cell.rs       which cell, with which activations
+//! model.rs      parameters, arguments, results
+//! step.rs       one step of one row, forward and backward
+//! sequence.rs   all steps of all rows through all layers
+//! ```
+//!
+//! # Equations
+//!
+//! `W` and `R` are `weight_ih` and `weight_hh`, `s` is the logistic sigmoid, `*` between vectors is
+//! elementwise, and a prime marks the state after the step. The two halves of the pre-activations come in
+//! blocks of `H` rows, one block for each gate:
+//!
+//! ```text
+//!                 a = W x + b_ih        q = R h + b_hh
+//!
+//! Lstm            i = s(a_i + q_i)      f = s(a_f + q_f)      g = tanh(a_g + q_g)      o = s(a_o + q_o)
+//!                 c' = f * c + i * g    h' = o * tanh(c')
+//!
+//! Gru...          r = s(a_r + q_r)      z = s(a_z + q_z)      h' = (1 - z) * n + z * h
+//!   ResetAfter    n = tanh(a_n + r * q_n)
+//!   ResetBefore   n = tanh(a_n + q_n), where q_n = R_n (r * h) + b_hh_n
+//!
+//! ElmanTanh       h' = tanh(a + q)
+//! ElmanRelu       h' = max(0, a + q), and NaN stays NaN
+//! ```
+//!
+//! # Variants
+//!
+//! A [`Variant`] puts other activations in the places of `s` (f), `tanh` (g) and the `tanh` of `c'` (h), clamps
+//! their arguments but for the last, and changes the LSTM:
+//!
+//! ```text
+//! peephole        a_i + q_i + p_i * c, a_f + q_f + p_f * c, a_o + q_o + p_o * c'
+//! coupled         f = 1 - i
+//! cell clip       c' is clamped before p_o and h' see it
+//! projection      m = o * tanh(c'), h' = W_hr m
+//! ```
+//!
+//! With layer normalisation `N(v) = (v - mean) / sqrt(variance + eps)` over all elements of a vector, for the LSTM and
+//! for `GruResetAfter` (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+//!
+//! ```text
+//!                 a = norm_ih * N(W x) + b_ih      q = norm_hh * N(R h) + b_hh
+//! Lstm            h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
+//! ```
+//!
+//! # Layouts
+//!
+//! All arrays are row-major, with `T` steps, `B` rows, `I` inputs, `H` hidden units, `G` gates, `L` layers
+//! and `D` directions:
+//!
+//! ```text
+//! weight_ih (G*H, I or D*H)     weight_hh (G*H, H)     bias_ih, bias_hh (G*H)     gates i,f,g,o and r,z,n
+//! peephole (3, H), i,f,o        weight_hr (P, H)       norm_ih, norm_hh (G*H)     norm_c (2, H)
+//! x (T, B, I)      y, mask (T, B, D*H)      h0, c0, hn, cn (L*D, B, H), at layer * D + direction
+//! ```
+//!
+//! With a projection `h`, and so `y`, is `P` wide, and `weight_hh` (G*H, P), `weight_ih` above the first layer
+//! (G*H, D*P).
+//!
+//! # Structure
+//!
+//! A layer above the first sees the outputs of both directions below it, side by side. Each row runs over
+//! its own length `n`: the first direction from step 0 to `n - 1`, the second from `n - 1` down to 0, each
+//! from its own initial state. Outputs and input gradients past the end of a row are zero; whatever stands
+//! there in the arguments, NaN included, is never read into a result. A final state is the state after the
+//! last step a row has taken; a row of length zero returns its initial state.
+//!
+//! # Differences from the kernels
+//!
+//! The kernels also store every element of `h` and `c` below 1e-30 in magnitude as zero, so that a decaying
+//! state does not fall into denormals; the reference does not. Sums here run in ascending order from the
+//! bias, unfused, so the last bits differ too. And where the kernels return an error, this panics.
+
+// Loops by index read like the equations.
+#![allow(clippy::needless_range_loop)]
+
+mod cell;
+mod model;
+mod real;
+mod sequence;
+mod step;
+
+pub use cell::{Activation, Cell, Variant};
+pub use model::{Gradients, Input, Model, Output, Params, Upstream};
+pub use real::Real;
+pub use sequence::{backward, forward};

@@ -1,0 +1,264 @@
+//! One step of one row: the equations, and their derivatives.
+
+use super::cell::{Cell, clamp};
+use super::model::{Model, Params};
+use super::real::{Real, add, add_outer, add_transposed, affine, normalise, product, through_norm};
+use std::array;
+
+/// One step of one row, as its backward pass needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Step<F> {
+    pub(super) x: Vec<F>,
+    pub(super) h: Vec<F>,
+    pub(super) c: Vec<F>,
+    /// The mask of recurrent dropout, and h with it: what `R` multiplies.
+    pub(super) mask: Vec<F>,
+    pub(super) masked: Vec<F>,
+    /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
+    pub(super) q: Vec<F>,
+    /// The gates, after their activations, and the slopes of these.
+    pub(super) gates: Vec<F>,
+    pub(super) slopes: Vec<F>,
+    /// Of an LSTM, the activation of `c'` and its slope, and the slope of the clip of `c'`.
+    pub(super) outputs: Vec<F>,
+    pub(super) output_slopes: Vec<F>,
+    pub(super) clip_slopes: Vec<F>,
+    /// Of an LSTM with a projection, what is projected.
+    pub(super) m: Vec<F>,
+    /// With layer normalisation, `N(W x)`, `N(R h)` and `N(c')`, and the factors of these.
+    pub(super) normalised: [Vec<F>; 3],
+    pub(super) factors: [F; 3],
+    pub(super) h_next: Vec<F>,
+    pub(super) c_next: Vec<F>,
+}
+
+pub(super) fn step_forward<F: Real>(
+    model: &Model<F>,
+    direction: usize,
+    params: &Params<F>,
+    x: &[F],
+    (h, mask): (&[F], &[F]),
+    c: &[F],
+) -> Step<F> {
+    let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
+    let plain = cell.plain_rows(hidden);
+    let masked = product(h, mask);
+    let (mut normalised, mut factors) = (array::from_fn(|_| vec![]), [F::ZERO; 3]);
+    let mut a = affine(&params.weight_ih, x, &params.bias_ih);
+    let mut q = affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain]);
+    if let Some(epsilon) = model.layer_norm {
+        let zeros = vec![F::ZERO; plain];
+        (normalised[0], factors[0]) = normalise(&affine(&params.weight_ih, x, &zeros), epsilon);
+        (normalised[1], factors[1]) = normalise(&affine(&params.weight_hh, &masked, &zeros), epsilon);
+        a = product(&params.norm_ih, &normalised[0]);
+        q = product(&params.norm_hh, &normalised[1]);
+        add(&mut a, &params.bias_ih);
+        add(&mut q, &params.bias_hh);
+    }
+    let mut gates = vec![F::ZERO; cell.gates() * hidden];
+    let mut slopes = gates.clone();
+    let mut h_next = vec![F::ZERO; hidden];
+    let [mut c_next, mut outputs, mut output_slopes, mut clip_slopes] =
+        array::from_fn(|_| vec![F::ZERO; c.len()]);
+    match cell {
+        Cell::Lstm => {
+            for j in 0..hidden {
+                let [i, f, g, o] = rows(j, hidden);
+                let [p_i, p_f, p_o] = peepholes(params, j, hidden);
+                (gates[i], slopes[i]) = variant.gate(cell, 0, a[i] + q[i] + p_i * c[j]);
+                (gates[f], slopes[f]) = variant.gate(cell, 0, a[f] + q[f] + p_f * c[j]);
+                (gates[g], slopes[g]) = variant.gate(cell, 1, a[g] + q[g]);
+                if variant.coupled {
+                    (gates[f], slopes[f]) = (F::ONE - gates[i], F::ZERO);
+                }
+                (c_next[j], clip_slopes[j]) = clamp(gates[f] * c[j] + gates[i] * gates[g], variant.cell_clip);
+                (gates[o], slopes[o]) = variant.gate(cell, 0, a[o] + q[o] + p_o * c_next[j]);
+            }
+            let mut seen = c_next.clone();
+            if let Some(epsilon) = model.layer_norm {
+                (normalised[2], factors[2]) = normalise(&c_next, epsilon);
+                let (gain, shift) = params.norm_c.split_at(hidden);
+                seen = product(gain, &normalised[2]);
+                add(&mut seen, shift);
+            }
+            for j in 0..hidden {
+                (outputs[j], output_slopes[j]) = variant.activation(cell, 2).at(seen[j]);
+                h_next[j] = gates[3 * hidden + j] * outputs[j];
+            }
+        }
+        Cell::GruResetAfter | Cell::GruResetBefore => {
+            for j in 0..hidden {
+                let [r, z, _] = rows(j, hidden);
+                (gates[r], slopes[r]) = variant.gate(cell, 0, a[r] + q[r]);
+                (gates[z], slopes[z]) = variant.gate(cell, 0, a[z] + q[z]);
+            }
+            if cell == Cell::GruResetBefore {
+                let rh = product(&gates[..hidden], &masked);
+                q.extend(affine(&params.weight_hh[plain * hidden..], &rh, &params.bias_hh[plain..]));
+            }
+            for j in 0..hidden {
+                let [r, z, n] = rows(j, hidden);
+                let reset = if cell == Cell::GruResetAfter { gates[r] } else { F::ONE };
+                (gates[n], slopes[n]) = variant.gate(cell, 1, a[n] + reset * q[n]);
+                h_next[j] = (F::ONE - gates[z]) * gates[n] + gates[z] * h[j];
+            }
+        }
+        Cell::ElmanTanh | Cell::ElmanRelu => {
+            for j in 0..hidden {
+                (gates[j], slopes[j]) = variant.gate(cell, 0, a[j] + q[j]);
+                h_next[j] = gates[j];
+            }
+        }
+    }
+    let mut m = vec![];
+    if let Some(size) = model.projection {
+        m = h_next;
+        h_next = affine(&params.weight_hr, &m, &vec![F::ZERO; size]);
+    }
+    let (x, h, c, mask) = (x.to_vec(), h.to_vec(), c.to_vec(), mask.to_vec());
+    Step {
+        x,
+        h,
+        c,
+        mask,
+        masked,
+        q,
+        gates,
+        slopes,
+        outputs,
+        output_slopes,
+        clip_slopes,
+        m,
+        normalised,
+        factors,
+        h_next,
+        c_next,
+    }
+}
+
+/// From the gradients of `h'` and `c'` to those of `h` and `c`. Adds to the gradients of `x` and of the
+/// parameters.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn step_backward<F: Real>(
+    model: &Model<F>,
+    direction: usize,
+    params: &Params<F>,
+    step: &Step<F>,
+    dh_next: &[F],
+    dc_next: &[F],
+    dx: &mut [F],
+    grads: &mut Params<F>,
+) -> (Vec<F>, Vec<F>) {
+    let Step { x, h, c, q, gates, slopes, outputs, output_slopes, clip_slopes, m, c_next, .. } = step;
+    let Step { normalised, factors, mask, masked, .. } = step;
+    let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
+    let plain = cell.plain_rows(hidden);
+    let mut da = vec![F::ZERO; gates.len()];
+    let mut dh = vec![F::ZERO; h.len()];
+    let mut dmasked = dh.clone();
+    let mut dc = vec![F::ZERO; c.len()];
+
+    // h' = W_hr m
+    let mut dh_next = dh_next.to_vec();
+    if model.projection.is_some() {
+        let mut dm = vec![F::ZERO; hidden];
+        add_transposed(&mut dm, &params.weight_hr, &dh_next);
+        add_outer(&mut grads.weight_hr, &dh_next, m);
+        dh_next = dm;
+    }
+
+    // From h' and c' to a.
+    match cell {
+        Cell::Lstm => {
+            // h' = o tanh(c')
+            let mut through = product(&product(&dh_next, &gates[3 * hidden..]), output_slopes);
+            if model.layer_norm.is_some() {
+                let (gain, shift) = grads.norm_c.split_at_mut(hidden);
+                add(gain, &product(&through, &normalised[2]));
+                add(shift, &through);
+                let gained = product(&through, &params.norm_c[..hidden]);
+                through = through_norm(&gained, &normalised[2], factors[2]);
+            }
+            for j in 0..hidden {
+                let [i, f, g, o] = rows(j, hidden);
+                let [p_i, p_f, p_o] = peepholes(params, j, hidden);
+                da[o] = dh_next[j] * outputs[j] * slopes[o];
+                let d_c = dc_next[j] + through[j] + p_o * da[o];
+                let d_c = d_c * clip_slopes[j];
+                // c' = f c + i g, or (1 - i) c + i g
+                let through_i = if variant.coupled { gates[g] - c[j] } else { gates[g] };
+                da[i] = d_c * through_i * slopes[i];
+                da[f] = d_c * c[j] * slopes[f];
+                da[g] = d_c * gates[i] * slopes[g];
+                dc[j] = d_c * gates[f] + p_i * da[i] + p_f * da[f];
+                if !grads.peephole.is_empty() {
+                    grads.peephole[j] += da[i] * c[j];
+                    grads.peephole[hidden + j] += da[f] * c[j];
+                    grads.peephole[2 * hidden + j] += da[o] * c_next[j];
+                }
+            }
+        }
+        Cell::GruResetAfter | Cell::GruResetBefore => {
+            for j in 0..hidden {
+                let [_, z, n] = rows(j, hidden);
+                // h' = (1 - z) n + z h
+                da[z] = dh_next[j] * (h[j] - gates[n]) * slopes[z];
+                da[n] = dh_next[j] * (F::ONE - gates[z]) * slopes[n];
+                dh[j] = dh_next[j] * gates[z];
+            }
+            let (r, da_n) = (&gates[..hidden], &da[2 * hidden..]);
+            let dr = if cell == Cell::GruResetAfter {
+                // n = tanh(a_n + r q_n)
+                product(da_n, &q[2 * hidden..])
+            } else {
+                // n = tanh(a_n + R_n (r h) + b_hh_n)
+                let mut drh = vec![F::ZERO; hidden];
+                add_transposed(&mut drh, &params.weight_hh[plain * hidden..], da_n);
+                add_outer(&mut grads.weight_hh[plain * hidden..], da_n, &product(r, masked));
+                add(&mut dmasked, &product(&drh, r));
+                product(&drh, masked)
+            };
+            for j in 0..hidden {
+                da[j] = dr[j] * slopes[j];
+            }
+        }
+        Cell::ElmanTanh | Cell::ElmanRelu => {
+            for j in 0..hidden {
+                da[j] = dh_next[j] * slopes[j];
+            }
+        }
+    }
+
+    // q enters as a does, except that GruResetAfter has r q_n.
+    let mut dq = da.clone();
+    if cell == Cell::GruResetAfter {
+        dq[2 * hidden..].copy_from_slice(&product(&gates[..hidden], &da[2 * hidden..]));
+    }
+
+    // a = W x + b_ih, or with W x normalised; q alike.
+    add(&mut grads.bias_ih, &da);
+    add(&mut grads.bias_hh, &dq);
+    if model.layer_norm.is_some() {
+        add(&mut grads.norm_ih, &product(&da, &normalised[0]));
+        add(&mut grads.norm_hh, &product(&dq, &normalised[1]));
+        da = through_norm(&product(&da, &params.norm_ih), &normalised[0], factors[0]);
+        dq = through_norm(&product(&dq, &params.norm_hh), &normalised[1], factors[1]);
+    }
+    add_outer(&mut grads.weight_ih, &da, x);
+    add_transposed(dx, &params.weight_ih, &da);
+    // q = R h + b_hh
+    add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], masked);
+    add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain]);
+    add(&mut dh, &product(&dmasked, mask));
+    (dh, dc)
+}
+
+/// The rows of the gates of hidden unit `j`.
+fn rows<const G: usize>(j: usize, hidden: usize) -> [usize; G] {
+    array::from_fn(|gate| gate * hidden + j)
+}
+
+/// The peepholes of hidden unit `j`, zero where there are none.
+fn peepholes<F: Real>(params: &Params<F>, j: usize, hidden: usize) -> [F; 3] {
+    array::from_fn(|gate| params.peephole.get(gate * hidden + j).copied().unwrap_or(F::ZERO))
+}

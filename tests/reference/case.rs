@@ -1,0 +1,248 @@
+//! A model with all that its passes take, drawn at random, and how results are compared.
+
+use fused_rnn::reference::{
+    Activation, Cell, Gradients, Input, Model, Output, Params, Upstream, backward, forward,
+};
+
+pub const CELLS: [Cell; 5] =
+    [Cell::Lstm, Cell::GruResetAfter, Cell::GruResetBefore, Cell::ElmanTanh, Cell::ElmanRelu];
+
+/// `I` and `H` of the random cases, different from each other and from all other sizes.
+pub const INPUTS: usize = 2;
+
+pub const HIDDEN: usize = 4;
+
+/// A bias that closes a sigmoid when negative, and opens it when positive, to the last bit.
+pub const SHUT: f64 = 1000.0;
+
+/// A linear congruential generator; the multiplier is Knuth's.
+pub struct Random(pub u64);
+
+impl Random {
+    /// Uniform in -1..1.
+    pub fn value(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    pub fn values(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.value()).collect()
+    }
+}
+
+/// A model with all that its forward and backward pass take.
+#[derive(Clone)]
+pub struct Case {
+    pub model: Model<f64>,
+    pub steps: usize,
+    pub batch: usize,
+    pub x: Vec<f64>,
+    pub h0: Vec<f64>,
+    pub c0: Vec<f64>,
+    pub lengths: Option<Vec<usize>>,
+    pub masks: Option<Vec<Vec<f64>>>,
+    pub recurrent_masks: Option<Vec<Vec<f64>>>,
+    pub input_masks: Option<Vec<Vec<f64>>>,
+    pub taken: Option<[Vec<Vec<f64>>; 2]>,
+    pub dy: Vec<f64>,
+    pub dhn: Vec<f64>,
+    pub dcn: Vec<f64>,
+}
+
+impl Case {
+    /// Everything random and nowhere zero.
+    pub fn random(
+        (cell, layers, bidirectional): (Cell, usize, bool),
+        (steps, batch): (usize, usize),
+        lengths: Option<&[usize]>,
+    ) -> Case {
+        let random = &mut Random(1);
+        let mut model = zeros(cell, INPUTS, HIDDEN, layers, bidirectional);
+        for params in &mut model.params {
+            for array in arrays(params) {
+                *array = random.values(array.len());
+            }
+        }
+        let outputs = steps * batch * model.directions() * HIDDEN;
+        let states = model.params.len() * batch * HIDDEN;
+        let cells = if cell == Cell::Lstm { states } else { 0 };
+        Case {
+            steps,
+            batch,
+            x: random.values(steps * batch * INPUTS),
+            h0: random.values(states),
+            c0: random.values(cells),
+            lengths: lengths.map(<[usize]>::to_vec),
+            masks: Some((1..layers).map(|_| random.values(outputs)).collect()),
+            recurrent_masks: None,
+            input_masks: None,
+            taken: None,
+            dy: random.values(outputs),
+            dhn: random.values(states),
+            dcn: random.values(cells),
+            model,
+        }
+    }
+
+    pub fn input(&self) -> Input<'_, f64> {
+        Input {
+            steps: self.steps,
+            batch: self.batch,
+            x: &self.x,
+            h0: Some(&self.h0),
+            c0: Some(&self.c0),
+            lengths: self.lengths.as_deref(),
+            masks: self.masks.as_deref(),
+            recurrent_masks: self.recurrent_masks.as_deref(),
+            input_masks: self.input_masks.as_deref(),
+            taken: self.taken.as_ref().map(|[h, c]| [&h[..], &c[..]]),
+        }
+    }
+
+    pub fn forward(&self) -> Output<f64> {
+        forward(&self.model, &self.input())
+    }
+
+    pub fn backward(&self) -> Gradients<f64> {
+        let upstream = Upstream { dy: Some(&self.dy), dhn: Some(&self.dhn), dcn: Some(&self.dcn) };
+        backward(&self.model, &self.input(), &self.forward(), &upstream)
+    }
+
+    /// The function whose gradient [`backward`] is.
+    pub fn loss(&self) -> f64 {
+        let Output { y, hn, cn, .. } = self.forward();
+        dot(&self.dy, &y) + dot(&self.dhn, &hn) + dot(&self.dcn, &cn)
+    }
+
+    pub fn length(&self, row: usize) -> usize {
+        self.lengths.as_ref().map_or(self.steps, |lengths| lengths[row])
+    }
+
+    /// One row on its own, cut to its length.
+    pub fn row(&self, row: usize) -> Case {
+        let steps = self.length(row);
+        let all = |array: &[f64], width| column(array, self.batch, row, width);
+        let real = |array: &[f64], width| all(array, width)[..steps * width].to_vec();
+        let outputs = self.model.directions() * HIDDEN;
+        Case {
+            model: self.model.clone(),
+            steps,
+            batch: 1,
+            x: real(&self.x, INPUTS),
+            h0: all(&self.h0, HIDDEN),
+            c0: all(&self.c0, HIDDEN),
+            lengths: None,
+            masks: self.masks.as_ref().map(|masks| masks.iter().map(|mask| real(mask, outputs)).collect()),
+            recurrent_masks: (self.recurrent_masks.as_ref())
+                .map(|masks| masks.iter().map(|mask| mask[row * HIDDEN..][..HIDDEN].to_vec()).collect()),
+            input_masks: None,
+            taken: None,
+            dy: real(&self.dy, outputs),
+            dhn: all(&self.dhn, HIDDEN),
+            dcn: all(&self.dcn, HIDDEN),
+        }
+    }
+}
+
+/// A model with all weights and biases zero.
+pub fn zeros(
+    cell: Cell,
+    input_size: usize,
+    hidden_size: usize,
+    layers: usize,
+    bidirectional: bool,
+) -> Model<f64> {
+    let mut model = Model {
+        cell,
+        input_size,
+        hidden_size,
+        projection: None,
+        layer_norm: None,
+        layers,
+        bidirectional,
+        reverse: false,
+        variants: Default::default(),
+        params: vec![],
+    };
+    let directions = model.directions();
+    model.params = (0..layers * directions)
+        .map(|pass| Params::zeros(cell, model.input_width(pass / directions), hidden_size))
+        .collect();
+    model
+}
+
+pub fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 9] {
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c]
+}
+
+pub fn dot(u: &[f64], v: &[f64]) -> f64 {
+    assert_eq!(u.len(), v.len());
+    u.iter().zip(v).map(|(u, v)| u * v).sum()
+}
+
+/// `(N, 1, width)`: what belongs to one row of `(N, batch, width)`.
+pub fn column(array: &[f64], batch: usize, row: usize, width: usize) -> Vec<f64> {
+    array.chunks(width).skip(row).step_by(batch).flatten().copied().collect()
+}
+
+/// All the arrays of `params`, one after the other.
+pub fn flat(params: &Params<f64>) -> Vec<f64> {
+    let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+        params;
+    [&weight_ih[..], weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c].concat()
+}
+
+#[track_caller]
+pub fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len());
+    for (k, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((a - e).abs() <= tolerance * (1.0 + e.abs()), "at {k}: {a} is not {e}");
+    }
+}
+
+#[track_caller]
+pub fn assert_same(actual: &Output<f64>, expected: &Output<f64>) {
+    assert_eq!(actual.y, expected.y);
+    assert_eq!(actual.hn, expected.hn);
+    assert_eq!(actual.cn, expected.cn);
+}
+
+#[track_caller]
+pub fn assert_same_gradients(actual: &Gradients<f64>, expected: &Gradients<f64>) {
+    assert_eq!(actual.x, expected.x);
+    assert_eq!(actual.h0, expected.h0);
+    assert_eq!(actual.c0, expected.c0);
+    for (actual, expected) in actual.params.iter().zip(&expected.params) {
+        assert_eq!(flat(actual), flat(expected));
+    }
+}
+
+/// Every cell with one and two layers, in one and two directions.
+pub fn structures() -> impl Iterator<Item = (Cell, usize, bool)> {
+    CELLS
+        .into_iter()
+        .flat_map(|cell| [1, 2].map(|layers| [false, true].map(|both| (cell, layers, both))))
+        .flatten()
+}
+
+pub const ACTIVATIONS: [Activation; 11] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::LeakyRelu(0.125),
+    Activation::ThresholdedRelu(0.25),
+    Activation::ScaledTanh(1.25, 0.75),
+    Activation::HardSigmoid(0.2, 0.5),
+    Activation::Elu(0.75),
+    Activation::Softsign,
+    Activation::Softplus,
+    Activation::Affine(0.5, 0.125),
+];
+
+/// One step of one row with one input, which is zero.
+pub fn step(model: &Model<f64>, h0: &[f64], c0: &[f64]) -> Output<f64> {
+    let (h0, c0) = (Some(h0), Some(c0));
+    forward(model, &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, ..Input::default() })
+}
