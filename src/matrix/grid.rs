@@ -28,21 +28,22 @@ pub(crate) struct Grid {
     width: usize,
     slot_stride: usize,
     row_stride: usize,
+    len: usize,
 }
 
 impl Grid {
     /// `(slots, rows, planes, width)`, the last index next to each other.
     pub(crate) fn slot_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
-        checked_size("grid", &[slots, rows, planes, width])?;
+        let len = checked_size("grid", &[slots, rows, planes, width])?;
         let row_stride = planes * width;
-        Ok(Grid { slots, rows, planes, width, slot_stride: rows * row_stride, row_stride })
+        Ok(Grid { slots, rows, planes, width, slot_stride: rows * row_stride, row_stride, len })
     }
 
     /// `(rows, slots, planes, width)`, the last index next to each other.
     pub(crate) fn row_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
-        checked_size("grid", &[slots, rows, planes, width])?;
+        let len = checked_size("grid", &[slots, rows, planes, width])?;
         let slot_stride = planes * width;
-        Ok(Grid { slots, rows, planes, width, slot_stride, row_stride: slots * slot_stride })
+        Ok(Grid { slots, rows, planes, width, slot_stride, row_stride: slots * slot_stride, len })
     }
 
     /// Records of our own: slot-major, each plane padded to whole cache lines.
@@ -53,9 +54,21 @@ impl Grid {
         Grid::slot_major(slots, rows, planes, width)
     }
 
+    /// The same with a cache line between two rows, for grids that are read along a column. Rows of a power of two
+    /// would otherwise lie in the same few sets of each cache: of a column over 256 rows of 4 KiB, a level-1 cache of 8
+    /// ways keeps 8 lines, and a level-2 cache of 512 KiB keeps 128.
+    pub(crate) fn staggered(slots: usize, rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
+        let grid = Grid::padded(slots, rows, planes, size)?;
+        let Some(row_stride) = grid.row_stride.checked_add(LINE) else {
+            return Err(Error::SizeOverflow { what: "grid" });
+        };
+        let len = checked_size("grid", &[slots, rows, row_stride])?;
+        Ok(Grid { slot_stride: rows * row_stride, row_stride, len, ..grid })
+    }
+
     /// The number of floats.
     pub(crate) fn len(&self) -> usize {
-        self.slots * self.rows * self.planes * self.width
+        self.len
     }
 
     /// The number of slots.
@@ -147,7 +160,7 @@ impl<'a> GridMut<'a> {
 
     /// A grid of nothing.
     pub(crate) fn empty() -> Self {
-        let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0 };
+        let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0, len: 0 };
         GridMut { grid, data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
     }
 
@@ -308,6 +321,10 @@ mod tests {
 
     #[test]
     fn padding_and_overflow() {
+        let staggered = Grid::staggered(2, 3, 4, 256).unwrap();
+        assert_eq!((staggered.row_stride(), staggered.len()), (4 * 256 + 16, 2 * 3 * (4 * 256 + 16)));
+        assert_eq!(staggered.offset(1, 2, 3) + 256 + 16, staggered.len());
+        assert!(Grid::staggered(1, usize::MAX / 2, 1, 1).is_err());
         assert_eq!(Grid::padded(2, 1, 1, 17).unwrap().width(), 32);
         assert!(Grid::padded(1, 1, 1, usize::MAX).is_err());
         assert!(Grid::slot_major(usize::MAX, 2, 1, 1).is_err());

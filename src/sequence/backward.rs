@@ -14,7 +14,8 @@
 //!
 //! ```text
 //! grads   [ step done just before the chunk | first step on the way back | ... | last ]
-//!           one place per row                 active rows only, (step, rank) counted through
+//!           one place per row                 active rows only, (step, rank) counted through; a cache line apart,
+//!                                             since weight gradients read along columns
 //! ```
 //!
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
@@ -64,7 +65,7 @@ impl Scratch {
         let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
         let steps = chunk_steps(batch, record).min(inputs.rows.steps());
         let places = checked_size("gradients", &[batch, steps + 1])?;
-        self.grads.grow(Grid::padded(1, places, traits.grads, hidden)?.len())?;
+        self.grads.grow(Grid::staggered(1, places, traits.grads, hidden)?.len())?;
         self.packed.reserve(inputs.weights, checked_size("gradients", &[batch, steps])?)?;
         reserve(&mut self.starts, steps + 2)?;
         reserve(&mut self.places, batch * steps)?;
@@ -133,7 +134,7 @@ pub(crate) fn backward(
                 starts[time - first_time] = batch + places.len();
                 places.extend((0..rows.active(time)).map(|rank| (time, rank)));
             }
-            let grads_grid = Grid::padded(1, batch + places.len(), traits.grads, hidden)?;
+            let grads_grid = Grid::staggered(1, batch + places.len(), traits.grads, hidden)?;
             let pass = Backward {
                 weights,
                 rows,
@@ -158,8 +159,8 @@ pub(crate) fn backward(
 
             // What this chunk did last stands before the next.
             let last = if inputs.reverse { range.end - 1 } else { range.start };
-            let from = starts[last - first_time] * record;
-            grads.copy_within(from..from + rows.active(last) * record, 0);
+            let from = starts[last - first_time] * grads_grid.row_stride();
+            grads.copy_within(from..from + rows.active(last) * grads_grid.row_stride(), 0);
         }
     }
     if !targets.add {
