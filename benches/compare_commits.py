@@ -9,14 +9,18 @@ lock file. If a commit's own bench has no `--serve`, the bench of the working tr
 
 Three workers take turns, A, B and A again, each for --seconds, --rounds times, two of them stopped while one is measured.
 The noise of a shape is what the two A, which are the same program, differ by from round to round: its 95 % quantile. A
-shape has changed where the median ratio of B to A, over the rounds, lies beyond that noise and beyond --least, and its
-95 % interval (by bootstrap) does not contain 1. Exits with 1 where a shape became slower.
+shape has changed where the median ratio of B to A, over the rounds, lies beyond what that noise leaves in a median of so
+many rounds (1.25 times it over the root of their number) and beyond --least, and its 95 % interval (by bootstrap) does
+not contain 1. At least five rounds. Exits with 1 where a shape became slower.
 """
 import argparse
+import datetime
 import json
 import math
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import statistics
@@ -43,7 +47,19 @@ def arguments():
     parser.add_argument("--least", type=float, default=0.02, help="smaller changes are never reported")
     parser.add_argument("--level", help="pins the SIMD level")
     parser.add_argument("--json", type=Path, help="also write everything here")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not set(args.mode.split(",")) <= {"fwd", "train", "step"}:
+        parser.error(f"--mode: expected fwd, train or step, got {args.mode}")
+    if args.rounds < 5:
+        parser.error(f"--rounds: expected at least 5, below which there is no telling noise, got {args.rounds}")
+    if args.threads < 1:
+        parser.error(f"--threads: expected at least 1, got {args.threads}")
+    if args.shapes is not None:
+        args.shapes = [text.strip() for text in args.shapes.split(";") if text.strip()]
+        for text in args.shapes or [""]:
+            if not re.fullmatch(r"\w+( [BTIHL][1-9]\d*){5}( bi)?( U\d+)?", text):
+                parser.error(f'--shapes: expected, say, "lstm B32 T100 I256 H256 L1", got {text!r}')
+    return args
 
 
 def git(*command):
@@ -167,9 +183,8 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     results = []
     for mode in args.mode.split(","):
-        if args.shapes:
-            shapes = [text.strip() for text in args.shapes.split(";") if text.strip()]
-        else:
+        shapes = args.shapes
+        if shapes is None:
             listed = subprocess.run([b, "--list", "--mode", mode], capture_output=True, text=True, check=True)
             shapes = listed.stdout.splitlines()
         workers = {"first": Worker(a, args), "other": Worker(b, args), "second": Worker(a, args)}
@@ -197,7 +212,10 @@ def main():
             for worker in workers.values():
                 worker.close()
     if args.json:
-        about = {"a": args.a, "b": args.b, "threads": args.threads, "rounds": args.rounds, "seconds": args.seconds}
+        about = {key: getattr(args, key) for key in ("a", "b", "threads", "rounds", "seconds", "least", "level")}
+        about["date"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        about["command"] = " ".join(["python benches/compare_commits.py", *map(shlex.quote, sys.argv[1:])])
+        about["commits"] = {name: git("rev-parse", "HEAD" if name == "WORK" else name) for name in (args.a, args.b)}
         args.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
     slower = [result for result in results if result["verdict"] == "SLOWER"]
     faster = [result for result in results if result["verdict"] == "faster"]

@@ -7,11 +7,12 @@
 //! ```
 //!
 //! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs itself, for
-//! one shape and one way to keep, and the ways take turns so that the times can be compared. What the caller holds,
-//! input, output and their gradients, is part of the peak and told beside it; `calls` is the peak
-//! less what the process had before its first call. `--keep` lists `all` and steps between
-//! checkpoints; without it `all`, half the root of the steps, which needs about
-//! the least memory, and twice and four times that.
+//! one shape and one way to keep, for `--seconds` of training steps; the ways take turns, `--rounds` times, so that
+//! the times can be compared, and the ratio is the median of the rounds' ratios to the first. What the caller
+//! holds, sequences and parameters and the gradients of both, is part of the peak and told beside it; `calls` is
+//! the peak less what the process had before its first call. `--keep` lists `all` and steps between checkpoints;
+//! without it `all`, half the root of the steps, which needs about the least memory, and twice and four times that.
+//! Shapes are those of `grid`, with all their variants.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -64,24 +65,43 @@ fn options() -> Result<Options, String> {
     let (mut shape, mut threads, mut rounds, mut seconds) = (SHAPE.parse::<Shape>()?, 1, 5, 1.0);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        // Cargo puts its own --bench at the end.
+        let mut value =
+            || arguments.next().filter(|value| value != "--bench").ok_or(format!("{argument} needs a value"));
+        let number = |name: &str, text: String| match text.parse::<usize>() {
+            Ok(count) if (1..=256).contains(&count) => Ok(count),
+            _ => Err(format!("{name}: expected a number from 1 to 256, got {text}")),
+        };
         match argument.as_str() {
             "--bench" => {}
             "--json" => json = true,
             "--child" => child = true,
             "--shape" => shape = value()?.parse()?,
-            "--threads" => threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?,
-            "--rounds" => rounds = value()?.parse().map_err(|error| format!("--rounds: {error}"))?,
-            "--seconds" => seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?,
-            "--keep" => keeps = value()?.split(',').map(keep_of).collect::<Result<_, _>>()?,
-            other => return Err(format!("unknown argument {other}")),
+            "--threads" => threads = number("--threads", value()?)?,
+            "--rounds" => rounds = number("--rounds", value()?)?,
+            "--seconds" => {
+                let text = value()?;
+                seconds =
+                    text.parse().ok().filter(|seconds| (0.0..=1e6).contains(seconds)).ok_or(text).map_err(
+                        |text| format!("--seconds: expected a number from 0 to 1000000, got {text}"),
+                    )?;
+            }
+            "--keep" => {
+                keeps = value()?.split(',').map(|name| keep_of(name.trim())).collect::<Result<_, _>>()?
+            }
+            other => {
+                return Err(format!("unknown argument {other}; options stand in benches/memory/main.rs"));
+            }
         }
+    }
+    if [shape.batch, shape.steps, shape.input, shape.hidden, shape.layers].contains(&0) {
+        return Err(format!("--shape: expected sizes from 1, got {shape}"));
     }
     if keeps.is_empty() {
         let least = ((shape.steps as f64).sqrt() / 2.0).round().max(1.0) as usize;
         keeps = vec![Keep::All, Keep::Every(least), Keep::Every(2 * least), Keep::Every(4 * least)];
     }
-    Ok(Options { json, shape, threads, rounds: rounds.max(1), seconds, keeps, child })
+    Ok(Options { json, shape, threads, rounds, seconds, keeps, child })
 }
 
 /// What Linux says of the memory of this process, in bytes: `VmRSS` now, `VmHWM` at most.
@@ -119,7 +139,11 @@ fn measure(options: &Options, keep: Keep) -> Result<Sample, String> {
     let mut numbers = said.split_whitespace().map(str::parse::<f64>);
     match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(Ok(peak)), Some(Ok(calls)), Some(Ok(seconds))) => Ok(Sample { peak, calls, seconds }),
-        _ => Err(String::from_utf8_lossy(&run.stderr).trim().to_owned()),
+        _ => {
+            let said = String::from_utf8_lossy(&run.stderr);
+            let line = said.lines().find_map(|line| line.strip_prefix("error: "));
+            Err(line.map_or_else(|| format!("{}: {}", options.shape, run.status), str::to_owned))
+        }
     }
 }
 
@@ -147,9 +171,13 @@ fn run() -> Result<(), String> {
     let layer = shape.builder().build().map_err(|error| error.to_string())?;
     let row_steps = shape.batch * shape.steps;
     let held = 2 * 4 * (row_steps * (shape.input + layer.config().output_size()) + layer.parameters().len());
+    let level = Level::from_env().map_err(|error| error.to_string())?;
     let mib = |bytes: f64| bytes / (1 << 20) as f64;
     if !options.json {
-        println!("{shape}, {} thread(s), medians of {} processes", options.threads, options.rounds);
+        println!(
+            "{shape}, level {level}, {} thread(s), medians of {} rounds",
+            options.threads, options.rounds
+        );
         println!(
             "held by the caller: {:.1} MiB (sequences, parameters, and the gradients of both)",
             mib(held as f64)
@@ -165,20 +193,22 @@ fn run() -> Result<(), String> {
         let seconds = median(each.iter().map(|sample| sample.seconds).collect());
         let ratio =
             median(each.iter().zip(&samples[0]).map(|(own, first)| own.seconds / first.seconds).collect());
+        let lengths = shape.lengths();
         let dims = Dims::new(shape.batch, shape.steps);
+        let dims = lengths.as_ref().map_or(dims, |lengths| dims.with_lengths(lengths));
         let tape = layer.tape_bytes(dims, *keep).map_err(|error| error.to_string())?;
         if options.json {
             println!(
-                "{{\"shape\": \"{shape}\", \"threads\": {}, \"keep\": \"{}\", \"tape_bytes\": {tape}, \
+                "{{\"shape\": \"{shape}\", \"level\": \"{level}\", \"threads\": {}, \"keep\": \"{}\", \"tape_bytes\": {tape}, \
                  \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
                 options.threads,
                 name_of(*keep),
                 seconds * 1e6,
             );
         } else {
-            let (tape, peak, milliseconds) = (mib(tape as f64), mib(peak), seconds * 1e3);
+            let (tape, calls, peak, milliseconds) = (mib(tape as f64), mib(calls), mib(peak), seconds * 1e3);
             println!(
-                "{:>6} {tape:>8.1} MiB {peak:>8.1} MiB {milliseconds:>7.1} ms {ratio:>10.2}",
+                "{:>6} {tape:>8.1} MiB {calls:>8.1} MiB {peak:>8.1} MiB {milliseconds:>7.1} ms {ratio:>10.2}",
                 name_of(*keep)
             );
         }

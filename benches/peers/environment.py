@@ -28,6 +28,8 @@ def build(venv):
 def enter(venv=DEFAULT):
     """Starts this program again inside it, if there is one."""
     python = python_of(venv)
+    if not python.exists() and "FUSED_RNN_PEERS_VENV" in os.environ:
+        print(f"no environment at {venv}: going on with {sys.prefix}", file=sys.stderr, flush=True)
     if python.exists() and Path(sys.prefix).resolve() != venv.resolve():
         again = [argument for argument in sys.argv if argument != "--setup"]
         os.execv(python, [str(python), *again])

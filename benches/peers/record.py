@@ -2,6 +2,7 @@
 import csv
 import json
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -38,8 +39,11 @@ def machine():
 
 def crate():
     """Which source was measured."""
-    changed = output("git", "status", "--porcelain", "--untracked-files=no", "--", "src", "benches", "Cargo.toml", ":(exclude)benches/record")
-    return {"commit": output("git", "rev-parse", "HEAD"), "changed": bool(changed)}
+    paths = ["src", "benches", "examples", "Cargo.toml", "Cargo.lock", ":(exclude)benches/record"]
+    changed = output("git", "status", "--porcelain", "--", *paths)
+    manifest = (ROOT / "Cargo.toml").read_text()
+    version = re.search(r'^version = "(.+)"', manifest, re.M)
+    return {"version": version and version[1], "commit": output("git", "rev-parse", "HEAD"), "changed": bool(changed)}
 
 
 COLUMNS = ["date", "mode", "threads", "shape", "peer", "version", "status", "med_us", "min_us", "gflops", "ratio"]

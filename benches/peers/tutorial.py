@@ -67,13 +67,23 @@ PEERS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description="The tutorial program in this crate and its peers, interleaved.")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(
+        description="The tutorial program in this crate and its peers, interleaved.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each program, which take turns")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peers", default="keras,torch")
+    parser.add_argument("--peers", default="keras,torch", help="some of keras and torch, with commas")
     parser.add_argument("--scale", action="store_true", help="divide pixels by 16")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
+    if args.rounds < 1 or args.threads < 1:
+        parser.error("--rounds and --threads: expected at least 1")
+    unknown = [name for name in args.peers.split(",") if name and name not in PEERS]
+    if unknown:
+        parser.error(f"--peers: expected some of {', '.join(PEERS)}, got {unknown[0]}")
+    if args.json and not args.json.resolve().parent.is_dir():
+        parser.error(f"--json: no folder {args.json.parent}")
     environment.enter()
     subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "fit"], cwd=ROOT, check=True)
     programs = {"fused-rnn": run_crate} | {name: PEERS[name] for name in args.peers.split(",") if name}
@@ -100,6 +110,8 @@ def main():
     middle = {
         name: {key: statistics.median(run[key] for run in of) for key in of[0]} for name, of in runs.items() if of
     }
+    if "fused-rnn" not in middle:
+        sys.exit("no run of this crate's program went well")
     own = middle["fused-rnn"]
     print(f"\nmedians of {args.rounds}, {args.threads} threads, {about['machine']['lscpu'].get('Model name', 'processor unknown')}")
     for name, m in middle.items():
