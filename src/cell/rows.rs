@@ -105,6 +105,8 @@ impl Rows {
         let Pattern { lengths, mask, resets } = pattern;
         let is_set = |flags: Option<&[bool]>, row: usize, time: usize| flags.map(|f| f[row * steps + time]);
         let real = |row: usize| 0..lengths.map_or(steps, |lengths| lengths[row]);
+        // Rows that no memory can hold are refused before anybody counts through them.
+        reserve(&mut self.stretches, batch)?;
         let count: usize = (0..batch)
             .map(|row| 1 + real(row).filter(|&time| is_set(resets, row, time) == Some(true)).count())
             .sum();
