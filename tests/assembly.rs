@@ -85,7 +85,7 @@ fn product_loops_neither_call_nor_spill() {
     let mut tallest = HashMap::new();
     let mut start = None;
     for (k, line) in lines.iter().enumerate() {
-        if line.contains("trampoline") && line.ends_with(':') {
+        if (line.contains("trampoline") || line.contains("outlined")) && line.ends_with(':') {
             start = Some(k);
         }
         let Some(from) = start.filter(|_| line.trim_start().starts_with(".size")) else { continue };

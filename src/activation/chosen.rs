@@ -1,9 +1,9 @@
 //! Activations chosen when the program runs: the eleven of ONNX, with their parameters, a clip of their
 //! argument, and their slopes.
 //!
-//! A cell calls [`activate`] on a register tile after its products, once for several gates. The tile then lies
-//! on the stack, `[row][gate][unit]`, and the function is compiled once per level and not once per cell and
-//! height of a tile ([`Isa::call`]). Within it the choice is made once per gate and call.
+//! A cell calls [`activate`] on the vectors of a tile after its products, once for several gates. They lie on the
+//! stack, `[vector][gate]`, and the function is compiled once per level and not once per cell ([`Isa::call`]).
+//! Within it the choice is made once per gate and call.
 //!
 //! What is made of an exponential:
 //!
@@ -105,44 +105,38 @@ pub(crate) struct Gate {
     pub(crate) clip: f32,
 }
 
-/// Clips and activates these gates of a tile.
+/// Clips and activates these gates of some vectors of a tile.
 #[inline(always)]
-pub(crate) fn activate<I: Isa, const R: usize, const G: usize, const U: usize>(
+pub(crate) fn activate<I: Isa, const G: usize>(isa: I, x: &mut [[I::Vector; G]], gates: &[Gate]) {
+    isa.call(Apply::<_, false> { x: x.as_flattened_mut(), slopes: &mut [], stride: G, gates });
+}
+
+/// The same, and sets `slopes` of these gates, to zero where the clip was at work. There are as many vectors of slopes.
+#[inline(always)]
+pub(crate) fn activate_with_slopes<I: Isa, const G: usize>(
     isa: I,
-    x: &mut [[[I::Vector; U]; G]; R],
+    x: &mut [[I::Vector; G]],
+    slopes: &mut [[I::Vector; G]],
     gates: &[Gate],
 ) {
-    let x = x.as_flattened_mut().as_flattened_mut();
-    isa.call(Apply::<_, false> { x, slopes: &mut [], stride: G * U, width: U, gates });
+    let (x, slopes) = (x.as_flattened_mut(), slopes.as_flattened_mut());
+    isa.call(Apply::<_, true> { x, slopes, stride: G, gates });
 }
 
-/// Clips and activates these gates of a tile. Gives back their slopes, zero where the clip was at work.
-#[inline(always)]
-pub(crate) fn activate_with_slopes<I: Isa, const R: usize, const G: usize, const U: usize>(
-    isa: I,
-    x: &mut [[[I::Vector; U]; G]; R],
-    gates: &[Gate],
-) -> [[[I::Vector; U]; G]; R] {
-    let mut slopes = [[[isa.zero(); U]; G]; R];
-    let x = x.as_flattened_mut().as_flattened_mut();
-    let to = slopes.as_flattened_mut().as_flattened_mut();
-    isa.call(Apply::<_, true> { x, slopes: to, stride: G * U, width: U, gates });
-    slopes
-}
-
-/// The arguments of [`activate`] and its sister: `x[r * stride + gate * width + u]`.
+/// The arguments of [`activate`] and its sister: `x[vector * stride + gate]`.
 struct Apply<'a, V, const SLOPES: bool> {
     x: &'a mut [V],
     slopes: &'a mut [V],
     stride: usize,
-    width: usize,
     gates: &'a [Gate],
 }
 
 impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self, isa: I) {
-        let Apply { x, slopes, stride, width, gates } = self;
+        let Apply { x, slopes, stride, gates } = self;
         let (zero, one) = (isa.zero(), isa.splat(1.0));
         for gate in gates {
             let [alpha, beta] = gate.activation.parameters();
@@ -151,15 +145,13 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
             // One loop over the vectors of the gate, with y a function of x, and the slope one of both.
             macro_rules! each {
                 (|$x:ident, $y:ident| $value:expr, $slope:expr) => {
-                    for row in (gate.index * width..x.len()).step_by(stride) {
-                        for at in row..row + width {
-                            let raw = x[at];
-                            let $x = isa.min(clip, isa.max(negated_clip, raw));
-                            let $y = $value;
-                            x[at] = $y;
-                            if SLOPES {
-                                slopes[at] = isa.if_greater(isa.abs(raw), clip, zero, $slope);
-                            }
+                    for at in (gate.index..x.len()).step_by(stride) {
+                        let raw = x[at];
+                        let $x = isa.min(clip, isa.max(negated_clip, raw));
+                        let $y = $value;
+                        x[at] = $y;
+                        if SLOPES {
+                            slopes[at] = isa.if_greater(isa.abs(raw), clip, zero, $slope);
                         }
                     }
                 };
@@ -299,21 +291,21 @@ mod tests {
             let gates = [Gate { index: 1, activation, clip }];
             for (x, slope) in x.chunks_exact_mut(I::LANES).zip(slopes.chunks_exact_mut(I::LANES)) {
                 // The gate beside it must stay as it is.
-                let mut tile = [[[isa.splat(9.0)], [isa.load(x)]]];
-                let mut same = tile;
-                let slopes = activate_with_slopes(isa, &mut tile, &gates);
+                let mut tile = [[isa.splat(9.0), isa.load(x)]];
+                let (mut same, mut slopes) = (tile, tile);
+                activate_with_slopes(isa, &mut tile, &mut slopes, &gates);
                 activate(isa, &mut same, &gates);
-                isa.store(x, same[0][0][0]);
+                isa.store(x, same[0][0]);
                 assert!(x.iter().all(|&v| v == 9.0));
-                isa.store(x, same[0][1][0]);
-                isa.store(slope, tile[0][1][0]);
+                isa.store(x, same[0][1]);
+                isa.store(slope, tile[0][1]);
                 // (The bits of a NaN are nobody's promise.)
                 assert!(
                     x.iter()
                         .zip(&*slope)
                         .all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
                 );
-                isa.store(slope, slopes[0][1][0]);
+                isa.store(slope, slopes[0][1]);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a cell sees of the world on the way back: R rows and U blocks of hidden units at one step.
+//! What a cell sees of the world on the way back: some rows and blocks of hidden units at one step.
 //!
 //! Besides the states and the tape (see `forward_tile.rs`) it reads and writes
 //!
@@ -9,10 +9,11 @@
 //! ```
 
 use super::dropout::{Masks, Zoneout, multiplied};
-use super::{C, H, Options, Records, Rows, TransposedWeights};
+use super::rows::Places;
+use super::{C, Cell, H, Options, Records, Rows, Traits, TransposedWeights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, GridRef, Part, Slot, accumulate};
-use crate::simd::Isa;
+use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Slot, Sums, accumulate, put};
+use crate::simd::{Isa, Outlined};
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +46,11 @@ impl Backward<'_> {
     }
 }
 
-/// A tile of a backward pass at one step: of the gradients of its gates.
-pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
+/// A tile of a backward pass: some rows of one step by one block of units or several.
+///
+/// Its vectors count through the blocks of its first row, then of its second: `v` below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackwardTile<'a, I: Isa> {
     /// The vector instructions.
     pub(crate) isa: I,
     pass: &'a Backward<'a>,
@@ -56,6 +60,7 @@ pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
     following: Option<usize>,
     rank: usize,
     block: usize,
+    blocks: Blocks,
     part: Part,
     // The records of these rows at this step, found once.
     before: Slot<'a>,
@@ -63,10 +68,46 @@ pub(crate) struct BackwardTile<'a, I: Isa, const R: usize, const U: usize> {
     tape: Slot<'a>,
     grads: Slot<'a>,
     carry: Slot<'a>,
+    /// The gradient of the output, where these rows have any.
+    upstream: Option<(GridRef<'a>, usize)>,
+    places: Places<'a>,
 }
 
-impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
-    /// The tile of rows `rank..rank + R` and blocks `block..block + U`.
+/// The products of a phase: of the gate gradients of the following step in the first, and of one of this step in the
+/// second, where the cell has such a product. One function for all cells.
+struct Products<'a, 's, I: Isa, const R: usize, const U: usize> {
+    tile: &'a BackwardTile<'a, I>,
+    traits: &'static Traits,
+    second: bool,
+    room: &'s mut Room<I::Vector>,
+}
+
+impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's, I, R, U> {
+    type Output = &'s mut [I::Vector];
+
+    #[inline(always)]
+    fn run(self, isa: I) -> &'s mut [I::Vector] {
+        let (tile, weights) = (self.tile, self.tile.pass.weights);
+        let mut sums = [[[isa.zero(); 1]; U]; R];
+        if self.second {
+            if let Some(plane) = self.traits.second_gradient() {
+                let panel = &weights.second;
+                tile.add::<R, U>(&mut sums, panel, (tile.step(), plane), (0, panel.depth()), tile.part);
+            }
+        } else if let Some(following) = tile.following {
+            let planes = self.traits.hidden_gates;
+            for n in 0..planes {
+                let (plane, _) = self.traits.recurrent[n];
+                let (inputs, part) = ((n * weights.units, weights.units), tile.part.split(n, planes));
+                tile.add::<R, U>(&mut sums, &weights.hidden, (following, plane), inputs, part);
+            }
+        }
+        put(sums, self.room)
+    }
+}
+
+impl<'a, I: Isa> BackwardTile<'a, I> {
+    /// The tile of the rows from `rank` on and of the blocks from `block` on.
     ///
     /// # Safety
     /// - The steps, the rows and the blocks exist.
@@ -75,10 +116,9 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     pub(crate) unsafe fn new(
         isa: I,
         pass: &'a Backward<'a>,
-        time: Option<usize>,
-        following: Option<usize>,
+        (time, following): (Option<usize>, Option<usize>),
         rank: usize,
-        block: usize,
+        (block, blocks): (usize, Blocks),
         part: Part,
     ) -> Self {
         let mut tile = BackwardTile {
@@ -88,6 +128,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
             following,
             rank,
             block,
+            blocks,
             part,
             before: Slot::empty(),
             after: Slot::empty(),
@@ -95,6 +136,8 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
             grads: Slot::empty(),
             // SAFETY: the rows exist.
             carry: unsafe { pass.carry.slot(0, rank) },
+            upstream: if time.is_some() { pass.upstream } else { None },
+            places: pass.rows.places(time.unwrap_or(0), rank),
         };
         if let Some(time) = time {
             let (before, after) = if pass.reverse { (time + 1, time) } else { (time, time + 1) };
@@ -109,9 +152,47 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         tile
     }
 
+    /// Computes the products of a phase of R rows and U blocks.
     #[inline(always)]
-    fn unit(&self, u: usize) -> usize {
-        (self.block + u) * I::LANES
+    pub(crate) fn products<'r, C: Cell, const PHASE: usize, const R: usize, const U: usize>(
+        &self,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
+        self.isa.call(Products::<I, R, U> { tile: self, traits, second, room })
+    }
+
+    /// Makes gradients of the products of a phase.
+    #[inline(always)]
+    pub(crate) fn finish<C: Cell, const PHASE: usize>(&self, sums: &mut [I::Vector]) {
+        if PHASE == 0 {
+            for v in 0..sums.len() {
+                sums[v] = self.hidden_gradient(v, sums[v]);
+            }
+            if self.time.is_none() {
+                for v in 0..sums.len() {
+                    self.set_carry(v, H, sums[v]);
+                }
+                return;
+            }
+        }
+        C::backward::<I, PHASE>(self, sums);
+    }
+
+    /// How many vectors of a tile belong to one row.
+    #[inline(always)]
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.count()
+    }
+
+    #[inline(always)]
+    fn row(&self, v: usize) -> usize {
+        self.blocks.row(v)
+    }
+
+    #[inline(always)]
+    fn unit(&self, v: usize) -> usize {
+        (self.block + self.blocks.column(v)) * I::LANES
     }
 
     /// The options of the cell.
@@ -120,10 +201,10 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         &self.pass.weights.variant.options
     }
 
-    /// A peephole of the units of block u: 0 to 2 for i, f, o.
+    /// A peephole: 0 to 2 for i, f, o.
     #[inline(always)]
-    pub(crate) fn peephole(&self, u: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.pass.weights.peepholes.get(self.block + u, gate))
+    pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
+        self.isa.load(self.pass.weights.peepholes.get(self.block + self.blocks.column(v), gate))
     }
 
     #[inline(always)]
@@ -131,42 +212,27 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         self.time.unwrap_or(0)
     }
 
-    /// The gradient of the hidden state after the step, or of the initial state: what comes from above,
-    /// what the following step carries over, and the product of its gate gradients with the recurrent
-    /// weights, in this order; with recurrent dropout the product first, and by itself, because the mask is a
-    /// factor of it alone. `planes` are the gradients that the hidden state was multiplied into. If `chosen` and
-    /// there is zoneout, it is the gradient of what was new, and the rest goes past the step.
+    /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
+    /// gate gradients with the recurrent weights, with the recurrent dropout that is a factor of it alone; what that
+    /// step carries over; and what comes from above. With zoneout it is the gradient of what was new, and the rest goes
+    /// past the step.
     #[inline(always)]
-    pub(crate) fn hidden_gradient(&self, chosen: bool, planes: &[usize]) -> [[[I::Vector; U]; 1]; R] {
+    fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
-        let mut dh = [[[isa.zero(); U]; 1]; R];
-        if self.pass.masks.is_none() {
-            self.add_carried(&mut dh);
+        let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
+        if let Some((upstream, plane)) = self.upstream {
+            let (time, row) = self.places.get(self.row(v));
+            let row = upstream.plane(time, row, plane);
+            let start = self.unit(v);
+            let from = &row[start..(start + I::LANES).min(row.len())];
+            let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };
+            dh = isa.add(dh, dy);
         }
-        if let Some(following) = self.following {
-            let size = self.pass.weights.units;
-            for (n, &plane) in planes.iter().enumerate() {
-                let part = self.part.split(n, planes.len());
-                self.add_product(&mut dh, following, plane, n * size, false, part);
-            }
-        }
-        if self.pass.masks.is_some() {
-            for (r, dh) in dh.iter_mut().enumerate() {
-                for (u, dh) in dh[0].iter_mut().enumerate() {
-                    *dh = self.masked(r, u, *dh);
-                }
-            }
-            self.add_carried(&mut dh);
-        }
-        if chosen && let Some(past) = self.past() {
-            for (r, dh) in dh.iter_mut().enumerate() {
-                for (u, dh) in dh[0].iter_mut().enumerate() {
-                    *dh = isa.add(*dh, self.carry(r, u, past));
-                    let (new, rest) = self.zone_in(r, u, H, *dh);
-                    self.set_carry(r, u, past, rest);
-                    *dh = new;
-                }
-            }
+        if let Some(past) = self.past() {
+            dh = isa.add(dh, self.carry(v, past));
+            let (new, rest) = self.zone_in(v, H, dh);
+            self.set_carry(v, past, rest);
+            dh = new;
         }
         dh
     }
@@ -179,12 +245,11 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
 
     /// A gradient after the zoneout of this step, as that of the new value and that of the old one.
     #[inline(always)]
-    fn zone_in(&self, r: usize, u: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
+    fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         match (self.pass.zoneout, self.time) {
-            (Some(zoneout), Some(time)) if zoneout.p[plane] > 0.0 => {
-                let (isa, rows, rank) = (self.isa, self.pass.rows, self.rank + r);
-                let place = (rows.time(time, rank), rows.order[rank]);
-                let taken = zoneout.taken(isa, plane, place, self.unit(u));
+            (Some(zoneout), Some(_)) if zoneout.p[plane] > 0.0 => {
+                let (isa, place) = (self.isa, self.places.get(self.row(v)));
+                let taken = zoneout.taken(isa, plane, place, self.unit(v));
                 (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient))
             }
             _ => (gradient, self.isa.zero()),
@@ -194,108 +259,60 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
     /// The gradient of the new cell state that later steps have left, and what of it goes past this step, where
     /// `chosen` and there is zoneout.
     #[inline(always)]
-    pub(crate) fn cell_gradient(&self, chosen: bool, r: usize, u: usize) -> (I::Vector, I::Vector) {
-        let dc = self.carry(r, u, C);
-        if chosen { self.zone_in(r, u, C, dc) } else { (dc, self.isa.zero()) }
+    pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
+        let dc = self.carry(v, C);
+        if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
     /// The new cell state, before its zoneout, if `chosen` and there is any.
     #[inline(always)]
-    pub(crate) fn new_cell_state(&self, chosen: bool, r: usize, u: usize) -> I::Vector {
+    pub(crate) fn new_cell_state(&self, chosen: bool, v: usize) -> I::Vector {
         let plane = match self.pass.zoneout {
             Some(zoneout) if chosen => zoneout.new_cell_state,
             _ => C,
         };
-        self.after(r, u, plane)
-    }
-
-    /// Adds what the following step carries over and what comes from above.
-    #[inline(always)]
-    fn add_carried(&self, dh: &mut [[[I::Vector; U]; 1]; R]) {
-        let isa = self.isa;
-        for (r, dh) in dh.iter_mut().enumerate() {
-            for (u, dh) in dh[0].iter_mut().enumerate() {
-                *dh = isa.add(*dh, self.carry(r, u, H));
-                if let (Some((upstream, plane)), Some(time)) = (self.pass.upstream, self.time) {
-                    let (rows, rank) = (self.pass.rows, self.rank + r);
-                    let row = upstream.plane(rows.time(time, rank), rows.order[rank], plane);
-                    let start = self.unit(u);
-                    let from = &row[start..(start + I::LANES).min(row.len())];
-                    let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };
-                    *dh = isa.add(*dh, dy);
-                }
-            }
-        }
+        self.after(v, plane)
     }
 
     /// A gradient of what the recurrent weights multiplied, on its way to the hidden state: with the recurrent
     /// dropout, where there was any.
     #[inline(always)]
-    pub(crate) fn masked(&self, r: usize, u: usize, value: I::Vector) -> I::Vector {
+    pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
         match self.pass.masks {
             None => value,
             Some(masks) => {
-                let factors = masks.row(self.pass.rows, self.rank + r);
-                self.isa.mul(value, self.isa.load(&factors[self.unit(u)..]))
+                let factors = masks.row(self.pass.rows, self.rank + self.row(v));
+                self.isa.mul(value, self.isa.load(&factors[self.unit(v)..]))
             }
         }
     }
 
     /// The hidden state before the step as the recurrent weights saw it.
     #[inline(always)]
-    pub(crate) fn multiplied(&self, r: usize, u: usize) -> I::Vector {
-        self.before(r, u, multiplied(self.pass.masks))
+    pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
+        self.before(v, multiplied(self.pass.masks))
     }
 
-    /// Adds the product of the second phase, of gradients of this step.
+    /// Adds the product of a plane of the gradients at `time` with `count` inputs of the weights from `first` on.
     #[inline(always)]
-    pub(crate) fn add_second(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        self.add_product(sums, self.step(), plane, 0, true, self.part);
-    }
-
-    #[inline(always)]
-    fn add_product(
+    fn add<const R: usize, const U: usize>(
         &self,
-        sums: &mut [[[I::Vector; U]; 1]; R],
-        time: usize,
-        plane: usize,
-        from: usize,
-        second: bool,
+        sums: &mut Sums<I::Vector, R, U, 1>,
+        panel: &Panel,
+        (time, plane): (usize, usize),
+        (first, count): (usize, usize),
         part: Part,
     ) {
-        let weights = self.pass.weights;
-        let panel = if second { &weights.second } else { &weights.hidden };
-        let size = if second { panel.depth() } else { weights.units };
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            let flat = self.pass.flat(time, self.rank + r);
-            // SAFETY: the place exists; the phase that wrote this plane is done in all blocks.
-            *row = unsafe { &self.pass.grads.plane(0, flat, plane)[..size] };
-        }
-        let blocks = panel.blocks_from(self.block, from, from + size);
+        // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
+        let rows = unsafe { self.pass.grads.slot(0, self.pass.flat(time, self.rank)).rows(plane, count) };
+        let blocks = panel.blocks_from(self.block, first, first + count);
         accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
     }
 
-    /// Whether this is the gradient of the initial state and not of a step.
     #[inline(always)]
-    pub(crate) fn is_initial(&self) -> bool {
-        self.time.is_none()
-    }
-
-    /// Leaves the gradient of the initial hidden state.
-    #[inline(always)]
-    pub(crate) fn set_initial(&self, dh: [[[I::Vector; U]; 1]; R]) {
-        for r in 0..R {
-            for u in 0..U {
-                self.set_carry(r, u, H, dh[r][0][u]);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn read(&self, records: Slot<'a>, r: usize, u: usize, plane: usize) -> I::Vector {
+    fn read(&self, records: Slot<'a>, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block exist, and nobody else writes these columns.
-        self.isa.load(unsafe { records.columns(r, plane, self.unit(u), I::LANES) })
+        self.isa.load(unsafe { records.columns(self.row(v), plane, self.unit(v), I::LANES) })
     }
 
     /// Hidden units.
@@ -310,72 +327,72 @@ impl<'a, I: Isa, const R: usize, const U: usize> BackwardTile<'a, I, R, U> {
         self.pass.weights.norms.get(vector)
     }
 
-    /// A gain or shift of the normalisation, the units of block u.
+    /// A gain or shift of the normalisation.
     #[inline(always)]
-    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.norm_row(vector)[self.unit(u)..])
+    pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.norm_row(vector)[self.unit(v)..])
     }
 
     /// A plane of the step's tape, of all units.
     #[inline(always)]
-    pub(crate) fn tape_row(&self, r: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> &'a [f32] {
         // SAFETY: row and step exist, and nobody writes the tape on the way back.
-        unsafe { self.tape.plane(r, plane) }
+        unsafe { self.tape.plane(self.row(v), plane) }
     }
 
     /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
-    pub(crate) fn gradient_row(&self, r: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> &'a [f32] {
         // SAFETY: the place exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.grads.plane(r, plane) }
+        unsafe { self.grads.plane(self.row(v), plane) }
     }
 
-    /// A gradient that an earlier phase of the step has written, the units of block u.
+    /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
-    pub(crate) fn gradient(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.grads, r, u, plane)
+    pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
+        self.read(self.grads, v, plane)
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
-    pub(crate) fn tape(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.tape, r, u, plane)
+    pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
+        self.read(self.tape, v, plane)
     }
 
     /// The state before the step.
     #[inline(always)]
-    pub(crate) fn before(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.before, r, u, plane)
+    pub(crate) fn before(&self, v: usize, plane: usize) -> I::Vector {
+        self.read(self.before, v, plane)
     }
 
     /// The state after the step.
     #[inline(always)]
-    pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.after, r, u, plane)
+    pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
+        self.read(self.after, v, plane)
     }
 
     /// The gradient of the state that is on its way to earlier steps.
     #[inline(always)]
-    pub(crate) fn carry(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.read(self.carry, r, u, plane)
+    pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
+        self.read(self.carry, v, plane)
     }
 
     /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
     #[inline(always)]
-    pub(crate) fn set_carry(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        self.write(self.carry, r, u, plane, value);
+    pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
+        self.write(self.carry, v, plane, value);
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
-    pub(crate) fn set_gradient(&self, r: usize, u: usize, plane: usize, value: I::Vector) {
-        self.write(self.grads, r, u, plane, value);
+    pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
+        self.write(self.grads, v, plane, value);
     }
 
     #[inline(always)]
-    fn write(&self, to: Slot<'a>, r: usize, u: usize, plane: usize, value: I::Vector) {
+    fn write(&self, to: Slot<'a>, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: the row exists, and the columns are those of a block of this tile.
-        let to = unsafe { to.columns_mut(r, plane, self.unit(u), I::LANES) };
+        let to = unsafe { to.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
         self.isa.store(to, flush(self.isa, value));
     }
 }

@@ -7,8 +7,9 @@
 //! tape         nothing: the states have all that backward needs; with any activation, its argument
 //! ```
 
-use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
+use super::{BackwardTile, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
 use crate::activation::{activate, activate_with_slopes, slope_of_tanh, tanh};
+use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell with tanh.
@@ -89,50 +90,54 @@ impl<A: Function> Cell for A {
     const ACCUMULATORS: [usize; 3] = [1, 1, 1];
 
     #[inline(always)]
-    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
-        t.project::<1>();
+    fn project<'r, I: Isa, const R: usize, const U: usize>(
+        t: &ProjectionTile<'_, I, R, U>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        t.project::<1>(room)
     }
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
-        let mut sums = t.input::<1>();
+    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        t: &ForwardTile<'_, I>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        let mut sums = t.input::<R, U, 1>();
         t.add_hidden(&mut sums);
+        put(sums, room)
+    }
+
+    #[inline(always)]
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+        let (sums, _) = sums.as_chunks_mut::<1>();
         if A::CHOSEN {
-            for r in 0..R {
-                for u in 0..U {
-                    t.record(r, u, 0, [sums[r][0][u]]);
-                }
+            for v in 0..sums.len() {
+                t.record(v, 0, [sums[v][0]]);
             }
-            activate(t.isa, &mut sums, &[t.options().gate(0, 0)]);
+            activate(t.isa, sums, &[t.options().gate(0, 0)]);
         }
-        for r in 0..R {
-            for u in 0..U {
-                t.set_hidden(A::CHOSEN, r, u, A::value(t.isa, sums[r][0][u]));
-            }
+        for v in 0..sums.len() {
+            t.set_hidden(A::CHOSEN, v, A::value(t.isa, sums[v][0]));
         }
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
-        let dh = t.hidden_gradient(A::CHOSEN, &[0]);
-        if t.is_initial() {
-            return t.set_initial(dh);
-        }
-        let mut slopes = [[[t.isa.zero(); U]; 1]; R];
-        if A::CHOSEN {
-            let mut x = slopes;
-            for r in 0..R {
-                for u in 0..U {
-                    x[r][0][u] = t.tape(r, u, 0);
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+        let isa = t.isa;
+        for group in groups(sums.len()) {
+            let mut slopes = [[isa.zero(); 1]; GROUP];
+            if A::CHOSEN {
+                let mut x = slopes;
+                for v in group.clone() {
+                    x[v - group.start][0] = t.tape(v, 0);
                 }
+                let (count, gates) = (group.len(), [t.options().gate(0, 0)]);
+                activate_with_slopes(isa, &mut x[..count], &mut slopes[..count], &gates);
             }
-            slopes = activate_with_slopes(t.isa, &mut x, &[t.options().gate(0, 0)]);
-        }
-        for r in 0..R {
-            for u in 0..U {
-                let h = if A::CHOSEN { slopes[r][0][u] } else { t.after(r, u, H) };
-                t.set_gradient(r, u, 0, A::times_slope(t.isa, dh[r][0][u], h));
-                t.set_carry(r, u, H, t.isa.zero());
+            for v in group.clone() {
+                let h = if A::CHOSEN { slopes[v - group.start][0] } else { t.after(v, H) };
+                t.set_gradient(v, 0, A::times_slope(isa, sums[v], h));
+                t.set_carry(v, H, isa.zero());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a cell sees of the world on the way forward: R rows and U blocks of hidden units at one step.
+//! What a cell sees of the world on the way forward: some rows and blocks of hidden units at one step.
 //!
 //! The records of a row, each plane padded to whole cache lines:
 //!
@@ -18,9 +18,10 @@
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
 use super::dropout::{Masks, Zoneout, multiplied};
+use super::rows::Places;
 use super::{C, H, Options, Records, Rows, Weights};
 use crate::activation::flush;
-use crate::matrix::{GridMut, Part, Slot, accumulate};
+use crate::matrix::{Blocks, GridMut, Panel, Part, Room, Slot, Sums, accumulate, put};
 use crate::simd::Isa;
 
 /// All that a forward pass of one direction of one layer reads and writes.
@@ -65,18 +66,18 @@ pub(crate) struct Projected<'a> {
 impl Forward<'_> {
     /// Accumulators that start from the bias vectors `first..first + G`.
     #[inline(always)]
-    fn bias<I: Isa, const R: usize, const G: usize, const U: usize>(
+    fn bias<I: Isa, const R: usize, const U: usize, const G: usize>(
         &self,
         isa: I,
         block: usize,
         first: usize,
-    ) -> [[[I::Vector; U]; G]; R] {
-        let mut sums = [[[isa.zero(); U]; G]; R];
+    ) -> Sums<I::Vector, R, U, G> {
+        let mut sums = [[[isa.zero(); G]; U]; R];
         for u in 0..U {
             for g in 0..G {
                 let bias = isa.load(self.weights.biases.get(block + u, first + g));
                 for sums in &mut sums {
-                    sums[g][u] = bias;
+                    sums[u][g] = bias;
                 }
             }
         }
@@ -85,22 +86,39 @@ impl Forward<'_> {
 
     /// Adds `W x` of the first G gates, of any rows at any steps.
     #[inline(always)]
-    fn add_input<I: Isa, const R: usize, const G: usize, const U: usize>(
+    fn add_input<I: Isa, const R: usize, const U: usize, const G: usize>(
         &self,
         isa: I,
-        sums: &mut [[[I::Vector; U]; G]; R],
+        sums: &mut Sums<I::Vector, R, U, G>,
         places: [(usize, usize); R],
         block: usize,
         part: Part,
     ) {
         let panel = &self.weights.input;
         let mut rows: [&[f32]; R] = [&[]; R];
-        for (row, (time, rank)) in rows.iter_mut().zip(places) {
-            // SAFETY: step and row exist, and the input of a step that is computed is not written any more.
-            *row = unsafe { self.input.plane(self.rows.time(time, rank), self.rows.order[rank], 0) };
+        if R == 1 {
+            rows[0] = self.input_row(places[0]);
+        } else {
+            self.input_rows(&places, &mut rows);
         }
         let blocks = panel.blocks_from(block, 0, panel.depth());
         accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));
+    }
+
+    /// The input of a row at a step.
+    #[inline(always)]
+    fn input_row(&self, (time, rank): (usize, usize)) -> &[f32] {
+        // SAFETY: step and row exist, and the input of a step that is computed is not written any more.
+        unsafe { self.input.plane(self.rows.time(time, rank), self.rows.order[rank], 0) }
+    }
+
+    /// The same of some rows. A function of its own, and no vectors in it: unrolled over the rows of each kind of tile it
+    /// was most of a tile's code.
+    #[inline(never)]
+    fn input_rows<'b>(&'b self, places: &[(usize, usize)], to: &mut [&'b [f32]]) {
+        for (row, &place) in to.iter_mut().zip(places) {
+            *row = self.input_row(place);
+        }
     }
 
     /// The slots before and after step `time`.
@@ -110,24 +128,30 @@ impl Forward<'_> {
     }
 }
 
-/// A tile of a forward pass.
-pub(crate) struct ForwardTile<'a, I: Isa, const R: usize, const U: usize> {
+/// A tile of a forward pass: some rows of one step by one block of units or several.
+///
+/// Its vectors count through the blocks of its first row, then of its second: `v` below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForwardTile<'a, I: Isa> {
     /// The vector instructions.
     pub(crate) isa: I,
     pass: &'a Forward<'a>,
     time: usize,
     rank: usize,
     block: usize,
+    blocks: Blocks,
     part: Part,
     // The records of these rows, found once.
     before: Slot<'a>,
     after: Slot<'a>,
     tape: Option<Slot<'a>>,
     scratch: Slot<'a>,
+    output: Option<(GridMut<'a>, usize)>,
+    places: Places<'a>,
 }
 
-impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
-    /// The tile of rows `rank..rank + R` and blocks `block..block + U` at step `time`.
+impl<'a, I: Isa> ForwardTile<'a, I> {
+    /// The tile of the rows from `rank` on and of the blocks from `block` on at step `time`.
     ///
     /// # Safety
     /// - `time`, the rows and the blocks exist.
@@ -138,7 +162,7 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         pass: &'a Forward<'a>,
         time: usize,
         rank: usize,
-        block: usize,
+        (block, blocks): (usize, Blocks),
         part: Part,
     ) -> Self {
         let (before, after) = pass.slots(time);
@@ -150,13 +174,39 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
                 tape = Some(grid.slot(time, rank));
             }
             let scratch = pass.scratch.slot(0, rank);
-            ForwardTile { isa, pass, time, rank, block, part, before, after, tape, scratch }
+            let (output, places) = (pass.output, pass.rows.places(time, rank));
+            ForwardTile {
+                isa,
+                pass,
+                time,
+                rank,
+                block,
+                blocks,
+                part,
+                before,
+                after,
+                tape,
+                scratch,
+                output,
+                places,
+            }
         }
     }
 
+    /// How many vectors of a tile belong to one row.
     #[inline(always)]
-    fn unit(&self, u: usize) -> usize {
-        (self.block + u) * I::LANES
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.count()
+    }
+
+    #[inline(always)]
+    fn row(&self, v: usize) -> usize {
+        self.blocks.row(v)
+    }
+
+    #[inline(always)]
+    fn unit(&self, v: usize) -> usize {
+        (self.block + self.blocks.column(v)) * I::LANES
     }
 
     /// The options of the cell.
@@ -165,24 +215,30 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         &self.pass.weights.variant.options
     }
 
-    /// A peephole of the units of block u: 0 to 2 for i, f, o.
+    /// A peephole: 0 to 2 for i, f, o.
     #[inline(always)]
-    pub(crate) fn peephole(&self, u: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.pass.weights.peepholes.get(self.block + u, gate))
+    pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
+        self.isa.load(self.pass.weights.peepholes.get(self.block + self.blocks.column(v), gate))
+    }
+
+    /// Sums of nothing.
+    #[inline(always)]
+    pub(crate) fn zero<const R: usize, const U: usize, const G: usize>(&self) -> Sums<I::Vector, R, U, G> {
+        [[[self.isa.zero(); G]; U]; R]
     }
 
     /// `b + W x` of the first G gates: computed here, or taken up where it was done beforehand.
     #[inline(always)]
-    pub(crate) fn input<const G: usize>(&self) -> [[[I::Vector; U]; G]; R] {
+    pub(crate) fn input<const R: usize, const U: usize, const G: usize>(&self) -> Sums<I::Vector, R, U, G> {
         let mut sums = self.bias(0);
         if let Some(projected) = self.pass.projected {
             let slot = self.time - projected.first_time;
             for r in 0..R {
                 for g in 0..G {
+                    // SAFETY: the step is one of the chunk, whose projection is done.
+                    let plane = unsafe { projected.sums.plane(slot, self.rank + r, g) };
                     for u in 0..U {
-                        // SAFETY: the step is one of the chunk, whose projection is done.
-                        let plane = unsafe { projected.sums.plane(slot, self.rank + r, g) };
-                        sums[r][g][u] = self.isa.load(&plane[self.unit(u)..]);
+                        sums[r][u][g] = self.isa.load(&plane[(self.block + u) * I::LANES..]);
                     }
                 }
             }
@@ -198,74 +254,86 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
 
     /// Accumulators that start from the bias vectors `first..first + G`.
     #[inline(always)]
-    pub(crate) fn bias<const G: usize>(&self, first: usize) -> [[[I::Vector; U]; G]; R] {
+    pub(crate) fn bias<const R: usize, const U: usize, const G: usize>(
+        &self,
+        first: usize,
+    ) -> Sums<I::Vector, R, U, G> {
         self.pass.bias(self.isa, self.block, first)
     }
 
     /// Adds `R h` of the gates that multiply the hidden state.
     #[inline(always)]
-    pub(crate) fn add_hidden<const G: usize>(&self, sums: &mut [[[I::Vector; U]; G]; R]) {
-        let panel = &self.pass.weights.hidden;
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            // SAFETY: the row exists; the step before is done, and this one writes another slot.
-            *row = unsafe { self.before.columns(r, multiplied(self.pass.masks), 0, panel.depth()) };
-        }
-        let blocks = panel.blocks_from(self.block, 0, panel.depth());
-        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
+    pub(crate) fn add_hidden<const R: usize, const U: usize, const G: usize>(
+        &self,
+        sums: &mut Sums<I::Vector, R, U, G>,
+    ) {
+        self.add(sums, &self.pass.weights.hidden, self.before, multiplied(self.pass.masks));
     }
 
     /// Adds the product of the second phase, with a plane of the scratch record.
     #[inline(always)]
-    pub(crate) fn add_second(&self, sums: &mut [[[I::Vector; U]; 1]; R], plane: usize) {
-        let panel = &self.pass.weights.second;
-        let mut rows: [&[f32]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            // SAFETY: the row exists, and between two phases of a step nobody writes its scratch record.
-            *row = unsafe { self.scratch.columns(r, plane, 0, panel.depth()) };
-        }
+    pub(crate) fn add_second<const R: usize, const U: usize>(
+        &self,
+        sums: &mut Sums<I::Vector, R, U, 1>,
+        plane: usize,
+    ) {
+        self.add(sums, &self.pass.weights.second, self.scratch, plane);
+    }
+
+    /// Adds the product of a plane of some records of these rows.
+    #[inline(always)]
+    fn add<const R: usize, const U: usize, const G: usize>(
+        &self,
+        sums: &mut Sums<I::Vector, R, U, G>,
+        panel: &Panel,
+        records: Slot<'a>,
+        plane: usize,
+    ) {
+        // SAFETY: the rows exist; nobody writes this plane now: the step before is done, and so is the phase that wrote
+        // the scratch record.
+        let rows = unsafe { records.rows(plane, panel.depth()) };
         let blocks = panel.blocks_from(self.block, 0, panel.depth());
         accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
-    /// The state before the step, the units of block u.
+    /// The state before the step.
     #[inline(always)]
-    pub(crate) fn state(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+    pub(crate) fn state(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block exist; the step before is done, and this one writes another slot.
-        self.isa.load(unsafe { self.before.columns(r, plane, self.unit(u), I::LANES) })
+        self.isa.load(unsafe { self.before.columns(self.row(v), plane, self.unit(v), I::LANES) })
     }
 
     /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
     #[inline(always)]
-    pub(crate) fn multiplied(&self, r: usize, u: usize) -> I::Vector {
-        self.state(r, u, multiplied(self.pass.masks))
+    pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
+        self.state(v, multiplied(self.pass.masks))
     }
 
     /// A plane of the scratch record, which the first phase has written.
     #[inline(always)]
-    pub(crate) fn scratch(&self, r: usize, u: usize, plane: usize) -> I::Vector {
+    pub(crate) fn scratch(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block exist, and between two phases of a step nobody writes its scratch record.
-        self.isa.load(unsafe { self.scratch.columns(r, plane, self.unit(u), I::LANES) })
+        self.isa.load(unsafe { self.scratch.columns(self.row(v), plane, self.unit(v), I::LANES) })
     }
 
     /// A plane of the scratch record, of all units.
     #[inline(always)]
-    pub(crate) fn scratch_row(&self, r: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> &'a [f32] {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.scratch.plane(r, plane) }
+        unsafe { self.scratch.plane(self.row(v), plane) }
     }
 
     /// The state after the step, of all units, which an earlier phase has written.
     #[inline(always)]
-    pub(crate) fn after_row(&self, r: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn after_row(&self, v: usize, plane: usize) -> &'a [f32] {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.after.plane(r, plane) }
+        unsafe { self.after.plane(self.row(v), plane) }
     }
 
-    /// The state after the step, which an earlier phase has written, the units of block u.
+    /// The state after the step, which an earlier phase has written.
     #[inline(always)]
-    pub(crate) fn after(&self, r: usize, u: usize, plane: usize) -> I::Vector {
-        self.isa.load(&self.after_row(r, plane)[self.unit(u)..])
+    pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
+        self.isa.load(&self.after_row(v, plane)[self.unit(v)..])
     }
 
     /// Hidden units.
@@ -280,35 +348,35 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
         self.pass.weights.variant.epsilon.unwrap_or(0.0)
     }
 
-    /// A gain or shift of the normalisation, the units of block u.
+    /// A gain or shift of the normalisation.
     #[inline(always)]
-    pub(crate) fn norm(&self, u: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(u)..])
+    pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
+        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(v)..])
     }
 
     /// Writes planes `first..` of the scratch record for a later phase.
     #[inline(always)]
-    pub(crate) fn keep<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
-        self.write(self.scratch, r, u, first, values);
+    pub(crate) fn keep<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
+        self.write(self.scratch, v, first, values);
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
-    pub(crate) fn record<const N: usize>(&self, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
+    pub(crate) fn record<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
         if let Some(tape) = self.tape {
-            self.write(tape, r, u, first, values);
+            self.write(tape, v, first, values);
         }
     }
 
     /// The new cell state, before its zoneout, if `chosen` and there is any. Gives it back as it is stored, tiny
     /// values as zero.
     #[inline(always)]
-    pub(crate) fn set_cell_state(&self, chosen: bool, r: usize, u: usize, c: I::Vector) -> I::Vector {
+    pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
-        let kept = if chosen { self.zone_out(r, u, C, c) } else { c };
-        self.write(self.after, r, u, C, [kept]);
+        let kept = if chosen { self.zone_out(v, C, c) } else { c };
+        self.write(self.after, v, C, [kept]);
         if chosen && self.new_cell_state() != C {
-            self.write(self.after, r, u, self.new_cell_state(), [c]);
+            self.write(self.after, v, self.new_cell_state(), [c]);
         }
         c
     }
@@ -321,13 +389,12 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
 
     /// A new value after its zoneout, where there is any.
     #[inline(always)]
-    fn zone_out(&self, r: usize, u: usize, plane: usize, new: I::Vector) -> I::Vector {
+    fn zone_out(&self, v: usize, plane: usize, new: I::Vector) -> I::Vector {
         match self.pass.zoneout {
             Some(zoneout) if zoneout.p[plane] > 0.0 => {
-                let (rows, rank) = (self.pass.rows, self.rank + r);
-                let place = (rows.time(self.time, rank), rows.order[rank]);
-                let taken = zoneout.taken(self.isa, plane, place, self.unit(u));
-                flush(self.isa, Zoneout::blend(self.isa, taken, new, self.state(r, u, plane)))
+                let place = self.places.get(self.row(v));
+                let taken = zoneout.taken(self.isa, plane, place, self.unit(v));
+                flush(self.isa, Zoneout::blend(self.isa, taken, new, self.state(v, plane)))
             }
             _ => new,
         }
@@ -336,19 +403,18 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     /// The new hidden state, which is also the output; before its zoneout, if `chosen` and there is any. Tiny
     /// values are stored as zero.
     #[inline(always)]
-    pub(crate) fn set_hidden(&self, chosen: bool, r: usize, u: usize, h: I::Vector) {
+    pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
         let h = flush(self.isa, h);
-        let h = if chosen { self.zone_out(r, u, H, h) } else { h };
-        self.write(self.after, r, u, H, [h]);
+        let h = if chosen { self.zone_out(v, H, h) } else { h };
+        self.write(self.after, v, H, [h]);
         if let Some(masks) = self.pass.masks {
-            let factor = self.isa.load(&masks.row(self.pass.rows, self.rank + r)[self.unit(u)..]);
+            let factor = self.isa.load(&masks.row(self.pass.rows, self.rank + self.row(v))[self.unit(v)..]);
             let masked = self.isa.mul(h, factor);
-            self.write(self.after, r, u, masks.plane, [masked]);
+            self.write(self.after, v, masks.plane, [masked]);
         }
-        if let Some((output, plane)) = self.pass.output {
-            let rows = self.pass.rows;
-            let (row, time) = (rows.order[self.rank + r], rows.time(self.time, self.rank + r));
-            let start = self.unit(u);
+        if let Some((output, plane)) = self.output {
+            let (time, row) = self.places.get(self.row(v));
+            let start = self.unit(v);
             let end = (start + I::LANES).min(output.grid.width());
             // SAFETY: row and time exist; these columns belong to blocks of this tile.
             let to = unsafe { output.columns(time, row, plane, start..end) };
@@ -361,62 +427,32 @@ impl<'a, I: Isa, const R: usize, const U: usize> ForwardTile<'a, I, R, U> {
     }
 
     #[inline(always)]
-    fn write<const N: usize>(&self, to: Slot<'a>, r: usize, u: usize, first: usize, values: [I::Vector; N]) {
+    fn write<const N: usize>(&self, to: Slot<'a>, v: usize, first: usize, values: [I::Vector; N]) {
         for (n, value) in values.into_iter().enumerate() {
             // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is
             // padded to whole vectors of every level.
-            let to = unsafe { to.columns_mut(r, first + n, self.unit(u), I::LANES) };
+            let to = unsafe { to.columns_mut(self.row(v), first + n, self.unit(v), I::LANES) };
             self.isa.store(to, value);
         }
     }
 }
 
-/// A tile of the input products of a chunk of steps, which need no state: rows are (step, row) places.
+/// A tile of the input products of a chunk of steps, which need no state: rows are (step, rank) places.
 pub(crate) struct ProjectionTile<'a, I: Isa, const R: usize, const U: usize> {
-    isa: I,
-    pass: &'a Forward<'a>,
-    to: Projected<'a>,
-    /// (step, rank)
-    places: [(usize, usize); R],
-    block: usize,
-    part: Part,
+    /// The vector instructions.
+    pub(crate) isa: I,
+    pub(crate) pass: &'a Forward<'a>,
+    pub(crate) places: [(usize, usize); R],
+    pub(crate) block: usize,
+    pub(crate) part: Part,
 }
 
-impl<'a, I: Isa, const R: usize, const U: usize> ProjectionTile<'a, I, R, U> {
-    /// The tile of these places and of blocks `block..block + U`.
-    ///
-    /// # Safety
-    /// - The places and the blocks exist, the steps are those of the chunk, and nobody else works on them.
+impl<I: Isa, const R: usize, const U: usize> ProjectionTile<'_, I, R, U> {
+    /// Computes `b + W x` of the G gates.
     #[inline(always)]
-    pub(crate) unsafe fn new(
-        isa: I,
-        pass: &'a Forward<'a>,
-        to: Projected<'a>,
-        places: [(usize, usize); R],
-        block: usize,
-        part: Part,
-    ) -> Self {
-        ProjectionTile { isa, pass, to, places, block, part }
-    }
-
-    /// Computes and stores `b + W x` of the G gates.
-    #[inline(always)]
-    pub(crate) fn project<const G: usize>(&self) {
-        let mut sums: [[[I::Vector; U]; G]; R] = self.pass.bias(self.isa, self.block, 0);
+    pub(crate) fn project<'r, const G: usize>(&self, room: &'r mut Room<I::Vector>) -> &'r mut [I::Vector] {
+        let mut sums: Sums<I::Vector, R, U, G> = self.pass.bias(self.isa, self.block, 0);
         self.pass.add_input(self.isa, &mut sums, self.places, self.block, self.part);
-        for r in 0..R {
-            let (time, rank) = self.places[r];
-            for g in 0..G {
-                for u in 0..U {
-                    let start = (self.block + u) * I::LANES;
-                    // SAFETY: the place exists and these columns are those of a block of this tile.
-                    let to = unsafe {
-                        let slot = time - self.to.first_time;
-                        self.to.sums.columns(slot, rank, g, start..start + I::LANES)
-                    };
-                    self.isa.store(to, sums[r][g][u]);
-                }
-            }
-        }
+        put(sums, room)
     }
 }

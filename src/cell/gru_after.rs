@@ -19,8 +19,9 @@
 //! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before them.
 //! The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
-use super::{BackwardTile, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
+use super::{BackwardTile, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
 use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -52,113 +53,112 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     const ACCUMULATORS: [usize; 3] = [4, 4, 1];
 
     #[inline(always)]
-    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
-        t.project::<3>();
+    fn project<'r, I: Isa, const R: usize, const U: usize>(
+        t: &ProjectionTile<'_, I, R, U>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        t.project::<3>(room)
     }
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
-        let isa = t.isa;
-        let mut sums = t.input::<3>();
+    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        t: &ForwardTile<'_, I>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        let mut sums = t.input::<R, U, 3>();
         // The recurrent product goes on in the accumulators of r and z, and for n into its own.
-        let mut inputs = [[isa.zero(); U]; R];
-        let recurrent_bias = t.bias::<1>(Q);
+        let inputs = sums;
+        let recurrent_bias = t.bias::<R, U, 1>(Q);
         for r in 0..R {
             for u in 0..U {
-                inputs[r][u] = sums[r][N][u];
-                sums[r][N][u] = recurrent_bias[r][0][u];
+                sums[r][u][N] = recurrent_bias[r][u][0];
             }
         }
         t.add_hidden(&mut sums);
-        let options = t.options();
-        if CHOSEN {
-            for r in 0..R {
-                for u in 0..U {
-                    t.record(r, u, R_, [sums[r][R_][u], sums[r][Z][u]]);
-                }
-            }
-            activate(isa, &mut sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
-        }
-        // Two passes over the rows, because n waits for r: cut there, each half leaves the processor enough
-        // rows to fill the latency.
-        let mut resets = [[isa.zero(); U]; R];
+        let mut all = t.zero::<R, U, 4>();
         for r in 0..R {
             for u in 0..U {
-                resets[r][u] = sums[r][R_][u];
-                if !CHOSEN {
-                    resets[r][u] = sigmoid(isa, sums[r][R_][u]);
-                    sums[r][Z][u] = sigmoid(isa, sums[r][Z][u]);
-                }
+                let [reset, z, q] = sums[r][u];
+                all[r][u] = [reset, z, inputs[r][u][N], q];
             }
         }
+        put(all, room)
+    }
+
+    #[inline(always)]
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+        let (isa, options) = (t.isa, t.options());
+        let (sums, _) = sums.as_chunks_mut::<4>();
         if CHOSEN {
-            for r in 0..R {
-                for u in 0..U {
-                    let q = sums[r][N][u];
-                    let n = isa.mul_add(resets[r][u], q, inputs[r][u]);
-                    t.record(r, u, N, [n, q]);
-                    sums[r][N][u] = n;
-                }
+            for v in 0..sums.len() {
+                t.record(v, R_, [sums[v][R_], sums[v][Z]]);
             }
-            activate(isa, &mut sums, &[options.gate(N, OF_CANDIDATE)]);
+            activate(isa, sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+            for v in 0..sums.len() {
+                let q = sums[v][Q];
+                let n = isa.mul_add(sums[v][R_], q, sums[v][N]);
+                t.record(v, N, [n, q]);
+                sums[v][N] = n;
+            }
+            activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
+        } else {
+            // A pass of its own, because n waits for r: cut there, each half leaves the processor enough vectors to
+            // fill the latency.
+            for v in 0..sums.len() {
+                sums[v][R_] = sigmoid(isa, sums[v][R_]);
+                sums[v][Z] = sigmoid(isa, sums[v][Z]);
+            }
         }
-        for r in 0..R {
-            for u in 0..U {
-                let (reset, z, mut n) = (resets[r][u], sums[r][Z][u], sums[r][N][u]);
-                if !CHOSEN {
-                    let q = n;
-                    n = tanh(isa, isa.mul_add(reset, q, inputs[r][u]));
-                    t.record(r, u, 0, [reset, z, n, q]);
-                }
-                t.set_hidden(CHOSEN, r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
+        for v in 0..sums.len() {
+            let (reset, z, mut n) = (sums[v][R_], sums[v][Z], sums[v][N]);
+            if !CHOSEN {
+                let q = sums[v][Q];
+                n = tanh(isa, isa.mul_add(reset, q, n));
+                t.record(v, 0, [reset, z, n, q]);
             }
+            t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.state(v, H), n), n));
         }
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         let one = isa.splat(1.0);
-        let dh = t.hidden_gradient(CHOSEN, &[R_, Z, Q]);
-        if t.is_initial() {
-            return t.set_initial(dh);
-        }
-        // r z n and their slopes. Plain, they are read one by one below.
-        let mut values = [[[isa.zero(); U]; 3]; R];
-        let mut slopes = values;
-        if CHOSEN {
-            for r in 0..R {
-                for u in 0..U {
+        for group in groups(sums.len()) {
+            // r z n and their slopes. Plain, they are read one by one below.
+            let mut values = [[isa.zero(); 3]; GROUP];
+            let mut slopes = values;
+            if CHOSEN {
+                for v in group.clone() {
                     for gate in [R_, Z, N] {
-                        values[r][gate][u] = t.tape(r, u, gate);
+                        values[v - group.start][gate] = t.tape(v, gate);
                     }
                 }
+                let options = t.options();
+                let (reset, z) = (options.gate(R_, OF_GATE), options.gate(Z, OF_GATE));
+                let gates = [reset, z, options.gate(N, OF_CANDIDATE)];
+                let count = group.len();
+                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
             }
-            let options = t.options();
-            let (reset, z) = (options.gate(R_, OF_GATE), options.gate(Z, OF_GATE));
-            let gates = [reset, z, options.gate(N, OF_CANDIDATE)];
-            slopes = activate_with_slopes(isa, &mut values, &gates);
-        }
-        for r in 0..R {
-            for u in 0..U {
-                let dh = dh[r][0][u];
-                let [mut reset, mut z, mut n] = [values[r][R_][u], values[r][Z][u], values[r][N][u]];
-                let [mut to_r, mut to_z, mut to_n] = [slopes[r][R_][u], slopes[r][Z][u], slopes[r][N][u]];
+            for v in group.clone() {
+                let dh = sums[v];
+                let [mut reset, mut z, mut n] = values[v - group.start];
+                let [mut to_r, mut to_z, mut to_n] = slopes[v - group.start];
                 if !CHOSEN {
-                    (reset, z, n) = (t.tape(r, u, R_), t.tape(r, u, Z), t.tape(r, u, N));
+                    (reset, z, n) = (t.tape(v, R_), t.tape(v, Z), t.tape(v, N));
                     (to_r, to_z) = (slope_of_sigmoid(isa, reset), slope_of_sigmoid(isa, z));
                     to_n = slope_of_tanh(isa, n);
                 }
-                let q = t.tape(r, u, Q);
+                let q = t.tape(v, Q);
                 let rest = isa.sub(one, z);
                 let dn = isa.mul(isa.mul(dh, rest), to_n);
-                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), to_z);
+                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(v, H), n)), to_z);
                 let dr = isa.mul(isa.mul(dn, q), to_r);
-                t.set_gradient(r, u, R_, dr);
-                t.set_gradient(r, u, Z, dz);
-                t.set_gradient(r, u, N, dn);
-                t.set_gradient(r, u, Q, isa.mul(dn, reset));
-                t.set_carry(r, u, H, isa.mul(dh, z));
+                t.set_gradient(v, R_, dr);
+                t.set_gradient(v, Z, dz);
+                t.set_gradient(v, N, dn);
+                t.set_gradient(v, Q, isa.mul(dn, reset));
+                t.set_carry(v, H, isa.mul(dh, z));
             }
         }
     }

@@ -18,8 +18,9 @@
 //! ```
 
 use super::norm::{gradient_moments, moments, through};
-use super::{BackwardTile, Cell, ForwardTile, H, NormTraits, Operand, ProjectionTile, Traits};
+use super::{BackwardTile, Cell, ForwardTile, GROUP, H, NormTraits, Operand, ProjectionTile, Traits, groups};
 use crate::activation::{activate, activate_with_slopes};
+use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file.
@@ -68,139 +69,156 @@ impl Cell for GruNorm {
             output: None,
         }),
     };
-    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
+    const ACCUMULATORS: [usize; 3] = [6, 4, 1];
 
     #[inline(always)]
-    fn project<I: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, I, R, U>) {
-        t.project::<3>();
+    fn project<'r, I: Isa, const R: usize, const U: usize>(
+        t: &ProjectionTile<'_, I, R, U>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        t.project::<3>(room)
     }
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, I, R, U>) {
+    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        t: &ForwardTile<'_, I>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        if PHASE > 0 {
+            return put(t.zero::<R, U, 4>(), room);
+        }
+        // There are no biases in these sums.
+        let input = t.input::<R, U, 3>();
+        let mut hidden = t.zero::<R, U, 3>();
+        t.add_hidden(&mut hidden);
+        let mut all = t.zero::<R, U, 6>();
+        for r in 0..R {
+            for u in 0..U {
+                for gate in [R_, Z, N] {
+                    all[r][u][NU + gate] = input[r][u][gate];
+                    all[r][u][NV + gate] = hidden[r][u][gate];
+                }
+            }
+        }
+        put(all, room)
+    }
+
+    #[inline(always)]
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options, units) = (t.isa, t.options(), t.units());
         if PHASE == 0 {
-            // There are no biases in these sums.
-            let input = t.input::<3>();
-            let mut hidden = [[[isa.zero(); U]; 3]; R];
-            t.add_hidden(&mut hidden);
-            for r in 0..R {
-                for u in 0..U {
-                    for gate in [R_, Z, N] {
-                        t.keep(r, u, NU + gate, [input[r][gate][u]]);
-                        t.keep(r, u, NV + gate, [hidden[r][gate][u]]);
+            let (sums, _) = sums.as_chunks_mut::<6>();
+            for v in 0..sums.len() {
+                t.keep(v, NU, sums[v]);
+            }
+            return;
+        }
+        // r z n and q.
+        let (sums, _) = sums.as_chunks_mut::<4>();
+        for row in (0..sums.len()).step_by(t.blocks()) {
+            let planes = [R_, Z, N].map(|gate| t.scratch_row(row, NU + gate));
+            let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
+            let planes = [R_, Z, N].map(|gate| t.scratch_row(row, NV + gate));
+            let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
+            let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
+            let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
+            for v in row..(row + t.blocks()).min(sums.len()) {
+                for gate in [R_, Z, N] {
+                    let nu = isa.mul(isa.sub(t.scratch(v, NU + gate), mean_u), scale_u);
+                    let nv = isa.mul(isa.sub(t.scratch(v, NV + gate), mean_v), scale_v);
+                    t.record(v, NU + gate, [nu]);
+                    t.record(v, NV + gate, [nv]);
+                    let input = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
+                    let from = if gate == N { t.norm(v, SHIFT + Q) } else { input };
+                    let sum = isa.mul_add(t.norm(v, GAIN_V + gate), nv, from);
+                    if gate == N {
+                        sums[v][N] = input;
+                        sums[v][Q] = sum;
+                    } else {
+                        sums[v][gate] = sum;
                     }
                 }
+                t.record(v, SCALE_U, [scale_u, scale_v]);
             }
-        } else {
-            // r z n and q.
-            let mut sums = [[[isa.zero(); U]; 4]; R];
-            for r in 0..R {
-                let planes = [R_, Z, N].map(|gate| t.scratch_row(r, NU + gate));
-                let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
-                let planes = [R_, Z, N].map(|gate| t.scratch_row(r, NV + gate));
-                let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
-                let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
-                let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
-                for u in 0..U {
-                    for gate in [R_, Z, N] {
-                        let nu = isa.mul(isa.sub(t.scratch(r, u, NU + gate), mean_u), scale_u);
-                        let nv = isa.mul(isa.sub(t.scratch(r, u, NV + gate), mean_v), scale_v);
-                        t.record(r, u, NU + gate, [nu]);
-                        t.record(r, u, NV + gate, [nv]);
-                        let input = isa.mul_add(t.norm(u, GAIN_U + gate), nu, t.norm(u, SHIFT + gate));
-                        let from = if gate == N { t.norm(u, SHIFT + Q) } else { input };
-                        let sum = isa.mul_add(t.norm(u, GAIN_V + gate), nv, from);
-                        if gate == N {
-                            sums[r][N][u] = input;
-                            sums[r][Q][u] = sum;
-                        } else {
-                            sums[r][gate][u] = sum;
-                        }
-                    }
-                    t.record(r, u, SCALE_U, [scale_u, scale_v]);
-                }
-            }
-            activate(isa, &mut sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
-            for r in 0..R {
-                for u in 0..U {
-                    sums[r][N][u] = isa.mul_add(sums[r][R_][u], sums[r][Q][u], sums[r][N][u]);
-                }
-            }
-            activate(isa, &mut sums, &[options.gate(N, OF_CANDIDATE)]);
-            for r in 0..R {
-                for u in 0..U {
-                    let (z, n) = (sums[r][Z][u], sums[r][N][u]);
-                    t.set_hidden(true, r, u, isa.mul_add(z, isa.sub(t.state(r, u, H), n), n));
-                }
-            }
+        }
+        activate(isa, sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+        for v in 0..sums.len() {
+            sums[v][N] = isa.mul_add(sums[v][R_], sums[v][Q], sums[v][N]);
+        }
+        activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
+        for v in 0..sums.len() {
+            let (z, n) = (sums[v][Z], sums[v][N]);
+            t.set_hidden(true, v, isa.mul_add(z, isa.sub(t.state(v, H), n), n));
         }
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, I, R, U>) {
-        let (isa, options, units) = (t.isa, t.options(), t.units());
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+        if PHASE > 0 {
+            return through_norm(t, sums.len());
+        }
+        let (isa, options) = (t.isa, t.options());
         let one = isa.splat(1.0);
-        if PHASE == 0 {
-            let dh = t.hidden_gradient(true, &[DV + R_, DV + Z, DV + N]);
-            if t.is_initial() {
-                return t.set_initial(dh);
-            }
+        for group in groups(sums.len()) {
             // r z n and q, as in forward.
-            let mut values = [[[isa.zero(); U]; 4]; R];
-            for r in 0..R {
-                for u in 0..U {
-                    for gate in [R_, Z, N] {
-                        let (nu, nv) = (t.tape(r, u, NU + gate), t.tape(r, u, NV + gate));
-                        let input = isa.mul_add(t.norm(u, GAIN_U + gate), nu, t.norm(u, SHIFT + gate));
-                        let from = if gate == N { t.norm(u, SHIFT + Q) } else { input };
-                        let sum = isa.mul_add(t.norm(u, GAIN_V + gate), nv, from);
-                        if gate == N {
-                            values[r][N][u] = input;
-                            values[r][Q][u] = sum;
-                        } else {
-                            values[r][gate][u] = sum;
-                        }
+            let mut values = [[isa.zero(); 4]; GROUP];
+            let mut slopes = values;
+            let count = group.len();
+            for v in group.clone() {
+                let values = &mut values[v - group.start];
+                for gate in [R_, Z, N] {
+                    let (nu, nv) = (t.tape(v, NU + gate), t.tape(v, NV + gate));
+                    let input = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
+                    let from = if gate == N { t.norm(v, SHIFT + Q) } else { input };
+                    let sum = isa.mul_add(t.norm(v, GAIN_V + gate), nv, from);
+                    if gate == N {
+                        values[N] = input;
+                        values[Q] = sum;
+                    } else {
+                        values[gate] = sum;
                     }
                 }
             }
             let gates = [options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)];
-            let slopes = activate_with_slopes(isa, &mut values, &gates);
-            for r in 0..R {
-                for u in 0..U {
-                    values[r][N][u] = isa.mul_add(values[r][R_][u], values[r][Q][u], values[r][N][u]);
-                }
+            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+            for values in &mut values {
+                values[N] = isa.mul_add(values[R_], values[Q], values[N]);
             }
-            let slopes_of_n = activate_with_slopes(isa, &mut values, &[options.gate(N, OF_CANDIDATE)]);
-            for r in 0..R {
-                for u in 0..U {
-                    let dh = dh[r][0][u];
-                    let [reset, z, n, q] =
-                        [values[r][R_][u], values[r][Z][u], values[r][N][u], values[r][Q][u]];
-                    let dn = isa.mul(isa.mul(dh, isa.sub(one, z)), slopes_of_n[r][N][u]);
-                    let dz = isa.mul(isa.mul(dh, isa.sub(t.before(r, u, H), n)), slopes[r][Z][u]);
-                    t.set_gradient(r, u, DA + R_, isa.mul(isa.mul(dn, q), slopes[r][R_][u]));
-                    t.set_gradient(r, u, DA + Z, dz);
-                    t.set_gradient(r, u, DA + N, dn);
-                    t.set_gradient(r, u, DA + Q, isa.mul(dn, reset));
-                    t.set_carry(r, u, H, isa.mul(dh, z));
-                }
+            let gates = [options.gate(N, OF_CANDIDATE)];
+            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+            for v in group.clone() {
+                let dh = sums[v];
+                let [reset, z, n, q] = values[v - group.start];
+                let [to_r, to_z, to_n, _] = slopes[v - group.start];
+                let dn = isa.mul(isa.mul(dh, isa.sub(one, z)), to_n);
+                let dz = isa.mul(isa.mul(dh, isa.sub(t.before(v, H), n)), to_z);
+                t.set_gradient(v, DA + R_, isa.mul(isa.mul(dn, q), to_r));
+                t.set_gradient(v, DA + Z, dz);
+                t.set_gradient(v, DA + N, dn);
+                t.set_gradient(v, DA + Q, isa.mul(dn, reset));
+                t.set_carry(v, H, isa.mul(dh, z));
             }
-        } else {
-            let sides = [([R_, Z, N], GAIN_U, NU, SCALE_U, DU), ([R_, Z, Q], GAIN_V, NV, SCALE_V, DV)];
-            for r in 0..R {
-                for (planes, gain, normalised, scale, to) in sides {
-                    let gradients = planes.map(|plane| t.gradient_row(r, DA + plane));
-                    let gains = [R_, Z, N].map(|gate| t.norm_row(gain + gate));
-                    let rows = [R_, Z, N].map(|gate| t.tape_row(r, normalised + gate));
-                    let means = gradient_moments(isa, gradients, gains, rows, units);
-                    for u in 0..U {
-                        for gate in [R_, Z, N] {
-                            let dy = isa.mul(t.gradient(r, u, DA + planes[gate]), t.norm(u, gain + gate));
-                            let y = t.tape(r, u, normalised + gate);
-                            let dx = through(isa, dy, y, t.tape(r, u, scale), means);
-                            t.set_gradient(r, u, to + gate, dx);
-                        }
-                    }
+        }
+    }
+}
+
+/// The gradients of the products before normalisation.
+#[inline(always)]
+fn through_norm<I: Isa>(t: &BackwardTile<'_, I>, count: usize) {
+    let (isa, units) = (t.isa, t.units());
+    let sides = [([R_, Z, N], GAIN_U, NU, SCALE_U, DU), ([R_, Z, Q], GAIN_V, NV, SCALE_V, DV)];
+    for row in (0..count).step_by(t.blocks()) {
+        for (planes, gain, normalised, scale, to) in sides {
+            let gradients = planes.map(|plane| t.gradient_row(row, DA + plane));
+            let gains = [R_, Z, N].map(|gate| t.norm_row(gain + gate));
+            let rows = [R_, Z, N].map(|gate| t.tape_row(row, normalised + gate));
+            let means = gradient_moments(isa, gradients, gains, rows, units);
+            for v in row..(row + t.blocks()).min(count) {
+                for gate in [R_, Z, N] {
+                    let dy = isa.mul(t.gradient(v, DA + planes[gate]), t.norm(v, gain + gate));
+                    let y = t.tape(v, normalised + gate);
+                    let dx = through(isa, dy, y, t.tape(v, scale), means);
+                    t.set_gradient(v, to + gate, dx);
                 }
             }
         }

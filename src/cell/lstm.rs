@@ -38,8 +38,9 @@
 //! backward 2   dm = dh W_hr, in the place of dh above
 //! ```
 
-use super::{BackwardTile, C, Cell, ForwardTile, H, Operand, ProjectionTile, Traits};
+use super::{BackwardTile, C, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
 use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`, with a projection where `PROJECTED`.
@@ -85,127 +86,123 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
     const ACCUMULATORS: [usize; 3] = [4, 1, 1];
 
     #[inline(always)]
-    fn project<S: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, S, R, U>) {
-        t.project::<4>();
+    fn project<'r, S: Isa, const R: usize, const U: usize>(
+        t: &ProjectionTile<'_, S, R, U>,
+        room: &'r mut Room<S::Vector>,
+    ) -> &'r mut [S::Vector] {
+        t.project::<4>(room)
     }
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, S, R, U>) {
+    fn products<'r, S: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        t: &ForwardTile<'_, S>,
+        room: &'r mut Room<S::Vector>,
+    ) -> &'r mut [S::Vector] {
+        if PROJECTED && PHASE == 1 {
+            let mut h = t.zero::<R, U, 1>();
+            t.add_second(&mut h, 0);
+            put(h, room)
+        } else {
+            let mut sums = t.input::<R, U, 4>();
+            t.add_hidden(&mut sums);
+            put(sums, room)
+        }
+    }
+
+    #[inline(always)]
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         if PROJECTED && PHASE == 1 {
-            let mut h = [[[isa.zero(); U]; 1]; R];
-            t.add_second(&mut h, 0);
-            for r in 0..R {
-                for u in 0..U {
-                    t.set_hidden(true, r, u, h[r][0][u]);
-                }
+            for v in 0..sums.len() {
+                t.set_hidden(true, v, sums[v]);
             }
             return;
         }
-        let mut sums = t.input::<4>();
-        t.add_hidden(&mut sums);
+        let (sums, _) = sums.as_chunks_mut::<4>();
         if CHOSEN {
-            input_gates(t, &mut sums);
+            input_gates(t, sums);
         }
-        // Two passes over the rows. In one, the chain from a gate to h is some 200 cycles long, and the
-        // processor sees two rows ahead; cut at c, each half leaves it enough rows to fill the latency.
-        let mut c = [[isa.zero(); U]; R];
-        for r in 0..R {
-            for u in 0..U {
-                let [mut i, mut f, mut g] = [sums[r][I][u], sums[r][F][u], sums[r][G][u]];
-                if !CHOSEN {
-                    (i, f, g) = (sigmoid(isa, i), sigmoid(isa, f), tanh(isa, g));
-                    let o = sigmoid(isa, sums[r][O][u]);
-                    t.record(r, u, 0, [i, f, g, o]);
-                    sums[r][O][u] = o;
-                }
-                let mut next = isa.mul_add(f, t.state(r, u, C), isa.mul(i, g));
-                if CHOSEN {
-                    next = clamp(isa, next, t.options().cell_clip);
-                }
-                c[r][u] = t.set_cell_state(CHOSEN, r, u, next);
+        // Two passes. In one, the chain from a gate to h is some 200 cycles long, and the processor sees two vectors
+        // ahead; cut at c, each half leaves it enough of them to fill the latency. c has the place of g meanwhile.
+        for v in 0..sums.len() {
+            let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
+            if !CHOSEN {
+                (i, f, g) = (sigmoid(isa, i), sigmoid(isa, f), tanh(isa, g));
+                let o = sigmoid(isa, sums[v][O]);
+                t.record(v, 0, [i, f, g, o]);
+                sums[v][O] = o;
             }
+            let mut next = isa.mul_add(f, t.state(v, C), isa.mul(i, g));
+            if CHOSEN {
+                next = clamp(isa, next, t.options().cell_clip);
+            }
+            sums[v][G] = t.set_cell_state(CHOSEN, v, next);
         }
         if CHOSEN {
-            output_gate(t, &mut sums, &mut c);
+            output_gate(t, sums);
         }
-        for r in 0..R {
-            for u in 0..U {
-                let output = if CHOSEN { c[r][u] } else { tanh(isa, c[r][u]) };
-                let h = isa.mul(sums[r][O][u], output);
-                if PROJECTED {
-                    t.keep(r, u, 0, [h]);
-                    t.record(r, u, M, [h]);
-                } else {
-                    t.set_hidden(CHOSEN, r, u, h);
-                }
+        for v in 0..sums.len() {
+            let output = if CHOSEN { sums[v][G] } else { tanh(isa, sums[v][G]) };
+            let h = isa.mul(sums[v][O], output);
+            if PROJECTED {
+                t.keep(v, 0, [h]);
+                t.record(v, M, [h]);
+            } else {
+                t.set_hidden(CHOSEN, v, h);
             }
         }
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, S, R, U>) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
-        let mut dh = [[[isa.zero(); U]; 1]; R];
-        if PROJECTED && PHASE == 1 {
-            t.add_second(&mut dh, DH);
-        } else {
-            dh = t.hidden_gradient(CHOSEN, &[I, F, G, O]);
-            if t.is_initial() {
-                return t.set_initial(dh);
+        if PROJECTED && PHASE == 0 {
+            for v in 0..sums.len() {
+                t.set_gradient(v, DH, sums[v]);
+                t.set_carry(v, H, isa.zero());
             }
-            if PROJECTED {
-                for r in 0..R {
-                    for u in 0..U {
-                        t.set_gradient(r, u, DH, dh[r][0][u]);
-                        t.set_carry(r, u, H, isa.zero());
-                    }
-                }
-                return;
-            }
+            return;
         }
-        // i f g o and the activation of c', and their slopes. Plain, the first four are read one by one below.
-        let mut values = [[[isa.zero(); U]; 5]; R];
-        let mut slopes = values;
-        if CHOSEN {
-            for r in 0..R {
-                for u in 0..U {
+        for group in groups(sums.len()) {
+            // i f g o and the activation of c', and slopes. Plain, the first four are read one by one below.
+            let mut values = [[isa.zero(); 5]; GROUP];
+            let mut slopes = values;
+            let mut outputs = [isa.zero(); GROUP];
+            if CHOSEN {
+                for v in group.clone() {
                     for gate in [I, F, G, O] {
-                        values[r][gate][u] = t.tape(r, u, gate);
+                        values[v - group.start][gate] = t.tape(v, gate);
                     }
-                    values[r][A][u] = t.new_cell_state(true, r, u);
+                    values[v - group.start][A] = t.new_cell_state(true, v);
+                }
+                let options = t.options();
+                let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
+                let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
+                let gates = [i, f, g, o, options.output(A, OF_OUTPUT)];
+                let count = group.len();
+                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+            } else {
+                // A pass of its own for the longest chain, as in forward.
+                for v in group.clone() {
+                    outputs[v - group.start] = tanh(isa, t.after(v, C));
                 }
             }
-            let options = t.options();
-            let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
-            let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
-            let gates = [i, f, g, o, options.output(A, OF_OUTPUT)];
-            slopes = activate_with_slopes(isa, &mut values, &gates);
-        } else {
-            // A pass of its own for the longest chain, as in forward.
-            for r in 0..R {
-                for u in 0..U {
-                    values[r][A][u] = tanh(isa, t.after(r, u, C));
-                }
-            }
-        }
-        for r in 0..R {
-            for u in 0..U {
-                let dh = dh[r][0][u];
-                let [mut i, mut f, mut g, mut o, output] =
-                    [values[r][I][u], values[r][F][u], values[r][G][u], values[r][O][u], values[r][A][u]];
-                let [mut to_i, mut to_f, mut to_g, mut to_o, mut to_output] =
-                    [slopes[r][I][u], slopes[r][F][u], slopes[r][G][u], slopes[r][O][u], slopes[r][A][u]];
+            for v in group.clone() {
+                let dh = sums[v];
+                let (values, slopes) = (&values[v - group.start], &slopes[v - group.start]);
+                let [mut i, mut f, mut g, mut o, mut output] = *values;
+                let [mut to_i, mut to_f, mut to_g, mut to_o, mut to_output] = *slopes;
                 if !CHOSEN {
-                    (i, f, g, o) = (t.tape(r, u, I), t.tape(r, u, F), t.tape(r, u, G), t.tape(r, u, O));
+                    (i, f, g, o) = (t.tape(v, I), t.tape(v, F), t.tape(v, G), t.tape(v, O));
+                    output = outputs[v - group.start];
                     (to_i, to_f) = (slope_of_sigmoid(isa, i), slope_of_sigmoid(isa, f));
                     (to_g, to_o) = (slope_of_tanh(isa, g), slope_of_sigmoid(isa, o));
                     to_output = slope_of_tanh(isa, output);
                 }
-                let c = t.before(r, u, C);
+                let c = t.before(v, C);
                 let d_o = isa.mul(isa.mul(dh, output), to_o);
                 let through_output = isa.mul(isa.mul(dh, o), to_output);
-                let (later, past) = t.cell_gradient(CHOSEN, r, u);
+                let (later, past) = t.cell_gradient(CHOSEN, v);
                 let mut dc = isa.add(later, through_output);
                 let mut by_i = g;
                 if CHOSEN {
@@ -215,7 +212,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                         to_f = isa.zero();
                     }
                     if t.options().peephole {
-                        dc = isa.mul_add(d_o, t.peephole(u, PEEP_O), dc);
+                        dc = isa.mul_add(d_o, t.peephole(v, PEEP_O), dc);
                     }
                     let next = isa.mul_add(f, c, isa.mul(i, g));
                     let clip = isa.splat(t.options().cell_clip);
@@ -225,19 +222,19 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 let d_f = isa.mul(isa.mul(dc, c), to_f);
                 let mut earlier = isa.mul(dc, f);
                 if CHOSEN && t.options().peephole {
-                    earlier = isa.mul_add(d_i, t.peephole(u, PEEP_I), earlier);
-                    earlier = isa.mul_add(d_f, t.peephole(u, PEEP_F), earlier);
+                    earlier = isa.mul_add(d_i, t.peephole(v, PEEP_I), earlier);
+                    earlier = isa.mul_add(d_f, t.peephole(v, PEEP_F), earlier);
                 }
                 if CHOSEN {
                     earlier = isa.add(earlier, past);
                 }
-                t.set_gradient(r, u, I, d_i);
-                t.set_gradient(r, u, F, d_f);
-                t.set_gradient(r, u, G, isa.mul(isa.mul(dc, i), to_g));
-                t.set_gradient(r, u, O, d_o);
-                t.set_carry(r, u, C, earlier);
+                t.set_gradient(v, I, d_i);
+                t.set_gradient(v, F, d_f);
+                t.set_gradient(v, G, isa.mul(isa.mul(dc, i), to_g));
+                t.set_gradient(v, O, d_o);
+                t.set_carry(v, C, earlier);
                 if !PROJECTED {
-                    t.set_carry(r, u, H, isa.zero());
+                    t.set_carry(v, H, isa.zero());
                 }
             }
         }
@@ -252,58 +249,34 @@ fn clamp<S: Isa>(isa: S, v: S::Vector, bound: f32) -> S::Vector {
 
 /// Makes i, f and g of their pre-activations, which the tape keeps.
 #[inline(always)]
-fn input_gates<S: Isa, const R: usize, const U: usize>(
-    t: &ForwardTile<'_, S, R, U>,
-    sums: &mut [[[S::Vector; U]; 4]; R],
-) {
+fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
-    if options.peephole {
-        for r in 0..R {
-            for u in 0..U {
-                let c = t.state(r, u, C);
-                sums[r][I][u] = isa.mul_add(t.peephole(u, PEEP_I), c, sums[r][I][u]);
-                sums[r][F][u] = isa.mul_add(t.peephole(u, PEEP_F), c, sums[r][F][u]);
-            }
+    for v in 0..sums.len() {
+        if options.peephole {
+            let c = t.state(v, C);
+            sums[v][I] = isa.mul_add(t.peephole(v, PEEP_I), c, sums[v][I]);
+            sums[v][F] = isa.mul_add(t.peephole(v, PEEP_F), c, sums[v][F]);
         }
-    }
-    for r in 0..R {
-        for u in 0..U {
-            t.record(r, u, I, [sums[r][I][u], sums[r][F][u], sums[r][G][u]]);
-        }
+        t.record(v, I, [sums[v][I], sums[v][F], sums[v][G]]);
     }
     let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
     activate(isa, sums, &[i, f, options.gate(G, OF_CANDIDATE)]);
     if options.coupled {
-        for r in 0..R {
-            for u in 0..U {
-                sums[r][F][u] = isa.sub(isa.splat(1.0), sums[r][I][u]);
-            }
+        for v in 0..sums.len() {
+            sums[v][F] = isa.sub(isa.splat(1.0), sums[v][I]);
         }
     }
 }
 
-/// Makes o of its pre-activation, which the tape keeps, and of c' its activation.
+/// Makes o of its pre-activation, which the tape keeps, and of c', which has the place of g, its activation.
 #[inline(always)]
-fn output_gate<S: Isa, const R: usize, const U: usize>(
-    t: &ForwardTile<'_, S, R, U>,
-    sums: &mut [[[S::Vector; U]; 4]; R],
-    c: &mut [[S::Vector; U]; R],
-) {
+fn output_gate<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
-    for r in 0..R {
-        for u in 0..U {
-            if options.peephole {
-                sums[r][O][u] = isa.mul_add(t.peephole(u, PEEP_O), c[r][u], sums[r][O][u]);
-            }
-            t.record(r, u, O, [sums[r][O][u]]);
-            // The place of g, which is done with.
-            sums[r][G][u] = c[r][u];
+    for v in 0..sums.len() {
+        if options.peephole {
+            sums[v][O] = isa.mul_add(t.peephole(v, PEEP_O), sums[v][G], sums[v][O]);
         }
+        t.record(v, O, [sums[v][O]]);
     }
     activate(isa, sums, &[options.gate(O, OF_GATE), options.output(G, OF_OUTPUT)]);
-    for r in 0..R {
-        for u in 0..U {
-            c[r][u] = sums[r][G][u];
-        }
-    }
 }

@@ -23,9 +23,13 @@
 //! Activations, clips and the clip of c' are as in `lstm.rs`.
 
 use super::norm::{gradient_moments, moments, through};
-use super::{BackwardTile, C, Cell, ForwardTile, H, NormTraits, Operand, ProjectionTile, Traits};
+use super::{
+    BackwardTile, C, Cell, ForwardTile, GROUP, H, NormTraits, Operand, ProjectionTile, Traits, groups,
+};
 use crate::activation::{activate, activate_with_slopes};
+use crate::matrix::{Room, put};
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// The cell; see the head of the file.
 #[derive(Debug, Clone, Copy)]
@@ -89,157 +93,202 @@ impl Cell for LstmNorm {
             output: Some((DY, NC)),
         }),
     };
-    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
+    const ACCUMULATORS: [usize; 3] = [8, 4, 1];
 
     #[inline(always)]
-    fn project<S: Isa, const R: usize, const U: usize>(t: &ProjectionTile<'_, S, R, U>) {
-        t.project::<4>();
+    fn project<'r, S: Isa, const R: usize, const U: usize>(
+        t: &ProjectionTile<'_, S, R, U>,
+        room: &'r mut Room<S::Vector>,
+    ) -> &'r mut [S::Vector] {
+        t.project::<4>(room)
     }
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &ForwardTile<'_, S, R, U>) {
-        let (isa, options, units) = (t.isa, t.options(), t.units());
-        if PHASE == 0 {
-            // There are no biases in these sums.
-            let input = t.input::<4>();
-            let mut hidden = [[[isa.zero(); U]; 4]; R];
-            t.add_hidden(&mut hidden);
-            for r in 0..R {
-                for u in 0..U {
-                    for gate in [I, F, G, O] {
-                        t.keep(r, u, KEPT_U + gate, [input[r][gate][u]]);
-                        t.keep(r, u, KEPT_V + gate, [hidden[r][gate][u]]);
+    fn products<'r, S: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        t: &ForwardTile<'_, S>,
+        room: &'r mut Room<S::Vector>,
+    ) -> &'r mut [S::Vector] {
+        match PHASE {
+            0 => {
+                // There are no biases in these sums.
+                let input = t.input::<R, U, 4>();
+                let mut hidden = t.zero::<R, U, 4>();
+                t.add_hidden(&mut hidden);
+                let mut all = t.zero::<R, U, 8>();
+                for r in 0..R {
+                    for u in 0..U {
+                        for gate in [I, F, G, O] {
+                            all[r][u][KEPT_U + gate] = input[r][u][gate];
+                            all[r][u][KEPT_V + gate] = hidden[r][u][gate];
+                        }
                     }
                 }
+                put(all, room)
             }
-        } else if PHASE == 1 {
-            let mut sums = [[[isa.zero(); U]; 4]; R];
-            for r in 0..R {
-                let planes = [I, F, G, O].map(|gate| t.scratch_row(r, KEPT_U + gate));
-                let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
-                let planes = [I, F, G, O].map(|gate| t.scratch_row(r, KEPT_V + gate));
-                let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
-                let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
-                let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
-                for u in 0..U {
-                    for gate in [I, F, G, O] {
-                        let nu = isa.mul(isa.sub(t.scratch(r, u, KEPT_U + gate), mean_u), scale_u);
-                        let nv = isa.mul(isa.sub(t.scratch(r, u, KEPT_V + gate), mean_v), scale_v);
-                        t.record(r, u, NU + gate, [nu]);
-                        t.record(r, u, NV + gate, [nv]);
-                        let sum = isa.mul_add(t.norm(u, GAIN_U + gate), nu, t.norm(u, SHIFT + gate));
-                        sums[r][gate][u] = isa.mul_add(t.norm(u, GAIN_V + gate), nv, sum);
-                    }
-                    t.record(r, u, SCALE_U, [scale_u, scale_v]);
-                }
-            }
-            let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
-            let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
-            activate(isa, &mut sums, &[i, f, g, o]);
-            for r in 0..R {
-                for u in 0..U {
-                    let [i, f, g] = [sums[r][I][u], sums[r][F][u], sums[r][G][u]];
-                    let next = isa.mul_add(f, t.state(r, u, C), isa.mul(i, g));
-                    let clip = options.cell_clip;
-                    t.set_cell_state(true, r, u, isa.min(isa.splat(clip), isa.max(isa.splat(-clip), next)));
-                    t.keep(r, u, KEPT_O, [sums[r][O][u]]);
-                }
-            }
-        } else {
-            let mut y = [[[isa.zero(); U]; 1]; R];
-            for r in 0..R {
-                let (mean, scale) = moments(isa, [t.after_row(r, t.new_cell_state())], units, t.epsilon());
-                let (mean, scale) = (isa.splat(mean), isa.splat(scale));
-                for u in 0..U {
-                    let n = isa.mul(isa.sub(t.after(r, u, t.new_cell_state()), mean), scale);
-                    t.record(r, u, NC, [n]);
-                    t.record(r, u, SCALE_C, [scale]);
-                    y[r][0][u] = isa.mul_add(t.norm(u, GAIN_C), n, t.norm(u, SHIFT_C));
-                }
-            }
-            activate(isa, &mut y, &[options.output(0, OF_OUTPUT)]);
-            for r in 0..R {
-                for u in 0..U {
-                    t.set_hidden(true, r, u, isa.mul(t.scratch(r, u, KEPT_O), y[r][0][u]));
-                }
-            }
+            1 => put(t.zero::<R, U, 4>(), room),
+            _ => put(t.zero::<R, U, 1>(), room),
         }
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize, const R: usize, const U: usize>(t: &BackwardTile<'_, S, R, U>) {
-        let (isa, options, units) = (t.isa, t.options(), t.units());
-        if PHASE == 0 {
-            let dh = t.hidden_gradient(true, &[DV + I, DV + F, DV + G, DV + O]);
-            if t.is_initial() {
-                return t.set_initial(dh);
-            }
-            // o, and y in the second place.
-            let mut values = [[[isa.zero(); U]; 2]; R];
-            for r in 0..R {
-                for u in 0..U {
-                    values[r][0][u] = pre_activation(t, r, u, O);
-                    values[r][1][u] = isa.mul_add(t.norm(u, GAIN_C), t.tape(r, u, NC), t.norm(u, SHIFT_C));
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
+        match PHASE {
+            0 => {
+                let (sums, _) = sums.as_chunks_mut::<8>();
+                for v in 0..sums.len() {
+                    t.keep(v, KEPT_U, sums[v]);
                 }
             }
-            let gates = [options.gate(0, OF_GATE), options.output(1, OF_OUTPUT)];
-            let slopes = activate_with_slopes(isa, &mut values, &gates);
-            for r in 0..R {
-                for u in 0..U {
-                    let (dh, [o, y], [to_o, to_y]) =
-                        (dh[r][0][u], [values[r][0][u], values[r][1][u]], [slopes[r][0][u], slopes[r][1][u]]);
-                    t.set_gradient(r, u, DA + O, isa.mul(isa.mul(dh, y), to_o));
-                    t.set_gradient(r, u, DY, isa.mul(isa.mul(dh, o), to_y));
-                    t.set_carry(r, u, H, isa.zero());
+            1 => cell_state(t, sums.as_chunks_mut().0),
+            _ => hidden_state(t, sums.as_chunks_mut().0),
+        }
+    }
+
+    #[inline(always)]
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
+        match PHASE {
+            0 => {
+                for group in groups(sums.len()) {
+                    through_output(t, sums, group);
                 }
             }
-        } else if PHASE == 1 {
-            let mut values = [[[isa.zero(); U]; 3]; R];
-            for r in 0..R {
-                for u in 0..U {
-                    for gate in [I, F, G] {
-                        values[r][gate][u] = pre_activation(t, r, u, gate);
-                    }
+            1 => {
+                for row in (0..sums.len()).step_by(t.blocks()) {
+                    through_cell_state(t, row..(row + t.blocks()).min(sums.len()));
                 }
             }
-            let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
-            let slopes = activate_with_slopes(isa, &mut values, &[i, f, options.gate(G, OF_CANDIDATE)]);
-            for r in 0..R {
-                let (gradient, gain) = ([t.gradient_row(r, DY)], [t.norm_row(GAIN_C)]);
-                let means = gradient_moments(isa, gradient, gain, [t.tape_row(r, NC)], units);
-                for u in 0..U {
-                    let [i, f, g] = [values[r][I][u], values[r][F][u], values[r][G][u]];
-                    let [to_i, to_f, to_g] = [slopes[r][I][u], slopes[r][F][u], slopes[r][G][u]];
-                    let c = t.before(r, u, C);
-                    let dy = isa.mul(t.gradient(r, u, DY), t.norm(u, GAIN_C));
-                    let through_y = through(isa, dy, t.tape(r, u, NC), t.tape(r, u, SCALE_C), means);
-                    let (later, past) = t.cell_gradient(true, r, u);
-                    let dc = isa.add(later, through_y);
-                    let next = isa.mul_add(f, c, isa.mul(i, g));
-                    let dc = isa.if_greater(isa.abs(next), isa.splat(options.cell_clip), isa.zero(), dc);
-                    t.set_gradient(r, u, DA + I, isa.mul(isa.mul(dc, g), to_i));
-                    t.set_gradient(r, u, DA + F, isa.mul(isa.mul(dc, c), to_f));
-                    t.set_gradient(r, u, DA + G, isa.mul(isa.mul(dc, i), to_g));
-                    t.set_carry(r, u, C, isa.mul_add(dc, f, past));
+            _ => {
+                for row in (0..sums.len()).step_by(t.blocks()) {
+                    through_products(t, row..(row + t.blocks()).min(sums.len()));
                 }
             }
-        } else {
-            for r in 0..R {
-                for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
-                    let gates = [I, F, G, O];
-                    let gradients = gates.map(|gate| t.gradient_row(r, DA + gate));
-                    let gains = gates.map(|gate| t.norm_row(gain + gate));
-                    let rows = gates.map(|gate| t.tape_row(r, normalised + gate));
-                    let means = gradient_moments(isa, gradients, gains, rows, units);
-                    for u in 0..U {
-                        for gate in gates {
-                            let dy = isa.mul(t.gradient(r, u, DA + gate), t.norm(u, gain + gate));
-                            let y = t.tape(r, u, normalised + gate);
-                            let dx = through(isa, dy, y, t.tape(r, u, scale), means);
-                            t.set_gradient(r, u, to + gate, dx);
-                        }
-                    }
-                }
+        }
+    }
+}
+
+/// Forward 2.
+#[inline(always)]
+fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
+    let (isa, options, units) = (t.isa, t.options(), t.units());
+    for row in (0..sums.len()).step_by(t.blocks()) {
+        let planes = [I, F, G, O].map(|gate| t.scratch_row(row, KEPT_U + gate));
+        let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
+        let planes = [I, F, G, O].map(|gate| t.scratch_row(row, KEPT_V + gate));
+        let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
+        let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
+        let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
+        for v in row..(row + t.blocks()).min(sums.len()) {
+            for gate in [I, F, G, O] {
+                let nu = isa.mul(isa.sub(t.scratch(v, KEPT_U + gate), mean_u), scale_u);
+                let nv = isa.mul(isa.sub(t.scratch(v, KEPT_V + gate), mean_v), scale_v);
+                t.record(v, NU + gate, [nu]);
+                t.record(v, NV + gate, [nv]);
+                let sum = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
+                sums[v][gate] = isa.mul_add(t.norm(v, GAIN_V + gate), nv, sum);
+            }
+            t.record(v, SCALE_U, [scale_u, scale_v]);
+        }
+    }
+    let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
+    let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
+    activate(isa, sums, &[i, f, g, o]);
+    for v in 0..sums.len() {
+        let [i, f, g] = [sums[v][I], sums[v][F], sums[v][G]];
+        let next = isa.mul_add(f, t.state(v, C), isa.mul(i, g));
+        let clip = options.cell_clip;
+        t.set_cell_state(true, v, isa.min(isa.splat(clip), isa.max(isa.splat(-clip), next)));
+        t.keep(v, KEPT_O, [sums[v][O]]);
+    }
+}
+
+/// Forward 3.
+#[inline(always)]
+fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
+    let isa = t.isa;
+    for row in (0..y.len()).step_by(t.blocks()) {
+        let c = t.after_row(row, t.new_cell_state());
+        let (mean, scale) = moments(isa, [c], t.units(), t.epsilon());
+        let (mean, scale) = (isa.splat(mean), isa.splat(scale));
+        for v in row..(row + t.blocks()).min(y.len()) {
+            let n = isa.mul(isa.sub(t.after(v, t.new_cell_state()), mean), scale);
+            t.record(v, NC, [n]);
+            t.record(v, SCALE_C, [scale]);
+            y[v][0] = isa.mul_add(t.norm(v, GAIN_C), n, t.norm(v, SHIFT_C));
+        }
+    }
+    activate(isa, y, &[t.options().output(0, OF_OUTPUT)]);
+    for v in 0..y.len() {
+        t.set_hidden(true, v, isa.mul(t.scratch(v, KEPT_O), y[v][0]));
+    }
+}
+
+/// Backward 1.
+#[inline(always)]
+fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Range<usize>) {
+    let (isa, options, count) = (t.isa, t.options(), group.len());
+    // o, and y in the second place.
+    let mut values = [[isa.zero(); 2]; GROUP];
+    let mut slopes = values;
+    for v in group.clone() {
+        let y = isa.mul_add(t.norm(v, GAIN_C), t.tape(v, NC), t.norm(v, SHIFT_C));
+        values[v - group.start] = [pre_activation(t, v, O), y];
+    }
+    let gates = [options.gate(0, OF_GATE), options.output(1, OF_OUTPUT)];
+    activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+    for v in group.clone() {
+        let (dh, [o, y], [to_o, to_y]) = (dh[v], values[v - group.start], slopes[v - group.start]);
+        t.set_gradient(v, DA + O, isa.mul(isa.mul(dh, y), to_o));
+        t.set_gradient(v, DY, isa.mul(isa.mul(dh, o), to_y));
+        t.set_carry(v, H, isa.zero());
+    }
+}
+
+/// Backward 2, of the vectors of one row.
+#[inline(always)]
+fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
+    let (isa, options, row, count) = (t.isa, t.options(), vectors.start, vectors.len());
+    let mut values = [[isa.zero(); 3]; GROUP];
+    let mut slopes = values;
+    for v in vectors.clone() {
+        for gate in [I, F, G] {
+            values[v - row][gate] = pre_activation(t, v, gate);
+        }
+    }
+    let gates = [options.gate(I, OF_GATE), options.gate(F, OF_GATE), options.gate(G, OF_CANDIDATE)];
+    activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+    let (gradient, gain) = ([t.gradient_row(row, DY)], [t.norm_row(GAIN_C)]);
+    let means = gradient_moments(isa, gradient, gain, [t.tape_row(row, NC)], t.units());
+    for v in vectors.clone() {
+        let ([i, f, g], [to_i, to_f, to_g]) = (values[v - row], slopes[v - row]);
+        let c = t.before(v, C);
+        let dy = isa.mul(t.gradient(v, DY), t.norm(v, GAIN_C));
+        let through_y = through(isa, dy, t.tape(v, NC), t.tape(v, SCALE_C), means);
+        let (later, past) = t.cell_gradient(true, v);
+        let dc = isa.add(later, through_y);
+        let next = isa.mul_add(f, c, isa.mul(i, g));
+        let dc = isa.if_greater(isa.abs(next), isa.splat(options.cell_clip), isa.zero(), dc);
+        t.set_gradient(v, DA + I, isa.mul(isa.mul(dc, g), to_i));
+        t.set_gradient(v, DA + F, isa.mul(isa.mul(dc, c), to_f));
+        t.set_gradient(v, DA + G, isa.mul(isa.mul(dc, i), to_g));
+        t.set_carry(v, C, isa.mul_add(dc, f, past));
+    }
+}
+
+/// Backward 3, of the vectors of one row.
+#[inline(always)]
+fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
+    let (isa, row) = (t.isa, vectors.start);
+    for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
+        let gates = [I, F, G, O];
+        let gradients = gates.map(|gate| t.gradient_row(row, DA + gate));
+        let gains = gates.map(|gate| t.norm_row(gain + gate));
+        let rows = gates.map(|gate| t.tape_row(row, normalised + gate));
+        let means = gradient_moments(isa, gradients, gains, rows, t.units());
+        for v in vectors.clone() {
+            for gate in gates {
+                let dy = isa.mul(t.gradient(v, DA + gate), t.norm(v, gain + gate));
+                let y = t.tape(v, normalised + gate);
+                t.set_gradient(v, to + gate, through(isa, dy, y, t.tape(v, scale), means));
             }
         }
     }
@@ -247,12 +296,7 @@ impl Cell for LstmNorm {
 
 /// What a gate is the activation of, from the tape.
 #[inline(always)]
-fn pre_activation<S: Isa, const R: usize, const U: usize>(
-    t: &BackwardTile<'_, S, R, U>,
-    r: usize,
-    u: usize,
-    gate: usize,
-) -> S::Vector {
-    let sum = t.isa.mul_add(t.norm(u, GAIN_U + gate), t.tape(r, u, NU + gate), t.norm(u, SHIFT + gate));
-    t.isa.mul_add(t.norm(u, GAIN_V + gate), t.tape(r, u, NV + gate), sum)
+fn pre_activation<S: Isa>(t: &BackwardTile<'_, S>, v: usize, gate: usize) -> S::Vector {
+    let sum = t.isa.mul_add(t.norm(v, GAIN_U + gate), t.tape(v, NU + gate), t.norm(v, SHIFT + gate));
+    t.isa.mul_add(t.norm(v, GAIN_V + gate), t.tape(v, NV + gate), sum)
 }

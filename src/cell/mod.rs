@@ -1,9 +1,9 @@
 //! What one cell computes at one step, forward and backward.
 //!
 //! A cell is one file: its equations, its [`Traits`] (how many gates, what it carries from step to step,
-//! what its tape keeps) and two functions that finish a register tile. It says nothing of time, threads,
-//! lengths or memory, which `sequence/` decides, and it has no `unsafe`: it reads and writes through a
-//! tile.
+//! what its tape keeps), its products, and what it makes of their sums, forward and backward. It says nothing of
+//! time, threads, lengths or memory, which `sequence/` decides, and it has no `unsafe`: it reads and writes through
+//! a tile.
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
@@ -33,6 +33,7 @@ mod rows;
 mod variant;
 mod weights;
 
+use crate::matrix::Room;
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
 pub(crate) use dropout::{Masks, Zoneout, multiplied};
@@ -44,6 +45,7 @@ pub(crate) use gru_norm::GruNorm;
 pub(crate) use lstm::{Lstm, PEEPHOLES};
 pub(crate) use lstm_norm::LstmNorm;
 pub(crate) use rows::{Extent, Pattern, Records, Rows};
+use std::ops::Range;
 pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 
@@ -227,6 +229,13 @@ pub(crate) struct NormTraits {
 }
 
 impl Traits {
+    /// The plane of the gradients of this step that the second phase of backward multiplies with weights of its own,
+    /// where it has such a product.
+    pub(crate) fn second_gradient(&self) -> Option<usize> {
+        let of_tape = |&(plane, operand): &(usize, Operand)| (operand != Operand::Hidden).then_some(plane);
+        self.projection.map(|(plane, _)| plane).or_else(|| self.recurrent.iter().find_map(of_tape))
+    }
+
     /// Whether the second phase has a product of its own.
     pub(crate) const fn has_second(&self) -> bool {
         self.gates > self.hidden_gates || self.projection.is_some()
@@ -246,15 +255,49 @@ impl Traits {
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     /// The numbers of the cell.
     const TRAITS: Traits;
-    /// Accumulators per row and block of units, in each phase of the forward pass.
+    /// Sums of each vector of a tile, in each phase of the forward pass.
     const ACCUMULATORS: [usize; 3];
 
-    /// Computes a tile of the input products of several steps, where these are done beforehand.
-    fn project<I: Isa, const R: usize, const U: usize>(tile: &ProjectionTile<'_, I, R, U>);
+    /// Computes the input products of a tile of several steps, where these are done beforehand.
+    fn project<'r, I: Isa, const R: usize, const U: usize>(
+        tile: &ProjectionTile<'_, I, R, U>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector];
 
-    /// Computes a tile of the step: products, gates, and the new state.
-    fn forward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(tile: &ForwardTile<'_, I, R, U>);
+    /// Computes the products of a tile of the step, and puts [`ACCUMULATORS`](Self::ACCUMULATORS) sums of each vector.
+    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
+        tile: &ForwardTile<'_, I>,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector];
 
-    /// Computes a tile of the gradients of the step's gates, and of the state before the step.
-    fn backward<I: Isa, const PHASE: usize, const R: usize, const U: usize>(tile: &BackwardTile<'_, I, R, U>);
+    /// Makes gates and the new state of those sums.
+    fn forward<I: Isa, const PHASE: usize>(tile: &ForwardTile<'_, I>, sums: &mut [I::Vector]);
+
+    /// Computes the gradients of the step's gates, and what goes on to earlier steps. `sums` is in the first phase the
+    /// gradient of the hidden state, and in a second one with a product of its own that product, for each vector.
+    fn backward<I: Isa, const PHASE: usize>(tile: &BackwardTile<'_, I>, sums: &mut [I::Vector]);
+}
+
+/// The vectors that backward takes at a time where it needs values of theirs on the stack: no fewer than a row has.
+const GROUP: usize = 12;
+
+/// Ranges of at most [`GROUP`] that cover `0..count`.
+#[inline(always)]
+fn groups(count: usize) -> Groups {
+    Groups { rest: 0..count }
+}
+
+struct Groups {
+    rest: Range<usize>,
+}
+
+impl Iterator for Groups {
+    type Item = Range<usize>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let group = self.rest.start..(self.rest.start + GROUP).min(self.rest.end);
+        self.rest.start = group.end;
+        if group.is_empty() { None } else { Some(group) }
+    }
 }

@@ -76,6 +76,24 @@ pub(crate) struct Rows {
     ring: [usize; 2],
 }
 
+/// The places of some ranks at one step, by value: a tile keeps them in registers, as it does its [`Slot`]s.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    order: &'a [usize],
+    first: &'a [usize],
+    times: &'a [usize],
+    step: usize,
+}
+
+impl Places<'_> {
+    /// The step of the sequence and the row that rank `r` of these has there.
+    #[inline(always)]
+    pub(crate) fn get(&self, r: usize) -> (usize, usize) {
+        let time = if self.times.is_empty() { self.step } else { self.times[self.first[r] + self.step] };
+        (time, self.order[r])
+    }
+}
+
 impl Rows {
     /// Orders rows by falling length, those of equal length as they come. Allocates only where there are more
     /// of them, or of their steps, than ever before.
@@ -147,6 +165,13 @@ impl Rows {
     #[inline(always)]
     pub(crate) fn time(&self, step: usize, rank: usize) -> usize {
         if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
+    }
+
+    /// Where the ranks from `rank` on find this step in the sequence.
+    #[inline(always)]
+    pub(crate) fn places(&self, step: usize, rank: usize) -> Places<'_> {
+        let order = self.order.get(rank..).unwrap_or_default();
+        Places { order, first: self.first.get(rank..).unwrap_or_default(), times: &self.times, step }
     }
 
     /// Whether a step of a rank is the step of the sequence: no masks, no resets.

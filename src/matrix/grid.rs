@@ -14,6 +14,7 @@
 //! one row. The borrow checker cannot see that, so its accessors are `unsafe` with that as their
 //! condition; who calls what when is decided in `sequence/` alone.
 
+use super::product::Strided;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
 use std::marker::PhantomData;
@@ -123,7 +124,21 @@ impl<'a> GridRef<'a> {
         &self.data[start..start + self.grid.width]
     }
 
+    /// The first `depth` columns of a plane of some rows of slot 0, for a product.
+    #[inline(always)]
+    pub(crate) fn rows(&self, rows: Range<usize>, plane: usize, depth: usize) -> Strided<'a> {
+        let data = self.from(0, rows.start, plane);
+        let count = rows.len();
+        assert!(
+            depth <= self.grid.width
+                && (count == 0 || (count - 1) * self.grid.row_stride + depth <= data.len())
+        );
+        // SAFETY: the last of the rows ends inside the slice, which nobody writes.
+        unsafe { Strided::rows(data.as_ptr(), self.grid.row_stride, depth) }
+    }
+
     /// Everything from the start of a plane on: for products that walk over rows by a stride.
+    #[inline(always)]
     pub(crate) fn from(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
         &self.data[self.grid.offset(slot, row, plane)..]
     }
@@ -285,6 +300,17 @@ impl<'a> Slot<'a> {
         debug_assert!(first + count <= self.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
         unsafe { std::slice::from_raw_parts(self.data.add(self.offset(row, plane, first)), count) }
+    }
+
+    /// The first `depth` columns of a plane of all rows from here on, for a product.
+    ///
+    /// # Safety
+    /// - Plane and columns exist, and so do the rows that the product takes; nobody writes them in the lifetime.
+    #[inline(always)]
+    pub(crate) unsafe fn rows(&self, plane: usize, depth: usize) -> Strided<'a> {
+        debug_assert!(depth <= self.width);
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { Strided::rows(self.data.add(self.offset(0, plane, 0)), self.row_stride, depth) }
     }
 
     /// The same to write.

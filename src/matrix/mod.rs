@@ -18,4 +18,4 @@ pub(crate) use buffer::AlignedBuf;
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
 pub(crate) use panel::{Panel, Source};
-pub(crate) use product::{Columns, Part, Tile, accumulate, sweep};
+pub(crate) use product::{Blocks, Part, Room, Strided, Sums, Tile, accumulate, put, sweep};

@@ -4,19 +4,21 @@
 //!                       weights of one block, front to back
 //!               k:  [gate 0 | gate 1 | gate 2 | gate 3]     G vectors, U blocks of them
 //!   row 0  a[k] *       +=       +=       +=       +=
-//!   ...                          R x G x U accumulators, one vector each
+//!   ...                          R x U x G accumulators, one vector each
 //!   row R-1
 //! ```
 //!
 //! Each accumulator is one chain: it starts from what the caller put there (a bias, a gradient) and
 //! takes its products in the order of ascending k. A lane belongs to one output of one row. So a result
 //! depends neither on R nor on U, nor on which rows and blocks share a tile: that is the root of every
-//! promise of equal bits in this crate. More chains per output would not be faster: R x G x U chains
+//! promise of equal bits in this crate. More chains per output would not be faster: R x U x G chains
 //! cover the latency of the multiply-add.
 //!
 //! How many rows a tile has is the level's register budget; see `simd/avx512.rs` and `simd/avx2.rs`.
 
-use crate::simd::{Isa, Kernel, LINE, Token, dispatch};
+use crate::simd::{Isa, Kernel, LINE, Outlined, Token, dispatch};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The left operand of a product: R rows of one depth.
@@ -47,43 +49,91 @@ impl<const R: usize> Rows<R> for [&[f32]; R] {
     }
 }
 
-/// Rows that lie side by side, with a stride along k: neighbouring columns of a matrix.
+/// Rows of one matrix, with a stride from row to row and one along k.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Columns<'a> {
-    data: &'a [f32],
+pub(crate) struct Strided<'a> {
+    data: *const f32,
+    row_stride: usize,
     stride: usize,
     depth: usize,
+    life: PhantomData<&'a [f32]>,
 }
 
-impl<'a> Columns<'a> {
-    /// The first `count` columns of `data`, whose `depth` matrix rows begin at multiples of `stride`.
+impl<'a> Strided<'a> {
+    /// Rows that begin at multiples of `row_stride` and lie along k.
+    ///
+    /// # Safety
+    /// - Of each row that a product takes, `depth` floats are readable and nobody writes them in the lifetime.
     #[inline(always)]
-    pub(crate) fn new(data: &'a [f32], stride: usize, depth: usize, count: usize) -> Self {
+    pub(crate) unsafe fn rows(data: *const f32, row_stride: usize, depth: usize) -> Self {
+        Strided { data, row_stride, stride: 1, depth, life: PhantomData }
+    }
+
+    /// The first `count` columns of `data`, whose `depth` matrix rows begin at multiples of `stride`; a product takes
+    /// no more.
+    #[inline(always)]
+    pub(crate) fn columns(data: &'a [f32], stride: usize, depth: usize, count: usize) -> Self {
         assert!(depth == 0 || (depth - 1) * stride + count <= data.len());
-        Columns { data, stride, depth }
+        Strided { data: data.as_ptr(), row_stride: 1, stride, depth, life: PhantomData }
     }
 }
 
-impl<const R: usize> Rows<R> for Columns<'_> {
+impl<const R: usize> Rows<R> for Strided<'_> {
     #[inline(always)]
     fn depth(&self) -> usize {
         self.depth
     }
     #[inline(always)]
     unsafe fn get(&self, r: usize, k: usize) -> f32 {
-        // SAFETY: k < depth and r < R, the number of columns it was made for.
-        unsafe { *self.data.get_unchecked(k * self.stride + r) }
+        // SAFETY: k < depth and r < R, no more than the rows that it was made for.
+        unsafe { *self.data.add(r * self.row_stride + k * self.stride) }
     }
 }
 
-/// `sums[r][g][u] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
+/// The accumulators of a tile: R rows of U blocks of G gates.
+pub(crate) type Sums<V, const R: usize, const U: usize, const G: usize> = [[[V; G]; U]; R];
+
+/// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of row 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocks {
+    shift: u32,
+}
+
+impl Blocks {
+    /// So many of them.
+    #[inline(always)]
+    pub(crate) fn new(count: usize) -> Self {
+        debug_assert!(count.is_power_of_two());
+        Blocks { shift: count.trailing_zeros() }
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) fn count(self) -> usize {
+        1 << self.shift
+    }
+
+    /// The row of vector `v`.
+    #[inline(always)]
+    pub(crate) fn row(self, v: usize) -> usize {
+        v >> self.shift
+    }
+
+    /// The block of vector `v`.
+    #[inline(always)]
+    pub(crate) fn column(self, v: usize) -> usize {
+        v & (self.count() - 1)
+    }
+}
+
+/// `sums[r][u][g] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
 /// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
 /// come into the level-2 cache.
 #[inline(always)]
-pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>(
+pub(crate) fn accumulate<I: Isa, const R: usize, const U: usize, const G: usize>(
     isa: I,
-    sums: &mut [[[I::Vector; U]; G]; R],
+    sums: &mut Sums<I::Vector, R, U, G>,
     rows: impl Rows<R>,
     blocks: [&[f32]; U],
     ahead: &[f32],
@@ -111,12 +161,73 @@ pub(crate) fn accumulate<I: Isa, const R: usize, const G: usize, const U: usize>
                 // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
                 let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
                 for r in 0..R {
-                    acc[r][g][u] = isa.mul_add(a[r], w, acc[r][g][u]);
+                    acc[r][u][g] = isa.mul_add(a[r], w, acc[r][u][g]);
                 }
             }
         }
     }
     *sums = acc;
+}
+
+/// Where the sums of a tile wait to be finished: memory that nothing has set yet.
+pub(crate) type Room<V> = [MaybeUninit<V>];
+
+/// Sets all of `room`, which is as large as the tile.
+#[inline(always)]
+pub(crate) fn put<V: Copy, const R: usize, const U: usize, const G: usize>(
+    tile: Sums<V, R, U, G>,
+    room: &mut Room<V>,
+) -> &mut [V] {
+    let sums = tile.as_flattened().as_flattened();
+    assert!(room.len() == sums.len());
+    for k in 0..sums.len() {
+        room[k].write(sums[k]);
+    }
+    // SAFETY: every element has been set just now.
+    unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), room.len()) }
+}
+
+/// The sums of some tiles, one after the other.
+struct Waiting<V> {
+    room: [MaybeUninit<V>; ROOM],
+    /// How many of them are set.
+    count: usize,
+}
+
+impl<V: Copy> Waiting<V> {
+    #[inline(always)]
+    fn new() -> Self {
+        Waiting { room: [const { MaybeUninit::uninit() }; ROOM], count: 0 }
+    }
+
+    /// Whether there is room for so many more.
+    #[inline(always)]
+    fn has_room(&self, more: usize) -> bool {
+        self.count + more <= ROOM
+    }
+
+    /// Room for so many more.
+    #[inline(always)]
+    fn room(&mut self, more: usize) -> &mut Room<V> {
+        &mut self.room[self.count..self.count + more]
+    }
+
+    /// Takes so many more in.
+    ///
+    /// # Safety
+    /// - The last [`room`](Self::room) was as large, and all of it has been set.
+    #[inline(always)]
+    unsafe fn add(&mut self, more: usize) {
+        self.count += more;
+    }
+
+    /// All of them, to be finished; then there are none.
+    #[inline(always)]
+    fn take(&mut self) -> &mut [V] {
+        let count = std::mem::take(&mut self.count);
+        // SAFETY: the first `count` are set, by the promise of `add`.
+        unsafe { std::slice::from_raw_parts_mut(self.room.as_mut_ptr().cast(), count) }
+    }
 }
 
 /// Which part of the weights of the next block a product prefetches: part `index` of `of`, none of 0.
@@ -127,6 +238,9 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Nothing.
+    pub(crate) const NONE: Part = Part { index: 0, of: 0 };
+
     /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
     /// processor's own prefetcher, which sees one stream, is as early. And nothing where there are many: they hide
     /// what the first of them waits for, and a block that comes before its time takes the room of those that are in
@@ -151,23 +265,52 @@ impl Part {
     }
 }
 
-/// Work that is done tile by tile.
+/// Work that is done tile by tile: products in registers, and then what becomes of their sums.
 pub(crate) trait Tile {
-    /// Accumulators that a row and a block need, the gates of a cell: they decide how many blocks a tile
-    /// takes. At most four.
+    /// Sums of each vector of a tile: the gates of a cell. They decide how many blocks a tile takes.
     const ACCUMULATORS: usize;
 
-    /// Does R rows from `row` on and U blocks from `block` on, and `part` of the prefetching for the next.
+    /// Computes the products of R rows from `row` on and U blocks from `block` on, and does `part` of the prefetching for
+    /// the next. [Puts](put) into all of `room`, at `v * ACCUMULATORS + a`, the sums of vector `v`; vectors count through
+    /// the blocks of the first row, then of the second. Gives back what it has put.
     ///
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         row: usize,
         block: usize,
         part: Part,
-    );
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector];
+
+    /// Does what there is to do with the sums of the rows from `row` on and of these blocks from `block` on. Of a single
+    /// row there may be fewer vectors than blocks.
+    ///
+    /// # Safety
+    /// - As for [`products`](Self::products).
+    unsafe fn finish<I: Isa>(&self, isa: I, row: usize, block: usize, blocks: Blocks, sums: &mut [I::Vector]);
+}
+
+/// [`Tile::finish`] as a function of its own, whose arguments exist and are ours by the promise to [`sweep`].
+struct Finish<'a, T, V> {
+    work: &'a T,
+    row: usize,
+    block: usize,
+    blocks: Blocks,
+    sums: &'a mut [V],
+}
+
+impl<I: Isa, T: Tile> Outlined<I> for Finish<'_, T, I::Vector> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Finish { work, row, block, blocks, sums } = self;
+        // SAFETY: as its arguments are.
+        unsafe { work.finish(isa, row, block, blocks, sums) }
+    }
 }
 
 /// Covers `rows` x `blocks` with tiles: blocks outside, rows inside, so that the weights of a block come
@@ -175,6 +318,10 @@ pub(crate) trait Tile {
 ///
 /// Rows are cut evenly (8 rows are 4 + 4 and not 6 + 2): narrow tiles have too few chains to hide the
 /// latency of a multiply-add, and read more weights per product.
+///
+/// The sums of some tiles wait on the stack until they are [finished](Tile::finish) together. That is a loop over vectors,
+/// compiled once, where each kind of tile has products of its own: unrolled into them it was nine tenths of the code. And
+/// a loop over many vectors fills the latency of its chains, which at the end of each tile was waited for.
 ///
 /// This is where code is compiled per level: one function for each kind of tile, however many places call
 /// it. Everything above it is plain code.
@@ -195,73 +342,136 @@ struct Sweep<'a, T> {
     blocks: Range<usize>,
 }
 
+/// Vectors of sums that wait on the stack: 32 rows of four gates.
+const ROOM: usize = 128;
+/// Blocks of a single row that are finished together.
+const ROW_BLOCKS: usize = 8;
+
 impl<T: Tile> Kernel for Sweep<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
+        if self.rows.len() == 1 {
+            self.row(isa);
+        } else {
+            self.panel(isa);
+        }
+    }
+}
+
+impl<T: Tile> Sweep<'_, T> {
+    /// Blocks of a tile. Four accumulators in all per row: one block of four gates, or four blocks of one. A single row
+    /// takes twice that, or its chains would be too few.
+    #[inline(always)]
+    fn widest(rows: usize) -> usize {
+        match (T::ACCUMULATORS, rows) {
+            (1, _) => 4,
+            (_, 1) => 2,
+            _ => 1,
+        }
+    }
+
+    /// A single row: several tiles along its blocks are finished together.
+    #[inline(always)]
+    fn row<I: Isa>(self, isa: I) {
+        let Sweep { work, rows, blocks } = self;
+        let mut waiting = Waiting::<I::Vector>::new();
+        let mut block = blocks.start;
+        while block < blocks.end {
+            let first = block;
+            let end = (first + ROW_BLOCKS).min(blocks.end);
+            while block < end {
+                let wide = if end - block >= Self::widest(1) { Self::widest(1) } else { 1 };
+                let (row, part, to) = (rows.start, Part::of_tile(0, 1), waiting.room(wide * T::ACCUMULATORS));
+                // SAFETY: row and blocks of the ranges; what `products` gives back is all that `to` was.
+                unsafe {
+                    let sums = match wide {
+                        4 if T::ACCUMULATORS == 1 => work.products::<I, 1, 4>(isa, row, block, part, to),
+                        2 if T::ACCUMULATORS > 1 => work.products::<I, 1, 2>(isa, row, block, part, to),
+                        _ => work.products::<I, 1, 1>(isa, row, block, part, to),
+                    };
+                    let count = sums.len();
+                    waiting.add(count);
+                }
+                block += wide;
+            }
+            let (blocks, sums) = (Blocks::new(ROW_BLOCKS), waiting.take());
+            isa.call(Finish { work, row: rows.start, block: first, blocks, sums });
+        }
+    }
+
+    /// Several rows: several tiles along them are finished together.
+    #[inline(always)]
+    fn panel<I: Isa>(self, isa: I) {
         let Sweep { work, rows, blocks } = self;
         let count = rows.len();
         let tiles = count.div_ceil(I::TILE_ROWS);
         let (size, larger) = (count / tiles, count % tiles);
+        let mut waiting = Waiting::<I::Vector>::new();
         let mut block = blocks.start;
         while block < blocks.end {
-            let left = blocks.end - block;
-            // Four accumulators in all per row: one block of four gates, or four blocks of one. A single
-            // row takes twice that, or its chains would be too few.
-            let wide = if T::ACCUMULATORS == 1 && left >= 4 {
-                4
-            } else if T::ACCUMULATORS > 1 && count == 1 && left >= 2 {
-                2
-            } else {
-                1
-            };
-            let mut row = rows.start;
-            for tile in 0..tiles {
-                let height = size + usize::from(tile < larger);
-                let part = Part::of_tile(tile, tiles);
-                // SAFETY: rows and blocks of the ranges.
-                unsafe {
-                    if T::ACCUMULATORS == 1 {
-                        match wide {
-                            4 => tile_of_height::<I, T, 4>(isa, work, height, row, block, part),
-                            _ => tile_of_height::<I, T, 1>(isa, work, height, row, block, part),
-                        }
-                    } else if wide == 2 {
-                        work.tile::<I, 1, 2>(isa, row, block, part);
-                    } else {
-                        tile_of_height::<I, T, 1>(isa, work, height, row, block, part);
+            let wide = if blocks.end - block >= Self::widest(count) { Self::widest(count) } else { 1 };
+            let per_row = wide * T::ACCUMULATORS;
+            let (mut row, mut tile) = (rows.start, 0);
+            while tile < tiles {
+                let first = row;
+                while tile < tiles {
+                    let height = size + usize::from(tile < larger);
+                    if !waiting.has_room(height * per_row) {
+                        break;
                     }
+                    let (part, to) = (Part::of_tile(tile, tiles), waiting.room(height * per_row));
+                    // SAFETY: rows and blocks of the ranges; what `products_of_height` gives back is all that `to` was.
+                    unsafe {
+                        let sums = match wide {
+                            4 if T::ACCUMULATORS == 1 => {
+                                products_of_height::<I, T, 4>(isa, work, height, row, block, part, to)
+                            }
+                            _ => products_of_height::<I, T, 1>(isa, work, height, row, block, part, to),
+                        };
+                        let count = sums.len();
+                        waiting.add(count);
+                    }
+                    (row, tile) = (row + height, tile + 1);
                 }
-                row += height;
+                let (blocks, sums) = (Blocks::new(wide), waiting.take());
+                isa.call(Finish { work, row: first, block, blocks, sums });
             }
             block += wide;
         }
     }
 }
 
-/// The tile of this height; heights above the level's budget are not compiled into it.
+/// The products of a tile of this height; heights above the level's budget are not compiled into it.
 ///
 /// # Safety
-/// - As for [`Tile::tile`].
+/// - As for [`Tile::products`].
 #[inline(always)]
-unsafe fn tile_of_height<I: Isa, T: Tile, const U: usize>(
+unsafe fn products_of_height<'r, I: Isa, T: Tile, const U: usize>(
     isa: I,
     work: &T,
     height: usize,
     row: usize,
     block: usize,
     part: Part,
-) {
+    room: &'r mut Room<I::Vector>,
+) -> &'r mut [I::Vector] {
     // SAFETY: the caller's promise, passed on.
     unsafe {
+        // (A condition of a match would be looked at too late: outlined products would be compiled all the same.)
+        if const { I::TILE_ROWS > 3 } {
+            match height {
+                4 => return work.products::<I, 4, U>(isa, row, block, part, room),
+                5 => return work.products::<I, 5, U>(isa, row, block, part, room),
+                6 => return work.products::<I, 6, U>(isa, row, block, part, room),
+                _ => {}
+            }
+        }
         match height {
-            1 => work.tile::<I, 1, U>(isa, row, block, part),
-            2 => work.tile::<I, 2, U>(isa, row, block, part),
-            3 => work.tile::<I, 3, U>(isa, row, block, part),
-            4 if I::TILE_ROWS >= 4 => work.tile::<I, 4, U>(isa, row, block, part),
-            5 if I::TILE_ROWS >= 5 => work.tile::<I, 5, U>(isa, row, block, part),
-            6 if I::TILE_ROWS >= 6 => work.tile::<I, 6, U>(isa, row, block, part),
+            1 => work.products::<I, 1, U>(isa, row, block, part, room),
+            2 => work.products::<I, 2, U>(isa, row, block, part, room),
+            3 => work.products::<I, 3, U>(isa, row, block, part, room),
             _ => unreachable!("a tile of {height} rows"),
         }
     }

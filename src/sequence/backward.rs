@@ -26,7 +26,7 @@ use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, with_cell};
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, Part, Tile, sweep};
+use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, GridRef, Part, Room, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -270,17 +270,32 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = 1;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         rank: usize,
         block: usize,
         part: Part,
-    ) {
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        let (steps, blocks) = ((self.time, self.following), (block, Blocks::new(U)));
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe {
-            BackwardTile::<I, R, U>::new(isa, self.pass, self.time, self.following, rank, block, part)
-        };
-        C::backward::<I, PHASE, R, U>(&tile);
+        let tile = unsafe { BackwardTile::new(isa, self.pass, steps, rank, blocks, part) };
+        tile.products::<C, PHASE, R, U>(room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        rank: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        let steps = (self.time, self.following);
+        // SAFETY: the caller's promise, passed on.
+        let tile = unsafe { BackwardTile::new(isa, self.pass, steps, rank, (block, blocks), Part::NONE) };
+        tile.finish::<C, PHASE>(sums);
     }
 }

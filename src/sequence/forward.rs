@@ -18,7 +18,7 @@
 use super::schedule::{Load, Share, Split, Walk, go, over_range};
 use crate::cell::{Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
 use crate::error::{Error, reserve};
-use crate::matrix::{AlignedBuf, Grid, GridMut, Part, Tile, sweep};
+use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, Part, Room, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -229,21 +229,42 @@ impl<C: Cell> Projection<'_, C> {
 }
 
 impl<C: Cell> Tile for Projection<'_, C> {
-    const ACCUMULATORS: usize = C::ACCUMULATORS[0];
+    const ACCUMULATORS: usize = C::TRAITS.gates;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         place: usize,
         block: usize,
         part: Part,
-    ) {
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
         let mut places = [(0, 0); R];
         places.copy_from_slice(&self.places[place..place + R]);
-        // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { ProjectionTile::<I, R, U>::new(isa, self.pass, self.to, places, block, part) };
-        C::project(&tile);
+        C::project(&ProjectionTile::<I, R, U> { isa, pass: self.pass, places, block, part }, room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        place: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        let Projected { sums: to, first_time } = self.to;
+        let gates = C::TRAITS.gates;
+        for v in 0..sums.len() / gates {
+            let (time, rank) = self.places[place + blocks.row(v)];
+            let start = (block + blocks.column(v)) * I::LANES;
+            for gate in 0..gates {
+                // SAFETY: the place exists, and by the caller's promise is ours with the columns of the block.
+                let to = unsafe { to.columns(time - first_time, rank, gate, start..start + I::LANES) };
+                isa.store(to, sums[v * gates + gate]);
+            }
+        }
     }
 }
 
@@ -258,15 +279,31 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = C::ACCUMULATORS[PHASE];
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         rank: usize,
         block: usize,
         part: Part,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        // SAFETY: the caller's promise, passed on.
+        let tile =
+            unsafe { ForwardTile::new(isa, self.pass, self.time, rank, (block, Blocks::new(U)), part) };
+        C::products::<I, PHASE, R, U>(&tile, room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        rank: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
     ) {
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { ForwardTile::<I, R, U>::new(isa, self.pass, self.time, rank, block, part) };
-        C::forward::<I, PHASE, R, U>(&tile);
+        let tile = unsafe { ForwardTile::new(isa, self.pass, self.time, rank, (block, blocks), Part::NONE) };
+        C::forward::<I, PHASE>(&tile, sums);
     }
 }

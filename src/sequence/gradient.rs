@@ -30,7 +30,9 @@ use crate::cell::{
     C, Checkpoints, Masks, Operand, PEEPHOLES, Records, Rows, TransposedWeights, Weights, Zoneout, multiplied,
 };
 use crate::error::Error;
-use crate::matrix::{Columns, Grid, GridMut, GridRef, Panel, Part, Tile, accumulate, sweep};
+use crate::matrix::{
+    Blocks, Grid, GridMut, GridRef, Panel, Part, Room, Strided, Tile, accumulate, put, sweep,
+};
 use crate::simd::{Isa, Kernel, LINE, dispatch};
 
 /// What a backward pass reads.
@@ -310,33 +312,43 @@ impl Tile for WeightGradient<'_> {
     const ACCUMULATORS: usize = 1;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         unit: usize,
         block: usize,
         part: Part,
-    ) {
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
         let columns = &self.grads.from(0, self.first, self.plane)[unit..];
-        let columns = Columns::new(columns, self.grads.grid.row_stride(), self.count, R);
+        let columns = Strided::columns(columns, self.grads.grid.row_stride(), self.count, R);
         let blocks = self.packed.blocks_from::<U>(block, 0, self.count);
-        let mut sums = [[[isa.zero(); U]; 1]; R];
-        for r in 0..R {
-            for u in 0..U {
-                if self.add {
-                    // SAFETY: the unit exists, and by the caller's promise is ours.
-                    let to = unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) };
-                    sums[r][0][u] = isa.load_partial(to);
-                }
+        let mut sums = [[[isa.zero(); 1]; U]; R];
+        if self.add {
+            let sums = sums.as_flattened_mut();
+            for v in 0..sums.len() {
+                let (row, block) = ((self.gate, unit + v / U), block + v % U);
+                // SAFETY: the unit exists, and by the caller's promise is ours.
+                sums[v][0] = isa.load_partial(unsafe { target::<I>(&self.to, row, block) });
             }
         }
         accumulate(isa, &mut sums, columns, blocks, part.take(self.packed.span(block + U, U)));
-        for r in 0..R {
-            for u in 0..U {
-                // SAFETY: the unit exists, and by the caller's promise is ours.
-                let to = unsafe { target::<I>(&self.to, (self.gate, unit + r), block + u) };
-                isa.store_partial(to, sums[r][0][u]);
-            }
+        put(sums, room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        unit: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        for v in 0..sums.len() {
+            let (row, block) = ((self.gate, unit + blocks.row(v)), block + blocks.column(v));
+            // SAFETY: the unit exists, and by the caller's promise is ours.
+            isa.store_partial(unsafe { target::<I>(&self.to, row, block) }, sums[v]);
         }
     }
 }
@@ -434,39 +446,46 @@ impl Tile for InputGradient<'_> {
     const ACCUMULATORS: usize = 1;
 
     #[inline(always)]
-    unsafe fn tile<I: Isa, const R: usize, const U: usize>(
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
         &self,
         isa: I,
         place: usize,
         block: usize,
         part: Part,
-    ) {
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
         let size = self.weights.units;
-        let mut sums = [[[isa.zero(); U]; 1]; R];
+        let mut sums = [[[isa.zero(); 1]; U]; R];
         if self.add {
-            for r in 0..R {
-                for u in 0..U {
-                    // SAFETY: the place exists, and by the caller's promise is ours.
-                    let to = unsafe { target::<I>(&self.to, self.row(place + r), block + u) };
-                    sums[r][0][u] = isa.load_partial(to);
-                }
+            let sums = sums.as_flattened_mut();
+            for v in 0..sums.len() {
+                let (row, block) = (self.row(place + v / U), block + v % U);
+                // SAFETY: the place exists, and by the caller's promise is ours.
+                sums[v][0] = isa.load_partial(unsafe { target::<I>(&self.to, row, block) });
             }
         }
         for gate in 0..self.gates {
-            let mut rows: [&[f32]; R] = [&[]; R];
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = &self.grads.plane(0, self.first + place + r, gate)[..size];
-            }
+            let rows = self.grads.rows(self.first + place..self.first + place + R, gate, size);
             let blocks = self.weights.input.blocks_from::<U>(block, gate * size, (gate + 1) * size);
             let ahead = part.split(gate, self.gates).take(self.weights.input.span(block + U, U));
             accumulate(isa, &mut sums, rows, blocks, ahead);
         }
-        for r in 0..R {
-            for u in 0..U {
-                // SAFETY: the place exists, and by the caller's promise is ours.
-                let to = unsafe { target::<I>(&self.to, self.row(place + r), block + u) };
-                isa.store_partial(to, sums[r][0][u]);
-            }
+        put(sums, room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        place: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        for v in 0..sums.len() {
+            let (row, block) = (self.row(place + blocks.row(v)), block + blocks.column(v));
+            // SAFETY: the place exists, and by the caller's promise is ours.
+            isa.store_partial(unsafe { target::<I>(&self.to, row, block) }, sums[v]);
         }
     }
 }

@@ -36,8 +36,8 @@ pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
 /// - As for [`trampoline`].
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn outlined<W: Outlined<Avx2>>(isa: Avx2, work: W) {
-    work.run(isa);
+unsafe fn outlined<W: Outlined<Avx2>>(isa: Avx2, work: W) -> W::Output {
+    work.run(isa)
 }
 
 /// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
@@ -161,7 +161,7 @@ impl Isa for Avx2 {
         }
     }
     #[inline(always)]
-    fn call<W: Outlined<Self>>(self, work: W) {
+    fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
         // SAFETY: `self` proves all features of the function.
         unsafe { outlined(self, work) }
     }

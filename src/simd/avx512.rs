@@ -44,8 +44,8 @@ pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output 
 /// - As for [`trampoline`].
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn outlined<W: Outlined<Avx512>>(isa: Avx512, work: W) {
-    work.run(isa);
+unsafe fn outlined<W: Outlined<Avx512>>(isa: Avx512, work: W) -> W::Output {
+    work.run(isa)
 }
 
 /// The mask of the first `n` lanes, `n` at most 16.
@@ -168,7 +168,7 @@ impl Isa for Avx512 {
         }
     }
     #[inline(always)]
-    fn call<W: Outlined<Self>>(self, work: W) {
+    fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
         // SAFETY: `self` proves all features of the function.
         unsafe { outlined(self, work) }
     }

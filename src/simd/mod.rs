@@ -109,7 +109,7 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
 
     /// Does work that is compiled once for this level, as a function of its own: where the time of a call is
     /// nothing beside the work, and inlined copies would be many.
-    fn call<W: Outlined<Self>>(self, work: W);
+    fn call<W: Outlined<Self>>(self, work: W) -> W::Output;
     /// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
     #[inline(always)]
     fn prefetch(self, at: *const f32) {
@@ -182,8 +182,10 @@ pub(crate) trait Kernel {
 
 /// Work on vectors of one level for [`Isa::call`]. Implementations of `run` are `#[inline(always)]`.
 pub(crate) trait Outlined<I: Isa> {
+    /// What the work returns.
+    type Output;
     /// Does the work.
-    fn run(self, isa: I);
+    fn run(self, isa: I) -> Self::Output;
 }
 
 /// Runs a kernel with the instructions that `token` proves.

@@ -118,7 +118,7 @@ impl Isa for Portable {
         from_bits(u32x4::splat(magic) - bits(a))
     }
     #[inline(never)]
-    fn call<W: Outlined<Self>>(self, work: W) {
-        work.run(self);
+    fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
+        work.run(self)
     }
 }
