@@ -74,6 +74,8 @@ pub(crate) struct Rows {
     starts: Vec<usize>,
     /// The same for two slots that take turns.
     ring: [usize; 2],
+    /// The rows and steps that were set last, where all rows had all steps.
+    full: Option<(usize, usize)>,
 }
 
 /// The places of some ranks at one step, by value: a tile keeps them in registers, as it does its [`Slot`]s.
@@ -98,10 +100,15 @@ impl Rows {
     /// Orders rows by falling length, those of equal length as they come. Allocates only where there are more
     /// of them, or of their steps, than ever before.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
+        let Pattern { lengths, mask, resets } = pattern;
+        let full = (lengths, mask, resets) == (None, None, None);
         self.starts.clear();
+        if full && self.full == Some((batch, steps)) {
+            return Ok(());
+        }
+        self.full = None;
         self.times.clear();
         self.first.clear();
-        let Pattern { lengths, mask, resets } = pattern;
         if mask.is_some() || resets.is_some() {
             self.set_stretches(batch, steps, pattern)?;
         } else {
@@ -116,6 +123,7 @@ impl Rows {
             self.ends.resize(batch, (true, true));
         }
         self.ring = [0, self.order.len()];
+        self.full = full.then_some((batch, steps));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
+use super::step::Shapes;
 use crate::cell::{Extent, Masks, Records, Rows};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, Grid, GridRef};
@@ -21,6 +22,8 @@ pub struct Workspace {
     /// Outputs on their way to the next layer, or gradients on their way to the one below.
     pub(super) between: [AlignedBuf; 2],
     pub(super) backward: Scratch,
+    /// Of the last step that went the short way.
+    pub(super) short: Option<Shapes>,
 }
 
 impl Workspace {

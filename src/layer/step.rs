@@ -18,6 +18,50 @@ use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
 use crate::sequence::{self, State};
 
+/// The shapes of a step, kept from the one before: to make them again, each size checked for overflow, took a seventh
+/// of the instructions of a step of 16 units.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shapes {
+    batch: usize,
+    /// Of the input, of the cell state and of the output.
+    widths: [usize; 3],
+    /// Of the state and of the scratch record.
+    planes: [usize; 2],
+    ring: Grid,
+    scratch: Grid,
+    input: Grid,
+    output: Grid,
+}
+
+impl Shapes {
+    /// Those that are kept, where they fit, and otherwise new ones.
+    fn kept(
+        kept: &mut Option<Shapes>,
+        batch: usize,
+        widths: [usize; 3],
+        planes: [usize; 2],
+    ) -> Result<Self, Error> {
+        if let Some(kept) = kept
+            && (kept.batch, kept.widths, kept.planes) == (batch, widths, planes)
+        {
+            return Ok(*kept);
+        }
+        let ([inputs, hidden, outputs], [state, scratch]) = (widths, planes);
+        checked_size("x", &[batch, inputs])?;
+        checked_size("y", &[batch, outputs])?;
+        let shapes = Shapes {
+            batch,
+            widths,
+            planes,
+            ring: Grid::padded(1, checked_size("state", &[2, batch])?, state, hidden)?,
+            scratch: Grid::padded(1, batch, scratch, hidden)?,
+            input: Grid::slot_major(1, batch, 1, inputs)?,
+            output: Grid::slot_major(1, batch, 1, outputs)?,
+        };
+        Ok(*kept.insert(shapes))
+    }
+}
+
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or `(B, P)` where
     /// there is a projection.
@@ -79,20 +123,20 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let config = &self.config;
         let (batch, layers, hidden) = (dims.batch, config.layers, config.hidden_size);
-        check_len("x", checked_size("x", &[batch, config.input_size])?, x.len())?;
+        let traits = config.variant(0).traits();
+        let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
+        let planes = [traits.state, traits.scratch];
+        let widths = [config.input_size, hidden, config.output_size()];
+        let Shapes { ring, scratch: scratch_grid, input, output, .. } =
+            Shapes::kept(short, batch, widths, planes)?;
+        check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
-            check_len("y", checked_size("y", &[batch, config.output_size()])?, y.len())?;
+            check_len("y", output.len(), y.len())?;
         }
-        let traits = config.variant(0).traits();
 
         // All memory.
-        let Workspace { rows, rings, forward: memories, between, .. } = workspace;
         rows.set(batch, 1, Pattern::default())?;
-        let ring = Grid::padded(1, checked_size("state", &[2, batch])?, traits.state, hidden)?;
-        let scratch_grid = Grid::padded(1, batch, traits.scratch, hidden)?;
-        let input = Grid::slot_major(1, batch, 1, config.input_size)?;
-        let output = Grid::slot_major(1, batch, 1, config.output_size())?;
         if rings.is_empty() {
             rings.resize_with(1, Default::default);
         }
