@@ -43,7 +43,8 @@ struct Input {
 fused_rnn_fuzz::target!(|input: Input| {
     let [input_size, hidden_size, layers] = input.built.map(Size::get);
     // What fits into memory must be small enough for a fuzzer, too; what does not must be refused.
-    let product = [input_size, hidden_size, layers].iter().try_fold(1usize, |p, n| p.checked_mul((*n).max(1)));
+    let product =
+        [input_size, hidden_size, layers].iter().try_fold(1usize, |p, n| p.checked_mul((*n).max(1)));
     let parameters = hidden_size.checked_mul(hidden_size).and_then(|h| h.checked_mul(layers.max(1)));
     let small = |n: Option<usize>| n.is_some_and(|n| n < 1 << 14);
     let absurd = |n: Option<usize>| n.is_none_or(|n| n > 1 << 48);

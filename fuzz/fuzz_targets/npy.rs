@@ -2,7 +2,6 @@
 
 #![cfg_attr(fuzzing, no_main)]
 
-
 #[path = "../../examples/fit/npy.rs"]
 #[allow(dead_code)]
 mod npy;

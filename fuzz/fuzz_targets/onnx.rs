@@ -12,7 +12,8 @@ const STEPS: usize = 3;
 
 /// The last states of the first of `batch` equal rows, of all directions, as bits; all NaN are one.
 fn run(node: &fused_rnn::format::onnx::Node, batch: usize) -> Option<Vec<u32>> {
-    let (input, batch_first) = (node.layer().config().input_size(), node.operator().layout == Layout::BatchFirst);
+    let (input, batch_first) =
+        (node.layer().config().input_size(), node.operator().layout == Layout::BatchFirst);
     let shape = if batch_first { [batch, STEPS, input] } else { [STEPS, batch, input] };
     let x = Tensor::new(&shape, vec![0.5; batch * STEPS * input]).unwrap();
     let inputs = Inputs { x: &x, sequence_lens: None, initial_h: None, initial_c: None };
@@ -21,7 +22,9 @@ fn run(node: &fused_rnn::format::onnx::Node, batch: usize) -> Option<Vec<u32>> {
     let width = outputs.y_h.values().len() / (directions * batch).max(1);
     let first = |direction: usize| {
         let row = if batch_first { direction } else { direction * batch };
-        outputs.y_h.values()[row * width..][..width].iter().map(|value| if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() })
+        outputs.y_h.values()[row * width..][..width]
+            .iter()
+            .map(|value| if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() })
     };
     Some((0..directions).flat_map(first).collect())
 }

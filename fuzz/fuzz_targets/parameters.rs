@@ -4,8 +4,8 @@
 #![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Level, Threads};
-use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, run_layer};
+use fused_rnn_fuzz::{Shape, same_bits};
 
 fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
     let (Shape(case), bits) = input;
@@ -30,7 +30,6 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
     assert!(same(layer.parameters(), other.parameters()));
     let again = run_layer(&other, &case, &data);
     for ((name, a), (_, b)) in first.tensors().into_iter().zip(again.tensors()) {
-        let equal = a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()));
-        assert!(equal, "{name}");
+        assert!(same_bits(a, b), "{name}");
     }
 });

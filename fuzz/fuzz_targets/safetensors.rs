@@ -13,7 +13,9 @@ fn same(a: &Tensor, b: &Tensor) -> bool {
 
 /// All of PyTorch's tensors of a network, or an error that names one.
 fn as_state_dict(tensors: &Tensors, kind: CellKind) {
-    let Ok(mut network) = state_dict::builder(tensors, kind).and_then(|builder| builder.build()) else { return };
+    let Ok(mut network) = state_dict::builder(tensors, kind).and_then(|builder| builder.build()) else {
+        return;
+    };
     let before = network.parameters().to_vec();
     if state_dict::load(tensors.clone(), &mut network).is_err() {
         assert!(network.parameters() == before, "changed by a file that is refused");
@@ -54,7 +56,9 @@ fused_rnn_fuzz::target!(|bytes: &[u8]| {
         _ = keras::Layer::from_safetensors(bytes, layer).map(run);
     }
     let arrays = only(&|name| name.ends_with("kernel") || name.ends_with("bias"));
-    let known = ["layer", "units", "merge_mode", "go_backwards", "use_bias", "activation", "recurrent_activation"];
-    let options = options.into_iter().filter(|(key, _)| known.contains(&key.as_str()) || key == "reset_after");
+    let known =
+        ["layer", "units", "merge_mode", "go_backwards", "use_bias", "activation", "recurrent_activation"];
+    let options =
+        options.into_iter().filter(|(key, _)| known.contains(&key.as_str()) || key == "reset_after");
     _ = keras::Layer::new(arrays, &options.collect()).map(run);
 });

@@ -3,8 +3,8 @@
 #![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Keep, Level, Schedule, Tape, Threads};
-use fused_rnn_fuzz::Shape;
 use fused_rnn_fuzz::common::{Data, run, run_with_tape};
+use fused_rnn_fuzz::{Shape, same_bits};
 
 fused_rnn_fuzz::target!(|input: (Shape, u8, u8, Option<u8>)| {
     let (Shape(case), threads, schedule, every) = input;
@@ -22,7 +22,6 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, u8, Option<u8>)| {
     let got = run_with_tape(&layer, &case, &data, &mut Tape::keeping(keep));
     let want = run(&case, &data, level, 1);
     for ((name, a), (_, b)) in got.tensors().into_iter().zip(want.tensors()) {
-        let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-        assert!(a.len() == b.len() && a.iter().zip(b).all(same), "{name}");
+        assert!(same_bits(a, b), "{name}");
     }
 });

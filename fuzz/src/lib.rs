@@ -4,13 +4,19 @@
 //! the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 #[cfg(fuzzing)]
 pub use libfuzzer_sys;
-use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 
 #[path = "../../tests/common/mod.rs"]
 #[allow(dead_code, missing_docs)]
 pub mod common;
+
+/// Whether two results are the same bits. A NaN has a sign and a payload that no promise covers.
+pub fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}
 
 /// A layer and a batch.
 #[derive(Debug, Clone)]
