@@ -53,7 +53,8 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if self.is_short(dims) {
+        // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
+        if state.batch() == dims.batch && self.is_short(dims) {
             return self.run_short(x, dims, state, y, workspace);
         }
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)

@@ -51,7 +51,7 @@ const CHUNK_BYTES: usize = 1 << 19;
 /// The steps of a chunk to project beforehand, or `None` where that does not pay.
 fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
     let record = weights.variant.traits().gates * weights.hidden.units() * 4;
-    let chunk = (CHUNK_BYTES / (batch.max(1) * record)).clamp(1, steps.max(1));
+    let chunk = (CHUNK_BYTES / batch.max(1).saturating_mul(record)).clamp(1, steps.max(1));
     let input = weights.input.len();
     let far = input >= WORTH_PROJECTING && input + weights.recurrent_len() > MANY_WEIGHTS;
     (chunk > 1 && (batch <= FEW_ROWS || (far && batch <= SOME_ROWS))).then_some(chunk)
