@@ -185,9 +185,13 @@ fn builders_name_every_wrong_size() {
         let error = Lstm::builder(1, 1).dropout(dropout).build().err();
         assert!(matches!(error, Some(Error::OutOfRange { what: "dropout", .. })), "{dropout}: {error:?}");
     }
-    for (input, hidden, layers) in
-        [(usize::MAX, 1, 1), (1, usize::MAX, 1), (1, usize::MAX / (1 << 24), 1 << 20), (1, 1, usize::MAX), (usize::MAX / 2, 2, 1)]
-    {
+    for (input, hidden, layers) in [
+        (usize::MAX, 1, 1),
+        (1, usize::MAX, 1),
+        (1, usize::MAX / (1 << 24), 1 << 20),
+        (1, 1, usize::MAX),
+        (usize::MAX / 2, 2, 1),
+    ] {
         let error = Lstm::builder(input, hidden).layers(layers).build().err();
         assert!(matches!(error, Some(Error::SizeOverflow { .. } | Error::OutOfMemory { .. })), "{error:?}");
     }
