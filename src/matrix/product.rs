@@ -320,8 +320,7 @@ impl<I: Isa, T: Tile> Outlined<I> for Finish<'_, T, I::Vector> {
 /// latency of a multiply-add, and read more weights per product.
 ///
 /// The sums of some tiles wait on the stack until they are [finished](Tile::finish) together. That is a loop over vectors,
-/// compiled once, where each kind of tile has products of its own: unrolled into them it was nine tenths of the code. And
-/// a loop over many vectors fills the latency of its chains, which at the end of each tile was waited for.
+/// compiled once, where each kind of tile has products of its own: unrolled into them it was more than half of the crate's code.
 ///
 /// This is where code is compiled per level: one function for each kind of tile, however many places call
 /// it. Everything above it is plain code.
