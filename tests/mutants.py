@@ -1,120 +1,382 @@
 #!/usr/bin/env python3
 """Mutation testing: changes the library one operator or one function at a time, and names what no test notices.
 
-    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/*.rs' -f 'src/matrix/*.rs' --shard 0/8 --to mutants.jsonl
+    pip install tree-sitter tree-sitter-rust; cargo install cargo-mutants
+    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/*.rs' -f 'src/matrix/*.rs' --to mutants.jsonl
 
-The mutants are those of cargo-mutants (`cargo install cargo-mutants`), which is asked for its list alone: its own way
-runs all tests for each, the slowest first. Here a mutant is built unoptimised, for 32-bit x86 where the portable level is
-the only one and compiles in seconds, and meets the test programs from the quickest to the slowest until one fails. That
-needs `rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib).
+The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all of them
+are compiled into one program, which asks at each place whether the mutant there is the one that is switched on:
 
-A mutant is `caught` (by which program), `build` (does not compile), `timeout` (caught too), or `missed`. One JSON object a
-line; mutants that are in the file already are left out, so a run can be stopped and taken up.
+    a + b      ->    match (a, b) { (l, r) => if crate::mutant(7) { l - r } else { l + r } }
+
+A mutant that does not compile in that form (the compiler's errors name it) is built by itself, from its own change; one
+that does not compile so either is `build`, and no mutant. The others meet the test programs from the quickest to the slowest,
+until a test fails: `caught` (by which program), `timeout` (caught too), or `missed`.
+
+All is built for 32-bit x86, where the portable level is the only one and compiles in seconds; that needs
+`rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib). One JSON object a line goes
+to `--to`; mutants that are in it already are left out, so a run can be stopped and taken up.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+
+import tree_sitter
+import tree_sitter_rust
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = "i686-unknown-linux-gnu"
 # Quickest first.
-PROGRAMS = ["golden", "pattern", "exact", "lib", "threads", "equivalence"]
-# Tests of activations, which are not mutated here, and take longest.
-SKIPPED = ["exhaustive", "errors_stay_below", "values_and_slopes", "tanh_is_odd"]
+PROGRAMS = ["golden", "pattern", "lib", "exact", "threads", "equivalence", "integers"]
+# Tests of activations, which are not mutated here and take longest; one that compares with the last bit of f64, which
+# 32-bit x86 has otherwise.
+SKIPPED = ["exhaustive", "errors_stay_below", "values_and_slopes", "tanh_is_odd", "by_hand"]
+SWITCH = """
+/// Whether this mutant is switched on.
+pub(crate) fn mutant(number: u32) -> bool {
+    static ON: std::sync::LazyLock<u32> =
+        std::sync::LazyLock::new(|| std::env::var("FUSED_RNN_MUTANT").map_or(0, |on| on.parse().unwrap()));
+    *ON == number
+}
+"""
+ARITHMETIC = {"+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"}
+COMPARISONS = {"==", "!=", "<", ">", "<=", ">="}
 
 
-def mutants(files, shard):
+class Switched:
+    """A file of the library with all mutants of it in it, each behind its switch."""
+
+    def __init__(self, path, source, mutants):
+        self.path = path
+        self.source = source
+        self.lines = [0]
+        for line in source.splitlines(keepends=True):
+            self.lines.append(self.lines[-1] + len(line))
+        language = tree_sitter.Language(tree_sitter_rust.language())
+        self.tree = tree_sitter.Parser(language).parse(source)
+        # Mutants by the node that they change.
+        self.at = {}
+        self.left_out = set()
+        for number, mutant in mutants.items():
+            node = self.node(mutant)
+            # (Two returns are one type too many where that has no name.)
+            unnamed = mutant["genre"] == "FnValue" and "impl " in mutant["function"]["return_type"]
+            if node is None or constant(node) or unnamed:
+                self.left_out.add(number)
+            else:
+                self.at.setdefault(node.id, []).append((number, mutant["replacement"]))
+
+    def place(self, point):
+        line = self.source[self.lines[point["line"] - 1]:self.lines[point["line"]]].decode()
+        return self.lines[point["line"] - 1] + len(line[:point["column"] - 1].encode())
+
+    def node(self, mutant):
+        """What is to be wrapped: an expression, the body of a function, or the pattern of an arm."""
+        start, end = self.place(mutant["span"]["start"]), self.place(mutant["span"]["end"])
+        node = self.tree.root_node.descendant_for_byte_range(start, end)
+        kinds = {
+            "BinaryOperator": ("binary_expression", "compound_assignment_expr"),
+            "UnaryOperator": ("unary_expression",),
+            "FnValue": ("function_item",),
+            "MatchArm": ("match_arm",),
+            "MatchArmGuard": ("match_pattern",),
+        }.get(mutant["genre"], ())
+        while node is not None and node.type not in kinds:
+            node = node.parent
+        return node.child_by_field_name("body") if node is not None and node.type == "function_item" else node
+
+    def text(self, without):
+        """The file with its mutants but those `without`."""
+        return self.emit(self.tree.root_node, without).decode()
+
+    def plain(self, node, without):
+        """The node with what is mutated inside of it."""
+        out, at = b"", node.start_byte
+        for child in node.children:
+            out += self.source[at:child.start_byte] + self.emit(child, without)
+            at = child.end_byte
+        return out + self.source[at:node.end_byte]
+
+    def emit(self, node, without):
+        here = [(number, by.encode()) for number, by in self.at.get(node.id, []) if number not in without]
+        if not here:
+            return self.plain(node, without)
+
+        def field(name):
+            return self.emit(node.child_by_field_name(name), without)
+
+        def choice(original, changed):
+            return b"".join(
+                b"if crate::mutant(%d) { /*<%d*/ %s /*%d>*/ } else " % (number, number, changed(by), number)
+                for number, by in here
+            ) + b"{ " + original + b" }"
+
+        numbers = b",".join(b"%d" % number for number, _ in here)
+        if node.type == "binary_expression":
+            operator = node.child_by_field_name("operator").text
+            left, right = field("left"), field("right")
+            if operator.decode() in ARITHMETIC | COMPARISONS:
+                operands = b"(%s), (%s)" if operator.decode() in ARITHMETIC else b"&(%s), &(%s)"
+                body = choice(b"l " + operator + b" r", lambda by: b"l " + by + b" r")
+                changed = b"match (" + operands % (left, right) + b") { (l, r) => " + body + b" }"
+            else:
+                changed = choice(left + operator + right, lambda by: left + by + right)
+            changed = b"(" + changed + b")"
+        elif node.type == "compound_assignment_expr":
+            operator, left, right = node.child_by_field_name("operator").text, field("left"), field("right")
+            assign = choice(left + operator + b" r", lambda by: left + by + b" r")
+            changed = b"match " + right + b" { r => " + assign + b" }"
+        elif node.type == "unary_expression":
+            operator, operand = node.children[0].text, self.emit(node.children[1], without)
+            changed = b"(match (" + operand + b") { v => " + choice(operator + b"v", lambda by: by + b"v") + b" })"
+        elif node.type == "match_pattern":
+            pattern = self.source[node.start_byte:node.child_by_field_name("condition").start_byte]
+            condition = field("condition")
+            changed = pattern + b"(" + choice(condition, lambda by: by) + b")"
+        elif node.type == "match_arm":
+            pattern = node.child_by_field_name("pattern")
+            off = b"!crate::mutant(%d)" % here[0][0]
+            condition = pattern.child_by_field_name("condition")
+            head = self.emit(pattern, without)
+            if condition is None:
+                head += b" if " + off
+            else:
+                head = self.source[pattern.start_byte:condition.start_byte] + off + b" && (" + self.emit(
+                    condition, without) + b")"
+            changed = head + b" => " + field("value") + b","
+        else:
+            body = self.plain(node, without)
+            early = b"".join(
+                b"if crate::mutant(%d) { /*<%d*/ return %s; /*%d>*/ } " % (number, number, by, number)
+                for number, by in here
+            )
+            changed = b"{ " + early + body[1:]
+            # An error elsewhere in a body is not of its mutants.
+            return changed
+        return b"/*[" + numbers + b"*/" + changed + b"/*" + numbers + b"]*/"
+
+
+def constant(node):
+    """Whether the node is in a place where nothing can be asked at run time."""
+    kinds = {"const_item", "static_item", "const_parameter", "array_type", "type_arguments", "const_block"}
+    while node is not None:
+        if node.type in kinds:
+            return True
+        if node.type == "function_item":
+            modifiers = [child for child in node.children if child.type == "function_modifiers"]
+            return any(b"const" in modifier.text for modifier in modifiers)
+        node = node.parent
+    return False
+
+
+def blamed(text, start):
+    """The mutants that an error at this byte of a file is about: of the branch that it is in, or else of the place."""
+    before, after = text[:start], text[start:]
+    best = (-1, set())
+    for opened in re.finditer(rb"/\*<(\d+)\*/", before):
+        if b"/*%s>*/" % opened[1] in after and opened.start() > best[0]:
+            if b"/*%s>*/" % opened[1] not in before[opened.end():]:
+                best = (opened.start(), {int(opened[1])})
+    for opened in re.finditer(rb"/\*\[([\d,]+)\*/", before):
+        if b"/*%s]*/" % opened[1] not in before[opened.end():] and opened.start() > best[0]:
+            best = (opened.start(), {int(number) for number in opened[1].split(b",")})
+    return best[1]
+
+
+class Tree:
+    """A copy of the project, to be changed."""
+
+    def __init__(self, folder, name):
+        self.path = folder / name
+        self.path.mkdir()
+        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+        packed = subprocess.run(["tar", "c", "--null", "-T", "-"], cwd=ROOT, input=names, check=True,
+                                capture_output=True).stdout
+        subprocess.run(["tar", "x", "-C", self.path], input=packed, check=True)
+        self.environment = {**os.environ, "CARGO_TARGET_DIR": str(folder / f"target-{name}"), "CARGO_INCREMENTAL": "1",
+                            "PROPTEST_CASES": os.environ.get("PROPTEST_CASES", "4"), "RUST_BACKTRACE": "0"}
+
+    def cargo(self, *command):
+        done = subprocess.run(["cargo", *command, "--target", TARGET, "--message-format", "json"], cwd=self.path,
+                              env=self.environment, capture_output=True, text=True)
+        return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+    def errors(self):
+        """Where the library does not compile: (file, byte)."""
+        done, messages = self.cargo("check", "--lib")
+        found = set()
+        for message in messages:
+            if message.get("reason") == "compiler-message" and message["message"]["level"] == "error":
+                for span in message["message"]["spans"]:
+                    while span.get("expansion"):
+                        span = span["expansion"]["span"]
+                    if span["is_primary"]:
+                        found.add((span["file_name"], span["byte_start"]))
+        if done.returncode != 0 and not found:
+            sys.exit("the compiler names no place:\n" + done.stderr + done.stdout[-4000:])
+        return found
+
+    def build(self, optimised):
+        """Builds the test programs: their paths by name, or None where the tree does not compile."""
+        self.environment["CARGO_PROFILE_DEV_OPT_LEVEL"] = "1" if optimised else "0"
+        command = ["test", "--no-run", "--lib"]
+        for name in (name for name in PROGRAMS if name != "lib"):
+            command += ["--test", name]
+        done, messages = self.cargo(*command)
+        if done.returncode != 0:
+            return None
+        found = {}
+        for message in messages:
+            if message.get("executable"):
+                name = message["target"]["name"].replace("fused_rnn", "lib").replace("fused-rnn", "lib")
+                found[name] = message["executable"]
+        return found
+
+    def verdict(self, programs, number, timeouts):
+        """What the test programs say while this mutant is switched on."""
+        environment = {**self.environment, "FUSED_RNN_MUTANT": str(number)}
+        for name in PROGRAMS:
+            said = run(programs[name], self.path, environment, timeouts[name])
+            if said != "passed":
+                return f"{said} {name}"
+        return "missed"
+
+
+def run(program, tree, environment, timeout):
+    """Runs a test program until its first failure."""
+    skips = [argument for test in SKIPPED for argument in ("--skip", test)]
+    # A wrong size may ask for any amount of memory.
+    process = subprocess.Popen([program, *skips], cwd=tree, env=environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
+    late = threading.Event()
+    timer = threading.Timer(timeout, lambda: (late.set(), process.kill()))
+    timer.start()
+    failed = False
+    for line in process.stdout:
+        if line.endswith("... FAILED\n"):
+            failed = True
+            process.kill()
+            break
+    status = process.wait()
+    timer.cancel()
+    process.stdout.close()
+    if late.is_set():
+        return "timeout in"
+    return "caught by" if failed or status != 0 else "passed"
+
+
+def listed(files):
     command = ["cargo", "mutants", "--list", "--json", "--diff"]
     for pattern in files:
         command += ["-f", pattern]
-    listed = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    part, parts = shard
-    return [mutant for at, mutant in enumerate(listed) if at % parts == part]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 
-def programs(tree, environment):
-    """Builds the test programs: their paths by name, or None where the tree does not compile."""
-    command = ["cargo", "test", "--no-run", "--target", TARGET, "--message-format", "json", "--lib"]
-    for name in (name for name in PROGRAMS if name != "lib"):
-        command += ["--test", name]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        return None
-    found = {}
-    for line in done.stdout.splitlines():
-        message = json.loads(line)
-        if message.get("executable"):
-            name = message["target"]["name"].replace("fused_rnn", "lib").replace("fused-rnn", "lib")
-            found[name] = message["executable"]
-    return found
+def uninlined(source):
+    return source.replace("#[inline(always)]", "#[inline]")
 
 
-def verdict(tree, environment, timeout):
-    built = programs(tree, environment)
-    if built is None:
-        return "build"
-    for name in PROGRAMS:
-        skips = [argument for test in SKIPPED for argument in ("--skip", test)]
-        try:
-            done = subprocess.run([built[name], "--quiet", *skips], cwd=tree, env=environment,
-                                  capture_output=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return f"timeout in {name}"
-        if done.returncode != 0:
-            return f"caught by {name}"
-    return "missed"
+def switch(tree, mutants):
+    """Puts all mutants into the tree. Returns the numbers of those that do not fit."""
+    files = {}
+    for name in sorted({mutant["file"] for mutant in mutants.values()}):
+        of_file = {number: mutant for number, mutant in mutants.items() if mutant["file"] == name}
+        files[name] = Switched(name, (ROOT / name).read_bytes(), of_file)
+    with (tree.path / "src/lib.rs").open("a") as lib:
+        lib.write(SWITCH)
+    # Kernels in one piece with all their mutants in them take the compiler many minutes.
+    for path in tree.path.glob("src/**/*.rs"):
+        path.write_text(uninlined(path.read_text()))
+    without = set().union(*(file.left_out for file in files.values()))
+    while True:
+        for name, file in files.items():
+            (tree.path / name).write_text(uninlined(file.text(without)))
+        errors = tree.errors()
+        if not errors:
+            return without
+        found = set()
+        for name, byte in errors:
+            text = (tree.path / name).read_bytes()
+            of_error = blamed(text, byte)
+            if not of_error - without:
+                line = text[:byte].count(b"\n") + 1
+                print(f"{name}:{line}: an error that belongs to no mutant", file=sys.stderr)
+            found |= of_error
+        if found <= without:
+            sys.exit(f"{len(errors)} errors belong to no mutant; the tree is {tree.path}")
+        without |= found
+        print(f"{len(without)} of {len(mutants)} mutants do not fit", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-f", "--file", action="append", required=True, help="files to mutate, a pattern")
-    parser.add_argument("--shard", default="0/1", help="every n-th mutant from the k-th on: k/n")
     parser.add_argument("--to", type=pathlib.Path, required=True, help="where results go, a line each")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants that are tested at a time")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new mutant after so many")
-    parser.add_argument("--timeout", type=float, default=400, help="of a test program, in seconds")
     arguments = parser.parse_args()
-    shard = re.fullmatch(r"(\d+)/(\d+)", arguments.shard)
-    if not shard or int(shard[1]) >= int(shard[2]):
-        parser.error(f"--shard: expected k/n with k below n, got {arguments.shard}")
-
+    begin = time.monotonic()
     done = set()
     if arguments.to.exists():
         done = {json.loads(line)["mutant"] for line in arguments.to.read_text().splitlines()}
+    mutants = {number: mutant for number, mutant in enumerate(listed(arguments.file), 1)
+               if mutant["name"] not in done}
+    if not mutants:
+        return
+
+    def tell(mutant, said):
+        with lock, arguments.to.open("a") as to:
+            print(json.dumps({"mutant": mutant["name"], "result": said}), file=to)
+            print(f"{said:20} {mutant['name']}", flush=True)
+
+    lock = threading.Lock()
     with tempfile.TemporaryDirectory(prefix="fused-rnn-mutants-") as folder:
-        tree = pathlib.Path(folder) / "tree"
-        tree.mkdir()
-        names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-        packed = subprocess.run(["tar", "c", "--null", "-T", "-"], cwd=ROOT, input=names, check=True,
-                                capture_output=True).stdout
-        subprocess.run(["tar", "x", "-C", tree], input=packed, check=True)
-        environment = {**os.environ, "CARGO_TARGET_DIR": f"{folder}/target", "CARGO_INCREMENTAL": "1",
-                       "PROPTEST_CASES": os.environ.get("PROPTEST_CASES", "4"), "RUST_BACKTRACE": "0"}
-        start = verdict(tree, environment, arguments.timeout)
-        if start != "missed":
-            sys.exit(f"the tests must pass before anything is changed: {start}")
-        begin = time.monotonic()
-        for mutant in mutants(arguments.file, [int(shard[1]), int(shard[2])]):
-            if mutant["name"] in done:
-                continue
+        folder = pathlib.Path(folder)
+        tree = Tree(folder, "switched")
+        singly = switch(tree, mutants)
+        programs = tree.build(optimised=True)
+        if programs is None:
+            sys.exit("the tree with all mutants does not build")
+        # Without any mutant the tests must pass; how long they take decides when one has got stuck.
+        timeouts = {}
+        for name in PROGRAMS:
+            start = time.monotonic()
+            if run(programs[name], tree.path, tree.environment, float(1 << 20)) != "passed":
+                sys.exit(f"{name} must pass before anything is changed")
+            timeouts[name] = 10 + 10 * (time.monotonic() - start)
+            print(f"{name}: {time.monotonic() - start:.1f} s")
+
+        def test(number):
+            if time.monotonic() - begin < arguments.seconds:
+                tell(mutants[number], tree.verdict(programs, number, timeouts))
+
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(test, sorted(set(mutants) - singly)))
+
+        tree = Tree(folder, "single")
+        for number in sorted(singly):
             if time.monotonic() - begin > arguments.seconds:
                 break
-            file = tree / mutant["file"]
+            mutant = mutants[number]
+            file = tree.path / mutant["file"]
             original = file.read_text()
             patched = subprocess.run(["patch", "--silent", str(file)], input=mutant["diff"], text=True)
             if patched.returncode != 0:
                 sys.exit(f"{mutant['name']}: its change does not fit the file")
-            said = verdict(tree, environment, arguments.timeout)
+            programs = None if tree.errors() else tree.build(optimised=False)
+            tell(mutant, "build" if programs is None else tree.verdict(programs, 0, timeouts))
             file.write_text(original)
-            with arguments.to.open("a") as to:
-                print(json.dumps({"mutant": mutant["name"], "result": said}), file=to)
-            print(f"{said:20} {mutant['name']}", flush=True)
 
 
 if __name__ == "__main__":

@@ -36,12 +36,21 @@ struct Answer {
 }
 
 fn call(layer: &Recurrent, dims: Dims<'_>, call: &Call, keep: Keep) -> Answer {
+    call_in(layer, dims, call, &mut Tape::keeping(keep), &mut Workspace::new())
+}
+
+fn call_in(
+    layer: &Recurrent,
+    dims: Dims<'_>,
+    call: &Call,
+    tape: &mut Tape,
+    workspace: &mut Workspace,
+) -> Answer {
     let mut state = layer.zero_state(dims.batch).unwrap();
     state.set_h(&call.h).unwrap();
     state.set_c(&call.c).unwrap();
-    let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
     let mut y = vec![f32::NAN; call.dy.len()];
-    layer.forward_train(&call.x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace).unwrap();
+    layer.forward_train(&call.x, dims, &mut state, Some(&mut y), tape, 0, workspace).unwrap();
     let mut answer = Answer {
         y,
         hn: state.h(),
@@ -59,12 +68,12 @@ fn call(layer: &Recurrent, dims: Dims<'_>, call: &Call, keep: Keep) -> Answer {
         dc0: Some(&mut answer.dc0),
     };
     let upstream = Upstream { dy: Some(&call.dy), dhn: Some(&call.dhn), dcn: Some(&call.dcn) };
-    layer.backward(&call.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    layer.backward(&call.x, tape, upstream, gradients, workspace).unwrap();
     // The same without a tape.
     state.set_h(&call.h).unwrap();
     state.set_c(&call.c).unwrap();
     let mut y = vec![f32::NAN; call.dy.len()];
-    layer.forward(&call.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+    layer.forward(&call.x, dims, &mut state, Some(&mut y), workspace).unwrap();
     assert!(y == answer.y && state.h() == answer.hn && state.c() == answer.cn);
     answer
 }
@@ -86,16 +95,20 @@ proptest! {
         bidirectional in any::<bool>(),
         (batch, steps, hidden) in (1..=5usize, 1..=12usize, 1..=20usize),
         (mask_rate, reset_rate) in (0.0..1.0f32, 0.0..0.5f32),
+        given in any::<[bool; 3]>(),
         seed in any::<u64>(),
         threads in 1..=2usize,
     ) {
+        // What is not given is as if every step were there, and none began anew.
+        let [with_lengths, with_mask, with_resets] = given;
         let input = 3;
         let direction = if bidirectional { Direction::Both } else { Direction::Forward };
         let case = Case { direction, layout: Layout::BatchFirst, ..Case::simple(kind, batch, steps, input, hidden) };
         let mut rng = Rng::new(seed);
-        let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate).collect();
-        let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate).collect();
-        let lengths: Vec<usize> = (0..batch).map(|_| rng.below(steps + 1)).collect();
+        let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
+        let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
+        let length = |rng: &mut Rng| if with_lengths { rng.below(steps + 1) } else { steps };
+        let lengths: Vec<usize> = (0..batch).map(|_| length(&mut rng)).collect();
         let d = case.directions();
         let state = d * batch * hidden;
         let cells = if kind.has_cell_state() { state } else { 0 };
@@ -115,7 +128,12 @@ proptest! {
         }
         for level in Level::available() {
             let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
-            let dims = Dims::new(batch, steps).with_lengths(&lengths).with_mask(&mask).with_resets(&resets);
+            let dims = Dims {
+                lengths: with_lengths.then_some(&lengths[..]),
+                mask: with_mask.then_some(&mask[..]),
+                resets: with_resets.then_some(&resets[..]),
+                ..Dims::new(batch, steps)
+            };
             let got = call(&layer, dims, &whole, Keep::All);
             prop_assert_eq!(&got, &call(&layer, dims, &whole, Keep::Every(2)));
 
@@ -188,6 +206,75 @@ proptest! {
                 prop_assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{} for {}", got, want);
             }
         }
+    }
+}
+
+/// What a workspace and a tape have seen before, also of the same size, leaves nothing behind.
+#[test]
+fn a_workspace_forgets_the_rows_of_the_call_before() {
+    let (batch, steps, input, hidden) = (3, 4, 2, 5);
+    let mut rng = Rng::new(3);
+    let whole = Call {
+        x: uniform(batch * steps * input, &mut rng),
+        dy: uniform(batch * steps * hidden, &mut rng),
+        h: uniform(batch * hidden, &mut rng),
+        c: uniform(batch * hidden, &mut rng),
+        dhn: uniform(batch * hidden, &mut rng),
+        dcn: uniform(batch * hidden, &mut rng),
+    };
+    let mask: Vec<bool> = (0..batch * steps).map(|at| at % 5 != 2).collect();
+    let plain = Dims::new(batch, steps);
+    let all = [
+        plain,
+        plain.with_lengths(&[4, 1, 3]),
+        plain.with_lengths(&[0, 2, 4]),
+        plain.with_mask(&mask),
+        plain.with_resets(&mask),
+    ];
+    let case =
+        Case { layout: Layout::BatchFirst, ..Case::simple(CellKind::Lstm, batch, steps, input, hidden) };
+    let layer = case.builder().build().unwrap();
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    for before in all {
+        for dims in all {
+            call_in(&layer, before, &whole, &mut tape, &mut workspace);
+            let again = call_in(&layer, dims, &whole, &mut tape, &mut workspace);
+            assert_eq!(again, call(&layer, dims, &whole, Keep::All), "{dims:?} after {before:?}");
+        }
+    }
+}
+
+/// The weights of the forget gate of a coupled LSTM are not used, so nothing in them can reach a result.
+#[test]
+fn an_unused_gate_may_hold_anything() {
+    let (batch, steps, input, hidden) = (2, 3, 4, 5);
+    let mut rng = Rng::new(4);
+    let whole = Call {
+        x: uniform(batch * steps * input, &mut rng),
+        dy: uniform(batch * steps * hidden, &mut rng),
+        h: uniform(batch * hidden, &mut rng),
+        c: uniform(batch * hidden, &mut rng),
+        dhn: uniform(batch * hidden, &mut rng),
+        dcn: uniform(batch * hidden, &mut rng),
+    };
+    let mut case =
+        Case { layout: Layout::BatchFirst, ..Case::simple(CellKind::Lstm, batch, steps, input, hidden) };
+    case.options.coupled = true;
+    for level in Level::available() {
+        let mut layer = case.builder().level(level).build().unwrap();
+        let want = call(&layer, Dims::new(batch, steps), &whole, Keep::All);
+        assert!(want.dx.iter().chain(&want.dh0).chain(&want.parameters).all(|v| v.is_finite()));
+        layer.update(|parameters| {
+            let mut at = 0;
+            // weight_ih, weight_hh and the two biases: rows of gate i, then those of gate f.
+            for width in [input, hidden, 1, 1] {
+                let gate = hidden * width;
+                parameters[at + gate..at + 2 * gate].fill(f32::INFINITY);
+                at += 4 * gate;
+            }
+            assert_eq!(at, parameters.len());
+        });
+        assert_eq!(call(&layer, Dims::new(batch, steps), &whole, Keep::All), want, "{level}");
     }
 }
 

@@ -104,3 +104,59 @@ impl Zoneout {
         usize::from(zoneout.is_some_and(|zoneout| zoneout.p[C] > 0.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zoneout(p: f32, seed: Option<u64>) -> Zoneout {
+        Zoneout { p: [p, p], seed, new_cell_state: 2 }
+    }
+
+    #[test]
+    fn without_a_seed_zoneout_is_its_mean() {
+        assert_eq!(zoneout(0.25, None).taken_at(H, (3, 1), 7), 0.75);
+    }
+
+    #[test]
+    fn zoneout_keeps_a_share_of_p_everywhere() {
+        // A seed of which every bit is set: what is mixed into it must still count.
+        let zoneout = zoneout(0.25, Some(u64::MAX));
+        let kept = |places: &dyn Fn(usize) -> (usize, (usize, usize), usize)| {
+            let draw = |n| {
+                let (plane, place, unit) = places(n);
+                zoneout.taken_at(plane, place, unit)
+            };
+            (0..4000)
+                .map(draw)
+                .inspect(|taken| assert!([0.0, 1.0].contains(taken)))
+                .map(|taken| 1.0 - taken)
+                .sum::<f32>()
+        };
+        // 1000 expected, with a standard deviation of 27, whichever way the places run.
+        for kept in [kept(&|n| (H, (n, 1), 7)), kept(&|n| (H, (3, n), 7)), kept(&|n| (C, (3, 1), n))] {
+            assert!((850.0..1150.0).contains(&kept), "{kept}");
+        }
+        // Two planes, rows, steps or units agree as often as strangers do: 0.25^2 + 0.75^2 of the time, 2500.
+        let agree = |one: &dyn Fn(usize) -> f32, other: &dyn Fn(usize) -> f32| {
+            (0..4000).filter(|&n| one(n) == other(n)).count()
+        };
+        let of = |plane, time, row| move |unit| zoneout.taken_at(plane, (time, row), unit);
+        for count in [
+            agree(&of(H, 3, 1), &of(C, 3, 1)),
+            agree(&of(H, 3, 1), &of(H, 4, 1)),
+            agree(&of(H, 3, 1), &of(H, 3, 2)),
+            agree(&of(H, 3, 1), &|unit| zoneout.taken_at(H, (3, 1), unit + 1)),
+        ] {
+            assert!((2350..2650).contains(&count), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_number_equal_to_p_is_not_below_it() {
+        let index = (3u64 << 32) ^ 7;
+        let drawn = uniform_at(bits_at(5, 1), index);
+        assert_eq!(zoneout(drawn, Some(5)).taken_at(H, (3, 1), 7), 1.0);
+        assert_eq!(zoneout(drawn.next_up(), Some(5)).taken_at(H, (3, 1), 7), 0.0);
+    }
+}

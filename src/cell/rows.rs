@@ -24,6 +24,13 @@ pub(crate) struct Pattern<'a> {
     pub(crate) resets: Option<&'a [bool]>,
 }
 
+impl Pattern<'_> {
+    /// Whether every row has all steps, and none begins anew.
+    fn is_whole(&self) -> bool {
+        self.lengths.is_none() && self.mask.is_none() && self.resets.is_none()
+    }
+}
+
 /// How many stretches there are, the steps of the longest and those of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -35,17 +42,13 @@ pub(crate) struct Extent {
 impl Extent {
     /// What [`Rows::extent`] says after [`Rows::set`], found without memory for each row where rows are not cut.
     pub(crate) fn of(batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<Self, Error> {
-        match pattern {
-            Pattern { lengths: None, mask: None, resets: None } => {
-                let longest = if batch > 0 { steps } else { 0 };
-                Ok(Extent { rows: batch, longest, sum: batch.saturating_mul(longest) })
-            }
-            _ => {
-                let mut rows = Rows::default();
-                rows.set(batch, steps, pattern)?;
-                Ok(rows.extent())
-            }
+        if pattern.is_whole() || steps == 0 {
+            let longest = if batch > 0 { steps } else { 0 };
+            return Ok(Extent { rows: batch, longest, sum: batch.saturating_mul(longest) });
         }
+        let mut rows = Rows::default();
+        rows.set(batch, steps, pattern)?;
+        Ok(rows.extent())
     }
 }
 
@@ -101,7 +104,7 @@ impl Rows {
     /// of them, or of their steps, than ever before.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
         let Pattern { lengths, mask, resets } = pattern;
-        let full = (lengths, mask, resets) == (None, None, None);
+        let full = pattern.is_whole();
         self.starts.clear();
         if full && self.full == Some((batch, steps)) {
             return Ok(());
@@ -323,6 +326,11 @@ mod tests {
         rows.set(0, 3, Pattern::default()).unwrap();
         rows.place_all().unwrap();
         assert_eq!(rows.extent(), Extent::of(0, 3, Pattern::default()).unwrap());
+        let nothing = Pattern { mask: Some(&[]), ..Pattern::default() };
+        rows.set(5, 0, nothing).unwrap();
+        assert_eq!(rows.extent(), Extent::of(5, 0, nothing).unwrap());
+        let many = Extent::of(1 << 30, 0, nothing).unwrap();
+        assert_eq!(many, Extent { rows: 1 << 30, longest: 0, sum: 0 }, "found without a look at each");
         rows.set(1, usize::MAX - 1, Pattern::default()).unwrap();
         assert!(rows.place_all().is_err(), "a table of that length");
     }

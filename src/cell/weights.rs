@@ -52,7 +52,7 @@ impl Canonical<'_> {
     fn bias(&self, traits: &Traits, hidden: usize, bias: usize, unit: usize) -> f32 {
         let apart = traits.biases > traits.gates;
         let value = |bias: &[f32], index: usize| bias.get(index).copied().unwrap_or(0.0);
-        let ih = value(self.bias_ih, bias.min(traits.gates - 1) * hidden + unit);
+        let ih = value(self.bias_ih, bias * hidden + unit);
         let hh = value(self.bias_hh, bias.min(traits.gates - 1) * hidden + unit);
         match bias {
             _ if bias == traits.gates => hh,
