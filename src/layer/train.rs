@@ -203,6 +203,11 @@ impl Recurrent {
         if let (Some(dx), true) = (&mut dx, tape.rows.extent().sum < batch * steps) {
             dx.fill(0.0);
         }
+        let add = accumulate == Accumulate::Add;
+        if !add && tape.rows.steps() == 0 {
+            // There is no chunk that would replace them.
+            parameters.fill(0.0);
+        }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
         let dropout = Dropout::of(config, run.seed, batch);
         let [even, odd] = between;
@@ -222,7 +227,8 @@ impl Recurrent {
                     } else {
                         upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
                     };
-                    let mut targets = self.places[cell].targets(parameters, accumulate == Accumulate::Add);
+                    let sizes = (config.layer_input(layer), hidden, outputs);
+                    let mut targets = self.places[cell].targets(parameters, add, sizes)?;
                     targets.input = if layer > 0 {
                         Some((GridMut::new(inner_input, down), direction > 0))
                     } else {

@@ -5,7 +5,7 @@
 //!   for each step, phase, block, tile          rows or blocks shared among threads
 //!       dh   = upstream + carry + dG(following) R        the product and, in its registers,
 //!       dG   = the cell's backward                       the gradients of the gates
-//!   weight, bias and input gradients of the whole chunk  (gradient.rs), outputs shared among threads
+//!   weight, bias and input gradients of the whole chunk  (gradient/), outputs shared among threads
 //! ```
 //!
 //! A chunk is as long as its gate gradients stay in the level-2 cache, and at least some 256 rows of
@@ -21,7 +21,7 @@
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
 //! and then walked back in such chunks.
 
-use super::gradient::{Inputs, Kept, Packed, Targets, accumulate_chunk};
+use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, with_cell};
@@ -154,19 +154,16 @@ pub(crate) fn backward(
                 go(&chunk, &rows.lengths, split);
             });
 
-            let gates = GridRef::new(grads_grid, grads);
-            accumulate_chunk(inputs, (states, tape), gates, places, packed, targets, threads)?;
+            let own = Grid::staggered(1, places.len(), traits.grads, hidden)?;
+            let own = GridRef::new(own, &grads[batch * grads_grid.row_stride()..]);
+            let chunk = Chunk { places, grads: own, states, tape };
+            accumulate_chunk(inputs, &chunk, packed, targets, threads);
 
             // What this chunk did last stands before the next.
             let last = if inputs.reverse { range.end - 1 } else { range.start };
             let from = starts[last - first_time] * grads_grid.row_stride();
             grads.copy_within(from..from + rows.active(last) * grads_grid.row_stride(), 0);
         }
-    }
-    if !targets.add {
-        // No step.
-        targets.weight_ih.fill(0.0);
-        targets.weight_hh.fill(0.0);
     }
     Ok(())
 }
