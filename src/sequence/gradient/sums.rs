@@ -36,17 +36,21 @@ impl Kernel for SumOverPlaces<'_> {
         for (block, to) in self.to.chunks_mut(I::LANES).enumerate() {
             let start = block * I::LANES;
             let mut sum = isa.load_partial(to);
-            for place in 0..places.len() {
-                let gradient = isa.load(&grads.plane(0, place, self.plane)[start..]);
-                sum = match self.factor {
-                    None => isa.add(sum, gradient),
-                    Some(Factor { records, shift, plane }) => {
-                        let (time, rank) = places[place];
-                        // SAFETY: the record exists, and nobody writes states and tape on the way back.
-                        let c = unsafe { records.plane(time + shift, rank, plane) };
-                        isa.mul_add(gradient, isa.load(&c[start..]), sum)
+            match self.factor {
+                None => {
+                    for place in 0..places.len() {
+                        let gradient = &grads.plane(0, place, self.plane)[start..];
+                        sum = isa.add(sum, isa.load(gradient));
                     }
-                };
+                }
+                Some(Factor { records, shift, plane }) => {
+                    for (place, &(time, rank)) in places.iter().enumerate() {
+                        let gradient = &grads.plane(0, place, self.plane)[start..];
+                        // SAFETY: the record exists, and nobody writes states and tape on the way back.
+                        let factor = unsafe { records.plane(time + shift, rank, plane) };
+                        sum = isa.mul_add(isa.load(gradient), isa.load(&factor[start..]), sum);
+                    }
+                }
             }
             isa.store_partial(to, sum);
         }
