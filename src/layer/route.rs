@@ -11,7 +11,7 @@ use super::config::Config;
 use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Checkpoints, Forward, Masks, Records, Rows, Weights};
+use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
 use crate::sequence::{
@@ -259,18 +259,22 @@ impl<'a> Network<'a> {
         'a: 'b,
     {
         let last = layer + 1 == self.layers;
-        Forward {
-            weights: &self.weights[layer * self.config.direction.count() + direction],
+        let cell = layer * self.config.direction.count() + direction;
+        let pass = Pass {
+            weights: &self.weights[cell],
             rows: self.rows,
             reverse: self.config.direction.is_reverse(direction),
+            masks: room.masks,
+            zoneout: self.config.zoneout_of(cell, self.seed),
+        };
+        Forward {
+            pass,
             input: if layer == 0 { ends.0 } else { inner.0 },
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
             states: room.states,
             tape: room.tape,
             checkpoints: room.checkpoints,
             scratch: GridMut::empty(),
-            masks: room.masks,
-            zoneout: self.config.zoneout_of(layer * self.config.direction.count() + direction, self.seed),
             projected: None,
         }
     }
@@ -302,10 +306,10 @@ impl<'a> Network<'a> {
                 let room = rooms.next().expect("one for each direction of each layer");
                 self.pass((layer, direction), ends, inner, room)
             };
-            let run = |pass: Forward<'_>, memory: &mut Memory, threads| {
-                let (split, _) =
-                    sequence::load(pass.weights, batch, steps).split(self.config.schedule, threads);
-                sequence::forward(pass, memory, 0..steps, split)
+            let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
+                let load = sequence::load(forward.pass.weights, batch, steps);
+                let (split, _) = load.split(self.config.schedule, threads);
+                sequence::forward(forward, memory, 0..steps, split)
             };
             if together {
                 let (forward, backward) = (pass(0), pass(1));

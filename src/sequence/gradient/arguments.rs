@@ -10,33 +10,20 @@
 //! width        I            P            H            H                                  H           H
 //! ```
 
-use crate::cell::{Checkpoints, Masks, Records, Rows, TransposedWeights, Weights, Zoneout};
+use crate::cell::{Checkpoints, Pass, Records, TransposedWeights};
 use crate::error::Error;
 use crate::matrix::{Grid, GridMut, GridRef};
 
 /// What a backward pass reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
-    pub(crate) weights: &'a TransposedWeights,
-    pub(crate) rows: &'a Rows,
-    pub(crate) reverse: bool,
+    pub(crate) pass: Pass<'a>,
+    pub(crate) transposed: &'a TransposedWeights,
     /// The sequence that the forward pass read.
     pub(crate) input: GridRef<'a>,
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    /// The recurrent dropout of the forward pass, where there was any.
-    pub(crate) masks: Option<Masks<'a>>,
-    /// The zoneout of the forward pass, where there was any.
-    pub(crate) zoneout: Option<Zoneout>,
     pub(crate) kept: Kept<'a>,
-}
-
-impl Inputs<'_> {
-    /// Planes of a state record.
-    pub(in crate::sequence) fn state_planes(&self) -> usize {
-        let zoneout = Zoneout::planes(self.zoneout);
-        self.weights.variant.traits().state + zoneout + usize::from(self.masks.is_some())
-    }
 }
 
 /// What the forward pass has kept.
@@ -44,8 +31,8 @@ impl Inputs<'_> {
 pub(crate) enum Kept<'a> {
     /// All states, and the tape of all steps.
     All { states: Records<'a>, tape: Records<'a> },
-    /// The states every some steps, and the weights to compute the rest again.
-    Checkpoints { checkpoints: Checkpoints<'a>, weights: &'a Weights },
+    /// The states every some steps.
+    Checkpoints(Checkpoints<'a>),
 }
 
 /// Where the gradients of one direction of one layer go. Each is added to what is there, but for the two that say

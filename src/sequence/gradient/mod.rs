@@ -26,7 +26,7 @@ mod products;
 mod sums;
 
 use super::schedule::{Share, over_shares};
-use crate::cell::{C, Operand, PEEPHOLES, Records};
+use crate::cell::{C, Operand, PEEPHOLES, Pass, Records};
 use crate::matrix::{GridMut, GridRef, sweep};
 use crate::simd::{LINE, dispatch};
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
@@ -83,12 +83,14 @@ impl<'a> Contribution<'a> {
     /// - Nobody else does this share.
     unsafe fn input(&self, share: Share) {
         let Some((to, add)) = self.to.input else { return };
-        let Inputs { weights, rows, .. } = *self.inputs;
+        let Pass { weights, rows, .. } = self.inputs.pass;
+        let (token, gates, units) = (weights.token, weights.variant.traits().gates, weights.units());
         let Chunk { places, grads, .. } = *self.chunk;
-        let product = InputProduct { grads, gates: weights.variant.traits().gates, weights, places, rows };
-        let (places, blocks) = (share.part(places.len()), 0..weights.input.blocks());
+        let weights = &self.inputs.transposed.input;
+        let product = InputProduct { grads, gates, units, weights, places, rows };
+        let (places, blocks) = (share.part(places.len()), 0..weights.blocks());
         // SAFETY: the places are those of this share, and no two are the same row of the target.
-        unsafe { sweep(weights.token, &Gradient { product, to, add }, places, blocks) };
+        unsafe { sweep(token, &Gradient { product, to, add }, places, blocks) };
     }
 
     /// `dW += dG^T X` and `dR += dG^T Y`, a share of the units; `dW_hr += dh^T M`, a share of the outputs.
@@ -96,7 +98,7 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
-        let (weights, packed, to) = (self.inputs.weights, self.packed, self.to);
+        let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
         let (token, traits) = (weights.token, weights.variant.traits());
         let product = |plane, gate, packed| WeightProduct { grads: self.chunk.grads, plane, gate, packed };
         for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
@@ -106,11 +108,11 @@ impl<'a> Contribution<'a> {
             };
             let input = Gradient { product: product(gate, gate, x), to: to.weight_ih, add: to.add };
             let hidden = Gradient { product: product(plane, gate, y), to: to.weight_hh, add: to.add };
-            let units = share.part(weights.units);
+            let units = share.part(weights.units());
             // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
             unsafe {
                 if is_narrow(x) {
-                    let lines = share.part(weights.units.div_ceil(LINE));
+                    let lines = share.part(weights.units().div_ceil(LINE));
                     dispatch(token, NarrowGradient { gradient: input, lines });
                 } else {
                     sweep(token, &input, units.clone(), 0..x.blocks());
@@ -122,7 +124,7 @@ impl<'a> Contribution<'a> {
             let m = &packed.second;
             let projection = Gradient { product: product(plane, 0, m), to: to.weight_hr, add: true };
             // SAFETY: the outputs are those of this share.
-            unsafe { sweep(token, &projection, share.part(weights.hidden.units()), 0..m.blocks()) };
+            unsafe { sweep(token, &projection, share.part(weights.outputs()), 0..m.blocks()) };
         }
     }
 
@@ -132,17 +134,17 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn peepholes_and_gains(&self, share: Share) {
-        let (inputs, chunk, to) = (self.inputs, self.chunk, self.to);
-        let traits = inputs.weights.variant.traits();
+        let (pass, chunk, to) = (&self.inputs.pass, self.chunk, self.to);
+        let traits = pass.weights.variant.traits();
         let tape = |plane| Some(Factor { records: chunk.tape, shift: 0, plane });
         // SAFETY: the vectors are those of this share.
         unsafe {
             for n in share.part(to.peephole.grid.slots()) {
                 let (plane, new) = PEEPHOLES[n];
                 // The cell state before the step or after it.
-                let shift = usize::from(inputs.reverse != new);
-                let seen = inputs.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
-                let factor = Factor { records: chunk.states, shift, plane: if new { seen } else { C } };
+                let shift = usize::from(pass.reverse != new);
+                let c = if new { pass.new_cell_state() } else { C };
+                let factor = Factor { records: chunk.states, shift, plane: c };
                 self.sum(plane, Some(factor), to.peephole, n);
             }
             let Some(norm) = &traits.norm else { return };
@@ -163,7 +165,7 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn biases(&self, share: Share) {
-        let traits = self.inputs.weights.variant.traits();
+        let traits = self.inputs.pass.weights.variant.traits();
         for gate in share.part(traits.gates) {
             let plain = (gate, traits.recurrent[gate].0);
             let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
@@ -183,7 +185,7 @@ impl<'a> Contribution<'a> {
     unsafe fn sum(&self, plane: usize, factor: Option<Factor<'a>>, to: GridMut<'a>, vector: usize) {
         // SAFETY: the caller's promise, passed on.
         let to = unsafe { to.columns(vector, 0, 0, 0..to.grid.width()) };
-        let (chunk, token) = (self.chunk, self.inputs.weights.token);
+        let (chunk, token) = (self.chunk, self.inputs.pass.weights.token);
         dispatch(token, SumOverPlaces { chunk, plane, factor, to });
     }
 }

@@ -17,7 +17,7 @@
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 
 use super::{Chunk, Inputs};
-use crate::cell::{Operand, Rows, TransposedWeights, multiplied};
+use crate::cell::{Operand, Pass, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Strided, Sums, Tile, accumulate, put};
 use crate::simd::Isa;
@@ -33,28 +33,28 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// Makes room for a chunk of so many places.
-    pub(crate) fn reserve(&mut self, weights: &TransposedWeights, places: usize) -> Result<(), Error> {
-        let (lanes, hidden) = (weights.input.lanes(), weights.hidden.units());
-        self.input.reserve(lanes, places, weights.input.units())?;
-        self.hidden.reserve(lanes, places, hidden)?;
-        self.second.reserve(lanes, places, weights.second.units())
+    pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
+        let lanes = weights.input.lanes();
+        self.input.reserve(lanes, places, weights.input.depth())?;
+        self.hidden.reserve(lanes, places, weights.outputs())?;
+        self.second.reserve(lanes, places, weights.units())
     }
 
     /// Packs the rows of a chunk.
     pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
-        let (weights, rows) = (inputs.weights, inputs.rows);
+        let Pass { weights, rows, reverse, .. } = inputs.pass;
         let (lanes, traits) = (weights.input.lanes(), weights.variant.traits());
         let places = chunk.places.iter();
         let input = places
             .clone()
             .map(|&(step, rank)| inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
-        self.input.pack_rows(lanes, weights.input.units(), input);
+        self.input.pack_rows(lanes, weights.input.depth(), input);
         // The state before step t: slot t forward in time, slot t + 1 backward.
-        let (shift, plane) = (usize::from(inputs.reverse), multiplied(inputs.masks));
+        let (shift, plane) = (usize::from(reverse), inputs.pass.multiplied());
         // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
         let hidden =
             places.clone().map(|&(time, rank)| unsafe { chunk.states.plane(time + shift, rank, plane) });
-        self.hidden.pack_rows(lanes, weights.hidden.units(), hidden);
+        self.hidden.pack_rows(lanes, weights.outputs(), hidden);
         let second = match (traits.projection, traits.recurrent.last()) {
             (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => Some(plane),
             _ => None,
@@ -62,7 +62,7 @@ impl Packed {
         if let Some(plane) = second {
             // SAFETY: as above.
             let second = places.map(|&(time, rank)| unsafe { chunk.tape.plane(time, rank, plane) });
-            self.second.pack_rows(lanes, weights.units, second);
+            self.second.pack_rows(lanes, weights.units(), second);
         }
     }
 }
@@ -184,9 +184,11 @@ impl Product for WeightProduct<'_> {
 /// `dG W` at the places of a chunk.
 pub(super) struct InputProduct<'a> {
     pub(super) grads: GridRef<'a>,
-    /// The gates, whose planes are the first ones of dG.
+    /// The gates, whose planes are the first ones of dG, and their units.
     pub(super) gates: usize,
-    pub(super) weights: &'a TransposedWeights,
+    pub(super) units: usize,
+    /// W^T
+    pub(super) weights: &'a Panel,
     /// (step, rank) of the rows.
     pub(super) places: &'a [(usize, usize)],
     pub(super) rows: &'a Rows,
@@ -208,10 +210,10 @@ impl Product for InputProduct<'_> {
         block: usize,
         part: Part,
     ) {
-        let (size, weights) = (self.weights.units, &self.weights.input);
+        let (units, weights) = (self.units, self.weights);
         for gate in 0..self.gates {
-            let rows = self.grads.rows(place..place + R, gate, size);
-            let blocks = weights.blocks_from::<U>(block, gate * size, (gate + 1) * size);
+            let rows = self.grads.rows(place..place + R, gate, units);
+            let blocks = weights.blocks_from::<U>(block, gate * units, (gate + 1) * units);
             let ahead = part.split(gate, self.gates).take(weights.span(block + U, U));
             accumulate(isa, sums, rows, blocks, ahead);
         }
