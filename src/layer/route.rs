@@ -119,14 +119,16 @@ impl Recurrent {
     /// The number of threads that a call over this many rows and steps is worth.
     pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
         let config = &self.config;
-        let all = config.work_per_step().saturating_mul(batch.saturating_mul(steps));
+        // Saturating also for sizes that memory can hold: these are multiply-adds, of which a float takes many, and rows
+        // that are cut into stretches count each with the steps of the longest.
+        let times = batch.saturating_mul(steps);
+        let all = config.work_per_step().saturating_mul(times);
         let threads = config.threads.resolve(all);
         if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(all) {
             return 1;
         }
         let load = |weights| sequence::load(weights, batch, steps);
-        let waiting: usize =
-            self.weights.iter().map(|w| load(w).weights.saturating_mul(batch.saturating_mul(steps))).sum();
+        let waiting: usize = self.weights.iter().map(|w| load(w).weights.saturating_mul(times)).sum();
         // Directions wait for nobody, nor do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
