@@ -13,7 +13,6 @@ use super::{C, Cell, H, Pass, Records, Traits, TransposedWeights};
 use crate::activation::flush;
 use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Slot, Sums, put};
 use crate::simd::{Isa, Outlined};
-use std::ops::Range;
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
 #[derive(Debug, Clone, Copy)]
@@ -77,13 +76,13 @@ impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's
         if self.second {
             if let Some(plane) = self.traits.second_gradient() {
                 let panel = &weights.second;
-                tile.add_gradients(&mut sums, panel, (tile.step(), plane), 0..panel.depth(), tile.part);
+                tile.add_gradients(&mut sums, panel, (tile.step(), plane), (0, panel.depth()), tile.part);
             }
         } else if let Some(following) = tile.way.following {
             let (planes, units) = (self.traits.hidden_gates, tile.units());
             for n in 0..planes {
                 let (plane, _) = self.traits.recurrent[n];
-                let (inputs, part) = (n * units..(n + 1) * units, tile.part.split(n, planes));
+                let (inputs, part) = ((n * units, units), tile.part.split(n, planes));
                 tile.add_gradients(&mut sums, &weights.hidden, (following, plane), inputs, part);
             }
         }
@@ -214,21 +213,20 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// Adds the product of a plane of the gradients at `time` with these inputs of the weights.
+    /// Adds the product of a plane of the gradients at `time` with `count` inputs of the weights from `first` on.
     #[inline(always)]
     fn add_gradients<const R: usize, const U: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, 1>,
         panel: &Panel,
         (time, plane): (usize, usize),
-        inputs: Range<usize>,
+        (first, count): (usize, usize),
         part: Part,
     ) {
         let backward = self.way.backward;
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows =
-            unsafe { backward.grads.slot(0, backward.flat(time, self.rank)).rows(plane, inputs.len()) };
-        self.add(sums, rows, panel, inputs, part);
+        let rows = unsafe { backward.grads.slot(0, backward.flat(time, self.rank)).rows(plane, count) };
+        self.add(sums, rows, panel, (first, count), part);
     }
 
     /// A plane of the step's tape, of all units.
@@ -264,12 +262,12 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.way.carry, v, plane, [flush(self.isa, value)]);
+        self.write(self.way.carry, v, plane, flush(self.isa, value));
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.way.grads, v, plane, [flush(self.isa, value)]);
+        self.write(self.way.grads, v, plane, flush(self.isa, value));
     }
 }

@@ -231,7 +231,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         // SAFETY: the rows exist; nobody writes this plane now: the step before is done, and so is the phase that wrote
         // the scratch record.
         let rows = unsafe { records.rows(plane, panel.depth()) };
-        self.add(sums, rows, panel, 0..panel.depth(), self.part);
+        self.add(sums, rows, panel, (0, panel.depth()), self.part);
     }
 
     /// A plane of the scratch record, which an earlier phase has written.
@@ -261,14 +261,21 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     /// Writes planes `first..` of the scratch record for a later phase.
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
-        self.write(self.way.scratch, v, first, values);
+        self.write_planes(self.way.scratch, v, first, values);
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
     pub(crate) fn record<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
         if let Some(tape) = self.way.tape {
-            self.write(tape, v, first, values);
+            self.write_planes(tape, v, first, values);
+        }
+    }
+
+    #[inline(always)]
+    fn write_planes<const N: usize>(&self, to: Slot<'a>, v: usize, first: usize, values: [I::Vector; N]) {
+        for n in 0..N {
+            self.write(to, v, first + n, values[n]);
         }
     }
 
@@ -278,9 +285,9 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
         let kept = if chosen { self.zone_out(v, C, c) } else { c };
-        self.write(self.after, v, C, [kept]);
+        self.write(self.after, v, C, kept);
         if chosen && self.new_cell_state() != C {
-            self.write(self.after, v, self.new_cell_state(), [c]);
+            self.write(self.after, v, self.new_cell_state(), c);
         }
         c
     }
@@ -300,9 +307,9 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
         let h = flush(self.isa, h);
         let h = if chosen { self.zone_out(v, H, h) } else { h };
-        self.write(self.after, v, H, [h]);
+        self.write(self.after, v, H, h);
         if let Some(masks) = self.pass.masks {
-            self.write(self.after, v, masks.plane, [self.masked(v, h)]);
+            self.write(self.after, v, masks.plane, self.masked(v, h));
         }
         if let Some((output, plane)) = self.way.output {
             let (time, row) = self.places.get(self.row(v));

@@ -13,7 +13,6 @@ use super::rows::Places;
 use super::{Options, Pass};
 use crate::matrix::{Blocks, Panel, Part, Slot, Strided, Sums, accumulate};
 use crate::simd::Isa;
-use std::ops::Range;
 
 /// Some rows of one step by one block of hidden units or several.
 ///
@@ -131,17 +130,17 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
         }
     }
 
-    /// Adds the product of some rows with these inputs of the tile's blocks of a panel.
+    /// Adds the product of some rows with `count` inputs, from `first` on, of the tile's blocks of a panel.
     #[inline(always)]
     pub(super) fn add<const R: usize, const U: usize, const G: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, G>,
         rows: Strided<'a>,
         panel: &Panel,
-        inputs: Range<usize>,
+        (first, count): (usize, usize),
         part: Part,
     ) {
-        let blocks = panel.blocks_from(self.block, inputs.start, inputs.end);
+        let blocks = panel.blocks_from(self.block, first, first + count);
         accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
     }
 
@@ -159,14 +158,12 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
         unsafe { records.plane(self.row(v), plane) }
     }
 
-    /// Writes planes `first..` of some records of these rows.
+    /// Writes a plane of some records of these rows.
     #[inline(always)]
-    pub(super) fn write<const N: usize>(&self, to: Slot<'a>, v: usize, first: usize, values: [I::Vector; N]) {
-        for (n, value) in values.into_iter().enumerate() {
-            // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is
-            // padded to whole vectors of every level.
-            let to = unsafe { to.columns_mut(self.row(v), first + n, self.unit(v), I::LANES) };
-            self.isa.store(to, value);
-        }
+    pub(super) fn write(&self, to: Slot<'a>, v: usize, plane: usize, value: I::Vector) {
+        // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is padded to whole
+        // vectors of every level.
+        let to = unsafe { to.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
+        self.isa.store(to, value);
     }
 }

@@ -128,7 +128,8 @@ impl Recurrent {
             return 1;
         }
         let load = |weights| sequence::load(weights, batch, steps);
-        let waiting: usize = self.weights.iter().map(|w| load(w).weights.saturating_mul(times)).sum();
+        let waiting = (self.weights.iter().map(|w| load(w).weights.saturating_mul(times)))
+            .fold(0usize, usize::saturating_add);
         // Directions wait for nobody, nor do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };

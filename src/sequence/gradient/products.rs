@@ -173,7 +173,7 @@ impl Product for WeightProduct<'_> {
         block: usize,
         part: Part,
     ) {
-        let places = self.packed.depth();
+        let places = self.grads.grid.rows();
         let columns = &self.grads.from(0, 0, self.plane)[unit..];
         let columns = Strided::columns(columns, self.grads.grid.row_stride(), places, R);
         let blocks = self.packed.blocks_from::<U>(block, 0, places);
