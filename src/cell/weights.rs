@@ -218,11 +218,13 @@ impl Weights {
     }
 
     /// H
+    #[inline(always)]
     pub(crate) fn units(&self) -> usize {
         self.input.units()
     }
 
     /// The width of the hidden state: P.
+    #[inline(always)]
     pub(crate) fn outputs(&self) -> usize {
         self.hidden.depth()
     }

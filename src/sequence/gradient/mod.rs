@@ -102,9 +102,10 @@ impl<'a> Contribution<'a> {
         let (token, traits) = (weights.token, weights.variant.traits());
         let product = |plane, gate, packed| WeightProduct { grads: self.chunk.grads, plane, gate, packed };
         for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
-            let (x, y) = match operand {
-                Operand::Hidden => (&packed.input, &packed.hidden),
-                Operand::Tape(_) => (&packed.input, &packed.second),
+            let x = &packed.input;
+            let y = match operand {
+                Operand::Hidden => &packed.hidden,
+                Operand::Tape(_) => &packed.second,
             };
             let input = Gradient { product: product(gate, gate, x), to: to.weight_ih, add: to.add };
             let hidden = Gradient { product: product(plane, gate, y), to: to.weight_hh, add: to.add };
