@@ -8,27 +8,20 @@
 //!                                      that zoneout took past the step
 //! ```
 
-use super::dropout::{Masks, Zoneout, multiplied};
-use super::rows::Places;
-use super::{C, Cell, H, Options, Records, Rows, Traits, TransposedWeights};
+use super::tile::CellTile;
+use super::{C, Cell, H, Pass, Records, Traits, TransposedWeights};
 use crate::activation::flush;
-use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Slot, Sums, accumulate, put};
+use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Slot, Sums, put};
 use crate::simd::{Isa, Outlined};
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backward<'a> {
-    pub(crate) weights: &'a TransposedWeights,
-    pub(crate) rows: &'a Rows,
-    /// Whether the forward pass ran from the end to the beginning.
-    pub(crate) reverse: bool,
+    pub(crate) pass: Pass<'a>,
+    pub(crate) transposed: &'a TransposedWeights,
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     pub(crate) states: Records<'a>,
-    /// The recurrent dropout of the forward pass, where there was any.
-    pub(crate) masks: Option<Masks<'a>>,
-    /// The zoneout of the forward pass, where there was any.
-    pub(crate) zoneout: Option<Zoneout>,
     pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: GridMut<'a>,
@@ -46,32 +39,23 @@ impl Backward<'_> {
     }
 }
 
-/// A tile of a backward pass: some rows of one step by one block of units or several.
-///
-/// Its vectors count through the blocks of its first row, then of its second: `v` below.
+/// What a tile has on the way back alone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BackwardTile<'a, I: Isa> {
-    /// The vector instructions.
-    pub(crate) isa: I,
-    pass: &'a Backward<'a>,
+pub(crate) struct Back<'a> {
+    backward: &'a Backward<'a>,
     /// The step, or `None` for the gradient of the initial state, which no step follows.
     time: Option<usize>,
     /// The step after it in the order of the forward pass, where these rows have one.
     following: Option<usize>,
-    rank: usize,
-    block: usize,
-    blocks: Blocks,
-    part: Part,
-    // The records of these rows at this step, found once.
-    before: Slot<'a>,
-    after: Slot<'a>,
     tape: Slot<'a>,
     grads: Slot<'a>,
     carry: Slot<'a>,
     /// The gradient of the output, where these rows have any.
     upstream: Option<(GridRef<'a>, usize)>,
-    places: Places<'a>,
 }
+
+/// A tile of a backward pass.
+pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Back<'a>>;
 
 /// The products of a phase: of the gate gradients of the following step in the first, and of one of this step in the
 /// second, where the cell has such a product. One function for all cells.
@@ -87,19 +71,19 @@ impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's
 
     #[inline(always)]
     fn run(self, isa: I) -> &'s mut [I::Vector] {
-        let (tile, weights) = (self.tile, self.tile.pass.weights);
+        let (tile, weights) = (self.tile, self.tile.way.backward.transposed);
         let mut sums = [[[isa.zero(); 1]; U]; R];
         if self.second {
             if let Some(plane) = self.traits.second_gradient() {
                 let panel = &weights.second;
-                tile.add::<R, U>(&mut sums, panel, (tile.step(), plane), (0, panel.depth()), tile.part);
+                tile.add_gradients(&mut sums, panel, (tile.step(), plane), (0, panel.depth()), tile.part);
             }
-        } else if let Some(following) = tile.following {
-            let planes = self.traits.hidden_gates;
+        } else if let Some(following) = tile.way.following {
+            let (planes, units) = (self.traits.hidden_gates, tile.units());
             for n in 0..planes {
                 let (plane, _) = self.traits.recurrent[n];
-                let (inputs, part) = ((n * weights.units, weights.units), tile.part.split(n, planes));
-                tile.add::<R, U>(&mut sums, &weights.hidden, (following, plane), inputs, part);
+                let (inputs, part) = ((n * units, units), tile.part.split(n, planes));
+                tile.add_gradients(&mut sums, &weights.hidden, (following, plane), inputs, part);
             }
         }
         put(sums, self.room)
@@ -115,41 +99,36 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) unsafe fn new(
         isa: I,
-        pass: &'a Backward<'a>,
+        backward: &'a Backward<'a>,
         (time, following): (Option<usize>, Option<usize>),
         rank: usize,
         (block, blocks): (usize, Blocks),
         part: Part,
     ) -> Self {
-        let mut tile = BackwardTile {
-            isa,
-            pass,
+        let pass = &backward.pass;
+        let (mut before, mut after) = (Slot::empty(), Slot::empty());
+        let mut way = Back {
+            backward,
             time,
             following,
-            rank,
-            block,
-            blocks,
-            part,
-            before: Slot::empty(),
-            after: Slot::empty(),
             tape: Slot::empty(),
             grads: Slot::empty(),
             // SAFETY: the rows exist.
-            carry: unsafe { pass.carry.slot(0, rank) },
-            upstream: if time.is_some() { pass.upstream } else { None },
-            places: pass.rows.places(time.unwrap_or(0), rank),
+            carry: unsafe { backward.carry.slot(0, rank) },
+            upstream: if time.is_some() { backward.upstream } else { None },
         };
         if let Some(time) = time {
-            let (before, after) = if pass.reverse { (time + 1, time) } else { (time, time + 1) };
+            let slots = pass.slots(time);
             // SAFETY: step and rows exist, and so do their records.
             unsafe {
-                tile.before = pass.states.slot(before, rank);
-                tile.after = pass.states.slot(after, rank);
-                tile.tape = pass.tape.slot(time, rank);
-                tile.grads = pass.grads.slot(0, pass.flat(time, rank));
+                before = backward.states.slot(slots.0, rank);
+                after = backward.states.slot(slots.1, rank);
+                way.tape = backward.tape.slot(time, rank);
+                way.grads = backward.grads.slot(0, backward.flat(time, rank));
             }
         }
-        tile
+        let places = pass.rows.places(time.unwrap_or(0), rank);
+        CellTile { isa, pass, rank, block, blocks, part, before, after, places, way }
     }
 
     /// Computes the products of a phase of R rows and U blocks.
@@ -169,7 +148,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
             for v in 0..sums.len() {
                 sums[v] = self.hidden_gradient(v, sums[v]);
             }
-            if self.time.is_none() {
+            if self.way.time.is_none() {
                 for v in 0..sums.len() {
                     self.set_carry(v, H, sums[v]);
                 }
@@ -179,37 +158,9 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         C::backward::<I, PHASE>(self, sums);
     }
 
-    /// How many vectors of a tile belong to one row.
-    #[inline(always)]
-    pub(crate) fn blocks(&self) -> usize {
-        self.blocks.count()
-    }
-
-    #[inline(always)]
-    fn row(&self, v: usize) -> usize {
-        self.blocks.row(v)
-    }
-
-    #[inline(always)]
-    fn unit(&self, v: usize) -> usize {
-        (self.block + self.blocks.column(v)) * I::LANES
-    }
-
-    /// The options of the cell.
-    #[inline(always)]
-    pub(crate) fn options(&self) -> &'a Options {
-        &self.pass.weights.variant.options
-    }
-
-    /// A peephole: 0 to 2 for i, f, o.
-    #[inline(always)]
-    pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.pass.weights.peepholes.get(self.block + self.blocks.column(v), gate))
-    }
-
     #[inline(always)]
     fn step(&self) -> usize {
-        self.time.unwrap_or(0)
+        self.way.time.unwrap_or(0)
     }
 
     /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
@@ -220,7 +171,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
-        if let Some((upstream, plane)) = self.upstream {
+        if let Some((upstream, plane)) = self.way.upstream {
             let (time, row) = self.places.get(self.row(v));
             let row = upstream.plane(time, row, plane);
             let start = self.unit(v);
@@ -246,13 +197,11 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// A gradient after the zoneout of this step, as that of the new value and that of the old one.
     #[inline(always)]
     fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
-        match (self.pass.zoneout, self.time) {
-            (Some(zoneout), Some(_)) if zoneout.p[plane] > 0.0 => {
-                let (isa, place) = (self.isa, self.places.get(self.row(v)));
-                let taken = zoneout.taken(isa, plane, place, self.unit(v));
-                (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient))
-            }
-            _ => (gradient, self.isa.zero()),
+        let isa = self.isa;
+        let taken = if self.way.time.is_some() { self.taken(v, plane) } else { None };
+        match taken {
+            Some(taken) => (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient)),
+            None => (gradient, isa.zero()),
         }
     }
 
@@ -264,38 +213,9 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// The new cell state, before its zoneout, if `chosen` and there is any.
-    #[inline(always)]
-    pub(crate) fn new_cell_state(&self, chosen: bool, v: usize) -> I::Vector {
-        let plane = match self.pass.zoneout {
-            Some(zoneout) if chosen => zoneout.new_cell_state,
-            _ => C,
-        };
-        self.after(v, plane)
-    }
-
-    /// A gradient of what the recurrent weights multiplied, on its way to the hidden state: with the recurrent
-    /// dropout, where there was any.
-    #[inline(always)]
-    pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
-        match self.pass.masks {
-            None => value,
-            Some(masks) => {
-                let factors = masks.row(self.pass.rows, self.rank + self.row(v));
-                self.isa.mul(value, self.isa.load(&factors[self.unit(v)..]))
-            }
-        }
-    }
-
-    /// The hidden state before the step as the recurrent weights saw it.
-    #[inline(always)]
-    pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
-        self.before(v, multiplied(self.pass.masks))
-    }
-
     /// Adds the product of a plane of the gradients at `time` with `count` inputs of the weights from `first` on.
     #[inline(always)]
-    fn add<const R: usize, const U: usize>(
+    fn add_gradients<const R: usize, const U: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, 1>,
         panel: &Panel,
@@ -303,96 +223,51 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         (first, count): (usize, usize),
         part: Part,
     ) {
+        let backward = self.way.backward;
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { self.pass.grads.slot(0, self.pass.flat(time, self.rank)).rows(plane, count) };
-        let blocks = panel.blocks_from(self.block, first, first + count);
-        accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
-    }
-
-    #[inline(always)]
-    fn read(&self, records: Slot<'a>, v: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and block exist, and nobody else writes these columns.
-        self.isa.load(unsafe { records.columns(self.row(v), plane, self.unit(v), I::LANES) })
-    }
-
-    /// Hidden units.
-    #[inline(always)]
-    pub(crate) fn units(&self) -> usize {
-        self.pass.weights.units
-    }
-
-    /// A gain or shift of the normalisation, of all units.
-    #[inline(always)]
-    pub(crate) fn norm_row(&self, vector: usize) -> &'a [f32] {
-        self.pass.weights.norms.get(vector)
-    }
-
-    /// A gain or shift of the normalisation.
-    #[inline(always)]
-    pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.norm_row(vector)[self.unit(v)..])
+        let rows = unsafe { backward.grads.slot(0, backward.flat(time, self.rank)).rows(plane, count) };
+        self.add(sums, rows, panel, (first, count), part);
     }
 
     /// A plane of the step's tape, of all units.
     #[inline(always)]
     pub(crate) fn tape_row(&self, v: usize, plane: usize) -> &'a [f32] {
-        // SAFETY: row and step exist, and nobody writes the tape on the way back.
-        unsafe { self.tape.plane(self.row(v), plane) }
+        self.read_row(self.way.tape, v, plane)
     }
 
     /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
     pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> &'a [f32] {
-        // SAFETY: the place exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.grads.plane(self.row(v), plane) }
+        self.read_row(self.way.grads, v, plane)
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.grads, v, plane)
+        self.read(self.way.grads, v, plane)
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.tape, v, plane)
-    }
-
-    /// The state before the step.
-    #[inline(always)]
-    pub(crate) fn before(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.before, v, plane)
-    }
-
-    /// The state after the step.
-    #[inline(always)]
-    pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.after, v, plane)
+        self.read(self.way.tape, v, plane)
     }
 
     /// The gradient of the state that is on its way to earlier steps.
     #[inline(always)]
     pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.carry, v, plane)
+        self.read(self.way.carry, v, plane)
     }
 
     /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.carry, v, plane, value);
+        self.write(self.way.carry, v, plane, flush(self.isa, value));
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.grads, v, plane, value);
-    }
-
-    #[inline(always)]
-    fn write(&self, to: Slot<'a>, v: usize, plane: usize, value: I::Vector) {
-        // SAFETY: the row exists, and the columns are those of a block of this tile.
-        let to = unsafe { to.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
-        self.isa.store(to, flush(self.isa, value));
+        self.write(self.way.grads, v, plane, flush(self.isa, value));
     }
 }

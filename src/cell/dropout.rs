@@ -12,7 +12,7 @@
 //!
 //! What is dropped depends on the seed and the place alone, so on no tile, thread or schedule.
 
-use super::{C, H, Rows};
+use super::{C, Rows};
 use crate::matrix::GridRef;
 use crate::rng::{bits_at, uniform_at};
 use crate::simd::{Isa, LINE};
@@ -42,12 +42,6 @@ impl Masks<'_> {
             *masked = *h * factor;
         }
     }
-}
-
-/// The plane of the state records that the recurrent weights multiply.
-#[inline(always)]
-pub(crate) fn multiplied(masks: Option<Masks<'_>>) -> usize {
-    masks.map_or(H, |masks| masks.plane)
 }
 
 /// Zoneout of one direction of one layer.

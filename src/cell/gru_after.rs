@@ -116,7 +116,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
                 n = tanh(isa, isa.mul_add(reset, q, n));
                 t.record(v, 0, [reset, z, n, q]);
             }
-            t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.state(v, H), n), n));
+            t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.before(v, H), n), n));
         }
     }
 

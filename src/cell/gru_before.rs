@@ -134,7 +134,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                     n = tanh(isa, n);
                     t.record(v, N, [n]);
                 }
-                t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.state(v, H), n), n));
+                t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.before(v, H), n), n));
             }
         }
     }

@@ -132,7 +132,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 t.record(v, 0, [i, f, g, o]);
                 sums[v][O] = o;
             }
-            let mut next = isa.mul_add(f, t.state(v, C), isa.mul(i, g));
+            let mut next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
             if CHOSEN {
                 next = clamp(isa, next, t.options().cell_clip);
             }
@@ -173,7 +173,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                     for gate in [I, F, G, O] {
                         values[v - group.start][gate] = t.tape(v, gate);
                     }
-                    values[v - group.start][A] = t.new_cell_state(true, v);
+                    values[v - group.start][A] = t.after(v, t.new_cell_state());
                 }
                 let options = t.options();
                 let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
@@ -253,7 +253,7 @@ fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {
-            let c = t.state(v, C);
+            let c = t.before(v, C);
             sums[v][I] = isa.mul_add(t.peephole(v, PEEP_I), c, sums[v][I]);
             sums[v][F] = isa.mul_add(t.peephole(v, PEEP_F), c, sums[v][F]);
         }

@@ -10,7 +10,8 @@
 //! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
 //! dropout.rs                                     recurrent dropout and zoneout
 //! variant.rs                                     a cell with its options: activations, clips, peepholes
-//! forward_tile.rs backward_tile.rs               what a cell sees: rows x blocks of hidden units
+//! pass.rs                                        one direction of one layer over the rows of a batch
+//! tile.rs forward_tile.rs backward_tile.rs       what a cell sees: rows x blocks of hidden units
 //! rows.rs                                        the rows of a batch, longest first
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
@@ -29,14 +30,16 @@ mod gru_norm;
 mod lstm;
 mod lstm_norm;
 mod norm;
+mod pass;
 mod rows;
+mod tile;
 mod variant;
 mod weights;
 
 use crate::matrix::Room;
 use crate::simd::Isa;
 pub(crate) use backward_tile::{Backward, BackwardTile};
-pub(crate) use dropout::{Masks, Zoneout, multiplied};
+pub(crate) use dropout::{Masks, Zoneout};
 pub(crate) use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
 pub(crate) use forward_tile::{Checkpoints, Forward, ForwardTile, Projected, ProjectionTile};
 pub(crate) use gru_after::GruResetAfter;
@@ -44,6 +47,7 @@ pub(crate) use gru_before::GruResetBefore;
 pub(crate) use gru_norm::GruNorm;
 pub(crate) use lstm::{Lstm, PEEPHOLES};
 pub(crate) use lstm_norm::LstmNorm;
+pub(crate) use pass::Pass;
 pub(crate) use rows::{Extent, Pattern, Records, Rows};
 use std::ops::Range;
 pub(crate) use variant::{Options, Variant};

@@ -15,7 +15,6 @@
 //!   hidden      R^T of the hidden gates depth gates * H    units P      dh = dG R
 //!   second      R^T of the last gate    depth H            units H
 //!               or W_hr^T               depth P            units H
-//!   peepholes, norms   as for forward
 //! ```
 
 use super::{Traits, Variant};
@@ -151,18 +150,12 @@ pub(crate) struct Weights {
     pub(crate) norms: Norms,
 }
 
-/// Weights packed for the backward pass.
+/// Weights packed for the backward pass, which has everything else from those for the forward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct TransposedWeights {
-    pub(crate) token: Token,
-    pub(crate) variant: Variant,
-    /// H
-    pub(crate) units: usize,
     pub(crate) input: Panel,
     pub(crate) hidden: Panel,
     pub(crate) second: Panel,
-    pub(crate) peepholes: UnitVectors,
-    pub(crate) norms: Norms,
 }
 
 /// The lanes of a level.
@@ -224,6 +217,18 @@ impl Weights {
         self.norms.pack(&from, traits, hidden);
     }
 
+    /// H
+    #[inline(always)]
+    pub(crate) fn units(&self) -> usize {
+        self.input.units()
+    }
+
+    /// The width of the hidden state: P.
+    #[inline(always)]
+    pub(crate) fn outputs(&self) -> usize {
+        self.hidden.depth()
+    }
+
     /// The number of recurrent weights, as packed.
     pub(crate) fn recurrent_len(&self) -> usize {
         self.hidden.len() + self.second.len()
@@ -231,28 +236,23 @@ impl Weights {
 }
 
 impl TransposedWeights {
-    /// Room for the weights of a cell, all zero.
-    pub(crate) fn new(token: Token, variant: Variant, input: usize, hidden: usize) -> Result<Self, Error> {
-        let traits = variant.traits();
-        let lanes = dispatch(token, Lanes);
-        let outputs = variant.outputs(hidden);
+    /// Room for those of the cell that has these, all zero.
+    pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
+        let traits = weights.variant.traits();
+        let (lanes, input) = (weights.input.lanes(), weights.input.depth());
+        let (hidden, outputs) = (weights.units(), weights.outputs());
         let second = if traits.has_second() { outputs } else { 0 };
         Ok(TransposedWeights {
-            token,
-            variant,
-            units: hidden,
             input: Panel::new(lanes, checked_size("weights", &[traits.gates, hidden])?, 1, input)?,
             hidden: Panel::new(lanes, checked_size("weights", &[traits.hidden_gates, hidden])?, 1, outputs)?,
             second: Panel::new(lanes, second, 1, hidden)?,
-            peepholes: UnitVectors::new(lanes, hidden, variant.peephole_count())?,
-            norms: Norms::new(&variant, hidden)?,
         })
     }
 
-    /// Packs these parameters.
-    pub(crate) fn pack(&mut self, from: Canonical<'_>) {
-        let traits = self.variant.traits();
-        let (input, hidden, outputs) = (self.input.units(), self.units, self.hidden.units());
+    /// Packs these parameters of a variant.
+    pub(crate) fn pack(&mut self, variant: &Variant, from: Canonical<'_>) {
+        let traits = variant.traits();
+        let (input, hidden, outputs) = (self.input.units(), self.second.units(), self.hidden.units());
         let source = |data, start: &'static [usize], width| Source {
             data,
             gate_starts: start,
@@ -267,10 +267,8 @@ impl TransposedWeights {
             let last = traits.hidden_gates * hidden * hidden;
             self.second.pack(source(&from.weight_hh[last..], &[0], hidden));
         }
-        self.peepholes.pack(from.peephole);
-        self.norms.pack(&from, traits, hidden);
         // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
-        if let Some(gate) = self.variant.unused_gate() {
+        if let Some(gate) = variant.unused_gate() {
             for panel in [&mut self.input, &mut self.hidden] {
                 panel.clear(gate * hidden..(gate + 1) * hidden);
             }

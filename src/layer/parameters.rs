@@ -14,7 +14,7 @@
 use super::config::{Bias, Config};
 use crate::cell::Canonical;
 use crate::error::{Error, checked_size, reserve};
-use crate::sequence::Targets;
+use crate::sequence::{Targets, target};
 use std::ops::Range;
 
 /// The places of the parameters of one direction of one layer in the flat slice.
@@ -84,38 +84,36 @@ impl Places {
         }
     }
 
-    /// The gradients at these places, which lie one after the other, to add to or to replace.
-    pub(super) fn targets<'a>(&self, gradients: &'a mut [f32], add: bool) -> Targets<'a> {
-        let all = &mut gradients[self.all()];
-        let (weight_ih, rest) = all.split_at_mut(self.weight_ih.len());
-        let (weight_hh, rest) = rest.split_at_mut(self.weight_hh.len());
-        let (bias_ih, rest) = rest.split_at_mut(self.bias_ih.len());
-        let (bias_hh, rest) = rest.split_at_mut(self.bias_hh.len());
-        let (weight_hr, rest) = rest.split_at_mut(self.weight_hr.len());
-        let (peephole, rest) = rest.split_at_mut(self.peephole.len());
-        let (norm_ih, rest) = rest.split_at_mut(self.norm_ih.len());
-        let (norm_hh, norm_c) = rest.split_at_mut(self.norm_hh.len());
+    /// The gradients at these places, which lie one after the other, to add to or to replace: of a cell of so many
+    /// units and outputs over so many inputs.
+    pub(super) fn targets<'a>(
+        &self,
+        gradients: &'a mut [f32],
+        add: bool,
+        (inputs, units, outputs): (usize, usize, usize),
+    ) -> Result<Targets<'a>, Error> {
+        let mut rest = &mut gradients[self.all()];
         if !add {
-            bias_ih.fill(0.0);
-            bias_hh.fill(0.0);
-            for small in [&mut *weight_hr, peephole, norm_ih, norm_hh, norm_c] {
-                small.fill(0.0);
-            }
+            rest[self.bias_ih.start - self.weight_ih.start..].fill(0.0);
         }
-        let input = None;
-        Targets {
+        let mut take = |place: &Range<usize>, rows, width| {
+            let (data, others) = std::mem::take(&mut rest).split_at_mut(place.len());
+            rest = others;
+            target(data, rows, width)
+        };
+        Ok(Targets {
             add,
-            weight_ih,
-            weight_hh,
-            bias_ih,
-            bias_hh,
-            weight_hr,
-            peephole,
-            norm_ih,
-            norm_hh,
-            norm_c,
-            input,
-        }
+            weight_ih: take(&self.weight_ih, units, inputs)?,
+            weight_hh: take(&self.weight_hh, units, outputs)?,
+            bias_ih: take(&self.bias_ih, 1, units)?,
+            bias_hh: take(&self.bias_hh, 1, units)?,
+            weight_hr: take(&self.weight_hr, outputs, units)?,
+            peephole: take(&self.peephole, 1, units)?,
+            norm_ih: take(&self.norm_ih, 1, units)?,
+            norm_hh: take(&self.norm_hh, 1, units)?,
+            norm_c: take(&self.norm_c, 1, units)?,
+            input: None,
+        })
     }
 }
 

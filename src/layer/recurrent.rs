@@ -178,7 +178,7 @@ impl Recurrent {
             let canonical = place.canonical(&self.parameters);
             self.weights[cell].pack(canonical);
             if let Some(weights) = transposed.get_mut(cell) {
-                weights.pack(canonical);
+                weights.pack(&self.weights[cell].variant, canonical);
             }
         }
     }
@@ -188,14 +188,11 @@ impl Recurrent {
         if let Some(transposed) = self.transposed.get() {
             return Ok(transposed);
         }
-        let config = &self.config;
-        let transposed = (self.places.iter().enumerate())
-            .map(|(cell, place)| {
-                let input = config.layer_input(cell / config.directions());
-                let variant = config.variant(cell % config.directions());
-                let mut weights = TransposedWeights::new(self.token, variant, input, config.hidden_size)?;
-                weights.pack(place.canonical(&self.parameters));
-                Ok(weights)
+        let transposed = (self.places.iter().zip(&self.weights))
+            .map(|(place, weights)| {
+                let mut transposed = TransposedWeights::new(weights)?;
+                transposed.pack(&weights.variant, place.canonical(&self.parameters));
+                Ok(transposed)
             })
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(self.transposed.get_or_init(|| transposed))

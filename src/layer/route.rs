@@ -11,7 +11,7 @@ use super::config::Config;
 use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Checkpoints, Forward, Masks, Records, Rows, Weights};
+use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
 use crate::sequence::{
@@ -119,14 +119,17 @@ impl Recurrent {
     /// The number of threads that a call over this many rows and steps is worth.
     pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
         let config = &self.config;
-        let all = config.work_per_step().saturating_mul(batch.saturating_mul(steps));
+        // Saturating also for sizes that memory can hold: these are multiply-adds, of which a float takes many, and rows
+        // that are cut into stretches count each with the steps of the longest.
+        let times = batch.saturating_mul(steps);
+        let all = config.work_per_step().saturating_mul(times);
         let threads = config.threads.resolve(all);
         if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(all) {
             return 1;
         }
         let load = |weights| sequence::load(weights, batch, steps);
-        let waiting: usize =
-            self.weights.iter().map(|w| load(w).weights.saturating_mul(batch.saturating_mul(steps))).sum();
+        let waiting = (self.weights.iter().map(|w| load(w).weights.saturating_mul(times)))
+            .fold(0usize, usize::saturating_add);
         // Directions wait for nobody, nor do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
@@ -259,18 +262,22 @@ impl<'a> Network<'a> {
         'a: 'b,
     {
         let last = layer + 1 == self.layers;
-        Forward {
-            weights: &self.weights[layer * self.config.direction.count() + direction],
+        let cell = layer * self.config.direction.count() + direction;
+        let pass = Pass {
+            weights: &self.weights[cell],
             rows: self.rows,
             reverse: self.config.direction.is_reverse(direction),
+            masks: room.masks,
+            zoneout: self.config.zoneout_of(cell, self.seed),
+        };
+        Forward {
+            pass,
             input: if layer == 0 { ends.0 } else { inner.0 },
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
             states: room.states,
             tape: room.tape,
             checkpoints: room.checkpoints,
             scratch: GridMut::empty(),
-            masks: room.masks,
-            zoneout: self.config.zoneout_of(layer * self.config.direction.count() + direction, self.seed),
             projected: None,
         }
     }
@@ -302,10 +309,10 @@ impl<'a> Network<'a> {
                 let room = rooms.next().expect("one for each direction of each layer");
                 self.pass((layer, direction), ends, inner, room)
             };
-            let run = |pass: Forward<'_>, memory: &mut Memory, threads| {
-                let (split, _) =
-                    sequence::load(pass.weights, batch, steps).split(self.config.schedule, threads);
-                sequence::forward(pass, memory, 0..steps, split)
+            let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
+                let load = sequence::load(forward.pass.weights, batch, steps);
+                let (split, _) = load.split(self.config.schedule, threads);
+                sequence::forward(forward, memory, 0..steps, split)
             };
             if together {
                 let (forward, backward) = (pass(0), pass(1));

@@ -13,7 +13,7 @@
 use super::config::{Dims, Direction, Layout};
 use super::memory::Workspace;
 use super::recurrent::Recurrent;
-use crate::cell::{Forward, Pattern, Records};
+use crate::cell::{Forward, Pass, Pattern, Records};
 use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
 use crate::sequence::{self, State};
@@ -161,17 +161,19 @@ impl Recurrent {
             };
             states[..half].copy_from_slice(state.cell(layer));
             sequence::step(Forward {
-                weights: &self.weights[layer],
-                rows,
-                reverse: false,
+                pass: Pass {
+                    weights: &self.weights[layer],
+                    rows,
+                    reverse: false,
+                    masks: None,
+                    zoneout: None,
+                },
                 input: GridMut::reading(from),
                 output: to.map(|to| (GridMut::new(output, to), 0)),
                 states: Records::ring(rows, GridMut::new(ring, states)),
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(scratch_grid, scratch),
-                masks: None,
-                zoneout: None,
                 projected: None,
             });
             state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);

@@ -5,7 +5,7 @@ use super::dropout::Dropout;
 use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
 use super::run::sequence_grid;
-use crate::cell::{C, Checkpoints, H, Records};
+use crate::cell::{C, Checkpoints, H, Pass, Records};
 use crate::error::{Error, check_len, checked_size};
 use crate::matrix::{Grid, GridMut, GridRef};
 use crate::sequence::{self, Inputs, Kept, Scratch, State};
@@ -159,11 +159,14 @@ impl Recurrent {
         let inputs = |layer: usize, direction: usize| {
             let cell = layer * directions + direction;
             Inputs {
-                weights: &transposed[cell],
-                rows: &tape.rows,
-                masks: shape.masks(&tape.masks, cell),
-                zoneout: config.zoneout_of(cell, Some(run.seed)),
-                reverse: config.direction.is_reverse(direction),
+                pass: Pass {
+                    weights: &self.weights[cell],
+                    rows: &tape.rows,
+                    reverse: config.direction.is_reverse(direction),
+                    masks: shape.masks(&tape.masks, cell),
+                    zoneout: config.zoneout_of(cell, Some(run.seed)),
+                },
+                transposed: &transposed[cell],
                 input: match layer {
                     0 => match shape.input {
                         Some(grid) => GridRef::new(grid, &tape.input),
@@ -175,10 +178,7 @@ impl Recurrent {
                 kept: {
                     let states = GridMut::reading(GridRef::new(shape.states, &tape.states[cell]));
                     match shape.every {
-                        Some(every) => Kept::Checkpoints {
-                            checkpoints: Checkpoints { every, states },
-                            weights: &self.weights[cell],
-                        },
+                        Some(every) => Kept::Checkpoints(Checkpoints { every, states }),
                         None => {
                             let gates = GridRef::new(shape.gates, &tape.gates[cell]);
                             Kept::All {
@@ -203,6 +203,11 @@ impl Recurrent {
         if let (Some(dx), true) = (&mut dx, tape.rows.extent().sum < batch * steps) {
             dx.fill(0.0);
         }
+        let add = accumulate == Accumulate::Add;
+        if !add && tape.rows.steps() == 0 {
+            // There is no chunk that would replace them.
+            parameters.fill(0.0);
+        }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
         let dropout = Dropout::of(config, run.seed, batch);
         let [even, odd] = between;
@@ -222,7 +227,8 @@ impl Recurrent {
                     } else {
                         upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
                     };
-                    let mut targets = self.places[cell].targets(parameters, accumulate == Accumulate::Add);
+                    let sizes = (config.layer_input(layer), hidden, outputs);
+                    let mut targets = self.places[cell].targets(parameters, add, sizes)?;
                     targets.input = if layer > 0 {
                         Some((GridMut::new(inner_input, down), direction > 0))
                     } else {
@@ -235,7 +241,8 @@ impl Recurrent {
                     let planes = [(H, outputs, upstream.dhn), (C, hidden, dcn)];
                     for (rank, &row) in tape.rows.order.iter().enumerate() {
                         for (plane, width, from) in planes {
-                            if let (Some(from), true) = (from, tape.rows.finishes(rank, inputs.reverse)) {
+                            if let (Some(from), true) = (from, tape.rows.finishes(rank, inputs.pass.reverse))
+                            {
                                 let from = &from[(cell * batch + row) * width..][..width];
                                 let start = carry.offset(0, rank, plane);
                                 scratch.carry[start..start + width].copy_from_slice(from);
@@ -247,7 +254,7 @@ impl Recurrent {
                     for (plane, width, to) in [(H, outputs, dh0.as_deref_mut()), (C, hidden, dc0)] {
                         if let Some(to) = to {
                             for (rank, &row) in tape.rows.order.iter().enumerate() {
-                                if tape.rows.begins(rank, inputs.reverse) {
+                                if tape.rows.begins(rank, inputs.pass.reverse) {
                                     let start = carry.offset(0, rank, plane);
                                     let to = &mut to[(cell * batch + row) * width..][..width];
                                     to.copy_from_slice(&scratch.carry[start..start + width]);

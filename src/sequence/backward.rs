@@ -5,7 +5,7 @@
 //!   for each step, phase, block, tile          rows or blocks shared among threads
 //!       dh   = upstream + carry + dG(following) R        the product and, in its registers,
 //!       dG   = the cell's backward                       the gradients of the gates
-//!   weight, bias and input gradients of the whole chunk  (gradient.rs), outputs shared among threads
+//!   weight, bias and input gradients of the whole chunk  (gradient/), outputs shared among threads
 //! ```
 //!
 //! A chunk is as long as its gate gradients stay in the level-2 cache, and at least some 256 rows of
@@ -21,10 +21,10 @@
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
 //! and then walked back in such chunks.
 
-use super::gradient::{Inputs, Kept, Packed, Targets, accumulate_chunk};
+use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
-use crate::cell::{Backward, BackwardTile, Cell, with_cell};
+use crate::cell::{Backward, BackwardTile, Cell, Pass, with_cell};
 use crate::error::{Error, checked_size, reserve};
 use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, GridRef, Part, Room, Tile, sweep};
 use crate::simd::Isa;
@@ -59,20 +59,20 @@ fn chunk_steps(batch: usize, record: usize) -> usize {
 impl Scratch {
     /// Makes room for a pass over these rows.
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
-        let (batch, traits) = (inputs.rows.order.len(), inputs.weights.variant.traits());
-        let hidden = inputs.weights.units;
+        let Pass { weights, rows, .. } = inputs.pass;
+        let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
         self.carry.grow(Scratch::carry_grid(inputs)?.len())?;
         let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
-        let steps = chunk_steps(batch, record).min(inputs.rows.steps());
+        let steps = chunk_steps(batch, record).min(rows.steps());
         let places = checked_size("gradients", &[batch, steps + 1])?;
         self.grads.grow(Grid::staggered(1, places, traits.grads, hidden)?.len())?;
-        self.packed.reserve(inputs.weights, checked_size("gradients", &[batch, steps])?)?;
+        self.packed.reserve(weights, checked_size("gradients", &[batch, steps])?)?;
         reserve(&mut self.starts, steps + 2)?;
         reserve(&mut self.places, batch * steps)?;
         match inputs.kept {
             Kept::All { .. } => Ok(()),
-            Kept::Checkpoints { checkpoints, weights } => {
-                self.replay.prepare(inputs, weights, checkpoints.every.min(inputs.rows.steps()))
+            Kept::Checkpoints(checkpoints) => {
+                self.replay.prepare(&inputs.pass, checkpoints.every.min(rows.steps()))
             }
         }
     }
@@ -80,8 +80,9 @@ impl Scratch {
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
         // With zoneout one more, for what goes past a step.
-        let planes = inputs.weights.variant.traits().state + usize::from(inputs.zoneout.is_some());
-        Grid::padded(1, inputs.rows.order.len(), planes, inputs.weights.units)
+        let Pass { weights, rows, zoneout, .. } = inputs.pass;
+        let planes = weights.variant.traits().state + usize::from(zoneout.is_some());
+        Grid::padded(1, rows.order.len(), planes, weights.units())
     }
 }
 
@@ -94,55 +95,51 @@ pub(crate) fn backward(
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
     scratch.prepare(inputs)?;
-    let (rows, weights) = (inputs.rows, inputs.weights);
-    let batch = rows.order.len();
-    let traits = weights.variant.traits();
-    let hidden = weights.units;
+    let &Inputs { pass, transposed, .. } = inputs;
+    let Pass { weights, rows, reverse, .. } = pass;
+    let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
     let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
     let steps = rows.steps();
     let length = chunk_steps(batch, record);
     let carry_grid = Scratch::carry_grid(inputs)?;
     let load = Load {
         rows: batch,
-        weights: weights.hidden.len() + weights.second.len(),
-        blocks: weights.hidden.blocks().max(weights.second.blocks()),
+        weights: transposed.hidden.len() + transposed.second.len(),
+        blocks: transposed.hidden.blocks().max(transposed.second.blocks()),
         phases: traits.phases(),
     };
     let (split, _) = load.split(schedule, threads);
 
     let every = match inputs.kept {
         Kept::All { .. } => steps,
-        Kept::Checkpoints { checkpoints, .. } => checkpoints.every,
+        Kept::Checkpoints(checkpoints) => checkpoints.every,
     };
     let Scratch { grads, carry, packed, starts, places, replay } = scratch;
-    for segment in against(0..steps, every, inputs.reverse) {
+    for segment in against(0..steps, every, reverse) {
         let (states, tape) = match inputs.kept {
             Kept::All { states, tape } => (states, tape),
-            Kept::Checkpoints { checkpoints, weights } => {
-                replay.run(inputs, weights, checkpoints, segment.clone(), (schedule, threads))?
+            Kept::Checkpoints(checkpoints) => {
+                replay.run(inputs, checkpoints, segment.clone(), (schedule, threads))?
             }
         };
-        for range in against(segment, length, inputs.reverse) {
+        for range in against(segment, length, reverse) {
             // The step that backward did just before this chunk stands in front, at place 0.
-            let seam = if inputs.reverse { range.start.checked_sub(1) } else { Some(range.end) };
+            let seam = if reverse { range.start.checked_sub(1) } else { Some(range.end) };
             let first_time = seam.map_or(range.start, |seam| seam.min(range.start));
             starts.clear();
-            starts.resize(range.end + usize::from(!inputs.reverse) - first_time, 0);
+            starts.resize(range.end + usize::from(!reverse) - first_time, 0);
             places.clear();
             for n in 0..range.len() {
-                let time = if inputs.reverse { range.start + n } else { range.end - 1 - n };
+                let time = if reverse { range.start + n } else { range.end - 1 - n };
                 starts[time - first_time] = batch + places.len();
                 places.extend((0..rows.active(time)).map(|rank| (time, rank)));
             }
             let grads_grid = Grid::staggered(1, batch + places.len(), traits.grads, hidden)?;
-            let pass = Backward {
-                weights,
-                rows,
-                reverse: inputs.reverse,
+            let backward = Backward {
+                pass,
+                transposed,
                 upstream: inputs.upstream,
                 states,
-                masks: inputs.masks,
-                zoneout: inputs.zoneout,
                 tape,
                 grads: GridMut::new(grads_grid, grads),
                 starts,
@@ -150,23 +147,20 @@ pub(crate) fn backward(
                 carry: GridMut::new(carry_grid, carry),
             };
             with_cell!(weights.variant, C => {
-                let chunk = Steps::<C> { pass: &pass, range: range.clone(), steps, cell: PhantomData };
+                let chunk = Steps::<C> { backward: &backward, range: range.clone(), steps, cell: PhantomData };
                 go(&chunk, &rows.lengths, split);
             });
 
-            let gates = GridRef::new(grads_grid, grads);
-            accumulate_chunk(inputs, (states, tape), gates, places, packed, targets, threads)?;
+            let own = Grid::staggered(1, places.len(), traits.grads, hidden)?;
+            let own = GridRef::new(own, &grads[batch * grads_grid.row_stride()..]);
+            let chunk = Chunk { places, grads: own, states, tape };
+            accumulate_chunk(inputs, &chunk, packed, targets, threads);
 
             // What this chunk did last stands before the next.
-            let last = if inputs.reverse { range.end - 1 } else { range.start };
+            let last = if reverse { range.end - 1 } else { range.start };
             let from = starts[last - first_time] * grads_grid.row_stride();
             grads.copy_within(from..from + rows.active(last) * grads_grid.row_stride(), 0);
         }
-    }
-    if !targets.add {
-        // No step.
-        targets.weight_ih.fill(0.0);
-        targets.weight_hh.fill(0.0);
     }
     Ok(())
 }
@@ -186,7 +180,7 @@ fn against(range: Range<usize>, length: usize, reverse: bool) -> impl Iterator<I
 /// whole of the step that they led to, so they are computed one stage later. That is with the next step, where
 /// rows of other lengths go on.
 struct Steps<'a, C> {
-    pass: &'a Backward<'a>,
+    backward: &'a Backward<'a>,
     range: Range<usize>,
     /// All steps of the sequence.
     steps: usize,
@@ -200,15 +194,16 @@ impl<C: Cell> Walk for Steps<'_, C> {
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
         let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
-        let rows = self.pass.rows;
+        let rows = self.backward.pass.rows;
         // The rows of this thread among the first `count`.
         let first = |count: usize| count.clamp(ranks.start, ranks.end);
-        let time = |n: usize| if self.pass.reverse { self.range.start + n } else { self.range.end - 1 - n };
+        let time =
+            |n: usize| if self.backward.pass.reverse { self.range.start + n } else { self.range.end - 1 - n };
         // SAFETY: the caller's promise, passed on, in each call.
         unsafe {
             if phase == 0 && n > 0 {
                 let last = time(n - 1);
-                let (from, to) = if self.pass.reverse {
+                let (from, to) = if self.backward.pass.reverse {
                     // Rows that the forward pass entered at that step.
                     (rows.active(last + 1), rows.active(last))
                 } else {
@@ -223,7 +218,7 @@ impl<C: Cell> Walk for Steps<'_, C> {
             let active = rows.active(time);
             if phase == 0 {
                 // Rows that have a following step, and rows whose last step this is.
-                let (following, follow) = if self.pass.reverse {
+                let (following, follow) = if self.backward.pass.reverse {
                     (time.checked_sub(1), if time > 0 { active } else { 0 })
                 } else {
                     ((time + 1 < self.steps).then_some(time + 1), rows.active(time + 1))
@@ -249,18 +244,19 @@ impl<C: Cell> Steps<'_, C> {
         rows: Range<usize>,
         share: Share,
     ) {
-        let (weights, pass) = (self.pass.weights, self.pass);
-        let phase = Phase::<C, PHASE> { pass, time, following, cell: PhantomData };
-        let panel = if PHASE == 0 { &weights.hidden } else { &weights.second };
+        let backward = self.backward;
+        let phase = Phase::<C, PHASE> { backward, time, following, cell: PhantomData };
+        let Backward { pass, transposed, .. } = backward;
+        let panel = if PHASE == 0 { &transposed.hidden } else { &transposed.second };
         // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
         // promise; a phase is done in all blocks before the next begins.
-        unsafe { sweep(weights.token, &phase, rows, share.part(panel.blocks())) }
+        unsafe { sweep(pass.weights.token, &phase, rows, share.part(panel.blocks())) }
     }
 }
 
 /// One phase of one step, or the initial state.
 struct Phase<'a, C, const PHASE: usize> {
-    pass: &'a Backward<'a>,
+    backward: &'a Backward<'a>,
     time: Option<usize>,
     following: Option<usize>,
     cell: PhantomData<C>,
@@ -280,7 +276,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) -> &'r mut [I::Vector] {
         let (steps, blocks) = ((self.time, self.following), (block, Blocks::new(U)));
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { BackwardTile::new(isa, self.pass, steps, rank, blocks, part) };
+        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, rank, blocks, part) };
         tile.products::<C, PHASE, R, U>(room)
     }
 
@@ -295,7 +291,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) {
         let steps = (self.time, self.following);
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { BackwardTile::new(isa, self.pass, steps, rank, (block, blocks), Part::NONE) };
+        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, rank, (block, blocks), Part::NONE) };
         tile.finish::<C, PHASE>(sums);
     }
 }

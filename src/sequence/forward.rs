@@ -82,46 +82,46 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 }
 
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any. The
-/// initial states lie in their slots; afterwards the final ones do. `pass.scratch` and `pass.projected` are
-/// set here.
+/// initial states lie in their slots; afterwards the final ones do. `forward.scratch` and
+/// `forward.projected` are set here.
 pub(crate) fn forward(
-    pass: Forward<'_>,
+    forward: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
     split: Split,
 ) -> Result<(), Error> {
-    let Some(Checkpoints { every, states }) = pass.checkpoints else {
-        return run(pass, memory, steps, split);
+    let Some(Checkpoints { every, states }) = forward.checkpoints else {
+        return run(forward, memory, steps, split);
     };
     // Pieces that end at multiples of `every`.
     let mut rest = steps;
     while !rest.is_empty() {
-        let piece = if pass.reverse {
+        let piece = if forward.pass.reverse {
             (rest.end - 1) / every * every..rest.end
         } else {
             rest.start..(rest.start / every + 1).saturating_mul(every)
         };
         let piece = piece.start.max(rest.start)..piece.end.min(rest.end);
-        run(pass, memory, piece.clone(), split)?;
-        let place = if pass.reverse { piece.start } else { piece.end };
+        run(forward, memory, piece.clone(), split)?;
+        let place = if forward.pass.reverse { piece.start } else { piece.end };
         if place > 0 && place % every == 0 {
-            for rank in 0..pass.rows.active(place) {
+            for rank in 0..forward.pass.rows.active(place) {
                 // SAFETY: both records exist, and nobody works on either.
                 unsafe {
-                    states.record(place / every, rank).copy_from_slice(pass.states.record(place, rank))
+                    states.record(place / every, rank).copy_from_slice(forward.states.record(place, rank))
                 };
             }
         }
-        rest = if pass.reverse { rest.start..piece.start } else { piece.end..rest.end };
+        rest = if forward.pass.reverse { rest.start..piece.start } else { piece.end..rest.end };
     }
     Ok(())
 }
 
-/// The first step of a pass, of all its rows, on this thread. `pass.scratch` has a record for each of them.
-pub(crate) fn step(pass: Forward<'_>) {
-    let rows = 0..pass.rows.order.len();
-    with_cell!(pass.weights.variant, C => {
-        let walk = Steps::<C>::new(&pass, 0..1);
+/// The first step of a pass, of all its rows, on this thread. `forward.scratch` has a record for each of them.
+pub(crate) fn step(forward: Forward<'_>) {
+    let rows = 0..forward.pass.rows.order.len();
+    with_cell!(forward.pass.weights.variant, C => {
+        let walk = Steps::<C>::new(&forward, 0..1);
         for stage in 0..walk.stages() {
             // SAFETY: nobody else works on this pass, and the phases run in order.
             unsafe { walk.stage(stage, rows.clone(), Share::ALL) };
@@ -129,34 +129,36 @@ pub(crate) fn step(pass: Forward<'_>) {
     });
 }
 
-fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {
-    let (rows, weights) = (pass.rows, pass.weights);
+fn run(forward: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {
+    let (rows, weights) = (forward.pass.rows, forward.pass.weights);
     let batch = rows.order.len();
     let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
     memory.prepare(weights, batch, steps.len())?;
     let Memory { scratch, projected, places } = memory;
-    let mut pass =
-        Forward { scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch), ..pass };
+    let mut forward = Forward {
+        scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch),
+        ..forward
+    };
     let Some(chunk) = chunk_steps(weights, batch, steps.len()) else {
-        with_cell!(weights.variant, C => go(&Steps::<C>::new(&pass, steps), &rows.lengths, split));
+        with_cell!(weights.variant, C => go(&Steps::<C>::new(&forward, steps), &rows.lengths, split));
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, batch, traits.gates, hidden)?, projected);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
-        let n = if pass.reverse { chunks - 1 - n } else { n };
+        let n = if forward.pass.reverse { chunks - 1 - n } else { n };
         let range = steps.start + n * chunk..(steps.start + (n + 1) * chunk).min(steps.end);
         places.clear();
         for time in range.clone() {
             places.extend((0..rows.active(time)).map(|rank| (time, rank)));
         }
         let to = Projected { sums, first_time: range.start };
-        pass.projected = None;
+        forward.projected = None;
         with_cell!(weights.variant, C => {
-            let work = Projection::<C> { pass: &pass, to, places, cell: PhantomData };
+            let work = Projection::<C> { forward: &forward, to, places, cell: PhantomData };
             work.run(split);
-            pass.projected = Some(to);
-            go(&Steps::<C>::new(&pass, range), &rows.lengths, split);
+            forward.projected = Some(to);
+            go(&Steps::<C>::new(&forward, range), &rows.lengths, split);
         });
     }
     Ok(())
@@ -164,14 +166,14 @@ fn run(pass: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split
 
 /// The steps of a range, in the order of the direction; a stage is a phase of a step.
 struct Steps<'a, C> {
-    pass: &'a Forward<'a>,
+    forward: &'a Forward<'a>,
     range: Range<usize>,
     cell: PhantomData<C>,
 }
 
 impl<'a, C: Cell> Steps<'a, C> {
-    fn new(pass: &'a Forward<'a>, range: Range<usize>) -> Self {
-        Steps { pass, range, cell: PhantomData }
+    fn new(forward: &'a Forward<'a>, range: Range<usize>) -> Self {
+        Steps { forward, range, cell: PhantomData }
     }
 }
 
@@ -181,7 +183,7 @@ impl<C: Cell> Walk for Steps<'_, C> {
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
-        let pass = self.pass;
+        let (forward, pass) = (self.forward, &self.forward.pass);
         let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
         let time = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(time).clamp(ranks.start, ranks.end);
@@ -193,11 +195,11 @@ impl<C: Cell> Walk for Steps<'_, C> {
         unsafe {
             // Phases that a cell does not have are not compiled.
             if const { C::TRAITS.phases() > 2 } && phase == 2 {
-                sweep(token, &Phase::<C, 2> { pass, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 2> { forward, time, cell: PhantomData }, active, blocks);
             } else if const { C::TRAITS.phases() > 1 } && phase == 1 {
-                sweep(token, &Phase::<C, 1> { pass, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 1> { forward, time, cell: PhantomData }, active, blocks);
             } else {
-                sweep(token, &Phase::<C, 0> { pass, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 0> { forward, time, cell: PhantomData }, active, blocks);
             }
         }
     }
@@ -205,7 +207,7 @@ impl<C: Cell> Walk for Steps<'_, C> {
 
 /// The input products of the steps of a chunk.
 struct Projection<'a, C> {
-    pass: &'a Forward<'a>,
+    forward: &'a Forward<'a>,
     to: Projected<'a>,
     places: &'a [(usize, usize)],
     cell: PhantomData<C>,
@@ -214,7 +216,7 @@ struct Projection<'a, C> {
 impl<C: Cell> Projection<'_, C> {
     /// All of it. Threads share it as they share the steps, so that each reads weights and sums of its own.
     fn run(&self, split: Split) {
-        let (token, blocks) = (self.pass.weights.token, self.pass.weights.input.blocks());
+        let (token, blocks) = (self.forward.pass.weights.token, self.forward.pass.weights.input.blocks());
         match split {
             Split::Rows(threads) => over_range(0..self.places.len(), threads, &|places| {
                 // SAFETY: the places are those of this thread alone.
@@ -242,7 +244,7 @@ impl<C: Cell> Tile for Projection<'_, C> {
     ) -> &'r mut [I::Vector] {
         let mut places = [(0, 0); R];
         places.copy_from_slice(&self.places[place..place + R]);
-        C::project(&ProjectionTile::<I, R, U> { isa, pass: self.pass, places, block, part }, room)
+        C::project(&ProjectionTile::<I, R, U> { isa, forward: self.forward, places, block, part }, room)
     }
 
     #[inline(always)]
@@ -270,7 +272,7 @@ impl<C: Cell> Tile for Projection<'_, C> {
 
 /// One phase of one step.
 struct Phase<'a, C, const PHASE: usize> {
-    pass: &'a Forward<'a>,
+    forward: &'a Forward<'a>,
     time: usize,
     cell: PhantomData<C>,
 }
@@ -289,7 +291,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) -> &'r mut [I::Vector] {
         // SAFETY: the caller's promise, passed on.
         let tile =
-            unsafe { ForwardTile::new(isa, self.pass, self.time, rank, (block, Blocks::new(U)), part) };
+            unsafe { ForwardTile::new(isa, self.forward, self.time, rank, (block, Blocks::new(U)), part) };
         C::products::<I, PHASE, R, U>(&tile, room)
     }
 
@@ -303,7 +305,8 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
         sums: &mut [I::Vector],
     ) {
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { ForwardTile::new(isa, self.pass, self.time, rank, (block, blocks), Part::NONE) };
+        let tile =
+            unsafe { ForwardTile::new(isa, self.forward, self.time, rank, (block, blocks), Part::NONE) };
         C::forward::<I, PHASE>(&tile, sums);
     }
 }

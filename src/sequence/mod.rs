@@ -5,8 +5,7 @@
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! replay.rs     forward again between checkpoints, on the way back
-//! gradient.rs   weight, bias and input gradients of a chunk: long products
-//! narrow.rs     that of input weights, where the input is narrower than a vector
+//! gradient/     weight, bias and input gradients of a chunk: long products
 //! schedule.rs   who does what
 //! team.rs       threads that meet at every step
 //! state.rs      what a stream carries from call to call
@@ -17,7 +16,6 @@
 mod backward;
 mod forward;
 mod gradient;
-mod narrow;
 mod replay;
 mod schedule;
 mod state;
@@ -25,7 +23,7 @@ mod team;
 
 pub(crate) use backward::{Scratch, backward};
 pub(crate) use forward::{Memory, forward, load, step};
-pub(crate) use gradient::{Inputs, Kept, Targets};
+pub(crate) use gradient::{Inputs, Kept, Targets, target};
 pub use schedule::{Schedule, Threads};
 pub(crate) use schedule::{Split, in_pool, too_little, wavefront_nanoseconds, worthwhile};
 pub use state::State;

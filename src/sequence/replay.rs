@@ -13,7 +13,7 @@
 use super::forward::{Memory, forward, load};
 use super::gradient::Inputs;
 use super::schedule::Schedule;
-use crate::cell::{Checkpoints, Forward, Records, Weights};
+use crate::cell::{Checkpoints, Forward, Pass, Records};
 use crate::error::{Error, checked_size};
 use crate::matrix::{AlignedBuf, GridMut};
 use std::ops::Range;
@@ -28,17 +28,11 @@ pub(super) struct Replay {
 
 impl Replay {
     /// Makes room for so many steps at a time.
-    pub(super) fn prepare(
-        &mut self,
-        inputs: &Inputs<'_>,
-        weights: &Weights,
-        steps: usize,
-    ) -> Result<(), Error> {
-        let (batch, traits, hidden) =
-            (inputs.rows.order.len(), weights.variant.traits(), weights.hidden.units());
+    pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
+        let weights = pass.weights;
+        let (batch, traits, hidden) = (pass.rows.order.len(), weights.variant.traits(), weights.units());
         let records = checked_size("checkpointed steps", &[batch, steps.saturating_add(1)])?;
-        let planes = inputs.state_planes();
-        self.states.grow(Records::grid(records, planes, hidden)?.len())?;
+        self.states.grow(Records::grid(records, pass.state_planes(), hidden)?.len())?;
         self.tape.grow(Records::grid(batch * steps, traits.tape, hidden)?.len())?;
         self.memory.prepare(weights, batch, steps)
     }
@@ -47,21 +41,21 @@ impl Replay {
     pub(super) fn run<'a>(
         &'a mut self,
         inputs: &Inputs<'a>,
-        weights: &Weights,
         checkpoints: Checkpoints<'_>,
         range: Range<usize>,
         (schedule, threads): (Schedule, usize),
     ) -> Result<(Records<'a>, Records<'a>), Error> {
-        let (rows, traits, hidden) = (inputs.rows, weights.variant.traits(), weights.hidden.units());
-        let batch = rows.order.len();
-        let planes = inputs.state_planes();
+        let pass = inputs.pass;
+        let Pass { weights, rows, reverse, .. } = pass;
+        let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
+        let planes = pass.state_planes();
         let states = Records::grid(batch * (range.len() + 1), planes, hidden)?;
         let tape = Records::grid(batch * range.len(), traits.tape, hidden)?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = Records::steps(rows, range.start, GridMut::new(tape, &mut self.tape));
         for (rank, &length) in rows.lengths.iter().enumerate().filter(|row| *row.1 > range.start) {
             // Where the row enters these steps, and the checkpoint of that place. Slot 0 has initial states.
-            let (slot, from) = match inputs.reverse {
+            let (slot, from) = match reverse {
                 false => (range.start, range.start / checkpoints.every),
                 true if length > range.end => (range.end, range.end / checkpoints.every),
                 true => (length, 0),
@@ -74,22 +68,18 @@ impl Replay {
                 }
             }
         }
-        let pass = Forward {
-            weights,
-            rows,
-            reverse: inputs.reverse,
+        let again = Forward {
+            pass,
             input: GridMut::reading(inputs.input),
             output: None,
             states,
             tape: Some(tape),
             checkpoints: None,
             scratch: GridMut::empty(),
-            masks: inputs.masks,
-            zoneout: inputs.zoneout,
             projected: None,
         };
         let (split, _) = load(weights, batch, range.len()).split(schedule, threads);
-        forward(pass, &mut self.memory, range, split)?;
+        forward(again, &mut self.memory, range, split)?;
         Ok((states, tape))
     }
 }

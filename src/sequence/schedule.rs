@@ -167,7 +167,7 @@ pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, c
     load.nanoseconds(load.rows, 1.0) + MEETING / chunk as f64
 }
 
-/// A part of the hidden units: share `index` of `of`.
+/// A part of the hidden units, or of other outputs: share `index` of `of`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
     index: usize,
@@ -254,6 +254,11 @@ pub(crate) fn over_range(range: Range<usize>, threads: usize, work: &(dyn Fn(Ran
         || over_range(range.start..cut, half, work),
         || over_range(cut..range.end, threads - half, work),
     );
+}
+
+/// Calls `work` with each of `threads` shares, one per thread.
+pub(crate) fn over_shares(threads: usize, work: &(dyn Fn(Share) + Sync)) {
+    over_range(0..threads, threads, &|shares| shares.for_each(|index| work(Share { index, of: threads })));
 }
 
 #[cfg(test)]

@@ -13,27 +13,18 @@
 //! Register budget of a sweep: two vectors of units by up to four inputs are 8 accumulators, 2 of dG and a broadcast,
 //! of AVX2's sixteen registers; one input alone leaves room for four vectors.
 
-use crate::matrix::{GridMut, GridRef, Panel};
+use super::products::{Gradient, WeightProduct};
+use crate::matrix::Panel;
 use crate::simd::{Isa, Kernel, LINE};
 use std::ops::Range;
 
 /// Inputs that are summed at a time.
 const INPUTS: usize = 4;
 
-/// `dW += dG^T X` of one gate and some of its units, as whole lines of dG.
+/// A gradient of input weights whose inputs are one block, and some of its units, as whole lines of dG.
 pub(super) struct NarrowGradient<'a> {
-    pub(super) grads: GridRef<'a>,
-    /// The first place, and how many.
-    pub(super) first: usize,
-    pub(super) count: usize,
-    /// The plane of dG, and the gate of dW.
-    pub(super) gate: usize,
-    /// The inputs of the places: one block.
-    pub(super) packed: &'a Panel,
+    pub(super) gradient: Gradient<'a, WeightProduct<'a>>,
     pub(super) lines: Range<usize>,
-    pub(super) to: GridMut<'a>,
-    /// Whether there is something to add to.
-    pub(super) add: bool,
 }
 
 /// Whether inputs of this panel are that narrow.
@@ -46,9 +37,9 @@ impl Kernel for NarrowGradient<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let end = (self.lines.end * LINE).min(self.to.grid.rows());
+        let end = (self.lines.end * LINE).min(self.gradient.to.grid.rows());
         let first = self.lines.start * LINE;
-        let inputs = self.packed.units();
+        let inputs = self.gradient.product.packed.units();
         for input in (0..inputs).step_by(INPUTS) {
             match inputs - input {
                 1 => self.sweep::<I, 4, 1>(isa, first..end, input),
@@ -78,26 +69,27 @@ impl NarrowGradient<'_> {
     /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
     #[inline(always)]
     fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
-        let x = self.packed.block(0, 0, self.count);
+        let Gradient { product: WeightProduct { grads, plane, gate, packed }, to, add } = self.gradient;
+        let count = packed.depth();
+        let x = packed.block(0, 0, count);
         let mut sums = [[isa.zero(); N]; V];
         let mut lanes = [[[0.0; LINE]; N]; V];
-        let units = self.to.grid.rows();
+        let units = to.grid.rows();
         for v in 0..V {
             for n in 0..N {
-                if !self.add {
+                if !add {
                     continue;
                 }
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
                     // SAFETY: the unit exists, and by the caller's promise is ours.
-                    lanes[v][n][lane] =
-                        unsafe { self.to.columns(self.gate, row, 0, input + n..input + n + 1)[0] };
+                    lanes[v][n][lane] = unsafe { to.columns(gate, row, 0, input + n..input + n + 1)[0] };
                 }
                 sums[v][n] = isa.load(&lanes[v][n]);
             }
         }
-        for k in 0..self.count {
-            let dg = &self.grads.plane(0, self.first + k, self.gate)[unit..unit + V * I::LANES];
+        for k in 0..count {
+            let dg = &grads.plane(0, k, plane)[unit..unit + V * I::LANES];
             let x = &x[k * I::LANES + input..][..N];
             for v in 0..V {
                 let dg = isa.load(&dg[v * I::LANES..]);
@@ -112,9 +104,7 @@ impl NarrowGradient<'_> {
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
                     // SAFETY: as above.
-                    unsafe {
-                        self.to.columns(self.gate, row, 0, input + n..input + n + 1)[0] = lanes[v][n][lane]
-                    };
+                    unsafe { to.columns(gate, row, 0, input + n..input + n + 1)[0] = lanes[v][n][lane] };
                 }
             }
         }

@@ -1,0 +1,192 @@
+//! The gradients that are products over many steps at once.
+//!
+//! With dG the gate gradients of K = (step, row) places of a chunk:
+//!
+//! ```text
+//! dx   = dG W            (K, I)       = (K, gates*H) (gates*H, I)
+//! dW  += dG^T X          (gates*H, I) = (gates*H, K) (K, I)
+//! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
+//! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
+//! dP  += sum of dG * c over K                                    peepholes; gains, with what is normalised for c
+//! db  += sum of dG over K
+//!
+//! arguments.rs    what is read, and where gradients go
+//! products.rs     the products
+//! narrow.rs       dW where the input is narrower than a vector
+//! sums.rs         the sums over K
+//! ```
+//!
+//! A weight gradient is one chain over all places in the order in which the walk back comes by, whatever the
+//! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
+//! on the number of threads, or on where chunks are cut.
+
+mod arguments;
+mod narrow;
+mod products;
+mod sums;
+
+use super::schedule::{Share, over_shares};
+use crate::cell::{C, Operand, PEEPHOLES, Pass, Records};
+use crate::matrix::{GridMut, GridRef, sweep};
+use crate::simd::{LINE, dispatch};
+pub(crate) use arguments::{Inputs, Kept, Targets, target};
+use narrow::{NarrowGradient, is_narrow};
+pub(crate) use products::Packed;
+use products::{Gradient, InputProduct, WeightProduct};
+use sums::{Factor, SumOverPlaces};
+
+/// What the walk back has left of a chunk of steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chunk<'a> {
+    /// (step, rank) of the places.
+    pub(crate) places: &'a [(usize, usize)],
+    /// dG: the gate gradients of the places, a row each.
+    pub(crate) grads: GridRef<'a>,
+    pub(crate) states: Records<'a>,
+    pub(crate) tape: Records<'a>,
+}
+
+/// Adds what a chunk contributes.
+pub(crate) fn accumulate_chunk(
+    inputs: &Inputs<'_>,
+    chunk: &Chunk<'_>,
+    packed: &mut Packed,
+    targets: &mut Targets<'_>,
+    threads: usize,
+) {
+    packed.pack(inputs, chunk);
+    let contribution = Contribution { inputs, chunk, packed, to: targets };
+    over_shares(threads, &|share| {
+        // SAFETY: each share is done once.
+        unsafe {
+            contribution.input(share);
+            contribution.weights(share);
+            contribution.peepholes_and_gains(share);
+            contribution.biases(share);
+        }
+    });
+    targets.add = true;
+}
+
+/// What a chunk contributes, equation by equation, each in shares of its outputs.
+struct Contribution<'a> {
+    inputs: &'a Inputs<'a>,
+    chunk: &'a Chunk<'a>,
+    packed: &'a Packed,
+    to: &'a Targets<'a>,
+}
+
+impl<'a> Contribution<'a> {
+    /// `dx = dG W`, a share of the places.
+    ///
+    /// # Safety
+    /// - Nobody else does this share.
+    unsafe fn input(&self, share: Share) {
+        let Some((to, add)) = self.to.input else { return };
+        let Pass { weights, rows, .. } = self.inputs.pass;
+        let (token, gates, units) = (weights.token, weights.variant.traits().gates, weights.units());
+        let Chunk { places, grads, .. } = *self.chunk;
+        let weights = &self.inputs.transposed.input;
+        let product = InputProduct { grads, gates, units, weights, places, rows };
+        let (places, blocks) = (share.part(places.len()), 0..weights.blocks());
+        // SAFETY: the places are those of this share, and no two are the same row of the target.
+        unsafe { sweep(token, &Gradient { product, to, add }, places, blocks) };
+    }
+
+    /// `dW += dG^T X` and `dR += dG^T Y`, a share of the units; `dW_hr += dh^T M`, a share of the outputs.
+    ///
+    /// # Safety
+    /// - Nobody else does this share.
+    unsafe fn weights(&self, share: Share) {
+        let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
+        let (token, traits) = (weights.token, weights.variant.traits());
+        let product = |plane, gate, packed| WeightProduct { grads: self.chunk.grads, plane, gate, packed };
+        for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
+            let x = &packed.input;
+            let y = match operand {
+                Operand::Hidden => &packed.hidden,
+                Operand::Tape(_) => &packed.second,
+            };
+            let input = Gradient { product: product(gate, gate, x), to: to.weight_ih, add: to.add };
+            let hidden = Gradient { product: product(plane, gate, y), to: to.weight_hh, add: to.add };
+            let units = share.part(weights.units());
+            // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
+            unsafe {
+                if is_narrow(x) {
+                    let lines = share.part(weights.units().div_ceil(LINE));
+                    dispatch(token, NarrowGradient { gradient: input, lines });
+                } else {
+                    sweep(token, &input, units.clone(), 0..x.blocks());
+                }
+                sweep(token, &hidden, units, 0..y.blocks());
+            }
+        }
+        if let Some((plane, _)) = traits.projection {
+            let m = &packed.second;
+            let projection = Gradient { product: product(plane, 0, m), to: to.weight_hr, add: true };
+            // SAFETY: the outputs are those of this share.
+            unsafe { sweep(token, &projection, share.part(weights.outputs()), 0..m.blocks()) };
+        }
+    }
+
+    /// `dP += sum of dG * c`, a share of the peepholes, and the same of the gains with what they multiplied. (The
+    /// shift of the normalised cell state is beside its gain, and so is done here.)
+    ///
+    /// # Safety
+    /// - Nobody else does this share.
+    unsafe fn peepholes_and_gains(&self, share: Share) {
+        let (pass, chunk, to) = (&self.inputs.pass, self.chunk, self.to);
+        let traits = pass.weights.variant.traits();
+        let tape = |plane| Some(Factor { records: chunk.tape, shift: 0, plane });
+        // SAFETY: the vectors are those of this share.
+        unsafe {
+            for n in share.part(to.peephole.grid.slots()) {
+                let (plane, new) = PEEPHOLES[n];
+                // The cell state before the step or after it.
+                let shift = usize::from(pass.reverse != new);
+                let c = if new { pass.new_cell_state() } else { C };
+                let factor = Factor { records: chunk.states, shift, plane: c };
+                self.sum(plane, Some(factor), to.peephole, n);
+            }
+            let Some(norm) = &traits.norm else { return };
+            for gate in share.part(traits.gates) {
+                let (ih, hh) = norm.gates[gate];
+                self.sum(ih, tape(gate), to.norm_ih, gate);
+                self.sum(hh, tape(traits.gates + gate), to.norm_hh, gate);
+            }
+            let Some((plane, normalised)) = norm.output else { return };
+            for n in share.part(to.norm_c.grid.slots()) {
+                self.sum(plane, if n == 0 { tape(normalised) } else { None }, to.norm_c, n);
+            }
+        }
+    }
+
+    /// `db += sum of dG`, a share of the gates.
+    ///
+    /// # Safety
+    /// - Nobody else does this share.
+    unsafe fn biases(&self, share: Share) {
+        let traits = self.inputs.pass.weights.variant.traits();
+        for gate in share.part(traits.gates) {
+            let plain = (gate, traits.recurrent[gate].0);
+            let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
+            for (plane, to) in [(ih, self.to.bias_ih), (hh, self.to.bias_hh)] {
+                if gate < to.grid.slots() {
+                    // SAFETY: the gate is of this share.
+                    unsafe { self.sum(plane, None, to, gate) };
+                }
+            }
+        }
+    }
+
+    /// Adds the sum of a plane of dG, times a factor where there is one, to a vector of a target.
+    ///
+    /// # Safety
+    /// - The vector exists, and nobody else works on it.
+    unsafe fn sum(&self, plane: usize, factor: Option<Factor<'a>>, to: GridMut<'a>, vector: usize) {
+        // SAFETY: the caller's promise, passed on.
+        let to = unsafe { to.columns(vector, 0, 0, 0..to.grid.width()) };
+        let (chunk, token) = (self.chunk, self.inputs.pass.weights.token);
+        dispatch(token, SumOverPlaces { chunk, plane, factor, to });
+    }
+}

@@ -1,0 +1,221 @@
+//! The gradients that are products: of weights and of the input.
+//!
+//! ```text
+//! rows of the product    blocks            depth         left operand       right operand
+//! dW    units of a gate  columns of X      places        columns of dG      the chunk's X, packed
+//! dx    places           columns of x      gates * H     rows of dG         W^T, packed
+//! ```
+//!
+//! dx has the packed weights as its right operand. For dW the chunk's rows of X (or Y, or M) are packed as a panel,
+//! which gathers them from wherever they lie; dG is read as it lies, neighbouring columns of it being the rows of a
+//! tile. Either way a row of the product ends in one row of a grid, and all that the two differ in is what they
+//! multiply and how that row is found: a [`Product`].
+//!
+//! `matrixmultiply` in the place of dW and dR was level with this within the noise of the machine it was
+//! tried on (training steps of B32 T100 I256 H256 and B32 T64 I1 H128, two cores of a Xeon with AVX-512).
+//! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
+//! the input has one, picks a level of its own, and sums each chunk by itself.
+
+use super::{Chunk, Inputs};
+use crate::cell::{Operand, Pass, Rows, Weights};
+use crate::error::Error;
+use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Strided, Sums, Tile, accumulate, put};
+use crate::simd::Isa;
+
+/// The rows that the gate gradients of a chunk are multiplied with, packed.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    pub(super) input: Panel,
+    pub(super) hidden: Panel,
+    /// What the weights of the second phase were multiplied with.
+    pub(super) second: Panel,
+}
+
+impl Packed {
+    /// Makes room for a chunk of so many places.
+    pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
+        let lanes = weights.input.lanes();
+        self.input.reserve(lanes, places, weights.input.depth())?;
+        self.hidden.reserve(lanes, places, weights.outputs())?;
+        self.second.reserve(lanes, places, weights.units())
+    }
+
+    /// Packs the rows of a chunk.
+    pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
+        let Pass { weights, rows, reverse, .. } = inputs.pass;
+        let (lanes, traits) = (weights.input.lanes(), weights.variant.traits());
+        let places = chunk.places.iter();
+        let input = places
+            .clone()
+            .map(|&(step, rank)| inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
+        self.input.pack_rows(lanes, weights.input.depth(), input);
+        // The state before step t: slot t forward in time, slot t + 1 backward.
+        let (shift, plane) = (usize::from(reverse), inputs.pass.multiplied());
+        // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
+        let hidden =
+            places.clone().map(|&(time, rank)| unsafe { chunk.states.plane(time + shift, rank, plane) });
+        self.hidden.pack_rows(lanes, weights.outputs(), hidden);
+        let second = match (traits.projection, traits.recurrent.last()) {
+            (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => Some(plane),
+            _ => None,
+        };
+        if let Some(plane) = second {
+            // SAFETY: as above.
+            let second = places.map(|&(time, rank)| unsafe { chunk.tape.plane(time, rank, plane) });
+            self.second.pack_rows(lanes, weights.units(), second);
+        }
+    }
+}
+
+/// A product whose rows each end in a row of a grid.
+pub(super) trait Product {
+    /// The slot and the row of the grid for this row of the product.
+    fn target(&self, row: usize) -> (usize, usize);
+
+    /// Adds the product of R rows from `row` on and U blocks from `block` on to `sums`, and does `part` of the
+    /// prefetching.
+    fn add<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        sums: &mut Sums<I::Vector, R, U, 1>,
+        row: usize,
+        block: usize,
+        part: Part,
+    );
+}
+
+/// A product with the grid that it goes to. Its sums begin with what is there if `add`, and with zero if not.
+pub(super) struct Gradient<'a, P> {
+    pub(super) product: P,
+    pub(super) to: GridMut<'a>,
+    pub(super) add: bool,
+}
+
+impl<'a, P: Product> Gradient<'a, P> {
+    /// The columns of one block in one row, fewer in the last block.
+    ///
+    /// # Safety
+    /// - The row exists, and nobody else reads or writes these columns while the slice lives.
+    #[inline(always)]
+    unsafe fn columns<I: Isa>(&self, row: usize, block: usize) -> &'a mut [f32] {
+        let (slot, row) = self.product.target(row);
+        let start = block * I::LANES;
+        let end = (start + I::LANES).min(self.to.grid.width());
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.to.columns(slot, row, 0, start..end) }
+    }
+}
+
+impl<P: Product> Tile for Gradient<'_, P> {
+    const ACCUMULATORS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        block: usize,
+        part: Part,
+        room: &'r mut Room<I::Vector>,
+    ) -> &'r mut [I::Vector] {
+        let mut sums = [[[isa.zero(); 1]; U]; R];
+        if self.add {
+            let sums = sums.as_flattened_mut();
+            for v in 0..sums.len() {
+                // SAFETY: the row exists, and by the caller's promise is ours.
+                sums[v][0] = isa.load_partial(unsafe { self.columns::<I>(row + v / U, block + v % U) });
+            }
+        }
+        self.product.add(isa, &mut sums, row, block, part);
+        put(sums, room)
+    }
+
+    #[inline(always)]
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        row: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        for v in 0..sums.len() {
+            // SAFETY: the row exists, and by the caller's promise is ours.
+            let to = unsafe { self.columns::<I>(row + blocks.row(v), block + blocks.column(v)) };
+            isa.store_partial(to, sums[v]);
+        }
+    }
+}
+
+/// `dG^T X` of one gate: rows are hidden units, blocks the columns of X.
+#[derive(Clone, Copy)]
+pub(super) struct WeightProduct<'a> {
+    pub(super) grads: GridRef<'a>,
+    /// The plane of dG, and the gate of dW.
+    pub(super) plane: usize,
+    pub(super) gate: usize,
+    /// X: a row for each place.
+    pub(super) packed: &'a Panel,
+}
+
+impl Product for WeightProduct<'_> {
+    #[inline(always)]
+    fn target(&self, unit: usize) -> (usize, usize) {
+        (self.gate, unit)
+    }
+
+    #[inline(always)]
+    fn add<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        sums: &mut Sums<I::Vector, R, U, 1>,
+        unit: usize,
+        block: usize,
+        part: Part,
+    ) {
+        let places = self.grads.grid.rows();
+        let columns = &self.grads.from(0, 0, self.plane)[unit..];
+        let columns = Strided::columns(columns, self.grads.grid.row_stride(), places, R);
+        let blocks = self.packed.blocks_from::<U>(block, 0, places);
+        accumulate(isa, sums, columns, blocks, part.take(self.packed.span(block + U, U)));
+    }
+}
+
+/// `dG W` at the places of a chunk.
+pub(super) struct InputProduct<'a> {
+    pub(super) grads: GridRef<'a>,
+    /// The gates, whose planes are the first ones of dG, and their units.
+    pub(super) gates: usize,
+    pub(super) units: usize,
+    /// W^T
+    pub(super) weights: &'a Panel,
+    /// (step, rank) of the rows.
+    pub(super) places: &'a [(usize, usize)],
+    pub(super) rows: &'a Rows,
+}
+
+impl Product for InputProduct<'_> {
+    #[inline(always)]
+    fn target(&self, place: usize) -> (usize, usize) {
+        let (step, rank) = self.places[place];
+        (self.rows.time(step, rank), self.rows.order[rank])
+    }
+
+    #[inline(always)]
+    fn add<I: Isa, const R: usize, const U: usize>(
+        &self,
+        isa: I,
+        sums: &mut Sums<I::Vector, R, U, 1>,
+        place: usize,
+        block: usize,
+        part: Part,
+    ) {
+        let (units, weights) = (self.units, self.weights);
+        for gate in 0..self.gates {
+            let rows = self.grads.rows(place..place + R, gate, units);
+            let blocks = weights.blocks_from::<U>(block, gate * units, (gate + 1) * units);
+            let ahead = part.split(gate, self.gates).take(weights.span(block + U, U));
+            accumulate(isa, sums, rows, blocks, ahead);
+        }
+    }
+}
