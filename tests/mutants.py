@@ -2,7 +2,7 @@
 """Mutation testing: changes the library one operator or one function at a time, and names what no test notices.
 
     pip install tree-sitter tree-sitter-rust; cargo install cargo-mutants
-    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/*.rs' -f 'src/matrix/*.rs' --to mutants.jsonl
+    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' -f 'src/matrix/*.rs' --to mutants.jsonl
 
 The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all of them
 are compiled into one program, which asks at each place whether the mutant there is the one that is switched on:
@@ -49,6 +49,12 @@ pub(crate) fn mutant(number: u32) -> bool {
     *ON == number
 }
 """
+# How many cases properties have, at first and for those who survive.
+CASES = [4, 48]
+# Changes that leave all results as they are: (what the file, the function and the line match, why).
+EXPLAINED = [
+    (r"Panel::span|Part::|\.span\(|let pace", "which weights are prefetched"),
+]
 ARITHMETIC = {"+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"}
 COMPARISONS = {"==", "!=", "<", ">", "<=", ">="}
 
@@ -204,7 +210,7 @@ class Tree:
                                 capture_output=True).stdout
         subprocess.run(["tar", "x", "-C", self.path], input=packed, check=True)
         self.environment = {**os.environ, "CARGO_TARGET_DIR": str(folder / f"target-{name}"), "CARGO_INCREMENTAL": "1",
-                            "PROPTEST_CASES": os.environ.get("PROPTEST_CASES", "4"), "RUST_BACKTRACE": "0"}
+                            "RUST_BACKTRACE": "0"}
 
     def cargo(self, *command):
         done = subprocess.run(["cargo", *command, "--target", TARGET, "--message-format", "json"], cwd=self.path,
@@ -244,11 +250,12 @@ class Tree:
 
     def verdict(self, programs, number, timeouts):
         """What the test programs say while this mutant is switched on."""
-        environment = {**self.environment, "FUSED_RNN_MUTANT": str(number)}
-        for name in PROGRAMS:
-            said = run(programs[name], self.path, environment, timeouts[name])
-            if said != "passed":
-                return f"{said} {name}"
+        for cases in CASES:
+            environment = {**self.environment, "FUSED_RNN_MUTANT": str(number), "PROPTEST_CASES": str(cases)}
+            for name in PROGRAMS:
+                said = run(programs[name], self.path, environment, timeouts[name] * cases / CASES[0])
+                if said != "passed":
+                    return f"{said} {name}"
         return "missed"
 
 
@@ -274,6 +281,13 @@ def run(program, tree, environment, timeout):
     if late.is_set():
         return "timeout in"
     return "caught by" if failed or status != 0 else "passed"
+
+
+def explained(mutant):
+    """Why no test can notice this mutant, where that is so."""
+    line = (ROOT / mutant["file"]).read_text().splitlines()[mutant["span"]["start"]["line"] - 1]
+    place = f"{mutant['name']} | {line.strip()}"
+    return next((why for what, why in EXPLAINED if re.search(what, place)), None)
 
 
 def listed(files):
@@ -343,6 +357,11 @@ def main():
     lock = threading.Lock()
     with tempfile.TemporaryDirectory(prefix="fused-rnn-mutants-") as folder:
         folder = pathlib.Path(folder)
+        for number, mutant in list(mutants.items()):
+            why = explained(mutant)
+            if why:
+                tell(mutant, f"explained: {why}")
+                del mutants[number]
         tree = Tree(folder, "switched")
         singly = switch(tree, mutants)
         programs = tree.build(optimised=True)
@@ -352,7 +371,8 @@ def main():
         timeouts = {}
         for name in PROGRAMS:
             start = time.monotonic()
-            if run(programs[name], tree.path, tree.environment, float(1 << 20)) != "passed":
+            environment = {**tree.environment, "PROPTEST_CASES": str(CASES[0])}
+            if run(programs[name], tree.path, environment, float(1 << 20)) != "passed":
                 sys.exit(f"{name} must pass before anything is changed")
             timeouts[name] = 10 + 10 * (time.monotonic() - start)
             print(f"{name}: {time.monotonic() - start:.1f} s")

@@ -102,6 +102,7 @@ impl Zoneout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::H;
 
     fn zoneout(p: f32, seed: Option<u64>) -> Zoneout {
         Zoneout { p: [p, p], seed, new_cell_state: 2 }
