@@ -24,7 +24,7 @@ const ROWS: [usize; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13];
 
 fn check(case: &Case) -> Result<(), String> {
     let data = Data::of(case);
-    let layer = case.builder().build().unwrap();
+    let layer = case.layer(|builder| builder);
     let want = reference_run(&layer, case, &data);
     for level in Level::available() {
         for threads in [1, 2] {
@@ -44,7 +44,7 @@ fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
     for value in data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0) {
         *value *= 1.0 + rng.uniform(-f32::EPSILON, f32::EPSILON);
     }
-    let moved = reference_run(&case.builder().build().unwrap(), case, &data);
+    let moved = reference_run(&case.layer(|builder| builder), case, &data);
     let distance = |(a, b): (&[f64], &[f64])| {
         let scale = b.iter().fold(1.0f64, |scale, v| scale.max(v.abs()));
         a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
@@ -94,7 +94,7 @@ fn long_sequences_cross_the_chunks_of_backward() {
                 ..Case::simple(kind, batch, steps, 1, 2)
             };
             let data = Data::of(&case);
-            let layer = case.builder().build().unwrap();
+            let layer = case.layer(|builder| builder);
             let want = reference_run(&layer, &case, &data);
             for level in Level::available() {
                 let got = run(&case, &data, level, 2);

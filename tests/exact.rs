@@ -59,7 +59,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 fn layer(case: &Case, level: Level) -> Recurrent {
-    case.builder().level(level).threads(Threads::Count(1)).build().unwrap()
+    case.layer(|builder| builder.level(level).threads(Threads::Count(1)))
 }
 
 proptest! {
@@ -73,8 +73,9 @@ proptest! {
             for threads in [2, 3, 5, 8] {
                 for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {
                     let what = format!("{level}, {threads} threads, {schedule:?}");
-                    let builder = case.builder().level(level).threads(Threads::Count(threads));
-                    let layer = builder.schedule(schedule).build().unwrap();
+                    let layer = case.layer(|builder| {
+                        builder.level(level).threads(Threads::Count(threads)).schedule(schedule)
+                    });
                     same_bits(&what, &one, &run_layer(&layer, &case, &data))?;
                     if case.options.differs_in_training() {
                         continue;
@@ -99,7 +100,7 @@ proptest! {
         let data = Data::of(&case);
         let level = Level::best();
         let all = run(&case, &data, level, 1);
-        let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+        let layer = case.layer(|builder| builder.level(level).threads(Threads::Count(threads)));
         for every in 1..=case.steps + 1 {
             let mut tape = Tape::keeping(Keep::Every(every));
             let some = run_with_tape(&layer, &case, &data, &mut tape);

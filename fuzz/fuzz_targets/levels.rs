@@ -20,7 +20,7 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>)| {
         }
     }
     let of = |level| {
-        let layer = case.builder().level(level).threads(Threads::Count(1)).build().unwrap();
+        let layer = case.layer(|builder| builder.level(level).threads(Threads::Count(1)));
         run_layer(&layer, &case, &data)
     };
     let all: Vec<_> = Level::available().map(|level| (level, of(level))).collect();

@@ -10,7 +10,7 @@ use fused_rnn_fuzz::{Shape, same_bits};
 fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
     let (Shape(case), bits) = input;
     let data = Data::of(&case);
-    let build = || case.builder().level(Level::best()).threads(Threads::Count(1)).build().unwrap();
+    let build = || case.layer(|builder| builder.level(Level::best()).threads(Threads::Count(1)));
     let mut layer = build();
     if !bits.is_empty() {
         layer.update(|parameters| {

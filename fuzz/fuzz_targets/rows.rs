@@ -32,7 +32,7 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
             *x = junk;
         }
     }
-    let layer = case.builder().level(Level::best()).build().unwrap();
+    let layer = case.layer(|builder| builder.level(Level::best()));
     let mut workspace = Workspace::new();
     let width = case.directions() * case.outputs();
     let cells = case.layers * case.directions();

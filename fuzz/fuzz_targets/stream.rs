@@ -11,7 +11,7 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>, bool)| {
     case.options.zoneout = if zoneout { [0.4, 0.0] } else { [0.0; 2] };
     let case = Case { direction: Direction::Forward, ragged: false, layout: Layout::TimeMajor, ..case };
     let data = Data::of(&case);
-    let layer = case.builder().level(Level::best()).build().unwrap();
+    let layer = case.layer(|builder| builder.level(Level::best()));
     let (batch, steps) = (case.batch, case.steps);
     let mut workspace = Workspace::new();
     let begin = || {

@@ -112,6 +112,27 @@ impl Case {
         builder
     }
 
+    /// A layer of this case, with what else is to be `set`. Gains begin as one and shifts as zero, whichever gate they
+    /// are of; here all differ.
+    pub fn layer(&self, set: impl FnOnce(Builder) -> Builder) -> Recurrent {
+        let mut layer = set(self.builder()).build().unwrap();
+        let tensors: Vec<(bool, usize)> = layer
+            .named_parameters()
+            .map(|tensor| (tensor.name.starts_with("norm"), tensor.values.len()))
+            .collect();
+        let mut rng = Rng::new(self.seed);
+        layer.update(|mut parameters| {
+            for (is_norm, len) in tensors {
+                let (tensor, rest) = parameters.split_at_mut(len);
+                parameters = rest;
+                if is_norm {
+                    tensor.iter_mut().for_each(|value| *value += rng.uniform(-0.5, 0.5));
+                }
+            }
+        });
+        layer
+    }
+
     /// The variant of a direction, for the reference.
     fn variant(&self, reverse: bool) -> reference::Variant {
         let options = &self.options;
@@ -206,7 +227,7 @@ impl<F: Copy + Into<f64>> Results<F> {
 
 /// Forward with a tape and backward, of the crate.
 pub fn run(case: &Case, data: &Data, level: Level, threads: usize) -> Results<f32> {
-    let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+    let layer = case.layer(|builder| builder.level(level).threads(Threads::Count(threads)));
     run_layer(&layer, case, data)
 }
 
