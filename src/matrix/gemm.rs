@@ -146,6 +146,18 @@ mod tests {
     use super::*;
     use crate::Rng;
 
+    #[test]
+    fn elements_are_distinct_or_not() {
+        assert!(distinct(2, 3, 3, 1) && distinct(2, 3, 1, 2), "row after row, column after column");
+        assert!(!distinct(2, 3, 2, 1) && !distinct(2, 3, 1, 1), "rows and columns that overlap");
+        assert!(!distinct(2, 3, 3, 0) && !distinct(3, 2, 0, 3), "one element many times");
+        assert!(
+            distinct(2, 1, 1, 0) && distinct(1, 2, 0, 1) && distinct(1, 1, 0, 0),
+            "a stride that is not taken"
+        );
+        assert_eq!((step(1, 0), step(2, 0), step(2, 7)), (1, 0, 7));
+    }
+
     fn random(n: usize, seed: u64) -> Vec<f32> {
         let mut rng = Rng::new(seed);
         (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()

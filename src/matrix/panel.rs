@@ -178,6 +178,7 @@ mod tests {
         let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
         let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
         panel.pack(source);
+        assert_eq!((panel.blocks(), panel.len()), (2, 2 * 4 * 5 * 3), "with the padding");
         for unit in 0..panel.blocks() * lanes {
             for k in 0..depth {
                 for gate in 0..gates {
@@ -186,6 +187,22 @@ mod tests {
                     assert_eq!(packed, want, "gate {gate} unit {unit} input {k}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_cleared_are_zero_for_all_units_and_gates() {
+        let (gates, units, depth, lanes) = (2, 7, 5, 4);
+        let data = vec![1.0; gates * units * depth];
+        let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
+        let starts = [0, units * depth];
+        panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
+        panel.clear(1..3);
+        for block in 0..2 {
+            let lanes = if block == 0 { 4 } else { 3 };
+            let sums: Vec<f32> = (0..depth).map(|k| panel.block(block, k, k + 1).iter().sum()).collect();
+            let whole = (gates * lanes) as f32;
+            assert_eq!(sums, [whole, 0.0, 0.0, whole, whole]);
         }
     }
 

@@ -314,6 +314,52 @@ mod tests {
         }
     }
 
+    fn near(got: f64, want: f64) -> bool {
+        (got - want).abs() < 0.01
+    }
+
+    #[test]
+    fn estimates_by_hand() {
+        let load = Load { rows: 2, weights: 1000, blocks: 10, phases: 2 };
+        // Half of the weights: 2000 bytes at 110 a nanosecond; or 8 rows of 500 multiply-adds at 75.
+        assert!(near(load.nanoseconds(2, 0.5), 18.18) && near(load.nanoseconds(8, 0.5), 53.33));
+        // All bytes that are near, and more of them than that: 40000 of product, and 0.6 of 4e6 bytes at 26.
+        assert!(near(Load { weights: 393_216, ..load }.nanoseconds(1, 1.0), 14_298.76));
+        let large = Load { rows: 1, weights: 1_000_000, ..load };
+        assert!(near(large.nanoseconds(3, 1.0), 132_307.69));
+        // By units: 4 of 10 blocks, and two meetings. By rows: there is but one.
+        let (split, time) = large.split(Schedule::Auto, 3);
+        assert!(split == Split::Units(3) && near(time, 43_656.41), "{time}");
+        assert!(near(large.split(Schedule::Rows, 3).1, 105_641.03));
+        assert!(near(large.split(Schedule::Units, 1).1, 105_641.03), "nobody to meet");
+        assert_eq!(large.split(Schedule::Auto, 1).0, Split::Rows(1));
+        assert!(near(large.saved(3), 61_984.62));
+        // Three layers on two threads: one has two of them. And a seventh of a meeting a step.
+        let small = Load { rows: 1, ..load };
+        assert!(near(wavefront_nanoseconds(small, 3, 2, 7), 172.73));
+        assert!(near(wavefront_nanoseconds(small, 3, 8, 7), 136.36));
+    }
+
+    #[test]
+    fn threads_that_save_too_little_are_not_woken() {
+        assert!(too_little(149_000) && !too_little(150_000));
+        let (small, large) = (Load { rows: 1, weights: 100, blocks: 1, phases: 1 }, 1_000_000);
+        let large = Load { weights: large, blocks: 10, ..small };
+        let of =
+            |load: Load, steps, free| worthwhile(3, Schedule::Auto, [load, small].into_iter(), steps, free);
+        assert_eq!(of(large, 1, 0.0), 3);
+        assert_eq!(of(large, 0, 0.0), 1);
+        // Two thirds of it are saved.
+        assert_eq!((of(small, 10, 2_812_000.0), of(small, 10, 2_813_000.0)), (1, 3));
+        let none = || std::iter::empty();
+        assert_eq!(worthwhile(3, Schedule::Rows, none(), 1, 0.0), 3, "as it was asked for");
+        assert_eq!(worthwhile(1, Schedule::Auto, none(), 1, 1e9), 1);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let auto = |work: usize| pool.install(|| Threads::Auto.resolve(work));
+        let millions = [2 * WORTH_A_THREAD - 1, 2 * WORTH_A_THREAD, 3 * WORTH_A_THREAD, 100 * WORTH_A_THREAD];
+        assert_eq!(millions.map(auto), [1, 2, 3, 4]);
+    }
+
     #[test]
     fn shares_cover_everything_once() {
         for (count, of) in [(0, 3), (1, 3), (7, 3), (8, 8)] {
