@@ -11,7 +11,9 @@ are compiled into one program, which asks at each place whether the mutant there
 
 A mutant that does not compile in that form (the compiler's errors name it) is built by itself, from its own change; one
 that does not compile so either is `build`, and no mutant. The others meet the test programs from the quickest to the slowest,
-until a test fails: `caught` (by which program), `timeout` (caught too), or `missed`.
+until a test fails: `caught` (by which program), or `timeout` (caught too). First with a few cases of each property; who
+survives is `explained`, if what it changes is listed below with the reason why no test can notice, or meets many
+cases, and is `missed` if none of them fails.
 
 All is built for 32-bit x86, where the portable level is the only one and compiles in seconds; that needs
 `rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib). One JSON object a line goes
