@@ -56,13 +56,12 @@ for target in "$@"; do
         "$binary" -merge=1 -rss_limit_mb=4096 "seeds/$target" "corpus/$target"
         continue
     fi
-    echo "== $target: replay"
-    "$binary" -runs=0 -rss_limit_mb=4096 $(inputs "$target")
-    if [ "$mode" -gt 0 ]; then
-        echo "== $target: $mode seconds"
-        dictionary=()
-        [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
-        "$binary" -max_total_time="$mode" -max_len=4096 -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 \
-            "${dictionary[@]}" -artifact_prefix="artifacts/$target/" $(inputs "$target")
-    fi
+    # What is there already runs first, however long that takes.
+    limit=(-runs=0)
+    [ "$mode" -gt 0 ] && limit=(-max_total_time="$mode" -max_len=4096)
+    dictionary=()
+    [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
+    echo "== $target: $mode seconds"
+    "$binary" "${limit[@]}" -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 \
+        "${dictionary[@]}" -artifact_prefix="artifacts/$target/" $(inputs "$target")
 done
