@@ -91,7 +91,7 @@ pub enum Error {
         /// What it is.
         got: String,
     },
-    /// A state, tape or gradient belongs to a layer of another shape.
+    /// A state, or what else has a shape, is not of the shape that it is wanted in.
     Mismatch {
         /// Which argument, and which of its properties.
         what: &'static str,

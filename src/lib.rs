@@ -48,10 +48,10 @@
 //! # Exactness
 //!
 //! At one SIMD level each output is one chain of operations, whatever surrounds it. So, bit for bit, a row
-//! does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere, and
-//! `step` called T times equals `forward` over T steps; results and gradients do not depend on the number of
+//! does not depend on the batch, on its neighbours or on padding; a sequence that runs forward in time may be cut
+//! anywhere, and `step` called T times equals `forward` over T steps; results and gradients do not depend on the number of
 //! threads. [`Level::Avx2`] and [`Level::Avx512`] give the same bits as each other. [`Level::Portable`] does
-//! not fuse multiply and add, and differs from them in the last bits. (The dense head of [`train`] is a product
+//! not fuse multiply and add, and differs from them in the last bits, and where a sum overflows on the way. (The dense head of [`train`] is a product
 //! of `matrixmultiply`, which chooses its instructions by itself: it depends on the machine, not on a level.)
 //!
 //! Largest errors of the activations, over all 2^32 floats, on every level (the test `exhaustive` in

@@ -161,15 +161,13 @@ fn backward_names_every_wrong_argument() {
     let said =
         |got: Result<(), Error>, what: &str| assert!(got.unwrap_err().to_string().contains(what), "{what}");
     said(got, "the tape of another layer");
-    // The same network on other threads is no other layer; an empty tape is one of none; and parameters that have
-    // changed are not those that the tape is of.
+    // An empty tape is one of no layer, and parameters that have changed are not those that the tape is of.
     let mut parameters = vec![0.0; count];
     let mut back = |layer: &Recurrent, tape: &Tape| {
         let gradients = Gradients::of_parameters(&mut parameters);
         layer.backward(&f.x, tape, Upstream::default(), gradients, &mut Workspace::new())
     };
-    let threads = Threads::Count(2);
-    back(&Lstm::builder(I, H).bidirectional(true).threads(threads).build().unwrap(), &f.tape).unwrap();
+    back(&f.layer, &f.tape).unwrap();
     said(back(&f.layer, &Tape::new()), "an empty tape");
     f.layer.update(|parameters| parameters[0] += 1.0);
     said(back(&f.layer, &f.tape), "other parameters");
@@ -227,6 +225,37 @@ fn states_and_parameters_name_what_does_not_fit() {
     let mut state = bidirectional.zero_state(1).unwrap();
     let error = bidirectional.step(&[0.0; I], &mut state, None, &mut Workspace::new()).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }));
+}
+
+#[test]
+fn a_tape_belongs_to_its_network_and_its_parameters() {
+    let build = || Gru::reset_after(I, H).build().unwrap();
+    let (x, mut tape, mut workspace) = (vec![0.1; B * T * I], Tape::new(), Workspace::new());
+    let mut one = build();
+    let mut state = one.zero_state(B).unwrap();
+    one.forward_train(&x, Dims::new(B, T), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let mut back = |layer: &Recurrent| {
+        let mut gradients = vec![0.0; layer.parameters().len()];
+        let gradients = Gradients::of_parameters(&mut gradients);
+        layer.backward(&x, &tape, Upstream::default(), gradients, &mut workspace)
+    };
+    let mut clone = one.clone();
+    assert_eq!((back(&one), back(&clone)), (Ok(()), Ok(())));
+    let refused =
+        Err(Error::Unsupported { what: "backward with other parameters than those of forward_train" });
+    assert_eq!(back(&build()), refused, "another of the same shape");
+    clone.update(|parameters| parameters[0] += 1.0);
+    assert_eq!((back(&one), back(&clone)), (Ok(()), refused.clone()));
+    one.update(|parameters| parameters[0] += 2.0);
+    assert_eq!(back(&one), refused);
+}
+
+#[test]
+fn run_looks_at_its_input_before_it_makes_room() {
+    // Of states and answers there would be more than memory holds.
+    let layer = Gru::reset_after(1, 1 << 10).build().unwrap();
+    let error = layer.run(&[0.0; 3], Dims::new(1 << 15, 1 << 12)).err();
+    assert_eq!(error, Some(Error::Length { what: "x", expected: 1 << 27, got: 3 }));
 }
 
 #[test]

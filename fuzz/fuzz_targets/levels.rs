@@ -1,5 +1,5 @@
-//! AVX2 and AVX-512 give the same bits as each other, and the portable level the same to rounding, whatever the
-//! values: also infinities, NaN, subnormal and huge numbers. What is NaN on one level is NaN on all.
+//! AVX2 and AVX-512 give the same bits as each other, where a machine has both, whatever the values: also
+//! infinities, NaN, subnormal and huge numbers; and outputs of every level are in their range.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -18,7 +18,7 @@ use crate::rng::{bits_at, uniform_at};
 use crate::simd::{Isa, LINE};
 
 /// Recurrent dropout: the recurrent weights multiply `h * mask`, which has a plane of its own in the state
-/// records, made in the registers that have h.
+/// records, made where h is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Masks<'a> {
     /// One slot and one plane, by row of the batch.

@@ -5,7 +5,7 @@
 //! ```text
 //! states      [slot][rank][h | c | ..] slot t holds the state before step t, or after it (see below)
 //! tape        [t][rank][gates]         what backward needs besides the states
-//! scratch     [rank][...]              from the first phase of a step to its second
+//! scratch     [rank][...]              from a phase of a step to later ones
 //! projected   [t][rank][gates]         b + W x of the steps of a chunk, where it is done beforehand
 //! ```
 //!

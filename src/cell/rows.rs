@@ -296,7 +296,7 @@ impl<'a> Records<'a> {
     /// All planes of a record, to read and write.
     ///
     /// # Safety
-    /// - As for [`columns`](Records::columns), of all planes.
+    /// - The record is one of those that are kept, and nobody else reads or writes it while the slice lives.
     pub(crate) unsafe fn record(&self, slot: usize, rank: usize) -> &'a mut [f32] {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.grid.record(0, self.place(slot, rank)) }

@@ -2,7 +2,7 @@
 //!
 //! The arrays of a Keras layer do not say which layer it is: its options come with them, as strings by Keras's
 //! names. `examples/export_keras.py` writes both into one safetensors file for each recurrent layer of a model,
-//! tensors `NAME/kernel` and metadata `NAME/layer` ([`Layer::from_safetensors`] reads it).
+//! tensors `NAME/kernel` and metadata `NAME/layer` (`Layer::from_safetensors` reads it).
 //!
 //! | option | values, the default first |
 //! |---|---|

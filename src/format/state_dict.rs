@@ -3,7 +3,7 @@
 //! The names and shapes say how many layers, directions, inputs, units and biases there are, and whether
 //! hidden states are projected. They do not say which cell, which dropout and which layout: those are the
 //! caller's. A module's own tensors begin with its name, `encoder.rnn.`, which
-//! [`Tensors::from_safetensors`] takes off (as does [`Tensors::split_off_prefix`]).
+//! `Tensors::from_safetensors` takes off (as does [`Tensors::split_off_prefix`]).
 //!
 //! ```
 //! use fused_rnn::format::state_dict;

@@ -8,8 +8,8 @@
 //! zoneout              h and c keep their old values, each unit of each step by itself
 //! ```
 //!
-//! The first two are factors of a sequence and are multiplied in here; the others are made in the registers that
-//! have the state (`cell/dropout.rs`).
+//! The first two are factors of a sequence and are multiplied in here; the others are made where the state
+//! is (`cell/dropout.rs`).
 
 use super::Recurrent;
 use super::config::Config;

@@ -36,7 +36,8 @@ impl Workspace {
 /// How much of a forward pass a [`Tape`] keeps.
 ///
 /// With checkpoints the backward pass runs the steps between two of them forward again, which makes a training
-/// step about a third longer; the gradients are the same bits.
+/// step about a third longer where these steps have a few hundred rows in all; with fewer the gradients of the weights
+/// are read and written more often, which may cost several times that. The gradients are the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     /// Everything that the backward pass needs.

@@ -8,6 +8,7 @@
 //! recurrent.rs    the network: its weights, and what can be asked of it
 //! run.rs          forward: what is checked, and the memory
 //! step.rs         one step, by a way of its own where it is a short one
+//! dropout.rs      masks of a sequence, and what the masks of a pass are
 //! route.rs        the way through the layers: their order, their threads
 //! train.rs        forward with a tape, and backward
 //! memory.rs       Tape and Workspace: memory that callers keep

@@ -6,10 +6,11 @@ use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
 use crate::cell::{CellKind, TransposedWeights, Weights};
-use crate::error::{Error, checked_size, reserve};
+use crate::error::{Error, check_len, checked_size, reserve};
 use crate::sequence::State;
 use crate::simd::{Level, Token};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Long short-term memory; see [`CellKind::Lstm`].
 #[derive(Debug)]
@@ -78,8 +79,14 @@ pub struct Recurrent {
     pub(super) weights: Vec<Weights>,
     /// Packed when the first backward pass asks for it.
     transposed: OnceLock<Vec<TransposedWeights>>,
-    /// How often the parameters have changed, for tapes of what they were.
+    /// Which parameters these are, for tapes of what they were; a clone has the same until one of the two changes.
     pub(super) version: u64,
+}
+
+/// A number that no parameters have had before.
+fn next_version() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl Recurrent {
@@ -96,7 +103,8 @@ impl Recurrent {
                 Weights::new(token, variant, input, config.hidden_size)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Recurrent { config, token, places, parameters, weights, transposed: OnceLock::new(), version: 0 })
+        let (transposed, version) = (OnceLock::new(), next_version());
+        Ok(Recurrent { config, token, places, parameters, weights, transposed, version })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
@@ -172,7 +180,7 @@ impl Recurrent {
     }
 
     fn repack(&mut self) {
-        self.version += 1;
+        self.version = next_version();
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
         for (cell, place) in self.places.iter().enumerate() {
             let canonical = place.canonical(&self.parameters);
@@ -226,6 +234,10 @@ impl Recurrent {
     /// # Errors
     /// As for [`forward`](Recurrent::forward).
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
+        // Before there is memory for an answer.
+        let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
+        check_len("x", inputs, x.len())?;
+        dims.check()?;
         let size = checked_size("y", &[dims.batch, dims.steps, self.config.output_size()])?;
         let mut y = Vec::new();
         reserve(&mut y, size)?;

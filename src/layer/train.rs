@@ -104,8 +104,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the tape is empty or belongs to a layer of another shape or to other parameters
-    /// (those of a layer are told apart by how often they have changed),
+    /// [`Error::Unsupported`] where the tape is empty, of another network, or of this one before its parameters were last
+    /// changed (a clone counts as the same until either of the two is),
     /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
     pub fn backward(

@@ -167,8 +167,8 @@ impl<'a> GridMut<'a> {
         GridMut { grid, data: data[..grid.len()].as_mut_ptr(), life: PhantomData }
     }
 
-    /// A view to read only, of what nobody else writes either while it lives: `plane` is then all there is
-    /// to call. For readers of grids that in other calls somebody writes.
+    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be
+    /// written through it. For readers of grids that in other calls somebody writes.
     pub(crate) fn reading(view: GridRef<'a>) -> Self {
         GridMut { grid: view.grid, data: view.data.as_ptr().cast_mut(), life: PhantomData }
     }
@@ -245,7 +245,7 @@ impl<'a> GridMut<'a> {
 /// The rows of one slot of a [`GridMut`], from one of them on.
 ///
 /// A tile keeps these by value, in registers. What it found through references instead it would have to read
-/// again after each store, which for all that the compiler knows has changed it: in the epilogue of an LSTM that
+/// again after each store, which for all that the compiler knows has changed it: in the loop that finishes an LSTM that
 /// was half of the instructions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
@@ -313,7 +313,7 @@ impl<'a> Slot<'a> {
         unsafe { Strided::rows(self.data.add(self.offset(0, plane, 0)), self.row_stride, depth) }
     }
 
-    /// The same to write.
+    /// Columns of a plane of a row, to write.
     ///
     /// # Safety
     /// - Row, plane and columns exist, and nobody else reads or writes these columns while the slice lives.

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
-//! gates of its units in registers, where the cell can be finished. Units past the last are zero.
+//! gates of its units side by side, as the cell needs them. Units past the last are zero.
 
 use super::AlignedBuf;
 use crate::error::{Error, checked_size};

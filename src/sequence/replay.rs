@@ -7,8 +7,8 @@
 //!                   backward through them
 //! ```
 //!
-//! The forward pass runs twice, which makes a training step a third longer; the memory falls from T records to
-//! T / k + k. What is computed again is the same chain of operations, so gradients are the same bits.
+//! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred rows (a
+//! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is computed again is the same chain of operations, so gradients are the same bits.
 
 use super::forward::{Memory, forward, load};
 use super::gradient::Inputs;

@@ -8,7 +8,9 @@ use crate::matrix::{AlignedBuf, Grid};
 /// batch of rows.
 ///
 /// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it,
-/// so that a sequence can be cut anywhere and a stream can go on for ever. From outside it looks as in
+/// so that a sequence can be cut anywhere and a stream can go on for ever. (The reverse direction of a cut sequence
+/// would begin with the end of the piece after, which nobody has yet: carried over, its state is that of the beginning of
+/// the piece before, so set it to zero, and take such a layer as one that sees a piece at a time.) From outside it looks as in
 /// PyTorch, `(layers * directions, batch, hidden_size)`, where a projection makes the hidden state P wide; inside, each row's planes lie together:
 ///
 /// ```text

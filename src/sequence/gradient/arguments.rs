@@ -35,7 +35,7 @@ pub(crate) enum Kept<'a> {
     Checkpoints(Checkpoints<'a>),
 }
 
-/// Where the gradients of one direction of one layer go. Each is added to what is there, but for the two that say
+/// Where the gradients of one direction of one layer go. Each is added to what is there, but for those that say
 /// otherwise.
 #[derive(Debug)]
 pub(crate) struct Targets<'a> {

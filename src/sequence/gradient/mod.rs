@@ -1,4 +1,4 @@
-//! The gradients that are products over many steps at once.
+//! The gradients that are products and sums over many steps at once.
 //!
 //! With dG the gate gradients of K = (step, row) places of a chunk:
 //!
@@ -7,9 +7,12 @@
 //! dW  += dG^T X          (gates*H, I) = (gates*H, K) (K, I)
 //! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
 //! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
-//! dP  += sum of dG * c over K                                    peepholes; gains, with what is normalised for c
+//! dp  += sum of dG * c over K                                    peepholes
+//! da  += sum of dG * N over K                                    gains, N: what was normalised
 //! db  += sum of dG over K
+//! ```
 //!
+//! ```text
 //! arguments.rs    what is read, and where gradients go
 //! products.rs     the products
 //! narrow.rs       dW where the input is narrower than a vector
@@ -129,7 +132,7 @@ impl<'a> Contribution<'a> {
         }
     }
 
-    /// `dP += sum of dG * c`, a share of the peepholes, and the same of the gains with what they multiplied. (The
+    /// `dp += sum of dG * c`, a share of the peepholes, and `da += sum of dG * N` of the gains. (The
     /// shift of the normalised cell state is beside its gain, and so is done here.)
     ///
     /// # Safety
