@@ -1,7 +1,8 @@
 //! A cell with its options, as the kernels see it.
 //!
-//! Each cell is compiled twice: plain, with sigmoid and tanh and nothing else, inlined; and for every choice
-//! of options, which it then asks for once per gate of a tile. [`Variant::plain`] says which one runs.
+//! A cell is compiled plain, with sigmoid and tanh and nothing else, inlined; and once more for every choice of
+//! options, which it then asks for once per gate and call, not per vector. (A projection and layer normalisation
+//! are forms of their own.) [`Variant::plain`] says which one runs.
 
 use super::{CellKind, Traits};
 use crate::activation::{Activation, Gate};

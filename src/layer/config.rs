@@ -22,9 +22,11 @@ pub enum Direction {
     #[default]
     Forward,
     /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in the
-    /// order of time, and the final state is the one at the beginning.
+    /// order of time, and the final state is the one at the beginning. It needs the end of a sequence first, so it has
+    /// no [`step`](crate::Recurrent::step), and a sequence of it cannot be cut.
     Reverse,
-    /// Both, with weights of their own; outputs are the two side by side, forward first.
+    /// Both, with weights of their own; outputs are the two side by side, forward first. No `step` and no cuts, as
+    /// for `Reverse`.
     Both,
 }
 

@@ -80,8 +80,13 @@ impl Recurrent {
     ///
     /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters are still those
     /// that it used. The tape stays as it is, so that one forward pass can serve several backward
-    /// passes. To truncate, run a sequence in pieces and give no gradient of the final state, or that of
-    /// the next piece's initial state.
+    /// passes.
+    ///
+    /// To truncate, run a sequence in pieces, each from the state that the one before has left, go back through each
+    /// right after it with no gradient of its final state, and change the parameters in between: time-major, a piece is
+    /// a slice of `x`, and where rows have lengths `n`, that of `steps` from `begin` on has
+    /// `n.saturating_sub(begin).min(steps)` of each. (Not to truncate, keep a tape for each piece, and give the
+    /// gradient of the initial state of one as that of the final state of the one before.)
     ///
     /// The result does not depend on the number of threads, bit for bit.
     ///

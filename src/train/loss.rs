@@ -17,7 +17,8 @@
 //! **Mean squared error**, the mean over all `n` values: `sum (y - t)^2 / n`, gradient `2 (y - t) / n`.
 //!
 //! Values and gradients are `f32`, sums over a row or a batch `f64`. NaN and infinities reach the loss.
-//! The loss of an empty batch is 0.
+//! The loss of an empty batch is 0. Every row counts: of sequences with lengths give the real steps alone, put side by
+//! side, or padding, whose outputs are zero, counts in the mean and its bias in the gradient.
 
 use crate::Error;
 use crate::error::{check_len, checked_size};
