@@ -23,6 +23,20 @@ struct Call {
     dcn: Vec<f32>,
 }
 
+impl Call {
+    /// Of so many inputs and outputs, hidden and cell states.
+    fn random([inputs, outputs]: [usize; 2], [hidden, cells]: [usize; 2], rng: &mut Rng) -> Call {
+        Call {
+            x: uniform(inputs, rng),
+            dy: uniform(outputs, rng),
+            h: uniform(hidden, rng),
+            c: uniform(cells, rng),
+            dhn: uniform(hidden, rng),
+            dcn: uniform(cells, rng),
+        }
+    }
+}
+
 /// What it gives.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
@@ -112,14 +126,7 @@ proptest! {
         let d = case.directions();
         let state = d * batch * hidden;
         let cells = if kind.has_cell_state() { state } else { 0 };
-        let mut whole = Call {
-            x: uniform(batch * steps * input, &mut rng),
-            dy: uniform(batch * steps * d * hidden, &mut rng),
-            h: uniform(state, &mut rng),
-            c: uniform(cells, &mut rng),
-            dhn: uniform(state, &mut rng),
-            dcn: uniform(cells, &mut rng),
-        };
+        let mut whole = Call::random([batch * steps * input, batch * steps * d * hidden], [state, cells], &mut rng);
         let real = |row: usize, t: usize| t < lengths[row] && mask[row * steps + t];
         for (at, x) in whole.x.iter_mut().enumerate() {
             if !real(at / input / steps, at / input % steps) {
@@ -214,14 +221,7 @@ proptest! {
 fn a_workspace_forgets_the_rows_of_the_call_before() {
     let (batch, steps, input, hidden) = (3, 4, 2, 5);
     let mut rng = Rng::new(3);
-    let whole = Call {
-        x: uniform(batch * steps * input, &mut rng),
-        dy: uniform(batch * steps * hidden, &mut rng),
-        h: uniform(batch * hidden, &mut rng),
-        c: uniform(batch * hidden, &mut rng),
-        dhn: uniform(batch * hidden, &mut rng),
-        dcn: uniform(batch * hidden, &mut rng),
-    };
+    let whole = Call::random([batch * steps * input, batch * steps * hidden], [batch * hidden; 2], &mut rng);
     let mask: Vec<bool> = (0..batch * steps).map(|at| at % 5 != 2).collect();
     let plain = Dims::new(batch, steps);
     let all = [
@@ -249,14 +249,7 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
 fn an_unused_gate_may_hold_anything() {
     let (batch, steps, input, hidden) = (2, 3, 4, 5);
     let mut rng = Rng::new(4);
-    let whole = Call {
-        x: uniform(batch * steps * input, &mut rng),
-        dy: uniform(batch * steps * hidden, &mut rng),
-        h: uniform(batch * hidden, &mut rng),
-        c: uniform(batch * hidden, &mut rng),
-        dhn: uniform(batch * hidden, &mut rng),
-        dcn: uniform(batch * hidden, &mut rng),
-    };
+    let whole = Call::random([batch * steps * input, batch * steps * hidden], [batch * hidden; 2], &mut rng);
     let mut case =
         Case { layout: Layout::BatchFirst, ..Case::simple(CellKind::Lstm, batch, steps, input, hidden) };
     case.options.coupled = true;
