@@ -132,7 +132,7 @@ pub(crate) fn backward(
             starts.resize(range.end + usize::from(!reverse) - first_time, 0);
             places.clear();
             for n in 0..range.len() {
-                let time = if reverse { range.start + n } else { range.end - 1 - n };
+                let time = nth_back(&range, n, reverse);
                 starts[time - first_time] = batch + places.len();
                 places.extend((0..rows.active(time)).map(|rank| (time, rank)));
             }
@@ -176,6 +176,11 @@ fn against(range: Range<usize>, length: usize, reverse: bool) -> impl Iterator<I
     })
 }
 
+/// The n-th of some steps on the walk back.
+fn nth_back(steps: &Range<usize>, n: usize, reverse: bool) -> usize {
+    if reverse { steps.start + n } else { steps.end - 1 - n }
+}
+
 /// Takes from `rest` the steps with which the walk back goes on: as many as have `most` places, but one at least. Of
 /// rows that differ in length few run on to the end, where a chunk has more steps for it: else the weight gradients
 /// would be read and written for every one of them. (LSTM of 256 units, AVX2, one thread: one row of 1000 steps
@@ -183,7 +188,7 @@ fn against(range: Range<usize>, length: usize, reverse: bool) -> impl Iterator<I
 fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) -> Range<usize> {
     let (mut steps, mut places) = (0, 0);
     while steps < rest.len() {
-        places += rows.active(if reverse { rest.start + steps } else { rest.end - 1 - steps });
+        places += rows.active(nth_back(rest, steps, reverse));
         if places > most && steps > 0 {
             break;
         }
@@ -223,8 +228,7 @@ impl<C: Cell> Walk for Steps<'_, C> {
         let rows = self.backward.pass.rows;
         // The rows of this thread among the first `count`.
         let first = |count: usize| count.clamp(ranks.start, ranks.end);
-        let time =
-            |n: usize| if self.backward.pass.reverse { self.range.start + n } else { self.range.end - 1 - n };
+        let time = |n: usize| nth_back(&self.range, n, self.backward.pass.reverse);
         // SAFETY: the caller's promise, passed on, in each call.
         unsafe {
             if phase == 0 && n > 0 {
