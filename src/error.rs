@@ -91,6 +91,13 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A tape with all that a backward pass cannot do without takes more than [`Keep::Within`](crate::Keep::Within) allows.
+    Budget {
+        /// The bytes of the least.
+        expected: usize,
+        /// The bytes that were allowed.
+        got: usize,
+    },
     /// A state, or what else has a shape, is not of the shape that it is wanted in.
     Mismatch {
         /// Which argument, and which of its properties.
@@ -129,6 +136,9 @@ impl fmt::Display for Error {
             }
             Error::UnknownParameter { name } => write!(f, "no parameter is named {name:?}"),
             Error::Format { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
+            Error::Budget { expected, got } => {
+                write!(f, "Keep::Within: expected at least {expected} bytes, got {got}")
+            }
             Error::Mismatch { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
         }
     }

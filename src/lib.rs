@@ -86,7 +86,7 @@
 //! format/      weights and models of other systems: conventions, files, ndarray views
 //! ```
 //!
-//! Each uses only those above it.
+//! Each uses only those above it; `error` and `rng`, the random numbers, serve all but the reference, which uses none.
 #![warn(unreachable_pub)]
 
 mod activation;

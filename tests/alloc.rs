@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::{Case, Data};
-use fused_rnn::{Accumulate, CellKind, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream, Workspace};
+use common::{Case, Data, Options};
+use fused_rnn::{
+    Accumulate, CellKind, Direction, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream, Workspace,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -58,37 +60,74 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![1, 2, 3]))), 1, "the count counts");
     for kind in CellKind::ALL {
         for (batch, ragged) in [(1, false), (9, false), (9, true)] {
-            for level in Level::available() {
-                let case = Case { layers: 3, ragged, ..Case::simple(kind, batch, 40, 5, 33) };
-                let data = Data::of(&case);
-                let layer = case.builder().level(level).threads(Threads::Count(1)).build().unwrap();
-                let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
-                let mut state = layer.zero_state(batch).unwrap();
-                let (mut y, mut dx) = (vec![0.0; data.dy.len()], vec![0.0; data.x.len()]);
-                let (mut dh0, mut gradients) =
-                    (vec![0.0; data.h0.len()], vec![0.0; layer.parameters().len()]);
-                let mut round = || {
-                    let dims = data.dims(&case);
-                    layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
-                    let frame = &data.x[..batch * 5];
-                    layer.step(frame, &mut state, Some(&mut y[..batch * 33]), &mut workspace).unwrap();
-                    layer
-                        .forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace)
-                        .unwrap();
-                    let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: None };
-                    let gradients = Gradients {
-                        parameters: &mut gradients,
-                        accumulate: Accumulate::Add,
-                        dx: Some(&mut dx),
-                        dh0: Some(&mut dh0),
-                        dc0: None,
-                    };
-                    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
-                };
-                round();
-                assert_eq!(allocations(&mut round), 0, "{level}: {case:?}");
-            }
+            let case = Case { layers: 3, ragged, ..Case::simple(kind, batch, 40, 5, 33) };
+            allocates_nothing(&case, Keep::All, false);
         }
+        // With everything that a cell can have besides, both directions, masks, resets and checkpoints.
+        let (lstm, cell_state) = (kind == CellKind::Lstm, if kind.has_cell_state() { 0.4 } else { 0.0 });
+        let options = Options {
+            clip: Some(1.0),
+            peephole: lstm,
+            coupled: lstm,
+            projection: lstm.then_some(20),
+            recurrent_dropout: 0.4,
+            input_dropout: 0.4,
+            zoneout: [0.4, cell_state],
+            ..Options::default()
+        };
+        let case = Case { layers: 2, ragged: true, options, ..Case::simple(kind, 9, 40, 5, 33) };
+        for (direction, keep) in [
+            (Direction::Both, Keep::All),
+            (Direction::Forward, Keep::Every(7)),
+            (Direction::Reverse, Keep::Within(1 << 19)),
+        ] {
+            allocates_nothing(&Case { direction, ..case.clone() }, keep, true);
+        }
+        if matches!(kind, CellKind::Lstm | CellKind::GruResetAfter) {
+            let options = Options { layer_norm: Some(1e-3), ..Options::default() };
+            allocates_nothing(&Case { options, ..case }, Keep::Every(3), true);
+        }
+    }
+}
+
+/// Forward, step, forward with a tape and backward, the second time.
+fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
+    let data = Data::of(case);
+    let flags = |every| -> Vec<bool> { (0..case.batch * case.steps).map(|at| at % every == 0).collect() };
+    let (masked, resets) = (flags(3), flags(11));
+    let mask: Vec<bool> = masked.iter().map(|masked| !masked).collect();
+    for level in Level::available() {
+        let layer = case.layer(|builder| builder.level(level).threads(Threads::Count(1)));
+        let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+        let mut state = layer.zero_state(case.batch).unwrap();
+        let (mut y, mut dx) = (vec![0.0; data.dy.len()], vec![0.0; data.x.len()]);
+        let (mut dh0, mut gradients) = (vec![0.0; data.h0.len()], vec![0.0; layer.parameters().len()]);
+        let mut dims = data.dims(case);
+        if with_pattern {
+            dims = dims.with_mask(&mask).with_resets(&resets);
+        }
+        let mut round = || {
+            layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+            if case.direction == Direction::Forward {
+                let frame = &data.x[..case.batch * case.input];
+                let y = &mut y[..case.batch * case.outputs()];
+                layer.step(frame, &mut state, Some(y), &mut workspace).unwrap();
+            }
+            layer
+                .forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace)
+                .unwrap();
+            let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: None };
+            let gradients = Gradients {
+                parameters: &mut gradients,
+                accumulate: Accumulate::Add,
+                dx: Some(&mut dx),
+                dh0: Some(&mut dh0),
+                dc0: None,
+            };
+            layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+        };
+        round();
+        assert_eq!(allocations(&mut round), 0, "{level}, {keep:?}: {case:?}");
     }
 }
 

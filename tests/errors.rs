@@ -119,6 +119,12 @@ fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let every = 1 << (usize::BITS / 3 - 1);
     let bytes = lstm.tape_bytes(Dims::new(1, every * every), Keep::Every(every)).unwrap();
     assert_eq!(bytes, every * 2 * 16 * 4);
+    // A budget below the least, which two rows of 9 steps need with 2 steps between checkpoints: 2 (1 + 4) states kept;
+    // 2 (1 + 2) states and 2 * 2 steps run again. A state has two vectors here, a step four.
+    let got = lstm.tape_bytes(Dims::new(2, 9), Keep::Within(100));
+    assert_eq!(got, Err(Error::Budget { expected: (10 * 2 + 6 * 2 + 4 * 4) * 16 * 4, got: 100 }));
+    let message = got.unwrap_err().to_string();
+    assert_eq!(message, "Keep::Within: expected at least 3072 bytes, got 100");
 }
 
 #[test]
@@ -131,7 +137,7 @@ fn backward_names_every_wrong_argument() {
     let count = f.layer.parameters().len();
     let (states, outputs, inputs) = (2 * B * H, B * T * 2 * H, B * T * I);
     let sizes = [count, outputs, states, states, inputs, states, states, inputs];
-    let names = ["parameters", "dy", "dhn", "dcn", "dx", "dh0", "dc0", "x"];
+    let names = ["gradients.parameters", "dy", "dhn", "dcn", "dx", "dh0", "dc0", "x"];
     for (wrong, what) in names.into_iter().enumerate() {
         for delta in [-1isize, 1] {
             let mut lens = sizes;

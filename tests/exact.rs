@@ -111,6 +111,8 @@ proptest! {
         let dims = data.dims(&case);
         let planes = |every: usize| layer.tape_bytes(dims, Keep::Every(every)).unwrap();
         let all_bytes = layer.tape_bytes(dims, Keep::All).unwrap();
+        // No row has more checkpoints than states.
+        prop_assert!((1..=case.steps + 1).all(|every| planes(every) <= all_bytes));
         prop_assert_eq!(layer.tape_bytes(dims, Keep::Within(all_bytes)), Ok(all_bytes));
         let least = (1..=case.steps).map(planes).min().unwrap();
         if let Ok(bytes) = layer.tape_bytes(dims, Keep::Within(all_bytes - 1)) {

@@ -5,10 +5,14 @@
 
 mod common;
 
+#[allow(dead_code, reason = "dropout is not among them")]
+#[path = "common/strategies.rs"]
+mod strategies;
+
 use common::{Case, property_cases, uniform};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Tape,
-    Threads, Upstream, Workspace,
+    Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule,
+    Tape, Threads, Upstream, Workspace,
 };
 use proptest::prelude::*;
 
@@ -100,33 +104,44 @@ fn row_of(state: &[f32], directions: usize, batch: usize, hidden: usize, row: us
     (0..directions).flat_map(|d| state[(d * batch + row) * hidden..][..hidden].to_vec()).collect()
 }
 
+/// A layer of any kind, direction and options, batch-first.
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1..=5usize, 1..=12usize, 1..=20usize);
+    let kind = prop::sample::select(CellKind::ALL.to_vec());
+    (kind, strategies::direction(), sizes, any::<u64>())
+        .prop_flat_map(|(kind, direction, (batch, steps, hidden), seed)| {
+            let simple = Case::simple(kind, batch, steps, 3, hidden);
+            let case = Case { direction, layout: Layout::BatchFirst, seed, ..simple };
+            (Just(case), strategies::options(kind, direction, hidden))
+        })
+        .prop_map(|(case, options)| Case { options, ..case })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: property_cases(60), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn masked_steps_are_not_there_and_resets_begin_anew(
-        kind in prop::sample::select(CellKind::ALL.to_vec()),
-        bidirectional in any::<bool>(),
-        (batch, steps, hidden) in (1..=5usize, 1..=12usize, 1..=20usize),
+        case in cases(),
         (mask_rate, reset_rate) in (0.0..1.0f32, 0.0..0.5f32),
         given in any::<[bool; 3]>(),
-        seed in any::<u64>(),
+        every in 1..=13usize,
         threads in 1..=2usize,
+        schedule in prop::sample::select(vec![Schedule::Auto, Schedule::Rows, Schedule::Units]),
     ) {
         // What is not given is as if every step were there, and none began anew.
         let [with_lengths, with_mask, with_resets] = given;
-        let input = 3;
-        let direction = if bidirectional { Direction::Both } else { Direction::Forward };
-        let case = Case { direction, layout: Layout::BatchFirst, ..Case::simple(kind, batch, steps, input, hidden) };
-        let mut rng = Rng::new(seed);
+        let Case { batch, steps, input, hidden, .. } = case;
+        let outputs = case.outputs();
+        let mut rng = Rng::new(case.seed);
         let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
         let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
         let length = |rng: &mut Rng| if with_lengths { rng.below(steps + 1) } else { steps };
         let lengths: Vec<usize> = (0..batch).map(|_| length(&mut rng)).collect();
         let d = case.directions();
-        let state = d * batch * hidden;
-        let cells = if kind.has_cell_state() { state } else { 0 };
-        let mut whole = Call::random([batch * steps * input, batch * steps * d * hidden], [state, cells], &mut rng);
+        let cells = if case.kind.has_cell_state() { d * batch * hidden } else { 0 };
+        let values = [batch * steps * input, batch * steps * d * outputs];
+        let mut whole = Call::random(values, [d * batch * outputs, cells], &mut rng);
         let real = |row: usize, t: usize| t < lengths[row] && mask[row * steps + t];
         for (at, x) in whole.x.iter_mut().enumerate() {
             if !real(at / input / steps, at / input % steps) {
@@ -134,7 +149,9 @@ proptest! {
             }
         }
         for level in Level::available() {
-            let layer = case.builder().level(level).threads(Threads::Count(threads)).build().unwrap();
+            let layer = case.layer(|builder| {
+                builder.level(level).threads(Threads::Count(threads)).schedule(schedule)
+            });
             let dims = Dims {
                 lengths: with_lengths.then_some(&lengths[..]),
                 mask: with_mask.then_some(&mask[..]),
@@ -142,7 +159,7 @@ proptest! {
                 ..Dims::new(batch, steps)
             };
             let got = call(&layer, dims, &whole, Keep::All);
-            prop_assert_eq!(&got, &call(&layer, dims, &whole, Keep::Every(2)));
+            prop_assert_eq!(&got, &call(&layer, dims, &whole, Keep::Every(every)));
 
             let mut parameters = vec![0.0; got.parameters.len()];
             // By hand: each row by itself, each of its episodes by itself.
@@ -156,47 +173,50 @@ proptest! {
                         episodes.last_mut().unwrap().push(t);
                     }
                 }
-                let pick = |v: &[f32]| row_of(v, d, batch, hidden, row);
-                let (mut y, mut dx) = (vec![0.0; steps * d * hidden], vec![0.0; steps * input]);
+                let pick = |v: &[f32]| row_of(v, d, batch, outputs, row);
+                let pick_cell = |v: &[f32]| row_of(v, d, batch, hidden, row);
+                let (mut y, mut dx) = (vec![0.0; steps * d * outputs], vec![0.0; steps * input]);
                 // For each direction, what comes out at its end, and the gradient at its beginning.
-                let mut ends = Answer { y: vec![], dx: vec![], hn: pick(&got.hn), cn: pick(&got.cn),
-                    dh0: pick(&got.dh0), dc0: pick(&got.dc0), parameters: vec![] };
+                let mut ends = Answer { y: vec![], dx: vec![], hn: pick(&got.hn), cn: pick_cell(&got.cn),
+                    dh0: pick(&got.dh0), dc0: pick_cell(&got.dc0), parameters: vec![] };
                 let last = episodes.len() - 1;
                 for (n, episode) in episodes.iter().enumerate() {
-                    // Direction 0 starts in the first episode and ends in the last, direction 1 the other way.
-                    let only = |v: Vec<f32>, forward: bool, backward: bool| -> Vec<f32> {
-                        let keep = |at: usize| if at / hidden == 0 { forward } else { backward };
-                        v.iter().enumerate().map(|(at, &v)| if keep(at) { v } else { 0.0 }).collect()
+                    // A direction forward in time starts in the first episode and ends in the last, a reverse one the
+                    // other way.
+                    let reverse = |direction: usize| case.direction == Direction::Reverse || direction == 1;
+                    let starts = |direction: usize| if reverse(direction) { n == last } else { n == 0 };
+                    let finishes = |direction: usize| if reverse(direction) { n == 0 } else { n == last };
+                    let only = |v: Vec<f32>, width: usize, has: &dyn Fn(usize) -> bool| -> Vec<f32> {
+                        v.iter().enumerate().map(|(at, &v)| if has(at / width) { v } else { 0.0 }).collect()
                     };
                     let rows = |v: &[f32], width: usize| -> Vec<f32> {
                         episode.iter().flat_map(|t| v[(row * steps + t) * width..][..width].to_vec()).collect()
                     };
                     let alone = Call {
                         x: rows(&whole.x, input),
-                        dy: rows(&whole.dy, d * hidden),
-                        h: only(pick(&whole.h), n == 0, n == last),
-                        c: only(pick(&whole.c), n == 0, n == last),
-                        dhn: only(pick(&whole.dhn), n == last, n == 0),
-                        dcn: only(pick(&whole.dcn), n == last, n == 0),
+                        dy: rows(&whole.dy, d * outputs),
+                        h: only(pick(&whole.h), outputs, &starts),
+                        c: only(pick_cell(&whole.c), hidden, &starts),
+                        dhn: only(pick(&whole.dhn), outputs, &finishes),
+                        dcn: only(pick_cell(&whole.dcn), hidden, &finishes),
                     };
                     let answer = call(&layer, Dims::new(1, episode.len()), &alone, Keep::All);
                     for (sum, &alone) in parameters.iter_mut().zip(&answer.parameters) {
                         *sum += f64::from(alone);
                     }
                     for (k, &t) in episode.iter().enumerate() {
-                        y[t * d * hidden..][..d * hidden].copy_from_slice(&answer.y[k * d * hidden..][..d * hidden]);
+                        y[t * d * outputs..][..d * outputs].copy_from_slice(&answer.y[k * d * outputs..][..d * outputs]);
                         dx[t * input..][..input].copy_from_slice(&answer.dx[k * input..][..input]);
                     }
                     for direction in 0..d {
-                        let range = direction * hidden..(direction + 1) * hidden;
-                        let (starts, finishes) = if direction == 0 { (n == 0, n == last) } else { (n == last, n == 0) };
                         let pairs = [
-                            (finishes, &mut ends.hn, &answer.hn),
-                            (finishes, &mut ends.cn, &answer.cn),
-                            (starts, &mut ends.dh0, &answer.dh0),
-                            (starts, &mut ends.dc0, &answer.dc0),
+                            (finishes(direction), outputs, &mut ends.hn, &answer.hn),
+                            (finishes(direction), hidden, &mut ends.cn, &answer.cn),
+                            (starts(direction), outputs, &mut ends.dh0, &answer.dh0),
+                            (starts(direction), hidden, &mut ends.dc0, &answer.dc0),
                         ];
-                        for (applies, to, from) in pairs {
+                        for (applies, width, to, from) in pairs {
+                            let range = direction * width..(direction + 1) * width;
                             if applies && !from.is_empty() {
                                 prop_assert_eq!(&to[range.clone()], &from[range.clone()]);
                                 to[range.clone()].fill(f32::NAN);
@@ -206,7 +226,7 @@ proptest! {
                 }
                 // Every part of the states has been compared.
                 prop_assert!(ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan()));
-                prop_assert_eq!(&got.y[row * steps * d * hidden..][..steps * d * hidden], &y[..]);
+                prop_assert_eq!(&got.y[row * steps * d * outputs..][..steps * d * outputs], &y[..]);
                 prop_assert_eq!(&got.dx[row * steps * input..][..steps * input], &dx[..]);
             }
             for (got, want) in got.parameters.iter().zip(&parameters) {

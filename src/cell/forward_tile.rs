@@ -41,11 +41,12 @@ pub(crate) struct Forward<'a> {
     pub(crate) projected: Option<Projected<'a>>,
 }
 
-/// The states before the steps `every`, `2 every` and so on, in slots from 1 on. Slot 0 is for the initial ones.
+/// The states before the steps `every`, `2 every` and so on, in slots from 1 on, of the rows that have those steps. Slot 0
+/// is for the initial ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,
-    pub(crate) states: GridMut<'a>,
+    pub(crate) states: Records<'a>,
 }
 
 /// `b + W x` of the steps of a chunk: slots are its steps, planes the gates.

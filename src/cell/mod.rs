@@ -57,8 +57,8 @@ pub(crate) use weights::{Canonical, TransposedWeights, Weights};
 ///
 /// The two GRUs are distinct cells with distinct weights: a model trained as one is wrong as the other.
 ///
-/// These are the plain cells. [`Builder`](crate::Builder) has options for other activations, clips, peepholes
-/// and coupled gates.
+/// These are the plain cells. [`Builder`](crate::Builder) has options for other activations, clips, peepholes, coupled
+/// gates, projection, layer normalisation, recurrent dropout and zoneout; their equations stand in [`mod@crate::reference`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CellKind {

@@ -31,24 +31,61 @@ impl Pattern<'_> {
     }
 }
 
-/// How many stretches there are, the steps of the longest and those of all.
+/// How many stretches there are, and how long: what decides the size of a tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Extent {
-    pub(crate) rows: usize,
-    pub(crate) longest: usize,
-    pub(crate) sum: usize,
+pub(crate) enum Extent<'a> {
+    /// So many, of one length.
+    Equal { rows: usize, length: usize },
+    /// Of these lengths, which fall.
+    Falling(&'a [usize]),
 }
 
-impl Extent {
-    /// What [`Rows::extent`] says after [`Rows::set`], found without memory for each row where rows are not cut.
-    pub(crate) fn of(batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<Self, Error> {
-        if pattern.is_whole() || steps == 0 {
-            let longest = if batch > 0 { steps } else { 0 };
-            return Ok(Extent { rows: batch, longest, sum: batch.saturating_mul(longest) });
+impl Extent<'_> {
+    /// How many there are.
+    pub(crate) fn rows(self) -> usize {
+        match self {
+            Extent::Equal { rows, .. } => rows,
+            Extent::Falling(lengths) => lengths.len(),
         }
-        let mut rows = Rows::default();
-        rows.set(batch, steps, pattern)?;
-        Ok(rows.extent())
+    }
+
+    /// The steps of the longest.
+    pub(crate) fn longest(self) -> usize {
+        match self {
+            Extent::Equal { rows, length } => {
+                if rows > 0 {
+                    length
+                } else {
+                    0
+                }
+            }
+            Extent::Falling(lengths) => lengths.first().copied().unwrap_or(0),
+        }
+    }
+
+    /// The sum of what `count` says of each length; too large to count is the largest number there is.
+    fn sum(self, count: impl Fn(usize) -> usize) -> usize {
+        match self {
+            Extent::Equal { rows, length } => rows.saturating_mul(count(length)),
+            Extent::Falling(lengths) => {
+                lengths.iter().fold(0, |sum, &length| sum.saturating_add(count(length)))
+            }
+        }
+    }
+
+    /// The steps of all.
+    pub(crate) fn steps(self) -> usize {
+        self.sum(|length| length)
+    }
+
+    /// The steps of all before step `end`: of no others as many lie next to each other.
+    pub(crate) fn steps_before(self, end: usize) -> usize {
+        self.sum(|length| length.min(end))
+    }
+
+    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps that it has.
+    pub(crate) fn checkpoints(self, every: usize) -> usize {
+        self.rows().saturating_add(self.sum(|length| length.saturating_sub(1) / every))
     }
 }
 
@@ -75,6 +112,8 @@ pub(crate) struct Rows {
     /// Where the states of each slot begin, and the end of the last; empty where no tape is kept. The records
     /// of step t begin where those of slot t + 1 do, less the B of slot 0.
     starts: Vec<usize>,
+    /// The same for the slots of checkpoints; empty where there are none.
+    checkpoint_starts: Vec<usize>,
     /// The same for two slots that take turns.
     ring: [usize; 2],
     /// The rows and steps that were set last, where all rows had all steps.
@@ -106,6 +145,7 @@ impl Rows {
         let Pattern { lengths, mask, resets } = pattern;
         let full = pattern.is_whole();
         self.starts.clear();
+        self.checkpoint_starts.clear();
         if full && self.full == Some((batch, steps)) {
             return Ok(());
         }
@@ -216,10 +256,36 @@ impl Rows {
         Ok(())
     }
 
+    /// Finds the places of the states that are kept every so many steps.
+    pub(crate) fn place_checkpoints(&mut self, every: usize) -> Result<(), Error> {
+        let count = self.steps().saturating_sub(1) / every;
+        reserve(&mut self.checkpoint_starts, checked_size("tape", &[count.saturating_add(1)])?)?;
+        let mut start = 0usize;
+        for slot in 0..=count {
+            self.checkpoint_starts.push(start);
+            let records = if slot == 0 { self.order.len() } else { self.active(slot * every) };
+            start = checked_size("tape", &[start.saturating_add(records)])?;
+        }
+        Ok(())
+    }
+
     /// What a tape has to hold.
-    pub(crate) fn extent(&self) -> Extent {
-        let sum = self.lengths.iter().fold(0usize, |sum, &length| sum.saturating_add(length));
-        Extent { rows: self.order.len(), longest: self.steps(), sum }
+    pub(crate) fn extent(&self) -> Extent<'_> {
+        Extent::Falling(&self.lengths)
+    }
+
+    /// What [`extent`](Rows::extent) would say after [`set`](Rows::set); this sets nothing where all rows are alike.
+    pub(crate) fn extent_of(
+        &mut self,
+        batch: usize,
+        steps: usize,
+        pattern: Pattern<'_>,
+    ) -> Result<Extent<'_>, Error> {
+        if pattern.is_whole() || steps == 0 {
+            return Ok(Extent::Equal { rows: batch, length: steps });
+        }
+        self.set(batch, steps, pattern)?;
+        Ok(self.extent())
     }
 
     /// How many rows run at step `time`: those with a greater length, the first ones.
@@ -260,6 +326,11 @@ impl<'a> Records<'a> {
     /// The states of the slots from `first` on.
     pub(crate) fn states(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
+    }
+
+    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial one.
+    pub(crate) fn checkpoints(rows: &'a Rows, grid: GridMut<'a>) -> Self {
+        Records { grid, starts: &rows.checkpoint_starts, mask: usize::MAX, offset: 0 }
     }
 
     /// The tape of the steps from `first` on.
@@ -314,7 +385,7 @@ mod tests {
         rows.place_all().unwrap();
         assert_eq!(rows.order, [2, 0, 3, 1]);
         assert_eq!(rows.starts, [0, 4, 8, 11, 12]);
-        assert_eq!(rows.extent(), Extent { rows: 4, longest: 3, sum: 8 });
+        assert_eq!((rows.extent().rows(), rows.extent().longest(), rows.extent().steps()), (4, 3, 8));
         let grid = Records::grid(12, 1, 1).unwrap();
         let mut data = vec![0.0; grid.len()];
         let (states, steps) = (GridMut::new(grid, &mut data), GridMut::empty());
@@ -323,16 +394,57 @@ mod tests {
         assert_eq!(Records::steps(&rows, 0, steps).place(1, 2), 6);
         assert_eq!(Records::steps(&rows, 1, steps).place(2, 0), 3);
         assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
-        rows.set(0, 3, Pattern::default()).unwrap();
-        rows.place_all().unwrap();
-        assert_eq!(rows.extent(), Extent::of(0, 3, Pattern::default()).unwrap());
-        let nothing = Pattern { mask: Some(&[]), ..Pattern::default() };
-        rows.set(5, 0, nothing).unwrap();
-        assert_eq!(rows.extent(), Extent::of(5, 0, nothing).unwrap());
-        let many = Extent::of(1 << 30, 0, nothing).unwrap();
-        assert_eq!(many, Extent { rows: 1 << 30, longest: 0, sum: 0 }, "found without a look at each");
         rows.set(1, usize::MAX - 1, Pattern::default()).unwrap();
         assert!(rows.place_all().is_err(), "a table of that length");
+    }
+
+    #[test]
+    fn only_rows_that_go_on_have_checkpoints() {
+        let mut rows = Rows::default();
+        rows.set(5, 7, Pattern { lengths: Some(&[3, 7, 4, 0, 2]), ..Pattern::default() }).unwrap();
+        // Every two steps: slot 0 of all five, before step 2 three, before step 4 and before step 6 one.
+        rows.place_checkpoints(2).unwrap();
+        assert_eq!(rows.checkpoint_starts, [0, 5, 8, 9]);
+        let grid = Records::grid(10, 1, 1).unwrap();
+        let mut data = vec![0.0; grid.len()];
+        assert_eq!(Records::checkpoints(&rows, GridMut::new(grid, &mut data)).place(1, 2), 7);
+        let extent = rows.extent();
+        assert_eq!(extent.checkpoints(2), 10);
+        assert_eq!(extent.checkpoints(1), 5 + 2 + 6 + 3 + 1);
+        assert_eq!(extent.checkpoints(7), 5);
+        assert_eq!(extent.steps_before(3), 3 + 3 + 3 + 2);
+        rows.set(2, 7, Pattern::default()).unwrap();
+        assert!(rows.checkpoint_starts.is_empty());
+        rows.place_checkpoints(100).unwrap();
+        assert_eq!(rows.checkpoint_starts, [0]);
+    }
+
+    #[test]
+    fn rows_that_are_alike_are_counted_without_a_look_at_each() {
+        let mut rows = Rows::default();
+        for (batch, steps) in [(0, 3), (3, 0), (3, 7), (1, 1)] {
+            let nothing = Pattern { mask: Some(&[]), ..Pattern::default() };
+            rows.set(batch, steps, if steps == 0 { nothing } else { Pattern::default() }).unwrap();
+            let mut others = Rows::default();
+            let alike = others
+                .extent_of(batch, steps, if steps == 0 { nothing } else { Pattern::default() })
+                .unwrap();
+            let each = rows.extent();
+            assert!(matches!(alike, Extent::Equal { .. }));
+            assert_eq!(
+                (alike.rows(), alike.longest(), alike.steps()),
+                (each.rows(), each.longest(), each.steps())
+            );
+            assert_eq!(
+                (alike.checkpoints(2), alike.steps_before(2)),
+                (each.checkpoints(2), each.steps_before(2))
+            );
+        }
+        let many = rows.extent_of(1 << 30, 0, Pattern { mask: Some(&[]), ..Pattern::default() }).unwrap();
+        assert_eq!((many.rows(), many.longest(), many.steps()), (1 << 30, 0, 0));
+        let lengths = [2, 3];
+        let pattern = Pattern { lengths: Some(&lengths), ..Pattern::default() };
+        assert_eq!(rows.extent_of(2, 3, pattern).unwrap(), Extent::Falling(&[3, 2]));
     }
 
     #[test]

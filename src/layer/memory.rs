@@ -61,7 +61,7 @@ pub enum Keep {
 /// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
 ///                                    gates   (sum of lengths, planes of the tape, H')         4, or 0 for Elman;
 ///                                                                    with options 4 or 1, with a projection 5
-///            or, with checkpoints    states  (1 + T / every, B, planes of the state, H')
+///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H')
 /// for each layer but the last        output  (T, B, D * H)
 /// with recurrent dropout             masks   (B, H') each, and one more plane of the state
 /// with zoneout of c                  one more plane of the state
@@ -130,25 +130,17 @@ impl TapeShape {
     pub(super) fn of(
         config: &Config,
         dims: &Dims<'_>,
-        extent: Extent,
+        extent: Extent<'_>,
         every: Option<usize>,
     ) -> Result<Self, Error> {
         let (traits, hidden) = (config.variant(0).traits(), config.hidden_size());
         let planes = config.state_planes(true);
         let (states, gates) = match every {
-            None => (
-                Records::grid(extent.sum.saturating_add(extent.rows), planes, hidden)?,
-                Records::grid(extent.sum, traits.tape, hidden)?,
-            ),
-            Some(every) => {
-                let records = checked_size("checkpointed steps", &[extent.rows, every.min(extent.longest)])?;
-                let checkpoints = 1 + extent.longest.saturating_sub(1) / every;
-                (
-                    Grid::padded(checkpoints, extent.rows, planes, hidden)?,
-                    Records::grid(records, traits.tape, hidden)?,
-                )
-            }
+            None => (extent.steps().saturating_add(extent.rows()), extent.steps()),
+            Some(every) => (extent.checkpoints(every), extent.steps_before(every)),
         };
+        let (states, gates) =
+            (Records::grid(states, planes, hidden)?, Records::grid(gates, traits.tape, hidden)?);
         let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
         let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
         let input = (config.input_dropout() > 0.0).then_some(input);
@@ -175,11 +167,12 @@ impl TapeShape {
     }
 
     /// Floats of the tape, and of the steps between two checkpoints, which a backward pass runs again.
-    fn len_with_replay(&self, config: &Config, extent: Extent) -> Result<usize, Error> {
+    fn len_with_replay(&self, config: &Config, extent: Extent<'_>) -> Result<usize, Error> {
         let replay = match self.every {
             None => 0,
             Some(every) => {
-                let records = checked_size("tape", &[extent.rows, every.min(extent.longest) + 1])?;
+                // States also before the first of these steps.
+                let records = extent.rows().saturating_add(extent.steps_before(every));
                 let states = Records::grid(records, config.state_planes(true), config.hidden_size())?;
                 states.len().saturating_add(self.gates.len())
             }
@@ -190,7 +183,12 @@ impl TapeShape {
 
 impl Keep {
     /// What is kept of a call.
-    pub(super) fn shape(self, config: &Config, dims: &Dims<'_>, extent: Extent) -> Result<TapeShape, Error> {
+    pub(super) fn shape(
+        self,
+        config: &Config,
+        dims: &Dims<'_>,
+        extent: Extent<'_>,
+    ) -> Result<TapeShape, Error> {
         let of = |every| TapeShape::of(config, dims, extent, every);
         match self {
             Keep::All => of(None),
@@ -206,22 +204,16 @@ impl Keep {
                 // About T / k states of each direction of each layer and k steps of one: least where k is below
                 // the root of that many steps.
                 let cells = config.layers() * config.directions();
-                let most = (extent.longest as f64 * cells as f64).sqrt() as usize + 1;
+                let most = (extent.longest() as f64 * cells as f64).sqrt() as usize + 1;
                 let len = |every| of(Some(every)).and_then(|shape| shape.len_with_replay(config, extent));
-                let sizes =
-                    (1..=most.min(extent.longest.max(1))).filter_map(|every| Some((len(every).ok()?, every)));
+                let sizes = (1..=most.min(extent.longest().max(1)))
+                    .filter_map(|every| Some((len(every).ok()?, every)));
                 match sizes.min() {
                     Some((len, every)) if fits(len) => of(Some(every)),
-                    least => {
-                        let expected = least.map_or("fewer steps".to_owned(), |(len, _)| {
-                            format!("at least {} bytes", len.saturating_mul(size_of::<f32>()))
-                        });
-                        Err(Error::Format {
-                            what: "Keep::Within".to_owned(),
-                            expected,
-                            got: bytes.to_string(),
-                        })
+                    Some((len, _)) => {
+                        Err(Error::Budget { expected: len.saturating_mul(size_of::<f32>()), got: bytes })
                     }
+                    None => Err(Error::SizeOverflow { what: "tape" }),
                 }
             }
         }
@@ -251,6 +243,9 @@ impl Tape {
         self.rows.set(dims.batch, dims.steps, dims.pattern())?;
         let shape = self.keep.shape(config, &dims, self.rows.extent())?;
         self.rows.place_all()?;
+        if let Some(every) = shape.every {
+            self.rows.place_checkpoints(every)?;
+        }
         let cells = config.layers() * config.directions();
         self.states.resize_with(cells, AlignedBuf::default);
         self.gates.resize_with(if shape.every.is_some() { 0 } else { cells }, AlignedBuf::default);
@@ -275,10 +270,11 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::Length`] or [`Error::RowLength`] where the lengths do not fit, [`Error::SizeOverflow`] where the
-    /// size cannot be counted, [`Error::Format`] where [`Keep::Within`] has not enough for the least.
+    /// size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
-        let extent = Extent::of(dims.batch, dims.steps, dims.pattern())?;
+        let mut rows = Rows::default();
+        let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
         let shape = keep.shape(&self.config, &dims, extent)?;
         checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
     }

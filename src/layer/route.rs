@@ -240,7 +240,8 @@ impl<'a> Network<'a> {
                 tape: (gates.next().zip(shape))
                     .map(|(buffer, shape)| Records::steps(rows, 0, GridMut::new(shape.gates, buffer))),
                 masks: shape.and_then(|shape| shape.masks(masks, cell)),
-                checkpoints: every.zip(kept).map(|(every, states)| Checkpoints { every, states }),
+                checkpoints: (every.zip(kept))
+                    .map(|(every, grid)| Checkpoints { every, states: Records::checkpoints(rows, grid) }),
             }
         })
     }

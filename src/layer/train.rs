@@ -58,7 +58,7 @@ impl Recurrent {
     /// keeps; give each call of a run another one.
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Format`] where [`Keep::Within`](crate::Keep::Within) has
+    /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where [`Keep::Within`](crate::Keep::Within) has
     /// not bytes enough. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
     pub fn forward_train(
@@ -142,7 +142,7 @@ impl Recurrent {
         let cell_state_len = if config.kind.has_cell_state() { hidden } else { 0 };
         let cell_state_len = checked_size("state", &[layers * directions, batch, cell_state_len])?;
         check_len("x", input_len, x.len())?;
-        check_len("parameters", self.parameters().len(), parameters.len())?;
+        check_len("gradients.parameters", self.parameters().len(), parameters.len())?;
         let optional = [
             ("dy", output_len, upstream.dy.map(<[f32]>::len)),
             ("dhn", state_len, upstream.dhn.map(<[f32]>::len)),
@@ -183,7 +183,10 @@ impl Recurrent {
                 kept: {
                     let states = GridMut::reading(GridRef::new(shape.states, &tape.states[cell]));
                     match shape.every {
-                        Some(every) => Kept::Checkpoints(Checkpoints { every, states }),
+                        Some(every) => {
+                            let states = Records::checkpoints(&tape.rows, states);
+                            Kept::Checkpoints(Checkpoints { every, states })
+                        }
                         None => {
                             let gates = GridRef::new(shape.gates, &tape.gates[cell]);
                             Kept::All {
@@ -205,7 +208,7 @@ impl Recurrent {
         }
 
         // Steps that no row has get no gradient.
-        if let (Some(dx), true) = (&mut dx, tape.rows.extent().sum < batch * steps) {
+        if let (Some(dx), true) = (&mut dx, tape.rows.extent().steps() < batch * steps) {
             dx.fill(0.0);
         }
         let add = accumulate == Accumulate::Add;

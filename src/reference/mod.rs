@@ -53,6 +53,16 @@
 //! Lstm            h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
 //! ```
 //!
+//! Dropout is a product with factors that the caller has drawn, and zoneout (Krueger et al. 2016, arXiv 1606.01305) keeps
+//! parts of the old state:
+//!
+//! ```text
+//! input           x * mask, one (B, width) for all steps
+//! between layers  y * mask, (T, B, D*H)
+//! recurrent       R (h * mask), one (B, H) for all steps; h itself goes on as it is
+//! zoneout         h'' = t * h' + (1 - t) * h, c'' likewise, with t (T, B, H) where the plain cell would leave h', c'
+//! ```
+//!
 //! # Layouts
 //!
 //! All arrays are row-major, with `T` steps, `B` rows, `I` inputs, `H` hidden units, `G` gates, `L` layers

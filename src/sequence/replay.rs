@@ -14,8 +14,8 @@ use super::forward::{Memory, forward, load};
 use super::gradient::Inputs;
 use super::schedule::Schedule;
 use crate::cell::{Checkpoints, Forward, Pass, Records};
-use crate::error::{Error, checked_size};
-use crate::matrix::{AlignedBuf, GridMut};
+use crate::error::Error;
+use crate::matrix::{AlignedBuf, Grid, GridMut};
 use std::ops::Range;
 
 /// Memory for the steps between two checkpoints.
@@ -26,14 +26,25 @@ pub(super) struct Replay {
     memory: Memory,
 }
 
+/// The shapes of states and tape of steps that are so many in all rows together. Before the first of them each row has a
+/// state too.
+fn grids(pass: &Pass<'_>, steps: usize) -> Result<[Grid; 2], Error> {
+    let (planes, weights) = (pass.state_planes(), pass.weights);
+    let states = steps.saturating_add(pass.rows.order.len());
+    Ok([
+        Records::grid(states, planes, weights.units())?,
+        Records::grid(steps, weights.variant.traits().tape, weights.units())?,
+    ])
+}
+
 impl Replay {
     /// Makes room for so many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
         let weights = pass.weights;
-        let (batch, traits, hidden) = (pass.rows.order.len(), weights.variant.traits(), weights.units());
-        let records = checked_size("checkpointed steps", &[batch, steps.saturating_add(1)])?;
-        self.states.grow(Records::grid(records, pass.state_planes(), hidden)?.len())?;
-        self.tape.grow(Records::grid(batch * steps, traits.tape, hidden)?.len())?;
+        let batch = pass.rows.order.len();
+        let [states, tape] = grids(pass, pass.rows.extent().steps_before(steps))?;
+        self.states.grow(states.len())?;
+        self.tape.grow(tape.len())?;
         self.memory.prepare(weights, batch, steps)
     }
 
@@ -47,10 +58,9 @@ impl Replay {
     ) -> Result<(Records<'a>, Records<'a>), Error> {
         let pass = inputs.pass;
         let Pass { weights, rows, reverse, .. } = pass;
-        let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
-        let planes = pass.state_planes();
-        let states = Records::grid(batch * (range.len() + 1), planes, hidden)?;
-        let tape = Records::grid(batch * range.len(), traits.tape, hidden)?;
+        let (batch, planes) = (rows.order.len(), pass.state_planes());
+        let extent = rows.extent();
+        let [states, tape] = grids(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = Records::steps(rows, range.start, GridMut::new(tape, &mut self.tape));
         for (rank, &length) in rows.lengths.iter().enumerate().filter(|row| *row.1 > range.start) {

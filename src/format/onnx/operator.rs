@@ -48,7 +48,7 @@ pub struct Operator {
     /// `direction`.
     pub direction: Direction,
     /// `activations`, `activation_alpha` and `activation_beta`, of all directions; empty for the operator's own.
-    /// [`activations`](super::activations) makes them of ONNX's three lists.
+    /// [`activations`](fn@super::activations) makes them of ONNX's three lists.
     pub activations: Vec<Activation>,
     /// `clip`: the bound of pre-activations.
     pub clip: Option<f32>,
