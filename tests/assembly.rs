@@ -34,6 +34,9 @@ fn product_loops<'a>(lines: &[&'a str], register: &str) -> Vec<Vec<Instruction<'
             continue;
         };
         let body = &code[start..=end];
+        // Of one piece: what lies between two parts of a larger loop, as the last turn of an unrolled one may, is passed
+        // over by a jump.
+        let pieces = body[..body.len() - 1].iter().any(|(name, _)| *name == "jmp");
         // Innermost: no other backward jump inside.
         let inner = body[..body.len() - 1].iter().enumerate().any(|(k, (name, target))| {
             name.starts_with('j') && labels.get(target).is_some_and(|&t| (start..=start + k).contains(&t))
@@ -44,7 +47,7 @@ fn product_loops<'a>(lines: &[&'a str], register: &str) -> Vec<Vec<Instruction<'
         let pure = !body.iter().any(|(name, _)| others.iter().any(|other| name.starts_with(other)));
         let broadcasts =
             body.iter().any(|(name, operands)| name.contains("broadcast") || operands.contains("{1to16}"));
-        if !inner && pure && broadcasts && fused >= 4 {
+        if !inner && !pieces && pure && broadcasts && fused >= 4 {
             loops.push(body.to_vec());
         }
     }

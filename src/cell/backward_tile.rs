@@ -3,7 +3,8 @@
 //! Besides the states and the tape (see `forward_tile.rs`) it reads and writes
 //!
 //! ```text
-//! grads    [place][gate gradients]     of the steps of one chunk, (t, rank) counted through
+//! grads    [gate][line][place][16]     gate gradients of the steps of one chunk, (t, rank) counted through;
+//!                                      see `matrix/lines.rs`
 //! carry    [rank][dh | dc | dz]        the gradient of the state, on its way to earlier steps; dz: the part of dh
 //!                                      that zoneout took past the step
 //! ```
@@ -11,7 +12,7 @@
 use super::tile::CellTile;
 use super::{C, Cell, H, Pass, Records, Traits, TransposedWeights};
 use crate::activation::flush;
-use crate::matrix::{Blocks, GridMut, GridRef, Panel, Part, Room, Slot, Sums, put};
+use crate::matrix::{Blocks, GridMut, GridRef, LineSlot, LinesMut, Panel, Part, Room, Row, Slot, Sums, put};
 use crate::simd::{Isa, Outlined};
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
@@ -24,7 +25,7 @@ pub(crate) struct Backward<'a> {
     pub(crate) states: Records<'a>,
     pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
-    pub(crate) grads: GridMut<'a>,
+    pub(crate) grads: LinesMut<'a>,
     /// The place in `grads` of row 0 at each step of the chunk, `starts[time - first_time]`.
     pub(crate) starts: &'a [usize],
     pub(crate) first_time: usize,
@@ -48,7 +49,7 @@ pub(crate) struct Back<'a> {
     /// The step after it in the order of the forward pass, where these rows have one.
     following: Option<usize>,
     tape: Slot<'a>,
-    grads: Slot<'a>,
+    grads: LineSlot<'a>,
     carry: Slot<'a>,
     /// The gradient of the output, where these rows have any.
     upstream: Option<(GridRef<'a>, usize)>,
@@ -112,7 +113,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
             time,
             following,
             tape: Slot::empty(),
-            grads: Slot::empty(),
+            grads: LineSlot::empty(),
             // SAFETY: the rows exist.
             carry: unsafe { backward.carry.slot(0, rank) },
             upstream: if time.is_some() { backward.upstream } else { None },
@@ -124,7 +125,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
                 before = backward.states.slot(slots.0, rank);
                 after = backward.states.slot(slots.1, rank);
                 way.tape = backward.tape.slot(time, rank);
-                way.grads = backward.grads.slot(0, backward.flat(time, rank));
+                way.grads = backward.grads.slot(backward.flat(time, rank));
             }
         }
         let places = pass.rows.places(time.unwrap_or(0), rank);
@@ -138,6 +139,11 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
         let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
+        // As on the way forward: what is read when the products are done.
+        for r in 0..R {
+            self.prefetch_planes(self.way.tape, r, traits.tape);
+            self.prefetch_planes(self.before, r, traits.state);
+        }
         self.isa.call(Products::<I, R, U> { tile: self, traits, second, room })
     }
 
@@ -225,26 +231,28 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     ) {
         let backward = self.way.backward;
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { backward.grads.slot(0, backward.flat(time, self.rank)).rows(plane, count) };
+        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows(plane, count) };
         self.add(sums, rows, panel, (first, count), part);
     }
 
     /// A plane of the step's tape, of all units.
     #[inline(always)]
-    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> Row<'a> {
         self.read_row(self.way.tape, v, plane)
     }
 
     /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
-    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> &'a [f32] {
-        self.read_row(self.way.grads, v, plane)
+    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> Row<'a> {
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { self.way.grads.row(self.row(v), plane) }
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.way.grads, v, plane)
+        // SAFETY: row and block exist, and what is read is written by this tile alone, or was before its phase began.
+        self.isa.load(unsafe { self.way.grads.columns(self.row(v), plane, self.unit(v), I::LANES) })
     }
 
     /// A plane of the step's tape.
@@ -268,6 +276,8 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.way.grads, v, plane, flush(self.isa, value));
+        // SAFETY: the row exists, the columns are those of a block of this tile, and a line has a whole number of blocks.
+        let to = unsafe { self.way.grads.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
+        self.isa.store(to, flush(self.isa, value));
     }
 }

@@ -18,9 +18,9 @@
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
 use super::tile::CellTile;
-use super::{C, H, Pass, Records, Zoneout};
+use super::{C, H, Pass, Records, Traits, Zoneout};
 use crate::activation::flush;
-use crate::matrix::{Blocks, GridMut, Panel, Part, Room, Slot, Sums, accumulate, put};
+use crate::matrix::{Blocks, GridMut, Panel, Part, Room, Row, Slot, Sums, accumulate, put};
 use crate::simd::Isa;
 
 /// All that a forward pass of one direction of one layer reads and writes.
@@ -160,6 +160,17 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         }
     }
 
+    /// Has the records of R rows come nearer, which the tile will write when its products are done: they are new to the
+    /// caches, and those of each row and plane too far apart for the processor to foresee.
+    #[inline(always)]
+    pub(crate) fn prefetch<const R: usize>(&self, traits: &Traits) {
+        let Some(tape) = self.way.tape else { return };
+        for r in 0..R {
+            self.prefetch_planes(tape, r, traits.tape);
+            self.prefetch_planes(self.after, r, traits.state);
+        }
+    }
+
     /// Sums of nothing.
     #[inline(always)]
     pub(crate) fn zero<const R: usize, const U: usize, const G: usize>(&self) -> Sums<I::Vector, R, U, G> {
@@ -243,13 +254,13 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
 
     /// The same of all units.
     #[inline(always)]
-    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> Row<'a> {
         self.read_row(self.way.scratch, v, plane)
     }
 
     /// The state after the step, of all units, which an earlier phase has written.
     #[inline(always)]
-    pub(crate) fn after_row(&self, v: usize, plane: usize) -> &'a [f32] {
+    pub(crate) fn after_row(&self, v: usize, plane: usize) -> Row<'a> {
         self.read_row(self.after, v, plane)
     }
 

@@ -11,6 +11,7 @@
 //! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and then a
 //! tree. The elements past the last unit do not count.
 
+use crate::matrix::Row;
 use crate::simd::{Isa, LINE};
 
 /// The vectors of a line: at most four, of four floats.
@@ -35,12 +36,13 @@ fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
 
 /// A line of a row, with `rest` in the place of what is past the last unit.
 #[inline(always)]
-fn line<'a>(row: &'a [f32], start: usize, units: usize, rest: f32, room: &'a mut [f32; LINE]) -> &'a [f32] {
+fn line<'a>(row: Row<'a>, start: usize, units: usize, rest: f32, room: &'a mut [f32; LINE]) -> &'a [f32] {
+    let line = row.line(start / LINE);
     if start + LINE <= units {
-        return &row[start..start + LINE];
+        return line;
     }
     *room = [rest; LINE];
-    room[..units - start].copy_from_slice(&row[start..units]);
+    room[..units - start].copy_from_slice(&line[..units - start]);
     room
 }
 
@@ -48,7 +50,7 @@ fn line<'a>(row: &'a [f32], start: usize, units: usize, rest: f32, room: &'a mut
 #[inline(always)]
 pub(super) fn moments<I: Isa, const G: usize>(
     isa: I,
-    planes: [&[f32]; G],
+    planes: [Row<'_>; G],
     units: usize,
     eps: f32,
 ) -> (f32, f32) {
@@ -83,9 +85,9 @@ pub(super) fn moments<I: Isa, const G: usize>(
 #[inline(always)]
 pub(super) fn gradient_moments<I: Isa, const G: usize>(
     isa: I,
-    gradients: [&[f32]; G],
-    gains: [&[f32]; G],
-    normalised: [&[f32]; G],
+    gradients: [Row<'_>; G],
+    gains: [Row<'_>; G],
+    normalised: [Row<'_>; G],
     units: usize,
 ) -> (f32, f32) {
     let count = (G * units) as f32;

@@ -11,7 +11,7 @@
 
 use super::rows::Places;
 use super::{Options, Pass};
-use crate::matrix::{Blocks, Panel, Part, Slot, Strided, Sums, accumulate};
+use crate::matrix::{Blocks, Panel, Part, Row, Rows, Slot, Sums, accumulate};
 use crate::simd::Isa;
 
 /// Some rows of one step by one block of hidden units or several.
@@ -72,14 +72,14 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
 
     /// A gain or shift of the normalisation, of all units.
     #[inline(always)]
-    pub(crate) fn norm_row(&self, vector: usize) -> &'a [f32] {
-        self.pass.weights.norms.get(vector)
+    pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
+        Row::of(self.pass.weights.norms.get(vector))
     }
 
     /// A gain or shift of the normalisation.
     #[inline(always)]
     pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.norm_row(vector)[self.unit(v)..])
+        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(v)..])
     }
 
     /// The state before the step.
@@ -135,13 +135,23 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
     pub(super) fn add<const R: usize, const U: usize, const G: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, G>,
-        rows: Strided<'a>,
+        rows: impl Rows<R>,
         panel: &Panel,
         (first, count): (usize, usize),
         part: Part,
     ) {
         let blocks = panel.blocks_from(self.block, first, first + count);
         accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
+    }
+
+    /// Has the first planes of the record of a row come nearer.
+    #[inline(always)]
+    pub(super) fn prefetch_planes(&self, records: Slot<'a>, row: usize, planes: usize) {
+        for plane in 0..planes {
+            for block in self.block..self.block + self.blocks() {
+                self.isa.prefetch(records.address(row, plane, block * I::LANES));
+            }
+        }
     }
 
     /// A plane of some records of these rows.
@@ -153,9 +163,9 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
 
     /// A plane of some records of these rows, of all units.
     #[inline(always)]
-    pub(super) fn read_row(&self, records: Slot<'a>, v: usize, plane: usize) -> &'a [f32] {
+    pub(super) fn read_row(&self, records: Slot<'a>, v: usize, plane: usize) -> Row<'a> {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { records.plane(self.row(v), plane) }
+        Row::of(unsafe { records.plane(self.row(v), plane) })
     }
 
     /// Writes a plane of some records of these rows.

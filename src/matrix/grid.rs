@@ -55,18 +55,6 @@ impl Grid {
         Grid::slot_major(slots, rows, planes, width)
     }
 
-    /// The same with a cache line between two rows, for grids that are read along a column. Rows of a power of two
-    /// would otherwise lie in the same few sets of each cache: of a column over 256 rows of 4 KiB, a level-1 cache of 8
-    /// ways keeps 8 lines, and a level-2 cache of 512 KiB keeps 128.
-    pub(crate) fn staggered(slots: usize, rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
-        let grid = Grid::padded(slots, rows, planes, size)?;
-        let Some(row_stride) = grid.row_stride.checked_add(LINE) else {
-            return Err(Error::SizeOverflow { what: "grid" });
-        };
-        let len = checked_size("grid", &[slots, rows, row_stride])?;
-        Ok(Grid { slot_stride: rows * row_stride, row_stride, len, ..grid })
-    }
-
     /// The number of floats.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -122,25 +110,6 @@ impl<'a> GridRef<'a> {
     pub(crate) fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
         let start = self.grid.offset(slot, row, plane);
         &self.data[start..start + self.grid.width]
-    }
-
-    /// The first `depth` columns of a plane of some rows of slot 0, for a product.
-    #[inline(always)]
-    pub(crate) fn rows(&self, rows: Range<usize>, plane: usize, depth: usize) -> Strided<'a> {
-        let data = self.from(0, rows.start, plane);
-        let count = rows.len();
-        assert!(
-            depth <= self.grid.width
-                && (count == 0 || (count - 1) * self.grid.row_stride + depth <= data.len())
-        );
-        // SAFETY: the last of the rows ends inside the slice, which nobody writes.
-        unsafe { Strided::rows(data.as_ptr(), self.grid.row_stride, depth) }
-    }
-
-    /// Everything from the start of a plane on: for products that walk over rows by a stride.
-    #[inline(always)]
-    pub(crate) fn from(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
-        &self.data[self.grid.offset(slot, row, plane)..]
     }
 }
 
@@ -276,6 +245,12 @@ impl<'a> Slot<'a> {
         Slot { data: std::ptr::NonNull::dangling().as_ptr(), row_stride: 0, width: 0, life: PhantomData }
     }
 
+    /// Where a column of a plane of a row is, if there are any.
+    #[inline(always)]
+    pub(crate) fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
+        self.data.wrapping_add(self.offset(row, plane, column))
+    }
+
     #[inline(always)]
     fn offset(&self, row: usize, plane: usize, column: usize) -> usize {
         row * self.row_stride + plane * self.width + column
@@ -347,10 +322,6 @@ mod tests {
 
     #[test]
     fn padding_and_overflow() {
-        let staggered = Grid::staggered(2, 3, 4, 256).unwrap();
-        assert_eq!((staggered.row_stride(), staggered.len()), (4 * 256 + 16, 2 * 3 * (4 * 256 + 16)));
-        assert_eq!(staggered.offset(1, 2, 3) + 256 + 16, staggered.len());
-        assert!(Grid::staggered(1, usize::MAX / 2, 1, 1).is_err());
         assert_eq!(Grid::padded(2, 1, 1, 17).unwrap().width(), 32);
         assert!(Grid::padded(1, 1, 1, usize::MAX).is_err());
         assert!(Grid::slot_major(usize::MAX, 2, 1, 1).is_err());

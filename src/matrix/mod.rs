@@ -3,6 +3,7 @@
 //! ```text
 //! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
 //! grid.rs      Grid: rows of floats by (slot, row, plane), shared by threads that write disjoint ones
+//! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
 //! panel.rs     Panel: weights packed so that a product reads them front to back, once
 //! product.rs   accumulate, the register tile; sweep, the order of the tiles
 //! gemm.rs      products outside the time loop, by `matrixmultiply`
@@ -11,11 +12,13 @@
 mod buffer;
 mod gemm;
 mod grid;
+mod lines;
 mod panel;
 mod product;
 
 pub(crate) use buffer::AlignedBuf;
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
+pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef, Row};
 pub(crate) use panel::{Panel, Source};
-pub(crate) use product::{Blocks, Part, Room, Strided, Sums, Tile, accumulate, put, sweep};
+pub(crate) use product::{Blocks, Part, Room, Rows, Sums, Tile, WIDE, accumulate, put, sweep};

@@ -33,6 +33,9 @@ pub(crate) struct Source<'a> {
     pub(crate) depth_stride: usize,
 }
 
+/// Rows that are packed together, so that a block takes a few lines at a time.
+const GROUP: usize = 8;
+
 /// Packed weights.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Panel {
@@ -64,13 +67,42 @@ impl Panel {
         rows: impl ExactSizeIterator<Item = &'a [f32]>,
     ) {
         *self = Panel { lanes, depth: rows.len(), gates: 1, units, data: std::mem::take(&mut self.data) };
-        let block_len = self.depth * lanes;
-        for (k, row) in rows.enumerate() {
-            for (block, from) in row[..units].chunks(lanes).enumerate() {
-                let to = &mut self.data[block * block_len + k * lanes..][..lanes];
-                to[..from.len()].copy_from_slice(from);
-                to[from.len()..].fill(0.0);
+        match lanes {
+            16 => self.pack_rows_of::<16>(rows),
+            8 => self.pack_rows_of::<8>(rows),
+            _ => self.pack_rows_of::<4>(rows),
+        }
+    }
+
+    fn pack_rows_of<'a, const LANES: usize>(&mut self, mut rows: impl Iterator<Item = &'a [f32]>) {
+        debug_assert_eq!(self.lanes, LANES);
+        let (units, block_len) = (self.units, self.depth * LANES);
+        let mut k = 0;
+        loop {
+            let mut group: [&[f32]; GROUP] = [&[]; GROUP];
+            let mut count = 0;
+            for (to, from) in group.iter_mut().zip(&mut rows) {
+                *to = &from[..units];
+                count += 1;
             }
+            if count == 0 {
+                return;
+            }
+            let whole = units / LANES;
+            for block in 0..self.blocks() {
+                let to = &mut self.data[block * block_len + k * LANES..][..count * LANES];
+                let (to, _) = to.as_chunks_mut::<LANES>();
+                for (to, from) in to.iter_mut().zip(group) {
+                    let from = &from[block * LANES..];
+                    if block < whole {
+                        *to = *from.first_chunk().expect("a whole block");
+                    } else {
+                        to[..from.len()].copy_from_slice(from);
+                        to[from.len()..].fill(0.0);
+                    }
+                }
+            }
+            k += count;
         }
     }
 

@@ -14,8 +14,7 @@
 //!
 //! ```text
 //! grads   [ step done just before the chunk | first step on the way back | ... | last ]
-//!           one place per row                 active rows only, (step, rank) counted through; a cache line apart,
-//!                                             since weight gradients read along columns
+//!           one place per row                 active rows only, (step, rank) counted through
 //! ```
 //!
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
@@ -26,7 +25,7 @@ use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, Pass, Rows, with_cell};
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, GridRef, Part, Room, Tile, sweep};
+use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, Lines, LinesMut, LinesRef, Part, Room, Tile, sweep};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -64,7 +63,7 @@ impl Scratch {
         let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
         let places = chunk_places(batch, record).min(batch.saturating_mul(rows.steps()));
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
-        self.grads.grow(Grid::staggered(1, with_seam, traits.grads, hidden)?.len())?;
+        self.grads.grow(Lines::new(with_seam, traits.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
@@ -101,6 +100,7 @@ pub(crate) fn backward(
     let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
     let steps = rows.steps();
     let most = chunk_places(batch, record);
+    let lines = Lines::new(batch + most.min(batch * steps), traits.grads, hidden)?;
     let carry_grid = Scratch::carry_grid(inputs)?;
     let load = Load {
         rows: batch,
@@ -136,14 +136,13 @@ pub(crate) fn backward(
                 starts[time - first_time] = batch + places.len();
                 places.extend((0..rows.active(time)).map(|rank| (time, rank)));
             }
-            let grads_grid = Grid::staggered(1, batch + places.len(), traits.grads, hidden)?;
             let backward = Backward {
                 pass,
                 transposed,
                 upstream: inputs.upstream,
                 states,
                 tape,
-                grads: GridMut::new(grads_grid, grads),
+                grads: LinesMut::new(lines, grads),
                 starts,
                 first_time,
                 carry: GridMut::new(carry_grid, carry),
@@ -153,15 +152,13 @@ pub(crate) fn backward(
                 go(&chunk, &rows.lengths, split);
             });
 
-            let own = Grid::staggered(1, places.len(), traits.grads, hidden)?;
-            let own = GridRef::new(own, &grads[batch * grads_grid.row_stride()..]);
-            let chunk = Chunk { places, grads: own, states, tape };
+            let chunk = Chunk { places, grads: LinesRef::new(lines, grads, batch), states, tape };
             accumulate_chunk(inputs, &chunk, packed, targets, threads);
 
             // What this chunk did last stands before the next.
             let last = if reverse { range.end - 1 } else { range.start };
-            let from = starts[last - first_time] * grads_grid.row_stride();
-            grads.copy_within(from..from + rows.active(last) * grads_grid.row_stride(), 0);
+            let first = starts[last - first_time];
+            lines.move_to_front(grads, first..first + rows.active(last));
         }
     }
     Ok(())

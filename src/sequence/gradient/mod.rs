@@ -30,7 +30,7 @@ mod sums;
 
 use super::schedule::{Share, over_shares};
 use crate::cell::{C, Operand, PEEPHOLES, Pass, Records};
-use crate::matrix::{GridMut, GridRef, sweep};
+use crate::matrix::{GridMut, LinesRef, sweep};
 use crate::simd::{LINE, dispatch};
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
 use narrow::{NarrowGradient, is_narrow};
@@ -44,7 +44,7 @@ pub(crate) struct Chunk<'a> {
     /// (step, rank) of the places.
     pub(crate) places: &'a [(usize, usize)],
     /// dG: the gate gradients of the places, a row each.
-    pub(crate) grads: GridRef<'a>,
+    pub(crate) grads: LinesRef<'a>,
     pub(crate) states: Records<'a>,
     pub(crate) tape: Records<'a>,
 }
@@ -103,7 +103,9 @@ impl<'a> Contribution<'a> {
     unsafe fn weights(&self, share: Share) {
         let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
         let (token, traits) = (weights.token, weights.variant.traits());
-        let product = |plane, gate, packed| WeightProduct { grads: self.chunk.grads, plane, gate, packed };
+        let (grads, places) = (self.chunk.grads, 0..self.chunk.places.len());
+        let product =
+            |plane, gate, packed| WeightProduct { grads, plane, gate, packed, places: places.clone() };
         for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
             let x = &packed.input;
             let y = match operand {
@@ -119,16 +121,16 @@ impl<'a> Contribution<'a> {
                     let lines = share.part(weights.units().div_ceil(LINE));
                     dispatch(token, NarrowGradient { gradient: input, lines });
                 } else {
-                    sweep(token, &input, units.clone(), 0..x.blocks());
+                    input.sweep(token, units.clone());
                 }
-                sweep(token, &hidden, units, 0..y.blocks());
+                hidden.sweep(token, units);
             }
         }
         if let Some((plane, _)) = traits.projection {
-            let m = &packed.second;
-            let projection = Gradient { product: product(plane, 0, m), to: to.weight_hr, add: true };
+            let product = product(plane, 0, &packed.second);
+            let projection = Gradient { product, to: to.weight_hr, add: true };
             // SAFETY: the outputs are those of this share.
-            unsafe { sweep(token, &projection, share.part(weights.outputs()), 0..m.blocks()) };
+            unsafe { projection.sweep(token, share.part(weights.outputs())) };
         }
     }
 

@@ -4,7 +4,7 @@
 //! dW (gates*H, I)  +=  dG^T X        over the K places of a chunk
 //!
 //! panel product    a tile has units for rows and inputs for lanes: with one input, one lane of sixteen works
-//! here             units are the lanes, as dG lies; each input is a broadcast:   sum[i] += dG[k] * x[k][i]
+//! here             units are the lanes, as in a line of dG; each input is a broadcast:   sum[i] += dG[k] * x[k][i]
 //! ```
 //!
 //! Each element is the same chain in the same order either way, and so has the same bits. The work is `I` instead of
@@ -69,7 +69,7 @@ impl NarrowGradient<'_> {
     /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
     #[inline(always)]
     fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
-        let Gradient { product: WeightProduct { grads, plane, gate, packed }, to, add } = self.gradient;
+        let Gradient { product: WeightProduct { grads, plane, gate, packed, .. }, to, add } = &self.gradient;
         let count = packed.depth();
         let x = packed.block(0, 0, count);
         let mut sums = [[isa.zero(); N]; V];
@@ -77,22 +77,25 @@ impl NarrowGradient<'_> {
         let units = to.grid.rows();
         for v in 0..V {
             for n in 0..N {
-                if !add {
+                if !*add {
                     continue;
                 }
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
                     // SAFETY: the unit exists, and by the caller's promise is ours.
-                    lanes[v][n][lane] = unsafe { to.columns(gate, row, 0, input + n..input + n + 1)[0] };
+                    lanes[v][n][lane] = unsafe { to.columns(*gate, row, 0, input + n..input + n + 1)[0] };
                 }
                 sums[v][n] = isa.load(&lanes[v][n]);
             }
         }
+        let mut columns: [&[f32]; V] = [&[]; V];
+        for v in 0..V {
+            columns[v] = grads.from(0, *plane, unit + v * I::LANES);
+        }
         for k in 0..count {
-            let dg = &grads.plane(0, k, plane)[unit..unit + V * I::LANES];
             let x = &x[k * I::LANES + input..][..N];
             for v in 0..V {
-                let dg = isa.load(&dg[v * I::LANES..]);
+                let dg = isa.load(&columns[v][k * LINE..]);
                 for n in 0..N {
                     sums[v][n] = isa.mul_add(isa.splat(x[n]), dg, sums[v][n]);
                 }
@@ -104,7 +107,7 @@ impl NarrowGradient<'_> {
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
                     // SAFETY: as above.
-                    unsafe { to.columns(gate, row, 0, input + n..input + n + 1)[0] = lanes[v][n][lane] };
+                    unsafe { to.columns(*gate, row, 0, input + n..input + n + 1)[0] = lanes[v][n][lane] };
                 }
             }
         }

@@ -4,11 +4,11 @@
 //! to [unit]  +=  dG [place][unit]  *  a plane of the states or of the tape [place][unit], or nothing
 //! ```
 //!
-//! One vector of units at a time, whose sum stays in a register through all places.
+//! Some vectors of units at a time, whose sums stay in registers through all places.
 
 use super::Chunk;
 use crate::cell::Records;
-use crate::simd::{Isa, Kernel};
+use crate::simd::{Isa, Kernel, LINE};
 
 /// What a gate gradient is multiplied with before it is summed.
 #[derive(Debug, Clone, Copy)]
@@ -27,32 +27,61 @@ pub(super) struct SumOverPlaces<'a> {
     pub(super) to: &'a mut [f32],
 }
 
+/// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one before.
+const VECTORS: usize = 4;
+
 impl Kernel for SumOverPlaces<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Chunk { grads, places, .. } = *self.chunk;
-        for (block, to) in self.to.chunks_mut(I::LANES).enumerate() {
-            let start = block * I::LANES;
-            let mut sum = isa.load_partial(to);
-            match self.factor {
-                None => {
-                    for place in 0..places.len() {
-                        let gradient = &grads.plane(0, place, self.plane)[start..];
-                        sum = isa.add(sum, isa.load(gradient));
-                    }
-                }
-                Some(Factor { records, shift, plane }) => {
-                    for (place, &(time, rank)) in places.iter().enumerate() {
-                        let gradient = &grads.plane(0, place, self.plane)[start..];
-                        // SAFETY: the record exists, and nobody writes states and tape on the way back.
-                        let factor = unsafe { records.plane(time + shift, rank, plane) };
-                        sum = isa.mul_add(isa.load(gradient), isa.load(&factor[start..]), sum);
-                    }
+        let Self { chunk, plane, factor, to } = self;
+        let (whole, rest) = to.split_at_mut(to.len() / (VECTORS * I::LANES) * VECTORS * I::LANES);
+        let rest_start = whole.len();
+        for (n, to) in whole.chunks_exact_mut(VECTORS * I::LANES).enumerate() {
+            sum::<I, VECTORS>(isa, chunk, (plane, n * VECTORS * I::LANES), factor, to);
+        }
+        for (n, to) in rest.chunks_mut(I::LANES).enumerate() {
+            sum::<I, 1>(isa, chunk, (plane, rest_start + n * I::LANES), factor, to);
+        }
+    }
+}
+
+/// V vectors from column `start` on, the last of them perhaps in part.
+#[inline(always)]
+fn sum<I: Isa, const V: usize>(
+    isa: I,
+    chunk: &Chunk<'_>,
+    (plane, start): (usize, usize),
+    factor: Option<Factor<'_>>,
+    to: &mut [f32],
+) {
+    let Chunk { grads, places, .. } = *chunk;
+    let (mut sums, mut gradients) = ([isa.zero(); V], [&[][..]; V]);
+    for (v, to) in to.chunks(I::LANES).enumerate() {
+        sums[v] = isa.load_partial(to);
+        gradients[v] = grads.from(0, plane, start + v * I::LANES);
+    }
+    match factor {
+        None => {
+            for place in 0..places.len() {
+                for v in 0..V {
+                    sums[v] = isa.add(sums[v], isa.load(&gradients[v][place * LINE..]));
                 }
             }
-            isa.store_partial(to, sum);
         }
+        Some(Factor { records, shift, plane }) => {
+            for (place, &(time, rank)) in places.iter().enumerate() {
+                // SAFETY: the record exists, and nobody writes states and tape on the way back.
+                let factor = unsafe { records.plane(time + shift, rank, plane) };
+                for v in 0..V {
+                    let gradient = isa.load(&gradients[v][place * LINE..]);
+                    sums[v] = isa.mul_add(gradient, isa.load(&factor[start + v * I::LANES..]), sums[v]);
+                }
+            }
+        }
+    }
+    for (v, to) in to.chunks_mut(I::LANES).enumerate() {
+        isa.store_partial(to, sums[v]);
     }
 }

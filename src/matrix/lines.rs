@@ -1,0 +1,325 @@
+//! Rows cut into cache lines, with the same line of all rows next to each other.
+//!
+//! ```text
+//! [plane][line][row][16]          a plane of 40 columns has three lines, the last of them half used
+//!
+//!            line 0                         line 1                        line 2
+//!   row 0    x0 x1 ..  x15                  x16 ..  x31                   x32 .. x39 -
+//!   row 1    x0 x1 ..  x15                  ...
+//! ```
+//!
+//! So a product reads such rows as well in either direction. As [rows](LinesRef::rows), along k, a tile's rows are
+//! neighbouring lines, and after every sixteen elements come the next. As [columns](LinesRef::columns), k counting
+//! through the rows, each line follows the one before. (Whole rows one after the other, as a [`Grid`](super::Grid) has
+//! them, cost a column a line and a page for each element.)
+//!
+//! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
+
+use super::product::{Columns, Rows};
+use crate::error::{Error, checked_size};
+use crate::simd::LINE;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// The shape, and the strides in floats.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines {
+    rows: usize,
+    planes: usize,
+    /// From a line of a row to its next.
+    stride: usize,
+    /// From a plane to the next.
+    plane_stride: usize,
+}
+
+impl Lines {
+    /// So many rows of so many planes of `size` columns.
+    pub(crate) fn new(rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
+        // An odd number of lines: were it a power of two, the lines of a row would share a few sets of each cache.
+        let stride = checked_size("lines", &[rows | 1, LINE])?;
+        let plane_stride = checked_size("lines", &[size.div_ceil(LINE), stride])?;
+        checked_size("lines", &[planes, plane_stride])?;
+        Ok(Lines { rows, planes, stride, plane_stride })
+    }
+
+    /// The number of floats.
+    pub(crate) fn len(&self) -> usize {
+        self.planes * self.plane_stride
+    }
+
+    #[inline(always)]
+    fn offset(&self, row: usize, plane: usize, column: usize) -> usize {
+        plane * self.plane_stride + column / LINE * self.stride + row * LINE + column % LINE
+    }
+
+    /// Copies some rows of `data` to the first ones, of all planes.
+    pub(crate) fn move_to_front(&self, data: &mut [f32], rows: Range<usize>) {
+        debug_assert!(rows.end <= self.rows);
+        for line in data[..self.len()].chunks_exact_mut(self.stride) {
+            line.copy_within(rows.start * LINE..rows.end * LINE, 0);
+        }
+    }
+}
+
+/// Lines to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinesRef<'a> {
+    lines: Lines,
+    /// The first row.
+    first: usize,
+    data: &'a [f32],
+}
+
+impl<'a> LinesRef<'a> {
+    /// A view of the rows from `first` on.
+    ///
+    /// # Panics
+    /// Where `data` is shorter than the lines; callers have checked.
+    pub(crate) fn new(lines: Lines, data: &'a [f32], first: usize) -> Self {
+        debug_assert!(first <= lines.rows);
+        LinesRef { lines, first, data: &data[..lines.len()] }
+    }
+
+    /// From a column of a row on, to where the line of the last row ends.
+    #[inline(always)]
+    pub(crate) fn from(&self, row: usize, plane: usize, column: usize) -> &'a [f32] {
+        let Lines { rows, .. } = self.lines;
+        let row = self.first + row;
+        debug_assert!(row <= rows && plane < self.lines.planes);
+        let start = self.lines.offset(row, plane, column);
+        &self.data[start..start + (rows - row) * LINE - column % LINE]
+    }
+
+    /// The first `depth` columns of a plane of some rows, for a product.
+    #[inline(always)]
+    pub(crate) fn rows(&self, rows: Range<usize>, plane: usize, depth: usize) -> LineRows<'a> {
+        let data = self.from(rows.start, plane, 0);
+        assert!(
+            self.first + rows.end <= self.lines.rows
+                && depth.div_ceil(LINE) * self.lines.stride <= self.lines.plane_stride
+        );
+        // SAFETY: those rows and columns are inside the slice, which nobody writes.
+        unsafe { LineRows::new(data.as_ptr(), self.lines.stride, depth) }
+    }
+
+    /// R columns of a plane over some rows, for a product.
+    #[inline(always)]
+    pub(crate) fn columns<const R: usize>(
+        &self,
+        rows: Range<usize>,
+        plane: usize,
+        first: usize,
+    ) -> Columns<'a, R> {
+        let mut columns: [&[f32]; R] = [&[]; R];
+        for (r, column) in columns.iter_mut().enumerate() {
+            *column = self.from(rows.start, plane, first + r);
+        }
+        Columns::new(columns, rows.len())
+    }
+}
+
+/// Lines that several threads write disjoint parts of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinesMut<'a> {
+    lines: Lines,
+    data: *mut f32,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
+unsafe impl Send for LinesMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for LinesMut<'_> {}
+
+impl<'a> LinesMut<'a> {
+    /// A view of the first `lines.len()` floats of `data`.
+    ///
+    /// # Panics
+    /// Where `data` is shorter; callers have checked.
+    pub(crate) fn new(lines: Lines, data: &'a mut [f32]) -> Self {
+        LinesMut { lines, data: data[..lines.len()].as_mut_ptr(), life: PhantomData }
+    }
+
+    /// The rows from `row` on, to be kept in registers as a [`Slot`](super::Slot) is.
+    ///
+    /// # Safety
+    /// - The row exists.
+    #[inline(always)]
+    pub(crate) unsafe fn slot(&self, row: usize) -> LineSlot<'a> {
+        debug_assert!(row < self.lines.rows);
+        // SAFETY: inside the data by the caller's promise.
+        LineSlot { lines: self.lines, data: unsafe { self.data.add(row * LINE) }, life: PhantomData }
+    }
+}
+
+/// The rows of [`LinesMut`] from one of them on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LineSlot<'a> {
+    lines: Lines,
+    data: *mut f32,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> LineSlot<'a> {
+    /// A slot without rows.
+    #[inline(always)]
+    pub(crate) fn empty() -> Self {
+        let lines = Lines { rows: 0, planes: 0, stride: 0, plane_stride: 0 };
+        LineSlot { lines, data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
+    }
+
+    /// `count` columns of one line.
+    ///
+    /// # Safety
+    /// - Row, plane and columns exist, and nobody writes these columns while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
+        debug_assert!(first % LINE + count <= LINE);
+        // SAFETY: inside the data by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.data.add(self.lines.offset(row, plane, first)), count) }
+    }
+
+    /// `count` columns of one line, to write.
+    ///
+    /// # Safety
+    /// - Row, plane and columns exist, and nobody else reads or writes these columns while the slice lives.
+    #[inline(always)]
+    pub(crate) unsafe fn columns_mut(
+        &self,
+        row: usize,
+        plane: usize,
+        first: usize,
+        count: usize,
+    ) -> &'a mut [f32] {
+        debug_assert!(first % LINE + count <= LINE);
+        // SAFETY: inside the data by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.lines.offset(row, plane, first)), count) }
+    }
+
+    /// A plane of a row.
+    ///
+    /// # Safety
+    /// - Row and plane exist, and nobody writes this plane of the row in the lifetime.
+    #[inline(always)]
+    pub(crate) unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
+        let Lines { stride, plane_stride, .. } = self.lines;
+        let start = self.lines.offset(row, plane, 0);
+        // SAFETY: inside the data by the caller's promise.
+        Row { data: unsafe { self.data.add(start) }, stride, lines: plane_stride / stride, life: PhantomData }
+    }
+
+    /// The first `depth` columns of a plane of all rows from here on, for a product.
+    ///
+    /// # Safety
+    /// - Plane and columns exist, and so do the rows that the product takes; nobody writes them in the lifetime.
+    #[inline(always)]
+    pub(crate) unsafe fn rows(&self, plane: usize, depth: usize) -> LineRows<'a> {
+        // SAFETY: inside the data by the caller's promise, which is passed on.
+        unsafe { LineRows::new(self.data.add(self.lines.offset(0, plane, 0)), self.lines.stride, depth) }
+    }
+}
+
+/// One row, line by line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    data: *const f32,
+    stride: usize,
+    lines: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+impl<'a> Row<'a> {
+    /// A row whose lines follow each other.
+    #[inline(always)]
+    pub(crate) fn of(row: &'a [f32]) -> Self {
+        Row { data: row.as_ptr(), stride: LINE, lines: row.len() / LINE, life: PhantomData }
+    }
+
+    /// The n-th line.
+    #[inline(always)]
+    pub(crate) fn line(&self, n: usize) -> &'a [f32; LINE] {
+        assert!(n < self.lines);
+        // SAFETY: the line exists, and nobody writes it in the lifetime.
+        unsafe { &*self.data.add(n * self.stride).cast() }
+    }
+}
+
+/// The left operand of a product: neighbouring rows, along their columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LineRows<'a> {
+    data: *const f32,
+    stride: usize,
+    depth: usize,
+    life: PhantomData<&'a [f32]>,
+}
+
+impl LineRows<'_> {
+    /// The rows whose first line is at `data`, and each further one of them `stride` floats on.
+    ///
+    /// # Safety
+    /// - Of each row that a product takes, `depth` floats are readable and nobody writes them in the lifetime.
+    #[inline(always)]
+    unsafe fn new(data: *const f32, stride: usize, depth: usize) -> Self {
+        LineRows { data, stride, depth, life: PhantomData }
+    }
+}
+
+impl<const R: usize> Rows<R> for LineRows<'_> {
+    #[inline(always)]
+    fn depth(&self) -> usize {
+        self.depth
+    }
+    #[inline(always)]
+    unsafe fn get(&self, r: usize, k: usize) -> f32 {
+        // SAFETY: k < depth and r < R, no more than the rows that it was made for.
+        unsafe { *self.data.add(k / LINE * self.stride + k % LINE + r * LINE) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_columns_find_the_same_elements() {
+        let (rows, planes, size) = (6, 2, 40);
+        let lines = Lines::new(rows, planes, size).unwrap();
+        assert_eq!(lines.len(), 2 * 3 * 7 * LINE, "three lines of an odd number of rows");
+        let mut data = vec![0.0; lines.len()];
+        let value = |row, plane, column| (row * 1000 + plane * 100 + column) as f32;
+        let to = LinesMut::new(lines, &mut data);
+        for (row, plane) in (0..rows).flat_map(|row| [(row, 0), (row, 1)]) {
+            // SAFETY: those columns exist, and nobody else has them.
+            unsafe {
+                for column in 0..size {
+                    to.slot(row).columns_mut(0, plane, column, 1)[0] = value(row, plane, column);
+                }
+                assert_eq!(to.slot(row).row(0, plane).line(2)[7], value(row, plane, 39));
+            }
+        }
+        let view = LinesRef::new(lines, &data, 1);
+        let (along, down) = (view.rows(2..5, 1, size), view.columns::<3>(1..5, 1, 14));
+        for r in 0..3 {
+            // SAFETY: r and k are below the sizes.
+            unsafe {
+                for k in 0..size {
+                    assert_eq!(Rows::<3>::get(&along, r, k), value(3 + r, 1, k));
+                }
+                for k in 0..4 {
+                    assert_eq!(down.get(r, k), value(2 + k, 1, 14 + r));
+                }
+            }
+        }
+        lines.move_to_front(&mut data, 3..5);
+        let front = LinesRef::new(lines, &data, 0);
+        for (row, from) in [(0, 3), (1, 4), (2, 2), (5, 5)] {
+            assert_eq!(front.from(row, 1, 33)[0], value(from, 1, 33));
+        }
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_errors() {
+        assert!(Lines::new(usize::MAX, 1, 1).is_err());
+        assert!(Lines::new(1 << 20, 1 << 20, 1 << 30).is_err());
+    }
+}
