@@ -265,14 +265,25 @@ impl LineRows<'_> {
 }
 
 impl<const R: usize> Rows<R> for LineRows<'_> {
+    // (To find each k from the start, by line and lane, took a quarter of the time of a tile of three rows with AVX2.)
+    const RUN: usize = LINE;
     #[inline(always)]
     fn depth(&self) -> usize {
         self.depth
     }
     #[inline(always)]
+    unsafe fn run(&self, k: usize) -> Self {
+        // SAFETY: k < depth.
+        LineRows { data: unsafe { self.data.add(k / LINE * self.stride) }, ..*self }
+    }
+    #[inline(always)]
+    fn next(&self, r: usize) -> *const f32 {
+        self.data.wrapping_add(self.stride + r * LINE)
+    }
+    #[inline(always)]
     unsafe fn get(&self, r: usize, k: usize) -> f32 {
-        // SAFETY: k < depth and r < R, no more than the rows that it was made for.
-        unsafe { *self.data.add(k / LINE * self.stride + k % LINE + r * LINE) }
+        // SAFETY: k < depth, in the first line, and r < R, no more than the rows that it was made for.
+        unsafe { *self.data.add(k + r * LINE) }
     }
 }
 
@@ -303,7 +314,8 @@ mod tests {
             // SAFETY: r and k are below the sizes.
             unsafe {
                 for k in 0..size {
-                    assert_eq!(Rows::<3>::get(&along, r, k), value(3 + r, 1, k));
+                    let run = Rows::<3>::run(&along, k / LINE * LINE);
+                    assert_eq!(Rows::<3>::get(&run, r, k % LINE), value(3 + r, 1, k));
                 }
                 for k in 0..4 {
                     assert_eq!(down.get(r, k), value(2 + k, 1, 14 + r));

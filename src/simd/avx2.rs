@@ -166,6 +166,11 @@ impl Isa for Avx2 {
         unsafe { outlined(self, work) }
     }
     #[inline(always)]
+    fn prefetch_near(self, at: *const f32) {
+        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }

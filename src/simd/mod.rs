@@ -115,6 +115,11 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn prefetch(self, at: *const f32) {
         let _ = at;
     }
+    /// The same, into the level-1 cache.
+    #[inline(always)]
+    fn prefetch_near(self, at: *const f32) {
+        let _ = at;
+    }
     /// Reads the first `LANES` floats of `from`.
     #[inline(always)]
     fn load(self, from: &[f32]) -> Self::Vector {
