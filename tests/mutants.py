@@ -61,6 +61,7 @@ CASES = [4, 48]
 EXPLAINED = [
     # Speed.
     (r"Panel::span|Part::|\.span\(|let pace", "which weights are prefetched"),
+    (r"::address ->|prefetch|LineRows<'_>>::next", "what else is prefetched"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),

@@ -330,6 +330,14 @@ mod tests {
     }
 
     #[test]
+    fn a_row_has_no_line_past_its_last() {
+        let data = [3.0; 2 * LINE];
+        let row = Row::of(&data);
+        assert_eq!(row.line(1), &[3.0; LINE]);
+        assert!(std::panic::catch_unwind(|| row.line(2)).is_err());
+    }
+
+    #[test]
     fn sizes_that_overflow_are_errors() {
         assert!(Lines::new(usize::MAX, 1, 1).is_err());
         assert!(Lines::new(1 << 20, 1 << 20, 1 << 30).is_err());

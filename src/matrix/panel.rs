@@ -223,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_packed_in_blocks_of_any_level() {
+        // Eleven rows of twenty units: more than a group, and a last block in part on every level.
+        let (count, units) = (GROUP + 3, 20);
+        let rows: Vec<Vec<f32>> =
+            (0..count).map(|k| (0..units + 2).map(|u| (100 * k + u) as f32 + 1.0).collect()).collect();
+        for lanes in [4, 8, 16] {
+            let mut panel = Panel::default();
+            panel.reserve(lanes, count, units).unwrap();
+            // What was there before must not stay.
+            panel.data.fill(7.0);
+            panel.pack_rows(lanes, units, rows.iter().map(Vec::as_slice));
+            assert_eq!((panel.blocks(), panel.depth()), (units.div_ceil(lanes), count));
+            for unit in 0..panel.blocks() * lanes {
+                for (k, row) in rows.iter().enumerate() {
+                    let want = if unit < units { row[unit] } else { 0.0 };
+                    assert_eq!(panel.block(unit / lanes, k, k + 1)[unit % lanes], want, "lanes {lanes}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn inputs_that_are_cleared_are_zero_for_all_units_and_gates() {
         let (gates, units, depth, lanes) = (2, 7, 5, 4);
         let data = vec![1.0; gates * units * depth];
