@@ -20,7 +20,7 @@
 //!   directions. [`Recurrent::run`] is the short way to use it.
 //! - [`Recurrent::forward`], [`step`](Recurrent::step), [`forward_train`](Recurrent::forward_train) and
 //!   [`backward`](Recurrent::backward) work on slices, with [`State`], [`Tape`] and [`Workspace`] held by the
-//!   caller, and allocate nothing of their own in `step` and `forward` once the workspace has grown: for
+//!   caller, and allocate nothing of their own on one thread once the workspace has grown: for
 //!   real-time threads, and for frameworks to call from their autograd.
 //! - [`train`] has the little that training needs without a framework: a dense head, losses, optimisers,
 //!   clipping.

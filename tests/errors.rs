@@ -106,6 +106,38 @@ fn forward_names_every_wrong_argument() {
 
 /// Sizes that nobody has memory for, also where only the size is asked for.
 #[test]
+fn step_names_every_wrong_argument() {
+    let length = |what, expected, got| Err(Error::Length { what, expected, got });
+    // On the short way, and through the layers as forward goes (zoneout takes that).
+    for zoneout in [0.0, 0.5] {
+        let layer = Lstm::builder(I, H).layers(2).zoneout(zoneout, 0.0).build().unwrap();
+        let mut state = layer.zero_state(B).unwrap();
+        state.set_h(&[0.25; 2 * B * H]).unwrap();
+        let (x, mut y, mut workspace) = ([0.5; B * I + 1], [7.0; B * H + 1], Workspace::new());
+        let mut step = |x: &[f32], y: &mut [f32], state: &mut State| {
+            let (before, h, c) = (y.to_vec(), state.h(), state.c());
+            let got = layer.step(x, state, Some(y), &mut workspace);
+            assert_eq!((&before[..], h, c), (&*y, state.h(), state.c()), "written before {got:?}");
+            got
+        };
+        for wrong in [B * I - 1, B * I + 1] {
+            assert_eq!(step(&x[..wrong], &mut y[..B * H], &mut state), length("x", B * I, wrong));
+        }
+        for wrong in [0, B * H - 1, B * H + 1] {
+            assert_eq!(step(&x[..B * I], &mut y[..wrong], &mut state), length("y", B * H, wrong));
+        }
+        let mut other = Lstm::builder(I, H + 1).layers(2).build().unwrap().zero_state(B).unwrap();
+        assert!(step(&x[..B * I], &mut y[..B * H], &mut other).is_err());
+        let mut shallow = Lstm::builder(I, H).build().unwrap().zero_state(B).unwrap();
+        assert!(step(&x[..B * I], &mut y[..B * H], &mut shallow).is_err());
+    }
+    let both = fixture();
+    let (mut state, mut workspace) = (both.state, both.workspace);
+    let got = both.layer.step(&both.x[..B * I], &mut state, None, &mut workspace);
+    assert!(matches!(got, Err(Error::Unsupported { what }) if what.contains("bidirectional")));
+}
+
+#[test]
 fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let lstm = fused_rnn::Lstm::builder(1, 1).build().unwrap();
     for steps in [usize::MAX, usize::MAX - 1, usize::MAX / 2, 1 << (usize::BITS - 4)] {

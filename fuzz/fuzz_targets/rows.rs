@@ -1,5 +1,5 @@
 //! A row of a batch gives the bits that it gives alone: whatever its neighbours are, NaN included, and whatever
-//! stands in its padding, in its masked steps, and before its resets.
+//! stands in its padding and in its masked steps.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -35,7 +35,6 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     let layer = case.layer(|builder| builder.level(Level::best()));
     let mut workspace = Workspace::new();
     let width = case.directions() * case.outputs();
-    let cells = case.layers * case.directions();
     let (mut y, mut state) = (vec![f32::NAN; batch * steps * width], layer.zero_state(batch).unwrap());
     state.set_h(&data.h0).unwrap();
     state.set_c(&data.c0).unwrap();
@@ -53,9 +52,15 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
     let part = |v: &[bool]| v[row * steps..(row + 1) * steps].to_vec();
     let (mask, resets) = (part(&mask), part(&resets));
     let dims = Dims::new(1, steps).with_lengths(&lengths[row..=row]).with_mask(&mask).with_resets(&resets);
-    let x = &data.x[row * steps * case.input..][..steps * case.input];
-    layer.forward(x, dims, &mut alone, Some(&mut y_alone), &mut workspace).unwrap();
+    // And other junk where this row is not real: what masks, resets and lengths leave out is never read.
+    let mut x = data.x[row * steps * case.input..][..steps * case.input].to_vec();
+    for (at, x) in x.chunks_exact_mut(case.input).enumerate() {
+        if at >= lengths[row] || !mask[at] {
+            x.fill(1.0 - junk);
+        }
+    }
+    layer.forward(&x, dims, &mut alone, Some(&mut y_alone), &mut workspace).unwrap();
     assert!(same_bits(&y[row * steps * width..][..steps * width], &y_alone));
     assert!(same_bits(&pick(&state.h(), case.outputs()), &alone.h()));
-    assert!(same_bits(&pick(&state.c(), case.hidden), &alone.c()) && cells > 0);
+    assert!(same_bits(&pick(&state.c(), case.hidden), &alone.c()));
 });

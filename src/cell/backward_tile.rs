@@ -231,7 +231,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     ) {
         let backward = self.way.backward;
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows(plane, count) };
+        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows::<R>(plane, count) };
         self.add(sums, rows, panel, (first, count), part);
     }
 

@@ -1,13 +1,14 @@
 //! Rows of floats, found by `(slot, row, plane)`.
 //!
-//! Sequences, states, tapes and gradients are all of this one form, and differ in their strides alone:
+//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in their strides
+//! alone (gate gradients lie in [lines](super::Lines)):
 //!
 //! ```text
 //! what                          slot   row    plane          width
 //! sequence, time-major          time   batch  direction      hidden size    (T, B, D*H)
 //! sequence, batch-first         time   batch  direction      hidden size    (B, T, D*H)
-//! states                        time   rank   h | c          padded hidden  (T+1, B, 2, H')
-//! tape of the gates             time   rank   i | f | g | o  padded hidden  (T, B, 4, H')
+//! states, of a place each       0      place  h | c          padded hidden  see `cell/rows.rs` for places
+//! tape of the gates             0      place  i | f | g | o  padded hidden
 //! ```
 //!
 //! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of

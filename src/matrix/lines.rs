@@ -1,17 +1,19 @@
 //! Rows cut into cache lines, with the same line of all rows next to each other.
 //!
 //! ```text
-//! [plane][line][row][16]          a plane of 40 columns has three lines, the last of them half used
+//! [plane][line][row][16]          a plane of 40 columns has three lines, the last of them half used; an even number
+//!                                 of rows has one more, which nobody uses
 //!
 //!            line 0                         line 1                        line 2
 //!   row 0    x0 x1 ..  x15                  x16 ..  x31                   x32 .. x39 -
 //!   row 1    x0 x1 ..  x15                  ...
 //! ```
 //!
-//! So a product reads such rows as well in either direction. As [rows](LinesRef::rows), along k, a tile's rows are
-//! neighbouring lines, and after every sixteen elements come the next. As [columns](LinesRef::columns), k counting
-//! through the rows, each line follows the one before. (Whole rows one after the other, as a [`Grid`](super::Grid) has
-//! them, cost a column a line and a page for each element.)
+//! A product reads such rows equally well in both directions. Along the [rows](LinesRef::rows), k counting through the
+//! columns, the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at a
+//! stride. Down the [columns](LinesRef::columns), k counting through the rows, each element is one line behind the one
+//! before. (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
+//! each element.)
 //!
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
@@ -90,16 +92,16 @@ impl<'a> LinesRef<'a> {
         &self.data[start..start + (rows - row) * LINE - column % LINE]
     }
 
-    /// The first `depth` columns of a plane of some rows, for a product.
+    /// The first `depth` columns of a plane of R rows from `first` on, for a product.
     #[inline(always)]
-    pub(crate) fn rows(&self, rows: Range<usize>, plane: usize, depth: usize) -> LineRows<'a> {
-        let data = self.from(rows.start, plane, 0);
-        assert!(
-            self.first + rows.end <= self.lines.rows
-                && depth.div_ceil(LINE) * self.lines.stride <= self.lines.plane_stride
-        );
-        // SAFETY: those rows and columns are inside the slice, which nobody writes.
-        unsafe { LineRows::new(data.as_ptr(), self.lines.stride, depth) }
+    pub(crate) fn rows<const R: usize>(&self, first: usize, plane: usize, depth: usize) -> LineRows<'a, R> {
+        let Lines { rows, planes, stride, plane_stride } = self.lines;
+        let first = self.first + first;
+        assert!(first + R <= rows && plane < planes && depth.div_ceil(LINE) * stride <= plane_stride);
+        // Of all the data: a run is further on in it than the line of the last row.
+        let data = self.data[self.lines.offset(first, plane, 0)..].as_ptr();
+        // SAFETY: those rows and columns are inside the data, which nobody writes.
+        unsafe { LineRows::new(data, stride, depth) }
     }
 
     /// R columns of a plane over some rows, for a product.
@@ -208,12 +210,12 @@ impl<'a> LineSlot<'a> {
         Row { data: unsafe { self.data.add(start) }, stride, lines: plane_stride / stride, life: PhantomData }
     }
 
-    /// The first `depth` columns of a plane of all rows from here on, for a product.
+    /// The first `depth` columns of a plane of the R rows from here on, for a product.
     ///
     /// # Safety
-    /// - Plane and columns exist, and so do the rows that the product takes; nobody writes them in the lifetime.
+    /// - Plane and columns exist, and so do the rows; nobody writes them in the lifetime.
     #[inline(always)]
-    pub(crate) unsafe fn rows(&self, plane: usize, depth: usize) -> LineRows<'a> {
+    pub(crate) unsafe fn rows<const R: usize>(&self, plane: usize, depth: usize) -> LineRows<'a, R> {
         // SAFETY: inside the data by the caller's promise, which is passed on.
         unsafe { LineRows::new(self.data.add(self.lines.offset(0, plane, 0)), self.lines.stride, depth) }
     }
@@ -244,27 +246,27 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The left operand of a product: neighbouring rows, along their columns.
+/// The left operand of a product: R neighbouring rows, along their columns.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LineRows<'a> {
+pub(crate) struct LineRows<'a, const R: usize> {
     data: *const f32,
     stride: usize,
     depth: usize,
     life: PhantomData<&'a [f32]>,
 }
 
-impl LineRows<'_> {
+impl<const R: usize> LineRows<'_, R> {
     /// The rows whose first line is at `data`, and each further one of them `stride` floats on.
     ///
     /// # Safety
-    /// - Of each row that a product takes, `depth` floats are readable and nobody writes them in the lifetime.
+    /// - Of each of the R rows `depth` floats are readable and nobody writes them in the lifetime.
     #[inline(always)]
     unsafe fn new(data: *const f32, stride: usize, depth: usize) -> Self {
         LineRows { data, stride, depth, life: PhantomData }
     }
 }
 
-impl<const R: usize> Rows<R> for LineRows<'_> {
+impl<const R: usize> Rows<R> for LineRows<'_, R> {
     // (To find each k from the start, by line and lane, took a quarter of the time of a tile of three rows with AVX2.)
     const RUN: usize = LINE;
     #[inline(always)]
@@ -282,7 +284,7 @@ impl<const R: usize> Rows<R> for LineRows<'_> {
     }
     #[inline(always)]
     unsafe fn get(&self, r: usize, k: usize) -> f32 {
-        // SAFETY: k < depth, in the first line, and r < R, no more than the rows that it was made for.
+        // SAFETY: k < depth, in the first line, and r < R.
         unsafe { *self.data.add(k + r * LINE) }
     }
 }
@@ -309,13 +311,13 @@ mod tests {
             }
         }
         let view = LinesRef::new(lines, &data, 1);
-        let (along, down) = (view.rows(2..5, 1, size), view.columns::<3>(1..5, 1, 14));
+        let (along, down) = (view.rows::<3>(2, 1, size), view.columns::<3>(1..5, 1, 14));
         for r in 0..3 {
             // SAFETY: r and k are below the sizes.
             unsafe {
                 for k in 0..size {
-                    let run = Rows::<3>::run(&along, k / LINE * LINE);
-                    assert_eq!(Rows::<3>::get(&run, r, k % LINE), value(3 + r, 1, k));
+                    let run = along.run(k / LINE * LINE);
+                    assert_eq!(run.get(r, k % LINE), value(3 + r, 1, k));
                 }
                 for k in 0..4 {
                     assert_eq!(down.get(r, k), value(2 + k, 1, 14 + r));

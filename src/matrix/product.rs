@@ -27,10 +27,10 @@ pub(crate) trait Rows<const R: usize>: Copy {
     const RUN: usize = usize::MAX;
     /// The length of the rows.
     fn depth(&self) -> usize;
-    /// The rows from element k on, a multiple of [`RUN`](Rows::RUN), to get the next so many.
+    /// The rows from element k on, to get the next [`RUN`](Rows::RUN) of, as far as there are so many.
     ///
     /// # Safety
-    /// - `k < depth()`.
+    /// - `k < depth()`, and a multiple of `RUN`.
     unsafe fn run(&self, _k: usize) -> Self {
         *self
     }
@@ -38,10 +38,10 @@ pub(crate) trait Rows<const R: usize>: Copy {
     fn next(&self, _r: usize) -> *const f32 {
         std::ptr::null()
     }
-    /// Element k of row r.
+    /// Element k of row r, counted from where the run begins.
     ///
     /// # Safety
-    /// - `r < R`, `k < depth()` and `k < RUN`.
+    /// - `r < R` and `k < RUN`, and from the start of all rows the element is below `depth()`.
     unsafe fn get(&self, r: usize, k: usize) -> f32;
 }
 
@@ -94,7 +94,7 @@ impl<const R: usize> Rows<R> for Strided<'_> {
     }
 }
 
-/// Columns of a panel, an element of each in every line.
+/// Columns of [lines](super::Lines), an element of each in every line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Columns<'a, const R: usize> {
     starts: [*const f32; R],
@@ -166,7 +166,7 @@ impl Blocks {
 /// `sums[r][u][g] += sum over k of rows[r][k] * blocks[u][k][g]`, k ascending.
 ///
 /// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
-/// come into the level-2 cache.
+/// come into the level-2 cache: one line at most per k, so of few tiles with several gates not all.
 #[inline(always)]
 pub(crate) fn accumulate<I: Isa, T: Rows<R>, const R: usize, const U: usize, const G: usize>(
     isa: I,
@@ -179,10 +179,11 @@ pub(crate) fn accumulate<I: Isa, T: Rows<R>, const R: usize, const U: usize, con
     for block in blocks {
         assert!(block.len() == depth * G * I::LANES);
     }
-    // One line at most per k, spread over the whole product: a burst of them would keep the loads of the product
-    // waiting. With no weights ahead it is the first weight again and again, which costs one load slot of ten free.
+    // Spread over the whole product: a burst of them would keep the loads of the product waiting. With no weights ahead
+    // it is the first weight again and again, which costs one load slot of ten free. (And not any address: one that
+    // is not mapped would cost a walk through the page tables.)
     let pace = (ahead.len() / depth.max(1)).min(LINE);
-    let mut next = ahead.as_ptr();
+    let mut next = if ahead.is_empty() { blocks[0].as_ptr() } else { ahead.as_ptr() };
     // A copy whose address nobody takes stays in registers.
     let mut acc = *sums;
     for start in (0..depth).step_by(T::RUN) {
@@ -291,10 +292,9 @@ impl Part {
     pub(crate) const NONE: Part = Part { index: 0, of: 0 };
 
     /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
-    /// processor's own prefetcher, which sees one stream, is as early. And nothing where there are many: they hide
-    /// what the first of them waits for, and a block that comes before its time takes the room of those that are in
-    /// use. (Zen 4, one thread: 20 rows of 650 units, four tiles, 5 % faster with it; 64 rows of 1024 units, eleven
-    /// tiles, 3 % slower.)
+    /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block that
+    /// comes before its time takes the room of those that are in use. (Zen 4, one thread: 20 rows of 650 units, four
+    /// tiles, 5 % faster with it; 64 rows of 1024 units, 3 % slower where all eleven tiles took a part.)
     #[inline(always)]
     fn of_tile(index: usize, tiles: usize) -> Part {
         let of = tiles.min(LAST_TILES);
@@ -420,7 +420,7 @@ impl<T: Tile> Kernel for Sweep<'_, T> {
 
 impl<T: Tile> Sweep<'_, T> {
     /// Blocks of a tile. Four accumulators in all per row: one block of four gates, or four blocks of one. A single row
-    /// takes twice that, or its chains would be too few.
+    /// takes two blocks of several gates, or its chains would be too few.
     #[inline(always)]
     fn widest(rows: usize) -> usize {
         match (T::ACCUMULATORS, rows) {

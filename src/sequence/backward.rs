@@ -45,13 +45,13 @@ pub(crate) struct Scratch {
 
 /// Bytes of gate gradients that a chunk may have: half of a level-2 cache of 2 MiB, all of one of 1 MiB.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Rows of (step, batch) that a chunk has at least: enough to make the reading and writing of the weight
+/// Places (step, rank) that a chunk may have at least: enough to make the reading and writing of the weight
 /// gradients a hundredth of the work.
-const CHUNK_ROWS: usize = 256;
+const CHUNK_PLACES: usize = 256;
 
 /// Places that a chunk has at most: those of one step of all rows, or more.
 fn chunk_places(batch: usize, record: usize) -> usize {
-    (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_ROWS).max(batch)
+    (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_PLACES).max(batch)
 }
 
 impl Scratch {
@@ -99,6 +99,7 @@ pub(crate) fn backward(
     let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
     let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
     let steps = rows.steps();
+    // Of the size that `prepare` has made room for.
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), traits.grads, hidden)?;
     let carry_grid = Scratch::carry_grid(inputs)?;
@@ -180,7 +181,7 @@ fn nth_back(steps: &Range<usize>, n: usize, reverse: bool) -> usize {
 
 /// Takes from `rest` the steps with which the walk back goes on: as many as have `most` places, but one at least. Of
 /// rows that differ in length few run on to the end, where a chunk has more steps for it: else the weight gradients
-/// would be read and written for every one of them. (LSTM of 256 units, AVX2, one thread: one row of 1000 steps
+/// would be read and written for every one of them. (LSTM of 256 units, Zen 3, AVX2, one thread: one row of 1000 steps
 /// among 255 of one step took 800 ms, and takes 55, as it does by itself.)
 fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) -> Range<usize> {
     let (mut steps, mut places) = (0, 0);

@@ -40,7 +40,7 @@ pub(crate) enum Kept<'a> {
 #[derive(Debug)]
 pub(crate) struct Targets<'a> {
     /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces it. (The
-    /// others are small, and are cleared beforehand.)
+    /// others, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
     pub(crate) weight_ih: GridMut<'a>,
     pub(crate) weight_hh: GridMut<'a>,

@@ -104,16 +104,15 @@ impl<'a> Contribution<'a> {
         let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
         let (token, traits) = (weights.token, weights.variant.traits());
         let (grads, places) = (self.chunk.grads, 0..self.chunk.places.len());
-        let product =
-            |plane, gate, packed| WeightProduct { grads, plane, gate, packed, places: places.clone() };
+        let of = |plane, gate, packed| WeightProduct { grads, plane, gate, packed, places: places.clone() };
         for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
             let x = &packed.input;
             let y = match operand {
                 Operand::Hidden => &packed.hidden,
                 Operand::Tape(_) => &packed.second,
             };
-            let input = Gradient { product: product(gate, gate, x), to: to.weight_ih, add: to.add };
-            let hidden = Gradient { product: product(plane, gate, y), to: to.weight_hh, add: to.add };
+            let input = Gradient { product: of(gate, gate, x), to: to.weight_ih, add: to.add };
+            let hidden = Gradient { product: of(plane, gate, y), to: to.weight_hh, add: to.add };
             let units = share.part(weights.units());
             // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
             unsafe {
@@ -127,7 +126,7 @@ impl<'a> Contribution<'a> {
             }
         }
         if let Some((plane, _)) = traits.projection {
-            let product = product(plane, 0, &packed.second);
+            let product = of(plane, 0, &packed.second);
             let projection = Gradient { product, to: to.weight_hr, add: true };
             // SAFETY: the outputs are those of this share.
             unsafe { projection.sweep(token, share.part(weights.outputs())) };

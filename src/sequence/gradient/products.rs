@@ -250,7 +250,7 @@ impl Product for InputProduct<'_> {
     ) {
         let (units, weights) = (self.units, self.weights);
         for gate in 0..self.gates {
-            let rows = self.grads.rows(place..place + R, gate, units);
+            let rows = self.grads.rows::<R>(place, gate, units);
             let blocks = weights.blocks_from::<U>(block, gate * units, (gate + 1) * units);
             let ahead = part.split(gate, self.gates).take(weights.span(block + U, U));
             accumulate(isa, sums, rows, blocks, ahead);

@@ -14,7 +14,7 @@ use crate::simd::{Isa, Kernel, LINE};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Factor<'a> {
     pub(super) records: Records<'a>,
-    /// How many slots the record lies behind that of the place's step.
+    /// How many slots the record comes after that of the place's step.
     pub(super) shift: usize,
     pub(super) plane: usize,
 }
