@@ -204,7 +204,8 @@ impl Builder {
     /// ```
     ///
     /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they begin
-    /// as one, the shift of the cell state as zero. Goes with other activations and clips, but not with peepholes,
+    /// as one, the shift of the cell state as zero. A value beyond 1.8e19 overflows the variance, and N is zero then: only
+    /// activations without a bound come that far. Goes with other activations and clips, but not with peepholes,
     /// coupled gates and projections.
     pub fn layer_norm(mut self, epsilon: f32) -> Self {
         self.config.layer_norm = Some(epsilon);
