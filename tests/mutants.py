@@ -66,7 +66,9 @@ EXPLAINED = [
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
     (r"chunk_places", "where chunks are cut"),
-    (r"weights: transposed.hidden.len\(\)", "how threads share the work"),
+    (r"weights: transposed.hidden.len\(\)|replace \+ with \* in load ", "how threads share the work"),
+    (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
+    (r"while cut < range.end - 1 &&.*range.end|replace - with . in share", "half of all never reaches into the last row"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),
     (r"Pattern<'_>::is_whole -> bool with false", "a way around the general one"),
     (r"zoneout.p\[plane\] > 0.0", "a plane without zoneout takes all of what is new, by either way"),
@@ -75,7 +77,7 @@ EXPLAINED = [
     # Memory.
     (r"Zoneout::planes", "a plane that is there and not used"),
     (r"map\(\|row\| 1 \+|reserve\(&mut self.times, batch \* steps\)", "how much is reserved beforehand"),
-    (r"reserve\(&mut self.starts|starts.resize", "how much is reserved beforehand"),
+    (r"reserve\(&mut self.starts|starts.resize|reserve\(&mut self.places", "how much is reserved beforehand"),
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),

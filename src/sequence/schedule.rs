@@ -301,6 +301,35 @@ mod tests {
     }
 
     #[test]
+    fn cuts_by_hand() {
+        let sorted = |cuts: Mutex<Vec<Range<usize>>>| {
+            let mut cuts = cuts.into_inner().unwrap();
+            cuts.sort_by_key(|range| range.start);
+            cuts
+        };
+        let even = |range: Range<usize>, threads| {
+            let cuts = Mutex::new(Vec::new());
+            over_range(range, threads, &|range| cuts.lock().unwrap().push(range));
+            sorted(cuts)
+        };
+        assert_eq!(even(4..37, 3), [4..15, 15..26, 26..37]);
+        assert_eq!(even(0..7, 2), [0..3, 3..7]);
+        assert_eq!(even(0..2, 2), [0..1, 1..2]);
+        assert_eq!(even(0..9, 5), [0..1, 1..3, 3..5, 5..7, 7..9]);
+        let by_weight = |weights: &[usize], threads| {
+            let cuts = Mutex::new(Vec::new());
+            over_weighted(weights, threads, &|range| cuts.lock().unwrap().push(range));
+            sorted(cuts)
+        };
+        assert_eq!(by_weight(&[10, 10], 2), [0..1, 1..2]);
+        assert_eq!(
+            by_weight(&[7, 7, 7], 2),
+            [0..1, 1..3],
+            "a row goes to the left while more than half of it fits"
+        );
+    }
+
+    #[test]
     fn few_rows_of_many_units_are_shared_by_units_and_many_rows_by_rows() {
         let load =
             |rows, hidden: usize| Load { rows, weights: 4 * hidden * hidden, blocks: hidden / 16, phases: 1 };
@@ -351,6 +380,8 @@ mod tests {
         assert_eq!(of(large, 0, 0.0), 1);
         // Two thirds of it are saved.
         assert_eq!((of(small, 10, 2_812_000.0), of(small, 10, 2_813_000.0)), (1, 3));
+        assert_eq!(worthwhile(2, Schedule::Auto, [large].into_iter(), 1, 0.0), 2);
+        assert_eq!(worthwhile(2, Schedule::Auto, [small].into_iter(), 1, 0.0), 1);
         let none = || std::iter::empty();
         assert_eq!(worthwhile(3, Schedule::Rows, none(), 1, 0.0), 3, "as it was asked for");
         assert_eq!(worthwhile(1, Schedule::Auto, none(), 1, 1e9), 1);
