@@ -67,6 +67,8 @@ EXPLAINED = [
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
     (r"chunk_places", "where chunks are cut"),
     (r"weights: transposed.hidden.len\(\)|replace \+ with \* in load ", "how threads share the work"),
+    (r"replace == with != in Stages<'_>::call", "nobody helps"),
+    (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
     (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
     (r"while cut < range.end - 1 &&.*range.end|replace - with . in share", "half of all never reaches into the last row"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),

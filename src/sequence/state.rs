@@ -177,3 +177,39 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Gru, Lstm};
+
+    #[test]
+    fn rows_are_found_and_reset() {
+        let layer = Lstm::builder(1, 3).layers(2).projection(2).build().unwrap();
+        let mut state = layer.zero_state(2).unwrap();
+        let h: Vec<f32> = (0..8).map(|k| k as f32 + 1.0).collect();
+        let c: Vec<f32> = (0..12).map(|k| k as f32 + 20.0).collect();
+        state.set_h(&h).unwrap();
+        state.set_c(&c).unwrap();
+        for (cell, row) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let start = (cell * 2 + row) * 2;
+            assert_eq!(state.row_h(cell, row), Some(&h[start..start + 2]));
+        }
+        for (cell, row) in [(0, 2), (2, 0), (2, 2), (7, 1), (1, 7)] {
+            assert_eq!(state.row_h(cell, row), None);
+        }
+        state.reset_row(1).unwrap();
+        assert_eq!(state.h(), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0]);
+        assert_eq!((&state.c()[..3], &state.c()[3..6]), (&c[..3], &[0.0; 3][..]));
+        state.reset();
+        assert_eq!((state.h(), state.c()), (vec![0.0; 8], vec![0.0; 12]));
+    }
+
+    #[test]
+    fn a_state_without_a_cell_state_takes_none() {
+        let mut state = Gru::reset_after(1, 3).build().unwrap().zero_state(2).unwrap();
+        state.set_h(&[1.0; 6]).unwrap();
+        state.set_c(&[]).unwrap();
+        assert!(state.set_c(&[0.0]).is_err());
+        assert_eq!((state.h(), state.c()), (vec![1.0; 6], vec![]));
+    }
+}
