@@ -139,10 +139,13 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
         let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
-        // As on the way forward: what is read when the products are done.
-        for r in 0..R {
-            self.prefetch_planes(self.way.tape, r, traits.tape);
-            self.prefetch_planes(self.before, r, traits.state);
+        // As on the way forward: what is read when the products are done. Later phases find it there, and an initial
+        // state has none.
+        if PHASE == 0 && self.way.time.is_some() {
+            for r in 0..R {
+                self.prefetch_planes(self.way.tape, r, traits.tape);
+                self.prefetch_planes(self.before, r, traits.state);
+            }
         }
         self.isa.call(Products::<I, R, U> { tile: self, traits, second, room })
     }

@@ -267,7 +267,7 @@ impl<const R: usize> LineRows<'_, R> {
 }
 
 impl<const R: usize> Rows<R> for LineRows<'_, R> {
-    // (To find each k from the start, by line and lane, took a quarter of the time of a tile of three rows with AVX2.)
+    // (To find each k from the start, by line and lane, cost dx 7 % of its time with AVX2, where a tile has three rows.)
     const RUN: usize = LINE;
     #[inline(always)]
     fn depth(&self) -> usize {

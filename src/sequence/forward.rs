@@ -292,7 +292,9 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
         // SAFETY: the caller's promise, passed on.
         let tile =
             unsafe { ForwardTile::new(isa, self.forward, self.time, rank, (block, Blocks::new(U)), part) };
-        tile.prefetch::<R>(const { &C::TRAITS });
+        if PHASE == 0 {
+            tile.prefetch::<R>(const { &C::TRAITS });
+        }
         C::products::<I, PHASE, R, U>(&tile, room)
     }
 
