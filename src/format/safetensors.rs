@@ -69,8 +69,12 @@ impl Tensors {
     /// The bytes of a safetensors file with all tensors as F32, and with metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] where the format has no place for them, as for the name `__metadata__`.
+    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__`.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
+        // The crate would write it, into a header that it cannot read.
+        if self.map.contains_key(RESERVED) {
+            return Err(refused("tensors", "names that the format leaves free", RESERVED));
+        }
         let little = |tensor: &Tensor| tensor.values().iter().flat_map(|v| v.to_le_bytes()).collect();
         let bytes: Vec<Vec<u8>> = self.map.values().map(little).collect();
         let views = self.map.iter().zip(&bytes).map(|((name, tensor), bytes)| {
@@ -83,6 +87,9 @@ impl Tensors {
         safetensors::serialize(views, metadata).map_err(not_safetensors)
     }
 }
+
+/// The key of the header that has the metadata.
+const RESERVED: &str = "__metadata__";
 
 fn not_safetensors(error: safetensors::SafeTensorError) -> Error {
     refused("safetensors", "a valid file", error.to_string())

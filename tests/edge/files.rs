@@ -1,0 +1,114 @@
+//! What reads and writes files, and takes views of arrays: each behind its feature.
+
+#[cfg(any(feature = "safetensors", feature = "onnx"))]
+use super::{all, row};
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn safetensors() {
+    use super::tensor;
+    use fused_rnn::format::{Tensors, keras};
+    let file = |name: &'static str| {
+        let mut tensors = Tensors::new();
+        tensors.insert(name, tensor(&[2]));
+        tensors.to_safetensors(&[])
+    };
+    all(vec![
+        row(
+            "no file",
+            || Tensors::from_safetensors(&[0; 7], ""),
+            "safetensors: expected a valid file, got header too small",
+        ),
+        row(
+            "no file to take metadata of",
+            || Tensors::safetensors_metadata(&[0; 7]),
+            "safetensors: expected a valid file, got header too small",
+        ),
+        row(
+            "a prefix",
+            move || Tensors::from_safetensors(&file("a.w")?, "b."),
+            "tensors: expected names that begin with \"b.\", got none, but [\"a.w\"]",
+        ),
+        row(
+            "a layer of keras",
+            move || keras::Layer::from_safetensors(&file("a/kernel")?, "a"),
+            "option units: expected a number, got ",
+        ),
+        row(
+            "a reserved name",
+            move || file("__metadata__"),
+            "tensors: expected names that the format leaves free, got __metadata__",
+        ),
+    ]);
+}
+
+#[cfg(feature = "onnx")]
+#[test]
+fn models_and_tensors_of_onnx() {
+    use fused_rnn::format::onnx::{Model, read_tensor};
+    // Protocol buffers by hand: the number of a field and its kind, then its value.
+    const FLOATS_OF_SHAPE_3: [u8; 6] = [0x08, 3, 0x10, 1, 0x4A, 4];
+    all(vec![
+        row("no model", || Model::read(&[]), "model: expected a graph, got none"),
+        row(
+            "no protocol buffer",
+            || Model::read(&[0xFF]),
+            "ONNX: expected a valid protocol buffer, got failed to decode Protobuf message: invalid varint",
+        ),
+        row(
+            "no tensor",
+            || read_tensor(&[0xFF]),
+            "ONNX: expected a valid protocol buffer, got failed to decode Protobuf message: invalid varint",
+        ),
+        row(
+            "too few values",
+            || read_tensor(&[&FLOATS_OF_SHAPE_3[..], &[0; 4]].concat()),
+            "tensor \"\": expected as many values as [3] says, got 1",
+        ),
+        row(
+            "a type",
+            || read_tensor(&[0x10, 8]),
+            "tensor \"\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT32 or INT64, got type 8",
+        ),
+    ]);
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn views_of_arrays() {
+    use fused_rnn::{Error, Layout, Lstm, Workspace};
+    use ndarray::Array3;
+    let mismatch = |what, expected, got| Error::Mismatch { what, expected, got };
+    let length = |what, expected, got| Error::Length { what, expected, got };
+    for layout in [Layout::BatchFirst, Layout::TimeMajor] {
+        let lstm = Lstm::builder(3, 4).layout(layout).build().unwrap();
+        let mut state = lstm.zero_state(2).unwrap();
+        state.set_h(&[0.25; 8]).unwrap();
+        let shape = |steps, features| match layout {
+            Layout::BatchFirst => (2, steps, features),
+            Layout::TimeMajor => (steps, 2, features),
+        };
+        for (x, lengths, expected) in [
+            (shape(5, 4), None, mismatch("x: features", 3, 4)),
+            ((7, 5, 3), None, mismatch("state: batch", if layout == Layout::TimeMajor { 5 } else { 7 }, 2)),
+            (shape(5, 3), Some(&[5][..]), length("lengths", 2, 1)),
+            (shape(5, 3), Some(&[5, 6]), Error::RowLength { row: 1, steps: 5, got: 6 }),
+        ] {
+            let x = Array3::zeros(x);
+            let got = lstm.forward_array(x.view(), lengths, &mut state, &mut Workspace::new());
+            assert_eq!(got, Err(expected));
+        }
+        for (shape, error) in [
+            ((2, 2, 4), mismatch("state: layers * directions", 1, 2)),
+            ((1, 3, 4), mismatch("state: batch", 2, 3)),
+        ] {
+            let values = Array3::zeros(shape);
+            assert_eq!(state.set_h_array(values.view()), Err(error.clone()));
+            assert_eq!(state.set_c_array(values.view()), Err(error));
+        }
+        let narrow = Array3::zeros((1, 2, 3));
+        assert_eq!(state.set_h_array(narrow.view()), Err(length("h", 8, 6)));
+        assert_eq!(state.set_c_array(narrow.view()), Err(length("c", 8, 6)));
+        assert!(state.h() == [0.25; 8] && state.c() == [0.0; 8], "the state has changed");
+    }
+}

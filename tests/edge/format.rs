@@ -1,0 +1,400 @@
+//! Weights of other systems: tensors, conventions, layers of Keras, operators of ONNX.
+
+use super::{HUGE, all, row, tensor};
+use fused_rnn::format::onnx::{Inputs, Kind, Node, Operator, Weights, activations};
+use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
+use fused_rnn::{Activation, Bias, CellKind, Error, Gru, Lstm, Recurrent, Rnn};
+
+/// Loading goes wrong without a change to the network.
+fn refused(
+    network: &mut Recurrent,
+    load: impl FnOnce(&mut Recurrent) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let before = network.parameters().to_vec();
+    let result = load(network);
+    assert!(result.is_ok() || network.parameters() == before, "changed before {result:?}");
+    result
+}
+
+#[test]
+fn tensors_and_conventions() {
+    let lstm = || Lstm::builder(3, 4).build().unwrap();
+    let arrays = |input: usize, recurrent: usize, bias: usize| Arrays {
+        input: vec![0.5; input],
+        recurrent: vec![0.5; recurrent],
+        bias: vec![0.5; bias],
+        ..Arrays::default()
+    };
+    let load = move |convention: Convention, cells: Vec<Arrays>| {
+        refused(&mut lstm(), |network| convention.load(network, &cells))
+    };
+    let state_dict_with = move |name: &'static str, shape: Option<&'static [usize]>| {
+        let mut tensors = state_dict::save(&lstm()).unwrap();
+        match shape {
+            Some(shape) => tensors.insert(name, tensor(shape)),
+            None => _ = tensors.remove(name),
+        }
+        refused(&mut lstm(), |network| state_dict::load(tensors, network))
+    };
+    all(vec![
+        row(
+            "values",
+            || Tensor::new(&[2, 3], vec![0.0; 5]),
+            "tensor: expected as many values as its shape [2, 3] says, got 5 values",
+        ),
+        row(
+            "a huge shape",
+            || Tensor::new(&[HUGE, 3], vec![]),
+            "tensor: expected as many values as its shape [18446744073709551615, 3] says, got 0 values",
+        ),
+        row("none", || Tensors::new().take("w", &[1]), "w: expected a tensor of shape [1], got none"),
+        row("cells", move || load(Convention::Keras, vec![]), "layers * directions: expected 1, got 0"),
+        row(
+            "input",
+            move || load(Convention::Keras, vec![arrays(47, 64, 16)]),
+            "weight_ih of the weights _l0: expected 48 values, got 47",
+        ),
+        row(
+            "recurrent",
+            move || load(Convention::Keras, vec![arrays(48, 65, 16)]),
+            "weight_hh of the weights _l0: expected 64 values, got 65",
+        ),
+        row(
+            "bias",
+            move || load(Convention::Keras, vec![arrays(48, 64, 32)]),
+            "bias of the weights _l0: expected 16 values, got 32",
+        ),
+        row(
+            "recurrent of none",
+            move || load(Convention::PyTorch, vec![arrays(48, 0, 32)]),
+            "weight_hh of the weights _l0: expected 64 values, got 0",
+        ),
+        row(
+            "a projection that is not there",
+            move || {
+                load(Convention::PyTorch, vec![Arrays { projection: vec![0.5; 16], ..arrays(48, 64, 32) }])
+            },
+            "weight_hr_l0: expected a parameter of this network, got one that it has not",
+        ),
+        row(
+            "peepholes where the system has none",
+            move || load(Convention::Keras, vec![Arrays { peephole: vec![0.5; 12], ..arrays(48, 64, 16) }]),
+            "peephole of the weights _l0: expected none in Keras, got some",
+        ),
+        row(
+            "projections where the system has none",
+            move || load(Convention::Keras, vec![Arrays { projection: vec![0.5; 16], ..arrays(48, 64, 16) }]),
+            "projection of the weights _l0: expected none in Keras, got some",
+        ),
+        row(
+            "peepholes",
+            move || {
+                let mut network = Lstm::builder(3, 4).peephole(true).build()?;
+                let arrays = Arrays { peephole: vec![0.5; 11], ..arrays(48, 64, 32) };
+                refused(&mut network, |network| Convention::Onnx.load(network, &[arrays]))
+            },
+            "peephole of the weights _l0: expected 12 values, got 11",
+        ),
+        row(
+            "projection",
+            move || {
+                let mut network = Lstm::builder(3, 4).projection(2).build()?;
+                let arrays = Arrays { projection: vec![0.5; 9], ..arrays(48, 32, 32) };
+                refused(&mut network, |network| Convention::PyTorch.load(network, &[arrays]))
+            },
+            "projection of the weights _l0: expected 8 values, got 9",
+        ),
+        row(
+            "no such cell to load",
+            || {
+                let mut network = Gru::reset_before(1, 1).build()?;
+                refused(&mut network, |network| Convention::Flax.load(network, &[Arrays::default()]))
+            },
+            "Flax: expected a cell that it has, got GruResetBefore",
+        ),
+        row(
+            "no such cell to save",
+            || Convention::BlockLstmV2.save(&Rnn::tanh(1, 1).build()?),
+            "BlockLstmV2: expected a cell that it has, got ElmanTanh",
+        ),
+        row(
+            "no such parameter to save",
+            || Convention::Keras.save(&Lstm::builder(1, 1).peephole(true).build()?),
+            "peephole_l0: expected a parameter that Keras has, got one that it has not",
+        ),
+        row(
+            "two biases into one",
+            || {
+                let mut network = Gru::reset_after(1, 1).bias(Bias::Single).build()?;
+                let tensors = state_dict::save(&Gru::reset_after(1, 1).build()?)?;
+                refused(&mut network, |network| {
+                    let mut other = tensors;
+                    other.insert("bias_hh_l0", Tensor::new(&[3], vec![0.0, 0.0, 0.5])?);
+                    state_dict::load(other, network)
+                })
+            },
+            "bias_hh_l0: expected zeros in a network without this bias, as no other can stand for it, got 0.5",
+        ),
+        row(
+            "a part of a file",
+            || {
+                let mut tensors = Tensors::new();
+                tensors.insert_all("a.", state_dict::save(&Rnn::tanh(1, 1).build()?)?);
+                tensors.split_off_prefix("b.").finish()?;
+                tensors.finish()
+            },
+            "tensors: expected none that has no place here, got a.bias_hh_l0, a.bias_ih_l0, a.weight_hh_l0, a.weight_ih_l0",
+        ),
+        row(
+            "rows of a cell",
+            || {
+                let tensors = state_dict::save(&Rnn::tanh(3, 4).build()?)?;
+                state_dict::builder(&tensors, CellKind::GruResetAfter).map(|_| ())
+            },
+            "weight_ih_l0: expected 12 rows for 4 units of GruResetAfter, got 4",
+        ),
+        row(
+            "no tensors of a cell",
+            || state_dict::builder(&Tensors::new(), CellKind::Lstm).map(|_| ()),
+            "weight_ih_l0: expected a matrix, got none",
+        ),
+        row(
+            "missing",
+            move || state_dict_with("weight_hh_l0", None),
+            "weight_hh_l0: expected a tensor of shape [16, 4], got none",
+        ),
+        row(
+            "shape",
+            move || state_dict_with("weight_hh_l0", Some(&[4, 16])),
+            "weight_hh_l0: expected a tensor of shape [16, 4], got shape [4, 16]",
+        ),
+        row(
+            "surplus",
+            move || state_dict_with("weight_hh_l1", Some(&[1])),
+            "tensors: expected none that has no place here, got weight_hh_l1",
+        ),
+        row(
+            "not a matrix",
+            || {
+                let mut tensors = Tensors::new();
+                tensors.insert("weight_ih_l0", tensor(&[4]));
+                state_dict::builder(&tensors, CellKind::Lstm).map(|_| ())
+            },
+            "weight_ih_l0: expected a matrix, got shape [4]",
+        ),
+    ]);
+}
+
+#[test]
+fn layers_of_keras_and_operators_of_onnx() {
+    let keras = |name: &'static str, value: &'static str| {
+        let mut arrays = Tensors::new();
+        arrays.insert("kernel", tensor(&[2, 3]));
+        arrays.insert("recurrent_kernel", tensor(&[1, 3]));
+        arrays.insert("bias", tensor(&[2, 3]));
+        let mut options =
+            [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
+        options.push((name.to_owned(), value.to_owned()));
+        keras::Layer::new(arrays, &options.into_iter().collect())
+    };
+    let node = |kind: Kind, w: &'static [usize], r: &'static [usize], b: Option<&'static [usize]>| {
+        let (w, r, b) = (tensor(w), tensor(r), b.map(tensor));
+        Node::new(Operator::new(kind), &Weights { w: &w, r: &r, b: b.as_ref(), p: None })
+    };
+    let run =
+        move |x: &'static [usize], lens: Option<&'static [i64]>, h: Option<&'static [usize]>, c: bool| {
+            let node = node(Kind::Gru, &[1, 6, 3], &[1, 6, 2], None)?;
+            let (x, h, c) = (tensor(x), h.map(tensor), c.then(|| tensor(&[1, 2, 2])));
+            node.run(&Inputs { x: &x, sequence_lens: lens, initial_h: h.as_ref(), initial_c: c.as_ref() })
+        };
+    let keras_run =
+        |class: &'static str, lengths: Option<&'static [usize]>, h: &'static [f32], c: &'static [f32]| {
+            let gates = if class == "LSTM" { 4 } else { 1 };
+            let mut arrays = Tensors::new();
+            arrays.insert("kernel", tensor(&[3, gates * 2]));
+            arrays.insert("recurrent_kernel", tensor(&[2, gates * 2]));
+            arrays.insert("bias", tensor(&[gates * 2]));
+            let options = [("layer", class), ("units", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+            keras::Layer::new(arrays, &options.into())?.run(&tensor(&[2, 5, 3]), lengths, Some((h, c)))
+        };
+    let built = |change: fn(&mut Operator)| {
+        let mut operator = Operator::new(Kind::Rnn);
+        change(&mut operator);
+        Node::new(operator, &Weights { w: &tensor(&[1, 2, 3]), r: &tensor(&[1, 2, 2]), b: None, p: None })
+    };
+    all(vec![
+        row(
+            "keras lengths",
+            move || keras_run("LSTM", Some(&[5]), &[0.0; 4], &[0.0; 4]),
+            "lengths: expected 2 values, got 1",
+        ),
+        row(
+            "a length of keras",
+            move || keras_run("LSTM", Some(&[5, 6]), &[0.0; 4], &[0.0; 4]),
+            "length of row 1: expected at most 5 steps, got 6",
+        ),
+        row(
+            "initial h of keras",
+            move || keras_run("LSTM", None, &[0.0; 3], &[0.0; 4]),
+            "h: expected 4 values, got 3",
+        ),
+        row(
+            "initial c of keras",
+            move || keras_run("LSTM", None, &[0.0; 4], &[0.0; 5]),
+            "c: expected 4 values, got 5",
+        ),
+        row(
+            "c of a cell without",
+            move || keras_run("SimpleRNN", None, &[0.0; 4], &[0.0; 4]),
+            "c: expected 0 values, got 4",
+        ),
+        row(
+            "features of keras",
+            move || keras("use_bias", "true")?.run(&tensor(&[2, 5, 3]), None, None),
+            "x: expected 20 values, got 30",
+        ),
+        row("a flag", move || keras("use_bias", "1"), "option use_bias: expected true or false, got 1"),
+        row(
+            "backwards in both",
+            || {
+                let pairs =
+                    [("layer", "GRU"), ("units", "1"), ("merge_mode", "sum"), ("go_backwards", "true")];
+                let options = pairs.map(|(k, v)| (k.to_owned(), v.to_owned()));
+                keras::Layer::new(Tensors::new(), &options.into())
+            },
+            "option go_backwards: expected false in Bidirectional, got true",
+        ),
+        row(
+            "an activation",
+            move || keras("activation", "gelu"),
+            "option activation: expected an activation of the table, got gelu",
+        ),
+        row(
+            "an option",
+            move || keras("stateful", "true"),
+            "option stateful: expected none that is not in the table, got true",
+        ),
+        row(
+            "no kernel",
+            || {
+                let options = [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+                keras::Layer::new(Tensors::new(), &options.into())
+            },
+            "kernel: expected a matrix, got none",
+        ),
+        row(
+            "a function",
+            || activations(&["Gelu"], &[], &[]),
+            "attribute activations: expected a function of ONNX, got Gelu",
+        ),
+        row(
+            "its parameter",
+            || activations(&["Affine"], &[1.0], &[]),
+            "attribute activation_beta: expected one for Affine, which has no default, got none",
+        ),
+        row(
+            "parameters",
+            || activations(&["Elu"], &[1.0, 2.0, 3.0], &[]),
+            "attribute activation_alpha: expected as many as the functions take, got 2 more",
+        ),
+        row(
+            "input_forget",
+            move || built(|operator| operator.input_forget = true),
+            "attribute input_forget: expected none, as this is no Lstm, got 1",
+        ),
+        row(
+            "linear_before_reset",
+            move || built(|operator| operator.linear_before_reset = true),
+            "attribute linear_before_reset: expected none, as this is no Gru, got 1",
+        ),
+        row(
+            "activations",
+            move || built(|operator| operator.activations = vec![Activation::Relu; 2]),
+            "attribute activations: expected 1 for each direction, got 2",
+        ),
+        row(
+            "a clip",
+            move || built(|operator| operator.clip = Some(-1.0)),
+            "clip: expected a positive number, got -1",
+        ),
+        row(
+            "P",
+            || {
+                let weights = Weights {
+                    w: &tensor(&[1, 2, 3]),
+                    r: &tensor(&[1, 2, 2]),
+                    b: None,
+                    p: Some(&tensor(&[1, 6])),
+                };
+                Node::new(Operator::new(Kind::Rnn), &weights)
+            },
+            "P: expected no peepholes, as this is no LSTM, got some",
+        ),
+        row(
+            "peepholes of an LSTM",
+            || {
+                let weights = Weights {
+                    w: &tensor(&[1, 8, 3]),
+                    r: &tensor(&[1, 8, 2]),
+                    b: None,
+                    p: Some(&tensor(&[1, 5])),
+                };
+                Node::new(Operator::new(Kind::Lstm), &weights)
+            },
+            "P: expected shape [1, 6], got shape [1, 5]",
+        ),
+        row("units", move || keras("units", "-1"), "option units: expected a number, got -1"),
+        row(
+            "class",
+            move || keras("layer", "Dense"),
+            "option layer: expected LSTM, GRU or SimpleRNN, got Dense",
+        ),
+        row(
+            "merge",
+            move || keras("merge_mode", "max"),
+            "option merge_mode: expected concat, sum, mul or ave, got max",
+        ),
+        row(
+            "keras x",
+            move || keras("use_bias", "true")?.run(&tensor(&[2, 3]), None, None),
+            "x: expected three axes (B, T, I), got shape [2, 3]",
+        ),
+        row(
+            "W",
+            move || node(Kind::Rnn, &[2, 3], &[1, 2, 2], None),
+            "W: expected three axes (D, G H, I), got shape [2, 3]",
+        ),
+        row(
+            "R",
+            move || node(Kind::Rnn, &[1, 2, 3], &[1, 2, 3], None),
+            "R: expected shape [1, 2, 2], got shape [1, 2, 3]",
+        ),
+        row(
+            "B",
+            move || node(Kind::Rnn, &[1, 2, 3], &[1, 2, 2], Some(&[1, 2])),
+            "B: expected shape [1, 4], got shape [1, 2]",
+        ),
+        row("X", move || run(&[5, 2], None, None, false), "X: expected three axes, got shape [5, 2]"),
+        row("features", move || run(&[5, 2, 4], None, None, false), "X: expected 3 features, got 4"),
+        row(
+            "lengths",
+            move || run(&[5, 2, 3], Some(&[5]), None, false),
+            "sequence_lens: expected 2 values, got 1",
+        ),
+        row(
+            "a length",
+            move || run(&[5, 2, 3], Some(&[5, -1]), None, false),
+            "sequence_lens: expected lengths in 0..=5, got -1",
+        ),
+        row(
+            "initial_h",
+            move || run(&[5, 2, 3], None, Some(&[1, 1, 2]), false),
+            "initial_h: expected shape [1, 2, 2], got shape [1, 1, 2]",
+        ),
+        row(
+            "initial_c",
+            move || run(&[5, 2, 3], None, None, true),
+            "initial_c: expected none, as this is no LSTM, got some",
+        ),
+    ]);
+}

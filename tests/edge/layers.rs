@@ -1,0 +1,145 @@
+//! Builders, masks, states and flags of a network.
+
+use super::{HUGE, all, row, untouched};
+use fused_rnn::{Builder, Dims, Error, Gru, Lstm, Rnn, Workspace};
+
+#[test]
+fn layers_masks_states_and_flags() {
+    let lstm = || Lstm::builder(3, 4).build().unwrap();
+    let forward = move |dims: Dims<'_>| {
+        let (layer, mut workspace) = (lstm(), Workspace::new());
+        let mut state = layer.zero_state(2).unwrap();
+        state.set_h(&[0.25; 8]).unwrap();
+        let result = untouched(2 * 5 * 4, |y| {
+            layer.forward(&[1.0; 30], dims, &mut state.clone(), Some(y), &mut workspace)
+        });
+        layer.forward(&[1.0; 30], dims, &mut state, None, &mut workspace).unwrap_err();
+        assert!(state.h() == [0.25; 8] && state.c() == [0.0; 8], "the state has changed");
+        result
+    };
+    all(vec![
+        row(
+            "mask",
+            move || forward(Dims::new(2, 5).with_mask(&[true; 9])),
+            "mask: expected 10 values, got 9",
+        ),
+        row(
+            "resets",
+            move || forward(Dims::new(2, 5).with_resets(&[true; 11])),
+            "resets: expected 10 values, got 11",
+        ),
+        row(
+            "lengths",
+            move || forward(Dims::new(2, 5).with_lengths(&[5])),
+            "lengths: expected 2 values, got 1",
+        ),
+        row(
+            "a length",
+            move || forward(Dims::new(2, 5).with_lengths(&[5, 6])),
+            "length of row 1: expected at most 5 steps, got 6",
+        ),
+        row("run: x", move || lstm().run(&[1.0; 29], Dims::new(2, 5)), "x: expected 30 values, got 29"),
+        row(
+            "layer of a mask",
+            move || lstm().input_masks(1, 2, 1),
+            "layer: expected the number of a layer, from 0, got 1",
+        ),
+        row(
+            "row",
+            move || lstm().zero_state(2)?.reset_row(2),
+            "row of a state: expected a row below the batch, got 2",
+        ),
+        row("state", move || lstm().zero_state(2)?.set_c(&[0.0; 9]), "c: expected 8 values, got 9"),
+        row("parameter", move || lstm().set_parameter("weight", &[]), "no parameter is named \"weight\""),
+        row(
+            "its length",
+            move || lstm().set_parameter("bias_hh_l0", &[1.0; 15]),
+            "parameter bias_hh_l0: expected 16 values, got 15",
+        ),
+    ]);
+    for too_much in [
+        lstm().zero_state(HUGE).map(|_| ()),
+        lstm().recurrent_masks(HUGE, 1).map(|_| ()),
+        lstm().input_masks(0, HUGE, 1).map(|_| ()),
+        lstm().zoneout_masks(1 << (usize::BITS / 2 + 8), 1 << (usize::BITS / 2 + 8), 1).map(|_| ()),
+        lstm().tape_bytes(Dims::new(HUGE, HUGE), Default::default()).map(|_| ()),
+    ] {
+        assert!(
+            matches!(too_much, Err(Error::SizeOverflow { .. } | Error::OutOfMemory { .. })),
+            "{too_much:?}"
+        );
+    }
+}
+
+/// Builders refuse at `build`, whatever the order of the calls, and name the first thing that is wrong.
+#[test]
+fn every_kind_refuses_empty_sizes() {
+    let builders = [
+        Lstm::builder as fn(usize, usize) -> fused_rnn::Builder,
+        Gru::reset_after,
+        Gru::reset_before,
+        Rnn::tanh,
+        Rnn::relu,
+    ];
+    for builder in builders {
+        for (sizes, what) in [((0, 1), "input_size"), ((1, 0), "hidden_size")] {
+            let said = builder(sizes.0, sizes.1).layers(2).build().unwrap_err().to_string();
+            assert_eq!(said, format!("{what}: expected at least 1, got 0"));
+        }
+    }
+}
+
+#[test]
+fn options_of_a_builder() {
+    let built = |name: &'static str, builder: fn() -> Builder, expected: &'static str| {
+        row(name, move || builder().build(), expected)
+    };
+    all(vec![
+        built(
+            "dropout",
+            || Lstm::builder(1, 1).dropout(1.0),
+            "dropout: expected a probability in [0, 1), got 1",
+        ),
+        built(
+            "recurrent_dropout",
+            || Lstm::builder(1, 1).recurrent_dropout(-0.5),
+            "recurrent_dropout: expected a probability in [0, 1), got -0.5",
+        ),
+        built(
+            "input_dropout",
+            || Lstm::builder(1, 1).input_dropout(f32::NAN),
+            "input_dropout: expected a probability in [0, 1), got NaN",
+        ),
+        built(
+            "zoneout of h",
+            || Lstm::builder(1, 1).zoneout(1.5, 0.0),
+            "zoneout of the hidden state: expected a probability in [0, 1), got 1.5",
+        ),
+        built(
+            "zoneout of c",
+            || Lstm::builder(1, 1).zoneout(0.0, 1.0),
+            "zoneout of the cell state: expected a probability in [0, 1), got 1",
+        ),
+    ]);
+}
+
+/// Slots and rows that a state does not have are `None`, and a refused change leaves it as it was.
+#[test]
+fn parts_of_a_state() {
+    let mut state = Lstm::builder(3, 4).layers(2).build().unwrap().zero_state(3).unwrap();
+    state.set_h(&[0.25; 24]).unwrap();
+    state.set_c(&[0.5; 24]).unwrap();
+    for (cell, row) in [(2, 0), (0, 3), (HUGE, 0), (0, HUGE)] {
+        assert_eq!(state.row_h(cell, row), None, "{cell} {row}");
+    }
+    assert_eq!(state.row_h(1, 2), Some(&[0.25; 4][..]));
+    let before = state.clone();
+    for wrong in [0, 23, 25] {
+        assert!(state.set_h(&vec![1.0; wrong]).is_err() && state.set_c(&vec![1.0; wrong]).is_err());
+    }
+    for wrong in [3, HUGE] {
+        let said = state.reset_row(wrong).unwrap_err().to_string();
+        assert_eq!(said, format!("row of a state: expected a row below the batch, got {}", wrong as f64));
+    }
+    assert_eq!((state.h(), state.c()), (before.h(), before.c()));
+}
