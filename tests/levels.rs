@@ -37,3 +37,33 @@ fn a_level_can_be_pinned_and_a_missing_one_is_an_error() {
         }
     }
 }
+
+/// For the test below, in a process with another environment.
+#[test]
+#[ignore = "prints what the environment says"]
+fn print_what_building_says() {
+    println!(
+        "said: {}",
+        Lstm::builder(1, 1).build().map_or_else(|error| error.to_string(), |_| "fine".into())
+    );
+}
+
+#[test]
+fn the_environment_is_obeyed_or_refused() {
+    let said = |level: &str| {
+        let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+        let arguments = ["--ignored", "--exact", "--nocapture", "print_what_building_says"];
+        let output = program.args(arguments).env("FUSED_RNN_LEVEL", level).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_once("said: ").unwrap().1.lines().next().unwrap().to_owned()
+    };
+    for level in Level::ALL {
+        let missing = format!("SIMD level {level}: expected one that this machine has, got {level}");
+        assert_eq!(said(&level.to_string()), if level.is_available() { "fine" } else { &missing });
+    }
+    assert_eq!(said(""), "fine");
+    for wrong in ["sse", "AVX2", " avx2", "avx2,avx512"] {
+        let expected = format!("FUSED_RNN_LEVEL: expected portable, avx2 or avx512, got {wrong:?}");
+        assert_eq!(said(wrong), expected);
+    }
+}
