@@ -5,14 +5,16 @@
 //! ```text
 //! grads    [gate][line][place][16]     gate gradients of the steps of one chunk, (t, rank) counted through;
 //!                                      see `matrix/lines.rs`
-//! carry    [rank][dh | dc | dz]        the gradient of the state, on its way to earlier steps; dz: the part of dh
-//!                                      that zoneout took past the step
+//! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part of dh
+//!                                      that zoneout took past the step; sums: of a product that goes gate by gate
 //! ```
 
 use super::tile::CellTile;
 use super::{C, Cell, H, Pass, Records, Traits, TransposedWeights};
 use crate::activation::flush;
-use crate::matrix::{Blocks, GridMut, GridRef, LineSlot, LinesMut, Panel, Part, Room, Row, Slot, Sums, put};
+use crate::matrix::{
+    Blocks, Gates, GridMut, GridRef, LineSlot, LinesMut, Panel, Part, Room, Row, Slot, Sums, accumulate, put,
+};
 use crate::simd::{Isa, Outlined};
 
 /// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
@@ -48,6 +50,8 @@ pub(crate) struct Back<'a> {
     time: Option<usize>,
     /// The step after it in the order of the forward pass, where these rows have one.
     following: Option<usize>,
+    /// The gates of that step whose product this is a part of.
+    gates: &'a Gates,
     tape: Slot<'a>,
     grads: LineSlot<'a>,
     carry: Slot<'a>,
@@ -77,14 +81,24 @@ impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's
         if self.second {
             if let Some(plane) = self.traits.second_gradient() {
                 let panel = &weights.second;
-                tile.add_gradients(&mut sums, panel, (tile.step(), plane), (0, panel.depth()), tile.part);
+                let ahead = tile.part.take(panel.span(tile.block + U, U));
+                tile.add_gradients(&mut sums, panel, (tile.step(), plane), ahead);
             }
         } else if let Some(following) = tile.way.following {
-            let (planes, units) = (self.traits.hidden_gates, tile.units());
-            for n in 0..planes {
-                let (plane, _) = self.traits.recurrent[n];
-                let (inputs, part) = ((n * units, units), tile.part.split(n, planes));
-                tile.add_gradients(&mut sums, &weights.hidden, (following, plane), inputs, part);
+            let gates = tile.way.gates;
+            if !gates.are_first() {
+                for r in 0..R {
+                    for u in 0..U {
+                        sums[r][u][0] = tile.carry(r * U + u, tile.waiting());
+                    }
+                }
+            }
+            let range = gates.range();
+            for gate in range.clone() {
+                let (plane, _) = self.traits.recurrent[gate];
+                let part = tile.part.split(gate - range.start, range.len());
+                let ahead = part.take(gates.ahead(&weights.hidden, gate, tile.block, U));
+                tile.add_gradients(&mut sums, &weights.hidden[gate], (following, plane), ahead);
             }
         }
         put(sums, self.room)
@@ -102,6 +116,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         isa: I,
         backward: &'a Backward<'a>,
         (time, following): (Option<usize>, Option<usize>),
+        gates: &'a Gates,
         rank: usize,
         (block, blocks): (usize, Blocks),
         part: Part,
@@ -112,6 +127,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
             backward,
             time,
             following,
+            gates,
             tape: Slot::empty(),
             grads: LineSlot::empty(),
             // SAFETY: the rows exist.
@@ -141,7 +157,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
         // As on the way forward: what is read when the products are done. Later phases find it there, and an initial
         // state has none.
-        if PHASE == 0 && self.way.time.is_some() {
+        if PHASE == 0 && self.way.time.is_some() && self.way.gates.are_last() {
             for r in 0..R {
                 self.prefetch_planes(self.way.tape, r, traits.tape);
                 self.prefetch_planes(self.before, r, traits.state);
@@ -154,6 +170,12 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn finish<C: Cell, const PHASE: usize>(&self, sums: &mut [I::Vector]) {
         if PHASE == 0 {
+            if !self.way.gates.are_last() {
+                for v in 0..sums.len() {
+                    self.write(self.way.carry, v, self.waiting(), sums[v]);
+                }
+                return;
+            }
             for v in 0..sums.len() {
                 sums[v] = self.hidden_gradient(v, sums[v]);
             }
@@ -222,20 +244,25 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// Adds the product of a plane of the gradients at `time` with `count` inputs of the weights from `first` on.
+    /// Adds the product of a plane of the gradients at `time` with the tile's blocks of a panel.
     #[inline(always)]
     fn add_gradients<const R: usize, const U: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, 1>,
         panel: &Panel,
         (time, plane): (usize, usize),
-        (first, count): (usize, usize),
-        part: Part,
+        ahead: &[f32],
     ) {
-        let backward = self.way.backward;
+        let (backward, depth) = (self.way.backward, panel.depth());
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows::<R>(plane, count) };
-        self.add(sums, rows, panel, (first, count), part);
+        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows::<R>(plane, depth) };
+        accumulate(self.isa, sums, rows, panel.blocks_from(self.block, 0, depth), ahead);
+    }
+
+    /// The plane of `carry` where the sums of a product wait for the rest of its gates.
+    #[inline(always)]
+    fn waiting(&self) -> usize {
+        self.pass.weights.variant.traits().state + usize::from(self.pass.zoneout.is_some())
     }
 
     /// A plane of the step's tape, of all units.

@@ -243,7 +243,8 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         // SAFETY: the rows exist; nobody writes this plane now: the step before is done, and so is the phase that wrote
         // the scratch record.
         let rows = unsafe { records.rows(plane, panel.depth()) };
-        self.add(sums, rows, panel, (0, panel.depth()), self.part);
+        let blocks = panel.blocks_from(self.block, 0, panel.depth());
+        accumulate(self.isa, sums, rows, blocks, self.part.take(panel.span(self.block + U, U)));
     }
 
     /// A plane of the scratch record, which an earlier phase has written.

@@ -11,7 +11,7 @@
 
 use super::rows::Places;
 use super::{Options, Pass};
-use crate::matrix::{Blocks, Panel, Part, Row, Rows, Slot, Sums, accumulate};
+use crate::matrix::{Blocks, Part, Row, Slot};
 use crate::simd::Isa;
 
 /// Some rows of one step by one block of hidden units or several.
@@ -128,20 +128,6 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
             }
             _ => None,
         }
-    }
-
-    /// Adds the product of some rows with `count` inputs, from `first` on, of the tile's blocks of a panel.
-    #[inline(always)]
-    pub(super) fn add<const R: usize, const U: usize, const G: usize>(
-        &self,
-        sums: &mut Sums<I::Vector, R, U, G>,
-        rows: impl Rows<R>,
-        panel: &Panel,
-        (first, count): (usize, usize),
-        part: Part,
-    ) {
-        let blocks = panel.blocks_from(self.block, first, first + count);
-        accumulate(self.isa, sums, rows, blocks, part.take(panel.span(self.block + U, U)));
     }
 
     /// Has the first planes of the record of a row come nearer.

@@ -11,8 +11,8 @@
 //!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are normalised;
 //!               biases are then zero
 //! TransposedWeights, for backward
-//!   input       W^T                     depth gates * H    units I      dx = dG W
-//!   hidden      R^T of the hidden gates depth gates * H    units P      dh = dG R
+//!   input       W^T of each gate        depth H            units I      dx = dG W, a sum over the gates
+//!   hidden      R^T of the hidden gates depth H            units P      dh = dG R, the same
 //!   second      R^T of the last gate    depth H            units H
 //!               or W_hr^T               depth P            units H
 //! ```
@@ -153,8 +153,10 @@ pub(crate) struct Weights {
 /// Weights packed for the backward pass, which has everything else from those for the forward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct TransposedWeights {
-    pub(crate) input: Panel,
-    pub(crate) hidden: Panel,
+    /// Of each gate.
+    pub(crate) input: Vec<Panel>,
+    /// Of each gate that multiplies the hidden state.
+    pub(crate) hidden: Vec<Panel>,
     pub(crate) second: Panel,
 }
 
@@ -242,36 +244,41 @@ impl TransposedWeights {
         let (lanes, input) = (weights.input.lanes(), weights.input.depth());
         let (hidden, outputs) = (weights.units(), weights.outputs());
         let second = if traits.has_second() { outputs } else { 0 };
+        let of_gates = |count, units| -> Result<Vec<Panel>, Error> {
+            (0..count).map(|_| Panel::new(lanes, hidden, 1, units)).collect()
+        };
         Ok(TransposedWeights {
-            input: Panel::new(lanes, checked_size("weights", &[traits.gates, hidden])?, 1, input)?,
-            hidden: Panel::new(lanes, checked_size("weights", &[traits.hidden_gates, hidden])?, 1, outputs)?,
+            input: of_gates(traits.gates, input)?,
+            hidden: of_gates(traits.hidden_gates, outputs)?,
             second: Panel::new(lanes, second, 1, hidden)?,
         })
+    }
+
+    /// The number of recurrent weights, as packed.
+    pub(crate) fn recurrent_len(&self) -> usize {
+        self.hidden.iter().map(Panel::len).sum::<usize>() + self.second.len()
     }
 
     /// Packs these parameters of a variant.
     pub(crate) fn pack(&mut self, variant: &Variant, from: Canonical<'_>) {
         let traits = variant.traits();
-        let (input, hidden, outputs) = (self.input.units(), self.second.units(), self.hidden.units());
-        let source = |data, start: &'static [usize], width| Source {
-            data,
-            gate_starts: start,
-            unit_stride: 1,
-            depth_stride: width,
+        let hidden = self.second.units();
+        let pack = |panel: &mut Panel, data, width| {
+            panel.pack(Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width });
         };
-        self.input.pack(source(from.weight_ih, &[0], input));
-        self.hidden.pack(source(from.weight_hh, &[0], outputs));
-        if traits.projection.is_some() {
-            self.second.pack(source(from.weight_hr, &[0], hidden));
-        } else if traits.has_second() {
-            let last = traits.hidden_gates * hidden * hidden;
-            self.second.pack(source(&from.weight_hh[last..], &[0], hidden));
-        }
-        // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
-        if let Some(gate) = variant.unused_gate() {
-            for panel in [&mut self.input, &mut self.hidden] {
-                panel.clear(gate * hidden..(gate + 1) * hidden);
+        for (panels, weights) in [(&mut self.input, from.weight_ih), (&mut self.hidden, from.weight_hh)] {
+            for (gate, panel) in panels.iter_mut().enumerate() {
+                // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
+                if Some(gate) != variant.unused_gate() {
+                    let width = panel.units();
+                    pack(panel, &weights[gate * hidden * width..], width);
+                }
             }
+        }
+        if traits.projection.is_some() {
+            pack(&mut self.second, from.weight_hr, hidden);
+        } else if traits.has_second() {
+            pack(&mut self.second, &from.weight_hh[traits.hidden_gates * hidden * hidden..], hidden);
         }
     }
 }

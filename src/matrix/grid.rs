@@ -163,6 +163,12 @@ impl<'a> GridMut<'a> {
         }
     }
 
+    /// Where a column of a plane of a row is, or would be: to prefetch.
+    #[inline(always)]
+    pub(crate) fn address(&self, slot: usize, row: usize, plane: usize, column: usize) -> *const f32 {
+        self.data.wrapping_add(self.grid.offset(slot, row, plane) + column)
+    }
+
     /// Columns of one plane of one row, to write.
     ///
     /// # Safety

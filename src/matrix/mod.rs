@@ -5,11 +5,13 @@
 //! grid.rs      Grid: rows of floats by (slot, row, plane), shared by threads that write disjoint ones
 //! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
 //! panel.rs     Panel: weights packed so that a product reads them front to back, once
+//! cuts.rs      products with several panels, gate by gate where they are too many for the cache
 //! product.rs   accumulate, the register tile; sweep, the order of the tiles
 //! gemm.rs      products outside the time loop, by `matrixmultiply`
 //! ```
 
 mod buffer;
+mod cuts;
 mod gemm;
 mod grid;
 mod lines;
@@ -17,8 +19,9 @@ mod panel;
 mod product;
 
 pub(crate) use buffer::AlignedBuf;
+pub(crate) use cuts::{Gates, cuts};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
 pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef, Row};
 pub(crate) use panel::{Panel, Source};
-pub(crate) use product::{Blocks, Part, Room, Rows, Sums, Tile, WIDE, accumulate, put, sweep};
+pub(crate) use product::{Blocks, Part, Room, Sums, Tile, WIDE, accumulate, put, sweep};

@@ -134,14 +134,6 @@ impl Panel {
         }
     }
 
-    /// Makes the weights of these inputs zero.
-    pub(crate) fn clear(&mut self, inputs: std::ops::Range<usize>) {
-        let (block_len, per_input) = (self.depth * self.gates * self.lanes, self.gates * self.lanes);
-        for block in self.data.chunks_exact_mut(block_len.max(1)) {
-            block[inputs.start * per_input..inputs.end * per_input].fill(0.0);
-        }
-    }
-
     /// The number of blocks.
     #[inline(always)]
     pub(crate) fn blocks(&self) -> usize {
@@ -241,22 +233,6 @@ mod tests {
                     assert_eq!(panel.block(unit / lanes, k, k + 1)[unit % lanes], want, "lanes {lanes}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn inputs_that_are_cleared_are_zero_for_all_units_and_gates() {
-        let (gates, units, depth, lanes) = (2, 7, 5, 4);
-        let data = vec![1.0; gates * units * depth];
-        let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
-        let starts = [0, units * depth];
-        panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
-        panel.clear(1..3);
-        for block in 0..2 {
-            let lanes = if block == 0 { 4 } else { 3 };
-            let sums: Vec<f32> = (0..depth).map(|k| panel.block(block, k, k + 1).iter().sum()).collect();
-            let whole = (gates * lanes) as f32;
-            assert_eq!(sums, [whole, 0.0, 0.0, whole, whole]);
         }
     }
 

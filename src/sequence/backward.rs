@@ -25,7 +25,9 @@ use super::replay::Replay;
 use super::schedule::{Load, Schedule, Share, Walk, go};
 use crate::cell::{Backward, BackwardTile, Cell, Pass, Rows, with_cell};
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, Lines, LinesMut, LinesRef, Part, Room, Tile, sweep};
+use crate::matrix::{
+    AlignedBuf, Blocks, Gates, Grid, GridMut, Lines, LinesMut, LinesRef, Part, Room, Tile, cuts, sweep,
+};
 use crate::simd::Isa;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -78,9 +80,9 @@ impl Scratch {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        // With zoneout one more, for what goes past a step.
+        // With zoneout one more, for what goes past a step; and one for sums that wait for the rest of their gates.
         let Pass { weights, rows, zoneout, .. } = inputs.pass;
-        let planes = weights.variant.traits().state + usize::from(zoneout.is_some());
+        let planes = weights.variant.traits().state + usize::from(zoneout.is_some()) + 1;
         Grid::padded(1, rows.order.len(), planes, weights.units())
     }
 }
@@ -105,8 +107,8 @@ pub(crate) fn backward(
     let carry_grid = Scratch::carry_grid(inputs)?;
     let load = Load {
         rows: batch,
-        weights: transposed.hidden.len() + transposed.second.len(),
-        blocks: transposed.hidden.blocks().max(transposed.second.blocks()),
+        weights: transposed.recurrent_len(),
+        blocks: transposed.hidden[0].blocks().max(transposed.second.blocks()),
         phases: traits.phases(),
     };
     let (split, _) = load.split(schedule, threads);
@@ -273,12 +275,15 @@ impl<C: Cell> Steps<'_, C> {
         share: Share,
     ) {
         let backward = self.backward;
-        let phase = Phase::<C, PHASE> { backward, time, following, cell: PhantomData };
         let Backward { pass, transposed, .. } = backward;
-        let panel = if PHASE == 0 { &transposed.hidden } else { &transposed.second };
-        // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
-        // promise; a phase is done in all blocks before the next begins.
-        unsafe { sweep(pass.weights.token, &phase, rows, share.part(panel.blocks())) }
+        let panels =
+            if PHASE == 0 { &transposed.hidden[..] } else { std::slice::from_ref(&transposed.second) };
+        for (gates, blocks) in cuts(panels, rows.len(), share.part(panels[0].blocks())) {
+            let phase = Phase::<C, PHASE> { backward, time, following, gates, cell: PhantomData };
+            // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
+            // promise; a phase is done in all blocks before the next begins.
+            unsafe { sweep(pass.weights.token, &phase, rows.clone(), blocks) }
+        }
     }
 }
 
@@ -287,6 +292,8 @@ struct Phase<'a, C, const PHASE: usize> {
     backward: &'a Backward<'a>,
     time: Option<usize>,
     following: Option<usize>,
+    /// The gates of the product.
+    gates: Gates,
     cell: PhantomData<C>,
 }
 
@@ -304,7 +311,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) -> &'r mut [I::Vector] {
         let (steps, blocks) = ((self.time, self.following), (block, Blocks::new(U)));
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, rank, blocks, part) };
+        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, &self.gates, rank, blocks, part) };
         tile.products::<C, PHASE, R, U>(room)
     }
 
@@ -319,7 +326,9 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) {
         let steps = (self.time, self.following);
         // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, rank, (block, blocks), Part::NONE) };
+        let tile = unsafe {
+            BackwardTile::new(isa, self.backward, steps, &self.gates, rank, (block, blocks), Part::NONE)
+        };
         tile.finish::<C, PHASE>(sums);
     }
 }

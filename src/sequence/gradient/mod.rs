@@ -30,7 +30,7 @@ mod sums;
 
 use super::schedule::{Share, over_shares};
 use crate::cell::{C, Operand, PEEPHOLES, Pass, Records};
-use crate::matrix::{GridMut, LinesRef, sweep};
+use crate::matrix::{GridMut, LinesRef, cuts, sweep};
 use crate::simd::{LINE, dispatch};
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
 use narrow::{NarrowGradient, is_narrow};
@@ -87,13 +87,15 @@ impl<'a> Contribution<'a> {
     unsafe fn input(&self, share: Share) {
         let Some((to, add)) = self.to.input else { return };
         let Pass { weights, rows, .. } = self.inputs.pass;
-        let (token, gates, units) = (weights.token, weights.variant.traits().gates, weights.units());
         let Chunk { places, grads, .. } = *self.chunk;
-        let weights = &self.inputs.transposed.input;
-        let product = InputProduct { grads, gates, units, weights, places, rows };
-        let (places, blocks) = (share.part(places.len()), 0..weights.blocks());
-        // SAFETY: the places are those of this share, and no two are the same row of the target.
-        unsafe { sweep(token, &Gradient { product, to, add }, places, blocks) };
+        let (token, weights) = (weights.token, &self.inputs.transposed.input[..]);
+        let of_share = share.part(places.len());
+        for (gates, blocks) in cuts(weights, of_share.len(), 0..weights[0].blocks()) {
+            let add = add || !gates.are_first();
+            let product = InputProduct { grads, weights, gates, places, rows };
+            // SAFETY: the places are those of this share, and no two are the same row of the target.
+            unsafe { sweep(token, &Gradient { product, to, add }, of_share.clone(), blocks) };
+        }
     }
 
     /// `dW += dG^T X` and `dR += dG^T Y`, a share of the units; `dW_hr += dh^T M`, a share of the outputs.
@@ -104,15 +106,20 @@ impl<'a> Contribution<'a> {
         let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
         let (token, traits) = (weights.token, weights.variant.traits());
         let (grads, places) = (self.chunk.grads, 0..self.chunk.places.len());
-        let of = |plane, gate, packed| WeightProduct { grads, plane, gate, packed, places: places.clone() };
+        let of = |(plane, gate), units, packed| {
+            let places = places.clone();
+            WeightProduct { grads, plane, gate, units, packed, places }
+        };
         for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
             let x = &packed.input;
             let y = match operand {
                 Operand::Hidden => &packed.hidden,
                 Operand::Tape(_) => &packed.second,
             };
-            let input = Gradient { product: of(gate, gate, x), to: to.weight_ih, add: to.add };
-            let hidden = Gradient { product: of(plane, gate, y), to: to.weight_hh, add: to.add };
+            let input =
+                Gradient { product: of((gate, gate), weights.units(), x), to: to.weight_ih, add: to.add };
+            let hidden =
+                Gradient { product: of((plane, gate), weights.units(), y), to: to.weight_hh, add: to.add };
             let units = share.part(weights.units());
             // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
             unsafe {
@@ -126,7 +133,7 @@ impl<'a> Contribution<'a> {
             }
         }
         if let Some((plane, _)) = traits.projection {
-            let product = of(plane, 0, &packed.second);
+            let product = of((plane, 0), weights.outputs(), &packed.second);
             let projection = Gradient { product, to: to.weight_hr, add: true };
             // SAFETY: the outputs are those of this share.
             unsafe { projection.sweep(token, share.part(weights.outputs())) };

@@ -21,7 +21,9 @@
 use super::{Chunk, Inputs};
 use crate::cell::{Operand, Pass, Rows, Weights};
 use crate::error::Error;
-use crate::matrix::{Blocks, GridMut, LinesRef, Panel, Part, Room, Sums, Tile, WIDE, accumulate, put, sweep};
+use crate::matrix::{
+    Blocks, Gates, GridMut, LinesRef, Panel, Part, Room, Sums, Tile, WIDE, accumulate, put, sweep,
+};
 use crate::simd::{Isa, Token};
 use std::ops::Range;
 
@@ -75,6 +77,9 @@ impl Packed {
 
 /// A product whose rows each end in a row of a grid.
 pub(super) trait Product {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
     /// The slot and the row of the grid for this row of the product.
     fn target(&self, row: usize) -> (usize, usize);
 
@@ -109,6 +114,20 @@ impl<'a, P: Product> Gradient<'a, P> {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.to.columns(slot, row, 0, block * I::LANES..end) }
     }
+
+    /// Has the columns of U blocks in R rows come nearer, with which the next tile begins: some lines of each row, rows
+    /// apart, which the processor does not foresee. (Of 1024 units a fifth of the time of dW was spent waiting for them.
+    /// Xeon, family 6, model 207, one thread, shortest of sixteen times: with this a training step takes 3 to 8 % less
+    /// where a layer has 512 to 1024 units, and as long where it has 256.)
+    #[inline(always)]
+    fn prefetch<I: Isa, const R: usize, const U: usize>(&self, isa: I, row: usize, block: usize) {
+        for r in 0..R {
+            let (slot, row) = self.product.target((row + r).min(self.product.rows() - 1));
+            for u in 0..U {
+                isa.prefetch(self.to.address(slot, row, 0, (block + u) * I::LANES));
+            }
+        }
+    }
 }
 
 impl<P: Product> Tile for Gradient<'_, P> {
@@ -124,6 +143,7 @@ impl<P: Product> Tile for Gradient<'_, P> {
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
         let mut sums = [[[isa.zero(); 1]; U]; R];
+        self.prefetch::<I, R, U>(isa, row + R, block);
         if self.add {
             for r in 0..R {
                 // SAFETY: the row exists, and by the caller's promise is ours.
@@ -170,15 +190,21 @@ impl<P: Product> Tile for Gradient<'_, P> {
 #[derive(Clone)]
 pub(super) struct WeightProduct<'a> {
     pub(super) grads: LinesRef<'a>,
-    /// The plane of dG, and the gate of dW.
+    /// The plane of dG, the gate of dW, and the units of that.
     pub(super) plane: usize,
     pub(super) gate: usize,
+    pub(super) units: usize,
     /// X: a row for each place.
     pub(super) packed: &'a Panel,
     pub(super) places: Range<usize>,
 }
 
 impl Product for WeightProduct<'_> {
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.units
+    }
+
     #[inline(always)]
     fn target(&self, unit: usize) -> (usize, usize) {
         (self.gate, unit)
@@ -219,20 +245,23 @@ impl Gradient<'_, WeightProduct<'_>> {
     }
 }
 
-/// `dG W` at the places of a chunk.
+/// `dG W` at the places of a chunk, or the part of some gates.
 pub(super) struct InputProduct<'a> {
     pub(super) grads: LinesRef<'a>,
-    /// The gates, whose planes are the first ones of dG, and their units.
-    pub(super) gates: usize,
-    pub(super) units: usize,
-    /// W^T
-    pub(super) weights: &'a Panel,
+    /// W^T of each gate. Their gradients are the first planes of dG.
+    pub(super) weights: &'a [Panel],
+    pub(super) gates: Gates,
     /// (step, rank) of the rows.
     pub(super) places: &'a [(usize, usize)],
     pub(super) rows: &'a Rows,
 }
 
 impl Product for InputProduct<'_> {
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+
     #[inline(always)]
     fn target(&self, place: usize) -> (usize, usize) {
         let (step, rank) = self.places[place];
@@ -248,12 +277,15 @@ impl Product for InputProduct<'_> {
         block: usize,
         part: Part,
     ) {
-        let (units, weights) = (self.units, self.weights);
-        for gate in 0..self.gates {
-            let rows = self.grads.rows::<R>(place, gate, units);
-            let blocks = weights.blocks_from::<U>(block, gate * units, (gate + 1) * units);
-            let ahead = part.split(gate, self.gates).take(weights.span(block + U, U));
-            accumulate(isa, sums, rows, blocks, ahead);
+        let range = self.gates.range();
+        for gate in range.clone() {
+            let panel = &self.weights[gate];
+            let (rows, blocks) = (
+                self.grads.rows::<R>(place, gate, panel.depth()),
+                panel.blocks_from::<U>(block, 0, panel.depth()),
+            );
+            let part = part.split(gate - range.start, range.len());
+            accumulate(isa, sums, rows, blocks, part.take(self.gates.ahead(self.weights, gate, block, U)));
         }
     }
 }
