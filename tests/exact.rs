@@ -300,6 +300,27 @@ fn chunks_of_input_products_change_nothing() {
     }
 }
 
+/// Many rows of large layers go back gate by gate, few rows through all gates at once; and threads may share the rows.
+/// (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors.)
+#[test]
+fn products_gate_by_gate_change_nothing() {
+    for (kind, seed) in [(CellKind::Lstm, 1), (CellKind::GruResetAfter, 2), (CellKind::GruResetBefore, 3)] {
+        for dropout in [0.0, 0.25] {
+            let mut case = Case { ragged: true, seed, ..Case::simple(kind, 14, 3, 20, 1400) };
+            case.options.recurrent_dropout = dropout;
+            case.options.zoneout = [dropout, 0.0];
+            let data = Data::of(&case);
+            for level in Level::available() {
+                let one = run(&case, &data, level, 1);
+                let layer = case.layer(|builder| {
+                    builder.level(level).threads(Threads::Count(4)).schedule(Schedule::Rows)
+                });
+                same_bits(&format!("{kind:?}, {level}"), &one, &run_layer(&layer, &case, &data)).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn a_decaying_state_reaches_zero_and_no_denormals() {
     for kind in CellKind::ALL {
