@@ -306,14 +306,14 @@ fn chunks_of_input_products_change_nothing() {
 fn products_gate_by_gate_change_nothing() {
     for (kind, seed) in [(CellKind::Lstm, 1), (CellKind::GruResetAfter, 2), (CellKind::GruResetBefore, 3)] {
         for dropout in [0.0, 0.25] {
-            let mut case = Case { ragged: true, seed, ..Case::simple(kind, 14, 3, 20, 1400) };
+            let mut case = Case { ragged: true, seed, ..Case::simple(kind, 40, 3, 20, 1400) };
             case.options.recurrent_dropout = dropout;
             case.options.zoneout = [dropout, 0.0];
             let data = Data::of(&case);
             for level in Level::available() {
                 let one = run(&case, &data, level, 1);
                 let layer = case.layer(|builder| {
-                    builder.level(level).threads(Threads::Count(4)).schedule(Schedule::Rows)
+                    builder.level(level).threads(Threads::Count(8)).schedule(Schedule::Rows)
                 });
                 same_bits(&format!("{kind:?}, {level}"), &one, &run_layer(&layer, &case, &data)).unwrap();
             }
