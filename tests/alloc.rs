@@ -70,6 +70,7 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             peephole: lstm,
             coupled: lstm,
             projection: lstm.then_some(20),
+            dropout: 0.4,
             recurrent_dropout: 0.4,
             input_dropout: 0.4,
             zoneout: [0.4, cell_state],

@@ -143,6 +143,32 @@ fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Error> {
 
 /// The factors that a training call draws, for tests and for who computes the same elsewhere.
 impl Recurrent {
+    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this seed for
+    /// the output of a layer, `(steps, batch, D * H)`: 0 or `1 / (1 - p)`, all 1 without
+    /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where there is no such layer below another, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where they do not fit into memory.
+    pub fn dropout_masks(
+        &self,
+        layer: usize,
+        batch: usize,
+        steps: usize,
+        seed: u64,
+    ) -> Result<Vec<f32>, Error> {
+        if layer >= self.config.layers() - 1 {
+            let (what, expected) = ("layer", "the number of a layer below the last, from 0");
+            return Err(Error::OutOfRange { what, expected, got: layer as f64 });
+        }
+        let width = self.config.output_size();
+        let mut masks = zeros("masks", &[steps, batch, width])?;
+        masks.fill(1.0);
+        let between = Dropout { between: self.config.dropout(), seed, ..Dropout::NONE };
+        between.apply(&mut masks, 0, width, layer);
+        Ok(masks)
+    }
+
     /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
     /// `(layers * directions, batch, H)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`recurrent_dropout`](crate::Builder::recurrent_dropout).
@@ -199,5 +225,49 @@ impl Recurrent {
         };
         let cell_size = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
         Ok([draw(H, config.outputs())?, draw(C, cell_size)?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Error, Lstm};
+
+    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds, other
+    /// layers and other kinds, also with a seed of which every bit is set.
+    #[test]
+    fn masks_are_unrelated_and_drop_their_share() -> Result<(), Error> {
+        let p = 0.25;
+        let lstm = Lstm::builder(100, 100)
+            .layers(3)
+            .dropout(p)
+            .input_dropout(p)
+            .recurrent_dropout(p)
+            .zoneout(p, p)
+            .build()?;
+        // 4000 factors of each.
+        let mut masks = Vec::new();
+        for seed in [1, 2, u64::MAX] {
+            for layer in 0..2 {
+                masks.push(lstm.dropout_masks(layer, 8, 5, seed)?);
+                masks.push(lstm.input_masks(layer, 40, seed)?);
+            }
+            let by_cell = |all: Vec<f32>| all.chunks_exact(4000).map(<[f32]>::to_vec).collect::<Vec<_>>();
+            masks.extend(by_cell(lstm.recurrent_masks(40, seed)?));
+            let [h, c] = lstm.zoneout_masks(8, 5, seed)?;
+            masks.extend(by_cell(h).into_iter().chain(by_cell(c)));
+        }
+        let dropped: Vec<Vec<bool>> =
+            masks.iter().map(|mask| mask.iter().map(|&factor| factor == 0.0).collect()).collect();
+        for (n, one) in dropped.iter().enumerate() {
+            // 1000 are expected, with a standard deviation of 27.
+            let count = one.iter().filter(|&&dropped| dropped).count();
+            assert!((850..1150).contains(&count), "{count} of mask {n}");
+            for (m, other) in dropped[..n].iter().enumerate() {
+                // Strangers agree 0.25^2 + 0.75^2 of the time, 2500 times, with a standard deviation of 31.
+                let agree = one.iter().zip(other).filter(|(a, b)| a == b).count();
+                assert!((2330..2670).contains(&agree), "masks {m} and {n} agree {agree} times");
+            }
+        }
+        Ok(())
     }
 }

@@ -283,107 +283,10 @@ impl Recurrent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference;
-    use crate::{Builder, CellKind, Init, Layout, Rng};
+    use crate::{Builder, CellKind, Rng};
 
     fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
         (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
-    }
-
-    fn wide(values: &[f32]) -> Vec<f64> {
-        values.iter().map(|&v| f64::from(v)).collect()
-    }
-
-    fn assert_close(what: &str, got: &[f32], want: &[f64]) {
-        assert_eq!(got.len(), want.len());
-        for (k, (got, want)) in got.iter().zip(want).enumerate() {
-            assert!((f64::from(*got) - want).abs() < 2e-5, "{what}[{k}]: {got} for {want}");
-        }
-    }
-
-    /// Three bidirectional layers with dropout between them, against the reference with the same masks.
-    #[test]
-    fn dropout_between_layers_goes_both_ways() {
-        let (batch, steps, input, hidden, layers, p, seed) = (5, 6, 3, 9, 3, 0.4, 77);
-        let layer = Builder::new(CellKind::Lstm, input, hidden)
-            .layers(layers)
-            .bidirectional(true)
-            .layout(Layout::TimeMajor)
-            .dropout(p)
-            .init(Init::PyTorch, 1)
-            .build()
-            .unwrap();
-        let mut rng = Rng::new(2);
-        let x = uniform(steps * batch * input, &mut rng);
-        let dy = uniform(steps * batch * 2 * hidden, &mut rng);
-        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
-        let mut state = layer.zero_state(batch).unwrap();
-        let mut y = vec![0.0; dy.len()];
-        let dims = Dims::new(batch, steps);
-        layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, seed, &mut workspace).unwrap();
-        let (mut parameters, mut dx) = (vec![0.0; layer.parameters().len()], vec![0.0; x.len()]);
-        let gradients = Gradients { dx: Some(&mut dx), ..Gradients::of_parameters(&mut parameters) };
-        let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
-        layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
-
-        let masks: Vec<Vec<f64>> = (0..layers - 1)
-            .map(|below| {
-                let mut mask = vec![1.0; y.len()];
-                Dropout::of(layer.config(), seed, batch).apply(&mut mask, 0, 2 * hidden, below);
-                wide(&mask)
-            })
-            .collect();
-        let dropped = masks[0].iter().filter(|&&v| v == 0.0).count() as f64 / masks[0].len() as f64;
-        assert!((dropped - f64::from(p)).abs() < 0.1 && masks[0] != masks[1], "{dropped} dropped");
-        let params = layer
-            .places
-            .iter()
-            .map(|place| place.canonical(layer.parameters()))
-            .map(|canonical| reference::Params {
-                weight_ih: wide(canonical.weight_ih),
-                weight_hh: wide(canonical.weight_hh),
-                bias_ih: wide(canonical.bias_ih),
-                bias_hh: wide(canonical.bias_hh),
-                weight_hr: wide(canonical.weight_hr),
-                peephole: wide(canonical.peephole),
-                norm_ih: vec![],
-                norm_hh: vec![],
-                norm_c: vec![],
-            })
-            .collect();
-        let model = reference::Model {
-            cell: reference::Cell::Lstm,
-            input_size: input,
-            hidden_size: hidden,
-            layers,
-            projection: None,
-            layer_norm: None,
-            bidirectional: true,
-            reverse: false,
-            variants: Default::default(),
-            params,
-        };
-        let x = wide(&x);
-        let input = reference::Input {
-            steps,
-            batch,
-            x: &x,
-            h0: None,
-            c0: None,
-            lengths: None,
-            masks: Some(&masks),
-            ..reference::Input::default()
-        };
-        let output = reference::forward(&model, &input);
-        let dy = wide(&dy);
-        let upstream = reference::Upstream { dy: Some(&dy), dhn: None, dcn: None };
-        let want = reference::backward(&model, &input, &output, &upstream);
-        assert_close("y", &y, &output.y);
-        assert_close("dx", &dx, &want.x);
-        let flat: Vec<f64> = (want.params.into_iter())
-            .flat_map(|p| [p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh].concat())
-            .collect();
-        assert_close("parameters", &parameters, &flat);
     }
 
     /// What is not asked for changes nothing, and what is added is added.

@@ -18,6 +18,7 @@ pub struct Options {
     pub coupled: bool,
     pub projection: Option<usize>,
     pub layer_norm: Option<f32>,
+    pub dropout: f32,
     pub recurrent_dropout: f32,
     pub input_dropout: f32,
     pub zoneout: [f32; 2],
@@ -26,7 +27,8 @@ pub struct Options {
 impl Options {
     /// Whether training computes other numbers than inference.
     pub fn differs_in_training(&self) -> bool {
-        self.recurrent_dropout > 0.0 || self.input_dropout > 0.0 || self.zoneout != [0.0; 2]
+        let dropouts = [self.dropout, self.recurrent_dropout, self.input_dropout];
+        dropouts != [0.0; 3] || self.zoneout != [0.0; 2]
     }
 }
 
@@ -87,6 +89,7 @@ impl Case {
             .bias(self.bias)
             .peephole(options.peephole)
             .coupled(options.coupled)
+            .dropout(options.dropout)
             .recurrent_dropout(options.recurrent_dropout)
             .input_dropout(options.input_dropout)
             .zoneout(options.zoneout[0], options.zoneout[1])
@@ -383,6 +386,8 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
     let taken = layer.zoneout_masks(batch, steps, 0).unwrap().map(|taken| by_pass(&taken));
     let input_masks: Vec<Vec<f64>> =
         (0..case.layers).map(|k| wide(&layer.input_masks(k, batch, 0).unwrap())).collect();
+    let between: Vec<Vec<f64>> =
+        (1..case.layers).map(|k| wide(&layer.dropout_masks(k - 1, batch, steps, 0).unwrap())).collect();
     let input = reference::Input {
         steps,
         batch,
@@ -390,7 +395,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         h0: Some(&h0),
         c0: Some(&c0),
         lengths: data.lengths.as_deref(),
-        masks: None,
+        masks: Some(&between),
         recurrent_masks: Some(&masks),
         input_masks: Some(&input_masks),
         taken: Some([&taken[0], &taken[1]]),

@@ -44,7 +44,8 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
 /// The same cases, some with dropout and zoneout: where only training is looked at, for inference differs then.
 pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
     let p = || prop::sample::select(vec![0.0, 0.4]);
-    (cases, p(), p(), p(), p()).prop_map(|(mut case, recurrent, input, hidden, cell)| {
+    (cases, [p(), p(), p()], p(), p()).prop_map(|(mut case, [between, recurrent, input], hidden, cell)| {
+        case.options.dropout = between;
         case.options.recurrent_dropout = recurrent;
         case.options.input_dropout = input;
         case.options.zoneout = [hidden, if case.kind.has_cell_state() { cell } else { 0.0 }];

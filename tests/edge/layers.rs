@@ -45,6 +45,16 @@ fn layers_masks_states_and_flags() {
             "layer: expected the number of a layer, from 0, got 1",
         ),
         row(
+            "layer of dropout",
+            move || Lstm::builder(3, 4).layers(2).build()?.dropout_masks(1, 2, 5, 1),
+            "layer: expected the number of a layer below the last, from 0, got 1",
+        ),
+        row(
+            "dropout of a single layer",
+            move || lstm().dropout_masks(0, 2, 5, 1),
+            "layer: expected the number of a layer below the last, from 0, got 0",
+        ),
+        row(
             "row",
             move || lstm().zero_state(2)?.reset_row(2),
             "row of a state: expected a row below the batch, got 2",
@@ -61,6 +71,7 @@ fn layers_masks_states_and_flags() {
         lstm().zero_state(HUGE).map(|_| ()),
         lstm().recurrent_masks(HUGE, 1).map(|_| ()),
         lstm().input_masks(0, HUGE, 1).map(|_| ()),
+        Lstm::builder(3, 4).layers(2).build().unwrap().dropout_masks(0, HUGE, 2, 1).map(|_| ()),
         lstm().zoneout_masks(1 << (usize::BITS / 2 + 8), 1 << (usize::BITS / 2 + 8), 1).map(|_| ()),
         lstm().tape_bytes(Dims::new(HUGE, HUGE), Default::default()).map(|_| ()),
     ] {
