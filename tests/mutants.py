@@ -66,7 +66,8 @@ EXPLAINED = [
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
     (r"chunk_places", "where chunks are cut"),
-    (r"weights: transposed.hidden.len\(\)|replace \+ with \* in load ", "how threads share the work"),
+    (r"PHASE == 0 && self.way.time.is_some\(\)", "whether what is written next is prefetched"),
+    (r"replace \+ with \* in load ", "how threads share the work"),
     (r"replace == with != in Stages<'_>::call", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
     (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
@@ -320,7 +321,7 @@ def run(program, tree, environment, timeout):
 
 def explained(mutant):
     """Why no test can notice this mutant, where that is so."""
-    line = (ROOT / mutant["file"]).read_text().splitlines()[mutant["span"]["start"]["line"] - 1]
+    line = mutant["line"]
     place = f"{mutant['name']} | {line.strip()}"
     return next((why for what, why in EXPLAINED if re.search(what, place)), None)
 
@@ -329,7 +330,12 @@ def listed(files):
     command = ["cargo", "mutants", "--list", "--json", "--diff"]
     for pattern in files:
         command += ["-f", pattern]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    mutants = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    # The lines as they are now: a run may take an hour, in which somebody edits the files.
+    lines = {name: (ROOT / name).read_text().splitlines() for name in {mutant["file"] for mutant in mutants}}
+    for mutant in mutants:
+        mutant["line"] = lines[mutant["file"]][mutant["span"]["start"]["line"] - 1]
+    return mutants
 
 
 def uninlined(source):
