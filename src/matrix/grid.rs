@@ -16,9 +16,9 @@
 //! condition; who calls what when is decided in `sequence/` alone.
 
 use super::product::Strided;
+use super::shared::Shared;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// The shape and the strides of a grid, in floats.
@@ -119,14 +119,8 @@ impl<'a> GridRef<'a> {
 pub(crate) struct GridMut<'a> {
     /// Shape and strides.
     pub(crate) grid: Grid,
-    data: *mut f32,
-    life: PhantomData<&'a mut [f32]>,
+    data: Shared<'a>,
 }
-
-// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
-unsafe impl Send for GridMut<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for GridMut<'_> {}
 
 impl<'a> GridMut<'a> {
     /// A view of the first `grid.len()` floats of `data`.
@@ -134,19 +128,19 @@ impl<'a> GridMut<'a> {
     /// # Panics
     /// Where `data` is shorter; callers have checked.
     pub(crate) fn new(grid: Grid, data: &'a mut [f32]) -> Self {
-        GridMut { grid, data: data[..grid.len()].as_mut_ptr(), life: PhantomData }
+        GridMut { grid, data: Shared::new(&mut data[..grid.len()]) }
     }
 
     /// A view to read only, of what nobody else writes either while it lives: nothing is then to be
     /// written through it. For readers of grids that in other calls somebody writes.
     pub(crate) fn reading(view: GridRef<'a>) -> Self {
-        GridMut { grid: view.grid, data: view.data.as_ptr().cast_mut(), life: PhantomData }
+        GridMut { grid: view.grid, data: Shared::reading(view.data) }
     }
 
     /// A grid of nothing.
     pub(crate) fn empty() -> Self {
         let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0, len: 0 };
-        GridMut { grid, data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
+        GridMut { grid, data: Shared::empty() }
     }
 
     /// One plane of one row.
@@ -157,16 +151,13 @@ impl<'a> GridMut<'a> {
     #[inline(always)]
     pub(crate) unsafe fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe {
-            let start = self.data.add(self.grid.offset(slot, row, plane));
-            std::slice::from_raw_parts(start, self.grid.width)
-        }
+        unsafe { self.data.slice(self.grid.offset(slot, row, plane), self.grid.width) }
     }
 
     /// Where a column of a plane of a row is, or would be: to prefetch.
     #[inline(always)]
     pub(crate) fn address(&self, slot: usize, row: usize, plane: usize, column: usize) -> *const f32 {
-        self.data.wrapping_add(self.grid.offset(slot, row, plane) + column)
+        self.data.address(self.grid.offset(slot, row, plane) + column)
     }
 
     /// Columns of one plane of one row, to write.
@@ -186,8 +177,8 @@ impl<'a> GridMut<'a> {
         debug_assert!(columns.start <= columns.end && columns.end <= self.grid.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
         unsafe {
-            let start = self.data.add(self.grid.offset(slot, row, plane) + columns.start);
-            std::slice::from_raw_parts_mut(start, columns.end - columns.start)
+            let start = self.grid.offset(slot, row, plane) + columns.start;
+            self.data.slice_mut(start, columns.end - columns.start)
         }
     }
 }
@@ -201,7 +192,7 @@ impl<'a> GridMut<'a> {
     pub(crate) unsafe fn record(&self, slot: usize, row: usize) -> &'a mut [f32] {
         let len = self.grid.planes * self.grid.width;
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.grid.offset(slot, row, 0)), len) }
+        unsafe { self.data.slice_mut(self.grid.offset(slot, row, 0), len) }
     }
 
     /// Some slots of a grid whose slots lie one after the other, to write.
@@ -214,7 +205,7 @@ impl<'a> GridMut<'a> {
         debug_assert!(slots.start <= slots.end && slots.end <= self.grid.slots);
         let stride = self.grid.slot_stride;
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(slots.start * stride), slots.len() * stride) }
+        unsafe { self.data.slice_mut(slots.start * stride, slots.len() * stride) }
     }
 }
 
@@ -225,10 +216,9 @@ impl<'a> GridMut<'a> {
 /// was half of the instructions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
-    data: *mut f32,
+    data: Shared<'a>,
     row_stride: usize,
     width: usize,
-    life: PhantomData<&'a mut [f32]>,
 }
 
 impl<'a> GridMut<'a> {
@@ -240,8 +230,8 @@ impl<'a> GridMut<'a> {
     pub(crate) unsafe fn slot(&self, slot: usize, row: usize) -> Slot<'a> {
         debug_assert!(slot < self.grid.slots && row < self.grid.rows);
         // SAFETY: inside the grid by the caller's promise.
-        let data = unsafe { self.data.add(slot * self.grid.slot_stride + row * self.grid.row_stride) };
-        Slot { data, row_stride: self.grid.row_stride, width: self.grid.width, life: PhantomData }
+        let data = unsafe { self.data.from(slot * self.grid.slot_stride + row * self.grid.row_stride) };
+        Slot { data, row_stride: self.grid.row_stride, width: self.grid.width }
     }
 }
 
@@ -249,13 +239,13 @@ impl<'a> Slot<'a> {
     /// A slot without rows.
     #[inline(always)]
     pub(crate) fn empty() -> Self {
-        Slot { data: std::ptr::NonNull::dangling().as_ptr(), row_stride: 0, width: 0, life: PhantomData }
+        Slot { data: Shared::empty(), row_stride: 0, width: 0 }
     }
 
     /// Where a column of a plane of a row is, if there are any.
     #[inline(always)]
     pub(crate) fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
-        self.data.wrapping_add(self.offset(row, plane, column))
+        self.data.address(self.offset(row, plane, column))
     }
 
     #[inline(always)]
@@ -270,7 +260,7 @@ impl<'a> Slot<'a> {
     #[inline(always)]
     pub(crate) unsafe fn plane(&self, row: usize, plane: usize) -> &'a [f32] {
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { std::slice::from_raw_parts(self.data.add(self.offset(row, plane, 0)), self.width) }
+        unsafe { self.data.slice(self.offset(row, plane, 0), self.width) }
     }
 
     /// `count` columns of a plane of a row.
@@ -281,7 +271,7 @@ impl<'a> Slot<'a> {
     pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
         debug_assert!(first + count <= self.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { std::slice::from_raw_parts(self.data.add(self.offset(row, plane, first)), count) }
+        unsafe { self.data.slice(self.offset(row, plane, first), count) }
     }
 
     /// The first `depth` columns of a plane of all rows from here on, for a product.
@@ -292,7 +282,7 @@ impl<'a> Slot<'a> {
     pub(crate) unsafe fn rows(&self, plane: usize, depth: usize) -> Strided<'a> {
         debug_assert!(depth <= self.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { Strided::rows(self.data.add(self.offset(0, plane, 0)), self.row_stride, depth) }
+        unsafe { Strided::rows(self.data.address(self.offset(0, plane, 0)), self.row_stride, depth) }
     }
 
     /// Columns of a plane of a row, to write.
@@ -310,7 +300,7 @@ impl<'a> Slot<'a> {
     ) -> &'a mut [f32] {
         debug_assert!(first + count <= self.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.offset(row, plane, first)), count) }
+        unsafe { self.data.slice_mut(self.offset(row, plane, first), count) }
     }
 }
 

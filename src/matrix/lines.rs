@@ -18,6 +18,7 @@
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
 use super::product::{Columns, Rows};
+use super::shared::Shared;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
 use std::marker::PhantomData;
@@ -124,14 +125,8 @@ impl<'a> LinesRef<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinesMut<'a> {
     lines: Lines,
-    data: *mut f32,
-    life: PhantomData<&'a mut [f32]>,
+    data: Shared<'a>,
 }
-
-// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
-unsafe impl Send for LinesMut<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for LinesMut<'_> {}
 
 impl<'a> LinesMut<'a> {
     /// A view of the first `lines.len()` floats of `data`.
@@ -139,7 +134,7 @@ impl<'a> LinesMut<'a> {
     /// # Panics
     /// Where `data` is shorter; callers have checked.
     pub(crate) fn new(lines: Lines, data: &'a mut [f32]) -> Self {
-        LinesMut { lines, data: data[..lines.len()].as_mut_ptr(), life: PhantomData }
+        LinesMut { lines, data: Shared::new(&mut data[..lines.len()]) }
     }
 
     /// The rows from `row` on, to be kept in registers as a [`Slot`](super::Slot) is.
@@ -150,7 +145,7 @@ impl<'a> LinesMut<'a> {
     pub(crate) unsafe fn slot(&self, row: usize) -> LineSlot<'a> {
         debug_assert!(row < self.lines.rows);
         // SAFETY: inside the data by the caller's promise.
-        LineSlot { lines: self.lines, data: unsafe { self.data.add(row * LINE) }, life: PhantomData }
+        LineSlot { lines: self.lines, data: unsafe { self.data.from(row * LINE) } }
     }
 }
 
@@ -158,8 +153,7 @@ impl<'a> LinesMut<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LineSlot<'a> {
     lines: Lines,
-    data: *mut f32,
-    life: PhantomData<&'a mut [f32]>,
+    data: Shared<'a>,
 }
 
 impl<'a> LineSlot<'a> {
@@ -167,7 +161,7 @@ impl<'a> LineSlot<'a> {
     #[inline(always)]
     pub(crate) fn empty() -> Self {
         let lines = Lines { rows: 0, planes: 0, stride: 0, plane_stride: 0 };
-        LineSlot { lines, data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
+        LineSlot { lines, data: Shared::empty() }
     }
 
     /// `count` columns of one line.
@@ -178,7 +172,7 @@ impl<'a> LineSlot<'a> {
     pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
         debug_assert!(first % LINE + count <= LINE);
         // SAFETY: inside the data by the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.data.add(self.lines.offset(row, plane, first)), count) }
+        unsafe { self.data.slice(self.lines.offset(row, plane, first), count) }
     }
 
     /// `count` columns of one line, to write.
@@ -195,7 +189,7 @@ impl<'a> LineSlot<'a> {
     ) -> &'a mut [f32] {
         debug_assert!(first % LINE + count <= LINE);
         // SAFETY: inside the data by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(self.lines.offset(row, plane, first)), count) }
+        unsafe { self.data.slice_mut(self.lines.offset(row, plane, first), count) }
     }
 
     /// A plane of a row.
@@ -206,8 +200,7 @@ impl<'a> LineSlot<'a> {
     pub(crate) unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
         let Lines { stride, plane_stride, .. } = self.lines;
         let start = self.lines.offset(row, plane, 0);
-        // SAFETY: inside the data by the caller's promise.
-        Row { data: unsafe { self.data.add(start) }, stride, lines: plane_stride / stride, life: PhantomData }
+        Row { data: self.data.address(start), stride, lines: plane_stride / stride, life: PhantomData }
     }
 
     /// The first `depth` columns of a plane of the R rows from here on, for a product.
@@ -217,7 +210,7 @@ impl<'a> LineSlot<'a> {
     #[inline(always)]
     pub(crate) unsafe fn rows<const R: usize>(&self, plane: usize, depth: usize) -> LineRows<'a, R> {
         // SAFETY: inside the data by the caller's promise, which is passed on.
-        unsafe { LineRows::new(self.data.add(self.lines.offset(0, plane, 0)), self.lines.stride, depth) }
+        unsafe { LineRows::new(self.data.address(self.lines.offset(0, plane, 0)), self.lines.stride, depth) }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
+//! shared.rs    Shared: floats that threads write disjoint parts of
 //! grid.rs      Grid: rows of floats by (slot, row, plane), shared by threads that write disjoint ones
 //! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
 //! panel.rs     Panel: weights packed so that a product reads them front to back, once
@@ -17,6 +18,7 @@ mod grid;
 mod lines;
 mod panel;
 mod product;
+mod shared;
 
 pub(crate) use buffer::AlignedBuf;
 pub(crate) use cuts::{Gates, cuts};

@@ -1,0 +1,76 @@
+//! Floats that several threads hold at once: where the promise that they write disjoint parts is made.
+//!
+//! Everything that threads share goes through here: [`Grid`](super::Grid)s and [`Lines`](super::Lines) say where in it
+//! something lies, `sequence/schedule.rs` which thread has it when.
+
+use std::marker::PhantomData;
+
+/// Some floats from a place on, which several threads may read and write at the same time, each its own parts.
+///
+/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and the accessors
+/// are for who knows that what it asks for is inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared<'a> {
+    data: *mut f32,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    /// These floats.
+    pub(super) fn new(data: &'a mut [f32]) -> Self {
+        Shared { data: data.as_mut_ptr(), life: PhantomData }
+    }
+
+    /// These floats, to read only: nothing is then to be written.
+    pub(super) fn reading(data: &'a [f32]) -> Self {
+        Shared { data: data.as_ptr().cast_mut(), life: PhantomData }
+    }
+
+    /// None.
+    #[inline(always)]
+    pub(super) fn empty() -> Self {
+        Shared { data: std::ptr::NonNull::dangling().as_ptr(), life: PhantomData }
+    }
+
+    /// The floats from a place on.
+    ///
+    /// # Safety
+    /// - The place is inside them, or at their end.
+    #[inline(always)]
+    pub(super) unsafe fn from(self, start: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Shared { data: unsafe { self.data.add(start) }, life: PhantomData }
+    }
+
+    /// Where a float is, or would be: to prefetch.
+    #[inline(always)]
+    pub(super) fn address(self, at: usize) -> *const f32 {
+        self.data.wrapping_add(at)
+    }
+
+    /// `count` floats.
+    ///
+    /// # Safety
+    /// - They are inside, and nobody writes them while the slice lives.
+    #[inline(always)]
+    pub(super) unsafe fn slice(self, start: usize, count: usize) -> &'a [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.data.add(start), count) }
+    }
+
+    /// `count` floats, to write.
+    ///
+    /// # Safety
+    /// - They are inside, nobody else reads or writes them while the slice lives, and they were not made by
+    ///   [`reading`](Shared::reading).
+    #[inline(always)]
+    pub(super) unsafe fn slice_mut(self, start: usize, count: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), count) }
+    }
+}
