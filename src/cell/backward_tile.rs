@@ -28,17 +28,17 @@ pub(crate) struct Backward<'a> {
     pub(crate) tape: Records<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: LinesMut<'a>,
-    /// The place in `grads` of row 0 at each step of the chunk, `starts[time - first_time]`.
+    /// The place in `grads` of row 0 at each step of the chunk, `starts[step - first_step]`.
     pub(crate) starts: &'a [usize],
-    pub(crate) first_time: usize,
+    pub(crate) first_step: usize,
     pub(crate) carry: GridMut<'a>,
 }
 
 impl Backward<'_> {
-    /// The place of the gradients of `rank` at step `time`.
+    /// The place of the gradients of `rank` at a step.
     #[inline(always)]
-    pub(crate) fn flat(&self, time: usize, rank: usize) -> usize {
-        self.starts[time - self.first_time] + rank
+    pub(crate) fn flat(&self, step: usize, rank: usize) -> usize {
+        self.starts[step - self.first_step] + rank
     }
 }
 
@@ -47,7 +47,7 @@ impl Backward<'_> {
 pub(crate) struct Back<'a> {
     backward: &'a Backward<'a>,
     /// The step, or `None` for the gradient of the initial state, which no step follows.
-    time: Option<usize>,
+    step: Option<usize>,
     /// The step after it in the order of the forward pass, where these rows have one.
     following: Option<usize>,
     /// The gates of that step whose product this is a part of.
@@ -115,7 +115,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     pub(crate) unsafe fn new(
         isa: I,
         backward: &'a Backward<'a>,
-        (time, following): (Option<usize>, Option<usize>),
+        (step, following): (Option<usize>, Option<usize>),
         gates: &'a Gates,
         rank: usize,
         (block, blocks): (usize, Blocks),
@@ -125,26 +125,26 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         let (mut before, mut after) = (Slot::empty(), Slot::empty());
         let mut way = Back {
             backward,
-            time,
+            step,
             following,
             gates,
             tape: Slot::empty(),
             grads: LineSlot::empty(),
             // SAFETY: the rows exist.
             carry: unsafe { backward.carry.slot(0, rank) },
-            upstream: if time.is_some() { backward.upstream } else { None },
+            upstream: if step.is_some() { backward.upstream } else { None },
         };
-        if let Some(time) = time {
-            let slots = pass.slots(time);
+        if let Some(step) = step {
+            let slots = pass.slots(step);
             // SAFETY: step and rows exist, and so do their records.
             unsafe {
                 before = backward.states.slot(slots.0, rank);
                 after = backward.states.slot(slots.1, rank);
-                way.tape = backward.tape.slot(time, rank);
-                way.grads = backward.grads.slot(backward.flat(time, rank));
+                way.tape = backward.tape.slot(step, rank);
+                way.grads = backward.grads.slot(backward.flat(step, rank));
             }
         }
-        let places = pass.rows.places(time.unwrap_or(0), rank);
+        let places = pass.rows.places(step.unwrap_or(0), rank);
         CellTile { isa, pass, rank, block, blocks, part, before, after, places, way }
     }
 
@@ -157,7 +157,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
         // As on the way forward: what is read when the products are done. Later phases find it there, and an initial
         // state has none.
-        if PHASE == 0 && self.way.time.is_some() && self.way.gates.are_last() {
+        if PHASE == 0 && self.way.step.is_some() && self.way.gates.are_last() {
             for r in 0..R {
                 self.prefetch_planes(self.way.tape, r, traits.tape);
                 self.prefetch_planes(self.before, r, traits.state);
@@ -179,7 +179,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
             for v in 0..sums.len() {
                 sums[v] = self.hidden_gradient(v, sums[v]);
             }
-            if self.way.time.is_none() {
+            if self.way.step.is_none() {
                 for v in 0..sums.len() {
                     self.set_carry(v, H, sums[v]);
                 }
@@ -191,7 +191,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
 
     #[inline(always)]
     fn step(&self) -> usize {
-        self.way.time.unwrap_or(0)
+        self.way.step.unwrap_or(0)
     }
 
     /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
@@ -229,7 +229,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         let isa = self.isa;
-        let taken = if self.way.time.is_some() { self.taken(v, plane) } else { None };
+        let taken = if self.way.step.is_some() { self.taken(v, plane) } else { None };
         match taken {
             Some(taken) => (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient)),
             None => (gradient, isa.zero()),
@@ -244,18 +244,18 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// Adds the product of a plane of the gradients at `time` with the tile's blocks of a panel.
+    /// Adds the product of a plane of the gradients at `step` with the tile's blocks of a panel.
     #[inline(always)]
     fn add_gradients<const R: usize, const U: usize>(
         &self,
         sums: &mut Sums<I::Vector, R, U, 1>,
         panel: &Panel,
-        (time, plane): (usize, usize),
+        (step, plane): (usize, usize),
         ahead: &[f32],
     ) {
         let (backward, depth) = (self.way.backward, panel.depth());
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { backward.grads.slot(backward.flat(time, self.rank)).rows::<R>(plane, depth) };
+        let rows = unsafe { backward.grads.slot(backward.flat(step, self.rank)).rows::<R>(plane, depth) };
         accumulate(self.isa, sums, rows, panel.blocks_from(self.block, 0, depth), ahead);
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct Checkpoints<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Projected<'a> {
     pub(crate) sums: GridMut<'a>,
-    pub(crate) first_time: usize,
+    pub(crate) first_step: usize,
 }
 
 impl Forward<'_> {
@@ -100,10 +100,10 @@ impl Forward<'_> {
 
     /// The input of a row at a step.
     #[inline(always)]
-    fn input_row(&self, (time, rank): (usize, usize)) -> &[f32] {
+    fn input_row(&self, (step, rank): (usize, usize)) -> &[f32] {
         let rows = self.pass.rows;
         // SAFETY: step and row exist, and the input of a step that is computed is not written any more.
-        unsafe { self.input.plane(rows.time(time, rank), rows.order[rank], 0) }
+        unsafe { self.input.plane(rows.time(step, rank), rows.order[rank], 0) }
     }
 
     /// The same of some rows. A function of its own, and no vectors in it: unrolled over the rows of each kind of tile it
@@ -120,7 +120,7 @@ impl Forward<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     forward: &'a Forward<'a>,
-    time: usize,
+    step: usize,
     tape: Option<Slot<'a>>,
     scratch: Slot<'a>,
     output: Option<(GridMut<'a>, usize)>,
@@ -130,32 +130,32 @@ pub(crate) struct Ahead<'a> {
 pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, Ahead<'a>>;
 
 impl<'a, I: Isa> ForwardTile<'a, I> {
-    /// The tile of the rows from `rank` on and of the blocks from `block` on at step `time`.
+    /// The tile of the rows from `rank` on and of the blocks from `block` on at a step.
     ///
     /// # Safety
-    /// - `time`, the rows and the blocks exist.
+    /// - `step`, the rows and the blocks exist.
     /// - Nobody else works on these rows and blocks, and the step before them is done in all blocks.
     #[inline(always)]
     pub(crate) unsafe fn new(
         isa: I,
         forward: &'a Forward<'a>,
-        time: usize,
+        step: usize,
         rank: usize,
         (block, blocks): (usize, Blocks),
         part: Part,
     ) -> Self {
         let pass = &forward.pass;
-        let (before, after) = pass.slots(time);
+        let (before, after) = pass.slots(step);
         // SAFETY: step and rows exist, and so do their records.
         unsafe {
             let (before, after) = (forward.states.slot(before, rank), forward.states.slot(after, rank));
             let mut tape = None;
             if let Some(grid) = forward.tape {
-                tape = Some(grid.slot(time, rank));
+                tape = Some(grid.slot(step, rank));
             }
             let (scratch, output) = (forward.scratch.slot(0, rank), forward.output);
-            let way = Ahead { forward, time, tape, scratch, output };
-            let places = pass.rows.places(time, rank);
+            let way = Ahead { forward, step, tape, scratch, output };
+            let places = pass.rows.places(step, rank);
             CellTile { isa, pass, rank, block, blocks, part, before, after, places, way }
         }
     }
@@ -183,7 +183,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         let mut sums = self.bias(0);
         let forward = self.way.forward;
         if let Some(projected) = forward.projected {
-            let slot = self.way.time - projected.first_time;
+            let slot = self.way.step - projected.first_step;
             for r in 0..R {
                 for g in 0..G {
                     // SAFETY: the step is one of the chunk, whose projection is done.
@@ -194,7 +194,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
                 }
             }
         } else {
-            let mut places = [(self.way.time, 0); R];
+            let mut places = [(self.way.step, 0); R];
             for r in 0..R {
                 places[r].1 = self.rank + r;
             }

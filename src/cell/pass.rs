@@ -16,10 +16,10 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The slots before and after step `time`.
+    /// The slots before and after a step.
     #[inline(always)]
-    pub(crate) fn slots(&self, time: usize) -> (usize, usize) {
-        if self.reverse { (time + 1, time) } else { (time, time + 1) }
+    pub(crate) fn slots(&self, step: usize) -> (usize, usize) {
+        if self.reverse { (step + 1, step) } else { (step, step + 1) }
     }
 
     /// Planes of a state record.

@@ -288,10 +288,10 @@ impl Rows {
         Ok(self.extent())
     }
 
-    /// How many rows run at step `time`: those with a greater length, the first ones.
+    /// How many rows run at step `step`: those with a greater length, the first ones.
     #[inline(always)]
-    pub(crate) fn active(&self, time: usize) -> usize {
-        self.lengths.partition_point(|&length| length > time)
+    pub(crate) fn active(&self, step: usize) -> usize {
+        self.lengths.partition_point(|&length| length > step)
     }
 
     /// The greatest length.

@@ -17,7 +17,7 @@
 //!
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
-use super::product::{Columns, Rows};
+use super::product::{Columns, LeftOperand};
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
@@ -259,7 +259,7 @@ impl<const R: usize> LineRows<'_, R> {
     }
 }
 
-impl<const R: usize> Rows<R> for LineRows<'_, R> {
+impl<const R: usize> LeftOperand<R> for LineRows<'_, R> {
     // (To find each k from the start, by line and lane, cost dx 7 % of its time with AVX2, where a tile has three rows.)
     const RUN: usize = LINE;
     #[inline(always)]

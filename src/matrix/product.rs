@@ -22,12 +22,12 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The left operand of a product: R rows of one depth.
-pub(crate) trait Rows<const R: usize>: Copy {
-    /// How many elements of a row [`get`](Rows::get) finds next to each other, if not all of them.
+pub(crate) trait LeftOperand<const R: usize>: Copy {
+    /// How many elements of a row [`get`](LeftOperand::get) finds next to each other, if not all of them.
     const RUN: usize = usize::MAX;
     /// The length of the rows.
     fn depth(&self) -> usize;
-    /// The rows from element k on, to get the next [`RUN`](Rows::RUN) of, as far as there are so many.
+    /// The rows from element k on, to get the next [`RUN`](LeftOperand::RUN) of, as far as there are so many.
     ///
     /// # Safety
     /// - `k < depth()`, and a multiple of `RUN`.
@@ -46,7 +46,7 @@ pub(crate) trait Rows<const R: usize>: Copy {
 }
 
 /// Rows that lie anywhere, each along k.
-impl<const R: usize> Rows<R> for [&[f32]; R] {
+impl<const R: usize> LeftOperand<R> for [&[f32]; R] {
     #[inline(always)]
     fn depth(&self) -> usize {
         let depth = self[0].len();
@@ -82,7 +82,7 @@ impl<'a> Strided<'a> {
     }
 }
 
-impl<const R: usize> Rows<R> for Strided<'_> {
+impl<const R: usize> LeftOperand<R> for Strided<'_> {
     #[inline(always)]
     fn depth(&self) -> usize {
         self.depth
@@ -115,7 +115,7 @@ impl<'a, const R: usize> Columns<'a, R> {
     }
 }
 
-impl<const R: usize> Rows<R> for Columns<'_, R> {
+impl<const R: usize> LeftOperand<R> for Columns<'_, R> {
     #[inline(always)]
     fn depth(&self) -> usize {
         self.depth
@@ -168,7 +168,7 @@ impl Blocks {
 /// Each block has depth x G vectors. Meanwhile the weights `ahead`, which the next block's tiles will read,
 /// come into the level-2 cache: one line at most per k, so of few tiles with several gates not all.
 #[inline(always)]
-pub(crate) fn accumulate<I: Isa, T: Rows<R>, const R: usize, const U: usize, const G: usize>(
+pub(crate) fn accumulate<I: Isa, T: LeftOperand<R>, const R: usize, const U: usize, const G: usize>(
     isa: I,
     sums: &mut Sums<I::Vector, R, U, G>,
     rows: T,

@@ -130,14 +130,14 @@ pub(crate) fn backward(
             let range = next_chunk(rows, &mut rest, most, reverse);
             // The step that backward did just before this chunk stands in front, at place 0.
             let seam = if reverse { range.start.checked_sub(1) } else { Some(range.end) };
-            let first_time = seam.map_or(range.start, |seam| seam.min(range.start));
+            let first_step = seam.map_or(range.start, |seam| seam.min(range.start));
             starts.clear();
-            starts.resize(range.end + usize::from(!reverse) - first_time, 0);
+            starts.resize(range.end + usize::from(!reverse) - first_step, 0);
             places.clear();
             for n in 0..range.len() {
-                let time = nth_back(&range, n, reverse);
-                starts[time - first_time] = batch + places.len();
-                places.extend((0..rows.active(time)).map(|rank| (time, rank)));
+                let step = nth_back(&range, n, reverse);
+                starts[step - first_step] = batch + places.len();
+                places.extend((0..rows.active(step)).map(|rank| (step, rank)));
             }
             let backward = Backward {
                 pass,
@@ -147,7 +147,7 @@ pub(crate) fn backward(
                 tape,
                 grads: LinesMut::new(lines, grads),
                 starts,
-                first_time,
+                first_step,
                 carry: GridMut::new(carry_grid, carry),
             };
             with_cell!(weights.variant, C => {
@@ -160,7 +160,7 @@ pub(crate) fn backward(
 
             // What this chunk did last stands before the next.
             let last = if reverse { range.end - 1 } else { range.start };
-            let first = starts[last - first_time];
+            let first = starts[last - first_step];
             lines.move_to_front(grads, first..first + rows.active(last));
         }
     }
@@ -228,11 +228,11 @@ impl<C: Cell> Walk for Steps<'_, C> {
         let rows = self.backward.pass.rows;
         // The rows of this thread among the first `count`.
         let first = |count: usize| count.clamp(ranks.start, ranks.end);
-        let time = |n: usize| nth_back(&self.range, n, self.backward.pass.reverse);
+        let nth = |n: usize| nth_back(&self.range, n, self.backward.pass.reverse);
         // SAFETY: the caller's promise, passed on, in each call.
         unsafe {
             if phase == 0 && n > 0 {
-                let last = time(n - 1);
+                let last = nth(n - 1);
                 let (from, to) = if self.backward.pass.reverse {
                     // Rows that the forward pass entered at that step.
                     (rows.active(last + 1), rows.active(last))
@@ -244,21 +244,21 @@ impl<C: Cell> Walk for Steps<'_, C> {
             if n == self.range.len() {
                 return;
             }
-            let time = time(n);
-            let active = rows.active(time);
+            let step = nth(n);
+            let active = rows.active(step);
             if phase == 0 {
                 // Rows that have a following step, and rows whose last step this is.
                 let (following, follow) = if self.backward.pass.reverse {
-                    (time.checked_sub(1), if time > 0 { active } else { 0 })
+                    (step.checked_sub(1), if step > 0 { active } else { 0 })
                 } else {
-                    ((time + 1 < self.steps).then_some(time + 1), rows.active(time + 1))
+                    ((step + 1 < self.steps).then_some(step + 1), rows.active(step + 1))
                 };
-                self.sweep::<0>(Some(time), following, ranks.start..first(follow), share);
-                self.sweep::<0>(Some(time), None, first(follow)..first(active), share);
+                self.sweep::<0>(Some(step), following, ranks.start..first(follow), share);
+                self.sweep::<0>(Some(step), None, first(follow)..first(active), share);
             } else if const { C::TRAITS.phases() > 2 } && phase == 2 {
-                self.sweep::<2>(Some(time), None, ranks.start..first(active), share);
+                self.sweep::<2>(Some(step), None, ranks.start..first(active), share);
             } else if const { C::TRAITS.phases() > 1 } {
-                self.sweep::<1>(Some(time), None, ranks.start..first(active), share);
+                self.sweep::<1>(Some(step), None, ranks.start..first(active), share);
             }
         }
     }
@@ -269,7 +269,7 @@ impl<C: Cell> Steps<'_, C> {
     /// - As for [`Walk::stage`].
     unsafe fn sweep<const PHASE: usize>(
         &self,
-        time: Option<usize>,
+        step: Option<usize>,
         following: Option<usize>,
         rows: Range<usize>,
         share: Share,
@@ -279,7 +279,7 @@ impl<C: Cell> Steps<'_, C> {
         let panels =
             if PHASE == 0 { &transposed.hidden[..] } else { std::slice::from_ref(&transposed.second) };
         for (gates, blocks) in cuts(panels, rows.len(), share.part(panels[0].blocks())) {
-            let phase = Phase::<C, PHASE> { backward, time, following, gates, cell: PhantomData };
+            let phase = Phase::<C, PHASE> { backward, step, following, gates, cell: PhantomData };
             // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
             // promise; a phase is done in all blocks before the next begins.
             unsafe { sweep(pass.weights.token, &phase, rows.clone(), blocks) }
@@ -290,7 +290,7 @@ impl<C: Cell> Steps<'_, C> {
 /// One phase of one step, or the initial state.
 struct Phase<'a, C, const PHASE: usize> {
     backward: &'a Backward<'a>,
-    time: Option<usize>,
+    step: Option<usize>,
     following: Option<usize>,
     /// The gates of the product.
     gates: Gates,
@@ -309,7 +309,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
         part: Part,
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
-        let (steps, blocks) = ((self.time, self.following), (block, Blocks::new(U)));
+        let (steps, blocks) = ((self.step, self.following), (block, Blocks::new(U)));
         // SAFETY: the caller's promise, passed on.
         let tile = unsafe { BackwardTile::new(isa, self.backward, steps, &self.gates, rank, blocks, part) };
         tile.products::<C, PHASE, R, U>(room)
@@ -324,7 +324,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
         blocks: Blocks,
         sums: &mut [I::Vector],
     ) {
-        let steps = (self.time, self.following);
+        let steps = (self.step, self.following);
         // SAFETY: the caller's promise, passed on.
         let tile = unsafe {
             BackwardTile::new(isa, self.backward, steps, &self.gates, rank, (block, blocks), Part::NONE)

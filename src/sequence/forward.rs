@@ -149,10 +149,10 @@ fn run(forward: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Sp
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
         let range = steps.start + n * chunk..(steps.start + (n + 1) * chunk).min(steps.end);
         places.clear();
-        for time in range.clone() {
-            places.extend((0..rows.active(time)).map(|rank| (time, rank)));
+        for step in range.clone() {
+            places.extend((0..rows.active(step)).map(|rank| (step, rank)));
         }
-        let to = Projected { sums, first_time: range.start };
+        let to = Projected { sums, first_step: range.start };
         forward.projected = None;
         with_cell!(weights.variant, C => {
             let work = Projection::<C> { forward: &forward, to, places, cell: PhantomData };
@@ -185,8 +185,8 @@ impl<C: Cell> Walk for Steps<'_, C> {
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
         let (forward, pass) = (self.forward, &self.forward.pass);
         let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
-        let time = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
-        let active = ranks.start..pass.rows.active(time).clamp(ranks.start, ranks.end);
+        let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
+        let active = ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end);
         let panel = if phase == 0 { &pass.weights.input } else { &pass.weights.second };
         let blocks = share.part(panel.blocks());
         let token = pass.weights.token;
@@ -195,11 +195,11 @@ impl<C: Cell> Walk for Steps<'_, C> {
         unsafe {
             // Phases that a cell does not have are not compiled.
             if const { C::TRAITS.phases() > 2 } && phase == 2 {
-                sweep(token, &Phase::<C, 2> { forward, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 2> { forward, step, cell: PhantomData }, active, blocks);
             } else if const { C::TRAITS.phases() > 1 } && phase == 1 {
-                sweep(token, &Phase::<C, 1> { forward, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 1> { forward, step, cell: PhantomData }, active, blocks);
             } else {
-                sweep(token, &Phase::<C, 0> { forward, time, cell: PhantomData }, active, blocks);
+                sweep(token, &Phase::<C, 0> { forward, step, cell: PhantomData }, active, blocks);
             }
         }
     }
@@ -256,14 +256,14 @@ impl<C: Cell> Tile for Projection<'_, C> {
         blocks: Blocks,
         sums: &mut [I::Vector],
     ) {
-        let Projected { sums: to, first_time } = self.to;
+        let Projected { sums: to, first_step } = self.to;
         let gates = C::TRAITS.gates;
         for v in 0..sums.len() / gates {
-            let (time, rank) = self.places[place + blocks.row(v)];
+            let (step, rank) = self.places[place + blocks.row(v)];
             let start = (block + blocks.column(v)) * I::LANES;
             for gate in 0..gates {
                 // SAFETY: the place exists, and by the caller's promise is ours with the columns of the block.
-                let to = unsafe { to.columns(time - first_time, rank, gate, start..start + I::LANES) };
+                let to = unsafe { to.columns(step - first_step, rank, gate, start..start + I::LANES) };
                 isa.store(to, sums[v * gates + gate]);
             }
         }
@@ -273,7 +273,7 @@ impl<C: Cell> Tile for Projection<'_, C> {
 /// One phase of one step.
 struct Phase<'a, C, const PHASE: usize> {
     forward: &'a Forward<'a>,
-    time: usize,
+    step: usize,
     cell: PhantomData<C>,
 }
 
@@ -291,7 +291,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) -> &'r mut [I::Vector] {
         // SAFETY: the caller's promise, passed on.
         let tile =
-            unsafe { ForwardTile::new(isa, self.forward, self.time, rank, (block, Blocks::new(U)), part) };
+            unsafe { ForwardTile::new(isa, self.forward, self.step, rank, (block, Blocks::new(U)), part) };
         if PHASE == 0 {
             tile.prefetch::<R>(const { &C::TRAITS });
         }
@@ -309,7 +309,7 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     ) {
         // SAFETY: the caller's promise, passed on.
         let tile =
-            unsafe { ForwardTile::new(isa, self.forward, self.time, rank, (block, blocks), Part::NONE) };
+            unsafe { ForwardTile::new(isa, self.forward, self.step, rank, (block, blocks), Part::NONE) };
         C::forward::<I, PHASE>(&tile, sums);
     }
 }

@@ -61,7 +61,7 @@ impl Packed {
         let (shift, plane) = (usize::from(reverse), inputs.pass.multiplied());
         // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
         let hidden =
-            places.clone().map(|&(time, rank)| unsafe { chunk.states.plane(time + shift, rank, plane) });
+            places.clone().map(|&(step, rank)| unsafe { chunk.states.plane(step + shift, rank, plane) });
         self.hidden.pack_rows(lanes, weights.outputs(), hidden);
         let second = match (traits.projection, traits.recurrent.last()) {
             (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => Some(plane),
@@ -69,7 +69,7 @@ impl Packed {
         };
         if let Some(plane) = second {
             // SAFETY: as above.
-            let second = places.map(|&(time, rank)| unsafe { chunk.tape.plane(time, rank, plane) });
+            let second = places.map(|&(step, rank)| unsafe { chunk.tape.plane(step, rank, plane) });
             self.second.pack_rows(lanes, weights.units(), second);
         }
     }

@@ -71,9 +71,9 @@ fn sum<I: Isa, const V: usize>(
             }
         }
         Some(Factor { records, shift, plane }) => {
-            for (place, &(time, rank)) in places.iter().enumerate() {
+            for (place, &(step, rank)) in places.iter().enumerate() {
                 // SAFETY: the record exists, and nobody writes states and tape on the way back.
-                let factor = unsafe { records.plane(time + shift, rank, plane) };
+                let factor = unsafe { records.plane(step + shift, rank, plane) };
                 for v in 0..V {
                     let gradient = isa.load(&gradients[v][place * LINE..]);
                     sums[v] = isa.mul_add(gradient, isa.load(&factor[start + v * I::LANES..]), sums[v]);
