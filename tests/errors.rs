@@ -157,6 +157,25 @@ fn the_size_of_a_tape_is_told_or_refused_at_once() {
     assert_eq!(got, Err(Error::Budget { expected: (10 * 2 + 6 * 2 + 4 * 4) * 16 * 4, got: 100 }));
     let message = got.unwrap_err().to_string();
     assert_eq!(message, "Keep::Within: expected at least 3072 bytes, got 100");
+    // Of one step everything is the least: what is wanted is then enough.
+    let all = lstm.tape_bytes(Dims::new(1, 1), Keep::All).unwrap();
+    let got = lstm.tape_bytes(Dims::new(1, 1), Keep::Within(0));
+    assert_eq!(got, Err(Error::Budget { expected: all, got: 0 }));
+    // Of absurdly many steps the least is found at once, and is what is wanted.
+    #[cfg(target_pointer_width = "64")]
+    for steps in [1 << 40, (1 << 50) + 12345] {
+        let within = |bytes| lstm.tape_bytes(Dims::new(1, steps), Keep::Within(bytes));
+        let Err(Error::Budget { expected, .. }) = within(1000) else { panic!("{steps} steps in 1000 bytes") };
+        assert!(within(expected - 1).is_err() && within(expected).is_ok());
+        // 128 bytes of states every k steps, and 384 of each of k steps: least at 2 root(T 128 384).
+        let ideal = 2.0 * (steps as f64 * 128.0 * 384.0).sqrt();
+        assert!((expected as f64 / ideal - 1.0).abs() < 1e-4, "{expected} for {ideal}");
+    }
+    // Steps of no rows are none, however many.
+    let layer = Lstm::builder(1, 1).input_dropout(0.5).build().unwrap();
+    let (mut state, mut tape) = (layer.zero_state(0).unwrap(), Tape::new());
+    let dims = Dims::new(0, usize::MAX / 64);
+    layer.forward_train(&[], dims, &mut state, None, &mut tape, 0, &mut Workspace::new()).unwrap();
 }
 
 #[test]

@@ -69,7 +69,8 @@ impl Tensors {
     /// The bytes of a safetensors file with all tensors as F32, and with metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__`.
+    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__`, and
+    /// for a shape whose sizes cannot be multiplied, which a tensor without values may have.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
         // The crate would write it, into a header that it cannot read.
         if self.map.contains_key(RESERVED) {

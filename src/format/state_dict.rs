@@ -43,10 +43,26 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
         builder = builder.projection(output);
     }
     let layers = (0..).take_while(|layer| has(&format!("weight_ih_l{layer}"))).count();
+    let both = has("weight_ih_l0_reverse");
+    // All matrices that decide the size of the network: a tensor without values may say any shape.
+    for layer in 0..layers {
+        let above = if both { output.saturating_mul(2) } else { output };
+        let width = if layer == 0 { input } else { above };
+        for direction in if both { &["", "_reverse"][..] } else { &[""] } {
+            for (name, columns) in [("weight_ih", width), ("weight_hh", output)] {
+                let name = format!("{name}_l{layer}{direction}");
+                let shape = matrix(tensors, &name)?;
+                if shape != [rows, columns] {
+                    let expected = format!("a tensor of shape {:?}", [rows, columns]);
+                    return Err(refused(name, expected, format!("shape {shape:?}")));
+                }
+            }
+        }
+    }
     Ok(builder
         .layers(layers)
         .peephole(has("peephole_l0"))
-        .bidirectional(has("weight_ih_l0_reverse"))
+        .bidirectional(both)
         .bias(if has("bias_ih_l0") || has("bias_hh_l0") { Bias::Double } else { Bias::None })
         .init(Init::Zero, 0))
 }

@@ -20,7 +20,8 @@ use crate::rng::dropout_scale;
 
 /// Seeds of unrelated streams, from the one of a call.
 fn between_layers(seed: u64, layer: usize) -> u64 {
-    seed ^ (layer as u64).wrapping_mul(0xA076_1D64_78BD_642F)
+    // Not the seed itself: a caller may draw from that too.
+    seed ^ (layer as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F)
 }
 
 fn recurrent(seed: u64, cell: usize) -> u64 {
@@ -79,6 +80,10 @@ impl Dropout {
 
     /// Copies the input of the network, multiplied by its factors.
     pub(super) fn copy_input(&self, (x, from): (&[f32], Grid), (to, grid): (&mut [f32], Grid)) {
+        // There may be any number of steps of no rows.
+        if self.batch == 0 {
+            return;
+        }
         let width = grid.width();
         for time in 0..grid.slots() {
             for row in 0..self.batch {
@@ -91,7 +96,7 @@ impl Dropout {
 
     /// Multiplies the input of the network, or its gradient, by its factors.
     pub(super) fn apply_to_input(&self, values: &mut [f32], grid: Grid) {
-        if self.input == 0.0 {
+        if self.input == 0.0 || self.batch == 0 {
             return;
         }
         let (seed, width) = (input(self.seed, 0), grid.width());

@@ -196,27 +196,45 @@ impl Keep {
             Keep::Within(bytes) => {
                 let fits = |len: usize| len <= bytes / size_of::<f32>();
                 // Sizes that cannot be counted do not fit.
-                if let Ok(all) = of(None)
-                    && all.len_with_replay(config, extent).is_ok_and(fits)
-                {
-                    return Ok(all);
+                let len = |every| of(every).and_then(|shape| shape.len_with_replay(config, extent)).ok();
+                let all = len(None);
+                if all.is_some_and(fits) {
+                    return of(None);
                 }
-                // About T / k states of each direction of each layer and k steps of one: least where k is below
-                // the root of that many steps.
-                let cells = config.layers() * config.directions();
-                let most = (extent.longest() as f64 * cells as f64).sqrt() as usize + 1;
-                let len = |every| of(Some(every)).and_then(|shape| shape.len_with_replay(config, extent));
-                let sizes = (1..=most.min(extent.longest().max(1)))
-                    .filter_map(|every| Some((len(every).ok()?, every)));
-                match sizes.min() {
+                let fewest = least(most_between(config, extent), |every| len(Some(every)));
+                match fewest {
                     Some((len, every)) if fits(len) => of(Some(every)),
                     Some((len, _)) => {
-                        Err(Error::Budget { expected: len.saturating_mul(size_of::<f32>()), got: bytes })
+                        let expected = len.min(all.unwrap_or(len)).saturating_mul(size_of::<f32>());
+                        Err(Error::Budget { expected, got: bytes })
                     }
                     None => Err(Error::SizeOverflow { what: "tape" }),
                 }
             }
         }
+    }
+}
+
+/// Steps between two checkpoints above which no tape is the smallest: about T / k states of each direction of each layer
+/// and k steps of one are least where k is below the root of that many steps.
+fn most_between(config: &Config, extent: Extent<'_>) -> usize {
+    let cells = (config.layers() * config.directions()) as f64;
+    let most = (extent.longest() as f64 * cells).sqrt() as usize + 1;
+    most.min(extent.longest().max(1))
+}
+
+/// The smallest size among those of `1..=most`, and where it is. Of more than a thousand not all are looked at: they
+/// fall and then rise, but for steps that are small where sizes are large.
+fn least(most: usize, size: impl Fn(usize) -> Option<usize>) -> Option<(usize, usize)> {
+    let (mut low, mut high) = (1, most);
+    loop {
+        let step = ((high - low) / 1024).max(1);
+        let sizes = (low..=high).step_by(step).filter_map(|every| Some((size(every)?, every)));
+        let best = sizes.min()?;
+        if step == 1 {
+            return Some(best);
+        }
+        (low, high) = (best.1.saturating_sub(step).max(1), best.1.saturating_add(step).min(most));
     }
 }
 

@@ -154,6 +154,34 @@ fn tensors_and_conventions() {
             "weight_ih_l0: expected 12 rows for 4 units of GruResetAfter, got 4",
         ),
         row(
+            "columns without rows",
+            || {
+                let mut tensors = Tensors::new();
+                tensors.insert("weight_ih_l0", tensor(&[16, 1]));
+                tensors.insert("weight_hh_l0", tensor(&[0, 4]));
+                state_dict::builder(&tensors, CellKind::Lstm).map(|_| ())
+            },
+            "weight_hh_l0: expected a tensor of shape [16, 4], got shape [0, 4]",
+        ),
+        row(
+            "a layer without weights",
+            || {
+                let mut tensors = state_dict::save(&Rnn::tanh(3, 4).bidirectional(true).build()?)?;
+                tensors.insert("weight_ih_l1", tensor(&[0, 0]));
+                state_dict::builder(&tensors, CellKind::ElmanTanh).map(|_| ())
+            },
+            "weight_ih_l1: expected a tensor of shape [4, 8], got shape [0, 0]",
+        ),
+        row(
+            "one direction alone",
+            || {
+                let mut tensors = state_dict::save(&Rnn::tanh(3, 4).bidirectional(true).build()?)?;
+                tensors.remove("weight_hh_l0_reverse");
+                state_dict::builder(&tensors, CellKind::ElmanTanh).map(|_| ())
+            },
+            "weight_hh_l0_reverse: expected a matrix, got none",
+        ),
+        row(
             "no tensors of a cell",
             || state_dict::builder(&Tensors::new(), CellKind::Lstm).map(|_| ()),
             "weight_ih_l0: expected a matrix, got none",
