@@ -8,8 +8,8 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use common::{ACTIVATIONS, Case, Data, Options, Results, compare, reference_run, run};
-use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Rng};
+use common::{ACTIVATIONS, Case, Data, Options, Results, compare, reference_run, run, run_layer, run_parts};
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Rng, Schedule, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use strategies::{direction, options, trained};
@@ -27,14 +27,63 @@ fn check(case: &Case) -> Result<(), String> {
     let layer = case.layer(|builder| builder);
     let want = reference_run(&layer, case, &data);
     for level in Level::available() {
-        for threads in [1, 2] {
-            let got = run(case, &data, level, threads);
+        // However little there is to share.
+        for (threads, schedule) in [(1, Schedule::Auto), (2, Schedule::Rows), (2, Schedule::Units)] {
+            let layer = case
+                .layer(|builder| builder.level(level).threads(Threads::Count(threads)).schedule(schedule));
+            let got = run_layer(&layer, case, &data);
             compare(&got, &want, TOLERANCE)
                 .or_else(|_| compare(&got, &want, TOLERANCE.max(8.0 * sensitivity(case, &data, &want))))
-                .map_err(|error| format!("{level}, {threads} threads: {error}\n{case:?}"))?;
+                .map_err(|error| format!("{level}, {threads} threads, {schedule:?}: {error}\n{case:?}"))?;
         }
     }
     Ok(())
+}
+
+/// Backward is linear in what comes from upstream: its parts, each by itself, add up to all of it, also into gradients that
+/// are there already; and what is not asked for changes nothing else.
+#[test]
+fn parts_of_backward_add_up() {
+    let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let config = Config { cases: common::property_cases(100), ..Config::default() };
+    TestRunner::new_with_rng(config, runner)
+        .run(&trained(cases()), |case| {
+            let data = Data::of(&case);
+            let layer = case.layer(|builder| builder);
+            let all = run_layer(&layer, &case, &data);
+            let mut parameters = vec![0.0f64; all.parameters.len()];
+            let mut inputs = [&all.dx, &all.dh0, &all.dc0].map(|whole| vec![0.0f64; whole.len()]);
+            // The parts may be larger than their sum.
+            let mut scale = 1.0f64;
+            for part in 0..3 {
+                let only = std::array::from_fn(|n| n == part);
+                let (added, dinputs) = run_parts(&layer, &case, &data, (0.25, only, [true; 3]));
+                let values = added.iter().chain(dinputs.iter().flatten());
+                scale = values.fold(scale, |scale, v| scale.max(f64::from(v.abs())));
+                parameters.iter_mut().zip(&added).for_each(|(sum, &v)| *sum += f64::from(v) - 0.25);
+                for (sums, values) in inputs.iter_mut().zip(&dinputs) {
+                    sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v));
+                }
+                // One gradient alone.
+                let (again, alone) = run_parts(&layer, &case, &data, (0.25, only, only));
+                prop_assert!(again == added && alone[part] == dinputs[part], "part {} alone", part);
+                prop_assert!((0..3).all(|n| n == part || alone[n].iter().all(|v| v.is_nan())));
+            }
+            let [dx, dh0, dc0] = inputs;
+            for (name, sums, whole) in [
+                ("parameters", parameters, &all.parameters),
+                ("dx", dx, &all.dx),
+                ("dh0", dh0, &all.dh0),
+                ("dc0", dc0, &all.dc0),
+            ] {
+                for (at, (sum, &whole)) in sums.iter().zip(whole).enumerate() {
+                    let close = (sum - f64::from(whole)).abs() <= 1e-4 * scale;
+                    prop_assert!(close, "{}[{}]: {} for {}", name, at, sum, whole);
+                }
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest value
@@ -87,7 +136,8 @@ fn every_batch_around_a_tile() {
 #[test]
 fn long_sequences_cross_the_chunks_of_backward() {
     for kind in CellKind::ALL {
-        for (batch, steps) in [(1, 5000), (3, 2000)] {
+        // More places than a chunk has of any cell: 16384 of Elman's single gate.
+        for (batch, steps) in [(1, 17_000), (3, 9000)] {
             let case = Case {
                 direction: Direction::Both,
                 ragged: batch > 1,

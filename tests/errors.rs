@@ -104,7 +104,6 @@ fn forward_names_every_wrong_argument() {
     );
 }
 
-/// Sizes that nobody has memory for, also where only the size is asked for.
 #[test]
 fn step_names_every_wrong_argument() {
     let length = |what, expected, got| Err(Error::Length { what, expected, got });
@@ -137,6 +136,7 @@ fn step_names_every_wrong_argument() {
     assert!(matches!(got, Err(Error::Unsupported { what }) if what.contains("bidirectional")));
 }
 
+/// Sizes that nobody has memory for, also where only the size is asked for.
 #[test]
 fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let lstm = fused_rnn::Lstm::builder(1, 1).build().unwrap();
@@ -228,6 +228,27 @@ fn backward_names_every_wrong_argument() {
     said(back(&f.layer, &Tape::new()), "an empty tape");
     f.layer.update(|parameters| parameters[0] += 1.0);
     said(back(&f.layer, &f.tape), "other parameters");
+}
+
+/// A cell without a cell state takes no gradients of one, and gives none.
+#[test]
+fn backward_of_a_cell_without_a_cell_state() {
+    let layer = Gru::reset_after(I, H).build().unwrap();
+    let (x, mut tape, mut workspace) = (vec![0.5; B * T * I], Tape::new(), Workspace::new());
+    let mut state = layer.zero_state(B).unwrap();
+    layer.forward_train(&x, Dims::new(B, T), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let mut back = |dcn: Option<&[f32]>, dc0: Option<&mut [f32]>| {
+        let mut parameters = vec![3.0; layer.parameters().len()];
+        let gradients = Gradients { dc0, ..Gradients::of_parameters(&mut parameters) };
+        let upstream = Upstream { dcn, ..Upstream::default() };
+        let got = layer.backward(&x, &tape, upstream, gradients, &mut workspace);
+        assert!(got.is_ok() || parameters.iter().all(|&v| v == 3.0), "written before {got:?}");
+        got
+    };
+    let length = |what, got| Err(Error::Length { what, expected: 0, got });
+    assert_eq!(back(Some(&[]), Some(&mut [])), Ok(()));
+    assert_eq!(back(Some(&[1.0]), None), length("dcn", 1));
+    assert_eq!(back(None, Some(&mut [1.0])), length("dc0", 1));
 }
 
 #[test]

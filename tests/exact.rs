@@ -30,7 +30,7 @@ fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestC
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=2usize, direction(), any::<bool>());
+    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=3usize, direction(), any::<bool>());
     let sizes = (1..=14usize, 1..=13usize, 1..=20usize, 1..=70usize);
     let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
         (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
@@ -301,7 +301,7 @@ fn chunks_of_input_products_change_nothing() {
 }
 
 /// Many rows of large layers go back gate by gate, few rows through all gates at once; and threads may share the rows.
-/// (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors.)
+/// (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors, two gates on the others.)
 #[test]
 fn products_gate_by_gate_change_nothing() {
     for (kind, seed) in [(CellKind::Lstm, 1), (CellKind::GruResetAfter, 2), (CellKind::GruResetBefore, 3)] {
@@ -309,6 +309,8 @@ fn products_gate_by_gate_change_nothing() {
             let mut case = Case { ragged: true, seed, ..Case::simple(kind, 40, 3, 20, 1400) };
             case.options.recurrent_dropout = dropout;
             case.options.zoneout = [dropout, 0.0];
+            // The second direction adds to the gradient that the first has left.
+            case.direction = if dropout > 0.0 { Direction::Forward } else { Direction::Both };
             let data = Data::of(&case);
             for level in Level::available() {
                 let one = run(&case, &data, level, 1);
@@ -340,6 +342,34 @@ fn a_decaying_state_reaches_zero_and_no_denormals() {
                 assert!(stored.into_iter().all(|v| v == 0.0 || v.abs() >= 1e-30), "{kind:?}, {level}");
             }
             assert!(state.h().iter().all(|&v| v == 0.0), "{kind:?}, {level}: {:?}", state.h());
+        }
+    }
+}
+
+#[test]
+fn gradients_that_fade_reach_zero_and_no_denormals() {
+    for kind in CellKind::ALL {
+        for level in Level::available() {
+            for steps in 1..60 {
+                let case = Case { initial_state: false, ..Case::simple(kind, 1, steps, 1, 20) };
+                let mut layer = case.builder().level(level).build().unwrap();
+                // The gradient shrinks by a constant factor at each step, past the smallest number that is kept.
+                let mut rng = Rng::new(3);
+                layer.update(|parameters| parameters.copy_from_slice(&uniform(parameters.len(), &mut rng)));
+                layer.update(|parameters| parameters.iter_mut().for_each(|p| *p = p.abs() * 0.05 - 0.02));
+                let mut data = Data::of(&case);
+                data.dy.fill(0.0);
+                data.dcn.fill(0.0);
+                data.dhn.fill(1e-3);
+                let results = run_layer(&layer, &case, &data);
+                let stored = results.dh0.iter().chain(&results.dc0);
+                for &value in stored {
+                    assert!(
+                        value == 0.0 || value.abs() >= 1e-30,
+                        "{kind:?}, {level}, {steps} steps: {value:e}"
+                    );
+                }
+            }
         }
     }
 }

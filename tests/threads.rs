@@ -42,8 +42,13 @@ fn any_number_of_threads_is_taken() {
     let case = Case::simple(CellKind::GruResetBefore, 3, 5, 2, 7);
     let data = Data::of(&case);
     let want = run(&case, &data, Level::best(), 1);
-    for threads in [0, 3, 1000, usize::MAX] {
-        assert!(run(&case, &data, Level::best(), threads) == want, "{threads} threads");
+    // However little there is to share.
+    for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {
+        for threads in [0, 3, 1000, usize::MAX] {
+            let build = case.builder().level(Level::best()).threads(Threads::Count(threads));
+            let layer = build.schedule(schedule).build().unwrap();
+            assert!(run_layer(&layer, &case, &data) == want, "{threads} threads, {schedule:?}");
+        }
     }
 }
 

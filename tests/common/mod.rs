@@ -267,6 +267,38 @@ pub fn run_with_tape(layer: &Recurrent, case: &Case, data: &Data, tape: &mut Tap
     results
 }
 
+/// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream gradients:
+/// of y, of the final h, of the final c. And those of the inputs and initial states that are `wanted`.
+pub fn run_parts(
+    layer: &Recurrent,
+    case: &Case,
+    data: &Data,
+    (base, upstream, wanted): (f32, [bool; 3], [bool; 3]),
+) -> (Vec<f32>, [Vec<f32>; 3]) {
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut state = layer.zero_state(case.batch).unwrap();
+    state.set_h(&data.h0).unwrap();
+    state.set_c(&data.c0).unwrap();
+    layer.forward_train(&data.x, data.dims(case), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let mut parameters = vec![base; layer.parameters().len()];
+    let mut inputs = [data.x.len(), data.h0.len(), data.c0.len()].map(|len| vec![f32::NAN; len]);
+    let [dx, dh0, dc0] = &mut inputs;
+    let gradients = Gradients {
+        parameters: &mut parameters,
+        accumulate: Accumulate::Add,
+        dx: wanted[0].then_some(&mut dx[..]),
+        dh0: wanted[1].then_some(&mut dh0[..]),
+        dc0: wanted[2].then_some(&mut dc0[..]),
+    };
+    let upstream = Upstream {
+        dy: upstream[0].then_some(&data.dy[..]),
+        dhn: upstream[1].then_some(&data.dhn[..]),
+        dcn: upstream[2].then_some(&data.dcn[..]),
+    };
+    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    (parameters, inputs)
+}
+
 /// (B, T, W) from (T, B, W), or the other way round with the sizes swapped.
 pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize) -> Vec<T> {
     let mut swapped = Vec::with_capacity(values.len());
