@@ -9,7 +9,7 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use common::{Case, property_cases, uniform};
+use common::{Case, Data, property_cases, reference_run_from, run_in, uniform};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule,
     Tape, Threads, Upstream, Workspace,
@@ -348,6 +348,73 @@ fn dropout_does_not_depend_on_the_schedule() {
         let one = of(fused_rnn::Schedule::Auto, 1);
         for schedule in [fused_rnn::Schedule::Rows, fused_rnn::Schedule::Units, fused_rnn::Schedule::Layers] {
             assert!(of(schedule, 3) == one, "{schedule:?}, {dims:?}");
+        }
+    }
+}
+
+/// Dropout and zoneout of a step are those of its place in the sequence, also where steps before it are left out and where
+/// the state begins anew, forward and back: against the reference, which runs the parts by themselves.
+#[test]
+fn dropout_belongs_to_the_step_of_the_sequence() {
+    let (batch, steps, first, input, hidden) = (7, 9, 4, 5, 19);
+    for kind in CellKind::ALL {
+        for direction in [Direction::Forward, Direction::Both] {
+            let mut case = Case { direction, layers: 2, ..Case::simple(kind, batch, steps, input, hidden) };
+            case.options.dropout = 0.3;
+            case.options.recurrent_dropout = 0.3;
+            case.options.input_dropout = 0.3;
+            case.options.zoneout = [0.3, if kind.has_cell_state() { 0.3 } else { 0.0 }];
+            let (data, layer) = (Data::of(&case), case.layer(|builder| builder));
+            // (T, B, ..) of some of the steps.
+            let (x, y) = (batch * input, batch * hidden * case.directions());
+            let part = |range: std::ops::Range<usize>, is_first: bool, is_last: bool| {
+                let states = |values: &[f32], is_there| {
+                    values.iter().map(|v| if is_there { *v } else { 0.0 }).collect()
+                };
+                let part = Data {
+                    x: data.x[range.start * x..range.end * x].to_vec(),
+                    dy: data.dy[range.start * y..range.end * y].to_vec(),
+                    lengths: None,
+                    h0: states(&data.h0, is_first),
+                    c0: states(&data.c0, is_first),
+                    dhn: states(&data.dhn, is_last),
+                    dcn: states(&data.dcn, is_last),
+                };
+                let case = Case { steps: range.len(), ..case.clone() };
+                reference_run_from(&layer, &case, &part, range.start)
+            };
+            let close = |what: &str, got: &[f32], want: &[f64]| {
+                assert_eq!(got.len(), want.len());
+                for (at, (got, want)) in got.iter().zip(want).enumerate() {
+                    let close = (f64::from(*got) - want).abs() <= 5e-5 * want.abs().max(1.0);
+                    assert!(close, "{kind:?}, {direction:?}: {what}[{at}]: {got} for {want}");
+                }
+            };
+            // The first steps are left out.
+            let mask: Vec<bool> = (0..batch * steps).map(|at| at % steps >= first).collect();
+            let dims = Dims::new(batch, steps).with_mask(&mask);
+            let got = run_in(&layer, &case, &data, dims, &mut Tape::new());
+            let want = part(first..steps, true, true);
+            close("masked y", &got.y[first * y..], &want.y);
+            close("masked dx", &got.dx[first * x..], &want.dx);
+            close("masked hn", &got.hn, &want.hn);
+            close("masked dh0", &got.dh0, &want.dh0);
+            close("masked parameters", &got.parameters, &want.parameters);
+            if direction == Direction::Both {
+                continue;
+            }
+            // The state begins anew.
+            let resets: Vec<bool> = (0..batch * steps).map(|at| at % steps == first).collect();
+            let dims = Dims::new(batch, steps).with_resets(&resets);
+            let got = run_in(&layer, &case, &data, dims, &mut Tape::new());
+            let (before, after) = (part(0..first, true, false), part(first..steps, false, true));
+            close("reset y", &got.y, &[before.y, after.y].concat());
+            close("reset dx", &got.dx, &[before.dx, after.dx].concat());
+            close("reset hn", &got.hn, &after.hn);
+            close("reset dh0", &got.dh0, &before.dh0);
+            let sums: Vec<f64> =
+                before.parameters.iter().zip(&after.parameters).map(|(a, b)| a + b).collect();
+            close("reset parameters", &got.parameters, &sums);
         }
     }
 }

@@ -239,7 +239,11 @@ pub fn run_layer(layer: &Recurrent, case: &Case, data: &Data) -> Results<f32> {
 }
 
 pub fn run_with_tape(layer: &Recurrent, case: &Case, data: &Data, tape: &mut Tape) -> Results<f32> {
-    let dims = data.dims(case);
+    run_in(layer, case, data, data.dims(case), tape)
+}
+
+/// The same with other dimensions than those of the data: masks, resets.
+pub fn run_in(layer: &Recurrent, case: &Case, data: &Data, dims: Dims<'_>, tape: &mut Tape) -> Results<f32> {
     let mut state = layer.zero_state(case.batch).unwrap();
     state.set_h(&data.h0).unwrap();
     state.set_c(&data.c0).unwrap();
@@ -356,6 +360,11 @@ fn reference_cell(kind: CellKind) -> reference::Cell {
 
 /// The same by the naive reference in f64, from the parameters of `layer`.
 pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64> {
+    reference_run_from(layer, case, data, 0)
+}
+
+/// The same where the first step is step `first` of the sequence for which masks are drawn.
+pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: usize) -> Results<f64> {
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
     let rows = case.kind.gates() * case.hidden;
     let mut tensors = layer.named_parameters().map(|p| (p.name, wide(p.values))).collect::<Vec<_>>();
@@ -415,11 +424,15 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
         (0..passes).map(|pass| wide(&values[pass * len..][..len])).collect()
     };
     let masks = by_pass(&masks);
-    let taken = layer.zoneout_masks(batch, steps, 0).unwrap().map(|taken| by_pass(&taken));
+    // Of (steps, batch, units), without the steps before the first.
+    let from_first = |mask: &[f64]| mask[mask.len() / (first + steps).max(1) * first..].to_vec();
+    let taken = layer.zoneout_masks(batch, first + steps, 0).unwrap();
+    let taken = taken.map(|taken| by_pass(&taken).iter().map(|mask| from_first(mask)).collect::<Vec<_>>());
     let input_masks: Vec<Vec<f64>> =
         (0..case.layers).map(|k| wide(&layer.input_masks(k, batch, 0).unwrap())).collect();
-    let between: Vec<Vec<f64>> =
-        (1..case.layers).map(|k| wide(&layer.dropout_masks(k - 1, batch, steps, 0).unwrap())).collect();
+    let between: Vec<Vec<f64>> = (1..case.layers)
+        .map(|k| from_first(&wide(&layer.dropout_masks(k - 1, batch, first + steps, 0).unwrap())))
+        .collect();
     let input = reference::Input {
         steps,
         batch,
