@@ -124,6 +124,39 @@ fn weights_are_in_the_model_or_supplied() {
 }
 
 #[test]
+fn inputs_of_another_kind_are_named() {
+    let inputs = ["X", "W", "R", "", "lens"].iter().flat_map(|name| field(1, name.as_bytes()));
+    let node: Vec<u8> =
+        inputs.chain(field(2, b"Y")).chain(field(3, b"rnn_1")).chain(field(4, b"RNN")).collect();
+    let tensors: Vec<u8> = weights().iter().flat_map(|tensor| field(5, tensor)).collect();
+    let model = field(7, &[field(1, &node), tensors].concat());
+    let with = |name: &str, value: Option<Value>| {
+        let mut inputs = x();
+        inputs.insert("lens".to_owned(), Value::Integers(vec![1], vec![2]));
+        match value {
+            Some(value) => inputs.insert(name.to_owned(), value),
+            None => inputs.remove(name),
+        };
+        first_y(&model, &inputs)
+    };
+    assert!(with("unused", None).is_ok());
+    let floats = || Some(Value::Floats(Tensor::new(&[1], vec![2.0]).unwrap()));
+    let integers = || Some(Value::Integers(vec![1, 1, 1], vec![2]));
+    for (name, value, said) in [
+        ("lens", floats(), "sequence_lens: expected integers, got floats"),
+        ("X", integers(), "X: expected floats, got integers"),
+        ("R", integers(), "R: expected floats, got integers"),
+        (
+            "X",
+            None,
+            "node \"rnn_1\", input \"X\": expected an initialiser, or a tensor supplied by this name, got none",
+        ),
+    ] {
+        assert_eq!(with(name, value).unwrap_err(), said);
+    }
+}
+
+#[test]
 fn attributes_are_obeyed_or_named() {
     let with = |attributes: &[Vec<u8>]| first_y(&rnn(attributes, &weights()), &x());
     let floats = |values: &[f32]| -> Vec<u8> {

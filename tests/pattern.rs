@@ -5,7 +5,7 @@
 
 mod common;
 
-#[allow(dead_code, reason = "dropout is not among them")]
+#[allow(dead_code, reason = "the strategy with dropout is not used")]
 #[path = "common/strategies.rs"]
 mod strategies;
 

@@ -68,7 +68,11 @@ fused_rnn_fuzz::target!(|input: Input| {
         resets: input.resets.as_deref(),
         ..Dims::new(batch, steps)
     };
-    let keep = input.keep.map_or(Keep::All, |every| Keep::Every(every.get()));
+    let keep = match input.keep.map(Size::get) {
+        None => Keep::All,
+        Some(bytes) if input.flags & 128 != 0 => Keep::Within(bytes),
+        Some(every) => Keep::Every(every),
+    };
     let _ = layer.zero_state(batch.min(1 << 60).max(1 << 50));
     if batch.saturating_mul(steps) < 1 << 20 {
         let _ = layer.tape_bytes(dims, keep);
@@ -90,29 +94,32 @@ fused_rnn_fuzz::target!(|input: Input| {
     let [x, mut y, mut parameters, dhn, frame, mut dx] = wanted.map(|n| vec![0.25f32; n]);
     let state_batch = if input.state_batch < 128 { batch.min(64) } else { usize::from(input.state_batch) };
     let mut state = layer.zero_state(state_batch).unwrap();
-    let (before, mut workspace, mut tape) = (state.h(), Workspace::new(), Tape::keeping(keep));
+    let (mut workspace, mut tape) = (Workspace::new(), Tape::keeping(keep));
 
+    let before = (state.h(), state.c());
     if layer.forward(&x, dims, &mut state, Some(&mut y), &mut workspace).is_err() {
-        assert!(y.iter().all(|&v| v == 0.25) && state.h() == before);
+        assert!(y.iter().all(|&v| v == 0.25) && (state.h(), state.c()) == before);
     }
-    let before = state.h();
+    let before = (state.h(), state.c());
     if layer.step(&frame, &mut state, None, &mut workspace).is_err() {
-        assert!(state.h() == before);
+        assert!((state.h(), state.c()) == before);
     }
-    let before = (state.h(), y.clone());
+    let before = (state.h(), state.c(), y.clone());
     if layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace).is_err() {
-        assert!((state.h(), y.clone()) == before);
+        assert!((state.h(), state.c(), y.clone()) == before);
     }
+    let (mut dh0, mut dc0) = (dhn.clone(), dhn.clone());
+    let asked = |bit: u8| input.flags & bit != 0;
     let gradients = Gradients {
         parameters: &mut parameters,
-        accumulate: Accumulate::Overwrite,
+        accumulate: if asked(8) { Accumulate::Add } else { Accumulate::Overwrite },
         dx: Some(&mut dx),
-        dh0: None,
-        dc0: None,
+        dh0: asked(16).then_some(&mut dh0[..]),
+        dc0: asked(32).then_some(&mut dc0[..]),
     };
-    let upstream = Upstream { dy: Some(&y), dhn: Some(&dhn), dcn: None };
+    let upstream = Upstream { dy: Some(&y), dhn: Some(&dhn), dcn: asked(64).then_some(&dhn[..]) };
     if layer.backward(&x, &tape, upstream, gradients, &mut workspace).is_err() {
-        assert!(parameters.iter().chain(&dx).all(|&v| v == 0.25));
+        assert!(parameters.iter().chain(&dx).chain(&dh0).chain(&dc0).all(|&v| v == 0.25));
     }
     let _ = layer.set_parameter("weight_hh_l0", &x);
     let _ = state.set_h(&y);

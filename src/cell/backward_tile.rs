@@ -50,7 +50,7 @@ pub(crate) struct Back<'a> {
     step: Option<usize>,
     /// The step after it in the order of the forward pass, where these rows have one.
     following: Option<usize>,
-    /// The gates of that step whose product this is a part of.
+    /// The gates of the following step whose products are added here.
     gates: &'a Gates,
     tape: Slot<'a>,
     grads: LineSlot<'a>,

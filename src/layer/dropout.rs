@@ -25,7 +25,7 @@ fn between_layers(seed: u64, layer: usize) -> u64 {
 }
 
 fn recurrent(seed: u64, cell: usize) -> u64 {
-    !seed ^ (cell as u64).wrapping_mul(0xE703_7ED1_A0B4_28DB)
+    !seed ^ (cell as u64 + 1).wrapping_mul(0xE703_7ED1_A0B4_28DB)
 }
 
 fn input(seed: u64, layer: usize) -> u64 {
@@ -146,10 +146,11 @@ fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Error> {
     Ok(values)
 }
 
-/// The factors that a training call draws, for tests and for who computes the same elsewhere.
+/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the order of
+/// time first, whatever the layout of the layer. Hidden states are P wide where there is a projection, and H otherwise.
 impl Recurrent {
     /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this seed for
-    /// the output of a layer, `(steps, batch, D * H)`: 0 or `1 / (1 - p)`, all 1 without
+    /// the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
     ///
     /// # Errors
@@ -175,7 +176,7 @@ impl Recurrent {
     }
 
     /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
-    /// `(layers * directions, batch, H)`: 0 or `1 / (1 - p)`, all 1 without
+    /// `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`recurrent_dropout`](crate::Builder::recurrent_dropout).
     ///
     /// # Errors
@@ -210,8 +211,8 @@ impl Recurrent {
     }
 
     /// The parts of the new hidden and cell states that zoneout takes over in a
-    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, H)` each:
-    /// 0 or 1. The second is empty where the cell has no cell state.
+    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)` and
+    /// `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell state.
     ///
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where they do not fit into memory.

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 /// Bytes of weights that a sweep may read again and again: with as many for the next, half of a level-2 cache of 1 MiB.
 const SWEEP_BYTES: usize = 256 << 10;
-/// Rows that are too few to read anything again: two tiles.
+/// Rows that read their weights too seldom for it to matter: two tiles of AVX-512, four of the other levels.
 const FEW_ROWS: usize = 12;
 
 /// The gates that a sweep takes, and of how many.

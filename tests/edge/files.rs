@@ -66,6 +66,31 @@ fn models_and_tensors_of_onnx() {
             "tensor \"\": expected as many values as [3] says, got 1",
         ),
         row(
+            "a part of a tensor",
+            || read_tensor(&[0x10, 1, 0x1A, 0]),
+            "tensor \"\": expected a whole tensor, got a segment",
+        ),
+        row(
+            "a negative size",
+            || read_tensor(&[&[0x08][..], &[0xFF; 9], &[0x01, 0x10, 1]].concat()),
+            "tensor \"\": expected sizes from 0, got -1",
+        ),
+        row(
+            "too much for a half",
+            || read_tensor(&[0x08, 1, 0x10, 10, 0x28, 0x80, 0x80, 0x04]),
+            "tensor \"\": expected sixteen bits a number, got more",
+        ),
+        row(
+            "a part of an integer",
+            || read_tensor(&[0x08, 1, 0x10, 7, 0x4A, 3, 0, 0, 0]),
+            "tensor \"\": expected whole integers, got 3 bytes",
+        ),
+        row(
+            "too few integers",
+            || read_tensor(&[0x08, 2, 0x10, 6, 0x4A, 4, 0, 0, 0, 0]),
+            "tensor \"\": expected as many values as [2] says, got 1",
+        ),
+        row(
             "a type",
             || read_tensor(&[0x10, 8]),
             "tensor \"\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT32 or INT64, got type 8",

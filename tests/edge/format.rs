@@ -136,6 +136,17 @@ fn tensors_and_conventions() {
             "bias_hh_l0: expected zeros in a network without this bias, as no other can stand for it, got 0.5",
         ),
         row(
+            "a bias that has no place",
+            || {
+                let mut network = Rnn::tanh(1, 1).bias(Bias::None).build()?;
+                let mut tensors = state_dict::save(&network)?;
+                tensors.insert("bias_ih_l0", tensor(&[1]));
+                tensors.insert("bias_hh_l0", tensor(&[1]));
+                refused(&mut network, |network| state_dict::load(tensors, network))
+            },
+            "bias_ih_l0: expected zeros in a network without bias, got 1",
+        ),
+        row(
             "a part of a file",
             || {
                 let mut tensors = Tensors::new();
@@ -311,6 +322,16 @@ fn layers_of_keras_and_operators_of_onnx() {
             "kernel: expected a matrix, got none",
         ),
         row(
+            "a kernel that is no matrix",
+            || {
+                let mut arrays = Tensors::new();
+                arrays.insert("kernel", tensor(&[3]));
+                let options = [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+                keras::Layer::new(arrays, &options.into())
+            },
+            "kernel: expected a matrix, got another array",
+        ),
+        row(
             "a function",
             || activations(&["Gelu"], &[], &[]),
             "attribute activations: expected a function of ONNX, got Gelu",
@@ -418,6 +439,16 @@ fn layers_of_keras_and_operators_of_onnx() {
             "initial_h",
             move || run(&[5, 2, 3], None, Some(&[1, 1, 2]), false),
             "initial_h: expected shape [1, 2, 2], got shape [1, 1, 2]",
+        ),
+        row(
+            "initial_c of an LSTM",
+            move || {
+                let node = node(Kind::Lstm, &[1, 8, 3], &[1, 8, 2], None)?;
+                let c = tensor(&[1, 2, 3]);
+                let x = tensor(&[5, 2, 3]);
+                node.run(&Inputs { x: &x, sequence_lens: None, initial_h: None, initial_c: Some(&c) })
+            },
+            "initial_c: expected shape [1, 2, 2], got shape [1, 2, 3]",
         ),
         row(
             "initial_c",

@@ -1,7 +1,7 @@
 //! Builders, masks, states and flags of a network.
 
 use super::{HUGE, all, row, untouched};
-use fused_rnn::{Builder, Dims, Error, Gru, Lstm, Rnn, Workspace};
+use fused_rnn::{Activation, Builder, Dims, Error, Gru, Lstm, Rnn, Tape, Workspace};
 
 #[test]
 fn layers_masks_states_and_flags() {
@@ -130,6 +130,96 @@ fn options_of_a_builder() {
             "zoneout of c",
             || Lstm::builder(1, 1).zoneout(0.0, 1.0),
             "zoneout of the cell state: expected a probability in [0, 1), got 1",
+        ),
+        built(
+            "an activation",
+            || Rnn::tanh(1, 1).activations(&[Activation::Elu { alpha: f32::NAN }]),
+            "parameter of an activation: expected a finite number, got NaN",
+        ),
+        built(
+            "peepholes",
+            || Gru::reset_after(1, 1).peephole(true),
+            "not supported: peepholes of a cell other than the LSTM",
+        ),
+        built(
+            "projection",
+            || Rnn::relu(1, 1).projection(1),
+            "not supported: a projection of a cell other than the LSTM",
+        ),
+        built(
+            "coupled gates",
+            || Gru::reset_before(1, 1).coupled(true),
+            "not supported: coupled gates of a cell other than the LSTM",
+        ),
+        built(
+            "zoneout of no cell state",
+            || Gru::reset_before(1, 1).zoneout(0.0, 0.5),
+            "not supported: zoneout of the cell state of a cell that has none",
+        ),
+        built(
+            "clip of no cell state",
+            || Rnn::tanh(1, 1).cell_clip(1.0),
+            "not supported: a clip of the cell state of a cell that has none",
+        ),
+        built(
+            "normalisation",
+            || Gru::reset_before(1, 1).layer_norm(1e-5),
+            "not supported: layer normalisation of a cell other than the LSTM and the GRU that resets after",
+        ),
+    ]);
+}
+
+/// What a call is refused for, whether it keeps a tape or not.
+#[test]
+fn training_calls_and_states_of_others() {
+    let lstm = || Lstm::builder(3, 4).build().unwrap();
+    let train = move |dims: Dims<'_>| {
+        let (layer, mut state) = (lstm(), lstm().zero_state(2).unwrap());
+        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+        untouched(2 * 5 * 4, |y| {
+            layer.forward_train(&[1.0; 30], dims, &mut state, Some(y), &mut tape, 0, &mut workspace)
+        })
+    };
+    let step = move |layer: fused_rnn::Recurrent, other: fused_rnn::Recurrent| {
+        let mut state = other.zero_state(2)?;
+        untouched(8, |y| layer.step(&[1.0; 6], &mut state, Some(y), &mut Workspace::new()))
+    };
+    all(vec![
+        row("mask", move || train(Dims::new(2, 5).with_mask(&[true; 9])), "mask: expected 10 values, got 9"),
+        row(
+            "resets",
+            move || train(Dims::new(2, 5).with_resets(&[true; 11])),
+            "resets: expected 10 values, got 11",
+        ),
+        row(
+            "lengths of a run",
+            move || lstm().run(&[1.0; 30], Dims::new(2, 5).with_lengths(&[1])),
+            "lengths: expected 2 values, got 1",
+        ),
+        row(
+            "lengths of a tape",
+            move || lstm().tape_bytes(Dims::new(2, 5).with_lengths(&[1, 6]), Default::default()),
+            "length of row 1: expected at most 5 steps, got 6",
+        ),
+        row(
+            "mask of a tape",
+            move || lstm().tape_bytes(Dims::new(2, 5).with_mask(&[true; 3]), Default::default()),
+            "mask: expected 10 values, got 3",
+        ),
+        row(
+            "a state of another width",
+            move || step(lstm(), Lstm::builder(3, 5).build()?),
+            "state: hidden size: expected 4, got 5",
+        ),
+        row(
+            "a state of more layers",
+            move || step(lstm(), Lstm::builder(3, 4).layers(2).build()?),
+            "state: layers * directions: expected 1, got 2",
+        ),
+        row(
+            "a state of another cell",
+            move || step(lstm(), Gru::reset_after(3, 4).build()?),
+            "state: vectors of a unit: expected 2, got 1",
         ),
     ]);
 }

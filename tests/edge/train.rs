@@ -139,6 +139,26 @@ fn optimisers_and_clipping() {
         row("beta1", move || adam(|c| c.beta1 = -0.1), "beta1: expected a number in [0, 1), got -0.1"),
         row("beta2", move || adam(|c| c.beta2 = 1.0), "beta2: expected a number in [0, 1), got 1"),
         row("w: beta1", move || adam_w(|c| c.beta1 = 1.0), "beta1: expected a number in [0, 1), got 1"),
+        row(
+            "epsilon",
+            move || adam(|c| c.epsilon = -1.0),
+            "epsilon: expected a finite number of at least 1.18e-38, got -1",
+        ),
+        row(
+            "w: epsilon",
+            move || adam_w(|c| c.epsilon = f64::INFINITY),
+            "epsilon: expected a finite number of at least 1.18e-38, got inf",
+        ),
+        row(
+            "another rate",
+            move || sgd(|_| ())?.set_learning_rate(-1.0),
+            "learning_rate: expected a finite f32 of at least 0, got -1",
+        ),
+        row(
+            "w: another rate",
+            move || adam_w(|_| ())?.set_learning_rate(f64::NAN),
+            "learning_rate: expected a finite f32 of at least 0, got NaN",
+        ),
         row("w: parameters", move || steps(adam_w(|_| ())?, 1, 2), "parameters: expected 2 values, got 1"),
         row("step: parameters", move || steps(sgd(|_| ())?, 3, 2), "parameters: expected 2 values, got 3"),
         row("step: gradients", move || steps(adam(|_| ())?, 2, 1), "gradients: expected 2 values, got 1"),

@@ -125,7 +125,7 @@ impl<'a> Contribution<'a> {
             unsafe {
                 if is_narrow(x) {
                     let lines = share.part(weights.units().div_ceil(LINE));
-                    dispatch(token, NarrowGradient { gradient: input, lines });
+                    dispatch(token, NarrowGradient::new(input, lines));
                 } else {
                     input.sweep(token, units.clone());
                 }

@@ -23,8 +23,18 @@ const INPUTS: usize = 4;
 
 /// A gradient of input weights whose inputs are one block, and some of its units, as whole lines of dG.
 pub(super) struct NarrowGradient<'a> {
-    pub(super) gradient: Gradient<'a, WeightProduct<'a>>,
-    pub(super) lines: Range<usize>,
+    gradient: Gradient<'a, WeightProduct<'a>>,
+    lines: Range<usize>,
+}
+
+impl<'a> NarrowGradient<'a> {
+    /// The units of these lines.
+    ///
+    /// # Safety
+    /// - As long as it lives, nobody else works on the gradients of these units.
+    pub(super) unsafe fn new(gradient: Gradient<'a, WeightProduct<'a>>, lines: Range<usize>) -> Self {
+        NarrowGradient { gradient, lines }
+    }
 }
 
 /// Whether inputs of this panel are that narrow.
@@ -82,7 +92,7 @@ impl NarrowGradient<'_> {
                 }
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
                     let row = unit + v * I::LANES + lane;
-                    // SAFETY: the unit exists, and by the caller's promise is ours.
+                    // SAFETY: the unit exists, and is ours by the promise to `new`.
                     lanes[v][n][lane] = unsafe { to.columns(*gate, row, 0, input + n..input + n + 1)[0] };
                 }
                 sums[v][n] = isa.load(&lanes[v][n]);
