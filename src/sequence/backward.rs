@@ -278,7 +278,9 @@ impl<C: Cell> Steps<'_, C> {
         let Backward { pass, transposed, .. } = backward;
         let panels =
             if PHASE == 0 { &transposed.hidden[..] } else { std::slice::from_ref(&transposed.second) };
-        for (gates, blocks) in cuts(panels, rows.len(), share.part(panels[0].blocks())) {
+        // Without a following step nothing is read.
+        let readers = if PHASE == 0 && following.is_none() { 0 } else { rows.len() };
+        for (gates, blocks) in cuts(panels, readers, share.part(panels[0].blocks())) {
             let phase = Phase::<C, PHASE> { backward, step, following, gates, cell: PhantomData };
             // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
             // promise; a phase is done in all blocks before the next begins.
