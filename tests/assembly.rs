@@ -63,7 +63,7 @@ const CALLED: [&str; 3] = ["trampoline", "outlined", "input_rows"];
 
 /// What a line calls, or ends in, that was left outside of the level: a function of this crate, or an instruction of the
 /// standard library that has become one.
-fn left_outside<'a>(line: &'a str) -> Option<&'a str> {
+fn left_outside(line: &str) -> Option<&str> {
     let (name, target) = line.trim().split_once(char::is_whitespace)?;
     let target = target.trim();
     let ours = target.contains("fused_rnn") && !CALLED.iter().any(|called| target.contains(called));

@@ -7,7 +7,8 @@
 //! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
 //! panel.rs     Panel: weights packed so that a product reads them front to back, once
 //! cuts.rs      products with several panels, gate by gate where they are too many for the cache
-//! product.rs   accumulate, the register tile; sweep, the order of the tiles
+//! product.rs   accumulate, the register tile
+//! sweep.rs     sweep, the order of the tiles
 //! gemm.rs      products outside the time loop, by `matrixmultiply`
 //! ```
 
@@ -19,6 +20,7 @@ mod lines;
 mod panel;
 mod product;
 mod shared;
+mod sweep;
 
 pub(crate) use buffer::AlignedBuf;
 pub(crate) use cuts::{Gates, cuts};
@@ -26,4 +28,5 @@ pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
 pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef, Row};
 pub(crate) use panel::{Panel, Source};
-pub(crate) use product::{Blocks, Part, Room, Sums, Tile, WIDE, accumulate, put, sweep};
+pub(crate) use product::{Sums, accumulate};
+pub(crate) use sweep::{Blocks, Part, Room, Tile, WIDE, put, sweep};
