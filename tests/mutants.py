@@ -60,7 +60,7 @@ CASES = [4, 48]
 EXPLAINED = [
     # Speed.
     (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::ahead", "which weights are prefetched"),
-    (r"::address ->|prefetch|LineRows<'_>>::next", "what else is prefetched"),
+    (r"::address ->|prefetch|LineRows<'_, R>>::next", "what else is prefetched"),
     (r"Sweep<'_, T>::widest", "how many blocks a tile takes"),
     (r"T::ACCUMULATORS (==|>) 1 => work.products", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
@@ -74,6 +74,7 @@ EXPLAINED = [
     (r"while cut < range.end - 1 &&.*range.end|replace - with . in share", "half of all never reaches into the last row"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),
     (r"Pattern<'_>::is_whole -> bool with false", "a way around the general one"),
+    (r"is_narrow -> bool with false", "another way to the same bits"),
     (r"zoneout.p\[plane\] > 0.0", "a plane without zoneout takes all of what is new, by either way"),
     (r"if chosen && self.new_cell_state\(\) != C", "the same plane is written twice"),
     (r"Rows::in_order -> bool with false", "dropout before all chunks instead of before each"),
