@@ -4,6 +4,7 @@ use super::{HUGE, all, row, tensor};
 use fused_rnn::format::onnx::{Inputs, Kind, Node, Operator, Weights, activations};
 use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
 use fused_rnn::{Activation, Bias, CellKind, Error, Gru, Lstm, Recurrent, Rnn};
+use std::collections::BTreeMap;
 
 /// Loading goes wrong without a change to the network.
 fn refused(
@@ -224,6 +225,11 @@ fn tensors_and_conventions() {
     ]);
 }
 
+/// Options of a layer of Keras; of one that is said twice, the second counts.
+fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 #[test]
 fn layers_of_keras_and_operators_of_onnx() {
     let keras = |name: &'static str, value: &'static str| {
@@ -231,10 +237,7 @@ fn layers_of_keras_and_operators_of_onnx() {
         arrays.insert("kernel", tensor(&[2, 3]));
         arrays.insert("recurrent_kernel", tensor(&[1, 3]));
         arrays.insert("bias", tensor(&[2, 3]));
-        let mut options =
-            [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
-        options.push((name.to_owned(), value.to_owned()));
-        keras::Layer::new(arrays, &options.into_iter().collect())
+        keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "1"), (name, value)]))
     };
     let node = |kind: Kind, w: &'static [usize], r: &'static [usize], b: Option<&'static [usize]>| {
         let (w, r, b) = (tensor(w), tensor(r), b.map(tensor));
@@ -253,8 +256,8 @@ fn layers_of_keras_and_operators_of_onnx() {
             arrays.insert("kernel", tensor(&[3, gates * 2]));
             arrays.insert("recurrent_kernel", tensor(&[2, gates * 2]));
             arrays.insert("bias", tensor(&[gates * 2]));
-            let options = [("layer", class), ("units", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-            keras::Layer::new(arrays, &options.into())?.run(&tensor(&[2, 5, 3]), lengths, Some((h, c)))
+            let options = options(&[("layer", class), ("units", "2")]);
+            keras::Layer::new(arrays, &options)?.run(&tensor(&[2, 5, 3]), lengths, Some((h, c)))
         };
     let built = |change: fn(&mut Operator)| {
         let mut operator = Operator::new(Kind::Rnn);
@@ -298,8 +301,7 @@ fn layers_of_keras_and_operators_of_onnx() {
             || {
                 let pairs =
                     [("layer", "GRU"), ("units", "1"), ("merge_mode", "sum"), ("go_backwards", "true")];
-                let options = pairs.map(|(k, v)| (k.to_owned(), v.to_owned()));
-                keras::Layer::new(Tensors::new(), &options.into())
+                keras::Layer::new(Tensors::new(), &options(&pairs))
             },
             "option go_backwards: expected false in Bidirectional, got true",
         ),
@@ -316,8 +318,8 @@ fn layers_of_keras_and_operators_of_onnx() {
         row(
             "no kernel",
             || {
-                let options = [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-                keras::Layer::new(Tensors::new(), &options.into())
+                let options = options(&[("layer", "GRU"), ("units", "1")]);
+                keras::Layer::new(Tensors::new(), &options)
             },
             "kernel: expected a matrix, got none",
         ),
@@ -326,8 +328,8 @@ fn layers_of_keras_and_operators_of_onnx() {
             || {
                 let mut arrays = Tensors::new();
                 arrays.insert("kernel", tensor(&[3]));
-                let options = [("layer", "GRU"), ("units", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-                keras::Layer::new(arrays, &options.into())
+                let options = options(&[("layer", "GRU"), ("units", "1")]);
+                keras::Layer::new(arrays, &options)
             },
             "kernel: expected a matrix, got another array",
         ),
