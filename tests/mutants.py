@@ -59,7 +59,7 @@ CASES = [4, 48]
 # Changes that leave all results as they are: (what the mutant's name and its line match, why). Asked of survivors alone.
 EXPLAINED = [
     # Speed.
-    (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::ahead", "which weights are prefetched"),
+    (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)", "which weights are prefetched"),
     (r"::address ->|prefetch|LineRows<'_, R>>::next", "what else is prefetched"),
     (r"Sweep<'_, T>::widest", "how many blocks a tile takes"),
     (r"T::ACCUMULATORS (==|>) 1 => work.products", "keeps tiles that are never asked for out of the program"),

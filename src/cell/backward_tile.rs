@@ -89,15 +89,13 @@ impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's
             if !gates.are_first() {
                 for r in 0..R {
                     for u in 0..U {
-                        sums[r][u][0] = tile.carry(r * U + u, tile.waiting());
+                        sums[r][u][0] = tile.carry(r * U + u, tile.pass.waiting());
                     }
                 }
             }
-            let range = gates.range();
-            for gate in range.clone() {
+            for gate in gates.range() {
                 let (plane, _) = self.traits.recurrent[gate];
-                let part = tile.part.split(gate - range.start, range.len());
-                let ahead = part.take(gates.ahead(&weights.hidden, gate, tile.block, U));
+                let ahead = gates.ahead(&weights.hidden, (gate, tile.part), tile.block, U);
                 tile.add_gradients(&mut sums, &weights.hidden[gate], (following, plane), ahead);
             }
         }
@@ -172,7 +170,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if PHASE == 0 {
             if !self.way.gates.are_last() {
                 for v in 0..sums.len() {
-                    self.write(self.way.carry, v, self.waiting(), sums[v]);
+                    self.write(self.way.carry, v, self.pass.waiting(), sums[v]);
                 }
                 return;
             }
@@ -257,12 +255,6 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
         let rows = unsafe { backward.grads.slot(backward.flat(step, self.rank)).rows::<R>(plane, depth) };
         accumulate(self.isa, sums, rows, panel.blocks_from(self.block, 0, depth), ahead);
-    }
-
-    /// The plane of `carry` where the sums of a product wait for the rest of its gates.
-    #[inline(always)]
-    fn waiting(&self) -> usize {
-        self.pass.weights.variant.traits().state + usize::from(self.pass.zoneout.is_some())
     }
 
     /// A plane of the step's tape, of all units.

@@ -28,6 +28,13 @@ impl Pass<'_> {
         self.weights.variant.traits().state + zoneout + usize::from(self.masks.is_some())
     }
 
+    /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest of its gates:
+    /// the last, after those of the state and, with zoneout, of what goes past a step.
+    #[inline(always)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.weights.variant.traits().state + usize::from(self.zoneout.is_some())
+    }
+
     /// The plane of the state before a step that the recurrent weights multiply.
     #[inline(always)]
     pub(crate) fn multiplied(&self) -> usize {

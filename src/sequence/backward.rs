@@ -80,10 +80,9 @@ impl Scratch {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        // With zoneout one more, for what goes past a step; and one for sums that wait for the rest of their gates.
-        let Pass { weights, rows, zoneout, .. } = inputs.pass;
-        let planes = weights.variant.traits().state + usize::from(zoneout.is_some()) + 1;
-        Grid::padded(1, rows.order.len(), planes, weights.units())
+        let Pass { weights, rows, .. } = inputs.pass;
+        // The last plane is that of the sums that wait.
+        Grid::padded(1, rows.order.len(), inputs.pass.waiting() + 1, weights.units())
     }
 }
 

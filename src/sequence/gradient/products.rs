@@ -277,15 +277,14 @@ impl Product for InputProduct<'_> {
         block: usize,
         part: Part,
     ) {
-        let range = self.gates.range();
-        for gate in range.clone() {
+        for gate in self.gates.range() {
             let panel = &self.weights[gate];
             let (rows, blocks) = (
                 self.grads.rows::<R>(place, gate, panel.depth()),
                 panel.blocks_from::<U>(block, 0, panel.depth()),
             );
-            let part = part.split(gate - range.start, range.len());
-            accumulate(isa, sums, rows, blocks, part.take(self.gates.ahead(self.weights, gate, block, U)));
+            let ahead = self.gates.ahead(self.weights, (gate, part), block, U);
+            accumulate(isa, sums, rows, blocks, ahead);
         }
     }
 }
