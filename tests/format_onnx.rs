@@ -180,7 +180,7 @@ fn attributes_are_obeyed_or_named() {
         (vec![attribute("linear_before_reset", int(3, 1))], "attribute linear_before_reset"),
         (vec![attribute("input_forget", int(3, 1))], "attribute input_forget"),
         (vec![attribute("zoneout", float(0.1))], "attribute zoneout: expected an attribute of the operator"),
-        (vec![attribute("direction", field(4, b"bidirectional"))], "W: expected shape [2, 1, 1]"),
+        (vec![attribute("direction", field(4, b"bidirectional"))], "W: expected a tensor of shape [2, 1, 1]"),
         (
             vec![attribute("activations", field(4, b"Relu"))],
             "attribute activations: expected a list of strings",

@@ -51,11 +51,7 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
         for direction in if both { &["", "_reverse"][..] } else { &[""] } {
             for (name, columns) in [("weight_ih", width), ("weight_hh", output)] {
                 let name = format!("{name}_l{layer}{direction}");
-                let shape = matrix(tensors, &name)?;
-                if shape != [rows, columns] {
-                    let expected = format!("a tensor of shape {:?}", [rows, columns]);
-                    return Err(refused(name, expected, format!("shape {shape:?}")));
-                }
+                tensors.get_shaped(&name, &[rows, columns])?;
             }
         }
     }

@@ -37,6 +37,19 @@ impl Tensor {
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }
+
+    /// Whether it has this shape; `name` is what an error calls it.
+    pub(super) fn check_shape(&self, name: &str, expected: &[usize]) -> Result<(), Error> {
+        match self.shape == expected {
+            true => Ok(()),
+            false => Err(refused(name, of_shape(expected), format!("shape {:?}", self.shape))),
+        }
+    }
+}
+
+/// What errors say that they expected.
+fn of_shape(shape: &[usize]) -> String {
+    format!("a tensor of shape {shape:?}")
 }
 
 /// The product of sizes, where it is a number.
@@ -87,6 +100,13 @@ impl Tensors {
         self.map.get(name)
     }
 
+    /// One that must be there and have this shape.
+    pub(super) fn get_shaped(&self, name: &str, shape: &[usize]) -> Result<&Tensor, Error> {
+        let tensor = self.map.get(name).ok_or_else(|| refused(name, of_shape(shape), "none"))?;
+        tensor.check_shape(name, shape)?;
+        Ok(tensor)
+    }
+
     /// Takes one out; `None` where there is none of this name.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.map.remove(name)
@@ -97,15 +117,8 @@ impl Tensors {
     /// # Errors
     /// [`Error::Format`] where it is not there or has another shape; it is still there then.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        match self.map.get(name) {
-            Some(tensor) if tensor.shape == shape => {
-                Ok(self.map.remove(name).map(Tensor::into_values).unwrap_or_default())
-            }
-            found => {
-                let got = found.map_or("none".to_owned(), |tensor| format!("shape {:?}", tensor.shape));
-                Err(refused(name, format!("a tensor of shape {shape:?}"), got))
-            }
-        }
+        self.get_shaped(name, shape)?;
+        Ok(self.map.remove(name).map(Tensor::into_values).unwrap_or_default())
     }
 
     /// Takes out all whose name begins with `prefix`, which their names lose.

@@ -8,7 +8,7 @@
 //!        clip  ->  Optimizer::step(parameters, gradients)              update
 //! ```
 //!
-//! | file | what |
+//! | module | what |
 //! | --- | --- |
 //! | [`dense`] | [`Dense`], the linear head `y = x W^T + b` |
 //! | [`loss`] | softmax cross-entropy and mean squared error, each with its gradient; accuracy |

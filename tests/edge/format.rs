@@ -191,7 +191,7 @@ fn tensors_and_conventions() {
                 tensors.remove("weight_hh_l0_reverse");
                 state_dict::builder(&tensors, CellKind::ElmanTanh).map(|_| ())
             },
-            "weight_hh_l0_reverse: expected a matrix, got none",
+            "weight_hh_l0_reverse: expected a tensor of shape [4, 4], got none",
         ),
         row(
             "no tensors of a cell",
@@ -392,7 +392,7 @@ fn layers_of_keras_and_operators_of_onnx() {
                 };
                 Node::new(Operator::new(Kind::Lstm), &weights)
             },
-            "P: expected shape [1, 6], got shape [1, 5]",
+            "P: expected a tensor of shape [1, 6], got shape [1, 5]",
         ),
         row("units", move || keras("units", "-1"), "option units: expected a number, got -1"),
         row(
@@ -418,12 +418,12 @@ fn layers_of_keras_and_operators_of_onnx() {
         row(
             "R",
             move || node(Kind::Rnn, &[1, 2, 3], &[1, 2, 3], None),
-            "R: expected shape [1, 2, 2], got shape [1, 2, 3]",
+            "R: expected a tensor of shape [1, 2, 2], got shape [1, 2, 3]",
         ),
         row(
             "B",
             move || node(Kind::Rnn, &[1, 2, 3], &[1, 2, 2], Some(&[1, 2])),
-            "B: expected shape [1, 4], got shape [1, 2]",
+            "B: expected a tensor of shape [1, 4], got shape [1, 2]",
         ),
         row("X", move || run(&[5, 2], None, None, false), "X: expected three axes, got shape [5, 2]"),
         row("features", move || run(&[5, 2, 4], None, None, false), "X: expected 3 features, got 4"),
@@ -440,7 +440,7 @@ fn layers_of_keras_and_operators_of_onnx() {
         row(
             "initial_h",
             move || run(&[5, 2, 3], None, Some(&[1, 1, 2]), false),
-            "initial_h: expected shape [1, 2, 2], got shape [1, 1, 2]",
+            "initial_h: expected a tensor of shape [1, 2, 2], got shape [1, 1, 2]",
         ),
         row(
             "initial_c of an LSTM",
@@ -450,7 +450,7 @@ fn layers_of_keras_and_operators_of_onnx() {
                 let x = tensor(&[5, 2, 3]);
                 node.run(&Inputs { x: &x, sequence_lens: None, initial_h: None, initial_c: Some(&c) })
             },
-            "initial_c: expected shape [1, 2, 2], got shape [1, 2, 3]",
+            "initial_c: expected a tensor of shape [1, 2, 2], got shape [1, 2, 3]",
         ),
         row(
             "initial_c",

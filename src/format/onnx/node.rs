@@ -69,10 +69,10 @@ impl Node {
             return Err(refused("W", "three axes (D, G H, I)", format!("shape {:?}", weights.w.shape())));
         };
         let hidden = rows / gates;
-        shape("W", weights.w, &[directions, gates.saturating_mul(hidden), input])?;
-        shape("R", weights.r, &[directions, rows, hidden])?;
+        weights.w.check_shape("W", &[directions, gates.saturating_mul(hidden), input])?;
+        weights.r.check_shape("R", &[directions, rows, hidden])?;
         if let Some(b) = weights.b {
-            shape("B", b, &[directions, rows.saturating_mul(2)])?;
+            b.check_shape("B", &[directions, rows.saturating_mul(2)])?;
         }
         // No peepholes and peepholes of zero are one, and the first is faster.
         let p = weights.p.filter(|p| operator.kind != Kind::Lstm || p.values().iter().any(|&p| p != 0.0));
@@ -80,7 +80,7 @@ impl Node {
             if operator.kind != Kind::Lstm {
                 return Err(refused("P", "no peepholes, as this is no LSTM", "some"));
             }
-            shape("P", p, &[directions, hidden.saturating_mul(3)])?;
+            p.check_shape("P", &[directions, hidden.saturating_mul(3)])?;
         }
         let mut layer = operator.builder(input, hidden)?.peephole(p.is_some()).build()?;
         let part = |tensor: Option<&Tensor>, direction: usize| {
@@ -142,14 +142,14 @@ impl Node {
         };
         let mut state = self.layer.zero_state(batch)?;
         if let Some(h) = inputs.initial_h {
-            shape("initial_h", h, &state_shape)?;
+            h.check_shape("initial_h", &state_shape)?;
             state.set_h(&exchange(h.values(), false))?;
         }
         if let Some(c) = inputs.initial_c {
             if self.operator.kind != Kind::Lstm {
                 return Err(refused("initial_c", "none, as this is no LSTM", "some"));
             }
-            shape("initial_c", c, &state_shape)?;
+            c.check_shape("initial_c", &state_shape)?;
             state.set_c(&exchange(c.values(), false))?;
         }
 
@@ -195,13 +195,6 @@ fn row_lengths(lengths: &[i64], batch: usize, steps: usize) -> Result<Vec<usize>
         _ => Err(refused("sequence_lens", format!("lengths in 0..={steps}"), length.to_string())),
     };
     lengths.iter().map(length).collect()
-}
-
-fn shape(what: &str, tensor: &Tensor, expected: &[usize]) -> Result<(), Error> {
-    if tensor.shape() == expected {
-        return Ok(());
-    }
-    Err(refused(what, format!("shape {expected:?}"), format!("shape {:?}", tensor.shape())))
 }
 
 /// (b, a, width) from (a, b, width).

@@ -1,0 +1,289 @@
+//! Adam and AdamW.
+
+use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2, zeros};
+use crate::Error;
+use crate::error::check_len;
+use crate::simd::{Token, dispatch};
+
+/// The options of [`Adam`] and [`AdamW`]; the defaults are those of `torch.optim.Adam`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamConfig {
+    /// Step size, at least 0. Default 1e-3.
+    pub learning_rate: f64,
+    /// Decay of the average of the gradients, in `[0, 1)`. Default 0.9.
+    pub beta1: f64,
+    /// Decay of the average of their squares, in `[0, 1)`. Default 0.999.
+    pub beta2: f64,
+    /// Added to the corrected root, above 0. Default 1e-8 (Keras: 1e-7). One below 1e-16 is of no use: squares of
+    /// gradients below 1.2e-38 / (1 - beta2) count as zero in the averages.
+    pub epsilon: f64,
+    /// L2 regularisation in [`Adam`], decoupled decay in [`AdamW`]; at least 0. Default 0.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        AdamConfig { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+impl AdamConfig {
+    /// The defaults of `torch.optim.AdamW`: those of [`Default`] with a weight decay of 1e-2.
+    pub fn adam_w() -> Self {
+        AdamConfig { weight_decay: 1e-2, ..AdamConfig::default() }
+    }
+}
+
+/// Adam, with weight decay as L2 regularisation. `torch.optim.Adam`.
+///
+/// ```
+/// use fused_rnn::train::{Adam, AdamConfig, Optimizer};
+///
+/// let mut adam = Adam::new(2, AdamConfig { learning_rate: 0.1, ..Default::default() })?;
+/// let mut parameters = [1.0, 1.0];
+/// adam.step(&mut parameters, &[1e-3, -40.0])?; // the first step is the learning rate, whatever the gradient
+/// assert!((parameters[0] - 0.9).abs() < 1e-5 && (parameters[1] - 1.1).abs() < 1e-5);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adam {
+    config: AdamConfig,
+    moments: Moments,
+}
+
+impl Adam {
+    /// An optimiser of `count` parameters.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::OutOfMemory`] where the averages
+    /// do not fit.
+    pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
+        Ok(Adam { config, moments: Moments::new(count, &config)? })
+    }
+}
+
+impl Optimizer for Adam {
+    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
+        self.moments.step(&self.config, 1.0, self.config.weight_decay, parameters, gradients)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_rate("learning_rate", learning_rate)?;
+        self.config.learning_rate = learning_rate;
+        Ok(())
+    }
+}
+
+/// Adam with decoupled weight decay: the decay does not pass through the averages. `torch.optim.AdamW`.
+///
+/// ```
+/// use fused_rnn::train::{AdamConfig, AdamW, Optimizer};
+///
+/// let config = AdamConfig { learning_rate: 0.1, weight_decay: 0.5, ..AdamConfig::adam_w() };
+/// let mut adam = AdamW::new(1, config)?;
+/// let mut parameters = [2.0];
+/// adam.step(&mut parameters, &[0.0])?;
+/// assert_eq!(parameters, [1.9]); // 2 - 0.1 * 0.5 * 2
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdamW {
+    config: AdamConfig,
+    moments: Moments,
+}
+
+impl AdamW {
+    /// An optimiser of `count` parameters.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::OutOfMemory`] where the averages
+    /// do not fit.
+    pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
+        Ok(AdamW { config, moments: Moments::new(count, &config)? })
+    }
+}
+
+impl Optimizer for AdamW {
+    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
+        let keep = 1.0 - self.config.learning_rate * self.config.weight_decay;
+        self.moments.step(&self.config, keep, 0.0, parameters, gradients)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        check_rate("learning_rate", learning_rate)?;
+        self.config.learning_rate = learning_rate;
+        Ok(())
+    }
+}
+
+/// What both kinds of Adam keep: the averages, and the powers of the betas for their correction.
+#[derive(Debug, Clone, PartialEq)]
+struct Moments {
+    mean: Vec<f32>,
+    square: Vec<f32>,
+    /// `beta1^t` and `beta2^t`.
+    powers: [f64; 2],
+}
+
+impl Moments {
+    fn new(count: usize, config: &AdamConfig) -> Result<Self, Error> {
+        check_rate("learning_rate", config.learning_rate)?;
+        check_rate("weight_decay", config.weight_decay)?;
+        check_decay("beta1", config.beta1)?;
+        check_decay("beta2", config.beta2)?;
+        // Below the smallest normal f32 it would be rounded away, and 0 / 0 become possible.
+        if !(config.epsilon.is_finite() && config.epsilon >= f64::from(f32::MIN_POSITIVE)) {
+            let expected = "a finite number of at least 1.18e-38";
+            return Err(Error::OutOfRange { what: "epsilon", expected, got: config.epsilon });
+        }
+        Ok(Moments { mean: zeros(count)?, square: zeros(count)?, powers: [1.0; 2] })
+    }
+
+    /// One step; `keep` is what decoupled decay leaves of a parameter, `l2` what coupled decay adds to its
+    /// gradient.
+    fn step(
+        &mut self,
+        config: &AdamConfig,
+        keep: f64,
+        l2: f64,
+        parameters: &mut [f32],
+        gradients: &[f32],
+    ) -> Result<(), Error> {
+        check_len("parameters", self.mean.len(), parameters.len())?;
+        check_len("gradients", self.mean.len(), gradients.len())?;
+        self.powers[0] *= config.beta1;
+        self.powers[1] *= config.beta2;
+        let [keep, l2] = [keep as f32, l2 as f32];
+        let [old1, new1] = [config.beta1 as f32, (1.0 - config.beta1) as f32];
+        let [old2, new2] = [config.beta2 as f32, (1.0 - config.beta2) as f32];
+        let rate = (config.learning_rate / (1.0 - self.powers[0])) as f32;
+        let correction = (1.0 / (1.0 - self.powers[1]).sqrt()) as f32;
+        let epsilon = config.epsilon as f32;
+
+        let constants = AdamStep { keep, l2, old1, new1, old2, new2, rate, correction, epsilon };
+        let Moments { mean, square, .. } = self;
+        dispatch(Token::best(), Update { rule: constants, parameters, gradients, averages: [mean, square] });
+        Ok(())
+    }
+}
+
+/// One step of Adam, as numbers.
+#[derive(Debug, Clone, Copy)]
+struct AdamStep {
+    keep: f32,
+    l2: f32,
+    old1: f32,
+    new1: f32,
+    old2: f32,
+    new2: f32,
+    rate: f32,
+    correction: f32,
+    epsilon: f32,
+}
+
+impl Rule<2> for AdamStep {
+    #[inline(always)]
+    fn step(self, p: f32, g: f32, [mean, square]: [f32; 2]) -> (f32, [f32; 2]) {
+        let g = with_l2(g, self.l2, p);
+        let mean = self.old1 * mean + self.new1 * g;
+        let square = self.old2 * square + self.new2 * (g * g);
+        let p = p * self.keep - self.rate * mean / (square.sqrt() * self.correction + self.epsilon);
+        (p, [flush(mean), flush(square)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    /// Algorithm 1 of Kingma & Ba in f64, with both kinds of decay, for one parameter.
+    fn adam_by_the_paper(mut p: f64, gradients: &[f64], config: &AdamConfig, decoupled: bool) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for (t, g) in (1..).zip(gradients) {
+            let mut g = *g;
+            match decoupled {
+                true => p -= config.learning_rate * config.weight_decay * p,
+                false => g += config.weight_decay * p,
+            }
+            m = config.beta1 * m + (1.0 - config.beta1) * g;
+            v = config.beta2 * v + (1.0 - config.beta2) * g * g;
+            let corrected_m = m / (1.0 - config.beta1.powi(t));
+            let corrected_v = v / (1.0 - config.beta2.powi(t));
+            p -= config.learning_rate * corrected_m / (corrected_v.sqrt() + config.epsilon);
+        }
+        p
+    }
+
+    #[test]
+    fn both_kinds_of_adam_agree_with_the_paper() {
+        let config =
+            AdamConfig { learning_rate: 0.01, weight_decay: 0.1, epsilon: 1e-3, ..Default::default() };
+        let (count, steps) = (37, 200);
+        let mut rng = Rng::new(1);
+        let start: Vec<f32> = (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect();
+        let gradients: Vec<Vec<f32>> =
+            (0..steps).map(|_| (0..count).map(|_| rng.normal()).collect()).collect();
+        let mut adam = Adam::new(count, config).unwrap();
+        let mut adam_w = AdamW::new(count, config).unwrap();
+        let optimizers: [(&mut dyn Optimizer, bool); 2] = [(&mut adam, false), (&mut adam_w, true)];
+        for (optimizer, decoupled) in optimizers {
+            let mut parameters = start.clone();
+            for gradient in &gradients {
+                optimizer.step(&mut parameters, gradient).unwrap();
+            }
+            for (at, &got) in parameters.iter().enumerate() {
+                let gradients: Vec<f64> = gradients.iter().map(|g| f64::from(g[at])).collect();
+                let want = adam_by_the_paper(f64::from(start[at]), &gradients, &config, decoupled);
+                assert!((want - f64::from(got)).abs() < 2e-5, "{at}: {want} {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn averages_do_not_rest_in_the_subnormal_range() {
+        let mut adam = Adam::new(1, AdamConfig::default()).unwrap();
+        let mut p = [1.0];
+        adam.step(&mut p, &[1e-12]).unwrap();
+        for _ in 0..2000 {
+            adam.step(&mut p, &[0.0]).unwrap();
+            for average in [adam.moments.mean[0], adam.moments.square[0]] {
+                assert!(average == 0.0 || average.is_normal(), "{average:e}");
+            }
+        }
+        assert_eq!(adam.moments.mean, [0.0]);
+        adam.step(&mut p, &[f32::NAN]).unwrap();
+        assert!(adam.moments.mean[0].is_nan() && p[0].is_nan(), "NaN is not flushed");
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let named = |config: AdamConfig, name| {
+            for refused in [Adam::new(3, config).err(), AdamW::new(3, config).err()] {
+                assert!(
+                    matches!(refused, Some(Error::OutOfRange { what, .. }) if what == name),
+                    "{config:?}"
+                );
+            }
+        };
+        let good = AdamConfig::default();
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            named(AdamConfig { learning_rate: bad, ..good }, "learning_rate");
+            named(AdamConfig { beta1: bad, ..good }, "beta1");
+            named(AdamConfig { beta2: bad, ..good }, "beta2");
+            named(AdamConfig { epsilon: bad, ..good }, "epsilon");
+            named(AdamConfig { weight_decay: bad, ..good }, "weight_decay");
+        }
+        named(AdamConfig { beta1: 1.0, ..good }, "beta1");
+        named(AdamConfig { epsilon: 0.0, ..good }, "epsilon");
+        assert!(matches!(Adam::new(usize::MAX, good), Err(Error::OutOfMemory { .. })));
+    }
+}
