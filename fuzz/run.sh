@@ -58,7 +58,8 @@ for target in "$@"; do
     fi
     # What is there already runs first, however long that takes.
     limit=(-runs=0)
-    [ "$mode" -gt 0 ] && limit=(-max_total_time="$mode" -max_len=4096)
+    # (Inputs are as long as the longest that is there, at least 4096 bytes: with a limit, longer ones would be cut.)
+    [ "$mode" -gt 0 ] && limit=(-max_total_time="$mode")
     dictionary=()
     [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
     echo "== $target: $mode seconds"

@@ -1,8 +1,8 @@
 //! The one error type of the crate.
 //!
 //! A variant per kind of mistake, and in each the numbers that a caller needs to see it: what was
-//! expected and what was got. No public function panics on an argument; it returns one of these, and
-//! has then written neither to an output nor to a state.
+//! expected and what was got. No public function but those of [`reference`](mod@crate::reference) panics on an
+//! argument; it returns one of these, and has then written neither to an output nor to a state.
 
 use crate::simd::Level;
 use std::fmt;

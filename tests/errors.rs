@@ -1,5 +1,6 @@
 //! Wrong arguments are named, with expected and got, and nothing has been written.
 
+use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::*;
 
 struct Fixture {
@@ -126,9 +127,12 @@ fn step_names_every_wrong_argument() {
             assert_eq!(step(&x[..B * I], &mut y[..wrong], &mut state), length("y", B * H, wrong));
         }
         let mut other = Lstm::builder(I, H + 1).layers(2).build().unwrap().zero_state(B).unwrap();
-        assert!(step(&x[..B * I], &mut y[..B * H], &mut other).is_err());
+        let mismatch = |what, expected, got| Err(Error::Mismatch { what, expected, got });
+        let said = step(&x[..B * I], &mut y[..B * H], &mut other);
+        assert_eq!(said, mismatch("state: hidden size", H, H + 1));
         let mut shallow = Lstm::builder(I, H).build().unwrap().zero_state(B).unwrap();
-        assert!(step(&x[..B * I], &mut y[..B * H], &mut shallow).is_err());
+        let said = step(&x[..B * I], &mut y[..B * H], &mut shallow);
+        assert_eq!(said, mismatch("state: layers * directions", 2, 1));
     }
     let both = fixture();
     let (mut state, mut workspace) = (both.state, both.workspace);
@@ -290,7 +294,7 @@ fn states_and_parameters_name_what_does_not_fit() {
     assert_eq!(state.set_c(&[0.0]), Err(Error::Length { what: "c", expected: 0, got: 1 }));
     assert_eq!(state.row_h(0, B), None);
     assert_eq!(state.row_h(1, 0), None);
-    assert!(gru.zero_state(usize::MAX).is_err());
+    assert_eq!(gru.zero_state(usize::MAX).err(), Some(Error::SizeOverflow { what: "memory" }));
     let before = gru.parameters().to_vec();
     let error = gru.set_parameter("weight_ih_l1", &[]).unwrap_err();
     assert_eq!(error, Error::UnknownParameter { name: "weight_ih_l1".into() });
@@ -326,6 +330,25 @@ fn a_tape_belongs_to_its_network_and_its_parameters() {
     assert_eq!((back(&one), back(&clone)), (Ok(()), refused.clone()));
     one.update(|parameters| parameters[0] += 2.0);
     assert_eq!(back(&one), refused);
+    // Every way to other parameters, and with the same ones.
+    let tensors = state_dict::save(&one).unwrap();
+    let arrays = Convention::Keras.save(&one).unwrap();
+    let bias = vec![0.5; 3 * H];
+    let ways: [&dyn Fn(&mut Recurrent); 3] = [
+        &|network| network.set_parameter("bias_hh_l0", &bias).unwrap(),
+        &|network| state_dict::load(tensors.clone(), network).unwrap(),
+        &|network| Convention::Keras.load(network, &arrays).unwrap(),
+    ];
+    for change in ways {
+        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+        let mut network = build();
+        let mut state = network.zero_state(B).unwrap();
+        let (dims, mut gradients) = (Dims::new(B, T), vec![0.0; network.parameters().len()]);
+        network.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+        change(&mut network);
+        let gradients = Gradients::of_parameters(&mut gradients);
+        assert_eq!(network.backward(&x, &tape, Upstream::default(), gradients, &mut workspace), refused);
+    }
 }
 
 #[test]
@@ -360,49 +383,63 @@ fn messages_have_expected_and_got() {
 
 #[test]
 fn options_that_a_cell_does_not_have_are_named() {
-    let error = |builder: Builder| builder.build().unwrap_err();
-    let unsupported = |builder: Builder| matches!(error(builder), Error::Unsupported { .. });
-    let out_of_range = |builder: Builder, name: &str| match error(builder) {
-        Error::OutOfRange { what, .. } => what == name,
-        _ => false,
-    };
     let (lstm, gru) = (|| Lstm::builder(I, H), || Gru::reset_after(I, H));
-    assert!(unsupported(gru().peephole(true)));
-    assert!(unsupported(gru().coupled(true)));
-    assert!(unsupported(gru().cell_clip(1.0)));
-    assert!(unsupported(gru().projection(2)));
-    assert!(unsupported(Gru::reset_before(I, H).layer_norm(1e-5)));
-    assert!(unsupported(Rnn::tanh(I, H).layer_norm(1e-5)));
-    assert!(unsupported(lstm().layer_norm(1e-5).peephole(true)));
-    assert!(unsupported(lstm().layer_norm(1e-5).coupled(true)));
-    assert!(unsupported(lstm().layer_norm(1e-5).projection(2)));
+    let relu = Activation::Relu;
+    let infinite = Activation::Affine { alpha: f32::INFINITY, beta: 0.0 };
+    let mut table = vec![
+        (gru().peephole(true), "not supported: peepholes of a cell other than the LSTM".to_owned()),
+        (gru().coupled(true), "not supported: coupled gates of a cell other than the LSTM".to_owned()),
+        (gru().cell_clip(1.0), "not supported: a clip of the cell state of a cell that has none".to_owned()),
+        (gru().projection(2), "not supported: a projection of a cell other than the LSTM".to_owned()),
+        (
+            lstm().layer_norm(1e-5).peephole(true),
+            "not supported: layer normalisation with peepholes, coupled gates or a projection".to_owned(),
+        ),
+        (
+            lstm().layer_norm(1e-5).coupled(true),
+            "not supported: layer normalisation with peepholes, coupled gates or a projection".to_owned(),
+        ),
+        (
+            lstm().layer_norm(1e-5).projection(2),
+            "not supported: layer normalisation with peepholes, coupled gates or a projection".to_owned(),
+        ),
+        (
+            lstm().activations_reverse(&[relu; 3]),
+            "not supported: activations_reverse of a layer that only runs forward".to_owned(),
+        ),
+        (lstm().activations(&[relu; 2]), "activations: expected 3 values, got 2".to_owned()),
+        (gru().activations(&[relu; 3]), "activations: expected 2 values, got 3".to_owned()),
+        (Rnn::relu(I, H).activations(&[]), "activations: expected 1 values, got 0".to_owned()),
+        (
+            lstm().bidirectional(true).activations_reverse(&[relu; 1]),
+            "activations_reverse: expected 3 values, got 1".to_owned(),
+        ),
+        (
+            Rnn::tanh(I, H).activations(&[infinite]),
+            "parameter of an activation: expected a finite number, got inf".to_owned(),
+        ),
+    ];
+    for cell in [Gru::reset_before(I, H), Rnn::tanh(I, H)] {
+        let what = "layer normalisation of a cell other than the LSTM and the GRU that resets after";
+        table.push((cell.layer_norm(1e-5), format!("not supported: {what}")));
+    }
     for value in [0.0, -1.0, f32::NAN] {
-        assert!(out_of_range(lstm().clip(value), "clip"));
-        assert!(out_of_range(lstm().cell_clip(value), "cell_clip"));
-        assert!(out_of_range(lstm().layer_norm(value), "epsilon of layer_norm"));
+        table.push((lstm().clip(value), format!("clip: expected a positive number, got {value}")));
+        table.push((lstm().cell_clip(value), format!("cell_clip: expected a positive number, got {value}")));
+        let said = format!("epsilon of layer_norm: expected a positive number, got {value}");
+        table.push((lstm().layer_norm(value), said));
     }
     for size in [0, H + 1, usize::MAX] {
-        assert!(out_of_range(lstm().projection(size), "projection"));
+        let said = format!("projection: expected a size from 1 to hidden_size, got {}", size as f64);
+        table.push((lstm().projection(size), said));
     }
-    let relu = Activation::Relu;
-    let length = |what, expected, got| Error::Length { what, expected, got };
-    assert_eq!(error(lstm().activations(&[relu; 2])), length("activations", 3, 2));
-    assert_eq!(error(gru().activations(&[relu; 3])), length("activations", 2, 3));
-    assert_eq!(error(Rnn::relu(I, H).activations(&[])), length("activations", 1, 0));
-    assert!(unsupported(lstm().activations_reverse(&[relu; 3])));
-    let both = lstm().bidirectional(true);
-    assert_eq!(error(both.activations_reverse(&[relu; 1])), length("activations_reverse", 3, 1));
-    let infinite = Activation::Affine { alpha: f32::INFINITY, beta: 0.0 };
-    assert!(out_of_range(Rnn::tanh(I, H).activations(&[infinite]), "parameter of an activation"));
+    for (builder, expected) in table {
+        assert_eq!(builder.build().unwrap_err().to_string(), expected);
+    }
     // A reverse layer has no steps either, and names without a direction.
     let reverse = lstm().direction(Direction::Reverse).build().unwrap();
     let mut state = reverse.zero_state(1).unwrap();
     let step = reverse.step(&[0.0; I], &mut state, None, &mut Workspace::new());
-    assert!(matches!(step, Err(Error::Unsupported { .. })));
+    assert_eq!(step, Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" }));
     assert!(reverse.named_parameters().all(|parameter| !parameter.name.contains("reverse")));
-    // A state of the wrong width.
-    let projected = lstm().projection(2).build().unwrap();
-    let mut state = lstm().build().unwrap().zero_state(1).unwrap();
-    let run = projected.step(&[0.0; I], &mut state, None, &mut Workspace::new());
-    assert_eq!(run, Err(Error::Mismatch { what: "state: projection", expected: 2, got: H }));
 }

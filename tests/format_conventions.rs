@@ -1,6 +1,6 @@
 //! Conversions of weights: figures by hand for every system, and back again for every network.
 
-use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, state_dict};
+use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
 use fused_rnn::{Bias, Builder, CellKind, Init, Recurrent, Rng};
 use proptest::prelude::*;
 
@@ -247,4 +247,55 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
     );
     let error = state_dict::builder(&tensors, CellKind::GruResetAfter).unwrap_err().to_string();
     assert!(error.starts_with("weight_ih_l0: expected 6 rows") || error.contains("rows"), "{error}");
+}
+
+/// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the other rows do
+/// not notice.
+#[test]
+fn a_row_of_no_steps_in_keras() {
+    let (steps, input, hidden) = (4, 3, 2);
+    for (backwards, merge) in
+        [("false", None), ("true", None), ("false", Some("concat")), ("false", Some("ave"))]
+    {
+        let directions = if merge.is_some() { 2 } else { 1 };
+        let mut rng = Rng::new(5);
+        let mut uniform = |count| (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect::<Vec<f32>>();
+        let mut arrays = Tensors::new();
+        for prefix in if merge.is_some() { &["forward.", "backward."][..] } else { &[""] } {
+            for (name, shape) in
+                [("kernel", &[input, hidden][..]), ("recurrent_kernel", &[hidden; 2]), ("bias", &[hidden])]
+            {
+                let values = uniform(shape.iter().product());
+                arrays.insert(format!("{prefix}{name}"), Tensor::new(shape, values).unwrap());
+            }
+        }
+        let mut options = vec![("layer", "SimpleRNN"), ("units", "2"), ("go_backwards", backwards)];
+        options.extend(merge.map(|merge| ("merge_mode", merge)));
+        let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let layer = keras::Layer::new(arrays, &options).unwrap();
+        let (x, h) = (uniform(2 * steps * input), uniform(directions * 2 * hidden));
+        let run = |rows: std::ops::Range<usize>, lengths: &[usize]| {
+            let x = x[rows.start * steps * input..rows.end * steps * input].to_vec();
+            let h: Vec<f32> = (0..directions)
+                .flat_map(|d| h[(d * 2 + rows.start) * hidden..(d * 2 + rows.end) * hidden].to_vec())
+                .collect();
+            layer
+                .run(&Tensor::new(&[rows.len(), steps, input], x).unwrap(), Some(lengths), Some((&h, &[])))
+                .unwrap()
+        };
+        let (both, alone) = (run(0..2, &[0, 3]), run(1..2, &[3]));
+        let width = both.last.shape()[1];
+        assert!(both.last.values()[..width].iter().all(|&value| value == 0.0));
+        assert_eq!(both.last.values()[width..], *alone.last.values());
+        assert!(both.y.values()[..steps * width].iter().all(|&value| value == 0.0));
+        assert_eq!(both.y.values()[steps * width..], *alone.y.values());
+        for direction in 0..directions {
+            let of = |row: usize| (direction * 2 + row) * hidden..(direction * 2 + row + 1) * hidden;
+            assert_eq!(both.h.values()[of(0)], h[of(0)], "the initial state");
+            assert_eq!(
+                both.h.values()[of(1)],
+                alone.h.values()[direction * hidden..(direction + 1) * hidden]
+            );
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
-use common::{Case, Data, property_cases, reference_run_from, run_in, uniform};
+use common::{Case, Data, property_cases, reference_run_from, run_in, run_layer_with, uniform};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule,
     Tape, Threads, Upstream, Workspace,
@@ -260,6 +260,60 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
             call_in(&layer, before, &whole, &mut tape, &mut workspace);
             let again = call_in(&layer, dims, &whole, &mut tape, &mut workspace);
             assert_eq!(again, call(&layer, dims, &whole, Keep::All), "{dims:?} after {before:?}");
+        }
+    }
+}
+
+/// One workspace and one tape, passed from layer to layer of the same sizes: whatever was the last, and however it was
+/// called, the next gives what it gives with memory of its own.
+#[test]
+fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
+    let (batch, steps, input, hidden) = (3, 6, 4, 20);
+    let mut cases = Vec::new();
+    for kind in CellKind::ALL {
+        let case = Case { layout: Layout::TimeMajor, ..Case::simple(kind, batch, steps, input, hidden) };
+        cases.extend([case.clone(), Case { layers: 3, ..case.clone() }]);
+        cases.push(Case { direction: Direction::Both, layers: 2, ..case.clone() });
+        let with = |change: fn(&mut common::Options)| {
+            let mut case = case.clone();
+            change(&mut case.options);
+            case
+        };
+        cases.push(with(|options| options.zoneout = [0.25, 0.0]));
+        cases.push(with(|options| [options.recurrent_dropout, options.input_dropout] = [0.25; 2]));
+        if kind == CellKind::Lstm {
+            cases.extend([with(|options| options.peephole = true), with(|options| options.coupled = true)]);
+            cases.push(with(|options| options.projection = Some(17)));
+        }
+        if matches!(kind, CellKind::Lstm | CellKind::GruResetAfter) {
+            cases.push(with(|options| options.layer_norm = Some(1e-3)));
+        }
+    }
+    let layers: Vec<Recurrent> = cases.iter().map(|case| case.layer(|builder| builder)).collect();
+    let calls = |case: &Case, layer: &Recurrent, tape: &mut Tape, workspace: &mut Workspace| {
+        let data = Data::of(case);
+        let mut state = layer.zero_state(batch).unwrap();
+        // Steps first, which keep their shapes, then a sequence, forward and back.
+        let mut y = vec![f32::NAN; batch * case.outputs()];
+        if case.direction == Direction::Forward {
+            for x in data.x.chunks_exact(batch * input) {
+                layer.step(x, &mut state, Some(&mut y), workspace).unwrap();
+            }
+        }
+        let results = run_layer_with(layer, case, &data, tape, workspace);
+        (y.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), state.h(), state.c(), results)
+    };
+    for keep in [Keep::All, Keep::Every(2)] {
+        let alone: Vec<_> = (cases.iter().zip(&layers))
+            .map(|(case, layer)| calls(case, layer, &mut Tape::keeping(keep), &mut Workspace::new()))
+            .collect();
+        let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+        for first in 0..cases.len() {
+            for second in 0..cases.len() {
+                calls(&cases[first], &layers[first], &mut tape, &mut workspace);
+                let shared = calls(&cases[second], &layers[second], &mut tape, &mut workspace);
+                assert!(shared == alone[second], "{:?} after {:?}", cases[second], cases[first]);
+            }
         }
     }
 }

@@ -3,19 +3,10 @@
 mod common;
 
 use common::{Case, Data, run, run_layer};
-use fused_rnn::{CellKind, Level, Recurrent, Schedule, State, Tape, Threads, Workspace};
+use fused_rnn::{CellKind, Level, Schedule, Threads};
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-#[test]
-fn everything_can_be_sent_and_shared() {
-    fn both<T: Send + Sync>() {}
-    both::<Recurrent>();
-    both::<State>();
-    both::<Tape>();
-    both::<Workspace>();
-}
 
 #[test]
 fn results_come_from_inside_other_pools() {

@@ -4,7 +4,7 @@
 #![cfg_attr(fuzzing, no_main)]
 
 use fused_rnn::{Level, Threads};
-use fused_rnn_fuzz::common::{Data, run_layer};
+use fused_rnn_fuzz::common::{Data, Results, run_layer};
 use fused_rnn_fuzz::{Shape, same_bits};
 
 fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
@@ -28,8 +28,15 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<u32>)| {
     }
     let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
     assert!(same(layer.parameters(), other.parameters()));
-    let again = run_layer(&other, &case, &data);
-    for ((name, a), (_, b)) in first.tensors().into_iter().zip(again.tensors()) {
-        assert!(same_bits(a, b), "{name}");
-    }
+    let same_results = |again: Results<f32>| {
+        for ((name, a), (_, b)) in first.tensors().into_iter().zip(again.tensors()) {
+            assert!(same_bits(a, b), "{name}");
+        }
+    };
+    same_results(run_layer(&other, &case, &data));
+    // And one that has been forward and back with parameters of its own.
+    let mut used = build();
+    run_layer(&used, &case, &data);
+    used.update(|parameters| parameters.copy_from_slice(layer.parameters()));
+    same_results(run_layer(&used, &case, &data));
 });

@@ -236,6 +236,7 @@ fn softplus<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 
 #[cfg(test)]
 mod tests {
+    use super::super::over_all_floats;
     use super::*;
     use crate::simd::{Kernel, Level, Token, dispatch};
 
@@ -326,33 +327,78 @@ mod tests {
         (f64::from(got) - exact).abs() / f64::from(nearest.next_up() - nearest)
     }
 
+    /// The largest errors seen, and where: of the value in units of its last place, for arguments in -87..=87; of the
+    /// slope in units of the last place of one (slopes are differences).
+    #[derive(Debug, Clone, Copy, Default)]
+    struct Worst {
+        value: (f64, f32),
+        slope: (f64, f32),
+    }
+
+    impl Worst {
+        fn see(&mut self, value: (f64, f32), slope: (f64, f32)) {
+            self.value = if value.0 > self.value.0 { value } else { self.value };
+            self.slope = if slope.0 > self.slope.0 { slope } else { self.slope };
+        }
+    }
+
+    /// Checks these floats.
+    fn check(x: &[f32], activation: Activation, level: Level) -> Worst {
+        let mut worst = Worst::default();
+        let (values, slopes) = evaluate(level.token().unwrap(), activation, f32::INFINITY, x);
+        for ((&x, value), slope) in x.iter().zip(values).zip(slopes) {
+            if x.is_nan() {
+                assert!(value.is_nan(), "{activation:?} of NaN on {level}");
+                continue;
+            }
+            let (want, want_slope) = exact(activation, f64::from(x));
+            if x.abs() <= LIMIT {
+                let slope = (f64::from(slope) - want_slope).abs() / f64::from(f32::EPSILON);
+                worst.see((ulp(value, want), x), (slope, x));
+            } else if x.is_finite() {
+                let error = (f64::from(value) - want).abs();
+                assert!(
+                    error <= 1e-6 * want.abs().max(1e-31),
+                    "{activation:?}({x:e}) = {value:e} on {level}"
+                );
+            }
+        }
+        worst
+    }
+
+    /// The contract that the crate docs state.
+    fn assert_bounds(worst: Worst, activation: Activation, level: Level) {
+        println!("{activation:?} {level}: {worst:?}");
+        assert!(worst.value.0 <= 3.5, "{activation:?} on {level}: {worst:?}");
+        assert!(worst.slope.0 <= 3.0, "slope of {activation:?} on {level}: {worst:?}");
+    }
+
     #[test]
     fn values_and_slopes_are_exact_to_a_few_units_in_the_last_place() {
         // A prime step visits all exponents and both signs.
         let x: Vec<f32> = (0..=u32::MAX).step_by(9973).map(f32::from_bits).collect();
         for level in Level::available() {
             for activation in ALL {
-                let (values, slopes) = evaluate(level.token().unwrap(), activation, f32::INFINITY, &x);
-                let (mut worst, mut worst_slope) = ((0.0, 0.0), (0.0, 0.0));
-                for ((&x, value), slope) in x.iter().zip(values).zip(slopes) {
-                    if x.is_nan() {
-                        assert!(value.is_nan(), "{activation:?} of NaN on {level}");
-                        continue;
-                    }
-                    let (want, want_slope) = exact(activation, f64::from(x));
-                    if x.abs() <= LIMIT {
-                        let error = ulp(value, want);
-                        worst = if error > worst.0 { (error, x) } else { worst };
-                        // Slopes are differences: one ulp of one.
-                        let error = (f64::from(slope) - want_slope).abs() / f64::from(f32::EPSILON);
-                        worst_slope = if error > worst_slope.0 { (error, x) } else { worst_slope };
-                    } else if x.is_finite() {
-                        assert!((f64::from(value) - want).abs() <= 1e-6 * want.abs().max(1e-31));
-                    }
+                assert_bounds(check(&x, activation, level), activation, level);
+            }
+        }
+    }
+
+    /// All 2^32 floats on all levels, of those that are more than a product and a sum:
+    /// `cargo test --release --lib exhaustive -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "four billion evaluations of each, some minutes"]
+    fn exhaustive() {
+        for activation in [Activation::Elu { alpha: 1.0 }, Activation::Softplus, Activation::Softsign] {
+            let worst = std::sync::Mutex::new(vec![Worst::default(); Level::available().count()]);
+            over_all_floats(|floats| {
+                for (n, level) in Level::available().enumerate() {
+                    let seen = check(floats, activation, level);
+                    worst.lock().unwrap()[n].see(seen.value, seen.slope);
                 }
-                println!("{activation:?} on {level}: {worst:?} ulp, slope {worst_slope:?}");
-                assert!(worst.0 <= 3.5, "{activation:?} on {level}: {worst:?}");
-                assert!(worst_slope.0 <= 3.0, "slope of {activation:?} on {level}: {worst_slope:?}");
+            });
+            for (worst, level) in worst.into_inner().unwrap().into_iter().zip(Level::available()) {
+                assert_bounds(worst, activation, level);
             }
         }
     }

@@ -11,3 +11,24 @@ mod sigmoid_tanh;
 pub use chosen::Activation;
 pub(crate) use chosen::{Gate, activate, activate_with_slopes};
 pub(crate) use sigmoid_tanh::{flush, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+
+/// Calls `check` with all 2^32 floats, a part at a time, on all cores.
+#[cfg(test)]
+fn over_all_floats(check: impl Fn(&[f32]) + Sync) {
+    const PART: u32 = 1 << 20;
+    let next = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+            scope.spawn(|| {
+                loop {
+                    let part = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if part >= 1 << 12 {
+                        break;
+                    }
+                    let floats: Vec<f32> = (0..PART).map(|k| f32::from_bits(part * PART + k)).collect();
+                    check(&floats);
+                }
+            });
+        }
+    });
+}

@@ -94,6 +94,7 @@ pub(crate) fn flush<I: Isa>(isa: I, v: I::Vector) -> I::Vector {
 
 #[cfg(test)]
 mod tests {
+    use super::super::over_all_floats;
     use super::*;
     use crate::simd::{Kernel, Level, Token, dispatch};
 
@@ -180,13 +181,12 @@ mod tests {
         }
     }
 
-    /// Checks floats with the bit patterns `patterns`, on all levels; returns the worst of each.
-    fn check(patterns: impl Iterator<Item = u32>, function: Function, levels: &[Level]) -> Vec<Worst> {
-        let x: Vec<f32> = patterns.map(f32::from_bits).collect();
+    /// Checks floats on all levels; returns the worst of each.
+    fn check(x: &[f32], function: Function, levels: &[Level]) -> Vec<Worst> {
         let exact: Vec<f64> = x.iter().map(|&x| function.exact(x)).collect();
         let mut worst = vec![Worst::default(); levels.len()];
         for (worst, &level) in worst.iter_mut().zip(levels) {
-            let y = evaluate(level.token().unwrap(), function, &x);
+            let y = evaluate(level.token().unwrap(), function, x);
             for ((&x, y), &exact) in x.iter().zip(y).zip(&exact) {
                 if x.is_nan() {
                     assert!(y.is_nan(), "{function:?}({x}) = {y} on {level}");
@@ -220,7 +220,8 @@ mod tests {
         let levels: Vec<Level> = Level::available().collect();
         for function in [Function::Sigmoid, Function::Tanh] {
             // A prime step visits all exponents and both signs.
-            let worst = check((0..=u32::MAX).step_by(3571), function, &levels);
+            let sample: Vec<f32> = (0..=u32::MAX).step_by(3571).map(f32::from_bits).collect();
+            let worst = check(&sample, function, &levels);
             assert_bounds(&worst, function, &levels);
         }
     }
@@ -247,29 +248,14 @@ mod tests {
 
     /// All 2^32 floats on all levels: `cargo test --release --lib exhaustive -- --ignored --nocapture`.
     #[test]
-    #[ignore = "four billion evaluations, some minutes"]
+    #[ignore = "four billion evaluations of each, some minutes"]
     fn exhaustive() {
         let levels: Vec<Level> = Level::available().collect();
         for function in [Function::Sigmoid, Function::Tanh] {
-            let chunks = 1u32 << 12;
             let worst = std::sync::Mutex::new(vec![Worst::default(); levels.len()]);
-            let next = std::sync::atomic::AtomicU32::new(0);
-            std::thread::scope(|scope| {
-                for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
-                    scope.spawn(|| {
-                        loop {
-                            let chunk = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                            if chunk >= chunks {
-                                break;
-                            }
-                            let size = 1u32 << 20;
-                            let patterns = (0..size).map(|k| chunk * size + k);
-                            let seen = check(patterns, function, &levels);
-                            let mut worst = worst.lock().unwrap();
-                            worst.iter_mut().zip(seen).for_each(|(worst, seen)| worst.merge(seen));
-                        }
-                    });
-                }
+            over_all_floats(|floats| {
+                let seen = check(floats, function, &levels);
+                worst.lock().unwrap().iter_mut().zip(seen).for_each(|(worst, seen)| worst.merge(seen));
             });
             let worst = worst.into_inner().unwrap();
             for (worst, level) in worst.iter().zip(&levels) {

@@ -75,7 +75,7 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Format`] where an option is unknown or missing, or an array is missing, left over or of another
-    /// shape: each by name.
+    /// shape: each by name; and the errors of [`Builder::build`].
     pub fn new(mut arrays: Tensors, options: &BTreeMap<String, String>) -> Result<Layer, Error> {
         let mut options = Options { left: options.clone() };
         let class = options.take("layer").unwrap_or_default();

@@ -70,11 +70,19 @@ impl Tensors {
     ///
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__`, and
-    /// for a shape whose sizes cannot be multiplied, which a tensor without values may have.
+    /// for a shape whose sizes other than zero cannot be multiplied, which a tensor without values may have.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
         // The crate would write it, into a header that it cannot read.
         if self.map.contains_key(RESERVED) {
             return Err(refused("tensors", "names that the format leaves free", RESERVED));
+        }
+        // Readers multiply them in order, before they come to a zero.
+        for (name, tensor) in &self.map {
+            let mut sizes = tensor.shape().iter().filter(|&&size| size > 0);
+            if sizes.try_fold(1usize, |count, &size| count.checked_mul(size)).is_none() {
+                let got = format!("shape {:?}", tensor.shape());
+                return Err(refused(name, "sizes that can be multiplied in any order", got));
+            }
         }
         let little = |tensor: &Tensor| tensor.values().iter().flat_map(|v| v.to_le_bytes()).collect();
         let bytes: Vec<Vec<u8>> = self.map.values().map(little).collect();

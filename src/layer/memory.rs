@@ -59,8 +59,9 @@ pub enum Keep {
 ///
 /// ```text
 /// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
-///                                    gates   (sum of lengths, planes of the tape, H')         4, or 0 for Elman;
-///                                                                    with options 4 or 1, with a projection 5
+///                                    gates   (sum of lengths, planes of the tape, H')         LSTM, GRU 4, Elman 0;
+///                                                    Elman with another activation 1; LSTM with a projection 5;
+///                                                    with layer normalisation LSTM 12, GRU 8
 ///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H')
 /// for each layer but the last        output  (T, B, D * H)
 /// with recurrent dropout             masks   (B, H') each, and one more plane of the state
@@ -287,8 +288,8 @@ impl Recurrent {
     /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::RowLength`] where the lengths do not fit, [`Error::SizeOverflow`] where the
-    /// size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
+    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
+    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
         let mut rows = Rows::default();

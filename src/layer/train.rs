@@ -22,7 +22,8 @@ pub enum Accumulate {
 /// The gradients that come from what follows the layer. What is `None` is zero.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upstream<'a> {
-    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored.
+    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here and below,
+    /// hidden states are P wide and not H where there is a projection.)
     pub dy: Option<&'a [f32]>,
     /// Of the final hidden states, `(layers * directions, B, H)`.
     pub dhn: Option<&'a [f32]>,

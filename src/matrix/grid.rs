@@ -36,14 +36,14 @@ pub(crate) struct Grid {
 impl Grid {
     /// `(slots, rows, planes, width)`, the last index next to each other.
     pub(crate) fn slot_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
-        let len = checked_size("grid", &[slots, rows, planes, width])?;
+        let len = checked_size("memory", &[slots, rows, planes, width])?;
         let row_stride = planes * width;
         Ok(Grid { slots, rows, planes, width, slot_stride: rows * row_stride, row_stride, len })
     }
 
     /// `(rows, slots, planes, width)`, the last index next to each other.
     pub(crate) fn row_major(slots: usize, rows: usize, planes: usize, width: usize) -> Result<Self, Error> {
-        let len = checked_size("grid", &[slots, rows, planes, width])?;
+        let len = checked_size("memory", &[slots, rows, planes, width])?;
         let slot_stride = planes * width;
         Ok(Grid { slots, rows, planes, width, slot_stride, row_stride: slots * slot_stride, len })
     }
@@ -51,7 +51,7 @@ impl Grid {
     /// Records of our own: slot-major, each plane padded to whole cache lines.
     pub(crate) fn padded(slots: usize, rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
         let Some(width) = size.checked_next_multiple_of(LINE) else {
-            return Err(Error::SizeOverflow { what: "grid" });
+            return Err(Error::SizeOverflow { what: "memory" });
         };
         Grid::slot_major(slots, rows, planes, width)
     }

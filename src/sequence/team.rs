@@ -158,61 +158,83 @@ impl Drop for Abandon<'_, '_> {
 mod tests {
     use super::*;
     use std::sync::Mutex;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    /// Runs a test which would not end where somebody waits for what nobody does.
+    fn in_time(test: impl FnOnce() + Send + 'static) {
+        let (done, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            test();
+            _ = done.send(());
+        });
+        if ended.recv_timeout(Duration::from_secs(100)) == Err(RecvTimeoutError::Timeout) {
+            panic!("somebody waits for ever");
+        }
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
 
     /// Each share once per stage, and no stage before the one before it is done.
     #[test]
     fn stages_follow_each_other() {
-        for pool in [1, 2, 5] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).build().unwrap();
-            for (stages, shares) in [(0, 3), (1, 1), (1, 5), (100, 2), (50, 3), (20, MOST_SHARES)] {
-                let counts: Vec<AtomicUsize> = (0..stages).map(|_| AtomicUsize::new(0)).collect();
-                let seen = Mutex::new(vec![0; stages * shares]);
-                pool.install(|| {
-                    over_stages(stages, shares, &|stage, share| {
-                        if stage > 0 {
-                            assert_eq!(counts[stage - 1].load(Ordering::Relaxed), shares);
-                        }
-                        seen.lock().unwrap()[stage * shares + share] += 1;
-                        // Some take their time: who goes on without them is seen by the next stage.
-                        if (stage + share) % 7 == 3 {
-                            std::thread::sleep(Duration::from_micros(300));
-                        }
-                        counts[stage].fetch_add(1, Ordering::Relaxed);
+        in_time(|| {
+            for pool in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).build().unwrap();
+                for (stages, shares) in [(0, 3), (1, 1), (1, 5), (100, 2), (50, 3), (20, MOST_SHARES)] {
+                    let counts: Vec<AtomicUsize> = (0..stages).map(|_| AtomicUsize::new(0)).collect();
+                    let seen = Mutex::new(vec![0; stages * shares]);
+                    pool.install(|| {
+                        over_stages(stages, shares, &|stage, share| {
+                            if stage > 0 {
+                                assert_eq!(counts[stage - 1].load(Ordering::Relaxed), shares);
+                            }
+                            seen.lock().unwrap()[stage * shares + share] += 1;
+                            // Some take their time: who goes on without them is seen by the next stage.
+                            if (stage + share) % 7 == 3 {
+                                std::thread::sleep(Duration::from_micros(300));
+                            }
+                            counts[stage].fetch_add(1, Ordering::Relaxed);
+                        });
                     });
-                });
-                assert!(seen.into_inner().unwrap().iter().all(|&times| times == 1));
+                    assert!(seen.into_inner().unwrap().iter().all(|&times| times == 1));
+                }
             }
-        }
+        });
     }
 
     /// A member that is slow is waited for, and then left out.
     #[test]
     fn a_helper_that_sleeps_does_not_hold_up_the_rest() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let slow = AtomicUsize::new(0);
-        pool.install(|| {
-            let leader = std::thread::current().id();
-            over_stages(200, 2, &|_, share| {
-                if share == 1 && std::thread::current().id() != leader {
-                    slow.fetch_add(1, Ordering::Relaxed);
-                    std::thread::sleep(Duration::from_millis(20));
-                }
+        in_time(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+            let slow = AtomicUsize::new(0);
+            pool.install(|| {
+                let leader = std::thread::current().id();
+                over_stages(200, 2, &|_, share| {
+                    if share == 1 && std::thread::current().id() != leader {
+                        slow.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                });
             });
+            assert!(slow.into_inner() < 100, "sent home after a long wait");
         });
-        assert!(slow.into_inner() < 100, "sent home after a long wait");
     }
 
     #[test]
     fn a_panic_reaches_the_caller_and_nobody_is_left_waiting() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        for guilty in 0..3 {
-            let run = || {
-                pool.install(|| {
-                    over_stages(10, 3, &|stage, share| assert!(stage != 4 || share != guilty, "on purpose"));
-                });
-            };
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-            assert!(result.is_err());
-        }
+        in_time(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+            for guilty in 0..3 {
+                let run = || {
+                    pool.install(|| {
+                        over_stages(10, 3, &|stage, share| {
+                            assert!(stage != 4 || share != guilty, "on purpose")
+                        });
+                    });
+                };
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+                assert!(result.is_err());
+            }
+        });
     }
 }

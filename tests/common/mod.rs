@@ -244,12 +244,32 @@ pub fn run_with_tape(layer: &Recurrent, case: &Case, data: &Data, tape: &mut Tap
 
 /// The same with other dimensions than those of the data: masks, resets.
 pub fn run_in(layer: &Recurrent, case: &Case, data: &Data, dims: Dims<'_>, tape: &mut Tape) -> Results<f32> {
+    run_calls(layer, case, data, dims, (tape, &mut Workspace::new()))
+}
+
+/// The same with memory that others have used.
+pub fn run_layer_with(
+    layer: &Recurrent,
+    case: &Case,
+    data: &Data,
+    tape: &mut Tape,
+    workspace: &mut Workspace,
+) -> Results<f32> {
+    run_calls(layer, case, data, data.dims(case), (tape, workspace))
+}
+
+fn run_calls(
+    layer: &Recurrent,
+    case: &Case,
+    data: &Data,
+    dims: Dims<'_>,
+    (tape, workspace): (&mut Tape, &mut Workspace),
+) -> Results<f32> {
     let mut state = layer.zero_state(case.batch).unwrap();
     state.set_h(&data.h0).unwrap();
     state.set_c(&data.c0).unwrap();
-    let mut workspace = Workspace::new();
     let mut y = vec![f32::NAN; data.dy.len()];
-    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), tape, 0, &mut workspace).unwrap();
+    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), tape, 0, workspace).unwrap();
     let mut results = Results {
         y,
         hn: state.h(),
@@ -267,7 +287,7 @@ pub fn run_in(layer: &Recurrent, case: &Case, data: &Data, dims: Dims<'_>, tape:
         dh0: Some(&mut results.dh0),
         dc0: Some(&mut results.dc0),
     };
-    layer.backward(&data.x, tape, upstream, gradients, &mut workspace).unwrap();
+    layer.backward(&data.x, tape, upstream, gradients, workspace).unwrap();
     results
 }
 

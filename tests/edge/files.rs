@@ -40,6 +40,14 @@ fn safetensors() {
             "tensors: expected names that the format leaves free, got __metadata__",
         ),
     ]);
+    // In whatever order a reader multiplies.
+    for shape in [[0, usize::MAX, 2], [usize::MAX, 0, 2], [usize::MAX, 2, 0]] {
+        let mut tensors = Tensors::new();
+        tensors.insert("w", tensor(&shape));
+        let said = tensors.to_safetensors(&[]).unwrap_err().to_string();
+        let expected = "w: expected sizes that can be multiplied in any order, got shape";
+        assert_eq!(said, format!("{expected} {shape:?}"));
+    }
 }
 
 #[cfg(feature = "onnx")]
@@ -79,6 +87,42 @@ fn models_and_tensors_of_onnx() {
             "too much for a half",
             || read_tensor(&[0x08, 1, 0x10, 10, 0x28, 0x80, 0x80, 0x04]),
             "tensor \"\": expected sixteen bits a number, got more",
+        ),
+        row(
+            "a part of a half",
+            || read_tensor(&[0x08, 1, 0x10, 10, 0x4A, 3, 0, 0, 0]),
+            "tensor \"\": expected values of 2 bytes, got 3 bytes",
+        ),
+        row(
+            "a part of a float",
+            || read_tensor(&[0x08, 1, 0x10, 1, 0x4A, 5, 0, 0, 0, 0, 0]),
+            "tensor \"\": expected values of 4 bytes, got 5 bytes",
+        ),
+        row(
+            "a value of the graph",
+            // A graph (field 7) with an initialiser (5) of strings (2: 8) whose name (8) is R.
+            || Model::read(&[0x3A, 7, 0x2A, 5, 0x10, 8, 0x42, 1, b'R'])?.value("R"),
+            "tensor \"R\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT32 or INT64, got type 8",
+        ),
+        row(
+            "an operator of a node",
+            // A node (1) with two attributes (5) of one name (1).
+            || {
+                let node = [0x22, 3, b'R', b'N', b'N', 0x2A, 3, 0x0A, 1, b'a', 0x2A, 3, 0x0A, 1, b'a'];
+                let graph = [&[0x0A, node.len() as u8][..], &node].concat();
+                Model::read(&[&[0x3A, graph.len() as u8][..], &graph].concat())?.nodes()[0].operator()
+            },
+            "node \"\", attribute a: expected one of this name, got another value",
+        ),
+        row(
+            "a node without weights",
+            || {
+                let node = [0x0A, 1, b'X', 0x22, 3, b'R', b'N', b'N'];
+                let graph = [&[0x0A, node.len() as u8][..], &node].concat();
+                let model = Model::read(&[&[0x3A, graph.len() as u8][..], &graph].concat())?;
+                model.nodes()[0].with_weights(&model, &Default::default())
+            },
+            "node \"\": expected W, got none",
         ),
         row(
             "a part of an integer",

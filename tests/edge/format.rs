@@ -49,6 +49,30 @@ fn tensors_and_conventions() {
             "tensor: expected as many values as its shape [18446744073709551615, 3] says, got 0 values",
         ),
         row("none", || Tensors::new().take("w", &[1]), "w: expected a tensor of shape [1], got none"),
+        row(
+            "a tensor of another shape, which stays",
+            || {
+                let mut tensors = Tensors::new();
+                tensors.insert("w", tensor(&[2]));
+                let refused = tensors.take("w", &[1]);
+                assert_eq!(tensors.get("w"), Some(&tensor(&[2])), "it is still there");
+                refused
+            },
+            "w: expected a tensor of shape [1], got shape [2]",
+        ),
+        row(
+            "normalised layers to another system",
+            || Convention::PyTorch.save(&Lstm::builder(3, 4).layer_norm(1e-3).build()?),
+            "norm_ih_l0: expected a parameter that PyTorch has, got one that it has not",
+        ),
+        row(
+            "normalised layers from another system",
+            move || {
+                let mut network = Lstm::builder(3, 4).layer_norm(1e-3).build()?;
+                refused(&mut network, |network| Convention::PyTorch.load(network, &[arrays(48, 64, 32)]))
+            },
+            "norm_c_l0: expected a tensor of shape [2, 4], got none",
+        ),
         row("cells", move || load(Convention::Keras, vec![]), "layers * directions: expected 1, got 0"),
         row(
             "input",
@@ -393,6 +417,33 @@ fn layers_of_keras_and_operators_of_onnx() {
                 Node::new(Operator::new(Kind::Lstm), &weights)
             },
             "P: expected a tensor of shape [1, 6], got shape [1, 5]",
+        ),
+        row(
+            "no units in keras",
+            || {
+                let mut arrays = Tensors::new();
+                for (name, shape) in [("kernel", [2, 0]), ("recurrent_kernel", [0, 0]), ("bias", [2, 0])] {
+                    arrays.insert(name, tensor(&shape));
+                }
+                keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "0")]))
+            },
+            "hidden_size: expected at least 1, got 0",
+        ),
+        row(
+            "no inputs in keras",
+            || {
+                let mut arrays = Tensors::new();
+                for (name, shape) in [("kernel", [0, 3]), ("recurrent_kernel", [1, 3]), ("bias", [2, 3])] {
+                    arrays.insert(name, tensor(&shape));
+                }
+                keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "1")]))
+            },
+            "input_size: expected at least 1, got 0",
+        ),
+        row(
+            "no units in an operator",
+            move || node(Kind::Rnn, &[1, 0, 3], &[1, 0, 0], None),
+            "hidden_size: expected at least 1, got 0",
         ),
         row("units", move || keras("units", "-1"), "option units: expected a number, got -1"),
         row(

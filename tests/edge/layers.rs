@@ -1,7 +1,7 @@
 //! Builders, masks, states and flags of a network.
 
 use super::{HUGE, all, row, untouched};
-use fused_rnn::{Activation, Builder, Dims, Error, Gru, Lstm, Rnn, Tape, Workspace};
+use fused_rnn::{Activation, Builder, Dims, Gru, Keep, Lstm, Rnn, Tape, Workspace};
 
 #[test]
 fn layers_masks_states_and_flags() {
@@ -67,19 +67,40 @@ fn layers_masks_states_and_flags() {
             "parameter bias_hh_l0: expected 16 values, got 15",
         ),
     ]);
-    for too_much in [
-        lstm().zero_state(HUGE).map(|_| ()),
-        lstm().recurrent_masks(HUGE, 1).map(|_| ()),
-        lstm().input_masks(0, HUGE, 1).map(|_| ()),
-        Lstm::builder(3, 4).layers(2).build().unwrap().dropout_masks(0, HUGE, 2, 1).map(|_| ()),
-        lstm().zoneout_masks(1 << (usize::BITS / 2 + 8), 1 << (usize::BITS / 2 + 8), 1).map(|_| ()),
-        lstm().tape_bytes(Dims::new(HUGE, HUGE), Default::default()).map(|_| ()),
-    ] {
-        assert!(
-            matches!(too_much, Err(Error::SizeOverflow { .. } | Error::OutOfMemory { .. })),
-            "{too_much:?}"
-        );
-    }
+    // Sizes that have no address.
+    let half = 1 << (usize::BITS / 2 + 8);
+    all(vec![
+        row(
+            "a huge state",
+            move || lstm().zero_state(HUGE),
+            "memory: expected a size below 9223372036854775807, got a larger one",
+        ),
+        row(
+            "huge masks",
+            move || lstm().recurrent_masks(HUGE, 1),
+            "masks: expected a size below 9223372036854775807, got a larger one",
+        ),
+        row(
+            "huge masks of the input",
+            move || lstm().input_masks(0, HUGE, 1),
+            "masks: expected a size below 9223372036854775807, got a larger one",
+        ),
+        row(
+            "huge masks between layers",
+            || Lstm::builder(3, 4).layers(2).build()?.dropout_masks(0, HUGE, 2, 1),
+            "masks: expected a size below 9223372036854775807, got a larger one",
+        ),
+        row(
+            "huge masks of zoneout",
+            move || lstm().zoneout_masks(half, half, 1),
+            "masks: expected a size below 9223372036854775807, got a larger one",
+        ),
+        row(
+            "a huge tape",
+            move || lstm().tape_bytes(Dims::new(HUGE, HUGE), Default::default()),
+            "memory: expected a size below 9223372036854775807, got a larger one",
+        ),
+    ]);
 }
 
 /// Builders refuse at `build`, whatever the order of the calls, and name the first thing that is wrong.
@@ -205,6 +226,39 @@ fn training_calls_and_states_of_others() {
             "mask of a tape",
             move || lstm().tape_bytes(Dims::new(2, 5).with_mask(&[true; 3]), Default::default()),
             "mask: expected 10 values, got 3",
+        ),
+        row(
+            "resets of a tape",
+            move || lstm().tape_bytes(Dims::new(2, 5).with_resets(&[true; 3]), Default::default()),
+            "resets: expected 10 values, got 3",
+        ),
+        row(
+            "too few bytes for a tape",
+            move || lstm().tape_bytes(Dims::new(2, 5), Keep::Within(100)),
+            "Keep::Within: expected at least 2304 bytes, got 100",
+        ),
+        row(
+            "too few bytes to train",
+            move || {
+                let (layer, mut state) = (lstm(), lstm().zero_state(2)?);
+                let (mut tape, mut workspace) = (Tape::keeping(Keep::Within(100)), Workspace::new());
+                let dims = Dims::new(2, 5);
+                untouched(2 * 5 * 4, |y| {
+                    layer.forward_train(&[1.0; 30], dims, &mut state, Some(y), &mut tape, 0, &mut workspace)
+                })
+            },
+            "Keep::Within: expected at least 2304 bytes, got 100",
+        ),
+        row(
+            "a state of other outputs",
+            move || {
+                let (layer, mut state) = (Lstm::builder(3, 4).projection(2).build()?, lstm().zero_state(2)?);
+                let mut workspace = Workspace::new();
+                untouched(2 * 5 * 2, |y| {
+                    layer.forward(&[1.0; 30], Dims::new(2, 5), &mut state, Some(y), &mut workspace)
+                })
+            },
+            "state: projection: expected 2, got 4",
         ),
         row(
             "a state of another width",

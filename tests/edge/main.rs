@@ -36,9 +36,37 @@ fn untouched(len: usize, mut call: impl FnMut(&mut [f32]) -> Result<(), Error>) 
     result
 }
 
+#[test]
+fn everything_can_be_sent_and_shared() {
+    use fused_rnn::{Builder, Config, Output, Recurrent, Rng, State, Tape, Workspace};
+    use fused_rnn::{format, train};
+    fn both<T: Send + Sync + 'static>() {}
+    both::<Recurrent>();
+    both::<State>();
+    both::<Tape>();
+    both::<Workspace>();
+    both::<Builder>();
+    both::<Config>();
+    both::<Output>();
+    both::<Error>();
+    both::<Rng>();
+    both::<train::Dense>();
+    both::<train::Dropout>();
+    both::<train::Sgd>();
+    both::<train::Adam>();
+    both::<train::AdamW>();
+    both::<format::Tensors>();
+    both::<format::Arrays>();
+    both::<format::keras::Layer>();
+    both::<format::onnx::Node>();
+    #[cfg(feature = "onnx")]
+    both::<format::onnx::Model>();
+}
+
 const HUGE: usize = usize::MAX;
 const OVERFLOW: &str = "expected a size below 9223372036854775807, got a larger one";
 
 fn tensor(shape: &[usize]) -> Tensor {
-    Tensor::new(shape, vec![0.5; shape.iter().product()]).unwrap()
+    let count = if shape.contains(&0) { 0 } else { shape.iter().product() };
+    Tensor::new(shape, vec![0.5; count]).unwrap()
 }

@@ -79,6 +79,7 @@ fn losses() {
         ),
         row("softmax: no classes", || softmax(&[], 0, &mut []), "classes: expected at least 1, got 0"),
         row("accuracy", || accuracy(&[0.5; 6], 3, &[0]), "logits: expected 3 values, got 6"),
+        row("accuracy: no classes", || accuracy(&[], 0, &[]), "classes: expected at least 1, got 0"),
         row("accuracy: a label", || accuracy(&[0.5; 3], 3, &[9]), "label 0: expected a class below 3, got 9"),
         row(
             "targets",
