@@ -176,3 +176,31 @@ pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), Error> 
     let bytes = count.saturating_mul(size_of::<T>());
     items.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes })
 }
+
+/// Zeros, as many as the product of these sizes.
+pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Error> {
+    let count = checked_size(what, sizes)?;
+    let mut zeros = Vec::new();
+    reserve(&mut zeros, count)?;
+    zeros.resize(count, 0.0);
+    Ok(zeros)
+}
+
+/// Adds empty ones until there are at least so many.
+pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
+    let more = count.saturating_sub(items.len());
+    let bytes = more.saturating_mul(size_of::<T>());
+    items.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes })?;
+    items.resize_with(items.len() + more, T::default);
+    Ok(())
+}
+
+/// All of them, or the first error.
+pub(crate) fn collect<T>(items: impl ExactSizeIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
+    let mut all = Vec::new();
+    reserve(&mut all, items.len())?;
+    for item in items {
+        all.push(item?);
+    }
+    Ok(all)
+}

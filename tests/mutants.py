@@ -60,7 +60,7 @@ CASES = [4, 48]
 EXPLAINED = [
     # Speed.
     (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)", "which weights are prefetched"),
-    (r"::address ->|prefetch|LineRows<'_, R>>::next", "what else is prefetched"),
+    (r"::address ->|prefetch|LineRows<'_, R>>::next|LeftOperand::next", "what else is prefetched"),
     (r"Sweep<'_, T>::widest", "how many blocks a tile takes"),
     (r"T::ACCUMULATORS (==|>) 1 => work.products", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
@@ -422,7 +422,9 @@ def main():
                 tell(mutants[number], tree.verdict(programs, mutants[number], number, timeouts))
 
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(test, sorted(set(mutants) - singly)))
+            # Those that may survive take longest, and come last.
+            order = sorted(set(mutants) - singly, key=lambda number: (explained(mutants[number]) is not None, number))
+            list(pool.map(test, order))
 
         tree = Tree(folder, "single")
         for number in sorted(singly):

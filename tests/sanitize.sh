@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 kind=${1:?expected address, leak or thread}
 shift
 host=$(rustc -vV | sed -n 's/^host: //p')
-tests=(--lib --test equivalence --test exact --test integers --test golden --test pattern --test errors --test edge --test threads)
+tests=(--lib --test equivalence --test exact --test integers --test golden --test pattern --test values --test errors --test edge --test threads)
 extra=()
 flags=
 case $kind in

@@ -214,7 +214,16 @@ impl Convention {
 
     fn form_of(self, network: &Recurrent) -> Result<Form, Error> {
         let kind = network.config().kind();
-        self.form(kind).ok_or_else(|| refused(format!("{self:?}"), "a cell that it has", format!("{kind:?}")))
+        let form = self.form(kind);
+        let form =
+            form.ok_or_else(|| refused(format!("{self:?}"), "a cell that it has", format!("{kind:?}")))?;
+        match form.added {
+            Some((_, value)) if !value.is_finite() => {
+                let (what, expected, got) = ("forget_bias", "a finite number", f64::from(value));
+                Err(Error::OutOfRange { what, expected, got })
+            }
+            _ => Ok(form),
+        }
     }
 
     /// Puts weights of this convention into a network: `cells` has one entry for each direction of each layer,
@@ -224,8 +233,8 @@ impl Convention {
     ///
     /// # Errors
     /// [`Error::Format`] where the system has no such cell, an array has another size, a parameter of the network
-    /// has no counterpart, or a bias has no place: two that cannot be added, or any in a network without.
-    /// The network is then as before.
+    /// has no counterpart, or a bias has no place: two that cannot be added, or any in a network without;
+    /// [`Error::OutOfRange`] where what is added to a bias is not finite. The network is then as before.
     pub fn load(self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.form_of(network)?;
         let mut change = Change::of(network);
@@ -280,7 +289,7 @@ impl Convention {
     ///
     /// # Errors
     /// [`Error::Format`] where the system has no such cell, no peepholes, no projection or no layer
-    /// normalisation and the network has.
+    /// normalisation and the network has; [`Error::OutOfRange`] as for [`load`](Convention::load).
     pub fn save(self, network: &Recurrent) -> Result<Vec<Arrays>, Error> {
         let form = self.form_of(network)?;
         let cell_arrays = |index| {

@@ -18,7 +18,7 @@
 use super::{Arrays, Convention, Tensor, Tensors, refused};
 use crate::activation::Activation;
 use crate::cell::CellKind;
-use crate::error::Error;
+use crate::error::{Error, zeros};
 use crate::layer::{Bias, Builder, Dims, Direction, Init, Recurrent, Workspace};
 use std::collections::BTreeMap;
 
@@ -189,25 +189,25 @@ impl Layer {
     ) -> Result<Output, Error> {
         let config = self.network.config();
         let (hidden, directions) = (config.hidden_size(), config.directions());
-        let &[batch, steps, _] = x.shape() else {
+        let &[batch, steps, features] = x.shape() else {
             return Err(refused("x", "three axes (B, T, I)", format!("shape {:?}", x.shape())));
         };
+        if features != config.input_size() {
+            return Err(refused("x", format!("{} features", config.input_size()), features.to_string()));
+        }
         let mut state = self.network.zero_state(batch)?;
         if let Some((h, c)) = initial {
             state.set_h(h)?;
             state.set_c(c)?;
         }
         let width = directions * hidden;
-        let size = crate::error::checked_size("y", &[batch, steps, width])?;
-        let mut y = Vec::new();
-        crate::error::reserve(&mut y, size)?;
-        y.resize(size, 0.0);
+        let mut y = zeros("y", &[batch, steps, width])?;
         let dims = Dims::new(batch, steps);
         let dims = lengths.map_or(dims, |lengths| dims.with_lengths(lengths));
         self.network.forward(x.values(), dims, &mut state, Some(&mut y), &mut Workspace::new())?;
 
         let (h, c) = (state.h(), state.c());
-        let mut last = vec![0.0; batch * width];
+        let mut last = zeros("y", &[batch, width])?;
         for row in 0..batch {
             let length = lengths.map_or(steps, |lengths| lengths[row]);
             if length == 0 {

@@ -2,10 +2,11 @@
 //!
 //! A view that does not lie in standard order (row-major, without gaps) is copied first.
 
-use crate::error::{Error, checked_size, reserve};
+use crate::error::{Error, check_len, checked_size, reserve, zeros};
 use crate::layer::{Dims, Layout, Recurrent, Workspace};
 use crate::sequence::State;
 use ndarray::{Array3, ArrayView3};
+use std::borrow::Cow;
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) on arrays: `x` is `(B, T, I)`, or `(T, B, I)` where the layer is
@@ -45,12 +46,11 @@ impl Recurrent {
         };
         let dims = Dims::new(batch, steps);
         let dims = lengths.map_or(dims, |lengths| dims.with_lengths(lengths));
-        let size = checked_size("y", &[outer, inner, config.output_size()])?;
-        let mut y = Vec::new();
-        reserve(&mut y, size)?;
-        y.resize(size, 0.0);
-        let standard = x.as_standard_layout();
-        self.forward(standard.as_slice().unwrap_or_default(), dims, state, Some(&mut y), workspace)?;
+        // Before there is memory for an answer, or for a copy.
+        self.check_state(state, batch)?;
+        let mut y = zeros("y", &[outer, inner, config.output_size()])?;
+        let x = in_order("x", x)?;
+        self.forward(&x, dims, state, Some(&mut y), workspace)?;
         let shape = (outer, inner, config.output_size());
         Array3::from_shape_vec(shape, y).map_err(|_| Error::SizeOverflow { what: "y" })
     }
@@ -72,8 +72,8 @@ impl State {
     /// # Errors
     /// As for [`set_h`](State::set_h).
     pub fn set_h_array(&mut self, h: ArrayView3<'_, f32>) -> Result<(), Error> {
-        self.check_axes(&h)?;
-        self.set_h(h.as_standard_layout().as_slice().unwrap_or_default())
+        self.check_axes("h", &h, self.outputs())?;
+        self.set_h(&in_order("h", h)?)
     }
 
     /// Sets the cell states from `(layers * directions, batch, H)`.
@@ -81,13 +81,14 @@ impl State {
     /// # Errors
     /// As for [`set_c`](State::set_c).
     pub fn set_c_array(&mut self, c: ArrayView3<'_, f32>) -> Result<(), Error> {
-        self.check_axes(&c)?;
-        self.set_c(c.as_standard_layout().as_slice().unwrap_or_default())
+        let width = if self.kind().has_cell_state() { self.hidden_size() } else { 0 };
+        self.check_axes("c", &c, width)?;
+        self.set_c(&in_order("c", c)?)
     }
 
-    /// The width follows from the number of values; the other two axes must be these.
-    fn check_axes(&self, array: &ArrayView3<'_, f32>) -> Result<(), Error> {
-        let (cells, batch, _) = array.dim();
+    /// All three axes, before anything is copied: a view may be larger than memory.
+    fn check_axes(&self, what: &'static str, array: &ArrayView3<'_, f32>, width: usize) -> Result<(), Error> {
+        let (cells, batch, got) = array.dim();
         for (what, expected, got) in
             [("state: layers * directions", self.cells(), cells), ("state: batch", self.batch(), batch)]
         {
@@ -95,7 +96,8 @@ impl State {
                 return Err(Error::Mismatch { what, expected, got });
             }
         }
-        Ok(())
+        let size = |width: usize| checked_size(what, &[cells, batch, width]);
+        check_len(what, size(width)?, size(got)?)
     }
 
     fn array(&self, values: Vec<f32>) -> Array3<f32> {
@@ -103,4 +105,16 @@ impl State {
         let width = values.len().checked_div(cells * batch).unwrap_or(0);
         Array3::from_shape_vec((cells, batch, width), values).unwrap_or_default()
     }
+}
+
+/// The elements in standard order, copied where they lie in another.
+fn in_order<'a>(what: &'static str, array: ArrayView3<'a, f32>) -> Result<Cow<'a, [f32]>, Error> {
+    if let Some(elements) = array.to_slice() {
+        return Ok(Cow::Borrowed(elements));
+    }
+    let (a, b, c) = array.dim();
+    let mut elements = Vec::new();
+    reserve(&mut elements, checked_size(what, &[a, b, c])?)?;
+    elements.extend(array.iter());
+    Ok(Cow::Owned(elements))
 }

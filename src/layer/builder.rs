@@ -331,7 +331,8 @@ impl Builder {
                 return Err(Error::OutOfRange { what, expected: "a probability in [0, 1)", got });
             }
         }
-        // All parameters at once, before anything is made for each layer: where they fit, so does the rest.
+        // All parameters at once, before anything is made for each layer. (Packed they are as many again, and a layer has a
+        // kilobyte beside them: that is asked for layer by layer, and may be refused as well.)
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
         let size = |layers: usize, input: usize| {
             let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));

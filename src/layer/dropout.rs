@@ -14,7 +14,7 @@
 use super::Recurrent;
 use super::config::Config;
 use crate::cell::{C, H, Zoneout};
-use crate::error::{Error, checked_size, reserve};
+use crate::error::{Error, zeros};
 use crate::matrix::Grid;
 use crate::rng::dropout_scale;
 
@@ -135,15 +135,6 @@ impl Config {
         let seed = seed.map(|seed| zoneout(seed, cell));
         (p != [0.0; 2]).then_some(Zoneout { p, seed, new_cell_state })
     }
-}
-
-/// A vector of so many zeros.
-fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Error> {
-    let len = checked_size(what, sizes)?;
-    let mut values = Vec::new();
-    reserve(&mut values, len)?;
-    values.resize(len, 0.0);
-    Ok(values)
 }
 
 /// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the order of

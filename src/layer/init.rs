@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::parameters::Places;
 use crate::cell::CellKind;
+use crate::error::{Error, zeros};
 use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::rng::Rng;
 
@@ -23,7 +24,13 @@ pub enum Init {
 }
 
 /// Fills the parameters of all layers.
-pub(super) fn initialise(init: Init, config: &Config, places: &[Places], parameters: &mut [f32], seed: u64) {
+pub(super) fn initialise(
+    init: Init,
+    config: &Config,
+    places: &[Places],
+    parameters: &mut [f32],
+    seed: u64,
+) -> Result<(), Error> {
     let (gates, hidden) = (config.kind.gates(), config.hidden_size);
     for (cell, place) in places.iter().enumerate() {
         let mut rng = Rng::new(seed).fork(cell as u64);
@@ -44,7 +51,7 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
                     *value = rng.uniform(-limit, limit);
                 }
                 let outputs = config.outputs();
-                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, outputs, &mut rng);
+                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, outputs, &mut rng)?;
                 parameters[place.bias_ih.start..place.all().end].fill(0.0);
                 let limit = (6.0 / (hidden + outputs) as f32).sqrt();
                 for value in &mut parameters[place.weight_hr.clone()] {
@@ -59,6 +66,7 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
             parameters[gains].fill(1.0);
         }
     }
+    Ok(())
 }
 
 /// Fills `to`, (rows, cols) with `rows >= cols`, with a random matrix of orthonormal columns: the first
@@ -67,9 +75,9 @@ pub(super) fn initialise(init: Init, config: &Config, places: &[Places], paramet
 /// Columns of independent normal numbers, each made orthogonal to those before it, twice, because once
 /// leaves a rest where a column is nearly dependent (Gram-Schmidt; "twice is enough", Giraud et al. 2005).
 /// Signs need no correction: a projection does not turn a column round.
-fn orthogonal(to: &mut [f32], rows: usize, cols: usize, rng: &mut Rng) {
-    let mut columns = vec![0.0f32; cols * rows];
-    let mut overlaps = vec![0.0f32; cols];
+fn orthogonal(to: &mut [f32], rows: usize, cols: usize, rng: &mut Rng) -> Result<(), Error> {
+    let mut columns = zeros("weights", &[cols, rows])?;
+    let mut overlaps = zeros("weights", &[cols])?;
     for k in 0..cols {
         let (done, rest) = columns.split_at_mut(k * rows);
         let column = &mut rest[..rows];
@@ -88,6 +96,7 @@ fn orthogonal(to: &mut [f32], rows: usize, cols: usize, rng: &mut Rng) {
             to[row * cols + k] = value;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -98,7 +107,7 @@ mod tests {
     fn columns_are_orthonormal() {
         let (rows, cols) = (40, 13);
         let mut matrix = vec![0.0; rows * cols];
-        orthogonal(&mut matrix, rows, cols, &mut Rng::new(5));
+        orthogonal(&mut matrix, rows, cols, &mut Rng::new(5)).unwrap();
         for a in 0..cols {
             for b in 0..cols {
                 let dot: f32 = (0..rows).map(|row| matrix[row * cols + a] * matrix[row * cols + b]).sum();

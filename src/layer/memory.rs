@@ -5,7 +5,7 @@ use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
 use super::step::Shapes;
 use crate::cell::{Extent, Masks, Records, Rows};
-use crate::error::{Error, checked_size};
+use crate::error::{Error, checked_size, fill_up};
 use crate::matrix::{AlignedBuf, Grid, GridRef};
 use crate::sequence::{Memory, Scratch};
 
@@ -266,14 +266,19 @@ impl Tape {
             self.rows.place_checkpoints(every)?;
         }
         let cells = config.layers() * config.directions();
-        self.states.resize_with(cells, AlignedBuf::default);
-        self.gates.resize_with(if shape.every.is_some() { 0 } else { cells }, AlignedBuf::default);
-        self.outputs.resize_with(config.layers() - 1, AlignedBuf::default);
+        // Of each as many as this run has, of another run's none.
+        let exactly = |buffers: &mut Vec<AlignedBuf>, count| {
+            buffers.truncate(count);
+            fill_up(buffers, count)
+        };
+        exactly(&mut self.states, cells)?;
+        exactly(&mut self.gates, if shape.every.is_some() { 0 } else { cells })?;
+        exactly(&mut self.outputs, config.layers() - 1)?;
         self.states.iter_mut().try_for_each(|buffer| buffer.grow(shape.states.len()))?;
         self.gates.iter_mut().try_for_each(|buffer| buffer.grow(shape.gates.len()))?;
         self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(shape.output.len()))?;
         self.input.grow(shape.input.map_or(0, |input| input.len()))?;
-        self.masks.resize_with(if shape.masks.len() > 0 { cells } else { 0 }, AlignedBuf::default);
+        exactly(&mut self.masks, if shape.masks.len() > 0 { cells } else { 0 })?;
         self.masks.iter_mut().try_for_each(|buffer| buffer.grow(shape.masks.len()))?;
         for (cell, mask) in self.masks.iter_mut().enumerate() {
             let width = shape.masks.width();

@@ -6,7 +6,7 @@ use super::init::{Init, initialise};
 use super::memory::Workspace;
 use super::parameters::{NamedParameter, Places, tensors};
 use crate::cell::{CellKind, TransposedWeights, Weights};
-use crate::error::{Error, check_len, checked_size, reserve};
+use crate::error::{Error, check_len, checked_size, collect, zeros};
 use crate::sequence::State;
 use crate::simd::{Level, Token};
 use std::sync::OnceLock;
@@ -93,22 +93,18 @@ impl Recurrent {
     pub(super) fn zero(config: Config, token: Token) -> Result<Self, Error> {
         let places = Places::of(&config)?;
         let count = places.last().map_or(0, |place| place.all().end);
-        let mut parameters = Vec::new();
-        reserve(&mut parameters, count)?;
-        parameters.resize(count, 0.0);
-        let weights = (0..places.len())
-            .map(|cell| {
-                let input = config.layer_input(cell / config.directions());
-                let variant = config.variant(cell % config.directions());
-                Weights::new(token, variant, input, config.hidden_size)
-            })
-            .collect::<Result<_, _>>()?;
+        let parameters = zeros("parameters", &[count])?;
+        let weights = collect((0..places.len()).map(|cell| {
+            let input = config.layer_input(cell / config.directions());
+            let variant = config.variant(cell % config.directions());
+            Weights::new(token, variant, input, config.hidden_size)
+        }))?;
         let (transposed, version) = (OnceLock::new(), next_version());
         Ok(Recurrent { config, token, places, parameters, weights, transposed, version })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
-        initialise(init, &self.config, &self.places, &mut self.parameters, seed);
+        initialise(init, &self.config, &self.places, &mut self.parameters, seed)?;
         self.repack();
         Ok(())
     }
@@ -196,13 +192,11 @@ impl Recurrent {
         if let Some(transposed) = self.transposed.get() {
             return Ok(transposed);
         }
-        let transposed = (self.places.iter().zip(&self.weights))
-            .map(|(place, weights)| {
-                let mut transposed = TransposedWeights::new(weights)?;
-                transposed.pack(&weights.variant, place.canonical(&self.parameters));
-                Ok(transposed)
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let transposed = collect((self.places.iter().zip(&self.weights)).map(|(place, weights)| {
+            let mut transposed = TransposedWeights::new(weights)?;
+            transposed.pack(&weights.variant, place.canonical(&self.parameters));
+            Ok(transposed)
+        }))?;
         Ok(self.transposed.get_or_init(|| transposed))
     }
 
@@ -238,10 +232,7 @@ impl Recurrent {
         let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
         check_len("x", inputs, x.len())?;
         dims.check()?;
-        let size = checked_size("y", &[dims.batch, dims.steps, self.config.output_size()])?;
-        let mut y = Vec::new();
-        reserve(&mut y, size)?;
-        y.resize(size, 0.0);
+        let mut y = zeros("y", &[dims.batch, dims.steps, self.config.output_size()])?;
         let mut state = self.zero_state(dims.batch)?;
         self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
         Ok(Output { y, state })

@@ -13,8 +13,8 @@ use super::dropout::Dropout;
 use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
 use super::route::{Grids, Network, Room};
-use crate::error::{Error, check_len, checked_size};
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
+use crate::error::{Error, check_len, checked_size, fill_up};
+use crate::matrix::{Grid, GridMut, GridRef};
 use crate::sequence::{self, State};
 
 /// The grid of a sequence in the caller's layout.
@@ -62,7 +62,7 @@ impl Recurrent {
     }
 
     /// Whether a state is one of this layer, for this many rows.
-    pub(super) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
+    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
         let check = |what, expected, got| {
             if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
         };
@@ -118,7 +118,7 @@ impl Recurrent {
         let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
         let every = shape.and_then(|shape| shape.every);
         if shape.is_none() || every.is_some() {
-            rings.resize_with(rings.len().max(layers * directions), AlignedBuf::default);
+            fill_up(rings, layers * directions)?;
             rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
         let dropout = shape.map_or(Dropout::NONE, |_| Dropout::of(config, seed, batch));
@@ -127,7 +127,7 @@ impl Recurrent {
         let by_chunks = rows.in_order() || shape.is_none() || !dropout.is_between();
         let route = self.route(threads, stretches, longest, by_chunks);
         let passes = route.passes(layers);
-        memories.resize_with(memories.len().max(passes), Default::default);
+        fill_up(memories, passes)?;
         for memory in &mut memories[..passes] {
             // Above the first, all layers are of one shape.
             for layer in 0..layers.min(2) {

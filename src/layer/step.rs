@@ -14,7 +14,7 @@ use super::config::{Dims, Direction, Layout};
 use super::memory::Workspace;
 use super::recurrent::Recurrent;
 use crate::cell::{Forward, Pass, Pattern, Records};
-use crate::error::{Error, check_len, checked_size};
+use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::matrix::{Grid, GridMut, GridRef};
 use crate::sequence::{self, State};
 
@@ -137,12 +137,8 @@ impl Recurrent {
 
         // All memory.
         rows.set(batch, 1, Pattern::default())?;
-        if rings.is_empty() {
-            rings.resize_with(1, Default::default);
-        }
-        if memories.is_empty() {
-            memories.resize_with(1, Default::default);
-        }
+        fill_up(rings, 1)?;
+        fill_up(memories, 1)?;
         let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
         states.grow(ring.len())?;
         scratch.grow(scratch_grid.len())?;

@@ -17,7 +17,7 @@
 //! them new at each training step that is work which has to be done anyway.
 
 use crate::Accumulate;
-use crate::error::{check_len, checked_size};
+use crate::error::{check_len, checked_size, zeros};
 use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::{Error, Rng};
 
@@ -81,10 +81,7 @@ impl Dense {
     }
 
     fn zeros(inputs: usize, outputs: usize) -> Result<Self, Error> {
-        let count = count(inputs, outputs)?;
-        let mut parameters = Vec::new();
-        parameters.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 4 })?;
-        parameters.resize(count, 0.0);
+        let parameters = zeros("dense parameters", &[count(inputs, outputs)?])?;
         Ok(Dense { inputs, outputs, parameters })
     }
 

@@ -175,6 +175,18 @@ fn views_of_arrays() {
             assert_eq!(state.set_h_array(values.view()), Err(error.clone()));
             assert_eq!(state.set_c_array(values.view()), Err(error));
         }
+        // A view may be larger than memory.
+        let seven = [7.0];
+        let seven = ndarray::ArrayView3::from_shape((1, 1, 1), &seven).unwrap();
+        let wide = seven.broadcast((1, 2, 1 << 50)).unwrap();
+        assert_eq!(state.set_h_array(wide), Err(length("h", 8, 2 << 50)));
+        assert_eq!(state.set_c_array(wide), Err(length("c", 8, 2 << 50)));
+        let long = seven.broadcast(shape(1 << 60, 3)).unwrap();
+        let said = lstm.forward_array(long, None, &mut state, &mut Workspace::new());
+        assert_eq!(said, Err(Error::SizeOverflow { what: "y" }));
+        let long = seven.broadcast(shape(1 << 50, 3)).unwrap();
+        let said = lstm.forward_array(long, None, &mut state, &mut Workspace::new());
+        assert_eq!(said, Err(Error::OutOfMemory { bytes: 32 << 50 }));
         let narrow = Array3::zeros((1, 2, 3));
         assert_eq!(state.set_h_array(narrow.view()), Err(length("h", 8, 6)));
         assert_eq!(state.set_c_array(narrow.view()), Err(length("c", 8, 6)));

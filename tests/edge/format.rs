@@ -73,6 +73,16 @@ fn tensors_and_conventions() {
             },
             "norm_c_l0: expected a tensor of shape [2, 4], got none",
         ),
+        row(
+            "a bias that is no number",
+            move || load(Convention::BlockLstm { forget_bias: f32::NAN }, vec![arrays(48, 64, 16)]),
+            "forget_bias: expected a finite number, got NaN",
+        ),
+        row(
+            "a bias without end",
+            move || Convention::BlockLstm { forget_bias: f32::INFINITY }.save(&lstm()),
+            "forget_bias: expected a finite number, got inf",
+        ),
         row("cells", move || load(Convention::Keras, vec![]), "layers * directions: expected 1, got 0"),
         row(
             "input",
@@ -317,7 +327,7 @@ fn layers_of_keras_and_operators_of_onnx() {
         row(
             "features of keras",
             move || keras("use_bias", "true")?.run(&tensor(&[2, 5, 3]), None, None),
-            "x: expected 20 values, got 30",
+            "x: expected 2 features, got 3",
         ),
         row("a flag", move || keras("use_bias", "1"), "option use_bias: expected true or false, got 1"),
         row(

@@ -9,7 +9,7 @@
 
 use super::super::{Arrays, Convention, Tensor, refused};
 use super::operator::{EmptyRows, Kind, Operator};
-use crate::error::Error;
+use crate::error::{Error, zeros};
 use crate::layer::{Dims, Layout, Recurrent, Workspace};
 
 /// The weights of an operator.
@@ -153,10 +153,7 @@ impl Node {
             state.set_c(&exchange(c.values(), false))?;
         }
 
-        let size = crate::error::checked_size("Y", &[batch, steps, directions, hidden])?;
-        let mut y = Vec::new();
-        crate::error::reserve(&mut y, size)?;
-        y.resize(size, 0.0);
+        let mut y = zeros("Y", &[batch, steps, directions, hidden])?;
         let dims = Dims::new(batch, steps);
         let dims = lengths.as_deref().map_or(dims, |lengths| dims.with_lengths(lengths));
         self.layer.forward(inputs.x.values(), dims, &mut state, Some(&mut y), &mut Workspace::new())?;

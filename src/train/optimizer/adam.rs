@@ -1,8 +1,8 @@
 //! Adam and AdamW.
 
-use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2, zeros};
+use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2};
 use crate::Error;
-use crate::error::check_len;
+use crate::error::{check_len, zeros};
 use crate::simd::{Token, dispatch};
 
 /// The options of [`Adam`] and [`AdamW`]; the defaults are those of `torch.optim.Adam`.
@@ -28,6 +28,14 @@ impl Default for AdamConfig {
 }
 
 impl AdamConfig {
+    /// Whether a step with this learning rate is one of finite numbers.
+    fn check_rate(&self, learning_rate: f64) -> Result<(), Error> {
+        check_rate("learning_rate", learning_rate)?;
+        // What it is at most: in the first step, and times the decay.
+        check_rate("learning_rate / (1 - beta1)", learning_rate / (1.0 - self.beta1))?;
+        check_rate("learning_rate * weight_decay", learning_rate * self.weight_decay)
+    }
+
     /// The defaults of `torch.optim.AdamW`: those of [`Default`] with a weight decay of 1e-2.
     pub fn adam_w() -> Self {
         AdamConfig { weight_decay: 1e-2, ..AdamConfig::default() }
@@ -55,8 +63,8 @@ impl Adam {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::OutOfMemory`] where the averages
-    /// do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
+    /// the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(Adam { config, moments: Moments::new(count, &config)? })
     }
@@ -72,7 +80,7 @@ impl Optimizer for Adam {
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        check_rate("learning_rate", learning_rate)?;
+        self.config.check_rate(learning_rate)?;
         self.config.learning_rate = learning_rate;
         Ok(())
     }
@@ -100,8 +108,8 @@ impl AdamW {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::OutOfMemory`] where the averages
-    /// do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
+    /// the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(AdamW { config, moments: Moments::new(count, &config)? })
     }
@@ -118,7 +126,7 @@ impl Optimizer for AdamW {
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        check_rate("learning_rate", learning_rate)?;
+        self.config.check_rate(learning_rate)?;
         self.config.learning_rate = learning_rate;
         Ok(())
     }
@@ -135,7 +143,6 @@ struct Moments {
 
 impl Moments {
     fn new(count: usize, config: &AdamConfig) -> Result<Self, Error> {
-        check_rate("learning_rate", config.learning_rate)?;
         check_rate("weight_decay", config.weight_decay)?;
         check_decay("beta1", config.beta1)?;
         check_decay("beta2", config.beta2)?;
@@ -144,7 +151,12 @@ impl Moments {
             let expected = "a finite number of at least 1.18e-38";
             return Err(Error::OutOfRange { what: "epsilon", expected, got: config.epsilon });
         }
-        Ok(Moments { mean: zeros(count)?, square: zeros(count)?, powers: [1.0; 2] })
+        config.check_rate(config.learning_rate)?;
+        Ok(Moments {
+            mean: zeros("averages", &[count])?,
+            square: zeros("averages", &[count])?,
+            powers: [1.0; 2],
+        })
     }
 
     /// One step; `keep` is what decoupled decay leaves of a parameter, `l2` what coupled decay adds to its
@@ -284,6 +296,13 @@ mod tests {
         }
         named(AdamConfig { beta1: 1.0, ..good }, "beta1");
         named(AdamConfig { epsilon: 0.0, ..good }, "epsilon");
-        assert!(matches!(Adam::new(usize::MAX, good), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Adam::new(usize::MAX, good), Err(Error::SizeOverflow { .. })));
+        named(AdamConfig { learning_rate: 1e38, ..good }, "learning_rate / (1 - beta1)");
+        named(AdamConfig { learning_rate: 1e37, weight_decay: 1e10, ..good }, "learning_rate * weight_decay");
+        let mut adam = AdamW::new(2, AdamConfig { learning_rate: 3e37, weight_decay: 10.0, ..good }).unwrap();
+        let mut p = [0.0, 0.5];
+        adam.step(&mut p, &[0.0; 2]).unwrap();
+        assert!(p.iter().all(|p| p.is_finite()), "{p:?}");
+        assert!(adam.set_learning_rate(1e38).is_err() && adam.learning_rate() == 3e37);
     }
 }

@@ -114,13 +114,6 @@ fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 
-fn zeros(count: usize) -> Result<Vec<f32>, Error> {
-    let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count.saturating_mul(4) })?;
-    zeros.resize(count, 0.0);
-    Ok(zeros)
-}
-
 /// A learning rate or a weight decay.
 fn check_rate(what: &'static str, got: f64) -> Result<(), Error> {
     // Steps are taken in f32: what is not finite there would make NaN of a gradient of zero.

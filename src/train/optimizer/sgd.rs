@@ -1,8 +1,8 @@
 //! Stochastic gradient descent, with momentum.
 
-use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2, zeros};
+use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2};
 use crate::Error;
-use crate::error::check_len;
+use crate::error::{check_len, zeros};
 use crate::simd::{Token, dispatch};
 
 /// The options of [`Sgd`]; the defaults are those of `torch.optim.SGD`.
@@ -49,8 +49,8 @@ impl Sgd {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::OutOfMemory`] where the velocities
-    /// do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
+    /// the velocities do not fit.
     pub fn new(count: usize, config: SgdConfig) -> Result<Self, Error> {
         check_rate("learning_rate", config.learning_rate)?;
         check_rate("weight_decay", config.weight_decay)?;
@@ -59,7 +59,7 @@ impl Sgd {
             let expected = "a number in (0, 1) for nesterov";
             return Err(Error::OutOfRange { what: "momentum", expected, got: config.momentum });
         }
-        let velocity = zeros(if config.momentum == 0.0 { 0 } else { count })?;
+        let velocity = zeros("velocities", &[if config.momentum == 0.0 { 0 } else { count }])?;
         Ok(Sgd { config, count, velocity })
     }
 }
@@ -176,6 +176,6 @@ mod tests {
         named(SgdConfig { momentum: 1.0, ..good }, "momentum");
         named(SgdConfig { nesterov: true, ..good }, "momentum");
         let config = SgdConfig { momentum: 0.5, ..good };
-        assert!(matches!(Sgd::new(usize::MAX, config), Err(Error::OutOfMemory { .. })));
+        assert!(matches!(Sgd::new(usize::MAX, config), Err(Error::SizeOverflow { .. })));
     }
 }

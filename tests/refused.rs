@@ -1,0 +1,164 @@
+//! Memory that is refused: whichever allocation it is, the call says so, has written nothing, and the same memory
+//! serves the next call. (Of two kilobytes and more: what is smaller is asked for infallibly here and there, as are the
+//! buffers of `matrixmultiply`, some hundred kilobytes for `Init::Keras` and the dense head.)
+
+mod common;
+
+use common::{Case, Data, Options};
+use fused_rnn::{
+    Accumulate, CellKind, Direction, Error, Gradients, Init, Keep, Schedule, Tape, Threads, Upstream,
+    Workspace,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The system's allocator, which refuses one allocation of those that this thread asks for.
+struct Refusing;
+
+const LEAST: usize = 2048;
+
+thread_local! {
+    /// How many allocations are granted before one is refused; none is where there is no number.
+    static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: everything is passed on to the system's allocator, or refused; counting allocates nothing.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LEAST
+            && let Some(granted) = GRANTED.get()
+        {
+            if granted == 0 {
+                GRANTED.set(None);
+                REFUSED.set(true);
+                return std::ptr::null_mut();
+            }
+            GRANTED.set(Some(granted - 1));
+        }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Refusing = Refusing;
+
+/// Calls with the first allocation refused, then with the second, until there are no more. Gives their number.
+fn refuse_each<P, T>(
+    mut prepare: impl FnMut() -> P,
+    mut call: impl FnMut(&mut P) -> Result<T, Error>,
+    mut after: impl FnMut(P, bool),
+) -> usize {
+    for count in 0.. {
+        let mut prepared = prepare();
+        GRANTED.set(Some(count));
+        let result = call(&mut prepared);
+        GRANTED.set(None);
+        let refused = REFUSED.replace(false);
+        match result {
+            Err(Error::OutOfMemory { .. }) if refused => after(prepared, true),
+            Ok(_) if !refused => {
+                after(prepared, false);
+                return count;
+            }
+            result => panic!("{:?}, and refused: {refused}", result.err()),
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn every_allocation_of_a_call_may_be_refused() {
+    for kind in CellKind::ALL {
+        let lstm = kind == CellKind::Lstm;
+        let options = Options {
+            projection: lstm.then_some(30),
+            dropout: 0.25,
+            recurrent_dropout: 0.25,
+            input_dropout: 0.25,
+            zoneout: [0.25, 0.0],
+            ..Options::default()
+        };
+        for options in [Options::default(), options] {
+            for (direction, keep) in [(Direction::Forward, Keep::All), (Direction::Both, Keep::Every(3))] {
+                let simple = Case::simple(kind, 20, 12, 9, 40);
+                calls(
+                    &Case {
+                        layers: 3,
+                        direction,
+                        ragged: keep != Keep::All,
+                        options: options.clone(),
+                        ..simple
+                    },
+                    keep,
+                );
+            }
+        }
+    }
+}
+
+/// The calls of a network. They share a workspace and a tape: what a refused one leaves behind, the next finds.
+fn calls(case: &Case, keep: Keep) {
+    const SEVEN: f32 = 7.0;
+    let data = Data::of(case);
+    let dims = data.dims(case);
+    let set = || case.builder().threads(Threads::Count(1)).schedule(Schedule::Rows).init(Init::PyTorch, 3);
+    let built = refuse_each(|| (), |()| set().build(), |(), _| ());
+    assert!(built > 3 * case.directions(), "{built} allocations of a network");
+    let layer = set().build().unwrap();
+    refuse_each(|| (), |()| layer.run(&data.x, dims), |(), _| ());
+
+    let initial = || {
+        let mut state = layer.zero_state(case.batch).unwrap();
+        state.set_h(&data.h0).unwrap();
+        state.set_c(&data.c0).unwrap();
+        (state, vec![SEVEN; data.dy.len()])
+    };
+    let want = common::run_with_tape(&layer.clone(), case, &data, &mut Tape::keeping(keep));
+    let mut workspace = Workspace::new();
+    let forward = refuse_each(
+        initial,
+        |(state, y)| layer.forward(&data.x, dims, state, Some(y), &mut workspace),
+        |(state, y), refused| {
+            let untouched = state.h() == data.h0 && state.c() == data.c0 && y.iter().all(|&y| y == SEVEN);
+            assert!(!refused || untouched, "forward has written");
+        },
+    );
+    let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+    let train = refuse_each(
+        initial,
+        |(state, y)| layer.forward_train(&data.x, dims, state, Some(y), &mut tape, 0, &mut workspace),
+        |(state, y), refused| {
+            let untouched = state.h() == data.h0 && state.c() == data.c0 && y.iter().all(|&y| y == SEVEN);
+            assert!(
+                if refused { untouched } else { y == want.y && state.h() == want.hn },
+                "training, forward"
+            );
+        },
+    );
+    let gradients =
+        || [layer.parameters().len(), data.x.len(), data.h0.len(), data.c0.len()].map(|len| vec![SEVEN; len]);
+    // Clones of a network that has not gone back: transposed weights are made anew each time.
+    let back = refuse_each(
+        || (layer.clone(), gradients()),
+        |(layer, [parameters, dx, dh0, dc0])| {
+            let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: Some(&data.dcn) };
+            let accumulate = Accumulate::Overwrite;
+            let gradients =
+                Gradients { parameters, accumulate, dx: Some(dx), dh0: Some(dh0), dc0: Some(dc0) };
+            layer.backward(&data.x, &tape, upstream, gradients, &mut workspace)
+        },
+        |(_, all), refused| match refused {
+            true => assert!(all.iter().flatten().all(|&value| value == SEVEN), "backward has written"),
+            false => {
+                assert!(all == [&want.parameters, &want.dx, &want.dh0, &want.dc0].map(Vec::clone), "backward")
+            }
+        },
+    );
+    assert!(forward > 1 && train > 1 && back > 5, "{forward}, {train}, {back} allocations");
+}
