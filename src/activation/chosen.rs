@@ -369,7 +369,14 @@ mod tests {
     /// The contract that the crate docs state.
     fn assert_bounds(worst: Worst, activation: Activation, level: Level) {
         println!("{activation:?} {level}: {worst:?}");
-        assert!(worst.value.0 <= 3.5, "{activation:?} on {level}: {worst:?}");
+        let bound = match activation {
+            Activation::Softplus => 2.8,
+            Activation::Elu { alpha: 1.0 } => 1.2,
+            Activation::Softsign => 1.5,
+            // A scale and a slope are rounded besides.
+            _ => 3.5,
+        };
+        assert!(worst.value.0 <= bound, "{activation:?} on {level}: {worst:?}");
         assert!(worst.slope.0 <= 3.0, "slope of {activation:?} on {level}: {worst:?}");
     }
 
