@@ -266,12 +266,20 @@ fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn layers_of_keras_and_operators_of_onnx() {
-    let keras = |name: &'static str, value: &'static str| {
+    let gru_of_keras = |input: usize, units: usize| {
         let mut arrays = Tensors::new();
-        arrays.insert("kernel", tensor(&[2, 3]));
-        arrays.insert("recurrent_kernel", tensor(&[1, 3]));
-        arrays.insert("bias", tensor(&[2, 3]));
-        keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "1"), (name, value)]))
+        for (name, rows) in [("kernel", input), ("recurrent_kernel", units), ("bias", 2)] {
+            arrays.insert(name, tensor(&[rows, 3 * units]));
+        }
+        arrays
+    };
+    let keras = move |name: &'static str, value: &'static str| {
+        let options = options(&[("layer", "GRU"), ("units", "1"), (name, value)]);
+        keras::Layer::new(gru_of_keras(2, 1), &options)
+    };
+    let keras_of = move |input: usize, units: usize| {
+        let options = options(&[("layer", "GRU"), ("units", &units.to_string())]);
+        keras::Layer::new(gru_of_keras(input, units), &options)
     };
     let node = |kind: Kind, w: &'static [usize], r: &'static [usize], b: Option<&'static [usize]>| {
         let (w, r, b) = (tensor(w), tensor(r), b.map(tensor));
@@ -428,28 +436,8 @@ fn layers_of_keras_and_operators_of_onnx() {
             },
             "P: expected a tensor of shape [1, 6], got shape [1, 5]",
         ),
-        row(
-            "no units in keras",
-            || {
-                let mut arrays = Tensors::new();
-                for (name, shape) in [("kernel", [2, 0]), ("recurrent_kernel", [0, 0]), ("bias", [2, 0])] {
-                    arrays.insert(name, tensor(&shape));
-                }
-                keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "0")]))
-            },
-            "hidden_size: expected at least 1, got 0",
-        ),
-        row(
-            "no inputs in keras",
-            || {
-                let mut arrays = Tensors::new();
-                for (name, shape) in [("kernel", [0, 3]), ("recurrent_kernel", [1, 3]), ("bias", [2, 3])] {
-                    arrays.insert(name, tensor(&shape));
-                }
-                keras::Layer::new(arrays, &options(&[("layer", "GRU"), ("units", "1")]))
-            },
-            "input_size: expected at least 1, got 0",
-        ),
+        row("no units in keras", move || keras_of(2, 0), "hidden_size: expected at least 1, got 0"),
+        row("no inputs in keras", move || keras_of(0, 1), "input_size: expected at least 1, got 0"),
         row(
             "no units in an operator",
             move || node(Kind::Rnn, &[1, 0, 3], &[1, 0, 0], None),
