@@ -188,7 +188,11 @@ pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Err
 
 /// Adds empty ones until there are at least so many.
 pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
+    // (Asked in every step, and mostly nothing is missing.)
     let more = count.saturating_sub(items.len());
+    if more == 0 {
+        return Ok(());
+    }
     let bytes = more.saturating_mul(size_of::<T>());
     items.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes })?;
     items.resize_with(items.len() + more, T::default);

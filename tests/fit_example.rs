@@ -124,7 +124,8 @@ fn bad_input_ends_with_one_line_and_leaves_nothing() {
         ("--data x --labels y --validation-split 0.9", "--validation-split 0.9"),
         ("--data x --labels y --scale 3e38", "--scale"),
         ("--hidden 4611686018427387904", "weights: "),
-        ("--hidden 8 --epochs 1 --learning-rate 1e38", "the loss is"),
+        ("--hidden 8 --epochs 1 --learning-rate 1e37", "the loss is"),
+        ("--hidden 8 --epochs 1 --learning-rate 1e38", "learning_rate / (1 - beta1): expected a finite f32"),
         ("--hidden 8 --epochs 1 --save text/below", "text"),
         ("--nonsense", "--nonsense"),
     ] {

@@ -266,7 +266,7 @@ impl Tape {
             self.rows.place_checkpoints(every)?;
         }
         let cells = config.layers() * config.directions();
-        // Of each as many as this run has, of another run's none.
+        // What a run before had more of goes: `bytes` counts all that is there.
         let exactly = |buffers: &mut Vec<AlignedBuf>, count| {
             buffers.truncate(count);
             fill_up(buffers, count)
