@@ -187,6 +187,7 @@ pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Err
 }
 
 /// Adds empty ones until there are at least so many.
+#[inline]
 pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
     // (Asked in every step, and mostly nothing is missing.)
     let more = count.saturating_sub(items.len());
