@@ -69,6 +69,7 @@ EXPLAINED = [
     (r"PHASE == 0 && self.way.time.is_some\(\)", "whether what is written next is prefetched"),
     (r"replace \+ with \* in load ", "how threads share the work"),
     (r"replace > with < in Stages<'_>::wait .*patience", "helpers are sent home too early"),
+    (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
     (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
