@@ -65,9 +65,10 @@
 //! | elu, with alpha 1 | 1.2 | |
 //! | softsign | 1.5 | |
 //!
-//! Beyond 87 the last three are right to 1e-6 of their value, or to 1e-37; the other [`Activation`]s are a product and a sum. A
-//! sigmoid below -87 is between 0 and 1.7e-38. tanh is exactly odd, and neither leaves its range. Slopes are right to 3
-//! units of 2^-23.
+//! Beyond 87 the last three are right to 1e-6 of their value, or to 1e-37; of the other
+//! [`Activation`]s the scaled tanh is a tanh between two products, and the rest a product and a sum. A sigmoid below -87 is
+//! between 0 and 1.7e-38. tanh is exactly odd, and neither leaves its range. Slopes are right to 3 units of 2^-23 (those
+//! of the last three over all floats, the others on a sample).
 //!
 //! Values of a state, and gate gradients, below 1e-30 in magnitude are stored as zero, so that what decays
 //! does not fall into denormals, on which arithmetic is many times slower. NaN and infinities propagate.

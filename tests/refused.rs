@@ -1,6 +1,6 @@
 //! Memory that is refused: whichever allocation it is, the call says so, has written nothing, and the same memory
 //! serves the next call. (Of two kilobytes and more: what is smaller is asked for infallibly here and there, as are the
-//! buffers of `matrixmultiply`, some hundred kilobytes for `Init::Keras` and the dense head.)
+//! buffers of `matrixmultiply`, which `Init::Keras` and the dense head use.)
 
 mod common;
 

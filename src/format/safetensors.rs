@@ -4,7 +4,7 @@
 //! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values, little-endian
 //! ```
 
-use super::tensor::Stored;
+use super::tensor::{Stored, product_without_zeros};
 use super::{Tensor, Tensors, refused};
 use crate::error::Error;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -78,8 +78,7 @@ impl Tensors {
         }
         // Readers multiply them in order, before they come to a zero.
         for (name, tensor) in &self.map {
-            let mut sizes = tensor.shape().iter().filter(|&&size| size > 0);
-            if sizes.try_fold(1usize, |count, &size| count.checked_mul(size)).is_none() {
+            if product_without_zeros(tensor.shape()).is_none() {
                 let got = format!("shape {:?}", tensor.shape());
                 return Err(refused(name, "sizes that can be multiplied in any order", got));
             }

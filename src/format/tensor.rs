@@ -54,10 +54,12 @@ fn of_shape(shape: &[usize]) -> String {
 
 /// The product of sizes, where it is a number.
 pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size))
+    if shape.contains(&0) { Some(0) } else { product_without_zeros(shape) }
+}
+
+/// The product of sizes other than zero, where it is a number: then it is one in whatever order they are multiplied.
+pub(super) fn product_without_zeros(shape: &[usize]) -> Option<usize> {
+    shape.iter().filter(|&&size| size > 0).try_fold(1usize, |count, &size| count.checked_mul(size))
 }
 
 /// Tensors by name: what a file of weights holds.

@@ -55,7 +55,6 @@ impl AdamConfig {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
-    config: AdamConfig,
     moments: Moments,
 }
 
@@ -66,23 +65,21 @@ impl Adam {
     /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
     /// the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
-        Ok(Adam { config, moments: Moments::new(count, &config)? })
+        Ok(Adam { moments: Moments::new(count, config)? })
     }
 }
 
 impl Optimizer for Adam {
     fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        self.moments.step(&self.config, 1.0, self.config.weight_decay, parameters, gradients)
+        self.moments.step(1.0, self.moments.config.weight_decay, parameters, gradients)
     }
 
     fn learning_rate(&self) -> f64 {
-        self.config.learning_rate
+        self.moments.config.learning_rate
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        self.config.check_rate(learning_rate)?;
-        self.config.learning_rate = learning_rate;
-        Ok(())
+        self.moments.set_learning_rate(learning_rate)
     }
 }
 
@@ -100,7 +97,6 @@ impl Optimizer for Adam {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
-    config: AdamConfig,
     moments: Moments,
 }
 
@@ -111,30 +107,29 @@ impl AdamW {
     /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
     /// the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
-        Ok(AdamW { config, moments: Moments::new(count, &config)? })
+        Ok(AdamW { moments: Moments::new(count, config)? })
     }
 }
 
 impl Optimizer for AdamW {
     fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        let keep = 1.0 - self.config.learning_rate * self.config.weight_decay;
-        self.moments.step(&self.config, keep, 0.0, parameters, gradients)
+        let AdamConfig { learning_rate, weight_decay, .. } = self.moments.config;
+        self.moments.step(1.0 - learning_rate * weight_decay, 0.0, parameters, gradients)
     }
 
     fn learning_rate(&self) -> f64 {
-        self.config.learning_rate
+        self.moments.config.learning_rate
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        self.config.check_rate(learning_rate)?;
-        self.config.learning_rate = learning_rate;
-        Ok(())
+        self.moments.set_learning_rate(learning_rate)
     }
 }
 
 /// What both kinds of Adam keep: the averages, and the powers of the betas for their correction.
 #[derive(Debug, Clone, PartialEq)]
 struct Moments {
+    config: AdamConfig,
     mean: Vec<f32>,
     square: Vec<f32>,
     /// `beta1^t` and `beta2^t`.
@@ -142,7 +137,7 @@ struct Moments {
 }
 
 impl Moments {
-    fn new(count: usize, config: &AdamConfig) -> Result<Self, Error> {
+    fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         check_rate("weight_decay", config.weight_decay)?;
         check_decay("beta1", config.beta1)?;
         check_decay("beta2", config.beta2)?;
@@ -153,24 +148,25 @@ impl Moments {
         }
         config.check_rate(config.learning_rate)?;
         Ok(Moments {
+            config,
             mean: zeros("averages", &[count])?,
             square: zeros("averages", &[count])?,
             powers: [1.0; 2],
         })
     }
 
+    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        self.config.check_rate(learning_rate)?;
+        self.config.learning_rate = learning_rate;
+        Ok(())
+    }
+
     /// One step; `keep` is what decoupled decay leaves of a parameter, `l2` what coupled decay adds to its
     /// gradient.
-    fn step(
-        &mut self,
-        config: &AdamConfig,
-        keep: f64,
-        l2: f64,
-        parameters: &mut [f32],
-        gradients: &[f32],
-    ) -> Result<(), Error> {
+    fn step(&mut self, keep: f64, l2: f64, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
         check_len("parameters", self.mean.len(), parameters.len())?;
         check_len("gradients", self.mean.len(), gradients.len())?;
+        let config = &self.config;
         self.powers[0] *= config.beta1;
         self.powers[1] *= config.beta2;
         let [keep, l2] = [keep as f32, l2 as f32];
