@@ -60,15 +60,16 @@ CASES = [4, 48]
 EXPLAINED = [
     # Speed.
     (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)", "which weights are prefetched"),
-    (r"::address ->|prefetch|LineRows<'_, R>>::next|LeftOperand::next", "what else is prefetched"),
+    (r"::address ->|prefetch|T::RUN < usize::MAX|LineRows<'_, R>>::next|LeftOperand::next", "what else is prefetched"),
     (r"Sweep<'_, T>::widest", "how many blocks a tile takes"),
     (r"if T::ACCUMULATORS (==|>) 1 =>", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
-    (r"chunk_places", "where chunks are cut"),
-    (r"PHASE == 0 && self.way.time.is_some\(\)", "whether what is written next is prefetched"),
+    (r"const (MANY_WEIGHTS|WORTH_PROJECTING)", "whether and how far input products are done beforehand"),
+    (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
+    (r"PHASE == 0 && self.way.step.is_some\(\)", "whether what is read next is prefetched"),
     (r"replace \+ with \* in load ", "how threads share the work"),
-    (r"replace > with < in Stages<'_>::wait .*patience", "helpers are sent home too early"),
+    (r"replace > with (<|>=) in Stages<'_>::wait .*patience", "when helpers are sent home"),
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
@@ -76,7 +77,7 @@ EXPLAINED = [
     (r"replace < with <= in share .*while cut|replace - with . in share", "half of all never reaches into the last row"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),
     (r"Pattern<'_>::is_whole -> bool with false", "a way around the general one"),
-    (r"is_narrow -> bool with false|< with == in is_narrow", "another way to the same bits"),
+    (r"is_narrow -> bool with false|< with (==|<=) in is_narrow", "another way to the same bits"),
     (r"match inputs - input|k \* I::LANES \+ input", "with four lanes there are fewer than four inputs, and one turn"),
     (r"I::LANES.min\(units - \(unit \+ v \* I::LANES\)\)", "several vectors are whole, and the last in part is alone"),
     (r"Product for .*::rows -> usize", "what else is prefetched"),
@@ -91,6 +92,7 @@ EXPLAINED = [
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
     (r"replace \+ with - .*\| t\.set_gradient\(v, DA \+ (R_|I),", "zero is added"),
+    (r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(DA \+ R_, ", "zero is added"),
     (r"_ if bias == traits.gates => hh", "past the end of the biases of the input there is zero"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
@@ -271,9 +273,9 @@ class Tree:
             sys.exit("the compiler names no place:\n" + done.stderr + done.stdout[-4000:])
         return found
 
-    def build(self, optimised):
+    def build(self):
         """Builds the test programs: their paths by name, or None where the tree does not compile."""
-        self.environment["CARGO_PROFILE_DEV_OPT_LEVEL"] = "1" if optimised else "0"
+        self.environment["CARGO_PROFILE_DEV_OPT_LEVEL"] = "1"
         command = ["test", "--no-run", "--lib"]
         for name in (name for name in PROGRAMS if name != "lib"):
             command += ["--test", name]
@@ -285,6 +287,18 @@ class Tree:
             if message.get("executable"):
                 name = message["target"]["name"].replace("fused_rnn", "lib").replace("fused-rnn", "lib")
                 found[name] = message["executable"]
+        return found
+
+    def timeouts(self, programs):
+        """After how long each program has got stuck. Without any mutant it must pass, and how long that takes decides."""
+        found = {}
+        for name in PROGRAMS:
+            start = time.monotonic()
+            environment = {**self.environment, "PROPTEST_CASES": str(CASES[0])}
+            if run(programs[name], self.path, environment, float(1 << 20)) != "passed":
+                sys.exit(f"{name} must pass before anything is changed")
+            found[name] = 10 + 10 * (time.monotonic() - start)
+            print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
         return found
 
     def verdict(self, programs, mutant, number, timeouts):
@@ -406,18 +420,10 @@ def main():
         folder = pathlib.Path(folder)
         tree = Tree(folder, "switched")
         singly = switch(tree, mutants)
-        programs = tree.build(optimised=True)
+        programs = tree.build()
         if programs is None:
             sys.exit("the tree with all mutants does not build")
-        # Without any mutant the tests must pass; how long they take decides when one has got stuck.
-        timeouts = {}
-        for name in PROGRAMS:
-            start = time.monotonic()
-            environment = {**tree.environment, "PROPTEST_CASES": str(CASES[0])}
-            if run(programs[name], tree.path, environment, float(1 << 20)) != "passed":
-                sys.exit(f"{name} must pass before anything is changed")
-            timeouts[name] = 10 + 10 * (time.monotonic() - start)
-            print(f"{name}: {time.monotonic() - start:.1f} s")
+        timeouts = tree.timeouts(programs)
 
         def test(number):
             if time.monotonic() - begin < arguments.seconds:
@@ -428,19 +434,35 @@ def main():
             order = sorted(set(mutants) - singly, key=lambda number: (explained(mutants[number]) is not None, number))
             list(pool.map(test, order))
 
-        tree = Tree(folder, "single")
-        for number in sorted(singly):
-            if time.monotonic() - begin > arguments.seconds:
-                break
-            mutant = mutants[number]
-            file = tree.path / mutant["file"]
-            original = file.read_text()
-            patched = subprocess.run(["patch", "--silent", str(file)], input=mutant["diff"], text=True)
-            if patched.returncode != 0:
-                sys.exit(f"{mutant['name']}: its change does not fit the file")
-            programs = None if tree.errors() else tree.build(optimised=False)
-            tell(mutant, "build" if programs is None else tree.verdict(programs, mutant, 0, timeouts))
-            file.write_text(original)
+        # What does not fit: each in a tree of its own, one tree per job.
+        rest = iter(sorted(singly))
+
+        def singles(job):
+            tree, timeouts = Tree(folder, f"single-{job}"), None
+            while time.monotonic() - begin < arguments.seconds:
+                with lock:
+                    number = next(rest, None)
+                if number is None:
+                    return
+                mutant = mutants[number]
+                file = tree.path / mutant["file"]
+                original = file.read_text()
+                patched = subprocess.run(["patch", "--silent", str(file)], input=mutant["diff"], text=True)
+                if patched.returncode != 0:
+                    sys.exit(f"{mutant['name']}: its change does not fit the file")
+                said = "build"
+                if not tree.errors():
+                    if timeouts is None:
+                        changed, _ = file.read_text(), file.write_text(original)
+                        timeouts = tree.timeouts(tree.build())
+                        file.write_text(changed)
+                    programs = tree.build()
+                    said = "build" if programs is None else tree.verdict(programs, mutant, 0, timeouts)
+                tell(mutant, said)
+                file.write_text(original)
+
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(singles, range(arguments.jobs)))
 
 
 if __name__ == "__main__":
