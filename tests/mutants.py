@@ -92,7 +92,7 @@ EXPLAINED = [
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
     (r"replace \+ with - .*\| t\.set_gradient\(v, DA \+ (R_|I),", "zero is added"),
-    (r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(DA \+ R_, ", "zero is added"),
+    (r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(D[AV] \+ R_, ", "zero is added"),
     (r"_ if bias == traits.gates => hh", "past the end of the biases of the input there is zero"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
