@@ -16,7 +16,7 @@
 //!
 //! Errors against the exact functions are measured by the test below. NaN gives NaN.
 
-use super::sigmoid_tanh::{LIMIT, exp_parts, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use super::sigmoid_tanh::{LIMIT, exp_parts_of_negated, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::{Isa, Outlined};
 
 /// A function of a gate, of a candidate or of an output: one of ONNX's eleven, with its parameters.
@@ -182,7 +182,7 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
                 }
                 Activation::Elu { .. } => each!(
                     |x, y| isa.if_greater(zero, x, isa.mul(alpha, exp_minus_one(isa, x)), x),
-                    isa.if_greater(zero, x, isa.mul(alpha, exp(isa, x)), one)
+                    isa.if_greater(zero, x, isa.mul(alpha, exp_of_negated(isa, isa.sub(zero, x))), one)
                 ),
                 Activation::Softsign => each!(|x, y| softsign(isa, x), {
                     let rest = isa.div(one, isa.add(one, isa.abs(x)));
@@ -195,18 +195,19 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
     }
 }
 
-/// `e^x` of `x` clamped to `-87..=0`.
+/// `e^-x` of `x` clamped to `0..=87`.
 #[inline(always)]
-fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let (scale, p) = exp_parts(isa, isa.min(isa.zero(), isa.max(isa.splat(-LIMIT), x)));
-    isa.mul_add(scale, p, scale)
+fn exp_of_negated<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+    let (scale, d) = exp_parts_of_negated(isa, isa.max(isa.zero(), isa.min(isa.splat(LIMIT), x)));
+    isa.neg_mul_add(scale, d, scale)
 }
 
 /// `e^x - 1` of `x` clamped to `-87..=0`.
 #[inline(always)]
 fn exp_minus_one<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let (scale, p) = exp_parts(isa, isa.min(isa.zero(), isa.max(isa.splat(-LIMIT), x)));
-    isa.mul_add(scale, p, isa.sub(scale, isa.splat(1.0)))
+    let negated = isa.max(isa.zero(), isa.min(isa.splat(LIMIT), isa.sub(isa.zero(), x)));
+    let (scale, d) = exp_parts_of_negated(isa, negated);
+    isa.neg_mul_add(scale, d, isa.sub(scale, isa.splat(1.0)))
 }
 
 /// `x / (1 + |x|)`. Beyond 1e30 it is one to the last bit, also at infinity.
@@ -223,8 +224,8 @@ const Q: [f32; 5] = [0.232_243_28, 0.217_065_77, 0.285_923_57, 0.399_997_06, 0.6
 #[inline(always)]
 fn softplus<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let two = isa.splat(2.0);
-    let e = exp(isa, isa.sub(isa.zero(), isa.abs(x)));
-    let s = isa.quotient(e, isa.add(two, e));
+    let e = exp_of_negated(isa, isa.abs(x));
+    let s = isa.div(e, isa.add(two, e));
     let w = isa.mul(s, s);
     let mut q = isa.splat(Q[0]);
     for &coefficient in &Q[1..] {

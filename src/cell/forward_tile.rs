@@ -83,7 +83,7 @@ impl Forward<'_> {
         &self,
         isa: I,
         sums: &mut Sums<I::Vector, R, U, G>,
-        places: [(usize, usize); R],
+        places: &[(usize, usize)],
         block: usize,
         part: Part,
     ) {
@@ -92,7 +92,7 @@ impl Forward<'_> {
         if R == 1 {
             rows[0] = self.input_row(places[0]);
         } else {
-            self.input_rows(&places, &mut rows);
+            self.input_rows(places, &mut rows);
         }
         let blocks = panel.blocks_from(block, 0, panel.depth());
         accumulate(isa, sums, rows, blocks, part.take(panel.span(block + U, U)));
@@ -198,7 +198,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
             for r in 0..R {
                 places[r].1 = self.rank + r;
             }
-            forward.add_input(self.isa, &mut sums, places, self.block, self.part);
+            forward.add_input(self.isa, &mut sums, &places, self.block, self.part);
         }
         sums
     }
@@ -344,7 +344,9 @@ pub(crate) struct ProjectionTile<'a, I: Isa, const R: usize, const U: usize> {
     /// The vector instructions.
     pub(crate) isa: I,
     pub(crate) forward: &'a Forward<'a>,
-    pub(crate) places: [(usize, usize); R],
+    /// Of each row. (By reference: copied, they were read again before the copy had left the store buffer, which kept the
+    /// next tile from beginning while this one ends; 2 % of a step of 8 rows.)
+    pub(crate) places: &'a [(usize, usize); R],
     pub(crate) block: usize,
     pub(crate) part: Part,
 }

@@ -242,9 +242,8 @@ impl<C: Cell> Tile for Projection<'_, C> {
         part: Part,
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
-        let mut places = [(0, 0); R];
-        places.copy_from_slice(&self.places[place..place + R]);
-        C::project(&ProjectionTile::<I, R, U> { isa, forward: self.forward, places, block, part }, room)
+        let (forward, (places, _)) = (self.forward, self.places[place..place + R].as_chunks::<R>());
+        C::project(&ProjectionTile::<I, R, U> { isa, forward, places: &places[0], block, part }, room)
     }
 
     #[inline(always)]

@@ -140,18 +140,6 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn recip(self, a: Self::Vector) -> Self::Vector {
         if Self::FUSED { recip_by_products(self, a) } else { self.div(self.splat(1.0), a) }
     }
-    /// `a / b`, rounded to nearest but for rare ties, for `2^-120 < |b| < 2^120`. By products where the
-    /// level fuses them: the residual `a - q b` is then exact and corrects the quotient.
-    #[inline(always)]
-    fn quotient(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        if Self::FUSED {
-            let y = recip_by_products(self, b);
-            let q = self.mul(a, y);
-            self.mul_add(self.neg_mul_add(q, b, a), y, q)
-        } else {
-            self.div(a, b)
-        }
-    }
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::Vector {
