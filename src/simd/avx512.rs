@@ -13,7 +13,7 @@
 //! itself, in C, reaches 171 with weights in the level-1 cache, 165 to 170 from the level-2 cache, and as much from farther
 //! away where the next block is prefetched. Forward of an LSTM with 512 units and 64 rows was at 84 to 88 % of the peak of its
 //! run (`cargo bench --bench grid -- --json --mode fwd --shape "lstm B64 T50 I512 H512 L1"`); with 256 units and 48 rows
-//! finishing took 8 %. Tiles of 12 x 2 and 8 x 2, which read half of the weights at a time and so each of them half as
+//! finishing takes 7 %. Tiles of 12 x 2 and 8 x 2, which read half of the weights at a time and so each of them half as
 //! often, were level with 6 x 4 and 4 x 4 in C (512 inputs, 24 rows, 2 MiB of weights: 161 to 164 GFLOP/s all).
 
 use super::{Isa, Kernel, Outlined};
