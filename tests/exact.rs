@@ -259,48 +259,49 @@ proptest! {
     }
 }
 
-/// Few rows have the input products of a chunk of steps done beforehand. Five rows of 128 units have some fifty steps to
-/// a chunk, and a row alone all of them in one.
+/// Few rows have the input products of a chunk of steps done beforehand, and so have more rows of larger layers. Where rows
+/// end, time is cut into pieces, each of which does as suits the rows that are left. Five rows of 128 units have some
+/// fifty steps to a chunk, and a row alone all of them in one; of 208 units 24 rows are too many at first.
 #[test]
-fn chunks_of_input_products_change_nothing() {
-    for direction in [Direction::Forward, Direction::Reverse] {
-        let case = Case {
-            kind: CellKind::Lstm,
-            layers: 1,
-            direction,
-            options: Default::default(),
-            layout: Layout::BatchFirst,
-            bias: Bias::Double,
-            batch: 5,
-            steps: 130,
-            input: 3,
-            hidden: 128,
-            ragged: true,
-            initial_state: true,
-            seed: 11,
-        };
-        let data = Data::of(&case);
-        let layer = layer(&case, Level::best());
-        let all = run_layer(&layer, &case, &data);
-        for every in [60, 47] {
-            let mut tape = Tape::keeping(Keep::Every(every));
-            let some = run_with_tape(&layer, &case, &data, &mut tape);
-            same_bits(&format!("{direction:?}, checkpoints every {every} steps"), &all, &some).unwrap();
-        }
-        for row in 0..case.batch {
-            let one = Case { batch: 1, ..case.clone() };
-            let x = &data.x[row * case.steps * case.input..][..case.steps * case.input];
-            let mut state = layer.zero_state(1).unwrap();
-            state.set_h(&data.h0[row * case.hidden..][..case.hidden]).unwrap();
-            state.set_c(&data.c0[row * case.hidden..][..case.hidden]).unwrap();
-            let mut y = vec![f32::NAN; case.steps * case.hidden];
-            let lengths = data.lengths.as_ref().map(|lengths| vec![lengths[row]]);
-            let mut dims = Dims::new(one.batch, case.steps);
-            if let Some(lengths) = &lengths {
-                dims = dims.with_lengths(lengths);
+fn chunks_and_pieces_change_nothing() {
+    for (kind, batch, steps, input, hidden) in [
+        (CellKind::Lstm, 5, 130, 3, 128),
+        (CellKind::Lstm, 24, 40, 208, 208),
+        (CellKind::GruResetBefore, 24, 40, 250, 250),
+    ] {
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let simple = Case::simple(kind, batch, steps, input, hidden);
+            let case =
+                Case { direction, layout: Layout::BatchFirst, ragged: true, initial_state: true, ..simple };
+            let data = Data::of(&case);
+            let layer = layer(&case, Level::best());
+            let all = run_layer(&layer, &case, &data);
+            for every in [60, 47, 7] {
+                let mut tape = Tape::keeping(Keep::Every(every));
+                let some = run_with_tape(&layer, &case, &data, &mut tape);
+                same_bits(&format!("{direction:?}, checkpoints every {every} steps"), &all, &some).unwrap();
             }
-            layer.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new()).unwrap();
-            assert_eq!(bits(&y), bits(&all.y[row * y.len()..][..y.len()]), "{direction:?}, row {row}");
+            for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units] {
+                let layer = case.layer(|builder| builder.threads(Threads::Count(3)).schedule(schedule));
+                let shared = run_layer(&layer, &case, &data);
+                same_bits(&format!("{direction:?}, {schedule:?}"), &all, &shared).unwrap();
+            }
+            for row in 0..batch {
+                let x = &data.x[row * steps * input..][..steps * input];
+                let mut state = layer.zero_state(1).unwrap();
+                state.set_h(&data.h0[row * hidden..][..hidden]).unwrap();
+                if kind == CellKind::Lstm {
+                    state.set_c(&data.c0[row * hidden..][..hidden]).unwrap();
+                }
+                let mut y = vec![f32::NAN; steps * hidden];
+                let lengths = data.lengths.as_ref().map(|lengths| vec![lengths[row]]);
+                let mut dims = Dims::new(1, steps);
+                if let Some(lengths) = &lengths {
+                    dims = dims.with_lengths(lengths);
+                }
+                layer.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new()).unwrap();
+                assert_eq!(bits(&y), bits(&all.y[row * y.len()..][..y.len()]), "{direction:?}, row {row}");
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ EXPLAINED = [
     (r"if T::ACCUMULATORS (==|>) 1 =>", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
-    (r"const (MANY_WEIGHTS|MORE_WEIGHTS|WORTH_PROJECTING)", "whether and how far input products are done beforehand"),
+    (r"const (MOST_ROWS|INPUTS_PER_ROW|WORTH_A_PIECE)", "whether and how far input products are done beforehand"),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
     (r"PHASE == 0 && self.way.step.is_some\(\)", "whether what is read next is prefetched"),
     (r"replace \+ with \* in load ", "how threads share the work"),

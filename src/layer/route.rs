@@ -14,9 +14,7 @@ use super::recurrent::Recurrent;
 use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, Weights};
 use crate::error::Error;
 use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
-use crate::sequence::{
-    self, MOST_SHARES, Memory, Schedule, Split, State, over_stages, wavefront_nanoseconds,
-};
+use crate::sequence::{self, MOST_SHARES, Memory, Schedule, State, over_stages, wavefront_nanoseconds};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -295,7 +293,7 @@ impl<'a> Network<'a> {
     where
         'a: 'b,
     {
-        let (steps, batch) = (self.rows.steps(), self.rows.order.len());
+        let steps = self.rows.steps();
         for layer in 0..self.layers {
             let read = (layer > 0).then(|| self.output_of(layer - 1));
             let write = (layer + 1 < self.layers).then(|| self.output_of(layer));
@@ -311,9 +309,7 @@ impl<'a> Network<'a> {
                 self.pass((layer, direction), ends, inner, room)
             };
             let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
-                let load = sequence::load(forward.pass.weights, batch, steps);
-                let (split, _) = load.split(self.config.schedule, threads);
-                sequence::forward(forward, memory, 0..steps, split)
+                sequence::forward(forward, memory, 0..steps, (self.config.schedule, threads))
             };
             if together {
                 let (forward, backward) = (pass(0), pass(1));
@@ -372,7 +368,7 @@ impl<'a> Network<'a> {
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;
             if let (Some(pass), Some(memory)) = (passes[layer], memory)
-                && let Err(error) = sequence::forward(pass, memory, range.clone(), Split::Rows(1))
+                && let Err(error) = sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1))
             {
                 *result = Err(error);
             }

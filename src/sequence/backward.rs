@@ -110,7 +110,6 @@ pub(crate) fn backward(
         blocks: transposed.hidden[0].blocks().max(transposed.second.blocks()),
         phases: traits.phases(),
     };
-    let (split, _) = load.split(schedule, threads);
 
     let every = match inputs.kept {
         Kept::All { .. } => steps,
@@ -149,9 +148,12 @@ pub(crate) fn backward(
                 first_step,
                 carry: GridMut::new(carry_grid, carry),
             };
+            // Rows that are no longer there do not count.
+            let load = Load { rows: places.len().div_ceil(range.len()), ..load };
+            let (split, _) = load.split(schedule, threads);
             with_cell!(weights.variant, C => {
                 let chunk = Steps::<C> { backward: &backward, range: range.clone(), steps, cell: PhantomData };
-                go(&chunk, &rows.lengths, split);
+                go(&chunk, &rows.lengths, &range, split);
             });
 
             let chunk = Chunk { places, grads: LinesRef::new(lines, grads, batch), states, tape };

@@ -14,9 +14,14 @@
 //! product has to wait for the step before. There the input products of a chunk of steps are done first, as
 //! one product whose rows are the steps, which reads the input weights once for the whole chunk; the walk then
 //! starts from these sums. The chain of operations of each output is the same, and so are the bits.
+//!
+//! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so time
+//! is cut into pieces in which about as many rows run, and each of them is projected and shared as suits it.
 
-use super::schedule::{Load, Share, Split, Walk, go, over_range};
-use crate::cell::{Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Weights, with_cell};
+use super::schedule::{Load, Schedule, Share, Split, Walk, go, over_range};
+use crate::cell::{
+    Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Rows, Weights, with_cell,
+};
 use crate::error::{Error, reserve};
 use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, Part, Room, Tile, sweep};
 use crate::simd::Isa;
@@ -36,47 +41,78 @@ pub(crate) struct Memory {
 
 /// Rows up to which a step is bound by reading weights, so that projecting the input beforehand pays.
 const FEW_ROWS: usize = 5;
-/// Weights above which they do not stay in a level-2 cache of 2 MiB beside what else passes through: then a
-/// step reads them from farther away, and projecting beforehand pays for more rows than these, if the input
-/// weights are many enough to be worth writing and reading the sums. (One thread, 256 units. Xeon, family 6,
-/// model 207: 1.3 times faster at 8 rows, level at 32. Zen 4, whose level-3 cache is three times as fast: 4 %
-/// slower at 8 rows, 2 % at 32.)
-const SOME_ROWS: usize = 12;
-const MANY_WEIGHTS: usize = 320 << 10;
-/// Weights above which that holds for more rows still. (One thread, the same Xeon, medians of five to seven runs: 13 rows of 700 units
-/// 1.25 times faster, 17 and 20 of 650 units 1.06 to 1.13, 17 and 20 of 1024 units and 16 and 24 of 512 level, 32 of 650 units 1 %
-/// slower and of 1024 units 4 %.)
-const MORE_ROWS: usize = 20;
-const MORE_WEIGHTS: usize = 2 << 20;
-const WORTH_PROJECTING: usize = 64 << 10;
+/// (Weights, rows): of more weights than these, projecting beforehand pays up to so many rows. They do not stay in a
+/// level-2 cache of 2 MiB beside what else passes through: then a step reads them from farther away, and tiles of few rows
+/// wait for them. (One thread, Xeon, family 6, model 207, medians of five runs, input as wide as the state. GRU of 256 units: 8
+/// rows 1.07 times faster, 12 rows 3 % slower. LSTM of 256 units: 8 rows 1.32, 14 rows 1.11, 17 rows level, 20 rows 8 % slower.
+/// LSTM of 512 units: 8 rows 1.39, 13 rows 1.25, 18 rows 1.07, 20 rows 1.05, 32 rows level; of 1024 units 24 rows level.)
+const MOST_ROWS: [(usize, usize); 3] = [(320 << 10, 10), (480 << 10, 16), (1 << 20, 20)];
+/// Inputs per row that are worth it where there are more than [`FEW_ROWS`]: that many weights are not read again for
+/// each two floats of sums that are written and read. (512 units, as above: 64 inputs 1.02 at 8 rows, 3 % slower at 16.)
+const INPUTS_PER_ROW: usize = 8;
 /// Bytes of projected sums that a chunk may have: a quarter of a level-2 cache of 2 MiB. The input weights
 /// pass through that cache once per chunk, so longer is better as long as the recurrent weights stay.
 const CHUNK_BYTES: usize = 1 << 19;
+
+/// Multiply-adds of which a piece has more: some 100 microseconds of work, of which a meeting takes a few.
+const WORTH_A_PIECE: usize = 8 << 20;
 
 /// The steps of a chunk to project beforehand, or `None` where that does not pay.
 fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
     let record = weights.variant.traits().gates * weights.hidden.units() * 4;
     let chunk = (CHUNK_BYTES / batch.max(1).saturating_mul(record)).clamp(1, steps.max(1));
-    let input = weights.input.len();
-    let rows = match input + weights.recurrent_len() {
-        _ if input < WORTH_PROJECTING => FEW_ROWS,
-        all if all > MORE_WEIGHTS => MORE_ROWS,
-        all if all > MANY_WEIGHTS => SOME_ROWS,
-        _ => FEW_ROWS,
+    let all = weights.input.len() + weights.recurrent_len();
+    let rows = match MOST_ROWS.iter().rev().find(|(least, _)| all > *least) {
+        Some((_, rows)) => (weights.input.depth() / INPUTS_PER_ROW).min(*rows).max(FEW_ROWS),
+        None => FEW_ROWS,
     };
     (chunk > 1 && batch <= rows).then_some(chunk)
 }
 
 impl Memory {
-    /// Makes room for a pass with these weights, for so many rows and steps.
-    pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
-        let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
+    /// Makes room for passes with these weights, over so many steps of these rows at a time.
+    pub(crate) fn prepare(&mut self, weights: &Weights, rows: &Rows, steps: usize) -> Result<(), Error> {
+        let (batch, traits) = (rows.order.len(), weights.variant.traits());
+        let hidden = weights.hidden.units();
         self.scratch.grow(Grid::padded(1, batch, traits.scratch, hidden)?.len())?;
-        if let Some(chunk) = chunk_steps(weights, batch, steps) {
-            self.projected.grow(Grid::padded(chunk, batch, traits.gates, hidden)?.len())?;
-            reserve(&mut self.places, chunk * batch)?;
+        // Any number of rows may be left at a piece, of equal rows none but all.
+        let fewest = if rows.is_equal() { batch } else { 1 };
+        for rows in fewest..=batch.min(fewest.max(MOST_ROWS[MOST_ROWS.len() - 1].1)) {
+            if let Some(chunk) = chunk_steps(weights, rows, steps) {
+                self.projected.grow(Grid::padded(chunk, rows, traits.gates, hidden)?.len())?;
+                reserve(&mut self.places, chunk * rows)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Takes from `rest` the steps with which a pass goes on: while at least three quarters of the rows run, and until
+/// they are worth a meeting of threads: of `per_row` multiply-adds each.
+fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: bool) -> Range<usize> {
+    let (first, last) = (rest.start, rest.end - 1);
+    let mut steps = rest.len();
+    if rows.active(first) != rows.active(last) {
+        let nth = |n: usize| rows.active(if reverse { last - n } else { first + n });
+        let mut work = 0;
+        steps = 0;
+        while steps < rest.len() {
+            let (many, few) = (nth(0).max(nth(steps)), nth(0).min(nth(steps)));
+            if 4 * few < 3 * many && work > WORTH_A_PIECE {
+                break;
+            }
+            work += nth(steps).saturating_mul(per_row);
+            steps += 1;
+        }
+    }
+    if reverse {
+        let piece = rest.end - steps..rest.end;
+        rest.end = piece.start;
+        piece
+    } else {
+        let piece = rest.start..rest.start + steps;
+        rest.start = piece.end;
+        piece
     }
 }
 
@@ -98,10 +134,10 @@ pub(crate) fn forward(
     forward: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
-    split: Split,
+    threads: (Schedule, usize),
 ) -> Result<(), Error> {
     let Some(Checkpoints { every, states }) = forward.checkpoints else {
-        return run(forward, memory, steps, split);
+        return run(forward, memory, steps, threads);
     };
     // Pieces that end at multiples of `every`.
     let mut rest = steps;
@@ -112,7 +148,7 @@ pub(crate) fn forward(
             rest.start..(rest.start / every + 1).saturating_mul(every)
         };
         let piece = piece.start.max(rest.start)..piece.end.min(rest.end);
-        run(forward, memory, piece.clone(), split)?;
+        run(forward, memory, piece.clone(), threads)?;
         let place = if forward.pass.reverse { piece.start } else { piece.end };
         if place > 0 && place % every == 0 {
             for rank in 0..forward.pass.rows.active(place) {
@@ -139,21 +175,48 @@ pub(crate) fn step(forward: Forward<'_>) {
     });
 }
 
-fn run(forward: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Split) -> Result<(), Error> {
+/// Runs some steps of a pass, piece by piece.
+fn run(
+    forward: Forward<'_>,
+    memory: &mut Memory,
+    steps: Range<usize>,
+    (schedule, threads): (Schedule, usize),
+) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights);
-    let batch = rows.order.len();
+    memory.prepare(weights, rows, steps.len())?;
+    let per_row = weights.recurrent_len() + weights.input.len();
+    let mut rest = steps;
+    while !rest.is_empty() {
+        let piece = next_piece(rows, per_row, &mut rest, forward.pass.reverse);
+        // Falling, so this is the most.
+        let load = load(weights, rows.active(piece.start), piece.len());
+        let (split, _) = load.split(schedule, threads);
+        run_piece(forward, memory, piece, split)?;
+    }
+    Ok(())
+}
+
+fn run_piece(
+    forward: Forward<'_>,
+    memory: &mut Memory,
+    steps: Range<usize>,
+    split: Split,
+) -> Result<(), Error> {
+    let (rows, weights) = (forward.pass.rows, forward.pass.weights);
+    let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
-    memory.prepare(weights, batch, steps.len())?;
     let Memory { scratch, projected, places } = memory;
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch),
         ..forward
     };
-    let Some(chunk) = chunk_steps(weights, batch, steps.len()) else {
-        with_cell!(weights.variant, C => go(&Steps::<C>::new(&forward, steps), &rows.lengths, split));
+    let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
+        with_cell!(weights.variant, C => {
+            go(&Steps::<C>::new(&forward, steps.clone()), &rows.lengths, &steps, split);
+        });
         return Ok(());
     };
-    let sums = GridMut::new(Grid::padded(chunk, batch, traits.gates, hidden)?, projected);
+    let sums = GridMut::new(Grid::padded(chunk, active, traits.gates, hidden)?, projected);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
@@ -168,7 +231,7 @@ fn run(forward: Forward<'_>, memory: &mut Memory, steps: Range<usize>, split: Sp
             let work = Projection::<C> { forward: &forward, to, places, cell: PhantomData };
             work.run(split);
             forward.projected = Some(to);
-            go(&Steps::<C>::new(&forward, range), &rows.lengths, split);
+            go(&Steps::<C>::new(&forward, range.clone()), &rows.lengths, &range, split);
         });
     }
     Ok(())
@@ -320,5 +383,45 @@ impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
         let tile =
             unsafe { ForwardTile::new(isa, self.forward, self.step, rank, (block, blocks), Part::NONE) };
         C::forward::<I, PHASE>(&tile, sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Pattern;
+
+    #[test]
+    fn pieces_end_where_a_quarter_of_the_rows_has_ended() {
+        // So many that a step of one row is worth a piece.
+        let per_row = WORTH_A_PIECE + 1;
+        let cut = |lengths: &[usize], mut rest: Range<usize>, reverse| {
+            let mut rows = Rows::default();
+            let pattern = Pattern { lengths: Some(lengths), ..Pattern::default() };
+            rows.set(lengths.len(), 9, pattern).unwrap();
+            let mut pieces = Vec::new();
+            while !rest.is_empty() {
+                pieces.push(next_piece(&rows, per_row, &mut rest, reverse));
+            }
+            pieces
+        };
+        let (equal, falling) = ([9; 4], [9, 8, 6, 6, 2]);
+        let whole = 2..9;
+        assert_eq!(cut(&equal, 2..9, false), std::slice::from_ref(&whole));
+        // Five rows run in the first two steps, four in the next four; then two, and one.
+        assert_eq!(cut(&falling, 0..9, false), [0..6, 6..8, 8..9]);
+        assert_eq!(cut(&falling, 1..7, false), [1..6, 6..7]);
+        assert_eq!(cut(&falling, 0..9, true), [8..9, 6..8, 0..6]);
+    }
+
+    #[test]
+    fn pieces_are_worth_a_meeting() {
+        let mut rows = Rows::default();
+        let lengths = [9, 8, 7, 6, 5, 4, 3, 2];
+        rows.set(8, 9, Pattern { lengths: Some(&lengths), ..Pattern::default() }).unwrap();
+        // Four rows run, then three: more than a quarter has ended where two are left, which are worth too little to part.
+        let (mut rest, per_row) = (5..9, WORTH_A_PIECE / 4);
+        assert_eq!(next_piece(&rows, per_row, &mut rest, false), 5..7);
+        assert_eq!(next_piece(&rows, per_row, &mut rest, false), 7..9);
     }
 }

@@ -25,6 +25,6 @@ pub(crate) use backward::{Scratch, backward};
 pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
 pub use schedule::{Schedule, Threads};
-pub(crate) use schedule::{Split, in_pool, too_little, wavefront_nanoseconds, worthwhile};
+pub(crate) use schedule::{in_pool, too_little, wavefront_nanoseconds, worthwhile};
 pub use state::State;
 pub(crate) use team::{MOST_SHARES, over_stages};

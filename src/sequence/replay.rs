@@ -10,7 +10,7 @@
 //! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred rows (a
 //! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is computed again is the same chain of operations, so gradients are the same bits.
 
-use super::forward::{Memory, forward, load};
+use super::forward::{Memory, forward};
 use super::gradient::Inputs;
 use super::schedule::Schedule;
 use crate::cell::{Checkpoints, Forward, Pass, Records};
@@ -41,11 +41,10 @@ impl Replay {
     /// Makes room for so many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
         let weights = pass.weights;
-        let batch = pass.rows.order.len();
         let [states, tape] = grids(pass, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;
-        self.memory.prepare(weights, batch, steps)
+        self.memory.prepare(weights, pass.rows, steps)
     }
 
     /// Runs the steps `range`, which begin at a checkpoint and end at the next or with the sequence.
@@ -54,11 +53,11 @@ impl Replay {
         inputs: &Inputs<'a>,
         checkpoints: Checkpoints<'_>,
         range: Range<usize>,
-        (schedule, threads): (Schedule, usize),
+        threads: (Schedule, usize),
     ) -> Result<(Records<'a>, Records<'a>), Error> {
         let pass = inputs.pass;
-        let Pass { weights, rows, reverse, .. } = pass;
-        let (batch, planes) = (rows.order.len(), pass.state_planes());
+        let Pass { rows, reverse, .. } = pass;
+        let planes = pass.state_planes();
         let extent = rows.extent();
         let [states, tape] = grids(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
@@ -88,8 +87,7 @@ impl Replay {
             scratch: GridMut::empty(),
             projected: None,
         };
-        let (split, _) = load(weights, batch, range.len()).split(schedule, threads);
-        forward(again, &mut self.memory, range, split)?;
+        forward(again, &mut self.memory, range, threads)?;
         Ok((states, tape))
     }
 }

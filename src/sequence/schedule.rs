@@ -197,15 +197,22 @@ pub(crate) trait Walk: Sync {
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share);
 }
 
-/// Goes through a walk, over rows of these lengths.
-pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], split: Split) {
+/// Goes through a walk over these steps of rows of these lengths.
+pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
     match split {
-        Split::Rows(threads) => over_weighted(lengths, threads, &|ranks| {
-            for stage in 0..walk.stages() {
-                // SAFETY: the rows are those of this thread alone, which does the stages in order.
-                unsafe { walk.stage(stage, ranks.clone(), Share::ALL) };
-            }
-        }),
+        // By the steps that a row has among these: where a pass meets chunk by chunk, no chunk waits for the rows
+        // that are long elsewhere.
+        Split::Rows(threads) => over_weighted(
+            lengths.len(),
+            &|rank| lengths[rank].clamp(steps.start, steps.end) - steps.start,
+            threads,
+            &|ranks| {
+                for stage in 0..walk.stages() {
+                    // SAFETY: the rows are those of this thread alone, which does the stages in order.
+                    unsafe { walk.stage(stage, ranks.clone(), Share::ALL) };
+                }
+            },
+        ),
         Split::Units(threads) => over_stages(walk.stages(), threads, &|stage, index| {
             // SAFETY: each share of a stage is done once, and after all shares of the stage before.
             unsafe { walk.stage(stage, 0..lengths.len(), Share { index, of: threads }) };
@@ -219,13 +226,16 @@ pub(crate) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) 
     if threads < 2 { work() } else { rayon::scope(|_| work()) }
 }
 
-/// Calls `work` with ranges that cover `0..weights.len()`, one per thread, of about equal total weight.
-pub(crate) fn over_weighted(weights: &[usize], threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
-    share(weights, 0..weights.len(), threads, work);
+/// What each of some things counts.
+type Weight<'a> = dyn Fn(usize) -> usize + Sync + 'a;
+
+/// Calls `work` with ranges that cover `0..count`, one per thread, of about equal total weight.
+fn over_weighted(count: usize, weight: &Weight<'_>, threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
+    share(weight, 0..count, threads, work);
 }
 
-fn share(weights: &[usize], range: Range<usize>, threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
-    let total: u128 = weights[range.clone()].iter().map(|&weight| weight as u128).sum();
+fn share(weight: &Weight<'_>, range: Range<usize>, threads: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
+    let total: u128 = range.clone().map(|n| weight(n) as u128).sum();
     if threads < 2 || range.len() < 2 || total == 0 {
         return work(range);
     }
@@ -233,13 +243,13 @@ fn share(weights: &[usize], range: Range<usize>, threads: usize, work: &(dyn Fn(
     // The cut that brings the left side closest to its share, with at least one row on each side.
     let target = total * half as u128 / threads as u128;
     let (mut cut, mut sum) = (range.start, 0);
-    while cut < range.end - 1 && (cut == range.start || sum + weights[cut] as u128 / 2 < target) {
-        sum += weights[cut] as u128;
+    while cut < range.end - 1 && (cut == range.start || sum + weight(cut) as u128 / 2 < target) {
+        sum += weight(cut) as u128;
         cut += 1;
     }
     rayon::join(
-        || share(weights, range.start..cut, half, work),
-        || share(weights, cut..range.end, threads - half, work),
+        || share(weight, range.start..cut, half, work),
+        || share(weight, cut..range.end, threads - half, work),
     );
 }
 
@@ -271,9 +281,8 @@ mod tests {
         for threads in [1, 2, 3, 5, 8] {
             for rows in [0usize, 1, 2, 3, 7, 32, 33] {
                 let seen = Mutex::new(vec![0; rows]);
-                let weights = vec![10; rows];
                 let largest = Mutex::new(0);
-                over_weighted(&weights, threads, &|range| {
+                over_weighted(rows, &|_| 10, threads, &|range| {
                     let mut largest = largest.lock().unwrap();
                     *largest = (*largest).max(range.len());
                     seen.lock().unwrap()[range].iter_mut().for_each(|n| *n += 1);
@@ -292,9 +301,7 @@ mod tests {
     #[test]
     fn weights_are_shared_and_not_rows() {
         let cuts = Mutex::new(Vec::new());
-        over_weighted(&[90, 10, 10, 10, 10, 10, 10, 10, 10, 10], 2, &|range| {
-            cuts.lock().unwrap().push(range)
-        });
+        over_weighted(10, &|n| if n == 0 { 90 } else { 10 }, 2, &|range| cuts.lock().unwrap().push(range));
         let mut cuts = cuts.into_inner().unwrap();
         cuts.sort_by_key(|range| range.start);
         assert_eq!(cuts, [0..1, 1..10]);
@@ -318,7 +325,7 @@ mod tests {
         assert_eq!(even(0..9, 5), [0..1, 1..3, 3..5, 5..7, 7..9]);
         let by_weight = |weights: &[usize], threads| {
             let cuts = Mutex::new(Vec::new());
-            over_weighted(weights, threads, &|range| cuts.lock().unwrap().push(range));
+            over_weighted(weights.len(), &|n| weights[n], threads, &|range| cuts.lock().unwrap().push(range));
             sorted(cuts)
         };
         assert_eq!(by_weight(&[10, 10], 2), [0..1, 1..2]);
