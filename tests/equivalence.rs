@@ -19,8 +19,8 @@ const TOLERANCE: f64 = 2e-5;
 
 /// Sizes around the vectors of every level (4, 8, 16 lanes, blocks of four vectors) and odd primes.
 const UNITS: [usize; 18] = [1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 47, 64, 67];
-/// Rows around the tiles of every level (3 and 6 rows).
-const ROWS: [usize; 11] = [0, 1, 2, 3, 4, 5, 6, 7, 11, 12, 13];
+/// Rows around the tiles of every level (3, 4, 6 and 8 rows).
+const ROWS: [usize; 14] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 17];
 
 fn check(case: &Case) -> Result<(), String> {
     let data = Data::of(case);

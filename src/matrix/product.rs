@@ -165,17 +165,38 @@ pub(crate) fn accumulate<I: Isa, T: LeftOperand<R>, const R: usize, const U: usi
             let k = start + n;
             isa.prefetch(next);
             next = next.wrapping_add(pace);
-            let mut a = [isa.zero(); R];
-            for r in 0..R {
-                // SAFETY: r < R, and n counts through one run, as far as k < depth.
-                a[r] = isa.splat(unsafe { rows.get(r, n) });
-            }
-            for u in 0..U {
-                for g in 0..G {
-                    // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
-                    let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
-                    for r in 0..R {
-                        acc[r][u][g] = isa.mul_add(a[r], w, acc[r][u][g]);
+            // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There it is one
+            // register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators about for it.)
+            if const { R > I::TILE_ROWS } {
+                let mut w = [[isa.zero(); G]; U];
+                for u in 0..U {
+                    for g in 0..G {
+                        // SAFETY: (k * G + g + 1) * LANES <= depth * G * LANES, the length of each block.
+                        w[u][g] = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
+                    }
+                }
+                for r in 0..R {
+                    // SAFETY: r < R, and n counts through one run, as far as k < depth.
+                    let a = isa.splat(unsafe { rows.get(r, n) });
+                    for u in 0..U {
+                        for g in 0..G {
+                            acc[r][u][g] = isa.mul_add(a, w[u][g], acc[r][u][g]);
+                        }
+                    }
+                }
+            } else {
+                let mut a = [isa.zero(); R];
+                for r in 0..R {
+                    // SAFETY: as above.
+                    a[r] = isa.splat(unsafe { rows.get(r, n) });
+                }
+                for u in 0..U {
+                    for g in 0..G {
+                        // SAFETY: as above.
+                        let w = unsafe { isa.load_ptr(blocks[u].as_ptr().add((k * G + g) * I::LANES)) };
+                        for r in 0..R {
+                            acc[r][u][g] = isa.mul_add(a[r], w, acc[r][u][g]);
+                        }
                     }
                 }
             }

@@ -302,6 +302,7 @@ struct Phase<'a, C, const PHASE: usize> {
 
 impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = 1;
+    const WEIGHTS: usize = 1;
 
     #[inline(always)]
     unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(

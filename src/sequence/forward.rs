@@ -305,6 +305,7 @@ impl<C: Cell> Projection<'_, C> {
 
 impl<C: Cell> Tile for Projection<'_, C> {
     const ACCUMULATORS: usize = C::TRAITS.gates;
+    const WEIGHTS: usize = C::TRAITS.gates;
 
     #[inline(always)]
     unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
@@ -351,6 +352,7 @@ struct Phase<'a, C, const PHASE: usize> {
 
 impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
     const ACCUMULATORS: usize = C::ACCUMULATORS[PHASE];
+    const WEIGHTS: usize = if PHASE == 0 { C::TRAITS.gates } else { 1 };
 
     #[inline(always)]
     unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(

@@ -53,6 +53,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Rows of a register tile that keeps four accumulators per row: the register budget of the level,
     /// explained in the file of each.
     const TILE_ROWS: usize;
+    /// The same of a tile that keeps three accumulators per row, or fewer.
+    const TALL_ROWS: usize;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::Vector;

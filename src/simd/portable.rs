@@ -34,6 +34,7 @@ impl Isa for Portable {
     const LANES: usize = 4;
     const FUSED: bool = false;
     const TILE_ROWS: usize = 3;
+    const TALL_ROWS: usize = 3;
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x4 {

@@ -132,6 +132,7 @@ impl<'a, P: Product> Gradient<'a, P> {
 
 impl<P: Product> Tile for Gradient<'_, P> {
     const ACCUMULATORS: usize = 1;
+    const WEIGHTS: usize = 1;
 
     #[inline(always)]
     unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
