@@ -8,7 +8,7 @@
 //!   weight, bias and input gradients of the whole chunk  (gradient/), outputs shared among threads
 //! ```
 //!
-//! A chunk has as many steps as keep its gate gradients in the level-2 cache, or some 256 places (step, row) if those
+//! A chunk has as many steps as keep its gate gradients in the level-2 cache, or some 512 places (step, row) if those
 //! are more, so that the products over it are long. Where it is cut changes no result: all sums over
 //! time are taken in the order in which the walk back comes by.
 //!
@@ -49,7 +49,7 @@ pub(crate) struct Scratch {
 const CHUNK_BYTES: usize = 1 << 20;
 /// Places (step, rank) that a chunk may have at least: enough to make the reading and writing of the weight
 /// gradients a hundredth of the work.
-const CHUNK_PLACES: usize = 256;
+const CHUNK_PLACES: usize = 512;
 
 /// Places that a chunk has at most: those of one step of all rows, or more.
 fn chunk_places(batch: usize, record: usize) -> usize {

@@ -57,7 +57,7 @@ pub(crate) fn accumulate_chunk(
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    packed.pack(inputs, chunk);
+    packed.pack(inputs, chunk, threads);
     let contribution = Contribution { inputs, chunk, packed, to: targets };
     over_shares(threads, &|share| {
         // SAFETY: each share is done once.
