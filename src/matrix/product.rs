@@ -161,6 +161,8 @@ pub(crate) fn accumulate<I: Isa, T: LeftOperand<R>, const R: usize, const U: usi
                 isa.prefetch_near(rows.next(r));
             }
         }
+        // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where weights are more than the
+        // level-2 cache has room for; but LLVM then keeps accumulators of GRU's tiles on the stack, at 15 %.)
         for n in 0..T::RUN.min(depth - start) {
             let k = start + n;
             isa.prefetch(next);
