@@ -1,0 +1,209 @@
+//! Ratios of this crate to itself that its users rely on, each measured in turns with what it is compared to.
+//!
+//! ```text
+//! cargo bench --bench promises                 a table
+//! cargo bench --bench promises -- --json       one JSON object a line
+//!
+//! silent       2000 steps of zeros after a loud sequence, small weights          time over a loud one's
+//! portable     the level that every machine has                                  time over the naive reference's
+//! narrower     AVX2 where there is AVX-512                                       time over AVX-512's
+//! busy         two threads while every core has something else to do             time over one thread's, as busy
+//! nested       two threads, inside a parallel iterator of as many calls as cores time over one thread's, there
+//! small pool   two threads in a pool of one                                      time over one thread's
+//! ```
+//!
+//! Each is the median of the ratios of some rounds; a round takes both, one after the other.
+//!
+//! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in backward both are
+//! multiplied: for some steps the products are denormal, on which arithmetic takes a hundred times as long.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{Mode, Network, Shape, check};
+use fused_rnn::{Level, Rng};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+const ROUNDS: usize = 9;
+/// Seconds of one side of a round, at least one call.
+const SECONDS: f64 = 0.1;
+/// Steps of a silence.
+const SILENCE: usize = 2000;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// One ratio.
+struct Row {
+    what: &'static str,
+    mode: Mode,
+    shape: String,
+    ratio: f64,
+}
+
+/// Seconds of a call.
+fn seconds(mut call: impl FnMut()) -> f64 {
+    let (start, mut calls) = (Instant::now(), 0);
+    while calls == 0 || start.elapsed().as_secs_f64() < SECONDS {
+        call();
+        calls += 1;
+    }
+    start.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+/// The median of the first's time over the second's.
+fn ratio(mut first: impl FnMut(), mut second: impl FnMut()) -> f64 {
+    first();
+    second();
+    let mut ratios: Vec<f64> = (0..ROUNDS).map(|_| seconds(&mut first) / seconds(&mut second)).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios[ROUNDS / 2]
+}
+
+fn network(shape: &str, level: Level, threads: usize) -> Result<Network, Failure> {
+    Ok(Network::new(&shape.parse()?, level, threads)?)
+}
+
+fn call(network: &mut Network, mode: Mode) {
+    network.call(mode).expect("a call that has succeeded before");
+}
+
+/// A loud sequence and then silence, over the same with the second half as loud as the first.
+fn silent(shape: &str, mode: Mode) -> Result<Row, Failure> {
+    let shape: Shape = shape.parse()?;
+    let whole = Shape { steps: 2 * SILENCE, ..shape };
+    let (half, mut rng) = (SILENCE * whole.batch * whole.input, Rng::new(1));
+    let loud: Vec<f32> = (0..2 * half).map(|_| rng.uniform(-1.0, 1.0)).collect();
+    let mut silent = loud.clone();
+    silent[half..].fill(0.0);
+    let make = |x| -> Result<Network, Failure> {
+        let mut network = Network::with(&whole, Level::best(), 1, x, None)?;
+        // No biases, and small weights: every state and every gradient fades.
+        let biases: Vec<_> = (network.layer.named_parameters())
+            .scan(0, |start, tensor| {
+                let range = *start..*start + tensor.values.len();
+                *start = range.end;
+                Some((tensor.name.contains("bias"), range))
+            })
+            .collect();
+        network.layer.update(|parameters| {
+            parameters.iter_mut().for_each(|value| *value *= 0.5);
+            for (_, range) in biases.into_iter().filter(|(bias, _)| *bias) {
+                parameters[range].fill(0.0);
+            }
+        });
+        Ok(network)
+    };
+    let (mut silent, mut loud) = (make(silent)?, make(loud)?);
+    // Half of each is the same, which takes half of the loud one's time.
+    let both = ratio(|| call(&mut silent, mode), || call(&mut loud, mode));
+    Ok(Row { what: "silent", mode, shape: whole.to_string(), ratio: 2.0 * both - 1.0 })
+}
+
+fn portable(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let mut ours = network(name, Level::Portable, 1)?;
+    let naive = network(name, Level::Portable, 1)?;
+    let ratio = ratio(
+        || call(&mut ours, mode),
+        || match mode {
+            Mode::Train => _ = black_box(check::naive_train(&naive)),
+            _ => _ = black_box(check::naive_forward(&naive)),
+        },
+    );
+    Ok(Row { what: "portable", mode, shape: name.to_owned(), ratio })
+}
+
+fn narrower(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let (mut narrow, mut wide) = (network(name, Level::Avx2, 1)?, network(name, Level::Avx512, 1)?);
+    let ratio = ratio(|| call(&mut narrow, mode), || call(&mut wide, mode));
+    Ok(Row { what: "narrower", mode, shape: name.to_owned(), ratio })
+}
+
+fn busy(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let (mut two, mut one) = (network(name, Level::best(), 2)?, network(name, Level::best(), 1)?);
+    let over = AtomicBool::new(false);
+    let ratio = std::thread::scope(|scope| {
+        for _ in 0..cores() {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    black_box((0..10_000u64).fold(0, |sum, n| black_box(sum ^ n)));
+                }
+            });
+        }
+        let ratio = ratio(|| call(&mut two, mode), || call(&mut one, mode));
+        over.store(true, Ordering::Relaxed);
+        ratio
+    });
+    Ok(Row { what: "busy", mode, shape: name.to_owned(), ratio })
+}
+
+fn nested(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let each = |threads| -> Result<Vec<Network>, Failure> {
+        (0..cores()).map(|_| network(name, Level::best(), threads)).collect()
+    };
+    let (mut two, mut one) = (each(2)?, each(1)?);
+    let all = |networks: &mut [Network]| {
+        rayon::scope(|scope| {
+            networks.iter_mut().for_each(|network| scope.spawn(move |_| call(network, mode)));
+        });
+    };
+    let ratio = ratio(|| all(&mut two), || all(&mut one));
+    Ok(Row { what: "nested", mode, shape: name.to_owned(), ratio })
+}
+
+fn small_pool(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let (mut two, mut one) = (network(name, Level::best(), 2)?, network(name, Level::best(), 1)?);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    // Both from inside: to go there takes longer than a short sequence.
+    let ratio = pool.install(|| ratio(|| call(&mut two, mode), || call(&mut one, mode)));
+    Ok(Row { what: "small pool", mode, shape: name.to_owned(), ratio })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+}
+
+fn main() -> Result<(), Failure> {
+    let mut json = false;
+    for argument in std::env::args().skip(1).filter(|argument| argument != "--bench") {
+        match argument.as_str() {
+            "--json" => json = true,
+            other => return Err(format!("{other}: expected --json").into()),
+        }
+    }
+    let print = |row: Row| {
+        let Row { what, mode, shape, ratio } = row;
+        if json {
+            println!(
+                r#"{{"what": "{what}", "mode": "{}", "shape": "{shape}", "ratio": {ratio:.4}}}"#,
+                mode.name()
+            );
+        } else {
+            println!("{what:12} {:6} {shape:32} {ratio:.3}", mode.name());
+        }
+    };
+    for kind in ["lstm", "gru", "gru_before", "rnn_tanh"] {
+        for mode in [Mode::Forward, Mode::Train] {
+            for batch in [1, 8] {
+                print(silent(&format!("{kind} B{batch} T1 I64 H64 L1"), mode)?);
+            }
+            print(portable(&format!("{kind} B8 T20 I64 H64 L1"), mode)?);
+        }
+    }
+    if Level::available().any(|level| level == Level::Avx512) {
+        for name in ["lstm B8 T100 I256 H256 L1", "lstm B32 T100 I256 H256 L1", "gru B32 T100 I256 H256 L1"] {
+            for mode in [Mode::Forward, Mode::Train] {
+                print(narrower(name, mode)?);
+            }
+        }
+    }
+    for name in ["lstm B1 T100 I512 H512 L1", "lstm B32 T50 I128 H128 L1", "gru B4 T50 I64 H64 L2"] {
+        for mode in [Mode::Forward, Mode::Train] {
+            print(busy(name, mode)?);
+            print(nested(name, mode)?);
+            print(small_pool(name, mode)?);
+        }
+    }
+    Ok(())
+}
