@@ -282,7 +282,9 @@ fn chunks_and_pieces_change_nothing() {
                 same_bits(&format!("{direction:?}, checkpoints every {every} steps"), &all, &some).unwrap();
             }
             for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units] {
-                let layer = case.layer(|builder| builder.threads(Threads::Count(3)).schedule(schedule));
+                let layer = case.layer(|builder| {
+                    builder.level(Level::best()).threads(Threads::Count(3)).schedule(schedule)
+                });
                 let shared = run_layer(&layer, &case, &data);
                 same_bits(&format!("{direction:?}, {schedule:?}"), &all, &shared).unwrap();
             }

@@ -61,7 +61,7 @@ EXPLAINED = [
     # Speed.
     (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)", "which weights are prefetched"),
     (r"::address ->|prefetch|T::RUN < usize::MAX|LineRows<'_, R>>::next|LeftOperand::next", "what else is prefetched"),
-    (r"Sweep<'_, T>::widest", "how many blocks a tile takes"),
+    (r"let (narrow|highest|widest) =|if const { (R > I::TILE_ROWS|U == NARROW)", "how many blocks and rows a tile takes"),
     (r"if T::ACCUMULATORS (==|>) 1 =>", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
