@@ -5,7 +5,8 @@ mod common;
 
 use common::{Case, Data, Options};
 use fused_rnn::{
-    Accumulate, CellKind, Direction, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream, Workspace,
+    Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream,
+    Workspace,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -129,6 +130,37 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
         };
         round();
         assert_eq!(allocations(&mut round), 0, "{level}, {keep:?}: {case:?}");
+    }
+}
+
+/// Fewer and fewer rows run then, and have room for what suits them.
+#[test]
+fn rows_of_other_lengths_allocate_nothing() {
+    let _alone = ALONE.lock();
+    for (kind, batch, steps, input, hidden) in [
+        (CellKind::ElmanTanh, 6, 2, 1, 1),
+        (CellKind::Lstm, 8, 40, 64, 64),
+        (CellKind::Lstm, 24, 40, 208, 208),
+    ] {
+        for keep in [Keep::All, Keep::Every(7)] {
+            let case = Case::simple(kind, batch, steps, input, hidden);
+            let data = Data::of(&case);
+            let lengths: Vec<usize> = (0..batch).map(|row| steps - row * steps / batch).collect();
+            let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
+            let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+            let mut state = layer.zero_state(batch).unwrap();
+            let mut gradients = vec![0.0; layer.parameters().len()];
+            let mut round = |dims| {
+                layer.forward(&data.x, dims, &mut state, None, &mut workspace).unwrap();
+                layer.forward_train(&data.x, dims, &mut state, None, &mut tape, 1, &mut workspace).unwrap();
+                let upstream = Upstream { dy: Some(&data.dy), ..Upstream::default() };
+                let gradients = Gradients::of_parameters(&mut gradients);
+                layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+            };
+            let dims = Dims::new(batch, steps);
+            round(dims);
+            assert_eq!(allocations(|| round(dims.with_lengths(&lengths))), 0, "{keep:?}: {case:?}");
+        }
     }
 }
 

@@ -294,11 +294,6 @@ impl Rows {
         self.lengths.partition_point(|&length| length > step)
     }
 
-    /// Whether all rows run for as long.
-    pub(crate) fn is_equal(&self) -> bool {
-        self.lengths.first() == self.lengths.last()
-    }
-
     /// The greatest length.
     pub(crate) fn steps(&self) -> usize {
         self.lengths.first().copied().unwrap_or(0)

@@ -131,7 +131,7 @@ impl Recurrent {
         for memory in &mut memories[..passes] {
             // Above the first, all layers are of one shape.
             for layer in 0..layers.min(2) {
-                memory.prepare(&self.weights[layer * directions], rows, longest)?;
+                memory.prepare(&self.weights[layer * directions], stretches, longest)?;
             }
         }
         let (mut x, x_grid) = (x, sequence_grid(layout, dims, 1, config.input_size)?);

@@ -70,14 +70,13 @@ fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
 }
 
 impl Memory {
-    /// Makes room for passes with these weights, over so many steps of these rows at a time.
-    pub(crate) fn prepare(&mut self, weights: &Weights, rows: &Rows, steps: usize) -> Result<(), Error> {
-        let (batch, traits) = (rows.order.len(), weights.variant.traits());
+    /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their lengths.
+    pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
+        let traits = weights.variant.traits();
         let hidden = weights.hidden.units();
         self.scratch.grow(Grid::padded(1, batch, traits.scratch, hidden)?.len())?;
-        // Any number of rows may be left at a piece, of equal rows none but all.
-        let fewest = if rows.is_equal() { batch } else { 1 };
-        for rows in fewest..=batch.min(fewest.max(MOST_ROWS[MOST_ROWS.len() - 1].1)) {
+        // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have others.
+        for rows in 1..=batch.min(MOST_ROWS[MOST_ROWS.len() - 1].1) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
                 self.projected.grow(Grid::padded(chunk, rows, traits.gates, hidden)?.len())?;
                 reserve(&mut self.places, chunk * rows)?;
@@ -183,7 +182,7 @@ fn run(
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights);
-    memory.prepare(weights, rows, steps.len())?;
+    memory.prepare(weights, rows.order.len(), steps.len())?;
     let per_row = weights.recurrent_len() + weights.input.len();
     let mut rest = steps;
     while !rest.is_empty() {

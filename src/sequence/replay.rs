@@ -44,7 +44,7 @@ impl Replay {
         let [states, tape] = grids(pass, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;
-        self.memory.prepare(weights, pass.rows, steps)
+        self.memory.prepare(weights, pass.rows.order.len(), steps)
     }
 
     /// Runs the steps `range`, which begin at a checkpoint and end at the next or with the sequence.
