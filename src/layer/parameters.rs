@@ -45,6 +45,11 @@ impl Places {
         };
         let gains = if config.layer_norm.is_some() { rows } else { 0 };
         let of_state = config.layer_norm.is_some() && config.kind.has_cell_state();
+        // Room for most of them is asked for, and given back, before a list is begun that may be long: its memory may be granted
+        // where that of the parameters is not.
+        let recurrent = checked_size("weights", &[cells, rows, config.outputs()])?;
+        let input = checked_size("weights", &[rows, config.input_size])?;
+        reserve(&mut Vec::<f32>::new(), recurrent.saturating_add(input))?;
         let mut places = Vec::new();
         reserve(&mut places, cells)?;
         for cell in 0..cells {
