@@ -22,7 +22,7 @@
 
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::replay::Replay;
-use super::schedule::{Load, Schedule, Share, Walk, go};
+use super::schedule::{Load, Schedule, Share, Walk, go, take_steps};
 use crate::cell::{Backward, BackwardTile, Cell, Pass, Rows, with_cell};
 use crate::error::{Error, checked_size, reserve};
 use crate::matrix::{
@@ -195,15 +195,7 @@ fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) 
         }
         steps += 1;
     }
-    if reverse {
-        let chunk = rest.start..rest.start + steps;
-        rest.start = chunk.end;
-        chunk
-    } else {
-        let chunk = rest.end - steps..rest.end;
-        rest.end = chunk.start;
-        chunk
-    }
+    take_steps(rest, steps, !reverse)
 }
 
 /// The steps of a chunk, against the order of the forward pass.

@@ -18,7 +18,7 @@
 //! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so time
 //! is cut into pieces in which about as many rows run, and each of them is projected and shared as suits it.
 
-use super::schedule::{Load, Schedule, Share, Split, Walk, go, over_range};
+use super::schedule::{Load, Schedule, Share, Split, Walk, go, over_range, take_steps};
 use crate::cell::{
     Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Rows, Weights, with_cell,
 };
@@ -104,15 +104,7 @@ fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: boo
             steps += 1;
         }
     }
-    if reverse {
-        let piece = rest.end - steps..rest.end;
-        rest.end = piece.start;
-        piece
-    } else {
-        let piece = rest.start..rest.start + steps;
-        rest.start = piece.end;
-        piece
-    }
+    take_steps(rest, steps, reverse)
 }
 
 /// What a step of this pass asks of a processor.

@@ -197,6 +197,17 @@ pub(crate) trait Walk: Sync {
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share);
 }
 
+/// Takes so many steps from `rest`: the first of them, or the last where time runs backward.
+pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) -> Range<usize> {
+    if backward {
+        rest.end -= steps;
+        rest.end..rest.end + steps
+    } else {
+        rest.start += steps;
+        rest.start - steps..rest.start
+    }
+}
+
 /// Goes through a walk over these steps of rows of these lengths.
 pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
     match split {
