@@ -2,7 +2,7 @@
 //!
 //! **Register budget** (32 registers of sixteen floats): a tile of 6 rows x 4 accumulators takes 24,
 //! the four weight vectors of a step of k take 4, a broadcast 1; three are left for the scheduler. Of three
-//! gates 8 rows x 3 accumulators are as many: with 6 rows a third of the chains would be missing, and weights are read for
+//! gates 8 rows x 3 accumulators are as many: with 6 rows a quarter of the chains would be missing, and weights are read for
 //! each six rows. (GRU, 32 rows of 256 units, one thread, 1.03 times as fast as with 6 rows, 7 rows of 200 units 1.17 times.)
 //!
 //! **Ports**: per k the tile does 24 multiply-adds and 10 loads (4 weight vectors, 6 broadcasts). At two
