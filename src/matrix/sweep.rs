@@ -153,7 +153,8 @@ pub(crate) trait Tile {
 
     /// Computes the products of R rows from `row` on and U blocks from `block` on, and does `part` of the prefetching for
     /// the next. [Puts](put) into all of `room`, at `v * ACCUMULATORS + a`, the sums of vector `v`; vectors count through
-    /// the blocks of the first row, then of the second. Gives back what it has put.
+    /// the blocks of the first row, then of the second. Gives back what it has put; or nothing, and has put nothing, where
+    /// it has done itself what there is to do with the sums.
     ///
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
@@ -166,12 +167,21 @@ pub(crate) trait Tile {
         room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector];
 
-    /// Does what there is to do with the sums of the rows from `row` on and of these blocks from `block` on. Of a single
-    /// row there may be fewer vectors than blocks.
+    /// Does what there is to do with the sums that `products` has put, of the rows from `row` on and of these blocks from
+    /// `block` on. Of a single row there may be fewer vectors than blocks.
     ///
     /// # Safety
     /// - As for [`products`](Self::products).
-    unsafe fn finish<I: Isa>(&self, isa: I, row: usize, block: usize, blocks: Blocks, sums: &mut [I::Vector]);
+    unsafe fn finish<I: Isa>(
+        &self,
+        isa: I,
+        row: usize,
+        block: usize,
+        blocks: Blocks,
+        sums: &mut [I::Vector],
+    ) {
+        let _ = (isa, row, block, blocks, sums);
+    }
 }
 
 /// [`Tile::finish`] as a function of its own, whose arguments exist and are ours by the promise to [`sweep`].
@@ -265,7 +275,7 @@ impl<T: Tile> Sweep<'_, T> {
             while block < end {
                 let wide = if end - block >= widest { widest } else { 1 };
                 let (row, part, to) = (rows.start, Part::of_tile(0, 1), waiting.room(wide * T::ACCUMULATORS));
-                // SAFETY: row and blocks of the ranges; what `products` gives back is all that `to` was.
+                // SAFETY: row and blocks of the ranges; what `products` gives back is all that `to` was, or nothing.
                 unsafe {
                     let sums = match wide {
                         WIDE if T::ACCUMULATORS == 1 => {
@@ -280,7 +290,9 @@ impl<T: Tile> Sweep<'_, T> {
                 block += wide;
             }
             let (blocks, sums) = (Blocks::new(ROW_BLOCKS), waiting.take());
-            isa.call(Finish { work, row: rows.start, block: first, blocks, sums });
+            if !sums.is_empty() {
+                isa.call(Finish { work, row: rows.start, block: first, blocks, sums });
+            }
         }
     }
 
@@ -315,7 +327,7 @@ impl<T: Tile> Sweep<'_, T> {
                         break;
                     }
                     let (part, to) = (Part::of_tile(tile, tiles), waiting.room(height * per_row));
-                    // SAFETY: rows and blocks of the ranges; what `products_of_height` gives back is all that `to` was.
+                    // SAFETY: rows and blocks of the ranges; what `products_of_height` gives back is all that `to` was, or nothing.
                     unsafe {
                         let sums = match wide {
                             WIDE if T::ACCUMULATORS == 1 => {
@@ -332,7 +344,9 @@ impl<T: Tile> Sweep<'_, T> {
                     (row, tile) = (row + height, tile + 1);
                 }
                 let (blocks, sums) = (Blocks::new(wide), waiting.take());
-                isa.call(Finish { work, row: first, block, blocks, sums });
+                if !sums.is_empty() {
+                    isa.call(Finish { work, row: first, block, blocks, sums });
+                }
             }
             block += wide;
         }

@@ -21,9 +21,7 @@
 use super::{Chunk, Inputs};
 use crate::cell::{Operand, Pass, Rows, Weights};
 use crate::error::Error;
-use crate::matrix::{
-    Blocks, Gates, GridMut, LinesRef, Panel, Part, Room, Sums, Tile, WIDE, accumulate, put, sweep,
-};
+use crate::matrix::{Gates, GridMut, LinesRef, Panel, Part, Room, Sums, Tile, WIDE, accumulate, sweep};
 use crate::simd::{Isa, Token};
 use std::ops::Range;
 
@@ -154,50 +152,44 @@ impl<P: Product> Tile for Gradient<'_, P> {
         row: usize,
         block: usize,
         part: Part,
-        room: &'r mut Room<I::Vector>,
+        _room: &'r mut Room<I::Vector>,
     ) -> &'r mut [I::Vector] {
         let mut sums = [[[isa.zero(); 1]; U]; R];
         self.prefetch::<I, R, U>(isa, row + R, block);
+        let whole = (block + U) * I::LANES <= self.to.grid.width();
         if self.add {
             for r in 0..R {
                 // SAFETY: the row exists, and by the caller's promise is ours.
                 let from = unsafe { self.columns::<I>(row + r, block, U) };
-                if from.len() == U * I::LANES {
-                    for u in 0..U {
-                        sums[r][u][0] = isa.load(&from[u * I::LANES..]);
-                    }
-                } else {
-                    for (u, from) in from.chunks(I::LANES).enumerate() {
-                        sums[r][u][0] = isa.load_partial(from);
-                    }
+                for u in 0..U {
+                    let from = &from[columns_of::<I>(u, from.len())];
+                    sums[r][u][0] = if whole { isa.load(from) } else { isa.load_partial(from) };
                 }
             }
         }
         self.product.add(isa, &mut sums, row, block, part);
-        put(sums, room)
-    }
-
-    #[inline(always)]
-    unsafe fn finish<I: Isa>(
-        &self,
-        isa: I,
-        row: usize,
-        block: usize,
-        blocks: Blocks,
-        sums: &mut [I::Vector],
-    ) {
-        for (r, sums) in sums.chunks(blocks.count()).enumerate() {
-            // SAFETY: the row exists, and by the caller's promise is ours.
-            let to = unsafe { self.columns::<I>(row + r, block, sums.len()) };
-            for (to, &sum) in to.chunks_mut(I::LANES).zip(sums.iter()) {
-                if to.len() == I::LANES {
-                    isa.store(to, sum);
+        // Nothing becomes of these sums, so they go from the registers to where they belong. (By way of the stack, as the sums
+        // of a cell do, a training step of 1024 units took 3 % longer, of 512 and 256 1 %. Xeon, family 6, model 207, one thread.)
+        for r in 0..R {
+            // SAFETY: as above.
+            let to = unsafe { self.columns::<I>(row + r, block, U) };
+            for u in 0..U {
+                let columns = columns_of::<I>(u, to.len());
+                if whole {
+                    isa.store(&mut to[columns], sums[r][u][0]);
                 } else {
-                    isa.store_partial(to, sum);
+                    isa.store_partial(&mut to[columns], sums[r][u][0]);
                 }
             }
         }
+        &mut []
     }
+}
+
+/// The columns of block u, of so many columns in all.
+#[inline(always)]
+fn columns_of<I: Isa>(u: usize, count: usize) -> Range<usize> {
+    (u * I::LANES).min(count)..((u + 1) * I::LANES).min(count)
 }
 
 /// `dG^T X` of one gate over some places: rows are hidden units, blocks the columns of X.
