@@ -10,7 +10,7 @@
 //! ```
 
 use super::tile::CellTile;
-use super::{C, Cell, H, Pass, Records, Traits, TransposedWeights};
+use super::{C, Cell, H, Pass, Records, TapeRecords, Traits, TransposedWeights};
 use crate::activation::flush;
 use crate::matrix::{
     Blocks, Gates, GridMut, GridRef, LineSlot, LinesMut, Panel, Part, Room, Row, Slot, Sums, accumulate, put,
@@ -25,7 +25,7 @@ pub(crate) struct Backward<'a> {
     /// The gradient of the output, and in which of its planes.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     pub(crate) states: Records<'a>,
-    pub(crate) tape: Records<'a>,
+    pub(crate) tape: TapeRecords<'a>,
     /// Gate gradients of the steps of the chunk and of the step that backward did before it.
     pub(crate) grads: LinesMut<'a>,
     /// The place in `grads` of row 0 at each step of the chunk, `starts[step - first_step]`.
@@ -52,7 +52,7 @@ pub(crate) struct Back<'a> {
     following: Option<usize>,
     /// The gates of the following step whose products are added here.
     gates: &'a Gates,
-    tape: Slot<'a>,
+    tape: LineSlot<'a>,
     grads: LineSlot<'a>,
     carry: Slot<'a>,
     /// The gradient of the output, where these rows have any.
@@ -126,7 +126,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
             step,
             following,
             gates,
-            tape: Slot::empty(),
+            tape: LineSlot::empty(),
             grads: LineSlot::empty(),
             // SAFETY: the rows exist.
             carry: unsafe { backward.carry.slot(0, rank) },
@@ -266,15 +266,13 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
     pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> Row<'a> {
-        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { self.way.grads.row(self.row(v), plane) }
+        self.read_row(self.way.grads, v, plane)
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and block exist, and what is read is written by this tile alone, or was before its phase began.
-        self.isa.load(unsafe { self.way.grads.columns(self.row(v), plane, self.unit(v), I::LANES) })
+        self.read(self.way.grads, v, plane)
     }
 
     /// A plane of the step's tape.
@@ -298,8 +296,6 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
-        // SAFETY: the row exists, the columns are those of a block of this tile, and a line has a whole number of blocks.
-        let to = unsafe { self.way.grads.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
-        self.isa.store(to, flush(self.isa, value));
+        self.write(self.way.grads, v, plane, flush(self.isa, value));
     }
 }

@@ -1,6 +1,6 @@
 //! What a cell sees of the world on the way forward: some rows and blocks of hidden units at one step.
 //!
-//! The records of a row, each plane padded to whole cache lines:
+//! The records of a row, each plane padded to whole cache lines (how they lie: `records.rs`):
 //!
 //! ```text
 //! states      [slot][rank][h | c | ..] slot t holds the state before step t, or after it (see below)
@@ -18,9 +18,9 @@
 //! and counts them modulo two. See `rows.rs` for where they lie.
 
 use super::tile::CellTile;
-use super::{C, H, Pass, Records, Traits, Zoneout};
+use super::{C, H, Pass, Records, TapeRecords, Traits, Zoneout};
 use crate::activation::flush;
-use crate::matrix::{Blocks, GridMut, Panel, Part, Room, Row, Slot, Sums, accumulate, put};
+use crate::matrix::{Blocks, GridMut, LineSlot, Panel, Part, Planes, Room, Row, Slot, Sums, accumulate, put};
 use crate::simd::Isa;
 
 /// All that a forward pass of one direction of one layer reads and writes.
@@ -33,7 +33,7 @@ pub(crate) struct Forward<'a> {
     /// Where the hidden states go, and in which of its planes.
     pub(crate) output: Option<(GridMut<'a>, usize)>,
     pub(crate) states: Records<'a>,
-    pub(crate) tape: Option<Records<'a>>,
+    pub(crate) tape: Option<TapeRecords<'a>>,
     /// Where states are kept every some steps.
     pub(crate) checkpoints: Option<Checkpoints<'a>>,
     pub(crate) scratch: GridMut<'a>,
@@ -121,7 +121,7 @@ impl Forward<'_> {
 pub(crate) struct Ahead<'a> {
     forward: &'a Forward<'a>,
     step: usize,
-    tape: Option<Slot<'a>>,
+    tape: Option<LineSlot<'a>>,
     scratch: Slot<'a>,
     output: Option<(GridMut<'a>, usize)>,
 }
@@ -286,7 +286,13 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     }
 
     #[inline(always)]
-    fn write_planes<const N: usize>(&self, to: Slot<'a>, v: usize, first: usize, values: [I::Vector; N]) {
+    fn write_planes<const N: usize>(
+        &self,
+        to: impl Planes<'a>,
+        v: usize,
+        first: usize,
+        values: [I::Vector; N],
+    ) {
         for n in 0..N {
             self.write(to, v, first + n, values[n]);
         }

@@ -10,7 +10,6 @@
 //! ```
 
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{Grid, GridMut, Slot};
 use std::cmp::Reverse;
 
 /// Which steps of the rows of a batch are real, and where a row begins anew.
@@ -111,11 +110,11 @@ pub(crate) struct Rows {
     stretches: Vec<(usize, usize, usize, bool, bool)>,
     /// Where the states of each slot begin, and the end of the last; empty where no tape is kept. The records
     /// of step t begin where those of slot t + 1 do, less the B of slot 0.
-    starts: Vec<usize>,
+    pub(super) starts: Vec<usize>,
     /// The same for the slots of checkpoints; empty where there are none.
-    checkpoint_starts: Vec<usize>,
+    pub(super) checkpoint_starts: Vec<usize>,
     /// The same for two slots that take turns.
-    ring: [usize; 2],
+    pub(super) ring: [usize; 2],
     /// The rows and steps that were set last, where all rows had all steps.
     full: Option<(usize, usize)>,
 }
@@ -300,80 +299,6 @@ impl Rows {
     }
 }
 
-/// The records of some slots of all rows that have them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Records<'a> {
-    /// One slot of as many rows as there are records.
-    grid: GridMut<'a>,
-    starts: &'a [usize],
-    /// 1 where two slots take turns, all ones otherwise.
-    mask: usize,
-    /// The place of the first record that is kept.
-    offset: usize,
-}
-
-impl<'a> Records<'a> {
-    /// The shape of so many records of so many planes.
-    pub(crate) fn grid(records: usize, planes: usize, size: usize) -> Result<Grid, Error> {
-        Grid::padded(1, records, planes, size)
-    }
-
-    /// States in two slots that take turns.
-    pub(crate) fn ring(rows: &'a Rows, grid: GridMut<'a>) -> Self {
-        Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
-    }
-
-    /// The states of the slots from `first` on.
-    pub(crate) fn states(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
-        Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
-    }
-
-    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial one.
-    pub(crate) fn checkpoints(rows: &'a Rows, grid: GridMut<'a>) -> Self {
-        Records { grid, starts: &rows.checkpoint_starts, mask: usize::MAX, offset: 0 }
-    }
-
-    /// The tape of the steps from `first` on.
-    pub(crate) fn steps(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
-        Records { grid, starts: &rows.starts[1..], mask: usize::MAX, offset: rows.starts[first + 1] }
-    }
-
-    #[inline(always)]
-    fn place(&self, slot: usize, rank: usize) -> usize {
-        self.starts[slot & self.mask] - self.offset + rank
-    }
-
-    /// One plane of a record.
-    ///
-    /// # Safety
-    /// - The record is one of those that are kept.
-    /// - Nobody writes this plane while the slice lives.
-    #[inline(always)]
-    pub(crate) unsafe fn plane(&self, slot: usize, rank: usize, plane: usize) -> &'a [f32] {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { self.grid.plane(0, self.place(slot, rank), plane) }
-    }
-
-    /// The records of a slot from `rank` on.
-    ///
-    /// # Safety
-    /// - The record is one of those that are kept.
-    #[inline(always)]
-    pub(crate) unsafe fn slot(&self, slot: usize, rank: usize) -> Slot<'a> {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { self.grid.slot(0, self.place(slot, rank)) }
-    }
-
-    /// All planes of a record, to read and write.
-    ///
-    /// # Safety
-    /// - The record is one of those that are kept, and nobody else reads or writes it while the slice lives.
-    pub(crate) unsafe fn record(&self, slot: usize, rank: usize) -> &'a mut [f32] {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { self.grid.record(0, self.place(slot, rank)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,14 +311,6 @@ mod tests {
         assert_eq!(rows.order, [2, 0, 3, 1]);
         assert_eq!(rows.starts, [0, 4, 8, 11, 12]);
         assert_eq!((rows.extent().rows(), rows.extent().longest(), rows.extent().steps()), (4, 3, 8));
-        let grid = Records::grid(12, 1, 1).unwrap();
-        let mut data = vec![0.0; grid.len()];
-        let (states, steps) = (GridMut::new(grid, &mut data), GridMut::empty());
-        assert_eq!(Records::states(&rows, 0, states).place(2, 1), 9);
-        assert_eq!(Records::states(&rows, 2, states).place(2, 1), 1);
-        assert_eq!(Records::steps(&rows, 0, steps).place(1, 2), 6);
-        assert_eq!(Records::steps(&rows, 1, steps).place(2, 0), 3);
-        assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
         rows.set(1, usize::MAX - 1, Pattern::default()).unwrap();
         assert!(rows.place_all().is_err(), "a table of that length");
     }
@@ -405,9 +322,6 @@ mod tests {
         // Every two steps: slot 0 of all five, before step 2 three, before step 4 and before step 6 one.
         rows.place_checkpoints(2).unwrap();
         assert_eq!(rows.checkpoint_starts, [0, 5, 8, 9]);
-        let grid = Records::grid(10, 1, 1).unwrap();
-        let mut data = vec![0.0; grid.len()];
-        assert_eq!(Records::checkpoints(&rows, GridMut::new(grid, &mut data)).place(1, 2), 7);
         let extent = rows.extent();
         assert_eq!(extent.checkpoints(2), 10);
         assert_eq!(extent.checkpoints(1), 5 + 2 + 6 + 3 + 1);

@@ -11,7 +11,7 @@
 
 use super::rows::Places;
 use super::{Options, Pass};
-use crate::matrix::{Blocks, Part, Row, Slot};
+use crate::matrix::{Blocks, Part, Planes, Row, Slot};
 use crate::simd::Isa;
 
 /// Some rows of one step by one block of hidden units or several.
@@ -132,7 +132,7 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
 
     /// Has the first planes of the record of a row come nearer.
     #[inline(always)]
-    pub(super) fn prefetch_planes(&self, records: Slot<'a>, row: usize, planes: usize) {
+    pub(super) fn prefetch_planes(&self, records: impl Planes<'a>, row: usize, planes: usize) {
         for plane in 0..planes {
             for block in self.block..self.block + self.blocks() {
                 self.isa.prefetch(records.address(row, plane, block * I::LANES));
@@ -142,21 +142,21 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
 
     /// A plane of some records of these rows.
     #[inline(always)]
-    pub(super) fn read(&self, records: Slot<'a>, v: usize, plane: usize) -> I::Vector {
+    pub(super) fn read(&self, records: impl Planes<'a>, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block exist, and what is read is written by this tile alone, or was before its phase began.
         self.isa.load(unsafe { records.columns(self.row(v), plane, self.unit(v), I::LANES) })
     }
 
     /// A plane of some records of these rows, of all units.
     #[inline(always)]
-    pub(super) fn read_row(&self, records: Slot<'a>, v: usize, plane: usize) -> Row<'a> {
+    pub(super) fn read_row(&self, records: impl Planes<'a>, v: usize, plane: usize) -> Row<'a> {
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        Row::of(unsafe { records.plane(self.row(v), plane) })
+        unsafe { records.row(self.row(v), plane) }
     }
 
     /// Writes a plane of some records of these rows.
     #[inline(always)]
-    pub(super) fn write(&self, to: Slot<'a>, v: usize, plane: usize, value: I::Vector) {
+    pub(super) fn write(&self, to: impl Planes<'a>, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is padded to whole
         // vectors of every level.
         let to = unsafe { to.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };

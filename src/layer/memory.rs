@@ -4,9 +4,9 @@ use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
 use super::step::Shapes;
-use crate::cell::{Extent, Masks, Records, Rows};
+use crate::cell::{Extent, Masks, Records, Rows, TapeRecords};
 use crate::error::{Error, checked_size, fill_up};
-use crate::matrix::{AlignedBuf, Grid, GridRef};
+use crate::matrix::{AlignedBuf, Grid, GridRef, Lines};
 use crate::sequence::{Memory, Scratch};
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
@@ -59,7 +59,7 @@ pub enum Keep {
 ///
 /// ```text
 /// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
-///                                    gates   (sum of lengths, planes of the tape, H')         LSTM, GRU 4, Elman 0;
+///                                    gates   (planes of the tape, H' / 16, S, 16)             LSTM, GRU 4, Elman 0;
 ///                                                    Elman with another activation 1; LSTM with a projection 5;
 ///                                                    with layer normalisation LSTM 12, GRU 8
 ///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H')
@@ -69,8 +69,8 @@ pub enum Keep {
 /// with input dropout                 input   (T, B, I)
 /// ```
 ///
-/// with H' the hidden size padded to 16, in order of time, rows of a step by falling length. It is reused by
-/// the next call where it is large enough.
+/// with H' the hidden size padded to 16, in order of time, rows of a step by falling length; S is the sum of lengths, one more
+/// where that is even. It is reused by the next call where it is large enough.
 ///
 /// ```
 /// use fused_rnn::{Dims, Keep, Lstm, Tape};
@@ -116,7 +116,7 @@ pub(super) struct TapeShape {
     pub(super) every: Option<usize>,
     pub(super) states: Grid,
     /// Of the steps: of all, or of those between two checkpoints, which are then in the workspace.
-    pub(super) gates: Grid,
+    pub(super) gates: Lines,
     output: Grid,
     /// The input with its dropout, where there is any.
     pub(super) input: Option<Grid>,
@@ -141,7 +141,7 @@ impl TapeShape {
             Some(every) => (extent.checkpoints(every), extent.steps_before(every)),
         };
         let (states, gates) =
-            (Records::grid(states, planes, hidden)?, Records::grid(gates, traits.tape, hidden)?);
+            (Records::grid(states, planes, hidden)?, TapeRecords::lines(gates, traits.tape, hidden)?);
         let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
         let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
         let input = (config.input_dropout() > 0.0).then_some(input);

@@ -11,9 +11,9 @@ use super::config::Config;
 use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, Weights};
+use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, TapeRecords, Weights};
 use crate::error::Error;
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef};
+use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, LinesMut};
 use crate::sequence::{self, MOST_SHARES, Memory, Schedule, State, over_stages, wavefront_nanoseconds};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -91,7 +91,7 @@ pub(super) struct Room<'a> {
 #[derive(Debug, Clone, Copy)]
 struct CellRoom<'a> {
     states: Records<'a>,
-    tape: Option<Records<'a>>,
+    tape: Option<TapeRecords<'a>>,
     masks: Option<Masks<'a>>,
     checkpoints: Option<Checkpoints<'a>>,
 }
@@ -236,7 +236,7 @@ impl<'a> Network<'a> {
             CellRoom {
                 states: states.or(ring).expect("states in turns, or all on the tape"),
                 tape: (gates.next().zip(shape))
-                    .map(|(buffer, shape)| Records::steps(rows, 0, GridMut::new(shape.gates, buffer))),
+                    .map(|(buffer, shape)| TapeRecords::steps(rows, 0, LinesMut::new(shape.gates, buffer))),
                 masks: shape.and_then(|shape| shape.masks(masks, cell)),
                 checkpoints: (every.zip(kept))
                     .map(|(every, grid)| Checkpoints { every, states: Records::checkpoints(rows, grid) }),

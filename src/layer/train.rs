@@ -5,9 +5,9 @@ use super::dropout::Dropout;
 use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
 use super::run::sequence_grid;
-use crate::cell::{C, Checkpoints, H, Pass, Records};
+use crate::cell::{C, Checkpoints, H, Pass, Records, TapeRecords};
 use crate::error::{Error, check_len, checked_size};
-use crate::matrix::{Grid, GridMut, GridRef};
+use crate::matrix::{Grid, GridMut, GridRef, LinesMut};
 use crate::sequence::{self, Inputs, Kept, Scratch, State};
 
 /// Whether gradients replace what is in their slice or are added to it.
@@ -189,10 +189,10 @@ impl Recurrent {
                             Kept::Checkpoints(Checkpoints { every, states })
                         }
                         None => {
-                            let gates = GridRef::new(shape.gates, &tape.gates[cell]);
+                            let gates = LinesMut::reading(shape.gates, &tape.gates[cell]);
                             Kept::All {
                                 states: Records::states(&tape.rows, 0, states),
-                                tape: Records::steps(&tape.rows, 0, GridMut::reading(gates)),
+                                tape: TapeRecords::steps(&tape.rows, 0, gates),
                             }
                         }
                     }

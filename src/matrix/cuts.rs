@@ -92,6 +92,7 @@ pub(crate) fn cuts(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Row;
     use super::*;
 
     #[test]
@@ -118,7 +119,7 @@ mod tests {
         let rows = vec![[1.0; 40]; 1024];
         for panel in &mut panels {
             panel.reserve(4, 1024, 40).unwrap();
-            panel.pack_rows(4, 40, rows.iter().map(<[f32; 40]>::as_slice));
+            panel.pack_rows(4, 40, rows.iter().map(|row| Row::of(row)));
         }
         let whole = Gates { range: 0..2, count: 2 };
         assert!(whole.are_first() && whole.are_last());

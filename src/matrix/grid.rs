@@ -15,6 +15,7 @@
 //! one row. The borrow checker cannot see that, so its accessors are `unsafe` with that as their
 //! condition; who calls what when is decided in `sequence/` alone.
 
+use super::planes::{Planes, Row};
 use super::product::Strided;
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
@@ -242,12 +243,6 @@ impl<'a> Slot<'a> {
         Slot { data: Shared::empty(), row_stride: 0, width: 0 }
     }
 
-    /// Where a column of a plane of a row is, if there are any.
-    #[inline(always)]
-    pub(crate) fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
-        self.data.address(self.offset(row, plane, column))
-    }
-
     #[inline(always)]
     fn offset(&self, row: usize, plane: usize, column: usize) -> usize {
         row * self.row_stride + plane * self.width + column
@@ -263,17 +258,6 @@ impl<'a> Slot<'a> {
         unsafe { self.data.slice(self.offset(row, plane, 0), self.width) }
     }
 
-    /// `count` columns of a plane of a row.
-    ///
-    /// # Safety
-    /// - Row, plane and columns exist, and nobody writes these columns while the slice lives.
-    #[inline(always)]
-    pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
-        debug_assert!(first + count <= self.width);
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { self.data.slice(self.offset(row, plane, first), count) }
-    }
-
     /// The first `depth` columns of a plane of all rows from here on, for a product.
     ///
     /// # Safety
@@ -284,23 +268,29 @@ impl<'a> Slot<'a> {
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
         unsafe { Strided::rows(self.data.address(self.offset(0, plane, 0)), self.row_stride, depth) }
     }
+}
 
-    /// Columns of a plane of a row, to write.
-    ///
-    /// # Safety
-    /// - Row, plane and columns exist, and nobody else reads or writes these columns while the slice lives.
-    /// - The grid was not made by [`reading`](GridMut::reading).
+impl<'a> Planes<'a> for Slot<'a> {
     #[inline(always)]
-    pub(crate) unsafe fn columns_mut(
-        &self,
-        row: usize,
-        plane: usize,
-        first: usize,
-        count: usize,
-    ) -> &'a mut [f32] {
+    fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
+        self.data.address(self.offset(row, plane, column))
+    }
+    #[inline(always)]
+    unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
+        debug_assert!(first + count <= self.width);
+        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+        unsafe { self.data.slice(self.offset(row, plane, first), count) }
+    }
+    #[inline(always)]
+    unsafe fn columns_mut(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a mut [f32] {
         debug_assert!(first + count <= self.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
         unsafe { self.data.slice_mut(self.offset(row, plane, first), count) }
+    }
+    #[inline(always)]
+    unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
+        // SAFETY: the caller's promise, passed on.
+        Row::of(unsafe { self.plane(row, plane) })
     }
 }
 

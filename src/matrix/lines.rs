@@ -13,10 +13,11 @@
 //! columns, the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at a
 //! stride. Down the [columns](LinesRef::columns), k counting through the rows, each element is one line behind the one
 //! before. (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
-//! each element.)
+//! each element.) And the tiles of a cell, which have few columns of some rows at a time, find those next to each other.
 //!
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
+use super::planes::{Planes, Row};
 use super::product::{Columns, LeftOperand};
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
@@ -25,7 +26,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 /// The shape, and the strides in floats.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lines {
     rows: usize,
     planes: usize,
@@ -137,6 +138,11 @@ impl<'a> LinesMut<'a> {
         LinesMut { lines, data: Shared::new(&mut data[..lines.len()]) }
     }
 
+    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be written through it.
+    pub(crate) fn reading(lines: Lines, data: &'a [f32]) -> Self {
+        LinesMut { lines, data: Shared::reading(&data[..lines.len()]) }
+    }
+
     /// The rows from `row` on, to be kept in registers as a [`Slot`](super::Slot) is.
     ///
     /// # Safety
@@ -144,8 +150,8 @@ impl<'a> LinesMut<'a> {
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, row: usize) -> LineSlot<'a> {
         debug_assert!(row < self.lines.rows);
-        // SAFETY: inside the data by the caller's promise.
-        LineSlot { lines: self.lines, data: unsafe { self.data.from(row * LINE) } }
+        // SAFETY: inside the data by the caller's promise, or at its end where there are no planes.
+        LineSlot { lines: self.lines, data: unsafe { self.data.from((row * LINE).min(self.lines.len())) } }
     }
 }
 
@@ -164,45 +170,6 @@ impl<'a> LineSlot<'a> {
         LineSlot { lines, data: Shared::empty() }
     }
 
-    /// `count` columns of one line.
-    ///
-    /// # Safety
-    /// - Row, plane and columns exist, and nobody writes these columns while the slice lives.
-    #[inline(always)]
-    pub(crate) unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
-        debug_assert!(first % LINE + count <= LINE);
-        // SAFETY: inside the data by the caller's promise.
-        unsafe { self.data.slice(self.lines.offset(row, plane, first), count) }
-    }
-
-    /// `count` columns of one line, to write.
-    ///
-    /// # Safety
-    /// - Row, plane and columns exist, and nobody else reads or writes these columns while the slice lives.
-    #[inline(always)]
-    pub(crate) unsafe fn columns_mut(
-        &self,
-        row: usize,
-        plane: usize,
-        first: usize,
-        count: usize,
-    ) -> &'a mut [f32] {
-        debug_assert!(first % LINE + count <= LINE);
-        // SAFETY: inside the data by the caller's promise.
-        unsafe { self.data.slice_mut(self.lines.offset(row, plane, first), count) }
-    }
-
-    /// A plane of a row.
-    ///
-    /// # Safety
-    /// - Row and plane exist, and nobody writes this plane of the row in the lifetime.
-    #[inline(always)]
-    pub(crate) unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
-        let Lines { stride, plane_stride, .. } = self.lines;
-        let start = self.lines.offset(row, plane, 0);
-        Row { data: self.data.address(start), stride, lines: plane_stride / stride, life: PhantomData }
-    }
-
     /// The first `depth` columns of a plane of the R rows from here on, for a product.
     ///
     /// # Safety
@@ -214,28 +181,28 @@ impl<'a> LineSlot<'a> {
     }
 }
 
-/// One row, line by line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    data: *const f32,
-    stride: usize,
-    lines: usize,
-    life: PhantomData<&'a [f32]>,
-}
-
-impl<'a> Row<'a> {
-    /// A row whose lines follow each other.
+impl<'a> Planes<'a> for LineSlot<'a> {
     #[inline(always)]
-    pub(crate) fn of(row: &'a [f32]) -> Self {
-        Row { data: row.as_ptr(), stride: LINE, lines: row.len() / LINE, life: PhantomData }
+    fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
+        self.data.address(self.lines.offset(row, plane, column))
     }
-
-    /// The n-th line.
     #[inline(always)]
-    pub(crate) fn line(&self, n: usize) -> &'a [f32; LINE] {
-        assert!(n < self.lines);
-        // SAFETY: the line exists, and nobody writes it in the lifetime.
-        unsafe { &*self.data.add(n * self.stride).cast() }
+    unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
+        debug_assert!(first % LINE + count <= LINE);
+        // SAFETY: inside the data by the caller's promise.
+        unsafe { self.data.slice(self.lines.offset(row, plane, first), count) }
+    }
+    #[inline(always)]
+    unsafe fn columns_mut(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a mut [f32] {
+        debug_assert!(first % LINE + count <= LINE);
+        // SAFETY: inside the data by the caller's promise.
+        unsafe { self.data.slice_mut(self.lines.offset(row, plane, first), count) }
+    }
+    #[inline(always)]
+    unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
+        let Lines { stride, plane_stride, .. } = self.lines;
+        // SAFETY: inside the data by the caller's promise, which is passed on.
+        unsafe { Row::new(self.address(row, plane, 0), stride, plane_stride / stride * LINE) }
     }
 }
 
@@ -322,14 +289,6 @@ mod tests {
         for (row, from) in [(0, 3), (1, 4), (2, 2), (5, 5)] {
             assert_eq!(front.from(row, 1, 33)[0], value(from, 1, 33));
         }
-    }
-
-    #[test]
-    fn a_row_has_no_line_past_its_last() {
-        let data = [3.0; 2 * LINE];
-        let row = Row::of(&data);
-        assert_eq!(row.line(1), &[3.0; LINE]);
-        assert!(std::panic::catch_unwind(|| row.line(2)).is_err());
     }
 
     #[test]

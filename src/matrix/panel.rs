@@ -16,7 +16,7 @@
 //! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
 //! gates of its units side by side, as the cell needs them. Units past the last are zero.
 
-use super::AlignedBuf;
+use super::{AlignedBuf, Row};
 use crate::error::{Error, checked_size};
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -64,7 +64,7 @@ impl Panel {
         &mut self,
         lanes: usize,
         units: usize,
-        rows: impl ExactSizeIterator<Item = &'a [f32]>,
+        rows: impl ExactSizeIterator<Item = Row<'a>>,
     ) {
         *self = Panel { lanes, depth: rows.len(), gates: 1, units, data: std::mem::take(&mut self.data) };
         match lanes {
@@ -74,15 +74,16 @@ impl Panel {
         }
     }
 
-    fn pack_rows_of<'a, const LANES: usize>(&mut self, mut rows: impl Iterator<Item = &'a [f32]>) {
+    fn pack_rows_of<'a, const LANES: usize>(&mut self, mut rows: impl Iterator<Item = Row<'a>>) {
         debug_assert_eq!(self.lanes, LANES);
         let (units, block_len) = (self.units, self.depth * LANES);
         let mut k = 0;
         loop {
-            let mut group: [&[f32]; GROUP] = [&[]; GROUP];
+            let mut group = [Row::of(&[]); GROUP];
             let mut count = 0;
             for (to, from) in group.iter_mut().zip(&mut rows) {
-                *to = &from[..units];
+                assert!(from.len() >= units);
+                *to = from;
                 count += 1;
             }
             if count == 0 {
@@ -93,10 +94,11 @@ impl Panel {
                 let to = &mut self.data[block * block_len + k * LANES..][..count * LANES];
                 let (to, _) = to.as_chunks_mut::<LANES>();
                 for (to, from) in to.iter_mut().zip(group) {
-                    let from = &from[block * LANES..];
+                    let start = block * LANES;
                     if block < whole {
-                        *to = *from.first_chunk().expect("a whole block");
+                        to.copy_from_slice(from.columns(start..start + LANES));
                     } else {
+                        let from = from.columns(start..units);
                         to[..from.len()].copy_from_slice(from);
                         to[from.len()..].fill(0.0);
                     }
@@ -225,7 +227,7 @@ mod tests {
             panel.reserve(lanes, count, units).unwrap();
             // What was there before must not stay.
             panel.data.fill(7.0);
-            panel.pack_rows(lanes, units, rows.iter().map(Vec::as_slice));
+            panel.pack_rows(lanes, units, rows.iter().map(|row| Row::of(row)));
             assert_eq!((panel.blocks(), panel.depth()), (units.div_ceil(lanes), count));
             for unit in 0..panel.blocks() * lanes {
                 for (k, row) in rows.iter().enumerate() {

@@ -13,9 +13,9 @@
 use super::forward::{Memory, forward};
 use super::gradient::Inputs;
 use super::schedule::Schedule;
-use crate::cell::{Checkpoints, Forward, Pass, Records};
+use crate::cell::{Checkpoints, Forward, Pass, Records, TapeRecords};
 use crate::error::Error;
-use crate::matrix::{AlignedBuf, Grid, GridMut};
+use crate::matrix::{AlignedBuf, Grid, GridMut, Lines, LinesMut};
 use std::ops::Range;
 
 /// Memory for the steps between two checkpoints.
@@ -28,20 +28,20 @@ pub(super) struct Replay {
 
 /// The shapes of states and tape of steps that are so many in all rows together. Before the first of them each row has a
 /// state too.
-fn grids(pass: &Pass<'_>, steps: usize) -> Result<[Grid; 2], Error> {
+fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
     let (planes, weights) = (pass.state_planes(), pass.weights);
     let states = steps.saturating_add(pass.rows.order.len());
-    Ok([
+    Ok((
         Records::grid(states, planes, weights.units())?,
-        Records::grid(steps, weights.variant.traits().tape, weights.units())?,
-    ])
+        TapeRecords::lines(steps, weights.variant.traits().tape, weights.units())?,
+    ))
 }
 
 impl Replay {
     /// Makes room for so many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
         let weights = pass.weights;
-        let [states, tape] = grids(pass, pass.rows.extent().steps_before(steps))?;
+        let (states, tape) = shapes(pass, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;
         self.memory.prepare(weights, pass.rows.order.len(), steps)
@@ -54,14 +54,15 @@ impl Replay {
         checkpoints: Checkpoints<'_>,
         range: Range<usize>,
         threads: (Schedule, usize),
-    ) -> Result<(Records<'a>, Records<'a>), Error> {
+    ) -> Result<(Records<'a>, TapeRecords<'a>), Error> {
         let pass = inputs.pass;
         let Pass { rows, reverse, .. } = pass;
         let planes = pass.state_planes();
         let extent = rows.extent();
-        let [states, tape] = grids(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
+        let (states, tape) =
+            shapes(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
-        let tape = Records::steps(rows, range.start, GridMut::new(tape, &mut self.tape));
+        let tape = TapeRecords::steps(rows, range.start, LinesMut::new(tape, &mut self.tape));
         for (rank, &length) in rows.lengths.iter().enumerate().filter(|row| *row.1 > range.start) {
             // Where the row enters these steps, and the checkpoint of that place. Slot 0 has initial states.
             let (slot, from) = match reverse {
@@ -69,12 +70,11 @@ impl Replay {
                 true if length > range.end => (range.end, range.end / checkpoints.every),
                 true => (length, 0),
             };
-            for plane in 0..planes {
-                // SAFETY: both exist; nobody else works on the one, and nobody writes the other.
-                unsafe {
-                    let from = checkpoints.states.plane(from, rank, plane);
-                    states.slot(slot, rank).columns_mut(0, plane, 0, from.len()).copy_from_slice(from);
-                }
+            // SAFETY: the record exists, and nobody else works on it.
+            let to = unsafe { states.record(slot, rank) };
+            for (plane, to) in to.chunks_mut(to.len() / planes).enumerate() {
+                // SAFETY: the record exists, and nobody writes it.
+                to.copy_from_slice(unsafe { checkpoints.states.plane(from, rank, plane) });
             }
         }
         let again = Forward {

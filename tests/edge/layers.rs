@@ -235,7 +235,7 @@ fn training_calls_and_states_of_others() {
         row(
             "too few bytes for a tape",
             move || lstm().tape_bytes(Dims::new(2, 5), Keep::Within(100)),
-            "Keep::Within: expected at least 2304 bytes, got 100",
+            "Keep::Within: expected at least 2560 bytes, got 100",
         ),
         row(
             "too few bytes to train",
@@ -247,7 +247,7 @@ fn training_calls_and_states_of_others() {
                     layer.forward_train(&[1.0; 30], dims, &mut state, Some(y), &mut tape, 0, &mut workspace)
                 })
             },
-            "Keep::Within: expected at least 2304 bytes, got 100",
+            "Keep::Within: expected at least 2560 bytes, got 100",
         ),
         row(
             "a state of other outputs",

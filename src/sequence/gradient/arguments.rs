@@ -10,7 +10,7 @@
 //! width        I            P            H            H                                  H           H
 //! ```
 
-use crate::cell::{Checkpoints, Pass, Records, TransposedWeights};
+use crate::cell::{Checkpoints, Pass, Records, TapeRecords, TransposedWeights};
 use crate::error::Error;
 use crate::matrix::{Grid, GridMut, GridRef};
 
@@ -30,7 +30,7 @@ pub(crate) struct Inputs<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kept<'a> {
     /// All states, and the tape of all steps.
-    All { states: Records<'a>, tape: Records<'a> },
+    All { states: Records<'a>, tape: TapeRecords<'a> },
     /// The states every some steps.
     Checkpoints(Checkpoints<'a>),
 }

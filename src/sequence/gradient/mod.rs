@@ -29,7 +29,7 @@ mod products;
 mod sums;
 
 use super::schedule::{Share, over_shares};
-use crate::cell::{C, Operand, PEEPHOLES, Pass, Records};
+use crate::cell::{C, Operand, PEEPHOLES, Pass, Records, TapeRecords};
 use crate::matrix::{GridMut, LinesRef, cuts, sweep};
 use crate::simd::{LINE, dispatch};
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
@@ -46,7 +46,7 @@ pub(crate) struct Chunk<'a> {
     /// dG: the gate gradients of the places, a row each.
     pub(crate) grads: LinesRef<'a>,
     pub(crate) states: Records<'a>,
-    pub(crate) tape: Records<'a>,
+    pub(crate) tape: TapeRecords<'a>,
 }
 
 /// Adds what a chunk contributes.
@@ -148,7 +148,7 @@ impl<'a> Contribution<'a> {
     unsafe fn peepholes_and_gains(&self, share: Share) {
         let (pass, chunk, to) = (&self.inputs.pass, self.chunk, self.to);
         let traits = pass.weights.variant.traits();
-        let tape = |plane| Some(Factor { records: chunk.tape, shift: 0, plane });
+        let tape = |plane| Some(Factor::Tape { tape: chunk.tape, plane });
         // SAFETY: the vectors are those of this share.
         unsafe {
             for n in share.part(to.peephole.grid.slots()) {
@@ -156,7 +156,7 @@ impl<'a> Contribution<'a> {
                 // The cell state before the step or after it.
                 let shift = usize::from(pass.reverse != new);
                 let c = if new { pass.new_cell_state() } else { C };
-                let factor = Factor { records: chunk.states, shift, plane: c };
+                let factor = Factor::State { states: chunk.states, shift, plane: c };
                 self.sum(plane, Some(factor), to.peephole, n);
             }
             let Some(norm) = &traits.norm else { return };

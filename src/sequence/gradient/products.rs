@@ -21,7 +21,7 @@
 use super::{Chunk, Inputs};
 use crate::cell::{Operand, Pass, Rows, Weights};
 use crate::error::Error;
-use crate::matrix::{Gates, GridMut, LinesRef, Panel, Part, Room, Sums, Tile, WIDE, accumulate, sweep};
+use crate::matrix::{Gates, GridMut, LinesRef, Panel, Part, Room, Row, Sums, Tile, WIDE, accumulate, sweep};
 use crate::simd::{Isa, Token};
 use std::ops::Range;
 
@@ -55,7 +55,8 @@ impl Packed {
         let Packed { input, hidden, second } = self;
         let mut x = || {
             let Pass { weights, rows, .. } = inputs.pass;
-            let x = |&(step, rank): &_| inputs.input.plane(rows.time(step, rank), rows.order[rank], 0);
+            let x =
+                |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             input.pack_rows(weights.input.lanes(), weights.input.depth(), chunk.places.iter().map(x));
         };
         let mut h = || pack_states((hidden, second), inputs, chunk);
@@ -75,14 +76,14 @@ fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, 
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(reverse), inputs.pass.multiplied());
     // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
-    let h = |&(step, rank): &_| unsafe { chunk.states.plane(step + shift, rank, plane) };
+    let h = |&(step, rank): &_| Row::of(unsafe { chunk.states.plane(step + shift, rank, plane) });
     hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
     let plane = match (traits.projection, traits.recurrent.last()) {
         (Some((_, plane)), _) | (None, Some(&(_, Operand::Tape(plane)))) => plane,
         _ => return,
     };
     // SAFETY: as above.
-    let m = |&(step, rank): &_| unsafe { chunk.tape.plane(step, rank, plane) };
+    let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
     second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));
 }
 

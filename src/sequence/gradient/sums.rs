@@ -7,16 +7,31 @@
 //! Some vectors of units at a time, whose sums stay in registers through all places.
 
 use super::Chunk;
-use crate::cell::Records;
+use crate::cell::{Records, TapeRecords};
+use crate::matrix::Row;
 use crate::simd::{Isa, Kernel, LINE};
 
 /// What a gate gradient is multiplied with before it is summed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Factor<'a> {
-    pub(super) records: Records<'a>,
-    /// How many slots the record comes after that of the place's step.
-    pub(super) shift: usize,
-    pub(super) plane: usize,
+pub(super) enum Factor<'a> {
+    /// A plane of the states, `shift` slots after that of the place's step.
+    State { states: Records<'a>, shift: usize, plane: usize },
+    /// A plane of the tape.
+    Tape { tape: TapeRecords<'a>, plane: usize },
+}
+
+impl<'a> Factor<'a> {
+    /// The factors of all units at a place.
+    #[inline(always)]
+    fn row(&self, (step, rank): (usize, usize)) -> Row<'a> {
+        // SAFETY: the records exist, and nobody writes states and tape on the way back.
+        unsafe {
+            match *self {
+                Factor::State { states, shift, plane } => Row::of(states.plane(step + shift, rank, plane)),
+                Factor::Tape { tape, plane } => tape.row(step, rank, plane),
+            }
+        }
+    }
 }
 
 /// `to += sum of dG`, or `to += sum of dG * factor`, of one plane of dG.
@@ -70,13 +85,13 @@ fn sum<I: Isa, const V: usize>(
                 }
             }
         }
-        Some(Factor { records, shift, plane }) => {
-            for (place, &(step, rank)) in places.iter().enumerate() {
-                // SAFETY: the record exists, and nobody writes states and tape on the way back.
-                let factor = unsafe { records.plane(step + shift, rank, plane) };
+        Some(factor) => {
+            for (n, &place) in places.iter().enumerate() {
+                let factor = factor.row(place);
                 for v in 0..V {
-                    let gradient = isa.load(&gradients[v][place * LINE..]);
-                    sums[v] = isa.mul_add(gradient, isa.load(&factor[start + v * I::LANES..]), sums[v]);
+                    let first = start + v * I::LANES;
+                    let factor = isa.load(factor.columns(first..first + I::LANES));
+                    sums[v] = isa.mul_add(isa.load(&gradients[v][n * LINE..]), factor, sums[v]);
                 }
             }
         }
