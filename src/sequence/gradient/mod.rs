@@ -181,10 +181,19 @@ impl<'a> Contribution<'a> {
         for gate in share.part(traits.gates) {
             let plain = (gate, traits.recurrent[gate].0);
             let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
-            for (plane, to) in [(ih, self.to.bias_ih), (hh, self.to.bias_hh)] {
-                if gate < to.grid.slots() {
-                    // SAFETY: the gate is of this share.
-                    unsafe { self.sum(plane, None, to, gate) };
+            let here = |to: GridMut<'_>| gate < to.grid.slots();
+            let (input, hidden) = (self.to.bias_ih, self.to.bias_hh);
+            // SAFETY: the gate is of this share.
+            unsafe {
+                if ih == hh && here(input) && here(hidden) {
+                    // The same sum twice, of which reading dG is the most. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
+                    self.sums(ih, None, [(input, gate), (hidden, gate)]);
+                } else {
+                    for (plane, to) in [(ih, input), (hh, hidden)] {
+                        if here(to) {
+                            self.sum(plane, None, to, gate);
+                        }
+                    }
                 }
             }
         }
@@ -196,7 +205,21 @@ impl<'a> Contribution<'a> {
     /// - The vector exists, and nobody else works on it.
     unsafe fn sum(&self, plane: usize, factor: Option<Factor<'a>>, to: GridMut<'a>, vector: usize) {
         // SAFETY: the caller's promise, passed on.
-        let to = unsafe { to.columns(vector, 0, 0, 0..to.grid.width()) };
+        unsafe { self.sums(plane, factor, [(to, vector)]) }
+    }
+
+    /// The same to a vector of each of N targets.
+    ///
+    /// # Safety
+    /// - The vectors exist, no two are the same, and nobody else works on them.
+    unsafe fn sums<const N: usize>(
+        &self,
+        plane: usize,
+        factor: Option<Factor<'a>>,
+        to: [(GridMut<'a>, usize); N],
+    ) {
+        // SAFETY: the caller's promise, passed on.
+        let to = to.map(|(to, vector)| unsafe { to.columns(vector, 0, 0, 0..to.grid.width()) });
         let (chunk, token) = (self.chunk, self.inputs.pass.weights.token);
         dispatch(token, SumOverPlaces { chunk, plane, factor, to });
     }

@@ -10,6 +10,7 @@ use super::Chunk;
 use crate::cell::{Records, TapeRecords};
 use crate::matrix::Row;
 use crate::simd::{Isa, Kernel, LINE};
+use std::ops::Range;
 
 /// What a gate gradient is multiplied with before it is summed.
 #[derive(Debug, Clone, Copy)]
@@ -34,69 +35,77 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// `to += sum of dG`, or `to += sum of dG * factor`, of one plane of dG.
-pub(super) struct SumOverPlaces<'a> {
+/// `to += sum of dG`, or `to += sum of dG * factor`, of one plane of dG, each of N times.
+pub(super) struct SumOverPlaces<'a, const N: usize> {
     pub(super) chunk: &'a Chunk<'a>,
     pub(super) plane: usize,
     pub(super) factor: Option<Factor<'a>>,
-    pub(super) to: &'a mut [f32],
+    /// Of one length.
+    pub(super) to: [&'a mut [f32]; N],
 }
 
 /// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one before.
 const VECTORS: usize = 4;
 
-impl Kernel for SumOverPlaces<'_> {
+impl<const N: usize> Kernel for SumOverPlaces<'_, N> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { chunk, plane, factor, to } = self;
-        let (whole, rest) = to.split_at_mut(to.len() / (VECTORS * I::LANES) * VECTORS * I::LANES);
-        let rest_start = whole.len();
-        for (n, to) in whole.chunks_exact_mut(VECTORS * I::LANES).enumerate() {
-            sum::<I, VECTORS>(isa, chunk, (plane, n * VECTORS * I::LANES), factor, to);
+    fn run<I: Isa>(mut self, isa: I) {
+        let width = self.to[0].len();
+        let whole = width - width % (VECTORS * I::LANES);
+        for start in (0..whole).step_by(VECTORS * I::LANES) {
+            self.sum::<I, VECTORS>(isa, start..start + VECTORS * I::LANES);
         }
-        for (n, to) in rest.chunks_mut(I::LANES).enumerate() {
-            sum::<I, 1>(isa, chunk, (plane, rest_start + n * I::LANES), factor, to);
+        for start in (whole..width).step_by(I::LANES) {
+            self.sum::<I, 1>(isa, start..(start + I::LANES).min(width));
         }
     }
 }
 
-/// V vectors from column `start` on, the last of them perhaps in part.
-#[inline(always)]
-fn sum<I: Isa, const V: usize>(
-    isa: I,
-    chunk: &Chunk<'_>,
-    (plane, start): (usize, usize),
-    factor: Option<Factor<'_>>,
-    to: &mut [f32],
-) {
-    let Chunk { grads, places, .. } = *chunk;
-    let (mut sums, mut gradients) = ([isa.zero(); V], [&[][..]; V]);
-    for (v, to) in to.chunks(I::LANES).enumerate() {
-        sums[v] = isa.load_partial(to);
-        gradients[v] = grads.from(0, plane, start + v * I::LANES);
-    }
-    match factor {
-        None => {
-            for place in 0..places.len() {
-                for v in 0..V {
-                    sums[v] = isa.add(sums[v], isa.load(&gradients[v][place * LINE..]));
+impl<const N: usize> SumOverPlaces<'_, N> {
+    /// V vectors of these columns, the last of them perhaps in part.
+    #[inline(always)]
+    fn sum<I: Isa, const V: usize>(&mut self, isa: I, columns: Range<usize>) {
+        let Chunk { grads, places, .. } = *self.chunk;
+        let (mut sums, mut gradients) = ([[isa.zero(); V]; N], [&[][..]; V]);
+        for (sums, to) in sums.iter_mut().zip(&self.to) {
+            for (sum, to) in sums.iter_mut().zip(to[columns.clone()].chunks(I::LANES)) {
+                *sum = isa.load_partial(to);
+            }
+        }
+        for (v, gradients) in gradients.iter_mut().enumerate() {
+            *gradients = grads.from(0, self.plane, columns.start + v * I::LANES);
+        }
+        match self.factor {
+            None => {
+                for place in 0..places.len() {
+                    for v in 0..V {
+                        let gradient = isa.load(&gradients[v][place * LINE..]);
+                        for sums in &mut sums {
+                            sums[v] = isa.add(sums[v], gradient);
+                        }
+                    }
+                }
+            }
+            Some(factor) => {
+                for (n, &place) in places.iter().enumerate() {
+                    let factor = factor.row(place);
+                    for v in 0..V {
+                        let first = columns.start + v * I::LANES;
+                        let factor = isa.load(factor.columns(first..first + I::LANES));
+                        let gradient = isa.load(&gradients[v][n * LINE..]);
+                        for sums in &mut sums {
+                            sums[v] = isa.mul_add(gradient, factor, sums[v]);
+                        }
+                    }
                 }
             }
         }
-        Some(factor) => {
-            for (n, &place) in places.iter().enumerate() {
-                let factor = factor.row(place);
-                for v in 0..V {
-                    let first = start + v * I::LANES;
-                    let factor = isa.load(factor.columns(first..first + I::LANES));
-                    sums[v] = isa.mul_add(isa.load(&gradients[v][n * LINE..]), factor, sums[v]);
-                }
+        for (sums, to) in sums.iter().zip(&mut self.to) {
+            for (&sum, to) in sums.iter().zip(to[columns.clone()].chunks_mut(I::LANES)) {
+                isa.store_partial(to, sum);
             }
         }
-    }
-    for (v, to) in to.chunks_mut(I::LANES).enumerate() {
-        isa.store_partial(to, sums[v]);
     }
 }
