@@ -13,6 +13,7 @@
 //! pass.rs                                        one direction of one layer over the rows of a batch
 //! tile.rs forward_tile.rs backward_tile.rs       what a cell sees: rows x blocks of hidden units
 //! rows.rs                                        the rows of a batch, longest first
+//! records.rs                                     where the states and the tape of each step lie
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
 //!
