@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! states      [slot][rank][h | c | ..] slot t holds the state before step t, or after it (see below)
-//! tape        [t][rank][gates]         what backward needs besides the states
+//! tape        [gate][line][t, rank][16]   what backward needs besides the states
 //! scratch     [rank][...]              from a phase of a step to later ones
 //! projected   [t][rank][gates]         b + W x of the steps of a chunk, where it is done beforehand
 //! ```
@@ -161,7 +161,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     }
 
     /// Has the records of R rows come nearer, which the tile will write when its products are done: they are new to the
-    /// caches, and those of each row and plane too far apart for the processor to foresee.
+    /// caches, and the states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
     pub(crate) fn prefetch<const R: usize>(&self, traits: &Traits) {
         let Some(tape) = self.way.tape else { return };
