@@ -7,7 +7,8 @@
 use crate::simd::Level;
 use std::fmt;
 
-/// Why a call was refused. Nothing has been written when a function returns one of these.
+/// Why a call was refused. Nothing of the caller's has been written when a function returns one of these; a tape that was to be
+/// filled is empty.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {

@@ -27,7 +27,7 @@
 //!
 //! # What is computed
 //!
-//! The equations stand at [`CellKind`], once, and as plain loops in [`mod@reference`]. The cell update of the
+//! The equations of the plain cells stand at [`CellKind`], those of all options as plain loops in [`mod@reference`]. The cell update of the
 //! LSTM is `c' = f * c + i * g` and its output `h' = o * tanh(c')`. Parameters are in PyTorch's form:
 //!
 //! ```text

@@ -73,6 +73,7 @@ EXPLAINED = [
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
+    (r"replace > with .* in Packed::pack", "on which thread rows are packed"),
     (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
     (r"replace < with <= in share .*while cut|replace - with . in share", "half of all never reaches into the last row"),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),

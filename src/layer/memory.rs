@@ -43,8 +43,8 @@ pub enum Keep {
     /// Everything that the backward pass needs.
     #[default]
     All,
-    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the least
-    /// memory.
+    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the least memory for
+    /// tape and workspace together: the more steps, the smaller the tape, and the more there are to run again.
     Every(usize),
     /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the least
     /// memory: that of the tape and of the steps that are run again together. Where even those are more, an error
@@ -58,19 +58,21 @@ pub enum Keep {
 /// every layer but the last.
 ///
 /// ```text
-/// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c
+/// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c: LSTM 2, others 1;
+///                                                    one more with recurrent dropout, one more with zoneout of c
 ///                                    gates   (planes of the tape, H' / 16, S, 16)             LSTM, GRU 4, Elman 0;
 ///                                                    Elman with another activation 1; LSTM with a projection 5;
 ///                                                    with layer normalisation LSTM 12, GRU 8
 ///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H')
-/// for each layer but the last        output  (T, B, D * H)
-/// with recurrent dropout             masks   (B, H') each, and one more plane of the state
-/// with zoneout of c                  one more plane of the state
+///            with recurrent dropout  masks   (B, H')
+/// for each layer but the last        output  (T, B, D * H), or D * P with a projection
 /// with input dropout                 input   (T, B, I)
 /// ```
 ///
-/// with H' the hidden size padded to 16, in order of time, rows of a step by falling length; S is the sum of lengths, one more
-/// where that is even. It is reused by the next call where it is large enough.
+/// in floats of four bytes, with H' the hidden size padded to 16, in order of time, rows of a step by falling length. S is the
+/// sum of lengths, one more where that is even; (length - 1) / every is rounded down for each row, and 0 for a row without
+/// steps. With masks or resets, rows are the stretches between resets, without the steps
+/// that are masked. It is reused by the next call where it is large enough.
 ///
 /// ```
 /// use fused_rnn::{Dims, Keep, Lstm, Tape};
