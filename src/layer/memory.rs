@@ -63,7 +63,7 @@ pub enum Keep {
 ///                                    gates   (planes of the tape, H' / 16, S, 16)             LSTM, GRU 4, Elman 0;
 ///                                                    Elman with another activation 1; LSTM with a projection 5;
 ///                                                    with layer normalisation LSTM 12, GRU 8
-///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H')
+///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H'), and no gates
 ///            with recurrent dropout  masks   (B, H')
 /// for each layer but the last        output  (T, B, D * H), or D * P with a projection
 /// with input dropout                 input   (T, B, I)

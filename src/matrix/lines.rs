@@ -150,8 +150,9 @@ impl<'a> LinesMut<'a> {
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, row: usize) -> LineSlot<'a> {
         debug_assert!(row < self.lines.rows);
+        let start = if self.lines.planes > 0 { row * LINE } else { 0 };
         // SAFETY: inside the data by the caller's promise, or at its end where there are no planes.
-        LineSlot { lines: self.lines, data: unsafe { self.data.from((row * LINE).min(self.lines.len())) } }
+        LineSlot { lines: self.lines, data: unsafe { self.data.from(start) } }
     }
 }
 
@@ -168,6 +169,13 @@ impl<'a> LineSlot<'a> {
     pub(crate) fn empty() -> Self {
         let lines = Lines { rows: 0, planes: 0, stride: 0, plane_stride: 0 };
         LineSlot { lines, data: Shared::empty() }
+    }
+
+    /// Whether there is this plane, and these columns of one line.
+    #[inline(always)]
+    fn has(&self, plane: usize, first: usize, count: usize) -> bool {
+        let Lines { planes, stride, plane_stride, .. } = self.lines;
+        plane < planes && first % LINE + count <= LINE && first / LINE * stride < plane_stride
     }
 
     /// The first `depth` columns of a plane of the R rows from here on, for a product.
@@ -188,13 +196,13 @@ impl<'a> Planes<'a> for LineSlot<'a> {
     }
     #[inline(always)]
     unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
-        debug_assert!(first % LINE + count <= LINE);
+        debug_assert!(self.has(plane, first, count));
         // SAFETY: inside the data by the caller's promise.
         unsafe { self.data.slice(self.lines.offset(row, plane, first), count) }
     }
     #[inline(always)]
     unsafe fn columns_mut(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a mut [f32] {
-        debug_assert!(first % LINE + count <= LINE);
+        debug_assert!(self.has(plane, first, count));
         // SAFETY: inside the data by the caller's promise.
         unsafe { self.data.slice_mut(self.lines.offset(row, plane, first), count) }
     }

@@ -69,11 +69,10 @@ impl<'a> Row<'a> {
     pub(crate) fn columns(&self, columns: Range<usize>) -> &'a [f32] {
         let Range { start, end } = columns;
         assert!(start <= end && end <= self.columns && start % LINE + (end - start) <= LINE);
+        // (Wrapping, since a line past the last is no place in the data: there are then no columns.)
+        let first = self.data.wrapping_add(start / LINE * self.stride + start % LINE);
         // SAFETY: the columns exist and are those of one line; nobody writes them in the lifetime.
-        unsafe {
-            let first = self.data.add(start / LINE * self.stride + start % LINE);
-            std::slice::from_raw_parts(first, end - start)
-        }
+        unsafe { std::slice::from_raw_parts(first, end - start) }
     }
 
     /// The n-th line, which is whole.
@@ -111,5 +110,6 @@ mod tests {
         let row = unsafe { Row::new(data.as_ptr(), 2 * LINE, 3 * LINE) };
         assert_eq!(row.columns(LINE + 1..LINE + 3), &data[2 * LINE + 1..2 * LINE + 3]);
         assert_eq!(row.line(2)[..], data[4 * LINE..]);
+        assert!(row.columns(3 * LINE..3 * LINE).is_empty());
     }
 }

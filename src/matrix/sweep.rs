@@ -153,8 +153,8 @@ pub(crate) trait Tile {
 
     /// Computes the products of R rows from `row` on and U blocks from `block` on, and does `part` of the prefetching for
     /// the next. [Puts](put) into all of `room`, at `v * ACCUMULATORS + a`, the sums of vector `v`; vectors count through
-    /// the blocks of the first row, then of the second. Gives back what it has put; or nothing, and has put nothing, where
-    /// it has done itself what there is to do with the sums.
+    /// the blocks of the first row, then of the second. Gives back what it has put; or nothing, and has put nothing, if it
+    /// is of a kind of tiles that do themselves what there is to do with the sums.
     ///
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
@@ -180,7 +180,8 @@ pub(crate) trait Tile {
         blocks: Blocks,
         sums: &mut [I::Vector],
     ) {
-        let _ = (isa, row, block, blocks, sums);
+        let _ = (isa, row, block, blocks);
+        debug_assert!(sums.is_empty());
     }
 }
 
