@@ -71,8 +71,8 @@ pub enum Keep {
 ///
 /// in floats of four bytes, with H' the hidden size padded to 16, in order of time, rows of a step by falling length. S is the
 /// sum of lengths, one more where that is even; (length - 1) / every is rounded down for each row, and 0 for a row without
-/// steps. With masks or resets, rows are the stretches between resets, without the steps
-/// that are masked. It is reused by the next call where it is large enough.
+/// steps. With masks or resets, rows are the stretches between resets, without the steps that are masked. It is reused by
+/// the next call where it is large enough.
 ///
 /// ```
 /// use fused_rnn::{Dims, Keep, Lstm, Tape};

@@ -233,7 +233,8 @@ impl Product for WeightProduct<'_> {
         let Range { start, end } = self.places;
         let columns = self.grads.columns::<R>(start..end, self.plane, unit);
         let blocks = self.packed.blocks_from::<U>(block, start, end);
-        // Of some of the places the next blocks are not one piece; and units are then few, and all of X near.
+        // Of some of the places the next blocks are not one piece. (A chunk has more than that where units are few, and all of X
+        // is near, or where there are more than so many rows.)
         let whole = start == 0 && end == self.packed.depth();
         let ahead = if whole { part.take(self.packed.span(block + U, U)) } else { &[] };
         accumulate(isa, sums, columns, blocks, ahead);
