@@ -27,8 +27,8 @@
 //!
 //! # What is computed
 //!
-//! The equations of the plain cells stand at [`CellKind`], those of all options as plain loops in [`mod@reference`]. The cell update of the
-//! LSTM is `c' = f * c + i * g` and its output `h' = o * tanh(c')`. Parameters are in PyTorch's form:
+//! The equations of the plain cells stand at [`CellKind`], those of all options as plain loops in [`mod@reference`]. The
+//! cell update of the LSTM is `c' = f * c + i * g` and its output `h' = o * tanh(c')`. Parameters are in PyTorch's form:
 //!
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major

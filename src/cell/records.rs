@@ -14,7 +14,7 @@
 
 use super::rows::Rows;
 use crate::error::Error;
-use crate::matrix::{Grid, GridMut, LineSlot, Lines, LinesMut, Planes, Row, Slot};
+use crate::matrix::{Grid, GridMut, LineSlot, LinesMut, Planes, Row, Slot};
 
 /// The records of some slots of all rows that have them.
 #[derive(Debug, Clone, Copy)]
@@ -95,11 +95,6 @@ pub(crate) struct TapeRecords<'a> {
 }
 
 impl<'a> TapeRecords<'a> {
-    /// The shape of so many records of so many planes.
-    pub(crate) fn lines(records: usize, planes: usize, size: usize) -> Result<Lines, Error> {
-        Lines::new(records, planes, size)
-    }
-
     /// The steps from `first` on.
     pub(crate) fn steps(rows: &'a Rows, first: usize, lines: LinesMut<'a>) -> Self {
         TapeRecords { lines, starts: &rows.starts[1..], offset: rows.starts[first + 1] }
@@ -136,6 +131,7 @@ impl<'a> TapeRecords<'a> {
 mod tests {
     use super::super::rows::Pattern;
     use super::*;
+    use crate::matrix::Lines;
 
     #[test]
     fn records_are_found_by_slot_or_step_and_rank() {
@@ -149,7 +145,7 @@ mod tests {
         assert_eq!(Records::states(&rows, 0, states).place(2, 1), 9);
         assert_eq!(Records::states(&rows, 2, states).place(2, 1), 1);
         assert_eq!(Records::ring(&rows, states).place(3, 2), 6);
-        let lines = TapeRecords::lines(8, 2, 20).unwrap();
+        let lines = Lines::new(8, 2, 20).unwrap();
         let mut data: Vec<f32> = (0..lines.len()).map(|k| k as f32).collect();
         let tape = LinesMut::new(lines, &mut data);
         assert_eq!(TapeRecords::steps(&rows, 0, tape).place(1, 2), 6);
@@ -171,7 +167,7 @@ mod tests {
         let mut rows = Rows::default();
         rows.set(2, 3, Pattern::default()).unwrap();
         rows.place_all().unwrap();
-        let lines = TapeRecords::lines(6, 0, 20).unwrap();
+        let lines = Lines::new(6, 0, 20).unwrap();
         assert_eq!(lines.len(), 0);
         // SAFETY: the record exists.
         let slot = unsafe { TapeRecords::steps(&rows, 0, LinesMut::new(lines, &mut [])).slot(2, 1) };

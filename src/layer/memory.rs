@@ -4,7 +4,7 @@ use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
 use super::step::Shapes;
-use crate::cell::{Extent, Masks, Records, Rows, TapeRecords};
+use crate::cell::{Extent, Masks, Records, Rows};
 use crate::error::{Error, checked_size, fill_up};
 use crate::matrix::{AlignedBuf, Grid, GridRef, Lines};
 use crate::sequence::{Memory, Scratch};
@@ -143,7 +143,7 @@ impl TapeShape {
             Some(every) => (extent.checkpoints(every), extent.steps_before(every)),
         };
         let (states, gates) =
-            (Records::grid(states, planes, hidden)?, TapeRecords::lines(gates, traits.tape, hidden)?);
+            (Records::grid(states, planes, hidden)?, Lines::new(gates, traits.tape, hidden)?);
         let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
         let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
         let input = (config.input_dropout() > 0.0).then_some(input);

@@ -33,7 +33,7 @@ fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
     let states = steps.saturating_add(pass.rows.order.len());
     Ok((
         Records::grid(states, planes, weights.units())?,
-        TapeRecords::lines(steps, weights.variant.traits().tape, weights.units())?,
+        Lines::new(steps, weights.variant.traits().tape, weights.units())?,
     ))
 }
 

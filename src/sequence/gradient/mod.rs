@@ -186,7 +186,8 @@ impl<'a> Contribution<'a> {
             // SAFETY: the gate is of this share.
             unsafe {
                 if ih == hh && here(input) && here(hidden) {
-                    // The same sum twice, of which reading dG is the most. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
+                    // The same sum twice, of which reading dG is the most. (Apart it was 0.3 % of a training step of 32 rows
+                    // and 256 units.)
                     self.sums(ih, None, [(input, gate), (hidden, gate)]);
                 } else {
                     for (plane, to) in [(ih, input), (hh, hidden)] {
