@@ -133,7 +133,7 @@ impl fmt::Display for Error {
                 write!(f, "SIMD level {level}: expected one that this machine has, got {level}")
             }
             Error::UnknownLevel { got } => {
-                write!(f, "FUSED_RNN_LEVEL: expected portable, avx2 or avx512, got {got:?}")
+                write!(f, "FUSED_RNN_LEVEL: expected {}, got {got:?}", Level::names())
             }
             Error::UnknownParameter { name } => write!(f, "no parameter is named {name:?}"),
             Error::Format { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),

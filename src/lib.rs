@@ -82,8 +82,9 @@
 //!
 //! ```text
 //! simd/        what a vector is on each level of the machine, and the choice of the level
+//! memory/      aligned buffers, grids and lines
+//! product/     products of rows with packed weights: panels, the micro-kernels, the order of the tiles
 //! activation/  sigmoid and tanh, and the others
-//! matrix/      buffers, packed weights, the product in registers
 //! cell/        what one cell computes at one step, forward and backward
 //! sequence/    how a cell runs over time: forward, backward, threads
 //! layer/       what a user holds: networks of layers and directions, their parameters
@@ -100,7 +101,8 @@ mod cell;
 mod error;
 pub mod format;
 mod layer;
-mod matrix;
+mod memory;
+mod product;
 pub mod reference;
 mod rng;
 mod sequence;
@@ -112,10 +114,10 @@ pub use cell::CellKind;
 pub use error::Error;
 pub use layer::{
     Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm,
-    NamedParameter, Output, Recurrent, Rnn, Tape, Upstream, Workspace,
+    NamedParameter, Output, Recurrent, Rnn, State, Tape, Upstream, Workspace,
 };
 pub use rng::Rng;
-pub use sequence::{Schedule, State, Threads};
+pub use sequence::{Schedule, Threads};
 pub use simd::Level;
 
 /// The examples of the README, as tests.

@@ -1,197 +1,109 @@
-//! What a cell sees of the world on the way back: some rows and blocks of hidden units at one step.
+//! What a cell can do on the way back: make gradients of its gates of the gradient of the state after a step.
 //!
-//! Besides the states and the tape (see `forward_tile.rs`) it reads and writes
+//! Besides the states and the tape it reads and writes
 //!
 //! ```text
 //! grads    [gate][line][place][16]     gate gradients of the steps of one chunk, (t, rank) counted through;
-//!                                      see `matrix/lines.rs`
+//!                                      see `memory/lines.rs`
 //! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part of dh
 //!                                      that zoneout took past the step; sums: of a product that goes gate by gate
 //! ```
 
-use super::tile::CellTile;
-use super::{C, Cell, H, Pass, Records, TapeRecords, Traits, TransposedWeights};
+use super::registry::MOST_PHASES;
+use super::tile::{Area, CellTile, Step};
+use super::{C, Cell, H};
 use crate::activation::flush;
-use crate::matrix::{
-    Blocks, Gates, GridMut, GridRef, LineSlot, LinesMut, Panel, Part, Room, Row, Slot, Sums, accumulate, put,
-};
-use crate::simd::{Isa, Outlined};
+use crate::memory::{GridRef, LineSlot, Planes, Row, Slot};
+use crate::simd::{Isa, Routine, Token, pointers};
+use std::marker::PhantomData;
 
-/// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
+pointers!(pointer);
+
+/// A step on the way back, from rank 0 on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Backward<'a> {
-    pub(crate) pass: Pass<'a>,
-    pub(crate) transposed: &'a TransposedWeights,
-    /// The gradient of the output, and in which of its planes.
-    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
-    pub(crate) states: Records<'a>,
-    pub(crate) tape: TapeRecords<'a>,
-    /// Gate gradients of the steps of the chunk and of the step that backward did before it.
-    pub(crate) grads: LinesMut<'a>,
-    /// The place in `grads` of row 0 at each step of the chunk, `starts[step - first_step]`.
-    pub(crate) starts: &'a [usize],
-    pub(crate) first_step: usize,
-    pub(crate) carry: GridMut<'a>,
-}
-
-impl Backward<'_> {
-    /// The place of the gradients of `rank` at a step.
-    #[inline(always)]
-    pub(crate) fn flat(&self, step: usize, rank: usize) -> usize {
-        self.starts[step - self.first_step] + rank
-    }
+pub(crate) struct BackwardStep<'a> {
+    pub(crate) step: Step<'a>,
+    pub(crate) back: Back<'a>,
 }
 
 /// What a tile has on the way back alone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Back<'a> {
-    backward: &'a Backward<'a>,
-    /// The step, or `None` for the gradient of the initial state, which no step follows.
-    step: Option<usize>,
-    /// The step after it in the order of the forward pass, where these rows have one.
-    following: Option<usize>,
-    /// The gates of the following step whose products are added here.
-    gates: &'a Gates,
-    tape: LineSlot<'a>,
-    grads: LineSlot<'a>,
-    carry: Slot<'a>,
-    /// The gradient of the output, where these rows have any.
-    upstream: Option<(GridRef<'a>, usize)>,
+    /// Whether this is a step, or the gradient of the initial state, which no step follows.
+    pub(crate) is_step: bool,
+    pub(crate) tape: LineSlot<'a>,
+    pub(crate) grads: LineSlot<'a>,
+    pub(crate) carry: Slot<'a>,
+    /// The gradient of the output, and in which of its planes, where these rows have any.
+    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
 }
 
 /// A tile of a backward pass.
-pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Back<'a>>;
+pub(crate) type BackwardTile<'a, I, C> = CellTile<'a, I, C, Back<'a>>;
 
-/// The products of a phase: of the gate gradients of the following step in the first, and of one of this step in the
-/// second, where the cell has such a product. One function for all cells.
-struct Products<'a, 's, I: Isa, const R: usize, const U: usize> {
-    tile: &'a BackwardTile<'a, I>,
-    traits: &'static Traits,
-    second: bool,
-    room: &'s mut Room<I::Vector>,
+/// The sums of a tile, with what they are of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackwardSums<'a> {
+    pub(crate) step: &'a BackwardStep<'a>,
+    pub(crate) area: Area,
+    /// One of each vector, on a cache line.
+    pub(crate) sums: *mut f32,
 }
 
-impl<'s, I: Isa, const R: usize, const U: usize> Outlined<I> for Products<'_, 's, I, R, U> {
-    type Output = &'s mut [I::Vector];
+/// A cell's backward in one phase, on one level.
+///
+/// # Safety
+/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on them, the step
+///   that follows is done in all blocks, and so are earlier phases.
+/// - The sums are as many vectors of floats, and nobody else's.
+pub(crate) type BackwardFinish = for<'a, 'b> unsafe fn(&'a BackwardSums<'b>);
 
-    #[inline(always)]
-    fn run(self, isa: I) -> &'s mut [I::Vector] {
-        let (tile, weights) = (self.tile, self.tile.way.backward.transposed);
-        let mut sums = [[[isa.zero(); 1]; U]; R];
-        if self.second {
-            if let Some(plane) = self.traits.second_gradient() {
-                let panel = &weights.second;
-                let ahead = tile.part.take(panel.span(tile.block + U, U));
-                tile.add_gradients(&mut sums, panel, (tile.step(), plane), ahead);
-            }
-        } else if let Some(following) = tile.way.following {
-            let gates = tile.way.gates;
-            if !gates.are_first() {
-                for r in 0..R {
-                    for u in 0..U {
-                        sums[r][u][0] = tile.carry(r * U + u, tile.pass.waiting());
-                    }
-                }
-            }
-            for gate in gates.range() {
-                let (plane, _) = self.traits.recurrent[gate];
-                let ahead = gates.ahead(&weights.hidden, (gate, tile.part), tile.block, U);
-                tile.add_gradients(&mut sums, &weights.hidden[gate], (following, plane), ahead);
-            }
-        }
-        put(sums, self.room)
-    }
-}
+struct Finish<C, const PHASE: usize>(PhantomData<C>);
 
-impl<'a, I: Isa> BackwardTile<'a, I> {
-    /// The tile of the rows from `rank` on and of the blocks from `block` on.
-    ///
+impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
+    type Arguments<'a> = BackwardSums<'a>;
+
     /// # Safety
-    /// - The steps, the rows and the blocks exist.
-    /// - Nobody else works on these rows and blocks, and the gradients of `following` are done in all.
+    /// - As for [`BackwardFinish`].
     #[inline(always)]
-    pub(crate) unsafe fn new(
-        isa: I,
-        backward: &'a Backward<'a>,
-        (step, following): (Option<usize>, Option<usize>),
-        gates: &'a Gates,
-        rank: usize,
-        (block, blocks): (usize, Blocks),
-        part: Part,
-    ) -> Self {
-        let pass = &backward.pass;
-        let (mut before, mut after) = (Slot::empty(), Slot::empty());
-        let mut way = Back {
-            backward,
-            step,
-            following,
-            gates,
-            tape: LineSlot::empty(),
-            grads: LineSlot::empty(),
-            // SAFETY: the rows exist.
-            carry: unsafe { backward.carry.slot(0, rank) },
-            upstream: if step.is_some() { backward.upstream } else { None },
+    unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
+        let BackwardSums { step, area, sums } = *arguments;
+        let shape = const { &D::SHAPE };
+        // SAFETY: the caller's promise; so many vectors are in memory.
+        let (tile, sums) = unsafe {
+            let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
+            (BackwardTile::<I, D>::new(isa, step.step, area, step.back), sums)
         };
-        if let Some(step) = step {
-            let slots = pass.slots(step);
-            // SAFETY: step and rows exist, and so do their records.
-            unsafe {
-                before = backward.states.slot(slots.0, rank);
-                after = backward.states.slot(slots.1, rank);
-                way.tape = backward.tape.slot(step, rank);
-                way.grads = backward.grads.slot(backward.flat(step, rank));
-            }
-        }
-        let places = pass.rows.places(step.unwrap_or(0), rank);
-        CellTile { isa, pass, rank, block, blocks, part, before, after, places, way }
-    }
-
-    /// Computes the products of a phase of R rows and U blocks.
-    #[inline(always)]
-    pub(crate) fn products<'r, C: Cell, const PHASE: usize, const R: usize, const U: usize>(
-        &self,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        let (traits, second) = (const { &C::TRAITS }, PHASE > 0);
-        // As on the way forward: what is read when the products are done. Later phases find it there, and an initial
-        // state has none.
-        if PHASE == 0 && self.way.step.is_some() && self.way.gates.are_last() {
-            for r in 0..R {
-                self.prefetch_planes(self.way.tape, r, traits.tape);
-                self.prefetch_planes(self.before, r, traits.state);
-            }
-        }
-        self.isa.call(Products::<I, R, U> { tile: self, traits, second, room })
-    }
-
-    /// Makes gradients of the products of a phase.
-    #[inline(always)]
-    pub(crate) fn finish<C: Cell, const PHASE: usize>(&self, sums: &mut [I::Vector]) {
+        assert!(step.back.carry.planes() >= shape.state.len());
         if PHASE == 0 {
-            if !self.way.gates.are_last() {
-                for v in 0..sums.len() {
-                    self.write(self.way.carry, v, self.pass.waiting(), sums[v]);
-                }
-                return;
-            }
             for v in 0..sums.len() {
-                sums[v] = self.hidden_gradient(v, sums[v]);
+                sums[v] = tile.hidden_gradient(v, sums[v]);
             }
-            if self.way.step.is_none() {
+            if !step.back.is_step {
                 for v in 0..sums.len() {
-                    self.set_carry(v, H, sums[v]);
+                    tile.set_carry(v, H, sums[v]);
                 }
                 return;
             }
         }
-        C::backward::<I, PHASE>(self, sums);
+        // What is true of every tile, said where the compiler sees it: planes are then checked when it compiles.
+        assert!(step.step.before.planes() >= shape.state.len());
+        assert!(step.step.after.planes() >= shape.state.len());
+        assert!(step.back.tape.planes() >= shape.tape && step.back.grads.planes() >= shape.grads);
+        D::backward::<I, PHASE>(&tile, sums);
     }
+}
 
-    #[inline(always)]
-    fn step(&self) -> usize {
-        self.way.step.unwrap_or(0)
-    }
+/// A cell's backward on the level of a token, by phase.
+pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_PHASES] {
+    let first = pointer::<Finish<D, 0>>(token);
+    // Phases that a cell does not have are not compiled.
+    let second = if const { D::SHAPE.forward.len() > 1 } { pointer::<Finish<D, 1>>(token) } else { first };
+    let third = if const { D::SHAPE.forward.len() > 2 } { pointer::<Finish<D, 2>>(token) } else { first };
+    [first, second, third]
+}
 
+impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
     /// gate gradients with the recurrent weights, with the recurrent dropout that is a factor of it alone; what that
     /// step carries over; and what comes from above. With zoneout it is the gradient of what was new, and the rest goes
@@ -201,7 +113,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
         if let Some((upstream, plane)) = self.way.upstream {
-            let (time, row) = self.places.get(self.row(v));
+            let (time, row) = self.step.places.get(self.rank(v));
             let row = upstream.plane(time, row, plane);
             let start = self.unit(v);
             let from = &row[start..(start + I::LANES).min(row.len())];
@@ -220,14 +132,14 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// The plane of `carry` for what goes past a step, where there is zoneout.
     #[inline(always)]
     fn past(&self) -> Option<usize> {
-        self.pass.zoneout.map(|_| self.pass.weights.variant.traits().state)
+        self.step.zoneout.map(|_| D::SHAPE.state.len())
     }
 
     /// A gradient after the zoneout of this step, as that of the new value and that of the old one.
     #[inline(always)]
     fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         let isa = self.isa;
-        let taken = if self.way.step.is_some() { self.taken(v, plane) } else { None };
+        let taken = if self.way.is_step { self.taken(v, plane) } else { None };
         match taken {
             Some(taken) => (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient)),
             None => (gradient, isa.zero()),
@@ -240,21 +152,6 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
         let dc = self.carry(v, C);
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
-    }
-
-    /// Adds the product of a plane of the gradients at `step` with the tile's blocks of a panel.
-    #[inline(always)]
-    fn add_gradients<const R: usize, const U: usize>(
-        &self,
-        sums: &mut Sums<I::Vector, R, U, 1>,
-        panel: &Panel,
-        (step, plane): (usize, usize),
-        ahead: &[f32],
-    ) {
-        let (backward, depth) = (self.way.backward, panel.depth());
-        // SAFETY: the places exist; the phase that wrote this plane is done in all blocks.
-        let rows = unsafe { backward.grads.slot(backward.flat(step, self.rank)).rows::<R>(plane, depth) };
-        accumulate(self.isa, sums, rows, panel.blocks_from(self.block, 0, depth), ahead);
     }
 
     /// A plane of the step's tape, of all units.

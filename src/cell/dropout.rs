@@ -12,8 +12,8 @@
 //!
 //! What is dropped depends on the seed and the place alone, so on no tile, thread or schedule.
 
-use super::{C, Rows};
-use crate::matrix::GridRef;
+use super::{C, H};
+use crate::memory::GridRef;
 use crate::rng::{bits_at, uniform_at};
 use crate::simd::{Isa, LINE};
 
@@ -27,16 +27,22 @@ pub(crate) struct Masks<'a> {
     pub(crate) plane: usize,
 }
 
-impl Masks<'_> {
-    /// The factors of a rank.
+impl<'a> Masks<'a> {
+    /// The plane of the state before a step that the recurrent weights multiply.
     #[inline(always)]
-    pub(crate) fn row(&self, rows: &Rows, rank: usize) -> &[f32] {
-        self.factors.plane(0, rows.order[rank], 0)
+    pub(crate) fn multiplied(masks: Option<Masks<'a>>) -> usize {
+        masks.map_or(H, |masks| masks.plane)
     }
 
-    /// Makes the masked plane of a state record of `rank`, of its hidden state.
-    pub(crate) fn apply(&self, rows: &Rows, rank: usize, record: &mut [f32]) {
-        let mask = self.row(rows, rank);
+    /// The factors of a row of the batch.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        self.factors.plane(0, row, 0)
+    }
+
+    /// Makes the masked plane of a state record of a row, of its hidden state.
+    pub(crate) fn apply(&self, row: usize, record: &mut [f32]) {
+        let mask = self.row(row);
         let (state, masked) = record.split_at_mut(self.plane * mask.len());
         for ((masked, h), factor) in masked.iter_mut().zip(state).zip(mask) {
             *masked = *h * factor;
@@ -102,7 +108,6 @@ impl Zoneout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::H;
 
     fn zoneout(p: f32, seed: Option<u64>) -> Zoneout {
         Zoneout { p: [p, p], seed, new_cell_state: 2 }

@@ -7,9 +7,11 @@
 //! tape         nothing: the states have all that backward needs; with any activation, its argument
 //! ```
 
-use super::{BackwardTile, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
+use super::{
+    BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
+    Phase, Shape, Start, VectorGradient, bias_gradients, groups,
+};
 use crate::activation::{activate, activate_with_slopes, slope_of_tanh, tanh};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell with tanh.
@@ -23,6 +25,8 @@ pub(crate) struct ElmanRelu;
 /// The cell with any activation and a clip of its argument.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ElmanChosen;
+
+const BIASES: [VectorGradient; 2] = bias_gradients([0], [0]);
 
 /// How the cells differ.
 trait Function: Copy + Send + Sync + 'static {
@@ -75,40 +79,37 @@ impl Function for ElmanChosen {
 }
 
 impl<A: Function> Cell for A {
-    const TRAITS: Traits = Traits {
-        gates: 1,
-        hidden_gates: 1,
-        biases: 1,
-        state: 1,
+    const SHAPE: Shape = Shape {
+        state: &["h"],
         tape: if A::CHOSEN { 1 } else { 0 },
         scratch: 0,
         grads: 1,
-        recurrent: &[(0, Operand::Hidden)],
+        biases: &[BiasOf::Both(0)],
+        packed: &[
+            Packed { matrix: Matrix::Input, first: 0, gates: 1 },
+            Packed { matrix: Matrix::Recurrent, first: 0, gates: 1 },
+        ],
+        forward: &[Phase {
+            sums: 1,
+            calls: &[Call {
+                gates: 1,
+                to: 0,
+                start: Start::Bias(0),
+                products: &[
+                    Multiply { weights: 0, rows: Operand::Input, turn: None },
+                    Multiply { weights: 1, rows: Operand::Hidden, turn: None },
+                ],
+            }],
+        }],
+        input: &[0],
+        recurrent: &[(0, Multiplied::Hidden)],
         projection: None,
-        norm: None,
+        norm: [false, false],
+        vectors: &BIASES,
     };
-    const ACCUMULATORS: [usize; 3] = [1, 1, 1];
 
     #[inline(always)]
-    fn project<'r, I: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, I, R, U>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        t.project::<1>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        let mut sums = t.input::<R, U, 1>();
-        t.add_hidden(&mut sums);
-        put(sums, room)
-    }
-
-    #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let (sums, _) = sums.as_chunks_mut::<1>();
         if A::CHOSEN {
             for v in 0..sums.len() {
@@ -122,7 +123,7 @@ impl<A: Function> Cell for A {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];

@@ -19,9 +19,11 @@
 //! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before them.
 //! The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
-use super::{BackwardTile, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
+use super::{
+    BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
+    Phase, Shape, Start, VectorGradient, bias_gradients, groups,
+};
 use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -37,56 +39,41 @@ const Q: usize = 3;
 const OF_GATE: usize = 0;
 const OF_CANDIDATE: usize = 1;
 
+const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, Q]);
+
 impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
-    const TRAITS: Traits = Traits {
-        gates: 3,
-        hidden_gates: 3,
-        biases: 4,
-        state: 1,
+    const SHAPE: Shape = Shape {
+        state: &["h"],
         tape: 4,
         scratch: 0,
         grads: 4,
-        recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (Q, Operand::Hidden)],
+        biases: &[BiasOf::Both(R_), BiasOf::Both(Z), BiasOf::Input(N), BiasOf::Recurrent(N)],
+        packed: &[
+            Packed { matrix: Matrix::Input, first: 0, gates: 3 },
+            Packed { matrix: Matrix::Recurrent, first: 0, gates: 3 },
+        ],
+        // The recurrent product goes on in the accumulators of r and z, and for n in one of its own, q.
+        forward: &[Phase {
+            sums: 4,
+            calls: &[Call {
+                gates: 3,
+                to: 0,
+                start: Start::Bias(0),
+                products: &[
+                    Multiply { weights: 0, rows: Operand::Input, turn: None },
+                    Multiply { weights: 1, rows: Operand::Hidden, turn: Some(Q) },
+                ],
+            }],
+        }],
+        input: &[R_, Z, N],
+        recurrent: &[(R_, Multiplied::Hidden), (Z, Multiplied::Hidden), (Q, Multiplied::Hidden)],
         projection: None,
-        norm: None,
+        norm: [false, false],
+        vectors: &BIASES,
     };
-    const ACCUMULATORS: [usize; 3] = [4, 4, 1];
 
     #[inline(always)]
-    fn project<'r, I: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, I, R, U>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        t.project::<3>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        let mut sums = t.input::<R, U, 3>();
-        // The recurrent product goes on in the accumulators of r and z, and for n into its own.
-        let inputs = sums;
-        let recurrent_bias = t.bias::<R, U, 1>(Q);
-        for r in 0..R {
-            for u in 0..U {
-                sums[r][u][N] = recurrent_bias[r][u][0];
-            }
-        }
-        t.add_hidden(&mut sums);
-        let mut all = t.zero::<R, U, 4>();
-        for r in 0..R {
-            for u in 0..U {
-                let [reset, z, q] = sums[r][u];
-                all[r][u] = [reset, z, inputs[r][u][N], q];
-            }
-        }
-        put(all, room)
-    }
-
-    #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         let (sums, _) = sums.as_chunks_mut::<4>();
         if CHOSEN {
@@ -121,7 +108,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {

@@ -1,9 +1,9 @@
 //! Gated recurrent unit, reset before the recurrent product (Cho et al. 2014; ONNX's default).
 //!
 //! ```text
-//! forward 1    [r z p] = b + W x,   [r z] += R h      p: the candidate without its recurrent side
-//!              r = s(r)  z = s(z)                     kept for phase 2: z, p, v = r h
-//! forward 2    n = tanh(p + R v)                      needs v of all units
+//! forward 1    [r z] = b + W x + R h
+//!              r = s(r)  z = s(z)                     kept for phase 2: z, v = r h
+//! forward 2    n = tanh(b + W x + R v)                needs v of all units
 //!              h' = n + z (h - n)
 //!
 //! backward 1   dn  = dh (1 - z) (1 - n^2)             gradients before the activations
@@ -16,12 +16,13 @@
 //! tape         r z n v
 //! ```
 //!
-//! With options: any activations in the places of s and tanh, and r, z and p + R v clamped before them. The
-//! tape then keeps r z n before clips and activations, from which value and slope of any are exact.
+//! With options: any activations in the places of s and tanh, and what they are of clamped before them. The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
-use super::{BackwardTile, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
+use super::{
+    BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
+    Phase, Shape, Start, VectorGradient, bias_gradients, groups,
+};
 use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -36,73 +37,65 @@ const V: usize = 3;
 
 /// Planes of the scratch record.
 const KEPT_Z: usize = 0;
-const KEPT_P: usize = 1;
-const KEPT_V: usize = 2;
+const KEPT_V: usize = 1;
 
 /// Places in [`Options::activations`](super::Options).
 const OF_GATE: usize = 0;
 const OF_CANDIDATE: usize = 1;
 
+const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, N]);
+
 impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
-    const TRAITS: Traits = Traits {
-        gates: 3,
-        hidden_gates: 2,
-        biases: 3,
-        state: 1,
+    const SHAPE: Shape = Shape {
+        state: &["h"],
         tape: 4,
-        scratch: 3,
+        scratch: 2,
         grads: 3,
-        recurrent: &[(R_, Operand::Hidden), (Z, Operand::Hidden), (N, Operand::Tape(V))],
+        biases: &[BiasOf::Both(R_), BiasOf::Both(Z), BiasOf::Both(N)],
+        packed: &[
+            Packed { matrix: Matrix::Input, first: R_, gates: 2 },
+            Packed { matrix: Matrix::Recurrent, first: R_, gates: 2 },
+            Packed { matrix: Matrix::Input, first: N, gates: 1 },
+            Packed { matrix: Matrix::Recurrent, first: N, gates: 1 },
+        ],
+        forward: &[
+            Phase {
+                sums: 2,
+                calls: &[Call {
+                    gates: 2,
+                    to: 0,
+                    start: Start::Bias(R_),
+                    products: &[
+                        Multiply { weights: 0, rows: Operand::Input, turn: None },
+                        Multiply { weights: 1, rows: Operand::Hidden, turn: None },
+                    ],
+                }],
+            },
+            Phase {
+                sums: 1,
+                calls: &[Call {
+                    gates: 1,
+                    to: 0,
+                    start: Start::Bias(N),
+                    products: &[
+                        Multiply { weights: 2, rows: Operand::Input, turn: None },
+                        Multiply { weights: 3, rows: Operand::Scratch(KEPT_V), turn: None },
+                    ],
+                }],
+            },
+        ],
+        input: &[R_, Z, N],
+        recurrent: &[(R_, Multiplied::Hidden), (Z, Multiplied::Hidden), (N, Multiplied::Tape(V))],
         projection: None,
-        norm: None,
+        norm: [false, false],
+        vectors: &BIASES,
     };
-    const ACCUMULATORS: [usize; 3] = [3, 1, 1];
 
     #[inline(always)]
-    fn project<'r, I: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, I, R, U>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        t.project::<3>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        if PHASE == 0 {
-            let mut sums = t.input::<R, U, 3>();
-            let mut gates = t.zero::<R, U, 2>();
-            for r in 0..R {
-                for u in 0..U {
-                    gates[r][u] = [sums[r][u][R_], sums[r][u][Z]];
-                }
-            }
-            t.add_hidden(&mut gates);
-            for r in 0..R {
-                for u in 0..U {
-                    [sums[r][u][R_], sums[r][u][Z]] = gates[r][u];
-                }
-            }
-            put(sums, room)
-        } else {
-            let mut sums = t.zero::<R, U, 1>();
-            for r in 0..R {
-                for u in 0..U {
-                    sums[r][u][0] = t.scratch(r * U + u, KEPT_P);
-                }
-            }
-            t.add_second(&mut sums, KEPT_V);
-            put(sums, room)
-        }
-    }
-
-    #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         if PHASE == 0 {
-            let (sums, _) = sums.as_chunks_mut::<3>();
+            let (sums, _) = sums.as_chunks_mut::<2>();
             if CHOSEN {
                 for v in 0..sums.len() {
                     t.record(v, R_, [sums[v][R_], sums[v][Z]]);
@@ -116,7 +109,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                     t.record(v, R_, [reset, z]);
                 }
                 let rh = isa.mul(reset, t.multiplied(v));
-                t.keep(v, 0, [z, sums[v][N], rh]);
+                t.keep(v, KEPT_Z, [z, rh]);
                 t.record(v, V, [rh]);
             }
         } else {
@@ -140,12 +133,12 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         for group in groups(sums.len()) {
             if PHASE == 0 {
-                first_phase::<I, CHOSEN>(t, sums, group);
+                first_phase::<I, Self, CHOSEN>(t, sums, group);
             } else {
-                second_phase::<I, CHOSEN>(t, sums, group);
+                second_phase::<I, Self, CHOSEN>(t, sums, group);
             }
         }
     }
@@ -153,7 +146,11 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
 
 /// The gradients of z and n.
 #[inline(always)]
-fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::Vector], group: Range<usize>) {
+fn first_phase<I: Isa, D: Cell, const CHOSEN: bool>(
+    t: &BackwardTile<'_, I, D>,
+    sums: &[I::Vector],
+    group: Range<usize>,
+) {
     let (isa, count) = (t.isa, group.len());
     // z n and their slopes. Plain, they are read one by one below.
     let mut values = [[isa.zero(); 2]; GROUP];
@@ -184,8 +181,8 @@ fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::V
 
 /// The gradient of r, and of the state through `r h`.
 #[inline(always)]
-fn second_phase<I: Isa, const CHOSEN: bool>(
-    t: &BackwardTile<'_, I>,
+fn second_phase<I: Isa, D: Cell, const CHOSEN: bool>(
+    t: &BackwardTile<'_, I, D>,
     sums: &[I::Vector],
     group: Range<usize>,
 ) {

@@ -17,10 +17,12 @@
 //! gradients    du x 3   dv x 3   dr dz dn dq
 //! ```
 
-use super::norm::{gradient_moments, moments, through};
-use super::{BackwardTile, Cell, ForwardTile, GROUP, H, NormTraits, Operand, ProjectionTile, Traits, groups};
+use super::norm::{gradient_moments, moments, product, through};
+use super::{
+    BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase, Shape,
+    VectorGradient, bias_gradients, concat, gain_gradients, groups,
+};
 use crate::activation::{activate, activate_with_slopes};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file.
@@ -52,59 +54,42 @@ const GAIN_U: usize = 0;
 const GAIN_V: usize = 3;
 const SHIFT: usize = 6;
 
+const BIASES: [VectorGradient; 6] = bias_gradients([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q]);
+const GAINS: [VectorGradient; 6] =
+    gain_gradients([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q], [NU, NV]);
+const VECTORS: [VectorGradient; 12] = concat(&BIASES, &GAINS);
+
 impl Cell for GruNorm {
-    const TRAITS: Traits = Traits {
-        gates: 3,
-        hidden_gates: 3,
-        biases: 4,
-        state: 1,
+    const SHAPE: Shape = Shape {
+        state: &["h"],
         tape: 8,
         scratch: 6,
         grads: 10,
-        recurrent: &[(DV + R_, Operand::Hidden), (DV + Z, Operand::Hidden), (DV + N, Operand::Hidden)],
+        biases: &[BiasOf::Both(R_), BiasOf::Both(Z), BiasOf::Input(N), BiasOf::Recurrent(N)],
+        packed: &[
+            Packed { matrix: Matrix::Input, first: 0, gates: 3 },
+            Packed { matrix: Matrix::Recurrent, first: 0, gates: 3 },
+        ],
+        forward: &[
+            Phase {
+                sums: 6,
+                calls: &[product(3, NU, 0, Operand::Input), product(3, NV, 1, Operand::Hidden)],
+            },
+            Phase { sums: 4, calls: &[] },
+        ],
+        input: &[DU + R_, DU + Z, DU + N],
+        recurrent: &[
+            (DV + R_, Multiplied::Hidden),
+            (DV + Z, Multiplied::Hidden),
+            (DV + N, Multiplied::Hidden),
+        ],
         projection: None,
-        norm: Some(NormTraits {
-            phases: 2,
-            gates: &[(DA + R_, DA + R_), (DA + Z, DA + Z), (DA + N, DA + Q)],
-            output: None,
-        }),
+        norm: [true, false],
+        vectors: &VECTORS,
     };
-    const ACCUMULATORS: [usize; 3] = [6, 4, 1];
 
     #[inline(always)]
-    fn project<'r, I: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, I, R, U>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        t.project::<3>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, I: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, I>,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        if PHASE > 0 {
-            return put(t.zero::<R, U, 4>(), room);
-        }
-        // There are no biases in these sums.
-        let input = t.input::<R, U, 3>();
-        let mut hidden = t.zero::<R, U, 3>();
-        t.add_hidden(&mut hidden);
-        let mut all = t.zero::<R, U, 6>();
-        for r in 0..R {
-            for u in 0..U {
-                for gate in [R_, Z, N] {
-                    all[r][u][NU + gate] = input[r][u][gate];
-                    all[r][u][NV + gate] = hidden[r][u][gate];
-                }
-            }
-        }
-        put(all, room)
-    }
-
-    #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         let (isa, options, units) = (t.isa, t.options(), t.units());
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<6>();
@@ -153,7 +138,7 @@ impl Cell for GruNorm {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
         if PHASE > 0 {
             return through_norm(t, sums.len());
         }
@@ -204,7 +189,7 @@ impl Cell for GruNorm {
 
 /// The gradients of the products before normalisation.
 #[inline(always)]
-fn through_norm<I: Isa>(t: &BackwardTile<'_, I>, count: usize) {
+fn through_norm<I: Isa, D: Cell>(t: &BackwardTile<'_, I, D>, count: usize) {
     let (isa, units) = (t.isa, t.units());
     let sides = [([R_, Z, N], GAIN_U, NU, SCALE_U, DU), ([R_, Z, Q], GAIN_V, NV, SCALE_V, DV)];
     for row in (0..count).step_by(t.blocks()) {

@@ -38,9 +38,11 @@
 //! backward 2   dm = dh W_hr, in the place of dh above
 //! ```
 
-use super::{BackwardTile, C, Cell, ForwardTile, GROUP, H, Operand, ProjectionTile, Traits, groups};
+use super::{
+    BackwardTile, BiasOf, C, Call, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply,
+    Operand, Packed, Phase, Shape, Start, Tensor, VectorGradient, bias_gradients, concat, groups,
+};
 use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`, with a projection where `PROJECTED`.
@@ -67,50 +69,69 @@ const OF_OUTPUT: usize = 2;
 const PEEP_I: usize = 0;
 const PEEP_F: usize = 1;
 const PEEP_O: usize = 2;
-/// For each vector of peepholes the plane of its gate, and whether that sees the new cell state.
-pub(crate) const PEEPHOLES: [(usize, bool); 3] = [(I, false), (F, false), (O, true)];
+
+const W: Packed = Packed { matrix: Matrix::Input, first: 0, gates: 4 };
+const R: Packed = Packed { matrix: Matrix::Recurrent, first: 0, gates: 4 };
+const W_HR: Packed = Packed { matrix: Matrix::Projection, first: 0, gates: 1 };
+
+/// `[i f g o] = b + W x + R h`
+const GATES: Phase = Phase {
+    sums: 4,
+    calls: &[Call {
+        gates: 4,
+        to: 0,
+        start: Start::Bias(0),
+        products: &[
+            Multiply { weights: 0, rows: Operand::Input, turn: None },
+            Multiply { weights: 1, rows: Operand::Hidden, turn: None },
+        ],
+    }],
+};
+/// `h' = W_hr m`
+const PROJECTION: Phase = Phase {
+    sums: 1,
+    calls: &[Call {
+        gates: 1,
+        to: 0,
+        start: Start::Zero,
+        products: &[Multiply { weights: 2, rows: Operand::Scratch(0), turn: None }],
+    }],
+};
+
+const fn peephole(slot: usize, plane: usize, factor: Factor) -> VectorGradient {
+    VectorGradient { tensor: Tensor::Peephole, slot, plane, factor }
+}
+const BIASES: [VectorGradient; 8] = bias_gradients([I, F, G, O], [I, F, G, O]);
+const PEEPHOLES: [VectorGradient; 3] = [
+    peephole(PEEP_I, I, Factor::CellState),
+    peephole(PEEP_F, F, Factor::CellState),
+    peephole(PEEP_O, O, Factor::NewCellState),
+];
+const VECTORS: [VectorGradient; 11] = concat(&BIASES, &PEEPHOLES);
 
 impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED> {
-    const TRAITS: Traits = Traits {
-        gates: 4,
-        hidden_gates: 4,
-        biases: 4,
-        state: 2,
+    const SHAPE: Shape = Shape {
+        state: &["h", "c"],
         tape: if PROJECTED { 5 } else { 4 },
         scratch: if PROJECTED { 1 } else { 0 },
         grads: if PROJECTED { 5 } else { 4 },
-        recurrent: &[(I, Operand::Hidden), (F, Operand::Hidden), (G, Operand::Hidden), (O, Operand::Hidden)],
+        biases: &[BiasOf::Both(I), BiasOf::Both(F), BiasOf::Both(G), BiasOf::Both(O)],
+        packed: if PROJECTED { &[W, R, W_HR] } else { &[W, R] },
+        forward: if PROJECTED { &[GATES, PROJECTION] } else { &[GATES] },
+        input: &[I, F, G, O],
+        recurrent: &[
+            (I, Multiplied::Hidden),
+            (F, Multiplied::Hidden),
+            (G, Multiplied::Hidden),
+            (O, Multiplied::Hidden),
+        ],
         projection: if PROJECTED { Some((DH, M)) } else { None },
-        norm: None,
+        norm: [false, false],
+        vectors: &VECTORS,
     };
-    const ACCUMULATORS: [usize; 3] = [4, 1, 1];
 
     #[inline(always)]
-    fn project<'r, S: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, S, R, U>,
-        room: &'r mut Room<S::Vector>,
-    ) -> &'r mut [S::Vector] {
-        t.project::<4>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, S: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, S>,
-        room: &'r mut Room<S::Vector>,
-    ) -> &'r mut [S::Vector] {
-        if PROJECTED && PHASE == 1 {
-            let mut h = t.zero::<R, U, 1>();
-            t.add_second(&mut h, 0);
-            put(h, room)
-        } else {
-            let mut sums = t.input::<R, U, 4>();
-            t.add_hidden(&mut sums);
-            put(sums, room)
-        }
-    }
-
-    #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         if PROJECTED && PHASE == 1 {
             for v in 0..sums.len() {
@@ -154,7 +175,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         if PROJECTED && PHASE == 0 {
             for v in 0..sums.len() {
@@ -249,7 +270,7 @@ fn clamp<S: Isa>(isa: S, v: S::Vector, bound: f32) -> S::Vector {
 
 /// Makes i, f and g of their pre-activations, which the tape keeps.
 #[inline(always)]
-fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
+fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {
@@ -270,7 +291,7 @@ fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
 
 /// Makes o of its pre-activation, which the tape keeps, and of c', which has the place of g, its activation.
 #[inline(always)]
-fn output_gate<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
+fn output_gate<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {

@@ -22,12 +22,12 @@
 //!
 //! Activations, clips and the clip of c' are as in `lstm.rs`.
 
-use super::norm::{gradient_moments, moments, through};
+use super::norm::{gradient_moments, moments, product, through};
 use super::{
-    BackwardTile, C, Cell, ForwardTile, GROUP, H, NormTraits, Operand, ProjectionTile, Traits, groups,
+    BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase,
+    Shape, Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
 };
 use crate::activation::{activate, activate_with_slopes};
-use crate::matrix::{Room, put};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -71,67 +71,49 @@ const SHIFT: usize = 8;
 const GAIN_C: usize = 12;
 const SHIFT_C: usize = 13;
 
+const GATES: [usize; 4] = [DA + I, DA + F, DA + G, DA + O];
+const BIASES: [VectorGradient; 8] = bias_gradients(GATES, GATES);
+const GAINS: [VectorGradient; 8] = gain_gradients(GATES, GATES, [NU, NV]);
+const OF_CELL_STATE: [VectorGradient; 2] = [
+    VectorGradient { tensor: Tensor::NormC, slot: 0, plane: DY, factor: Factor::Tape(NC) },
+    VectorGradient { tensor: Tensor::NormC, slot: 1, plane: DY, factor: Factor::One },
+];
+const OF_PRODUCTS: [VectorGradient; 16] = concat(&BIASES, &GAINS);
+const VECTORS: [VectorGradient; 18] = concat(&OF_PRODUCTS, &OF_CELL_STATE);
+
 impl Cell for LstmNorm {
-    const TRAITS: Traits = Traits {
-        gates: 4,
-        hidden_gates: 4,
-        biases: 4,
-        state: 2,
+    const SHAPE: Shape = Shape {
+        state: &["h", "c"],
         tape: 12,
         scratch: 9,
         grads: 13,
+        biases: &[BiasOf::Both(I), BiasOf::Both(F), BiasOf::Both(G), BiasOf::Both(O)],
+        packed: &[
+            Packed { matrix: Matrix::Input, first: 0, gates: 4 },
+            Packed { matrix: Matrix::Recurrent, first: 0, gates: 4 },
+        ],
+        forward: &[
+            Phase {
+                sums: 8,
+                calls: &[product(4, KEPT_U, 0, Operand::Input), product(4, KEPT_V, 1, Operand::Hidden)],
+            },
+            Phase { sums: 4, calls: &[] },
+            Phase { sums: 1, calls: &[] },
+        ],
+        input: &[DU + I, DU + F, DU + G, DU + O],
         recurrent: &[
-            (DV + I, Operand::Hidden),
-            (DV + F, Operand::Hidden),
-            (DV + G, Operand::Hidden),
-            (DV + O, Operand::Hidden),
+            (DV + I, Multiplied::Hidden),
+            (DV + F, Multiplied::Hidden),
+            (DV + G, Multiplied::Hidden),
+            (DV + O, Multiplied::Hidden),
         ],
         projection: None,
-        norm: Some(NormTraits {
-            phases: 3,
-            gates: &[(DA, DA), (DA + F, DA + F), (DA + G, DA + G), (DA + O, DA + O)],
-            output: Some((DY, NC)),
-        }),
+        norm: [true, true],
+        vectors: &VECTORS,
     };
-    const ACCUMULATORS: [usize; 3] = [8, 4, 1];
 
     #[inline(always)]
-    fn project<'r, S: Isa, const R: usize, const U: usize>(
-        t: &ProjectionTile<'_, S, R, U>,
-        room: &'r mut Room<S::Vector>,
-    ) -> &'r mut [S::Vector] {
-        t.project::<4>(room)
-    }
-
-    #[inline(always)]
-    fn products<'r, S: Isa, const PHASE: usize, const R: usize, const U: usize>(
-        t: &ForwardTile<'_, S>,
-        room: &'r mut Room<S::Vector>,
-    ) -> &'r mut [S::Vector] {
-        match PHASE {
-            0 => {
-                // There are no biases in these sums.
-                let input = t.input::<R, U, 4>();
-                let mut hidden = t.zero::<R, U, 4>();
-                t.add_hidden(&mut hidden);
-                let mut all = t.zero::<R, U, 8>();
-                for r in 0..R {
-                    for u in 0..U {
-                        for gate in [I, F, G, O] {
-                            all[r][u][KEPT_U + gate] = input[r][u][gate];
-                            all[r][u][KEPT_V + gate] = hidden[r][u][gate];
-                        }
-                    }
-                }
-                put(all, room)
-            }
-            1 => put(t.zero::<R, U, 4>(), room),
-            _ => put(t.zero::<R, U, 1>(), room),
-        }
-    }
-
-    #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
         match PHASE {
             0 => {
                 let (sums, _) = sums.as_chunks_mut::<8>();
@@ -145,7 +127,7 @@ impl Cell for LstmNorm {
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
         match PHASE {
             0 => {
                 for group in groups(sums.len()) {
@@ -168,7 +150,7 @@ impl Cell for LstmNorm {
 
 /// Forward 2.
 #[inline(always)]
-fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
+fn cell_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options, units) = (t.isa, t.options(), t.units());
     for row in (0..sums.len()).step_by(t.blocks()) {
         let planes = [I, F, G, O].map(|gate| t.scratch_row(row, KEPT_U + gate));
@@ -203,7 +185,7 @@ fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
 
 /// Forward 3.
 #[inline(always)]
-fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
+fn hidden_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, y: &mut [[S::Vector; 1]]) {
     let isa = t.isa;
     for row in (0..y.len()).step_by(t.blocks()) {
         let c = t.after_row(row, t.new_cell_state());
@@ -224,7 +206,7 @@ fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
 
 /// Backward 1.
 #[inline(always)]
-fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Range<usize>) {
+fn through_output<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, dh: &[S::Vector], group: Range<usize>) {
     let (isa, options, count) = (t.isa, t.options(), group.len());
     // o, and y in the second place.
     let mut values = [[isa.zero(); 2]; GROUP];
@@ -245,7 +227,7 @@ fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Rang
 
 /// Backward 2, of the vectors of one row.
 #[inline(always)]
-fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
+fn through_cell_state<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<usize>) {
     let (isa, options, row, count) = (t.isa, t.options(), vectors.start, vectors.len());
     let mut values = [[isa.zero(); 3]; GROUP];
     let mut slopes = values;
@@ -276,7 +258,7 @@ fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
 
 /// Backward 3, of the vectors of one row.
 #[inline(always)]
-fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
+fn through_products<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<usize>) {
     let (isa, row) = (t.isa, vectors.start);
     for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
         let gates = [I, F, G, O];
@@ -296,7 +278,7 @@ fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
 
 /// What a gate is the activation of, from the tape.
 #[inline(always)]
-fn pre_activation<S: Isa>(t: &BackwardTile<'_, S>, v: usize, gate: usize) -> S::Vector {
+fn pre_activation<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, v: usize, gate: usize) -> S::Vector {
     let sum = t.isa.mul_add(t.norm(v, GAIN_U + gate), t.tape(v, NU + gate), t.norm(v, SHIFT + gate));
     t.isa.mul_add(t.norm(v, GAIN_V + gate), t.tape(v, NV + gate), sum)
 }

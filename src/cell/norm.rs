@@ -11,8 +11,18 @@
 //! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and then a
 //! tree. The elements past the last unit do not count.
 
-use crate::matrix::Row;
+use super::{Call, Multiply, Operand, Start};
+use crate::memory::Row;
 use crate::simd::{Isa, LINE};
+
+/// The product of one side, of so many gates, whose sums are kept as they are: `to` is the first of them.
+pub(super) const fn product(gates: usize, to: usize, weights: usize, rows: Operand) -> Call {
+    let products: &'static [Multiply] = match (weights, rows) {
+        (0, Operand::Input) => &[Multiply { weights: 0, rows: Operand::Input, turn: None }],
+        _ => &[Multiply { weights: 1, rows: Operand::Hidden, turn: None }],
+    };
+    Call { gates, to, start: Start::Zero, products }
+}
 
 /// The vectors of a line: at most four, of four floats.
 const MOST: usize = 4;
@@ -36,14 +46,12 @@ fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
 
 /// A line of a row, with `rest` in the place of what is past the last unit.
 #[inline(always)]
-fn line<'a>(row: Row<'a>, start: usize, units: usize, rest: f32, room: &'a mut [f32; LINE]) -> &'a [f32] {
-    let line = row.line(start / LINE);
-    if start + LINE <= units {
-        return line;
+fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
+    let mut line = row.line(start / LINE);
+    if start + LINE > units {
+        line[units - start..].fill(rest);
     }
-    *room = [rest; LINE];
-    room[..units - start].copy_from_slice(&line[..units - start]);
-    room
+    line
 }
 
 /// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
@@ -58,8 +66,7 @@ pub(super) fn moments<I: Isa, const G: usize>(
     let mut sums = [isa.zero(); MOST];
     for plane in planes {
         for start in (0..units).step_by(LINE) {
-            let mut room = [0.0; LINE];
-            let line = line(plane, start, units, 0.0, &mut room);
+            let line = line(plane, start, units, 0.0);
             for k in 0..LINE / I::LANES {
                 sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
             }
@@ -69,8 +76,7 @@ pub(super) fn moments<I: Isa, const G: usize>(
     let mut squares = [isa.zero(); MOST];
     for plane in planes {
         for start in (0..units).step_by(LINE) {
-            let mut room = [0.0; LINE];
-            let line = line(plane, start, units, mean, &mut room);
+            let line = line(plane, start, units, mean);
             for k in 0..LINE / I::LANES {
                 let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
                 squares[k] = isa.mul_add(distance, distance, squares[k]);
@@ -94,11 +100,9 @@ pub(super) fn gradient_moments<I: Isa, const G: usize>(
     let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
     for g in 0..G {
         for start in (0..units).step_by(LINE) {
-            let mut rooms = [[0.0; LINE]; 3];
-            let [first, second, third] = &mut rooms;
-            let gradient = line(gradients[g], start, units, 0.0, first);
-            let gain = line(gains[g], start, units, 0.0, second);
-            let y = line(normalised[g], start, units, 0.0, third);
+            let gradient = line(gradients[g], start, units, 0.0);
+            let gain = line(gains[g], start, units, 0.0);
+            let y = line(normalised[g], start, units, 0.0);
             for k in 0..LINE / I::LANES {
                 let at = k * I::LANES;
                 let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));

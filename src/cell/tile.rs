@@ -1,4 +1,4 @@
-//! What the tiles of both ways through time have in common: where they are, and how they read and write there.
+//! What a cell sees of the world: some rows and blocks of hidden units at one step, read and written a vector at a time.
 //!
 //! ```text
 //!                 block 0   block 1                a step's records of these rows, each found once:
@@ -7,114 +7,181 @@
 //! ```
 //!
 //! A cell asks by `v`, the vector of the tile, and by plane. `forward_tile.rs` and `backward_tile.rs` say what a
-//! tile has besides, and what it can do on its way.
+//! tile has besides, and what it can do on its way. How the records lie: `sequence/records.rs`.
+//!
+//! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own. From there on
+//! no cell needs `unsafe`: every access checks its vector against the tile and its plane against the records. Both are
+//! mostly known where a cell is compiled, and the checks then are not there.
 
-use super::rows::Places;
-use super::{Options, Pass};
-use crate::matrix::{Blocks, Part, Planes, Row, Slot};
+use super::{C, Cell, Masks, Options, Weights, Zoneout};
+use crate::memory::{Planes, Row, Slot};
+use crate::product::Blocks;
 use crate::simd::Isa;
+use std::marker::PhantomData;
+
+/// The step of the sequence and the row of the batch that each rank has: from the first rank of a step on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    order: &'a [usize],
+    first: &'a [usize],
+    times: &'a [usize],
+    step: usize,
+}
+
+impl<'a> Places<'a> {
+    /// Ranks with these rows, whose times of all their steps begin in `times` where `first` says; where there are no times
+    /// a step of a rank is the step of the sequence.
+    #[inline(always)]
+    pub(crate) fn new(order: &'a [usize], first: &'a [usize], times: &'a [usize], step: usize) -> Self {
+        Places { order, first, times, step }
+    }
+
+    /// The step of the sequence and the row that a rank has there.
+    #[inline(always)]
+    pub(crate) fn get(&self, rank: usize) -> (usize, usize) {
+        let time = if self.times.is_empty() { self.step } else { self.times[self.first[rank] + self.step] };
+        (time, self.order[rank])
+    }
+}
+
+/// What the tiles of a step have in common on both ways, from rank 0 on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) weights: &'a Weights,
+    /// Recurrent dropout, where there is any.
+    pub(crate) masks: Option<Masks<'a>>,
+    /// Zoneout, where there is any; then the cell is one with options.
+    pub(crate) zoneout: Option<Zoneout>,
+    pub(crate) places: Places<'a>,
+    /// The states on either side of the step.
+    pub(crate) before: Slot<'a>,
+    pub(crate) after: Slot<'a>,
+}
+
+/// The rows and blocks of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Area {
+    pub(crate) rank: usize,
+    pub(crate) block: usize,
+    pub(crate) blocks: Blocks,
+    /// Vectors: all blocks of some rows, or some blocks of one.
+    pub(crate) vectors: usize,
+}
 
 /// Some rows of one step by one block of hidden units or several.
 ///
-/// Its vectors count through the blocks of its first row, then of its second: `v` below.
+/// Its vectors count through the blocks of its first row, then of its second: `v` below. It is kept by value, in
+/// registers: what it found through references instead it would have to read again after each store, which for all that the
+/// compiler knows has changed it. (In the loop that finishes an LSTM that was half of the instructions.)
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CellTile<'a, I: Isa, W> {
+pub(crate) struct CellTile<'a, I: Isa, Cell, W> {
     /// The vector instructions.
     pub(crate) isa: I,
-    pub(super) pass: &'a Pass<'a>,
-    pub(super) rank: usize,
-    pub(super) block: usize,
-    pub(super) blocks: Blocks,
-    pub(super) part: Part,
-    pub(super) before: Slot<'a>,
-    pub(super) after: Slot<'a>,
-    pub(super) places: Places<'a>,
+    pub(super) step: Step<'a>,
+    pub(super) area: Area,
     /// What there is on this way through time alone.
     pub(super) way: W,
+    cell: PhantomData<Cell>,
 }
 
-impl<'a, I: Isa, W> CellTile<'a, I, W> {
-    /// How many vectors of a tile belong to one row.
+impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
+    /// A tile of a step.
+    ///
+    /// # Safety
+    /// - The rows, the blocks and their records exist, those of `way` included.
+    /// - Nobody else works on these rows and blocks, and what is read of others is done.
     #[inline(always)]
-    pub(crate) fn blocks(&self) -> usize {
-        self.blocks.count()
+    pub(super) unsafe fn new(isa: I, step: Step<'a>, area: Area, way: W) -> Self {
+        CellTile { isa, step, area, way, cell: PhantomData }
     }
 
-    /// The row of a vector, counted from the first of the tile.
+    /// How many vectors belong to one row.
     #[inline(always)]
-    pub(super) fn row(&self, v: usize) -> usize {
-        self.blocks.row(v)
+    pub(crate) fn blocks(&self) -> usize {
+        self.area.blocks.count()
+    }
+
+    /// The rank of a vector.
+    #[inline(always)]
+    pub(super) fn rank(&self, v: usize) -> usize {
+        self.area.rank + self.area.blocks.row(v)
+    }
+
+    /// The block of a vector.
+    #[inline(always)]
+    fn block(&self, v: usize) -> usize {
+        self.area.block + self.area.blocks.column(v)
     }
 
     /// The first hidden unit of a vector.
     #[inline(always)]
     pub(super) fn unit(&self, v: usize) -> usize {
-        (self.block + self.blocks.column(v)) * I::LANES
+        self.block(v) * I::LANES
     }
 
     /// Hidden units of the layer.
     #[inline(always)]
     pub(crate) fn units(&self) -> usize {
-        self.pass.weights.units()
+        self.step.weights.units()
     }
 
     /// The options of the cell.
     #[inline(always)]
     pub(crate) fn options(&self) -> &'a Options {
-        &self.pass.weights.variant.options
+        &self.step.weights.variant.options
     }
 
     /// A peephole: 0 to 2 for i, f, o.
     #[inline(always)]
     pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.pass.weights.peepholes.get(self.block + self.blocks.column(v), gate))
+        self.isa.load(self.step.weights.peepholes.get(self.block(v), gate))
     }
 
     /// A gain or shift of the normalisation, of all units.
     #[inline(always)]
     pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
-        Row::of(self.pass.weights.norms.get(vector))
+        Row::of(self.step.weights.norms.get(vector))
     }
 
     /// A gain or shift of the normalisation.
     #[inline(always)]
     pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.pass.weights.norms.get(vector)[self.unit(v)..])
+        self.isa.load(&self.step.weights.norms.get(vector)[self.unit(v)..])
     }
 
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn before(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.before, v, plane)
+        self.read(self.step.before, v, plane)
     }
 
     /// The state after the step; forward, what an earlier phase has written of it.
     #[inline(always)]
     pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.after, v, plane)
+        self.read(self.step.after, v, plane)
     }
 
     /// The plane of the state after the step that has the new cell state before its zoneout.
     #[inline(always)]
     pub(crate) fn new_cell_state(&self) -> usize {
-        self.pass.new_cell_state()
+        self.step.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
     }
 
     /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
     #[inline(always)]
     pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
-        self.before(v, self.pass.multiplied())
+        self.before(v, Masks::multiplied(self.step.masks))
     }
 
     /// A value with the recurrent dropout, where there is any: what the recurrent weights multiply, or on the way back
     /// a gradient of that.
     #[inline(always)]
     pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
-        match self.pass.masks {
+        match self.step.masks {
             None => value,
             Some(masks) => {
-                let factors = masks.row(self.pass.rows, self.rank + self.row(v));
-                self.isa.mul(value, self.isa.load(&factors[self.unit(v)..]))
+                let (_, row) = self.step.places.get(self.rank(v));
+                self.isa.mul(value, self.isa.load(&masks.row(row)[self.unit(v)..]))
             }
         }
     }
@@ -122,44 +189,41 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
     /// The part of what is new in the plane H or C that zoneout takes, where that plane has any.
     #[inline(always)]
     pub(super) fn taken(&self, v: usize, plane: usize) -> Option<I::Vector> {
-        match self.pass.zoneout {
+        match self.step.zoneout {
             Some(zoneout) if zoneout.p[plane] > 0.0 => {
-                Some(zoneout.taken(self.isa, plane, self.places.get(self.row(v)), self.unit(v)))
+                Some(zoneout.taken(self.isa, plane, self.step.places.get(self.rank(v)), self.unit(v)))
             }
             _ => None,
         }
     }
 
-    /// Has the first planes of the record of a row come nearer.
+    /// Where a vector of a plane of some records of these rows is.
     #[inline(always)]
-    pub(super) fn prefetch_planes(&self, records: impl Planes<'a>, row: usize, planes: usize) {
-        for plane in 0..planes {
-            for block in self.block..self.block + self.blocks() {
-                self.isa.prefetch(records.address(row, plane, block * I::LANES));
-            }
-        }
+    fn address(&self, records: impl Planes, v: usize, plane: usize) -> *mut f32 {
+        assert!(v < self.area.vectors && plane < records.planes());
+        records.address(self.rank(v), plane, self.unit(v))
     }
 
     /// A plane of some records of these rows.
     #[inline(always)]
-    pub(super) fn read(&self, records: impl Planes<'a>, v: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and block exist, and what is read is written by this tile alone, or was before its phase began.
-        self.isa.load(unsafe { records.columns(self.row(v), plane, self.unit(v), I::LANES) })
+    pub(super) fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
+        // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors of every
+        // level. What is read is written by this tile alone, or was before its phase began.
+        unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
     /// A plane of some records of these rows, of all units.
     #[inline(always)]
-    pub(super) fn read_row(&self, records: impl Planes<'a>, v: usize, plane: usize) -> Row<'a> {
+    pub(super) fn read_row(&self, records: impl Planes + 'a, v: usize, plane: usize) -> Row<'a> {
+        assert!(v < self.area.vectors && plane < records.planes());
         // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { records.row(self.row(v), plane) }
+        unsafe { records.row(self.rank(v), plane) }
     }
 
     /// Writes a plane of some records of these rows.
     #[inline(always)]
-    pub(super) fn write(&self, to: impl Planes<'a>, v: usize, plane: usize, value: I::Vector) {
-        // SAFETY: the row exists, the columns are those of a block of this tile, and a plane is padded to whole
-        // vectors of every level.
-        let to = unsafe { to.columns_mut(self.row(v), plane, self.unit(v), I::LANES) };
-        self.isa.store(to, value);
+    pub(super) fn write(&self, to: impl Planes, v: usize, plane: usize, value: I::Vector) {
+        // SAFETY: as for `read`; nobody else reads or writes the vectors of this tile.
+        unsafe { self.isa.store_ptr(self.address(to, v, plane), value) }
     }
 }

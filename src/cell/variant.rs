@@ -1,10 +1,10 @@
 //! A cell with its options, as the kernels see it.
 //!
-//! A cell is compiled plain, with sigmoid and tanh and nothing else, inlined; and once more for every choice of
-//! options, which it then asks for once per gate and call, not per vector. (A projection and layer normalisation
-//! are forms of their own.) [`Variant::plain`] says which one runs.
+//! A cell is compiled twice: plain, with sigmoid and tanh inlined and nothing else; and once for all choices of options,
+//! which it then asks for once per gate and call, not per vector. (A projection and layer normalisation are forms of
+//! their own.) [`Variant::plain`] says which one runs.
 
-use super::{CellKind, Traits};
+use super::CellKind;
 use crate::activation::{Activation, Gate};
 
 /// What a cell computes besides its plain form.
@@ -56,7 +56,7 @@ pub(crate) struct Variant {
     pub(crate) projection: Option<usize>,
     /// The epsilon of the layer normalisation, where there is one.
     pub(crate) epsilon: Option<f32>,
-    /// Whether it is compiled without options, which then are those of the plain cell.
+    /// Whether all options are the defaults, so that the plain kernels run.
     pub(crate) plain: bool,
 }
 
@@ -79,11 +79,6 @@ impl Variant {
     /// Peephole vectors: of i, f and o, or none.
     pub(crate) fn peephole_count(&self) -> usize {
         if self.options.peephole { 3 } else { 0 }
-    }
-
-    /// The numbers of the cell.
-    pub(crate) fn traits(&self) -> &'static Traits {
-        super::with_cell!(self, Chosen => &<Chosen as super::Cell>::TRAITS)
     }
 }
 

@@ -2,10 +2,7 @@
 //!
 //! ```text
 //! Weights, for forward
-//!   input       W, all gates            depth I            units H
-//!   hidden      R, the hidden gates     depth P            units H      P: H, or the size of the projection
-//!   second      of the second phase:    depth H            units H      R of the last gate
-//!               or                      depth H            units P      W_hr
+//!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
 //!   peepholes   [block][i f o][lane]
 //!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are normalised;
@@ -17,47 +14,19 @@
 //!               or W_hr^T               depth P            units H
 //! ```
 
-use super::{Traits, Variant};
-use crate::error::{Error, checked_size};
-use crate::matrix::{AlignedBuf, Panel, Source};
-use crate::simd::{Isa, Kernel, LINE, Token, dispatch};
+use super::{BiasOf, Canonical, Entry, Matrix, Shape, Tensor, Variant};
+use crate::error::{Error, checked_size, collect};
+use crate::memory::AlignedBuf;
+use crate::product::{Panel, Source, Table, table};
+use crate::simd::{LINE, Token};
 
-/// The parameters of one direction of one layer in PyTorch's layout, row-major, gate after gate.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Canonical<'a> {
-    /// (gates * H, I)
-    pub(crate) weight_ih: &'a [f32],
-    /// (gates * H, P)
-    pub(crate) weight_hh: &'a [f32],
-    /// (gates * H), or empty for none.
-    pub(crate) bias_ih: &'a [f32],
-    /// (gates * H), or empty for none.
-    pub(crate) bias_hh: &'a [f32],
-    /// (P, H), or empty for none.
-    pub(crate) weight_hr: &'a [f32],
-    /// (3, H), or empty for none.
-    pub(crate) peephole: &'a [f32],
-    /// (gates * H), or empty for none.
-    pub(crate) norm_ih: &'a [f32],
-    /// (gates * H), or empty for none.
-    pub(crate) norm_hh: &'a [f32],
-    /// (2, H), or empty for none.
-    pub(crate) norm_c: &'a [f32],
-}
-
-impl Canonical<'_> {
-    /// The biases of the kernels: a gate's two biases are added, but where there is one more bias than gates: then
-    /// the last gate's recurrent bias stands alone.
-    fn bias(&self, traits: &Traits, hidden: usize, bias: usize, unit: usize) -> f32 {
-        let apart = traits.biases > traits.gates;
-        let value = |bias: &[f32], index: usize| bias.get(index).copied().unwrap_or(0.0);
-        let ih = value(self.bias_ih, bias * hidden + unit);
-        let hh = value(self.bias_hh, bias.min(traits.gates - 1) * hidden + unit);
-        match bias {
-            _ if bias == traits.gates => hh,
-            _ if apart && bias == traits.gates - 1 => ih,
-            _ => ih + hh,
-        }
+/// The bias of a unit: of the kernels' bias vectors, this one.
+fn bias(from: &Canonical<'_>, of: BiasOf, units: usize, unit: usize) -> f32 {
+    let value = |tensor, gate: usize| from[tensor].get(gate * units + unit).copied().unwrap_or(0.0);
+    match of {
+        BiasOf::Both(gate) => value(Tensor::BiasIh, gate) + value(Tensor::BiasHh, gate),
+        BiasOf::Input(gate) => value(Tensor::BiasIh, gate),
+        BiasOf::Recurrent(gate) => value(Tensor::BiasHh, gate),
     }
 }
 
@@ -69,29 +38,30 @@ pub(crate) struct Norms {
 }
 
 impl Norms {
-    fn new(variant: &Variant, units: usize) -> Result<Self, Error> {
-        let traits = variant.traits();
+    fn new(shape: &Shape, units: usize) -> Result<Self, Error> {
         let width = units.next_multiple_of(LINE);
-        let count = traits.norm.as_ref().map_or(0, |_| 2 * traits.gates + traits.biases + 2);
+        let all = shape.input.len() + shape.recurrent.len() + shape.biases.len() + 2;
+        let count = if shape.norm[0] { all } else { 0 };
         Ok(Norms { data: AlignedBuf::zeroed(checked_size("packed vectors", &[count, width])?)?, width })
     }
 
-    fn pack(&mut self, from: &Canonical<'_>, traits: &Traits, units: usize) {
-        if traits.norm.is_none() {
+    fn pack(&mut self, from: &Canonical<'_>, shape: &Shape, units: usize) {
+        if !shape.norm[0] {
             return;
         }
-        for unit in 0..units {
-            for gate in 0..traits.gates {
-                self.data[gate * self.width + unit] = from.norm_ih[gate * units + unit];
-                self.data[(traits.gates + gate) * self.width + unit] = from.norm_hh[gate * units + unit];
+        let mut vectors = self.data.chunks_exact_mut(self.width);
+        for tensor in [Tensor::NormIh, Tensor::NormHh] {
+            for (from, to) in from[tensor].chunks_exact(units).zip(&mut vectors) {
+                to[..units].copy_from_slice(from);
             }
-            for bias in 0..traits.biases {
-                let sum = from.bias(traits, units, bias, unit);
-                self.data[(2 * traits.gates + bias) * self.width + unit] = sum;
+        }
+        for (&of, to) in shape.biases.iter().zip(&mut vectors) {
+            for (unit, to) in to[..units].iter_mut().enumerate() {
+                *to = bias(from, of, units, unit);
             }
-            for (n, vector) in from.norm_c.chunks_exact(units).enumerate() {
-                self.data[(2 * traits.gates + traits.biases + n) * self.width + unit] = vector[unit];
-            }
+        }
+        for (from, to) in from[Tensor::NormC].chunks_exact(units).zip(&mut vectors) {
+            to[..units].copy_from_slice(from);
         }
     }
 
@@ -135,150 +105,198 @@ impl UnitVectors {
         let start = (block * self.count + vector) * self.lanes;
         &self.data[start..start + self.lanes]
     }
+
+    /// Floats from a block to the next.
+    #[inline(always)]
+    pub(crate) fn block_len(&self) -> usize {
+        self.count * self.lanes
+    }
 }
 
-/// Weights packed for the forward pass.
+/// Weights packed for the forward pass, and the cell that they are of.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
     pub(crate) token: Token,
+    /// The kernels of the level.
+    pub(crate) table: &'static Table,
     pub(crate) variant: Variant,
-    pub(crate) input: Panel,
-    pub(crate) hidden: Panel,
-    pub(crate) second: Panel,
+    pub(crate) cell: Entry,
+    pub(crate) panels: Vec<Panel>,
     pub(crate) biases: UnitVectors,
     pub(crate) peepholes: UnitVectors,
     pub(crate) norms: Norms,
+    inputs: usize,
+    units: usize,
+    outputs: usize,
 }
 
 /// Weights packed for the backward pass, which has everything else from those for the forward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct TransposedWeights {
-    /// Of each gate.
+    /// Of each gate of W.
     pub(crate) input: Vec<Panel>,
-    /// Of each gate that multiplies the hidden state.
+    /// Of each gate of R that multiplies the hidden state.
     pub(crate) hidden: Vec<Panel>,
     pub(crate) second: Panel,
 }
 
-/// The lanes of a level.
-struct Lanes;
-impl Kernel for Lanes {
-    type Output = usize;
-    #[inline(always)]
-    fn run<I: Isa>(self, _: I) -> usize {
-        I::LANES
+impl Matrix {
+    fn tensor(self) -> Tensor {
+        match self {
+            Matrix::Input => Tensor::WeightIh,
+            Matrix::Recurrent => Tensor::WeightHh,
+            Matrix::Projection => Tensor::WeightHr,
+        }
     }
-}
-
-/// The rows at which the gates `range` of a canonical matrix with rows of `width` floats begin.
-fn gate_starts(range: std::ops::Range<usize>, hidden_size: usize, width: usize) -> Vec<usize> {
-    range.map(|gate| gate * hidden_size * width).collect()
 }
 
 impl Weights {
     /// Room for the weights of a cell, all zero.
-    pub(crate) fn new(token: Token, variant: Variant, input: usize, hidden: usize) -> Result<Self, Error> {
-        let traits = variant.traits();
-        let lanes = dispatch(token, Lanes);
-        let outputs = variant.outputs(hidden);
-        let second = usize::from(traits.has_second());
+    pub(crate) fn new(token: Token, variant: Variant, inputs: usize, units: usize) -> Result<Self, Error> {
+        let (cell, table) = (variant.entry(token), table(token));
+        let (shape, lanes, outputs) = (cell.shape, table.lanes, variant.outputs(units));
+        let panels = collect(shape.packed.iter().map(|packed| match packed.matrix {
+            Matrix::Input => Panel::new(lanes, inputs, packed.gates, units),
+            Matrix::Recurrent => Panel::new(lanes, outputs, packed.gates, units),
+            Matrix::Projection => Panel::new(lanes, units, packed.gates, outputs),
+        }))?;
         Ok(Weights {
             token,
+            table,
             variant,
-            input: Panel::new(lanes, input, traits.gates, hidden)?,
-            hidden: Panel::new(lanes, outputs, traits.hidden_gates, hidden)?,
-            second: Panel::new(lanes, hidden, second, outputs)?,
-            biases: UnitVectors::new(lanes, hidden, traits.biases)?,
-            peepholes: UnitVectors::new(lanes, hidden, variant.peephole_count())?,
-            norms: Norms::new(&variant, hidden)?,
+            cell,
+            panels,
+            biases: UnitVectors::new(lanes, units, shape.biases.len())?,
+            peepholes: UnitVectors::new(lanes, units, variant.peephole_count())?,
+            norms: Norms::new(shape, units)?,
+            inputs,
+            units,
+            outputs,
         })
     }
 
     /// Packs these parameters.
-    pub(crate) fn pack(&mut self, from: Canonical<'_>) {
-        let traits = self.variant.traits();
-        let (input, hidden, outputs) = (self.input.depth(), self.hidden.units(), self.hidden.depth());
-        let rows = |data, range, width| (data, gate_starts(range, hidden, width), width);
-        let pack = |panel: &mut Panel, (data, starts, width): (&[f32], Vec<usize>, usize)| {
+    pub(crate) fn pack(&mut self, from: &Canonical<'_>) {
+        let shape = self.shape();
+        for (packed, panel) in shape.packed.iter().zip(&mut self.panels) {
+            let (width, rows) = match packed.matrix {
+                Matrix::Input => (self.inputs, self.units),
+                Matrix::Recurrent => (self.outputs, self.units),
+                Matrix::Projection => (self.units, self.outputs),
+            };
+            let gates = packed.first..packed.first + packed.gates;
+            let starts: Vec<usize> = gates.map(|gate| gate * rows * width).collect();
+            let data = from[packed.matrix.tensor()];
             panel.pack(Source { data, gate_starts: &starts, unit_stride: width, depth_stride: 1 });
-        };
-        pack(&mut self.input, rows(from.weight_ih, 0..traits.gates, input));
-        pack(&mut self.hidden, rows(from.weight_hh, 0..traits.hidden_gates, outputs));
-        if traits.projection.is_some() {
-            pack(&mut self.second, rows(from.weight_hr, 0..1, hidden));
-        } else if traits.has_second() {
-            pack(&mut self.second, rows(from.weight_hh, traits.hidden_gates..traits.gates, hidden));
         }
-
-        for unit in 0..if traits.norm.is_none() { hidden } else { 0 } {
-            for bias in 0..traits.biases {
-                self.biases.set(unit, bias, from.bias(traits, hidden, bias, unit));
+        if !shape.norm[0] {
+            for unit in 0..self.units {
+                for (vector, &of) in shape.biases.iter().enumerate() {
+                    self.biases.set(unit, vector, bias(from, of, self.units, unit));
+                }
             }
         }
-        self.peepholes.pack(from.peephole);
-        self.norms.pack(&from, traits, hidden);
+        self.peepholes.pack(from[Tensor::Peephole]);
+        self.norms.pack(from, shape, self.units);
+    }
+
+    /// What the cell is, as data.
+    #[inline(always)]
+    pub(crate) fn shape(&self) -> &'static Shape {
+        self.cell.shape
+    }
+
+    /// I
+    #[inline(always)]
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
     }
 
     /// H
     #[inline(always)]
     pub(crate) fn units(&self) -> usize {
-        self.input.units()
+        self.units
     }
 
     /// The width of the hidden state: P.
     #[inline(always)]
     pub(crate) fn outputs(&self) -> usize {
-        self.hidden.depth()
+        self.outputs
     }
 
-    /// The number of recurrent weights, as packed.
-    pub(crate) fn recurrent_len(&self) -> usize {
-        self.hidden.len() + self.second.len()
+    /// Blocks of as many units as a vector has lanes.
+    #[inline(always)]
+    pub(crate) fn blocks_of(&self, units: usize) -> usize {
+        units.div_ceil(self.table.lanes)
+    }
+
+    /// The sum over the panels that multiply the input, or over all others, which a step has to wait for.
+    fn sum(&self, of_input: bool, size: impl Fn(&Panel) -> usize) -> usize {
+        let panels = self.shape().packed.iter().zip(&self.panels);
+        panels.filter(|(of, _)| (of.matrix == Matrix::Input) == of_input).map(|(_, panel)| size(panel)).sum()
+    }
+
+    /// The bytes of the weights of the input.
+    pub(crate) fn input_bytes(&self) -> usize {
+        self.sum(true, Panel::bytes)
+    }
+
+    /// The bytes of all other weights.
+    pub(crate) fn recurrent_bytes(&self) -> usize {
+        self.sum(false, Panel::bytes)
+    }
+
+    /// The multiply-adds of a row with the weights of the input.
+    pub(crate) fn input_multiply_adds(&self) -> usize {
+        self.sum(true, Panel::multiply_adds)
+    }
+
+    /// The multiply-adds of a row with all other weights.
+    pub(crate) fn recurrent_multiply_adds(&self) -> usize {
+        self.sum(false, Panel::multiply_adds)
     }
 }
 
 impl TransposedWeights {
     /// Room for those of the cell that has these, all zero.
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
-        let traits = weights.variant.traits();
-        let (lanes, input) = (weights.input.lanes(), weights.input.depth());
-        let (hidden, outputs) = (weights.units(), weights.outputs());
-        let second = if traits.has_second() { outputs } else { 0 };
-        let of_gates = |count, units| -> Result<Vec<Panel>, Error> {
-            (0..count).map(|_| Panel::new(lanes, hidden, 1, units)).collect()
-        };
+        let (shape, lanes) = (weights.shape(), weights.table.lanes);
+        let (units, outputs) = (weights.units(), weights.outputs());
+        let second = if shape.second_gradient().is_some() { outputs } else { 0 };
+        let of_gates = |count: usize, width| collect((0..count).map(|_| Panel::new(lanes, units, 1, width)));
         Ok(TransposedWeights {
-            input: of_gates(traits.gates, input)?,
-            hidden: of_gates(traits.hidden_gates, outputs)?,
-            second: Panel::new(lanes, second, 1, hidden)?,
+            input: of_gates(shape.input.len(), weights.inputs())?,
+            hidden: of_gates(shape.hidden_gates(), outputs)?,
+            second: Panel::new(lanes, second, 1, units)?,
         })
     }
 
-    /// The number of recurrent weights, as packed.
-    pub(crate) fn recurrent_len(&self) -> usize {
-        self.hidden.iter().map(Panel::len).sum::<usize>() + self.second.len()
+    /// The bytes of the recurrent weights, and the multiply-adds of a row with them.
+    pub(crate) fn recurrent_load(&self) -> (usize, usize) {
+        let panels = || self.hidden.iter().chain([&self.second]);
+        (panels().map(Panel::bytes).sum(), panels().map(Panel::multiply_adds).sum())
     }
 
     /// Packs these parameters of a variant.
-    pub(crate) fn pack(&mut self, variant: &Variant, from: Canonical<'_>) {
-        let traits = variant.traits();
-        let hidden = self.second.units();
+    pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>) {
+        let (shape, units) = (variant.shape(), self.second.units());
         let pack = |panel: &mut Panel, data, width| {
             panel.pack(Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width });
         };
-        for (panels, weights) in [(&mut self.input, from.weight_ih), (&mut self.hidden, from.weight_hh)] {
+        let (w, r) = (from[Tensor::WeightIh], from[Tensor::WeightHh]);
+        for (panels, weights) in [(&mut self.input, w), (&mut self.hidden, r)] {
             for (gate, panel) in panels.iter_mut().enumerate() {
                 // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
                 if Some(gate) != variant.unused_gate() {
                     let width = panel.units();
-                    pack(panel, &weights[gate * hidden * width..], width);
+                    pack(panel, &weights[gate * units * width..], width);
                 }
             }
         }
-        if traits.projection.is_some() {
-            pack(&mut self.second, from.weight_hr, hidden);
-        } else if traits.has_second() {
-            pack(&mut self.second, &from.weight_hh[traits.hidden_gates * hidden * hidden..], hidden);
+        if shape.projection.is_some() {
+            pack(&mut self.second, from[Tensor::WeightHr], units);
+        } else if shape.second_gradient().is_some() {
+            pack(&mut self.second, &r[shape.hidden_gates() * units * units..], units);
         }
     }
 }

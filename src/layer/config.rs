@@ -1,9 +1,9 @@
 //! What a recurrent layer is: sizes, structure, conventions. `builder.rs` makes one.
 
 use crate::activation::Activation;
-use crate::cell::{CellKind, Options, Pattern, Variant, Zoneout};
+use crate::cell::{CellKind, Options, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
-use crate::sequence::{Schedule, Threads};
+use crate::sequence::{Pattern, Schedule, Threads};
 
 /// The order of the axes of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -251,7 +251,7 @@ impl Config {
     /// training one more where the hidden state is also kept with its dropout. That one is the last.
     pub(super) fn state_planes(&self, training: bool) -> usize {
         let masked = usize::from(training && self.recurrent_dropout > 0.0);
-        self.variant(0).traits().state + Zoneout::planes(self.zoneout_of(0, None)) + masked
+        self.variant(0).shape().state.len() + Zoneout::planes(self.zoneout_of(0, None)) + masked
     }
     /// How many threads a call may use.
     pub fn threads(&self) -> Threads {

@@ -15,7 +15,7 @@ use super::Recurrent;
 use super::config::Config;
 use crate::cell::{C, H, Zoneout};
 use crate::error::{Error, zeros};
-use crate::matrix::Grid;
+use crate::memory::Grid;
 use crate::rng::dropout_scale;
 
 /// Seeds of unrelated streams, from the one of a call.
@@ -130,7 +130,7 @@ impl Config {
     /// The zoneout of a direction of a layer in a training call with this seed, or in inference.
     pub(super) fn zoneout_of(&self, cell: usize, seed: Option<u64>) -> Option<Zoneout> {
         let p = self.zoneout;
-        let planes = self.variant(0).traits().state;
+        let planes = self.variant(0).shape().state.len();
         let new_cell_state = if p[C] > 0.0 { planes } else { C };
         let seed = seed.map(|seed| zoneout(seed, cell));
         (p != [0.0; 2]).then_some(Zoneout { p, seed, new_cell_state })

@@ -1,15 +1,16 @@
 //! How weights begin.
 
 use super::config::Config;
-use super::parameters::Places;
-use crate::cell::CellKind;
+use super::parameters::Ranges;
+use crate::cell::{CellKind, Initial, Sizes, Tensor};
 use crate::error::{Error, zeros};
-use crate::matrix::{MatrixMut, MatrixRef, gemm};
+use crate::product::{MatrixMut, MatrixRef, gemm};
 use crate::rng::Rng;
 
 /// The initialisation of the weights, by the rules of other systems. Reproducible from a seed, but the
 /// random numbers are this crate's own: the distribution is theirs, the values are not. Gains of layer
 /// normalisation begin as one, and its shift of the cell state as zero.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
     /// All parameters uniform in `+-1 / sqrt(hidden_size)`, those of projections and peepholes too.
@@ -27,43 +28,48 @@ pub enum Init {
 pub(super) fn initialise(
     init: Init,
     config: &Config,
-    places: &[Places],
+    ranges: &[Ranges],
     parameters: &mut [f32],
     seed: u64,
 ) -> Result<(), Error> {
-    let (gates, hidden) = (config.kind.gates(), config.hidden_size);
-    for (cell, place) in places.iter().enumerate() {
+    if init == Init::Zero {
+        parameters.fill(0.0);
+        return Ok(());
+    }
+    for (cell, ranges) in ranges.iter().enumerate() {
         let mut rng = Rng::new(seed).fork(cell as u64);
-        // Gains; the shift of the cell state is zero.
-        let gains = place.norm_ih.start..place.norm_c.start + place.norm_c.len() / 2;
-        match init {
-            Init::Zero => parameters.fill(0.0),
-            Init::PyTorch => {
-                let limit = 1.0 / (hidden as f32).sqrt();
-                for value in &mut parameters[place.weight_ih.start..place.peephole.end] {
-                    *value = rng.uniform(-limit, limit);
+        let Sizes { inputs, units, outputs, input_gates, .. } = ranges.sizes;
+        let uniform = |values: &mut [f32], limit: f32, rng: &mut Rng| {
+            values.iter_mut().for_each(|value| *value = rng.uniform(-limit, limit));
+        };
+        for tensor in Tensor::ALL {
+            let values = &mut parameters[ranges.get(tensor)];
+            match (tensor.initial(), init) {
+                (Initial::Gain, _) => values.fill(1.0),
+                (Initial::GainAndShift, _) => {
+                    let (gain, shift) = values.split_at_mut(values.len() / 2);
+                    gain.fill(1.0);
+                    shift.fill(0.0);
                 }
+                (_, Init::PyTorch) => uniform(values, 1.0 / (units as f32).sqrt(), &mut rng),
+                (Initial::Input, _) => {
+                    uniform(values, (6.0 / (inputs + input_gates * units) as f32).sqrt(), &mut rng);
+                }
+                (Initial::Recurrent, _) => {
+                    let rows = values.len() / outputs;
+                    orthogonal(values, rows, outputs, &mut rng)?;
+                }
+                (Initial::Projection, _) => {
+                    uniform(values, (6.0 / (units + outputs) as f32).sqrt(), &mut rng);
+                }
+                (Initial::Bias, _) => {
+                    values.fill(0.0);
+                    if config.kind == CellKind::Lstm && !values.is_empty() {
+                        values[units..2 * units].fill(1.0);
+                    }
+                }
+                (Initial::SecondBias | Initial::Vector, _) => values.fill(0.0),
             }
-            Init::Keras => {
-                let input = place.weight_ih.len() / (gates * hidden);
-                let limit = (6.0 / (input + gates * hidden) as f32).sqrt();
-                for value in &mut parameters[place.weight_ih.clone()] {
-                    *value = rng.uniform(-limit, limit);
-                }
-                let outputs = config.outputs();
-                orthogonal(&mut parameters[place.weight_hh.clone()], gates * hidden, outputs, &mut rng)?;
-                parameters[place.bias_ih.start..place.all().end].fill(0.0);
-                let limit = (6.0 / (hidden + outputs) as f32).sqrt();
-                for value in &mut parameters[place.weight_hr.clone()] {
-                    *value = rng.uniform(-limit, limit);
-                }
-                if config.kind == CellKind::Lstm && !place.bias_ih.is_empty() {
-                    parameters[place.bias_ih.clone()][hidden..2 * hidden].fill(1.0);
-                }
-            }
-        }
-        if init != Init::Zero {
-            parameters[gains].fill(1.0);
         }
     }
     Ok(())

@@ -4,10 +4,10 @@ use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
 use super::step::Shapes;
-use crate::cell::{Extent, Masks, Records, Rows};
+use crate::cell::Masks;
 use crate::error::{Error, checked_size, fill_up};
-use crate::matrix::{AlignedBuf, Grid, GridRef, Lines};
-use crate::sequence::{Memory, Scratch};
+use crate::memory::{AlignedBuf, Grid, GridRef, Lines};
+use crate::sequence::{Extent, Memory, Records, Rows, Scratch};
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
@@ -136,14 +136,13 @@ impl TapeShape {
         extent: Extent<'_>,
         every: Option<usize>,
     ) -> Result<Self, Error> {
-        let (traits, hidden) = (config.variant(0).traits(), config.hidden_size());
+        let (cell, hidden) = (config.variant(0).shape(), config.hidden_size());
         let planes = config.state_planes(true);
         let (states, gates) = match every {
             None => (extent.steps().saturating_add(extent.rows()), extent.steps()),
             Some(every) => (extent.checkpoints(every), extent.steps_before(every)),
         };
-        let (states, gates) =
-            (Records::grid(states, planes, hidden)?, Lines::new(gates, traits.tape, hidden)?);
+        let (states, gates) = (Records::grid(states, planes, hidden)?, Lines::new(gates, cell.tape, hidden)?);
         let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
         let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
         let input = (config.input_dropout() > 0.0).then_some(input);

@@ -6,7 +6,8 @@
 //! parameters.rs   the flat slice of parameters and the names of its parts
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
-//! run.rs          forward: what is checked, and the memory
+//! state.rs        what a stream carries from call to call
+//! forward.rs      forward: what is checked, and the memory
 //! step.rs         one step, by a way of its own where it is a short one
 //! dropout.rs      masks of a sequence, and what the masks of a pass are
 //! route.rs        the way through the layers: their order, their threads
@@ -17,12 +18,13 @@
 mod builder;
 mod config;
 mod dropout;
+mod forward;
 mod init;
 mod memory;
 mod parameters;
 mod recurrent;
 mod route;
-mod run;
+mod state;
 mod step;
 mod train;
 
@@ -32,4 +34,5 @@ pub use init::Init;
 pub use memory::{Keep, Tape, Workspace};
 pub use parameters::NamedParameter;
 pub use recurrent::{Gru, Lstm, Output, Recurrent, Rnn};
+pub use state::State;
 pub use train::{Accumulate, Gradients, Upstream};

@@ -4,10 +4,10 @@ use super::builder::Builder;
 use super::config::{Config, Dims};
 use super::init::{Init, initialise};
 use super::memory::Workspace;
-use super::parameters::{NamedParameter, Places, tensors};
+use super::parameters::{NamedParameter, Ranges, tensors};
+use super::state::State;
 use crate::cell::{CellKind, TransposedWeights, Weights};
 use crate::error::{Error, check_len, checked_size, collect, zeros};
-use crate::sequence::State;
 use crate::simd::{Level, Token};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +74,7 @@ pub struct Output {
 pub struct Recurrent {
     pub(super) config: Config,
     token: Token,
-    pub(super) places: Vec<Places>,
+    pub(super) ranges: Vec<Ranges>,
     parameters: Vec<f32>,
     pub(super) weights: Vec<Weights>,
     /// Packed when the first backward pass asks for it.
@@ -91,20 +91,20 @@ fn next_version() -> u64 {
 
 impl Recurrent {
     pub(super) fn zero(config: Config, token: Token) -> Result<Self, Error> {
-        let places = Places::of(&config)?;
-        let count = places.last().map_or(0, |place| place.all().end);
+        let ranges = Ranges::of(&config)?;
+        let count = ranges.last().map_or(0, |ranges| ranges.all().end);
         let parameters = zeros("parameters", &[count])?;
-        let weights = collect((0..places.len()).map(|cell| {
+        let weights = collect((0..ranges.len()).map(|cell| {
             let input = config.layer_input(cell / config.directions());
             let variant = config.variant(cell % config.directions());
             Weights::new(token, variant, input, config.hidden_size)
         }))?;
         let (transposed, version) = (OnceLock::new(), next_version());
-        Ok(Recurrent { config, token, places, parameters, weights, transposed, version })
+        Ok(Recurrent { config, token, ranges, parameters, weights, transposed, version })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
-        initialise(init, &self.config, &self.places, &mut self.parameters, seed)?;
+        initialise(init, &self.config, &self.ranges, &mut self.parameters, seed)?;
         self.repack();
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Recurrent {
 
     /// The tensors that the parameters are made of, by PyTorch's names, in their order.
     pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_>> {
-        tensors(&self.config, &self.places).map(|(name, shape, range)| NamedParameter {
+        tensors(&self.config, &self.ranges).map(|(name, shape, range)| NamedParameter {
             name,
             shape,
             values: &self.parameters[range],
@@ -139,7 +139,7 @@ impl Recurrent {
     /// # Errors
     /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size.
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let found = tensors(&self.config, &self.places).find(|tensor| tensor.0 == name);
+        let found = tensors(&self.config, &self.ranges).find(|tensor| tensor.0 == name);
         let (_, _, range) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
         if range.len() != values.len() {
             let (expected, got) = (format!("{} values", range.len()), values.len().to_string());
@@ -178,11 +178,11 @@ impl Recurrent {
     fn repack(&mut self) {
         self.version = next_version();
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        for (cell, place) in self.places.iter().enumerate() {
-            let canonical = place.canonical(&self.parameters);
-            self.weights[cell].pack(canonical);
+        for (cell, ranges) in self.ranges.iter().enumerate() {
+            let canonical = ranges.canonical(&self.parameters);
+            self.weights[cell].pack(&canonical);
             if let Some(weights) = transposed.get_mut(cell) {
-                weights.pack(&self.weights[cell].variant, canonical);
+                weights.pack(&self.weights[cell].variant, &canonical);
             }
         }
     }
@@ -192,9 +192,9 @@ impl Recurrent {
         if let Some(transposed) = self.transposed.get() {
             return Ok(transposed);
         }
-        let transposed = collect((self.places.iter().zip(&self.weights)).map(|(place, weights)| {
+        let transposed = collect((self.ranges.iter().zip(&self.weights)).map(|(ranges, weights)| {
             let mut transposed = TransposedWeights::new(weights)?;
-            transposed.pack(&weights.variant, place.canonical(&self.parameters));
+            transposed.pack(&weights.variant, &ranges.canonical(&self.parameters));
             Ok(transposed)
         }))?;
         Ok(self.transposed.get_or_init(|| transposed))
@@ -206,7 +206,7 @@ impl Recurrent {
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
     pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
         let config = &self.config;
-        State::zero(config.kind, self.places.len(), batch, (config.hidden_size, config.outputs()))
+        State::zero(config.kind, self.ranges.len(), batch, (config.hidden_size, config.outputs()))
     }
 
     /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where

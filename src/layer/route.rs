@@ -11,10 +11,14 @@ use super::config::Config;
 use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
-use crate::cell::{Checkpoints, Forward, Masks, Pass, Records, Rows, TapeRecords, Weights};
+use super::state::State;
+use crate::cell::{Masks, Weights};
 use crate::error::Error;
-use crate::matrix::{AlignedBuf, Grid, GridMut, GridRef, LinesMut};
-use crate::sequence::{self, MOST_SHARES, Memory, Schedule, State, over_stages, wavefront_nanoseconds};
+use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut};
+use crate::sequence::{
+    self, Checkpoints, Forward, MOST_SHARES, Memory, Pass, Records, Rows, Schedule, TapeRecords, over_stages,
+    wavefront_nanoseconds,
+};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -122,7 +126,8 @@ impl Recurrent {
         let times = batch.saturating_mul(steps);
         let all = config.work_per_step().saturating_mul(times);
         let threads = config.threads.resolve(all);
-        if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(all) {
+        let rate = self.weights[0].table.rate;
+        if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(rate, all) {
             return 1;
         }
         let load = |weights| sequence::load(weights, batch, steps);
@@ -131,7 +136,7 @@ impl Recurrent {
         // Directions wait for nobody, nor do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
-        sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, free)
+        sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, (free, rate))
     }
 
     /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by itself.
@@ -185,7 +190,7 @@ impl<'a> Network<'a> {
                     record[..initial.len()].copy_from_slice(initial);
                 }
                 if let Some(masks) = room.masks {
-                    masks.apply(self.rows, rank, record);
+                    masks.apply(row, record);
                 }
                 if let Some(checkpoints) = room.checkpoints {
                     // SAFETY: slot 0 is there for this, and nobody works on it.

@@ -13,10 +13,10 @@
 use super::config::{Dims, Direction, Layout};
 use super::memory::Workspace;
 use super::recurrent::Recurrent;
-use crate::cell::{Forward, Pass, Pattern, Records};
+use super::state::State;
 use crate::error::{Error, check_len, checked_size, fill_up};
-use crate::matrix::{Grid, GridMut, GridRef};
-use crate::sequence::{self, State};
+use crate::memory::{Grid, GridMut, GridRef};
+use crate::sequence::{self, Forward, Pass, Pattern, Records};
 
 /// The shapes of a step, kept from the one before: to make them again, each size checked for overflow, and the order of
 /// the rows with them, took a tenth of the instructions of a step of 16 units (`cargo bench --bench instructions`).
@@ -123,9 +123,9 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let config = &self.config;
         let (batch, layers, hidden) = (dims.batch, config.layers, config.hidden_size);
-        let traits = config.variant(0).traits();
+        let cell = config.variant(0).shape();
         let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
-        let planes = [traits.state, traits.scratch];
+        let planes = [cell.state.len(), cell.scratch];
         let widths = [config.input_size, hidden, config.output_size()];
         let Shapes { ring, scratch: scratch_grid, input, output, .. } =
             Shapes::kept(short, batch, widths, planes)?;

@@ -2,13 +2,14 @@
 
 use super::config::Dims;
 use super::dropout::Dropout;
+use super::forward::sequence_grid;
 use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
-use super::run::sequence_grid;
-use crate::cell::{C, Checkpoints, H, Pass, Records, TapeRecords};
+use super::state::State;
+use crate::cell::{C, H};
 use crate::error::{Error, check_len, checked_size};
-use crate::matrix::{Grid, GridMut, GridRef, LinesMut};
-use crate::sequence::{self, Inputs, Kept, Scratch, State};
+use crate::memory::{Grid, GridMut, GridRef, LinesMut};
+use crate::sequence::{self, Checkpoints, Inputs, Kept, Pass, Records, Scratch, TapeRecords};
 
 /// Whether gradients replace what is in their slice or are added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,8 +237,7 @@ impl Recurrent {
                     } else {
                         upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
                     };
-                    let sizes = (config.layer_input(layer), hidden, outputs);
-                    let mut targets = self.places[cell].targets(parameters, add, sizes)?;
+                    let mut targets = self.ranges[cell].targets(parameters, add)?;
                     targets.input = if layer > 0 {
                         Some((GridMut::new(inner_input, down), direction > 0))
                     } else {

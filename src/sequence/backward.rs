@@ -20,16 +20,19 @@
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
 //! and then walked back in such chunks.
 
+use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
+use super::pass::{Backward, Pass};
+use super::products::prefetch_planes;
 use super::replay::Replay;
-use super::schedule::{Load, Schedule, Share, Walk, go, take_steps};
-use crate::cell::{Backward, BackwardTile, Cell, Pass, Rows, with_cell};
+use super::rows::Rows;
+use super::schedule::{Schedule, Share, Walk, go, take_steps};
+use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
-use crate::matrix::{
-    AlignedBuf, Blocks, Gates, Grid, GridMut, Lines, LinesMut, LinesRef, Part, Room, Tile, cuts, sweep,
+use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
+use crate::product::{
+    Blocks, Gates, MOST_SEGMENTS, Panel, Place, Product, Segment, Table, Tile, Tiles, cuts, sweep,
 };
-use crate::simd::Isa;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Memory of a backward pass that is used again by the next.
@@ -60,12 +63,12 @@ impl Scratch {
     /// Makes room for a pass over these rows.
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
         let Pass { weights, rows, .. } = inputs.pass;
-        let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
+        let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
         self.carry.grow(Scratch::carry_grid(inputs)?.len())?;
-        let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
+        let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
         let places = chunk_places(batch, record).min(batch.saturating_mul(rows.steps()));
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
-        self.grads.grow(Lines::new(with_seam, traits.grads, hidden)?.len())?;
+        self.grads.grow(Lines::new(with_seam, shape.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
@@ -97,18 +100,21 @@ pub(crate) fn backward(
     scratch.prepare(inputs)?;
     let &Inputs { pass, transposed, .. } = inputs;
     let Pass { weights, rows, reverse, .. } = pass;
-    let (batch, traits, hidden) = (rows.order.len(), weights.variant.traits(), weights.units());
-    let record = Grid::padded(1, 1, traits.grads, hidden)?.len();
+    let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
+    let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
     let steps = rows.steps();
     // Of the size that `prepare` has made room for.
     let most = chunk_places(batch, record);
-    let lines = Lines::new(batch + most.min(batch * steps), traits.grads, hidden)?;
+    let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
     let carry_grid = Scratch::carry_grid(inputs)?;
+    let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {
         rows: batch,
-        weights: transposed.recurrent_len(),
-        blocks: transposed.hidden[0].blocks().max(transposed.second.blocks()),
-        phases: traits.phases(),
+        weights: multiply_adds,
+        bytes,
+        blocks: weights.blocks_of(weights.outputs()).max(transposed.second.blocks()),
+        phases: shape.forward.len(),
+        rate: weights.table.rate,
     };
 
     let every = match inputs.kept {
@@ -151,10 +157,7 @@ pub(crate) fn backward(
             // Rows that are no longer there do not count.
             let load = Load { rows: places.len().div_ceil(range.len()), ..load };
             let (split, _) = load.split(schedule, threads);
-            with_cell!(weights.variant, C => {
-                let chunk = Steps::<C> { backward: &backward, range: range.clone(), steps, cell: PhantomData };
-                go(&chunk, &rows.lengths, &range, split);
-            });
+            go(&Steps { backward: &backward, range: range.clone(), steps }, &rows.lengths, &range, split);
 
             let chunk = Chunk { places, grads: LinesRef::new(lines, grads, batch), states, tape };
             accumulate_chunk(inputs, &chunk, packed, targets, threads);
@@ -203,21 +206,26 @@ fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) 
 /// A stage is a phase of a step, and after the last there is one more: gradients of initial states need the
 /// whole of the step that they led to, so they are computed one stage later. That is with the next step, where
 /// rows of other lengths go on.
-struct Steps<'a, C> {
+struct Steps<'a> {
     backward: &'a Backward<'a>,
     range: Range<usize>,
     /// All steps of the sequence.
     steps: usize,
-    cell: PhantomData<C>,
 }
 
-impl<C: Cell> Walk for Steps<'_, C> {
+impl Steps<'_> {
+    fn phases(&self) -> usize {
+        self.backward.pass.weights.shape().forward.len()
+    }
+}
+
+impl Walk for Steps<'_> {
     fn stages(&self) -> usize {
-        self.range.len() * C::TRAITS.phases() + 1
+        self.range.len() * self.phases() + 1
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
-        let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
+        let (n, phase) = (stage / self.phases(), stage % self.phases());
         let rows = self.backward.pass.rows;
         // The rows of this thread among the first `count`.
         let first = |count: usize| count.clamp(ranks.start, ranks.end);
@@ -232,7 +240,7 @@ impl<C: Cell> Walk for Steps<'_, C> {
                 } else {
                     (0, if last == 0 { rows.active(0) } else { 0 })
                 };
-                self.sweep::<0>(None, Some(last), first(from)..first(to), share);
+                self.sweep(0, None, Some(last), first(from)..first(to), share);
             }
             if n == self.range.len() {
                 return;
@@ -246,93 +254,182 @@ impl<C: Cell> Walk for Steps<'_, C> {
                 } else {
                     ((step + 1 < self.steps).then_some(step + 1), rows.active(step + 1))
                 };
-                self.sweep::<0>(Some(step), following, ranks.start..first(follow), share);
-                self.sweep::<0>(Some(step), None, first(follow)..first(active), share);
-            } else if const { C::TRAITS.phases() > 2 } && phase == 2 {
-                self.sweep::<2>(Some(step), None, ranks.start..first(active), share);
-            } else if const { C::TRAITS.phases() > 1 } {
-                self.sweep::<1>(Some(step), None, ranks.start..first(active), share);
+                self.sweep(0, Some(step), following, ranks.start..first(follow), share);
+                self.sweep(0, Some(step), None, first(follow)..first(active), share);
+            } else {
+                self.sweep(phase, Some(step), None, ranks.start..first(active), share);
             }
         }
     }
 }
 
-impl<C: Cell> Steps<'_, C> {
+impl Steps<'_> {
+    /// A phase of some rows: of a step, or of the initial state that no step follows. In the first phase `following` is the
+    /// step after it in the order of the forward pass, where these rows have one.
+    ///
     /// # Safety
     /// - As for [`Walk::stage`].
-    unsafe fn sweep<const PHASE: usize>(
+    unsafe fn sweep(
         &self,
+        phase: usize,
         step: Option<usize>,
         following: Option<usize>,
         rows: Range<usize>,
         share: Share,
     ) {
+        if rows.is_empty() {
+            return;
+        }
         let backward = self.backward;
         let Backward { pass, transposed, .. } = backward;
-        let panels =
-            if PHASE == 0 { &transposed.hidden[..] } else { std::slice::from_ref(&transposed.second) };
-        // Without a following step nothing is read.
-        let readers = if PHASE == 0 && following.is_none() { 0 } else { rows.len() };
-        for (gates, blocks) in cuts(panels, readers, share.part(panels[0].blocks())) {
-            let phase = Phase::<C, PHASE> { backward, step, following, gates, cell: PhantomData };
-            // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
-            // promise; a phase is done in all blocks before the next begins.
-            unsafe { sweep(pass.weights.token, &phase, rows.clone(), blocks) }
+        let (shape, weights) = (pass.weights.shape(), pass.weights);
+        // SAFETY: step and rows exist, and so do their records.
+        let at = unsafe { step_back(backward, step) };
+        let finish = weights.cell.backward[phase];
+        let work = |panels, planes, of_step, gates| PhaseProducts {
+            backward,
+            at: &at,
+            finish,
+            first: phase == 0,
+            panels,
+            planes,
+            of_step,
+            gates,
+        };
+        let planes: &dyn Fn(usize) -> usize = &|gate| shape.recurrent[gate].0;
+        if phase == 0 {
+            // dG of the following step, gate by gate where they are many. Without a following step nothing is read.
+            let readers = if following.is_none() { 0 } else { rows.len() };
+            let blocks = share.part(weights.blocks_of(weights.outputs()));
+            for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
+                let work = work(&transposed.hidden[..], planes, following, gates);
+                // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
+                // promise.
+                unsafe { sweep(&work, rows.clone(), blocks) }
+            }
+        } else {
+            // A product of this step's own, where the cell has one; a phase is done in all blocks before the next begins.
+            let second = shape.second_gradient();
+            let panels = if second.is_some() { std::slice::from_ref(&transposed.second) } else { &[] };
+            let plane: &dyn Fn(usize) -> usize = &|_| second.unwrap_or(0);
+            for (gates, blocks) in cuts(panels, 0, share.part(transposed.second.blocks())) {
+                // SAFETY: as above.
+                unsafe { sweep(&work(panels, plane, step, gates), rows.clone(), blocks) }
+            }
         }
     }
 }
 
-/// One phase of one step, or the initial state.
-struct Phase<'a, C, const PHASE: usize> {
-    backward: &'a Backward<'a>,
-    step: Option<usize>,
-    following: Option<usize>,
-    /// The gates of the product.
-    gates: Gates,
-    cell: PhantomData<C>,
+/// The records of a step, or of the initial state, from rank 0 on.
+///
+/// # Safety
+/// - The step exists in some rows.
+unsafe fn step_back<'a>(backward: &'a Backward<'a>, step: Option<usize>) -> BackwardStep<'a> {
+    let pass = &backward.pass;
+    // SAFETY: the rows exist.
+    let carry = unsafe { backward.carry.slot(0, 0) };
+    let Some(step) = step else {
+        let empty = LineSlot::empty();
+        let back = Back { is_step: false, tape: empty, grads: empty, carry, upstream: None };
+        return BackwardStep { step: pass.step(0, Slot::empty(), Slot::empty()), back };
+    };
+    let slots = pass.slots(step);
+    // SAFETY: step and rows exist, and so do their records.
+    unsafe {
+        let (before, after) = (backward.states.slot(slots.0, 0), backward.states.slot(slots.1, 0));
+        let (tape, grads) = (backward.tape.slot(step, 0), backward.grads.slot(backward.flat(step, 0)));
+        let back = Back { is_step: true, tape, grads, carry, upstream: backward.upstream };
+        BackwardStep { step: pass.step(step, before, after), back }
+    }
 }
 
-impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
-    const ACCUMULATORS: usize = 1;
-    const WEIGHTS: usize = 1;
+/// One phase of one step, or the initial state: `sum over gates of dG R`, a row each.
+struct PhaseProducts<'a> {
+    backward: &'a Backward<'a>,
+    at: &'a BackwardStep<'a>,
+    finish: BackwardFinish,
+    /// Whether the tape and the states of the step are new to the caches.
+    first: bool,
+    /// The weights of each gate of the product, and the plane of its gradient.
+    panels: &'a [Panel],
+    planes: &'a dyn Fn(usize) -> usize,
+    /// The step whose gradients are multiplied, where there is one.
+    of_step: Option<usize>,
+    /// The gates whose products are added here.
+    gates: Gates,
+}
 
+impl Tiles for PhaseProducts<'_> {
     #[inline(always)]
-    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
-        &self,
-        isa: I,
-        rank: usize,
-        block: usize,
-        part: Part,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        let (steps, blocks) = ((self.step, self.following), (block, Blocks::new(U)));
-        // SAFETY: the caller's promise, passed on.
-        let tile = unsafe { BackwardTile::new(isa, self.backward, steps, &self.gates, rank, blocks, part) };
-        tile.products::<C, PHASE, R, U>(room)
+    fn table(&self) -> &'static Table {
+        self.backward.pass.weights.table
+    }
+    #[inline(always)]
+    fn gates(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn sums(&self) -> usize {
+        usize::from(self.gates.are_last())
     }
 
-    #[inline(always)]
-    unsafe fn finish<I: Isa>(
-        &self,
-        isa: I,
-        rank: usize,
-        block: usize,
-        blocks: Blocks,
-        sums: &mut [I::Vector],
-    ) {
-        let steps = (self.step, self.following);
-        // SAFETY: the caller's promise, passed on.
-        let tile = unsafe {
-            BackwardTile::new(isa, self.backward, steps, &self.gates, rank, (block, blocks), Part::NONE)
+    unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
+        let (backward, table) = (self.backward, self.table());
+        let (lanes, unit) = (table.lanes, tile.block * table.lanes);
+        let carry = self.at.back.carry;
+        // What is read when the products are done. Later phases find it there, and an initial state has none.
+        if self.first && self.at.back.is_step && self.gates.are_last() {
+            let shape = backward.pass.weights.shape();
+            for row in tile.row..tile.row + tile.rows {
+                prefetch_planes(self.at.back.tape, row, shape.tape, unit, (tile.blocks, lanes));
+                prefetch_planes(self.at.step.before, row, shape.state.len(), unit, (tile.blocks, lanes));
+            }
+        }
+        let waiting = || {
+            let at = carry.address(tile.row, backward.pass.waiting(), unit);
+            Place::strided(at, carry.row_stride(), lanes, 0)
         };
-        tile.finish::<C, PHASE>(sums);
+        let start = if self.gates.are_first() { Place::zero() } else { waiting() };
+        let to = if self.gates.are_last() {
+            Place::strided(scratch, tile.blocks * lanes, lanes, 0)
+        } else {
+            waiting()
+        };
+        let mut segments = [Segment::NONE; MOST_SEGMENTS];
+        let mut count = 0;
+        if let Some(step) = self.of_step {
+            // SAFETY: the places exist.
+            let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
+            for gate in self.gates.range() {
+                let panel = &self.panels[gate];
+                let ahead = if tile.part.is_none() {
+                    &[]
+                } else {
+                    self.gates.ahead(self.panels, (gate, tile.part), tile.block, tile.blocks)
+                };
+                let weights = panel.weights(tile.block, tile.blocks, ahead);
+                segments[count] =
+                    Segment::lines(rows.address(0, (self.planes)(gate), 0), rows.stride(), weights);
+                count += 1;
+            }
+        }
+        let product = Product { segments: &segments[..count], start: &start, to: &to, turn: None };
+        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read are done in all
+        // blocks.
+        unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
+    }
+
+    unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {
+        let area = Area { rank: row, block, blocks, vectors };
+        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the sums.
+        unsafe { (self.finish)(&BackwardSums { step: self.at, area, sums }) };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::Pattern;
     use super::*;
-    use crate::cell::Pattern;
 
     #[test]
     fn chunks_have_more_steps_where_fewer_rows_run() {

@@ -4,34 +4,31 @@
 //! for each step            in the order of the direction
 //!   for each phase         1, or more where a cell needs all units of a row in between
 //!     for each block       of hidden units: its weights come in once ...
-//!       for each tile      ... and serve all rows that still run
+//!       for each tile      ... and serve all rows that still run          (products.rs)
 //! ```
 //!
 //! Threads share the rows, or the blocks of each phase; see `schedule.rs`.
 //!
-//! **Projection.** Few rows are bound by reading weights and not by multiplying: a step of one row uses each
-//! weight once. The same holds where the weights do not fit into the nearer caches. But only the recurrent
-//! product has to wait for the step before. There the input products of a chunk of steps are done first, as
-//! one product whose rows are the steps, which reads the input weights once for the whole chunk; the walk then
-//! starts from these sums. The chain of operations of each output is the same, and so are the bits.
-//!
 //! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so time
-//! is cut into pieces in which about as many rows run, and each of them is projected and shared as suits it.
+//! is cut into pieces in which about as many rows run, and each of them is shared as suits it, and does its input products
+//! beforehand where that pays (`input.rs`).
 
-use super::schedule::{Load, Schedule, Share, Split, Walk, go, over_range, take_steps};
-use crate::cell::{
-    Cell, Checkpoints, Forward, ForwardTile, Projected, ProjectionTile, Rows, Weights, with_cell,
-};
+use super::cost::Load;
+use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
+use super::pass::{Checkpoints, Forward, Projected};
+use super::products::PhaseProducts;
+use super::rows::Rows;
+use super::schedule::{Schedule, Share, Split, Walk, go, take_steps};
+use crate::cell::Weights;
 use crate::error::{Error, reserve};
-use crate::matrix::{AlignedBuf, Blocks, Grid, GridMut, Part, Room, Tile, sweep};
-use crate::simd::Isa;
-use std::marker::PhantomData;
+use crate::memory::{AlignedBuf, Grid, GridMut};
+use crate::product::sweep;
 use std::ops::Range;
 
 /// Memory of a forward pass that is used again by the next.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// What a cell passes from its first phase to its second.
+    /// What a cell passes from its first phase to later ones.
     pub(crate) scratch: AlignedBuf,
     /// Input products of a chunk of steps.
     projected: AlignedBuf,
@@ -39,46 +36,18 @@ pub(crate) struct Memory {
     places: Vec<(usize, usize)>,
 }
 
-/// Rows up to which a step is bound by reading weights, so that projecting the input beforehand pays.
-const FEW_ROWS: usize = 5;
-/// (Weights, rows): of more weights than these, projecting beforehand pays up to so many rows. They do not stay in a
-/// level-2 cache of 2 MiB beside what else passes through: then a step reads them from farther away, and tiles of few rows
-/// wait for them. (One thread, Xeon, family 6, model 207, medians of five runs, input as wide as the state. GRU of 256 units: 8
-/// rows 1.07 times faster, 12 rows 3 % slower. LSTM of 256 units: 8 rows 1.32, 14 rows 1.11, 17 rows level, 20 rows 8 % slower.
-/// LSTM of 512 units: 8 rows 1.39, 13 rows 1.25, 18 rows 1.07, 20 rows 1.05, 32 rows level; of 1024 units 24 rows level.)
-const MOST_ROWS: [(usize, usize); 3] = [(320 << 10, 10), (480 << 10, 16), (1 << 20, 20)];
-/// Inputs per row that are worth it where there are more than [`FEW_ROWS`]: that many weights are not read again for
-/// each two floats of sums that are written and read. (512 units, as above: 64 inputs 1.02 at 8 rows, 3 % slower at 16.)
-const INPUTS_PER_ROW: usize = 8;
-/// Bytes of projected sums that a chunk may have: a quarter of a level-2 cache of 2 MiB. The input weights
-/// pass through that cache once per chunk, so longer is better as long as the recurrent weights stay.
-const CHUNK_BYTES: usize = 1 << 19;
-
 /// Multiply-adds of which a piece has more: some 100 microseconds of work, of which a meeting takes a few.
 const WORTH_A_PIECE: usize = 8 << 20;
-
-/// The steps of a chunk to project beforehand, or `None` where that does not pay.
-fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Option<usize> {
-    let record = weights.variant.traits().gates * weights.hidden.units() * 4;
-    let chunk = (CHUNK_BYTES / batch.max(1).saturating_mul(record)).clamp(1, steps.max(1));
-    let all = weights.input.len() + weights.recurrent_len();
-    let rows = match MOST_ROWS.iter().rev().find(|(least, _)| all > *least) {
-        Some((_, rows)) => (weights.input.depth() / INPUTS_PER_ROW).min(*rows).max(FEW_ROWS),
-        None => FEW_ROWS,
-    };
-    (chunk > 1 && batch <= rows).then_some(chunk)
-}
 
 impl Memory {
     /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their lengths.
     pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
-        let traits = weights.variant.traits();
-        let hidden = weights.hidden.units();
-        self.scratch.grow(Grid::padded(1, batch, traits.scratch, hidden)?.len())?;
+        let (shape, units) = (weights.shape(), weights.units());
+        self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
         // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have others.
-        for rows in 1..=batch.min(MOST_ROWS[MOST_ROWS.len() - 1].1) {
+        for rows in 1..=batch.min(MOST_ROWS) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
-                self.projected.grow(Grid::padded(chunk, rows, traits.gates, hidden)?.len())?;
+                self.projected.grow(Grid::padded(chunk, rows, shape.input.len(), units)?.len())?;
                 reserve(&mut self.places, chunk * rows)?;
             }
         }
@@ -86,8 +55,8 @@ impl Memory {
     }
 }
 
-/// Takes from `rest` the steps with which a pass goes on: while at least three quarters of the rows run, and until
-/// they are worth a meeting of threads: of `per_row` multiply-adds each.
+/// Takes from `rest` the steps with which a pass goes on: the piece ends where fewer than three quarters of its rows
+/// still run, but not before its steps, of `per_row` multiply-adds a row each, are worth a meeting of threads.
 fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: bool) -> Range<usize> {
     let (first, last) = (rest.start, rest.end - 1);
     let mut steps = rest.len();
@@ -110,11 +79,14 @@ fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: boo
 /// What a step of this pass asks of a processor.
 pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
     let ahead = chunk_steps(weights, batch, steps).is_some();
+    let of_input = |size: usize| if ahead { 0 } else { size };
     Load {
         rows: batch,
-        weights: weights.recurrent_len() + if ahead { 0 } else { weights.input.len() },
-        blocks: weights.input.blocks(),
-        phases: weights.variant.traits().phases(),
+        weights: weights.recurrent_multiply_adds() + of_input(weights.input_multiply_adds()),
+        bytes: weights.recurrent_bytes() + of_input(weights.input_bytes()),
+        blocks: weights.blocks_of(weights.units()),
+        phases: weights.shape().forward.len(),
+        rate: weights.table.rate,
     }
 }
 
@@ -157,13 +129,11 @@ pub(crate) fn forward(
 /// The first step of a pass, of all its rows, on this thread. `forward.scratch` has a record for each of them.
 pub(crate) fn step(forward: Forward<'_>) {
     let rows = 0..forward.pass.rows.order.len();
-    with_cell!(forward.pass.weights.variant, C => {
-        let walk = Steps::<C>::new(&forward, 0..1);
-        for stage in 0..walk.stages() {
-            // SAFETY: nobody else works on this pass, and the phases run in order.
-            unsafe { walk.stage(stage, rows.clone(), Share::ALL) };
-        }
-    });
+    let walk = Steps { forward: &forward, range: 0..1 };
+    for stage in 0..walk.stages() {
+        // SAFETY: nobody else works on this pass, and the phases run in order.
+        unsafe { walk.stage(stage, rows.clone(), Share::ALL) };
+    }
 }
 
 /// Runs some steps of a pass, piece by piece.
@@ -175,7 +145,7 @@ fn run(
 ) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights);
     memory.prepare(weights, rows.order.len(), steps.len())?;
-    let per_row = weights.recurrent_len() + weights.input.len();
+    let per_row = weights.recurrent_multiply_adds() + weights.input_multiply_adds();
     let mut rest = steps;
     while !rest.is_empty() {
         let piece = next_piece(rows, per_row, &mut rest, forward.pass.reverse);
@@ -195,19 +165,15 @@ fn run_piece(
 ) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights);
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
-    let (traits, hidden) = (weights.variant.traits(), weights.hidden.units());
+    let (shape, units) = (weights.shape(), weights.units());
     let Memory { scratch, projected, places } = memory;
-    let mut forward = Forward {
-        scratch: GridMut::new(Grid::padded(1, batch, traits.scratch, hidden)?, scratch),
-        ..forward
-    };
+    let mut forward =
+        Forward { scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch), ..forward };
     let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
-        with_cell!(weights.variant, C => {
-            go(&Steps::<C>::new(&forward, steps.clone()), &rows.lengths, &steps, split);
-        });
+        go(&Steps { forward: &forward, range: steps.clone() }, &rows.lengths, &steps, split);
         return Ok(());
     };
-    let sums = GridMut::new(Grid::padded(chunk, active, traits.gates, hidden)?, projected);
+    let sums = GridMut::new(Grid::padded(chunk, active, shape.input.len(), units)?, projected);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
@@ -218,171 +184,47 @@ fn run_piece(
         }
         let to = Projected { sums, first_step: range.start };
         forward.projected = None;
-        with_cell!(weights.variant, C => {
-            let work = Projection::<C> { forward: &forward, to, places, cell: PhantomData };
-            work.run(split);
-            forward.projected = Some(to);
-            go(&Steps::<C>::new(&forward, range.clone()), &rows.lengths, &range, split);
-        });
+        multiply_inputs(&forward, to, places, split);
+        forward.projected = Some(to);
+        go(&Steps { forward: &forward, range: range.clone() }, &rows.lengths, &range, split);
     }
     Ok(())
 }
 
 /// The steps of a range, in the order of the direction; a stage is a phase of a step.
-struct Steps<'a, C> {
+struct Steps<'a> {
     forward: &'a Forward<'a>,
     range: Range<usize>,
-    cell: PhantomData<C>,
 }
 
-impl<'a, C: Cell> Steps<'a, C> {
-    fn new(forward: &'a Forward<'a>, range: Range<usize>) -> Self {
-        Steps { forward, range, cell: PhantomData }
-    }
-}
-
-impl<C: Cell> Walk for Steps<'_, C> {
+impl Walk for Steps<'_> {
     fn stages(&self) -> usize {
-        self.range.len() * C::TRAITS.phases()
+        self.range.len() * self.forward.pass.weights.shape().forward.len()
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
-        let (forward, pass) = (self.forward, &self.forward.pass);
-        let (n, phase) = (stage / C::TRAITS.phases(), stage % C::TRAITS.phases());
+        let pass = &self.forward.pass;
+        let phases = pass.weights.shape().forward.len();
+        let (n, phase) = if phases == 1 { (stage, 0) } else { (stage / phases, stage % phases) };
         let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end);
-        let panel = if phase == 0 { &pass.weights.input } else { &pass.weights.second };
-        let blocks = share.part(panel.blocks());
-        let token = pass.weights.token;
+        if active.is_empty() {
+            return;
+        }
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
         // and a phase is done in all blocks before the next begins.
         unsafe {
-            // Phases that a cell does not have are not compiled.
-            if const { C::TRAITS.phases() > 2 } && phase == 2 {
-                sweep(token, &Phase::<C, 2> { forward, step, cell: PhantomData }, active, blocks);
-            } else if const { C::TRAITS.phases() > 1 } && phase == 1 {
-                sweep(token, &Phase::<C, 1> { forward, step, cell: PhantomData }, active, blocks);
-            } else {
-                sweep(token, &Phase::<C, 0> { forward, step, cell: PhantomData }, active, blocks);
-            }
+            let products = PhaseProducts::new(self.forward, step, phase);
+            let blocks = share.part(products.blocks());
+            sweep(&products, active, blocks);
         }
-    }
-}
-
-/// The input products of the steps of a chunk.
-struct Projection<'a, C> {
-    forward: &'a Forward<'a>,
-    to: Projected<'a>,
-    places: &'a [(usize, usize)],
-    cell: PhantomData<C>,
-}
-
-impl<C: Cell> Projection<'_, C> {
-    /// All of it. Threads share it as they share the steps, so that each reads weights and sums of its own.
-    fn run(&self, split: Split) {
-        let (token, blocks) = (self.forward.pass.weights.token, self.forward.pass.weights.input.blocks());
-        match split {
-            Split::Rows(threads) => over_range(0..self.places.len(), threads, &|places| {
-                // SAFETY: the places are those of this thread alone.
-                unsafe { sweep(token, self, places, 0..blocks) }
-            }),
-            Split::Units(threads) => over_range(0..blocks, threads, &|blocks| {
-                // SAFETY: the blocks are those of this thread alone.
-                unsafe { sweep(token, self, 0..self.places.len(), blocks) }
-            }),
-        }
-    }
-}
-
-impl<C: Cell> Tile for Projection<'_, C> {
-    const ACCUMULATORS: usize = C::TRAITS.gates;
-    const WEIGHTS: usize = C::TRAITS.gates;
-
-    #[inline(always)]
-    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
-        &self,
-        isa: I,
-        place: usize,
-        block: usize,
-        part: Part,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        let (forward, (places, _)) = (self.forward, self.places[place..place + R].as_chunks::<R>());
-        C::project(&ProjectionTile::<I, R, U> { isa, forward, places: &places[0], block, part }, room)
-    }
-
-    #[inline(always)]
-    unsafe fn finish<I: Isa>(
-        &self,
-        isa: I,
-        place: usize,
-        block: usize,
-        blocks: Blocks,
-        sums: &mut [I::Vector],
-    ) {
-        let Projected { sums: to, first_step } = self.to;
-        let gates = C::TRAITS.gates;
-        for v in 0..sums.len() / gates {
-            let (step, rank) = self.places[place + blocks.row(v)];
-            let start = (block + blocks.column(v)) * I::LANES;
-            for gate in 0..gates {
-                // SAFETY: the place exists, and by the caller's promise is ours with the columns of the block.
-                let to = unsafe { to.columns(step - first_step, rank, gate, start..start + I::LANES) };
-                isa.store(to, sums[v * gates + gate]);
-            }
-        }
-    }
-}
-
-/// One phase of one step.
-struct Phase<'a, C, const PHASE: usize> {
-    forward: &'a Forward<'a>,
-    step: usize,
-    cell: PhantomData<C>,
-}
-
-impl<C: Cell, const PHASE: usize> Tile for Phase<'_, C, PHASE> {
-    const ACCUMULATORS: usize = C::ACCUMULATORS[PHASE];
-    const WEIGHTS: usize = if PHASE == 0 { C::TRAITS.gates } else { 1 };
-
-    #[inline(always)]
-    unsafe fn products<'r, I: Isa, const R: usize, const U: usize>(
-        &self,
-        isa: I,
-        rank: usize,
-        block: usize,
-        part: Part,
-        room: &'r mut Room<I::Vector>,
-    ) -> &'r mut [I::Vector] {
-        // SAFETY: the caller's promise, passed on.
-        let tile =
-            unsafe { ForwardTile::new(isa, self.forward, self.step, rank, (block, Blocks::new(U)), part) };
-        if PHASE == 0 {
-            tile.prefetch::<R>(const { &C::TRAITS });
-        }
-        C::products::<I, PHASE, R, U>(&tile, room)
-    }
-
-    #[inline(always)]
-    unsafe fn finish<I: Isa>(
-        &self,
-        isa: I,
-        rank: usize,
-        block: usize,
-        blocks: Blocks,
-        sums: &mut [I::Vector],
-    ) {
-        // SAFETY: the caller's promise, passed on.
-        let tile =
-            unsafe { ForwardTile::new(isa, self.forward, self.step, rank, (block, blocks), Part::NONE) };
-        C::forward::<I, PHASE>(&tile, sums);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rows::Pattern;
     use super::*;
-    use crate::cell::Pattern;
 
     #[test]
     fn pieces_end_where_a_quarter_of_the_rows_has_ended() {

@@ -2,29 +2,42 @@
 //! what.
 //!
 //! ```text
+//! rows.rs       the rows of a batch, longest first
+//! records.rs    where the states and the tape of each step lie
+//! pass.rs       what a pass reads and writes, forward and backward
 //! forward.rs    states (and a tape) from a sequence and initial states
+//! products.rs   a phase of a step as products of kernels, and what finishes them
+//! input.rs      input products of many steps beforehand
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! replay.rs     forward again between checkpoints, on the way back
 //! gradient/     weight, bias and input gradients of a chunk: long products
 //! schedule.rs   who does what
+//! cost.rs       what that costs, estimated
 //! team.rs       threads that meet at every step
-//! state.rs      what a stream carries from call to call
 //! ```
 //!
-//! All of it is generic over the cell and the SIMD level, and none of it knows of layers.
+//! All of it is plain code: it knows neither vectors nor the types of cells, and nothing of layers.
 
 mod backward;
+mod cost;
 mod forward;
 mod gradient;
+mod input;
+mod pass;
+mod products;
+mod records;
 mod replay;
+mod rows;
 mod schedule;
-mod state;
 mod team;
 
 pub(crate) use backward::{Scratch, backward};
+pub(crate) use cost::{too_little, wavefront_nanoseconds, worthwhile};
 pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
+pub(crate) use pass::{Checkpoints, Forward, Pass};
+pub(crate) use records::{Records, TapeRecords};
+pub(crate) use rows::{Extent, Pattern, Rows};
+pub(crate) use schedule::in_pool;
 pub use schedule::{Schedule, Threads};
-pub(crate) use schedule::{in_pool, too_little, wavefront_nanoseconds, worthwhile};
-pub use state::State;
 pub(crate) use team::{MOST_SHARES, over_stages};

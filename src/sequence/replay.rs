@@ -8,14 +8,17 @@
 //! ```
 //!
 //! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred rows (a
-//! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is computed again is the same chain of operations, so gradients are the same bits.
+//! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is
+//! computed again is the same chain of operations, so gradients are the same bits.
 
 use super::forward::{Memory, forward};
 use super::gradient::Inputs;
+use super::pass::{Checkpoints, Forward, Pass};
+use super::records::{Records, TapeRecords};
 use super::schedule::Schedule;
-use crate::cell::{Checkpoints, Forward, Pass, Records, TapeRecords};
 use crate::error::Error;
-use crate::matrix::{AlignedBuf, Grid, GridMut, Lines, LinesMut};
+use crate::memory::{AlignedBuf, Grid, GridMut, Lines, LinesMut};
+use crate::simd::LINE;
 use std::ops::Range;
 
 /// Memory for the steps between two checkpoints.
@@ -33,7 +36,7 @@ fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
     let states = steps.saturating_add(pass.rows.order.len());
     Ok((
         Records::grid(states, planes, weights.units())?,
-        Lines::new(steps, weights.variant.traits().tape, weights.units())?,
+        Lines::new(steps, weights.shape().tape, weights.units())?,
     ))
 }
 
@@ -74,7 +77,10 @@ impl Replay {
             let to = unsafe { states.record(slot, rank) };
             for (plane, to) in to.chunks_mut(to.len() / planes).enumerate() {
                 // SAFETY: the record exists, and nobody writes it.
-                to.copy_from_slice(unsafe { checkpoints.states.plane(from, rank, plane) });
+                let from = unsafe { checkpoints.states.row(from, rank, plane) };
+                for (n, to) in to.chunks_mut(LINE).enumerate() {
+                    from.copy(n * LINE, to);
+                }
             }
         }
         let again = Forward {

@@ -2,14 +2,14 @@
 //!
 //! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the
 //! three broadcasts of a step of k take 3, and one weight vector at a time takes the last. Of three gates 4 rows x 3
-//! accumulators are as many, three weight vectors and one broadcast at a time. (GRU on the machine of `avx512.rs`, one thread: 32
-//! rows of 256 units 1.09 times as fast as with 3 rows, 7 rows of 200 units 1.21 times.)
+//! accumulators are as many, three weight vectors and one broadcast at a time. (GRU on the machine of `avx512.rs`, one
+//! thread: 32 rows of 256 units 1.09 times as fast as with 3 rows, 7 rows of 200 units 1.21 times.)
 //!
 //! **Ports**: per k the tile does 12 multiply-adds and 7 loads (4 weight vectors, 3 broadcasts). At two
 //! multiply-adds a cycle that is 6 cycles for 7 of 12 load slots; 12 chains cover the latency of 4 cycles
 //! x 2 ports one and a half times. The weights stream at 128 bytes per 6 cycles, 21 a cycle.
 
-use super::{Isa, Kernel, Outlined};
+use super::{Isa, Outlined, operations, outlined};
 use std::arch::x86_64::*;
 
 /// Proof that this machine has AVX2 and FMA.
@@ -17,29 +17,10 @@ use std::arch::x86_64::*;
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// The proof, where the machine has every feature of [`trampoline`].
+    /// The proof, where the machine has every feature that the list names.
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
     }
-}
-
-/// Compiles a kernel for this level: the body is inlined here and so gets these features.
-///
-/// # Safety
-/// - The machine has the features below; `isa` proves it.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
-    kernel.run(isa)
-}
-
-/// The same for work that is called from inside a kernel, and stays a function of its own.
-///
-/// # Safety
-/// - As for [`trampoline`].
-#[inline(never)]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn outlined<W: Outlined<Avx2>>(isa: Avx2, work: W) -> W::Output {
-    work.run(isa)
 }
 
 /// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
@@ -56,13 +37,13 @@ impl Isa for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
     const FUSED: bool = true;
-    const TILE_ROWS: usize = 3;
-    const TALL_ROWS: usize = 4;
+    const HEIGHTS: [usize; 5] = [0, 4, 4, 4, 3];
+    // Half of what `avx512.rs` says, of the same machine.
+    const MULTIPLY_ADDS: f64 = 38.0;
 
     #[inline(always)]
-    fn splat(self, x: f32) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_set1_ps(x) }
+    unsafe fn assume() -> Self {
+        Avx2(())
     }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m256 {
@@ -85,97 +66,36 @@ impl Isa for Avx2 {
         unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first(to.len()), v) }
     }
     #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: `self` proves FMA.
-        unsafe { _mm256_fnmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX. The instruction gives the second operand where either is NaN.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX. The instruction gives the second operand where either is NaN.
-        unsafe { _mm256_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
-    }
-    #[inline(always)]
-    fn with_sign(self, a: __m256, sign: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_or_ps(a, _mm256_and_ps(sign, _mm256_set1_ps(-0.0))) }
-    }
-    #[inline(always)]
-    fn if_greater(self, x: __m256, limit: __m256, yes: __m256, no: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX.
-        unsafe { _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(x, limit)) }
-    }
-    #[inline(always)]
-    fn flush_below(self, a: __m256, limit: f32) -> __m256 {
-        // SAFETY: `self` proves AVX. "Not less than" holds for NaN, which so stays.
-        unsafe {
-            let keep = _mm256_cmp_ps::<_CMP_NLT_UQ>(self.abs(a), _mm256_set1_ps(limit));
-            _mm256_and_ps(keep, a)
-        }
-    }
-    #[inline(always)]
-    fn exp2_of_shifted(self, shifted: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe {
-            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
-            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
-        }
-    }
-    #[inline(always)]
-    fn recip_seed(self, magic: u32, a: __m256) -> __m256 {
-        // SAFETY: `self` proves AVX2.
-        unsafe {
-            let magic = _mm256_set1_epi32(magic.cast_signed());
-            _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
-        }
-    }
-    #[inline(always)]
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
         // SAFETY: `self` proves all features of the function.
-        unsafe { outlined(self, work) }
+        unsafe { outlined::avx2(self, work) }
     }
-    #[inline(always)]
-    fn prefetch_near(self, at: *const f32) {
-        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+
+    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so stays.
+    operations! {
+        fn splat(x: f32) = _mm256_set1_ps(x);
+        fn add(a, b) = _mm256_add_ps(a, b);
+        fn sub(a, b) = _mm256_sub_ps(a, b);
+        fn mul(a, b) = _mm256_mul_ps(a, b);
+        fn mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
+        fn neg_mul_add(a, b, c) = _mm256_fnmadd_ps(a, b, c);
+        fn div(a, b) = _mm256_div_ps(a, b);
+        fn max(a, b) = _mm256_max_ps(a, b);
+        fn min(a, b) = _mm256_min_ps(a, b);
+        fn abs(a) = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        fn with_sign(a, sign) = _mm256_or_ps(a, _mm256_and_ps(sign, _mm256_set1_ps(-0.0)));
+        fn if_greater(x, limit, yes, no) = _mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_GT_OQ>(x, limit));
+        fn flush_below(a, limit: f32) = {
+            let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+            _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(magnitude, _mm256_set1_ps(limit)), a)
+        };
+        fn exp2_of_shifted(shifted) = {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
+        };
+        fn recip_seed(magic: u32, a) = {
+            let magic = _mm256_set1_epi32(magic.cast_signed());
+            _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
+        };
     }
 }

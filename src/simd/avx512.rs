@@ -2,8 +2,9 @@
 //!
 //! **Register budget** (32 registers of sixteen floats): a tile of 6 rows x 4 accumulators takes 24,
 //! the four weight vectors of a step of k take 4, a broadcast 1; three are left for the scheduler. Of three
-//! gates 8 rows x 3 accumulators are as many: with 6 rows a quarter of the chains would be missing, and weights are read for
-//! each six rows. (GRU, 32 rows of 256 units, one thread, 1.03 times as fast as with 6 rows, 7 rows of 200 units 1.17 times.)
+//! gates 8 rows x 3 accumulators are as many: with 6 rows a quarter of the chains would be missing, and weights are
+//! read for each six rows. (GRU, 32 rows of 256 units, one thread, 1.03 times as fast as with 6 rows, 7 rows of 200
+//! units 1.17 times.)
 //!
 //! **Ports**: per k the tile does 24 multiply-adds and 10 loads (4 weight vectors, 6 broadcasts). At two
 //! multiply-adds a cycle (ports 0+1 and 5 on Intel servers) that is 12 cycles for 10 of 24 load slots;
@@ -11,14 +12,15 @@
 //! cycles x 2 ports three times over. The weights stream at 256 bytes per 12 cycles, 21 a cycle, which
 //! a level-2 cache delivers.
 //!
-//! **Share of the limit** (Xeon, family 6, model 207, two ports, 178 to 186 GFLOP/s of multiply-adds alone): this tile by
-//! itself, in C, reaches 171 with weights in the level-1 cache, 165 to 170 from the level-2 cache, and as much from farther
-//! away where the next block is prefetched. Forward of an LSTM with 512 units and 64 rows was at 84 to 88 % of the peak of its
-//! run (`cargo bench --bench grid -- --json --mode fwd --shape "lstm B64 T50 I512 H512 L1"`); with 256 units and 48 rows
-//! finishing takes 7 %. Tiles of 12 x 2 and 8 x 2, which read half of the weights at a time and so each of them half as
-//! often, were level with 6 x 4 and 4 x 4 in C (512 inputs, 24 rows, 2 MiB of weights: 161 to 164 GFLOP/s all).
+//! **Share of the limit** (Xeon, family 6, model 207, two ports, 178 to 186 GFLOP/s of multiply-adds alone): this tile
+//! by itself, in C, reaches 171 with weights in the level-1 cache, 165 to 170 from the level-2 cache, and as much from
+//! farther away where the next block is prefetched. Forward of an LSTM with 512 units and 64 rows was at 84 to 88 % of
+//! the peak of its run (`cargo bench --bench grid -- --json --mode fwd --shape "lstm B64 T50 I512 H512 L1"`); with 256
+//! units and 48 rows finishing takes 7 %. Tiles of 12 x 2 and 8 x 2, which read half of the weights at a time and so
+//! each of them half as often, were level with 6 x 4 and 4 x 4 in C (512 inputs, 24 rows, 2 MiB of weights: 161 to 164
+//! GFLOP/s all).
 
-use super::{Isa, Kernel, Outlined};
+use super::{Isa, Outlined, operations, outlined};
 use std::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ, VL, AVX2 and FMA.
@@ -26,7 +28,7 @@ use std::arch::x86_64::*;
 pub(crate) struct Avx512(());
 
 impl Avx512 {
-    /// The proof, where the machine has every feature of [`trampoline`].
+    /// The proof, where the machine has every feature that the list names.
     pub(super) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -36,25 +38,6 @@ impl Avx512 {
             && is_x86_feature_detected!("fma"))
         .then_some(Avx512(()))
     }
-}
-
-/// Compiles a kernel for this level: the body is inlined here and so gets these features.
-///
-/// # Safety
-/// - The machine has the features below; `isa` proves it.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-pub(super) unsafe fn trampoline<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
-    kernel.run(isa)
-}
-
-/// The same for work that is called from inside a kernel, and stays a function of its own.
-///
-/// # Safety
-/// - As for [`trampoline`].
-#[inline(never)]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn outlined<W: Outlined<Avx512>>(isa: Avx512, work: W) -> W::Output {
-    work.run(isa)
 }
 
 /// The mask of the first `n` lanes, `n` at most 16.
@@ -68,13 +51,13 @@ impl Isa for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
     const FUSED: bool = true;
-    const TILE_ROWS: usize = 6;
-    const TALL_ROWS: usize = 8;
+    const HEIGHTS: [usize; 5] = [0, 8, 8, 8, 6];
+    // Of a Xeon, family 6, model 207, at 2.9 GHz.
+    const MULTIPLY_ADDS: f64 = 75.0;
 
     #[inline(always)]
-    fn splat(self, x: f32) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_set1_ps(x) }
+    unsafe fn assume() -> Self {
+        Avx512(())
     }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m512 {
@@ -99,97 +82,37 @@ impl Isa for Avx512 {
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(n), v) }
     }
     #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn neg_mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_fnmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F. The instruction gives the second operand where either is NaN.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F. The instruction gives the second operand where either is NaN.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_abs_ps(a) }
-    }
-    #[inline(always)]
-    fn with_sign(self, a: __m512, sign: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 DQ.
-        unsafe { _mm512_or_ps(a, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))) }
-    }
-    #[inline(always)]
-    fn if_greater(self, x: __m512, limit: __m512, yes: __m512, no: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, limit), no, yes) }
-    }
-    #[inline(always)]
-    fn flush_below(self, a: __m512, limit: f32) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F. "Not less than" holds for NaN, which so stays.
-        unsafe {
-            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(limit));
-            _mm512_maskz_mov_ps(keep, a)
-        }
-    }
-    #[inline(always)]
-    fn exp2_of_shifted(self, shifted: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe {
-            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
-            _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(127 << 23)))
-        }
-    }
-    #[inline(always)]
-    fn recip_seed(self, magic: u32, a: __m512) -> __m512 {
-        // SAFETY: `self` proves AVX-512 F.
-        unsafe {
-            let magic = _mm512_set1_epi32(magic.cast_signed());
-            _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
-        }
-    }
-    #[inline(always)]
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
         // SAFETY: `self` proves all features of the function.
-        unsafe { outlined(self, work) }
+        unsafe { outlined::avx512(self, work) }
     }
-    #[inline(always)]
-    fn prefetch_near(self, at: *const f32) {
-        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+
+    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so stays.
+    operations! {
+        fn splat(x: f32) = _mm512_set1_ps(x);
+        fn add(a, b) = _mm512_add_ps(a, b);
+        fn sub(a, b) = _mm512_sub_ps(a, b);
+        fn mul(a, b) = _mm512_mul_ps(a, b);
+        fn mul_add(a, b, c) = _mm512_fmadd_ps(a, b, c);
+        fn neg_mul_add(a, b, c) = _mm512_fnmadd_ps(a, b, c);
+        fn div(a, b) = _mm512_div_ps(a, b);
+        fn max(a, b) = _mm512_max_ps(a, b);
+        fn min(a, b) = _mm512_min_ps(a, b);
+        fn abs(a) = _mm512_abs_ps(a);
+        fn with_sign(a, sign) = _mm512_or_ps(a, _mm512_and_ps(sign, _mm512_set1_ps(-0.0)));
+        fn if_greater(x, limit, yes, no) =
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, limit), no, yes);
+        fn flush_below(a, limit: f32) = {
+            let keep = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), _mm512_set1_ps(limit));
+            _mm512_maskz_mov_ps(keep, a)
+        };
+        fn exp2_of_shifted(shifted) = {
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted));
+            _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(127 << 23)))
+        };
+        fn recip_seed(magic: u32, a) = {
+            let magic = _mm512_set1_epi32(magic.cast_signed());
+            _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
+        };
     }
 }

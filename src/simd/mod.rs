@@ -6,9 +6,14 @@
 //! ```text
 //! Level (a name, public)  --detected-->  Token (proof that the machine has it)
 //!                                          |
-//! dispatch(token, kernel)  --match-->  one #[target_feature] trampoline per level
-//!                                          |
-//!                                     kernel.run(isa)   inlined into the trampoline
+//! dispatcher!   token, Kernel   --match-->  a #[target_feature] trampoline  -->  kernel.run(isa)
+//! pointers!     token, Routine  --match-->  a pointer to such a trampoline, called later and often
+//! ```
+//!
+//! ```text
+//! list.rs       the list of levels, a line each, and the macros that expand it
+//! level.rs      Level and Token: names and detection, from the list
+//! portable.rs avx2.rs avx512.rs    a level each: its vectors, the heights of its tiles, what it costs
 //! ```
 //!
 //! The zero-sized types [`Portable`], `Avx2` and `Avx512` can be made only where detection has found
@@ -16,24 +21,54 @@
 //!
 //! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function
 //! left standing outside the trampoline has none of its features, and turns vector code into calls and
-//! spills without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same reason kernels use plain loops and no closures.
+//! spills without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same
+//! reason kernels use plain loops and no closures.
 //!
 //! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
 //! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod level;
-mod portable;
+mod list;
 
 pub use level::Level;
 pub(crate) use level::Token;
-pub(crate) use portable::Portable;
+pub(crate) use list::{
+    define_dispatcher, define_pointers, dispatcher, levels, operand, operations, pointers,
+};
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use {avx2::Avx2, avx512::Avx512};
+macro_rules! define_modules {
+    ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
+        $(
+            #[cfg($cfg)]
+            mod $file;
+            #[cfg($cfg)]
+            pub(crate) use $file::$Level;
+        )*
+
+        /// [`Isa::call`] of each level: a function of its own with the level's features.
+        mod outlined {
+            $(
+                /// Does the work.
+                ///
+                /// # Safety
+                /// - The machine has the level; `isa` proves it.
+                #[cfg($cfg)]
+                #[inline(never)]
+                $(#[target_feature(enable = $features)])?
+                pub(super) unsafe fn $file<W: super::Outlined<super::$Level>>(
+                    isa: super::$Level,
+                    work: W,
+                ) -> W::Output {
+                    work.run(isa)
+                }
+            )*
+        }
+    };
+}
+
+levels! { [define_modules] }
+
+dispatcher!(pub(crate) dispatch);
 
 /// The floats of one cache line, which is also the widest vector of any level. Every buffer of our own
 /// is aligned to it and every row padded to it, so that state and tape do not depend on the level.
@@ -50,11 +85,17 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
-    /// Rows of a register tile that keeps four accumulators per row: the register budget of the level,
-    /// explained in the file of each.
-    const TILE_ROWS: usize;
-    /// The same of a tile that keeps three accumulators per row, or fewer.
-    const TALL_ROWS: usize;
+    /// The most rows of a register tile, by the accumulators of a row, of which there are 1 to 4: the register budget of
+    /// the level, explained in the file of each.
+    const HEIGHTS: [usize; 5];
+    /// Multiply-adds of one core in a nanosecond, in tiles of full height: what schedules reckon with.
+    const MULTIPLY_ADDS: f64;
+
+    /// The level's instructions.
+    ///
+    /// # Safety
+    /// - The machine has them.
+    unsafe fn assume() -> Self;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::Vector;
@@ -112,16 +153,6 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Does work that is compiled once for this level, as a function of its own: where the time of a call is
     /// nothing beside the work, and inlined copies would be many.
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output;
-    /// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
-    #[inline(always)]
-    fn prefetch(self, at: *const f32) {
-        let _ = at;
-    }
-    /// The same, into the level-1 cache.
-    #[inline(always)]
-    fn prefetch_near(self, at: *const f32) {
-        let _ = at;
-    }
     /// Reads the first `LANES` floats of `from`.
     #[inline(always)]
     fn load(self, from: &[f32]) -> Self::Vector {
@@ -183,18 +214,41 @@ pub(crate) trait Outlined<I: Isa> {
     fn run(self, isa: I) -> Self::Output;
 }
 
-/// Runs a kernel with the instructions that `token` proves.
+/// Work that is compiled once per level and called through a pointer: what is called too often, or chosen from too many,
+/// for a `match` at each call.
+pub(crate) trait Routine {
+    /// What the work is done on.
+    type Arguments<'a>;
+    /// Does the work. Implementations are `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// - What the implementor demands of its arguments.
+    unsafe fn run<I: Isa>(isa: I, arguments: &Self::Arguments<'_>);
+}
+
+/// A [`Routine`] of one level, to be called where the machine has that level.
+pub(crate) type Pointer<R> = for<'a, 'b> unsafe fn(&'a <R as Routine>::Arguments<'b>);
+
+/// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
 #[inline(always)]
-pub(crate) fn dispatch<K: Kernel>(token: Token, kernel: K) -> K::Output {
-    match token {
-        Token::Portable(isa) => kernel.run(isa),
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the token exists only where detection has found every feature of the trampoline.
-        Token::Avx2(isa) => unsafe { avx2::trampoline(isa, kernel) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the token exists only where detection has found every feature of the trampoline.
-        Token::Avx512(isa) => unsafe { avx512::trampoline(isa, kernel) },
+pub(crate) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64, and a prefetch of any address has no effect but on the caches.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
     }
+    let _ = at;
+}
+
+/// The same, into the level-1 cache.
+#[inline(always)]
+pub(crate) fn prefetch_near<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    let _ = at;
 }
 
 #[cfg(test)]

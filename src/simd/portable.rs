@@ -10,12 +10,19 @@
 //! **Register budget** (SSE2, 16 registers of four floats): a tile of 3 rows x 4 accumulators takes 12,
 //! a weight vector, a broadcast and a product take the rest but one.
 
-use super::{Isa, Outlined};
+use super::{Isa, Outlined, outlined};
 use wide::{f32x4, u32x4};
 
 /// The instructions that the crate was compiled for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable;
+
+impl Portable {
+    /// The proof, which every machine gives.
+    pub(super) fn detect() -> Option<Self> {
+        Some(Portable)
+    }
+}
 
 const SIGN: u32 = 0x8000_0000;
 
@@ -33,8 +40,13 @@ impl Isa for Portable {
     type Vector = f32x4;
     const LANES: usize = 4;
     const FUSED: bool = false;
-    const TILE_ROWS: usize = 3;
-    const TALL_ROWS: usize = 3;
+    const HEIGHTS: [usize; 5] = [0, 3, 3, 3, 3];
+    const MULTIPLY_ADDS: f64 = 8.0;
+
+    #[inline(always)]
+    unsafe fn assume() -> Self {
+        Portable
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> f32x4 {
@@ -118,8 +130,9 @@ impl Isa for Portable {
     fn recip_seed(self, magic: u32, a: f32x4) -> f32x4 {
         from_bits(u32x4::splat(magic) - bits(a))
     }
-    #[inline(never)]
+    #[inline(always)]
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output {
-        work.run(self)
+        // SAFETY: every machine has this level.
+        unsafe { outlined::portable(self, work) }
     }
 }

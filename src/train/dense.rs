@@ -18,7 +18,7 @@
 
 use crate::Accumulate;
 use crate::error::{check_len, checked_size, zeros};
-use crate::matrix::{MatrixMut, MatrixRef, gemm};
+use crate::product::{MatrixMut, MatrixRef, gemm};
 use crate::{Error, Rng};
 
 /// A linear layer `y = x W^T + b` with its parameters.

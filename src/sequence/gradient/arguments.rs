@@ -1,18 +1,13 @@
 //! What a backward pass of one direction of one layer reads, and where its gradients go.
 //!
-//! Targets have the shapes of the parameters that they are gradients of, each as a grid with a slot for each gate
-//! (or peephole, or vector), and with no slots where the layer has no such parameter:
-//!
-//! ```text
-//!              weight_ih    weight_hh    weight_hr    bias_ih bias_hh norm_ih norm_hh    peephole    norm_c
-//! slots        gates        gates        1            gates                              3           2
-//! rows         H            H            P            1                                  1           1
-//! width        I            P            H            H                                  H           H
-//! ```
+//! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid with a slot for
+//! each gate (or peephole, or vector), and with no slots where the layer has no such parameter.
 
-use crate::cell::{Checkpoints, Pass, Records, TapeRecords, TransposedWeights};
+use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
 use crate::error::Error;
-use crate::matrix::{Grid, GridMut, GridRef};
+use crate::memory::{Grid, GridMut, GridRef};
+use crate::sequence::pass::{Checkpoints, Pass};
+use crate::sequence::records::{Records, TapeRecords};
 
 /// What a backward pass reads.
 #[derive(Debug, Clone, Copy)]
@@ -42,20 +37,21 @@ pub(crate) struct Targets<'a> {
     /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces it. (The
     /// others, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
-    pub(crate) weight_ih: GridMut<'a>,
-    pub(crate) weight_hh: GridMut<'a>,
-    pub(crate) bias_ih: GridMut<'a>,
-    pub(crate) bias_hh: GridMut<'a>,
-    pub(crate) weight_hr: GridMut<'a>,
-    pub(crate) peephole: GridMut<'a>,
-    pub(crate) norm_ih: GridMut<'a>,
-    pub(crate) norm_hh: GridMut<'a>,
-    pub(crate) norm_c: GridMut<'a>,
+    /// Of the parameters, in the form of each: a slot for each gate, or vector, and none where there is no such tensor.
+    pub(crate) parameters: PerTensor<GridMut<'a>>,
     /// The input gradient, and whether to add to what is there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
 }
 
-/// A target of as many slots of so many rows as there are in `data`.
-pub(crate) fn target(data: &mut [f32], rows: usize, width: usize) -> Result<GridMut<'_>, Error> {
-    Ok(GridMut::new(Grid::slot_major(data.len() / (rows * width), rows, 1, width)?, data))
+impl<'a> std::ops::Index<Tensor> for Targets<'a> {
+    type Output = GridMut<'a>;
+
+    fn index(&self, tensor: Tensor) -> &GridMut<'a> {
+        &self.parameters[tensor]
+    }
+}
+
+/// A target of this form.
+pub(crate) fn target(data: &mut [f32], form: Form) -> Result<GridMut<'_>, Error> {
+    Ok(GridMut::new(Grid::slot_major(form.slots, form.rows, 1, form.width)?, data))
 }

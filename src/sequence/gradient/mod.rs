@@ -14,29 +14,31 @@
 //!
 //! ```text
 //! arguments.rs    what is read, and where gradients go
-//! products.rs     the products
-//! narrow.rs       dW where the input is narrower than a vector
-//! sums.rs         the sums over K
+//! packed.rs       X, Y and M, packed
+//! input.rs        dx
 //! ```
+//!
+//! The products and sums themselves: `product/gradient.rs`, `narrow.rs`, `sums.rs`.
 //!
 //! A weight gradient is one chain over all places in the order in which the walk back comes by, whatever the
 //! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
 //! on the number of threads, or on where chunks are cut.
 
 mod arguments;
-mod narrow;
-mod products;
-mod sums;
+mod input;
+mod packed;
 
+use super::records::{Records, TapeRecords};
 use super::schedule::{Share, over_shares};
-use crate::cell::{C, Operand, PEEPHOLES, Pass, Records, TapeRecords};
-use crate::matrix::{GridMut, LinesRef, cuts, sweep};
-use crate::simd::{LINE, dispatch};
+use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
+use crate::memory::{LinesRef, Row};
+use crate::product::{
+    Panel, WeightGradient, cuts, is_narrow, narrow_gradient, sum_over_places, sweep_gradient,
+};
+use crate::simd::LINE;
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
-use narrow::{NarrowGradient, is_narrow};
-pub(crate) use products::Packed;
-use products::{Gradient, InputProduct, WeightProduct};
-use sums::{Factor, SumOverPlaces};
+use input::InputGradient;
+pub(crate) use packed::Packed;
 
 /// What the walk back has left of a chunk of steps.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +66,7 @@ pub(crate) fn accumulate_chunk(
         unsafe {
             contribution.input(share);
             contribution.weights(share);
-            contribution.peepholes_and_gains(share);
-            contribution.biases(share);
+            contribution.vectors(share);
         }
     });
     targets.add = true;
@@ -86,15 +87,24 @@ impl<'a> Contribution<'a> {
     /// - Nobody else does this share.
     unsafe fn input(&self, share: Share) {
         let Some((to, add)) = self.to.input else { return };
-        let Pass { weights, rows, .. } = self.inputs.pass;
-        let Chunk { places, grads, .. } = *self.chunk;
-        let (token, weights) = (weights.token, &self.inputs.transposed.input[..]);
-        let of_share = share.part(places.len());
-        for (gates, blocks) in cuts(weights, of_share.len(), 0..weights[0].blocks()) {
-            let add = add || !gates.are_first();
-            let product = InputProduct { grads, weights, gates, places, rows };
+        let pass = &self.inputs.pass;
+        let (shape, weights) = (pass.weights.shape(), &self.inputs.transposed.input[..]);
+        let blocks = weights.first().map_or(0, Panel::blocks);
+        let of_share = share.part(self.chunk.places.len());
+        for (gates, blocks) in cuts(weights, of_share.len(), 0..blocks) {
+            let product = InputGradient {
+                table: pass.weights.table,
+                grads: self.chunk.grads,
+                planes: shape.input,
+                weights,
+                add: add || !gates.are_first(),
+                gates,
+                places: self.chunk.places,
+                rows: pass.rows,
+                to,
+            };
             // SAFETY: the places are those of this share, and no two are the same row of the target.
-            unsafe { sweep(token, &Gradient { product, to, add }, of_share.clone(), blocks) };
+            unsafe { sweep_gradient(&product, of_share.clone(), blocks) };
         }
     }
 
@@ -103,125 +113,118 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
-        let (weights, packed, to) = (self.inputs.pass.weights, self.packed, self.to);
-        let (token, traits) = (weights.token, weights.variant.traits());
-        let (grads, places) = (self.chunk.grads, 0..self.chunk.places.len());
-        let of = |(plane, gate), units, packed| {
-            let places = places.clone();
-            WeightProduct { grads, plane, gate, units, packed, places }
+        let (pass, packed) = (&self.inputs.pass, self.packed);
+        let (shape, cell) = (pass.weights.shape(), pass.weights);
+        let of = |tensor, plane, gate, units, packed| WeightGradient {
+            table: cell.table,
+            grads: self.chunk.grads,
+            plane,
+            gate,
+            units,
+            packed,
+            places: 0..self.chunk.places.len(),
+            to: self.to[tensor],
+            add: self.to.add || tensor == Tensor::WeightHr,
         };
-        for (gate, &(plane, operand)) in traits.recurrent.iter().enumerate() {
+        let units = share.part(cell.units());
+        for (gate, &plane) in shape.input.iter().enumerate() {
             let x = &packed.input;
-            let y = match operand {
-                Operand::Hidden => &packed.hidden,
-                Operand::Tape(_) => &packed.second,
-            };
-            let input =
-                Gradient { product: of((gate, gate), weights.units(), x), to: to.weight_ih, add: to.add };
-            let hidden =
-                Gradient { product: of((plane, gate), weights.units(), y), to: to.weight_hh, add: to.add };
-            let units = share.part(weights.units());
+            let gradient = of(Tensor::WeightIh, plane, gate, cell.units(), x);
             // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
             unsafe {
                 if is_narrow(x) {
-                    let lines = share.part(weights.units().div_ceil(LINE));
-                    dispatch(token, NarrowGradient::new(input, lines));
+                    let lines = share.part(cell.units().div_ceil(LINE));
+                    narrow_gradient(cell.token, &gradient, lines);
                 } else {
-                    input.sweep(token, units.clone());
+                    gradient.sweep(units.clone());
                 }
-                hidden.sweep(token, units);
             }
         }
-        if let Some((plane, _)) = traits.projection {
-            let product = of((plane, 0), weights.outputs(), &packed.second);
-            let projection = Gradient { product, to: to.weight_hr, add: true };
+        for (gate, &(plane, operand)) in shape.recurrent.iter().enumerate() {
+            let y = match operand {
+                Multiplied::Hidden => &packed.hidden,
+                Multiplied::Tape(_) => &packed.second,
+            };
+            // SAFETY: as above.
+            unsafe { of(Tensor::WeightHh, plane, gate, cell.units(), y).sweep(units.clone()) };
+        }
+        if let Some((plane, _)) = shape.projection {
+            let gradient = of(Tensor::WeightHr, plane, 0, cell.outputs(), &packed.second);
             // SAFETY: the outputs are those of this share.
-            unsafe { projection.sweep(token, share.part(weights.outputs())) };
+            unsafe { gradient.sweep(share.part(cell.outputs())) };
         }
     }
 
-    /// `dp += sum of dG * c`, a share of the peepholes, and `da += sum of dG * N` of the gains. (The
-    /// shift of the normalised cell state is beside its gain, and so is done here.)
+    /// The gradients of biases, peepholes, gains and shifts, which are sums over places: a share of them.
     ///
     /// # Safety
     /// - Nobody else does this share.
-    unsafe fn peepholes_and_gains(&self, share: Share) {
-        let (pass, chunk, to) = (&self.inputs.pass, self.chunk, self.to);
-        let traits = pass.weights.variant.traits();
-        let tape = |plane| Some(Factor::Tape { tape: chunk.tape, plane });
-        // SAFETY: the vectors are those of this share.
-        unsafe {
-            for n in share.part(to.peephole.grid.slots()) {
-                let (plane, new) = PEEPHOLES[n];
-                // The cell state before the step or after it.
-                let shift = usize::from(pass.reverse != new);
-                let c = if new { pass.new_cell_state() } else { C };
-                let factor = Factor::State { states: chunk.states, shift, plane: c };
-                self.sum(plane, Some(factor), to.peephole, n);
-            }
-            let Some(norm) = &traits.norm else { return };
-            for gate in share.part(traits.gates) {
-                let (ih, hh) = norm.gates[gate];
-                self.sum(ih, tape(gate), to.norm_ih, gate);
-                self.sum(hh, tape(traits.gates + gate), to.norm_hh, gate);
-            }
-            let Some((plane, normalised)) = norm.output else { return };
-            for n in share.part(to.norm_c.grid.slots()) {
-                self.sum(plane, if n == 0 { tape(normalised) } else { None }, to.norm_c, n);
-            }
-        }
-    }
-
-    /// `db += sum of dG`, a share of the gates.
-    ///
-    /// # Safety
-    /// - Nobody else does this share.
-    unsafe fn biases(&self, share: Share) {
-        let traits = self.inputs.pass.weights.variant.traits();
-        for gate in share.part(traits.gates) {
-            let plain = (gate, traits.recurrent[gate].0);
-            let (ih, hh) = traits.norm.as_ref().map_or(plain, |norm| norm.gates[gate]);
-            let here = |to: GridMut<'_>| gate < to.grid.slots();
-            let (input, hidden) = (self.to.bias_ih, self.to.bias_hh);
-            // SAFETY: the gate is of this share.
-            unsafe {
-                if ih == hh && here(input) && here(hidden) {
-                    // The same sum twice, of which reading dG is the most. (Apart it was 0.3 % of a training step of 32 rows
-                    // and 256 units.)
-                    self.sums(ih, None, [(input, gate), (hidden, gate)]);
-                } else {
-                    for (plane, to) in [(ih, input), (hh, hidden)] {
-                        if here(to) {
-                            self.sum(plane, None, to, gate);
-                        }
+    unsafe fn vectors(&self, share: Share) {
+        let vectors = self.inputs.pass.weights.shape().vectors;
+        for n in share.part(vectors.len()) {
+            if self.is_wanted(n) && !self.joins(n) {
+                // SAFETY: this vector, and the next if it joins, are of this share alone.
+                unsafe {
+                    if n + 1 < vectors.len() && self.joins(n + 1) {
+                        self.sum(&vectors[n], [&vectors[n], &vectors[n + 1]]);
+                    } else {
+                        self.sum(&vectors[n], [&vectors[n]]);
                     }
                 }
             }
         }
     }
 
-    /// Adds the sum of a plane of dG, times a factor where there is one, to a vector of a target.
-    ///
-    /// # Safety
-    /// - The vector exists, and nobody else works on it.
-    unsafe fn sum(&self, plane: usize, factor: Option<Factor<'a>>, to: GridMut<'a>, vector: usize) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { self.sums(plane, factor, [(to, vector)]) }
+    /// Whether the layer has the tensor of a vector.
+    fn is_wanted(&self, n: usize) -> bool {
+        let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights.shape().vectors[n];
+        slot < self.to[tensor].grid.slots()
     }
 
-    /// The same to a vector of each of N targets.
+    /// Whether a vector is the same sum as the one before it, as both biases of a gate mostly are, and is summed with that.
+    /// Reading dG is the most of it. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
+    fn joins(&self, n: usize) -> bool {
+        let Some(before) = n.checked_sub(1) else { return false };
+        let vectors = self.inputs.pass.weights.shape().vectors;
+        let same = (vectors[n].plane, vectors[n].factor) == (vectors[before].plane, vectors[before].factor);
+        same && self.is_wanted(n) && self.is_wanted(before) && !self.joins(before)
+    }
+
+    /// Adds the sum of a plane of dG, times its factor, to the vectors of N targets.
     ///
     /// # Safety
     /// - The vectors exist, no two are the same, and nobody else works on them.
-    unsafe fn sums<const N: usize>(
-        &self,
-        plane: usize,
-        factor: Option<Factor<'a>>,
-        to: [(GridMut<'a>, usize); N],
-    ) {
-        // SAFETY: the caller's promise, passed on.
-        let to = to.map(|(to, vector)| unsafe { to.columns(vector, 0, 0, 0..to.grid.width()) });
-        let (chunk, token) = (self.chunk, self.inputs.pass.weights.token);
-        dispatch(token, SumOverPlaces { chunk, plane, factor, to });
+    unsafe fn sum<const N: usize>(&self, of: &VectorGradient, to: [&VectorGradient; N]) {
+        let to = to.map(|of| {
+            let grid = &self.to[of.tensor];
+            // SAFETY: the caller's promise, passed on.
+            unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
+        });
+        let (pass, chunk) = (&self.inputs.pass, self.chunk);
+        // The cell state before the step, or after it: a slot on.
+        let state = |shift, plane| {
+            Some(move |place: usize| {
+                let (step, rank) = chunk.places[place];
+                // SAFETY: the records exist, and nobody writes states and tape on the way back.
+                unsafe { chunk.states.row(step + usize::from(shift), rank, plane) }
+            })
+        };
+        let tape = |plane| {
+            move |place: usize| {
+                let (step, rank) = chunk.places[place];
+                // SAFETY: as above.
+                unsafe { chunk.tape.row(step, rank, plane) }
+            }
+        };
+        let (token, grads, count) = (pass.weights.token, (chunk.grads, of.plane), chunk.places.len());
+        match of.factor {
+            Factor::One => sum_over_places(token, grads, count, None::<fn(usize) -> Row<'a>>, to),
+            Factor::CellState => sum_over_places(token, grads, count, state(pass.reverse, C), to),
+            Factor::NewCellState => {
+                let plane = pass.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
+                sum_over_places(token, grads, count, state(!pass.reverse, plane), to);
+            }
+            Factor::Tape(plane) => sum_over_places(token, grads, count, Some(tape(plane)), to),
+        }
     }
 }

@@ -7,11 +7,11 @@
 //! gate by gate    blocks 0..4: gate 0 for all rows, gate 1 for all rows, ..                 then blocks 4..8
 //! ```
 //!
-//! All rows of a sweep read the same weights, those of four blocks: of 1024 units and four gates 1 MiB with AVX-512. Where
-//! that is more than the level-2 cache has room for, beside the next weights that are on their way, every tile reads
-//! them from afar. Gate by gate it is a quarter of that; the sums wait in memory in between, and are the same bits. (Xeon,
-//! family 6, model 207, 2 MiB of level-2 cache, one thread, 64 rows, shortest of fifteen times: a training step of 1024 units
-//! takes 6 % less, one of 512 units as long.)
+//! All rows of a sweep read the same weights, those of four blocks: of 1024 units and four gates 1 MiB with AVX-512.
+//! Where that is more than the level-2 cache has room for, beside the next weights that are on their way, every tile
+//! reads them from afar. Gate by gate it is a quarter of that; the sums wait in memory in between, and are the same bits.
+//! (Xeon, family 6, model 207, 2 MiB of level-2 cache, one thread, 64 rows, shortest of fifteen times: a training step of
+//! 1024 units takes 6 % less, one of 512 units as long.)
 
 use super::{Panel, Part, WIDE};
 use std::ops::Range;
@@ -59,8 +59,8 @@ impl Gates {
         part.split(gate - self.range.start, self.range.len()).take(self.next(panels, gate, block, count))
     }
 
-    /// What is read where these gates of `count` blocks from `block` on are done, of the place of `gate`: the next gates
-    /// of the same blocks, or the first ones of the next.
+    /// The weights that are needed next after gate `gate`: the next gates of the same blocks, or gate 0 and so on of the
+    /// blocks after them.
     #[inline(always)]
     fn next<'a>(&self, panels: &'a [Panel], gate: usize, block: usize, count: usize) -> &'a [f32] {
         let next = gate + self.range.len();
@@ -79,7 +79,7 @@ pub(crate) fn cuts(
     blocks: Range<usize>,
 ) -> impl Iterator<Item = (Gates, Range<usize>)> {
     let count = panels.len();
-    let bytes = panels.first().map_or(0, |panel| panel.span(0, WIDE).len() * 4 * count);
+    let bytes = panels.first().map_or(0, |panel| panel.block_bytes(WIDE.min(panel.blocks())) * count);
     let (gates, wide) =
         if rows > FEW_ROWS && bytes > SWEEP_BYTES { (1, WIDE) } else { (count.max(1), blocks.len().max(1)) };
     blocks.clone().step_by(wide).flat_map(move |first| {
@@ -92,8 +92,8 @@ pub(crate) fn cuts(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Row;
     use super::*;
+    use crate::memory::Row;
 
     #[test]
     fn every_gate_of_every_block_is_taken_once_and_in_order() {

@@ -15,9 +15,15 @@
 //!
 //! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
 //! gates of its units side by side, as the cell needs them. Units past the last are zero.
+//!
+//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 (`format.rs`).
 
-use super::{AlignedBuf, Row};
+use super::format::{F32, Format};
+use super::kernel::Weights;
 use crate::error::{Error, checked_size};
+use crate::memory::{AlignedBuf, Row};
+use crate::simd::LINE;
+use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
 /// `data[gate_starts[g] + u * unit_stride + k * depth_stride]`.
@@ -39,9 +45,12 @@ const GROUP: usize = 8;
 /// Packed weights.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Panel {
+    /// Words, in the memory of floats.
     data: AlignedBuf,
     lanes: usize,
     depth: usize,
+    /// Words of depth.
+    words: usize,
     gates: usize,
     units: usize,
 }
@@ -49,8 +58,9 @@ pub(crate) struct Panel {
 impl Panel {
     /// A panel of zeros.
     pub(crate) fn new(lanes: usize, depth: usize, gates: usize, units: usize) -> Result<Self, Error> {
-        let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, depth, gates])?;
-        Ok(Panel { data: AlignedBuf::zeroed(size)?, lanes, depth, gates, units })
+        let words = depth.div_ceil(F32::INPUTS);
+        let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, words, gates])?;
+        Ok(Panel { data: AlignedBuf::zeroed(size)?, lanes, depth, words, gates, units })
     }
 
     /// A panel for [`pack_rows`](Panel::pack_rows), with room for so many rows of so many units.
@@ -66,11 +76,14 @@ impl Panel {
         units: usize,
         rows: impl ExactSizeIterator<Item = Row<'a>>,
     ) {
-        *self = Panel { lanes, depth: rows.len(), gates: 1, units, data: std::mem::take(&mut self.data) };
+        let depth = rows.len();
+        let data = std::mem::take(&mut self.data);
+        *self = Panel { lanes, depth, words: depth.div_ceil(F32::INPUTS), gates: 1, units, data };
         match lanes {
             16 => self.pack_rows_of::<16>(rows),
             8 => self.pack_rows_of::<8>(rows),
-            _ => self.pack_rows_of::<4>(rows),
+            4 => self.pack_rows_of::<4>(rows),
+            _ => unreachable!("vectors of {lanes} floats"),
         }
     }
 
@@ -96,11 +109,11 @@ impl Panel {
                 for (to, from) in to.iter_mut().zip(group) {
                     let start = block * LANES;
                     if block < whole {
-                        to.copy_from_slice(from.columns(start..start + LANES));
+                        from.copy(start, to);
                     } else {
-                        let from = from.columns(start..units);
-                        to[..from.len()].copy_from_slice(from);
-                        to[from.len()..].fill(0.0);
+                        let (to, padding) = to.split_at_mut(units - start);
+                        from.copy(start, to);
+                        padding.fill(0.0);
                     }
                 }
             }
@@ -112,7 +125,7 @@ impl Panel {
     pub(crate) fn pack(&mut self, from: Source<'_>) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
         let (lanes, gates) = (self.lanes, self.gates);
-        let block_len = self.depth * gates * lanes;
+        let block_len = self.words * gates * lanes;
         if block_len == 0 {
             return;
         }
@@ -123,12 +136,15 @@ impl Panel {
                 let start = start + first * from.unit_stride;
                 for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
                     let to = &mut to[gate * lanes..][..count];
-                    let from_k = &from.data[start + k * from.depth_stride..];
+                    let from_k = &from.data[start + k * F32::INPUTS * from.depth_stride..];
+                    let word = |input: &f32| f32::from_bits(F32::word(std::slice::from_ref(input)));
                     if from.unit_stride == 1 {
-                        to.copy_from_slice(&from_k[..count]);
+                        for (to, from) in to.iter_mut().zip(&from_k[..count]) {
+                            *to = word(from);
+                        }
                     } else {
                         for (lane, to) in to.iter_mut().enumerate() {
-                            *to = from_k[lane * from.unit_stride];
+                            *to = word(&from_k[lane * from.unit_stride]);
                         }
                     }
                 }
@@ -142,9 +158,14 @@ impl Panel {
         self.units.div_ceil(self.lanes)
     }
 
-    /// The number of floats.
-    pub(crate) fn len(&self) -> usize {
-        self.blocks() * self.lanes * self.depth * self.gates
+    /// The number of bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.block_bytes(self.blocks())
+    }
+
+    /// The multiply-adds of a row with all of it, padding included.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        self.blocks() * self.lanes * self.gates * self.depth
     }
 
     /// The number of outputs.
@@ -165,30 +186,61 @@ impl Panel {
         self.depth
     }
 
-    /// All of the `count` blocks from `block` on, as far as there are any.
+    /// Words of a block.
+    #[inline(always)]
+    fn block_len(&self) -> usize {
+        self.words * self.gates * self.lanes
+    }
+
+    /// The bytes of so many blocks.
+    #[inline(always)]
+    pub(crate) fn block_bytes(&self, count: usize) -> usize {
+        count * self.block_len() * size_of::<u32>()
+    }
+
+    /// All of the `count` blocks from `block` on, as far as there are any: to prefetch.
     #[inline(always)]
     pub(crate) fn span(&self, block: usize, count: usize) -> &[f32] {
-        let block_len = self.depth * self.gates * self.lanes;
-        let end = self.blocks() * block_len;
-        &self.data[(block * block_len).min(end)..((block + count) * block_len).min(end)]
+        let len = self.block_len();
+        let end = self.blocks() * len;
+        &self.data[(block * len).min(end)..((block + count) * len).min(end)]
     }
 
-    /// Inputs `from..to` of each of U blocks.
+    /// `count` blocks from `block` on, to multiply with while `ahead` is prefetched.
     #[inline(always)]
-    pub(crate) fn blocks_from<const U: usize>(&self, first: usize, from: usize, to: usize) -> [&[f32]; U] {
-        let mut blocks: [&[f32]; U] = [&[]; U];
-        for (u, block) in blocks.iter_mut().enumerate() {
-            *block = self.block(first + u, from, to);
-        }
-        blocks
+    pub(crate) fn weights(&self, block: usize, count: usize, ahead: &[f32]) -> Weights {
+        self.weights_of(block, count, 0..self.depth, ahead)
     }
 
-    /// Inputs `from..to` of a block.
+    /// Some inputs of these blocks.
     #[inline(always)]
-    pub(crate) fn block(&self, block: usize, from: usize, to: usize) -> &[f32] {
-        let per_input = self.gates * self.lanes;
-        let start = block * self.depth;
-        &self.data[(start + from) * per_input..(start + to) * per_input]
+    pub(crate) fn weights_of(
+        &self,
+        block: usize,
+        count: usize,
+        inputs: Range<usize>,
+        ahead: &[f32],
+    ) -> Weights {
+        let len = self.block_len();
+        assert!(block + count <= self.blocks() && inputs.start <= inputs.end && inputs.end <= self.depth);
+        debug_assert!(self.blocks() * len <= self.data.len());
+        let (first, words) = (inputs.start / F32::INPUTS, inputs.len().div_ceil(F32::INPUTS));
+        let panel: *const u32 = self.data.as_ptr().cast();
+        let panel = panel.wrapping_add(block * len + first * self.gates * self.lanes);
+        // With no weights ahead it is the first weight again and again, which costs one load slot of ten free. (And not any
+        // address: one that is not mapped would cost a walk through the page tables.)
+        let (ahead, pace) = if ahead.is_empty() || words == 0 {
+            (panel, 0)
+        } else {
+            (ahead.as_ptr().cast(), (ahead.len() / words).min(LINE))
+        };
+        Weights { panel, block: len, words, ahead, pace }
+    }
+
+    /// The floats of a block, of all inputs.
+    #[inline(always)]
+    pub(crate) fn block(&self, block: usize) -> &[f32] {
+        self.span(block, 1)
     }
 }
 
@@ -204,11 +256,11 @@ mod tests {
         let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
         let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
         panel.pack(source);
-        assert_eq!((panel.blocks(), panel.len()), (2, 2 * 4 * 5 * 3), "with the padding");
+        assert_eq!((panel.blocks(), panel.bytes()), (2, 4 * 2 * 4 * 5 * 3), "with the padding");
         for unit in 0..panel.blocks() * lanes {
             for k in 0..depth {
                 for gate in 0..gates {
-                    let packed = panel.block(unit / lanes, k, k + 1)[gate * lanes + unit % lanes];
+                    let packed = panel.block(unit / lanes)[(k * gates + gate) * lanes + unit % lanes];
                     let want = if unit < units { data[(gate * units + unit) * depth + k] } else { 0.0 };
                     assert_eq!(packed, want, "gate {gate} unit {unit} input {k}");
                 }
@@ -232,7 +284,7 @@ mod tests {
             for unit in 0..panel.blocks() * lanes {
                 for (k, row) in rows.iter().enumerate() {
                     let want = if unit < units { row[unit] } else { 0.0 };
-                    assert_eq!(panel.block(unit / lanes, k, k + 1)[unit % lanes], want, "lanes {lanes}");
+                    assert_eq!(panel.block(unit / lanes)[k * lanes + unit % lanes], want, "lanes {lanes}");
                 }
             }
         }
@@ -243,6 +295,6 @@ mod tests {
         let data: Vec<f32> = (0..6).map(|k| k as f32).collect();
         let mut panel = Panel::new(4, 3, 1, 2).unwrap();
         panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
-        assert_eq!(panel.block(0, 0, 3), [0., 1., 0., 0., 2., 3., 0., 0., 4., 5., 0., 0.]);
+        assert_eq!(panel.block(0), [0., 1., 0., 0., 2., 3., 0., 0., 4., 5., 0., 0.]);
     }
 }

@@ -6,48 +6,38 @@
 //!
 //! Some vectors of units at a time, whose sums stay in registers through all places.
 
-use super::Chunk;
-use crate::cell::{Records, TapeRecords};
-use crate::matrix::Row;
-use crate::simd::{Isa, Kernel, LINE};
+use crate::memory::{LinesRef, Row};
+use crate::simd::{Isa, Kernel, LINE, Token, dispatcher};
 use std::ops::Range;
 
-/// What a gate gradient is multiplied with before it is summed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Factor<'a> {
-    /// A plane of the states, `shift` slots after that of the place's step.
-    State { states: Records<'a>, shift: usize, plane: usize },
-    /// A plane of the tape.
-    Tape { tape: TapeRecords<'a>, plane: usize },
+dispatcher!(dispatch);
+
+/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of N vectors of one length.
+/// `factor` gives the row of factors of a place.
+pub(crate) fn sum_over_places<'a, F, const N: usize>(
+    token: Token,
+    (grads, plane): (LinesRef<'_>, usize),
+    places: usize,
+    factor: Option<F>,
+    to: [&mut [f32]; N],
+) where
+    F: Fn(usize) -> Row<'a>,
+{
+    dispatch(token, SumOverPlaces { grads, plane, places, factor, to });
 }
 
-impl<'a> Factor<'a> {
-    /// The factors of all units at a place.
-    #[inline(always)]
-    fn row(&self, (step, rank): (usize, usize)) -> Row<'a> {
-        // SAFETY: the records exist, and nobody writes states and tape on the way back.
-        unsafe {
-            match *self {
-                Factor::State { states, shift, plane } => Row::of(states.plane(step + shift, rank, plane)),
-                Factor::Tape { tape, plane } => tape.row(step, rank, plane),
-            }
-        }
-    }
-}
-
-/// `to += sum of dG`, or `to += sum of dG * factor`, of one plane of dG, each of N times.
-pub(super) struct SumOverPlaces<'a, const N: usize> {
-    pub(super) chunk: &'a Chunk<'a>,
-    pub(super) plane: usize,
-    pub(super) factor: Option<Factor<'a>>,
-    /// Of one length.
-    pub(super) to: [&'a mut [f32]; N],
+struct SumOverPlaces<'a, F, const N: usize> {
+    grads: LinesRef<'a>,
+    plane: usize,
+    places: usize,
+    factor: Option<F>,
+    to: [&'a mut [f32]; N],
 }
 
 /// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one before.
 const VECTORS: usize = 4;
 
-impl<const N: usize> Kernel for SumOverPlaces<'_, N> {
+impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> Kernel for SumOverPlaces<'_, F, N> {
     type Output = ();
 
     #[inline(always)]
@@ -63,11 +53,10 @@ impl<const N: usize> Kernel for SumOverPlaces<'_, N> {
     }
 }
 
-impl<const N: usize> SumOverPlaces<'_, N> {
+impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> SumOverPlaces<'_, F, N> {
     /// V vectors of these columns, the last of them perhaps in part.
     #[inline(always)]
     fn sum<I: Isa, const V: usize>(&mut self, isa: I, columns: Range<usize>) {
-        let Chunk { grads, places, .. } = *self.chunk;
         let (mut sums, mut gradients) = ([[isa.zero(); V]; N], [&[][..]; V]);
         for (sums, to) in sums.iter_mut().zip(&self.to) {
             for (sum, to) in sums.iter_mut().zip(to[columns.clone()].chunks(I::LANES)) {
@@ -75,11 +64,11 @@ impl<const N: usize> SumOverPlaces<'_, N> {
             }
         }
         for (v, gradients) in gradients.iter_mut().enumerate() {
-            *gradients = grads.from(0, self.plane, columns.start + v * I::LANES);
+            *gradients = self.grads.from(0, self.plane, columns.start + v * I::LANES);
         }
-        match self.factor {
+        match &self.factor {
             None => {
-                for place in 0..places.len() {
+                for place in 0..self.places {
                     for v in 0..V {
                         let gradient = isa.load(&gradients[v][place * LINE..]);
                         for sums in &mut sums {
@@ -89,12 +78,11 @@ impl<const N: usize> SumOverPlaces<'_, N> {
                 }
             }
             Some(factor) => {
-                for (n, &place) in places.iter().enumerate() {
-                    let factor = factor.row(place);
+                for place in 0..self.places {
+                    let factor = factor(place);
                     for v in 0..V {
-                        let first = columns.start + v * I::LANES;
-                        let factor = isa.load(factor.columns(first..first + I::LANES));
-                        let gradient = isa.load(&gradients[v][n * LINE..]);
+                        let factor = factor.load(isa, columns.start + v * I::LANES);
+                        let gradient = isa.load(&gradients[v][place * LINE..]);
                         for sums in &mut sums {
                             sums[v] = isa.mul_add(gradient, factor, sums[v]);
                         }

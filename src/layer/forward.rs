@@ -13,9 +13,10 @@ use super::dropout::Dropout;
 use super::memory::{Tape, TapedRun, Workspace};
 use super::recurrent::Recurrent;
 use super::route::{Grids, Network, Room};
+use super::state::State;
 use crate::error::{Error, check_len, checked_size, fill_up};
-use crate::matrix::{Grid, GridMut, GridRef};
-use crate::sequence::{self, State};
+use crate::memory::{Grid, GridMut, GridRef};
+use crate::sequence;
 
 /// The grid of a sequence in the caller's layout.
 pub(super) fn sequence_grid(
@@ -67,7 +68,7 @@ impl Recurrent {
             if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
         };
         let config = &self.config;
-        let planes = config.variant(0).traits().state;
+        let planes = config.variant(0).shape().state.len();
         check("state: layers * directions", config.layers * config.directions(), state.cells())?;
         check("state: hidden size", config.hidden_size, state.hidden_size())?;
         check("state: projection", config.outputs(), state.outputs())?;

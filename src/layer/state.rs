@@ -2,7 +2,7 @@
 
 use crate::cell::{C, CellKind, H};
 use crate::error::{Error, check_len};
-use crate::matrix::{AlignedBuf, Grid};
+use crate::memory::{AlignedBuf, Grid};
 
 /// The hidden states, and cell states where the cell has them, of every direction of every layer, for a
 /// batch of rows.

@@ -9,6 +9,7 @@
 //!                      steps    step 0: a b c d   step 1: a b c     step 2: a
 //! ```
 
+use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
 use std::cmp::Reverse;
 
@@ -77,12 +78,13 @@ impl Extent<'_> {
         self.sum(|length| length)
     }
 
-    /// The steps of all before step `end`: of no others as many lie next to each other.
+    /// Sum over rows of `min(length, end)`: the most records that any `end` consecutive steps have.
     pub(crate) fn steps_before(self, end: usize) -> usize {
         self.sum(|length| length.min(end))
     }
 
-    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps that it has.
+    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps that it
+    /// has.
     pub(crate) fn checkpoints(self, every: usize) -> usize {
         self.rows().saturating_add(self.sum(|length| length.saturating_sub(1) / every))
     }
@@ -117,24 +119,6 @@ pub(crate) struct Rows {
     pub(super) ring: [usize; 2],
     /// The rows and steps that were set last, where all rows had all steps.
     full: Option<(usize, usize)>,
-}
-
-/// The places of some ranks at one step, by value: a tile keeps them in registers, as it does its [`Slot`]s.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Places<'a> {
-    order: &'a [usize],
-    first: &'a [usize],
-    times: &'a [usize],
-    step: usize,
-}
-
-impl Places<'_> {
-    /// The step of the sequence and the row that rank `r` of these has there.
-    #[inline(always)]
-    pub(crate) fn get(&self, r: usize) -> (usize, usize) {
-        let time = if self.times.is_empty() { self.step } else { self.times[self.first[r] + self.step] };
-        (time, self.order[r])
-    }
 }
 
 impl Rows {
@@ -217,11 +201,10 @@ impl Rows {
         if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
     }
 
-    /// Where the ranks from `rank` on find this step in the sequence.
+    /// Where the ranks find this step in the sequence.
     #[inline(always)]
-    pub(crate) fn places(&self, step: usize, rank: usize) -> Places<'_> {
-        let order = self.order.get(rank..).unwrap_or_default();
-        Places { order, first: self.first.get(rank..).unwrap_or_default(), times: &self.times, step }
+    pub(crate) fn places(&self, step: usize) -> Places<'_> {
+        Places::new(&self.order, &self.first, &self.times, step)
     }
 
     /// Whether a step of a rank is the step of the sequence: no masks, no resets.

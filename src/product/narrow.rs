@@ -13,43 +13,44 @@
 //! Register budget of a sweep: two vectors of units by up to four inputs are 8 accumulators, 2 of dG and a broadcast,
 //! of AVX2's sixteen registers; one input alone leaves room for four vectors.
 
-use super::products::{Gradient, WeightProduct};
-use crate::matrix::Panel;
-use crate::simd::{Isa, Kernel, LINE};
+use super::gradient::WeightGradient;
+use super::panel::Panel;
+use crate::simd::{Isa, Kernel, LINE, Token, dispatcher};
 use std::ops::Range;
+
+dispatcher!(dispatch);
 
 /// Inputs that are summed at a time.
 const INPUTS: usize = 4;
 
-/// A gradient of input weights whose inputs are one block, and some of its units, as whole lines of dG.
-pub(super) struct NarrowGradient<'a> {
-    gradient: Gradient<'a, WeightProduct<'a>>,
-    lines: Range<usize>,
-}
-
-impl<'a> NarrowGradient<'a> {
-    /// The units of these lines.
-    ///
-    /// # Safety
-    /// - As long as it lives, nobody else works on the gradients of these units.
-    pub(super) unsafe fn new(gradient: Gradient<'a, WeightProduct<'a>>, lines: Range<usize>) -> Self {
-        NarrowGradient { gradient, lines }
-    }
-}
-
 /// Whether inputs of this panel are that narrow.
-pub(super) fn is_narrow(packed: &Panel) -> bool {
+pub(crate) fn is_narrow(packed: &Panel) -> bool {
     packed.units() < packed.lanes()
 }
 
-impl Kernel for NarrowGradient<'_> {
+/// Computes the gradients of some units, as whole lines of dG, of a gradient over all places of its chunk.
+///
+/// # Safety
+/// - The inputs are [narrow](is_narrow), so that they are one block.
+/// - The units exist, and nobody else works on their gradients.
+pub(crate) unsafe fn narrow_gradient(token: Token, gradient: &WeightGradient<'_>, lines: Range<usize>) {
+    dispatch(token, Narrow { gradient, lines });
+}
+
+/// The arguments of [`narrow_gradient`], which by its caller's promise exist and are ours.
+struct Narrow<'a> {
+    gradient: &'a WeightGradient<'a>,
+    lines: Range<usize>,
+}
+
+impl Kernel for Narrow<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let end = (self.lines.end * LINE).min(self.gradient.to.grid.rows());
         let first = self.lines.start * LINE;
-        let inputs = self.gradient.product.packed.units();
+        let inputs = self.gradient.packed.units();
         for input in (0..inputs).step_by(INPUTS) {
             match inputs - input {
                 1 => self.sweep::<I, 4, 1>(isa, first..end, input),
@@ -61,7 +62,7 @@ impl Kernel for NarrowGradient<'_> {
     }
 }
 
-impl NarrowGradient<'_> {
+impl Narrow<'_> {
     /// All units, V vectors of them at a time and the last ones singly.
     #[inline(always)]
     fn sweep<I: Isa, const V: usize, const N: usize>(&self, isa: I, units: Range<usize>, input: usize) {
@@ -79,9 +80,9 @@ impl NarrowGradient<'_> {
     /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
     #[inline(always)]
     fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
-        let Gradient { product: WeightProduct { grads, plane, gate, packed, .. }, to, add } = &self.gradient;
+        let WeightGradient { grads, plane, gate, packed, to, add, .. } = self.gradient;
         let count = packed.depth();
-        let x = packed.block(0, 0, count);
+        let x = packed.block(0);
         let mut sums = [[isa.zero(); N]; V];
         let mut lanes = [[[0.0; LINE]; N]; V];
         let units = to.grid.rows();
@@ -91,9 +92,9 @@ impl NarrowGradient<'_> {
                     continue;
                 }
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
-                    let row = unit + v * I::LANES + lane;
-                    // SAFETY: the unit exists, and is ours by the promise to `new`.
-                    lanes[v][n][lane] = unsafe { to.columns(*gate, row, 0, input + n..input + n + 1)[0] };
+                    let from = to.address(*gate, unit + v * I::LANES + lane, 0, input + n);
+                    // SAFETY: the unit exists, and is ours by the promise to `narrow_gradient`.
+                    lanes[v][n][lane] = unsafe { *from };
                 }
                 sums[v][n] = isa.load(&lanes[v][n]);
             }
@@ -115,9 +116,9 @@ impl NarrowGradient<'_> {
             for n in 0..N {
                 isa.store(&mut lanes[v][n], sums[v][n]);
                 for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
-                    let row = unit + v * I::LANES + lane;
+                    let at = to.address(*gate, unit + v * I::LANES + lane, 0, input + n);
                     // SAFETY: as above.
-                    unsafe { to.columns(*gate, row, 0, input + n..input + n + 1)[0] = lanes[v][n][lane] };
+                    unsafe { *at = lanes[v][n][lane] };
                 }
             }
         }

@@ -7,16 +7,15 @@
 //! what                          slot   row    plane          width
 //! sequence, time-major          time   batch  direction      hidden size    (T, B, D*H)
 //! sequence, batch-first         time   batch  direction      hidden size    (B, T, D*H)
-//! states, of a place each       0      place  h | c          padded hidden  see `cell/rows.rs` for places
+//! states, of a place each       0      place  h | c          padded hidden  see `sequence/rows.rs`
 //! tape of the gates             0      place  i | f | g | o  padded hidden
 //! ```
 //!
 //! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of
-//! one row. The borrow checker cannot see that, so its accessors are `unsafe` with that as their
-//! condition; who calls what when is decided in `sequence/` alone.
+//! one row. The borrow checker cannot see that: tiles write by addresses, copies between passes by `unsafe` accessors;
+//! who writes what when is decided in `sequence/` alone.
 
 use super::planes::{Planes, Row};
-use super::product::Strided;
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
@@ -144,20 +143,9 @@ impl<'a> GridMut<'a> {
         GridMut { grid, data: Shared::empty() }
     }
 
-    /// One plane of one row.
-    ///
-    /// # Safety
-    /// - The indices lie inside the grid.
-    /// - Nobody writes this plane while the slice lives.
+    /// Where a column of a plane of a row is, or would be.
     #[inline(always)]
-    pub(crate) unsafe fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { self.data.slice(self.grid.offset(slot, row, plane), self.grid.width) }
-    }
-
-    /// Where a column of a plane of a row is, or would be: to prefetch.
-    #[inline(always)]
-    pub(crate) fn address(&self, slot: usize, row: usize, plane: usize, column: usize) -> *const f32 {
+    pub(crate) fn address(&self, slot: usize, row: usize, plane: usize, column: usize) -> *mut f32 {
         self.data.address(self.grid.offset(slot, row, plane) + column)
     }
 
@@ -220,6 +208,7 @@ pub(crate) struct Slot<'a> {
     data: Shared<'a>,
     row_stride: usize,
     width: usize,
+    planes: usize,
 }
 
 impl<'a> GridMut<'a> {
@@ -232,65 +221,40 @@ impl<'a> GridMut<'a> {
         debug_assert!(slot < self.grid.slots && row < self.grid.rows);
         // SAFETY: inside the grid by the caller's promise.
         let data = unsafe { self.data.from(slot * self.grid.slot_stride + row * self.grid.row_stride) };
-        Slot { data, row_stride: self.grid.row_stride, width: self.grid.width }
+        Slot { data, row_stride: self.grid.row_stride, width: self.grid.width, planes: self.grid.planes }
     }
 }
 
-impl<'a> Slot<'a> {
+impl Slot<'_> {
     /// A slot without rows.
     #[inline(always)]
     pub(crate) fn empty() -> Self {
-        Slot { data: Shared::empty(), row_stride: 0, width: 0 }
+        Slot { data: Shared::empty(), row_stride: 0, width: 0, planes: 0 }
     }
 
+    /// From a row to the next.
     #[inline(always)]
-    fn offset(&self, row: usize, plane: usize, column: usize) -> usize {
-        row * self.row_stride + plane * self.width + column
-    }
-
-    /// One plane of a row.
-    ///
-    /// # Safety
-    /// - The row and the plane exist, and nobody writes this plane while the slice lives.
-    #[inline(always)]
-    pub(crate) unsafe fn plane(&self, row: usize, plane: usize) -> &'a [f32] {
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { self.data.slice(self.offset(row, plane, 0), self.width) }
-    }
-
-    /// The first `depth` columns of a plane of all rows from here on, for a product.
-    ///
-    /// # Safety
-    /// - Plane and columns exist, and so do the rows that the product takes; nobody writes them in the lifetime.
-    #[inline(always)]
-    pub(crate) unsafe fn rows(&self, plane: usize, depth: usize) -> Strided<'a> {
-        debug_assert!(depth <= self.width);
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { Strided::rows(self.data.address(self.offset(0, plane, 0)), self.row_stride, depth) }
+    pub(crate) fn row_stride(&self) -> usize {
+        self.row_stride
     }
 }
 
-impl<'a> Planes<'a> for Slot<'a> {
+impl Planes for Slot<'_> {
     #[inline(always)]
-    fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
-        self.data.address(self.offset(row, plane, column))
+    fn address(&self, row: usize, plane: usize, column: usize) -> *mut f32 {
+        self.data.address(row * self.row_stride + plane * self.width + column)
     }
     #[inline(always)]
-    unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
-        debug_assert!(first + count <= self.width);
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { self.data.slice(self.offset(row, plane, first), count) }
+    fn planes(&self) -> usize {
+        self.planes
     }
     #[inline(always)]
-    unsafe fn columns_mut(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a mut [f32] {
-        debug_assert!(first + count <= self.width);
-        // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
-        unsafe { self.data.slice_mut(self.offset(row, plane, first), count) }
-    }
-    #[inline(always)]
-    unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
+    unsafe fn row<'a>(&self, row: usize, plane: usize) -> Row<'a>
+    where
+        Self: 'a,
+    {
         // SAFETY: the caller's promise, passed on.
-        Row::of(unsafe { self.plane(row, plane) })
+        unsafe { Row::new(self.address(row, plane, 0), LINE, self.width) }
     }
 }
 

@@ -9,20 +9,18 @@
 //!   row 1    x0 x1 ..  x15                  ...
 //! ```
 //!
-//! A product reads such rows equally well in both directions. Along the [rows](LinesRef::rows), k counting through the
+//! A product reads such rows equally well in both directions. Along the rows, k counting through the
 //! columns, the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at a
-//! stride. Down the [columns](LinesRef::columns), k counting through the rows, each element is one line behind the one
+//! stride. Down the columns, k counting through the rows, each element is one line behind the one
 //! before. (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
 //! each element.) And the tiles of a cell, which have few columns of some rows at a time, find those next to each other.
 //!
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
 use super::planes::{Planes, Row};
-use super::product::{Columns, LeftOperand};
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// The shape, and the strides in floats.
@@ -84,41 +82,20 @@ impl<'a> LinesRef<'a> {
         LinesRef { lines, first, data: &data[..lines.len()] }
     }
 
-    /// From a column of a row on, to where the line of the last row ends.
+    /// From a column of a row on.
     #[inline(always)]
     pub(crate) fn from(&self, row: usize, plane: usize, column: usize) -> &'a [f32] {
         let Lines { rows, .. } = self.lines;
         let row = self.first + row;
         debug_assert!(row <= rows && plane < self.lines.planes);
         let start = self.lines.offset(row, plane, column);
-        &self.data[start..start + (rows - row) * LINE - column % LINE]
+        &self.data[start..]
     }
 
-    /// The first `depth` columns of a plane of R rows from `first` on, for a product.
+    /// How a product reads these rows along their columns: from a line of a row to its next, in floats.
     #[inline(always)]
-    pub(crate) fn rows<const R: usize>(&self, first: usize, plane: usize, depth: usize) -> LineRows<'a, R> {
-        let Lines { rows, planes, stride, plane_stride } = self.lines;
-        let first = self.first + first;
-        assert!(first + R <= rows && plane < planes && depth.div_ceil(LINE) * stride <= plane_stride);
-        // Of all the data: a run is further on in it than the line of the last row.
-        let data = self.data[self.lines.offset(first, plane, 0)..].as_ptr();
-        // SAFETY: those rows and columns are inside the data, which nobody writes.
-        unsafe { LineRows::new(data, stride, depth) }
-    }
-
-    /// R columns of a plane over some rows, for a product.
-    #[inline(always)]
-    pub(crate) fn columns<const R: usize>(
-        &self,
-        rows: Range<usize>,
-        plane: usize,
-        first: usize,
-    ) -> Columns<'a, R> {
-        let mut columns: [&[f32]; R] = [&[]; R];
-        for (r, column) in columns.iter_mut().enumerate() {
-            *column = self.from(rows.start, plane, first + r);
-        }
-        Columns::new(columns, rows.len())
+    pub(crate) fn stride(&self) -> usize {
+        self.lines.stride
     }
 }
 
@@ -171,89 +148,30 @@ impl<'a> LineSlot<'a> {
         LineSlot { lines, data: Shared::empty() }
     }
 
-    /// Whether there is this plane, and these columns of one line.
+    /// From a line of a row to its next.
     #[inline(always)]
-    fn has(&self, plane: usize, first: usize, count: usize) -> bool {
-        let Lines { planes, stride, plane_stride, .. } = self.lines;
-        plane < planes && first % LINE + count <= LINE && first / LINE * stride < plane_stride
-    }
-
-    /// The first `depth` columns of a plane of the R rows from here on, for a product.
-    ///
-    /// # Safety
-    /// - Plane and columns exist, and so do the rows; nobody writes them in the lifetime.
-    #[inline(always)]
-    pub(crate) unsafe fn rows<const R: usize>(&self, plane: usize, depth: usize) -> LineRows<'a, R> {
-        // SAFETY: inside the data by the caller's promise, which is passed on.
-        unsafe { LineRows::new(self.data.address(self.lines.offset(0, plane, 0)), self.lines.stride, depth) }
+    pub(crate) fn stride(&self) -> usize {
+        self.lines.stride
     }
 }
 
-impl<'a> Planes<'a> for LineSlot<'a> {
+impl Planes for LineSlot<'_> {
     #[inline(always)]
-    fn address(&self, row: usize, plane: usize, column: usize) -> *const f32 {
+    fn address(&self, row: usize, plane: usize, column: usize) -> *mut f32 {
         self.data.address(self.lines.offset(row, plane, column))
     }
     #[inline(always)]
-    unsafe fn columns(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a [f32] {
-        debug_assert!(self.has(plane, first, count));
-        // SAFETY: inside the data by the caller's promise.
-        unsafe { self.data.slice(self.lines.offset(row, plane, first), count) }
+    fn planes(&self) -> usize {
+        self.lines.planes
     }
     #[inline(always)]
-    unsafe fn columns_mut(&self, row: usize, plane: usize, first: usize, count: usize) -> &'a mut [f32] {
-        debug_assert!(self.has(plane, first, count));
-        // SAFETY: inside the data by the caller's promise.
-        unsafe { self.data.slice_mut(self.lines.offset(row, plane, first), count) }
-    }
-    #[inline(always)]
-    unsafe fn row(&self, row: usize, plane: usize) -> Row<'a> {
+    unsafe fn row<'a>(&self, row: usize, plane: usize) -> Row<'a>
+    where
+        Self: 'a,
+    {
         let Lines { stride, plane_stride, .. } = self.lines;
         // SAFETY: inside the data by the caller's promise, which is passed on.
         unsafe { Row::new(self.address(row, plane, 0), stride, plane_stride / stride * LINE) }
-    }
-}
-
-/// The left operand of a product: R neighbouring rows, along their columns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LineRows<'a, const R: usize> {
-    data: *const f32,
-    stride: usize,
-    depth: usize,
-    life: PhantomData<&'a [f32]>,
-}
-
-impl<const R: usize> LineRows<'_, R> {
-    /// The rows whose first line is at `data`, and each further one of them `stride` floats on.
-    ///
-    /// # Safety
-    /// - Of each of the R rows `depth` floats are readable and nobody writes them in the lifetime.
-    #[inline(always)]
-    unsafe fn new(data: *const f32, stride: usize, depth: usize) -> Self {
-        LineRows { data, stride, depth, life: PhantomData }
-    }
-}
-
-impl<const R: usize> LeftOperand<R> for LineRows<'_, R> {
-    // (To find each k from the start, by line and lane, cost dx 7 % of its time with AVX2, where a tile has three rows.)
-    const RUN: usize = LINE;
-    #[inline(always)]
-    fn depth(&self) -> usize {
-        self.depth
-    }
-    #[inline(always)]
-    unsafe fn run(&self, k: usize) -> Self {
-        // SAFETY: k < depth.
-        LineRows { data: unsafe { self.data.add(k / LINE * self.stride) }, ..*self }
-    }
-    #[inline(always)]
-    fn next(&self, r: usize) -> *const f32 {
-        self.data.wrapping_add(self.stride + r * LINE)
-    }
-    #[inline(always)]
-    unsafe fn get(&self, r: usize, k: usize) -> f32 {
-        // SAFETY: k < depth, in the first line, and r < R.
-        unsafe { *self.data.add(k + r * LINE) }
     }
 }
 
@@ -273,25 +191,18 @@ mod tests {
             // SAFETY: those columns exist, and nobody else has them.
             unsafe {
                 for column in 0..size {
-                    to.slot(row).columns_mut(0, plane, column, 1)[0] = value(row, plane, column);
+                    *to.slot(row).address(0, plane, column) = value(row, plane, column);
                 }
                 assert_eq!(to.slot(row).row(0, plane).line(2)[7], value(row, plane, 39));
             }
         }
         let view = LinesRef::new(lines, &data, 1);
-        let (along, down) = (view.rows::<3>(2, 1, size), view.columns::<3>(1..5, 1, 14));
-        for r in 0..3 {
-            // SAFETY: r and k are below the sizes.
-            unsafe {
-                for k in 0..size {
-                    let run = along.run(k / LINE * LINE);
-                    assert_eq!(run.get(r, k % LINE), value(3 + r, 1, k));
-                }
-                for k in 0..4 {
-                    assert_eq!(down.get(r, k), value(2 + k, 1, 14 + r));
-                }
-            }
+        for (row, column) in [(2, 0), (3, 17), (4, 39)] {
+            assert_eq!(view.from(row, 1, column)[0], value(row + 1, 1, column), "counted from the first");
         }
+        // Along a row, a line further on by the stride; down a column, by the next line.
+        assert_eq!(view.from(1, 0, 3)[view.stride()], value(2, 0, 19));
+        assert_eq!(view.from(1, 1, 14)[2 * LINE], value(4, 1, 14));
         lines.move_to_front(&mut data, 3..5);
         let front = LinesRef::new(lines, &data, 0);
         for (row, from) in [(0, 3), (1, 4), (2, 2), (5, 5)] {

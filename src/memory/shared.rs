@@ -1,21 +1,22 @@
 //! Floats that several threads hold at once: where the promise that they write disjoint parts is made.
 //!
 //! Everything that threads share goes through here: [`Grid`](super::Grid)s and [`Lines`](super::Lines) say where in it
-//! something lies, `sequence/schedule.rs` which thread has it when.
+//! something lies, `sequence/schedule.rs` which thread has it when. Kernels get addresses, and read and write vectors
+//! there: no reference to a float lives while another thread works beside it.
 
 use std::marker::PhantomData;
 
 /// Some floats from a place on, which several threads may read and write at the same time, each its own parts.
 ///
-/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and the accessors
-/// are for who knows that what it asks for is inside.
+/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and the
+/// accessors are for who knows that what it asks for is inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shared<'a> {
     data: *mut f32,
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the accessors are unsafe and demand that no two threads touch a float that one of them writes.
+// SAFETY: it gives out addresses, and slices by an unsafe function that demands that nobody else touches them.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -47,23 +48,13 @@ impl<'a> Shared<'a> {
         Shared { data: unsafe { self.data.add(start) }, life: PhantomData }
     }
 
-    /// Where a float is, or would be: to prefetch.
+    /// Where a float is, or would be.
     #[inline(always)]
-    pub(super) fn address(self, at: usize) -> *const f32 {
+    pub(super) fn address(self, at: usize) -> *mut f32 {
         self.data.wrapping_add(at)
     }
 
-    /// `count` floats.
-    ///
-    /// # Safety
-    /// - They are inside, and nobody writes them while the slice lives.
-    #[inline(always)]
-    pub(super) unsafe fn slice(self, start: usize, count: usize) -> &'a [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.data.add(start), count) }
-    }
-
-    /// `count` floats, to write.
+    /// `count` floats, to write, by one thread alone: for copies between passes. Tiles go by [`address`](Self::address).
     ///
     /// # Safety
     /// - They are inside, nobody else reads or writes them while the slice lives, and they were not made by

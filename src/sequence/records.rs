@@ -7,14 +7,15 @@
 //!
 //! Both hold the rows alone that have the slot or the step, longest first: `rows.rs`.
 //!
-//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So in lines a tape is
-//! written and read front to back, in as many places as it has planes. (As records of a row, like states, each line that is
-//! written is far from the one before. Training of LSTM, one thread, Xeon, family 6, model 207, medians of five to nine, against
-//! that: 64 rows of 512 units, 200 steps, 2 % faster; 32 rows of 256 units, 500 steps, 1.5 %, 100 steps, level within 1 to 2 %.)
+//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So in lines a
+//! tape is written and read front to back, in as many places as it has planes. (As records of a row, like states, each
+//! line that is written is far from the one before. Training of LSTM, one thread, Xeon, family 6, model 207, medians of
+//! five to nine, against that: 64 rows of 512 units, 200 steps, 2 % faster; 32 rows of 256 units, 500 steps, 1.5 %, 100
+//! steps, level within 1 to 2 %.)
 
 use super::rows::Rows;
 use crate::error::Error;
-use crate::matrix::{Grid, GridMut, LineSlot, LinesMut, Planes, Row, Slot};
+use crate::memory::{Grid, GridMut, LineSlot, LinesMut, Planes, Row, Slot};
 
 /// The records of some slots of all rows that have them.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +58,12 @@ impl<'a> Records<'a> {
     /// One plane of a record.
     ///
     /// # Safety
-    /// - The record is one of those that are kept.
-    /// - Nobody writes this plane while the slice lives.
+    /// - The record and the plane are among those that are kept.
+    /// - Nobody writes this plane in the lifetime.
     #[inline(always)]
-    pub(crate) unsafe fn plane(&self, slot: usize, rank: usize, plane: usize) -> &'a [f32] {
+    pub(crate) unsafe fn row(&self, slot: usize, rank: usize, plane: usize) -> Row<'a> {
         // SAFETY: the caller's promise, passed on.
-        unsafe { self.grid.plane(0, self.place(slot, rank), plane) }
+        unsafe { self.slot(slot, rank).row(0, plane) }
     }
 
     /// The records of a slot from `rank` on.
@@ -75,7 +76,7 @@ impl<'a> Records<'a> {
         unsafe { self.grid.slot(0, self.place(slot, rank)) }
     }
 
-    /// All planes of a record, to read and write.
+    /// All planes of a record, to write.
     ///
     /// # Safety
     /// - The record is one of those that are kept, and nobody else reads or writes it while the slice lives.
@@ -131,7 +132,7 @@ impl<'a> TapeRecords<'a> {
 mod tests {
     use super::super::rows::Pattern;
     use super::*;
-    use crate::matrix::Lines;
+    use crate::memory::Lines;
 
     #[test]
     fn records_are_found_by_slot_or_step_and_rank() {

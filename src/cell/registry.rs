@@ -1,0 +1,70 @@
+//! The cells by name: the one place where a cell known at run time becomes a type.
+
+use super::{
+    BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
+    GruResetBefore, Lstm, LstmNorm, Shape, Variant, backward_finishes, forward_finishes,
+};
+use crate::simd::Token;
+
+/// The phases that a step of any cell has at most.
+pub(crate) const MOST_PHASES: usize = 3;
+
+/// A cell: what it is as data, and its two functions, by phase, on the level of a token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) shape: &'static Shape,
+    pub(crate) forward: [ForwardFinish; MOST_PHASES],
+    pub(crate) backward: [BackwardFinish; MOST_PHASES],
+}
+
+/// What is wanted of the type of a cell.
+trait Visitor {
+    type Output;
+    fn visit<C: Cell>(self) -> Self::Output;
+}
+
+/// Calls `visitor` with the type of a cell with its options.
+fn visit<V: Visitor>(variant: &Variant, visitor: V) -> V::Output {
+    let (norm, projection) = (variant.epsilon.is_some(), variant.projection.is_some());
+    match (variant.kind, variant.plain) {
+        (CellKind::Lstm, _) if norm => visitor.visit::<LstmNorm>(),
+        (CellKind::Lstm, _) if projection => visitor.visit::<Lstm<true, true>>(),
+        (CellKind::Lstm, true) => visitor.visit::<Lstm<false, false>>(),
+        (CellKind::Lstm, false) => visitor.visit::<Lstm<true, false>>(),
+        (CellKind::GruResetAfter, _) if norm => visitor.visit::<GruNorm>(),
+        (CellKind::GruResetAfter, true) => visitor.visit::<GruResetAfter<false>>(),
+        (CellKind::GruResetAfter, false) => visitor.visit::<GruResetAfter<true>>(),
+        (CellKind::GruResetBefore, true) => visitor.visit::<GruResetBefore<false>>(),
+        (CellKind::GruResetBefore, false) => visitor.visit::<GruResetBefore<true>>(),
+        (CellKind::ElmanTanh, true) => visitor.visit::<ElmanTanh>(),
+        (CellKind::ElmanRelu, true) => visitor.visit::<ElmanRelu>(),
+        (CellKind::ElmanTanh | CellKind::ElmanRelu, false) => visitor.visit::<ElmanChosen>(),
+    }
+}
+
+impl Variant {
+    /// What the cell is, as data.
+    pub(crate) fn shape(&self) -> &'static Shape {
+        struct Of;
+        impl Visitor for Of {
+            type Output = &'static Shape;
+            fn visit<C: Cell>(self) -> &'static Shape {
+                &C::SHAPE
+            }
+        }
+        visit(self, Of)
+    }
+
+    /// The cell on a level.
+    pub(crate) fn entry(&self, token: Token) -> Entry {
+        struct On(Token);
+        impl Visitor for On {
+            type Output = Entry;
+            fn visit<C: Cell>(self) -> Entry {
+                let (forward, backward) = (forward_finishes::<C>(self.0), backward_finishes::<C>(self.0));
+                Entry { shape: &C::SHAPE, forward, backward }
+            }
+        }
+        visit(self, On(token))
+    }
+}

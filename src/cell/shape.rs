@@ -1,0 +1,222 @@
+//! What a cell is, as data: its planes, its weights, and its plan of products.
+//!
+//! `sequence/` goes through a plan and knows no cell: it multiplies what the plan says, and calls the cell's two functions
+//! on the sums.
+//!
+//! ```text
+//! GRU, reset after      [r z p] = b + W x,   [r z q] = .. + R h        q begins with a bias of its own
+//!
+//! packed    W gates 0..3      R gates 0..3
+//! forward   phase 0: 4 sums   gates 3, start bias 0, W x, then (turn: bias 3) R h
+//! input     r z n             the planes of dG that belong to the gates of W
+//! recurrent r z q             those that belong to the gates of R, and what R was multiplied with
+//! ```
+
+use super::Tensor;
+
+/// A matrix of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matrix {
+    /// W, of the input.
+    Input,
+    /// R, of the state.
+    Recurrent,
+    /// W_hr, which makes the hidden state of a projection.
+    Projection,
+}
+
+/// Some gates of a matrix, packed side by side for one product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packed {
+    pub(crate) matrix: Matrix,
+    /// The first gate, and how many.
+    pub(crate) first: usize,
+    pub(crate) gates: usize,
+}
+
+/// The rows of a product on the way forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// The input x.
+    Input,
+    /// The hidden state before the step, with its recurrent dropout.
+    Hidden,
+    /// A plane of the scratch record, which an earlier phase has written.
+    Scratch(usize),
+}
+
+/// One product of a sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Multiply {
+    /// The index in [`Shape::packed`].
+    pub(crate) weights: usize,
+    pub(crate) rows: Operand,
+    /// Where the last gate's sum so far is put away, and one of its own begins, from this bias: see
+    /// [`Product::turn`](crate::product::Product).
+    pub(crate) turn: Option<usize>,
+}
+
+/// Where sums begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With the bias vectors from this one on.
+    Bias(usize),
+    Zero,
+}
+
+/// Sums of some gates over some products, which stay in registers meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) gates: usize,
+    /// The first of the phase's sums that they are.
+    pub(crate) to: usize,
+    pub(crate) start: Start,
+    pub(crate) products: &'static [Multiply],
+}
+
+/// A part of a step, between which all hidden units of a row must be done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Phase {
+    /// Sums of each vector that the cell's `forward` gets; those of no call are zero.
+    pub(crate) sums: usize,
+    pub(crate) calls: &'static [Call],
+}
+
+/// What the weights of a gate of R were multiplied with, as backward finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Multiplied {
+    /// The hidden state before the step.
+    Hidden,
+    /// A plane of the tape.
+    Tape(usize),
+}
+
+/// Which biases of a gate a bias vector of the kernels is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BiasOf {
+    /// The sum of both.
+    Both(usize),
+    /// That of the input side, where they cannot be added.
+    Input(usize),
+    /// That of the recurrent side.
+    Recurrent(usize),
+}
+
+/// What a gate gradient is multiplied with before it is summed over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Factor {
+    /// Nothing.
+    One,
+    /// The cell state before the step, or the new one.
+    CellState,
+    NewCellState,
+    /// A plane of the tape.
+    Tape(usize),
+}
+
+/// The gradient of one vector of a tensor: a plane of dG times a factor, summed over time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VectorGradient {
+    pub(crate) tensor: Tensor,
+    /// The slot of the tensor.
+    pub(crate) slot: usize,
+    pub(crate) plane: usize,
+    pub(crate) factor: Factor,
+}
+
+/// A cell, as far as it is not code.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// Planes of the state: h, and for some cells c.
+    pub(crate) state: &'static [&'static str],
+    /// Planes that the tape keeps of a step.
+    pub(crate) tape: usize,
+    /// Planes that pass from a phase to later ones.
+    pub(crate) scratch: usize,
+    /// Planes of gate gradients, dG.
+    pub(crate) grads: usize,
+    /// The bias vectors of the kernels.
+    pub(crate) biases: &'static [BiasOf],
+    /// Weights packed for the way forward.
+    pub(crate) packed: &'static [Packed],
+    /// The plan of a step.
+    pub(crate) forward: &'static [Phase],
+    /// For each gate of W, the plane of its gradient.
+    pub(crate) input: &'static [usize],
+    /// For each gate of R, the plane of its gradient, and what it was multiplied with. Those of the hidden state come first.
+    pub(crate) recurrent: &'static [(usize, Multiplied)],
+    /// Where the hidden state is a projection: the plane of its gradient, and the plane of the tape that is projected.
+    pub(crate) projection: Option<(usize, usize)>,
+    /// Whether products are normalised, and whether the cell state is.
+    pub(crate) norm: [bool; 2],
+    /// The gradients of biases, peepholes, gains and shifts, as far as a layer has such tensors.
+    pub(crate) vectors: &'static [VectorGradient],
+}
+
+impl Shape {
+    /// The gates of R that multiply the hidden state.
+    pub(crate) fn hidden_gates(&self) -> usize {
+        self.recurrent.iter().filter(|(_, operand)| *operand == Multiplied::Hidden).count()
+    }
+
+    /// The plane of the gradients of this step that the second phase of backward multiplies with weights of its own,
+    /// where it has such a product.
+    pub(crate) fn second_gradient(&self) -> Option<usize> {
+        let of_tape =
+            |&(plane, operand): &(usize, Multiplied)| (operand != Multiplied::Hidden).then_some(plane);
+        self.projection.map(|(plane, _)| plane).or_else(|| self.recurrent.iter().find_map(of_tape))
+    }
+}
+
+/// The gradients of both biases of gates whose sums are these planes of dG.
+pub(crate) const fn bias_gradients<const N: usize, const M: usize>(
+    input: [usize; N],
+    recurrent: [usize; N],
+) -> [VectorGradient; M] {
+    assert!(M == 2 * N);
+    let nothing = VectorGradient { tensor: Tensor::BiasIh, slot: 0, plane: 0, factor: Factor::One };
+    let mut all = [nothing; M];
+    let mut gate = 0;
+    while gate < N {
+        let (slot, factor) = (gate, Factor::One);
+        let (ih, hh) = (Tensor::BiasIh, Tensor::BiasHh);
+        all[2 * gate] = VectorGradient { tensor: ih, slot, plane: input[gate], factor };
+        all[2 * gate + 1] = VectorGradient { tensor: hh, slot, plane: recurrent[gate], factor };
+        gate += 1;
+    }
+    all
+}
+
+/// The gradients of the gains of both products, whose gates' sums are these planes of dG, and which are normalised on the
+/// tape from these planes on.
+pub(crate) const fn gain_gradients<const N: usize, const M: usize>(
+    input: [usize; N],
+    recurrent: [usize; N],
+    normalised: [usize; 2],
+) -> [VectorGradient; M] {
+    let mut all: [VectorGradient; M] = bias_gradients(input, recurrent);
+    let mut gate = 0;
+    while gate < N {
+        all[2 * gate].tensor = Tensor::NormIh;
+        all[2 * gate].factor = Factor::Tape(normalised[0] + gate);
+        all[2 * gate + 1].tensor = Tensor::NormHh;
+        all[2 * gate + 1].factor = Factor::Tape(normalised[1] + gate);
+        gate += 1;
+    }
+    all
+}
+
+/// Two lists as one.
+pub(crate) const fn concat<const N: usize>(
+    first: &[VectorGradient],
+    second: &[VectorGradient],
+) -> [VectorGradient; N] {
+    assert!(N == first.len() + second.len());
+    let mut all = [first[0]; N];
+    let mut n = 0;
+    while n < N {
+        all[n] = if n < first.len() { first[n] } else { second[n - first.len()] };
+        n += 1;
+    }
+    all
+}

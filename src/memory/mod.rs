@@ -1,0 +1,20 @@
+//! Memory: aligned buffers, and how rows of floats lie in them.
+//!
+//! ```text
+//! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
+//! shared.rs    Shared: floats that threads write disjoint parts of
+//! grid.rs      Grid: rows of floats by (slot, row, plane)
+//! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
+//! planes.rs    Planes, Row: what a tile reads and writes, of a grid or of lines
+//! ```
+
+mod buffer;
+mod grid;
+mod lines;
+mod planes;
+mod shared;
+
+pub(crate) use buffer::AlignedBuf;
+pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
+pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef};
+pub(crate) use planes::{Planes, Row};

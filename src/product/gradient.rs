@@ -1,0 +1,228 @@
+//! Products whose sums belong in a matrix that others own: gradients of weights and of the input.
+//!
+//! ```text
+//! rows of the product    blocks            depth         left operand       right operand
+//! dW    units of a gate  columns of X      places        columns of dG      the chunk's X, packed
+//! dx    places           columns of x      gates * H     rows of dG         W^T, packed
+//! ```
+//!
+//! The sums begin with what is there, or with zero, and go from the registers to where they belong. (By way of the stack,
+//! as the sums of a cell do, a training step of 1024 units took 3 % longer, of 512 and 256 1 %. Xeon, family 6, model
+//! 207, one thread.) A row of the target is as wide as the matrix, and not padded: a tile of the last blocks of a row goes
+//! by way of a copy, where they are whole.
+//!
+//! `matrixmultiply` in the place of dW and dR was level with this within the noise of the machine it was
+//! tried on (training steps of B32 T100 I256 H256 and B32 T64 I1 H128, two cores of a Xeon with AVX-512).
+//! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
+//! the input has one, picks a level of its own, and sums each chunk by itself.
+
+use super::kernel::{MOST_ROWS, Place, Product, Segment};
+use super::panel::Panel;
+use super::sweep::{Tile, Tiles, WIDE, sweep};
+use super::table::Table;
+use crate::memory::{GridMut, LinesRef};
+use crate::simd::{LINE, prefetch};
+use std::ops::Range;
+
+/// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of the left,
+/// which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few processors have near:
+/// of 1024 units that was a third of the time of dW with 128 places. (Training, one thread, medians of seven, Xeon, family
+/// 6, model 207, against 128 and chunks half as long: 1.05 times as fast with 1024 units and 64 rows, 1.03 with 512 and
+/// with 256; on two threads 1.04, 1.03 and 1.07; with AVX2 1.01 and 1.00 with 512 and 256, on two threads 1.06 with 256.)
+pub(crate) const PLACES: usize = 512;
+/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. (Of more, each block
+/// had dG come from afar. The same machine, with this and the next block prefetched, medians of seven: 1.03 times as fast
+/// with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
+pub(crate) const UNITS: usize = 192;
+
+/// What is multiplied, and where each row of it goes.
+pub(crate) trait Gradient {
+    /// The kernels.
+    fn table(&self) -> &'static Table;
+    /// The grid that the sums go to, and whether they are added to what is there.
+    fn to(&self) -> (GridMut<'_>, bool);
+    /// The number of rows.
+    fn rows(&self) -> usize;
+    /// The slot and the row of the grid for this row of the product.
+    fn target(&self, row: usize) -> (usize, usize);
+    /// Calls `multiply` with the segments of a tile.
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment]));
+}
+
+/// A gradient as work for a sweep.
+struct Work<'a, G>(&'a G);
+
+impl<G: Gradient> Work<'_, G> {
+    /// Where the columns of a block begin in the rows of a tile.
+    #[inline(always)]
+    fn rows(&self, to: GridMut<'_>, tile: &Tile, column: usize) -> [*mut f32; MOST_ROWS] {
+        let mut rows = [std::ptr::null_mut(); MOST_ROWS];
+        for (r, at) in rows.iter_mut().enumerate().take(tile.rows) {
+            let (slot, row) = self.0.target(tile.row + r);
+            *at = to.address(slot, row, 0, column);
+        }
+        rows
+    }
+
+    /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the processor does not
+    /// foresee. (Of 1024 units a fifth of the time of dW was spent waiting for them. Xeon, family 6, model 207, one
+    /// thread, shortest of sixteen times: with this a training step takes 3 % less with 1024 units, 8 % with 650, up to
+    /// 4 % with 512, and as long with 256.)
+    #[inline(always)]
+    fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
+        for r in 0..tile.rows {
+            let (slot, row) = self.0.target((tile.row + tile.rows + r).min(self.0.rows() - 1));
+            let first = to.address(slot, row, 0, tile.block * lanes);
+            for u in 0..tile.blocks {
+                prefetch(first.wrapping_add(u * lanes));
+            }
+        }
+    }
+
+    /// A tile whose last block is in part: on a copy, where it is whole.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`].
+    #[inline(never)]
+    unsafe fn last_blocks(&self, to: GridMut<'_>, add: bool, tile: &Tile) {
+        let table = self.0.table();
+        let (first, width) = (tile.block * table.lanes, tile.blocks * table.lanes);
+        let columns = to.grid.width() - first;
+        let rows = self.rows(to, tile, first);
+        #[repr(align(64))]
+        struct Whole([[f32; WIDE * LINE]; MOST_ROWS]);
+        let mut whole = Whole([[0.0; WIDE * LINE]; MOST_ROWS]);
+        if add {
+            for (whole, &row) in whole.0.iter_mut().zip(&rows).take(tile.rows) {
+                // SAFETY: the row has so many columns from here on, which are ours, fewer than the copy.
+                unsafe { std::ptr::copy_nonoverlapping(row, whole.as_mut_ptr(), columns) };
+            }
+        }
+        debug_assert!(columns < width && width <= WIDE * LINE);
+        let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
+        self.0.with_segments(tile, &mut |segments| {
+            let product = Product { segments, start: &place, to: &place, turn: None };
+            // SAFETY: the copy has the tile's rows and blocks; the segments exist by the promise of who made them.
+            unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
+        });
+        for (whole, &row) in whole.0.iter().zip(&rows).take(tile.rows) {
+            // SAFETY: as above.
+            unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), row, columns) };
+        }
+    }
+}
+
+impl<G: Gradient> Tiles for Work<'_, G> {
+    fn table(&self) -> &'static Table {
+        self.0.table()
+    }
+    fn gates(&self) -> usize {
+        1
+    }
+    fn sums(&self) -> usize {
+        0
+    }
+    #[inline(always)]
+    unsafe fn products(&self, tile: &Tile, _: *mut f32) {
+        let (to, add) = self.0.to();
+        let table = self.0.table();
+        self.prefetch_next(to, tile, table.lanes);
+        if (tile.block + tile.blocks) * table.lanes > to.grid.width() {
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.last_blocks(to, add, tile) };
+        }
+        let rows = self.rows(to, tile, tile.block * table.lanes);
+        let place = Place { rows, block: table.lanes, gate: 0 };
+        let zero = Place::zero();
+        self.0.with_segments(tile, &mut |segments| {
+            let start = if add { &place } else { &zero };
+            let product = Product { segments, start, to: &place, turn: None };
+            // SAFETY: rows and columns exist, and are ours by the caller's promise; the segments by that of who made them.
+            unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
+        });
+    }
+}
+
+/// Computes some rows and blocks of a gradient.
+///
+/// # Safety
+/// - The rows and blocks exist, no two rows have the same target, and nobody else works on them.
+pub(crate) unsafe fn sweep_gradient(gradient: &impl Gradient, rows: Range<usize>, blocks: Range<usize>) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { sweep(&Work(gradient), rows, blocks) }
+}
+
+/// `dG^T X` of one gate over some places: rows are hidden units, blocks the columns of X.
+#[derive(Debug, Clone)]
+pub(crate) struct WeightGradient<'a> {
+    pub(crate) table: &'static Table,
+    pub(crate) grads: LinesRef<'a>,
+    /// The plane of dG, the gate of dW, and the units of that.
+    pub(crate) plane: usize,
+    pub(crate) gate: usize,
+    pub(crate) units: usize,
+    /// X: a row for each place.
+    pub(crate) packed: &'a Panel,
+    pub(crate) places: Range<usize>,
+    pub(crate) to: GridMut<'a>,
+    pub(crate) add: bool,
+}
+
+impl Gradient for WeightGradient<'_> {
+    fn table(&self) -> &'static Table {
+        self.table
+    }
+    #[inline(always)]
+    fn to(&self) -> (GridMut<'_>, bool) {
+        (self.to, self.add)
+    }
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.units
+    }
+    #[inline(always)]
+    fn target(&self, unit: usize) -> (usize, usize) {
+        (self.gate, unit)
+    }
+    #[inline(always)]
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment])) {
+        let Range { start, end } = self.places;
+        let mut columns = [std::ptr::null(); MOST_ROWS];
+        for (r, column) in columns.iter_mut().enumerate().take(tile.rows) {
+            *column = self.grads.from(start, self.plane, tile.row + r).as_ptr();
+        }
+        // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
+        // are few, and all of X is near, or where there are more than so many rows.)
+        let whole = start == 0 && end == self.packed.depth();
+        let next = if whole && !tile.part.is_none() {
+            tile.part.take(self.packed.span(tile.block + tile.blocks, tile.blocks))
+        } else {
+            &[]
+        };
+        let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, next);
+        multiply(&[Segment::columns(columns, weights)]);
+    }
+}
+
+impl WeightGradient<'_> {
+    /// All blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`] units at a time, so
+    /// that both stay in a near cache.
+    ///
+    /// # Safety
+    /// - The units exist, and nobody else works on them.
+    pub(crate) unsafe fn sweep(&self, units: Range<usize>) {
+        let blocks = self.packed.blocks();
+        for start in self.places.clone().step_by(PLACES) {
+            let places = start..(start + PLACES).min(self.places.end);
+            let add = self.add || start > self.places.start;
+            let part = WeightGradient { places, add, ..self.clone() };
+            for first in units.clone().step_by(UNITS) {
+                let units = first..(first + UNITS).min(units.end);
+                for first in (0..blocks).step_by(WIDE) {
+                    // SAFETY: the caller's promise, passed on.
+                    unsafe { sweep_gradient(&part, units.clone(), first..(first + WIDE).min(blocks)) };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The micro-kernel: a few rows by a block of packed weights, in registers.
+//!
+//! ```text
+//!                       weights of one block, front to back
+//!               k:  [gate 0 | gate 1 | gate 2 | gate 3]     G vectors, U blocks of them
+//!   row 0  a[k] *       +=       +=       +=       +=
+//!   ...                          R x U x G accumulators, one vector each
+//!   row R-1
+//! ```
+//!
+//! Each accumulator is one chain: it starts from what lies at its place (a bias, a sum that goes on, zero) and takes its
+//! products segment by segment, in the order of ascending k. A lane belongs to one output of one row. So a result depends
+//! neither on R nor on U, nor on which rows and blocks share a tile: that is the root of every promise of equal bits in
+//! this crate. More chains per output would not be faster: R x U x G chains cover the latency of the multiply-add.
+//!
+//! A kernel is compiled for (G, U, R) alone. What is multiplied is data, a [`Product`]:
+//!
+//! ```text
+//!              start            segments                 to
+//! forward      bias             W x, R h                 the tile's scratch, where the cell finishes them
+//!              sums that are there       R h             (where W x was done beforehand)
+//! dh           zero             dG R of each gate        the tile's scratch
+//! dx           zero, or dx      dG W of each gate        dx
+//! dW           zero, or dW      dG^T X                   dW
+//! ```
+//!
+//! How many rows a tile has is the level's register budget: `simd/avx512.rs`, `simd/avx2.rs`.
+
+use super::format::Format;
+use crate::simd::{Isa, LINE, Routine, prefetch, prefetch_near};
+use std::marker::PhantomData;
+
+/// The most rows that a tile of any level has.
+pub(crate) const MOST_ROWS: usize = 8;
+/// The most segments of a product: a gate each, on the way back.
+pub(crate) const MOST_SEGMENTS: usize = 4;
+
+/// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g * gate`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Of each row; those past the tile's are not looked at.
+    pub(crate) rows: [*mut f32; MOST_ROWS],
+    /// Floats from a block to the next.
+    pub(crate) block: usize,
+    /// Floats from a gate to the next.
+    pub(crate) gate: usize,
+}
+
+/// Zeros for a vector of any level.
+#[repr(align(64))]
+struct Zeros([f32; LINE]);
+static ZEROS: Zeros = Zeros([0.0; LINE]);
+
+impl Place {
+    /// Zeros, to begin with.
+    #[inline(always)]
+    pub(crate) fn zero() -> Self {
+        Place::shared(ZEROS.0.as_ptr(), 0, 0)
+    }
+
+    /// The same vectors for every row, to begin with: biases.
+    #[inline(always)]
+    pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
+        Place { rows: [at.cast_mut(); MOST_ROWS], block, gate }
+    }
+
+    /// Rows at a stride.
+    #[inline(always)]
+    pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
+        let mut rows = [at; MOST_ROWS];
+        for (r, to) in rows.iter_mut().enumerate() {
+            *to = at.wrapping_add(r * row);
+        }
+        Place { rows, block, gate }
+    }
+}
+
+/// A part of the sum: rows of A, and the blocks of a panel.
+///
+/// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and `jump` more
+/// words from the end of a run to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    /// The first word of each row; those past the tile's are not looked at.
+    pub(crate) rows: [*const u32; MOST_ROWS],
+    pub(crate) step: usize,
+    pub(crate) run: usize,
+    pub(crate) jump: usize,
+    /// The depth.
+    pub(crate) words: usize,
+    /// The tile's first block of weights, and words from a block to the next.
+    pub(crate) panel: *const u32,
+    pub(crate) block: usize,
+    /// What to prefetch meanwhile, and how many words of it at each step: at most a line.
+    pub(crate) ahead: *const u32,
+    pub(crate) pace: usize,
+}
+
+impl Segment {
+    /// Nothing.
+    pub(crate) const NONE: Segment = Segment {
+        rows: [std::ptr::null(); MOST_ROWS],
+        step: 0,
+        run: 0,
+        jump: 0,
+        words: 0,
+        panel: std::ptr::null(),
+        block: 0,
+        ahead: std::ptr::null(),
+        pace: 0,
+    };
+
+    /// Rows along k, wherever each lies.
+    #[inline(always)]
+    pub(crate) fn rows(rows: [*const u32; MOST_ROWS], weights: Weights) -> Self {
+        let Weights { panel, block, words, ahead, pace } = weights;
+        Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace }
+    }
+
+    /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride` on.
+    #[inline(always)]
+    pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
+        let mut rows = [first.cast::<u32>(); MOST_ROWS];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = row.wrapping_add(r * LINE);
+        }
+        Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
+    }
+
+    /// Columns of lines, k counting through the rows: a word in each line.
+    #[inline(always)]
+    pub(crate) fn columns(columns: [*const f32; MOST_ROWS], weights: Weights) -> Self {
+        let mut rows = [std::ptr::null(); MOST_ROWS];
+        for (row, column) in rows.iter_mut().zip(columns) {
+            *row = column.cast();
+        }
+        Segment { step: LINE, ..Segment::rows(rows, weights) }
+    }
+}
+
+/// The weights of a segment, as [`Panel::weights`](super::Panel::weights) gives them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weights {
+    pub(super) panel: *const u32,
+    pub(super) block: usize,
+    pub(super) words: usize,
+    pub(super) ahead: *const u32,
+    pub(super) pace: usize,
+}
+
+/// What a kernel multiplies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Product<'a> {
+    pub(crate) segments: &'a [Segment],
+    pub(crate) start: &'a Place,
+    pub(crate) to: &'a Place,
+    /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at the place
+    /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.)
+    pub(crate) turn: Option<(usize, &'a Place)>,
+}
+
+/// The kernel of G gates, U blocks and R rows. It computes
+/// `to[r][u][g] = start[r][u][g] + sum over segments and k of rows[r][k] * panel[u][k][g]`.
+///
+/// Meanwhile the weights ahead, which the next block's tiles will read, come into the level-2 cache: one line at most per
+/// k, so of few tiles with several gates not all.
+pub(super) struct Multiply<F, const G: usize, const U: usize, const R: usize>(PhantomData<F>);
+
+impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Multiply<F, G, U, R> {
+    type Arguments<'a> = Product<'a>;
+
+    /// # Safety
+    /// - Of R rows, U blocks and G gates the places and segments exist: those of `start` and `segments` are readable,
+    ///   those of `to` writable, and nobody else writes the former or touches the latter meanwhile.
+    #[inline(always)]
+    unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
+        let Product { segments, start, to, turn } = *product;
+        let mut acc = [[[isa.zero(); G]; U]; R];
+        for r in 0..R {
+            for u in 0..U {
+                for g in 0..G {
+                    // SAFETY: a place of `start`.
+                    acc[r][u][g] =
+                        unsafe { isa.load_ptr(start.rows[r].add(u * start.block + g * start.gate)) };
+                }
+            }
+        }
+        // The last gate's place moves on where it turns.
+        let mut last = G - 1;
+        for (n, segment) in segments.iter().enumerate() {
+            if let Some((at, place)) = turn
+                && n == at
+            {
+                for r in 0..R {
+                    for u in 0..U {
+                        // SAFETY: places of `to` and of the turn.
+                        unsafe {
+                            let to = to.rows[r].add(u * to.block + last * to.gate);
+                            isa.store_ptr(to, acc[r][u][G - 1]);
+                            acc[r][u][G - 1] = isa.load_ptr(place.rows[r].add(u * place.block));
+                        }
+                    }
+                }
+                last = G;
+            }
+            // SAFETY: the caller's promise, passed on.
+            acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment) };
+        }
+        for r in 0..R {
+            for u in 0..U {
+                for g in 0..G {
+                    let place = if g == G - 1 { last } else { g };
+                    // SAFETY: a place of `to`.
+                    unsafe { isa.store_ptr(to.rows[r].add(u * to.block + place * to.gate), acc[r][u][g]) };
+                }
+            }
+        }
+    }
+}
+
+/// The sums after a segment.
+///
+/// # Safety
+/// - As for [`Multiply`].
+#[inline(always)]
+unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>(
+    isa: I,
+    mut acc: [[[I::Vector; G]; U]; R],
+    segment: &Segment,
+) -> [[[I::Vector; G]; U]; R] {
+    let Segment { rows, step, run, jump, words, panel, block, ahead, pace } = *segment;
+    // The place in every row, and in every block of the panel: in registers, once for all of them.
+    let (mut at, mut weight, mut next) = (0, panel, ahead);
+    let mut left = words;
+    while left > 0 {
+        let count = run.min(left);
+        left -= count;
+        if left > 0 {
+            // A run lies too far behind the one before for the processor to foresee: 14 % of a tile's time with AVX2 was
+            // spent waiting for the first word of each.
+            for r in 0..R {
+                prefetch_near(rows[r].wrapping_add(at + count * step).wrapping_add(jump));
+            }
+        }
+        // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where weights are more
+        // than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's tiles on the stack, at 15 %.)
+        for _ in 0..count {
+            // Spread over the whole product: a burst of them would keep its loads waiting.
+            prefetch(next);
+            next = next.wrapping_add(pace);
+            // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There it is
+            // one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators about.)
+            if const { R > I::HEIGHTS[4] } {
+                let mut w = [[isa.zero(); G]; U];
+                for u in 0..U {
+                    for g in 0..G {
+                        // SAFETY: the panel has this word of this block and gate.
+                        w[u][g] = unsafe { F::weights(isa, weight.add(u * block + g * I::LANES)) };
+                    }
+                }
+                for r in 0..R {
+                    // SAFETY: the row has this word.
+                    let a = unsafe { F::broadcast(isa, rows[r].add(at)) };
+                    for u in 0..U {
+                        for g in 0..G {
+                            acc[r][u][g] = F::dot(isa, a, w[u][g], acc[r][u][g]);
+                        }
+                    }
+                }
+            } else {
+                let mut a = [isa.zero(); R];
+                for r in 0..R {
+                    // SAFETY: as above.
+                    a[r] = unsafe { F::broadcast(isa, rows[r].add(at)) };
+                }
+                for u in 0..U {
+                    for g in 0..G {
+                        // SAFETY: as above.
+                        let w = unsafe { F::weights(isa, weight.add(u * block + g * I::LANES)) };
+                        for r in 0..R {
+                            acc[r][u][g] = F::dot(isa, a[r], w, acc[r][u][g]);
+                        }
+                    }
+                }
+            }
+            weight = weight.wrapping_add(G * I::LANES);
+            at += step;
+        }
+        at = at.wrapping_add(jump);
+    }
+    acc
+}

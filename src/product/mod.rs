@@ -1,0 +1,51 @@
+//! Products `C (+)= A B` of rows with packed weights, on words of 32 bits. Nothing here knows of cells, time or batches.
+//!
+//! ```text
+//! format.rs    Format: what a word of a panel is (f32), how it is packed and multiplied: a precision is one file
+//! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
+//! kernel.rs    Product, Segment, Place: what a kernel multiplies; the micro-kernel itself
+//! table.rs     Table: the kernels of a level, by gates, blocks and rows
+//! sweep.rs     sweep: the loop over blocks and rows around the kernels
+//! cuts.rs      a sum over several panels, gate by gate where they are too many for the cache
+//! gradient.rs  products whose sums belong in a matrix that others own: gradients of weights and of inputs
+//! narrow.rs    the gradient of weights where the input is narrower than a vector
+//! sums.rs      sums over places: gradients of biases and of other vectors
+//! gemm.rs      products outside the time loop, by `matrixmultiply`
+//! ```
+//!
+//! **Glossary**, with the names of BLIS and oneDNN:
+//!
+//! | here | is |
+//! |---|---|
+//! | panel | B packed: BLIS's micro-panels of B, one after the other; oneDNN's packed `weights_layer`, `weights_iter` |
+//! | word | 32 bits of depth: one f32; a narrower format has several inputs in it |
+//! | block | as many units as a vector has lanes: NR of one gate |
+//! | gate | one of the vectors that lie side by side in a panel; a tile has an accumulator of each |
+//! | tile | R rows by U blocks by G gates of accumulators in registers: MR = R, NR = U G lanes |
+//! | kernel | the micro-kernel of one (G, U, R) |
+//! | segment | one A and one panel; a product sums over several, in order: W x, then R h |
+//! | place | where sums begin or go: a bias, a tile's scratch, a gradient (the C pointer of BLIS) |
+//! | sweep | the macro-kernel: blocks outside, rows inside |
+//! | cut | a part of the sum over k: some gates at a time |
+//! | finish | what becomes of the sums of a tile: the post-GEMM of oneDNN |
+
+mod cuts;
+mod format;
+mod gemm;
+mod gradient;
+mod kernel;
+mod narrow;
+mod panel;
+mod sums;
+mod sweep;
+mod table;
+
+pub(crate) use cuts::{Gates, cuts};
+pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
+pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
+pub(crate) use kernel::{MOST_ROWS, MOST_SEGMENTS, Place, Product, Segment};
+pub(crate) use narrow::{is_narrow, narrow_gradient};
+pub(crate) use panel::{Panel, Source};
+pub(crate) use sums::sum_over_places;
+pub(crate) use sweep::{Blocks, Part, Tile, Tiles, WIDE, sweep};
+pub(crate) use table::{Table, table};

@@ -1,0 +1,170 @@
+//! What a step costs, estimated: which schedule is the fastest, and how many threads are worth it.
+//!
+//! The estimates decide between schedules; no result depends on them. What a level multiplies in a nanosecond stands in
+//! its file in `simd/`; the figures of caches and threads here were measured on a Xeon, family 6, model 207, two cores at
+//! 2.9 GHz.
+
+use super::schedule::{Schedule, Split};
+use super::team::MOST_SHARES;
+
+/// What a step of one direction of one layer asks of a processor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Rows of the batch.
+    pub(crate) rows: usize,
+    /// Weights that each row is multiplied with while it waits for the step before, and their bytes as they are packed.
+    pub(crate) weights: usize,
+    pub(crate) bytes: usize,
+    /// Blocks of hidden units.
+    pub(crate) blocks: usize,
+    /// Meetings of a step that is shared by units.
+    pub(crate) phases: usize,
+    /// Multiply-adds of a core in a nanosecond.
+    pub(crate) rate: f64,
+}
+
+/// Bytes that a core reads from its own caches in a nanosecond, and how many these hold.
+const NEAR_BYTES: f64 = 110.0;
+const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
+/// Bytes that a core reads from the cache that it shares, in a nanosecond.
+const FAR_BYTES: f64 = 26.0;
+/// The part of that time that prefetching does not hide.
+const FAR_SEEN: f64 = 0.6;
+/// Nanoseconds that it costs to go into the pool and out again, with caches that are warm elsewhere: what threads
+/// have to save to be worth it. (A sequence of 90 microseconds took 200 inside.)
+const ENTERING: f64 = 25_000.0;
+/// Nanoseconds of a meeting: the last share's count goes to the other cores, their first claims come back.
+const MEETING: f64 = 700.0;
+
+impl Load {
+    /// Estimated nanoseconds of a step on one of the cores, which does `rows` rows and a share of the units.
+    pub(crate) fn nanoseconds(&self, rows: usize, share: f64) -> f64 {
+        let bytes = self.bytes as f64 * share;
+        let product = rows as f64 * self.weights as f64 * share / self.rate;
+        // What comes from near is hidden behind the product, what comes from afar only in part.
+        if bytes <= NEAR { product.max(bytes / NEAR_BYTES) } else { product + FAR_SEEN * bytes / FAR_BYTES }
+    }
+
+    /// The better way for so many threads, and the nanoseconds of a step.
+    pub(crate) fn split(&self, schedule: Schedule, threads: usize) -> (Split, f64) {
+        let by_rows = threads.min(self.rows).max(1);
+        let by_units = threads.min(self.blocks).clamp(1, MOST_SHARES);
+        let rows = self.nanoseconds(self.rows.div_ceil(by_rows), 1.0);
+        let meetings = self.phases as f64 * MEETING;
+        let units = self.nanoseconds(self.rows, self.blocks.div_ceil(by_units) as f64 / self.blocks as f64)
+            + if by_units > 1 { meetings } else { 0.0 };
+        match schedule {
+            Schedule::Rows => (Split::Rows(threads), rows),
+            Schedule::Units => (Split::Units(by_units), units),
+            _ if units < rows => (Split::Units(by_units), units),
+            _ => (Split::Rows(threads), rows),
+        }
+    }
+}
+
+impl Load {
+    /// Estimated nanoseconds that so many threads save in a step, all of the shares together.
+    fn saved(&self, threads: usize) -> f64 {
+        self.nanoseconds(self.rows, 1.0) - self.split(Schedule::Auto, threads).1
+    }
+}
+
+/// Whether so many multiply-adds, each on a weight from afar, are over before others could help.
+pub(crate) fn too_little(rate: f64, multiply_adds: usize) -> bool {
+    multiply_adds as f64 * (1.0 / rate + 4.0 / FAR_BYTES) < ENTERING
+}
+
+/// The number of threads that is worth it for these steps of each of some layers, and for so many multiply-adds
+/// that can be shared without a meeting.
+pub(crate) fn worthwhile(
+    threads: usize,
+    schedule: Schedule,
+    loads: impl Iterator<Item = Load>,
+    steps: usize,
+    (free, rate): (f64, f64),
+) -> usize {
+    if threads < 2 || schedule != Schedule::Auto {
+        return threads;
+    }
+    let saved: f64 = loads.map(|load| load.saved(threads).max(0.0)).sum();
+    let free = free / rate * (1.0 - 1.0 / threads as f64);
+    if saved * steps as f64 + free < ENTERING { 1 } else { threads }
+}
+
+/// Estimated nanoseconds in which all of `layers` equal layers take a step, as a wavefront of chunks of this
+/// many steps.
+pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, chunk: usize) -> f64 {
+    let turns = layers.div_ceil(threads.min(layers));
+    // A core that has several layers reads the weights of all of them.
+    let load = Load { weights: load.weights * turns, bytes: load.bytes * turns, ..load };
+    load.nanoseconds(load.rows, 1.0) + MEETING / chunk as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of so many weights.
+    fn of(weights: usize) -> Load {
+        Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, rate: 75.0 }
+    }
+
+    #[test]
+    fn few_rows_of_many_units_are_shared_by_units_and_many_rows_by_rows() {
+        let load =
+            |rows, hidden: usize| Load { rows, blocks: hidden / 16, phases: 1, ..of(4 * hidden * hidden) };
+        let split = |rows, hidden, threads| load(rows, hidden).split(Schedule::Auto, threads).0;
+        assert_eq!(split(1, 32, 2), Split::Rows(2), "a step of 0.1 microseconds");
+        assert_eq!(split(1, 512, 2), Split::Units(2));
+        assert_eq!(split(32, 256, 2), Split::Rows(2));
+        assert_eq!(split(3, 512, 256), Split::Units(32), "a block each");
+        for (schedule, want) in [(Schedule::Rows, Split::Rows(4)), (Schedule::Units, Split::Units(2))] {
+            assert_eq!(load(32, 32).split(schedule, 4).0, want);
+        }
+    }
+
+    fn near(got: f64, want: f64) -> bool {
+        (got - want).abs() < 0.01
+    }
+
+    #[test]
+    fn estimates_by_hand() {
+        let load = Load { rows: 2, ..of(1000) };
+        // Half of the weights: 2000 bytes at 110 a nanosecond; or 8 rows of 500 multiply-adds at 75.
+        assert!(near(load.nanoseconds(2, 0.5), 18.18) && near(load.nanoseconds(8, 0.5), 53.33));
+        // All bytes that are near, and more of them than that: 40000 of product, and 0.6 of 4e6 bytes at 26.
+        assert!(near(Load { rows: 2, ..of(393_216) }.nanoseconds(1, 1.0), 14_298.76));
+        let large = of(1_000_000);
+        assert!(near(large.nanoseconds(3, 1.0), 132_307.69));
+        // By units: 4 of 10 blocks, and two meetings. By rows: there is but one.
+        let (split, time) = large.split(Schedule::Auto, 3);
+        assert!(split == Split::Units(3) && near(time, 43_656.41), "{time}");
+        assert!(near(large.split(Schedule::Rows, 3).1, 105_641.03));
+        assert!(near(large.split(Schedule::Units, 1).1, 105_641.03), "nobody to meet");
+        assert_eq!(large.split(Schedule::Auto, 1).0, Split::Rows(1));
+        assert!(near(large.saved(3), 61_984.62));
+        // Three layers on two threads: one has two of them. And a seventh of a meeting a step.
+        let small = of(1000);
+        assert!(near(wavefront_nanoseconds(small, 3, 2, 7), 172.73));
+        assert!(near(wavefront_nanoseconds(small, 3, 8, 7), 136.36));
+    }
+
+    #[test]
+    fn threads_that_save_too_little_are_not_woken() {
+        assert!(too_little(75.0, 149_000) && !too_little(75.0, 150_000));
+        let small = Load { blocks: 1, phases: 1, ..of(100) };
+        let large = Load { phases: 1, ..of(1_000_000) };
+        let worth = |load: Load, steps, free| {
+            worthwhile(3, Schedule::Auto, [load, small].into_iter(), steps, (free, 75.0))
+        };
+        assert_eq!(worth(large, 1, 0.0), 3);
+        assert_eq!(worth(large, 0, 0.0), 1);
+        // Two thirds of it are saved.
+        assert_eq!((worth(small, 10, 2_812_000.0), worth(small, 10, 2_813_000.0)), (1, 3));
+        assert_eq!(worthwhile(2, Schedule::Auto, [large].into_iter(), 1, (0.0, 75.0)), 2);
+        assert_eq!(worthwhile(2, Schedule::Auto, [small].into_iter(), 1, (0.0, 75.0)), 1);
+        let none = || std::iter::empty();
+        assert_eq!(worthwhile(3, Schedule::Rows, none(), 1, (0.0, 75.0)), 3, "as it was asked for");
+        assert_eq!(worthwhile(1, Schedule::Auto, none(), 1, (1e9, 75.0)), 1);
+    }
+}

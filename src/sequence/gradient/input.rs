@@ -1,0 +1,56 @@
+//! The gradient of the input: `dx = dG W` at the places of a chunk, a sum over the gates of W.
+
+use crate::memory::{GridMut, LinesRef};
+use crate::product::{Gates, Gradient, MOST_SEGMENTS, Panel, Segment, Table, Tile};
+use crate::sequence::rows::Rows;
+
+/// `dG W`, or the part of some gates: rows are the places, blocks the columns of x.
+pub(super) struct InputGradient<'a> {
+    pub(super) table: &'static Table,
+    pub(super) grads: LinesRef<'a>,
+    /// For each gate of W, the plane of its gradient.
+    pub(super) planes: &'static [usize],
+    /// W^T of each gate.
+    pub(super) weights: &'a [Panel],
+    pub(super) gates: Gates,
+    /// (step, rank) of the rows.
+    pub(super) places: &'a [(usize, usize)],
+    pub(super) rows: &'a Rows,
+    pub(super) to: GridMut<'a>,
+    pub(super) add: bool,
+}
+
+impl Gradient for InputGradient<'_> {
+    fn table(&self) -> &'static Table {
+        self.table
+    }
+    #[inline(always)]
+    fn to(&self) -> (GridMut<'_>, bool) {
+        (self.to, self.add)
+    }
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+    #[inline(always)]
+    fn target(&self, place: usize) -> (usize, usize) {
+        let (step, rank) = self.places[place];
+        (self.rows.time(step, rank), self.rows.order[rank])
+    }
+    #[inline(always)]
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment])) {
+        let mut segments = [Segment::NONE; MOST_SEGMENTS];
+        let gates = self.gates.range();
+        for (segment, gate) in segments.iter_mut().zip(gates.clone()) {
+            let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
+            let ahead = if tile.part.is_none() {
+                &[]
+            } else {
+                self.gates.ahead(self.weights, (gate, tile.part), tile.block, tile.blocks)
+            };
+            let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
+            *segment = Segment::lines(rows, self.grads.stride(), weights);
+        }
+        multiply(&segments[..gates.len()]);
+    }
+}

@@ -1,0 +1,66 @@
+//! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
+//!
+//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from the tape.
+
+use super::{Chunk, Inputs};
+use crate::cell::{Multiplied, Weights};
+use crate::error::Error;
+use crate::memory::Row;
+use crate::product::Panel;
+
+/// The rows of a chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    pub(super) input: Panel,
+    pub(super) hidden: Panel,
+    /// What the weights of the second phase were multiplied with.
+    pub(super) second: Panel,
+}
+
+impl Packed {
+    /// Makes room for a chunk of so many places.
+    pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
+        let lanes = weights.table.lanes;
+        self.input.reserve(lanes, places, weights.inputs())?;
+        self.hidden.reserve(lanes, places, weights.outputs())?;
+        self.second.reserve(lanes, places, weights.units())
+    }
+
+    /// Packs the rows of a chunk, x on one thread and h on another if there are some.
+    pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
+        let Packed { input, hidden, second } = self;
+        let mut x = || {
+            let (weights, rows) = (inputs.pass.weights, inputs.pass.rows);
+            let x =
+                |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
+            input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
+        };
+        let mut h = || pack_states((hidden, second), inputs, chunk);
+        if threads > 1 {
+            rayon::join(x, h);
+        } else {
+            x();
+            h();
+        }
+    }
+}
+
+/// Packs what is multiplied with recurrent weights, in the first phase and in the second.
+fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
+    let pass = &inputs.pass;
+    let (lanes, shape, weights) = (pass.weights.table.lanes, pass.weights.shape(), pass.weights);
+    // The state before step t: slot t forward in time, slot t + 1 backward.
+    let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
+    if shape.hidden_gates() > 0 {
+        // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
+        let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
+        hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
+    }
+    let plane = match (shape.projection, shape.recurrent.last()) {
+        (Some((_, plane)), _) | (None, Some(&(_, Multiplied::Tape(plane)))) => plane,
+        _ => return,
+    };
+    // SAFETY: as above.
+    let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
+    second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));
+}

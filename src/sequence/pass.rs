@@ -1,0 +1,117 @@
+//! What a pass through time is about: the rows, weights and memory of one direction of one layer, forward or backward.
+//!
+//! **Slots.** There is one more slot of states than steps. Forward in time, step t leads from slot t to slot t+1.
+//! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
+//! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
+//! and counts them modulo two. See `rows.rs` and `records.rs` for where they lie.
+
+use super::records::{Records, TapeRecords};
+use super::rows::Rows;
+use crate::cell::{Masks, Step, TransposedWeights, Weights, Zoneout};
+use crate::memory::{GridMut, GridRef, LinesMut, Slot};
+
+/// One direction of one layer over the rows of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) weights: &'a Weights,
+    pub(crate) rows: &'a Rows,
+    /// Whether the forward pass runs from the end to the beginning.
+    pub(crate) reverse: bool,
+    /// Recurrent dropout, where there is any.
+    pub(crate) masks: Option<Masks<'a>>,
+    /// Zoneout, where there is any; then the cell is one with options.
+    pub(crate) zoneout: Option<Zoneout>,
+}
+
+impl<'a> Pass<'a> {
+    /// The slots before and after a step.
+    #[inline(always)]
+    pub(crate) fn slots(&self, step: usize) -> (usize, usize) {
+        if self.reverse { (step + 1, step) } else { (step, step + 1) }
+    }
+
+    /// Planes of a state record.
+    pub(crate) fn state_planes(&self) -> usize {
+        let zoneout = Zoneout::planes(self.zoneout);
+        self.weights.shape().state.len() + zoneout + usize::from(self.masks.is_some())
+    }
+
+    /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest of its
+    /// gates: the last, after those of the state and, with zoneout, of what goes past a step.
+    #[inline(always)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.weights.shape().state.len() + usize::from(self.zoneout.is_some())
+    }
+
+    /// The plane of the state before a step that the recurrent weights multiply.
+    #[inline(always)]
+    pub(crate) fn multiplied(&self) -> usize {
+        Masks::multiplied(self.masks)
+    }
+
+    /// What the tiles of a step have in common, with these states on its sides.
+    #[inline(always)]
+    pub(crate) fn step(&self, step: usize, before: Slot<'a>, after: Slot<'a>) -> Step<'a> {
+        let Pass { weights, rows, masks, zoneout, .. } = *self;
+        Step { weights, masks, zoneout, places: rows.places(step), before, after }
+    }
+}
+
+/// All that a forward pass of one direction of one layer reads and writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forward<'a> {
+    pub(crate) pass: Pass<'a>,
+    /// The sequence, one plane of input size, to read; where layers run at the same time, the one below
+    /// writes later steps of it.
+    pub(crate) input: GridMut<'a>,
+    /// Where the hidden states go, and in which of its planes.
+    pub(crate) output: Option<(GridMut<'a>, usize)>,
+    pub(crate) states: Records<'a>,
+    pub(crate) tape: Option<TapeRecords<'a>>,
+    /// Where states are kept every some steps.
+    pub(crate) checkpoints: Option<Checkpoints<'a>>,
+    /// From a phase of a step to later ones: a slot, and a row for each rank.
+    pub(crate) scratch: GridMut<'a>,
+    /// The input products, where they are done beforehand.
+    pub(crate) projected: Option<Projected<'a>>,
+}
+
+/// The states before the steps `every`, `2 every` and so on, in slots from 1 on, of the rows that have those steps. Slot 0
+/// is for the initial ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checkpoints<'a> {
+    pub(crate) every: usize,
+    pub(crate) states: Records<'a>,
+}
+
+/// `b + W x` of the steps of a chunk: slots are its steps, planes the gates of W.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Projected<'a> {
+    pub(crate) sums: GridMut<'a>,
+    pub(crate) first_step: usize,
+}
+
+/// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backward<'a> {
+    pub(crate) pass: Pass<'a>,
+    pub(crate) transposed: &'a TransposedWeights,
+    /// The gradient of the output, and in which of its planes.
+    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
+    pub(crate) states: Records<'a>,
+    pub(crate) tape: TapeRecords<'a>,
+    /// Gate gradients of the steps of the chunk and of the step that backward did before it.
+    pub(crate) grads: LinesMut<'a>,
+    /// The place in `grads` of row 0 at each step of the chunk, `starts[step - first_step]`.
+    pub(crate) starts: &'a [usize],
+    pub(crate) first_step: usize,
+    pub(crate) carry: GridMut<'a>,
+}
+
+impl Backward<'_> {
+    /// The place of the gradients of `rank` at a step.
+    #[inline(always)]
+    pub(crate) fn flat(&self, step: usize, rank: usize) -> usize {
+        self.starts[step - self.first_step] + rank
+    }
+}
