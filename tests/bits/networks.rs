@@ -1,5 +1,7 @@
-//! The networks of `bits.rs`, and the generator that they are drawn with. What is drawn is a function of a network's seed
-//! alone, so that one may be added or changed, and the others stay as they are.
+//! The networks of `bits.rs`, and the generator that they are drawn with. What is drawn is a function of a
+//! network's seed alone, so that one may be added or changed, and the others stay as they are.
+//!
+//! [`FEATURES`] says what they are there for, and `bits.rs` counts them.
 
 use fused_rnn::{
     Accumulate, Activation, Bias, Builder, CellKind, Direction, Init, Layout, Schedule, Threads,
@@ -368,17 +370,18 @@ impl Network {
     }
 }
 
-/// Each form of each cell with each height of tiles: seven blocks of units on the widest level, inputs narrow and wide.
+/// Each form of each cell with each height of tiles: seven blocks of units on the widest level, inputs narrow
+/// and wide. And one row of so many steps that the product of its inputs beforehand has each height.
 pub fn heights() -> Vec<Network> {
     let mut networks = Vec::new();
     for (k, (kind, _)) in CELLS.into_iter().enumerate() {
         for (f, &form) in forms(kind).iter().enumerate() {
-            for batch in 1..=16 {
-                let seed = 1000 * (k * 4 + f) as u64 + batch as u64;
-                let mut draw = Draw(seed);
-                let input = [72, 1, 20, 2, 33, 3, 17, 5, 11][batch % 9];
-                let network = Network::new(kind, batch, 2 + batch % 2, input, 100, seed);
-                networks.push(network.formed(form, &mut draw));
+            let rows = (1..=16).map(|batch| (batch, 2 + batch % 2));
+            for (n, (batch, steps)) in rows.chain((2..=8).map(|steps| (1, steps))).enumerate() {
+                let seed = (1000 * (k * 4 + f) + n) as u64;
+                let input = [72, 1, 20, 2, 33, 3, 17, 5, 11][n % 9];
+                networks
+                    .push(Network::new(kind, batch, steps, input, 100, seed).formed(form, &mut Draw(seed)));
             }
         }
     }
