@@ -69,21 +69,27 @@ def git(*command):
     return done.stdout.strip()
 
 
+def checkout(name):
+    """The folder of a commit, in a worktree of its own, or of the working tree; and what the commit is called."""
+    if name == "WORK":
+        return ROOT, "work"
+    commit = git("rev-parse", "--verify", f"{name}^{{commit}}")[:12]
+    folder = BUILD / commit
+    if not folder.exists():
+        git("worktree", "prune")
+        git("worktree", "add", "--detach", "--force", str(folder), commit)
+    return folder, commit
+
+
 def build(name):
     """The path of a commit's grid."""
-    if name == "WORK":
-        folder, target = ROOT, None
-    else:
-        commit = git("rev-parse", "--verify", f"{name}^{{commit}}")[:12]
-        folder, target = BUILD / commit, BUILD / "target"
-        if not folder.exists():
-            git("worktree", "prune")
-            git("worktree", "add", "--detach", "--force", str(folder), commit)
-        if not (folder / "benches/grid/serve.rs").exists():
-            for part in ("grid", "common"):
-                shutil.rmtree(folder / "benches" / part, ignore_errors=True)
-                shutil.copytree(ROOT / "benches" / part, folder / "benches" / part)
-            print(f"{name}: its own bench has no --serve; measured with the bench of the working tree")
+    folder, called = checkout(name)
+    target = None if name == "WORK" else BUILD / "target"
+    if name != "WORK" and not (folder / "benches/grid/serve.rs").exists():
+        for part in ("grid", "common"):
+            shutil.rmtree(folder / "benches" / part, ignore_errors=True)
+            shutil.copytree(ROOT / "benches" / part, folder / "benches" / part)
+        print(f"{name}: its own bench has no --serve; measured with the bench of the working tree")
     print(f"building {name}", flush=True)
     command = ["cargo", "bench", "--bench", "grid", "--no-run", "--quiet", "--message-format=json"]
     environment = {**os.environ, **({"CARGO_TARGET_DIR": str(target)} if target else {})}
@@ -94,7 +100,7 @@ def build(name):
         message = json.loads(line)
         if message.get("executable") and message["target"]["name"] == "grid":
             # The next commit's build writes to the same folder.
-            copy = BUILD / "binaries" / f"grid-{folder.name if target else 'work'}"
+            copy = BUILD / "binaries" / f"grid-{called}"
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(message["executable"], copy)
             return copy
