@@ -84,7 +84,8 @@ pub(crate) fn cuts(
         if rows > FEW_ROWS && bytes > SWEEP_BYTES { (1, WIDE) } else { (count.max(1), blocks.len().max(1)) };
     blocks.clone().step_by(wide).flat_map(move |first| {
         let blocks = first..(first + wide).min(blocks.end);
-        (0..count)
+        // Without gates there is a sweep too: of nothing, which is all of the sum.
+        (0..count.max(1))
             .step_by(gates)
             .map(move |gate| (Gates { range: gate..(gate + gates).min(count), count }, blocks.clone()))
     })
@@ -110,7 +111,8 @@ mod tests {
         assert_eq!(of(&large, FEW_ROWS + 1, 1..10), cut);
         assert_eq!(of(&panels(2, 512), 100, 1..9), [(0..2, 1..9)], "just enough room");
         assert_eq!(of(&large, 100, 3..3), []);
-        assert_eq!(of(&panels(0, 1), 100, 0..3), []);
+        let nothing = 0..0;
+        assert_eq!(of(&panels(0, 1), 100, 0..3), [(nothing, 0..3)], "all of an empty sum");
     }
 
     #[test]
