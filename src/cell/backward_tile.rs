@@ -35,7 +35,7 @@ pub(crate) struct Back<'a> {
     pub(crate) grads: LineSlot<'a>,
     pub(crate) carry: Slot<'a>,
     /// The gradient of the output, and in which of its planes, where these rows have any.
-    pub(crate) upstream: Option<(GridRef<'a>, usize)>,
+    pub(crate) upstream: Option<&'a (GridRef<'a>, usize)>,
 }
 
 /// A tile of a backward pass.
@@ -112,7 +112,7 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
-        if let Some((upstream, plane)) = self.way.upstream {
+        if let Some(&(upstream, plane)) = self.way.upstream {
             let (time, row) = self.step.places.get(self.rank(v));
             let row = upstream.plane(time, row, plane);
             let start = self.unit(v);
@@ -132,7 +132,7 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     /// The plane of `carry` for what goes past a step, where there is zoneout.
     #[inline(always)]
     fn past(&self) -> Option<usize> {
-        self.step.zoneout.map(|_| D::SHAPE.state.len())
+        self.step.context.zoneout.map(|_| D::SHAPE.state.len())
     }
 
     /// A gradient after the zoneout of this step, as that of the new value and that of the old one.

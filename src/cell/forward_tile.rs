@@ -27,7 +27,7 @@ pub(crate) struct Ahead<'a> {
     /// From a phase of a step to later ones: `[rank][plane][unit]`.
     pub(crate) scratch: Slot<'a>,
     /// Where the hidden states go, and in which of its planes.
-    pub(crate) output: Option<(GridMut<'a>, usize)>,
+    pub(crate) output: Option<&'a (GridMut<'a>, usize)>,
 }
 
 /// A tile of a forward pass.
@@ -109,7 +109,7 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
     /// The epsilon of the normalisation.
     #[inline(always)]
     pub(crate) fn epsilon(&self) -> f32 {
-        self.step.weights.variant.epsilon.unwrap_or(0.0)
+        self.step.context.weights.variant.epsilon.unwrap_or(0.0)
     }
 
     /// Writes planes `first..` of the scratch record for a later phase.
@@ -162,10 +162,10 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         let h = flush(self.isa, h);
         let h = if chosen { self.zone_out(v, H, h) } else { h };
         self.write(self.step.after, v, H, h);
-        if let Some(masks) = self.step.masks {
+        if let Some(masks) = self.step.context.masks {
             self.write(self.step.after, v, masks.plane, self.masked(v, h));
         }
-        if let Some((output, plane)) = self.way.output {
+        if let Some(&(output, plane)) = self.way.output {
             let (time, row) = self.step.places.get(self.rank(v));
             let start = self.unit(v);
             let columns = output.grid.width().saturating_sub(start).min(I::LANES);

@@ -56,7 +56,7 @@ pub(crate) use shape::{
 use shape::{bias_gradients, concat, gain_gradients};
 use std::ops::Range;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
-pub(crate) use tile::{Area, Places, Step};
+pub(crate) use tile::{Area, Context, Places, Step};
 pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{TransposedWeights, Weights};
 

@@ -44,14 +44,20 @@ impl<'a> Places<'a> {
     }
 }
 
-/// What the tiles of a step have in common on both ways, from rank 0 on.
+/// A cell with its weights and what training leaves to chance: the same at every step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) weights: &'a Weights,
     /// Recurrent dropout, where there is any.
     pub(crate) masks: Option<Masks<'a>>,
     /// Zoneout, where there is any; then the cell is one with options.
     pub(crate) zoneout: Option<Zoneout>,
+}
+
+/// What the tiles of a step have in common on both ways, from rank 0 on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    pub(crate) context: &'a Context<'a>,
     pub(crate) places: Places<'a>,
     /// The states on either side of the step.
     pub(crate) before: Slot<'a>,
@@ -122,31 +128,31 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// Hidden units of the layer.
     #[inline(always)]
     pub(crate) fn units(&self) -> usize {
-        self.step.weights.units()
+        self.step.context.weights.units()
     }
 
     /// The options of the cell.
     #[inline(always)]
     pub(crate) fn options(&self) -> &'a Options {
-        &self.step.weights.variant.options
+        &self.step.context.weights.variant.options
     }
 
     /// A peephole: 0 to 2 for i, f, o.
     #[inline(always)]
     pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.step.weights.peepholes.get(self.block(v), gate))
+        self.isa.load(self.step.context.weights.peepholes.get(self.block(v), gate))
     }
 
     /// A gain or shift of the normalisation, of all units.
     #[inline(always)]
     pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
-        Row::of(self.step.weights.norms.get(vector))
+        Row::of(self.step.context.weights.norms.get(vector))
     }
 
     /// A gain or shift of the normalisation.
     #[inline(always)]
     pub(crate) fn norm(&self, v: usize, vector: usize) -> I::Vector {
-        self.isa.load(&self.step.weights.norms.get(vector)[self.unit(v)..])
+        self.isa.load(&self.step.context.weights.norms.get(vector)[self.unit(v)..])
     }
 
     /// The state before the step.
@@ -164,20 +170,20 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// The plane of the state after the step that has the new cell state before its zoneout.
     #[inline(always)]
     pub(crate) fn new_cell_state(&self) -> usize {
-        self.step.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
+        self.step.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
     }
 
     /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
     #[inline(always)]
     pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
-        self.before(v, Masks::multiplied(self.step.masks))
+        self.before(v, Masks::multiplied(self.step.context.masks))
     }
 
     /// A value with the recurrent dropout, where there is any: what the recurrent weights multiply, or on the way back
     /// a gradient of that.
     #[inline(always)]
     pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
-        match self.step.masks {
+        match self.step.context.masks {
             None => value,
             Some(masks) => {
                 let (_, row) = self.step.places.get(self.rank(v));
@@ -189,7 +195,7 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// The part of what is new in the plane H or C that zoneout takes, where that plane has any.
     #[inline(always)]
     pub(super) fn taken(&self, v: usize, plane: usize) -> Option<I::Vector> {
-        match self.step.zoneout {
+        match self.step.context.zoneout {
             Some(zoneout) if zoneout.p[plane] > 0.0 => {
                 Some(zoneout.taken(self.isa, plane, self.step.places.get(self.rank(v)), self.unit(v)))
             }

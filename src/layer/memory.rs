@@ -3,7 +3,7 @@
 use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use super::recurrent::Recurrent;
-use super::step::Shapes;
+use super::step::Short;
 use crate::cell::Masks;
 use crate::error::{Error, checked_size, fill_up};
 use crate::memory::{AlignedBuf, Grid, GridRef, Lines};
@@ -23,7 +23,7 @@ pub struct Workspace {
     pub(super) between: [AlignedBuf; 2],
     pub(super) backward: Scratch,
     /// Of the last step that went the short way.
-    pub(super) short: Option<Shapes>,
+    pub(super) short: Option<Short>,
 }
 
 impl Workspace {

@@ -12,7 +12,7 @@ use super::dropout::Dropout;
 use super::memory::TapeShape;
 use super::recurrent::Recurrent;
 use super::state::State;
-use crate::cell::{Masks, Weights};
+use crate::cell::{Context, Masks, Weights};
 use crate::error::Error;
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut};
 use crate::sequence::{
@@ -268,11 +268,13 @@ impl<'a> Network<'a> {
         let last = layer + 1 == self.layers;
         let cell = layer * self.config.direction.count() + direction;
         let pass = Pass {
-            weights: &self.weights[cell],
+            context: Context {
+                weights: &self.weights[cell],
+                masks: room.masks,
+                zoneout: self.config.zoneout_of(cell, self.seed),
+            },
             rows: self.rows,
             reverse: self.config.direction.is_reverse(direction),
-            masks: room.masks,
-            zoneout: self.config.zoneout_of(cell, self.seed),
         };
         Forward {
             pass,

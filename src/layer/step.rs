@@ -14,52 +14,25 @@ use super::config::{Dims, Direction, Layout};
 use super::memory::Workspace;
 use super::recurrent::Recurrent;
 use super::state::State;
+use crate::cell::Context;
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence::{self, Forward, Pass, Pattern, Records};
 
-/// The shapes of a step, kept from the one before: to make them again, each size checked for overflow, and the order of
-/// the rows with them, took a tenth of the instructions of a step of 16 units (`cargo bench --bench instructions`).
+/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it all again, make
+/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth of the
+/// instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shapes {
+pub(super) struct Short {
+    /// The parameters that it is of, and the rows: another network has others.
+    version: u64,
     batch: usize,
-    /// Of the input, of the cell state and of the output.
-    widths: [usize; 3],
-    /// Of the state and of the scratch record.
-    planes: [usize; 2],
+    /// Whether it is short whatever pool the caller is in.
+    anywhere: bool,
     ring: Grid,
     scratch: Grid,
     input: Grid,
     output: Grid,
-}
-
-impl Shapes {
-    /// Those that are kept, where they fit, and otherwise new ones.
-    fn kept(
-        kept: &mut Option<Shapes>,
-        batch: usize,
-        widths: [usize; 3],
-        planes: [usize; 2],
-    ) -> Result<Self, Error> {
-        if let Some(kept) = kept
-            && (kept.batch, kept.widths, kept.planes) == (batch, widths, planes)
-        {
-            return Ok(*kept);
-        }
-        let ([inputs, hidden, outputs], [state, scratch]) = (widths, planes);
-        checked_size("x", &[batch, inputs])?;
-        checked_size("y", &[batch, outputs])?;
-        let shapes = Shapes {
-            batch,
-            widths,
-            planes,
-            ring: Grid::padded(1, checked_size("state", &[2, batch])?, state, hidden)?,
-            scratch: Grid::padded(1, batch, scratch, hidden)?,
-            input: Grid::slot_major(1, batch, 1, inputs)?,
-            output: Grid::slot_major(1, batch, 1, outputs)?,
-        };
-        Ok(*kept.insert(shapes))
-    }
 }
 
 impl Recurrent {
@@ -91,44 +64,61 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
+        let batch = state.batch();
+        if let Some(short) = workspace.short
+            && (short.version, short.batch, short.anywhere) == (self.version, batch, true)
+        {
+            return self.run_short(short, x, state, y, workspace);
+        }
         if self.config.direction != Direction::Forward {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
-        let dims = Dims::new(state.batch(), 1);
-        if self.is_short(dims) {
-            self.run_short(x, dims, state, y, workspace)
-        } else {
-            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
+        let dims = Dims::new(batch, 1);
+        match self.short(dims)? {
+            Some(short) => self.run_short(short, x, state, y, workspace),
+            None => self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace),
         }
     }
 
-    /// Whether a call is a step that goes the short way.
-    pub(super) fn is_short(&self, dims: Dims<'_>) -> bool {
+    /// The shapes of a call, where it is a step that goes the short way.
+    pub(super) fn short(&self, dims: Dims<'_>) -> Result<Option<Short>, Error> {
         let config = &self.config;
         let one = dims.steps == 1 && dims.lengths.is_none() && dims.mask.is_none() && dims.resets.is_none();
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not have.
-        one && config.direction == Direction::Forward
+        let is_short = one
+            && dims.batch > 0
+            && config.direction == Direction::Forward
             && config.zoneout_of(0, None).is_none()
-            && self.worthwhile_threads(dims.batch, 1, false) < 2
+            && self.worthwhile_threads(dims.batch, 1, false) < 2;
+        if !is_short {
+            return Ok(None);
+        }
+        let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
+        let cell = config.variant(0).shape();
+        checked_size("x", &[batch, config.input_size])?;
+        checked_size("y", &[batch, outputs])?;
+        Ok(Some(Short {
+            version: self.version,
+            batch,
+            anywhere: config.threads.is_one(config.work_per_step().saturating_mul(batch)),
+            ring: Grid::padded(1, checked_size("state", &[2, batch])?, cell.state.len(), hidden)?,
+            scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
+            input: Grid::slot_major(1, batch, 1, config.input_size)?,
+            output: Grid::slot_major(1, batch, 1, outputs)?,
+        }))
     }
 
-    /// A step on the caller's thread; `dims` are short ones.
+    /// A step on the caller's thread.
     pub(super) fn run_short(
         &self,
+        short: Short,
         x: &[f32],
-        dims: Dims<'_>,
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let config = &self.config;
-        let (batch, layers, hidden) = (dims.batch, config.layers, config.hidden_size);
-        let cell = config.variant(0).shape();
-        let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
-        let planes = [cell.state.len(), cell.scratch];
-        let widths = [config.input_size, hidden, config.output_size()];
-        let Shapes { ring, scratch: scratch_grid, input, output, .. } =
-            Shapes::kept(short, batch, widths, planes)?;
+        let layers = self.config.layers;
+        let Short { batch, ring, scratch: scratch_grid, input, output, .. } = short;
         check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
@@ -136,6 +126,7 @@ impl Recurrent {
         }
 
         // All memory.
+        let Workspace { rows, rings, forward: memories, between, short: kept, .. } = workspace;
         rows.set(batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
@@ -145,6 +136,7 @@ impl Recurrent {
         between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
 
         // Nothing can go wrong from here on.
+        *kept = Some(short);
         let ([first, second], half) = (between, ring.len() / 2);
         for layer in 0..layers {
             let (below, above) =
@@ -156,13 +148,11 @@ impl Recurrent {
                 None => None,
             };
             states[..half].copy_from_slice(state.cell(layer));
-            sequence::step(Forward {
+            sequence::step(&Forward {
                 pass: Pass {
-                    weights: &self.weights[layer],
+                    context: Context { weights: &self.weights[layer], masks: None, zoneout: None },
                     rows,
                     reverse: false,
-                    masks: None,
-                    zoneout: None,
                 },
                 input: GridMut::reading(from),
                 output: to.map(|to| (GridMut::new(output, to), 0)),

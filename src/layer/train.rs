@@ -6,7 +6,7 @@ use super::forward::sequence_grid;
 use super::memory::{Tape, Workspace};
 use super::recurrent::Recurrent;
 use super::state::State;
-use crate::cell::{C, H};
+use crate::cell::{C, Context, H};
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::{Grid, GridMut, GridRef, LinesMut};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Pass, Records, Scratch, TapeRecords};
@@ -167,11 +167,13 @@ impl Recurrent {
             let cell = layer * directions + direction;
             Inputs {
                 pass: Pass {
-                    weights: &self.weights[cell],
+                    context: Context {
+                        weights: &self.weights[cell],
+                        masks: shape.masks(&tape.masks, cell),
+                        zoneout: config.zoneout_of(cell, Some(run.seed)),
+                    },
                     rows: &tape.rows,
                     reverse: config.direction.is_reverse(direction),
-                    masks: shape.masks(&tape.masks, cell),
-                    zoneout: config.zoneout_of(cell, Some(run.seed)),
                 },
                 transposed: &transposed[cell],
                 input: match layer {

@@ -16,7 +16,7 @@
 //! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 
-use super::kernel::{MOST_ROWS, Place, Product, Segment};
+use super::kernel::{MOST_ROWS, Place, Product, Rows, Segment};
 use super::panel::Panel;
 use super::sweep::{Tile, Tiles, WIDE, sweep};
 use super::table::Table;
@@ -46,7 +46,7 @@ pub(crate) trait Gradient {
     /// The slot and the row of the grid for this row of the product.
     fn target(&self, row: usize) -> (usize, usize);
     /// Calls `multiply` with the segments of a tile.
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment]));
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>]));
 }
 
 /// A gradient as work for a sweep.
@@ -101,7 +101,7 @@ impl<G: Gradient> Work<'_, G> {
         debug_assert!(columns < width && width <= WIDE * LINE);
         let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
         self.0.with_segments(tile, &mut |segments| {
-            let product = Product { segments, start: &place, to: &place, turn: None };
+            let product = Product { segments, start: place, to: place, turn: None };
             // SAFETY: the copy has the tile's rows and blocks; the segments exist by the promise of who made them.
             unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
         });
@@ -132,11 +132,10 @@ impl<G: Gradient> Tiles for Work<'_, G> {
             return unsafe { self.last_blocks(to, add, tile) };
         }
         let rows = self.rows(to, tile, tile.block * table.lanes);
-        let place = Place { rows, block: table.lanes, gate: 0 };
-        let zero = Place::zero();
+        let place = Place { rows: Rows::listed(&rows), block: table.lanes, gate: 0 };
         self.0.with_segments(tile, &mut |segments| {
-            let start = if add { &place } else { &zero };
-            let product = Product { segments, start, to: &place, turn: None };
+            let start = if add { place } else { Place::zero() };
+            let product = Product { segments, start, to: place, turn: None };
             // SAFETY: rows and columns exist, and are ours by the caller's promise; the segments by that of who made them.
             unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
         });
@@ -185,11 +184,11 @@ impl Gradient for WeightGradient<'_> {
         (self.gate, unit)
     }
     #[inline(always)]
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment])) {
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>])) {
         let Range { start, end } = self.places;
-        let mut columns = [std::ptr::null(); MOST_ROWS];
+        let mut columns = [std::ptr::null_mut(); MOST_ROWS];
         for (r, column) in columns.iter_mut().enumerate().take(tile.rows) {
-            *column = self.grads.from(start, self.plane, tile.row + r).as_ptr();
+            *column = self.grads.from(start, self.plane, tile.row + r).as_ptr().cast_mut().cast();
         }
         // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
         // are few, and all of X is near, or where there are more than so many rows.)
@@ -200,7 +199,7 @@ impl Gradient for WeightGradient<'_> {
             &[]
         };
         let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, next);
-        multiply(&[Segment::columns(columns, weights)]);
+        multiply(&[Segment::columns(Rows::listed(&columns), weights)]);
     }
 }
 

@@ -35,11 +35,53 @@ pub(crate) const MOST_ROWS: usize = 8;
 /// The most segments of a product: a gate each, on the way back.
 pub(crate) const MOST_SEGMENTS: usize = 4;
 
+/// The rows of a tile: at a stride, or each where a list says.
+///
+/// The list is borrowed from who makes the product; kernels look at it before they return.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a, T> {
+    first: *mut T,
+    stride: usize,
+    list: Option<&'a [*mut T; MOST_ROWS]>,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// Rows at a stride.
+    #[inline(always)]
+    pub(crate) fn strided(first: *mut T, stride: usize) -> Self {
+        Rows { first, stride, list: None }
+    }
+
+    /// Rows that lie anywhere; those past the tile's are not looked at.
+    #[inline(always)]
+    pub(crate) fn listed(list: &'a [*mut T; MOST_ROWS]) -> Self {
+        Rows { first: std::ptr::null_mut(), stride: 0, list: Some(list) }
+    }
+
+    /// Where each of R rows begins.
+    #[inline(always)]
+    fn starts<const R: usize>(self) -> [*mut T; R] {
+        let mut starts = [self.first; R];
+        match self.list {
+            Some(list) => {
+                for r in 0..R {
+                    starts[r] = list[r];
+                }
+            }
+            None => {
+                for r in 1..R {
+                    starts[r] = starts[r - 1].wrapping_add(self.stride);
+                }
+            }
+        }
+        starts
+    }
+}
+
 /// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g * gate`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    /// Of each row; those past the tile's are not looked at.
-    pub(crate) rows: [*mut f32; MOST_ROWS],
+pub(crate) struct Place<'a> {
+    pub(crate) rows: Rows<'a, f32>,
     /// Floats from a block to the next.
     pub(crate) block: usize,
     /// Floats from a gate to the next.
@@ -51,7 +93,7 @@ pub(crate) struct Place {
 struct Zeros([f32; LINE]);
 static ZEROS: Zeros = Zeros([0.0; LINE]);
 
-impl Place {
+impl Place<'_> {
     /// Zeros, to begin with.
     #[inline(always)]
     pub(crate) fn zero() -> Self {
@@ -61,17 +103,13 @@ impl Place {
     /// The same vectors for every row, to begin with: biases.
     #[inline(always)]
     pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
-        Place { rows: [at.cast_mut(); MOST_ROWS], block, gate }
+        Place::strided(at.cast_mut(), 0, block, gate)
     }
 
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
-        let mut rows = [at; MOST_ROWS];
-        for (r, to) in rows.iter_mut().enumerate() {
-            *to = at.wrapping_add(r * row);
-        }
-        Place { rows, block, gate }
+        Place { rows: Rows::strided(at, row), block, gate }
     }
 }
 
@@ -80,9 +118,8 @@ impl Place {
 /// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and `jump` more
 /// words from the end of a run to the next.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Segment {
-    /// The first word of each row; those past the tile's are not looked at.
-    pub(crate) rows: [*const u32; MOST_ROWS],
+pub(crate) struct Segment<'a> {
+    pub(crate) rows: Rows<'a, u32>,
     pub(crate) step: usize,
     pub(crate) run: usize,
     pub(crate) jump: usize,
@@ -96,10 +133,10 @@ pub(crate) struct Segment {
     pub(crate) pace: usize,
 }
 
-impl Segment {
+impl<'a> Segment<'a> {
     /// Nothing.
-    pub(crate) const NONE: Segment = Segment {
-        rows: [std::ptr::null(); MOST_ROWS],
+    pub(crate) const NONE: Segment<'static> = Segment {
+        rows: Rows { first: std::ptr::null_mut(), stride: 0, list: None },
         step: 0,
         run: 0,
         jump: 0,
@@ -110,9 +147,9 @@ impl Segment {
         pace: 0,
     };
 
-    /// Rows along k, wherever each lies.
+    /// Rows along k.
     #[inline(always)]
-    pub(crate) fn rows(rows: [*const u32; MOST_ROWS], weights: Weights) -> Self {
+    pub(crate) fn rows(rows: Rows<'a, u32>, weights: Weights) -> Self {
         let Weights { panel, block, words, ahead, pace } = weights;
         Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace }
     }
@@ -120,21 +157,14 @@ impl Segment {
     /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride` on.
     #[inline(always)]
     pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
-        let mut rows = [first.cast::<u32>(); MOST_ROWS];
-        for (r, row) in rows.iter_mut().enumerate() {
-            *row = row.wrapping_add(r * LINE);
-        }
+        let rows = Rows::strided(first.cast_mut().cast(), LINE);
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
     /// Columns of lines, k counting through the rows: a word in each line.
     #[inline(always)]
-    pub(crate) fn columns(columns: [*const f32; MOST_ROWS], weights: Weights) -> Self {
-        let mut rows = [std::ptr::null(); MOST_ROWS];
-        for (row, column) in rows.iter_mut().zip(columns) {
-            *row = column.cast();
-        }
-        Segment { step: LINE, ..Segment::rows(rows, weights) }
+    pub(crate) fn columns(columns: Rows<'a, u32>, weights: Weights) -> Self {
+        Segment { step: LINE, ..Segment::rows(columns, weights) }
     }
 }
 
@@ -151,12 +181,12 @@ pub(crate) struct Weights {
 /// What a kernel multiplies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
-    pub(crate) segments: &'a [Segment],
-    pub(crate) start: &'a Place,
-    pub(crate) to: &'a Place,
+    pub(crate) segments: &'a [Segment<'a>],
+    pub(crate) start: Place<'a>,
+    pub(crate) to: Place<'a>,
     /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at the place
     /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.)
-    pub(crate) turn: Option<(usize, &'a Place)>,
+    pub(crate) turn: Option<(usize, Place<'a>)>,
 }
 
 /// The kernel of G gates, U blocks and R rows. It computes
@@ -176,12 +206,12 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
     unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
         let Product { segments, start, to, turn } = *product;
         let mut acc = [[[isa.zero(); G]; U]; R];
+        let rows: [_; R] = start.rows.starts();
         for r in 0..R {
             for u in 0..U {
                 for g in 0..G {
                     // SAFETY: a place of `start`.
-                    acc[r][u][g] =
-                        unsafe { isa.load_ptr(start.rows[r].add(u * start.block + g * start.gate)) };
+                    acc[r][u][g] = unsafe { isa.load_ptr(rows[r].add(u * start.block + g * start.gate)) };
                 }
             }
         }
@@ -191,13 +221,13 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
             if let Some((at, place)) = turn
                 && n == at
             {
+                let (to_rows, rows): ([_; R], [_; R]) = (to.rows.starts(), place.rows.starts());
                 for r in 0..R {
                     for u in 0..U {
                         // SAFETY: places of `to` and of the turn.
                         unsafe {
-                            let to = to.rows[r].add(u * to.block + last * to.gate);
-                            isa.store_ptr(to, acc[r][u][G - 1]);
-                            acc[r][u][G - 1] = isa.load_ptr(place.rows[r].add(u * place.block));
+                            isa.store_ptr(to_rows[r].add(u * to.block + last * to.gate), acc[r][u][G - 1]);
+                            acc[r][u][G - 1] = isa.load_ptr(rows[r].add(u * place.block));
                         }
                     }
                 }
@@ -206,12 +236,13 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
             // SAFETY: the caller's promise, passed on.
             acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment) };
         }
+        let rows: [_; R] = to.rows.starts();
         for r in 0..R {
             for u in 0..U {
                 for g in 0..G {
                     let place = if g == G - 1 { last } else { g };
                     // SAFETY: a place of `to`.
-                    unsafe { isa.store_ptr(to.rows[r].add(u * to.block + place * to.gate), acc[r][u][g]) };
+                    unsafe { isa.store_ptr(rows[r].add(u * to.block + place * to.gate), acc[r][u][g]) };
                 }
             }
         }
@@ -226,9 +257,10 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
 unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>(
     isa: I,
     mut acc: [[[I::Vector; G]; U]; R],
-    segment: &Segment,
+    segment: &Segment<'_>,
 ) -> [[[I::Vector; G]; U]; R] {
     let Segment { rows, step, run, jump, words, panel, block, ahead, pace } = *segment;
+    let rows: [_; R] = rows.starts();
     // The place in every row, and in every block of the panel: in registers, once for all of them.
     let (mut at, mut weight, mut next) = (0, panel, ahead);
     let mut left = words;

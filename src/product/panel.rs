@@ -53,14 +53,23 @@ pub(crate) struct Panel {
     words: usize,
     gates: usize,
     units: usize,
+    /// Blocks, and words of each: asked for at each product, where to divide would show.
+    blocks: usize,
+    block_len: usize,
 }
 
 impl Panel {
+    /// A panel of this shape in this memory.
+    fn of(data: AlignedBuf, lanes: usize, depth: usize, gates: usize, units: usize) -> Self {
+        let (words, blocks) = (depth.div_ceil(F32::INPUTS), units.div_ceil(lanes));
+        Panel { data, lanes, depth, words, gates, units, blocks, block_len: words * gates * lanes }
+    }
+
     /// A panel of zeros.
     pub(crate) fn new(lanes: usize, depth: usize, gates: usize, units: usize) -> Result<Self, Error> {
         let words = depth.div_ceil(F32::INPUTS);
         let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, words, gates])?;
-        Ok(Panel { data: AlignedBuf::zeroed(size)?, lanes, depth, words, gates, units })
+        Ok(Panel::of(AlignedBuf::zeroed(size)?, lanes, depth, gates, units))
     }
 
     /// A panel for [`pack_rows`](Panel::pack_rows), with room for so many rows of so many units.
@@ -76,9 +85,7 @@ impl Panel {
         units: usize,
         rows: impl ExactSizeIterator<Item = Row<'a>>,
     ) {
-        let depth = rows.len();
-        let data = std::mem::take(&mut self.data);
-        *self = Panel { lanes, depth, words: depth.div_ceil(F32::INPUTS), gates: 1, units, data };
+        *self = Panel::of(std::mem::take(&mut self.data), lanes, rows.len(), 1, units);
         match lanes {
             16 => self.pack_rows_of::<16>(rows),
             8 => self.pack_rows_of::<8>(rows),
@@ -89,7 +96,7 @@ impl Panel {
 
     fn pack_rows_of<'a, const LANES: usize>(&mut self, mut rows: impl Iterator<Item = Row<'a>>) {
         debug_assert_eq!(self.lanes, LANES);
-        let (units, block_len) = (self.units, self.depth * LANES);
+        let (units, block_len) = (self.units, self.block_len);
         let mut k = 0;
         loop {
             let mut group = [Row::of(&[]); GROUP];
@@ -125,11 +132,10 @@ impl Panel {
     pub(crate) fn pack(&mut self, from: Source<'_>) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
         let (lanes, gates) = (self.lanes, self.gates);
-        let block_len = self.words * gates * lanes;
-        if block_len == 0 {
+        if self.block_len == 0 {
             return;
         }
-        for (block, to) in self.data.chunks_exact_mut(block_len).enumerate() {
+        for (block, to) in self.data.chunks_exact_mut(self.block_len).enumerate() {
             let first = block * lanes;
             let count = lanes.min(self.units - first);
             for (gate, &start) in from.gate_starts.iter().enumerate() {
@@ -155,7 +161,7 @@ impl Panel {
     /// The number of blocks.
     #[inline(always)]
     pub(crate) fn blocks(&self) -> usize {
-        self.units.div_ceil(self.lanes)
+        self.blocks
     }
 
     /// The number of bytes.
@@ -186,22 +192,16 @@ impl Panel {
         self.depth
     }
 
-    /// Words of a block.
-    #[inline(always)]
-    fn block_len(&self) -> usize {
-        self.words * self.gates * self.lanes
-    }
-
     /// The bytes of so many blocks.
     #[inline(always)]
     pub(crate) fn block_bytes(&self, count: usize) -> usize {
-        count * self.block_len() * size_of::<u32>()
+        count * self.block_len * size_of::<u32>()
     }
 
     /// All of the `count` blocks from `block` on, as far as there are any: to prefetch.
     #[inline(always)]
     pub(crate) fn span(&self, block: usize, count: usize) -> &[f32] {
-        let len = self.block_len();
+        let len = self.block_len;
         let end = self.blocks() * len;
         &self.data[(block * len).min(end)..((block + count) * len).min(end)]
     }
@@ -221,7 +221,7 @@ impl Panel {
         inputs: Range<usize>,
         ahead: &[f32],
     ) -> Weights {
-        let len = self.block_len();
+        let len = self.block_len;
         assert!(block + count <= self.blocks() && inputs.start <= inputs.end && inputs.end <= self.depth);
         debug_assert!(self.blocks() * len <= self.data.len());
         let (first, words) = (inputs.start / F32::INPUTS, inputs.len().div_ceil(F32::INPUTS));

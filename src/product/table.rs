@@ -144,7 +144,7 @@ levels! { [define_tables] }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Panel, Place, Segment, Source, WIDE};
+    use super::super::{Panel, Place, Rows, Segment, Source, WIDE};
     use super::*;
     use crate::simd::Level;
 
@@ -187,17 +187,16 @@ mod tests {
             1 => left[16 * r + k / 16 * stride + k % 16],
             _ => left[r + 16 * k],
         };
-        let mut along = [left.as_ptr().cast::<u32>(); MOST_ROWS];
-        let mut down = [left.as_ptr(); MOST_ROWS];
+        let first = left.as_ptr().cast_mut().cast::<u32>();
+        let mut down = [std::ptr::null_mut(); MOST_ROWS];
         for r in 0..rows {
-            along[r] = left[100 * r..].as_ptr().cast();
-            down[r] = left[r..].as_ptr();
+            down[r] = first.wrapping_add(r);
         }
         let weights = |n: usize| panels[n].0.weights(0, blocks, &[]);
         let segments = [
-            Segment::rows(along, weights(0)),
+            Segment::rows(Rows::strided(first, 100), weights(0)),
             Segment::lines(left.as_ptr(), stride, weights(1)),
-            Segment::columns(down, weights(2)),
+            Segment::columns(Rows::listed(&down), weights(2)),
         ];
         let bias: Vec<f32> = (0..8 * units).map(|n| value(n + 5)).collect();
         let (record, places) = (5 * lanes, blocks * 5 * lanes);
@@ -206,8 +205,8 @@ mod tests {
             let start = Place::shared(bias.as_ptr(), 5 * lanes, lanes);
             let fresh = Place::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
             let target = Place::strided(to.as_mut_ptr(), places, record, lanes);
-            let turned = turn.map(|at| (at, &fresh));
-            let product = Product { segments: &segments, start: &start, to: &target, turn: turned };
+            let turned = turn.map(|at| (at, fresh));
+            let product = Product { segments: &segments, start, to: target, turn: turned };
             // SAFETY: all places exist, and `to` is ours.
             unsafe { table.kernel(gates, blocks, rows)(&product) };
             for r in 0..rows {

@@ -22,7 +22,7 @@
 
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
-use super::pass::{Backward, Pass};
+use super::pass::Backward;
 use super::products::prefetch_planes;
 use super::replay::Replay;
 use super::rows::Rows;
@@ -62,7 +62,7 @@ fn chunk_places(batch: usize, record: usize) -> usize {
 impl Scratch {
     /// Makes room for a pass over these rows.
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
-        let Pass { weights, rows, .. } = inputs.pass;
+        let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
         let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
         self.carry.grow(Scratch::carry_grid(inputs)?.len())?;
         let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
@@ -83,7 +83,7 @@ impl Scratch {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        let Pass { weights, rows, .. } = inputs.pass;
+        let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
         // The last plane is that of the sums that wait.
         Grid::padded(1, rows.order.len(), inputs.pass.waiting() + 1, weights.units())
     }
@@ -99,7 +99,7 @@ pub(crate) fn backward(
 ) -> Result<(), Error> {
     scratch.prepare(inputs)?;
     let &Inputs { pass, transposed, .. } = inputs;
-    let Pass { weights, rows, reverse, .. } = pass;
+    let (weights, rows, reverse) = (pass.weights(), pass.rows, pass.reverse);
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
     let steps = rows.steps();
@@ -215,7 +215,7 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn phases(&self) -> usize {
-        self.backward.pass.weights.shape().forward.len()
+        self.backward.pass.weights().shape().forward.len()
     }
 }
 
@@ -282,7 +282,7 @@ impl Steps<'_> {
         }
         let backward = self.backward;
         let Backward { pass, transposed, .. } = backward;
-        let (shape, weights) = (pass.weights.shape(), pass.weights);
+        let (shape, weights) = (pass.weights().shape(), pass.weights());
         // SAFETY: step and rows exist, and so do their records.
         let at = unsafe { step_back(backward, step) };
         let finish = weights.cell.backward[phase];
@@ -338,7 +338,7 @@ unsafe fn step_back<'a>(backward: &'a Backward<'a>, step: Option<usize>) -> Back
     unsafe {
         let (before, after) = (backward.states.slot(slots.0, 0), backward.states.slot(slots.1, 0));
         let (tape, grads) = (backward.tape.slot(step, 0), backward.grads.slot(backward.flat(step, 0)));
-        let back = Back { is_step: true, tape, grads, carry, upstream: backward.upstream };
+        let back = Back { is_step: true, tape, grads, carry, upstream: backward.upstream.as_ref() };
         BackwardStep { step: pass.step(step, before, after), back }
     }
 }
@@ -362,7 +362,7 @@ struct PhaseProducts<'a> {
 impl Tiles for PhaseProducts<'_> {
     #[inline(always)]
     fn table(&self) -> &'static Table {
-        self.backward.pass.weights.table
+        self.backward.pass.weights().table
     }
     #[inline(always)]
     fn gates(&self) -> usize {
@@ -379,7 +379,7 @@ impl Tiles for PhaseProducts<'_> {
         let carry = self.at.back.carry;
         // What is read when the products are done. Later phases find it there, and an initial state has none.
         if self.first && self.at.back.is_step && self.gates.are_last() {
-            let shape = backward.pass.weights.shape();
+            let shape = backward.pass.weights().shape();
             for row in tile.row..tile.row + tile.rows {
                 prefetch_planes(self.at.back.tape, row, shape.tape, unit, (tile.blocks, lanes));
                 prefetch_planes(self.at.step.before, row, shape.state.len(), unit, (tile.blocks, lanes));
@@ -413,7 +413,7 @@ impl Tiles for PhaseProducts<'_> {
                 count += 1;
             }
         }
-        let product = Product { segments: &segments[..count], start: &start, to: &to, turn: None };
+        let product = Product { segments: &segments[..count], start, to, turn: None };
         // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read are done in all
         // blocks.
         unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };

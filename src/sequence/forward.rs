@@ -126,13 +126,16 @@ pub(crate) fn forward(
     Ok(())
 }
 
-/// The first step of a pass, of all its rows, on this thread. `forward.scratch` has a record for each of them.
-pub(crate) fn step(forward: Forward<'_>) {
-    let rows = 0..forward.pass.rows.order.len();
-    let walk = Steps { forward: &forward, range: 0..1 };
-    for stage in 0..walk.stages() {
+/// The first step of a pass, of all its rows, on this thread. There is at least one row, and `forward.scratch` has a record
+/// for each.
+#[inline]
+pub(crate) fn step(forward: &Forward<'_>) {
+    for phase in 0..forward.pass.weights().shape().forward.len() {
         // SAFETY: nobody else works on this pass, and the phases run in order.
-        unsafe { walk.stage(stage, rows.clone(), Share::ALL) };
+        unsafe {
+            let products = PhaseProducts::new(forward, 0, phase);
+            sweep(&products, 0..forward.pass.rows.order.len(), 0..products.blocks());
+        }
     }
 }
 
@@ -143,7 +146,7 @@ fn run(
     steps: Range<usize>,
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
-    let (rows, weights) = (forward.pass.rows, forward.pass.weights);
+    let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     memory.prepare(weights, rows.order.len(), steps.len())?;
     let per_row = weights.recurrent_multiply_adds() + weights.input_multiply_adds();
     let mut rest = steps;
@@ -163,7 +166,7 @@ fn run_piece(
     steps: Range<usize>,
     split: Split,
 ) -> Result<(), Error> {
-    let (rows, weights) = (forward.pass.rows, forward.pass.weights);
+    let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
     let Memory { scratch, projected, places } = memory;
@@ -199,12 +202,12 @@ struct Steps<'a> {
 
 impl Walk for Steps<'_> {
     fn stages(&self) -> usize {
-        self.range.len() * self.forward.pass.weights.shape().forward.len()
+        self.range.len() * self.forward.pass.weights().shape().forward.len()
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
         let pass = &self.forward.pass;
-        let phases = pass.weights.shape().forward.len();
+        let phases = pass.weights().shape().forward.len();
         let (n, phase) = if phases == 1 { (stage, 0) } else { (stage / phases, stage % phases) };
         let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end);

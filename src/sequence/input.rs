@@ -14,7 +14,7 @@ use super::pass::{Forward, Projected};
 use super::products::{input_rows, segment};
 use super::schedule::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
-use crate::product::{MOST_ROWS as TILE_ROWS, Place, Product, Table, Tile, Tiles, sweep};
+use crate::product::{MOST_ROWS as TILE_ROWS, Place, Product, Rows, Table, Tile, Tiles, sweep};
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
 const FEW_ROWS: usize = 5;
@@ -53,12 +53,12 @@ pub(super) fn multiply_inputs(
     places: &[(usize, usize)],
     split: Split,
 ) {
-    for call in forward.pass.weights.shape().forward.iter().flat_map(|phase| phase.calls) {
+    for call in forward.pass.weights().shape().forward.iter().flat_map(|phase| phase.calls) {
         let Some(product) = call.products.iter().find(|product| product.rows == Operand::Input) else {
             continue;
         };
         let work = InputProducts { forward, to, places, call, product };
-        let blocks = forward.pass.weights.panels[product.weights].blocks();
+        let blocks = forward.pass.weights().panels[product.weights].blocks();
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
                 // SAFETY: the places are those of this thread alone.
@@ -85,7 +85,7 @@ struct InputProducts<'a> {
 impl Tiles for InputProducts<'_> {
     #[inline(always)]
     fn table(&self) -> &'static Table {
-        self.forward.pass.weights.table
+        self.forward.pass.weights().table
     }
     #[inline(always)]
     fn gates(&self) -> usize {
@@ -97,7 +97,7 @@ impl Tiles for InputProducts<'_> {
     }
 
     unsafe fn products(&self, tile: &Tile, _: *mut f32) {
-        let weights = self.forward.pass.weights;
+        let weights = self.forward.pass.weights();
         let (table, biases) = (weights.table, &weights.biases);
         let Projected { sums, first_step } = self.to;
         let places = &self.places[tile.row..tile.row + tile.rows];
@@ -106,16 +106,17 @@ impl Tiles for InputProducts<'_> {
         for (row, &(step, rank)) in rows.iter_mut().zip(places) {
             *row = sums.address(step - first_step, rank, gate, tile.block * table.lanes);
         }
-        let to = Place { rows, block: table.lanes, gate: sums.grid.width() };
+        let to = Place { rows: Rows::listed(&rows), block: table.lanes, gate: sums.grid.width() };
         let start = match self.call.start {
             Start::Bias(first) => {
                 Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), table.lanes)
             }
             Start::Zero => Place::zero(),
         };
-        let inputs = input_rows(self.forward, tile.rows, |r| places[r]);
+        let mut list = [std::ptr::null_mut(); TILE_ROWS];
+        let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
         let segments = [segment(inputs, &weights.panels[self.product.weights], tile)];
-        let product = Product { segments: &segments, start: &start, to: &to, turn: None };
+        let product = Product { segments: &segments, start, to, turn: None };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise; nobody writes
         // the inputs of steps that are computed.
         unsafe { table.kernel(self.call.gates, tile.blocks, tile.rows)(&product) };

@@ -7,23 +7,25 @@
 
 use super::records::{Records, TapeRecords};
 use super::rows::Rows;
-use crate::cell::{Masks, Step, TransposedWeights, Weights, Zoneout};
+use crate::cell::{Context, Masks, Step, TransposedWeights, Weights, Zoneout};
 use crate::memory::{GridMut, GridRef, LinesMut, Slot};
 
 /// One direction of one layer over the rows of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    pub(crate) weights: &'a Weights,
+    pub(crate) context: Context<'a>,
     pub(crate) rows: &'a Rows,
     /// Whether the forward pass runs from the end to the beginning.
     pub(crate) reverse: bool,
-    /// Recurrent dropout, where there is any.
-    pub(crate) masks: Option<Masks<'a>>,
-    /// Zoneout, where there is any; then the cell is one with options.
-    pub(crate) zoneout: Option<Zoneout>,
 }
 
 impl<'a> Pass<'a> {
+    /// The weights, and with them the cell.
+    #[inline(always)]
+    pub(crate) fn weights(&self) -> &'a Weights {
+        self.context.weights
+    }
+
     /// The slots before and after a step.
     #[inline(always)]
     pub(crate) fn slots(&self, step: usize) -> (usize, usize) {
@@ -32,28 +34,27 @@ impl<'a> Pass<'a> {
 
     /// Planes of a state record.
     pub(crate) fn state_planes(&self) -> usize {
-        let zoneout = Zoneout::planes(self.zoneout);
-        self.weights.shape().state.len() + zoneout + usize::from(self.masks.is_some())
+        let zoneout = Zoneout::planes(self.context.zoneout);
+        self.weights().shape().state.len() + zoneout + usize::from(self.context.masks.is_some())
     }
 
     /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest of its
     /// gates: the last, after those of the state and, with zoneout, of what goes past a step.
     #[inline(always)]
     pub(crate) fn waiting(&self) -> usize {
-        self.weights.shape().state.len() + usize::from(self.zoneout.is_some())
+        self.weights().shape().state.len() + usize::from(self.context.zoneout.is_some())
     }
 
     /// The plane of the state before a step that the recurrent weights multiply.
     #[inline(always)]
     pub(crate) fn multiplied(&self) -> usize {
-        Masks::multiplied(self.masks)
+        Masks::multiplied(self.context.masks)
     }
 
     /// What the tiles of a step have in common, with these states on its sides.
     #[inline(always)]
-    pub(crate) fn step(&self, step: usize, before: Slot<'a>, after: Slot<'a>) -> Step<'a> {
-        let Pass { weights, rows, masks, zoneout, .. } = *self;
-        Step { weights, masks, zoneout, places: rows.places(step), before, after }
+    pub(crate) fn step<'b>(&'b self, step: usize, before: Slot<'b>, after: Slot<'b>) -> Step<'b> {
+        Step { context: &self.context, places: self.rows.places(step), before, after }
     }
 }
 

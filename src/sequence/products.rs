@@ -14,7 +14,7 @@ use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
 use crate::memory::{Planes, Slot};
-use crate::product::{Blocks, MOST_ROWS, Panel, Place, Product, Segment, Table, Tile, Tiles};
+use crate::product::{Blocks, MOST_ROWS, Panel, Place, Product, Rows, Segment, Table, Tile, Tiles};
 use crate::simd::prefetch;
 
 /// Products of one call at the most: of the input and of the state.
@@ -49,20 +49,20 @@ impl<'a> PhaseProducts<'a> {
             }
             (forward.states.slot(before, 0), forward.states.slot(after, 0), tape, forward.scratch.slot(0, 0))
         };
-        let ahead = Ahead { tape, scratch, output: forward.output };
+        let ahead = Ahead { tape, scratch, output: forward.output.as_ref() };
         PhaseProducts {
             forward,
             step,
-            phase: &pass.weights.shape().forward[phase],
+            phase: &pass.weights().shape().forward[phase],
             at: ForwardStep { step: pass.step(step, before, after), ahead },
-            finish: pass.weights.cell.forward[phase],
+            finish: pass.weights().cell.forward[phase],
             first: phase == 0,
         }
     }
 
     /// The blocks of the units that the phase computes.
     pub(super) fn blocks(&self) -> usize {
-        let weights = self.forward.pass.weights;
+        let weights = self.forward.pass.weights();
         match self.phase.calls.first().and_then(|call| call.products.first()) {
             Some(product) => weights.panels[product.weights].blocks(),
             None => weights.blocks_of(weights.units()),
@@ -73,7 +73,7 @@ impl<'a> PhaseProducts<'a> {
     /// states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
     fn prefetch_records(&self, tile: &Tile) {
-        let (shape, lanes) = (self.forward.pass.weights.shape(), self.table().lanes);
+        let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
         let Some(tape) = self.at.ahead.tape else { return };
         let unit = tile.block * lanes;
         for row in tile.row..tile.row + tile.rows {
@@ -84,10 +84,10 @@ impl<'a> PhaseProducts<'a> {
 
     /// Where the sums of a call begin, if its input product is done.
     #[inline(always)]
-    fn projected(&self, call: &Call, tile: &Tile) -> Option<Place> {
+    fn projected(&self, call: &Call, tile: &Tile) -> Option<Place<'static>> {
         let projected = self.forward.projected?;
         let input = call.products.iter().find(|product| product.rows == Operand::Input)?;
-        let gate = self.forward.pass.weights.shape().packed[input.weights].first;
+        let gate = self.forward.pass.weights().shape().packed[input.weights].first;
         let (lanes, slot) = (self.table().lanes, self.step - projected.first_step);
         let at = projected.sums.address(slot, tile.row, gate, tile.block * lanes);
         let grid = projected.sums.grid;
@@ -96,25 +96,20 @@ impl<'a> PhaseProducts<'a> {
 
     /// The bias vectors of a tile from this one on, for all rows.
     #[inline(always)]
-    fn bias(&self, tile: &Tile, first: usize) -> Place {
-        let weights = self.forward.pass.weights;
+    fn bias(&self, tile: &Tile, first: usize) -> Place<'static> {
+        let weights = self.forward.pass.weights();
         let biases = &weights.biases;
         Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), weights.table.lanes)
     }
 
-    /// The rows of a product.
+    /// The rows of a product, where `inputs` are those of the input.
     #[inline(always)]
-    fn rows(&self, operand: Operand, tile: &Tile) -> [*const u32; MOST_ROWS] {
+    fn rows<'b>(&self, operand: Operand, tile: &Tile, inputs: Rows<'b, u32>) -> Rows<'b, u32> {
         let of = |slot: Slot<'_>, plane| {
-            let first = slot.address(tile.row, plane, 0).cast::<u32>().cast_const();
-            let mut rows = [first; MOST_ROWS];
-            for (r, row) in rows.iter_mut().enumerate() {
-                *row = first.wrapping_add(r * slot.row_stride());
-            }
-            rows
+            Rows::strided(slot.address(tile.row, plane, 0).cast(), slot.row_stride())
         };
         match operand {
-            Operand::Input => input_rows(self.forward, tile.rows, |r| (self.step, tile.row + r)),
+            Operand::Input => inputs,
             Operand::Hidden => of(self.at.step.before, self.forward.pass.multiplied()),
             Operand::Scratch(plane) => of(self.at.ahead.scratch, plane),
         }
@@ -137,25 +132,31 @@ pub(super) fn prefetch_planes(
     }
 }
 
-/// The inputs of some rows, of which `place` tells step and rank.
+/// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]
-pub(super) fn input_rows(
+pub(super) fn input_rows<'a>(
     forward: &Forward<'_>,
     count: usize,
+    list: &'a mut [*mut u32; MOST_ROWS],
     place: impl Fn(usize) -> (usize, usize),
-) -> [*const u32; MOST_ROWS] {
+) -> Rows<'a, u32> {
     let rows = forward.pass.rows;
-    let mut to = [std::ptr::null(); MOST_ROWS];
-    for (r, to) in to.iter_mut().enumerate().take(count) {
+    let row = |r| {
         let (step, rank) = place(r);
-        *to = forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0).cast();
+        forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0).cast()
+    };
+    if count == 1 {
+        return Rows::strided(row(0), 0);
     }
-    to
+    for (r, to) in list.iter_mut().enumerate().take(count) {
+        *to = row(r);
+    }
+    Rows::listed(list)
 }
 
 /// A segment of these rows with a tile's blocks of a panel.
 #[inline(always)]
-pub(super) fn segment(rows: [*const u32; MOST_ROWS], panel: &Panel, tile: &Tile) -> Segment {
+pub(super) fn segment<'a>(rows: Rows<'a, u32>, panel: &Panel, tile: &Tile) -> Segment<'a> {
     let next = if tile.part.is_none() {
         &[]
     } else {
@@ -167,7 +168,7 @@ pub(super) fn segment(rows: [*const u32; MOST_ROWS], panel: &Panel, tile: &Tile)
 impl Tiles for PhaseProducts<'_> {
     #[inline(always)]
     fn table(&self) -> &'static Table {
-        self.forward.pass.weights.table
+        self.forward.pass.weights().table
     }
     #[inline(always)]
     fn gates(&self) -> usize {
@@ -179,11 +180,13 @@ impl Tiles for PhaseProducts<'_> {
     }
 
     unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
-        let (weights, table) = (self.forward.pass.weights, self.table());
+        let (weights, table) = (self.forward.pass.weights(), self.table());
         let (lanes, sums) = (table.lanes, self.phase.sums);
         if self.first {
             self.prefetch_records(tile);
         }
+        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let inputs = input_rows(self.forward, tile.rows, &mut list, |r| (self.step, tile.row + r));
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * sums * lanes) };
@@ -205,15 +208,14 @@ impl Tiles for PhaseProducts<'_> {
                 if rows == Operand::Input && projected.is_some() {
                     continue;
                 }
-                segments[count] = segment(self.rows(rows, tile), &weights.panels[index], tile);
+                segments[count] = segment(self.rows(rows, tile, inputs), &weights.panels[index], tile);
                 count += 1;
             }
             let start = projected.unwrap_or_else(|| match call.start {
                 Start::Bias(first) => self.bias(tile, first),
                 Start::Zero => Place::zero(),
             });
-            let turn = turn.as_ref().map(|(at, place)| (*at, place));
-            let product = Product { segments: &segments[..count], start: &start, to: &to, turn };
+            let product = Product { segments: &segments[..count], start, to, turn };
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
             // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
             unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };

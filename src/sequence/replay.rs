@@ -32,7 +32,7 @@ pub(super) struct Replay {
 /// The shapes of states and tape of steps that are so many in all rows together. Before the first of them each row has a
 /// state too.
 fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
-    let (planes, weights) = (pass.state_planes(), pass.weights);
+    let (planes, weights) = (pass.state_planes(), pass.weights());
     let states = steps.saturating_add(pass.rows.order.len());
     Ok((
         Records::grid(states, planes, weights.units())?,
@@ -43,7 +43,7 @@ fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
 impl Replay {
     /// Makes room for so many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
-        let weights = pass.weights;
+        let weights = pass.weights();
         let (states, tape) = shapes(pass, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;

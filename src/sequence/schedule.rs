@@ -51,11 +51,19 @@ const WORTH_A_THREAD: usize = 1 << 20;
 const MOST_THREADS: usize = 256;
 
 impl Threads {
+    /// Whether this many multiply-adds are for one thread, whatever pool the caller is in.
+    pub(crate) fn is_one(self, multiply_adds: usize) -> bool {
+        match self {
+            Threads::Count(count) => count < 2,
+            Threads::Auto => multiply_adds < 2 * WORTH_A_THREAD,
+        }
+    }
+
     /// The number of threads for this many multiply-adds.
     pub(crate) fn resolve(self, multiply_adds: usize) -> usize {
         match self {
             Threads::Count(count) => count.clamp(1, MOST_THREADS),
-            Threads::Auto if multiply_adds < 2 * WORTH_A_THREAD => 1,
+            Threads::Auto if self.is_one(multiply_adds) => 1,
             Threads::Auto => {
                 rayon::current_num_threads().min(multiply_adds / WORTH_A_THREAD).min(MOST_THREADS)
             }

@@ -38,7 +38,7 @@ impl Gradient for InputGradient<'_> {
         (self.rows.time(step, rank), self.rows.order[rank])
     }
     #[inline(always)]
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment])) {
+    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>])) {
         let mut segments = [Segment::NONE; MOST_SEGMENTS];
         let gates = self.gates.range();
         for (segment, gate) in segments.iter_mut().zip(gates.clone()) {

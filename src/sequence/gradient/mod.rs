@@ -88,12 +88,12 @@ impl<'a> Contribution<'a> {
     unsafe fn input(&self, share: Share) {
         let Some((to, add)) = self.to.input else { return };
         let pass = &self.inputs.pass;
-        let (shape, weights) = (pass.weights.shape(), &self.inputs.transposed.input[..]);
+        let (shape, weights) = (pass.weights().shape(), &self.inputs.transposed.input[..]);
         let blocks = weights.first().map_or(0, Panel::blocks);
         let of_share = share.part(self.chunk.places.len());
         for (gates, blocks) in cuts(weights, of_share.len(), 0..blocks) {
             let product = InputGradient {
-                table: pass.weights.table,
+                table: pass.weights().table,
                 grads: self.chunk.grads,
                 planes: shape.input,
                 weights,
@@ -114,7 +114,7 @@ impl<'a> Contribution<'a> {
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
         let (pass, packed) = (&self.inputs.pass, self.packed);
-        let (shape, cell) = (pass.weights.shape(), pass.weights);
+        let (shape, cell) = (pass.weights().shape(), pass.weights());
         let of = |tensor, plane, gate, units, packed| WeightGradient {
             table: cell.table,
             grads: self.chunk.grads,
@@ -160,7 +160,7 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn vectors(&self, share: Share) {
-        let vectors = self.inputs.pass.weights.shape().vectors;
+        let vectors = self.inputs.pass.weights().shape().vectors;
         for n in share.part(vectors.len()) {
             if self.is_wanted(n) && !self.joins(n) {
                 // SAFETY: this vector, and the next if it joins, are of this share alone.
@@ -177,7 +177,7 @@ impl<'a> Contribution<'a> {
 
     /// Whether the layer has the tensor of a vector.
     fn is_wanted(&self, n: usize) -> bool {
-        let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights.shape().vectors[n];
+        let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights().shape().vectors[n];
         slot < self.to[tensor].grid.slots()
     }
 
@@ -185,7 +185,7 @@ impl<'a> Contribution<'a> {
     /// Reading dG is the most of it. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
     fn joins(&self, n: usize) -> bool {
         let Some(before) = n.checked_sub(1) else { return false };
-        let vectors = self.inputs.pass.weights.shape().vectors;
+        let vectors = self.inputs.pass.weights().shape().vectors;
         let same = (vectors[n].plane, vectors[n].factor) == (vectors[before].plane, vectors[before].factor);
         same && self.is_wanted(n) && self.is_wanted(before) && !self.joins(before)
     }
@@ -216,12 +216,12 @@ impl<'a> Contribution<'a> {
                 unsafe { chunk.tape.row(step, rank, plane) }
             }
         };
-        let (token, grads, count) = (pass.weights.token, (chunk.grads, of.plane), chunk.places.len());
+        let (token, grads, count) = (pass.weights().token, (chunk.grads, of.plane), chunk.places.len());
         match of.factor {
             Factor::One => sum_over_places(token, grads, count, None::<fn(usize) -> Row<'a>>, to),
             Factor::CellState => sum_over_places(token, grads, count, state(pass.reverse, C), to),
             Factor::NewCellState => {
-                let plane = pass.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
+                let plane = pass.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
                 sum_over_places(token, grads, count, state(!pass.reverse, plane), to);
             }
             Factor::Tape(plane) => sum_over_places(token, grads, count, Some(tape(plane)), to),

@@ -30,7 +30,7 @@ impl Packed {
     pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
         let Packed { input, hidden, second } = self;
         let mut x = || {
-            let (weights, rows) = (inputs.pass.weights, inputs.pass.rows);
+            let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
             let x =
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
@@ -48,7 +48,7 @@ impl Packed {
 /// Packs what is multiplied with recurrent weights, in the first phase and in the second.
 fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
     let pass = &inputs.pass;
-    let (lanes, shape, weights) = (pass.weights.table.lanes, pass.weights.shape(), pass.weights);
+    let (lanes, shape, weights) = (pass.weights().table.lanes, pass.weights().shape(), pass.weights());
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
     if shape.hidden_gates() > 0 {
