@@ -94,10 +94,16 @@ struct Zeros([f32; LINE]);
 static ZEROS: Zeros = Zeros([0.0; LINE]);
 
 impl Place<'_> {
+    /// Zeros for a vector of any level, on a cache line.
+    #[inline(always)]
+    pub(crate) fn zeros() -> *const f32 {
+        ZEROS.0.as_ptr()
+    }
+
     /// Zeros, to begin with.
     #[inline(always)]
     pub(crate) fn zero() -> Self {
-        Place::shared(ZEROS.0.as_ptr(), 0, 0)
+        Place::shared(Place::zeros(), 0, 0)
     }
 
     /// The same vectors for every row, to begin with: biases.
@@ -178,6 +184,9 @@ pub(crate) struct Weights {
     pub(super) pace: usize,
 }
 
+/// The gates of a product that may turn: no cell turns with another number, and each kernel that can is slower to begin.
+const TURNING_GATES: usize = 3;
+
 /// What a kernel multiplies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
@@ -185,7 +194,8 @@ pub(crate) struct Product<'a> {
     pub(crate) start: Place<'a>,
     pub(crate) to: Place<'a>,
     /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at the place
-    /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.)
+    /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.) Of three
+    /// gates only.
     pub(crate) turn: Option<(usize, Place<'a>)>,
 }
 
@@ -205,6 +215,7 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
         let Product { segments, start, to, turn } = *product;
+        debug_assert!(G == TURNING_GATES || turn.is_none());
         let mut acc = [[[isa.zero(); G]; U]; R];
         let rows: [_; R] = start.rows.starts();
         for r in 0..R {
@@ -218,7 +229,8 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
         // The last gate's place moves on where it turns.
         let mut last = G - 1;
         for (n, segment) in segments.iter().enumerate() {
-            if let Some((at, place)) = turn
+            if const { G == TURNING_GATES }
+                && let Some((at, place)) = turn
                 && n == at
             {
                 let (to_rows, rows): ([_; R], [_; R]) = (to.rows.starts(), place.rows.starts());

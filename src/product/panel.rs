@@ -49,8 +49,6 @@ pub(crate) struct Panel {
     data: AlignedBuf,
     lanes: usize,
     depth: usize,
-    /// Words of depth.
-    words: usize,
     gates: usize,
     units: usize,
     /// Blocks, and words of each: asked for at each product, where to divide would show.
@@ -62,7 +60,7 @@ impl Panel {
     /// A panel of this shape in this memory.
     fn of(data: AlignedBuf, lanes: usize, depth: usize, gates: usize, units: usize) -> Self {
         let (words, blocks) = (depth.div_ceil(F32::INPUTS), units.div_ceil(lanes));
-        Panel { data, lanes, depth, words, gates, units, blocks, block_len: words * gates * lanes }
+        Panel { data, lanes, depth, gates, units, blocks, block_len: words * gates * lanes }
     }
 
     /// A panel of zeros.

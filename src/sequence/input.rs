@@ -11,7 +11,7 @@
 //! ```
 
 use super::pass::{Forward, Projected};
-use super::products::{input_rows, segment};
+use super::products::{input_rows, segment_of};
 use super::schedule::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::product::{MOST_ROWS as TILE_ROWS, Place, Product, Rows, Table, Tile, Tiles, sweep};
@@ -115,7 +115,7 @@ impl Tiles for InputProducts<'_> {
         };
         let mut list = [std::ptr::null_mut(); TILE_ROWS];
         let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
-        let segments = [segment(inputs, &weights.panels[self.product.weights], tile)];
+        let segments = [segment_of(inputs, &weights.panels[self.product.weights], tile)];
         let product = Product { segments: &segments, start, to, turn: None };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise; nobody writes
         // the inputs of steps that are computed.

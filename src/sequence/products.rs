@@ -9,7 +9,7 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
-use super::pass::Forward;
+use super::pass::{Forward, Projected};
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
@@ -17,14 +17,98 @@ use crate::memory::{Planes, Slot};
 use crate::product::{Blocks, MOST_ROWS, Panel, Place, Product, Rows, Segment, Table, Tile, Tiles};
 use crate::simd::prefetch;
 
-/// Products of one call at the most: of the input and of the state.
+/// Calls of one phase, and products of one call, at the most.
+const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
+
+/// Vectors for each row, block and gate of a step: of row `r`, block `u` and gate `g` at
+/// `at + r * row + u * block + g * gate`.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    at: *mut f32,
+    row: usize,
+    block: usize,
+    gate: usize,
+}
+
+impl Origin {
+    /// Those of a tile.
+    #[inline(always)]
+    fn of(self, tile: &Tile) -> Place<'static> {
+        let Origin { at, row, block, gate } = self;
+        Place::strided(at.wrapping_add(tile.row * row + tile.block * block), row, block, gate)
+    }
+}
+
+/// One product of a call, made ready for a step: its panel, and its rows at a stride; those of the input have no address.
+#[derive(Debug, Clone, Copy)]
+struct ReadyProduct {
+    panel: usize,
+    rows: *mut u32,
+    stride: usize,
+}
+
+/// One call of the plan, made ready for a step: what tiles then add is their row and their block.
+#[derive(Debug, Clone, Copy)]
+struct ReadyCall {
+    start: Origin,
+    /// Before which product the last gate turns, if it does, and to what.
+    turn: Option<usize>,
+    fresh: Origin,
+    products: [ReadyProduct; MOST_PRODUCTS],
+    count: usize,
+}
+
+impl ReadyCall {
+    /// No products, from nowhere.
+    const NONE: ReadyCall = {
+        let nowhere = Origin { at: std::ptr::null_mut(), row: 0, block: 0, gate: 0 };
+        let product = ReadyProduct { panel: 0, rows: std::ptr::null_mut(), stride: 0 };
+        ReadyCall { start: nowhere, turn: None, fresh: nowhere, products: [product; MOST_PRODUCTS], count: 0 }
+    };
+
+    /// Makes it of the plan.
+    #[inline(always)]
+    fn make(&mut self, call: &Call, forward: &Forward<'_>, step: usize, at: &ForwardStep<'_>) {
+        let (pass, weights) = (&forward.pass, forward.pass.weights());
+        let lanes = weights.table.lanes;
+        let bias = |first| {
+            let at = weights.biases.get(0, first).as_ptr().cast_mut();
+            Origin { at, row: 0, block: weights.biases.block_len(), gate: lanes }
+        };
+        self.start = match call.start {
+            Start::Bias(first) => bias(first),
+            Start::Zero => Origin { at: Place::zeros().cast_mut(), row: 0, block: 0, gate: 0 },
+        };
+        for &Multiply { weights: panel, rows, turn } in call.products {
+            if let Some(first) = turn {
+                (self.turn, self.fresh) = (Some(self.count), bias(first));
+            }
+            let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
+            let (rows, stride) = match (rows, forward.projected) {
+                (Operand::Input, Some(Projected { sums, first_step })) => {
+                    // It is done: the sums go on from there.
+                    let at = sums.address(step - first_step, 0, weights.shape().packed[panel].first, 0);
+                    let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
+                    self.start = Origin { at, row, block: lanes, gate };
+                    continue;
+                }
+                (Operand::Input, None) => (std::ptr::null_mut(), 0),
+                (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
+                (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
+            };
+            self.products[self.count] = ReadyProduct { panel, rows, stride };
+            self.count += 1;
+        }
+    }
+}
 
 /// One phase of one step.
 pub(super) struct PhaseProducts<'a> {
     forward: &'a Forward<'a>,
     step: usize,
     phase: &'static Phase,
+    calls: [ReadyCall; MOST_CALLS],
     /// The step's records, from rank 0 on.
     at: ForwardStep<'a>,
     finish: ForwardFinish,
@@ -39,7 +123,7 @@ impl<'a> PhaseProducts<'a> {
     /// - The step exists in some rows.
     #[inline(always)]
     pub(super) unsafe fn new(forward: &'a Forward<'a>, step: usize, phase: usize) -> Self {
-        let pass = &forward.pass;
+        let (pass, weights) = (&forward.pass, forward.pass.weights());
         let (before, after) = pass.slots(step);
         // SAFETY: step and rows exist, and so do their records.
         let (before, after, tape, scratch) = unsafe {
@@ -50,17 +134,23 @@ impl<'a> PhaseProducts<'a> {
             (forward.states.slot(before, 0), forward.states.slot(after, 0), tape, forward.scratch.slot(0, 0))
         };
         let ahead = Ahead { tape, scratch, output: forward.output.as_ref() };
-        PhaseProducts {
+        let mut products = PhaseProducts {
             forward,
             step,
-            phase: &pass.weights().shape().forward[phase],
+            phase: &weights.shape().forward[phase],
+            calls: [ReadyCall::NONE; MOST_CALLS],
             at: ForwardStep { step: pass.step(step, before, after), ahead },
-            finish: pass.weights().cell.forward[phase],
+            finish: weights.cell.forward[phase],
             first: phase == 0,
+        };
+        for (ready, call) in products.calls.iter_mut().zip(products.phase.calls) {
+            ready.make(call, forward, step, &products.at);
         }
+        products
     }
 
     /// The blocks of the units that the phase computes.
+    #[inline(always)]
     pub(super) fn blocks(&self) -> usize {
         let weights = self.forward.pass.weights();
         match self.phase.calls.first().and_then(|call| call.products.first()) {
@@ -79,39 +169,6 @@ impl<'a> PhaseProducts<'a> {
         for row in tile.row..tile.row + tile.rows {
             prefetch_planes(tape, row, shape.tape, unit, (tile.blocks, lanes));
             prefetch_planes(self.at.step.after, row, shape.state.len(), unit, (tile.blocks, lanes));
-        }
-    }
-
-    /// Where the sums of a call begin, if its input product is done.
-    #[inline(always)]
-    fn projected(&self, call: &Call, tile: &Tile) -> Option<Place<'static>> {
-        let projected = self.forward.projected?;
-        let input = call.products.iter().find(|product| product.rows == Operand::Input)?;
-        let gate = self.forward.pass.weights().shape().packed[input.weights].first;
-        let (lanes, slot) = (self.table().lanes, self.step - projected.first_step);
-        let at = projected.sums.address(slot, tile.row, gate, tile.block * lanes);
-        let grid = projected.sums.grid;
-        Some(Place::strided(at, grid.row_stride(), lanes, grid.width()))
-    }
-
-    /// The bias vectors of a tile from this one on, for all rows.
-    #[inline(always)]
-    fn bias(&self, tile: &Tile, first: usize) -> Place<'static> {
-        let weights = self.forward.pass.weights();
-        let biases = &weights.biases;
-        Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), weights.table.lanes)
-    }
-
-    /// The rows of a product, where `inputs` are those of the input.
-    #[inline(always)]
-    fn rows<'b>(&self, operand: Operand, tile: &Tile, inputs: Rows<'b, u32>) -> Rows<'b, u32> {
-        let of = |slot: Slot<'_>, plane| {
-            Rows::strided(slot.address(tile.row, plane, 0).cast(), slot.row_stride())
-        };
-        match operand {
-            Operand::Input => inputs,
-            Operand::Hidden => of(self.at.step.before, self.forward.pass.multiplied()),
-            Operand::Scratch(plane) => of(self.at.ahead.scratch, plane),
         }
     }
 }
@@ -156,7 +213,7 @@ pub(super) fn input_rows<'a>(
 
 /// A segment of these rows with a tile's blocks of a panel.
 #[inline(always)]
-pub(super) fn segment<'a>(rows: Rows<'a, u32>, panel: &Panel, tile: &Tile) -> Segment<'a> {
+pub(super) fn segment_of<'a>(rows: Rows<'a, u32>, panel: &Panel, tile: &Tile) -> Segment<'a> {
     let next = if tile.part.is_none() {
         &[]
     } else {
@@ -180,8 +237,8 @@ impl Tiles for PhaseProducts<'_> {
     }
 
     unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
-        let (weights, table) = (self.forward.pass.weights(), self.table());
-        let (lanes, sums) = (table.lanes, self.phase.sums);
+        let table = self.table();
+        let per_block = self.phase.sums * table.lanes;
         if self.first {
             self.prefetch_records(tile);
         }
@@ -189,33 +246,24 @@ impl Tiles for PhaseProducts<'_> {
         let inputs = input_rows(self.forward, tile.rows, &mut list, |r| (self.step, tile.row + r));
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
-            unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * sums * lanes) };
+            unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
         }
-        for call in self.phase.calls {
-            let to = Place::strided(
-                scratch.wrapping_add(call.to * lanes),
-                tile.blocks * sums * lanes,
-                sums * lanes,
-                lanes,
-            );
-            let projected = self.projected(call, tile);
+        for (call, ready) in self.phase.calls.iter().zip(&self.calls) {
+            let at = scratch.wrapping_add(call.to * table.lanes);
+            let to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
             let mut segments = [Segment::NONE; MOST_PRODUCTS];
-            let (mut count, mut turn) = (0, None);
-            for &Multiply { weights: index, rows, turn: bias } in call.products {
-                if let Some(bias) = bias {
-                    turn = Some((count, self.bias(tile, bias)));
-                }
-                if rows == Operand::Input && projected.is_some() {
-                    continue;
-                }
-                segments[count] = segment(self.rows(rows, tile, inputs), &weights.panels[index], tile);
-                count += 1;
+            let products = &ready.products[..ready.count.min(MOST_PRODUCTS)];
+            for (segment, &ReadyProduct { panel, rows, stride }) in segments.iter_mut().zip(products) {
+                let rows = if rows.is_null() {
+                    inputs
+                } else {
+                    Rows::strided(rows.wrapping_add(tile.row * stride), stride)
+                };
+                *segment = segment_of(rows, &self.forward.pass.weights().panels[panel], tile);
             }
-            let start = projected.unwrap_or_else(|| match call.start {
-                Start::Bias(first) => self.bias(tile, first),
-                Start::Zero => Place::zero(),
-            });
-            let product = Product { segments: &segments[..count], start, to, turn };
+            let turn = ready.turn.map(|at| (at, ready.fresh.of(tile)));
+            let segments = &segments[..products.len()];
+            let product = Product { segments, start: ready.start.of(tile), to, turn };
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
             // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
             unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };
