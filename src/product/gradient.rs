@@ -16,7 +16,7 @@
 //! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 
-use super::kernel::{MOST_ROWS, Place, Product, Rows, Segment};
+use super::kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Product, Rows, Segment};
 use super::panel::Panel;
 use super::sweep::{Tile, Tiles, WIDE, sweep};
 use super::table::Table;
@@ -35,6 +35,9 @@ pub(crate) const PLACES: usize = 512;
 /// with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
 pub(crate) const UNITS: usize = 192;
 
+/// Room for the segments of a product.
+pub(crate) type Segments = [Segment; MOST_SEGMENTS];
+
 /// What is multiplied, and where each row of it goes.
 pub(crate) trait Gradient {
     /// The kernels.
@@ -45,8 +48,8 @@ pub(crate) trait Gradient {
     fn rows(&self) -> usize;
     /// The slot and the row of the grid for this row of the product.
     fn target(&self, row: usize) -> (usize, usize);
-    /// Calls `multiply` with the segments of a tile.
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>]));
+    /// Sets the segments of a tile, and says how many there are. Those that need a list of rows use this one.
+    fn set_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize;
 }
 
 /// A gradient as work for a sweep.
@@ -79,6 +82,20 @@ impl<G: Gradient> Work<'_, G> {
         }
     }
 
+    /// Multiplies a tile.
+    ///
+    /// # Safety
+    /// - The ends have the tile's rows and blocks, and are ours.
+    #[inline(always)]
+    unsafe fn multiply(&self, tile: &Tile, ends: &Ends) {
+        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let mut segments = [Segment::NONE; MOST_SEGMENTS];
+        let count = self.0.set_segments(tile, &mut list, &mut segments);
+        let product = Product { ends, segments: &segments[..count] };
+        // SAFETY: the caller's promise; the segments exist by that of who made the gradient.
+        unsafe { self.0.table().kernel(1, tile.blocks, tile.rows)(&product) };
+    }
+
     /// A tile whose last block is in part: on a copy, where it is whole.
     ///
     /// # Safety
@@ -100,11 +117,8 @@ impl<G: Gradient> Work<'_, G> {
         }
         debug_assert!(columns < width && width <= WIDE * LINE);
         let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
-        self.0.with_segments(tile, &mut |segments| {
-            let product = Product { segments, start: place, to: place, turn: None };
-            // SAFETY: the copy has the tile's rows and blocks; the segments exist by the promise of who made them.
-            unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
-        });
+        // SAFETY: the copy has the tile's rows and blocks.
+        unsafe { self.multiply(tile, &Ends::new(place, place)) };
         for (whole, &row) in whole.0.iter().zip(&rows).take(tile.rows) {
             // SAFETY: as above.
             unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), row, columns) };
@@ -123,7 +137,7 @@ impl<G: Gradient> Tiles for Work<'_, G> {
         0
     }
     #[inline(always)]
-    unsafe fn products(&self, tile: &Tile, _: *mut f32) {
+    unsafe fn products(&mut self, tile: &Tile, _: *mut f32) {
         let (to, add) = self.0.to();
         let table = self.0.table();
         self.prefetch_next(to, tile, table.lanes);
@@ -133,12 +147,9 @@ impl<G: Gradient> Tiles for Work<'_, G> {
         }
         let rows = self.rows(to, tile, tile.block * table.lanes);
         let place = Place { rows: Rows::listed(&rows), block: table.lanes, gate: 0 };
-        self.0.with_segments(tile, &mut |segments| {
-            let start = if add { place } else { Place::zero() };
-            let product = Product { segments, start, to: place, turn: None };
-            // SAFETY: rows and columns exist, and are ours by the caller's promise; the segments by that of who made them.
-            unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
-        });
+        let start = if add { place } else { Place::zero() };
+        // SAFETY: rows and columns exist, and are ours by the caller's promise.
+        unsafe { self.multiply(tile, &Ends::new(start, place)) };
     }
 }
 
@@ -148,7 +159,7 @@ impl<G: Gradient> Tiles for Work<'_, G> {
 /// - The rows and blocks exist, no two rows have the same target, and nobody else works on them.
 pub(crate) unsafe fn sweep_gradient(gradient: &impl Gradient, rows: Range<usize>, blocks: Range<usize>) {
     // SAFETY: the caller's promise, passed on.
-    unsafe { sweep(&Work(gradient), rows, blocks) }
+    unsafe { sweep(&mut Work(gradient), rows, blocks) }
 }
 
 /// `dG^T X` of one gate over some places: rows are hidden units, blocks the columns of X.
@@ -184,10 +195,9 @@ impl Gradient for WeightGradient<'_> {
         (self.gate, unit)
     }
     #[inline(always)]
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>])) {
+    fn set_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize {
         let Range { start, end } = self.places;
-        let mut columns = [std::ptr::null_mut(); MOST_ROWS];
-        for (r, column) in columns.iter_mut().enumerate().take(tile.rows) {
+        for (r, column) in list.iter_mut().enumerate().take(tile.rows) {
             *column = self.grads.from(start, self.plane, tile.row + r).as_ptr().cast_mut().cast();
         }
         // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
@@ -199,7 +209,8 @@ impl Gradient for WeightGradient<'_> {
             &[]
         };
         let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, next);
-        multiply(&[Segment::columns(Rows::listed(&columns), weights)]);
+        to[0] = Segment::columns(Rows::listed(list), weights);
+        1
     }
 }
 

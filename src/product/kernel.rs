@@ -36,43 +36,48 @@ pub(crate) const MOST_ROWS: usize = 8;
 pub(crate) const MOST_SEGMENTS: usize = 4;
 
 /// The rows of a tile: at a stride, or each where a list says.
-///
-/// The list is borrowed from who makes the product; kernels look at it before they return.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows<'a, T> {
+pub(crate) struct Rows<T> {
     first: *mut T,
     stride: usize,
-    list: Option<&'a [*mut T; MOST_ROWS]>,
+    /// Null where there is none.
+    list: *const [*mut T; MOST_ROWS],
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<T> Rows<T> {
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(first: *mut T, stride: usize) -> Self {
-        Rows { first, stride, list: None }
+        Rows { first, stride, list: std::ptr::null() }
     }
 
-    /// Rows that lie anywhere; those past the tile's are not looked at.
+    /// Rows that lie anywhere; those past the tile's are not looked at. The list is there as long as kernels run on it.
     #[inline(always)]
-    pub(crate) fn listed(list: &'a [*mut T; MOST_ROWS]) -> Self {
-        Rows { first: std::ptr::null_mut(), stride: 0, list: Some(list) }
+    pub(crate) fn listed(list: &[*mut T; MOST_ROWS]) -> Self {
+        Rows { first: std::ptr::null_mut(), stride: 0, list }
+    }
+
+    /// The same rows from another one on, of those at a stride.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, first: *mut T) {
+        self.first = first;
     }
 
     /// Where each of R rows begins.
+    ///
+    /// # Safety
+    /// - The list is there, if one was given.
     #[inline(always)]
-    fn starts<const R: usize>(self) -> [*mut T; R] {
+    unsafe fn starts<const R: usize>(self) -> [*mut T; R] {
         let mut starts = [self.first; R];
-        match self.list {
-            Some(list) => {
-                for r in 0..R {
-                    starts[r] = list[r];
-                }
+        if self.list.is_null() {
+            for r in 1..R {
+                starts[r] = starts[r - 1].wrapping_add(self.stride);
             }
-            None => {
-                for r in 1..R {
-                    starts[r] = starts[r - 1].wrapping_add(self.stride);
-                }
-            }
+        } else {
+            // SAFETY: the caller's promise.
+            let list = unsafe { &*self.list };
+            starts.copy_from_slice(&list[..R]);
         }
         starts
     }
@@ -80,8 +85,8 @@ impl<'a, T> Rows<'a, T> {
 
 /// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g * gate`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub(crate) rows: Rows<'a, f32>,
+pub(crate) struct Place {
+    pub(crate) rows: Rows<f32>,
     /// Floats from a block to the next.
     pub(crate) block: usize,
     /// Floats from a gate to the next.
@@ -93,7 +98,7 @@ pub(crate) struct Place<'a> {
 struct Zeros([f32; LINE]);
 static ZEROS: Zeros = Zeros([0.0; LINE]);
 
-impl Place<'_> {
+impl Place {
     /// Zeros for a vector of any level, on a cache line.
     #[inline(always)]
     pub(crate) fn zeros() -> *const f32 {
@@ -124,8 +129,8 @@ impl Place<'_> {
 /// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and `jump` more
 /// words from the end of a run to the next.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Segment<'a> {
-    pub(crate) rows: Rows<'a, u32>,
+pub(crate) struct Segment {
+    pub(crate) rows: Rows<u32>,
     pub(crate) step: usize,
     pub(crate) run: usize,
     pub(crate) jump: usize,
@@ -139,10 +144,10 @@ pub(crate) struct Segment<'a> {
     pub(crate) pace: usize,
 }
 
-impl<'a> Segment<'a> {
+impl Segment {
     /// Nothing.
-    pub(crate) const NONE: Segment<'static> = Segment {
-        rows: Rows { first: std::ptr::null_mut(), stride: 0, list: None },
+    pub(crate) const NONE: Segment = Segment {
+        rows: Rows { first: std::ptr::null_mut(), stride: 0, list: std::ptr::null() },
         step: 0,
         run: 0,
         jump: 0,
@@ -155,7 +160,7 @@ impl<'a> Segment<'a> {
 
     /// Rows along k.
     #[inline(always)]
-    pub(crate) fn rows(rows: Rows<'a, u32>, weights: Weights) -> Self {
+    pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
         let Weights { panel, block, words, ahead, pace } = weights;
         Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace }
     }
@@ -167,9 +172,15 @@ impl<'a> Segment<'a> {
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
+    /// The same rows with other weights.
+    #[inline(always)]
+    pub(crate) fn set_weights(&mut self, weights: Weights) {
+        (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
+    }
+
     /// Columns of lines, k counting through the rows: a word in each line.
     #[inline(always)]
-    pub(crate) fn columns(columns: Rows<'a, u32>, weights: Weights) -> Self {
+    pub(crate) fn columns(columns: Rows<u32>, weights: Weights) -> Self {
         Segment { step: LINE, ..Segment::rows(columns, weights) }
     }
 }
@@ -187,16 +198,33 @@ pub(crate) struct Weights {
 /// The gates of a product that may turn: no cell turns with another number, and each kernel that can is slower to begin.
 const TURNING_GATES: usize = 3;
 
-/// What a kernel multiplies.
+/// Where the sums of a product begin, and where they go.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Product<'a> {
-    pub(crate) segments: &'a [Segment<'a>],
-    pub(crate) start: Place<'a>,
-    pub(crate) to: Place<'a>,
+pub(crate) struct Ends {
+    pub(crate) start: Place,
+    pub(crate) to: Place,
     /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at the place
     /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.) Of three
     /// gates only.
-    pub(crate) turn: Option<(usize, Place<'a>)>,
+    pub(crate) turn: Option<(usize, Place)>,
+}
+
+impl Ends {
+    /// From here to there, without a turn.
+    #[inline(always)]
+    pub(crate) fn new(start: Place, to: Place) -> Self {
+        Ends { start, to, turn: None }
+    }
+}
+
+/// What a kernel multiplies.
+///
+/// Tiles of one sweep differ in where their rows and blocks begin, and little else: ends and segments may be made once and
+/// moved from tile to tile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Product<'a> {
+    pub(crate) ends: &'a Ends,
+    pub(crate) segments: &'a [Segment],
 }
 
 /// The kernel of G gates, U blocks and R rows. It computes
@@ -211,13 +239,14 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
 
     /// # Safety
     /// - Of R rows, U blocks and G gates the places and segments exist: those of `start` and `segments` are readable,
-    ///   those of `to` writable, and nobody else writes the former or touches the latter meanwhile.
+    ///   those of `to` writable, and nobody else writes the former or touches the latter meanwhile. Lists of rows are there.
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
-        let Product { segments, start, to, turn } = *product;
+        let Product { ends: &Ends { start, to, turn }, segments } = *product;
         debug_assert!(G == TURNING_GATES || turn.is_none());
         let mut acc = [[[isa.zero(); G]; U]; R];
-        let rows: [_; R] = start.rows.starts();
+        // SAFETY: here and below, lists are there by the caller's promise.
+        let rows: [_; R] = unsafe { start.rows.starts() };
         for r in 0..R {
             for u in 0..U {
                 for g in 0..G {
@@ -233,7 +262,8 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
                 && let Some((at, place)) = turn
                 && n == at
             {
-                let (to_rows, rows): ([_; R], [_; R]) = (to.rows.starts(), place.rows.starts());
+                // SAFETY: as above.
+                let (to_rows, rows): ([_; R], [_; R]) = unsafe { (to.rows.starts(), place.rows.starts()) };
                 for r in 0..R {
                     for u in 0..U {
                         // SAFETY: places of `to` and of the turn.
@@ -248,7 +278,8 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
             // SAFETY: the caller's promise, passed on.
             acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment) };
         }
-        let rows: [_; R] = to.rows.starts();
+        // SAFETY: as above.
+        let rows: [_; R] = unsafe { to.rows.starts() };
         for r in 0..R {
             for u in 0..U {
                 for g in 0..G {
@@ -269,10 +300,11 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
 unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>(
     isa: I,
     mut acc: [[[I::Vector; G]; U]; R],
-    segment: &Segment<'_>,
+    segment: &Segment,
 ) -> [[[I::Vector; G]; U]; R] {
     let Segment { rows, step, run, jump, words, panel, block, ahead, pace } = *segment;
-    let rows: [_; R] = rows.starts();
+    // SAFETY: the list is there by the caller's promise.
+    let rows: [_; R] = unsafe { rows.starts() };
     // The place in every row, and in every block of the panel: in registers, once for all of them.
     let (mut at, mut weight, mut next) = (0, panel, ahead);
     let mut left = words;

@@ -126,7 +126,7 @@ pub(crate) trait Tiles {
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
     /// - `scratch` has room for these sums, and begins on a cache line.
-    unsafe fn products(&self, tile: &Tile, scratch: *mut f32);
+    unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32);
 
     /// Does what there is to do with the sums that `products` has put there, of `vectors` vectors: the rows from `row` on
     /// and these blocks from `block` on. Of a single row there may be fewer vectors than blocks.
@@ -167,7 +167,7 @@ const fn width(gates: usize) -> usize {
 /// # Safety
 /// - The rows and blocks exist, and nobody else works on them.
 #[inline]
-pub(crate) unsafe fn sweep(work: &impl Tiles, rows: Range<usize>, blocks: Range<usize>) {
+pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>) {
     let mut scratch = Scratch { floats: [MaybeUninit::uninit(); SCRATCH * LINE] };
     let scratch = scratch.floats.as_mut_ptr().cast();
     // SAFETY: the caller's promise, passed on; the scratch is large enough for whatever either puts there.
@@ -186,7 +186,7 @@ pub(crate) unsafe fn sweep(work: &impl Tiles, rows: Range<usize>, blocks: Range<
 /// # Safety
 /// - As for [`sweep`]; `scratch` is a [`Scratch`].
 #[inline]
-unsafe fn row(work: &impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
+unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
     debug_assert!(ROW_BLOCKS * sums <= SCRATCH);
     let widest = if gates > 2 { 2 } else { WIDE };
@@ -218,7 +218,7 @@ unsafe fn row(work: &impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut
 /// # Safety
 /// - As for [`sweep`]; `scratch` is a [`Scratch`].
 #[inline]
-unsafe fn panel(work: &impl Tiles, rows: Range<usize>, blocks: Range<usize>, scratch: *mut f32) {
+unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>, scratch: *mut f32) {
     let (table, gates, sums, count) = (work.table(), work.gates(), work.sums(), rows.len());
     let lanes = table.lanes;
     // All rows are one narrow tile, where they are too many for one of the usual width.
@@ -281,7 +281,7 @@ mod tests {
         fn sums(&self) -> usize {
             self.sums
         }
-        unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
+        unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
             assert_eq!(scratch as usize % 16, 0);
             assert!(tile.rows <= self.table.height(self.gates, tile.blocks), "{tile:?}");
             *self.prefetched.borrow_mut() += tile.part.take(&[0.0; 640]).len();
@@ -312,7 +312,7 @@ mod tests {
             for (gates, sums) in [(1, 1), (1, 0), (2, 2), (3, 4), (4, 4), (4, 8)] {
                 for (rows, blocks) in [(0, 3), (1, 1), (1, 11), (2, 5), (7, 4), (8, 6), (13, 9), (41, 5)] {
                     let empty = RefCell::new(vec![vec![0; blocks]; rows]);
-                    let work = Count {
+                    let mut work = Count {
                         table: table(level.token().unwrap()),
                         gates,
                         sums,
@@ -321,7 +321,7 @@ mod tests {
                         prefetched: RefCell::new(0),
                     };
                     // SAFETY: all of it is ours.
-                    unsafe { sweep(&work, 0..rows, 0..blocks) };
+                    unsafe { sweep(&mut work, 0..rows, 0..blocks) };
                     assert!(work.multiplied.into_inner().iter().flatten().all(|&n| n == 1));
                     let all = usize::from(sums > 0);
                     assert!(work.finished.into_inner().iter().flatten().all(|&n| n == all));

@@ -144,7 +144,7 @@ levels! { [define_tables] }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Panel, Place, Rows, Segment, Source, WIDE};
+    use super::super::{Ends, Panel, Place, Rows, Segment, Source, WIDE};
     use super::*;
     use crate::simd::Level;
 
@@ -206,7 +206,7 @@ mod tests {
             let fresh = Place::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
             let target = Place::strided(to.as_mut_ptr(), places, record, lanes);
             let turned = turn.map(|at| (at, fresh));
-            let product = Product { segments: &segments, start, to: target, turn: turned };
+            let product = Product { ends: &Ends { start, to: target, turn: turned }, segments: &segments };
             // SAFETY: all places exist, and `to` is ours.
             unsafe { table.kernel(gates, blocks, rows)(&product) };
             for r in 0..rows {

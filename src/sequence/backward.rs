@@ -31,7 +31,7 @@ use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
 use crate::product::{
-    Blocks, Gates, MOST_SEGMENTS, Panel, Place, Product, Segment, Table, Tile, Tiles, cuts, sweep,
+    Blocks, Ends, Gates, MOST_SEGMENTS, Panel, Place, Product, Segment, Table, Tile, Tiles, cuts, sweep,
 };
 use std::ops::Range;
 
@@ -302,10 +302,10 @@ impl Steps<'_> {
             let readers = if following.is_none() { 0 } else { rows.len() };
             let blocks = share.part(weights.blocks_of(weights.outputs()));
             for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
-                let work = work(&transposed.hidden[..], planes, following, gates);
+                let mut work = work(&transposed.hidden[..], planes, following, gates);
                 // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
                 // promise.
-                unsafe { sweep(&work, rows.clone(), blocks) }
+                unsafe { sweep(&mut work, rows.clone(), blocks) }
             }
         } else {
             // A product of this step's own, where the cell has one; a phase is done in all blocks before the next begins.
@@ -314,7 +314,7 @@ impl Steps<'_> {
             let plane: &dyn Fn(usize) -> usize = &|_| second.unwrap_or(0);
             for (gates, blocks) in cuts(panels, 0, share.part(transposed.second.blocks())) {
                 // SAFETY: as above.
-                unsafe { sweep(&work(panels, plane, step, gates), rows.clone(), blocks) }
+                unsafe { sweep(&mut work(panels, plane, step, gates), rows.clone(), blocks) }
             }
         }
     }
@@ -373,7 +373,7 @@ impl Tiles for PhaseProducts<'_> {
         usize::from(self.gates.are_last())
     }
 
-    unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
+    unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let (backward, table) = (self.backward, self.table());
         let (lanes, unit) = (table.lanes, tile.block * table.lanes);
         let carry = self.at.back.carry;
@@ -408,12 +408,12 @@ impl Tiles for PhaseProducts<'_> {
                     self.gates.ahead(self.panels, (gate, tile.part), tile.block, tile.blocks)
                 };
                 let weights = panel.weights(tile.block, tile.blocks, ahead);
-                segments[count] =
-                    Segment::lines(rows.address(0, (self.planes)(gate), 0), rows.stride(), weights);
+                let first = rows.address(0, (self.planes)(gate), 0);
+                segments[count] = Segment::lines(first, rows.stride(), weights);
                 count += 1;
             }
         }
-        let product = Product { segments: &segments[..count], start, to, turn: None };
+        let product = Product { ends: &Ends::new(start, to), segments: &segments[..count] };
         // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read are done in all
         // blocks.
         unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };

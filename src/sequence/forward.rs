@@ -133,8 +133,9 @@ pub(crate) fn step(forward: &Forward<'_>) {
     for phase in 0..forward.pass.weights().shape().forward.len() {
         // SAFETY: nobody else works on this pass, and the phases run in order.
         unsafe {
-            let products = PhaseProducts::new(forward, 0, phase);
-            sweep(&products, 0..forward.pass.rows.order.len(), 0..products.blocks());
+            let mut products = PhaseProducts::new(forward, 0, phase);
+            let blocks = products.blocks();
+            sweep(&mut products, 0..forward.pass.rows.order.len(), 0..blocks);
         }
     }
 }
@@ -217,9 +218,9 @@ impl Walk for Steps<'_> {
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
         // and a phase is done in all blocks before the next begins.
         unsafe {
-            let products = PhaseProducts::new(self.forward, step, phase);
+            let mut products = PhaseProducts::new(self.forward, step, phase);
             let blocks = share.part(products.blocks());
-            sweep(&products, active, blocks);
+            sweep(&mut products, active, blocks);
         }
     }
 }

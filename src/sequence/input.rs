@@ -11,10 +11,12 @@
 //! ```
 
 use super::pass::{Forward, Projected};
-use super::products::{input_rows, segment_of};
+use super::products::{input_rows, weights_of};
 use super::schedule::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
-use crate::product::{MOST_ROWS as TILE_ROWS, Place, Product, Rows, Table, Tile, Tiles, sweep};
+use crate::product::{
+    Ends, MOST_ROWS as TILE_ROWS, Place, Product, Rows, Segment, Table, Tile, Tiles, sweep,
+};
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
 const FEW_ROWS: usize = 5;
@@ -62,17 +64,18 @@ pub(super) fn multiply_inputs(
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
                 // SAFETY: the places are those of this thread alone.
-                unsafe { sweep(&work, places, 0..blocks) }
+                unsafe { sweep(&mut { work }, places, 0..blocks) }
             }),
             Split::Units(threads) => over_range(0..blocks, threads, &|blocks| {
                 // SAFETY: the blocks are those of this thread alone.
-                unsafe { sweep(&work, 0..places.len(), blocks) }
+                unsafe { sweep(&mut { work }, 0..places.len(), blocks) }
             }),
         }
     }
 }
 
 /// The input product of one call, of the steps of a chunk: its rows are the places.
+#[derive(Clone, Copy)]
 struct InputProducts<'a> {
     forward: &'a Forward<'a>,
     to: Projected<'a>,
@@ -96,7 +99,7 @@ impl Tiles for InputProducts<'_> {
         0
     }
 
-    unsafe fn products(&self, tile: &Tile, _: *mut f32) {
+    unsafe fn products(&mut self, tile: &Tile, _: *mut f32) {
         let weights = self.forward.pass.weights();
         let (table, biases) = (weights.table, &weights.biases);
         let Projected { sums, first_step } = self.to;
@@ -115,8 +118,8 @@ impl Tiles for InputProducts<'_> {
         };
         let mut list = [std::ptr::null_mut(); TILE_ROWS];
         let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
-        let segments = [segment_of(inputs, &weights.panels[self.product.weights], tile)];
-        let product = Product { segments: &segments, start, to, turn: None };
+        let segments = [Segment::rows(inputs, weights_of(&weights.panels[self.product.weights], tile))];
+        let product = Product { ends: &Ends::new(start, to), segments: &segments };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise; nobody writes
         // the inputs of steps that are computed.
         unsafe { table.kernel(self.call.gates, tile.blocks, tile.rows)(&product) };

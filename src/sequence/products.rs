@@ -14,15 +14,16 @@ use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
 use crate::memory::{Planes, Slot};
-use crate::product::{Blocks, MOST_ROWS, Panel, Place, Product, Rows, Segment, Table, Tile, Tiles};
+use crate::product::{
+    Blocks, Ends, MOST_ROWS, Panel, Place, Product, Rows, Segment, Table, Tile, Tiles, Weights,
+};
 use crate::simd::prefetch;
 
 /// Calls of one phase, and products of one call, at the most.
 const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
 
-/// Vectors for each row, block and gate of a step: of row `r`, block `u` and gate `g` at
-/// `at + r * row + u * block + g * gate`.
+/// Vectors for each row and block of a step, from rank 0 and block 0 on.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     at: *mut f32,
@@ -32,44 +33,57 @@ struct Origin {
 }
 
 impl Origin {
-    /// Those of a tile.
+    /// Where those of a tile begin.
     #[inline(always)]
-    fn of(self, tile: &Tile) -> Place<'static> {
-        let Origin { at, row, block, gate } = self;
-        Place::strided(at.wrapping_add(tile.row * row + tile.block * block), row, block, gate)
+    fn of(self, tile: &Tile) -> *mut f32 {
+        self.at.wrapping_add(tile.row * self.row + tile.block * self.block)
+    }
+
+    /// Those of rank 0 and block 0.
+    #[inline(always)]
+    fn place(self) -> Place {
+        Place::strided(self.at, self.row, self.block, self.gate)
     }
 }
 
-/// One product of a call, made ready for a step: its panel, and its rows at a stride; those of the input have no address.
+/// One product of a call: its panel, and its rows at a stride; those of the input have no address.
 #[derive(Debug, Clone, Copy)]
-struct ReadyProduct {
+struct Operands {
     panel: usize,
     rows: *mut u32,
     stride: usize,
 }
 
-/// One call of the plan, made ready for a step: what tiles then add is their row and their block.
+/// One call of the plan, made ready for a step. What tiles change is where their rows and blocks begin.
 #[derive(Debug, Clone, Copy)]
 struct ReadyCall {
+    ends: Ends,
     start: Origin,
-    /// Before which product the last gate turns, if it does, and to what.
-    turn: Option<usize>,
     fresh: Origin,
-    products: [ReadyProduct; MOST_PRODUCTS],
+    segments: [Segment; MOST_PRODUCTS],
+    operands: [Operands; MOST_PRODUCTS],
     count: usize,
 }
 
 impl ReadyCall {
-    /// No products, from nowhere.
-    const NONE: ReadyCall = {
+    /// No products, from nowhere. (It is filled in place: made elsewhere and moved, it was a fifth of a small step.)
+    #[inline(always)]
+    fn none() -> Self {
         let nowhere = Origin { at: std::ptr::null_mut(), row: 0, block: 0, gate: 0 };
-        let product = ReadyProduct { panel: 0, rows: std::ptr::null_mut(), stride: 0 };
-        ReadyCall { start: nowhere, turn: None, fresh: nowhere, products: [product; MOST_PRODUCTS], count: 0 }
-    };
+        let operands = Operands { panel: 0, rows: std::ptr::null_mut(), stride: 0 };
+        ReadyCall {
+            ends: Ends::new(nowhere.place(), nowhere.place()),
+            start: nowhere,
+            fresh: nowhere,
+            segments: [Segment::NONE; MOST_PRODUCTS],
+            operands: [operands; MOST_PRODUCTS],
+            count: 0,
+        }
+    }
 
     /// Makes it of the plan.
     #[inline(always)]
-    fn make(&mut self, call: &Call, forward: &Forward<'_>, step: usize, at: &ForwardStep<'_>) {
+    fn fill(&mut self, call: &Call, forward: &Forward<'_>, step: usize, at: &ForwardStep<'_>) {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
         let lanes = weights.table.lanes;
         let bias = |first| {
@@ -80,15 +94,16 @@ impl ReadyCall {
             Start::Bias(first) => bias(first),
             Start::Zero => Origin { at: Place::zeros().cast_mut(), row: 0, block: 0, gate: 0 },
         };
-        for &Multiply { weights: panel, rows, turn } in call.products {
+        for &Multiply { weights: index, rows, turn } in call.products {
             if let Some(first) = turn {
-                (self.turn, self.fresh) = (Some(self.count), bias(first));
+                self.fresh = bias(first);
+                self.ends.turn = Some((self.count, self.fresh.place()));
             }
             let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
             let (rows, stride) = match (rows, forward.projected) {
                 (Operand::Input, Some(Projected { sums, first_step })) => {
                     // It is done: the sums go on from there.
-                    let at = sums.address(step - first_step, 0, weights.shape().packed[panel].first, 0);
+                    let at = sums.address(step - first_step, 0, weights.shape().packed[index].first, 0);
                     let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
                     self.start = Origin { at, row, block: lanes, gate };
                     continue;
@@ -97,9 +112,12 @@ impl ReadyCall {
                 (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
                 (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
             };
-            self.products[self.count] = ReadyProduct { panel, rows, stride };
+            let panel = &weights.panels[index];
+            self.operands[self.count] = Operands { panel: index, rows, stride };
+            self.segments[self.count] = Segment::rows(Rows::strided(rows, stride), panel.weights(0, 0, &[]));
             self.count += 1;
         }
+        self.ends.start = self.start.place();
     }
 }
 
@@ -138,13 +156,13 @@ impl<'a> PhaseProducts<'a> {
             forward,
             step,
             phase: &weights.shape().forward[phase],
-            calls: [ReadyCall::NONE; MOST_CALLS],
+            calls: [ReadyCall::none(); MOST_CALLS],
             at: ForwardStep { step: pass.step(step, before, after), ahead },
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
         for (ready, call) in products.calls.iter_mut().zip(products.phase.calls) {
-            ready.make(call, forward, step, &products.at);
+            ready.fill(call, forward, step, &products.at);
         }
         products
     }
@@ -191,12 +209,12 @@ pub(super) fn prefetch_planes(
 
 /// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]
-pub(super) fn input_rows<'a>(
+pub(super) fn input_rows(
     forward: &Forward<'_>,
     count: usize,
-    list: &'a mut [*mut u32; MOST_ROWS],
+    list: &mut [*mut u32; MOST_ROWS],
     place: impl Fn(usize) -> (usize, usize),
-) -> Rows<'a, u32> {
+) -> Rows<u32> {
     let rows = forward.pass.rows;
     let row = |r| {
         let (step, rank) = place(r);
@@ -211,15 +229,15 @@ pub(super) fn input_rows<'a>(
     Rows::listed(list)
 }
 
-/// A segment of these rows with a tile's blocks of a panel.
+/// A tile's blocks of a panel, and its part of the next ones to prefetch.
 #[inline(always)]
-pub(super) fn segment_of<'a>(rows: Rows<'a, u32>, panel: &Panel, tile: &Tile) -> Segment<'a> {
+pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> Weights {
     let next = if tile.part.is_none() {
         &[]
     } else {
         tile.part.take(panel.span(tile.block + tile.blocks, tile.blocks))
     };
-    Segment::rows(rows, panel.weights(tile.block, tile.blocks, next))
+    panel.weights(tile.block, tile.blocks, next)
 }
 
 impl Tiles for PhaseProducts<'_> {
@@ -236,7 +254,7 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
-    unsafe fn products(&self, tile: &Tile, scratch: *mut f32) {
+    unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         let per_block = self.phase.sums * table.lanes;
         if self.first {
@@ -248,25 +266,26 @@ impl Tiles for PhaseProducts<'_> {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
         }
-        for (call, ready) in self.phase.calls.iter().zip(&self.calls) {
+        for (call, ready) in self.phase.calls.iter().zip(&mut self.calls) {
+            let ReadyCall { ends, start, fresh, segments, operands, count } = ready;
             let at = scratch.wrapping_add(call.to * table.lanes);
-            let to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
-            let mut segments = [Segment::NONE; MOST_PRODUCTS];
-            let products = &ready.products[..ready.count.min(MOST_PRODUCTS)];
-            for (segment, &ReadyProduct { panel, rows, stride }) in segments.iter_mut().zip(products) {
-                let rows = if rows.is_null() {
-                    inputs
-                } else {
-                    Rows::strided(rows.wrapping_add(tile.row * stride), stride)
-                };
-                *segment = segment_of(rows, &self.forward.pass.weights().panels[panel], tile);
+            ends.to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
+            ends.start.rows.move_to(start.of(tile));
+            if let Some((_, place)) = &mut ends.turn {
+                place.rows.move_to(fresh.of(tile));
             }
-            let turn = ready.turn.map(|at| (at, ready.fresh.of(tile)));
-            let segments = &segments[..products.len()];
-            let product = Product { segments, start: ready.start.of(tile), to, turn };
+            let segments = &mut segments[..*count];
+            for (segment, &Operands { panel, rows, stride }) in segments.iter_mut().zip(&*operands) {
+                if rows.is_null() {
+                    segment.rows = inputs;
+                } else {
+                    segment.rows.move_to(rows.wrapping_add(tile.row * stride));
+                }
+                segment.set_weights(weights_of(&self.forward.pass.weights().panels[panel], tile));
+            }
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
             // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
-            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };
+            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&Product { ends, segments }) };
         }
     }
 

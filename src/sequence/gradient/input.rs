@@ -1,7 +1,7 @@
 //! The gradient of the input: `dx = dG W` at the places of a chunk, a sum over the gates of W.
 
 use crate::memory::{GridMut, LinesRef};
-use crate::product::{Gates, Gradient, MOST_SEGMENTS, Panel, Segment, Table, Tile};
+use crate::product::{Gates, Gradient, MOST_ROWS, Panel, Segment, Segments, Table, Tile};
 use crate::sequence::rows::Rows;
 
 /// `dG W`, or the part of some gates: rows are the places, blocks the columns of x.
@@ -38,10 +38,9 @@ impl Gradient for InputGradient<'_> {
         (self.rows.time(step, rank), self.rows.order[rank])
     }
     #[inline(always)]
-    fn with_segments(&self, tile: &Tile, multiply: &mut dyn FnMut(&[Segment<'_>])) {
-        let mut segments = [Segment::NONE; MOST_SEGMENTS];
+    fn set_segments(&self, tile: &Tile, _: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize {
         let gates = self.gates.range();
-        for (segment, gate) in segments.iter_mut().zip(gates.clone()) {
+        for (to, gate) in to.iter_mut().zip(gates.clone()) {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
             let ahead = if tile.part.is_none() {
                 &[]
@@ -49,8 +48,8 @@ impl Gradient for InputGradient<'_> {
                 self.gates.ahead(self.weights, (gate, tile.part), tile.block, tile.blocks)
             };
             let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
-            *segment = Segment::lines(rows, self.grads.stride(), weights);
+            *to = Segment::lines(rows, self.grads.stride(), weights);
         }
-        multiply(&segments[..gates.len()]);
+        gates.len()
     }
 }
