@@ -13,7 +13,8 @@
 //! (Xeon, family 6, model 207, 2 MiB of level-2 cache, one thread, 64 rows, shortest of fifteen times: a training step of
 //! 1024 units takes 6 % less, one of 512 units as long.)
 
-use super::{Panel, Part, WIDE};
+use super::kernel::Prefetch;
+use super::{Panel, Tile, WIDE};
 use std::ops::Range;
 
 /// Bytes of weights that a sweep may read again and again: with as many for the next, half of a level-2 cache of 1 MiB.
@@ -47,27 +48,16 @@ impl Gates {
         self.range.clone()
     }
 
-    /// What the product of `gate` prefetches of `part`, in a tile of `count` blocks from `block` on.
+    /// What the product of `gate` prefetches, its part of the weights that are needed next after gate `gate` of `count` blocks
+    /// from `block` on: the next gates of the same blocks, or gate 0 and so on of the blocks after them.
     #[inline(always)]
-    pub(crate) fn ahead<'a>(
-        &self,
-        panels: &'a [Panel],
-        (gate, part): (usize, Part),
-        block: usize,
-        count: usize,
-    ) -> &'a [f32] {
-        part.split(gate - self.range.start, self.range.len()).take(self.next(panels, gate, block, count))
-    }
-
-    /// The weights that are needed next after gate `gate`: the next gates of the same blocks, or gate 0 and so on of the
-    /// blocks after them.
-    #[inline(always)]
-    fn next<'a>(&self, panels: &'a [Panel], gate: usize, block: usize, count: usize) -> &'a [f32] {
+    pub(crate) fn prefetch(&self, panels: &[Panel], gate: usize, tile: &Tile) -> Prefetch {
+        let Tile { block, blocks, part, .. } = *tile;
         let next = gate + self.range.len();
         if next < self.count {
-            panels[next].span(block, count)
+            panels[next].prefetch(block, blocks, part)
         } else {
-            panels[next - self.count].span(block + count, count)
+            panels[next - self.count].prefetch(block + blocks, blocks, part)
         }
     }
 }
@@ -93,8 +83,8 @@ pub(crate) fn cuts(
 
 #[cfg(test)]
 mod tests {
+    use super::super::sweep::Part;
     use super::*;
-    use crate::memory::Row;
 
     #[test]
     fn every_gate_of_every_block_is_taken_once_and_in_order() {
@@ -117,21 +107,22 @@ mod tests {
 
     #[test]
     fn what_is_read_next_is_prefetched() {
-        let mut panels: Vec<Panel> = (0..2).map(|_| Panel::new(4, 1024, 1, 40).unwrap()).collect();
-        let rows = vec![[1.0; 40]; 1024];
-        for panel in &mut panels {
-            panel.reserve(4, 1024, 40).unwrap();
-            panel.pack_rows(4, 40, rows.iter().map(|row| Row::of(row)));
-        }
+        let panels: Vec<Panel> = (0..2).map(|_| Panel::new(4, 1024, 1, 40).unwrap()).collect();
+        let at = |gates: &Gates, gate, block| {
+            // Of two tiles the first, whose part is the beginning.
+            let tile = Tile { row: 0, rows: 3, block, blocks: 4, part: Part::of_tile(0, 2) };
+            gates.prefetch(&panels, gate, &tile).at
+        };
+        let block = |gate: usize, block| panels[gate].block(block).as_ptr().cast::<u32>();
         let whole = Gates { range: 0..2, count: 2 };
         assert!(whole.are_first() && whole.are_last());
-        assert_eq!(whole.next(&panels, 1, 0, 4).as_ptr(), panels[1].span(4, 4).as_ptr());
+        assert_eq!(at(&whole, 1, 0), block(1, 4));
         let first = Gates { range: 0..1, count: 2 };
         assert!(first.are_first() && !first.are_last());
-        assert_eq!(first.next(&panels, 0, 4, 4).as_ptr(), panels[1].span(4, 4).as_ptr());
+        assert_eq!(at(&first, 0, 4), block(1, 4));
         let last = Gates { range: 1..2, count: 2 };
         assert!(!last.are_first() && last.are_last());
-        assert_eq!(last.next(&panels, 1, 4, 4).as_ptr(), panels[0].span(8, 4).as_ptr());
-        assert!(last.next(&panels, 1, 8, 2).is_empty());
+        assert_eq!(at(&last, 1, 4), block(0, 8));
+        assert!(at(&last, 1, 6).is_null(), "there are no more");
     }
 }

@@ -16,7 +16,7 @@
 //! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 
-use super::kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Product, Rows, Segment};
+use super::kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Prefetch, Product, Rows, Segment};
 use super::panel::Panel;
 use super::sweep::{Tile, Tiles, WIDE, sweep};
 use super::table::Table;
@@ -203,12 +203,12 @@ impl Gradient for WeightGradient<'_> {
         // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
         // are few, and all of X is near, or where there are more than so many rows.)
         let whole = start == 0 && end == self.packed.depth();
-        let next = if whole && !tile.part.is_none() {
-            tile.part.take(self.packed.span(tile.block + tile.blocks, tile.blocks))
+        let ahead = if whole {
+            self.packed.prefetch(tile.block + tile.blocks, tile.blocks, tile.part)
         } else {
-            &[]
+            Prefetch::NONE
         };
-        let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, next);
+        let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, ahead);
         to[0] = Segment::columns(Rows::listed(list), weights);
         1
     }

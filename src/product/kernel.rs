@@ -195,6 +195,19 @@ pub(crate) struct Weights {
     pub(super) pace: usize,
 }
 
+/// Weights to prefetch, as [`Panel::prefetch`](super::Panel::prefetch) gives them: from where on, and how many words at each
+/// word of depth.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prefetch {
+    pub(super) at: *const u32,
+    pub(super) pace: usize,
+}
+
+impl Prefetch {
+    /// Nothing.
+    pub(crate) const NONE: Prefetch = Prefetch { at: std::ptr::null(), pace: 0 };
+}
+
 /// The gates of a product that may turn: no cell turns with another number, and each kernel that can is slower to begin.
 const TURNING_GATES: usize = 3;
 

@@ -19,10 +19,10 @@
 //! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 (`format.rs`).
 
 use super::format::{F32, Format};
-use super::kernel::Weights;
+use super::kernel::{Prefetch, Weights};
+use super::sweep::Part;
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
-use crate::simd::LINE;
 use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -196,17 +196,25 @@ impl Panel {
         count * self.block_len * size_of::<u32>()
     }
 
-    /// All of the `count` blocks from `block` on, as far as there are any: to prefetch.
+    /// Where a block begins, or would begin.
     #[inline(always)]
-    pub(crate) fn span(&self, block: usize, count: usize) -> &[f32] {
-        let len = self.block_len;
-        let end = self.blocks() * len;
-        &self.data[(block * len).min(end)..((block + count) * len).min(end)]
+    fn address(&self, block: usize) -> *const u32 {
+        self.data.as_ptr().cast::<u32>().wrapping_add(block * self.block_len)
     }
 
-    /// `count` blocks from `block` on, to multiply with while `ahead` is prefetched.
+    /// A part of the `count` blocks from `block` on, as far as there are any.
     #[inline(always)]
-    pub(crate) fn weights(&self, block: usize, count: usize, ahead: &[f32]) -> Weights {
+    pub(crate) fn prefetch(&self, block: usize, count: usize, part: Part) -> Prefetch {
+        if part.is_none() || block >= self.blocks {
+            return Prefetch::NONE;
+        }
+        let (pace, first) = part.pace(self.gates * self.lanes * count, self.depth.div_ceil(F32::INPUTS));
+        Prefetch { at: self.address(block).wrapping_add(first), pace }
+    }
+
+    /// `count` blocks from `block` on, to multiply with while others are prefetched.
+    #[inline(always)]
+    pub(crate) fn weights(&self, block: usize, count: usize, ahead: Prefetch) -> Weights {
         self.weights_of(block, count, 0..self.depth, ahead)
     }
 
@@ -217,28 +225,23 @@ impl Panel {
         block: usize,
         count: usize,
         inputs: Range<usize>,
-        ahead: &[f32],
+        ahead: Prefetch,
     ) -> Weights {
-        let len = self.block_len;
-        assert!(block + count <= self.blocks() && inputs.start <= inputs.end && inputs.end <= self.depth);
-        debug_assert!(self.blocks() * len <= self.data.len());
+        debug_assert!(block + count <= self.blocks && inputs.start <= inputs.end && inputs.end <= self.depth);
+        debug_assert!(self.blocks * self.block_len <= self.data.len());
         let (first, words) = (inputs.start / F32::INPUTS, inputs.len().div_ceil(F32::INPUTS));
-        let panel: *const u32 = self.data.as_ptr().cast();
-        let panel = panel.wrapping_add(block * len + first * self.gates * self.lanes);
+        let panel = self.address(block).wrapping_add(first * self.gates * self.lanes);
         // With no weights ahead it is the first weight again and again, which costs one load slot of ten free. (And not any
         // address: one that is not mapped would cost a walk through the page tables.)
-        let (ahead, pace) = if ahead.is_empty() || words == 0 {
-            (panel, 0)
-        } else {
-            (ahead.as_ptr().cast(), (ahead.len() / words).min(LINE))
-        };
-        Weights { panel, block: len, words, ahead, pace }
+        let Prefetch { at, pace } = ahead;
+        let ahead = if pace == 0 { panel } else { at };
+        Weights { panel, block: self.block_len, words, ahead, pace }
     }
 
     /// The floats of a block, of all inputs.
     #[inline(always)]
     pub(crate) fn block(&self, block: usize) -> &[f32] {
-        self.span(block, 1)
+        &self.data[block * self.block_len..(block + 1) * self.block_len]
     }
 }
 

@@ -6,8 +6,7 @@
 //! 3        1         1 .. HEIGHTS[3]         GRU
 //! 2        2, 1      1 .. HEIGHTS[4]         GRU that resets before
 //! 1        4         1 .. HEIGHTS[4]         Elman, dh, dx, dW
-//! 1        2         HEIGHTS[4] + 1 ..       where all rows are one tile then
-//! 1        1         1 .. HEIGHTS[1]         what is left of four blocks
+//! 1        2, 1      1 .. HEIGHTS[2]         what is left of four blocks; and where all rows are one tile then
 //! 4, 3     2         1                       a single row: two blocks, or its chains would be too few
 //! 2        4         1
 //! ```
@@ -68,8 +67,7 @@ unsafe fn absent(_: &Product<'_>) {
 
 /// Whether sweeps take such a tile.
 const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, rows: usize) -> bool {
-    // Two blocks of one gate are for more rows than four can have.
-    rows <= height(heights, gates, blocks) && (gates != 1 || blocks != 2 || rows > heights[4])
+    rows <= height(heights, gates, blocks)
 }
 
 macro_rules! define_tables {
@@ -144,7 +142,7 @@ levels! { [define_tables] }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Ends, Panel, Place, Rows, Segment, Source, WIDE};
+    use super::super::{Ends, Panel, Place, Prefetch, Rows, Segment, Source, WIDE};
     use super::*;
     use crate::simd::Level;
 
@@ -192,7 +190,7 @@ mod tests {
         for r in 0..rows {
             down[r] = first.wrapping_add(r);
         }
-        let weights = |n: usize| panels[n].0.weights(0, blocks, &[]);
+        let weights = |n: usize| panels[n].0.weights(0, blocks, Prefetch::NONE);
         let segments = [
             Segment::rows(Rows::strided(first, 100), weights(0)),
             Segment::lines(left.as_ptr(), stride, weights(1)),

@@ -402,11 +402,7 @@ impl Tiles for PhaseProducts<'_> {
             let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
             for gate in self.gates.range() {
                 let panel = &self.panels[gate];
-                let ahead = if tile.part.is_none() {
-                    &[]
-                } else {
-                    self.gates.ahead(self.panels, (gate, tile.part), tile.block, tile.blocks)
-                };
+                let ahead = self.gates.prefetch(self.panels, gate, tile);
                 let weights = panel.weights(tile.block, tile.blocks, ahead);
                 let first = rows.address(0, (self.planes)(gate), 0);
                 segments[count] = Segment::lines(first, rows.stride(), weights);

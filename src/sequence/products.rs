@@ -15,7 +15,7 @@ use crate::cell::{
 };
 use crate::memory::{Planes, Slot};
 use crate::product::{
-    Blocks, Ends, MOST_ROWS, Panel, Place, Product, Rows, Segment, Table, Tile, Tiles, Weights,
+    Blocks, Ends, MOST_ROWS, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles, Weights,
 };
 use crate::simd::prefetch;
 
@@ -114,7 +114,8 @@ impl ReadyCall {
             };
             let panel = &weights.panels[index];
             self.operands[self.count] = Operands { panel: index, rows, stride };
-            self.segments[self.count] = Segment::rows(Rows::strided(rows, stride), panel.weights(0, 0, &[]));
+            self.segments[self.count] =
+                Segment::rows(Rows::strided(rows, stride), panel.weights(0, 0, Prefetch::NONE));
             self.count += 1;
         }
         self.ends.start = self.start.place();
@@ -207,11 +208,12 @@ pub(super) fn prefetch_planes(
     }
 }
 
-/// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
+/// The inputs of some rows, of which `place` tells step and rank; by way of `list` where they lie at no stride. (Ranks of
+/// one step do where they are the rows as they come.)
 #[inline(always)]
 pub(super) fn input_rows(
     forward: &Forward<'_>,
-    count: usize,
+    (count, is_step): (usize, bool),
     list: &mut [*mut u32; MOST_ROWS],
     place: impl Fn(usize) -> (usize, usize),
 ) -> Rows<u32> {
@@ -220,8 +222,8 @@ pub(super) fn input_rows(
         let (step, rank) = place(r);
         forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0).cast()
     };
-    if count == 1 {
-        return Rows::strided(row(0), 0);
+    if count == 1 || rows.as_they_come() && is_step {
+        return Rows::strided(row(0), forward.input.grid.row_stride());
     }
     for (r, to) in list.iter_mut().enumerate().take(count) {
         *to = row(r);
@@ -232,12 +234,8 @@ pub(super) fn input_rows(
 /// A tile's blocks of a panel, and its part of the next ones to prefetch.
 #[inline(always)]
 pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> Weights {
-    let next = if tile.part.is_none() {
-        &[]
-    } else {
-        tile.part.take(panel.span(tile.block + tile.blocks, tile.blocks))
-    };
-    panel.weights(tile.block, tile.blocks, next)
+    let ahead = panel.prefetch(tile.block + tile.blocks, tile.blocks, tile.part);
+    panel.weights(tile.block, tile.blocks, ahead)
 }
 
 impl Tiles for PhaseProducts<'_> {
@@ -261,7 +259,7 @@ impl Tiles for PhaseProducts<'_> {
             self.prefetch_records(tile);
         }
         let mut list = [std::ptr::null_mut(); MOST_ROWS];
-        let inputs = input_rows(self.forward, tile.rows, &mut list, |r| (self.step, tile.row + r));
+        let inputs = input_rows(self.forward, (tile.rows, true), &mut list, |r| (self.step, tile.row + r));
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };

@@ -207,6 +207,12 @@ impl Rows {
         Places::new(&self.order, &self.first, &self.times, step)
     }
 
+    /// Whether every rank is the row of its number, and each step that of the sequence.
+    #[inline(always)]
+    pub(crate) fn as_they_come(&self) -> bool {
+        self.full.is_some()
+    }
+
     /// Whether a step of a rank is the step of the sequence: no masks, no resets.
     pub(crate) fn in_order(&self) -> bool {
         self.times.is_empty()

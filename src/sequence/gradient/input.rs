@@ -42,11 +42,7 @@ impl Gradient for InputGradient<'_> {
         let gates = self.gates.range();
         for (to, gate) in to.iter_mut().zip(gates.clone()) {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
-            let ahead = if tile.part.is_none() {
-                &[]
-            } else {
-                self.gates.ahead(self.weights, (gate, tile.part), tile.block, tile.blocks)
-            };
+            let ahead = self.gates.prefetch(self.weights, gate, tile);
             let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
             *to = Segment::lines(rows, self.grads.stride(), weights);
         }
