@@ -56,11 +56,11 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
-        if state.batch() == dims.batch
-            && dims.steps == 1
-            && let Some(short) = self.short(dims)?
-        {
-            return self.run_short(short, x, state, y, workspace);
+        if state.batch() == dims.batch && dims.steps == 1 {
+            workspace.short = self.short(dims)?;
+            if workspace.short.is_some() {
+                return self.run_short(x, state, y, workspace);
+            }
         }
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)
     }

@@ -65,18 +65,20 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let batch = state.batch();
-        if let Some(short) = workspace.short
+        if let Some(short) = &workspace.short
             && (short.version, short.batch, short.anywhere) == (self.version, batch, true)
         {
-            return self.run_short(short, x, state, y, workspace);
+            return self.run_short(x, state, y, workspace);
         }
         if self.config.direction != Direction::Forward {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
         let dims = Dims::new(batch, 1);
-        match self.short(dims)? {
-            Some(short) => self.run_short(short, x, state, y, workspace),
-            None => self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace),
+        workspace.short = self.short(dims)?;
+        if workspace.short.is_some() {
+            self.run_short(x, state, y, workspace)
+        } else {
+            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
         }
     }
 
@@ -108,17 +110,20 @@ impl Recurrent {
         }))
     }
 
-    /// A step on the caller's thread.
+    /// A step on the caller's thread; `workspace.short` is of this network and this batch.
     pub(super) fn run_short(
         &self,
-        short: Short,
         x: &[f32],
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let layers = self.config.layers;
-        let Short { batch, ring, scratch: scratch_grid, input, output, .. } = short;
+        let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
+        let Some(Short { batch, ring, scratch: scratch_grid, input, output, .. }) = short else {
+            return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
+        };
+        let (batch, ring, scratch_grid, input, output) = (*batch, *ring, *scratch_grid, *input, *output);
         check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
@@ -126,7 +131,6 @@ impl Recurrent {
         }
 
         // All memory.
-        let Workspace { rows, rings, forward: memories, between, short: kept, .. } = workspace;
         rows.set(batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
@@ -136,7 +140,6 @@ impl Recurrent {
         between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
 
         // Nothing can go wrong from here on.
-        *kept = Some(short);
         let ([first, second], half) = (between, ring.len() / 2);
         for layer in 0..layers {
             let (below, above) =

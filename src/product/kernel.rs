@@ -57,10 +57,10 @@ impl<T> Rows<T> {
         Rows { first: std::ptr::null_mut(), stride: 0, list }
     }
 
-    /// The same rows from another one on, of those at a stride.
+    /// The rows from `row` on of those at this stride, the first of which is at `base`.
     #[inline(always)]
-    pub(crate) fn move_to(&mut self, first: *mut T) {
-        self.first = first;
+    pub(crate) fn move_to(&mut self, base: *mut T, row: usize) {
+        self.first = base.wrapping_add(row * self.stride);
     }
 
     /// Where each of R rows begins.
@@ -115,6 +115,12 @@ impl Place {
     #[inline(always)]
     pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
         Place::strided(at.cast_mut(), 0, block, gate)
+    }
+
+    /// The rows and blocks from these on of the place whose row 0 and block 0 are at `base`.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, base: *mut f32, row: usize, block: usize) {
+        self.rows.move_to(base.wrapping_add(block * self.block), row);
     }
 
     /// Rows at a stride.

@@ -18,65 +18,36 @@ use crate::product::{
     Blocks, Ends, MOST_ROWS, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles, Weights,
 };
 use crate::simd::prefetch;
+use std::mem::MaybeUninit;
 
 /// Calls of one phase, and products of one call, at the most.
 const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
 
-/// Vectors for each row and block of a step, from rank 0 and block 0 on.
-#[derive(Debug, Clone, Copy)]
-struct Origin {
-    at: *mut f32,
-    row: usize,
-    block: usize,
-    gate: usize,
-}
-
-impl Origin {
-    /// Where those of a tile begin.
-    #[inline(always)]
-    fn of(self, tile: &Tile) -> *mut f32 {
-        self.at.wrapping_add(tile.row * self.row + tile.block * self.block)
-    }
-
-    /// Those of rank 0 and block 0.
-    #[inline(always)]
-    fn place(self) -> Place {
-        Place::strided(self.at, self.row, self.block, self.gate)
-    }
-}
-
-/// One product of a call: its panel, and its rows at a stride; those of the input have no address.
-#[derive(Debug, Clone, Copy)]
-struct Operands {
-    panel: usize,
-    rows: *mut u32,
-    stride: usize,
-}
-
 /// One call of the plan, made ready for a step. What tiles change is where their rows and blocks begin.
 #[derive(Debug, Clone, Copy)]
 struct ReadyCall {
     ends: Ends,
-    start: Origin,
-    fresh: Origin,
+    /// Where sums begin in rank 0 and block 0, and where those of the turn do.
+    start: *mut f32,
+    fresh: *mut f32,
     segments: [Segment; MOST_PRODUCTS],
-    operands: [Operands; MOST_PRODUCTS],
+    /// Of each segment its panel, and where the row of rank 0 is; null for the input.
+    operands: [(usize, *mut u32); MOST_PRODUCTS],
     count: usize,
 }
 
 impl ReadyCall {
-    /// No products, from nowhere. (It is filled in place: made elsewhere and moved, it was a fifth of a small step.)
+    /// No products, from nowhere. (It is filled in place: made elsewhere and moved, it was a tenth of a small step.)
     #[inline(always)]
     fn none() -> Self {
-        let nowhere = Origin { at: std::ptr::null_mut(), row: 0, block: 0, gate: 0 };
-        let operands = Operands { panel: 0, rows: std::ptr::null_mut(), stride: 0 };
+        let nowhere = Place::strided(std::ptr::null_mut(), 0, 0, 0);
         ReadyCall {
-            ends: Ends::new(nowhere.place(), nowhere.place()),
-            start: nowhere,
-            fresh: nowhere,
+            ends: Ends::new(nowhere, nowhere),
+            start: std::ptr::null_mut(),
+            fresh: std::ptr::null_mut(),
             segments: [Segment::NONE; MOST_PRODUCTS],
-            operands: [operands; MOST_PRODUCTS],
+            operands: [(0, std::ptr::null_mut()); MOST_PRODUCTS],
             count: 0,
         }
     }
@@ -86,39 +57,42 @@ impl ReadyCall {
     fn fill(&mut self, call: &Call, forward: &Forward<'_>, step: usize, at: &ForwardStep<'_>) {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
         let lanes = weights.table.lanes;
-        let bias = |first| {
-            let at = weights.biases.get(0, first).as_ptr().cast_mut();
-            Origin { at, row: 0, block: weights.biases.block_len(), gate: lanes }
-        };
-        self.start = match call.start {
-            Start::Bias(first) => bias(first),
-            Start::Zero => Origin { at: Place::zeros().cast_mut(), row: 0, block: 0, gate: 0 },
-        };
+        let bias = |first| weights.biases.get(0, first).as_ptr().cast_mut();
+        let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
+        match call.start {
+            Start::Bias(first) => {
+                self.start = bias(first);
+                self.ends.start = biases(self.start);
+            }
+            Start::Zero => {
+                self.start = Place::zeros().cast_mut();
+                self.ends.start = Place::zero();
+            }
+        }
         for &Multiply { weights: index, rows, turn } in call.products {
             if let Some(first) = turn {
                 self.fresh = bias(first);
-                self.ends.turn = Some((self.count, self.fresh.place()));
+                self.ends.turn = Some((self.count, biases(self.fresh)));
             }
             let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
             let (rows, stride) = match (rows, forward.projected) {
                 (Operand::Input, Some(Projected { sums, first_step })) => {
                     // It is done: the sums go on from there.
-                    let at = sums.address(step - first_step, 0, weights.shape().packed[index].first, 0);
+                    let first = weights.shape().packed[index].first;
+                    self.start = sums.address(step - first_step, 0, first, 0);
                     let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
-                    self.start = Origin { at, row, block: lanes, gate };
+                    self.ends.start = Place::strided(self.start, row, lanes, gate);
                     continue;
                 }
                 (Operand::Input, None) => (std::ptr::null_mut(), 0),
                 (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
                 (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
             };
-            let panel = &weights.panels[index];
-            self.operands[self.count] = Operands { panel: index, rows, stride };
-            self.segments[self.count] =
-                Segment::rows(Rows::strided(rows, stride), panel.weights(0, 0, Prefetch::NONE));
+            let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
+            self.operands[self.count] = (index, rows);
+            self.segments[self.count] = Segment::rows(Rows::strided(rows, stride), panel);
             self.count += 1;
         }
-        self.ends.start = self.start.place();
     }
 }
 
@@ -127,7 +101,8 @@ pub(super) struct PhaseProducts<'a> {
     forward: &'a Forward<'a>,
     step: usize,
     phase: &'static Phase,
-    calls: [ReadyCall; MOST_CALLS],
+    /// As many as the phase has.
+    calls: [MaybeUninit<ReadyCall>; MOST_CALLS],
     /// The step's records, from rank 0 on.
     at: ForwardStep<'a>,
     finish: ForwardFinish,
@@ -157,13 +132,13 @@ impl<'a> PhaseProducts<'a> {
             forward,
             step,
             phase: &weights.shape().forward[phase],
-            calls: [ReadyCall::none(); MOST_CALLS],
+            calls: [const { MaybeUninit::uninit() }; MOST_CALLS],
             at: ForwardStep { step: pass.step(step, before, after), ahead },
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
         for (ready, call) in products.calls.iter_mut().zip(products.phase.calls) {
-            ready.fill(call, forward, step, &products.at);
+            ready.write(ReadyCall::none()).fill(call, forward, step, &products.at);
         }
         products
     }
@@ -265,19 +240,21 @@ impl Tiles for PhaseProducts<'_> {
             unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
         }
         for (call, ready) in self.phase.calls.iter().zip(&mut self.calls) {
+            // SAFETY: each call of the phase was made ready.
+            let ready = unsafe { ready.assume_init_mut() };
             let ReadyCall { ends, start, fresh, segments, operands, count } = ready;
             let at = scratch.wrapping_add(call.to * table.lanes);
             ends.to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
-            ends.start.rows.move_to(start.of(tile));
+            ends.start.move_to(*start, tile.row, tile.block);
             if let Some((_, place)) = &mut ends.turn {
-                place.rows.move_to(fresh.of(tile));
+                place.move_to(*fresh, tile.row, tile.block);
             }
             let segments = &mut segments[..*count];
-            for (segment, &Operands { panel, rows, stride }) in segments.iter_mut().zip(&*operands) {
+            for (segment, &(panel, rows)) in segments.iter_mut().zip(&*operands) {
                 if rows.is_null() {
                     segment.rows = inputs;
                 } else {
-                    segment.rows.move_to(rows.wrapping_add(tile.row * stride));
+                    segment.rows.move_to(rows, tile.row);
                 }
                 segment.set_weights(weights_of(&self.forward.pass.weights().panels[panel], tile));
             }
