@@ -102,7 +102,8 @@ impl Recurrent {
             check_len("y", output_size, y.len())?;
         }
 
-        // All memory.
+        // All memory. Steps that go the short way find another order of rows after this.
+        workspace.short = None;
         let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
         let (mut tape, seed) = match tape {
             Some((tape, seed)) => (Some(tape), seed),

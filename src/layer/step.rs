@@ -29,6 +29,8 @@ pub(super) struct Short {
     batch: usize,
     /// Whether it is short whatever pool the caller is in.
     anywhere: bool,
+    /// Whether the workspace has been made ready for it, and used for nothing else since.
+    ready: bool,
     ring: Grid,
     scratch: Grid,
     input: Grid,
@@ -102,6 +104,7 @@ impl Recurrent {
         Ok(Some(Short {
             version: self.version,
             batch,
+            ready: false,
             anywhere: config.threads.is_one(config.work_per_step().saturating_mul(batch)),
             ring: Grid::padded(1, checked_size("state", &[2, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
@@ -120,7 +123,7 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let layers = self.config.layers;
         let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
-        let Some(Short { batch, ring, scratch: scratch_grid, input, output, .. }) = short else {
+        let Some(Short { batch, ring, scratch: scratch_grid, input, output, ready, .. }) = short else {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
         };
         let (batch, ring, scratch_grid, input, output) = (*batch, *ring, *scratch_grid, *input, *output);
@@ -131,13 +134,16 @@ impl Recurrent {
         }
 
         // All memory.
-        rows.set(batch, 1, Pattern::default())?;
-        fill_up(rings, 1)?;
-        fill_up(memories, 1)?;
+        if !*ready {
+            rows.set(batch, 1, Pattern::default())?;
+            fill_up(rings, 1)?;
+            fill_up(memories, 1)?;
+            rings[0].grow(ring.len())?;
+            memories[0].scratch.grow(scratch_grid.len())?;
+            between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
+            *ready = true;
+        }
         let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
-        states.grow(ring.len())?;
-        scratch.grow(scratch_grid.len())?;
-        between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
 
         // Nothing can go wrong from here on.
         let ([first, second], half) = (between, ring.len() / 2);

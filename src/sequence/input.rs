@@ -117,7 +117,7 @@ impl Tiles for InputProducts<'_> {
             Start::Zero => Place::zero(),
         };
         let mut list = [std::ptr::null_mut(); TILE_ROWS];
-        let inputs = input_rows(self.forward, (tile.rows, false), &mut list, |r| places[r]);
+        let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
         let segments = [Segment::rows(inputs, weights_of(&weights.panels[self.product.weights], tile))];
         let product = Product { ends: &Ends::new(start, to), segments: &segments };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise; nobody writes

@@ -32,7 +32,7 @@ struct ReadyCall {
     start: *mut f32,
     fresh: *mut f32,
     segments: [Segment; MOST_PRODUCTS],
-    /// Of each segment its panel, and where the row of rank 0 is; null for the input.
+    /// Of each segment its panel, and where the row of rank 0 is; null for an input whose rows lie at no stride.
     operands: [(usize, *mut u32); MOST_PRODUCTS],
     count: usize,
 }
@@ -83,6 +83,10 @@ impl ReadyCall {
                     let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
                     self.ends.start = Place::strided(self.start, row, lanes, gate);
                     continue;
+                }
+                (Operand::Input, None) if forward.pass.rows.as_they_come() => {
+                    let first = forward.input.address(step, 0, 0, 0);
+                    (first.cast(), forward.input.grid.row_stride())
                 }
                 (Operand::Input, None) => (std::ptr::null_mut(), 0),
                 (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
@@ -183,12 +187,11 @@ pub(super) fn prefetch_planes(
     }
 }
 
-/// The inputs of some rows, of which `place` tells step and rank; by way of `list` where they lie at no stride. (Ranks of
-/// one step do where they are the rows as they come.)
+/// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]
 pub(super) fn input_rows(
     forward: &Forward<'_>,
-    (count, is_step): (usize, bool),
+    count: usize,
     list: &mut [*mut u32; MOST_ROWS],
     place: impl Fn(usize) -> (usize, usize),
 ) -> Rows<u32> {
@@ -197,8 +200,8 @@ pub(super) fn input_rows(
         let (step, rank) = place(r);
         forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0).cast()
     };
-    if count == 1 || rows.as_they_come() && is_step {
-        return Rows::strided(row(0), forward.input.grid.row_stride());
+    if count == 1 {
+        return Rows::strided(row(0), 0);
     }
     for (r, to) in list.iter_mut().enumerate().take(count) {
         *to = row(r);
@@ -234,7 +237,6 @@ impl Tiles for PhaseProducts<'_> {
             self.prefetch_records(tile);
         }
         let mut list = [std::ptr::null_mut(); MOST_ROWS];
-        let inputs = input_rows(self.forward, (tile.rows, true), &mut list, |r| (self.step, tile.row + r));
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
@@ -252,7 +254,8 @@ impl Tiles for PhaseProducts<'_> {
             let segments = &mut segments[..*count];
             for (segment, &(panel, rows)) in segments.iter_mut().zip(&*operands) {
                 if rows.is_null() {
-                    segment.rows = inputs;
+                    let place = |r| (self.step, tile.row + r);
+                    segment.rows = input_rows(self.forward, tile.rows, &mut list, place);
                 } else {
                     segment.rows.move_to(rows, tile.row);
                 }
