@@ -4,9 +4,10 @@ use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
-/// The eleven.
+/// The eleven of ONNX. (The others have a test of each at each place: the exponential leaves the floats within some
+/// steps, and the more kinks there are, the more often a sum lies within rounding of one.)
 pub fn activation() -> impl Strategy<Value = Activation> {
-    prop::sample::select(ACTIVATIONS.to_vec())
+    prop::sample::select(ACTIVATIONS[..11].to_vec())
 }
 
 /// Half of the time none, and otherwise any that the cell has.
