@@ -4,7 +4,6 @@ use super::{HUGE, all, row, tensor};
 use fused_rnn::format::onnx::{Inputs, Kind, Node, Operator, Weights, activations};
 use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
 use fused_rnn::{Activation, Bias, CellKind, Error, Gru, Lstm, Recurrent, Rnn};
-use std::collections::BTreeMap;
 
 /// Loading goes wrong without a change to the network.
 fn refused(
@@ -259,11 +258,6 @@ fn tensors_and_conventions() {
     ]);
 }
 
-/// Options of a layer of Keras; of one that is said twice, the second counts.
-fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
 #[test]
 fn layers_of_keras_and_operators_of_onnx() {
     let gru_of_keras = |input: usize, units: usize| {
@@ -274,13 +268,11 @@ fn layers_of_keras_and_operators_of_onnx() {
         arrays
     };
     let keras = move |name: &'static str, value: &'static str| {
-        let options = options(&[("layer", "GRU"), ("units", "1"), (name, value)]);
-        keras::Layer::new(gru_of_keras(2, 1), &options)
+        // (Of an option that is said twice, the second counts.)
+        keras::Layer::new(gru_of_keras(2, 1), [("layer", "GRU"), ("units", "1"), (name, value)])
     };
-    let keras_of = move |input: usize, units: usize| {
-        let options = options(&[("layer", "GRU"), ("units", &units.to_string())]);
-        keras::Layer::new(gru_of_keras(input, units), &options)
-    };
+    let keras_of =
+        move |input: usize, units: usize| keras::Layer::new(gru_of_keras(input, units), [("layer", "GRU")]);
     let node = |kind: Kind, w: &'static [usize], r: &'static [usize], b: Option<&'static [usize]>| {
         let (w, r, b) = (tensor(w), tensor(r), b.map(tensor));
         Node::new(Operator::new(kind), &Weights { w: &w, r: &r, b: b.as_ref(), p: None })
@@ -298,8 +290,15 @@ fn layers_of_keras_and_operators_of_onnx() {
             arrays.insert("kernel", tensor(&[3, gates * 2]));
             arrays.insert("recurrent_kernel", tensor(&[2, gates * 2]));
             arrays.insert("bias", tensor(&[gates * 2]));
-            let options = options(&[("layer", class), ("units", "2")]);
-            keras::Layer::new(arrays, &options)?.run(&tensor(&[2, 5, 3]), lengths, Some((h, c)))
+            let layer = keras::Layer::new(arrays, [("layer", class)])?;
+            let mut state = layer.network().zero_state(2)?;
+            state.set_h(h)?;
+            state.set_c(c)?;
+            let before = (state.h(), state.c());
+            let mask = lengths.map_or(keras::Mask::None, keras::Mask::Lengths);
+            let result = layer.run(&tensor(&[2, 5, 3]), mask, Some(&mut state));
+            assert!(result.is_ok() || (state.h(), state.c()) == before, "changed before {result:?}");
+            result
         };
     let built = |change: fn(&mut Operator)| {
         let mut operator = Operator::new(Kind::Rnn);
@@ -334,7 +333,7 @@ fn layers_of_keras_and_operators_of_onnx() {
         ),
         row(
             "features of keras",
-            move || keras("use_bias", "true")?.run(&tensor(&[2, 5, 3]), None, None),
+            move || keras("use_bias", "true")?.run(&tensor(&[2, 5, 3]), keras::Mask::None, None),
             "x: expected 2 features, got 3",
         ),
         row("a flag", move || keras("use_bias", "1"), "option use_bias: expected true or false, got 1"),
@@ -343,26 +342,73 @@ fn layers_of_keras_and_operators_of_onnx() {
             || {
                 let pairs =
                     [("layer", "GRU"), ("units", "1"), ("merge_mode", "sum"), ("go_backwards", "true")];
-                keras::Layer::new(Tensors::new(), &options(&pairs))
+                keras::Layer::new(Tensors::new(), pairs)
             },
             "option go_backwards: expected false in Bidirectional, got true",
         ),
         row(
             "an activation",
-            move || keras("activation", "gelu"),
-            "option activation: expected an activation of the table, got gelu",
+            move || keras("activation", "softmax"),
+            "option activation: expected an elementwise function of keras.activations, by name, got softmax",
+        ),
+        row(
+            "a parameter of an activation that has none",
+            move || keras("activation", "silu:1"),
+            "option activation: expected an elementwise function of keras.activations, by name, got silu:1",
+        ),
+        row(
+            "a parameter that is no number",
+            move || keras("recurrent_activation", "hard_sigmoid:0.2:inf"),
+            "option recurrent_activation: expected an elementwise function of keras.activations, by name, got hard_sigmoid:0.2:inf",
+        ),
+        row(
+            "a negative bound",
+            move || keras("activation", "hard_shrink:-1"),
+            "option activation: expected an elementwise function of keras.activations, by name, got hard_shrink:-1",
+        ),
+        row(
+            "an activation of no direction",
+            move || keras("backward_activation", "relu"),
+            "option backward_activation: expected none but in Bidirectional, got some",
         ),
         row(
             "an option",
-            move || keras("stateful", "true"),
-            "option stateful: expected none that is not in the table, got true",
+            move || keras("cell", "GRUCell"),
+            "option cell: expected none that is not in the table, got GRUCell",
+        ),
+        row(
+            "time first",
+            move || keras("time_major", "true"),
+            "option time_major: expected false, with x as (B, T, I), got true",
+        ),
+        row(
+            "a dropout",
+            move || keras("dropout", "1"),
+            "option dropout: expected a number from 0 to below 1, got 1",
+        ),
+        row(
+            "a stateful layer without a state",
+            move || keras("stateful", "true")?.run(&tensor(&[2, 5, 2]), keras::Mask::None, None),
+            "state: expected one to go on from, as the layer is stateful, got none",
+        ),
+        row(
+            "a mask of keras",
+            move || keras("units", "1")?.run(&tensor(&[2, 5, 2]), keras::Mask::Steps(&[true; 9]), None),
+            "mask: expected 10 values, got 9",
+        ),
+        row(
+            "other units",
+            move || keras("units", "2"),
+            "recurrent_kernel: expected 2 rows, one a unit, got 1 rows",
+        ),
+        row(
+            "no class",
+            || keras::Layer::new(Tensors::new(), [("units", "1")]),
+            "option layer: expected LSTM, GRU or SimpleRNN, got none",
         ),
         row(
             "no kernel",
-            || {
-                let options = options(&[("layer", "GRU"), ("units", "1")]);
-                keras::Layer::new(Tensors::new(), &options)
-            },
+            || keras::Layer::new(Tensors::new(), [("layer", "GRU"), ("units", "1")]),
             "kernel: expected a matrix, got none",
         ),
         row(
@@ -370,10 +416,9 @@ fn layers_of_keras_and_operators_of_onnx() {
             || {
                 let mut arrays = Tensors::new();
                 arrays.insert("kernel", tensor(&[3]));
-                let options = options(&[("layer", "GRU"), ("units", "1")]);
-                keras::Layer::new(arrays, &options)
+                keras::Layer::new(arrays, [("layer", "GRU"), ("units", "1")])
             },
-            "kernel: expected a matrix, got another array",
+            "kernel: expected a matrix, got shape [3]",
         ),
         row(
             "a function",
@@ -452,11 +497,11 @@ fn layers_of_keras_and_operators_of_onnx() {
         row(
             "merge",
             move || keras("merge_mode", "max"),
-            "option merge_mode: expected concat, sum, mul or ave, got max",
+            "option merge_mode: expected concat, sum, mul, ave or None, got max",
         ),
         row(
             "keras x",
-            move || keras("use_bias", "true")?.run(&tensor(&[2, 3]), None, None),
+            move || keras("use_bias", "true")?.run(&tensor(&[2, 3]), keras::Mask::None, None),
             "x: expected three axes (B, T, I), got shape [2, 3]",
         ),
         row(
