@@ -14,11 +14,12 @@ MODEL          .keras, .h5 of a whole model (Keras 1, 2 or 3), or .h5 of weights
 --layer ...    what one recurrent layer is: lstm_1=LSTM or gru=GRU,activation=relu,merge_mode=sum. May be repeated.
 
 From Python, with a model at hand: export_keras.write(model, "OUT.safetensors")
-needs: numpy, safetensors; for .keras keras and one of its backends; for .h5 h5py
+needs: numpy, safetensors, h5py; for .keras also keras and one of its backends, without which layers of your own are arrays alone
 """
 import argparse
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from keras_config import Layer, Refused, options_of
@@ -166,32 +167,41 @@ def main():
     parser.add_argument("--config")
     parser.add_argument("--layer", action="append", default=[])
     arguments = parser.parse_args()
-    with open(arguments.model, "rb") as file:
-        magic = file.read(8)
     try:
+        with open(arguments.model, "rb") as file:
+            magic = file.read(8)
         if magic == b"\x89HDF\r\n\x1a\n":
             import keras_h5
 
-            config = json.load(open(arguments.config)) if arguments.config else None
-            save(*keras_h5.read(arguments.model, config, arguments.layer, layers_of, arguments.out))
+            config = json.loads(Path(arguments.config).read_text()) if arguments.config else None
+            layers, version = keras_h5.read(arguments.model, config, arguments.layer)
         elif magic[:4] == b"PK\x03\x04" and "config.json" in zipfile.ZipFile(arguments.model).namelist():
-            import keras
-
             if arguments.config or arguments.layer:
                 raise Refused("a .keras file has its own architecture: leave --config and --layer out")
-            version = json.loads(zipfile.ZipFile(arguments.model).read("metadata.json"))["keras_version"]
-            try:
-                model = keras.models.load_model(arguments.model, compile=False)
-            except (TypeError, ValueError) as error:
-                raise Refused(
-                    f"{error}\nKeras cannot load it. Where it has classes of your own: import them in a program that loads"
-                    " the model and calls export_keras.write(model, OUT)"
-                )
-            save(layers_of(model), arguments.out, version)
+            layers, version = of_archive(arguments.model)
         else:
             raise Refused("expected a .keras or .h5 file, got one that is neither a Keras archive nor HDF5")
-    except Refused as reason:
+        save(layers, arguments.out, version)
+    except (Refused, OSError) as reason:
         raise SystemExit(f"{arguments.model}: {reason}")
+
+
+def of_archive(path):
+    """(layers, version) of a .keras file: as Keras loads it, and else by its configuration."""
+    import keras_h5
+
+    try:
+        import keras
+
+        model = keras.models.load_model(path, compile=False)
+    except (ImportError, TypeError, ValueError) as error:
+        print(
+            f"Keras cannot load it ({str(error).strip().splitlines()[0]}), so that it is read by its configuration: layers"
+            " within those of your own are arrays alone then. With your classes imported, export_keras.write(model, OUT)"
+            " tells them."
+        )
+        return keras_h5.read_archive(path)
+    return list(layers_of(model)), keras_h5.archive_version(zipfile.ZipFile(path))
 
 
 if __name__ == "__main__":

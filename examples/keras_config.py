@@ -55,7 +55,7 @@ def is_recurrent(kind):
 
 
 def is_old(version):
-    """Whether this is Keras 1 or 2, of which `hard_sigmoid` is another function."""
+    """Whether this is Keras 1 or 2, of which `hard_sigmoid` is another function. (Of an empty version it is not known.)"""
     return version[:2] in ("0.", "1.", "2.")
 
 
@@ -66,7 +66,12 @@ def activation_of(value, version):
     if isinstance(value, str):
         if value == "hard_sigmoid" and is_old(version):
             return "hard_sigmoid:0.2:0.5"
-        if value not in ELEMENTWISE:
+        if value == "hard_sigmoid" and not version:
+            raise Refused(
+                "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not say which wrote"
+                " it: hard_sigmoid:0.2:0.5 is the former, hard_sigmoid:0.16666667:0.5 the latter"
+            )
+        if value.split(":")[0] not in ELEMENTWISE:
             raise Refused(f"activation {value} is none of the elementwise functions of keras.activations")
         return value
     kind, config = value.get("class_name"), value.get("config")

@@ -1,30 +1,37 @@
-"""Layers of Keras's HDF5 files, without Keras: part of export_keras.py.
+"""Layers of Keras's files by their configurations, without Keras: part of export_keras.py.
 
 ```text
 whole model    attributes model_config, keras_version; group model_weights, as below
 weights alone  attribute layer_names; a group for each layer of the model, whose attribute weight_names lists its arrays,
                those of a model within flattened
-.weights.h5    Keras 3: no names, arrays as .../lstm/cell/vars/0; with an architecture it is read by Keras itself
+.weights.h5    Keras 3, and late files of Keras 2: groups by class, arrays as layers/lstm_1/cell/vars/0
+.keras         a zip archive of config.json, metadata.json and such a model.weights.h5
 ```
 
 Within a layer the arrays stand in Keras's order: kernel, recurrent_kernel, bias, forward before backward.
 """
+import io
 import json
-import os
-import tempfile
+import re
+import zipfile
 
 import h5py
 import numpy as np
-from keras_config import CLASSES, CUDNN, Layer, Refused
+from keras_config import CELLS, CLASSES, CUDNN, Layer, Refused
 
 PARTS = ("kernel", "recurrent_kernel", "bias")
+NAMES = {
+    "Dense": ("kernel", "bias"),
+    "Embedding": ("embeddings",),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+}
 GATES = {4: "LSTM", 3: "GRU", 1: "SimpleRNN"}
 MARKS = ("layers", "_layer_checkpoint_dependencies", "vars", "cell")
 SIDES = ("forward_layer", "backward_layer")
 
 
-def read(path, config, specs, layers_of, out):
-    """(layers, out, version) of a file, which is read by its configuration, or as `specs` say (NAME=CLASS,OPTION=VALUE)."""
+def read(path, config, specs):
+    """(layers, version) of an HDF5 file, by its configuration, or as `specs` say (NAME=CLASS,OPTION=VALUE)."""
     with h5py.File(path, "r") as file:
         version = text(file.attrs.get("keras_version", ""))
         if "model_config" in file.attrs:
@@ -35,16 +42,29 @@ def read(path, config, specs, layers_of, out):
         else:
             group = file
         old = any(key.startswith("layer_names") for key in group.attrs)
-        # (Keras writes its version into all but its first files.)
-        version = version or ("2." if old else "3.")
         pools = old_pools(group) if old else new_pools(group)
-        if config and not old:
-            return list(layers_of(by_keras(path, config))), out, version
+        # (Early files do not say; of late weights alone the version is not known, unless the architecture, which says it
+        # in Keras 2 alone, is given.)
+        version = version or ("2." if old else "")
         if config:
-            return list(by_config(config, pools)), out, version
+            version = version or config.get("keras_version", "3.")
+            return list(by_config(config, pools, old)), version
         if not specs:
             raise Refused(advice(pools))
-        return list(by_specs(specs, pools)), out, version
+        return list(by_specs(specs, pools)), version
+
+
+def read_archive(path):
+    """(layers, version) of a .keras file, by its configuration, without Keras."""
+    with zipfile.ZipFile(path) as archive:
+        config, version = json.loads(archive.read("config.json")), archive_version(archive)
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+            return list(by_config(config, new_pools(file), False)), version
+
+
+def archive_version(archive):
+    """The version of Keras that wrote a .keras file."""
+    return json.loads(archive.read("metadata.json"))["keras_version"]
 
 
 def text(value):
@@ -78,27 +98,62 @@ def new_pools(group):
     return {name: sorted(pool, key=lambda pair: (SIDES[1] in pair[0], pair[0])) for name, pool in pools.items()}
 
 
-def by_keras(path, config):
-    """The model of an architecture, with its weights, by Keras 3."""
-    import keras
+class Flat:
+    """The arrays of a layer and of those within, in one list, from which each of those takes its own by their names."""
 
-    model = keras.models.model_from_json(json.dumps(config))
-    with tempfile.TemporaryDirectory() as folder:
-        # Keras goes by the end of the name.
-        link = os.path.join(folder, "model.weights.h5")
-        os.symlink(os.path.abspath(path), link)
-        model.load_weights(link)
-    return model
+    def __init__(self, arrays):
+        self.arrays = arrays
+
+    def own(self):
+        return self.arrays
+
+    def wrapped(self):
+        return self
+
+    def within(self, layers):
+        for layer in layers:
+            # By the model's name where the arrays have it (Keras 3), and else by those of its layers.
+            having = lambda names: [pair for pair in self.arrays if names & set(pair[0].split("/"))]
+            mine = having({name_of(layer)}) or having(names_within(layer))
+            self.arrays = [pair for pair in self.arrays if not any(pair is each for each in mine)]
+            yield layer, Flat(mine)
 
 
-def by_config(config, pools):
-    """The layers of a configuration, with their arrays."""
-    for layer in children(config):
-        yield from of_config(layer, (), pools.get(name_of(layer), []))
-    known = {name_of(layer) for layer in children(config)}
-    unknown = [name for name in pools if name not in known and pools[name]]
-    if unknown:
-        raise Refused(f"the file has weights of {', '.join(unknown)}, which the architecture has not")
+class Tree:
+    """The arrays of a layer by its group, which Keras names after the class, with a number from the second one on."""
+
+    def __init__(self, pools, key=""):
+        self.pools, self.key = pools, key
+
+    def own(self):
+        """All that nothing within has taken."""
+        mine = [name for name in self.pools if name == self.key or name.startswith(f"{self.key}/")]
+        return [pair for name in mine for pair in self.pools.pop(name)]
+
+    def wrapped(self):
+        return Tree(self.pools, f"{self.key}/layer")
+
+    def within(self, layers):
+        seen = {}
+        for layer in layers:
+            kind = re.sub(r"\W", "", layer["class_name"].split(">")[-1])
+            kind = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
+            count = seen[kind] = seen.get(kind, -1) + 1
+            name = f"{kind}_{count}" if count else kind
+            yield layer, Tree(self.pools, f"{self.key}/{name}" if self.key else name)
+
+
+def by_config(config, pools, old):
+    """The layers of a configuration, with their arrays, and whatever arrays are in none of them."""
+    pools = dict(pools)
+    if old:
+        layers = [(layer, Flat(pools.pop(name_of(layer), []))) for layer in children(config)]
+    else:
+        layers = Tree(pools).within(children(config))
+    for layer, pool in layers:
+        yield from of_config(layer, (), pool)
+    for name, pool in pools.items():
+        yield Layer(tuple(name.split("/")), "unknown", {}, plain(pool))
 
 
 def children(config):
@@ -112,28 +167,34 @@ def name_of(layer):
 
 
 def of_config(layer, path, pool):
-    """A layer and those within, of the arrays of `pool`, from which each takes its own."""
+    """A layer and those within, with their arrays."""
     kind, config, path = layer["class_name"], layer["config"], (*path, name_of(layer))
-    inner = children(layer)
-    if inner:
-        pool = list(pool)
-        for child in inner:
-            # By the model's name where the arrays have it (Keras 3), and else by those of its layers.
-            having = lambda names: [pair for pair in pool if names & set(pair[0].split("/"))]
-            mine = having({name_of(child)}) or having(names_within(child))
-            pool = [pair for pair in pool if not any(pair is each for each in mine)]
-            yield from of_config(child, path, mine)
-        yield Layer(path, kind, {}, plain(pool), container=True)
+    if children(layer):
+        for child, arrays in pool.within(children(layer)):
+            yield from of_config(child, path, arrays)
+        yield Layer(path, kind, {}, plain(pool.own()), container=True)
         return
     each = Layer(path, kind, config)
+    inner = config.get("layer")
     if each.is_recurrent():
-        inner = (config.get("layer") or {}).get("class_name", kind)
-        directions = 2 if kind == "Bidirectional" else 1
+        single = inner or layer
+        cell = single["class_name"]
+        if cell == "RNN":
+            cell = CELLS.get((single["config"].get("cell") or {}).get("class_name"))
         # (What is of another cell is refused by name where its options are read.)
-        known = inner in CLASSES or inner in CUDNN or inner == "RNN" and len(pool) <= 3 * directions
-        each.arrays = recurrent(inner, pool, directions, each) if known else plain(pool)
+        known = cell in CLASSES or cell in CUDNN
+        directions = 2 if kind == "Bidirectional" else 1
+        each.arrays = recurrent(cell, pool.own(), directions, each) if known else plain(pool.own())
+    elif isinstance(inner, dict) and "class_name" in inner:
+        yield from of_config(inner, path, pool.wrapped())
+        each.container = True
     else:
-        each.arrays = plain(pool)
+        arrays = list(plain(pool.own()).items())
+        names = NAMES.get(kind, ("kernel", "bias") if kind.startswith("Conv") else ())
+        # Numbers, where the file has no names, become those that the layer gives its arrays.
+        fits = len(arrays) == len(names) or len(arrays) == 1 and names == ("kernel", "bias")
+        renamed = fits and all(name.isdigit() for name, _ in arrays)
+        each.arrays = {names[k] if renamed else name: array for k, (name, array) in enumerate(arrays)}
     yield each
 
 
@@ -158,7 +219,10 @@ def plain(pool):
 
 def recurrent(kind, pool, directions, layer):
     """The arrays of a recurrent layer by Keras's names, in CuDNN's layers converted."""
-    bias = (layer.config.get("layer") or {}).get("config", layer.config).get("use_bias", True)
+    both = [(layer.config.get(key) or {}).get("config") for key in ("layer", "backward_layer")]
+    both = [both[0] or layer.config, both[1] or both[0] or {}]
+    both = [each | ((each.get("cell") or {}).get("config") or {}) for each in both]
+    bias = both[0].get("use_bias", True)
     count = 3 if bias or kind in CUDNN else 2
     if len(pool) != count * directions:
         name = "/".join(layer.path)
@@ -169,6 +233,9 @@ def recurrent(kind, pool, directions, layer):
         own = [array for _, array in pool[side * count:][:count]]
         if kind in CUDNN:
             own = from_cudnn(*own)
+        units, shapes = both[side].get("units"), [array.shape for array in own]
+        if len(shapes[1]) != 2 or units not in (None, shapes[1][0]) or shapes[0][1:] != shapes[1][1:]:
+            raise Refused(f"{'/'.join(layer.path)}: arrays of shapes {shapes} for {units} units")
         arrays |= {prefix + part: array for part, array in zip(PARTS, own)}
     return arrays
 
@@ -238,6 +305,8 @@ def by_specs(specs, pools):
                 merge = None if value == "None" else value
             else:
                 config[key] = value_of(value)
+        if kind == "GRU" and not config["use_bias"] and "reset_after" not in config:
+            raise Refused(f"--layer {spec}: without a bias, nothing in the file says it: add ,reset_after=true or false")
         layer = Layer(tuple(name.split("/")), kind, config)
         if directions == 2:
             inner = {"class_name": kind, "config": config}

@@ -1,7 +1,8 @@
-//! Whole models of Keras on their way through `examples/export_keras.py`: names, options and results, and what the
-//! script could not export.
+//! Whole models of Keras on their way through `examples/export_keras.py`: names, options and results, and
+//! what the script could not export.
 //!
-//! The files of `tests/golden/keras_files` are as the script writes them, with inputs and results beside, `io/...`.
+//! The files of `tests/golden/keras_files` are as the script writes them, with inputs and results beside,
+//! `io/...`.
 #![cfg(feature = "safetensors")]
 
 use fused_rnn::format::keras::{self, Layer, Mask};

@@ -1,9 +1,9 @@
 //! Activations chosen when the program runs: the eleven of ONNX and the elementwise ones of Keras, with their
 //! parameters, a clip of their argument, and their slopes.
 //!
-//! A cell calls [`activate`] on the vectors of a tile after its products, once for several gates. They lie on the
-//! stack, `[vector][gate]`, and the function is compiled once per level and not once per cell ([`Isa::call`]).
-//! Within it the choice is made once per gate and call.
+//! A cell calls [`activate`] on the vectors of a tile after its products, once for several gates. They lie on
+//! the stack, `[vector][gate]`, and the function is compiled once per level and not once per cell
+//! ([`Isa::call`]). Within it the choice is made once per gate and call.
 //!
 //! What is made of an exponential:
 //!
@@ -14,8 +14,8 @@
 //!            q of degree 4, Chebyshev fit; relative error of the logarithm 1e-9
 //! ```
 //!
-//! What Keras has besides is in `formulas.rs` and `normal.rs`. Errors against the exact functions are measured by the
-//! tests in `chosen/tests.rs`. NaN gives NaN.
+//! What Keras has besides is in `formulas.rs` and `normal.rs`. Errors against the exact functions are
+//! measured by the tests in `chosen/tests.rs`. NaN gives NaN.
 
 use super::formulas::{
     exp, exp_minus_one, exp_of_negated, mish, silu, slope_of_mish, slope_of_silu, slope_of_square_plus,
@@ -25,15 +25,15 @@ use super::normal::{gelu, slope_of_gelu};
 use super::sigmoid_tanh::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::{Isa, Outlined};
 
-/// A function of a gate, of a candidate or of an output: one of ONNX's eleven, or one of the elementwise ones of
-/// `keras.activations`, with its parameters.
+/// A function of a gate, of a candidate or of an output: one of ONNX's eleven, or one of the elementwise ones
+/// of `keras.activations`, with its parameters.
 ///
 /// Slopes are those of the formula; at a kink it is that of one of the sides. Values that are below 1e-30 in
 /// magnitude may be off by 2e-36.
 ///
 /// Keras's `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, that of Keras 2 has `alpha` 0.2;
-/// `sparse_sigmoid` has `alpha` 0.5. `linear` is `Affine { alpha: 1.0, beta: 0.0 }`, `celu` is `Elu { alpha: 1.0 }`,
-/// `relu6` is `Clamp { low: 0.0, high: 6.0 }`, and `hard_tanh` is `Clamp { low: -1.0, high: 1.0 }`.
+/// `sparse_sigmoid` has `alpha` 0.5. `linear` is `Affine { alpha: 1.0, beta: 0.0 }`, `celu` is `Elu { alpha:
+/// 1.0 }`, `relu6` is `Clamp { low: 0.0, high: 6.0 }`, and `hard_tanh` is `Clamp { low: -1.0, high: 1.0 }`.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
@@ -85,7 +85,8 @@ pub enum Activation {
     },
     /// `x * sigmoid(x)`, also called swish.
     Silu,
-    /// `x * P(x)`, with `P` the distribution function of the normal distribution: the exact form, not that with tanh.
+    /// `x * P(x)`, with `P` the distribution function of the normal distribution: the exact form, not that
+    /// with tanh.
     Gelu,
     /// `s * Elu(x)` with `s` 1.0507009873554805 and `alpha` 1.6732632423543772.
     Selu,
@@ -104,8 +105,8 @@ pub enum Activation {
     Mish,
     /// `-log(1 + e^-x)`.
     LogSigmoid,
-    /// `x` without its part in `-lambda..=lambda`: `x - lambda` above, `x + lambda` below, zero within. Keras's
-    /// default: `lambda` 0.5.
+    /// `x` without its part in `-lambda..=lambda`: `x - lambda` above, `x + lambda` below, zero within.
+    /// Keras's default: `lambda` 0.5.
     SoftShrink {
         /// The bound, not negative.
         lambda: f32,
@@ -170,7 +171,8 @@ pub(crate) fn activate<I: Isa, const G: usize>(isa: I, x: &mut [[I::Vector; G]],
     isa.call(Apply::<_, false> { x: x.as_flattened_mut(), slopes: &mut [], stride: G, gates });
 }
 
-/// The same, and sets `slopes` of these gates, to zero where the clip was at work. There are as many vectors of slopes.
+/// The same, and sets `slopes` of these gates, to zero where the clip was at work. There are as many vectors
+/// of slopes.
 #[inline(always)]
 pub(crate) fn activate_with_slopes<I: Isa, const G: usize>(
     isa: I,

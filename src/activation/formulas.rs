@@ -1,6 +1,7 @@
 //! What the chosen activations are made of: exponentials, and formulas in which no difference cancels.
 //!
-//! Everything is exact to some units in the last place, as the tests in `chosen/tests.rs` measure, and NaN gives NaN.
+//! Everything is exact to some units in the last place, as the tests in `chosen/tests.rs` measure, and NaN
+//! gives NaN.
 
 use super::sigmoid_tanh::{LIMIT, exp_parts_of_negated, sigmoid, tanh};
 use crate::simd::Isa;
@@ -74,8 +75,8 @@ pub(super) fn slope_of_silu<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.mul_add(clamped, isa.mul(s, rest), s)
 }
 
-/// `t` and `1 - t` of `t = tanh(log(1 + e^x))`, with `v = e^-|x|`: two quotients of the same terms, so that neither
-/// is a difference.
+/// `t` and `1 - t` of `t = tanh(log(1 + e^x))`, with `v = e^-|x|`: two quotients of the same terms, so that
+/// neither is a difference.
 ///
 /// ```text
 /// x < 0    t = (v^2 + 2 v) / (v^2 + 2 v + 2)
@@ -108,8 +109,8 @@ pub(super) fn slope_of_mish<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.mul_add(clamped, inner, t)
 }
 
-/// `(x - tanh(x)) / x^3` as a polynomial in `x^2` up to 1.25^2, highest power first: Chebyshev fit, relative error
-/// 9e-8 with these coefficients.
+/// `(x - tanh(x)) / x^3` as a polynomial in `x^2` up to 1.25^2, highest power first: Chebyshev fit, relative
+/// error 9e-8 with these coefficients.
 const SHRINK: [f32; 9] = [
     2.297_424e-5,
     -2.182_243e-4,
@@ -136,8 +137,8 @@ pub(super) fn tanh_shrink<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     isa.if_greater(isa.abs(x), bound, isa.sub(x, tanh(isa, x)), near)
 }
 
-/// `sqrt(1 + w)` for `w` in `0..=1`, highest power first: Chebyshev fit, relative error 1e-4, of which one step of
-/// Newton's method leaves 5e-9.
+/// `sqrt(1 + w)` for `w` in `0..=1`, highest power first: Chebyshev fit, relative error 1e-4, of which one
+/// step of Newton's method leaves 5e-9.
 const ROOT: [f32; 4] = [2.385_052_9e-2, -1.063_081_7e-1, 4.966_317e-1, 1.000_103_1];
 
 /// `|x| / 2 + sqrt(x^2 / 4 + 1)`. Above 2 the root is that of `1 + 4 / x^2`, so that no square overflows.

@@ -6,8 +6,9 @@
 //!                                q of degree 10 in t - 1/2, Chebyshev fit; relative error 3e-8
 //! ```
 //!
-//! The square in the exponent is computed as `b^2 + (a - b) (a + b)` with `b` the nearest multiple of 1/64: the first has
-//! no rounding and the second is small. A rounded square would cost 80 units in the last place at the end.
+//! The square in the exponent is computed as `b^2 + (a - b) (a + b)` with `b` the nearest multiple of 1/64:
+//! the first has no rounding and the second is small. A rounded square would cost 80 units in the last place
+//! at the end.
 
 use super::formulas::exp_of_clamped;
 use crate::simd::Isa;

@@ -38,8 +38,8 @@ impl Cell {
     }
 }
 
-/// The activations of ONNX, with parameters `alpha` and `beta`, and the elementwise ones of Keras: `Clamp` with its
-/// bounds, `SoftShrink` and `HardShrink` with `lambda`.
+/// The activations of ONNX, with parameters `alpha` and `beta`, and the elementwise ones of Keras: `Clamp`
+/// with its bounds, `SoftShrink` and `HardShrink` with `lambda`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)]
 pub enum Activation {

@@ -92,8 +92,9 @@ pub(super) fn tanh_slope<F: Real>(t: F) -> F {
     F::ONE - t * t
 }
 
-/// The distribution function of the normal distribution: within 4 by the series `1/2 + density(x) (x + x^3 / 3 +
-/// x^5 / 15 + ...)`, beyond by the continued fraction `density(x) / (a + 1 / (a + 2 / (a + 3 / ...)))` of `a = |x|`.
+/// The distribution function of the normal distribution: within 4 by the series `1/2 + density(x) (x + x^3 /
+/// 3 + x^5 / 15 + ...)`, beyond by the continued fraction `density(x) / (a + 1 / (a + 2 / (a + 3 / ...)))` of
+/// `a = |x|`.
 pub(super) fn normal_distribution(x: f64) -> f64 {
     let (a, density) = (x.abs(), (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt());
     if a >= 4.0 {

@@ -36,7 +36,8 @@ const ALL: [Activation; 28] = [
     Activation::SparsePlus,
 ];
 
-/// The distribution function of the normal distribution: its series, and in the lower tail its continued fraction.
+/// The distribution function of the normal distribution: its series, and in the lower tail its continued
+/// fraction.
 fn normal_distribution(x: f64) -> f64 {
     let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
     if x < -3.0 {
@@ -164,8 +165,8 @@ fn ulp(got: f32, exact: f64) -> f64 {
     (f64::from(got) - exact).abs() / f64::from(nearest.next_up() - nearest)
 }
 
-/// The largest errors seen, and where: of the value in units of its last place, for arguments in -87..=87; of the
-/// slope in units of the last place of one (slopes are differences).
+/// The largest errors seen, and where: of the value in units of its last place, for arguments in -87..=87; of
+/// the slope in units of the last place of one (slopes are differences).
 #[derive(Debug, Clone, Copy, Default)]
 struct Worst {
     value: (f64, f32),

@@ -1,9 +1,10 @@
 //! Layers of Keras: `LSTM`, `GRU`, `SimpleRNN`, alone and in `Bidirectional`, run as Keras runs them.
 //!
-//! The arrays of a Keras layer do not say which layer it is: its options come with them, as strings by Keras's
-//! names. `examples/export_keras.py` writes both into one safetensors file for each recurrent layer of a model,
-//! tensors `NAME/kernel` and metadata `NAME/layer` ([`Layer::from_safetensors`] reads it). The file has the weights of
-//! all other layers too, as tensors ([`Tensors::from_safetensors`] with the prefix `NAME/`).
+//! The arrays of a Keras layer do not say which layer it is: its options come with them, as strings by
+//! Keras's names. `examples/export_keras.py` writes both into one safetensors file for each recurrent layer
+//! of a model, tensors `NAME/kernel` and metadata `NAME/layer` ([`Layer::from_safetensors`] reads it). The
+//! file has the weights of all other layers too, as tensors ([`Tensors::from_safetensors`] with the prefix
+//! `NAME/`).
 //!
 //! | option | values, the default first |
 //! |---|---|
@@ -14,20 +15,21 @@
 //! | `activation` | `tanh`, or another activation |
 //! | `recurrent_activation` | `sigmoid`, or another activation; only LSTM and GRU |
 //! | `go_backwards` | `false`, `true`; not in `Bidirectional` |
-//! | `zero_output_for_mask` | `false`, `true`; in `Bidirectional` it has no effect, as in Keras: see [`Layer::run`] |
-//! | `return_sequences`, `return_state` | `false`, `true`: told by [`Layer`], every [`Output`] has both |
+//! | `zero_output_for_mask` | `false`, `true`; without effect in `Bidirectional`: see [`Layer::run`] |
+//! | `return_sequences`, `return_state` | `false`, `true`: told by [`Layer`]; an [`Output`] has all |
 //! | `stateful` | `false`, `true`: a run is then refused without a state to go on from |
-//! | `dropout`, `recurrent_dropout` | 0, below 1: of the network's training, with one mask for all gates |
+//! | `dropout`, `recurrent_dropout` | 0, below 1: of training, with one mask for all gates |
 //! | `merge_mode` | `concat`, `sum`, `mul`, `ave`, `None`: the layer is in `Bidirectional` |
-//! | `backward_activation`, `backward_recurrent_activation` | those of the backward layer, where they are others |
+//! | `backward_activation`, `backward_recurrent_activation` | of the backward layer, if they are others |
 //! | `time_major` | `false`; Keras 2 has others |
 //! | `unroll`, `use_cudnn`, `implementation` | anything: how Keras computes, not what |
 //!
-//! Activations are those of `keras.activations` that are elementwise, by name: `relu leaky_relu relu6 celu elu selu
-//! softplus softsign squareplus soft_shrink sparse_plus silu swish gelu tanh tanh_shrink sigmoid sparse_sigmoid
-//! exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink linear mish log_sigmoid`. Some take parameters
-//! after colons: `leaky_relu:0.2`, `elu:1`, `soft_shrink:0.5`, `hard_shrink:0.5`, and `hard_sigmoid:0.2:0.5` (slope, value at
-//! zero), which is what Keras 1 and 2 call `hard_sigmoid`; that of Keras 3 has a slope of 1/6.
+//! Activations are those of `keras.activations` that are elementwise, by name: `relu leaky_relu relu6 celu
+//! elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish gelu tanh tanh_shrink sigmoid
+//! sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink linear mish
+//! log_sigmoid`. Some take parameters after colons: `leaky_relu:0.2`, `elu:1`, `soft_shrink:0.5`,
+//! `hard_shrink:0.5`, and `hard_sigmoid:0.2:0.5` (slope, value at zero), which is what Keras 1 and 2 call
+//! `hard_sigmoid`; that of Keras 3 has a slope of 1/6.
 //!
 //! Tensors: `kernel`, `recurrent_kernel`, `bias`, in `Bidirectional` each after `forward.` and `backward.`.
 //!
@@ -93,8 +95,8 @@ impl Layer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Format`] where an option is unknown or missing, or an array is missing, left over or of another
-    /// shape: each by name; and the errors of [`Builder::build`].
+    /// [`Error::Format`] where an option is unknown or missing, or an array is missing, left over or of
+    /// another shape: each by name; and the errors of [`Builder::build`].
     pub fn new<K: Into<String>, V: Into<String>>(
         mut arrays: Tensors,
         options: impl IntoIterator<Item = (K, V)>,
@@ -194,12 +196,12 @@ impl Layer {
         Ok(Layer { network, merge, zero_output_for_mask, return_sequences, return_state, stateful })
     }
 
-    /// The layer `name` of a file that `examples/export_keras.py` wrote; [`names`] lists them. Needs the feature
-    /// `safetensors`.
+    /// The layer `name` of a file that `examples/export_keras.py` wrote; [`names`] lists them. Needs the
+    /// feature `safetensors`.
     ///
     /// # Errors
-    /// As for [`new`](Layer::new) and [`Tensors::from_safetensors`]; [`Error::Format`] where the file has no recurrent
-    /// layer of this name, with those that it has, or with the reason where the script wrote one.
+    /// As for [`new`](Layer::new) and [`Tensors::from_safetensors`]; [`Error::Format`] where the file has no
+    /// recurrent layer of this name, with those that it has, or with the reason where the script wrote one.
     #[cfg(feature = "safetensors")]
     pub fn from_safetensors(bytes: &[u8], name: &str) -> Result<Layer, Error> {
         let metadata = Tensors::safetensors_metadata(bytes)?;
@@ -231,7 +233,8 @@ impl Layer {
         self.merge
     }
 
-    /// Whether outputs at masked steps are zero instead of repeated. (In `Bidirectional`, sequences always are.)
+    /// Whether outputs at masked steps are zero instead of repeated. (In `Bidirectional`, sequences always
+    /// are.)
     pub fn zero_output_for_mask(&self) -> bool {
         self.zero_output_for_mask
     }
@@ -252,8 +255,9 @@ impl Layer {
     }
 }
 
-/// The names of the recurrent layers of a file that `examples/export_keras.py` wrote: those of Keras, after the names of
-/// the models that they are in where a name occurs twice (`encoder/lstm`). Needs the feature `safetensors`.
+/// The names of the recurrent layers of a file that `examples/export_keras.py` wrote: those of Keras, after
+/// the names of the models that they are in where a name occurs twice (`encoder/lstm`). Needs the feature
+/// `safetensors`.
 ///
 /// # Errors
 /// [`Error::Format`] where this is no safetensors file.

@@ -1,5 +1,5 @@
-//! The options of a layer, as strings by Keras's names. Each is taken out when it is read; what is left at the end is
-//! unknown, and refused.
+//! The options of a layer, as strings by Keras's names. Each is taken out when it is read; what is left at
+//! the end is unknown, and refused.
 
 use super::super::refused;
 use super::Merge;

@@ -30,8 +30,8 @@ pub enum Mask<'a> {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// With `return_sequences=True`: (B, T, H), (B, T, 2 H) where two directions are concatenated, and (2, B, T, H)
-    /// where they are not merged.
+    /// With `return_sequences=True`: (B, T, H), (B, T, 2 H) where two directions are concatenated, and (2, B,
+    /// T, H) where they are not merged.
     pub y: Tensor,
     /// With `return_sequences=False`: (B, H), (B, 2 H) or (2, B, H).
     pub last: Tensor,
@@ -53,8 +53,8 @@ impl Mask<'_> {
 }
 
 impl Layer {
-    /// Runs `x` (B, T, I) from a state of [`network`](Layer::network), which then has the final one; from zeros where
-    /// there is none. For Keras's `initial_state`, write h and c into a
+    /// Runs `x` (B, T, I) from a state of [`network`](Layer::network), which then has the final one; from
+    /// zeros where there is none. For Keras's `initial_state`, write h and c into a
     /// [`zero_state`](crate::Recurrent::zero_state); for `stateful=True`, keep the state from run to run.
     ///
     /// ```
@@ -75,14 +75,15 @@ impl Layer {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     ///
-    /// As in Keras on TensorFlow: with `go_backwards`, `y` is in the order of processing, the last step first. At masked
-    /// steps `y` repeats the output before them in that order, zeros where there is none, and with
-    /// `zero_output_for_mask` it is zero; `last` is the last of them, so that it is zero too where the last step is
-    /// masked. In `Bidirectional`, `y` is zero at masked steps and `last` is not, whatever `zero_output_for_mask` says.
+    /// As in Keras on TensorFlow: with `go_backwards`, `y` is in the order of processing, the last step
+    /// first. At masked steps `y` repeats the output before them in that order, zeros where there is none,
+    /// and with `zero_output_for_mask` it is zero; `last` is the last of them, so that it is zero too where
+    /// the last step is masked. In `Bidirectional`, `y` is zero at masked steps and `last` is not, whatever
+    /// `zero_output_for_mask` says.
     ///
     /// # Errors
-    /// [`Error::Format`] where `x` has another shape, or the layer is stateful and there is no state, and the errors of
-    /// [`Recurrent::forward`](crate::Recurrent::forward). The state is then as before.
+    /// [`Error::Format`] where `x` has another shape, or the layer is stateful and there is no state, and the
+    /// errors of [`Recurrent::forward`](crate::Recurrent::forward). The state is then as before.
     pub fn run(&self, x: &Tensor, mask: Mask<'_>, state: Option<&mut State>) -> Result<Output, Error> {
         let config = self.network.config();
         let (hidden, directions) = (config.hidden_size(), config.directions());
