@@ -271,17 +271,19 @@ fn a_row_of_no_steps_in_keras() {
         }
         let mut options = vec![("layer", "SimpleRNN"), ("units", "2"), ("go_backwards", backwards)];
         options.extend(merge.map(|merge| ("merge_mode", merge)));
-        let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let layer = keras::Layer::new(arrays, &options).unwrap();
+        let layer = keras::Layer::new(arrays, options).unwrap();
         let (x, h) = (uniform(2 * steps * input), uniform(directions * 2 * hidden));
         let run = |rows: std::ops::Range<usize>, lengths: &[usize]| {
             let x = x[rows.start * steps * input..rows.end * steps * input].to_vec();
             let h: Vec<f32> = (0..directions)
                 .flat_map(|d| h[(d * 2 + rows.start) * hidden..(d * 2 + rows.end) * hidden].to_vec())
                 .collect();
-            layer
-                .run(&Tensor::new(&[rows.len(), steps, input], x).unwrap(), Some(lengths), Some((&h, &[])))
-                .unwrap()
+            let x = Tensor::new(&[rows.len(), steps, input], x).unwrap();
+            let mut state = layer.network().zero_state(rows.len()).unwrap();
+            state.set_h(&h).unwrap();
+            let output = layer.run(&x, keras::Mask::Lengths(lengths), Some(&mut state)).unwrap();
+            assert_eq!(state.h(), output.h.values());
+            output
         };
         let (both, alone) = (run(0..2, &[0, 3]), run(1..2, &[3]));
         let width = both.last.shape()[1];

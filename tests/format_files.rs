@@ -71,9 +71,16 @@ fn a_layer_of_keras_is_read_by_its_name() {
     let error = said(&tensors, &[options[0], options[1], ("gru_1/reset_after", "false")]);
     assert_eq!(error, "bias: expected a tensor of shape [9], got shape [2, 9]");
     assert!(said(&tensors, &[options[0], options[1], ("gru_1/use_bias", "false")]).ends_with("got bias"));
-    assert!(said(&tensors, &[options[0], options[1], ("gru_1/activation", "silu")]).contains("activation"));
-    assert!(said(&tensors, &[options[0], options[1], ("gru_1/stateful", "true")]).contains("stateful"));
-    assert!(said(&tensors, &options[1..]).starts_with("option layer"));
+    assert!(
+        said(&tensors, &[options[0], options[1], ("gru_1/activation", "softmax")]).contains("activation")
+    );
+    assert!(said(&tensors, &[options[0], options[1], ("gru_1/cell", "LSTMCell")]).contains("option cell"));
+    let error = said(&tensors, &[("a/b/layer", "GRU"), ("c/layer", "LSTM"), options[1]]);
+    assert_eq!(error, "layer: expected a recurrent layer \"gru_1\", got a/b, c");
+    let error = said(&tensors, &[("gru_1/refused", "ConvLSTM2D"), ("c/layer", "LSTM")]);
+    assert_eq!(error, "layer gru_1: expected one that can be computed, got ConvLSTM2D");
+    let names = keras::names(&file(&[], &[("a/b/layer", "GRU"), ("a/b/units", "1"), ("c/layer", "LSTM")]));
+    assert_eq!(names.unwrap(), ["a/b", "c"]);
 }
 
 #[test]

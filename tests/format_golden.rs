@@ -2,8 +2,9 @@
 //!
 //! Reads every file of `tests/golden/keras` and `tests/golden/onnx`, described in `tests/golden/README.md`.
 
+use fused_rnn::format::keras::{self, Mask};
 use fused_rnn::format::onnx::{EmptyRows, Inputs, Kind, Node, Operator, Weights, activations};
-use fused_rnn::format::{Tensor, Tensors, keras};
+use fused_rnn::format::{Tensor, Tensors};
 use fused_rnn::{Direction, Layout};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
@@ -91,24 +92,45 @@ fn check_keras(file: &str, mut golden: Golden) -> Result<(), String> {
             states.insert(name, Tensor::new(&shape, values).map_err(|error| error.to_string())?);
         }
     }
-    let lengths: Option<Vec<usize>> = golden.integers.get("mask").map(|(shape, mask)| {
-        mask.chunks_exact(shape[1]).map(|row| row.iter().filter(|&&step| step == 1).count()).collect()
-    });
+    let mask = golden.integers.get("mask").map(|(shape, mask)| (shape[1], mask));
+    let lengths: Option<Vec<usize>> = mask
+        .map(|(steps, mask)| {
+            let length = |row: &[i64]| row.iter().take_while(|&&step| step == 1).count();
+            let right = |row: &[i64]| length(row) == row.iter().filter(|&&step| step == 1).count();
+            let rows = || mask.chunks_exact(steps);
+            rows().all(right).then(|| rows().map(length).collect())
+        })
+        .unwrap_or_default();
+    let mask: Option<Vec<bool>> = mask.map(|(_, mask)| mask.iter().map(|&step| step == 1).collect());
+    let masks = match (&mask, &lengths) {
+        (Some(mask), Some(lengths)) => vec![Mask::Steps(mask), Mask::Lengths(lengths)],
+        (Some(mask), None) => vec![Mask::Steps(mask)],
+        _ => vec![Mask::None],
+    };
     // What is left are the weights: the layer takes all of them.
-    let layer = keras::Layer::new(golden.floats, &golden.metadata).map_err(|e| format!("{file}: {e}"))?;
-    let values = |name: &str| states.get(name).map_or(&[][..], |tensor| tensor.values());
-    let initial = states.contains_key("initial_h").then(|| (values("initial_h"), values("initial_c")));
-    let output = layer.run(&x, lengths.as_deref(), initial).map_err(|e| format!("{file}: {e}"))?;
-    for (name, want) in &wanted {
-        let got = if *name == "y" { &output.y } else { &output.last };
-        compare(file, name, got, want, EXACT)?;
+    let wrong = |error: fused_rnn::Error| format!("{file}: {error}");
+    let layer = keras::Layer::new(golden.floats, &golden.metadata).map_err(wrong)?;
+    for mask in masks {
+        let mut state = layer.network().zero_state(x.shape()[0]).map_err(wrong)?;
+        if let Some(h) = states.get("initial_h") {
+            state.set_h(h.values()).map_err(wrong)?;
+        }
+        if let Some(c) = states.get("initial_c") {
+            state.set_c(c.values()).map_err(wrong)?;
+        }
+        let output = layer.run(&x, mask, Some(&mut state)).map_err(wrong)?;
+        for (name, want) in &wanted {
+            let got = if *name == "y" { &output.y } else { &output.last };
+            compare(file, name, got, want, EXACT)?;
+        }
+        compare(file, "h", &output.h, &states["h"], EXACT)?;
+        match (&output.c, states.get("c")) {
+            (Some(got), Some(want)) => compare(file, "c", got, want, EXACT)?,
+            (None, None) => (),
+            _ => return Err(format!("{file}: c on one side only")),
+        }
     }
-    compare(file, "h", &output.h, &states["h"], EXACT)?;
-    match (&output.c, states.get("c")) {
-        (Some(got), Some(want)) => compare(file, "c", got, want, EXACT),
-        (None, None) => Ok(()),
-        _ => Err(format!("{file}: c on one side only")),
-    }
+    Ok(())
 }
 
 /// A JSON list of numbers or of strings without escapes.
@@ -206,7 +228,7 @@ fn all(folder: &str, least: usize, check: impl Fn(&str, Golden) -> Result<(), St
 
 #[test]
 fn layers_of_keras() {
-    all("keras", 72, check_keras);
+    all("keras", 178, check_keras);
 }
 
 #[test]

@@ -49,16 +49,17 @@ fused_rnn_fuzz::target!(|bytes: &[u8]| {
     let run = |layer: keras::Layer| {
         let input = layer.network().config().input_size();
         let x = Tensor::new(&[2, 3, input], vec![0.5; 6 * input]).unwrap();
-        layer.run(&x, Some(&[3, 1]), None).unwrap();
+        let mut state = layer.network().zero_state(2).unwrap();
+        layer.run(&x, keras::Mask::Lengths(&[3, 1]), Some(&mut state)).unwrap();
+        let mask = [false, true, false, true, true, false];
+        layer.run(&x, keras::Mask::Steps(&mask), Some(&mut state)).unwrap();
     };
     let options = Tensors::safetensors_metadata(bytes).unwrap();
-    for layer in options.keys().filter_map(|key| key.split('/').next()) {
-        _ = keras::Layer::from_safetensors(bytes, layer).map(run);
+    for layer in keras::names(bytes).unwrap() {
+        _ = keras::Layer::from_safetensors(bytes, &layer).map(run);
     }
     let arrays = only(&|name| name.ends_with("kernel") || name.ends_with("bias"));
-    let known =
-        ["layer", "units", "merge_mode", "go_backwards", "use_bias", "activation", "recurrent_activation"];
-    let options =
-        options.into_iter().filter(|(key, _)| known.contains(&key.as_str()) || key == "reset_after");
-    _ = keras::Layer::new(arrays, &options.collect()).map(run);
+    let others = ["convention", "precision", "source"];
+    let options = options.into_iter().filter(|(key, _)| !others.contains(&key.as_str()));
+    _ = keras::Layer::new(arrays, options).map(run);
 });

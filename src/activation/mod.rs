@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! sigmoid_tanh.rs   sigmoid and tanh, inlined into the cells that have these two: the fast ones
-//! chosen.rs         the eleven functions of ONNX, chosen when the program runs, with clips and slopes
+//! chosen.rs         the functions of ONNX and Keras, chosen when the program runs, with clips and slopes
+//! formulas.rs       what those are made of: exponentials, and formulas in which no difference cancels
+//! normal.rs         the normal distribution, for Gelu
 //! ```
 
 mod chosen;
+mod formulas;
+mod normal;
 mod sigmoid_tanh;
 
 pub use chosen::Activation;

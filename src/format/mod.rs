@@ -9,7 +9,7 @@
 //! tensor.rs        named tensors, and how files store their numbers: Tensor, Tensors
 //! state_dict.rs    PyTorch's names: sizes deduced, every tensor accounted for
 //! safetensors.rs   Tensors from and to a safetensors file (feature `safetensors`)
-//! keras.rs         layers of Keras 3, run as Keras runs them
+//! keras/           layers of Keras, run as Keras runs them
 //! onnx/            the operators LSTM, GRU and RNN; models with them (feature `onnx`)
 //! ndarray.rs       sequences and states as `ndarray` views (feature `ndarray`)
 //! network.rs       a network's tensors by name, all set at once or none

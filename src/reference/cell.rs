@@ -1,6 +1,6 @@
 //! Which cell, and which activations and clips it has.
 
-use super::real::{Real, sigmoid, sigmoid_slope, tanh_slope};
+use super::real::{Real, normal_distribution, sigmoid, sigmoid_slope, tanh_slope};
 
 /// What happens at one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Cell {
     }
 }
 
-/// The activations of ONNX; parameters are `alpha`, `beta`.
+/// The activations of ONNX, with parameters `alpha` and `beta`, and the elementwise ones of Keras: `Clamp`
+/// with its bounds, `SoftShrink` and `HardShrink` with `lambda`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)]
 pub enum Activation {
@@ -53,6 +54,19 @@ pub enum Activation {
     Softsign,
     Softplus,
     Affine(f64, f64),
+    Silu,
+    Gelu,
+    Selu,
+    Exponential,
+    HardSilu,
+    Clamp(f64, f64),
+    Mish,
+    LogSigmoid,
+    SoftShrink(f64),
+    HardShrink(f64),
+    TanhShrink,
+    SquarePlus,
+    SparsePlus,
 }
 
 impl Activation {
@@ -86,8 +100,52 @@ impl Activation {
                 (positive + (-magnitude).exp().ln_1p(), sigmoid(v))
             }
             Activation::Affine(alpha, beta) => (real(alpha) * v + real(beta), real(alpha)),
+            Activation::Silu => through(v, sigmoid(v), sigmoid_slope(sigmoid(v))),
+            Activation::Gelu => {
+                let half = real(-0.5) * v * v;
+                let density = half.exp() * real(1.0 / std::f64::consts::TAU.sqrt());
+                through(v, real(normal_distribution(v.to_f64())), density)
+            }
+            Activation::Selu => {
+                let (scale, alpha) = (real(1.050_700_987_355_480_5), 1.673_263_242_354_377_2);
+                let (value, slope) = Activation::Elu(alpha).at(v);
+                (scale * value, scale * slope)
+            }
+            Activation::Exponential => (v.exp(), v.exp()),
+            Activation::HardSilu => {
+                let (gate, slope) = Activation::HardSigmoid(1.0 / 6.0, 0.5).at(v);
+                through(v, gate, slope)
+            }
+            Activation::Clamp(low, _) if v < real(low) => (real(low), zero),
+            Activation::Clamp(_, high) if v > real(high) => (real(high), zero),
+            Activation::Clamp(..) => (v, one),
+            Activation::Mish => {
+                let (inner, slope) = Activation::Softplus.at(v);
+                through(v, inner.tanh(), tanh_slope(inner.tanh()) * slope)
+            }
+            Activation::LogSigmoid => {
+                let (value, slope) = Activation::Softplus.at(-v);
+                (-value, slope)
+            }
+            Activation::SoftShrink(lambda) if v > real(lambda) => (v - real(lambda), one),
+            Activation::SoftShrink(lambda) if -v > real(lambda) => (v + real(lambda), one),
+            Activation::HardShrink(lambda) if magnitude > real(lambda) => (v, one),
+            Activation::SoftShrink(_) | Activation::HardShrink(_) => (zero, zero),
+            Activation::TanhShrink => (v - v.tanh(), v.tanh() * v.tanh()),
+            Activation::SquarePlus => {
+                let root = (v * v + real(4.0)).sqrt();
+                ((v + root) * real(0.5), (one + v / root) * real(0.5))
+            }
+            Activation::SparsePlus if v > one => (v, one),
+            Activation::SparsePlus if v < -one => (zero, zero),
+            Activation::SparsePlus => ((v + one) * (v + one) * real(0.25), (v + one) * real(0.5)),
         }
     }
+}
+
+/// Value and slope of `v * gate` from those of the gate.
+fn through<F: Real>(v: F, gate: F, slope: F) -> (F, F) {
+    (v * gate, gate + v * slope)
 }
 
 /// What a cell computes besides its plain form, which is the default.

@@ -92,6 +92,23 @@ pub(super) fn tanh_slope<F: Real>(t: F) -> F {
     F::ONE - t * t
 }
 
+/// The distribution function of the normal distribution: within 4 by the series `1/2 + density(x) (x + x^3 /
+/// 3 + x^5 / 15 + ...)`, beyond by the continued fraction `density(x) / (a + 1 / (a + 2 / (a + 3 / ...)))` of
+/// `a = |x|`.
+pub(super) fn normal_distribution(x: f64) -> f64 {
+    let (a, density) = (x.abs(), (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt());
+    if a >= 4.0 {
+        let tail = density / (1..200).rev().fold(a, |rest, k| a + f64::from(k) / rest);
+        return if x < 0.0 { tail } else { 1.0 - tail };
+    }
+    let (mut term, mut sum) = (x, x);
+    for k in 1..100 {
+        term *= x * x / f64::from(2 * k + 1);
+        sum += term;
+    }
+    0.5 + density * sum
+}
+
 /// `m v + bias`, with as many rows as the bias.
 pub(super) fn affine<F: Real>(m: &[F], v: &[F], bias: &[F]) -> Vec<F> {
     let mut out = bias.to_vec();

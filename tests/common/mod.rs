@@ -334,8 +334,8 @@ pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize
     swapped
 }
 
-/// The eleven, with parameters other than their defaults.
-pub const ACTIVATIONS: [Activation; 11] = [
+/// All, with parameters other than their defaults.
+pub const ACTIVATIONS: [Activation; 24] = [
     Activation::Sigmoid,
     Activation::Tanh,
     Activation::Relu,
@@ -347,6 +347,19 @@ pub const ACTIVATIONS: [Activation; 11] = [
     Activation::Softsign,
     Activation::Softplus,
     Activation::Affine { alpha: 0.5, beta: 0.125 },
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::Selu,
+    Activation::Exponential,
+    Activation::HardSilu,
+    Activation::Clamp { low: -0.5, high: 0.75 },
+    Activation::Mish,
+    Activation::LogSigmoid,
+    Activation::SoftShrink { lambda: 0.25 },
+    Activation::HardShrink { lambda: 0.25 },
+    Activation::TanhShrink,
+    Activation::SquarePlus,
+    Activation::SparsePlus,
 ];
 
 fn reference_activation(activation: &Activation) -> reference::Activation {
@@ -363,6 +376,19 @@ fn reference_activation(activation: &Activation) -> reference::Activation {
         Activation::Softsign => To::Softsign,
         Activation::Softplus => To::Softplus,
         Activation::Affine { alpha, beta } => To::Affine(alpha.into(), beta.into()),
+        Activation::Silu => To::Silu,
+        Activation::Gelu => To::Gelu,
+        Activation::Selu => To::Selu,
+        Activation::Exponential => To::Exponential,
+        Activation::HardSilu => To::HardSilu,
+        Activation::Clamp { low, high } => To::Clamp(low.into(), high.into()),
+        Activation::Mish => To::Mish,
+        Activation::LogSigmoid => To::LogSigmoid,
+        Activation::SoftShrink { lambda } => To::SoftShrink(lambda.into()),
+        Activation::HardShrink { lambda } => To::HardShrink(lambda.into()),
+        Activation::TanhShrink => To::TanhShrink,
+        Activation::SquarePlus => To::SquarePlus,
+        Activation::SparsePlus => To::SparsePlus,
         other => panic!("no reference for {other:?}"),
     }
 }

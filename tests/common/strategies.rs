@@ -4,9 +4,10 @@ use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
-/// The eleven.
+/// The eleven of ONNX. (The others have a test of each at each place: the exponential leaves the floats
+/// within some steps, and the more kinks there are, the more often a sum lies within rounding of one.)
 pub fn activation() -> impl Strategy<Value = Activation> {
-    prop::sample::select(ACTIVATIONS.to_vec())
+    prop::sample::select(ACTIVATIONS[..11].to_vec())
 }
 
 /// Half of the time none, and otherwise any that the cell has.
@@ -41,7 +42,8 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
     )
 }
 
-/// The same cases, some with dropout and zoneout: where only training is looked at, for inference differs then.
+/// The same cases, some with dropout and zoneout: where only training is looked at, for inference differs
+/// then.
 pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
     let p = || prop::sample::select(vec![0.0, 0.4]);
     (cases, [p(), p(), p()], p(), p()).prop_map(|(mut case, [between, recurrent, input], hidden, cell)| {

@@ -32,7 +32,7 @@ fn safetensors() {
         row(
             "a layer of keras",
             move || keras::Layer::from_safetensors(&file("a/kernel")?, "a"),
-            "option units: expected a number, got ",
+            "layer: expected a recurrent layer \"a\", got none",
         ),
         row(
             "a reserved name",

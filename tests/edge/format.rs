@@ -2,9 +2,8 @@
 
 use super::{HUGE, all, row, tensor};
 use fused_rnn::format::onnx::{Inputs, Kind, Node, Operator, Weights, activations};
-use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
+use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, state_dict};
 use fused_rnn::{Activation, Bias, CellKind, Error, Gru, Lstm, Recurrent, Rnn};
-use std::collections::BTreeMap;
 
 /// Loading goes wrong without a change to the network.
 fn refused(
@@ -259,28 +258,8 @@ fn tensors_and_conventions() {
     ]);
 }
 
-/// Options of a layer of Keras; of one that is said twice, the second counts.
-fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
 #[test]
-fn layers_of_keras_and_operators_of_onnx() {
-    let gru_of_keras = |input: usize, units: usize| {
-        let mut arrays = Tensors::new();
-        for (name, rows) in [("kernel", input), ("recurrent_kernel", units), ("bias", 2)] {
-            arrays.insert(name, tensor(&[rows, 3 * units]));
-        }
-        arrays
-    };
-    let keras = move |name: &'static str, value: &'static str| {
-        let options = options(&[("layer", "GRU"), ("units", "1"), (name, value)]);
-        keras::Layer::new(gru_of_keras(2, 1), &options)
-    };
-    let keras_of = move |input: usize, units: usize| {
-        let options = options(&[("layer", "GRU"), ("units", &units.to_string())]);
-        keras::Layer::new(gru_of_keras(input, units), &options)
-    };
+fn operators_of_onnx() {
     let node = |kind: Kind, w: &'static [usize], r: &'static [usize], b: Option<&'static [usize]>| {
         let (w, r, b) = (tensor(w), tensor(r), b.map(tensor));
         Node::new(Operator::new(kind), &Weights { w: &w, r: &r, b: b.as_ref(), p: None })
@@ -291,90 +270,12 @@ fn layers_of_keras_and_operators_of_onnx() {
             let (x, h, c) = (tensor(x), h.map(tensor), c.then(|| tensor(&[1, 2, 2])));
             node.run(&Inputs { x: &x, sequence_lens: lens, initial_h: h.as_ref(), initial_c: c.as_ref() })
         };
-    let keras_run =
-        |class: &'static str, lengths: Option<&'static [usize]>, h: &'static [f32], c: &'static [f32]| {
-            let gates = if class == "LSTM" { 4 } else { 1 };
-            let mut arrays = Tensors::new();
-            arrays.insert("kernel", tensor(&[3, gates * 2]));
-            arrays.insert("recurrent_kernel", tensor(&[2, gates * 2]));
-            arrays.insert("bias", tensor(&[gates * 2]));
-            let options = options(&[("layer", class), ("units", "2")]);
-            keras::Layer::new(arrays, &options)?.run(&tensor(&[2, 5, 3]), lengths, Some((h, c)))
-        };
     let built = |change: fn(&mut Operator)| {
         let mut operator = Operator::new(Kind::Rnn);
         change(&mut operator);
         Node::new(operator, &Weights { w: &tensor(&[1, 2, 3]), r: &tensor(&[1, 2, 2]), b: None, p: None })
     };
     all(vec![
-        row(
-            "keras lengths",
-            move || keras_run("LSTM", Some(&[5]), &[0.0; 4], &[0.0; 4]),
-            "lengths: expected 2 values, got 1",
-        ),
-        row(
-            "a length of keras",
-            move || keras_run("LSTM", Some(&[5, 6]), &[0.0; 4], &[0.0; 4]),
-            "length of row 1: expected at most 5 steps, got 6",
-        ),
-        row(
-            "initial h of keras",
-            move || keras_run("LSTM", None, &[0.0; 3], &[0.0; 4]),
-            "h: expected 4 values, got 3",
-        ),
-        row(
-            "initial c of keras",
-            move || keras_run("LSTM", None, &[0.0; 4], &[0.0; 5]),
-            "c: expected 4 values, got 5",
-        ),
-        row(
-            "c of a cell without",
-            move || keras_run("SimpleRNN", None, &[0.0; 4], &[0.0; 4]),
-            "c: expected 0 values, got 4",
-        ),
-        row(
-            "features of keras",
-            move || keras("use_bias", "true")?.run(&tensor(&[2, 5, 3]), None, None),
-            "x: expected 2 features, got 3",
-        ),
-        row("a flag", move || keras("use_bias", "1"), "option use_bias: expected true or false, got 1"),
-        row(
-            "backwards in both",
-            || {
-                let pairs =
-                    [("layer", "GRU"), ("units", "1"), ("merge_mode", "sum"), ("go_backwards", "true")];
-                keras::Layer::new(Tensors::new(), &options(&pairs))
-            },
-            "option go_backwards: expected false in Bidirectional, got true",
-        ),
-        row(
-            "an activation",
-            move || keras("activation", "gelu"),
-            "option activation: expected an activation of the table, got gelu",
-        ),
-        row(
-            "an option",
-            move || keras("stateful", "true"),
-            "option stateful: expected none that is not in the table, got true",
-        ),
-        row(
-            "no kernel",
-            || {
-                let options = options(&[("layer", "GRU"), ("units", "1")]);
-                keras::Layer::new(Tensors::new(), &options)
-            },
-            "kernel: expected a matrix, got none",
-        ),
-        row(
-            "a kernel that is no matrix",
-            || {
-                let mut arrays = Tensors::new();
-                arrays.insert("kernel", tensor(&[3]));
-                let options = options(&[("layer", "GRU"), ("units", "1")]);
-                keras::Layer::new(arrays, &options)
-            },
-            "kernel: expected a matrix, got another array",
-        ),
         row(
             "a function",
             || activations(&["Gelu"], &[], &[]),
@@ -436,28 +337,10 @@ fn layers_of_keras_and_operators_of_onnx() {
             },
             "P: expected a tensor of shape [1, 6], got shape [1, 5]",
         ),
-        row("no units in keras", move || keras_of(2, 0), "hidden_size: expected at least 1, got 0"),
-        row("no inputs in keras", move || keras_of(0, 1), "input_size: expected at least 1, got 0"),
         row(
             "no units in an operator",
             move || node(Kind::Rnn, &[1, 0, 3], &[1, 0, 0], None),
             "hidden_size: expected at least 1, got 0",
-        ),
-        row("units", move || keras("units", "-1"), "option units: expected a number, got -1"),
-        row(
-            "class",
-            move || keras("layer", "Dense"),
-            "option layer: expected LSTM, GRU or SimpleRNN, got Dense",
-        ),
-        row(
-            "merge",
-            move || keras("merge_mode", "max"),
-            "option merge_mode: expected concat, sum, mul or ave, got max",
-        ),
-        row(
-            "keras x",
-            move || keras("use_bias", "true")?.run(&tensor(&[2, 3]), None, None),
-            "x: expected three axes (B, T, I), got shape [2, 3]",
         ),
         row(
             "W",

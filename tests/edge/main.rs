@@ -3,6 +3,7 @@
 
 mod files;
 mod format;
+mod keras;
 mod layers;
 mod train;
 

@@ -227,6 +227,7 @@ pub fn structures() -> impl Iterator<Item = (Cell, usize, bool)> {
         .flatten()
 }
 
+/// Those of ONNX.
 pub const ACTIVATIONS: [Activation; 11] = [
     Activation::Sigmoid,
     Activation::Tanh,
@@ -239,6 +240,23 @@ pub const ACTIVATIONS: [Activation; 11] = [
     Activation::Softsign,
     Activation::Softplus,
     Activation::Affine(0.5, 0.125),
+];
+
+/// Those of Keras besides.
+pub const MORE: [Activation; 13] = [
+    Activation::Exponential,
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::Selu,
+    Activation::HardSilu,
+    Activation::Clamp(-0.5, 0.75),
+    Activation::Mish,
+    Activation::LogSigmoid,
+    Activation::SoftShrink(0.25),
+    Activation::HardShrink(0.25),
+    Activation::TanhShrink,
+    Activation::SquarePlus,
+    Activation::SparsePlus,
 ];
 
 /// One step of one row with one input, which is zero.

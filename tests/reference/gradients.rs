@@ -1,6 +1,6 @@
 //! Gradients against central differences in f64.
 
-use super::case::{ACTIVATIONS, CELLS, Case, HIDDEN, Random, arrays, structures};
+use super::case::{ACTIVATIONS, CELLS, Case, HIDDEN, MORE, Random, arrays, structures};
 use fused_rnn::reference::{Activation, Cell, Variant};
 
 /// Compares one gradient with central differences of the loss.
@@ -131,8 +131,17 @@ fn gradients_of_variants_equal_central_differences() {
         };
         for k in 0..ACTIVATIONS.len() {
             // Each activation at each place, and another beside it.
-            let activations = (0..count).map(|place| ACTIVATIONS[(k + 4 * place) % 11]).collect();
+            let activations =
+                (0..count).map(|place| ACTIVATIONS[(k + 4 * place) % ACTIVATIONS.len()]).collect();
             let variant = Variant { activations: Some(activations), ..Variant::default() };
+            check_gradients(&format!("{cell:?}, {variant:?}"), &of_variant(cell, &variant, false, None));
+        }
+        // Among bounded ones and with clipped arguments, as some of these leave the floats otherwise.
+        for (k, &activation) in MORE.iter().enumerate() {
+            let mut activations = [Activation::Sigmoid, Activation::Tanh, Activation::Tanh][..count].to_vec();
+            activations[k % count] = activation;
+            let (activations, clip) = (Some(activations), Some(0.7));
+            let variant = Variant { activations, clip, ..Variant::default() };
             check_gradients(&format!("{cell:?}, {variant:?}"), &of_variant(cell, &variant, false, None));
         }
         let variant = Variant { clip: Some(0.7), ..Variant::default() };
