@@ -71,6 +71,7 @@ pub mod clip;
 pub mod dense;
 pub mod dropout;
 pub mod embedding;
+mod exp;
 pub mod loss;
 pub mod optimizer;
 
@@ -78,5 +79,8 @@ pub use clip::{clip_global_norm, clip_value};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use embedding::{Embedding, RowGradients};
-pub use loss::{accuracy, mean_squared_error, softmax, softmax_cross_entropy, softmax_cross_entropy_soft};
+pub use loss::{
+    BinaryCrossEntropy, CrossEntropy, Reduction, Regression, accuracy, mean_squared_error, softmax,
+    softmax_cross_entropy, softmax_cross_entropy_soft,
+};
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
