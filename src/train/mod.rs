@@ -68,19 +68,27 @@
 //! ```
 
 pub mod clip;
+pub mod ctc;
 pub mod dense;
 pub mod dropout;
+pub mod early_stopping;
 pub mod embedding;
 mod exp;
 pub mod loss;
 pub mod optimizer;
+pub mod pad;
+pub mod schedule;
 
 pub use clip::{clip_global_norm, clip_value};
+pub use ctc::{BeamSearch, Ctc, CtcWorkspace, Hypothesis};
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use early_stopping::{EarlyStopping, Progress};
 pub use embedding::{Embedding, RowGradients};
 pub use loss::{
     BinaryCrossEntropy, CrossEntropy, Reduction, Regression, accuracy, mean_squared_error, softmax,
     softmax_cross_entropy, softmax_cross_entropy_soft,
 };
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
+pub use pad::{Padded, gather_steps, pad, real_steps, scatter_steps, step_mask, unpad};
+pub use schedule::{Plateau, PlateauConfig, RateSchedule};

@@ -11,7 +11,7 @@
 //! third without options.
 //!
 //! **Rows that do not count.** Sequences with lengths are padded, and padding must not be learned: a **mask**
-//! (`true` counts; [`real_steps`](super::pad::real_steps) and [`mask`](super::pad::mask) make it of lengths)
+//! (`true` counts; [`real_steps`](super::pad::real_steps) and [`step_mask`](super::pad::step_mask) make it of lengths)
 //! or, for labels, a value to be **ignored**. What does not count adds nothing to the loss, nor to the number
 //! that a mean divides by; its gradient is zero; and its logits, labels and targets are never looked at, be
 //! they NaN. Without, every row counts.
@@ -27,6 +27,7 @@ mod softmax;
 
 pub use binary::BinaryCrossEntropy;
 pub use regression::{Regression, mean_squared_error};
+pub(super) use softmax::maximum;
 pub use softmax::{CrossEntropy, accuracy, softmax, softmax_cross_entropy, softmax_cross_entropy_soft};
 
 use crate::Error;
