@@ -19,7 +19,7 @@ const SHIFT: f32 = 12_582_912.0;
 const SHIFT_64: f64 = 6_755_399_441_055_744.0;
 /// ln 2 in two parts; products of the first with an `n` of these ranges have no rounding.
 const LN_2: [f32; 2] = [355.0 / 512.0, -2.121_944_4e-4];
-const LN_2_64: [f64; 2] = [6.931_471_803_691_238_2e-1, 1.908_214_929_270_587_7e-10];
+const LN_2_64: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
 
 /// `e^x` for an `x` of at most zero: to 2 units in the last place, and 0 below -87. `e^0` is 1; NaN stays.
 #[inline(always)]

@@ -244,7 +244,7 @@ impl Ctc {
     /// none.
     ///
     /// # Errors
-    /// [`Error::ZeroSize`], [`Error::OutOfRange`], [`Error::Length`], [`Error::RowLength`] and
+    /// [`Error::ZeroSize`], [`Error::Index`], [`Error::Length`], [`Error::RowLength`] and
     /// [`Error::Unsupported`] as in [`loss`](Ctc::loss), [`Error::OutOfMemory`];
     /// [`Error::SizeOverflow`] where a beam has 2^32 prefixes over a row.
     ///

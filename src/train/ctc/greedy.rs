@@ -13,7 +13,7 @@ impl Ctc {
     /// counts; a step whose logits are all NaN counts as a blank.
     ///
     /// # Errors
-    /// [`Error::ZeroSize`], [`Error::OutOfRange`], [`Error::Length`], [`Error::RowLength`] and
+    /// [`Error::ZeroSize`], [`Error::Index`], [`Error::Length`], [`Error::RowLength`] and
     /// [`Error::Unsupported`] as in [`loss`](Ctc::loss), [`Error::OutOfMemory`].
     ///
     /// ```

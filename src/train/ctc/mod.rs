@@ -128,8 +128,8 @@ impl Ctc {
     /// padding, whose logits are never read. The mean is `1/B sum_b loss_b / max(1, labels of b)`.
     ///
     /// # Errors
-    /// [`Error::ZeroSize`] for no classes; [`Error::OutOfRange`] for a blank that is no class, or among the
-    /// labels; [`Error::Label`] for a label that is no class; [`Error::Length`] and [`Error::RowLength`] where
+    /// [`Error::ZeroSize`] for no classes; [`Error::Index`] for a blank that is no class,
+    /// [`Error::OutOfRange`] for one among the labels; [`Error::Label`] for a label that is no class; [`Error::Length`] and [`Error::RowLength`] where
     /// slices or lengths do not fit; [`Error::Unsupported`] for `dims` with a mask or resets;
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the sums fit no memory. `dlogits` is then
     /// untouched, unless memory ran out.
@@ -253,8 +253,7 @@ impl Ctc {
             return Err(Error::ZeroSize { what: "classes" });
         }
         if self.blank >= self.classes {
-            let expected = "a class, below their number";
-            return Err(Error::OutOfRange { what: "blank", expected, got: self.blank as f64 });
+            return Err(Error::Index { what: "blank", below: self.classes, got: self.blank });
         }
         if dims.mask.is_some() || dims.resets.is_some() {
             return Err(Error::Unsupported {
@@ -282,7 +281,7 @@ mod tests {
         let (ctc, dims) = (Ctc::new(3), Dims::new(2, 2));
         assert_eq!(said(Ctc::new(0), dims, &[], &[0, 0]), "classes: expected at least 1, got 0");
         let blank = said(ctc.blank(3), dims, &[], &[0, 0]);
-        assert_eq!(blank, "blank: expected a class, below their number, got 3");
+        assert_eq!(blank, "blank: expected an index below 3, got 3");
         assert_eq!(said(ctc, dims, &[1, 3], &[1, 1]), "label 1: expected a class below 3, got 3");
         let blank = said(ctc, dims, &[1, 0], &[1, 1]);
         assert_eq!(blank, "labels: expected classes other than the blank, got 0");

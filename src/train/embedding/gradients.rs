@@ -105,11 +105,11 @@ impl RowGradients {
     /// Adds a gradient `(width)` to that of a row.
     ///
     /// # Errors
-    /// [`Error::Label`] for a row that the table does not have, [`Error::Length`] for another width,
+    /// [`Error::Index`] for a row that the table does not have, [`Error::Length`] for another width,
     /// [`Error::OutOfMemory`] where there is no room. Nothing has been added then.
     pub fn add(&mut self, row: usize, gradient: &[f32]) -> Result<(), Error> {
         if row >= self.slots.len() {
-            return Err(Error::Label { index: 0, classes: self.slots.len(), got: row });
+            return Err(Error::Index { what: "row of the table", below: self.slots.len(), got: row });
         }
         check_len("gradient of a row", self.width, gradient.len())?;
         self.reserve(1)?;

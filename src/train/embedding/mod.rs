@@ -124,7 +124,7 @@ impl Embedding {
     /// Names a token whose row is not trained, and sets that row to zero. PyTorch's `padding_idx`.
     ///
     /// # Errors
-    /// [`Error::Label`] for a token that has no row.
+    /// [`Error::Index`] for a token that has no row.
     ///
     /// ```
     /// use fused_rnn::Accumulate;
@@ -140,7 +140,7 @@ impl Embedding {
     /// ```
     pub fn with_padding(mut self, token: usize) -> Result<Self, Error> {
         if token >= self.rows {
-            return Err(Error::Label { index: 0, classes: self.rows, got: token });
+            return Err(Error::Index { what: "padding token", below: self.rows, got: token });
         }
         self.table[token * self.width..][..self.width].fill(0.0);
         self.padding = Some(token);
@@ -180,7 +180,7 @@ impl Embedding {
     /// Copies the row of each token: `tokens (N)` to `y (N, width)`. Nothing is allocated.
     ///
     /// # Errors
-    /// [`Error::Length`] where `y` does not fit, [`Error::Label`] for a token that has no row. `y` is then
+    /// [`Error::Length`] where `y` does not fit, [`Error::Index`] for a token that has no row. `y` is then
     /// untouched.
     pub fn forward(&self, tokens: &[usize], y: &mut [f32]) -> Result<(), Error> {
         self.check("embedding y", tokens, y.len())?;
@@ -195,7 +195,7 @@ impl Embedding {
     /// says.
     ///
     /// # Errors
-    /// [`Error::Length`] where `dy` or the table of the gradients does not fit, [`Error::Label`] for a token
+    /// [`Error::Length`] where `dy` or the table of the gradients does not fit, [`Error::Index`] for a token
     /// that has no row, [`Error::OutOfMemory`]. No gradient has then been touched.
     pub fn backward(
         &self,
@@ -222,8 +222,8 @@ impl Embedding {
 
     fn check(&self, what: &'static str, tokens: &[usize], len: usize) -> Result<(), Error> {
         check_len(what, checked_size(what, &[tokens.len(), self.width])?, len)?;
-        match tokens.iter().position(|&token| token >= self.rows) {
-            Some(index) => Err(Error::Label { index, classes: self.rows, got: tokens[index] }),
+        match tokens.iter().find(|&&token| token >= self.rows) {
+            Some(&got) => Err(Error::Index { what: "token", below: self.rows, got }),
             None => Ok(()),
         }
     }

@@ -112,7 +112,7 @@ impl<'a> BinaryCrossEntropy<'a> {
                 dlogits[at] = slope as f32;
             }
         }
-        Ok(sum * scale)
+        Ok(self.reduction.of(sum, values as f64))
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
         let loss = |z: f32, t: f32| BinaryCrossEntropy::new().loss(&[z], &[t], None).unwrap();
         let inf = f32::INFINITY;
         assert_eq!((loss(inf, 1.0), loss(-inf, 0.0), loss(inf, 0.0)), (0.0, 0.0, f64::INFINITY));
-        assert_eq!((loss(1e30, 0.0) / 1e30 - 1.0).abs() < 1e-6, true);
+        assert!((loss(1e30, 0.0) / 1e30 - 1.0).abs() < 1e-6);
         assert!(loss(f32::NAN, 1.0).is_nan() && loss(0.0, f32::NAN).is_nan());
         let mut gradient = [9.0; 2];
         let masked = BinaryCrossEntropy::new().mask(&[true, false]);

@@ -21,14 +21,16 @@
 //!
 //! Values and gradients are `f32`, sums over a row or a batch `f64`. NaN and infinities reach the loss.
 
+mod accuracy;
 mod binary;
 mod regression;
 mod softmax;
 
+pub use accuracy::{accuracy, softmax};
 pub use binary::BinaryCrossEntropy;
 pub use regression::{Regression, mean_squared_error};
 pub(super) use softmax::maximum;
-pub use softmax::{CrossEntropy, accuracy, softmax, softmax_cross_entropy, softmax_cross_entropy_soft};
+pub use softmax::{CrossEntropy, softmax_cross_entropy, softmax_cross_entropy_soft};
 
 use crate::Error;
 use crate::error::check_len;
@@ -45,7 +47,17 @@ pub enum Reduction {
 }
 
 impl Reduction {
-    /// What a loss and its gradient are multiplied by, where a mean divides by `weight`.
+    /// The loss of a sum over what counts, where a mean divides by `weight`. (Not by [`scale`](Self::scale): a
+    /// mean of whole numbers is to be exact.)
+    fn of(self, sum: f64, weight: f64) -> f64 {
+        match self {
+            Reduction::Sum => sum,
+            Reduction::Mean if weight == 0.0 => 0.0,
+            Reduction::Mean => sum / weight,
+        }
+    }
+
+    /// What gradients are multiplied by, where a mean divides by `weight`.
     fn scale(self, weight: f64) -> f64 {
         match self {
             Reduction::Sum => 1.0,
@@ -53,10 +65,6 @@ impl Reduction {
             Reduction::Mean => 1.0 / weight,
         }
     }
-}
-
-fn mean(sum: f64, count: usize) -> f64 {
-    if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
 /// Whether the row counts.

@@ -120,11 +120,7 @@ impl<'a> Regression<'a> {
                 sum += self.error(f64::from(y) - f64::from(t));
             }
         }
-        // Not by `scale`: a mean of whole numbers is to be exact.
-        Ok(match self.reduction {
-            Reduction::Mean => super::mean(sum, values),
-            Reduction::Sum => sum,
-        })
+        Ok(self.reduction.of(sum, values as f64))
     }
 
     fn error(&self, d: f64) -> f64 {

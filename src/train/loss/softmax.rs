@@ -1,4 +1,4 @@
-//! Softmax cross-entropy, softmax and accuracy.
+//! Softmax cross-entropy.
 //!
 //! For one row of logits `z`, with targets `t` that are probabilities, or a label `k`, which is the target
 //! `t_k = 1`; with class weights `w` (1 where none are given) and label smoothing `a` (0):
@@ -21,7 +21,7 @@
 //! cross-entropy behind a softmax layer is the same function, but for its cut of `p` at 1e-7.
 
 use super::{
-    Reduction, check_gradient, check_mask, check_smoothing, check_weights, count, counts, mean, row_of, rows,
+    Reduction, check_gradient, check_mask, check_smoothing, check_weights, count, counts, row_of, rows,
 };
 use crate::Error;
 use crate::error::check_len;
@@ -140,7 +140,7 @@ impl<'a> CrossEntropy<'a> {
                 (weight(c) * spread + if c == label { own } else { 0.0 }) as f32
             });
         }
-        Ok(self.reduce(loss, weights))
+        Ok(self.reduction.of(loss, weights))
     }
 
     /// The loss of `logits (B, classes)` against probabilities `targets (B, classes)`. Where `dlogits (B,
@@ -181,7 +181,7 @@ impl<'a> CrossEntropy<'a> {
             }
             loss += target.loss(z, max, scale, dz, |c| q(c, t[c]) as f32);
         }
-        Ok(self.reduce(loss, real))
+        Ok(self.reduction.of(loss, real))
     }
 
     fn check(&self, batch: usize, logits: &[f32], dlogits: &Option<&mut [f32]>) -> Result<(), Error> {
@@ -192,14 +192,6 @@ impl<'a> CrossEntropy<'a> {
             check_len("class_weights", self.classes, weights.len())?;
             check_weights("class_weights", weights)
         })
-    }
-
-    fn reduce(&self, sum: f64, weight: f64) -> f64 {
-        match self.reduction {
-            Reduction::Sum => sum,
-            Reduction::Mean if weight == 0.0 => 0.0,
-            Reduction::Mean => sum / weight,
-        }
     }
 }
 
@@ -294,60 +286,6 @@ pub fn softmax_cross_entropy_soft(
     CrossEntropy::new(classes).loss_soft(logits, targets, dlogits)
 }
 
-/// The probabilities `exp(z_c) / sum exp(z)` of each row: `logits` and `probabilities` `(B, classes)`.
-///
-/// # Errors
-/// [`Error::ZeroSize`] for no classes, [`Error::Length`] where the logits are no whole number of rows or
-/// `probabilities` has another length. It is then untouched.
-///
-/// ```
-/// use fused_rnn::train::softmax;
-///
-/// let mut p = [0.0; 4];
-/// softmax(&[7.0, 7.0, f32::NEG_INFINITY, 0.0], 2, &mut p)?;
-/// assert_eq!(p, [0.5, 0.5, 0.0, 1.0]);
-/// # Ok::<(), fused_rnn::Error>(())
-/// ```
-pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Result<(), Error> {
-    rows("logits", logits.len(), classes)?;
-    check_len("probabilities", logits.len(), probabilities.len())?;
-    for (z, p) in logits.chunks_exact(classes).zip(probabilities.chunks_exact_mut(classes)) {
-        let inverse = (1.0 / exponentials(z, maximum(z), Some(&mut *p))) as f32;
-        for value in p {
-            *value *= inverse;
-        }
-    }
-    Ok(())
-}
-
-/// The share of rows whose largest logit is that of the label: `logits (B, classes)`, `labels (B)`.
-///
-/// Of several largest logits the first counts, as in NumPy's `argmax`. A row that holds a NaN is wrong.
-/// The accuracy of an empty batch is 0.
-///
-/// # Errors
-/// [`Error::ZeroSize`], [`Error::Length`] and [`Error::Label`] as in [`softmax_cross_entropy`].
-///
-/// ```
-/// use fused_rnn::train::accuracy;
-///
-/// assert_eq!(accuracy(&[0.1, 0.7, 0.5, 0.2], 2, &[1, 1])?, 0.5);
-/// # Ok::<(), fused_rnn::Error>(())
-/// ```
-pub fn accuracy(logits: &[f32], classes: usize, labels: &[usize]) -> Result<f64, Error> {
-    let batch = rows("logits", logits.len(), classes)?;
-    check_len("labels", batch, labels.len())?;
-    if let Some(index) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::Label { index, classes, got: labels[index] });
-    }
-    let right = logits.chunks_exact(classes).zip(labels).filter(|&(z, &label)| {
-        let best = z[label];
-        // False for any NaN, as a comparison with one is.
-        z[..label].iter().all(|&other| other < best) && z[label..].iter().all(|&other| other <= best)
-    });
-    Ok(mean(right.count() as f64, labels.len()))
-}
-
 /// The largest value of a row; NaN are passed over, for they reach the result through the exponentials.
 pub(in crate::train) fn maximum(z: &[f32]) -> f32 {
     z.iter().copied().fold(f32::NEG_INFINITY, f32::max)
@@ -437,36 +375,16 @@ mod tests {
     }
 
     #[test]
-    fn accuracy_counts_the_first_largest_and_never_nan() {
-        let nan = f32::NAN;
-        let logits =
-            [1.0, 1.0, 0.0, /**/ 0.0, 2.0, 2.0, /**/ nan, 5.0, 0.0, /**/ 0.0, 5.0, nan];
-        assert_eq!(accuracy(&logits, 3, &[0, 1, 1, 1]).unwrap(), 0.5);
-        assert_eq!(accuracy(&logits, 3, &[1, 2, 0, 2]).unwrap(), 0.0);
-        assert_eq!(accuracy(&[f32::INFINITY, 0.0], 2, &[0]).unwrap(), 1.0);
-        assert_eq!(accuracy(&[f32::NEG_INFINITY; 2], 2, &[0]).unwrap(), 1.0);
-    }
-
-    #[test]
-    fn softmax_rows_sum_to_one() {
-        let mut p = [0.0; 4];
-        softmax(&[1000.0, 1000.0, -5.0, f32::NEG_INFINITY], 2, &mut p).unwrap();
-        assert_eq!(p, [0.5, 0.5, 1.0, 0.0]);
-    }
-
-    #[test]
     fn empty_batches_and_mistakes() {
         assert_eq!(softmax_cross_entropy(&[], 3, &[], Some(&mut [])), Ok(0.0));
         assert_eq!(softmax_cross_entropy_soft(&[], 3, &[], Some(&mut [])), Ok(0.0));
-        assert_eq!(accuracy(&[], 3, &[]), Ok(0.0));
 
         let zero = Error::ZeroSize { what: "classes" };
         assert_eq!(softmax_cross_entropy(&[], 0, &[], None), Err(zero.clone()));
         assert_eq!(softmax_cross_entropy_soft(&[], 0, &[], None), Err(zero));
         let mut gradient = [9.0; 4];
         let label = Error::Label { index: 1, classes: 2, got: 2 };
-        assert_eq!(softmax_cross_entropy(&[0.0; 4], 2, &[1, 2], Some(&mut gradient)), Err(label.clone()));
-        assert_eq!(accuracy(&[0.0; 4], 2, &[1, 2]), Err(label));
+        assert_eq!(softmax_cross_entropy(&[0.0; 4], 2, &[1, 2], Some(&mut gradient)), Err(label));
         let length = |what, expected, got| Err(Error::Length { what, expected, got });
         assert_eq!(softmax_cross_entropy(&[0.0; 3], 2, &[1, 0], None), length("logits", 2, 3));
         assert_eq!(softmax_cross_entropy(&[0.0; 4], 2, &[1], None), length("labels", 2, 1));
@@ -474,8 +392,6 @@ mod tests {
         assert_eq!(softmax_cross_entropy(&[0.0; 4], 2, &[1, 0], short), length("dlogits", 4, 3));
         assert_eq!(softmax_cross_entropy_soft(&[0.0; 5], 2, &[0.0; 5], None), length("logits", 4, 5));
         assert_eq!(softmax_cross_entropy_soft(&[0.0; 4], 2, &[0.0; 3], None), length("targets", 4, 3));
-        let short = softmax(&[0.0; 4], 2, &mut gradient[..2]).map(|()| 0.0);
-        assert_eq!(short, length("probabilities", 4, 2));
         assert_eq!(gradient, [9.0; 4]);
     }
 
