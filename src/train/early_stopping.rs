@@ -10,15 +10,15 @@
 
 use crate::Error;
 
-/// What a new value means.
+/// What a value means that [`EarlyStopping::observe`] has taken.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The value is the best so far: this is the time to save the weights.
+    /// The value that was observed is the best so far: this is the time to save the weights.
     Improved,
-    /// It is not, and there is patience left.
+    /// The value that was observed is not the best, and there is patience left.
     Waiting,
-    /// It is not, and the patience is at its end.
+    /// The value that was observed is not the best, and the patience is at its end.
     Stop,
 }
 
@@ -53,8 +53,8 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// Stops after `patience` values in a row without an improvement (after one, if that is 0); less is
-    /// better.
+    /// An early stopping after `patience` values in a row without an improvement (after one, if that is 0);
+    /// less is better.
     pub fn new(patience: usize) -> Self {
         let (min_delta, maximize, best) = (0.0, false, f64::INFINITY);
         EarlyStopping { patience, min_delta, maximize, best, best_at: None, seen: 0, waited: 0 }
@@ -79,7 +79,7 @@ impl EarlyStopping {
         EarlyStopping { maximize: true, best: f64::NEG_INFINITY, ..self }
     }
 
-    /// Takes the next value.
+    /// Takes the next value, as the loss on validation data, and says what it means.
     pub fn observe(&mut self, value: f64) -> Progress {
         let improved = match self.maximize {
             true => value > self.best + self.min_delta,
@@ -95,7 +95,7 @@ impl EarlyStopping {
         if self.waited >= self.patience { Progress::Stop } else { Progress::Waiting }
     }
 
-    /// The best value so far; infinite before the first.
+    /// The best value that [`observe`](EarlyStopping::observe) has seen; infinite before the first.
     pub fn best(&self) -> f64 {
         self.best
     }
@@ -105,7 +105,7 @@ impl EarlyStopping {
         self.best_at
     }
 
-    /// The number of values so far.
+    /// The number of values that [`observe`](EarlyStopping::observe) has seen.
     pub fn seen(&self) -> usize {
         self.seen
     }

@@ -23,7 +23,7 @@ use crate::{Dims, Error, Layout};
 pub struct Padded<T> {
     /// Values of the batch, `(B, T, width)` or, time-major, `(T, B, width)`.
     pub values: Vec<T>,
-    /// Real steps of each row.
+    /// Real steps of each row of the batch, `(B)`.
     pub lengths: Vec<usize>,
     /// Steps of the batch: the largest of the lengths, 0 where there are no rows.
     pub steps: usize,
@@ -178,7 +178,8 @@ pub fn step_mask(dims: Dims<'_>, layout: Layout) -> Result<Vec<bool>, Error> {
 }
 
 /// Puts the real steps of a batch side by side: `values (B, T, width)` (time-major `(T, B, width)`) to
-/// `packed (number of real steps, width)`, in the order of [`real_steps`]. The memory of `packed` is used again.
+/// `packed (number of real steps, width)`, in the order of [`real_steps`]. The memory of `packed` is used
+/// again.
 ///
 /// # Errors
 /// As those of [`unpad`]. `packed` is then empty or untouched.

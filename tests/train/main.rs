@@ -1,12 +1,12 @@
-//! `train/` against PyTorch and against definitions: losses, CTC, optimisers, schedules, what is allocated.
+//! `train/` against PyTorch, Keras and definitions: losses, CTC, optimisers, schedules, what is allocated.
 //!
 //! ```text
-//! golden.rs      reads golden/*.safetensors, which generate.py made
+//! golden.rs      reads golden/*.safetensors, which generate.py and generate_keras.py made
 //! losses.rs      cross entropy, binary cross entropy, errors of values: PyTorch's figures
 //! ctc.rs         PyTorch's figures, the sum over all alignments, central differences
 //! decode.rs      beam search against the loss of every row of labels
 //! optimizers.rs  PyTorch's figures; a resumed run has the bits of one that went on
-//! schedules.rs   learning rates: PyTorch's figures
+//! schedules.rs   learning rates: PyTorch's figures; early stopping: Keras'
 //! memory.rs      what allocates nothing
 //! ```
 

@@ -1,7 +1,7 @@
-//! Learning rates: PyTorch's figures.
+//! Learning rates: PyTorch's figures; early stopping: Keras'.
 
 use crate::golden::{Golden, close};
-use fused_rnn::train::{Plateau, PlateauConfig, RateSchedule};
+use fused_rnn::train::{EarlyStopping, Plateau, PlateauConfig, Progress, RateSchedule};
 
 #[test]
 fn schedules_give_the_rates_of_pytorch() {
@@ -54,5 +54,25 @@ fn a_plateau_gives_the_rates_of_pytorch() {
         assert!(rates[79] < 0.4, "{name}: it has fallen");
         let best = values.iter().copied().fold(f32::NAN, if config.maximize { f32::max } else { f32::min });
         assert!((plateau.best() - f64::from(best)).abs() < 0.06, "{name}");
+    }
+}
+
+#[test]
+fn early_stopping_stops_where_keras_does() {
+    let golden = Golden::read("early_stopping");
+    let values = golden.values("values");
+    let stopping = [
+        ("impatient", EarlyStopping::new(0)),
+        ("two", EarlyStopping::new(2)),
+        ("coarse", EarlyStopping::new(3).min_delta(0.05).unwrap()),
+        ("patient", EarlyStopping::new(8).min_delta(0.01).unwrap()),
+        ("maximize", EarlyStopping::new(4).maximize()),
+    ];
+    for (name, mut stopping) in stopping {
+        let stop = values.iter().position(|&value| stopping.observe(value) == Progress::Stop);
+        let epochs = golden.numbers(&format!("{name}.epochs"));
+        let got = (stop.unwrap_or(values.len()), stopping.best_at());
+        assert_eq!(got, (epochs[0], Some(epochs[1])), "{name}");
+        assert_eq!(stopping.best(), golden.value(&format!("{name}.best")), "{name}");
     }
 }

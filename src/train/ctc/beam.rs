@@ -14,10 +14,11 @@
 //! After each step the best prefixes are kept, as many as the beam is wide. With a beam as wide as there are
 //! prefixes the result is exact: the log-probabilities are the losses of [`Ctc::loss`], with the other sign.
 //!
-//! **Prefixes** are nodes of a tree: a parent and a label. A prefix that was dropped and comes again gets its old
-//! node, so that one node is one prefix, and whether a longer prefix is in the beam already is asked of its
-//! parent. **Classes.** Of the extensions of one prefix only the best can be among the best of all, as many as
-//! the beam is wide; so at each step that many classes are looked at, and the result is the same.
+//! **Prefixes** are nodes of a tree: a parent and a label. A prefix that was dropped and comes again gets
+//! its old node, so that one node is one prefix, and whether a longer prefix is in the beam already is
+//! asked of its parent. **Classes.** Of the extensions of one prefix only the best can be among the best of
+//! all, as many as the beam is wide; so at each step that many classes are looked at, and the result is the
+//! same.
 
 use super::Ctc;
 use crate::error::reserve;
@@ -28,9 +29,10 @@ use std::collections::HashMap;
 /// A row of labels that a [`BeamSearch`] has found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hypothesis {
-    /// Its labels, without blanks.
+    /// The labels of the hypothesis, without blanks.
     pub labels: Vec<usize>,
-    /// The log of its probability: of the sum over those of its alignments that were in the beam.
+    /// The log of the probability of the labels: of the sum over those of their alignments that were in the
+    /// beam.
     pub log_probability: f64,
 }
 
@@ -143,8 +145,8 @@ impl BeamSearch {
         self.enter();
     }
 
-    /// The most probable classes, one more than the beam is wide: the last label of a prefix, which gets less,
-    /// may be one of them.
+    /// The most probable classes, one more than the beam is wide: the last label of a prefix, which gets
+    /// less, may be one of them.
     fn choose_classes(&mut self, blank: usize) {
         let logs = &self.logs;
         let order = |&a: &usize, &b: &usize| logs[b].total_cmp(&logs[a]).then(a.cmp(&b));
@@ -239,9 +241,9 @@ fn add(a: f64, b: f64) -> f64 {
 }
 
 impl Ctc {
-    /// The most probable rows of labels of each row of a batch, the best first: at most as many as the beam is
-    /// wide. `logits` as in [`loss`](Ctc::loss). A row of no steps has one, of no labels; a row with a NaN
-    /// none.
+    /// The most probable rows of labels of each row of a batch, the best first: at most as many as the beam
+    /// is wide. `logits` as in [`loss`](Ctc::loss). A row of no steps has one, of no labels; a row with a
+    /// NaN none.
     ///
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::Index`], [`Error::Length`], [`Error::RowLength`] and
@@ -252,8 +254,8 @@ impl Ctc {
     /// use fused_rnn::Dims;
     /// use fused_rnn::train::{BeamSearch, Ctc};
     ///
-    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. Best is twice the blank, 0.36; but the
-    /// // three other alignments are all of the label, 0.64.
+    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. The best alignment is twice the blank,
+    /// // 0.36; but the three others are all of the label, 0.64.
     /// let logits = [0.6f32.ln(), 0.4f32.ln(), 0.6f32.ln(), 0.4f32.ln()];
     /// let (ctc, dims) = (Ctc::new(2), Dims::new(1, 2));
     /// assert_eq!(ctc.greedy(&logits, dims)?, [[0; 0]]);

@@ -12,8 +12,8 @@
 //! skip_s  =  0 where l'_s is a label, and another than l'_(s-2); else the log of zero
 //! ```
 //!
-//! A row of the lattice has two more places before its first, so that `s - 1` and `s - 2` are always there, and
-//! each loop over `s` is of plain operations without branches, which the compiler turns into vectors.
+//! A row of the lattice has two more places before its first, so that `s - 1` and `s - 2` are always there,
+//! and each loop over `s` is of plain operations without branches, which the compiler turns into vectors.
 //!
 //! **The log of zero** is [`NEVER`], a finite number far below every sum of log-probabilities that a file of
 //! f32 can make: differences of two of them are 0 and not NaN. NaN passes through.
@@ -41,7 +41,8 @@ pub(super) struct Lattice {
     emissions: Vec<f64>,
     /// `a`, (T, 2 + S).
     forward: Vec<f64>,
-    /// `b` of one step, (S + 2), `g` of the step after it, (S + 2), and what of all paths goes through a place, (S).
+    /// `b` of one step, (S + 2), `g` of the step after it, (S + 2), and what of all paths goes through a
+    /// place, (S).
     backward: [Vec<f64>; 3],
 }
 

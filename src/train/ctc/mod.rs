@@ -12,7 +12,7 @@
 //! ```
 //!
 //! It is PyTorch's `ctc_loss` on `log_softmax` of the logits, values and gradients, its mean included. The
-//! sums are logs in `f64`, so that no probability is too small ([`lattice`]). The gradient is the one into the
+//! sums are logs in `f64`, so that no probability is too small. The gradient is the one into the
 //! logits, what PyTorch's has after `log_softmax`.
 //!
 //! **Which labels.** A target has no blanks in it. Between two equal labels an alignment needs a blank: a row
@@ -47,7 +47,7 @@ use lattice::{IMPOSSIBLE, Lattice};
 /// use fused_rnn::Dims;
 /// use fused_rnn::train::{Ctc, CtcWorkspace};
 ///
-/// // Three classes, of which 0 is the blank. Two rows: three steps with the labels 1 2, two with the label 2.
+/// // Three classes, of which 0 is the blank; a row of three steps with the labels 1 2, one of two with 2.
 /// let ctc = Ctc::new(3);
 /// let dims = Dims::new(2, 3).with_lengths(&[3, 2]);
 /// let logits = [0.0; 18];
@@ -93,8 +93,8 @@ impl CtcWorkspace {
 }
 
 impl Ctc {
-    /// Of `classes` classes, the blank among them, which is class 0. Batch first; the mean over the rows, each
-    /// divided by its number of labels.
+    /// A CTC of `classes` classes, the blank among them, which is class 0. Batch first; the mean over the
+    /// rows, each divided by its number of labels.
     pub fn new(classes: usize) -> Self {
         let (layout, reduction) = (Layout::BatchFirst, Reduction::Mean);
         Ctc { classes, blank: 0, layout, zero_infinity: false, reduction }
@@ -121,18 +121,19 @@ impl Ctc {
         Ctc { reduction: Reduction::Sum, ..self }
     }
 
-    /// The loss of a batch: logits `(B, T, classes)`, or time-major `(T, B, classes)`, each row over its length
-    /// of `dims`; the labels of all rows one after the other, and how many each row has, `(B)`.
+    /// The loss of a batch: logits `(B, T, classes)`, or time-major `(T, B, classes)`, each row over its
+    /// length of `dims`; the labels of all rows one after the other, and how many each row has, `(B)`.
     ///
     /// Where `dlogits` is given, of the shape of `logits`, it is overwritten with the gradient, zero in the
     /// padding, whose logits are never read. The mean is `1/B sum_b loss_b / max(1, labels of b)`.
     ///
     /// # Errors
     /// [`Error::ZeroSize`] for no classes; [`Error::Index`] for a blank that is no class,
-    /// [`Error::OutOfRange`] for one among the labels; [`Error::Label`] for a label that is no class; [`Error::Length`] and [`Error::RowLength`] where
-    /// slices or lengths do not fit; [`Error::Unsupported`] for `dims` with a mask or resets;
-    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the sums fit no memory. `dlogits` is then
-    /// untouched, unless memory ran out.
+    /// [`Error::OutOfRange`] for one among the labels; [`Error::Label`] for a label that is no class;
+    /// [`Error::Length`] and [`Error::RowLength`] where slices or lengths do not fit;
+    /// [`Error::Unsupported`] for `dims` with a mask or resets; [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the sums fit no memory. `dlogits` is then untouched, unless memory ran
+    /// out.
     pub fn loss(
         &self,
         logits: &[f32],

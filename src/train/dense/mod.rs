@@ -18,10 +18,10 @@
 //! | [`Dense::forward_row`], [`Dense::forward_into`] | dot products on the rows as they lie | nothing |
 //! | [`Dense::forward`], [`Dense::backward`] | `matrixmultiply` | its packed operands, at each call |
 //!
-//! **In a stream** take the first: one row costs its dot products and nothing else. **In training** take the
-//! second: with many rows it is bound by arithmetic alone, multiply and add fused where the machine can. Their
-//! sums are taken in different orders, so that they differ in the last bits; within each a row has the same
-//! bits in every batch. The order of the first:
+//! **In a stream** take the first: one row costs its dot products and nothing else. **In training** take
+//! the second: with many rows it is bound by arithmetic alone, multiply and add fused where the machine
+//! can. Their sums are taken in different orders, so that they differ in the last bits; within each a row
+//! has the same bits in every batch. The order of the first:
 //!
 //! ```text
 //! s_k  =  x_k w_k + x_(k+16) w_(k+16) + ...                        k = 0..16, each product rounded
@@ -106,12 +106,12 @@ impl Dense {
         Ok(Dense { inputs, outputs, parameters })
     }
 
-    /// Features per row of the input.
+    /// Features of a row of the input, `I`.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Values per row of the output.
+    /// Values of a row of the output, `O`.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -121,22 +121,23 @@ impl Dense {
         self.parameters.len()
     }
 
-    /// All parameters: the weight `(outputs, inputs)` row-major, then the bias.
+    /// All parameters of the layer: the weight `(outputs, inputs)` row-major, then the bias.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }
 
-    /// All parameters, to be changed: by an optimiser, or from a file.
+    /// All parameters of the layer, to be changed by an optimiser, in the order of
+    /// [`parameters`](Dense::parameters).
     pub fn parameters_mut(&mut self) -> &mut [f32] {
         &mut self.parameters
     }
 
-    /// The weight, `(outputs, inputs)` row-major.
+    /// The weight of the layer, `(outputs, inputs)` row-major.
     pub fn weight(&self) -> &[f32] {
         &self.parameters[..self.inputs * self.outputs]
     }
 
-    /// The bias, `(outputs)`.
+    /// The bias of the layer, `(outputs)`.
     pub fn bias(&self) -> &[f32] {
         &self.parameters[self.inputs * self.outputs..]
     }

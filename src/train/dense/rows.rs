@@ -155,8 +155,8 @@ fn add<const R: usize, const O: usize, const N: usize>(
     }
 }
 
-/// The sum of sixteen numbers, by halves. Not inlined: told of this order, the compiler would keep the sums of
-/// the loop above in pieces of two.
+/// The sum of sixteen numbers, by halves. Not inlined: told of this order, the compiler would keep the sums
+/// of the loop above in pieces of two.
 #[inline(never)]
 fn halve(sums: &[f32; LANES]) -> f32 {
     let mut sums = *sums;

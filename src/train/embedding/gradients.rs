@@ -63,12 +63,12 @@ impl RowGradients {
         Ok(RowGradients { width, slots, rows: Vec::new(), values: Vec::new() })
     }
 
-    /// Rows of the whole table.
+    /// Rows of the whole table that these are gradients of.
     pub fn table_rows(&self) -> usize {
         self.slots.len()
     }
 
-    /// Values of a row.
+    /// Values of a row of the table.
     pub fn width(&self) -> usize {
         self.width
     }

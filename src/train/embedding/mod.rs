@@ -152,12 +152,12 @@ impl Embedding {
         Ok(Embedding { rows, width, padding: None, table })
     }
 
-    /// Rows of the table: tokens are below it.
+    /// Rows of the table: all tokens are below this number.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Values of a token.
+    /// Values that the embedding has for a token.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -167,12 +167,12 @@ impl Embedding {
         self.padding
     }
 
-    /// The table, `(rows, width)` row-major.
+    /// The table of the embedding, `(rows, width)` row-major.
     pub fn table(&self) -> &[f32] {
         &self.table
     }
 
-    /// The table, to be changed: by an optimiser, or from a file.
+    /// The table of the embedding, `(rows, width)`, to be changed by an optimiser.
     pub fn table_mut(&mut self) -> &mut [f32] {
         &mut self.table
     }

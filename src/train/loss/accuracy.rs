@@ -38,7 +38,8 @@ pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Res
 /// The accuracy of an empty batch is 0.
 ///
 /// # Errors
-/// [`Error::ZeroSize`], [`Error::Length`] and [`Error::Label`] as in [`softmax_cross_entropy`].
+/// [`Error::ZeroSize`], [`Error::Length`] and [`Error::Label`] as in
+/// [`softmax_cross_entropy`](super::softmax_cross_entropy).
 ///
 /// ```
 /// use fused_rnn::train::accuracy;

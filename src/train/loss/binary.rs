@@ -37,7 +37,7 @@ pub struct BinaryCrossEntropy<'a> {
 }
 
 impl<'a> BinaryCrossEntropy<'a> {
-    /// The mean over all values, each with the weight 1.
+    /// A binary cross-entropy that is the mean over all values, each with the weight 1.
     pub fn new() -> Self {
         BinaryCrossEntropy::default()
     }
@@ -48,17 +48,18 @@ impl<'a> BinaryCrossEntropy<'a> {
         BinaryCrossEntropy { positive_weights: Some(weights), ..self }
     }
 
-    /// Draws targets towards one half: `t (1 - smoothing) + smoothing / 2`. In `[0, 1]`.
+    /// Label smoothing: draws targets towards one half, `t (1 - smoothing) + smoothing / 2`. In `[0, 1]`.
     pub fn label_smoothing(self, smoothing: f64) -> Self {
         BinaryCrossEntropy { smoothing, ..self }
     }
 
-    /// Leaves out what is `false`: one flag for each row of values, whatever the width of the rows.
+    /// Leaves values out where `mask` is `false`: one flag for each row of values, whatever the width of
+    /// the rows.
     pub fn mask(self, mask: &'a [bool]) -> Self {
         BinaryCrossEntropy { mask: Some(mask), ..self }
     }
 
-    /// Takes the sum instead of the mean.
+    /// Takes the sum over the values instead of their mean.
     pub fn sum(self) -> Self {
         BinaryCrossEntropy { reduction: Reduction::Sum, ..self }
     }
@@ -67,9 +68,9 @@ impl<'a> BinaryCrossEntropy<'a> {
     /// overwritten with the gradient.
     ///
     /// # Errors
-    /// [`Error::Length`] where the slices differ in length, or are no whole number of rows of the mask or of
-    /// the weights; [`Error::ZeroSize`] for no weights; [`Error::OutOfRange`] for a weight that is negative or
-    /// not finite, or for such a smoothing. `dlogits` is then untouched.
+    /// [`Error::Length`] where the slices differ in length, or are no whole number of rows of the mask or
+    /// of the weights; [`Error::ZeroSize`] for no weights; [`Error::OutOfRange`] for a weight that is
+    /// negative or not finite, or for such a smoothing. `dlogits` is then untouched.
     pub fn loss(
         &self,
         logits: &[f32],

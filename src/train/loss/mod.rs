@@ -10,11 +10,11 @@
 //! [`softmax_cross_entropy`], [`softmax_cross_entropy_soft`] and [`mean_squared_error`] are the first and the
 //! third without options.
 //!
-//! **Rows that do not count.** Sequences with lengths are padded, and padding must not be learned: a **mask**
-//! (`true` counts; [`real_steps`](super::pad::real_steps) and [`step_mask`](super::pad::step_mask) make it of lengths)
-//! or, for labels, a value to be **ignored**. What does not count adds nothing to the loss, nor to the number
-//! that a mean divides by; its gradient is zero; and its logits, labels and targets are never looked at, be
-//! they NaN. Without, every row counts.
+//! **Rows that do not count.** Sequences with lengths are padded, and padding must not be learned: a
+//! **mask** (`true` counts; [`real_steps`](super::pad::real_steps) and [`step_mask`](super::pad::step_mask)
+//! make it of lengths) or, for labels, a value to be **ignored**. What does not count adds nothing to the
+//! loss, nor to the number that a mean divides by; its gradient is zero; and its logits, labels and targets
+//! are never looked at, be they NaN. Without, every row counts.
 //!
 //! **Reduction.** A [`Reduction::Mean`] is over what counts: of a batch of padded sequences over its real
 //! steps, each with the same weight. The mean over nothing is 0, with a gradient of 0.
@@ -39,16 +39,17 @@ use crate::error::check_len;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
-    /// The mean over what counts.
+    /// The mean of the losses over what counts.
     #[default]
     Mean,
-    /// The sum over what counts: for gradients that are added up over several batches, and then divided.
+    /// The sum of the losses over what counts: for gradients that are added up over several batches, and
+    /// then divided.
     Sum,
 }
 
 impl Reduction {
-    /// The loss of a sum over what counts, where a mean divides by `weight`. (Not by [`scale`](Self::scale): a
-    /// mean of whole numbers is to be exact.)
+    /// The loss of a sum over what counts, where a mean divides by `weight`. (Not by
+    /// [`scale`](Self::scale): a mean of whole numbers is to be exact.)
     fn of(self, sum: f64, weight: f64) -> f64 {
         match self {
             Reduction::Sum => sum,

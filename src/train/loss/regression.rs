@@ -49,18 +49,19 @@ impl<'a> Regression<'a> {
         Regression { kind, mask: None, reduction: Reduction::Mean }
     }
 
-    /// The squared error `d^2`, the mean over all values.
+    /// The loss of squared errors `d^2`, the mean over all values.
     pub fn squared() -> Self {
         Regression::of(Kind::Squared)
     }
 
-    /// The absolute error `|d|`, the mean over all values.
+    /// The loss of absolute errors `|d|`, the mean over all values.
     pub fn absolute() -> Self {
         Regression::of(Kind::Absolute)
     }
 
-    /// Huber's error, squared (and halved) up to `delta` and straight from there on; the mean over all
-    /// values. PyTorch's `huber_loss`, Keras' `Huber`; with `delta` 1 also PyTorch's `smooth_l1_loss`.
+    /// The loss of Huber's errors, squared (and halved) up to `delta` and straight from there on; the mean
+    /// over all values. PyTorch's `huber_loss`, Keras' `Huber`; with `delta` 1 also PyTorch's
+    /// `smooth_l1_loss`.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a `delta` that is not finite and above 0.
@@ -83,12 +84,13 @@ impl<'a> Regression<'a> {
         }
     }
 
-    /// Leaves out what is `false`: one flag for each row of values, whatever the width of the rows.
+    /// Leaves values out where `mask` is `false`: one flag for each row of values, whatever the width of
+    /// the rows.
     pub fn mask(self, mask: &'a [bool]) -> Self {
         Regression { mask: Some(mask), ..self }
     }
 
-    /// Takes the sum instead of the mean.
+    /// Takes the sum over the values instead of their mean.
     pub fn sum(self) -> Self {
         Regression { reduction: Reduction::Sum, ..self }
     }

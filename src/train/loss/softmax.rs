@@ -56,7 +56,7 @@ pub struct CrossEntropy<'a> {
 }
 
 impl<'a> CrossEntropy<'a> {
-    /// The mean over all rows of `classes` logits, without any option.
+    /// A cross-entropy of `classes` classes that is the mean over all rows, without any option.
     pub fn new(classes: usize) -> Self {
         let (ignore, weights, mask, reduction) = (None, None, None, Reduction::Mean);
         CrossEntropy { classes, ignore, weights, smoothing: 0.0, mask, reduction }
@@ -73,13 +73,13 @@ impl<'a> CrossEntropy<'a> {
         CrossEntropy { mask: Some(mask), ..self }
     }
 
-    /// Weights of the classes `(classes)`, against classes of unequal frequency. PyTorch's `weight`.
+    /// Class weights `(classes)`, against classes of unequal frequency. PyTorch's `weight`.
     pub fn class_weights(self, weights: &'a [f32]) -> Self {
         CrossEntropy { weights: Some(weights), ..self }
     }
 
-    /// Takes this share of a target and spreads it evenly over all classes. In `[0, 1]`. Szegedy et al.,
-    /// *Rethinking the Inception architecture*, CVPR 2016, section 7.
+    /// Label smoothing: takes this share of a target and spreads it evenly over all classes. In `[0, 1]`.
+    /// Szegedy et al., *Rethinking the Inception architecture*, CVPR 2016, section 7.
     pub fn label_smoothing(self, smoothing: f64) -> Self {
         CrossEntropy { smoothing, ..self }
     }

@@ -13,16 +13,17 @@ use crate::train::RowGradients;
 /// The options of [`Adam`] and [`AdamW`]; the defaults are those of `torch.optim.Adam`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamConfig {
-    /// Step size, at least 0. Default 1e-3.
+    /// Learning rate: about the largest step of a parameter, at least 0. Default 1e-3.
     pub learning_rate: f64,
-    /// Decay of the average of the gradients, in `[0, 1)`. Default 0.9.
+    /// Decay of the running average of the gradients, in `[0, 1)`. Default 0.9.
     pub beta1: f64,
-    /// Decay of the average of their squares, in `[0, 1)`. Default 0.999.
+    /// Decay of the running average of the squares of the gradients, in `[0, 1)`. Default 0.999.
     pub beta2: f64,
-    /// Added to the corrected root, above 0. Default 1e-8 (Keras: 1e-7). One below 1e-16 is of no use: squares of
-    /// gradients below 1.2e-38 / (1 - beta2) count as zero in the averages.
+    /// What is added to the corrected root of the average of squares, above 0. Default 1e-8 (Keras: 1e-7).
+    /// One below 1e-16 is of no use: squares of gradients below 1.2e-38 / (1 - beta2) count as zero in the
+    /// averages.
     pub epsilon: f64,
-    /// L2 regularisation in [`Adam`], decoupled decay in [`AdamW`]; at least 0. Default 0.
+    /// Weight decay: L2 regularisation in [`Adam`], decoupled in [`AdamW`]; at least 0. Default 0.
     pub weight_decay: f64,
 }
 
@@ -67,8 +68,8 @@ impl Adam {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the averages do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(Adam { moments: Moments::new(count, config)? })
     }
@@ -121,8 +122,8 @@ impl AdamW {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the averages do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(AdamW { moments: Moments::new(count, config)? })
     }

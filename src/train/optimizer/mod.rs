@@ -89,7 +89,8 @@ pub trait Optimizer {
     /// them in this order, so that it is to be the same in every step.
     ///
     /// # Errors
-    /// [`Error::Length`] where lengths do not fit. Neither the parameters nor the optimiser have changed then.
+    /// [`Error::Length`] where lengths do not fit. Neither the parameters nor the optimiser have changed
+    /// then.
     ///
     /// ```
     /// use fused_rnn::Lstm;
@@ -201,9 +202,9 @@ trait Rule<const N: usize>: Copy {
     fn step(self, parameter: f32, gradient: f32, averages: [f32; N]) -> (f32, [f32; N]);
 }
 
-/// Moves all parameters, in place. The loop is plain code, which the compiler turns into the vectors of each
-/// level; as no operation is fused, all levels give the same bits. With AVX-512 it is bound by dividing and by
-/// taking roots, which a processor does 16 at a time but seldom.
+/// Moves all parameters, in place. The loop is plain code, which the compiler turns into the vectors of
+/// each level; as no operation is fused, all levels give the same bits. With AVX-512 it is bound by
+/// dividing and by taking roots, which a processor does 16 at a time but seldom.
 struct Update<'a, R, const N: usize> {
     rule: R,
     parameters: &'a mut [f32],

@@ -13,14 +13,14 @@ use crate::train::RowGradients;
 /// The options of [`Sgd`]; the defaults are those of `torch.optim.SGD`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdConfig {
-    /// Step size, at least 0. Default 1e-3.
+    /// Learning rate: the step for a gradient of 1, at least 0. Default 1e-3.
     pub learning_rate: f64,
-    /// Decay of the velocity, in `[0, 1)`. Default 0: no velocity is kept.
+    /// Momentum: the decay of the velocity, in `[0, 1)`. Default 0: no velocity is kept.
     pub momentum: f64,
-    /// Looks ahead along the velocity (Nesterov's method as PyTorch writes it); needs a momentum.
-    /// Default false.
+    /// Whether a step looks ahead along the velocity (Nesterov's method as PyTorch writes it); needs a
+    /// momentum. Default false.
     pub nesterov: bool,
-    /// L2 regularisation, at least 0. Default 0.
+    /// Weight decay as L2 regularisation, `g + weight_decay p`; at least 0. Default 0.
     pub weight_decay: f64,
 }
 
@@ -54,8 +54,8 @@ impl Sgd {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the velocities do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the velocities do not fit.
     pub fn new(count: usize, config: SgdConfig) -> Result<Self, Error> {
         check_rate("learning_rate", config.learning_rate)?;
         check_rate("weight_decay", config.weight_decay)?;

@@ -2,20 +2,20 @@
 //!
 //! A [`RateSchedule`] is a function of time: the factor of the learning rate at step (or epoch) `t`, counted
 //! from 0. A [`Plateau`] looks at what came of training. The values are those of
-//! `torch.optim.lr_scheduler`; `lr` is the rate that the optimiser began with:
+//! `torch.optim.lr_scheduler`; `lr` is the rate that the optimiser began with, `m` the minimum as a factor:
 //!
 //! | here | in PyTorch | factor at `t` |
 //! | --- | --- | --- |
 //! | [`RateSchedule::step`] | `StepLR(every, factor)` | `factor^floor(t / every)` |
 //! | [`RateSchedule::exponential`] | `ExponentialLR(factor)` | `factor^t` |
-//! | [`RateSchedule::cosine`] | `CosineAnnealingLR(steps, eta_min = lr minimum)` | `m + (1 - m) (1 + cos(pi t / steps)) / 2` |
+//! | [`RateSchedule::cosine`] | `CosineAnnealingLR(steps, lr m)` | `m + (1 - m) (1 + cos(pi t / steps)) / 2` |
 //! | [`RateSchedule::linear`] | `LinearLR(from, to, steps)` | `from + (to - from) min(t, steps) / steps` |
-//! | [`then`](RateSchedule::then) | `SequentialLR` | of the first before its end, then of the second at `t - end` |
+//! | [`then`](RateSchedule::then) | `SequentialLR` | first at `t`, from `end` on second at `t - end` |
 //! | [`times`](RateSchedule::times) | `ChainedScheduler` | product of both |
 //! | [`Plateau`] | `ReduceLROnPlateau` | |
 //!
-//! They change nothing themselves: `optimizer.set_learning_rate(schedule.rate(lr, t))`. So that training can
-//! be resumed from the number of the step alone.
+//! They change nothing themselves; `optimizer.set_learning_rate(schedule.rate(lr, t))` does. A schedule has no
+//! state: training is resumed from the number of the step.
 //!
 //! ```
 //! use fused_rnn::train::{Adam, AdamConfig, Optimizer, RateSchedule};
@@ -92,8 +92,8 @@ impl RateSchedule {
     }
 
     /// Half a cosine from the rate of the beginning to `minimum` times it, at `steps`. PyTorch's
-    /// `CosineAnnealingLR`, whose `eta_min` is the rate itself. Loshchilov & Hutter, *SGDR: stochastic gradient
-    /// descent with warm restarts*, ICLR 2017, equation 5.
+    /// `CosineAnnealingLR`, whose `eta_min` is the rate itself. Loshchilov & Hutter, *SGDR: stochastic
+    /// gradient descent with warm restarts*, ICLR 2017, equation 5.
     ///
     /// After `steps` the cosine goes on, as in PyTorch: the rate rises again. To stay at the minimum, let
     /// [`then`](RateSchedule::then) follow.

@@ -6,22 +6,23 @@ use crate::Error;
 /// The options of [`Plateau`]; the defaults are those of `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlateauConfig {
-    /// What the rate is multiplied by, in `[0, 1)`. Default 0.1.
+    /// What a fall multiplies the learning rate by, in `[0, 1)`. Default 0.1.
     pub factor: f64,
-    /// Values in a row without an improvement that are borne: the rate falls at the next one. Default 10.
+    /// Patience: values in a row without an improvement before the rate falls, at the next such one.
+    /// Default 10.
     pub patience: u64,
-    /// Least improvement, at least 0. Default 1e-4.
+    /// Least improvement of the value that counts as one, at least 0. Default 1e-4.
     pub threshold: f64,
-    /// Whether the threshold is relative: `value < best (1 - threshold)`, or else `value < best - threshold`.
-    /// Default true.
+    /// Whether the threshold is relative to the best value: `value < best (1 - threshold)`, or else `value
+    /// < best - threshold`. Default true.
     pub relative: bool,
-    /// Values after a fall that are not counted. Default 0.
+    /// Values after a fall of the rate that are not counted. Default 0.
     pub cooldown: u64,
-    /// The least rate, at least 0. Default 0.
+    /// The least learning rate, at least 0. Default 0.
     pub minimum: f64,
-    /// Least change: where the rate would fall by no more, it stays. Default 1e-8.
+    /// Least change of the learning rate: where it would fall by no more, it stays. Default 1e-8.
     pub epsilon: f64,
-    /// Whether more is better, as of an accuracy. Default false.
+    /// Whether a larger value is better, as of an accuracy. Default false.
     pub maximize: bool,
 }
 
@@ -72,7 +73,7 @@ pub struct Plateau {
 }
 
 impl Plateau {
-    /// Nothing has been seen yet.
+    /// A plateau that has seen no value yet.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for an option outside its range.
@@ -109,7 +110,7 @@ impl Plateau {
         if rate - lower > epsilon { lower } else { rate }
     }
 
-    /// The best value so far; infinite before the first.
+    /// The best value that [`observe`](Plateau::observe) has seen; infinite before the first.
     pub fn best(&self) -> f64 {
         self.best
     }
