@@ -25,6 +25,7 @@ use crate::error::reserve;
 use crate::train::loss::maximum;
 use crate::{Dims, Error};
 use std::collections::HashMap;
+use std::fmt;
 
 /// A row of labels that a [`BeamSearch`] has found.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,7 @@ pub struct Hypothesis {
 }
 
 /// A prefix beam search: how wide it is, and its memory, to be kept from batch to batch.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BeamSearch {
     width: usize,
     nodes: Vec<Node>,
@@ -82,6 +83,13 @@ impl Beam {
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
 const NEVER: f64 = f64::NEG_INFINITY;
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for BeamSearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BeamSearch").field("width", &self.width).finish_non_exhaustive()
+    }
+}
 
 impl BeamSearch {
     /// A search that keeps `width` prefixes after each step. 10 to 100 are usual; with 1 it is close to

@@ -31,7 +31,7 @@ pub(super) const IMPOSSIBLE: f64 = 0.5 * NEVER;
 const EDGE: usize = 2;
 
 /// One row's labels with blanks, its emissions and the sums. Memory that is used again.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(super) struct Lattice {
     /// `l'`, (S).
     pub(super) places: Vec<usize>,
@@ -112,13 +112,14 @@ impl Lattice {
         shares.resize(width, 0.0);
         // The ends: the last label, or the blank after it.
         b[width.saturating_sub(2)..width].fill(0.0);
+        let token = Token::best();
         for t in (0..steps).rev() {
             if t + 1 < steps {
                 let emissions = &emissions[(t + 1) * width..][..width];
-                dispatch(Token::best(), Backward { skip, emissions, b, g });
+                dispatch(token, Backward { skip, emissions, b, g });
             }
             let forward = &forward[t * (EDGE + width) + EDGE..][..width];
-            dispatch(Token::best(), Shares { total, forward, b, shares });
+            dispatch(token, Shares { total, forward, b, shares });
             take(t, places, shares);
         }
     }

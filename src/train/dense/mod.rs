@@ -41,6 +41,7 @@ use crate::error::{check_len, checked_size, zeros};
 use crate::matrix::{MatrixMut, MatrixRef, gemm};
 use crate::{Error, Rng};
 use rows::Rows;
+use std::fmt;
 
 /// A linear layer `y = x W^T + b` with its parameters.
 ///
@@ -54,12 +55,22 @@ use rows::Rows;
 /// assert_eq!(y, [-0.5, -1.0, -1.5]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Dense {
     inputs: usize,
     outputs: usize,
     /// Weight, then bias; `outputs * (inputs + 1)` floats.
     parameters: Vec<f32>,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Dense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dense")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Dense {
@@ -68,6 +79,14 @@ impl Dense {
     ///
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    ///
+    /// let dense = Dense::new_pytorch(64, 10, 42)?;
+    /// assert!(dense.parameters().iter().all(|p| p.abs() <= 0.125)); // 1 / sqrt(64)
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn new_pytorch(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (1.0 / (inputs as f64).sqrt()) as f32;
@@ -81,6 +100,13 @@ impl Dense {
     ///
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    ///
+    /// assert_eq!(Dense::new_keras(64, 10, 42)?.bias(), [0.0; 10]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn new_keras(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (6.0 / (inputs as f64 + outputs as f64)).sqrt() as f32;
@@ -225,6 +251,19 @@ impl Dense {
     /// # Errors
     /// [`Error::Length`] where a slice does not fit, [`Error::SizeOverflow`] for a batch that fits no
     /// memory. No gradient has then been touched.
+    ///
+    /// ```
+    /// use fused_rnn::Accumulate;
+    /// use fused_rnn::train::Dense;
+    ///
+    /// let dense = Dense::from_parameters(2, 1, &[2.0, -3.0, 0.5])?;
+    /// let (x, dy) = ([1.0, 2.0, -4.0, 0.5], [1.0, 10.0]);
+    /// let (mut gradients, mut dx) = ([0.0; 3], [0.0; 4]);
+    /// dense.backward(&x, &dy, 2, &mut gradients, Accumulate::Overwrite, Some(&mut dx))?;
+    /// assert_eq!(gradients, [-39.0, 7.0, 11.0]); // dW = dy^T x, db = sum of dy
+    /// assert_eq!(dx, [2.0, -3.0, 20.0, -30.0]); // dy W
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn backward(
         &self,
         x: &[f32],

@@ -11,6 +11,7 @@
 
 use crate::Error;
 use crate::error::{check_len, checked_size, reserve};
+use std::fmt;
 
 /// The slot of a row that has not been touched.
 const NONE: u32 = u32::MAX;
@@ -34,12 +35,23 @@ const NONE: u32 = u32::MAX;
 /// clip_global_norm(&mut [gradients.values_mut()], 1.0)?;
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct RowGradients {
     width: usize,
     slots: Vec<u32>,
     rows: Vec<usize>,
     values: Vec<f32>,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for RowGradients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowGradients")
+            .field("table_rows", &self.slots.len())
+            .field("width", &self.width)
+            .field("rows", &self.rows.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl RowGradients {

@@ -19,6 +19,7 @@ pub use gradients::RowGradients;
 use crate::error::{check_len, checked_size, zeros};
 use crate::format::{Tensor, Tensors};
 use crate::{Accumulate, Error, Rng};
+use std::fmt;
 
 /// PyTorch's name of the table.
 const WEIGHT: &str = "weight";
@@ -44,12 +45,23 @@ const WEIGHT: &str = "weight";
 /// assert_eq!(embedding.table(), [0.0, 0.0, 1.0, 1.5, 2.0, 4.0]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Embedding {
     rows: usize,
     width: usize,
     padding: Option<usize>,
     table: Vec<f32>,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Embedding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedding")
+            .field("rows", &self.rows)
+            .field("width", &self.width)
+            .field("padding", &self.padding)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Embedding {

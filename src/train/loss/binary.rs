@@ -44,6 +44,20 @@ impl<'a> BinaryCrossEntropy<'a> {
 
     /// Weights of the positives, against classes of unequal frequency: one for each of the `n` columns of the
     /// values `(.., n)`, or one for all. PyTorch's `pos_weight`.
+    ///
+    /// ```
+    /// use fused_rnn::train::BinaryCrossEntropy;
+    ///
+    /// // Two columns; a missed positive of the second costs five times.
+    /// let loss = BinaryCrossEntropy::new().positive_weights(&[1.0, 5.0]).sum();
+    /// let of_column = |column: usize| {
+    ///     let mut targets = [0.0; 2];
+    ///     targets[column] = 1.0;
+    ///     loss.loss(&[0.0, 0.0], &targets, None)
+    /// };
+    /// assert!((of_column(1)? - of_column(0)? - 4.0 * 2f64.ln()).abs() < 1e-12);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn positive_weights(self, weights: &'a [f32]) -> Self {
         BinaryCrossEntropy { positive_weights: Some(weights), ..self }
     }

@@ -74,6 +74,15 @@ impl<'a> CrossEntropy<'a> {
     }
 
     /// Class weights `(classes)`, against classes of unequal frequency. PyTorch's `weight`.
+    ///
+    /// ```
+    /// use fused_rnn::train::CrossEntropy;
+    ///
+    /// // Both losses are ln 2; the second row counts three times.
+    /// let loss = CrossEntropy::new(2).class_weights(&[1.0, 3.0]).sum();
+    /// assert!((loss.loss(&[0.0; 4], &[0, 1], None)? - 4.0 * 2f64.ln()).abs() < 1e-12);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn class_weights(self, weights: &'a [f32]) -> Self {
         CrossEntropy { weights: Some(weights), ..self }
     }
@@ -149,6 +158,16 @@ impl<'a> CrossEntropy<'a> {
     ///
     /// # Errors
     /// As [`loss`](CrossEntropy::loss) has them.
+    ///
+    /// ```
+    /// use fused_rnn::train::CrossEntropy;
+    ///
+    /// let (logits, mut gradient) = ([0.0, 0.0, 9.0, 9.0], [9.0; 4]);
+    /// let masked = CrossEntropy::new(2).mask(&[true, false]);
+    /// masked.loss_soft(&logits, &[0.25, 0.75, 0.5, 0.5], Some(&mut gradient))?;
+    /// assert_eq!(gradient, [0.25, -0.25, 0.0, 0.0]); // 1/2 - t
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn loss_soft(
         &self,
         logits: &[f32],

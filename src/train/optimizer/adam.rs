@@ -9,6 +9,7 @@ use crate::Error;
 use crate::error::zeros;
 use crate::format::Tensors;
 use crate::train::RowGradients;
+use std::fmt;
 
 /// The options of [`Adam`] and [`AdamW`]; the defaults are those of `torch.optim.Adam`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,13 +166,24 @@ enum Decay {
 }
 
 /// What both kinds of Adam keep: the averages and the number of steps.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Moments {
     config: AdamConfig,
     mean: Vec<f32>,
     square: Vec<f32>,
     /// Steps so far, at most [`saved::MAX_STEPS`]: then both corrections have long been 1.
     steps: u32,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Moments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moments")
+            .field("count", &self.mean.len())
+            .field("steps", &self.steps)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Moments {

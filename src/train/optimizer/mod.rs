@@ -34,7 +34,9 @@
 //! 0.9 times the smallest float rounds back to it, and slow down each later step.
 //!
 //! **Saving.** [`Optimizer::save`] gives the averages and the number of steps under PyTorch's names, and
-//! [`Optimizer::load`] takes them back; training goes on with the same bits as if it had never stopped:
+//! [`Optimizer::load`] takes them back; training goes on with the same bits as if it had never stopped. A
+//! tensor holds all `n` parameters in the order in which steps are given them. PyTorch has one for each of its
+//! parameters; put side by side they are these:
 //!
 //! | optimiser | tensors |
 //! | --- | --- |
@@ -124,6 +126,18 @@ pub trait Optimizer {
     /// # Errors
     /// [`Error::Length`] where the table is not as large as the optimiser and the gradients' table. Neither
     /// the table nor the optimiser have changed then.
+    ///
+    /// ```
+    /// use fused_rnn::train::{Adam, AdamConfig, Optimizer, RowGradients};
+    ///
+    /// let (mut table, mut gradients) = ([1.0; 6], RowGradients::new(3, 2)?);
+    /// gradients.add(1, &[0.5, -0.5])?;
+    /// let mut adam = Adam::new(6, AdamConfig { learning_rate: 0.25, ..AdamConfig::default() })?;
+    /// adam.step_rows(&mut table, &gradients)?;
+    /// assert_eq!((&table[..2], &table[4..]), (&[1.0; 2][..], &[1.0; 2][..]));
+    /// assert!((table[2] - 0.75).abs() < 1e-6 && (table[3] - 1.25).abs() < 1e-6);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error>;
 
     /// The running averages and the number of steps, by [PyTorch's names](self). Options are not among them.

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::error::zeros;
 use crate::format::Tensors;
 use crate::train::RowGradients;
+use std::fmt;
 
 /// The options of [`Sgd`]; the defaults are those of `torch.optim.SGD`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,12 +43,22 @@ impl Default for SgdConfig {
 /// assert_eq!(parameters, [-0.25]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Sgd {
     config: SgdConfig,
     count: usize,
     /// Empty without momentum.
     velocity: Vec<f32>,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Sgd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sgd")
+            .field("count", &self.count)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sgd {

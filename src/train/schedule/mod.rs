@@ -87,6 +87,13 @@ impl RateSchedule {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a factor that is negative or not finite.
+    ///
+    /// ```
+    /// use fused_rnn::train::RateSchedule;
+    ///
+    /// assert_eq!(RateSchedule::exponential(0.5)?.rate(0.8, 3), 0.1);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn exponential(factor: f64) -> Result<Self, Error> {
         RateSchedule::step(1, factor)
     }
@@ -120,6 +127,14 @@ impl RateSchedule {
     ///
     /// # Errors
     /// [`Error::ZeroSize`] for no steps, [`Error::OutOfRange`] for a factor that is negative or not finite.
+    ///
+    /// ```
+    /// use fused_rnn::train::RateSchedule;
+    ///
+    /// let decay = RateSchedule::linear(1.0, 0.5, 4)?;
+    /// assert_eq!([0, 2, 4, 9].map(|t| decay.factor(t)), [1.0, 0.75, 0.5, 0.5]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn linear(from: f64, to: f64, steps: u64) -> Result<Self, Error> {
         let (from, to) = (check("from", from)?, check("to", to)?);
         Ok(RateSchedule { curve: Curve::Linear { from, to, steps: at_least_one("steps", steps)? } })
