@@ -7,12 +7,14 @@
 //! decode.rs      beam search against the loss of every row of labels
 //! optimizers.rs  PyTorch's figures; a resumed run has the bits of one that went on
 //! schedules.rs   learning rates: PyTorch's figures; early stopping: Keras'
+//! learns.rs      the parts together: small networks that learn
 //! memory.rs      what allocates nothing
 //! ```
 
 mod ctc;
 mod decode;
 mod golden;
+mod learns;
 mod losses;
 mod memory;
 mod optimizers;

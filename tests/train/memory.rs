@@ -2,7 +2,8 @@
 
 use fused_rnn::Accumulate::Overwrite;
 use fused_rnn::train::{
-    Adam, AdamConfig, CrossEntropy, Ctc, CtcWorkspace, Dense, Embedding, Optimizer, RowGradients,
+    Adam, AdamConfig, AdamW, BeamSearch, CrossEntropy, Ctc, CtcWorkspace, Dense, EarlyStopping, Embedding,
+    Optimizer, Plateau, PlateauConfig, RowGradients, Sgd, SgdConfig,
 };
 use fused_rnn::{Dims, Rng};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -80,4 +81,32 @@ fn training_allocates_nothing_once_its_memory_has_grown() {
     step(0);
     step(1);
     assert_eq!(allocations(|| (0..6).for_each(|k| step(k % 2))), 0);
+}
+
+/// May be sent to and shared between threads, and prints its sizes alone.
+fn is_modest<T: Send + Sync + std::fmt::Debug>(value: &T) {
+    let text = format!("{value:?}");
+    assert!(text.len() < 250, "{text}");
+}
+
+#[test]
+fn what_holds_many_numbers_prints_few() {
+    let n = 1000;
+    is_modest(&Dense::new_pytorch(n, 10, 1).unwrap());
+    is_modest(&Embedding::new_pytorch(n, 10, 1).unwrap());
+    is_modest(&Adam::new(n, AdamConfig::default()).unwrap());
+    is_modest(&AdamW::new(n, AdamConfig::adam_w()).unwrap());
+    is_modest(&Sgd::new(n, SgdConfig { momentum: 0.9, ..SgdConfig::default() }).unwrap());
+    let mut rows = RowGradients::new(n, 100).unwrap();
+    rows.add(7, &[1.0; 100]).unwrap();
+    is_modest(&rows);
+    let (dims, mut workspace, mut search) =
+        (Dims::new(1, n), CtcWorkspace::new(), BeamSearch::new(50).unwrap());
+    let logits = vec![0.0; 3 * n];
+    Ctc::new(3).loss(&logits, dims, &[1, 2], &[2], None, &mut workspace).unwrap();
+    Ctc::new(3).beam(&logits[..30], Dims::new(1, 10), &mut search).unwrap();
+    is_modest(&workspace);
+    is_modest(&search);
+    is_modest(&EarlyStopping::new(1));
+    is_modest(&Plateau::new(PlateauConfig::default()).unwrap());
 }
