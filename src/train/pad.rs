@@ -19,6 +19,7 @@ use crate::error::{check_len, checked_size, reserve};
 use crate::{Dims, Error, Layout};
 
 /// A padded batch: values, the length of each row and the number of steps.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Padded<T> {
     /// Values of the batch, `(B, T, width)` or, time-major, `(T, B, width)`.

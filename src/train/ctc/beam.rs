@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// A row of labels that a [`BeamSearch`] has found.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hypothesis {
     /// The labels of the hypothesis, without blanks.
