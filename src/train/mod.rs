@@ -98,3 +98,24 @@ pub use loss::{
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
 pub use pad::{Padded, gather_steps, pad, real_steps, scatter_steps, step_mask, unpad};
 pub use schedule::{Plateau, PlateauConfig, RateSchedule};
+
+use crate::Error;
+use crate::format::{Tensor, Tensors};
+
+/// The error of what is loaded.
+fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
+    Error::Format { what: what.to_owned(), expected: expected.into(), got }
+}
+
+/// Takes the tensor out that PyTorch calls `weight`. Where there is none, an error names those that are there:
+/// mostly a prefix is to be taken off.
+fn take_weight(tensors: &mut Tensors, expected: &str) -> Result<Tensor, Error> {
+    tensors.remove("weight").ok_or_else(|| {
+        let names = tensors.names().take(8).collect::<Vec<_>>().join(", ");
+        refused(
+            "weight",
+            expected,
+            if names.is_empty() { "none".to_owned() } else { format!("only {names}") },
+        )
+    })
+}

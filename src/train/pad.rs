@@ -61,6 +61,7 @@ impl<T> Padded<T> {
 /// assert_eq!(labels.values, [0, 2, 1, usize::MAX, 1, usize::MAX]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "pad_sequence")]
 pub fn pad<T: Copy>(
     rows: &[impl AsRef<[T]>],
     width: usize,
@@ -106,6 +107,7 @@ pub fn pad<T: Copy>(
 /// assert_eq!(unpad(&batch.values, 2, batch.dims(), Layout::TimeMajor)?, rows);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "unpad_sequence")]
 pub fn unpad<T: Copy>(
     values: &[T],
     width: usize,
@@ -198,6 +200,7 @@ pub fn step_mask(dims: Dims<'_>, layout: Layout) -> Result<Vec<bool>, Error> {
 /// assert_eq!(back, [1.0, 0.0, 3.0, 4.0]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "pack_padded_sequence")]
 pub fn gather_steps<T: Copy>(
     values: &[T],
     width: usize,
@@ -220,6 +223,7 @@ pub fn gather_steps<T: Copy>(
 /// # Errors
 /// As those of [`unpad`], and [`Error::Length`] where `packed` has another number of steps. `values` is then
 /// untouched.
+#[doc(alias = "pad_packed_sequence")]
 pub fn scatter_steps<T: Copy + Default>(
     packed: &[T],
     width: usize,

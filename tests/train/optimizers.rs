@@ -270,6 +270,12 @@ fn embeddings_and_their_gradients_say_what_is_wrong() {
         said(embedding.clone().with_padding(4).unwrap_err()),
         "padding token: expected an index below 4, got 4"
     );
+    let named = Embedding::load(Embedding::new_keras(1, 1, 1).unwrap().save().unwrap());
+    assert_eq!(named.unwrap(), Embedding::new_keras(1, 1, 1).unwrap());
+    let mut tensors = Tensors::new();
+    tensors.insert("words.weight", Tensor::new(&[1, 1], vec![0.0]).unwrap());
+    let prefixed = Embedding::load(tensors).unwrap_err();
+    assert_eq!(said(prefixed), "weight: expected a tensor of shape (rows, width), got only words.weight");
     embedding.table_mut().fill(1.0);
     let padded = embedding.with_padding(2).unwrap();
     assert_eq!((padded.table(), padded.padding()), (&[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0][..], Some(2)));

@@ -39,6 +39,7 @@ pub struct Hypothesis {
 }
 
 /// A prefix beam search: how wide it is, and its memory, to be kept from batch to batch.
+#[doc(alias = "ctc_beam_search_decoder")]
 #[derive(Clone)]
 pub struct BeamSearch {
     width: usize,

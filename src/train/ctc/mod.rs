@@ -64,6 +64,7 @@ use std::fmt;
 /// assert_eq!(gradient[15..], [0.0; 3]); // padding
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "ctc_loss", alias = "CTCLoss")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ctc {
     classes: usize,

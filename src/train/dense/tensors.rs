@@ -3,6 +3,7 @@
 use super::Dense;
 use crate::Error;
 use crate::format::{Tensor, Tensors};
+use crate::train::{refused, take_weight};
 
 impl Dense {
     /// A layer of PyTorch's tensors: `weight (outputs, inputs)` and, where the layer has one,
@@ -73,11 +74,7 @@ impl Dense {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     pub fn load(mut tensors: Tensors) -> Result<Self, Error> {
-        let Some(weight) = tensors.remove("weight") else {
-            let names = tensors.names().take(8).collect::<Vec<_>>().join(", ");
-            let got = if names.is_empty() { "none".to_owned() } else { format!("only {names}") };
-            return Err(refused("weight", "a tensor of shape (outputs, inputs)", got));
-        };
+        let weight = take_weight(&mut tensors, "a tensor of shape (outputs, inputs)")?;
         let bias = tensors.remove("bias");
         tensors.finish()?;
         Dense::from_pytorch(&weight, bias.as_ref())
@@ -129,10 +126,6 @@ fn matrix(what: &str, axes: &str, tensor: &Tensor) -> Result<[usize; 2], Error> 
     <[usize; 2]>::try_from(tensor.shape()).map_err(|_| {
         refused(what, format!("a tensor of shape {axes}"), format!("shape {:?}", tensor.shape()))
     })
-}
-
-fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
-    Error::Format { what: what.to_owned(), expected: expected.into(), got }
 }
 
 #[cfg(test)]

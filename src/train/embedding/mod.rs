@@ -16,6 +16,7 @@ mod gradients;
 
 pub use gradients::RowGradients;
 
+use super::{refused, take_weight};
 use crate::error::{check_len, checked_size, zeros};
 use crate::format::{Tensor, Tensors};
 use crate::{Accumulate, Error, Rng};
@@ -106,11 +107,33 @@ impl Embedding {
     /// [`new_pytorch`](Embedding::new_pytorch).
     pub fn from_tensor(table: &Tensor) -> Result<Self, Error> {
         let &[rows, width] = table.shape() else {
-            let (expected, got) =
-                ("a tensor of two dimensions".to_owned(), format!("shape {:?}", table.shape()));
-            return Err(Error::Format { what: "embedding table".to_owned(), expected, got });
+            let got = format!("shape {:?}", table.shape());
+            return Err(refused("embedding table", "a tensor of two dimensions", got));
         };
         Embedding::from_table(rows, width, table.values())
+    }
+
+    /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one: `weight (rows, width)`.
+    /// Those of a module in a larger file come by [`Tensors::split_off_prefix`].
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the weight is missing or another tensor is there, and those of
+    /// [`from_tensor`](Embedding::from_tensor).
+    ///
+    /// ```
+    /// use fused_rnn::format::{Tensor, Tensors};
+    /// use fused_rnn::train::Embedding;
+    ///
+    /// let mut file = Tensors::new();
+    /// file.insert("words.weight", Tensor::new(&[2, 3], vec![1.0; 6])?);
+    /// let embedding = Embedding::load(file.split_off_prefix("words."))?;
+    /// assert_eq!((embedding.rows(), embedding.width()), (2, 3));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn load(mut tensors: Tensors) -> Result<Self, Error> {
+        let weight = take_weight(&mut tensors, "a tensor of shape (rows, width)")?;
+        tensors.finish()?;
+        Embedding::from_tensor(&weight)
     }
 
     /// The table by PyTorch's name: `weight (rows, width)`.
@@ -122,9 +145,7 @@ impl Embedding {
     /// use fused_rnn::train::Embedding;
     ///
     /// let embedding = Embedding::new_pytorch(10, 4, 1)?;
-    /// let mut tensors = embedding.save()?;
-    /// let weight = tensors.remove("weight").expect("its only tensor");
-    /// assert_eq!(Embedding::from_tensor(&weight)?, embedding);
+    /// assert_eq!(Embedding::load(embedding.save()?)?, embedding);
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     pub fn save(&self) -> Result<Tensors, Error> {
@@ -150,6 +171,7 @@ impl Embedding {
     /// assert_eq!(gradients.rows(), [3]);
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
+    #[doc(alias = "padding_idx", alias = "mask_zero")]
     pub fn with_padding(mut self, token: usize) -> Result<Self, Error> {
         if token >= self.rows {
             return Err(Error::Index { what: "padding token", below: self.rows, got: token });

@@ -28,6 +28,7 @@ use crate::error::check_len;
 /// assert!((gradient[0] + 0.5).abs() < 1e-6 && (gradient[1] - 0.75).abs() < 1e-6);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "BCEWithLogitsLoss", alias = "binary_cross_entropy_with_logits", alias = "BinaryCrossentropy")]
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct BinaryCrossEntropy<'a> {
     positive_weights: Option<&'a [f32]>,

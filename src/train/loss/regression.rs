@@ -37,6 +37,14 @@ enum Kind {
 /// assert_eq!(gradient, [0.0, 0.0, -0.2, 0.0, -0.2, 0.0]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(
+    alias = "mse_loss",
+    alias = "l1_loss",
+    alias = "huber_loss",
+    alias = "MSELoss",
+    alias = "L1Loss",
+    alias = "MeanAbsoluteError"
+)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Regression<'a> {
     kind: Kind,

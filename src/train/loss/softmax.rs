@@ -45,6 +45,7 @@ use crate::train::exp::exponentials;
 /// assert_eq!(gradient[9..], [0.0; 3]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "CrossEntropyLoss", alias = "SparseCategoricalCrossentropy", alias = "CategoricalCrossentropy")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrossEntropy<'a> {
     classes: usize,

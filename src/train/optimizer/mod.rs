@@ -144,6 +144,7 @@ pub trait Optimizer {
     ///
     /// # Errors
     /// [`Error::Format`] where they cannot be tensors, which does not happen today.
+    #[doc(alias = "state_dict")]
     fn save(&self) -> Result<Tensors, Error>;
 
     /// Takes back what [`save`](Optimizer::save) gave, into an optimiser made with the same number of
@@ -152,9 +153,11 @@ pub trait Optimizer {
     /// # Errors
     /// [`Error::Format`] where a tensor is missing, has another shape, is left over, or holds what is no such
     /// average or number. The optimiser is then as before.
+    #[doc(alias = "load_state_dict")]
     fn load(&mut self, tensors: Tensors) -> Result<(), Error>;
 
     /// The learning rate of the next step.
+    #[doc(alias = "lr")]
     fn learning_rate(&self) -> f64;
 
     /// Changes the learning rate, for a schedule; the running averages stay.

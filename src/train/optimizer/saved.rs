@@ -5,6 +5,7 @@
 
 use crate::Error;
 use crate::format::{Tensor, Tensors};
+use crate::train::refused;
 
 /// The most steps that are counted: PyTorch's `step` is an f32, which counts no further either. With a beta
 /// of 0.999999 its power is 5e-8 by then.
@@ -61,8 +62,4 @@ impl Saved {
     pub(super) fn finish(self) -> Result<(), Error> {
         self.tensors.finish()
     }
-}
-
-fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
-    Error::Format { what: what.to_owned(), expected: expected.into(), got }
 }

@@ -45,6 +45,7 @@ use crate::Error;
 
 /// A learning rate as a function of time, in proportion to the one at the beginning. Time is counted as the
 /// caller likes it, in steps or in epochs.
+#[doc(alias = "lr_scheduler")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateSchedule {
     curve: Curve,

@@ -64,6 +64,7 @@ impl Default for PlateauConfig {
 /// assert_eq!(rates, [0.1, 0.1, 0.05, 0.05]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "ReduceLROnPlateau")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plateau {
     config: PlateauConfig,
