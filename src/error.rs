@@ -54,6 +54,15 @@ pub enum Error {
         /// The label that was given.
         got: usize,
     },
+    /// An index, as a token is one into the rows of an embedding, is not below the number of what it chooses from.
+    Index {
+        /// What it is an index of.
+        what: &'static str,
+        /// The number that it must be below.
+        below: usize,
+        /// The index that was given.
+        got: usize,
+    },
     /// A row is longer than the padded sequence.
     RowLength {
         /// The row.
@@ -124,6 +133,9 @@ impl fmt::Display for Error {
             Error::OutOfRange { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
             Error::Label { index, classes, got } => {
                 write!(f, "label {index}: expected a class below {classes}, got {got}")
+            }
+            Error::Index { what, below, got } => {
+                write!(f, "{what}: expected an index below {below}, got {got}")
             }
             Error::RowLength { row, steps, got } => {
                 write!(f, "length of row {row}: expected at most {steps} steps, got {got}")

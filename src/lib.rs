@@ -119,6 +119,7 @@ pub use layer::{
 pub use rng::Rng;
 pub use sequence::{Schedule, Threads};
 pub use simd::Level;
+pub use train::Dense;
 
 /// The examples of the README, as tests.
 #[cfg(doctest)]

@@ -1,39 +1,32 @@
-//! Saved weights: safetensors with PyTorch's names, so that a module `rnn = nn.LSTM(..)`, `head = nn.Linear(..)`
-//! loads them as they are.
+//! Saved weights: safetensors with PyTorch's names, so that a module `rnn = nn.LSTM(..)`, `head =
+//! nn.Linear(..)` loads them as they are.
 //!
 //! ```text
-//! rnn.weight_ih_l0  rnn.weight_hh_l0  rnn.bias_ih_l0  rnn.bias_hh_l0  [_reverse, l1, ...]  head.weight  head.bias
+//! rnn.weight_ih_l0  rnn.weight_hh_l0  rnn.bias_ih_l0  rnn.bias_hh_l0  [_reverse, l1, ...]
+//! head.weight  head.bias
 //! ```
 //!
-//! PyTorch has two bias vectors where this model trains one; the second is then saved as zeros, and refused
-//! if it comes back as anything else.
+//! PyTorch has two bias vectors where this model may train one; the second is then saved as zeros, and
+//! added to the first when it comes back.
+//!
+//! The names are the crate's, [`state_dict::save`] and [`Dense::save`]. With its feature `safetensors` the
+//! bytes were `tensors.to_safetensors(..)` and `Tensors::from_safetensors(..)`; an example that runs
+//! without features calls the library itself.
 
 use super::data::Dataset;
 use super::model::{Model, Pass};
 use fused_rnn::Dims;
+use fused_rnn::format::{Tensor, Tensors, state_dict};
+use fused_rnn::train::Dense;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-
-/// A tensor of a model: its shape and values. Keyed by its name.
-type Tensors<'a> = BTreeMap<String, (Vec<usize>, Cow<'a, [f32]>)>;
+use std::collections::HashMap;
 
 /// All tensors that a file of this model holds.
-fn tensors(model: &Model) -> Tensors<'_> {
+fn tensors(model: &Model) -> Result<Tensors, fused_rnn::Error> {
     let mut tensors = Tensors::new();
-    for parameter in model.rnn.named_parameters() {
-        tensors.insert(format!("rnn.{}", parameter.name), (parameter.shape, Cow::Borrowed(parameter.values)));
-    }
-    for name in tensors.keys().cloned().collect::<Vec<_>>() {
-        let second = name.replace("bias_ih", "bias_hh");
-        let (shape, values) = &tensors[&name];
-        let zeros = (shape.clone(), Cow::Owned(vec![0.0; values.len()]));
-        tensors.entry(second).or_insert(zeros);
-    }
-    let (inputs, outputs) = (model.head.inputs(), model.head.outputs());
-    tensors.insert("head.weight".to_owned(), (vec![outputs, inputs], Cow::Borrowed(model.head.weight())));
-    tensors.insert("head.bias".to_owned(), (vec![outputs], Cow::Borrowed(model.head.bias())));
-    tensors
+    tensors.insert_all("rnn.", state_dict::save(&model.rnn)?);
+    tensors.insert_all("head.", model.head.save()?);
+    Ok(tensors)
 }
 
 /// The bytes of a file with the weights of a model, and a line that says what it is.
@@ -41,12 +34,12 @@ fn tensors(model: &Model) -> Tensors<'_> {
 /// # Errors
 /// Why they cannot be made.
 pub(crate) fn serialize(model: &Model, description: &str) -> Result<Vec<u8>, String> {
-    let tensors = tensors(model);
-    let bytes: Vec<Vec<u8>> = tensors.values().map(|(_, values)| to_bytes(values)).collect();
-    let views = tensors
-        .iter()
-        .zip(&bytes)
-        .map(|((name, (shape, _)), bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let tensors = tensors(model).map_err(|error| error.to_string())?;
+    let all = || tensors.names().filter_map(|name| Some((name, tensors.get(name)?)));
+    let bytes: Vec<Vec<u8>> = all().map(|(_, tensor)| to_bytes(tensor.values())).collect();
+    let views = all().zip(&bytes).map(|((name, tensor), bytes)| {
+        Ok((name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?))
+    });
     let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let metadata = HashMap::from([("model".to_owned(), description.to_owned())]);
     views.and_then(|views| safetensors::serialize(views, Some(metadata))).map_err(|error| error.to_string())
@@ -56,36 +49,32 @@ pub(crate) fn serialize(model: &Model, description: &str) -> Result<Vec<u8>, Str
 /// and no other.
 ///
 /// # Errors
-/// What is wrong with the file. Weights may then have been loaded in part.
+/// What is wrong with the file. The model is then as before.
 pub(crate) fn load(bytes: &[u8], model: &mut Model) -> Result<(), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    let shapes: BTreeMap<String, Vec<usize>> =
-        tensors(model).into_iter().map(|(name, (shape, _))| (name, shape)).collect();
-    if let Some(name) = file.names().into_iter().find(|&name| !shapes.contains_key(name)) {
-        return Err(format!("the tensor {name} has no place in this model"));
-    }
-    let places: Vec<String> = model.rnn.named_parameters().map(|parameter| parameter.name).collect();
-    let weights = model.head.weight().len();
-    for (name, shape) in shapes {
-        let tensor = file.tensor(&name).map_err(|error| error.to_string())?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            let (dtype, got) = (tensor.dtype(), tensor.shape());
-            return Err(format!("{name}: expected F32 of shape {shape:?}, got {dtype} of shape {got:?}"));
+    let mut tensors = Tensors::new();
+    for (name, tensor) in file.iter() {
+        if tensor.dtype() != Dtype::F32 {
+            return Err(format!("{name}: expected F32, got {}", tensor.dtype()));
         }
         let (quads, _) = tensor.data().as_chunks::<4>();
-        let values: Vec<f32> = quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect();
-        match name.strip_prefix("rnn.") {
-            Some(place) if places.iter().any(|known| known == place) => {
-                model.rnn.set_parameter(place, &values).map_err(|error| error.to_string())?;
-            }
-            Some(_) if values.iter().all(|&value| value == 0.0) => (),
-            Some(_) => return Err(format!("{name}: this model has one bias vector, expected zeros")),
-            None if name == "head.weight" => {
-                model.head.parameters_mut()[..weights].copy_from_slice(&values);
-            }
-            None => model.head.parameters_mut()[weights..].copy_from_slice(&values),
-        }
+        let values = quads.iter().map(|&quad| f32::from_le_bytes(quad)).collect();
+        tensors.insert(name, Tensor::new(tensor.shape(), values).map_err(|error| error.to_string())?);
     }
+    fill(tensors, model).map_err(|error| error.to_string())
+}
+
+fn fill(mut tensors: Tensors, model: &mut Model) -> Result<(), fused_rnn::Error> {
+    let (rnn, mut head) = (tensors.split_off_prefix("rnn."), tensors.split_off_prefix("head."));
+    tensors.finish()?;
+    let (inputs, outputs) = (model.head.inputs(), model.head.outputs());
+    let weight = head.take("weight", &[outputs, inputs])?;
+    let bias = head.take("bias", &[outputs])?;
+    head.finish()?;
+    // The last that can fail, and it changes nothing then.
+    let head = Dense::from_parameters(inputs, outputs, &[weight, bias].concat())?;
+    state_dict::load(rnn, &mut model.rnn)?;
+    model.head = head;
     Ok(())
 }
 
@@ -95,8 +84,11 @@ pub(crate) fn load(bytes: &[u8], model: &mut Model) -> Result<(), String> {
 /// # Errors
 /// The first difference.
 pub(crate) fn compare(a: &Model, b: &Model, data: &Dataset, rows: usize) -> Result<(), String> {
-    for ((name, (_, a)), (_, b)) in tensors(a).iter().zip(tensors(b).values()) {
-        if to_bytes(a) != to_bytes(b) {
+    let all = |model| tensors(model).map_err(|error| error.to_string());
+    let (tensors_of_a, tensors_of_b) = (all(a)?, all(b)?);
+    for name in tensors_of_a.names() {
+        let bytes = |tensors: &Tensors| tensors.get(name).map(|tensor| to_bytes(tensor.values()));
+        if bytes(&tensors_of_a) != bytes(&tensors_of_b) {
             return Err(format!("{name} differs after loading"));
         }
     }
@@ -143,27 +135,30 @@ mod tests {
     fn a_file_of_another_model_is_refused() {
         let bytes = serialize(&model("--hidden 4", 1), "").unwrap();
         for (arguments, said) in [
-            ("--hidden 5", "head.weight: expected F32 of shape [10, 5], got F32 of shape [10, 4]"),
-            ("--hidden 4 --layers 2", "rnn.bias_hh_l1"),
-            ("--hidden 4 --cell gru", "rnn.bias_hh_l0: expected F32 of shape [12]"),
+            ("--hidden 5", "weight: expected a tensor of shape [10, 5], got shape [10, 4]"),
+            ("--hidden 4 --layers 2", "bias_ih_l1: expected a tensor of shape [16], got none"),
+            ("--hidden 4 --cell gru", "bias_ih_l0: expected a tensor of shape [12], got shape [16]"),
         ] {
             let error = load(&bytes, &mut model(arguments, 1)).unwrap_err();
             assert!(error.contains(said), "{error}");
         }
         let two = serialize(&model("--hidden 4 --layers 2", 1), "").unwrap();
         let error = load(&two, &mut model("--hidden 4", 1)).unwrap_err();
-        assert!(error.contains("has no place in this model"), "{error}");
+        assert!(error.contains("none that has no place here, got bias_hh_l1"), "{error}");
         assert!(load(&bytes[..bytes.len() - 1], &mut model("--hidden 4", 1)).is_err());
     }
 
     #[test]
-    fn a_second_bias_that_this_model_has_not_must_be_zero() {
-        let mut bytes = serialize(&model("--hidden 4", 1), "").unwrap();
+    fn a_second_bias_is_added_where_this_model_has_one() {
+        let saved = model("--hidden 4", 1);
+        let mut bytes = serialize(&saved, "").unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let second = file.tensor("rnn.bias_hh_l0").unwrap().data().as_ptr();
         let place = second as usize - bytes.as_ptr() as usize;
         bytes[place..place + 4].copy_from_slice(&1.0f32.to_le_bytes());
-        let error = load(&bytes, &mut model("--hidden 4", 1)).unwrap_err();
-        assert!(error.contains("one bias vector"), "{error}");
+        let mut loaded = model("--hidden 4", 2);
+        load(&bytes, &mut loaded).unwrap();
+        let bias = |model: &Model| tensors(model).unwrap().get("rnn.bias_ih_l0").unwrap().values()[0];
+        assert_eq!(bias(&loaded), bias(&saved) + 1.0);
     }
 }

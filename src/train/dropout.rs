@@ -43,7 +43,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops with probability `p`; with 0 it does nothing.
+    /// A dropout that drops each value with probability `p`; with 0 it does nothing.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a `p` outside `[0, 1)`.
@@ -52,7 +52,7 @@ impl Dropout {
         Ok(Dropout { p, seed })
     }
 
-    /// The probability to drop with.
+    /// The probability that a value is dropped.
     pub fn p(&self) -> f32 {
         self.p
     }

@@ -5,20 +5,25 @@
 //!                                            |          |
 //!        gradients  <-  Dropout  <-  Dense::backward <- dlogits        backward
 //!            |
-//!        clip  ->  Optimizer::step(parameters, gradients)              update
+//!        clip  ->  Optimizer::step_all(parameters, gradients)          update
 //! ```
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`dense`] | [`Dense`], the linear head `y = x W^T + b` |
-//! | [`loss`] | softmax cross-entropy and mean squared error, each with its gradient; accuracy |
-//! | [`optimizer`] | [`Sgd`], [`Adam`], [`AdamW`] |
+//! | [`dense`] | [`Dense`], the linear layer `y = x W^T + b`; in a stream without allocation |
+//! | [`embedding`] | [`Embedding`], rows for tokens; [`RowGradients`] of the rows that a batch touches |
+//! | [`pad`](mod@pad) | rows of different lengths as one batch and back; which steps are real |
+//! | [`loss`] | [`CrossEntropy`], [`BinaryCrossEntropy`], [`Regression`], each with its gradient; accuracy |
+//! | [`ctc`] | [`Ctc`], labels without times: the loss, greedy and beam decoding |
+//! | [`optimizer`] | [`Sgd`], [`Adam`], [`AdamW`]; saved and restored |
+//! | [`schedule`] | [`RateSchedule`] and [`Plateau`], learning rates that change |
+//! | [`early_stopping`] | [`EarlyStopping`], the end where nothing improves |
 //! | [`clip`] | clipping of gradients by their global norm or by value |
 //! | [`dropout`] | [`Dropout`], inverted, reproducible from a seed and a position |
 //!
 //! Everything works on flat slices of `f32` that the caller holds: matrices are row-major, the first
-//! dimension is the batch. Parameters and their gradients lie in one slice each, in the same order, and
-//! an optimiser holds its state for one such slice. Losses and norms are summed in `f64`.
+//! dimension is the batch. Parameters and their gradients lie in one slice each, in the same order; an
+//! optimiser holds its state for one such slice or for several. Losses and norms are summed in `f64`.
 //!
 //! # Example
 //!
@@ -38,8 +43,7 @@
 //! let mut gru = Gru::reset_after(1, hidden).build()?;
 //! let mut head = Dense::new_pytorch(hidden, 1, 42)?;
 //! let config = AdamConfig { learning_rate: 0.01, ..AdamConfig::default() };
-//! let mut adam = Adam::new(gru.parameters().len(), config)?;
-//! let mut adam_of_head = Adam::new(head.parameter_count(), config)?;
+//! let mut adam = Adam::new(gru.parameters().len() + head.parameter_count(), config)?;
 //!
 //! let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
 //! let mut gradients = vec![0.0; gru.parameters().len()];
@@ -60,21 +64,58 @@
 //!     gru.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
 //!     // Update.
 //!     clip_global_norm(&mut [&mut gradients, &mut gradients_of_head], 1.0)?;
-//!     gru.update(|parameters| adam.step(parameters, &gradients))?;
-//!     adam_of_head.step(head.parameters_mut(), &gradients_of_head)?;
+//!     gru.update(|parameters| {
+//!         let of_head = (head.parameters_mut(), &gradients_of_head[..]);
+//!         adam.step_all(&mut [(parameters, &gradients), of_head])
+//!     })?;
 //! }
 //! assert!(loss < 1e-3, "{loss}");
 //! # Ok::<(), fused_rnn::Error>(())
 //! ```
 
 pub mod clip;
+pub mod ctc;
 pub mod dense;
 pub mod dropout;
+pub mod early_stopping;
+pub mod embedding;
+mod exp;
 pub mod loss;
 pub mod optimizer;
+pub mod pad;
+pub mod schedule;
 
 pub use clip::{clip_global_norm, clip_value};
+pub use ctc::{BeamSearch, Ctc, CtcWorkspace, Hypothesis};
 pub use dense::Dense;
 pub use dropout::Dropout;
-pub use loss::{accuracy, mean_squared_error, softmax, softmax_cross_entropy, softmax_cross_entropy_soft};
+pub use early_stopping::{EarlyStopping, Progress};
+pub use embedding::{Embedding, RowGradients};
+pub use loss::{
+    BinaryCrossEntropy, CrossEntropy, Reduction, Regression, accuracy, mean_squared_error, softmax,
+    softmax_cross_entropy, softmax_cross_entropy_soft,
+};
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
+pub use pad::{Padded, gather_steps, pad, real_steps, scatter_steps, step_mask, unpad};
+pub use schedule::{Plateau, PlateauConfig, RateSchedule};
+
+use crate::Error;
+use crate::format::{Tensor, Tensors};
+
+/// The error of what is loaded.
+fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
+    Error::Format { what: what.to_owned(), expected: expected.into(), got }
+}
+
+/// Takes the tensor out that PyTorch calls `weight`. Where there is none, an error names those that are there:
+/// mostly a prefix is to be taken off.
+fn take_weight(tensors: &mut Tensors, expected: &str) -> Result<Tensor, Error> {
+    tensors.remove("weight").ok_or_else(|| {
+        let names = tensors.names().take(8).collect::<Vec<_>>().join(", ");
+        refused(
+            "weight",
+            expected,
+            if names.is_empty() { "none".to_owned() } else { format!("only {names}") },
+        )
+    })
+}

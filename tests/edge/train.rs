@@ -60,7 +60,8 @@ fn losses() {
     };
     all(vec![
         row("no classes", move || hard(0, 0, &[], 0), "classes: expected at least 1, got 0"),
-        row("logits", move || hard(5, 3, &[0, 1], 5), "logits: expected 6 values, got 5"),
+        row("logits", move || hard(5, 3, &[0, 1], 5), "logits: expected 3 values, got 5"),
+        row("labels", move || hard(6, 3, &[0], 6), "labels: expected 2 values, got 1"),
         row("a label", move || hard(6, 3, &[0, 3], 6), "label 1: expected a class below 3, got 3"),
         row("gradient", move || hard(6, 3, &[0, 1], 7), "dlogits: expected 6 values, got 7"),
         row("soft: no classes", move || soft(0, 0, 0, 0), "classes: expected at least 1, got 0"),
@@ -78,7 +79,7 @@ fn losses() {
             "probabilities: expected 6 values, got 5",
         ),
         row("softmax: no classes", || softmax(&[], 0, &mut []), "classes: expected at least 1, got 0"),
-        row("accuracy", || accuracy(&[0.5; 6], 3, &[0]), "logits: expected 3 values, got 6"),
+        row("accuracy", || accuracy(&[0.5; 6], 3, &[0]), "labels: expected 2 values, got 1"),
         row("accuracy: no classes", || accuracy(&[], 0, &[]), "classes: expected at least 1, got 0"),
         row("accuracy: a label", || accuracy(&[0.5; 3], 3, &[9]), "label 0: expected a class below 3, got 9"),
         row(

@@ -1,23 +1,30 @@
 //! Adam and AdamW.
 
-use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2};
+use super::saved::{self, Saved};
+use super::{
+    Optimizer, Rule, check_decay, check_rate, check_slices, check_table, flush, move_rows, move_slices,
+    with_l2,
+};
 use crate::Error;
-use crate::error::{check_len, zeros};
-use crate::simd::{Token, dispatch};
+use crate::error::zeros;
+use crate::format::Tensors;
+use crate::train::RowGradients;
+use std::fmt;
 
 /// The options of [`Adam`] and [`AdamW`]; the defaults are those of `torch.optim.Adam`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamConfig {
-    /// Step size, at least 0. Default 1e-3.
+    /// Learning rate: about the largest step of a parameter, at least 0. Default 1e-3.
     pub learning_rate: f64,
-    /// Decay of the average of the gradients, in `[0, 1)`. Default 0.9.
+    /// Decay of the running average of the gradients, in `[0, 1)`. Default 0.9.
     pub beta1: f64,
-    /// Decay of the average of their squares, in `[0, 1)`. Default 0.999.
+    /// Decay of the running average of the squares of the gradients, in `[0, 1)`. Default 0.999.
     pub beta2: f64,
-    /// Added to the corrected root, above 0. Default 1e-8 (Keras: 1e-7). One below 1e-16 is of no use: squares of
-    /// gradients below 1.2e-38 / (1 - beta2) count as zero in the averages.
+    /// What is added to the corrected root of the average of squares, above 0. Default 1e-8 (Keras: 1e-7).
+    /// One below 1e-16 is of no use: squares of gradients below 1.2e-38 / (1 - beta2) count as zero in the
+    /// averages.
     pub epsilon: f64,
-    /// L2 regularisation in [`Adam`], decoupled decay in [`AdamW`]; at least 0. Default 0.
+    /// Weight decay: L2 regularisation in [`Adam`], decoupled in [`AdamW`]; at least 0. Default 0.
     pub weight_decay: f64,
 }
 
@@ -62,16 +69,28 @@ impl Adam {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the averages do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(Adam { moments: Moments::new(count, config)? })
     }
 }
 
 impl Optimizer for Adam {
-    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        self.moments.step(1.0, self.moments.config.weight_decay, parameters, gradients)
+    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+        self.moments.step_all(Decay::L2, slices)
+    }
+
+    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+        self.moments.step_rows(Decay::L2, table, gradients)
+    }
+
+    fn save(&self) -> Result<Tensors, Error> {
+        self.moments.save()
+    }
+
+    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        self.moments.load(tensors)
     }
 
     fn learning_rate(&self) -> f64 {
@@ -104,17 +123,28 @@ impl AdamW {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the averages do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
         Ok(AdamW { moments: Moments::new(count, config)? })
     }
 }
 
 impl Optimizer for AdamW {
-    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        let AdamConfig { learning_rate, weight_decay, .. } = self.moments.config;
-        self.moments.step(1.0 - learning_rate * weight_decay, 0.0, parameters, gradients)
+    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+        self.moments.step_all(Decay::Decoupled, slices)
+    }
+
+    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+        self.moments.step_rows(Decay::Decoupled, table, gradients)
+    }
+
+    fn save(&self) -> Result<Tensors, Error> {
+        self.moments.save()
+    }
+
+    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        self.moments.load(tensors)
     }
 
     fn learning_rate(&self) -> f64 {
@@ -126,14 +156,34 @@ impl Optimizer for AdamW {
     }
 }
 
-/// What both kinds of Adam keep: the averages, and the powers of the betas for their correction.
-#[derive(Debug, Clone, PartialEq)]
+/// Where weight decay acts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Decay {
+    /// On the gradient, and so through the averages.
+    L2,
+    /// On the parameter itself.
+    Decoupled,
+}
+
+/// What both kinds of Adam keep: the averages and the number of steps.
+#[derive(Clone, PartialEq)]
 struct Moments {
     config: AdamConfig,
     mean: Vec<f32>,
     square: Vec<f32>,
-    /// `beta1^t` and `beta2^t`.
-    powers: [f64; 2],
+    /// Steps so far, at most [`saved::MAX_STEPS`]: then both corrections have long been 1.
+    steps: u32,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Moments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moments")
+            .field("count", &self.mean.len())
+            .field("steps", &self.steps)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Moments {
@@ -151,7 +201,7 @@ impl Moments {
             config,
             mean: zeros("averages", &[count])?,
             square: zeros("averages", &[count])?,
-            powers: [1.0; 2],
+            steps: 0,
         })
     }
 
@@ -161,26 +211,76 @@ impl Moments {
         Ok(())
     }
 
-    /// One step; `keep` is what decoupled decay leaves of a parameter, `l2` what coupled decay adds to its
-    /// gradient.
-    fn step(&mut self, keep: f64, l2: f64, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        check_len("parameters", self.mean.len(), parameters.len())?;
-        check_len("gradients", self.mean.len(), gradients.len())?;
-        let config = &self.config;
-        self.powers[0] *= config.beta1;
-        self.powers[1] *= config.beta2;
-        let [keep, l2] = [keep as f32, l2 as f32];
-        let [old1, new1] = [config.beta1 as f32, (1.0 - config.beta1) as f32];
-        let [old2, new2] = [config.beta2 as f32, (1.0 - config.beta2) as f32];
-        let rate = (config.learning_rate / (1.0 - self.powers[0])) as f32;
-        let correction = (1.0 / (1.0 - self.powers[1]).sqrt()) as f32;
-        let epsilon = config.epsilon as f32;
-
-        let constants = AdamStep { keep, l2, old1, new1, old2, new2, rate, correction, epsilon };
-        let Moments { mean, square, .. } = self;
-        dispatch(Token::best(), Update { rule: constants, parameters, gradients, averages: [mean, square] });
+    fn step_all(&mut self, decay: Decay, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+        check_slices(self.mean.len(), slices)?;
+        let rule = self.next(decay);
+        move_slices(rule, [&mut self.mean, &mut self.square], slices);
         Ok(())
     }
+
+    fn step_rows(&mut self, decay: Decay, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+        check_table(self.mean.len(), table, gradients)?;
+        let rule = self.next(decay);
+        move_rows(rule, [&mut self.mean, &mut self.square], table, gradients);
+        Ok(())
+    }
+
+    /// Counts one step more and says what it is.
+    fn next(&mut self, decay: Decay) -> AdamStep {
+        self.steps = (self.steps + 1).min(saved::MAX_STEPS);
+        let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.config;
+        let (keep, l2) = match decay {
+            Decay::L2 => (1.0, weight_decay),
+            Decay::Decoupled => (1.0 - learning_rate * weight_decay, 0.0),
+        };
+        AdamStep {
+            keep: keep as f32,
+            l2: l2 as f32,
+            old1: beta1 as f32,
+            new1: (1.0 - beta1) as f32,
+            old2: beta2 as f32,
+            new2: (1.0 - beta2) as f32,
+            rate: (learning_rate / (1.0 - power(beta1, self.steps))) as f32,
+            correction: (1.0 / (1.0 - power(beta2, self.steps)).sqrt()) as f32,
+            epsilon: epsilon as f32,
+        }
+    }
+
+    fn save(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        saved::insert(&mut tensors, MEAN, &self.mean)?;
+        saved::insert(&mut tensors, SQUARE, &self.square)?;
+        saved::insert_steps(&mut tensors, self.steps)?;
+        Ok(tensors)
+    }
+
+    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        let mut saved = Saved::new(tensors);
+        let mean = saved.averages(MEAN, self.mean.len())?;
+        let square = saved.squares(SQUARE, self.square.len())?;
+        let steps = saved.steps()?;
+        saved.finish()?;
+        (self.mean, self.square, self.steps) = (mean, square, steps);
+        Ok(())
+    }
+}
+
+/// PyTorch's names of the two averages.
+const MEAN: &str = "exp_avg";
+const SQUARE: &str = "exp_avg_sq";
+
+/// `base^exponent`, by squaring: the same bits on every machine, and whatever steps came before, so that a
+/// number of steps is all that has to be saved.
+fn power(base: f64, exponent: u32) -> f64 {
+    let (mut result, mut square, mut rest) = (1.0, base, exponent);
+    while rest > 0 {
+        if rest % 2 == 1 {
+            result *= square;
+        }
+        square *= square;
+        rest /= 2;
+    }
+    result
 }
 
 /// One step of Adam, as numbers.

@@ -1,21 +1,27 @@
 //! Stochastic gradient descent, with momentum.
 
-use super::{Optimizer, Rule, Update, check_decay, check_rate, flush, with_l2};
+use super::saved::{self, Saved};
+use super::{
+    Optimizer, Rule, check_decay, check_rate, check_slices, check_table, flush, move_rows, move_slices,
+    with_l2,
+};
 use crate::Error;
-use crate::error::{check_len, zeros};
-use crate::simd::{Token, dispatch};
+use crate::error::zeros;
+use crate::format::Tensors;
+use crate::train::RowGradients;
+use std::fmt;
 
 /// The options of [`Sgd`]; the defaults are those of `torch.optim.SGD`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdConfig {
-    /// Step size, at least 0. Default 1e-3.
+    /// Learning rate: the step for a gradient of 1, at least 0. Default 1e-3.
     pub learning_rate: f64,
-    /// Decay of the velocity, in `[0, 1)`. Default 0: no velocity is kept.
+    /// Momentum: the decay of the velocity, in `[0, 1)`. Default 0: no velocity is kept.
     pub momentum: f64,
-    /// Looks ahead along the velocity (Nesterov's method as PyTorch writes it); needs a momentum.
-    /// Default false.
+    /// Whether a step looks ahead along the velocity (Nesterov's method as PyTorch writes it); needs a
+    /// momentum. Default false.
     pub nesterov: bool,
-    /// L2 regularisation, at least 0. Default 0.
+    /// Weight decay as L2 regularisation, `g + weight_decay p`; at least 0. Default 0.
     pub weight_decay: f64,
 }
 
@@ -37,7 +43,7 @@ impl Default for SgdConfig {
 /// assert_eq!(parameters, [-0.25]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Sgd {
     config: SgdConfig,
     count: usize,
@@ -45,12 +51,22 @@ pub struct Sgd {
     velocity: Vec<f32>,
 }
 
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Sgd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sgd")
+            .field("count", &self.count)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sgd {
     /// An optimiser of `count` parameters.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// the velocities do not fit.
+    /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where the velocities do not fit.
     pub fn new(count: usize, config: SgdConfig) -> Result<Self, Error> {
         check_rate("learning_rate", config.learning_rate)?;
         check_rate("weight_decay", config.weight_decay)?;
@@ -62,22 +78,53 @@ impl Sgd {
         let velocity = zeros("velocities", &[if config.momentum == 0.0 { 0 } else { count }])?;
         Ok(Sgd { config, count, velocity })
     }
+
+    /// The step of these options: with momentum, or else without.
+    fn rule(&self) -> SgdRule {
+        let SgdConfig { learning_rate, momentum, nesterov, weight_decay } = self.config;
+        let [rate, momentum, decay] = [learning_rate, momentum, weight_decay].map(|option| option as f32);
+        match momentum == 0.0 {
+            true => SgdRule::Plain(PlainStep { rate, decay }),
+            false => SgdRule::Momentum(MomentumStep { rate, momentum, nesterov, decay }),
+        }
+    }
 }
 
 impl Optimizer for Sgd {
-    fn step(&mut self, parameters: &mut [f32], gradients: &[f32]) -> Result<(), Error> {
-        check_len("parameters", self.count, parameters.len())?;
-        check_len("gradients", self.count, gradients.len())?;
-        let SgdConfig { learning_rate, momentum, nesterov, weight_decay } = self.config;
-        let [rate, momentum, decay] = [learning_rate, momentum, weight_decay].map(|option| option as f32);
-        if momentum == 0.0 {
-            for (p, &g) in parameters.iter_mut().zip(gradients) {
-                *p -= rate * with_l2(g, decay, *p);
-            }
-            return Ok(());
+    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+        check_slices(self.count, slices)?;
+        match self.rule() {
+            SgdRule::Momentum(rule) => move_slices(rule, [&mut self.velocity], slices),
+            SgdRule::Plain(rule) => move_slices(rule, [], slices),
         }
-        let rule = SgdStep { rate, momentum, nesterov, decay };
-        dispatch(Token::best(), Update { rule, parameters, gradients, averages: [&mut self.velocity] });
+        Ok(())
+    }
+
+    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+        check_table(self.count, table, gradients)?;
+        match self.rule() {
+            SgdRule::Momentum(rule) => move_rows(rule, [&mut self.velocity], table, gradients),
+            SgdRule::Plain(rule) => move_rows(rule, [], table, gradients),
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        if self.config.momentum != 0.0 {
+            saved::insert(&mut tensors, BUFFER, &self.velocity)?;
+        }
+        Ok(tensors)
+    }
+
+    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        let mut saved = Saved::new(tensors);
+        let velocity = match self.config.momentum == 0.0 {
+            true => Vec::new(),
+            false => saved.averages(BUFFER, self.count)?,
+        };
+        saved.finish()?;
+        self.velocity = velocity;
         Ok(())
     }
 
@@ -92,16 +139,39 @@ impl Optimizer for Sgd {
     }
 }
 
+/// PyTorch's name of the velocities.
+const BUFFER: &str = "momentum_buffer";
+
+/// One step of SGD.
+enum SgdRule {
+    Plain(PlainStep),
+    Momentum(MomentumStep),
+}
+
+/// One step of SGD without momentum, as numbers.
+#[derive(Debug, Clone, Copy)]
+struct PlainStep {
+    rate: f32,
+    decay: f32,
+}
+
+impl Rule<0> for PlainStep {
+    #[inline(always)]
+    fn step(self, p: f32, g: f32, _: [f32; 0]) -> (f32, [f32; 0]) {
+        (p - self.rate * with_l2(g, self.decay, p), [])
+    }
+}
+
 /// One step of SGD with momentum, as numbers.
 #[derive(Debug, Clone, Copy)]
-struct SgdStep {
+struct MomentumStep {
     rate: f32,
     momentum: f32,
     nesterov: bool,
     decay: f32,
 }
 
-impl Rule<1> for SgdStep {
+impl Rule<1> for MomentumStep {
     #[inline(always)]
     fn step(self, p: f32, g: f32, [velocity]: [f32; 1]) -> (f32, [f32; 1]) {
         let g = with_l2(g, self.decay, p);

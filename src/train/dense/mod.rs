@@ -1,4 +1,4 @@
-//! The dense head: a linear map from the features of a recurrent layer to logits or predictions.
+//! The dense layer: a linear map, as from the features of a recurrent layer to logits or predictions.
 //!
 //! ```text
 //! y  = x W^T + b          x (B, I)   W (O, I)   b (O)   y (B, O)
@@ -13,13 +13,35 @@
 //! [ W_00 .. W_0,I-1 | ... | W_O-1,0 .. W_O-1,I-1 | b_0 .. b_O-1 ]        O * I + O floats
 //! ```
 //!
-//! The three products go through `matrixmultiply`, which packs its operands at each call: with both of
-//! them new at each training step that is work which has to be done anyway.
+//! | method | product by | allocates |
+//! | --- | --- | --- |
+//! | [`Dense::forward_row`], [`Dense::forward_into`] | dot products on the rows as they lie | nothing |
+//! | [`Dense::forward`], [`Dense::backward`] | `matrixmultiply` | its packed operands, at each call |
+//!
+//! **In a stream** take the first: one row costs its dot products and nothing else. **In training** take
+//! the second: with many rows it is bound by arithmetic alone, multiply and add fused where the machine
+//! can. Their sums are taken in different orders, so that they differ in the last bits; within each a row
+//! has the same bits in every batch. The order of the first:
+//!
+//! ```text
+//! s_k  =  x_k w_k + x_(k+16) w_(k+16) + ...                        k = 0..16, each product rounded
+//! y    =  b + sum of s by halves: s_k += s_(k+8), then s_k += s_(k+4), s_(k+2), s_(k+1)
+//! ```
+//!
+//! ```text
+//! rows.rs      the dot products
+//! tensors.rs   from tensors of PyTorch and Keras, and back
+//! ```
+
+mod rows;
+mod tensors;
 
 use crate::Accumulate;
 use crate::error::{check_len, checked_size, zeros};
 use crate::product::{MatrixMut, MatrixRef, gemm};
 use crate::{Error, Rng};
+use rows::Rows;
+use std::fmt;
 
 /// A linear layer `y = x W^T + b` with its parameters.
 ///
@@ -33,12 +55,23 @@ use crate::{Error, Rng};
 /// assert_eq!(y, [-0.5, -1.0, -1.5]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[doc(alias = "Linear")]
+#[derive(Clone, PartialEq)]
 pub struct Dense {
     inputs: usize,
     outputs: usize,
     /// Weight, then bias; `outputs * (inputs + 1)` floats.
     parameters: Vec<f32>,
+}
+
+/// Sizes, and none of the numbers.
+impl fmt::Debug for Dense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dense")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Dense {
@@ -47,6 +80,14 @@ impl Dense {
     ///
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    ///
+    /// let dense = Dense::new_pytorch(64, 10, 42)?;
+    /// assert!(dense.parameters().iter().all(|p| p.abs() <= 0.125)); // 1 / sqrt(64)
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn new_pytorch(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (1.0 / (inputs as f64).sqrt()) as f32;
@@ -60,6 +101,13 @@ impl Dense {
     ///
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::SizeOverflow`] or [`Error::OutOfMemory`] for sizes that cannot be.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    ///
+    /// assert_eq!(Dense::new_keras(64, 10, 42)?.bias(), [0.0; 10]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn new_keras(inputs: usize, outputs: usize, seed: u64) -> Result<Self, Error> {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (6.0 / (inputs as f64 + outputs as f64)).sqrt() as f32;
@@ -85,44 +133,47 @@ impl Dense {
         Ok(Dense { inputs, outputs, parameters })
     }
 
-    /// Features per row of the input.
+    /// Features of a row of the input, `I`.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Values per row of the output.
+    /// Values of a row of the output, `O`.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// `outputs * (inputs + 1)`.
+    /// The number of parameters, `outputs * (inputs + 1)`.
     pub fn parameter_count(&self) -> usize {
         self.parameters.len()
     }
 
-    /// All parameters: the weight `(outputs, inputs)` row-major, then the bias.
+    /// All parameters of the layer: the weight `(outputs, inputs)` row-major, then the bias.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }
 
-    /// All parameters, to be changed: by an optimiser, or from a file.
+    /// All parameters of the layer, to be changed by an optimiser, in the order of
+    /// [`parameters`](Dense::parameters).
     pub fn parameters_mut(&mut self) -> &mut [f32] {
         &mut self.parameters
     }
 
-    /// The weight, `(outputs, inputs)` row-major.
+    /// The weight of the layer, `(outputs, inputs)` row-major.
     pub fn weight(&self) -> &[f32] {
         &self.parameters[..self.inputs * self.outputs]
     }
 
-    /// The bias, `(outputs)`.
+    /// The bias of the layer, `(outputs)`.
     pub fn bias(&self) -> &[f32] {
         &self.parameters[self.inputs * self.outputs..]
     }
 
     /// `y = x W^T + b` for `batch` rows: `x (batch, inputs)`, `y (batch, outputs)`.
     ///
-    /// A row of `y` has the same bits whatever the other rows are.
+    /// A row of `y` has the same bits whatever the other rows are. Each call packs both operands, which
+    /// allocates: for a stream, or a real-time thread, there are [`forward_row`](Dense::forward_row) and
+    /// [`forward_into`](Dense::forward_into).
     ///
     /// # Errors
     /// [`Error::Length`] where a slice does not fit the batch, [`Error::SizeOverflow`] for a batch that
@@ -138,15 +189,82 @@ impl Dense {
         Ok(())
     }
 
+    /// `y = x W^T + b` for one row: `x (inputs)`, `y (outputs)`. Nothing is allocated, and the time is that
+    /// of `outputs` dot products.
+    ///
+    /// The bits are those of [`forward_into`](Dense::forward_into), and not of
+    /// [`forward`](Dense::forward), whose sums have [another order](self).
+    ///
+    /// # Errors
+    /// [`Error::Length`] where a slice does not fit. `y` is then untouched.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    /// use fused_rnn::{Lstm, Workspace};
+    ///
+    /// // One sample after the other, with a head on each.
+    /// let (lstm, head) = (Lstm::builder(1, 40).build()?, Dense::new_pytorch(40, 1, 1)?);
+    /// let (mut state, mut workspace) = (lstm.zero_state(1)?, Workspace::new());
+    /// let (mut h, mut y) = ([0.0; 40], [0.0]);
+    /// for sample in [0.1, 0.2, 0.3] {
+    ///     lstm.step(&[sample], &mut state, Some(&mut h), &mut workspace)?;
+    ///     head.forward_row(&h, &mut y)?;
+    /// }
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn forward_row(&self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
+        self.forward_into(x, 1, y)
+    }
+
+    /// `y = x W^T + b` for `batch` rows, as [`forward`](Dense::forward), without allocation: `x (batch,
+    /// inputs)`, `y (batch, outputs)`.
+    ///
+    /// Nothing is packed, so that there is no workspace to hold. A row of `y` has the same bits whatever the
+    /// other rows are, those of [`forward_row`](Dense::forward_row), on every machine.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where a slice does not fit the batch, [`Error::SizeOverflow`] for a batch that
+    /// fits no memory. `y` is then untouched.
+    ///
+    /// ```
+    /// use fused_rnn::train::Dense;
+    ///
+    /// let dense = Dense::from_parameters(2, 1, &[1.0, 2.0, 0.5])?;
+    /// let mut y = [0.0; 3];
+    /// dense.forward_into(&[1.0, 1.0, 0.0, 1.0, 2.0, 0.0], 3, &mut y)?;
+    /// assert_eq!(y, [3.5, 2.5, 2.5]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn forward_into(&self, x: &[f32], batch: usize, y: &mut [f32]) -> Result<(), Error> {
+        self.check_rows("dense x", self.inputs, batch, x.len())?;
+        self.check_rows("dense y", self.outputs, batch, y.len())?;
+        Rows { inputs: self.inputs, x, weight: self.weight(), bias: self.bias(), y }.run();
+        Ok(())
+    }
+
     /// The gradients of a loss, given its gradient `dy (batch, outputs)` and the `x (batch, inputs)` of
     /// the forward pass.
     ///
     /// `gradients` has the layout of [`parameters`](Dense::parameters) and is replaced or added to, as
-    /// `accumulate` says. `dx (batch, inputs)`, where it is asked for, is replaced.
+    /// `accumulate` says. `dx (batch, inputs)`, where it is asked for, is replaced. As
+    /// [`forward`](Dense::forward) it allocates.
     ///
     /// # Errors
     /// [`Error::Length`] where a slice does not fit, [`Error::SizeOverflow`] for a batch that fits no
     /// memory. No gradient has then been touched.
+    ///
+    /// ```
+    /// use fused_rnn::Accumulate;
+    /// use fused_rnn::train::Dense;
+    ///
+    /// let dense = Dense::from_parameters(2, 1, &[2.0, -3.0, 0.5])?;
+    /// let (x, dy) = ([1.0, 2.0, -4.0, 0.5], [1.0, 10.0]);
+    /// let (mut gradients, mut dx) = ([0.0; 3], [0.0; 4]);
+    /// dense.backward(&x, &dy, 2, &mut gradients, Accumulate::Overwrite, Some(&mut dx))?;
+    /// assert_eq!(gradients, [-39.0, 7.0, 11.0]); // dW = dy^T x, db = sum of dy
+    /// assert_eq!(dx, [2.0, -3.0, 20.0, -30.0]); // dy W
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     pub fn backward(
         &self,
         x: &[f32],
@@ -285,6 +403,40 @@ mod tests {
     }
 
     #[test]
+    fn rows_by_dot_products_agree_with_the_definition_in_any_batch() {
+        for inputs in [1, 7, 8, 15, 16, 17, 24, 31, 40, 300] {
+            for outputs in [1, 3, 4, 5, 10] {
+                let dense = Dense::new_pytorch(inputs, outputs, 5).unwrap();
+                let batch = 5;
+                let (x, mut y) = (random(batch * inputs, 6), vec![f32::NAN; batch * outputs]);
+                dense.forward_into(&x, batch, &mut y).unwrap();
+                for (x, y) in x.chunks(inputs).zip(y.chunks(outputs)) {
+                    let mut alone = vec![f32::NAN; outputs];
+                    dense.forward_row(x, &mut alone).unwrap();
+                    assert_eq!(alone, y);
+                    for (o, &got) in y.iter().enumerate() {
+                        let row = &dense.weight()[o * inputs..][..inputs];
+                        // The stated order of the sum, with its roundings.
+                        let mut sums = [0.0f32; 16];
+                        for (i, (x, w)) in x.iter().zip(row).enumerate() {
+                            sums[i % 16] += x * w;
+                        }
+                        for half in [8, 4, 2, 1] {
+                            for k in 0..half {
+                                sums[k] += sums[k + half];
+                            }
+                        }
+                        assert_eq!(got, dense.bias()[o] + sums[0], "{inputs} {outputs}");
+                        let product = |(&x, &w): (&f32, &f32)| f64::from(x) * f64::from(w);
+                        let exact = x.iter().zip(row).map(product).sum::<f64>() + f64::from(dense.bias()[o]);
+                        assert!((exact - f64::from(got)).abs() < 3e-6, "{exact} {got}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn initialisations_are_reproducible_and_within_their_bounds() {
         let pytorch = Dense::new_pytorch(64, 10, 7).unwrap();
         assert_eq!(pytorch, Dense::new_pytorch(64, 10, 7).unwrap());
@@ -303,6 +455,7 @@ mod tests {
     fn an_empty_batch_is_an_empty_sum() {
         let dense = Dense::new_pytorch(3, 2, 0).unwrap();
         dense.forward(&[], 0, &mut []).unwrap();
+        dense.forward_into(&[], 0, &mut []).unwrap();
         let mut gradients = [5.0; 8];
         dense.backward(&[], &[], 0, &mut gradients, Accumulate::Add, Some(&mut [])).unwrap();
         assert_eq!(gradients, [5.0; 8]);
@@ -316,6 +469,11 @@ mod tests {
         let mut y = [9.0; 4];
         let short = dense.forward(&[0.0; 5], 2, &mut y).unwrap_err();
         assert_eq!(short, Error::Length { what: "dense x", expected: 6, got: 5 });
+        assert_eq!(y, [9.0; 4]);
+        let short = dense.forward_row(&[0.0; 4], &mut y[..2]).unwrap_err();
+        assert_eq!(short, Error::Length { what: "dense x", expected: 3, got: 4 });
+        let long = dense.forward_into(&[0.0; 3], 1, &mut y).unwrap_err();
+        assert_eq!(long, Error::Length { what: "dense y", expected: 2, got: 4 });
         assert_eq!(y, [9.0; 4]);
         let (mut gradients, mut dx) = ([9.0; 8], [9.0; 5]);
         let add = Accumulate::Add;
