@@ -443,6 +443,6 @@ mod tests {
         assert_eq!(cut(0..9, 4, true), [0..1, 1..2, 2..5, 5..9]);
         assert_eq!(next_chunk(&rows, &mut (1..4), 100, false), 1..4);
         assert_eq!(cut(0..2, 1, true), [0..1, 1..2], "a step at least");
-        assert_eq!(cut(3..3, 1, false), []);
+        assert!(cut(3..3, 1, false).is_empty());
     }
 }

@@ -9,9 +9,9 @@
 
 use super::super::{Tensor, refused};
 use super::{Layer, Merge};
+use crate::State;
 use crate::error::{Error, zeros};
 use crate::layer::{Dims, Direction, Workspace};
-use crate::sequence::State;
 
 /// Which steps of a batch count: those that do not are skipped, and the state waits.
 #[non_exhaustive]
