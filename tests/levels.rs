@@ -28,7 +28,7 @@ fn the_default_level_is_the_environments_or_the_best() {
 
 #[test]
 fn a_level_can_be_pinned_and_a_missing_one_is_an_error() {
-    for level in Level::ALL {
+    for &level in Level::ALL {
         let layer = Lstm::builder(1, 1).level(level).build();
         if level.is_available() {
             assert_eq!(layer.unwrap().level(), level);
@@ -57,7 +57,7 @@ fn the_environment_is_obeyed_or_refused() {
         let text = String::from_utf8(output.stdout).unwrap();
         text.split_once("said: ").unwrap().1.lines().next().unwrap().to_owned()
     };
-    for level in Level::ALL {
+    for &level in Level::ALL {
         let missing = format!("SIMD level {level}: expected one that this machine has, got {level}");
         assert_eq!(said(&level.to_string()), if level.is_available() { "fine" } else { &missing });
     }
