@@ -230,6 +230,12 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
+    /// Where rows lie at a stride. Not where there is a tape: each tile has its records prefetched when its turn comes.
+    #[inline(always)]
+    fn takes_runs(&self) -> bool {
+        self.forward.tape.is_none() && self.forward.pass.rows.as_they_come()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         let per_block = self.phase.sums * table.lanes;
@@ -239,17 +245,19 @@ impl Tiles for PhaseProducts<'_> {
         let mut list = [std::ptr::null_mut(); MOST_ROWS];
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
-            unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
+            unsafe { scratch.write_bytes(0, tile.tiles * tile.rows * tile.blocks * per_block) };
         }
         for (call, ready) in self.phase.calls.iter().zip(&mut self.calls) {
             // SAFETY: each call of the phase was made ready.
             let ready = unsafe { ready.assume_init_mut() };
             let ReadyCall { ends, start, fresh, segments, operands, count } = ready;
             let at = scratch.wrapping_add(call.to * table.lanes);
+            (ends.tiles, ends.quiet) = (tile.tiles, tile.quiet);
             ends.to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
-            ends.start.move_to(*start, tile.row, tile.block);
+            ends.to.follow(tile);
+            ends.start.move_to(*start, tile);
             if let Some((_, place)) = &mut ends.turn {
-                place.move_to(*fresh, tile.row, tile.block);
+                place.move_to(*fresh, tile);
             }
             let segments = &mut segments[..*count];
             for (segment, &(panel, rows)) in segments.iter_mut().zip(&*operands) {
@@ -259,7 +267,7 @@ impl Tiles for PhaseProducts<'_> {
                 } else {
                     segment.rows.move_to(rows, tile.row);
                 }
-                segment.set_weights(weights_of(&self.forward.pass.weights().panels[panel], tile));
+                segment.set_weights(weights_of(&self.forward.pass.weights().panels[panel], tile), tile);
             }
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
             // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
