@@ -158,8 +158,8 @@ const SCRATCH: usize = 128;
 /// blocks, 6 and 11 tiles of each, all of which took a part: 141 and 153 GFLOP/s without, 165 with, and 165 where the
 /// weights stay in the level-2 cache. Forward of 64 rows and 512 units with the last eight: 104 ms before, 83 after.)
 const LAST_TILES: usize = 8;
-/// Blocks of a single row that are finished together.
-const ROW_BLOCKS: usize = 8;
+/// Blocks of a single row that are finished together, after the products of all of them.
+pub(crate) const ROW_BLOCKS: usize = 8;
 
 /// The blocks of a tile of so many gates: four vectors of weights, or three.
 const fn width(gates: usize) -> usize {

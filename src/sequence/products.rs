@@ -141,8 +141,8 @@ impl<'a> PhaseProducts<'a> {
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
-        for (ready, call) in products.calls.iter_mut().zip(products.phase.calls) {
-            ready.write(ReadyCall::none()).fill(call, forward, step, &products.at);
+        for (n, call) in products.phase.calls.iter().enumerate() {
+            products.calls[n].write(ReadyCall::none()).fill(call, forward, step, &products.at);
         }
         products
     }
@@ -247,9 +247,9 @@ impl Tiles for PhaseProducts<'_> {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.tiles * tile.rows * tile.blocks * per_block) };
         }
-        for (call, ready) in self.phase.calls.iter().zip(&mut self.calls) {
+        for (n, call) in self.phase.calls.iter().enumerate() {
             // SAFETY: each call of the phase was made ready.
-            let ready = unsafe { ready.assume_init_mut() };
+            let ready = unsafe { self.calls[n].assume_init_mut() };
             let ReadyCall { ends, start, fresh, segments, operands, count } = ready;
             let at = scratch.wrapping_add(call.to * table.lanes);
             (ends.tiles, ends.quiet) = (tile.tiles, tile.quiet);
@@ -260,7 +260,8 @@ impl Tiles for PhaseProducts<'_> {
                 place.move_to(*fresh, tile);
             }
             let segments = &mut segments[..*count];
-            for (segment, &(panel, rows)) in segments.iter_mut().zip(&*operands) {
+            for (n, segment) in segments.iter_mut().enumerate() {
+                let (panel, rows) = operands[n];
                 if rows.is_null() {
                     let place = |r| (self.step, tile.row + r);
                     segment.rows = input_rows(self.forward, tile.rows, &mut list, place);
