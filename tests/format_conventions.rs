@@ -245,8 +245,24 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
         said(&|t| t.insert("weight_ih_l2", tensor(&[16, 4]))),
         "tensors: expected none that has no place here, got weight_ih_l2"
     );
-    let error = state_dict::builder(&tensors, CellKind::GruResetAfter).unwrap_err().to_string();
-    assert!(error.starts_with("weight_ih_l0: expected 6 rows") || error.contains("rows"), "{error}");
+    assert_eq!(
+        said(&|t| {
+            let mut all = Tensors::new();
+            all.insert_all("rec.", std::mem::take(t));
+            *t = all;
+        }),
+        "bias_ih_l0: expected a tensor of shape [16], got none, but \"rec.bias_ih_l0\": take its prefix \"rec.\" off \
+         (Tensors::split_off_prefix)"
+    );
+    // What is no parameter is left alone, wrappers are passed over.
+    let mut more = Tensors::new();
+    more.insert_all("module.", tensors.clone());
+    more.insert("head.weight", tensor(&[3, 3]));
+    state_dict::load(more, &mut to).unwrap();
+    assert_eq!(to.parameters(), from.parameters());
+    let plain = state_dict::save(&Builder::new(CellKind::Lstm, 1, 40).build().unwrap()).unwrap();
+    let error = state_dict::builder(&plain, CellKind::GruResetAfter).unwrap_err().to_string();
+    assert_eq!(error, "weight_ih_l0: expected 120 rows for 40 units of GruResetAfter, got 160, as Lstm has");
 }
 
 /// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the other rows do

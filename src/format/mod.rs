@@ -21,17 +21,25 @@
 
 mod convention;
 pub mod keras;
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+mod magic;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod network;
+#[cfg(feature = "npz")]
+mod npz;
 pub mod onnx;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 pub mod state_dict;
 mod tensor;
+#[cfg(feature = "torch")]
+mod torch;
+#[cfg(any(feature = "torch", feature = "npz"))]
+mod zip;
 
 pub use convention::{Arrays, Convention};
-pub use tensor::{Tensor, Tensors};
+pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
 use crate::error::Error;
 
