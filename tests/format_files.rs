@@ -2,7 +2,7 @@
 #![cfg(feature = "safetensors")]
 
 use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{CellKind, Lstm};
+use fused_rnn::{CellKind, Dims, Lstm};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 
@@ -59,6 +59,23 @@ fn types_are_converted_or_kept_as_they_are() {
     );
     let again = Tensors::from_safetensors(&all.to_safetensors(&[]).unwrap(), "").unwrap();
     assert_eq!(again, all);
+}
+
+/// Files that others wrote: the weights of an `LSTMCell`, and those of an LSTM beside the counter of a BatchNorm.
+#[test]
+fn cells_and_counters() {
+    for (name, prefix) in
+        [("lstmcell", "rnn."), ("beside_batchnorm", ""), ("beside_batchnorm", "rnn."), ("lstmcell", "")]
+    {
+        let path = format!("{}/tests/golden/pt/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let file = Tensors::from_safetensors(&std::fs::read(path).unwrap(), prefix).unwrap();
+        let modules = state_dict::modules(&file);
+        let lstm = modules[0].network(&file, modules[0].kind().unwrap()).unwrap();
+        let y = lstm.run(&[1.0, -0.5, 0.25], Dims::new(1, 3)).unwrap().y;
+        for (got, want) in y.iter().zip([0.208782, 0.210266, 0.289218]) {
+            assert!((got - want).abs() < 1e-6, "{name}: {got} for {want}");
+        }
+    }
 }
 
 #[test]

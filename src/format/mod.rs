@@ -38,7 +38,7 @@ mod torch;
 #[cfg(any(feature = "torch", feature = "npz"))]
 mod zip;
 
-pub use convention::{Arrays, Convention};
+pub use convention::{Arrays, Biases, Convention, Form, Gate, Orientation};
 pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
 use crate::error::Error;
