@@ -208,7 +208,7 @@ fn by_hand(program: &[u8]) -> Result<Tensors, String> {
     bytes.extend([0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, b'.']);
     bytes.extend(b"\x80\x02M\xE9\x03.\x80\x02}.\x80\x02");
     bytes.extend(program);
-    bytes.extend(b".\x80\x02]X\x01\0\0\00a.");
+    bytes.extend(b".\x80\x02]X\x01\0\0\x00\x30a.");
     bytes.extend(4u64.to_le_bytes());
     bytes.extend([1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()));
     Tensors::from_torch(&bytes, "").map_err(|error| error.to_string())
@@ -219,7 +219,7 @@ fn view(offset: u8, shape: &[u8], strides: &[u8]) -> Vec<u8> {
     let mut program =
         b"}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
             .to_vec();
-    program.extend(b"X\x01\0\0\00X\x03\0\0\0cpuK\x04NtQ");
+    program.extend(b"X\x01\0\0\x00\x30X\x03\0\0\0cpuK\x04NtQ");
     program.extend([b'K', offset]);
     for numbers in [shape, strides] {
         program.push(b'(');

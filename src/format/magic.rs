@@ -52,7 +52,7 @@ impl Kind {
             _ if at(8, b"{") && bytes.first_chunk().is_some_and(|&n| u64::from_le_bytes(n) < 1 << 32) => {
                 Kind::Safetensors
             }
-            [b'{' | b'[', ..] if bytes.iter().take(64).all(|byte| byte.is_ascii()) => Kind::Json,
+            [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Kind::Json,
             // ir_version (field 1, a number), then one of the model's other fields.
             [0x08, 1..=32, 0x12 | 0x1A | 0x22 | 0x28 | 0x32 | 0x3A | 0x42, ..] => Kind::Onnx,
             _ => return None,
@@ -155,6 +155,7 @@ mod tests {
             (header, Some(Kind::Safetensors)),
             (Vec::new(), Some(Kind::Empty)),
             (b"hello".to_vec(), None),
+            (b"[package]\nname = \"w\"\n".to_vec(), None),
         ] {
             assert_eq!(Kind::of(&bytes), want, "{:?}", bytes.escape_ascii().to_string());
             // Cut anywhere it is still told without a panic.

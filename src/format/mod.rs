@@ -29,6 +29,8 @@ mod network;
 #[cfg(feature = "npz")]
 mod npz;
 pub mod onnx;
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+mod read;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 pub mod state_dict;

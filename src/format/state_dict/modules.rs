@@ -70,7 +70,10 @@ impl fmt::Display for Module {
         };
         let layers = if self.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", self.layers) };
         let directions = if self.directions == 2 { ", both directions" } else { "" };
-        write!(f, "{}: {name}, {layers}{directions}, {} inputs", self.prefix, self.input_size)?;
+        if !self.prefix.is_empty() {
+            write!(f, "{}: ", self.prefix)?;
+        }
+        write!(f, "{name}, {layers}{directions}, {} inputs", self.input_size)?;
         write!(f, ", {} units", self.hidden_size)?;
         if let Some(projection) = self.projection {
             write!(f, " projected to {projection}")?;
