@@ -61,7 +61,8 @@ fn types_are_converted_or_kept_as_they_are() {
     assert_eq!(again, all);
 }
 
-/// Files that others wrote: the weights of an `LSTMCell`, and those of an LSTM beside the counter of a BatchNorm.
+/// Files that others wrote: the weights of an `LSTMCell`, and those of an LSTM beside the counter of a
+/// BatchNorm.
 #[test]
 fn cells_and_counters() {
     for (name, prefix) in

@@ -178,8 +178,8 @@ fn what_is_no_state_dict_is_named() {
     let error = Tensors::from_safetensors(&file("lstm.pt"), "").unwrap_err().to_string();
     assert_eq!(
         error,
-        "safetensors: expected a safetensors file, got a file of PyTorch (.pt, .pth): Tensors::from_torch reads it \
-         (feature `torch`)"
+        "safetensors: expected a safetensors file, got a file of PyTorch (.pt, .pth): Tensors::from_torch \
+         reads it (feature `torch`)"
     );
     let error = Tensors::from_safetensors(&file("legacy.pt"), "").unwrap_err().to_string();
     assert!(error.contains("got a pickle: if torch.save wrote it"), "{error}");
@@ -192,7 +192,7 @@ fn files_cut_or_changed_anywhere_are_errors_or_tensors() {
         for end in (0..bytes.len()).step_by(29) {
             assert!(Tensors::from_torch(&bytes[..end], "").is_err(), "{name} cut at {end}");
         }
-        for place in (0..bytes.len()).step_by(17) {
+        for place in (0..bytes.len()).step_by(41) {
             for value in [0, b'R', b'Q', 0xFF, bytes[place] ^ 1] {
                 let mut bytes = bytes.clone();
                 bytes[place] = value;
@@ -303,10 +303,10 @@ fn arrays_of_numpy_in_every_order() {
     assert!(error.contains("Tensors::from_torch"), "{error}");
     for name in ["gru.npz", "compressed.npz"] {
         let bytes = file(name);
-        for end in (0..bytes.len()).step_by(5) {
+        for end in (0..bytes.len()).step_by(11) {
             assert!(Tensors::from_npz(&bytes[..end], "").is_err(), "{name} cut at {end}");
         }
-        for place in 0..bytes.len() {
+        for place in (0..bytes.len()).step_by(3) {
             let mut bytes = bytes.clone();
             bytes[place] ^= 0x55;
             _ = Tensors::from_npz(&bytes, "");

@@ -1,5 +1,5 @@
-//! Bytes as a file of weights: what is read is written and read again with the same bits; what makes a network is
-//! found in it again by name; and the rest is an error.
+//! Bytes as a file of weights: what is read is written and read again with the same bits; what makes a
+//! network is found in it again by name; and the rest is an error.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -22,7 +22,8 @@ fn as_state_dict(tensors: &Tensors, kind: CellKind) {
         return;
     }
     let saved = state_dict::save(&network).unwrap();
-    // What is there by its own name is not changed; weights may be made of several tensors, and others are left alone.
+    // What is there by its own name is not changed; weights may be made of several tensors, and others are
+    // left alone.
     for (name, tensor) in tensors.iter() {
         assert!(saved.get(name).is_none_or(|saved| same(saved, tensor)), "{name}");
     }

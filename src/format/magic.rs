@@ -82,7 +82,8 @@ impl Kind {
                 "NumPy's arrays in a zip archive (.npz): Tensors::from_npz reads them (feature `npz`)"
             }
             Kind::KerasZip => {
-                "a Keras model (.keras, a zip archive): examples/export_keras.py makes a safetensors file of it"
+                "a Keras model (.keras, a zip archive): examples/export_keras.py makes a safetensors file \
+                 of it"
             }
             Kind::OtherZip => {
                 "a zip archive, and neither of PyTorch (.pt), NumPy (.npz) nor Keras: unpack it"
@@ -92,7 +93,8 @@ impl Kind {
                  (feature `torch`); else save its arrays by numpy.savez or safetensors"
             }
             Kind::Tar => {
-                "a tar archive, as torch.save wrote before PyTorch 0.2 or others do: unpack it, or load and save it anew"
+                "a tar archive, as torch.save wrote before PyTorch 0.2 or others do: unpack it, or load and \
+                 save it anew"
             }
             Kind::Hdf5 => {
                 "an HDF5 file (.h5), as Keras writes: examples/export_keras.py makes a safetensors file of it"
@@ -101,21 +103,23 @@ impl Kind {
             Kind::Onnx => "an ONNX model: format::onnx::Model::read reads it (feature `onnx`)",
             Kind::Gguf => "a GGUF file, which has no form for recurrent layers: take the original weights",
             Kind::Npy => {
-                "one NumPy array (.npy): numpy.savez writes several with their names, which Tensors::from_npz reads"
+                "one NumPy array (.npy): numpy.savez writes several with their names, which \
+                 Tensors::from_npz reads"
             }
             Kind::TfLite => "a TensorFlow Lite model, which no reader here takes: export the original model",
             Kind::LfsPointer => "a Git LFS pointer, a text in the place of the file: run `git lfs pull`",
             Kind::Html => "a web page: the download gave a page in the place of the file",
             Kind::Json => {
-                "JSON, as of a model's configuration or of RTNeural's weights: its arrays go through format::Form"
+                "JSON, as of a model's configuration or of RTNeural's weights: its arrays go through \
+                 format::Form"
             }
             Kind::Empty => "an empty file",
         }
     }
 }
 
-/// The error of a reader that could not read `bytes`: what they are, where they are something else than the `wanted`
-/// kinds, else the `cause`.
+/// The error of a reader that could not read `bytes`: what they are, where they are something else than the
+/// `wanted` kinds, else the `cause`.
 pub(super) fn not_readable(
     what: &str,
     expected: &str,

@@ -1,7 +1,7 @@
 //! Arrays as `numpy.savez` and `numpy.savez_compressed` write them, `.npz`: a zip archive of `.npy` files.
 //!
-//! Headers are read by `npyz`, behind checks, because a header can claim anything. Numbers of up to 64 bits in either order of
-//! bytes, arrays in C or Fortran order; what is read is in C order.
+//! Headers are read by `npyz`, behind checks, because a header can claim anything. Numbers of up to 64 bits
+//! in either order of bytes, arrays in C or Fortran order; what is read is in C order.
 //!
 //! ```text
 //! NAME.npy: \x93NUMPY, version, length of the header | header: a dictionary of Python, in text | numbers
@@ -20,8 +20,10 @@ const LONGEST_HEADER: usize = 10_000;
 impl Tensors {
     /// The arrays of an `.npz` file whose names begin with `prefix`, which they lose here.
     ///
-    /// F32 is taken as it is, F16 is widened exactly, F64 is rounded to nearest. All else (integers, booleans, text, pickled
-    /// objects) is kept among the [`others`](Tensors::others): numbers as they are, of other types the shape alone.
+    /// F32 is taken as it is, F16 is widened exactly, F64 is rounded to nearest. All else (integers,
+    /// booleans, text, pickled objects) is kept among the [`others`](Tensors::others): numbers as they are,
+    /// of other types the shape alone.
+    ///
     /// ```no_run
     /// use fused_rnn::format::{Tensors, state_dict};
     /// use fused_rnn::{CellKind, Recurrent};
@@ -38,8 +40,8 @@ impl Tensors {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Format`] where this is no such file, and what it is if that can be told; where an array is damaged,
-    /// by its name; where no name has the prefix, or several may be meant by it.
+    /// [`Error::Format`] where this is no such file, and what it is if that can be told; where an array is
+    /// damaged, by its name; where no name has the prefix, or several may be meant by it.
     pub fn from_npz(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         let archive = Archive::open("numpy.savez", Kind::Npz, bytes)?;
         let entries = archive.names().filter_map(|name| {
@@ -105,8 +107,8 @@ fn array(name: &str, bytes: &[u8]) -> Result<RawTensor, Error> {
     RawTensor::new(dtype, &shape, ordered)
 }
 
-/// Whether `npyz` may see it: it multiplies the sizes of a header without a check, and descends into its brackets by
-/// recursion, in exponential time. What has such brackets is a type that is no number.
+/// Whether `npyz` may see it: it multiplies the sizes of a header without a check, and descends into its
+/// brackets by recursion, in exponential time. What has such brackets is a type that is no number.
 fn checked(name: &str, bytes: &[u8]) -> Result<bool, Error> {
     let fail = |got: &str| Err(refused(name, "an array of NumPy", got));
     if !bytes.starts_with(b"\x93NUMPY") {

@@ -5,9 +5,9 @@ use super::magic::{Kind, not_readable};
 use crate::error::Error;
 
 impl Tensors {
-    /// The tensors of a file of any format that the crate is built to read, by its first bytes: safetensors, what
-    /// `torch.save` wrote (feature `torch`), `.npz` (feature `npz`); of them, those whose names begin with `prefix`, which they
-    /// lose here.
+    /// The tensors of a file of any format that the crate is built to read, by its first bytes: safetensors,
+    /// what `torch.save` wrote (feature `torch`), `.npz` (feature `npz`); of them, those whose names begin
+    /// with `prefix`, which they lose here.
     ///
     /// ```no_run
     /// use fused_rnn::format::{Tensors, state_dict};
@@ -20,8 +20,8 @@ impl Tensors {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Format`] where the file is of another kind, which is named with what to do if it can be told, and the
-    /// errors of `from_safetensors`, `from_torch` and `from_npz`.
+    /// [`Error::Format`] where the file is of another kind, which is named with what to do if it can be told,
+    /// and the errors of `from_safetensors`, `from_torch` and `from_npz`.
     pub fn read(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         match Kind::of(bytes) {
             #[cfg(feature = "safetensors")]

@@ -1,7 +1,7 @@
 //! Tensors from and to a safetensors file.
 //!
 //! ```text
-//! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values, little-endian
+//! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values
 //! ```
 
 use super::magic::{Kind, not_readable};
@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, HashMap};
 impl Tensors {
     /// The tensors of a safetensors file whose names begin with `prefix`, which they lose here.
     ///
-    /// F32 is taken as it is, F16 and BF16 are widened exactly, F64 is rounded to nearest. All else (integers, booleans,
-    /// eight-bit floats) is kept as it is, among the [`others`](Tensors::others). Tensors without the prefix are not
-    /// looked at. Where no name begins with it, it is looked for after what wrappers of PyTorch and checkpoints
-    /// put first: `rnn.` means `module.rnn.` or `model.rnn.` too, where the file has one such.
+    /// F32 is taken as it is, F16 and BF16 are widened exactly, F64 is rounded to nearest. All else
+    /// (integers, booleans, eight-bit floats) is kept as it is, among the [`others`](Tensors::others).
+    /// Tensors without the prefix are not looked at. Where no name begins with it, it is looked for after
+    /// what wrappers of PyTorch and checkpoints put first: `rnn.` means `module.rnn.` or `model.rnn.` too,
+    /// where the file has one such.
     ///
     /// ```
     /// use fused_rnn::format::{Tensors, state_dict};
@@ -57,12 +58,13 @@ impl Tensors {
         Ok(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they are.
+    /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
+    /// are.
     ///
     /// # Errors
-    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or of
-    /// [`DType::Other`], and for a shape whose sizes other than zero cannot be multiplied, which a tensor without
-    /// values may have.
+    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
+    /// of [`DType::Other`], and for a shape whose sizes other than zero cannot be multiplied, which a tensor
+    /// without values may have.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
         let mut stored = Vec::new();
         for (name, tensor) in self.iter() {

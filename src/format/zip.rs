@@ -1,7 +1,7 @@
 //! Zip archives, as PyTorch and NumPy write them: their files by name, by `rawzip`, behind limits.
 //!
-//! What files unpack to in all is bounded by a multiple of the archive's length: a small archive can name the same bytes many
-//! times, and unpack each to a thousand times their length.
+//! What files unpack to in all is bounded by a multiple of the archive's length: a small archive can name the
+//! same bytes many times, and unpack each to a thousand times their length.
 
 use super::magic::{Kind, not_readable};
 use super::refused;
@@ -31,7 +31,8 @@ struct File {
 }
 
 impl<'a> Archive<'a> {
-    /// Reads the directory; `what` is the reader that errors name, `wanted` the kind of archive that it reads.
+    /// Reads the directory; `what` is the reader that errors name, `wanted` the kind of archive that it
+    /// reads.
     ///
     /// # Errors
     /// [`Error::Format`] where this is no zip archive, or two files in it have one name.

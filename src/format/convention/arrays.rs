@@ -6,8 +6,8 @@ use crate::error::Error;
 /// The weights of one direction of one layer, in the form of some [`Convention`](super::Convention) or
 /// [`Form`](super::Form). What is empty is not there: a layer without bias, peepholes or projection.
 ///
-/// Where the shapes of arrays are known they are compared with what the form has, so that two systems whose sizes agree
-/// are not mixed up: [`Arrays::from_tensors`] keeps them.
+/// Where the shapes of arrays are known they are compared with what the form has, so that two systems whose
+/// sizes agree are not mixed up: [`Arrays::from_tensors`] keeps them.
 ///
 /// ```
 /// use fused_rnn::format::{Arrays, Convention, Tensor};
@@ -33,8 +33,8 @@ pub struct Arrays {
     pub peephole: Vec<f32>,
     /// The projection of the hidden state.
     pub projection: Vec<f32>,
-    /// What the numbers of `input` are multiplied by to be weights, where they are quantised: empty for 1, one for all, or
-    /// one for each gate and unit, (G H) in the system's order.
+    /// What the numbers of `input` are multiplied by to be weights, where they are quantised: empty for 1,
+    /// one for all, or one for each gate and unit, (G H) in the system's order.
     pub input_scales: Vec<f32>,
     /// The same for `recurrent`.
     pub recurrent_scales: Vec<f32>,
@@ -72,8 +72,8 @@ pub enum Orientation {
     Columns,
     /// One (K, H) for each gate, row-major, one after the other. Flax, burn, Lasagne.
     ColumnsPerGate,
-    /// One (H, K) for each gate, row-major, whose numbers are then taken as (K, H), and these side by side as (K, G H).
-    /// CuDNNLSTM and CuDNNGRU of Keras 2.
+    /// One (H, K) for each gate, row-major, whose numbers are then taken as (K, H), and these side by side as
+    /// (K, G H). CuDNNLSTM and CuDNNGRU of Keras 2.
     RowsAsColumns,
 }
 

@@ -40,8 +40,8 @@ impl Gate {
     }
 }
 
-/// Which bias vectors a system has. It matters on which side the candidate's of a GRU stands that resets after the
-/// product: on the side of the state it is multiplied by r.
+/// Which bias vectors a system has. It matters on which side the candidate's of a GRU stands that resets
+/// after the product: on the side of the state it is multiplied by r.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Biases {
@@ -53,8 +53,8 @@ pub enum Biases {
     Recurrent,
     /// All gates' of the input, then all gates' of the state.
     Both,
-    /// One for each gate on the side of the input, and after them the candidate's of the state. (Only a GRU that resets
-    /// after the product has the last one.)
+    /// One for each gate on the side of the input, and after them the candidate's of the state. (Only a GRU
+    /// that resets after the product has the last one.)
     InputAndNew,
 }
 
@@ -116,8 +116,8 @@ pub struct Form {
 }
 
 impl Form {
-    /// PyTorch's form: rows, gates in the order i f g o or r z n, two bias vectors, no constants; for an LSTM also
-    /// peepholes in the order i f o, and projections as (P, H).
+    /// PyTorch's form: rows, gates in the order i f g o or r z n, two bias vectors, no constants; for an LSTM
+    /// also peepholes in the order i f o, and projections as (P, H).
     pub fn new(kind: CellKind) -> Form {
         let lstm = kind == CellKind::Lstm;
         Form {
@@ -153,15 +153,15 @@ impl Form {
         self
     }
 
-    /// Gates that have the opposite sense, 1 - z in the place of z: their weights and biases change the sign, as
-    /// s(-a) = 1 - s(a). Of no use for a candidate.
+    /// Gates that have the opposite sense, 1 - z in the place of z: their weights and biases change the sign,
+    /// as s(-a) = 1 - s(a). Of no use for a candidate.
     pub fn turned(mut self, gates: &[Gate]) -> Form {
         self.turned = gates.to_vec();
         self
     }
 
-    /// What the system adds to a gate when it runs: 1 to the forget gate, mostly. Loading adds it to the bias, saving
-    /// subtracts it.
+    /// What the system adds to a gate when it runs: 1 to the forget gate, mostly. Loading adds it to the
+    /// bias, saving subtracts it.
     pub fn added(mut self, gate: Gate, value: f32) -> Form {
         self.added.push((gate, value));
         self
@@ -198,10 +198,10 @@ impl Form {
     /// Where the network has one bias vector and the weights have two, it gets their sum.
     ///
     /// # Errors
-    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its cell's, an
-    /// array has another size or shape, a parameter of the network has no counterpart, or a bias has no place: two that
-    /// cannot be added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite, or
-    /// a scale is not finite or is zero. The network is then as before.
+    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
+    /// cell's, an array has another size or shape, a parameter of the network has no counterpart, or a bias
+    /// has no place: two that cannot be added, or any in a network without; [`Error::OutOfRange`] where what
+    /// is added to a bias is not finite, or a scale is not finite or is zero. The network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network);
@@ -264,9 +264,9 @@ impl Form {
     /// Where the system has one bias vector and the network has two, it gets their sum.
     ///
     /// # Errors
-    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its cell's, or
-    /// where the network has peepholes, a projection, layer normalisation or biases that the system has no place for;
-    /// [`Error::OutOfRange`] as for [`load`](Form::load).
+    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
+    /// cell's, or where the network has peepholes, a projection, layer normalisation or biases that the
+    /// system has no place for; [`Error::OutOfRange`] as for [`load`](Form::load).
     pub fn save(&self, network: &Recurrent) -> Result<Vec<Arrays>, Error> {
         let form = self.resolve(network)?;
         let cell_arrays = |index| {
@@ -394,7 +394,8 @@ impl Form {
             said = format!("{said}, of shape {shape:?}");
         }
         if got == 2 * rows && self.orientation == Orientation::Columns && self.kind.gates() > 1 {
-            said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too (Convention::KerasCuDnn)";
+            said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too \
+                     (Convention::KerasCuDnn)";
         }
         Err(refused(what, format!("{size} values in {}", self.name), said))
     }

@@ -50,10 +50,10 @@ use crate::layer::Recurrent;
 /// | Core ML | `weight_ih` (4 H, I) | `weight_hh` (4 H, H) | i f o z | | `bias` |
 /// | Lasagne | `W_in_to_ingate forgetgate cell outgate`, `resetgate updategate hidden_update` (I, H) each | `W_hid_to_..` (H, H) each | i f c o | r u c, reset after, u turned round | `b_..` |
 ///
-/// CuDNNLSTM's and CuDNNGRU's kernels are for each gate the matrix (H, I), row-major, whose numbers are taken as (I, H). Of
-/// DyNet, arrays as `as_array()` gives them, of `VanillaLSTMBuilder` and `GRUBuilder`. Of Flax NNX,
-/// `OptimizedLSTMCell`, `GRUCell` and `SimpleCell` (its `LSTMCell` is as Flax's). A form that is not here is put together by
-/// [`Form`].
+/// CuDNNLSTM's and CuDNNGRU's kernels are for each gate the matrix (H, I), row-major, whose numbers are taken
+/// as (I, H). Of DyNet, arrays as `as_array()` gives them, of `VanillaLSTMBuilder` and `GRUBuilder`. Of Flax
+/// NNX, `OptimizedLSTMCell`, `GRUCell` and `SimpleCell` (its `LSTMCell` is as Flax's). A form that is not
+/// here is put together by [`Form`].
 ///
 /// Peepholes are given and taken as `i, o, f` in ONNX, `i, f, o` in the others that have them (PyTorch's
 /// form is this crate's own there), projections as (P, H) in PyTorch's form and (H, P) in oneDNN's.
@@ -230,13 +230,14 @@ impl Convention {
         })
     }
 
-    /// Puts weights of this convention into a network: `cells` has one entry for each direction of each layer,
-    /// at `layer * directions + direction`.
+    /// Puts weights of this convention into a network: `cells` has one entry for each direction of each
+    /// layer, at `layer * directions + direction`.
     ///
     /// Where the network has one bias vector and the weights have two, it gets their sum.
     ///
     /// # Errors
-    /// [`Error::Format`] where the system has no such cell, and the errors of [`Form::load`]. The network is then as before.
+    /// [`Error::Format`] where the system has no such cell, and the errors of [`Form::load`]. The network is
+    /// then as before.
     pub fn load(self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         self.form(network.config().kind())?.load(network, cells)
     }

@@ -1,18 +1,20 @@
 //! PyTorch's `state_dict` of a recurrent module: `weight_ih_l0`, `bias_hh_l1_reverse`, ...
 //!
-//! In Python, `safetensors.torch.save_file(model.state_dict(), "model.safetensors")` or `torch.save(model.state_dict(),
-//! "model.pt")` writes one; `Tensors::from_safetensors` (feature `safetensors`) and `Tensors::from_torch` (feature `torch`) read it.
+//! In Python, `safetensors.torch.save_file(model.state_dict(), "model.safetensors")` or
+//! `torch.save(model.state_dict(), "model.pt")` writes one; `Tensors::from_safetensors` (feature
+//! `safetensors`) and `Tensors::from_torch` (feature `torch`) read it.
 //!
-//! The names and shapes say how many layers, directions, inputs, units and biases there are, whether
-//! hidden states are projected, and the cell, but for an RNN's nonlinearity: [`describe`]. They do not say which dropout and
-//! which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is [`Layout::TimeMajor`](crate::Layout);
-//! the default here is batch-first.) A module's own tensors begin with its name, `encoder.rnn.`, which the readers take off (as
-//! does [`Tensors::split_off_prefix`]); [`modules`] finds all of a file.
+//! The names and shapes say how many layers, directions, inputs, units and biases there are, whether hidden
+//! states are projected, and the cell, but for an RNN's nonlinearity: [`describe`]. They do not say which
+//! dropout and which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is
+//! [`Layout::TimeMajor`](crate::Layout); the default here is batch-first.) A module's own tensors begin with
+//! its name, `encoder.rnn.`, which the readers take off (as does [`Tensors::split_off_prefix`]); [`modules`]
+//! finds all of a file.
 //!
-//! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers put before names
-//! (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or pruning make of several
-//! tensors are made of them here (once; they are plain weights then). Tensors that are no parameter of a recurrent
-//! module, and integers, are left alone.
+//! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
+//! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or
+//! pruning make of several tensors are made of them here (once; they are plain weights then). Tensors that
+//! are no parameter of a recurrent module, and integers, are left alone.
 //!
 //! ```text
 //! names.rs     the names of parameters, and weights that are made of several tensors
@@ -112,12 +114,12 @@ fn take_parameters(tensors: &mut Tensors) -> Result<Tensors, Error> {
 
 /// Sets all parameters of a network from these tensors.
 ///
-/// A network with one bias vector gets the sum of two. Tensors of other names than a recurrent module's parameters have
-/// are left alone.
+/// A network with one bias vector gets the sum of two. Tensors of other names than a recurrent module's
+/// parameters have are left alone.
 ///
 /// # Errors
-/// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, or where biases
-/// cannot be added: each by name. The network is then as before.
+/// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, or where
+/// biases cannot be added: each by name. The network is then as before.
 pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     let mut own = take_parameters(&mut tensors)?;
     let biased: BTreeSet<String> =

@@ -8,14 +8,15 @@ use crate::layer::Recurrent;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A recurrent module of a file, as its tensors tell it: `LSTM`, `GRU`, `RNN` of `torch.nn`, or one of their cells.
+/// A recurrent module of a file, as its tensors tell it: `LSTM`, `GRU`, `RNN` of `torch.nn`, or one of their
+/// cells.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// How the names of its tensors begin: `encoder.rnn.`
     pub prefix: String,
-    /// The cells that it may be. 4 H rows are an LSTM's, 3 H a GRU's, and H those of an RNN, whose nonlinearity, tanh or
-    /// relu, no tensor tells: then there are two.
+    /// The cells that it may be. 4 H rows are an LSTM's, 3 H a GRU's, and H those of an RNN, whose
+    /// nonlinearity, tanh or relu, no tensor tells: then there are two.
     pub kinds: &'static [CellKind],
     /// Features of the input.
     pub input_size: usize,
@@ -91,8 +92,8 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     tensors
 }
 
-/// The recurrent modules of a file, in the order of their names. What is none, and what has the names of one but
-/// shapes that no cell of PyTorch has, is left out.
+/// The recurrent modules of a file, in the order of their names. What is none, and what has the names of one
+/// but shapes that no cell of PyTorch has, is left out.
 ///
 /// ```
 /// use fused_rnn::format::{Tensors, state_dict};
@@ -134,7 +135,8 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Format`] where a tensor is missing that this is read off, or its shape is that of no cell of PyTorch.
+/// [`Error::Format`] where a tensor is missing that this is read off, or its shape is that of no cell of
+/// PyTorch.
 pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
     described(&parameters(of_module(tensors, ""))?, tensors)
 }

@@ -1,6 +1,7 @@
 //! The names of a recurrent module's parameters, and weights that are made of several tensors.
 //!
-//! PyTorch keeps what a weight is made of, and not the weight. Each is made here as PyTorch makes it when it runs:
+//! PyTorch keeps what a weight is made of, and not the weight. Each is made here as PyTorch makes it when it
+//! runs:
 //!
 //! | names | weight | source |
 //! |---|---|---|
@@ -93,8 +94,8 @@ pub(super) fn module(name: &str) -> Option<&str> {
 /// parameter's is left out.
 ///
 /// # Errors
-/// [`Error::Format`] where a part is missing or has a shape that does not fit, where a parametrization is not in the table,
-/// or where a parameter is there twice.
+/// [`Error::Format`] where a part is missing or has a shape that does not fit, where a parametrization is not
+/// in the table, or where a parameter is there twice.
 pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
     let mut parts: BTreeMap<String, BTreeMap<Part, (String, Tensor)>> = BTreeMap::new();
     for (name, tensor) in tensors {

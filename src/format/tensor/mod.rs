@@ -62,8 +62,8 @@ impl Tensor {
         self.values
     }
 
-    /// What the file stored the values as: they are these numbers exactly, but for F64's, which are rounded to nearest.
-    /// F32 where there was no file.
+    /// What the file stored the values as: they are these numbers exactly, but for F64's, which are rounded
+    /// to nearest. F32 where there was no file.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
@@ -109,7 +109,8 @@ pub struct RawTensor {
 }
 
 impl RawTensor {
-    /// A tensor of this shape from its numbers' little-endian bytes, row-major. Of [`DType::Other`] the bytes are anything.
+    /// A tensor of this shape from its numbers' little-endian bytes, row-major. Of [`DType::Other`] the bytes
+    /// are anything.
     ///
     /// # Errors
     /// [`Error::Format`] where there are more or fewer bytes than the shape asks for.
@@ -169,7 +170,8 @@ pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
     if shape.contains(&0) { Some(0) } else { product_without_zeros(shape) }
 }
 
-/// The product of sizes other than zero, where it is a number: then it is one in whatever order they are multiplied.
+/// The product of sizes other than zero, where it is a number: then it is one in whatever order they are
+/// multiplied.
 pub(super) fn product_without_zeros(shape: &[usize]) -> Option<usize> {
     shape.iter().filter(|&&size| size > 0).try_fold(1usize, |count, &size| count.checked_mul(size))
 }

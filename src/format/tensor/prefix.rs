@@ -1,8 +1,9 @@
 //! Which names of a file a prefix means.
 //!
-//! A model that was trained on several machines, compiled or saved within a checkpoint has more before its names than its
-//! class says: `module.`, `_orig_mod.`, `model_state_dict.`. A prefix is looked for at the beginning of the names first;
-//! where none begins with it, after whatever else comes first, if that is one thing.
+//! A model that was trained on several machines, compiled or saved within a checkpoint has more before its
+//! names than its class says: `module.`, `_orig_mod.`, `model_state_dict.`. A prefix is looked for at the
+//! beginning of the names first; where none begins with it, after whatever else comes first, if that is one
+//! thing.
 
 #[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
 pub(in crate::format) use reading::select;
@@ -42,7 +43,8 @@ mod reading {
     use std::borrow::Cow;
     use std::collections::BTreeSet;
 
-    /// The tensors of a file whose names begin with `prefix`, which they lose; `read` is asked for these alone.
+    /// The tensors of a file whose names begin with `prefix`, which they lose; `read` is asked for these
+    /// alone.
     ///
     /// # Errors
     /// [`Error::Format`] where there are none, or where it is not clear which are meant; and those of `read`.

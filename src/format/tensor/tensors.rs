@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Tensors by name: what a file of weights holds.
 ///
-/// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and doubles that no f32
-/// can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and nothing that loads
-/// weights looks at it.
+/// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
+/// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and
+/// nothing that loads weights looks at it.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// file.insert("rnn.weight_ih_l0", Tensor::new(&[4, 1], vec![0.0; 4])?);
 /// file.insert("head.b", Tensor::new(&[1], vec![0.5])?);
 /// file.insert_raw("norm.steps", RawTensor::new(DType::I64, &[], 7i64.to_le_bytes().to_vec())?);
-/// assert!(file.prefixes().iter().eq(["head.", "norm.", "rnn."]));
+/// assert!(file.prefixes().into_iter().eq(["head.", "norm.", "rnn."]));
 /// file.rename("head.b", "head.bias")?;
 ///
 /// let rnn = file.split_off_prefix("rnn.");
@@ -47,7 +47,8 @@ impl Tensors {
         self.map.insert(name, tensor);
     }
 
-    /// Adds a tensor as it is stored, in the place of any of the same name: among [`others`](Tensors::others), floats too.
+    /// Adds a tensor as it is stored, in the place of any of the same name: among
+    /// [`others`](Tensors::others), floats too.
     pub fn insert_raw(&mut self, name: impl Into<String>, tensor: RawTensor) {
         let name = name.into();
         self.map.remove(&name);
@@ -124,7 +125,8 @@ impl Tensors {
     /// Gives a tensor another name, be it one of f32 or another.
     ///
     /// # Errors
-    /// [`Error::Format`] where there is none of the first name, or one of the second already; nothing is changed then.
+    /// [`Error::Format`] where there is none of the first name, or one of the second already; nothing is
+    /// changed then.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         if from != to && (self.map.contains_key(to) || self.others.contains_key(to)) {
             return Err(refused(format!("the new name of {from:?}"), "one that is free", format!("{to:?}")));
@@ -145,8 +147,8 @@ impl Tensors {
         Tensors { map, others: split(&mut self.others, prefix) }
     }
 
-    /// How names begin, up to and with a point or a slash, and empty where they have none: the modules of a model,
-    /// in alphabetical order.
+    /// How names begin, up to and with a point or a slash, and empty where they have none: the modules of a
+    /// model, in alphabetical order.
     pub fn prefixes(&self) -> BTreeSet<&str> {
         let names = self.map.keys().chain(self.others.keys());
         names.map(|name| &name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]).collect()

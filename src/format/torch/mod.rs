@@ -1,8 +1,9 @@
-//! State dicts as `torch.save` writes them, `.pt` and `.pth`: read without PyTorch, and without running anything.
+//! State dicts as `torch.save` writes them, `.pt` and `.pth`: read without PyTorch, and without running
+//! anything.
 //!
 //! ```text
-//! since PyTorch 1.6   a zip archive: NAME/data.pkl, a pickle of names and places; NAME/data/0, ... the numbers
-//! before              five pickles: a number, the version, the machine, names and places, keys; then the numbers
+//! since PyTorch 1.6   a zip archive: NAME/data.pkl, a pickle of names and places; NAME/data/0, ... numbers
+//! before              five pickles: a number, the version, the machine, names and places, keys; then numbers
 //!
 //! pickle.rs   the machine for the pickles, which knows what a state dict is made of and nothing else
 //! walk.rs     the tensors of dictionaries and lists, each with its path as its name
@@ -25,19 +26,23 @@ use std::collections::HashMap;
 const WHAT: &str = "torch.save";
 /// The first pickle of a legacy file: the number 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];
-/// Tensors may be views of one storage, and repeat its elements: their bytes may be so many times those of the file.
+/// Tensors may be views of one storage, and repeat its elements: their bytes may be so many times those of
+/// the file.
 const MOST_OF_A_BYTE: usize = 16;
 
 impl Tensors {
-    /// The tensors of a file that `torch.save` wrote, of a state dict or of a checkpoint with state dicts in it, whose names begin
-    /// with `prefix`, which they lose here.
+    /// The tensors of a file that `torch.save` wrote, of a state dict or of a checkpoint with state dicts in
+    /// it, whose names begin with `prefix`, which they lose here.
     ///
-    /// A tensor's name is its path: `weight` of the dictionary `model_state_dict` is `model_state_dict.weight`. Where no
-    /// name begins with the prefix, it is looked for after what else comes first: `rnn.` means
-    /// `model_state_dict.module.rnn.` too, where the file has one such. F32 is taken as it is, F16 and BF16 are widened
-    /// exactly, F64 is rounded to nearest; all else is kept as it is, among the [`others`](Tensors::others).
+    /// A tensor's name is its path: `weight` of the dictionary `model_state_dict` is
+    /// `model_state_dict.weight`. Where no name begins with the prefix, it is looked for after what else
+    /// comes first: `rnn.` means `model_state_dict.module.rnn.` too, where the file has one such. F32 is
+    /// taken as it is, F16 and BF16 are widened exactly, F64 is rounded to nearest; all else is kept as it
+    /// is, among the [`others`](Tensors::others).
     ///
-    /// No code of the file is run. What a state dict is not made of, as a model that was saved whole, is refused.
+    /// No code of the file is run. What a state dict is not made of, as a model that was saved whole, is
+    /// refused.
+    ///
     /// ```no_run
     /// use fused_rnn::format::{Tensors, state_dict};
     /// use fused_rnn::{CellKind, Recurrent};
@@ -51,8 +56,8 @@ impl Tensors {
     ///
     /// # Errors
     /// [`Error::Format`] where this is no such file, and what it is if that can be told; where it holds other
-    /// objects than a state dict is made of, by their names; where it is damaged; where no name has the prefix,
-    /// or several modules may be meant by it.
+    /// objects than a state dict is made of, by their names; where it is damaged; where no name has the
+    /// prefix, or several modules may be meant by it.
     pub fn from_torch(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         match Kind::of(bytes) {
             Some(Kind::Pickle) => legacy(bytes, prefix),
@@ -69,7 +74,8 @@ fn zipped(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         return Err(refused(WHAT, "an archive with data.pkl", "one without"));
     };
     if archive.names().any(|name| name.strip_prefix(&root).is_some_and(|name| name == "/constants.pkl")) {
-        let got = "a TorchScript program (torch.jit.save): torch.save(torch.jit.load(..).state_dict(), ..) writes one";
+        let got = "a TorchScript program (torch.jit.save): torch.save(torch.jit.load(..).state_dict(), ..) \
+                   writes one";
         return Err(refused(WHAT, "a state dict", got));
     }
     if archive.read(&format!("{root}/byteorder"))?.is_some_and(|order| *order == *b"big") {

@@ -1,10 +1,10 @@
 //! The little of pickle that a state dict is made of, by a machine that runs no code.
 //!
-//! A pickle is a program for a machine with a stack, a memo and a few containers, which may call any Python function by its
-//! name. This one knows six names, all of which make data: `OrderedDict`, `torch.Size`, and PyTorch's three that
-//! rebuild a tensor and one that rebuilds a parameter from a storage, a place, a shape and strides. Any other is an error
-//! that says it. What it makes lies in one list, by its place in it, so that a pickle can make cycles, but no work: an
-//! instruction takes a few words of memory, whatever it says.
+//! A pickle is a program for a machine with a stack, a memo and a few containers, which may call any Python
+//! function by its name. This one knows six names, all of which make data: `OrderedDict`, `torch.Size`, and
+//! PyTorch's three that rebuild a tensor and one that rebuilds a parameter from a storage, a place, a shape
+//! and strides. Any other is an error that says it. What it makes lies in one list, by its place in it, so
+//! that a pickle can make cycles, but no work: an instruction takes a few words of memory, whatever it says.
 //!
 //! Source: Python's documentation of `pickletools`, whose names the instructions have here.
 
@@ -420,7 +420,8 @@ impl<'a> Machine<'a> {
         items.iter().map(|&item| self.number(item)).collect()
     }
 
-    /// ('storage', type, key, device, elements), and in legacy files None or (key, first element, elements) of a part.
+    /// ('storage', type, key, device, elements), and in legacy files None or (key, first element, elements)
+    /// of a part.
     fn storage(&self, id: Id) -> Result<Storage<'a>, Error> {
         let read = || {
             let (&[tag, kind, key, _, count], part) = self.items(id)?.split_first_chunk()?;

@@ -14,7 +14,8 @@ const MOST_NAMES: usize = 64;
 /// # Errors
 /// [`Error::Format`] where there is none, or where containers are nested in circles or far too deep.
 pub(super) fn tensors<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Vec<(String, &'p View<'a>)>, Error> {
-    // A container in several others is visited for each: without a limit, that is as many times as there are paths.
+    // A container in several others is visited for each: without a limit, that is as many times as there are
+    // paths.
     let visits = pickle.values.len().saturating_mul(4).saturating_add(16);
     let names = pickle.values.len().saturating_mul(MOST_NAMES).saturating_add(1 << 16);
     let mut walk = Walk { pickle, found: Vec::new(), path: String::new(), visits, names };
