@@ -49,7 +49,7 @@ fn load(tensors: Tensors, kind: CellKind) -> Recurrent {
 #[test]
 fn a_state_dict_of_every_format() {
     let zip = torch("lstm.pt", "");
-    for name in ["legacy.pt", "protocol5.pt"] {
+    for name in ["legacy.pt", "protocol5.pt", "no_checksums.pt"] {
         assert_eq!(torch(name, ""), zip, "{name}");
     }
     assert_eq!(zip.raw("norm.num_batches_tracked").unwrap().integers(), Some(vec![0]));
@@ -281,6 +281,11 @@ fn hostile_pickles_are_errors() {
         let error = by_hand(program).unwrap_err();
         assert!(error.contains(want), "{}: {error}", program.escape_ascii());
     }
+    // One list of pairs, made into a dictionary again and again.
+    let pairs = b"X\x01\0\0\0aN\x86".repeat(20);
+    let mut copies = [b"](", &pairs[..], b"e\x85q\x00ccollections\nOrderedDict\nq\x01"].concat();
+    copies.extend(b"h\x01h\x00R".repeat(1000));
+    assert!(by_hand(&copies).unwrap_err().contains("too many copies"));
     let deep = [&[b']'; 100_000][..], &[b'a'; 99_999]].concat();
     assert!(by_hand(&deep).unwrap_err().contains("levels of containers"));
 }
@@ -301,6 +306,13 @@ fn arrays_of_numpy_in_every_order() {
     assert_eq!(objects.get("w"), Some(&Tensor::new(&[2], vec![1.0; 2]).unwrap()));
     let error = Tensors::from_npz(&file("lstm.pt"), "").unwrap_err().to_string();
     assert!(error.contains("Tensors::from_torch"), "{error}");
+    // Two files of an archive at one place: the second's header in the directory points at the first.
+    let mut shared = file("gru.npz");
+    let headers: Vec<usize> =
+        (0..shared.len() - 4).filter(|&at| shared[at..].starts_with(b"PK\x01\x02")).collect();
+    shared.copy_within(headers[0] + 42..headers[0] + 46, headers[1] + 42);
+    let error = Tensors::from_npz(&shared, "").unwrap_err().to_string();
+    assert_eq!(error, "numpy.savez: expected files that lie apart from each other, got two that share bytes");
     for name in ["gru.npz", "compressed.npz"] {
         let bytes = file(name);
         for end in (0..bytes.len()).step_by(11) {

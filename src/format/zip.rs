@@ -1,13 +1,14 @@
 //! Zip archives, as PyTorch and NumPy write them: their files by name, by `rawzip`, behind limits.
 //!
-//! What files unpack to in all is bounded by a multiple of the archive's length: a small archive can name the
-//! same bytes many times, and unpack each to a thousand times their length.
+//! What files unpack to in all is bounded by a multiple of the archive's length: DEFLATE's, as no two files may
+//! share bytes of the archive.
 
 use super::magic::{Kind, not_readable};
 use super::refused;
 use crate::error::Error;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive, crc32};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// DEFLATE makes at most 1032 bytes of one.
@@ -19,15 +20,14 @@ pub(super) struct Archive<'a> {
     what: &'static str,
     archive: ZipSliceArchive<&'a [u8]>,
     files: BTreeMap<String, File>,
-    /// What may still be unpacked.
-    #[cfg(feature = "npz")]
-    budget: std::cell::Cell<u64>,
 }
 
 struct File {
     place: ZipArchiveEntryWayfinder,
     method: CompressionMethod,
     crc: u32,
+    /// Whether its checksum has been compared.
+    checked: Cell<bool>,
 }
 
 impl<'a> Archive<'a> {
@@ -47,7 +47,7 @@ impl<'a> Archive<'a> {
         }
         let error = |error: rawzip::Error| fail(&format!("a damaged zip archive: {error}"));
         let archive = ZipArchive::from_slice(bytes).map_err(error)?;
-        let mut files = BTreeMap::new();
+        let (mut files, mut ranges) = (BTreeMap::new(), Vec::new());
         for entry in archive.entries() {
             let entry = entry.map_err(error)?;
             let path = entry.file_path();
@@ -59,19 +59,19 @@ impl<'a> Archive<'a> {
                     "one that is",
                 ));
             }
-            let file =
-                File { place: entry.wayfinder(), method: entry.compression_method(), crc: entry.crc32() };
+            let place = entry.wayfinder();
+            ranges.push(archive.get_entry(place).map_err(error)?.compressed_data_range());
+            let (method, crc) = (entry.compression_method(), entry.crc32());
+            let file = File { place, method, crc, checked: Cell::new(false) };
             if files.insert(name.to_owned(), file).is_some() {
                 return Err(refused(what, "files of different names", format!("two of {name:?}")));
             }
         }
-        Ok(Archive {
-            what,
-            archive,
-            files,
-            #[cfg(feature = "npz")]
-            budget: std::cell::Cell::new((bytes.len() as u64).saturating_mul(MOST_OF_A_BYTE)),
-        })
+        ranges.sort_unstable();
+        if ranges.windows(2).any(|pair| pair[0].1 > pair[1].0) {
+            return Err(refused(what, "files that lie apart from each other", "two that share bytes"));
+        }
+        Ok(Archive { what, archive, files })
     }
 
     /// The names of the files, in alphabetical order.
@@ -92,7 +92,7 @@ impl<'a> Archive<'a> {
         let bytes = match file.method {
             CompressionMethod::STORE => Cow::Borrowed(entry.data()),
             #[cfg(feature = "npz")]
-            CompressionMethod::DEFLATE => Cow::Owned(self.unpack(entry.data(), size).map_err(damaged)?),
+            CompressionMethod::DEFLATE => Cow::Owned(unpack(entry.data(), size).map_err(damaged)?),
             other => {
                 let expected = "a file that is stored or deflated as PyTorch and NumPy do";
                 return Err(refused(what(), expected, format!("one by {other}")));
@@ -103,22 +103,23 @@ impl<'a> Archive<'a> {
         }
         // PyTorch can leave the sum of a file out (`set_crc32_options`): then it is zero.
         let left_out = file.crc == 0 && file.method == CompressionMethod::STORE;
-        if !left_out && crc32(&bytes) != file.crc {
+        if !left_out && !file.checked.get() && crc32(&bytes) != file.crc {
             return Err(damaged("another checksum".to_owned()));
         }
+        file.checked.set(true);
         Ok(Some(bytes))
     }
+}
 
-    /// What deflated bytes are, `size` or fewer of them.
-    #[cfg(feature = "npz")]
-    fn unpack(&self, packed: &[u8], size: u64) -> Result<Vec<u8>, String> {
-        use std::io::Read;
-        let most = (packed.len() as u64).saturating_mul(MOST_OF_A_BYTE);
-        let left = self.budget.get().checked_sub(size).filter(|_| size <= most);
-        self.budget.set(left.ok_or_else(|| format!("{size} bytes of {} packed ones", packed.len()))?);
-        let mut bytes = Vec::new();
-        let mut reader = flate2::read::DeflateDecoder::new(packed).take(size);
-        reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        Ok(bytes)
+/// What deflated bytes are, `size` or fewer of them.
+#[cfg(feature = "npz")]
+fn unpack(packed: &[u8], size: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    if size > (packed.len() as u64).saturating_mul(MOST_OF_A_BYTE) {
+        return Err(format!("{size} bytes of {} packed ones", packed.len()));
     }
+    let mut bytes = Vec::new();
+    let mut reader = flate2::read::DeflateDecoder::new(packed).take(size);
+    reader.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }

@@ -5,7 +5,7 @@ use super::{Tensor, Tensors, builder, load, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A recurrent module of a file, as its tensors tell it: `LSTM`, `GRU`, `RNN` of `torch.nn`, or one of their
@@ -113,9 +113,14 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
-    let prefixes: BTreeSet<&str> = file.names().filter_map(module).collect();
-    let described = prefixes.into_iter().filter_map(|prefix| {
-        let module = describe(&of_module(file, prefix)).ok()?;
+    let mut groups: BTreeMap<&str, Tensors> = BTreeMap::new();
+    for (name, tensor) in file.iter() {
+        if let Some(prefix) = module(name) {
+            groups.entry(prefix).or_default().insert(&name[prefix.len()..], tensor.clone());
+        }
+    }
+    let described = groups.into_iter().filter_map(|(prefix, tensors)| {
+        let module = describe(&tensors).ok()?;
         Some(Module { prefix: prefix.to_owned(), ..module })
     });
     described.collect()

@@ -9,25 +9,24 @@
 pub(in crate::format) use reading::select;
 use std::borrow::Cow;
 
-/// What wrappers of PyTorch put before a name, at its beginning alone.
-const FIRST: &str = "module.";
-/// What they put before any part of it.
-const ANYWHERE: [&str; 3] = ["_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."];
+/// What wrappers of PyTorch call a part of a name, at its beginning alone.
+const FIRST: &str = "module";
+/// What they call one anywhere.
+const ANYWHERE: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
 /// A name without what wrappers put into it.
 pub(in crate::format) fn unwrapped(name: &str) -> Cow<'_, str> {
-    let mut name = Cow::Borrowed(name);
-    for wrapper in ANYWHERE {
-        while let Some(place) = component(&name, wrapper) {
-            name.to_mut().replace_range(place..place + wrapper.len(), "");
-        }
+    // The last part is a tensor's own name.
+    let Some((path, own)) = name.rsplit_once('.') else { return Cow::Borrowed(name) };
+    let kept: Vec<&str> = path.split('.').filter(|part| !ANYWHERE.contains(part)).collect();
+    let first = kept.iter().take_while(|part| **part == FIRST).count();
+    if first == 0 && kept.len() == path.split('.').count() {
+        return Cow::Borrowed(name);
     }
-    while let Some(rest) = name.strip_prefix(FIRST) {
-        name = Cow::Owned(rest.to_owned());
-    }
-    name
+    Cow::Owned(kept[first..].iter().chain([&own]).copied().collect::<Vec<_>>().join("."))
 }
 
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
 /// The first place where `part` stands in a name, at its beginning or after a point.
 fn component(name: &str, part: &str) -> Option<usize> {
     let places = name.match_indices(part).map(|(place, _)| place);

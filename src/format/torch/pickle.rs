@@ -80,7 +80,7 @@ pub(super) struct Pickle<'a> {
 /// Instructions of one pickle. A state dict takes some sixty for a tensor.
 const MOST_INSTRUCTIONS: usize = 50_000_000;
 /// Axes of a tensor.
-const MOST_AXES: usize = 64;
+const MOST_AXES: usize = 16;
 
 /// Runs the pickle at the beginning of `bytes`; `what` is its name in errors.
 ///
@@ -95,6 +95,7 @@ pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Err
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        copies: bytes.len(),
     };
     for _ in 0..MOST_INSTRUCTIONS {
         if let Some(root) = machine.step()? {
@@ -113,6 +114,8 @@ struct Machine<'a> {
     /// The heights of the stack at marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Pairs that may still be copied: a list of them may be made into dictionaries again and again.
+    copies: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -466,6 +469,9 @@ impl<'a> Machine<'a> {
                     pairs.iter().map(pair).collect::<Option<Vec<_>>>()
                 });
                 let pairs = pairs.ok_or_else(|| wrong(self))?;
+                let copies = self.copies.checked_sub(pairs.len());
+                self.copies =
+                    copies.ok_or_else(|| self.bad("pairs that are used once", "too many copies"))?;
                 self.push(Value::Dict(pairs))
             }
             (Global::Size, &[sizes]) => {
