@@ -154,6 +154,7 @@ fn types_strides_and_places() {
         ("int8", DType::I8, vec![-3]),
         ("uint8", DType::U8, vec![200]),
         ("bool", DType::Bool, vec![1, 0]),
+        ("uint16", DType::U16, vec![1, 2, 65535, 3]),
     ] {
         let raw = tensors.raw(name).unwrap();
         assert_eq!((raw.dtype(), raw.integers()), (dtype, Some(want)), "{name}");
@@ -162,6 +163,7 @@ fn types_strides_and_places() {
     let complex = tensors.raw("complex").unwrap();
     assert_eq!((complex.dtype(), complex.shape()), (DType::Other, &[1][..]));
     assert!(complex.to_tensor().is_err());
+    assert_eq!(tensors.raw("float8").unwrap().dtype(), DType::Other);
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl Convention {
         Some(match self {
             Convention::PyTorch => ours,
             Convention::CuDnn | Convention::Paddle if kind == GruResetBefore => return None,
-            Convention::CuDnn | Convention::Paddle => ours.peepholes(None),
+            Convention::CuDnn | Convention::Paddle => plain(Rows, Biases::Both),
             Convention::Keras if kind == GruResetAfter => zrn(plain(Columns, Biases::Both)),
             Convention::Keras => zrn(plain(Columns, Biases::Input)),
             Convention::KerasCuDnn if matches!(kind, Lstm | GruResetAfter) => {

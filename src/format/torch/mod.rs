@@ -6,11 +6,13 @@
 //! before              five pickles: a number, the version, the machine, names and places, keys; then numbers
 //!
 //! pickle.rs   the machine for the pickles, which knows what a state dict is made of and nothing else
+//! globals.rs  the names that such a pickle says
 //! walk.rs     the tensors of dictionaries and lists, each with its path as its name
 //! ```
 //!
 //! Source: `torch/serialization.py` and `torch/_utils.py`.
 
+mod globals;
 mod pickle;
 mod walk;
 

@@ -1,15 +1,15 @@
 //! The little of pickle that a state dict is made of, by a machine that runs no code.
 //!
 //! A pickle is a program for a machine with a stack, a memo and a few containers, which may call any Python
-//! function by its name. This one knows six names, all of which make data: `OrderedDict`, `torch.Size`, and
-//! PyTorch's three that rebuild a tensor and one that rebuilds a parameter from a storage, a place, a shape
-//! and strides. Any other is an error that says it. What it makes lies in one list, by its place in it, so
-//! that a pickle can make cycles, but no work: an instruction takes a few words of memory, whatever it says.
+//! function by its name. This one knows the names in `globals.rs`, all of which make data. Any other is an
+//! error that says it. What it makes lies in one list, by its place in it, so that a pickle can make cycles, but
+//! no work: an instruction takes a few words of memory, whatever it says.
 //!
 //! Source: Python's documentation of `pickletools`, whose names the instructions have here.
 
 use super::super::refused;
 use super::super::tensor::DType;
+use super::globals::Global;
 use crate::error::Error;
 use std::collections::HashMap;
 
@@ -33,18 +33,6 @@ pub(super) enum Value<'a> {
     Global(Global),
     Storage(Storage<'a>),
     Tensor(View<'a>),
-}
-
-/// The names that a pickle may say.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Global {
-    OrderedDict,
-    Size,
-    RebuildTensor,
-    RebuildTensorV2,
-    RebuildParameter,
-    /// The type of a storage, and the bytes of an element.
-    Storage(DType, usize),
 }
 
 /// The numbers of some tensors: a file of the archive, or a part of a legacy file.
@@ -380,18 +368,7 @@ impl<'a> Machine<'a> {
     }
 
     fn global(&mut self, module: &str, name: &str) -> Result<(), Error> {
-        let global = match (module, name) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch", "Size") => Global::Size,
-            ("torch._utils", "_rebuild_tensor") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensorV2,
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("torch" | "torch.cuda", name) => match storage_type(name) {
-                Some((dtype, size)) => Global::Storage(dtype, size),
-                None => return Err(self.no_state_dict(module, name)),
-            },
-            _ => return Err(self.no_state_dict(module, name)),
-        };
+        let global = Global::named(module, name).ok_or_else(|| self.no_state_dict(module, name))?;
         self.push(Value::Global(global))
     }
 
@@ -450,6 +427,14 @@ impl<'a> Machine<'a> {
         read().ok_or_else(|| self.bad("a storage of torch", "another persistent object"))
     }
 
+    /// A tensor from its storage, the place of its first element, its shape and its strides.
+    fn view(&self, storage: Id, [offset, shape, strides]: [Id; 3]) -> Option<View<'a>> {
+        let &Value::Storage(storage) = self.value(storage) else { return None };
+        let (shape, strides) = (self.numbers(shape)?, self.numbers(strides)?);
+        let view = View { storage, offset: self.number(offset)?, shape, strides };
+        (view.shape.len() == view.strides.len()).then_some(view)
+    }
+
     fn call(&mut self, function: Id, arguments: Id) -> Result<(), Error> {
         let &Value::Global(function) = self.value(function) else {
             return Err(self.bad("a function by its name", "something else"));
@@ -485,11 +470,17 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             (Global::RebuildTensor | Global::RebuildTensorV2, &[storage, offset, shape, strides, ..]) => {
+                let view = self.view(storage, [offset, shape, strides]).ok_or_else(|| wrong(self))?;
+                self.push(Value::Tensor(view))
+            }
+            (Global::RebuildTensorV3, &[storage, offset, shape, strides, _, _, dtype, ..]) => {
                 let view = || {
-                    let &Value::Storage(storage) = self.value(storage) else { return None };
-                    let (shape, strides) = (self.numbers(shape)?, self.numbers(strides)?);
-                    let view = View { storage, offset: self.number(offset)?, shape, strides };
-                    (view.shape.len() == view.strides.len()).then_some(view)
+                    let view = self.view(storage, [offset, shape, strides])?;
+                    let &Value::Global(Global::Type(dtype, size)) = self.value(dtype) else { return None };
+                    let bytes = view.storage;
+                    (bytes.size == 1).then_some(())?;
+                    let storage = Storage { dtype, size, count: bytes.count / size, ..bytes };
+                    Some(View { storage, ..view })
                 };
                 let view = view().ok_or_else(|| wrong(self))?;
                 self.push(Value::Tensor(view))
@@ -508,26 +499,4 @@ fn long(bytes: &[u8]) -> Value<'_> {
     let mut wide = [if negative { 0xFF } else { 0 }; 8];
     wide[..bytes.len()].copy_from_slice(bytes);
     Value::Int(i64::from_le_bytes(wide))
-}
-
-/// How a storage of torch stores an element, and in how many bytes.
-fn storage_type(name: &str) -> Option<(DType, usize)> {
-    let dtype = match name {
-        "DoubleStorage" => DType::F64,
-        "FloatStorage" => DType::F32,
-        "HalfStorage" => DType::F16,
-        "BFloat16Storage" => DType::BF16,
-        "LongStorage" => DType::I64,
-        "IntStorage" => DType::I32,
-        "ShortStorage" => DType::I16,
-        "CharStorage" => DType::I8,
-        "ByteStorage" => DType::U8,
-        "BoolStorage" => DType::Bool,
-        "ComplexDoubleStorage" => return Some((DType::Other, 16)),
-        "ComplexFloatStorage" => return Some((DType::Other, 8)),
-        "QInt32Storage" => return Some((DType::Other, 4)),
-        "QInt8Storage" | "QUInt8Storage" => return Some((DType::Other, 1)),
-        _ => return None,
-    };
-    Some((dtype, dtype.size()?))
 }

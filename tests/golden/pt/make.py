@@ -129,9 +129,12 @@ types = OrderedDict(
     uint8=torch.tensor([200], dtype=torch.uint8),
     bool=torch.tensor([True, False]),
     complex=torch.tensor([1 + 2j]),
+    uint16=torch.tensor([[1, 65535], [2, 3]], dtype=torch.uint16).t(),
+    float8=torch.tensor([1.0, 2.0]).to(torch.float8_e4m3fn),
+    dtype=torch.float32,
 )
 for name, tensor in types.items():
-    if name != "complex":
+    if name not in ("complex", "float8", "dtype"):
         expected[f"types.{name}"] = tensor.detach().float().contiguous().clone()
 torch.save(types, "types.pt")
 
