@@ -44,7 +44,6 @@ use crate::layer::Recurrent;
 /// | Equinox | `weight_ih` (G H, I) | `weight_hh` (G H, H) | i f g o | r z n, reset after | `bias`; GRU then `bias_n` |
 /// | haste | `kernel` (I, G H) | `recurrent_kernel` (H, G H) | i g f o | z r h, reset after | `bias`; GRU then `recurrent_bias` |
 /// | burn | `input_gate forget_gate cell_gate output_gate`, `reset_gate update_gate new_gate`: each its `input_transform` (I, H) | each its `hidden_transform` (H, H) | i f g o | r z n | all of input, then all of hidden |
-///
 /// | Paddle | `weight_ih` (G H, I) | `weight_hh` (G H, H) | i f c o | r z c, reset after | `bias_ih`, `bias_hh` |
 /// | DyNet | `Wx` (4 H, I); `x2z x2r x2h` (H, I) each | `Wh` (4 H, H); `h2z h2r h2h` each | i f o g, f + 1 | z r h, reset before, z turned round | `b`; `bz br bh` |
 /// | Core ML | `weight_ih` (4 H, I) | `weight_hh` (4 H, H) | i f o z | | `bias` |
