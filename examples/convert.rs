@@ -22,41 +22,47 @@ struct Found {
     others: Vec<String>,
 }
 
+impl Found {
+    fn add(&mut self, name: &str, layer: Result<Recurrent, Error>) {
+        match layer {
+            Ok(layer) => self.layers.push((name.to_owned(), layer)),
+            Err(error) => self.others.push(format!("{name}: {error}")),
+        }
+    }
+}
+
 fn read(bytes: &[u8]) -> Result<Found, Error> {
-    // An ONNX file has no magic number: it is one if it can be read as one, and has a node or an input.
-    match Model::read(bytes) {
-        Ok(model) if model.nodes().len() + model.other_nodes().len() > 0 => return Ok(onnx(&model)),
-        _ => (),
+    // An ONNX file has no magic number: it is one if it can be read as one, and has nodes.
+    if let Ok(model) = Model::read(bytes)
+        && model.nodes().len() + model.other_nodes().len() > 0
+    {
+        return Ok(onnx(&model));
     }
     let options = Tensors::safetensors_metadata(bytes).unwrap_or_default();
     let layers: Vec<&str> = options.keys().filter_map(|key| key.strip_suffix("/layer")).collect();
-    if layers.is_empty() { torch(&Tensors::read(bytes, "")?) } else { keras(bytes, &layers) }
+    Ok(if layers.is_empty() { torch(&Tensors::read(bytes, "")?) } else { keras(bytes, &layers) })
 }
 
 fn onnx(model: &Model) -> Found {
     let mut found = Found::default();
     for (index, node) in model.nodes().iter().enumerate() {
-        let name = if node.name().is_empty() { format!("node_{index}") } else { node.name().to_owned() };
-        match node.with_weights(model, &BTreeMap::new()) {
-            Ok(node) => found.layers.push((name, node.into_layer())),
-            Err(error) => found.others.push(format!("{name}: {error}")),
-        }
+        let name = format!("{}#{index}", node.name());
+        found.add(&name, node.with_weights(model, &BTreeMap::new()).map(|node| node.into_layer()));
     }
     let types: BTreeSet<&String> = model.other_nodes().iter().collect();
     found.others.extend(types.into_iter().map(|operator| format!("nodes {operator}")));
     found
 }
 
-fn keras(bytes: &[u8], names: &[&str]) -> Result<Found, Error> {
+fn keras(bytes: &[u8], names: &[&str]) -> Found {
     let mut found = Found::default();
     for name in names {
-        let layer = keras::Layer::from_safetensors(bytes, name)?;
-        found.layers.push(((*name).to_owned(), layer.network().clone()));
+        found.add(name, keras::Layer::from_safetensors(bytes, name).map(|layer| layer.network().clone()));
     }
-    Ok(found)
+    found
 }
 
-fn torch(file: &Tensors) -> Result<Found, Error> {
+fn torch(file: &Tensors) -> Found {
     let mut found = Found::default();
     let modules = state_dict::modules(file);
     for module in &modules {
@@ -64,20 +70,12 @@ fn torch(file: &Tensors) -> Result<Found, Error> {
         if module.kind().is_none() {
             println!("{name}: no tensor says whether this RNN's nonlinearity is tanh or relu; taken as tanh");
         }
-        let network = module.network(file, module.kind().unwrap_or(CellKind::ElmanTanh))?;
-        found.layers.push((name.to_owned(), network));
+        found.add(name, module.network(file, module.kind().unwrap_or(CellKind::ElmanTanh)));
     }
-    let own = |name: &str| {
-        let parameter =
-            |rest: &str| ["weight_", "bias_", "parametrizations."].iter().any(|p| rest.starts_with(p));
-        modules.iter().any(|module| name.strip_prefix(&module.prefix).is_some_and(parameter))
-    };
-    let rest = file.iter().filter(|(name, _)| !own(name));
+    let rest = file.iter().filter(|(name, _)| !modules.iter().any(|module| module.owns(name)));
     found.others.extend(rest.map(|(name, tensor)| format!("{name} {:?}", tensor.shape())));
+    found.others.extend(file.others().map(|(name, raw)| format!("{name} {raw:?}")));
     found
-        .others
-        .extend(file.others().map(|(name, raw)| format!("{name} {:?} {:?}", raw.shape(), raw.dtype())));
-    Ok(found)
 }
 
 fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
@@ -87,7 +85,7 @@ fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
     let (mut file, mut metadata) = (Tensors::new(), Vec::new());
     for (name, network) in &found.layers {
         let config = network.config();
-        let (input, hidden, layers) = (config.input_size(), config.hidden_size(), config.layers());
+        let [input, hidden, layers] = [config.input_size(), config.hidden_size(), config.layers()];
         let shown = if name.is_empty() { "(no name)" } else { name };
         println!("{shown}: {:?}, {layers} x {:?}, {input} -> {hidden}", config.kind(), config.direction());
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
@@ -116,11 +114,8 @@ fn main() -> ExitCode {
         [path, output] => convert(path, Some(output)),
         _ => Err("usage: convert FILE [OUTPUT.safetensors]".to_owned()),
     };
-    done.map_or_else(
-        |error| {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    if let Err(error) = &done {
+        eprintln!("{error}");
+    }
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

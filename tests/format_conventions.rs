@@ -6,7 +6,7 @@ use fused_rnn::format::{
 use fused_rnn::{Bias, Builder, CellKind, Init, Recurrent, Rng};
 use proptest::prelude::*;
 
-const SYSTEMS: [Convention; 18] = [
+const SYSTEMS: [Convention; 19] = [
     Convention::PyTorch,
     Convention::Keras,
     Convention::Onnx,
@@ -20,6 +20,7 @@ const SYSTEMS: [Convention; 18] = [
     Convention::Burn,
     Convention::CuDnn,
     Convention::KerasCuDnn,
+    Convention::GruBlock,
     Convention::Nnx,
     Convention::Paddle,
     Convention::DyNet,
@@ -84,6 +85,8 @@ fn matrices_by_hand() {
         (CellKind::GruResetBefore, Convention::Haiku, [2., 5., -1., -4., 3., 6.]),
         (CellKind::GruResetAfter, Convention::Flax, [1., 2., 3., 4., 5., 6.]),
         (CellKind::GruResetBefore, Convention::Burn, [1., 2., 3., 4., 5., 6.]),
+        // (2, 2) of r, u is 1 2 / 3 4, (2, 1) of c is 5 / 6.
+        (CellKind::GruResetBefore, Convention::GruBlock, [1., 3., 2., 4., 5., 6.]),
         (CellKind::GruResetAfter, Convention::CuDnn, [1., 2., 3., 4., 5., 6.]),
         (CellKind::GruResetAfter, Convention::KerasCuDnn, [2., 5., 1., 4., 3., 6.]),
         (CellKind::GruResetAfter, Convention::Nnx, [1., 4., 2., 5., 3., 6.]),
@@ -144,6 +147,7 @@ fn biases_by_hand() {
         (after, Convention::Nnx, 3, vec![1., 2., 3.], vec![0.0; 3]),
         (after, Convention::KerasCuDnn, 6, vec![2., 1., 3.], vec![5., 4., 6.]),
         (after, Convention::Lasagne, 3, vec![1., -2., 3.], vec![0.0; 3]),
+        (before, Convention::GruBlock, 3, vec![1., 2., 3.], vec![0.0; 3]),
         (before, Convention::DyNet, 3, vec![2., -1., 3.], vec![0.0; 3]),
     ] {
         assert_eq!(load(kind, system, numbers(count)), (ih, hh), "{system:?} {kind:?}");

@@ -72,6 +72,9 @@ pub enum Orientation {
     Columns,
     /// One (K, H) for each gate, row-major, one after the other. Flax, burn, Lasagne.
     ColumnsPerGate,
+    /// (K, (G - 1) H) for all gates but the last, row-major, and after it (K, H) for the last. GRUs of
+    /// TensorFlow 1 and of Paddle's `fluid`, whose candidate has a matrix of its own.
+    ColumnsLastApart,
     /// One (H, K) for each gate, row-major, whose numbers are then taken as (K, H), and these side by side as
     /// (K, G H). CuDNNLSTM and CuDNNGRU of Keras 2.
     RowsAsColumns,
@@ -84,6 +87,10 @@ impl Orientation {
             Orientation::Rows => (gate * hidden + unit) * inputs + k,
             Orientation::Columns => k * gates * hidden + gate * hidden + unit,
             Orientation::ColumnsPerGate => (gate * inputs + k) * hidden + unit,
+            Orientation::ColumnsLastApart if gate + 1 == gates => {
+                (gates - 1) * hidden * inputs + k * hidden + unit
+            }
+            Orientation::ColumnsLastApart => k * (gates - 1) * hidden + gate * hidden + unit,
             Orientation::RowsAsColumns => {
                 let (row, column) = ((unit * inputs + k) / hidden, (unit * inputs + k) % hidden);
                 row * gates * hidden + gate * hidden + column
@@ -101,12 +108,12 @@ impl Orientation {
         let flat = match self {
             Orientation::Rows => [gates * hidden, inputs],
             Orientation::ColumnsPerGate => [gates * inputs, hidden],
-            Orientation::Columns | Orientation::RowsAsColumns => [inputs, gates * hidden],
+            _ => [inputs, gates * hidden],
         };
         let apart = match self {
             Orientation::Rows => [gates, hidden, inputs],
             Orientation::ColumnsPerGate => [gates, inputs, hidden],
-            Orientation::Columns | Orientation::RowsAsColumns => [inputs, gates, hidden],
+            _ => [inputs, gates, hidden],
         };
         if shape.len() < 2 || shape == flat || shape == apart {
             return Ok(());

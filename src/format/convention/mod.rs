@@ -38,6 +38,7 @@ use crate::layer::Recurrent;
 /// | Keras 2 `CuDNNLSTM`, `CuDNNGRU` | `kernel` (I, G H) | `recurrent_kernel` (H, G H) | i f c o | z r h, reset after | (2 G H) |
 /// | TensorFlow `BlockLSTM` | first I rows of `w` (I + H, 4 H) | the rest | i c f o | | `b` |
 /// | TensorFlow `BlockLSTMV2` | likewise | | i f c o | | `b` |
+/// | TensorFlow `GRUBlockCell` | first I rows of `w_ru` (I + H, 2 H), then of `w_c` (I + H, H) | the rest of each | | r u c, reset before | `b_ru`, `b_c` |
 /// | Flax | `ii if ig io`, `ir iz in` (I, H) each | `hi hf hg ho`, `hr hz hn` (H, H) each | i f g o | r z n, reset after | `hi..ho`; `ir iz in`, then `hn` |
 /// | Flax NNX | `dense_i.kernel` (I, G H) | `dense_h.kernel` (H, G H) | i f g o | r z n, reset after | LSTM `dense_h.bias`, others `dense_i.bias` |
 /// | Haiku | first I rows of `w` (I + H, 4 H); `w_i` | the rest; `w_h` | i g f o, f + 1 | z r a, reset before, z turned round | `b` |
@@ -97,6 +98,8 @@ pub enum Convention {
     },
     /// TensorFlow's `BlockLSTMV2`, which adds nothing.
     BlockLstmV2,
+    /// TensorFlow's `GRUBlockCell`, and `GRUCell` of TensorFlow 1.
+    GruBlock,
     /// Flax's `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` and `SimpleCell`.
     Flax,
     /// `OptimizedLSTMCell`, `GRUCell` and `SimpleCell` of Flax NNX.
@@ -148,7 +151,7 @@ impl Convention {
     fn table(self, kind: CellKind) -> Option<Form> {
         use CellKind::{GruResetAfter, GruResetBefore, Lstm};
         use Gate::{Cell, Forget, Input, New, Output, Reset, Update};
-        use Orientation::{Columns, ColumnsPerGate, Rows, RowsAsColumns};
+        use Orientation::{Columns, ColumnsLastApart, ColumnsPerGate, Rows, RowsAsColumns};
         const IOFC: [Gate; 4] = [Input, Output, Forget, Cell];
         const ICFO: [Gate; 4] = [Input, Cell, Forget, Output];
         const IFOC: [Gate; 4] = [Input, Forget, Output, Cell];
@@ -185,6 +188,8 @@ impl Convention {
             }
             Convention::BlockLstmV2 if kind == Lstm => plain(Columns, Biases::Input).peepholes(PEEPHOLES),
             Convention::BlockLstm { .. } | Convention::BlockLstmV2 => return None,
+            Convention::GruBlock if kind == GruResetBefore => plain(ColumnsLastApart, Biases::Input),
+            Convention::GruBlock => return None,
             Convention::Flax | Convention::Nnx | Convention::Haste | Convention::Equinox
                 if kind == GruResetBefore =>
             {

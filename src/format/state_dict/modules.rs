@@ -49,6 +49,11 @@ impl Module {
         }
     }
 
+    /// Whether the tensor of this name in the file is a parameter of this module, or a part of one.
+    pub fn owns(&self, name: &str) -> bool {
+        module(name) == Some(self.prefix.as_str())
+    }
+
     /// The network that this module of `file` is, with its parameters, where it is of this cell.
     ///
     /// # Errors
