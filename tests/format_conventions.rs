@@ -197,7 +197,7 @@ fn systems_are_not_mixed_up_where_shapes_tell() {
     Convention::KerasCuDnn.load(&mut lstm, &[cudnn]).unwrap();
     let keras = arrays(&[2, 12], &[3, 12], &[12]);
     let error = Convention::KerasCuDnn.load(&mut lstm, std::slice::from_ref(&keras)).unwrap_err().to_string();
-    assert_eq!(error, "bias of the weights _l0: expected 24 values in KerasCuDnn, got 12, of shape [12]");
+    assert_eq!(error, "bias of the weights _l0: expected 24 values, got 12, of shape [12]");
     Convention::Keras.load(&mut lstm, &[keras]).unwrap();
     // The GRUs of Keras differ in the shape of their bias alone.
     let (theirs, cudnn) = (arrays(&[2, 9], &[3, 9], &[2, 9]), arrays(&[2, 9], &[3, 9], &[18]));
@@ -250,7 +250,7 @@ fn a_form_of_ones_own() {
     assert_eq!(without.save(&gru).unwrap(), std::slice::from_ref(&bare));
     let error =
         without.load(&mut gru, &[Arrays { bias: numbers(3), ..bare.clone() }]).unwrap_err().to_string();
-    assert_eq!(error, "bias of the weights _l0: expected 0 values in this form, got 3");
+    assert_eq!(error, "bias of the weights _l0: expected 0 values, got 3");
     let mut gru = one(CellKind::GruResetAfter, 1, 1);
     gru.update(|parameters| parameters.fill(1.0));
     for (biases, want) in [
@@ -350,9 +350,7 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
     };
     assert!(said(Convention::Onnx, &[]).contains("expected 1, got 0"));
     assert!(said(Convention::Onnx, &[with(|a| _ = a.input.pop())]).contains("weight_ih of the weights _l0"));
-    assert!(
-        said(Convention::Onnx, &[with(|a| _ = a.bias.pop())]).contains("expected 18 values in Onnx, got 17")
-    );
+    assert!(said(Convention::Onnx, &[with(|a| _ = a.bias.pop())]).contains("expected 18 values, got 17"));
     // A bias inside the product with r cannot become another.
     assert!(said(Convention::Onnx, &[with(|a| a.bias[17] = 1.0)]).starts_with("bias_hh_l0: expected zeros"));
     assert!(said(Convention::BlockLstmV2, std::slice::from_ref(&good)).contains("a cell that it has"));

@@ -180,7 +180,7 @@ fn what_is_no_state_dict_is_named() {
     let error = Tensors::from_safetensors(&file("lstm.pt"), "").unwrap_err().to_string();
     assert_eq!(
         error,
-        "safetensors: expected a safetensors file, got a file of PyTorch (.pt, .pth): Tensors::from_torch \
+        "safetensors: expected a valid file, got a file of PyTorch (.pt, .pth): Tensors::from_torch \
          reads it (feature `torch`)"
     );
     let error = Tensors::from_safetensors(&file("legacy.pt"), "").unwrap_err().to_string();

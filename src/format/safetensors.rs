@@ -123,5 +123,5 @@ const DTYPES: [(Dtype, DType); 13] = [
 ];
 
 fn not_safetensors(bytes: &[u8], error: SafeTensorError) -> Error {
-    not_readable("safetensors", "a safetensors file", &[Kind::Safetensors], bytes, error)
+    not_readable("safetensors", "a valid file", &[Kind::Safetensors], bytes, error)
 }

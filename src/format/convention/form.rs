@@ -363,9 +363,9 @@ impl Form {
                 Some(order)
             }
         };
-        if let Some(&value) = added.iter().find(|value| !value.is_finite()) {
-            let (what, expected) = ("what is added to a gate", "a finite number");
-            return Err(Error::OutOfRange { what, expected, got: f64::from(value) });
+        if let Some((gate, value)) = self.added.iter().find(|(_, value)| !value.is_finite()) {
+            let what = if *gate == Gate::Forget { "forget_bias" } else { "what is added to a gate" };
+            return Err(Error::OutOfRange { what, expected: "a finite number", got: f64::from(*value) });
         }
         for scale in [self.scale, self.bias_scale] {
             if !scale.is_normal() {
@@ -397,7 +397,7 @@ impl Form {
             said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too \
                      (Convention::KerasCuDnn)";
         }
-        Err(refused(what, format!("{size} values in {}", self.name), said))
+        Err(refused(what, format!("{size} values"), said))
     }
 }
 
