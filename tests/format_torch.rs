@@ -283,6 +283,14 @@ fn hostile_pickles_are_errors() {
         let error = by_hand(program).unwrap_err();
         assert!(error.contains(want), "{}: {error}", program.escape_ascii());
     }
+    // A machine whose numbers have another order.
+    let mut legacy = file("legacy.pt");
+    let key = b"little_endian";
+    let place = legacy.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+    assert_eq!(legacy[place..place + 3], [b'q', 2, 0x88]);
+    legacy[place + 2] = 0x89;
+    let error = Tensors::from_torch(&legacy, "").unwrap_err().to_string();
+    assert!(error.ends_with("got big-endian ones: save them anew"), "{error}");
     // One list of pairs, made into a dictionary again and again.
     let pairs = b"X\x01\0\0\0aN\x86".repeat(20);
     let mut copies = [b"](", &pairs[..], b"e\x85q\x00ccollections\nOrderedDict\nq\x01"].concat();

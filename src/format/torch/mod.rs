@@ -117,8 +117,15 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
     if !matches!(version.values[version.root as usize], Value::Int(1001)) {
         return Err(refused(WHAT, "version 1001 of the legacy format", "another"));
     }
-    // The machine's byte order is little-endian, or was never one that torch ran on.
     let machine = part("the machine", version.rest)?;
+    let value = |id: pickle::Id| &machine.values[id as usize];
+    if let Value::Dict(pairs) = value(machine.root)
+        && pairs
+            .iter()
+            .any(|&(k, v)| matches!((value(k), value(v)), (Value::Text("little_endian"), Value::False)))
+    {
+        return Err(refused(WHAT, "numbers in little-endian order", "big-endian ones: save them anew"));
+    }
     let pickle = pickle::read("the pickle of tensors", machine.rest)?;
     let keys = part("the keys of storages", pickle.rest)?;
     let sizes: HashMap<&str, usize> = pickle

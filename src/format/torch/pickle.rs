@@ -19,8 +19,9 @@ pub(super) type Id = u32;
 /// What a pickle makes.
 #[derive(Debug, Clone)]
 pub(super) enum Value<'a> {
-    /// `None`, booleans, floats: nothing that a tensor is made of.
+    /// `None`, `True`, floats: nothing that a tensor is made of.
     Plain,
+    False,
     Int(i64),
     /// An integer that an i64 cannot hold: its bytes.
     Long(&'a [u8]),
@@ -75,16 +76,7 @@ const MOST_AXES: usize = 16;
 /// # Errors
 /// [`Error::Format`] where it is cut off, or says anything that a state dict is not made of.
 pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
-    let mut machine = Machine {
-        what,
-        bytes,
-        place: 0,
-        values: Vec::new(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        copies: bytes.len(),
-    };
+    let mut machine = Machine { what, bytes, copies: bytes.len(), ..Machine::default() };
     for _ in 0..MOST_INSTRUCTIONS {
         if let Some(root) = machine.step()? {
             return Ok(Pickle { values: machine.values, root, rest: &bytes[machine.place..] });
@@ -93,6 +85,7 @@ pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Err
     Err(refused(what, format!("at most {MOST_INSTRUCTIONS} instructions"), "more"))
 }
 
+#[derive(Default)]
 struct Machine<'a> {
     what: &'a str,
     bytes: &'a [u8],
@@ -119,11 +112,12 @@ impl<'a> Machine<'a> {
                     return Err(self.bad("protocol 2 to 5", &format!("protocol {protocol}")));
                 }
             }
-            0x95 => _ = self.take(8)?,                      // FRAME
-            b'(' => self.marks.push(self.stack.len()),      // MARK
-            b'0' => _ = self.pop()?,                        // POP
-            b'1' => _ = self.pop_to_mark()?,                // POP_MARK
-            b'N' | 0x88 | 0x89 => self.push(Value::Plain)?, // NONE, NEWTRUE, NEWFALSE
+            0x95 => _ = self.take(8)?,                 // FRAME
+            b'(' => self.marks.push(self.stack.len()), // MARK
+            b'0' => _ = self.pop()?,                   // POP
+            b'1' => _ = self.pop_to_mark()?,           // POP_MARK
+            b'N' | 0x88 => self.push(Value::Plain)?,   // NONE, NEWTRUE
+            0x89 => self.push(Value::False)?,          // NEWFALSE
             b'G' => {
                 self.take(8)?; // BINFLOAT
                 self.push(Value::Plain)?;
@@ -151,14 +145,8 @@ impl<'a> Machine<'a> {
             0x85 => self.tuple(1)?,                       // TUPLE1
             0x86 => self.tuple(2)?,                       // TUPLE2
             0x87 => self.tuple(3)?,                       // TUPLE3
-            b't' => {
-                let items = self.pop_to_mark()?; // TUPLE
-                self.push(Value::Tuple(items))?;
-            }
-            b'l' => {
-                let items = self.pop_to_mark()?; // LIST
-                self.push(Value::List(items))?;
-            }
+            b't' => self.collect(Value::Tuple)?,          // TUPLE
+            b'l' => self.collect(Value::List)?,           // LIST
             b'd' => {
                 let items = self.pop_to_mark()?; // DICT
                 let pairs = self.pairs(&items)?;
@@ -322,6 +310,11 @@ impl<'a> Machine<'a> {
             *item = self.pop()?;
         }
         self.push(Value::Tuple(items))
+    }
+
+    fn collect(&mut self, container: fn(Vec<Id>) -> Value<'a>) -> Result<(), Error> {
+        let items = self.pop_to_mark()?;
+        self.push(container(items))
     }
 
     fn pairs(&self, items: &[Id]) -> Result<Vec<(Id, Id)>, Error> {
