@@ -1,7 +1,7 @@
 //! What the fuzz targets share: a case from the fuzzer's bytes, and the oracle of the crate's own tests.
 //!
-//! The bytes choose structure and sizes, small enough that an input takes well under a millisecond, and a seed for
-//! the values; the targets that need hostile values take those from the bytes as well.
+//! The bytes choose structure and sizes, small enough that an input takes well under a millisecond, and a
+//! seed for the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
@@ -70,6 +70,25 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
         layer_norm: normalised.then_some(0.01),
         ..common::Options::default()
     })
+}
+
+/// What any reader of named tensors must give: no more than a multiple of the bytes it was given, layers that
+/// run where their tensors say that they are some, and errors else.
+pub fn check_tensors(bytes: &[u8], file: &fused_rnn::format::Tensors, most: usize) {
+    use fused_rnn::format::state_dict;
+    let floats: usize = file.iter().map(|(_, tensor)| 4 * tensor.values().len()).sum();
+    let others: usize = file.others().map(|(_, raw)| raw.bytes().len()).sum();
+    // Half floats are twice as wide here.
+    let length = bytes.len();
+    assert!(floats / 2 + others <= length.saturating_mul(most), "{floats} and {others} of {length}");
+    for module in state_dict::modules(file) {
+        assert!(!module.to_string().is_empty());
+        for &kind in module.kinds {
+            if let Ok(network) = module.network(file, kind) {
+                network.run(&vec![0.5; 2 * module.input_size], fused_rnn::Dims::new(1, 2)).expect("a run");
+            }
+        }
+    }
 }
 
 /// A fuzz target, and without `--cfg fuzzing` a program that replays the files and folders that it is given.
