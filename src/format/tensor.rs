@@ -158,6 +158,7 @@ impl Tensors {
 #[cfg(any(feature = "safetensors", feature = "onnx"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Stored {
+    #[cfg_attr(not(feature = "safetensors"), allow(dead_code))]
     F64,
     F32,
     F16,

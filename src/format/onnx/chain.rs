@@ -1,0 +1,432 @@
+//! Recurrent nodes above each other as one network: [`Chain`].
+//!
+//! ONNX has one node for each layer. The X of the next is the Y of the one below, once its directions lie
+//! side by side:
+//!
+//! ```text
+//! layout 0    Y (T, D, B, H)  ->  X (T, B, D H)      Squeeze, or Transpose and Reshape
+//! layout 1    Y (B, T, D, H)  ->  X (B, T, D H)      Reshape
+//! ```
+//!
+//! The axes are followed by name through Squeeze, Unsqueeze, Transpose, Reshape, Identity and Dropout, in
+//! whatever order an exporter has put them; where they do not come out like this, a chain ends. It ends as
+//! well where the next node is another cell, has other attributes, another size or other lengths: one
+//! [`Recurrent`] has one of each.
+
+use super::super::{Arrays, Convention, Tensor, refused};
+use super::fold::{Fold, Folded};
+use super::graph::Source;
+use super::model::{Model, Value, floats};
+use super::model_node::{ModelNode, OwnedWeights};
+use super::node::swapped;
+use super::operator::{Kind, Operator};
+use crate::error::Error;
+use crate::layer::{Layout, Recurrent};
+use crate::sequence::State;
+use std::collections::BTreeMap;
+
+/// One or more recurrent nodes of a model as one network, one layer each.
+///
+/// The network takes X of the first node, (T, B, I) in layout 0, and gives Y of the last as (T, B, D H): with
+/// one direction that is ONNX's Y without its axis of directions. Its state is (L D, B, H). It runs as any
+/// [`Recurrent`] does, so a stream goes on from call to call, and one direction can
+/// [`step`](Recurrent::step).
+#[derive(Debug, Clone)]
+pub struct Chain {
+    network: Recurrent,
+    nodes: Vec<usize>,
+    /// initial_h and initial_c of each node: None for zeros.
+    states: Vec<[Option<Initial>; 2]>,
+}
+
+/// An initial state as the model has it.
+#[derive(Debug, Clone)]
+enum Initial {
+    /// Every number is this one.
+    Fill(f32),
+    /// Repeated along the axes that are 1.
+    Of(Tensor),
+}
+
+impl Chain {
+    /// The network.
+    pub fn network(&self) -> &Recurrent {
+        &self.network
+    }
+
+    /// The network, alone.
+    pub fn into_network(self) -> Recurrent {
+        self.network
+    }
+
+    /// Which of [`Model::nodes`] its layers are, from the first on.
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
+
+    /// The state that a sequence begins with: the constants that the nodes have for it, for each row the same
+    /// where they have one row, and zeros where they have none or take it from the model's inputs.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the model has states for another number of rows.
+    pub fn initial_state(&self, batch: usize) -> Result<State, Error> {
+        let mut state = self.network.zero_state(batch)?;
+        let config = self.network.config();
+        let (directions, hidden) = (config.directions(), config.hidden_size());
+        for (which, name) in [(0, "initial_h"), (1, "initial_c")] {
+            if self.states.iter().all(|states| states[which].is_none()) {
+                continue;
+            }
+            let mut all = Vec::new();
+            for states in &self.states {
+                let part = match &states[which] {
+                    None => vec![0.0; directions * batch * hidden],
+                    Some(Initial::Fill(value)) => vec![*value; directions * batch * hidden],
+                    Some(Initial::Of(tensor)) => {
+                        rows(name, tensor, config.layout(), directions, batch, hidden)?
+                    }
+                };
+                all.extend(part);
+            }
+            if which == 0 { state.set_h(&all)? } else { state.set_c(&all)? }
+        }
+        Ok(state)
+    }
+}
+
+/// A state of one row or of all, as (D, B, H).
+fn rows(
+    name: &str,
+    tensor: &Tensor,
+    layout: Layout,
+    directions: usize,
+    batch: usize,
+    hidden: usize,
+) -> Result<Vec<f32>, Error> {
+    let time_major = layout == Layout::TimeMajor;
+    let wrong = |expected: String| refused(name, expected, format!("shape {:?}", tensor.shape()));
+    let missing = 3usize.checked_sub(tensor.shape().len());
+    let missing = missing.ok_or_else(|| wrong("at most three axes".to_owned()))?;
+    let sizes: Vec<usize> = std::iter::repeat_n(1, missing).chain(tensor.shape().iter().copied()).collect();
+    let want = if time_major { [directions, batch, hidden] } else { [batch, directions, hidden] };
+    if sizes.iter().zip(&want).any(|(&size, &want)| size != want && size != 1) {
+        return Err(wrong(format!("shape {want:?}, or 1 for what is repeated")));
+    }
+    let at = |index: usize, size: usize| if size == 1 { 0 } else { index };
+    let mut values = Vec::with_capacity(directions * batch * hidden);
+    for a in 0..want[0] {
+        for b in 0..want[1] {
+            for k in 0..want[2] {
+                let row = at(a, sizes[0]) * sizes[1] + at(b, sizes[1]);
+                values.push(tensor.values()[row * sizes[2] + at(k, sizes[2])]);
+            }
+        }
+    }
+    Ok(if time_major { values } else { swapped(&values, batch, directions, hidden) })
+}
+
+impl Model {
+    /// The recurrent nodes as networks: those above each other as one, each other one by itself, in the order
+    /// of their first nodes. Weights come from `supplied`, by name, or else from the model.
+    ///
+    /// What stands between two nodes of a chain only turns and merges axes. What else reads a Y below the
+    /// last node reads nothing: a network gives the output of its last layer.
+    ///
+    /// # Errors
+    /// As for [`ModelNode::with_weights`], of any node.
+    pub fn chains(&self, supplied: &BTreeMap<String, Value>) -> Result<Vec<Chain>, Error> {
+        let mut fold = Fold::new(self.graph(), supplied);
+        let mut layers = Vec::with_capacity(self.nodes().len());
+        for node in self.nodes() {
+            let (operator, weights) = node.weights(&mut fold)?;
+            layers.push(Layer { node, operator, weights });
+        }
+        let by_entry: BTreeMap<usize, usize> =
+            self.nodes().iter().enumerate().map(|(index, node)| (node.entry(), index)).collect();
+        let mut below = Vec::with_capacity(layers.len());
+        for layer in &layers {
+            below.push(match self.below(&mut fold, layer, &layers, &by_entry)? {
+                Some(index) if layers[index].goes_under(layer) => Some(index),
+                _ => None,
+            });
+        }
+        // A Y that several nodes read ends its chain.
+        let mut readers = vec![Vec::new(); layers.len()];
+        for (index, under) in below.iter().enumerate() {
+            under.iter().for_each(|&under| readers[under].push(index));
+        }
+        let one = |readers: &Vec<usize>| if let [reader] = readers[..] { Some(reader) } else { None };
+        let above: Vec<Option<usize>> = readers.iter().map(one).collect();
+        let begins = |index: usize| below[index].is_none_or(|under| above[under] != Some(index));
+        let mut chains = Vec::new();
+        for first in (0..layers.len()).filter(|&index| begins(index)) {
+            let mut nodes = vec![first];
+            while let Some(next) = nodes.last().and_then(|&last| above[last]) {
+                nodes.push(next);
+            }
+            let chain: Vec<&Layer<'_>> = nodes.iter().map(|&index| &layers[index]).collect();
+            let states = chain.iter().map(|layer| layer.states(&mut fold)).collect::<Result<_, Error>>()?;
+            chains.push(Chain { network: network(&chain)?, nodes, states });
+        }
+        Ok(chains)
+    }
+
+    /// The node whose Y is the X of a layer, with its directions side by side.
+    fn below<'a>(
+        &'a self,
+        fold: &mut Fold<'a>,
+        layer: &Layer<'a>,
+        layers: &[Layer<'a>],
+        by_entry: &BTreeMap<usize, usize>,
+    ) -> Result<Option<usize>, Error> {
+        let graph = self.graph();
+        let (mut scope, Some(mut name)) = (layer.node.scope(), layer.node.input(0)) else { return Ok(None) };
+        // Back to the node.
+        let mut between = Vec::new();
+        let (index, y) = loop {
+            let Some((place, Source::Output(entry, 0))) = graph.source(scope, name) else { return Ok(None) };
+            if let Some(&index) = by_entry.get(&entry) {
+                break (index, (place, name));
+            }
+            let node = &graph.entries[entry];
+            let Some(input) = node.input(0).filter(|_| node.is_standard() && between.len() < 32) else {
+                return Ok(None);
+            };
+            between.push(entry);
+            (scope, name) = (node.scope, input);
+        };
+        // And the axes forward.
+        let from = &layers[index];
+        let sizes = from.sizes(graph.shape(y.0, y.1));
+        let mut axes = from.axes();
+        for &entry in between.iter().rev() {
+            let node = &graph.entries[entry];
+            let list = |attribute: &str, input: usize, fold: &mut Fold<'a>| {
+                if let Some(attribute) = node.proto.attribute.iter().find(|a| a.name == attribute) {
+                    return Ok(Some(attribute.ints.clone()));
+                }
+                let Some(name) = node.input(input) else { return Ok(None) };
+                Ok(match fold.find(node.scope, name)? {
+                    Some(Folded::Known(array)) => array.as_integers().map(<[i64]>::to_vec),
+                    _ => None,
+                })
+            };
+            let moved = match &*node.proto.op_type {
+                "Identity" | "Dropout" => Some(axes),
+                "Transpose" => transposed(axes, list("perm", usize::MAX, fold)?),
+                "Squeeze" => list("axes", 1, fold)?.and_then(|list| squeezed(axes, &list, &sizes)),
+                "Unsqueeze" => list("axes", 1, fold)?.and_then(|list| unsqueezed(axes, &list)),
+                "Reshape" => {
+                    let zeros = node.proto.attribute.iter().any(|a| a.name == "allowzero" && a.i == Some(1));
+                    list("shape", 1, fold)?.filter(|_| !zeros).and_then(|list| reshaped(axes, &list, &sizes))
+                }
+                _ => None,
+            };
+            match moved {
+                Some(moved) => axes = moved,
+                None => return Ok(None),
+            }
+        }
+        let merged = axes
+            .iter()
+            .map(|axis| axis.iter().copied().filter(|&label| sizes.of(label) != Some(1)).collect());
+        let merged: Vec<Vec<Label>> = merged.collect();
+        let wanted = from.wanted().map(|axis| {
+            axis.iter().copied().filter(|&label| sizes.of(label) != Some(1)).collect::<Vec<Label>>()
+        });
+        Ok((merged == wanted).then_some(index))
+    }
+}
+
+/// A node, with all that it is made of.
+struct Layer<'a> {
+    node: &'a ModelNode,
+    operator: Operator,
+    weights: OwnedWeights,
+}
+
+/// An axis of Y.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Steps,
+    Batch,
+    Directions,
+    Units,
+}
+
+/// What is known of the sizes of Y's axes.
+struct Sizes {
+    steps: Option<usize>,
+    batch: Option<usize>,
+    directions: usize,
+    units: usize,
+}
+
+impl Sizes {
+    fn of(&self, label: Label) -> Option<usize> {
+        match label {
+            Label::Steps => self.steps,
+            Label::Batch => self.batch,
+            Label::Directions => Some(self.directions),
+            Label::Units => Some(self.units),
+        }
+    }
+}
+
+type Axes = Vec<Vec<Label>>;
+
+impl<'a> Layer<'a> {
+    fn hidden(&self) -> usize {
+        self.weights.r.shape().last().copied().unwrap_or(0)
+    }
+
+    /// The axes of Y.
+    fn axes(&self) -> Axes {
+        let (t, b, d, h) = (Label::Steps, Label::Batch, Label::Directions, Label::Units);
+        let order = if self.operator.layout == Layout::TimeMajor { [t, d, b, h] } else { [b, t, d, h] };
+        order.map(|label| vec![label]).to_vec()
+    }
+
+    /// The axes of the next X.
+    fn wanted(&self) -> [Vec<Label>; 3] {
+        let units = vec![Label::Directions, Label::Units];
+        match self.operator.layout {
+            Layout::TimeMajor => [vec![Label::Steps], vec![Label::Batch], units],
+            Layout::BatchFirst => [vec![Label::Batch], vec![Label::Steps], units],
+        }
+    }
+
+    fn sizes(&self, told: Option<&[usize]>) -> Sizes {
+        let told = |axis: usize| told.filter(|told| told.len() == 4).map(|told| told[axis]);
+        let (steps, batch) = match self.operator.layout {
+            Layout::TimeMajor => (told(0), told(2)),
+            Layout::BatchFirst => (told(1), told(0)),
+        };
+        Sizes { steps, batch, directions: self.operator.directions(), units: self.hidden() }
+    }
+
+    /// Whether one network can have this as a layer and the other as the next.
+    fn goes_under(&self, next: &Layer<'_>) -> bool {
+        let width = self.hidden().checked_mul(self.operator.directions());
+        let (a, b) = (&self.operator, &next.operator);
+        let plain = |operator: &Operator| Operator { empty_rows: Default::default(), ..operator.clone() };
+        plain(a) == plain(b)
+            && self.hidden() == next.hidden()
+            && next.weights.w.shape().last().copied() == width
+            && self.node.scope() == next.node.scope()
+            && self.node.input(4) == next.node.input(4)
+    }
+
+    /// initial_h and initial_c, where they are constants.
+    fn states(&self, fold: &mut Fold<'a>) -> Result<[Option<Initial>; 2], Error> {
+        let mut state = |index: usize| {
+            Ok(match self.node.find(fold, index)? {
+                Some(Folded::Known(array) | Folded::Repeated(array)) => {
+                    floats(self.node.input(index).unwrap_or_default(), &array).map(Initial::Of).map(Some)?
+                }
+                Some(Folded::Fill(value)) if value != 0.0 => Some(Initial::Fill(value as f32)),
+                _ => None,
+            })
+        };
+        let lstm = self.node.kind() == Kind::Lstm;
+        Ok([state(5)?, if lstm { state(6)? } else { None }])
+    }
+}
+
+/// Layers as one network.
+fn network(chain: &[&Layer<'_>]) -> Result<Recurrent, Error> {
+    let (first, operator) = (chain[0], &chain[0].operator);
+    // Each by itself is checked as a node is.
+    for layer in chain {
+        super::node::Node::new(layer.operator.clone(), &layer.weights.borrow())?;
+    }
+    let input = first.weights.w.shape().last().copied().unwrap_or(0);
+    let peephole = chain.iter().any(|layer| layer.weights.p.is_some());
+    let mut network =
+        operator.builder(input, first.hidden())?.layers(chain.len()).peephole(peephole).build()?;
+    let cells: Vec<Arrays> = chain
+        .iter()
+        .flat_map(|layer| super::node::cells(&layer.weights.borrow(), operator, peephole))
+        .collect();
+    Convention::Onnx.load(&mut network, &cells)?;
+    Ok(network)
+}
+
+fn transposed(axes: Axes, order: Option<Vec<i64>>) -> Option<Axes> {
+    let order = order.unwrap_or_else(|| (0..axes.len() as i64).rev().collect());
+    let mut left: Vec<Option<Vec<Label>>> = axes.into_iter().map(Some).collect();
+    let count = left.len();
+    let moved =
+        order.iter().map(|&axis| left.get_mut(index(axis, count)?)?.take()).collect::<Option<Axes>>()?;
+    (moved.len() == count).then_some(moved)
+}
+
+/// Without axes that have the size 1.
+fn squeezed(axes: Axes, out: &[i64], sizes: &Sizes) -> Option<Axes> {
+    let count = axes.len();
+    let out = out.iter().map(|&axis| index(axis, count)).collect::<Option<Vec<usize>>>()?;
+    let ones = |axis: &usize| axes[*axis].iter().all(|&label| sizes.of(label) == Some(1));
+    out.iter().all(ones).then(|| {
+        let kept = axes.iter().enumerate().filter(|(axis, _)| !out.contains(axis));
+        kept.map(|(_, labels)| labels.clone()).collect()
+    })
+}
+
+fn unsqueezed(axes: Axes, new: &[i64]) -> Option<Axes> {
+    let count = axes.len() + new.len();
+    let new = new.iter().map(|&axis| index(axis, count)).collect::<Option<Vec<usize>>>()?;
+    let mut old = axes.into_iter();
+    (0..count).map(|axis| if new.contains(&axis) { Some(Vec::new()) } else { old.next() }).collect()
+}
+
+/// The axes that a shape divides the elements into, where these are whole axes.
+fn reshaped(axes: Axes, shape: &[i64], sizes: &Sizes) -> Option<Axes> {
+    let big = |&label: &Label| sizes.of(label) != Some(1);
+    let mut labels: std::collections::VecDeque<Label> = axes.iter().flatten().copied().filter(big).collect();
+    let open = shape.iter().position(|&size| size == -1);
+    let (front, back) =
+        (&shape[..open.unwrap_or(shape.len())], &shape[open.map_or(shape.len(), |k| k + 1)..]);
+    // The labels of one size, from one of the ends.
+    let mut take = |axis: usize, size: i64, from_back: bool| -> Option<Vec<Label>> {
+        let mut taken = Vec::new();
+        let mut next = |taken: &mut Vec<Label>| {
+            let label = if from_back { labels.pop_back() } else { labels.pop_front() }?;
+            taken.insert(if from_back { 0 } else { taken.len() }, label);
+            Some(label)
+        };
+        if size == 0 {
+            let copied: Vec<Label> = axes.get(axis)?.iter().copied().filter(big).collect();
+            for _ in 0..copied.len() {
+                next(&mut taken)?;
+            }
+            return (taken == copied).then_some(taken);
+        }
+        let size = usize::try_from(size).ok()?;
+        let mut product = 1usize;
+        while product < size {
+            let label = next(&mut taken)?;
+            product = product.checked_mul(sizes.of(label)?)?;
+        }
+        (product == size).then_some(taken)
+    };
+    let mut before = Vec::new();
+    for (axis, &size) in front.iter().enumerate() {
+        before.push(take(axis, size, false)?);
+    }
+    let mut after = Vec::new();
+    for (k, &size) in back.iter().enumerate().rev() {
+        after.insert(0, take(front.len() + 1 + k, size, true)?);
+    }
+    if open.is_some() {
+        before.push(labels.into_iter().collect());
+    } else if !labels.is_empty() {
+        return None;
+    }
+    before.extend(after);
+    Some(before)
+}
+
+fn index(axis: i64, count: usize) -> Option<usize> {
+    let axis = if axis < 0 { axis.checked_add(count as i64)? } else { axis };
+    usize::try_from(axis).ok().filter(|&axis| axis < count)
+}
