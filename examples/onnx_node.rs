@@ -1,13 +1,16 @@
-//! Runs an ONNX model of recurrent nodes on inputs in the form of ONNX's backend tests, and compares. Its
-//! other nodes may make constants, states and shapes.
+//! Runs an ONNX model of recurrent nodes, or one node of any model, on inputs in the form of ONNX's backend tests, and
+//! compares.
 //!
 //! ```text
-//! cargo run --release --features onnx --example onnx_node -- MODEL.onnx DATA_DIR
+//! cargo run --release --features onnx --example onnx_node -- MODEL.onnx DATA_DIR [NODE]
 //! ```
 //!
-//! DATA_DIR has `input_0.pb`, ... in the order of the graph's inputs and `output_0.pb`, ... in that of its
-//! outputs. Prints the largest difference of each output, and what part of the largest value that is; the
-//! status is 1 where it is more than 1e-5 of that value or of 1, 2 where anything is wrong.
+//! Without NODE the model's other nodes may only make constants, states and shapes. DATA_DIR has `input_0.pb`, ... in
+//! the order of the graph's inputs and `output_0.pb`, ... in that of its outputs. With NODE, the name of a recurrent
+//! node, that node runs alone, wherever it stands, and the tensors of DATA_DIR go by the names that are in their files.
+//!
+//! Prints the largest difference of each output, and what part of the largest value that is; the status is 1 where it
+//! is more than 1e-5 of that value or of 1, 2 where anything is wrong.
 
 use fused_rnn::format::onnx::{Model, Value, read_tensor};
 use std::collections::BTreeMap;
@@ -16,27 +19,31 @@ use std::process::ExitCode;
 
 const TOLERANCE: f64 = 1e-5;
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+/// The tensors `{kind}_0.pb`, ... of a folder, each with the name that is in its file.
+fn tensors(folder: &Path, kind: &str) -> Result<Vec<(String, Value)>, String> {
+    let mut tensors = Vec::new();
+    loop {
+        let path = folder.join(format!("{kind}_{}.pb", tensors.len()));
+        if !path.exists() {
+            return Ok(tensors);
+        }
+        let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        tensors.push(read_tensor(&bytes).map_err(|error| format!("{}: {error}", path.display()))?);
+    }
 }
 
-/// The tensors `{kind}_0.pb`, ... of a folder, as many as there are, by the names of the graph.
-fn tensors(folder: &Path, kind: &str, names: &[String]) -> Result<BTreeMap<String, Value>, String> {
-    let mut tensors = BTreeMap::new();
-    for (index, name) in names.iter().enumerate() {
-        let path = folder.join(format!("{kind}_{index}.pb"));
-        let (_, value) =
-            read_tensor(&read(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
-        tensors.insert(name.clone(), value);
+/// The same by the names of the graph, in their order.
+fn in_order(tensors: Vec<(String, Value)>, kind: &str, names: &[&String]) -> Result<Values, String> {
+    if tensors.len() != names.len() {
+        return Err(format!("expected {} {kind}s as the graph has, got {}", names.len(), tensors.len()));
     }
-    let more = folder.join(format!("{kind}_{}.pb", names.len()));
-    if more.exists() {
-        return Err(format!("{}: the graph has {} {kind}s", more.display(), names.len()));
-    }
-    Ok(tensors)
+    Ok(names.iter().zip(tensors).map(|(name, (_, value))| (name.to_string(), value)).collect())
 }
 
-fn run(model: &Path, folder: &Path) -> Result<bool, String> {
+type Values = BTreeMap<String, Value>;
+
+/// What a model gives, or one of its nodes, and what was wanted.
+fn run(model: &Path, folder: &Path, node: Option<&str>) -> Result<(Values, Values), String> {
     let text = |error: fused_rnn::Error| error.to_string();
     let model = Model::open(model).map_err(text)?;
     for warning in model.warnings() {
@@ -45,14 +52,32 @@ fn run(model: &Path, folder: &Path) -> Result<bool, String> {
     if model.nodes().is_empty() {
         return Err(format!("expected a recurrent node, got none among {} nodes", model.other_nodes().len()));
     }
-    let inputs = tensors(folder, "input", model.inputs())?;
-    let outputs = model.run(&inputs).map_err(text)?;
+    let (inputs, wanted) = (tensors(folder, "input")?, tensors(folder, "output")?);
+    if let Some(name) = node {
+        let node = model.nodes().iter().find(|node| node.name() == name);
+        let node = node.ok_or_else(|| format!("no recurrent node is named {name:?}"))?;
+        println!("{} {name:?}, place {:?}", node.op_type(), node.place(&model));
+        let outputs = node.run(&model, &inputs.into_iter().collect()).map_err(text)?;
+        let outputs = outputs.into_iter().map(|(name, tensor)| (name, Value::Floats(tensor)));
+        return Ok((outputs.collect(), wanted.into_iter().collect()));
+    }
+    // Older models list their initialisers as inputs too.
+    let constants = model.value_names();
+    let names: Vec<&String> =
+        model.inputs().iter().filter(|name| !constants.contains(&name.as_str())).collect();
+    let inputs = in_order(inputs, "input", &names)?;
+    let wanted = in_order(wanted, "output", &model.outputs().iter().collect::<Vec<_>>())?;
+    Ok((model.run(&inputs).map_err(text)?, wanted))
+}
+
+/// Prints how far each output is from what was wanted; whether all are near.
+fn compare(outputs: &Values, wanted: &Values) -> Result<bool, String> {
     let mut good = true;
-    for (name, want) in tensors(folder, "output", model.outputs())? {
-        let got = outputs.get(&name).ok_or_else(|| format!("{name} is no output of the model"))?;
-        let (Value::Floats(got), Value::Floats(want)) = (got, &want) else {
-            good &= *got == want;
-            println!("{name}: {}", if *got == want { "the same integers" } else { "other integers" });
+    for (name, want) in wanted {
+        let got = outputs.get(name).ok_or_else(|| format!("{name} is no output"))?;
+        let (Value::Floats(got), Value::Floats(want)) = (got, want) else {
+            good &= got == want;
+            println!("{name}: {}", if got == want { "the same integers" } else { "other integers" });
             continue;
         };
         if got.shape() != want.shape() {
@@ -73,11 +98,16 @@ fn run(model: &Path, folder: &Path) -> Result<bool, String> {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let [model, folder] = &arguments[..] else {
-        eprintln!("usage: onnx_node MODEL.onnx DATA_DIR");
-        return ExitCode::from(2);
+    let (model, folder, node) = match &arguments[..] {
+        [model, folder] => (model, folder, None),
+        [model, folder, node] => (model, folder, node.to_str()),
+        _ => {
+            eprintln!("usage: onnx_node MODEL.onnx DATA_DIR [NODE]");
+            return ExitCode::from(2);
+        }
     };
-    match run(Path::new(model), Path::new(folder)) {
+    let outcome = run(Path::new(model), Path::new(folder), node);
+    match outcome.and_then(|(outputs, wanted)| compare(&outputs, &wanted)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             eprintln!("further apart than {TOLERANCE:e}");
