@@ -6,7 +6,7 @@ use super::super::external::Folder;
 use super::super::graph::Entry;
 use super::super::proto::{AttributeProto, NodeProto};
 use super::array::{Array, Budget};
-use super::{Folded, arithmetic, cast, make, quantize, reduce, select, shape};
+use super::{Folded, arithmetic, cast, make, product, quantize, reduce, select, shape};
 use crate::error::Error;
 
 /// One output of a node.
@@ -56,6 +56,8 @@ fn operator(name: &str) -> Option<Operator> {
         "Cast" | "CastLike" => plain(cast::cast),
         "QuantizeLinear" => plain(quantize::quantize),
         "DequantizeLinear" => plain(quantize::dequantize),
+        "MatMul" => plain(product::matmul),
+        "Gemm" => plain(product::gemm),
         name if reduce::is_reduction(name) => plain(reduce::run),
         name if arithmetic::is_arithmetic(name) => plain(arithmetic::run),
         _ => None,

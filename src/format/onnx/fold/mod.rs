@@ -10,6 +10,7 @@
 //! cast.rs        Cast and CastLike
 //! arithmetic.rs  one number of one or two: Add, Sqrt, Equal, Where
 //! reduce.rs      sums along axes, as weight normalisation has them
+//! product.rs     MatMul and Gemm
 //! quantize.rs    QuantizeLinear, DequantizeLinear
 //! ```
 //!
@@ -26,6 +27,7 @@ mod array;
 mod call;
 mod cast;
 mod make;
+mod product;
 mod quantize;
 mod reduce;
 mod select;
