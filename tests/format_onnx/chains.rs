@@ -82,6 +82,10 @@ fn a_chain_begins_with_the_states_of_the_model() {
     let (chains, _) = self::chains("learned_state_of_two_units");
     let state = chains[0].initial_state(2).unwrap();
     assert_eq!(state.h(), [0.5, -0.25, 0.5, -0.25]);
+    // One that a stream brings.
+    let (chains, _) = self::chains("state_from_one_input");
+    let said = chains[0].initial_state(2).unwrap_err().to_string();
+    assert_eq!(said, "initial_h: expected a constant of the model, got the input \"state\" of a graph");
     // Two rows and no others.
     let (chains, _) = self::chains("chain_lstm_squeeze");
     let state = chains[0].initial_state(2).unwrap();

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::layer::{Layout, Recurrent};
 use crate::sequence::State;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One or more recurrent nodes of a model as one network, one layer each.
 ///
@@ -46,6 +47,8 @@ enum Initial {
     Fill(f32),
     /// Repeated along the axes that are 1.
     Of(Tensor),
+    /// What the model takes from its inputs, or computes: where from.
+    Given(Arc<str>),
 }
 
 impl Chain {
@@ -64,11 +67,12 @@ impl Chain {
         &self.nodes
     }
 
-    /// The state that a sequence begins with: the constants that the nodes have for it, for each row the same
-    /// where they have one row, and zeros where they have none or take it from the model's inputs.
+    /// The state that a sequence begins with: the constants that the nodes have for it, for each row the
+    /// same where they have one row, and zeros where they have none.
     ///
     /// # Errors
-    /// [`Error::Format`] where the model has states for another number of rows.
+    /// [`Error::Format`] where the model has states for another number of rows, or takes one from its inputs:
+    /// a stream then begins with [`Recurrent::zero_state`], or with what the caller has for it.
     pub fn initial_state(&self, batch: usize) -> Result<State, Error> {
         let mut state = self.network.zero_state(batch)?;
         let config = self.network.config();
@@ -82,6 +86,9 @@ impl Chain {
                 let part = match &states[which] {
                     None => vec![0.0; directions * batch * hidden],
                     Some(Initial::Fill(value)) => vec![*value; directions * batch * hidden],
+                    Some(Initial::Given(why)) => {
+                        return Err(refused(name, "a constant of the model", &**why));
+                    }
                     Some(Initial::Of(tensor)) => {
                         rows(name, tensor, config.layout(), directions, batch, hidden)?
                     }
@@ -325,7 +332,8 @@ impl<'a> Layer<'a> {
                     floats(self.node.input(index).unwrap_or_default(), &array).map(Initial::Of).map(Some)?
                 }
                 Some(Folded::Fill(value)) if value != 0.0 => Some(Initial::Fill(value as f32)),
-                _ => None,
+                Some(Folded::Fill(_)) | None => None,
+                Some(Folded::Unknown(why)) => Some(Initial::Given(why)),
             })
         };
         let lstm = self.node.kind() == Kind::Lstm;

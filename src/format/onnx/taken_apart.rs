@@ -157,7 +157,8 @@ impl Search<'_> {
                     ],
                 );
                 products += usize::from(product);
-                if (product || on_the_way) && nodes.insert(maker) && !product && far < FAR {
+                let found = (product || on_the_way) && nodes.insert(maker);
+                if found && on_the_way && far < FAR {
                     open.push((maker, far + 1));
                 }
             }

@@ -100,7 +100,8 @@ impl<'a> Call<'a> {
         let first = self.inputs.first()?.as_ref()?;
         match &*self.node.op_type {
             "ConstantOfShape" => return make::value_of_shape(self).map(Folded::Fill),
-            "Expand" => {
+            // (Tile repeats axes of other sizes too; then the shape at the end is not that of this array.)
+            "Expand" | "Tile" => {
                 if let (Folded::Known(array), None) = (first, fill(first)) {
                     return Some(Folded::Repeated(array.clone()));
                 }
