@@ -33,6 +33,13 @@ fn run(node: &fused_rnn::format::onnx::Node, batch: usize) -> Option<Vec<u32>> {
 /// Everything that a model tells of itself, and the value of each name in each of its graphs.
 fn fold(model: &Model) {
     _ = model.warnings();
+    for cell in model.reassembled(&BTreeMap::new()).unwrap_or_default() {
+        let config = cell.network().config();
+        let mut state = cell.network().zero_state(1).unwrap();
+        let x = vec![0.5; config.input_size()];
+        let ran = cell.network().step(&x, &mut state, None, &mut fused_rnn::Workspace::new());
+        assert_eq!(ran, Ok(()));
+    }
     _ = model.run(&BTreeMap::new());
     let x = Tensor::new(&[STEPS, 1, 3], vec![0.5; STEPS * 3]).unwrap();
     let supplied = model.inputs().iter().map(|name| (name.clone(), Value::Floats(x.clone()))).collect();

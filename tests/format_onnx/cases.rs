@@ -2,7 +2,7 @@
 //! cells that were taken apart; and values that are known by hand.
 
 use super::{golden, tensors};
-use fused_rnn::format::onnx::{Kind, Model, Value, Warning};
+use fused_rnn::format::onnx::{Model, Value};
 use std::collections::BTreeMap;
 
 fn model(name: &str) -> Model {
@@ -90,24 +90,4 @@ fn what_an_output_depends_on() {
     let apart = super::cases::model("lstm_taken_apart.onnx");
     let said = apart.run(&BTreeMap::new()).unwrap_err().to_string();
     assert!(said.starts_with("output \"h1\": expected one that recurrent nodes make"), "{said}");
-}
-
-#[test]
-fn cells_that_were_taken_apart() {
-    let lstm = model("lstm_taken_apart.onnx");
-    assert!(lstm.nodes().is_empty());
-    let warnings = lstm.warnings();
-    let [Warning::TakenApart { kind, place, nodes, output }] = &warnings[..] else { panic!("{warnings:?}") };
-    assert_eq!((kind, place.as_str(), output.as_str()), (&Kind::Lstm, "", "h1"));
-    let want: Vec<String> = (0..14).map(|k| format!("cell_{k}")).collect();
-    assert_eq!(nodes, &want);
-    let said = warnings[0].to_string();
-    assert_eq!(said, "Lstm taken apart into 14 nodes, from \"cell_0\" to \"cell_13\", which makes \"h1\"");
-    let gru = model("gru_taken_apart.onnx").warnings();
-    let [Warning::TakenApart { kind: Kind::Gru, output, .. }] = &gru[..] else { panic!("{gru:?}") };
-    assert_eq!(output, "h1");
-    // Weights of integers are told too, and nothing of a plain model.
-    let quantized = model("dynamic_quantized_rows/model.onnx").warnings();
-    assert!(matches!(&quantized[..], [Warning::Quantized { node, .. }] if node.is_empty()), "{quantized:?}");
-    assert_eq!(model("weights_by_cast_f16/model.onnx").warnings(), []);
 }

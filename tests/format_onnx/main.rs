@@ -3,6 +3,7 @@
 #![cfg(feature = "onnx")]
 
 mod cases;
+mod cells;
 mod chains;
 mod fold;
 mod hostile;

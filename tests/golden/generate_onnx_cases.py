@@ -3,7 +3,7 @@
 What: NAME/model.onnx with NAME/test_data_set_0/{input,output}_*.pb, in the form of ONNX's own tests: recurrent nodes
 whose weights and states are made by other nodes, lie in branches or other files, are of other types than float
 (onnx_weights.py); every attribute that ONNX Runtime takes; stacks of nodes; bytes as weights. And cells that were
-taken apart, NAME.onnx, which nothing runs.
+taken apart, NAME.onnx (onnx_taken_apart.py).
 Why: a model that ONNX Runtime runs has to run here with the same numbers, however its constants were written.
 
 usage: python tests/golden/generate_onnx_cases.py
@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+import onnx_taken_apart
 import onnx_weights
 from onnx_models import FOLDER, B, F, R, W, X, constants, info, lstm, model, node, random, run, write
 
@@ -282,59 +283,6 @@ def dynamic_quantized():
         write(f"dynamic_quantized_{name}", made, inputs, want)
 
 
-def taken_apart():
-    """An LSTM and a GRU cell as products and activations, one step: nothing to run, something to tell."""
-    h = 2
-    tensors = constants(
-        Wt=random("Wt", 3, 4 * h),
-        Rt=random("Rt", h, 4 * h),
-        b=random("b", 4 * h),
-        Wg=random("Wg", 3, 3 * h),
-        Rg=random("Rg", h, 3 * h),
-        one=np.float32(1),
-        s=np.array([h] * 4),
-        s3=np.array([h] * 3),
-    )
-    inputs = [info("X", F, [1, 3]), info("h", F, [1, h]), info("c", F, [1, h])]
-    cell = [
-        node("MatMul", "X,Wt", "wx"),
-        node("MatMul", "h,Rt", "rh"),
-        node("Add", "wx,rh", "sum"),
-        node("Add", "sum,b", "pre"),
-        node("Split", "pre,s", "i,f,g,o", axis=1),
-        node("Sigmoid", "i", "si"),
-        node("Sigmoid", "f", "sf"),
-        node("Sigmoid", "o", "so"),
-        node("Tanh", "g", "tg"),
-        node("Mul", "sf,c", "keep"),
-        node("Mul", "si,tg", "new"),
-        node("Add", "keep,new", "c1"),
-        node("Tanh", "c1", "tc"),
-        node("Mul", "so,tc", "h1"),
-    ]
-    for k, made in enumerate(cell):
-        made.name = f"cell_{k}"
-    yield "lstm_taken_apart", model(cell, tensors, "h1,c1", inputs=inputs)
-    gru = [
-        node("MatMul", "X,Wg", "wx"),
-        node("MatMul", "h,Rg", "rh"),
-        node("Split", "wx,s3", "wz,wr,wn", axis=1),
-        node("Split", "rh,s3", "rz,rr,rn", axis=1),
-        node("Add", "wz,rz", "z0"),
-        node("Add", "wr,rr", "r0"),
-        node("Sigmoid", "z0", "z"),
-        node("Sigmoid", "r0", "r"),
-        node("Mul", "r,rn", "m"),
-        node("Add", "wn,m", "n0"),
-        node("Tanh", "n0", "n"),
-        node("Sub", "one,z", "u"),
-        node("Mul", "u,n", "un"),
-        node("Mul", "z,h", "zh"),
-        node("Add", "un,zh", "h1"),
-    ]
-    yield "gru_taken_apart", model(gru, tensors, "h1", inputs=inputs[:2])
-
-
 def main():
     for old in FOLDER.iterdir() if FOLDER.exists() else ():
         # (Those of generate_onnx_operators.py stay.)
@@ -348,8 +296,7 @@ def main():
             count += 1
     external()
     dynamic_quantized()
-    for name, made in taken_apart():
-        (FOLDER / f"{name}.onnx").write_bytes(made.SerializeToString(deterministic=True))
+    onnx_taken_apart.write_all()
     print(f"{count} models and those with names above")
 
 

@@ -16,7 +16,9 @@
 //! run.rs          a model run as a whole
 //! quantized.rs    the weights of DynamicQuantizeLSTM
 //! chain.rs        nodes above each other as one network: Chain
-//! taken_apart.rs  cells that are no nodes any more: Warning
+//! search.rs       cells that are no nodes any more, by their equations
+//! taken_apart.rs  what a user should know of them: Warning
+//! reassembled.rs  LSTM cells that are put together again: Reassembled
 //! ```
 //!
 //! [`Operator`] and [`Node`] need no model file: runtimes with a reader of their own fill them in by hand.
@@ -58,7 +60,11 @@ mod proto;
 #[cfg(feature = "onnx")]
 mod quantized;
 #[cfg(feature = "onnx")]
+mod reassembled;
+#[cfg(feature = "onnx")]
 mod run;
+#[cfg(feature = "onnx")]
+mod search;
 #[cfg(feature = "onnx")]
 mod taken_apart;
 #[cfg(feature = "onnx")]
@@ -73,6 +79,8 @@ pub use model::{GraphNode, Model, Value};
 pub use model_node::ModelNode;
 pub use node::{Inputs, Node, Outputs, Weights};
 pub use operator::{EmptyRows, Kind, Operator};
+#[cfg(feature = "onnx")]
+pub use reassembled::Reassembled;
 #[cfg(feature = "onnx")]
 pub use taken_apart::Warning;
 #[cfg(feature = "onnx")]
