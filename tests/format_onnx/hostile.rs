@@ -42,6 +42,42 @@ fn hostile_bytes_are_errors() {
     assert!(Model::read(&[]).is_err());
 }
 
+/// The same of models whose other nodes make the constants: whatever a byte becomes, all that can be asked is a value or
+/// an error.
+#[test]
+fn hostile_nodes_are_errors() {
+    let nothing = BTreeMap::new();
+    let ask_all = |bytes: &[u8], inputs: &BTreeMap<String, Value>| {
+        let Ok(model) = Model::read(bytes) else { return };
+        _ = (model.warnings(), model.reassembled(&nothing), model.chains(&nothing), model.run(inputs));
+        for place in model.places() {
+            let made = model.other_nodes();
+            let made = made.iter().flat_map(|node| node.outputs());
+            for name in model.value_names_in(&place).into_iter().chain(made.map(String::as_str)) {
+                _ = model.value_in(&place, name);
+            }
+        }
+    };
+    let kinds =
+        ["weights_", "state", "zeros", "learned", "lengths", "if_", "chain", "not_a_chain", "dynamic"];
+    let mut count = 0;
+    for name in names("onnx_cases").iter().filter(|name| kinds.iter().any(|kind| name.starts_with(kind))) {
+        let test = golden("onnx_cases").join(name);
+        let bytes = std::fs::read(test.join("model.onnx")).unwrap();
+        let inputs = tensors(&test, "input", Model::read(&bytes).unwrap().inputs());
+        ask_all(&bytes, &inputs);
+        for place in (0..bytes.len()).step_by(1 + bytes.len() / 100) {
+            for value in [0, 0xFF, bytes[place] ^ 1] {
+                let mut bytes = bytes.clone();
+                bytes[place] = value;
+                ask_all(&bytes, &inputs);
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 3000, "only {count}");
+}
+
 /// What `Model::value` says of "Z".
 fn said(nodes: &[Vec<u8>], tensors: &[Vec<u8>]) -> String {
     let model = Model::read(&model(nodes, tensors)).unwrap();
