@@ -91,3 +91,16 @@ fn what_an_output_depends_on() {
     let said = apart.run(&BTreeMap::new()).unwrap_err().to_string();
     assert!(said.starts_with("output \"h1\": expected one that recurrent nodes make"), "{said}");
 }
+
+#[test]
+fn nodes_of_functions_that_are_called() {
+    let model = model("functions_within_functions/model.onnx");
+    // Each call has its own node, and attributes: those of the call, or the function's own.
+    let names: Vec<&str> = model.nodes().iter().map(|node| node.name()).collect();
+    assert_eq!(names, ["encoder#0/Layer#1/LSTM", "encoder#0/Layer#2/LSTM"]);
+    let [first, second] = [0, 1].map(|index| model.nodes()[index].operator().unwrap().0);
+    assert_eq!((first.clip, second.clip), (None, Some(0.5)));
+    assert_eq!(first.activations[2], fused_rnn::Activation::Softsign);
+    assert_eq!(second.activations[2], fused_rnn::Activation::Tanh);
+    assert_eq!(model.places(), [""]);
+}

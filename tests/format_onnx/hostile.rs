@@ -42,8 +42,8 @@ fn hostile_bytes_are_errors() {
     assert!(Model::read(&[]).is_err());
 }
 
-/// The same of models whose other nodes make the constants: whatever a byte becomes, all that can be asked is a value or
-/// an error.
+/// The same of models whose other nodes make the constants: whatever a byte becomes, all that can be asked is
+/// a value or an error.
 #[test]
 fn hostile_nodes_are_errors() {
     let nothing = BTreeMap::new();
@@ -118,6 +118,39 @@ fn arrays_larger_than_a_file_has_reason_for() {
     assert_eq!(shape(&[i64::MAX, i64::MAX]), more);
     assert_eq!(shape(&[1; 100]), more);
     assert!(shape(&[-1]).ends_with("expected sizes from 0, got -1"));
+}
+
+/// Functions that call each other twice, or themselves: sixteen calls deep at most, and not much longer than
+/// the file.
+#[test]
+fn functions_without_end() {
+    let function = |name: &str, nodes: &[Vec<u8>]| {
+        let nodes = nodes.iter().flat_map(|node| field(7, node));
+        let body: Vec<u8> =
+            field(1, name.as_bytes()).into_iter().chain(field(4, b"x")).chain(field(5, b"y")).collect();
+        let function: Vec<u8> = body.into_iter().chain(nodes).chain(field(10, b"own")).collect();
+        // (Field 25 takes two bytes.)
+        [vec![0xCA, 1], field(1, &function)[1..].to_vec()].concat()
+    };
+    let call =
+        |name: &str, from: &str, to: &str| [node(name, "", &[from], &[to], &[]), field(7, b"own")].concat();
+    let main = model(&[call("f0", "X", "Z")], &[]);
+    let own = function("f0", &[call("f0", "x", "y")]);
+    let model = Model::read(&[main.clone(), own].concat()).unwrap();
+    assert_eq!(model.other_nodes().len(), 1);
+    assert_eq!(model.value("Z"), Ok(None));
+    let twice = |k: usize| {
+        let next = format!("f{}", (k + 1) % 16);
+        function(&format!("f{k}"), &[call(&next, "x", "m"), call(&next, "m", "y")])
+    };
+    let all: Vec<u8> = (0..16).flat_map(twice).collect();
+    let count = Model::read(&[main.clone(), all].concat()).unwrap().other_nodes().len();
+    assert!((1000..70_000).contains(&count), "{count} nodes");
+    // One whose output is its input, and a call whose input is its output.
+    let identity = function("f0", &[]);
+    let model =
+        Model::read(&[super::writer::model(&[call("f0", "Z", "Z")], &[]), identity].concat()).unwrap();
+    assert_eq!(model.value("Z"), Ok(None));
 }
 
 #[test]

@@ -288,7 +288,8 @@ def main():
         # (Those of generate_onnx_operators.py stay.)
         shutil.rmtree(old) if old.is_dir() else old.unlink() if not old.name.startswith("operators_") else None
     count = 0
-    for cases in (onnx_weights.weights, onnx_weights.states, onnx_weights.branches, attributes, chains):
+    parts = (onnx_weights.weights, onnx_weights.states, onnx_weights.branches, onnx_weights.functions)
+    for cases in (*parts, attributes, chains):
         for name, *rest in cases():
             made, *given = rest[0] if isinstance(rest[0], tuple) else rest
             inputs = given[0] if given else {"X": X}

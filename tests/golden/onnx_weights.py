@@ -5,7 +5,7 @@ Each case is a name, a model, and its inputs where they are others than X.
 
 import ml_dtypes
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from onnx_models import TORCH, B, F, R, W, X, constants, graph, info, lstm, model, node, random
 
@@ -373,3 +373,35 @@ def branches():
         ),
         {"X4": X[:, None]},
     )
+
+
+def functions():
+    """Nodes in functions of the model: names and attributes of each call, functions within functions."""
+    ref = helper.make_node("LSTM", ["x", "w2", "r", "b"], ["y", "h"])
+    for inner, outer, kind in (
+        ("hidden_size", "units", AttributeProto.INT),
+        ("activations", "functions", AttributeProto.STRINGS),
+        ("clip", "clip", AttributeProto.FLOAT),
+    ):
+        attribute = ref.attribute.add()
+        attribute.name, attribute.ref_attr_name, attribute.type = inner, outer, kind
+    layer = helper.make_function(
+        "own",
+        "Layer",
+        ["x", "w", "r", "b"],
+        ["s", "h"],
+        [node("Constant", [], "two", value_float=2.0), node("Mul", "w,two", "w2"), ref]
+        + [node("Constant", [], "d", value_ints=[1]), node("Squeeze", "y,d", "s")],
+        [helper.make_opsetid("", 17)],
+        ["units", "clip"],
+        [helper.make_attribute("functions", ["Sigmoid", "Tanh", "Softsign"])],
+    )
+    calls = [
+        node("Layer", "x,w,r,b", "m,h0", domain="own", units=1),
+        node("Layer", "m,w,r,b", "y,h1", domain="own", units=1, clip=0.5, functions=["Sigmoid", "Tanh", "Tanh"]),
+    ]
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    stack = helper.make_function("own", "Stack", ["x", "w", "r", "b"], ["y"], calls, domains)
+    made = model([node("Stack", "X,W,R,B", "Y", domain="own", name="encoder")], constants(W=W, R=R, B=B), extra=["own"])
+    made.functions.extend([layer, stack])
+    yield "functions_within_functions", made

@@ -77,7 +77,7 @@ impl Graph {
         let main = proto.graph.ok_or_else(|| refused("model", "a graph", "none"))?;
         let mut graph = Graph { scopes: Vec::new(), entries: Vec::new(), folder, bytes };
         graph.add_graph(main, Owner::Model)?;
-        for FunctionProto { name, input, node } in proto.functions {
+        for FunctionProto { name, input, node, .. } in proto.functions {
             let owner = Owner::Function(name);
             let inputs = input.into_iter().collect();
             graph.scopes.push(Scope { owner, inputs, ..Scope::default() });

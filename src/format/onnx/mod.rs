@@ -8,6 +8,7 @@
 //! proto.rs        the messages of a model file                            (from here on feature `onnx`)
 //! tensor.rs       its tensors, of all types of numbers
 //! external.rs     tensors whose data lie in other files
+//! functions.rs    its own functions, in the place of their calls
 //! graph.rs        its graphs: which node makes a name, and where it stands
 //! fold/           values that nodes make of constants
 //! model.rs        a model file: its nodes and constants: Model
@@ -47,6 +48,8 @@ mod chain;
 mod external;
 #[cfg(feature = "onnx")]
 mod fold;
+#[cfg(feature = "onnx")]
+mod functions;
 #[cfg(feature = "onnx")]
 mod graph;
 #[cfg(feature = "onnx")]

@@ -1,11 +1,13 @@
 //! A model file: its recurrent nodes, the other nodes, and its constants.
 //!
-//! Nodes of the main graph, of the graphs within it (`If`, `Loop`, `Scan`) and of functions are found alike.
-//! Of an `If` whose condition is a constant, those of the branch that is never taken are left out.
+//! Nodes of the main graph, of the graphs within it (`If`, `Loop`, `Scan`) and of functions are found alike;
+//! those of a function that is called stand in the place of the call. Of an `If` whose condition is a
+//! constant, those of the branch that is never taken are left out.
 
 use super::super::{Tensor, refused};
 use super::external::Folder;
 use super::fold::{Array, Fold, Folded};
+use super::functions::inline;
 use super::graph::Graph;
 use super::model_node::ModelNode;
 use super::proto::ModelProto;
@@ -83,7 +85,8 @@ impl Model {
     }
 
     fn read_in(bytes: &[u8], folder: Folder) -> Result<Model, Error> {
-        let proto = ModelProto::decode(bytes).map_err(not_onnx)?;
+        let mut proto = ModelProto::decode(bytes).map_err(not_onnx)?;
+        inline(&mut proto, bytes.len());
         let inputs = proto.graph.iter().flat_map(|graph| &graph.input).map(|value| value.name.clone());
         let inputs = inputs.collect();
         let graph = Graph::new(proto, folder, bytes.len())?;
