@@ -32,6 +32,23 @@ use std::sync::Arc;
 /// one direction that is ONNX's Y without its axis of directions. Its state is (L D, B, H). It runs as any
 /// [`Recurrent`] does, so a stream goes on from call to call, and one direction can
 /// [`step`](Recurrent::step).
+///
+/// ```
+/// use fused_rnn::Workspace;
+/// use fused_rnn::format::onnx::Model;
+/// use std::collections::BTreeMap;
+///
+/// let model = Model::open("tests/golden/onnx_cases/chain_lstm_squeeze/model.onnx")?;
+/// let chain = model.chains(&BTreeMap::new())?.remove(0);
+/// assert_eq!(chain.nodes(), [0, 1, 2]);
+/// // Three layers of four units over three features; two streams, step by step.
+/// let (mut state, mut workspace) = (chain.initial_state(2)?, Workspace::new());
+/// let mut y = [0.0; 2 * 4];
+/// for x in [[0.5; 2 * 3], [-0.5; 2 * 3]] {
+///     chain.network().step(&x, &mut state, Some(&mut y), &mut workspace)?;
+/// }
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Chain {
     network: Recurrent,

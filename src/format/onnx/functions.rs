@@ -4,7 +4,7 @@
 //! names that the call has, its other names one that nobody else has, `CALL#NUMBER/NAME`, and an attribute
 //! that refers to one of the call's becomes that, or the function's default, or is left out.
 //!
-//! A few bytes can call much: what is put in may be sixteen times the file, and sixteen calls deep. Calls
+//! A few bytes can call much: what is put in may be as long as the file and 64 KiB more, and sixteen calls deep. Calls
 //! beyond that stay calls, which nothing folds.
 
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
@@ -22,7 +22,7 @@ pub(super) fn inline(model: &mut ModelProto, bytes: usize) {
         for (index, proto) in functions.iter().enumerate() {
             by_name.entry(&proto.domain).or_default().insert(&proto.name, Function::of(index, proto));
         }
-        let left = (1 << 20usize) + bytes.saturating_mul(16);
+        let left = bytes.saturating_add(1 << 16);
         let mut calls = Calls { by_name, called: BTreeSet::new(), count: 0, left };
         calls.in_graph(graph, 0);
         let called = calls.called;

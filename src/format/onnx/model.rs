@@ -29,15 +29,20 @@ pub enum Value {
 
 /// A model file.
 ///
-/// ```no_run
+/// ```
 /// use fused_rnn::format::onnx::Model;
 /// use std::collections::BTreeMap;
 ///
-/// let model = Model::open("vad.onnx")?;
+/// let model = Model::open("tests/golden/onnx_cases/if_of_an_input_then/model.onnx")?;
 /// for node in model.nodes() {
+///     // Its weights, whatever nodes have made them of constants.
 ///     let layer = node.with_weights(&model, &BTreeMap::new())?.into_layer();
 ///     println!("{} in {:?}: {} units", node.name(), node.place(&model), layer.config().hidden_size());
 /// }
+/// // What stands around them, and its constants by name.
+/// assert_eq!(model.other_nodes()[0].op_type(), "If");
+/// assert_eq!(model.value_names(), ["B", "R", "W", "two"]);
+/// # assert_eq!(model.nodes().len(), 2);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -25,6 +25,18 @@ use std::collections::BTreeMap;
 
 /// An LSTM cell of a model that was taken apart, as a network of one layer: one [`step`](Recurrent::step) of
 /// it computes what the model's nodes compute.
+///
+/// ```
+/// use fused_rnn::format::onnx::Model;
+/// use std::collections::BTreeMap;
+///
+/// let model = Model::open("tests/golden/onnx_cases/lstm_taken_apart.onnx")?;
+/// println!("{}", model.warnings()[0]);
+/// let cell = &model.reassembled(&BTreeMap::new())?[0];
+/// assert_eq!((cell.inputs(), cell.outputs()), (["X", "h", "c"], ["h1", "c1"]));
+/// assert_eq!(cell.network().config().input_size(), 3);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Reassembled {
     network: Recurrent,

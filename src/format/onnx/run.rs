@@ -14,6 +14,17 @@ impl Model {
     ///
     /// Of branches that a condition chooses those are run that it chooses.
     ///
+    /// ```
+    /// use fused_rnn::format::Tensor;
+    /// use fused_rnn::format::onnx::{Model, Value};
+    ///
+    /// let model = Model::open("tests/golden/onnx_cases/batch_first_by_transpose/model.onnx")?;
+    /// let x = Tensor::new(&[2, 3, 1], vec![1.0, -0.5, 0.25, -2.0, 1.0, -0.5])?; // (B, T, I)
+    /// let outputs = model.run(&[("X".to_owned(), Value::Floats(x))].into())?;
+    /// assert!(matches!(&outputs["Y"], Value::Floats(y) if y.shape() == [2, 3, 1]));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Format`] where an output depends on a node of another kind, and the errors of
     /// [`ModelNode::run`].
