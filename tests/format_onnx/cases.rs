@@ -104,3 +104,17 @@ fn nodes_of_functions_that_are_called() {
     assert_eq!(second.activations[2], fused_rnn::Activation::Tanh);
     assert_eq!(model.places(), [""]);
 }
+
+#[test]
+fn a_model_is_printed_in_a_few_lines() {
+    let model = model("operators_21.onnx");
+    assert!(format!("{model:?}").len() < 6000, "{}", format!("{model:?}").len());
+    let node = format!("{:?}", self::model("weights_by_cast_f16/model.onnx").nodes()[0]);
+    assert!(node.contains("LSTM") && node.len() < 200, "{node}");
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let said = Model::open("nowhere/model.onnx").unwrap_err().to_string();
+    assert!(said.starts_with("nowhere/model.onnx: expected a file that can be read, got "), "{said}");
+}

@@ -9,10 +9,11 @@ use super::external::Folder;
 use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 /// All graphs and nodes of a model.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Graph {
     /// The main graph first.
     pub(super) scopes: Vec<Scope>,
@@ -70,6 +71,19 @@ pub(super) enum Source<'a> {
     Output(usize, usize),
     /// What comes from outside.
     Input,
+}
+
+/// How many, and not all their numbers.
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tensors: usize = self.scopes.iter().map(|scope| scope.tensors.len()).sum();
+        f.debug_struct("Graph")
+            .field("graphs", &self.scopes.len())
+            .field("nodes", &self.entries.len())
+            .field("initializers", &tensors)
+            .field("bytes", &self.bytes)
+            .finish()
+    }
 }
 
 impl Graph {

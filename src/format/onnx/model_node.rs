@@ -12,10 +12,11 @@ use super::quantized::dequantized;
 use crate::error::Error;
 use crate::layer::Layout;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// A recurrent node of a model.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ModelNode {
     kind: Kind,
     quantized: bool,
@@ -24,6 +25,17 @@ pub struct ModelNode {
     scope: usize,
     /// What becomes of empty rows; ONNX says nothing.
     pub empty_rows: EmptyRows,
+}
+
+impl fmt::Debug for ModelNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelNode")
+            .field("op_type", &self.op_type())
+            .field("name", &self.name())
+            .field("inputs", &self.proto.input)
+            .field("outputs", &self.proto.output)
+            .finish()
+    }
 }
 
 impl ModelNode {
