@@ -412,7 +412,10 @@ mod tests {
             }
         }
         assert_eq!([65519.9, 65520.0, 1e9, f32::NAN].map(to_f16), [0x7BFF, 0x7C00, 0x7C00, 0x7E00]);
-        assert_eq!([1.0, -3.140625, 1.00390625, 1.01171875].map(to_bf16), [0x3F80, 0xC049, 0x3F80, 0x3F82]);
+        assert_eq!(
+            [1.0, -3.140625, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0].map(to_bf16),
+            [0x3F80, 0xC049, 0x3F80, 0x3F82]
+        );
         assert!(from_bf16(to_bf16(f32::NAN)).is_nan());
     }
 
