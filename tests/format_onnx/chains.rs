@@ -93,3 +93,16 @@ fn a_chain_begins_with_the_states_of_the_model() {
     let said = chains[0].initial_state(3).unwrap_err().to_string();
     assert_eq!(said, "initial_h: expected shape [1, 3, 4], or 1 for what is repeated, got shape [1, 2, 4]");
 }
+
+/// A shape that the graph takes from X is known where X is.
+#[test]
+fn shapes_are_known_with_x() {
+    let test = golden("onnx_cases").join("chain_by_the_shape_of_x");
+    let model = Model::open(test.join("model.onnx")).unwrap();
+    let nodes = |supplied: &BTreeMap<String, Value>| {
+        let chains = model.chains(supplied).unwrap();
+        chains.iter().map(|chain| chain.nodes().to_vec()).collect::<Vec<Vec<usize>>>()
+    };
+    assert_eq!(nodes(&BTreeMap::new()), [[0], [1]]);
+    assert_eq!(nodes(&tensors(&test, "input", model.inputs())), [[0, 1]]);
+}

@@ -172,6 +172,18 @@ def chains():
         ),
         x,
     )
+    sizes = [node("Shape", "X", "sx"), node("Slice", "sx,zero,two", "tb"), node("Concat", "tb,width", "to", axis=0)]
+    shapes = both | {"zero": np.array([0]), "two": np.array([2]), "width": np.array([8])}
+    turned = [node("Transpose", "Y0", "T0", perm=[0, 2, 1, 3]), node("Reshape", "T0,to", "X1")]
+    last = [node("Transpose", "Y1", "T1", perm=[0, 2, 1, 3]), node("Reshape", "T1,to", "Y")]
+    nodes = [
+        node("GRU", "X,W0,R0,B0", "Y0,h0", **gru),
+        *sizes,
+        *turned,
+        node("GRU", "X1,W1,R1,B1", "Y1,h1", **gru),
+        *last,
+    ]
+    yield "chain_by_the_shape_of_x", model(nodes, constants(**shapes), "Y", inputs=dynamic), x
     yield (
         "not_a_chain_directions_above_each_other",
         model(

@@ -153,6 +153,8 @@ impl Model {
     /// The recurrent nodes as networks: those above each other as one, each other one by itself, in the order
     /// of their first nodes. Weights come from `supplied`, by name, or else from the model.
     ///
+    /// With an X supplied, shapes that depend on it are known too.
+    ///
     /// What stands between two nodes of a chain only turns and merges axes. What else reads a Y below the
     /// last node reads nothing: a network gives the output of its last layer.
     ///
@@ -163,16 +165,19 @@ impl Model {
         let mut layers = Vec::with_capacity(self.nodes().len());
         for node in self.nodes() {
             let (operator, weights) = node.weights(&mut fold)?;
-            layers.push(Layer { node, operator, weights });
+            layers.push(Layer { node, operator, weights, dims: None });
         }
         let by_entry: BTreeMap<usize, usize> =
             self.nodes().iter().enumerate().map(|(index, node)| (node.entry(), index)).collect();
-        let mut below = Vec::with_capacity(layers.len());
-        for layer in &layers {
-            below.push(match self.below(&mut fold, layer, &layers, &by_entry)? {
-                Some(index) if layers[index].goes_under(layer) => Some(index),
+        let mut below: Vec<Option<usize>> = Vec::with_capacity(layers.len());
+        for at in 0..layers.len() {
+            // (A node before it in the file: X can be made of nothing later.)
+            let under = match self.below(&mut fold, &layers[at], &layers, &by_entry)? {
+                Some(index) if index < at && layers[index].goes_under(&layers[at]) => Some(index),
                 _ => None,
-            });
+            };
+            layers[at].dims = layers[at].known_dims(&mut fold).or(under.and_then(|under| layers[under].dims));
+            below.push(under);
         }
         // A Y that several nodes read ends its chain.
         let mut readers = vec![Vec::new(); layers.len()];
@@ -267,6 +272,8 @@ struct Layer<'a> {
     node: &'a ModelNode,
     operator: Operator,
     weights: OwnedWeights,
+    /// The first two sizes of X, where it is supplied, or is that of the layer below.
+    dims: Option<[usize; 2]>,
 }
 
 /// An axis of Y.
@@ -322,11 +329,20 @@ impl<'a> Layer<'a> {
 
     fn sizes(&self, told: Option<&[usize]>) -> Sizes {
         let told = |axis: usize| told.filter(|told| told.len() == 4).map(|told| told[axis]);
+        let of_x = |axis: usize| self.dims.map(|dims| dims[axis]);
         let (steps, batch) = match self.operator.layout {
-            Layout::TimeMajor => (told(0), told(2)),
-            Layout::BatchFirst => (told(1), told(0)),
+            Layout::TimeMajor => (of_x(0).or(told(0)), of_x(1).or(told(2))),
+            Layout::BatchFirst => (of_x(1).or(told(1)), of_x(0).or(told(0))),
         };
         Sizes { steps, batch, directions: self.operator.directions(), units: self.hidden() }
+    }
+
+    /// The first two sizes of X, where it is known.
+    fn known_dims(&self, fold: &mut Fold<'a>) -> Option<[usize; 2]> {
+        match self.node.find(fold, 0) {
+            Ok(Some(Folded::Known(x))) => x.shape().first_chunk().copied(),
+            _ => None,
+        }
     }
 
     /// Whether one network can have this as a layer and the other as the next.
