@@ -27,9 +27,12 @@ fn near(what: &str, got: &[f32], want: &[f32]) {
 
 #[test]
 fn stacks_of_nodes_are_one_network() {
-    for (name, layers) in
-        [("chain_lstm_squeeze", 3), ("chain_gru_bidirectional", 2), ("chain_batch_first_between", 2)]
-    {
+    for (name, layers) in [
+        ("chain_lstm_squeeze", 3),
+        ("chain_gru_bidirectional", 2),
+        ("chain_batch_first_between", 2),
+        ("chain_of_joined_directions", 2),
+    ] {
         let (chains, values) = chains(name);
         let [chain] = &chains[..] else { panic!("{name}: {} chains", chains.len()) };
         assert_eq!(chain.network().config().layers(), layers, "{name}");
@@ -65,6 +68,7 @@ fn what_is_no_chain_stays_apart() {
     for name in [
         "not_a_chain_directions_above_each_other",
         "not_a_chain_batch_and_steps_turned",
+        "not_a_chain_directions_exchanged",
         "not_a_chain_two_cells",
     ] {
         let (chains, _) = chains(name);

@@ -172,6 +172,28 @@ def chains():
         ),
         x,
     )
+    # As exporters of Keras join directions: each cut out and turned, then side by side.
+    directions = []
+    for k in (0, 1):
+        directions += [node("Slice", f"Y0,i{k},i{k + 1},d", f"cut{k}"), node("Squeeze", f"cut{k},d", f"one{k}")]
+        directions += [node("Transpose", f"one{k}", f"turned{k}", perm=[1, 0, 2])]
+    joined = [node("Concat", "turned0,turned1", "both", axis=-1), node("Transpose", "both", "X1", perm=[1, 0, 2])]
+    last = [node("Gather", "Y1,zero", "f", axis=1), node("Gather", "Y1,one", "b", axis=1)]
+    last += [node("Concat", "f,b", "Y", axis=2), node("Concat", "h0,h1", "h", axis=0)]
+    layer = [node("GRU", f"X{k or ''},W{k},R{k},B{k}", f"Y{k},h{k}", **gru) for k in (0, 1)]
+    numbers = {f"i{k}": np.array([k]) for k in range(3)} | {"d": np.array([1]), "zero": np.int64(0), "one": np.int64(1)}
+    tensors = constants(**both, **numbers)
+    yield (
+        "chain_of_joined_directions",
+        model([layer[0], *directions, *joined, layer[1], *last], tensors, "Y,h", inputs=dynamic),
+        x,
+    )
+    joined = [node("Concat", "turned1,turned0", "both", axis=-1), node("Transpose", "both", "X1", perm=[1, 0, 2])]
+    yield (
+        "not_a_chain_directions_exchanged",
+        model([layer[0], *directions, *joined, layer[1], *last], tensors, "Y", inputs=dynamic),
+        x,
+    )
     sizes = [node("Shape", "X", "sx"), node("Slice", "sx,zero,two", "tb"), node("Concat", "tb,width", "to", axis=0)]
     shapes = both | {"zero": np.array([0]), "two": np.array([2]), "width": np.array([8])}
     turned = [node("Transpose", "Y0", "T0", perm=[0, 2, 1, 3]), node("Reshape", "T0,to", "X1")]

@@ -14,8 +14,8 @@
 //! [`Recurrent`] has one of each.
 
 use super::super::{Arrays, Convention, Tensor, refused};
+use super::axes::{Axes, Label, Sizes, Trace};
 use super::fold::{Fold, Folded};
-use super::graph::Source;
 use super::model::{Model, Value, floats};
 use super::model_node::{ModelNode, OwnedWeights};
 use super::node::swapped;
@@ -172,7 +172,8 @@ impl Model {
         let mut below: Vec<Option<usize>> = Vec::with_capacity(layers.len());
         for at in 0..layers.len() {
             // (A node before it in the file: X can be made of nothing later.)
-            let under = match self.below(&mut fold, &layers[at], &layers, &by_entry)? {
+            let under = Trace { graph: self.graph(), fold: &mut fold, layers: &layers, by_entry: &by_entry };
+            let under = match under.below(&layers[at])? {
                 Some(index) if index < at && layers[index].goes_under(&layers[at]) => Some(index),
                 _ => None,
             };
@@ -199,112 +200,16 @@ impl Model {
         }
         Ok(chains)
     }
-
-    /// The node whose Y is the X of a layer, with its directions side by side.
-    fn below<'a>(
-        &'a self,
-        fold: &mut Fold<'a>,
-        layer: &Layer<'a>,
-        layers: &[Layer<'a>],
-        by_entry: &BTreeMap<usize, usize>,
-    ) -> Result<Option<usize>, Error> {
-        let graph = self.graph();
-        let (mut scope, Some(mut name)) = (layer.node.scope(), layer.node.input(0)) else { return Ok(None) };
-        // Back to the node.
-        let mut between = Vec::new();
-        let (index, y) = loop {
-            let Some((place, Source::Output(entry, 0))) = graph.source(scope, name) else { return Ok(None) };
-            if let Some(&index) = by_entry.get(&entry) {
-                break (index, (place, name));
-            }
-            let node = &graph.entries[entry];
-            let Some(input) = node.input(0).filter(|_| node.is_standard() && between.len() < 32) else {
-                return Ok(None);
-            };
-            between.push(entry);
-            (scope, name) = (node.scope, input);
-        };
-        // And the axes forward.
-        let from = &layers[index];
-        let sizes = from.sizes(graph.shape(y.0, y.1));
-        let mut axes = from.axes();
-        for &entry in between.iter().rev() {
-            let node = &graph.entries[entry];
-            let list = |attribute: &str, input: usize, fold: &mut Fold<'a>| {
-                if let Some(attribute) = node.proto.attribute.iter().find(|a| a.name == attribute) {
-                    return Ok(Some(attribute.ints.clone()));
-                }
-                let Some(name) = node.input(input) else { return Ok(None) };
-                Ok(match fold.find(node.scope, name)? {
-                    Some(Folded::Known(array)) => array.as_integers().map(<[i64]>::to_vec),
-                    _ => None,
-                })
-            };
-            let moved = match &*node.proto.op_type {
-                "Identity" | "Dropout" => Some(axes),
-                "Transpose" => transposed(axes, list("perm", usize::MAX, fold)?),
-                "Squeeze" => list("axes", 1, fold)?.and_then(|list| squeezed(axes, &list, &sizes)),
-                "Unsqueeze" => list("axes", 1, fold)?.and_then(|list| unsqueezed(axes, &list)),
-                "Reshape" => {
-                    let zeros = node.proto.attribute.iter().any(|a| a.name == "allowzero" && a.i == Some(1));
-                    list("shape", 1, fold)?.filter(|_| !zeros).and_then(|list| reshaped(axes, &list, &sizes))
-                }
-                _ => None,
-            };
-            match moved {
-                Some(moved) => axes = moved,
-                None => return Ok(None),
-            }
-        }
-        let merged = axes
-            .iter()
-            .map(|axis| axis.iter().copied().filter(|&label| sizes.of(label) != Some(1)).collect());
-        let merged: Vec<Vec<Label>> = merged.collect();
-        let wanted = from.wanted().map(|axis| {
-            axis.iter().copied().filter(|&label| sizes.of(label) != Some(1)).collect::<Vec<Label>>()
-        });
-        Ok((merged == wanted).then_some(index))
-    }
 }
 
 /// A node, with all that it is made of.
-struct Layer<'a> {
-    node: &'a ModelNode,
-    operator: Operator,
+pub(super) struct Layer<'a> {
+    pub(super) node: &'a ModelNode,
+    pub(super) operator: Operator,
     weights: OwnedWeights,
     /// The first two sizes of X, where it is supplied, or is that of the layer below.
     dims: Option<[usize; 2]>,
 }
-
-/// An axis of Y.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Steps,
-    Batch,
-    Directions,
-    Units,
-}
-
-/// What is known of the sizes of Y's axes.
-struct Sizes {
-    steps: Option<usize>,
-    batch: Option<usize>,
-    directions: usize,
-    units: usize,
-}
-
-impl Sizes {
-    fn of(&self, label: Label) -> Option<usize> {
-        match label {
-            Label::Steps => self.steps,
-            Label::Batch => self.batch,
-            Label::Directions => Some(self.directions),
-            Label::Units => Some(self.units),
-        }
-    }
-}
-
-type Axes = Vec<Vec<Label>>;
 
 impl<'a> Layer<'a> {
     fn hidden(&self) -> usize {
@@ -312,14 +217,14 @@ impl<'a> Layer<'a> {
     }
 
     /// The axes of Y.
-    fn axes(&self) -> Axes {
+    pub(super) fn axes(&self) -> Axes {
         let (t, b, d, h) = (Label::Steps, Label::Batch, Label::Directions, Label::Units);
         let order = if self.operator.layout == Layout::TimeMajor { [t, d, b, h] } else { [b, t, d, h] };
         order.map(|label| vec![label]).to_vec()
     }
 
     /// The axes of the next X.
-    fn wanted(&self) -> [Vec<Label>; 3] {
+    pub(super) fn wanted(&self) -> [Vec<Label>; 3] {
         let units = vec![Label::Directions, Label::Units];
         match self.operator.layout {
             Layout::TimeMajor => [vec![Label::Steps], vec![Label::Batch], units],
@@ -327,7 +232,7 @@ impl<'a> Layer<'a> {
         }
     }
 
-    fn sizes(&self, told: Option<&[usize]>) -> Sizes {
+    pub(super) fn sizes(&self, told: Option<&[usize]>) -> Sizes {
         let told = |axis: usize| told.filter(|told| told.len() == 4).map(|told| told[axis]);
         let of_x = |axis: usize| self.dims.map(|dims| dims[axis]);
         let (steps, batch) = match self.operator.layout {
@@ -391,83 +296,4 @@ fn network(chain: &[&Layer<'_>]) -> Result<Recurrent, Error> {
         .collect();
     Convention::Onnx.load(&mut network, &cells)?;
     Ok(network)
-}
-
-fn transposed(axes: Axes, order: Option<Vec<i64>>) -> Option<Axes> {
-    let order = order.unwrap_or_else(|| (0..axes.len() as i64).rev().collect());
-    let mut left: Vec<Option<Vec<Label>>> = axes.into_iter().map(Some).collect();
-    let count = left.len();
-    let moved =
-        order.iter().map(|&axis| left.get_mut(index(axis, count)?)?.take()).collect::<Option<Axes>>()?;
-    (moved.len() == count).then_some(moved)
-}
-
-/// Without axes that have the size 1.
-fn squeezed(axes: Axes, out: &[i64], sizes: &Sizes) -> Option<Axes> {
-    let count = axes.len();
-    let out = out.iter().map(|&axis| index(axis, count)).collect::<Option<Vec<usize>>>()?;
-    let ones = |axis: &usize| axes[*axis].iter().all(|&label| sizes.of(label) == Some(1));
-    out.iter().all(ones).then(|| {
-        let kept = axes.iter().enumerate().filter(|(axis, _)| !out.contains(axis));
-        kept.map(|(_, labels)| labels.clone()).collect()
-    })
-}
-
-fn unsqueezed(axes: Axes, new: &[i64]) -> Option<Axes> {
-    let count = axes.len() + new.len();
-    let new = new.iter().map(|&axis| index(axis, count)).collect::<Option<Vec<usize>>>()?;
-    let mut old = axes.into_iter();
-    (0..count).map(|axis| if new.contains(&axis) { Some(Vec::new()) } else { old.next() }).collect()
-}
-
-/// The axes that a shape divides the elements into, where these are whole axes.
-fn reshaped(axes: Axes, shape: &[i64], sizes: &Sizes) -> Option<Axes> {
-    let big = |&label: &Label| sizes.of(label) != Some(1);
-    let mut labels: std::collections::VecDeque<Label> = axes.iter().flatten().copied().filter(big).collect();
-    let open = shape.iter().position(|&size| size == -1);
-    let (front, back) =
-        (&shape[..open.unwrap_or(shape.len())], &shape[open.map_or(shape.len(), |k| k + 1)..]);
-    // The labels of one size, from one of the ends.
-    let mut take = |axis: usize, size: i64, from_back: bool| -> Option<Vec<Label>> {
-        let mut taken = Vec::new();
-        let mut next = |taken: &mut Vec<Label>| {
-            let label = if from_back { labels.pop_back() } else { labels.pop_front() }?;
-            taken.insert(if from_back { 0 } else { taken.len() }, label);
-            Some(label)
-        };
-        if size == 0 {
-            let copied: Vec<Label> = axes.get(axis)?.iter().copied().filter(big).collect();
-            for _ in 0..copied.len() {
-                next(&mut taken)?;
-            }
-            return (taken == copied).then_some(taken);
-        }
-        let size = usize::try_from(size).ok()?;
-        let mut product = 1usize;
-        while product < size {
-            let label = next(&mut taken)?;
-            product = product.checked_mul(sizes.of(label)?)?;
-        }
-        (product == size).then_some(taken)
-    };
-    let mut before = Vec::new();
-    for (axis, &size) in front.iter().enumerate() {
-        before.push(take(axis, size, false)?);
-    }
-    let mut after = Vec::new();
-    for (k, &size) in back.iter().enumerate().rev() {
-        after.insert(0, take(front.len() + 1 + k, size, true)?);
-    }
-    if open.is_some() {
-        before.push(labels.into_iter().collect());
-    } else if !labels.is_empty() {
-        return None;
-    }
-    before.extend(after);
-    Some(before)
-}
-
-fn index(axis: i64, count: usize) -> Option<usize> {
-    let axis = if axis < 0 { axis.checked_add(count as i64)? } else { axis };
-    usize::try_from(axis).ok().filter(|&axis| axis < count)
 }

@@ -16,6 +16,7 @@
 //! attributes.rs   the attributes of that node
 //! run.rs          a model run as a whole
 //! quantized.rs    the weights of DynamicQuantizeLSTM
+//! axes.rs         the axes of a node's Y, on their way to the X of another
 //! chain.rs        nodes above each other as one network: Chain
 //! search.rs       cells that are no nodes any more, by their equations
 //! taken_apart.rs  what a user should know of them: Warning
@@ -42,6 +43,8 @@
 mod activations;
 #[cfg(feature = "onnx")]
 mod attributes;
+#[cfg(feature = "onnx")]
+mod axes;
 #[cfg(feature = "onnx")]
 mod chain;
 #[cfg(feature = "onnx")]
