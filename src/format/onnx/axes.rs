@@ -101,11 +101,11 @@ impl<'a> Trace<'a, '_> {
         let Found { index, sizes, axes, chosen } = found;
         let moved = match op_type {
             "Identity" | "Dropout" => Some(axes),
-            "Transpose" => transposed(axes, self.list(node, "perm", usize::MAX)?),
-            "Squeeze" => self.list(node, "axes", 1)?.and_then(|list| squeezed(axes, &list, &sizes)),
-            "Unsqueeze" => self.list(node, "axes", 1)?.and_then(|list| unsqueezed(axes, &list)),
-            "Reshape" if integer(node, "allowzero", 0) == 0 => {
-                self.list(node, "shape", 1)?.and_then(|list| reshaped(axes, &list, &sizes))
+            "Transpose" => transposed(axes, self.fold.integers(node, "perm", usize::MAX)?),
+            "Squeeze" => self.fold.integers(node, "axes", 1)?.and_then(|list| squeezed(axes, &list, &sizes)),
+            "Unsqueeze" => self.fold.integers(node, "axes", 1)?.and_then(|list| unsqueezed(axes, &list)),
+            "Reshape" if node.integer("allowzero") != Some(1) => {
+                self.fold.integers(node, "shape", 1)?.and_then(|list| reshaped(axes, &list, &sizes))
             }
             "Slice" | "Split" | "Gather" => {
                 let cut = self.cut(node, output, axes, &sizes)?.filter(|_| chosen.is_none());
@@ -134,8 +134,9 @@ impl<'a> Trace<'a, '_> {
         let is_it = |axis: i64| index(axis, axes.len()) == Some(place);
         let direction = match &*node.proto.op_type {
             "Slice" => {
-                let ends = [self.list(node, "starts", 1)?, self.list(node, "ends", 2)?];
-                let (along, steps) = (self.list(node, "axes", 3)?, self.list(node, "steps", 4)?);
+                let ends = [self.fold.integers(node, "starts", 1)?, self.fold.integers(node, "ends", 2)?];
+                let (along, steps) =
+                    (self.fold.integers(node, "axes", 3)?, self.fold.integers(node, "steps", 4)?);
                 let along = matches!(along.as_deref(), Some(&[axis]) if is_it(axis));
                 match ends.each_ref().map(|list| list.as_deref()) {
                     [Some(&[start]), Some(&[end])] if along && steps.is_none_or(|steps| steps == [1]) => {
@@ -149,13 +150,16 @@ impl<'a> Trace<'a, '_> {
                 }
             }
             "Split" => {
-                let even =
-                    self.list(node, "split", 1)?.is_none_or(|sizes| sizes.iter().all(|&size| size == 1));
+                let even = self
+                    .fold
+                    .integers(node, "split", 1)?
+                    .is_none_or(|sizes| sizes.iter().all(|&size| size == 1));
                 let all = even && node.proto.output.len() == sizes.directions;
-                Some(output as i64).filter(|_| all && is_it(integer(node, "axis", 0)))
+                Some(output as i64).filter(|_| all && is_it(node.integer("axis").unwrap_or(0)))
             }
             _ => {
-                let chosen = self.list(node, "", 1)?.filter(|_| is_it(integer(node, "axis", 0)));
+                let chosen =
+                    self.fold.integers(node, "", 1)?.filter(|_| is_it(node.integer("axis").unwrap_or(0)));
                 let chosen = if let Some([chosen]) = chosen.as_deref() {
                     index(*chosen, sizes.directions)
                 } else {
@@ -191,29 +195,12 @@ impl<'a> Trace<'a, '_> {
         let alike = first.index == second.index && first.axes == second.axes;
         let in_order = (first.chosen, second.chosen) == (Some(0), Some(1));
         let mut axes = first.axes.clone();
-        let along =
-            index(integer(node, "axis", 1), axes.len()).filter(|&axis| axes[axis][..] == [Label::Units]);
+        let along = index(node.integer("axis").unwrap_or(1), axes.len())
+            .filter(|&axis| axes[axis][..] == [Label::Units]);
         let Some(along) = along.filter(|_| alike && in_order) else { return Ok(None) };
         axes[along] = vec![Label::Directions, Label::Units];
         Ok(Some(Found { axes, chosen: None, ..first.clone() }))
     }
-
-    /// Integers of an attribute or of an input.
-    fn list(&mut self, node: &'a Entry, attribute: &str, input: usize) -> Result<Option<Vec<i64>>, Error> {
-        if let Some(attribute) = node.proto.attribute.iter().find(|a| a.name == attribute) {
-            return Ok(Some(attribute.ints.clone()));
-        }
-        let Some(name) = node.input(input) else { return Ok(None) };
-        Ok(match self.fold.find(node.scope, name)? {
-            Some(Folded::Known(array)) => array.as_integers().map(<[i64]>::to_vec),
-            _ => None,
-        })
-    }
-}
-
-fn integer(node: &Entry, attribute: &str, default: i64) -> i64 {
-    let attribute = node.proto.attribute.iter().find(|a| a.name == attribute);
-    attribute.and_then(|attribute| attribute.i).unwrap_or(default)
 }
 
 fn transposed(axes: Axes, order: Option<Vec<i64>>) -> Option<Axes> {

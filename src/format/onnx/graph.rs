@@ -232,6 +232,11 @@ impl Entry {
         graphs.find(|(index, _)| self.proto.attribute[*index].name == attribute).map(|&(_, scope)| scope)
     }
 
+    /// An attribute that is an integer.
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        self.proto.attribute.iter().find(|attribute| attribute.name == name)?.i
+    }
+
     /// The name of one of its inputs.
     pub(super) fn input(&self, index: usize) -> Option<&str> {
         self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())

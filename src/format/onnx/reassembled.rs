@@ -254,7 +254,7 @@ impl<'a> Trace<'a, '_> {
                 None => Ok(None),
             },
             "MatMul" => self.product(node, false),
-            "Gemm" => self.product(node, integer(node, "transB") != 0),
+            "Gemm" => self.product(node, node.integer("transB").unwrap_or(0) != 0),
             "Split" | "Slice" => {
                 let Some(all) = self.affine(node.scope, first)? else { return Ok(None) };
                 let range = if node.proto.op_type == "Split" {
@@ -284,7 +284,7 @@ impl<'a> Trace<'a, '_> {
         let plain = |attribute: &str| {
             node.proto.attribute.iter().find(|a| a.name == attribute).is_none_or(|a| a.f == Some(1.0))
         };
-        if integer(node, "transA") != 0 || !plain("alpha") || !plain("beta") {
+        if node.integer("transA").unwrap_or(0) != 0 || !plain("alpha") || !plain("beta") {
             return Ok(None);
         }
         let Some(matrix) = self.constant(node.scope, name)? else { return Ok(None) };
@@ -306,27 +306,13 @@ impl<'a> Trace<'a, '_> {
         }
     }
 
-    /// Integers of an attribute or of an input.
-    fn integers(
-        &mut self,
-        node: &'a Entry,
-        attribute: &str,
-        input: usize,
-    ) -> Result<Option<Vec<i64>>, Error> {
-        if let Some(attribute) = node.proto.attribute.iter().find(|a| a.name == attribute) {
-            return Ok(Some(attribute.ints.clone()));
-        }
-        let Some(name) = node.input(input) else { return Ok(None) };
-        Ok(self.constant(node.scope, name)?.and_then(|array| array.as_integers().map(<[i64]>::to_vec)))
-    }
-
     /// The rows of a part of the last axis, the second of two.
     fn part(&mut self, node: &'a Entry, output: usize, rows: usize) -> Result<Option<(usize, usize)>, Error> {
-        if !matches!(integer(node, "axis"), -1 | 1) {
+        if !matches!(node.integer("axis").unwrap_or(0), -1 | 1) {
             return Ok(None);
         }
         let parts = node.proto.output.len();
-        let sizes = match self.integers(node, "split", 1)? {
+        let sizes = match self.fold.integers(node, "split", 1)? {
             Some(sizes) => {
                 sizes.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<usize>>>()
             }
@@ -342,9 +328,9 @@ impl<'a> Trace<'a, '_> {
 
     /// The same of a slice of that axis.
     fn slice(&mut self, node: &'a Entry, rows: usize) -> Result<Option<(usize, usize)>, Error> {
-        let starts = self.integers(node, "starts", 1)?;
-        let ends = self.integers(node, "ends", 2)?;
-        let (axes, steps) = (self.integers(node, "axes", 3)?, self.integers(node, "steps", 4)?);
+        let starts = self.fold.integers(node, "starts", 1)?;
+        let ends = self.fold.integers(node, "ends", 2)?;
+        let (axes, steps) = (self.fold.integers(node, "axes", 3)?, self.fold.integers(node, "steps", 4)?);
         let (Some(&[start]), Some(&[end])) = (starts.as_deref(), ends.as_deref()) else { return Ok(None) };
         if !matches!(axes.as_deref(), Some(&[-1 | 1])) || steps.is_some_and(|steps| steps != [1]) {
             return Ok(None);
@@ -356,11 +342,6 @@ impl<'a> Trace<'a, '_> {
         let (start, end) = (wrap(start), wrap(end));
         Ok((start < end).then_some((start, end)))
     }
-}
-
-fn integer(node: &Entry, attribute: &str) -> i64 {
-    let attribute = node.proto.attribute.iter().find(|a| a.name == attribute);
-    attribute.and_then(|attribute| attribute.i).unwrap_or(0)
 }
 
 fn sum<'a>(mut a: Affine<'a>, b: Affine<'a>) -> Option<Affine<'a>> {

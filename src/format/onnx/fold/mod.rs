@@ -36,7 +36,7 @@ mod shape;
 pub(super) use array::{Array, Budget, Data, Element};
 
 use super::super::refused;
-use super::graph::{Graph, Source};
+use super::graph::{Entry, Graph, Source};
 use super::model::Value;
 use super::tensor::decode;
 use crate::error::Error;
@@ -115,6 +115,24 @@ impl<'a> Fold<'a> {
         }
         result?;
         Ok(self.done(key).cloned())
+    }
+
+    /// Integers that are an attribute of a node or the value of one of its inputs, as versions have it;
+    /// `None` where they are neither, or not known.
+    pub(super) fn integers(
+        &mut self,
+        node: &'a Entry,
+        attribute: &str,
+        input: usize,
+    ) -> Result<Option<Vec<i64>>, Error> {
+        if let Some(attribute) = node.proto.attribute.iter().find(|other| other.name == attribute) {
+            return Ok(Some(attribute.ints.clone()));
+        }
+        let Some(name) = node.input(input) else { return Ok(None) };
+        Ok(match self.find(node.scope, name)? {
+            Some(Folded::Known(array)) => array.as_integers().map(<[i64]>::to_vec),
+            _ => None,
+        })
     }
 
     /// Finds what is on the stack, and what that needs.
