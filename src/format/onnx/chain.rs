@@ -20,9 +20,9 @@ use super::model::{Model, Value, floats};
 use super::model_node::{ModelNode, OwnedWeights};
 use super::node::swapped;
 use super::operator::{Kind, Operator};
+use crate::State;
 use crate::error::Error;
 use crate::layer::{Layout, Recurrent};
-use crate::sequence::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
