@@ -255,11 +255,13 @@ impl Planes for Slot<'_> {
     }
     #[inline(always)]
     fn prefetch(&self, row: usize, planes: usize, column: usize, count: usize) {
-        let start = column % LINE;
-        let mut at = self.address(row, 0, column - start);
+        let lines = (column % LINE + count).div_ceil(LINE);
+        let mut at = self.address(row, 0, column);
         for _ in 0..planes {
-            for line in (0..start + count).step_by(LINE) {
-                prefetch(at.wrapping_add(line));
+            // (Mostly there is one, and the rest is not entered.)
+            prefetch(at);
+            for line in 1..lines {
+                prefetch(at.wrapping_add(line * LINE));
             }
             at = at.wrapping_add(self.width);
         }

@@ -169,7 +169,9 @@ impl Planes for LineSlot<'_> {
         let lines = (column % LINE + count).div_ceil(LINE);
         let mut at = self.address(row, 0, column);
         for _ in 0..planes {
-            for line in 0..lines {
+            // (Mostly there is one, and the rest is not entered.)
+            prefetch(at);
+            for line in 1..lines {
                 prefetch(at.wrapping_add(line * self.lines.stride));
             }
             at = at.wrapping_add(self.lines.plane_stride);
