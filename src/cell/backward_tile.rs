@@ -154,16 +154,16 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// A plane of the step's tape, of all units.
+    /// Planes of the step's tape, of all units.
     #[inline(always)]
-    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.tape, v, plane)
+    pub(crate) fn tape_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        self.read_rows(self.way.tape, v, planes)
     }
 
-    /// A gradient that an earlier phase of the step has written, of all units.
+    /// Gradients that an earlier phase of the step has written, of all units.
     #[inline(always)]
-    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.grads, v, plane)
+    pub(crate) fn gradient_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        self.read_rows(self.way.grads, v, planes)
     }
 
     /// A gradient that an earlier phase of the step has written.

@@ -94,16 +94,16 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         self.read(self.way.scratch, v, plane)
     }
 
-    /// The same of all units.
+    /// Such planes, of all units.
     #[inline(always)]
-    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.scratch, v, plane)
+    pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        self.read_rows(self.way.scratch, v, planes)
     }
 
-    /// The state after the step, of all units, which an earlier phase has written.
+    /// Planes of the state after the step, of all units, which an earlier phase has written.
     #[inline(always)]
-    pub(crate) fn after_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.step.after, v, plane)
+    pub(crate) fn after_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        self.read_rows(self.step.after, v, planes)
     }
 
     /// The epsilon of the normalisation.

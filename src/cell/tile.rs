@@ -143,10 +143,14 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         self.isa.load(self.step.context.weights.peepholes.get(self.block(v), gate))
     }
 
-    /// A gain or shift of the normalisation, of all units.
+    /// Gains or shifts of the normalisation, of all units.
     #[inline(always)]
-    pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
-        Row::of(self.step.context.weights.norms.get(vector))
+    pub(crate) fn norm_rows<const N: usize>(&self, vectors: [usize; N]) -> [Row<'a>; N] {
+        let mut rows = [Row::of(&[]); N];
+        for n in 0..N {
+            rows[n] = Row::of(self.step.context.weights.norms.get(vectors[n]));
+        }
+        rows
     }
 
     /// A gain or shift of the normalisation.
@@ -218,12 +222,21 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
-    /// A plane of some records of these rows, of all units.
+    /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of the level.)
     #[inline(always)]
-    pub(super) fn read_row(&self, records: impl Planes + 'a, v: usize, plane: usize) -> Row<'a> {
-        assert!(v < self.area.vectors && plane < records.planes());
-        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { records.row(self.rank(v), plane) }
+    pub(super) fn read_rows<const N: usize>(
+        &self,
+        records: impl Planes + 'a,
+        v: usize,
+        planes: [usize; N],
+    ) -> [Row<'a>; N] {
+        let mut rows = [Row::of(&[]); N];
+        for n in 0..N {
+            assert!(v < self.area.vectors && planes[n] < records.planes());
+            // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+            rows[n] = unsafe { records.row(self.rank(v), planes[n]) };
+        }
+        rows
     }
 
     /// Writes a plane of some records of these rows.
