@@ -11,7 +11,8 @@
 //!
 //! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own. From there on
 //! no cell needs `unsafe`: every access checks its vector against the tile and its plane against the records. Both are
-//! mostly known where a cell is compiled, and the checks then are not there.
+//! mostly known where a cell is compiled, and the checks then are not there. (What is `unsafe` below is to be given
+//! records, which have to be the tile's.)
 
 use super::{C, Cell, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};
@@ -162,13 +163,15 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn before(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.step.before, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.step.before, v, plane) }
     }
 
     /// The state after the step; forward, what an earlier phase has written of it.
     #[inline(always)]
     pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.step.after, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.step.after, v, plane) }
     }
 
     /// The plane of the state after the step that has the new cell state before its zoneout.
@@ -215,16 +218,22 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     }
 
     /// A plane of some records of these rows.
+    ///
+    /// # Safety
+    /// - The records are of this tile's step.
     #[inline(always)]
-    pub(super) fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
+    pub(super) unsafe fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors of every
         // level. What is read is written by this tile alone, or was before its phase began.
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
     /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of the level.)
+    ///
+    /// # Safety
+    /// - The records are of this tile's step.
     #[inline(always)]
-    pub(super) fn read_rows<const N: usize>(
+    pub(super) unsafe fn read_rows<const N: usize>(
         &self,
         records: impl Planes + 'a,
         v: usize,
@@ -240,8 +249,11 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     }
 
     /// Writes a plane of some records of these rows.
+    ///
+    /// # Safety
+    /// - The records are of this tile's step, and to be written.
     #[inline(always)]
-    pub(super) fn write(&self, to: impl Planes, v: usize, plane: usize, value: I::Vector) {
+    pub(super) unsafe fn write(&self, to: impl Planes, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: as for `read`; nobody else reads or writes the vectors of this tile.
         unsafe { self.isa.store_ptr(self.address(to, v, plane), value) }
     }

@@ -157,7 +157,7 @@ impl Recurrent {
                 None => None,
             };
             states[..half].copy_from_slice(state.cell(layer));
-            sequence::step(&Forward {
+            let forward = Forward {
                 pass: Pass {
                     context: Context { weights: &self.weights[layer], masks: None, zoneout: None },
                     rows,
@@ -170,7 +170,9 @@ impl Recurrent {
                 checkpoints: None,
                 scratch: GridMut::new(scratch_grid, scratch),
                 projected: None,
-            });
+            };
+            // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes, and ours.
+            unsafe { sequence::step(&forward) };
             state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);
         }
         Ok(())
