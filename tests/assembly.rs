@@ -186,7 +186,8 @@ fn kernel_faults(function: &Function<'_>, register: &str, multiply_adds: usize) 
         }
         let costs = costs(body, frame);
         if !costs.is_empty() {
-            faults.push(format!("{} in the loop of {fused} multiply-adds", costs.join("; ")));
+            let (count, first) = (costs.len(), &costs[0]);
+            faults.push(format!("{count} costs in a loop of {fused} multiply-adds, the first {first}"));
         }
     }
     let all = code.iter().filter(|(name, _)| is_fused(name)).count();
