@@ -215,6 +215,35 @@ fn every_activation_at_every_place() {
     }
 }
 
+/// Each of them alone with what else stands in the way of a gradient through an LSTM: a clip of the cell state, coupled
+/// gates, dropout, zoneout, and all of that.
+#[test]
+fn every_activation_with_every_option_of_an_lstm() {
+    let plain = common::plain_activations(CellKind::Lstm);
+    let with = |options: &Options, part: usize| {
+        let mut options = options.clone();
+        let has = |option: usize| part == option || part == 4;
+        options.cell_clip = has(0).then_some(0.393);
+        options.coupled = has(1);
+        if has(2) {
+            (options.recurrent_dropout, options.input_dropout) = (0.4, 0.4);
+        }
+        if has(3) {
+            options.zoneout = [0.4, 0.3];
+        }
+        options
+    };
+    for (place, activation) in
+        (0..plain.len()).flat_map(|place| ACTIVATIONS.map(|activation| (place, activation)))
+    {
+        let mut activations = plain.clone();
+        activations[place] = activation;
+        let options = Options { activations: Some(activations), ..Options::default() };
+        let case = Case { direction: Direction::Both, ..Case::simple(CellKind::Lstm, 4, 5, 9, 7) };
+        check_all((0..5).map(|part| Case { options: with(&options, part), ..case.clone() }));
+    }
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let structure = (
         prop::sample::select(CellKind::ALL.to_vec()),

@@ -3,7 +3,7 @@
 //! The kernels are not public: this bench compiles their files (`src/activation/`, `src/simd/`, `src/error.rs`) as
 //! modules of its own. Throughput is in values. Results are checked against f64 before they are timed.
 
-#![allow(dead_code, unused_imports, reason = "the crate's files, of which this uses a part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "the crate's files, of which this uses a part")]
 
 #[path = "../../src/activation/mod.rs"]
 mod activation;

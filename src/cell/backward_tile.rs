@@ -154,45 +154,52 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// A plane of the step's tape, of all units.
+    /// Planes of the step's tape, of all units.
     #[inline(always)]
-    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.tape, v, plane)
+    pub(crate) fn tape_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        // SAFETY: records of this tile.
+        unsafe { self.read_rows(self.way.tape, v, planes) }
     }
 
-    /// A gradient that an earlier phase of the step has written, of all units.
+    /// Gradients that an earlier phase of the step has written, of all units.
     #[inline(always)]
-    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.grads, v, plane)
+    pub(crate) fn gradient_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        // SAFETY: records of this tile.
+        unsafe { self.read_rows(self.way.grads, v, planes) }
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.way.grads, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.way.grads, v, plane) }
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.way.tape, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.way.tape, v, plane) }
     }
 
     /// The gradient of the state that is on its way to earlier steps.
     #[inline(always)]
     pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.way.carry, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.way.carry, v, plane) }
     }
 
     /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.way.carry, v, plane, flush(self.isa, value));
+        // SAFETY: records of this tile.
+        unsafe { self.write(self.way.carry, v, plane, flush(self.isa, value)) };
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
-        self.write(self.way.grads, v, plane, flush(self.isa, value));
+        // SAFETY: records of this tile.
+        unsafe { self.write(self.way.grads, v, plane, flush(self.isa, value)) };
     }
 }

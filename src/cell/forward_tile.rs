@@ -91,19 +91,22 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
     /// A plane of the scratch record, which an earlier phase has written.
     #[inline(always)]
     pub(crate) fn scratch(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.way.scratch, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.way.scratch, v, plane) }
     }
 
-    /// The same of all units.
+    /// Such planes, of all units.
     #[inline(always)]
-    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.way.scratch, v, plane)
+    pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        // SAFETY: records of this tile.
+        unsafe { self.read_rows(self.way.scratch, v, planes) }
     }
 
-    /// The state after the step, of all units, which an earlier phase has written.
+    /// Planes of the state after the step, of all units, which an earlier phase has written.
     #[inline(always)]
-    pub(crate) fn after_row(&self, v: usize, plane: usize) -> Row<'a> {
-        self.read_row(self.step.after, v, plane)
+    pub(crate) fn after_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+        // SAFETY: records of this tile.
+        unsafe { self.read_rows(self.step.after, v, planes) }
     }
 
     /// The epsilon of the normalisation.
@@ -115,21 +118,34 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
     /// Writes planes `first..` of the scratch record for a later phase.
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
-        self.write_planes(self.way.scratch, v, first, values);
+        // SAFETY: records of this tile.
+        unsafe { self.write_planes(self.way.scratch, v, first, values) };
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
     pub(crate) fn record<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
         if let Some(tape) = self.way.tape {
-            self.write_planes(tape, v, first, values);
+            // SAFETY: records of this tile.
+            unsafe { self.write_planes(tape, v, first, values) };
         }
     }
 
+    /// Writes planes `first..` of some records.
+    ///
+    /// # Safety
+    /// - As for [`CellTile::write`].
     #[inline(always)]
-    fn write_planes<const N: usize>(&self, to: impl Planes, v: usize, first: usize, values: [I::Vector; N]) {
+    unsafe fn write_planes<const N: usize>(
+        &self,
+        to: impl Planes,
+        v: usize,
+        first: usize,
+        values: [I::Vector; N],
+    ) {
         for n in 0..N {
-            self.write(to, v, first + n, values[n]);
+            // SAFETY: the caller's promise, passed on.
+            unsafe { self.write(to, v, first + n, values[n]) };
         }
     }
 
@@ -139,9 +155,11 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
     pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
         let kept = if chosen { self.zone_out(v, C, c) } else { c };
-        self.write(self.step.after, v, C, kept);
+        // SAFETY: records of this tile.
+        unsafe { self.write(self.step.after, v, C, kept) };
         if chosen && self.new_cell_state() != C {
-            self.write(self.step.after, v, self.new_cell_state(), c);
+            // SAFETY: records of this tile.
+            unsafe { self.write(self.step.after, v, self.new_cell_state(), c) };
         }
         c
     }
@@ -161,9 +179,11 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
     pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
         let h = flush(self.isa, h);
         let h = if chosen { self.zone_out(v, H, h) } else { h };
-        self.write(self.step.after, v, H, h);
+        // SAFETY: records of this tile.
+        unsafe { self.write(self.step.after, v, H, h) };
         if let Some(masks) = self.step.context.masks {
-            self.write(self.step.after, v, masks.plane, self.masked(v, h));
+            // SAFETY: records of this tile.
+            unsafe { self.write(self.step.after, v, masks.plane, self.masked(v, h)) };
         }
         if let Some(&(output, plane)) = self.way.output {
             let (time, row) = self.step.places.get(self.rank(v));

@@ -17,7 +17,7 @@
 //! gradients    du x 3   dv x 3   dr dz dn dq
 //! ```
 
-use super::norm::{gradient_moments, moments, product, through};
+use super::norm::{gradient_moments, moments, planes, product, through};
 use super::{
     BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase, Shape,
     VectorGradient, bias_gradients, concat, gain_gradients, groups,
@@ -101,10 +101,9 @@ impl Cell for GruNorm {
         // r z n and q.
         let (sums, _) = sums.as_chunks_mut::<4>();
         for row in (0..sums.len()).step_by(t.blocks()) {
-            let planes = [R_, Z, N].map(|gate| t.scratch_row(row, NU + gate));
-            let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
-            let planes = [R_, Z, N].map(|gate| t.scratch_row(row, NV + gate));
-            let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
+            let (u, v): ([_; 3], [_; 3]) = (t.scratch_rows(row, planes(NU)), t.scratch_rows(row, planes(NV)));
+            let (mean_u, scale_u) = moments(isa, u, units, t.epsilon());
+            let (mean_v, scale_v) = moments(isa, v, units, t.epsilon());
             let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
             let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
             for v in row..(row + t.blocks()).min(sums.len()) {
@@ -191,16 +190,16 @@ impl Cell for GruNorm {
 #[inline(always)]
 fn through_norm<I: Isa, D: Cell>(t: &BackwardTile<'_, I, D>, count: usize) {
     let (isa, units) = (t.isa, t.units());
-    let sides = [([R_, Z, N], GAIN_U, NU, SCALE_U, DU), ([R_, Z, Q], GAIN_V, NV, SCALE_V, DV)];
+    let (of_u, of_v) = ([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q]);
+    let sides = [(of_u, GAIN_U, NU, SCALE_U, DU), (of_v, GAIN_V, NV, SCALE_V, DV)];
     for row in (0..count).step_by(t.blocks()) {
-        for (planes, gain, normalised, scale, to) in sides {
-            let gradients = planes.map(|plane| t.gradient_row(row, DA + plane));
-            let gains = [R_, Z, N].map(|gate| t.norm_row(gain + gate));
-            let rows = [R_, Z, N].map(|gate| t.tape_row(row, normalised + gate));
+        for (to_gates, gain, normalised, scale, to) in sides {
+            let gradients = t.gradient_rows(row, to_gates);
+            let (gains, rows) = (t.norm_rows(planes(gain)), t.tape_rows(row, planes(normalised)));
             let means = gradient_moments(isa, gradients, gains, rows, units);
             for v in row..(row + t.blocks()).min(count) {
                 for gate in [R_, Z, N] {
-                    let dy = isa.mul(t.gradient(v, DA + planes[gate]), t.norm(v, gain + gate));
+                    let dy = isa.mul(t.gradient(v, to_gates[gate]), t.norm(v, gain + gate));
                     let y = t.tape(v, normalised + gate);
                     let dx = through(isa, dy, y, t.tape(v, scale), means);
                     t.set_gradient(v, to + gate, dx);

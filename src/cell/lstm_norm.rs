@@ -22,7 +22,7 @@
 //!
 //! Activations, clips and the clip of c' are as in `lstm.rs`.
 
-use super::norm::{gradient_moments, moments, product, through};
+use super::norm::{gradient_moments, moments, planes, product, through};
 use super::{
     BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase,
     Shape, Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
@@ -153,10 +153,10 @@ impl Cell for LstmNorm {
 fn cell_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options, units) = (t.isa, t.options(), t.units());
     for row in (0..sums.len()).step_by(t.blocks()) {
-        let planes = [I, F, G, O].map(|gate| t.scratch_row(row, KEPT_U + gate));
-        let (mean_u, scale_u) = moments(isa, planes, units, t.epsilon());
-        let planes = [I, F, G, O].map(|gate| t.scratch_row(row, KEPT_V + gate));
-        let (mean_v, scale_v) = moments(isa, planes, units, t.epsilon());
+        let (u, v): ([_; 4], [_; 4]) =
+            (t.scratch_rows(row, planes(KEPT_U)), t.scratch_rows(row, planes(KEPT_V)));
+        let (mean_u, scale_u) = moments(isa, u, units, t.epsilon());
+        let (mean_v, scale_v) = moments(isa, v, units, t.epsilon());
         let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
         let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
         for v in row..(row + t.blocks()).min(sums.len()) {
@@ -188,8 +188,8 @@ fn cell_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector
 fn hidden_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, y: &mut [[S::Vector; 1]]) {
     let isa = t.isa;
     for row in (0..y.len()).step_by(t.blocks()) {
-        let c = t.after_row(row, t.new_cell_state());
-        let (mean, scale) = moments(isa, [c], t.units(), t.epsilon());
+        let c = t.after_rows(row, [t.new_cell_state()]);
+        let (mean, scale) = moments(isa, c, t.units(), t.epsilon());
         let (mean, scale) = (isa.splat(mean), isa.splat(scale));
         for v in row..(row + t.blocks()).min(y.len()) {
             let n = isa.mul(isa.sub(t.after(v, t.new_cell_state()), mean), scale);
@@ -238,8 +238,8 @@ fn through_cell_state<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Rang
     }
     let gates = [options.gate(I, OF_GATE), options.gate(F, OF_GATE), options.gate(G, OF_CANDIDATE)];
     activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
-    let (gradient, gain) = ([t.gradient_row(row, DY)], [t.norm_row(GAIN_C)]);
-    let means = gradient_moments(isa, gradient, gain, [t.tape_row(row, NC)], t.units());
+    let (gradient, gain) = (t.gradient_rows(row, [DY]), t.norm_rows([GAIN_C]));
+    let means = gradient_moments(isa, gradient, gain, t.tape_rows(row, [NC]), t.units());
     for v in vectors.clone() {
         let ([i, f, g], [to_i, to_f, to_g]) = (values[v - row], slopes[v - row]);
         let c = t.before(v, C);
@@ -261,13 +261,11 @@ fn through_cell_state<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Rang
 fn through_products<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<usize>) {
     let (isa, row) = (t.isa, vectors.start);
     for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
-        let gates = [I, F, G, O];
-        let gradients = gates.map(|gate| t.gradient_row(row, DA + gate));
-        let gains = gates.map(|gate| t.norm_row(gain + gate));
-        let rows = gates.map(|gate| t.tape_row(row, normalised + gate));
+        let gradients: [_; 4] = t.gradient_rows(row, planes(DA));
+        let (gains, rows) = (t.norm_rows(planes(gain)), t.tape_rows(row, planes(normalised)));
         let means = gradient_moments(isa, gradients, gains, rows, t.units());
         for v in vectors.clone() {
-            for gate in gates {
+            for gate in [I, F, G, O] {
                 let dy = isa.mul(t.gradient(v, DA + gate), t.norm(v, gain + gate));
                 let y = t.tape(v, normalised + gate);
                 t.set_gradient(v, to + gate, through(isa, dy, y, t.tape(v, scale), means));

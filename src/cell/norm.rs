@@ -24,6 +24,16 @@ pub(super) const fn product(gates: usize, to: usize, weights: usize, rows: Opera
     Call { gates, to, start: Start::Zero, products }
 }
 
+/// So many planes from one on.
+#[inline(always)]
+pub(super) fn planes<const G: usize>(first: usize) -> [usize; G] {
+    let mut planes = [first; G];
+    for g in 0..G {
+        planes[g] += g;
+    }
+    planes
+}
+
 /// The vectors of a line: at most four, of four floats.
 const MOST: usize = 4;
 

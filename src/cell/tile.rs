@@ -11,7 +11,8 @@
 //!
 //! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own. From there on
 //! no cell needs `unsafe`: every access checks its vector against the tile and its plane against the records. Both are
-//! mostly known where a cell is compiled, and the checks then are not there.
+//! mostly known where a cell is compiled, and the checks then are not there. (What is `unsafe` below is to be given
+//! records, which have to be the tile's.)
 
 use super::{C, Cell, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};
@@ -143,10 +144,14 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         self.isa.load(self.step.context.weights.peepholes.get(self.block(v), gate))
     }
 
-    /// A gain or shift of the normalisation, of all units.
+    /// Gains or shifts of the normalisation, of all units.
     #[inline(always)]
-    pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
-        Row::of(self.step.context.weights.norms.get(vector))
+    pub(crate) fn norm_rows<const N: usize>(&self, vectors: [usize; N]) -> [Row<'a>; N] {
+        let mut rows = [Row::of(&[]); N];
+        for n in 0..N {
+            rows[n] = Row::of(self.step.context.weights.norms.get(vectors[n]));
+        }
+        rows
     }
 
     /// A gain or shift of the normalisation.
@@ -158,13 +163,15 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn before(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.step.before, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.step.before, v, plane) }
     }
 
     /// The state after the step; forward, what an earlier phase has written of it.
     #[inline(always)]
     pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
-        self.read(self.step.after, v, plane)
+        // SAFETY: records of this tile.
+        unsafe { self.read(self.step.after, v, plane) }
     }
 
     /// The plane of the state after the step that has the new cell state before its zoneout.
@@ -211,24 +218,42 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     }
 
     /// A plane of some records of these rows.
+    ///
+    /// # Safety
+    /// - The records are of this tile's step.
     #[inline(always)]
-    pub(super) fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
+    pub(super) unsafe fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
         // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors of every
         // level. What is read is written by this tile alone, or was before its phase began.
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
-    /// A plane of some records of these rows, of all units.
+    /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of the level.)
+    ///
+    /// # Safety
+    /// - The records are of this tile's step.
     #[inline(always)]
-    pub(super) fn read_row(&self, records: impl Planes + 'a, v: usize, plane: usize) -> Row<'a> {
-        assert!(v < self.area.vectors && plane < records.planes());
-        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-        unsafe { records.row(self.rank(v), plane) }
+    pub(super) unsafe fn read_rows<const N: usize>(
+        &self,
+        records: impl Planes + 'a,
+        v: usize,
+        planes: [usize; N],
+    ) -> [Row<'a>; N] {
+        let mut rows = [Row::of(&[]); N];
+        for n in 0..N {
+            assert!(v < self.area.vectors && planes[n] < records.planes());
+            // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+            rows[n] = unsafe { records.row(self.rank(v), planes[n]) };
+        }
+        rows
     }
 
     /// Writes a plane of some records of these rows.
+    ///
+    /// # Safety
+    /// - The records are of this tile's step, and to be written.
     #[inline(always)]
-    pub(super) fn write(&self, to: impl Planes, v: usize, plane: usize, value: I::Vector) {
+    pub(super) unsafe fn write(&self, to: impl Planes, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: as for `read`; nobody else reads or writes the vectors of this tile.
         unsafe { self.isa.store_ptr(self.address(to, v, plane), value) }
     }

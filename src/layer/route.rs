@@ -316,7 +316,9 @@ impl<'a> Network<'a> {
                 self.pass((layer, direction), ends, inner, room)
             };
             let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
-                sequence::forward(forward, memory, 0..steps, (self.config.schedule, threads))
+                // SAFETY: the memory is made for these rows and this network, and passes that run at the same time, of
+                // two directions, write rooms and planes of their own.
+                unsafe { sequence::forward(forward, memory, 0..steps, (self.config.schedule, threads)) }
             };
             if together {
                 let (forward, backward) = (pass(0), pass(1));
@@ -375,7 +377,9 @@ impl<'a> Network<'a> {
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;
             if let (Some(pass), Some(memory)) = (passes[layer], memory)
-                && let Err(error) = sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1))
+                // SAFETY: the memory is made for these rows and this network; each layer writes a room of its own, and
+                // reads what the one below has written a stage before.
+                && let Err(error) = unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) }
             {
                 *result = Err(error);
             }

@@ -173,7 +173,7 @@ impl Recurrent {
                 states[..half].copy_from_slice(state.cell(layer));
                 Records::ring(rows, GridMut::new(grid, states))
             };
-            sequence::step(&Forward {
+            let forward = Forward {
                 pass: Pass {
                     context: Context { weights: &self.weights[layer], masks: None, zoneout: None },
                     rows,
@@ -186,7 +186,9 @@ impl Recurrent {
                 checkpoints: None,
                 scratch: GridMut::new(scratch_grid, scratch),
                 projected: None,
-            });
+            };
+            // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes, and ours.
+            unsafe { sequence::step(&forward) };
             if !*in_place {
                 state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);
             }

@@ -260,7 +260,11 @@ impl Recurrent {
                             }
                         }
                     }
-                    sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
+                    // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and targets are made
+                    // of the sizes of this network, and are ours.
+                    unsafe {
+                        sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
+                    }
                     let dc0 = dc0.as_deref_mut().filter(|dc0| !dc0.is_empty());
                     for (plane, width, to) in [(H, outputs, dh0.as_deref_mut()), (C, hidden, dc0)] {
                         if let Some(to) = to {

@@ -167,6 +167,7 @@ impl<G: Gradient> Tiles for Work<'_, G> {
 ///
 /// # Safety
 /// - The rows and blocks exist, no two rows have the same target, and nobody else works on them.
+/// - The targets are in the grid; the segments are of rows and weights that exist, packed for the vectors of the table.
 pub(crate) unsafe fn sweep_gradient(gradient: &impl Gradient, rows: Range<usize>, blocks: Range<usize>) {
     // SAFETY: the caller's promise, passed on.
     unsafe { sweep(&mut Work(gradient), rows, blocks) }
@@ -236,7 +237,8 @@ impl WeightGradient<'_> {
     /// that both stay in a near cache.
     ///
     /// # Safety
-    /// - The units exist, and nobody else works on them.
+    /// - The units and places exist in `grads`, the places in `packed`, which has the vectors of the table, and the gate with
+    ///   these units and as many columns as `packed` in `to`; nobody else works on them.
     pub(crate) unsafe fn sweep(&self, units: Range<usize>) {
         let blocks = self.packed.blocks();
         for start in self.places.clone().step_by(PLACES) {

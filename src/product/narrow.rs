@@ -32,7 +32,8 @@ pub(crate) fn is_narrow(packed: &Panel) -> bool {
 ///
 /// # Safety
 /// - The inputs are [narrow](is_narrow), so that they are one block.
-/// - The units exist, and nobody else works on their gradients.
+/// - The units exist, with as many columns of `to` as there are inputs, and nobody else works on their gradients.
+/// - The inputs are packed for the vectors of the token.
 pub(crate) unsafe fn narrow_gradient(token: Token, gradient: &WeightGradient<'_>, lines: Range<usize>) {
     dispatch(token, Narrow { gradient, lines });
 }

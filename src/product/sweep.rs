@@ -186,8 +186,10 @@ fn widest_of(left: usize, widest: usize, gates: usize) -> usize {
 ///
 /// # Safety
 /// - The rows and blocks exist, and nobody else works on them.
+/// - The work finishes all sums that it says, and its products write no others.
 #[inline]
 pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>) {
+    assert!(ROW_BLOCKS * work.sums() <= SCRATCH, "sums of a phase");
     let mut scratch = Scratch { floats: [MaybeUninit::uninit(); SCRATCH * LINE] };
     let scratch = scratch.floats.as_mut_ptr().cast();
     // SAFETY: the caller's promise, passed on; the scratch is large enough for whatever either puts there.
@@ -208,7 +210,6 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
 #[inline]
 unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
-    debug_assert!(ROW_BLOCKS * sums <= SCRATCH);
     let widest = if gates > 2 { 2 } else { WIDE };
     let runs = work.takes_runs();
     let part = Part::of_tile(0, 1);

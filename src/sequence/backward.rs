@@ -90,7 +90,12 @@ impl Scratch {
 
 /// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or adds to the input
 /// gradient, and turns `scratch.carry` from the gradient of the final state into that of the initial.
-pub(crate) fn backward(
+///
+/// # Safety
+/// - Input, upstream gradient and what was kept are those of a forward pass over these rows, with the planes of its cell,
+///   and nobody writes them.
+/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody else's.
+pub(crate) unsafe fn backward(
     inputs: &Inputs<'_>,
     targets: &mut Targets<'_>,
     scratch: &mut Scratch,
@@ -125,7 +130,8 @@ pub(crate) fn backward(
         let (states, tape) = match inputs.kept {
             Kept::All { states, tape } => (states, tape),
             Kept::Checkpoints(checkpoints) => {
-                replay.run(inputs, checkpoints, segment.clone(), (schedule, threads))?
+                // SAFETY: the caller's promise, passed on.
+                unsafe { replay.run(inputs, checkpoints, segment.clone(), (schedule, threads))? }
             }
         };
         let mut rest = segment;
@@ -156,10 +162,13 @@ pub(crate) fn backward(
             // Rows that are no longer there do not count.
             let load = Load { rows: places.len().div_ceil(range.len()), ..load };
             let (split, _) = load.split(schedule, threads);
-            go(&Steps { backward: &backward, range: range.clone(), steps }, &rows.lengths, &range, split);
+            let walk = Steps { backward: &backward, range: range.clone(), steps };
+            // SAFETY: the caller's promise; gradients and carry have a place of each row and step, and are ours.
+            unsafe { go(&walk, &rows.lengths, &range, split) };
 
             let chunk = Chunk { places, grads: LinesRef::new(lines, grads, batch), states, tape };
-            accumulate_chunk(inputs, &chunk, packed, targets, threads);
+            // SAFETY: the caller's promise; the walk has written the gradients of the places.
+            unsafe { accumulate_chunk(inputs, &chunk, packed, targets, threads) };
 
             // What this chunk did last stands before the next.
             let last = if reverse { range.end - 1 } else { range.start };

@@ -92,14 +92,20 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any. The
 /// initial states lie in their slots; afterwards the final ones do. `forward.scratch` and
 /// `forward.projected` are set here.
-pub(crate) fn forward(
+///
+/// # Safety
+/// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and checkpoints
+///   the records of these steps, with the planes of its cell.
+/// - Nobody else works on what is written, nor writes what is read.
+pub(crate) unsafe fn forward(
     forward: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
     threads: (Schedule, usize),
 ) -> Result<(), Error> {
     let Some(Checkpoints { every, states }) = forward.checkpoints else {
-        return run(forward, memory, steps, threads);
+        // SAFETY: the caller's promise, passed on.
+        return unsafe { run(forward, memory, steps, threads) };
     };
     // Pieces that end at multiples of `every`.
     let mut rest = steps;
@@ -110,7 +116,8 @@ pub(crate) fn forward(
             rest.start..(rest.start / every + 1).saturating_mul(every)
         };
         let piece = piece.start.max(rest.start)..piece.end.min(rest.end);
-        run(forward, memory, piece.clone(), threads)?;
+        // SAFETY: as above.
+        unsafe { run(forward, memory, piece.clone(), threads)? };
         let place = if forward.pass.reverse { piece.start } else { piece.end };
         if place > 0 && place % every == 0 {
             for rank in 0..forward.pass.rows.active(place) {
@@ -125,19 +132,25 @@ pub(crate) fn forward(
     Ok(())
 }
 
-/// The first step of a pass, of all its rows, on this thread. There is at least one row, and `forward.scratch` has a record
-/// for each.
+/// The first step of a pass, of all its rows, on this thread.
+///
+/// # Safety
+/// - There is at least one row, and `forward.scratch` has a record for each.
+/// - As for [`forward`](fn@forward).
 #[inline]
-pub(crate) fn step(forward: &Forward<'_>) {
+pub(crate) unsafe fn step(forward: &Forward<'_>) {
     for phase in 0..forward.pass.weights().shape().forward.len() {
         let rows = 0..forward.pass.rows.order.len();
-        // SAFETY: nobody else works on this pass, and the phases run in order.
+        // SAFETY: the caller's promise; the phases run in order.
         unsafe { PhaseProducts::sweep(forward, 0, phase, rows, Share::ALL) };
     }
 }
 
 /// Runs some steps of a pass, piece by piece.
-fn run(
+///
+/// # Safety
+/// - As for [`forward`](fn@forward).
+unsafe fn run(
     forward: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
@@ -152,12 +165,17 @@ fn run(
         // Falling, so this is the most.
         let load = load(weights, rows.active(piece.start), piece.len());
         let (split, _) = load.split(schedule, threads);
-        run_piece(forward, memory, piece, split)?;
+        // SAFETY: the caller's promise, passed on.
+        unsafe { run_piece(forward, memory, piece, split)? };
     }
     Ok(())
 }
 
-fn run_piece(
+/// Runs some steps of a pass that are shared alike.
+///
+/// # Safety
+/// - As for [`forward`](fn@forward).
+unsafe fn run_piece(
     forward: Forward<'_>,
     memory: &mut Memory,
     steps: Range<usize>,
@@ -170,7 +188,8 @@ fn run_piece(
     let mut forward =
         Forward { scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch), ..forward };
     let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
-        go(&Steps { forward: &forward, range: steps.clone() }, &rows.lengths, &steps, split);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { go(&Steps { forward: &forward, range: steps.clone() }, &rows.lengths, &steps, split) };
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, active, shape.input.len(), units)?, projected);
@@ -184,9 +203,11 @@ fn run_piece(
         }
         let to = Projected { sums, first_step: range.start };
         forward.projected = None;
-        multiply_inputs(&forward, to, places, split);
+        // SAFETY: the caller's promise, passed on; the sums have a record of each place.
+        unsafe { multiply_inputs(&forward, to, places, split) };
         forward.projected = Some(to);
-        go(&Steps { forward: &forward, range: range.clone() }, &rows.lengths, &range, split);
+        // SAFETY: as above, and the sums are of these steps.
+        unsafe { go(&Steps { forward: &forward, range: range.clone() }, &rows.lengths, &range, split) };
     }
     Ok(())
 }

@@ -49,7 +49,10 @@ pub(super) fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Opti
 
 /// Computes all input products of these places. Threads share them as they share the steps, so that each reads weights and
 /// sums of its own.
-pub(super) fn multiply_inputs(
+///
+/// # Safety
+/// - The input has the steps and rows of these places, and `to` has a record of each; nobody else works on that.
+pub(super) unsafe fn multiply_inputs(
     forward: &Forward<'_>,
     to: Projected<'_>,
     places: &[(usize, usize)],
@@ -63,11 +66,11 @@ pub(super) fn multiply_inputs(
         let blocks = forward.pass.weights().panels[product.weights].blocks();
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
-                // SAFETY: the places are those of this thread alone.
+                // SAFETY: the caller's promise; the places are those of this thread alone.
                 unsafe { sweep(&mut { work }, places, 0..blocks) }
             }),
             Split::Units(threads) => over_range(0..blocks, threads, &|blocks| {
-                // SAFETY: the blocks are those of this thread alone.
+                // SAFETY: the caller's promise; the blocks are those of this thread alone.
                 unsafe { sweep(&mut { work }, 0..places.len(), blocks) }
             }),
         }

@@ -51,7 +51,10 @@ impl Replay {
     }
 
     /// Runs the steps `range`, which begin at a checkpoint and end at the next or with the sequence.
-    pub(super) fn run<'a>(
+    ///
+    /// # Safety
+    /// - Input and checkpoints have the steps and rows of the pass, and nobody writes them.
+    pub(super) unsafe fn run<'a>(
         &'a mut self,
         inputs: &Inputs<'a>,
         checkpoints: Checkpoints<'_>,
@@ -76,7 +79,7 @@ impl Replay {
             // SAFETY: the record exists, and nobody else works on it.
             let to = unsafe { states.record(slot, rank) };
             for (plane, to) in to.chunks_mut(to.len() / planes).enumerate() {
-                // SAFETY: the record exists, and nobody writes it.
+                // SAFETY: the record exists, and nobody writes it, by the caller's promise.
                 let from = unsafe { checkpoints.states.row(from, rank, plane) };
                 for (n, to) in to.chunks_mut(LINE).enumerate() {
                     from.copy(n * LINE, to);
@@ -93,7 +96,8 @@ impl Replay {
             scratch: GridMut::empty(),
             projected: None,
         };
-        forward(again, &mut self.memory, range, threads)?;
+        // SAFETY: the caller's promise; states and tape have the shapes of these steps, and are ours.
+        unsafe { forward(again, &mut self.memory, range, threads)? };
         Ok((states, tape))
     }
 }

@@ -122,7 +122,10 @@ pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) 
 }
 
 /// Goes through a walk over these steps of rows of these lengths.
-pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
+///
+/// # Safety
+/// - The rows have what the walk works on, and nobody else works on it.
+pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
     match split {
         // By the steps that a row has among these: where a pass meets chunk by chunk, no chunk waits for the rows
         // that are long elsewhere.
@@ -132,13 +135,13 @@ pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split
             threads,
             &|ranks| {
                 for stage in 0..walk.stages() {
-                    // SAFETY: the rows are those of this thread alone, which does the stages in order.
+                    // SAFETY: the caller's promise; the rows are those of this thread alone, which does the stages in order.
                     unsafe { walk.stage(stage, ranks.clone(), Share::ALL) };
                 }
             },
         ),
         Split::Units(threads) => over_stages(walk.stages(), threads, &|stage, index| {
-            // SAFETY: each share of a stage is done once, and after all shares of the stage before.
+            // SAFETY: the caller's promise; each share of a stage is done once, and after all shares of the stage before.
             unsafe { walk.stage(stage, 0..lengths.len(), Share { index, of: threads }) };
         }),
     }

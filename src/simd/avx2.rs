@@ -26,10 +26,10 @@ impl Avx2 {
 /// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
 /// eight zeros: the window that starts `8 - n` in has `n` ones.
 #[inline(always)]
-fn first(n: usize) -> __m256i {
+fn first(_: Avx2, n: usize) -> __m256i {
     const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     let window = &WINDOW[8 - n.min(8)..][..8];
-    // SAFETY: eight integers are readable; the caller, a method of `Avx2`, proves AVX.
+    // SAFETY: the argument proves AVX; eight integers are readable.
     unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
 }
 
@@ -58,12 +58,12 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> __m256 {
         // SAFETY: `self` proves AVX; masked lanes are not read, the others lie in the slice.
-        unsafe { _mm256_maskload_ps(from.as_ptr(), first(from.len())) }
+        unsafe { _mm256_maskload_ps(from.as_ptr(), first(self, from.len())) }
     }
     #[inline(always)]
     fn store_partial(self, to: &mut [f32], v: __m256) {
         // SAFETY: `self` proves AVX; masked lanes are not written, the others lie in the slice.
-        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first(to.len()), v) }
+        unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first(self, to.len()), v) }
     }
     #[inline(always)]
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output {

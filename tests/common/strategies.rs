@@ -4,10 +4,27 @@ use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
-/// The eleven of ONNX. (The others have a test of each at each place: the exponential leaves the floats
-/// within some steps, and the more kinks there are, the more often a sum lies within rounding of one.)
+/// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at each place:
+/// the exponential leaves the floats within some steps, and the more kinks there are, the more often a sum lies within
+/// rounding of one. There f32 and f64 take the slopes of different sides, and both are right: of `SoftShrink` in the place
+/// of the gates, one case in some hundreds.)
 pub fn activation() -> impl Strategy<Value = Activation> {
-    prop::sample::select(ACTIVATIONS[..11].to_vec())
+    let is_smooth = |activation: &Activation| {
+        matches!(
+            activation,
+            Activation::Silu
+                | Activation::Gelu
+                | Activation::Mish
+                | Activation::LogSigmoid
+                | Activation::TanhShrink
+                | Activation::SquarePlus
+                | Activation::SparsePlus
+        )
+    };
+    let (of_onnx, others) = ACTIVATIONS.split_at(11);
+    let smooth: Vec<Activation> = others.iter().copied().filter(is_smooth).collect();
+    assert_eq!(smooth.len(), 7);
+    prop::sample::select([of_onnx, &smooth].concat())
 }
 
 /// Half of the time none, and otherwise any that the cell has.

@@ -52,17 +52,22 @@ pub(crate) struct Chunk<'a> {
 }
 
 /// Adds what a chunk contributes.
-pub(crate) fn accumulate_chunk(
+///
+/// # Safety
+/// - The input, the records and the gradients of the chunk's places exist, and nobody writes them.
+/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody else's.
+pub(crate) unsafe fn accumulate_chunk(
     inputs: &Inputs<'_>,
     chunk: &Chunk<'_>,
     packed: &mut Packed,
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    packed.pack(inputs, chunk, threads);
+    // SAFETY: the caller's promise, passed on.
+    unsafe { packed.pack(inputs, chunk, threads) };
     let contribution = Contribution { inputs, chunk, packed, to: targets };
     over_shares(threads, &|share| {
-        // SAFETY: each share is done once.
+        // SAFETY: the caller's promise; each share is done once.
         unsafe {
             contribution.input(share);
             contribution.weights(share);

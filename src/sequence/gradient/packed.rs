@@ -27,7 +27,10 @@ impl Packed {
     }
 
     /// Packs the rows of a chunk, x on one thread and h on another if there are some.
-    pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
+    ///
+    /// # Safety
+    /// - The records of the chunk's places exist, and nobody writes them.
+    pub(super) unsafe fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
         let Packed { input, hidden, second } = self;
         let mut x = || {
             let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
@@ -35,7 +38,8 @@ impl Packed {
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
         };
-        let mut h = || pack_states((hidden, second), inputs, chunk);
+        // SAFETY: the caller's promise, passed on.
+        let mut h = || unsafe { pack_states((hidden, second), inputs, chunk) };
         if threads > 1 {
             rayon::join(x, h);
         } else {
@@ -46,13 +50,16 @@ impl Packed {
 }
 
 /// Packs what is multiplied with recurrent weights, in the first phase and in the second.
-fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
+///
+/// # Safety
+/// - As for [`Packed::pack`].
+unsafe fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
     let pass = &inputs.pass;
     let (lanes, shape, weights) = (pass.weights().table.lanes, pass.weights().shape(), pass.weights());
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
     if shape.hidden_gates() > 0 {
-        // SAFETY: here and below, the records exist, and nobody writes states and tape on the way back.
+        // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
         let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
         hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
     }

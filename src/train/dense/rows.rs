@@ -135,7 +135,14 @@ fn dots<const R: usize, const O: usize>(x: [&[f32]; R], w: [&[f32]; O]) -> [[f32
         let (x, w) = (last_x.each_ref().map(|x| &x[..]), last_w.each_ref().map(|w| &w[..]));
         add::<R, O, LANES>(&mut sums, x, w);
     }
-    sums.each_ref().map(|sums| sums.each_ref().map(halve))
+    // (By loops: `map` was left outside of the level.)
+    let mut dots = [[0.0; O]; R];
+    for r in 0..R {
+        for o in 0..O {
+            dots[r][o] = halve(&sums[r][o]);
+        }
+    }
+    dots
 }
 
 /// Adds the products of N elements to the first N partial sums.
