@@ -1,14 +1,14 @@
 //! The one error type of the crate.
 //!
-//! A variant per kind of mistake, and in each the numbers that a caller needs to see it: what was
-//! expected and what was got. No public function but those of [`reference`](mod@crate::reference) panics on an
+//! A variant per kind of mistake, and in each the numbers that a caller needs to see it: what was expected
+//! and what was got. No public function but those of [`reference`](mod@crate::reference) panics on an
 //! argument; it returns one of these, and has then written neither to an output nor to a state.
 
 use crate::simd::Level;
 use std::fmt;
 
-/// Why a call was refused. Nothing of the caller's has been written when a function returns one of these; a tape that was to be
-/// filled is empty.
+/// Why a call was refused. Nothing of the caller's has been written when a function returns one of these; a
+/// tape that was to be filled is empty.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {
@@ -54,7 +54,8 @@ pub enum Error {
         /// The label that was given.
         got: usize,
     },
-    /// An index, as a token is one into the rows of an embedding, is not below the number of what it chooses from.
+    /// An index, as a token is one into the rows of an embedding, is not below the number of what it chooses
+    /// from.
     Index {
         /// What it is an index of.
         what: &'static str,
@@ -101,7 +102,8 @@ pub enum Error {
         /// What it is.
         got: String,
     },
-    /// A tape with all that a backward pass cannot do without takes more than [`Keep::Within`](crate::Keep::Within) allows.
+    /// A tape with all that a backward pass cannot do without takes more than
+    /// [`Keep::Within`](crate::Keep::Within) allows.
     Budget {
         /// The bytes of the least.
         expected: usize,

@@ -27,8 +27,9 @@
 //!
 //! # What is computed
 //!
-//! The equations of the plain cells stand at [`CellKind`], those of all options as plain loops in [`mod@reference`]. The
-//! cell update of the LSTM is `c' = f * c + i * g` and its output `h' = o * tanh(c')`. Parameters are in PyTorch's form:
+//! The equations of the plain cells stand at [`CellKind`], those of all options as plain loops in
+//! [`mod@reference`]. The cell update of the LSTM is `c' = f * c + i * g` and its output `h' = o * tanh(c')`.
+//! Parameters are in PyTorch's form:
 //!
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major
@@ -42,17 +43,18 @@
 //! Where an LSTM has a projection, its hidden states are P wide and its outputs `D * P`.
 //!
 //! A layer above the first reads both directions of the one below, side by side. Rows may have lengths of
-//! their own ([`Dims::with_lengths`]), steps that are left out ([`Dims::with_mask`]) and places where the state
-//! begins anew ([`Dims::with_resets`]).
+//! their own ([`Dims::with_lengths`]), steps that are left out ([`Dims::with_mask`]) and places where the
+//! state begins anew ([`Dims::with_resets`]).
 //!
 //! # Exactness
 //!
 //! At one SIMD level each output is one chain of operations, whatever surrounds it. So, bit for bit, a row
-//! does not depend on the batch, on its neighbours or on padding; a sequence that runs forward in time may be cut
-//! anywhere, and `step` called T times equals `forward` over T steps; results and gradients do not depend on the number of
-//! threads. [`Level::Avx2`] and [`Level::Avx512`] give the same bits as each other. [`Level::Portable`] does
-//! not fuse multiply and add, and differs from them in the last bits, and where a sum overflows on the way. (The dense head of [`train`] is a product
-//! of `matrixmultiply`, which chooses its instructions by itself: it depends on the machine, not on a level.)
+//! does not depend on the batch, on its neighbours or on padding; a sequence that runs forward in time may be
+//! cut anywhere, and `step` called T times equals `forward` over T steps; results and gradients do not depend
+//! on the number of threads. [`Level::Avx2`] and [`Level::Avx512`] give the same bits as each other.
+//! [`Level::Portable`] does not fuse multiply and add, and differs from them in the last bits, and where a
+//! sum overflows on the way. (The dense head of [`train`] is a product of `matrixmultiply`, which chooses its
+//! instructions by itself: it depends on the machine, not on a level.)
 //!
 //! Largest errors of the activations, over all 2^32 floats, on every level (the tests `exhaustive` in
 //! `src/activation/` measure them):
@@ -65,10 +67,10 @@
 //! | elu, with alpha 1 | 1.2 | |
 //! | softsign | 1.5 | |
 //!
-//! Beyond 87 the last three are right to 1e-6 of their value, or to 1e-37; of the other
-//! [`Activation`]s the scaled tanh is a tanh between two products, and the rest a product and a sum. A sigmoid below -87 is
-//! between 0 and 1.7e-38. tanh is exactly odd, and neither leaves its range. Slopes are right to 3 units of 2^-23 (those
-//! of the last three over all floats, the others on a sample).
+//! Beyond 87 the last three are right to 1e-6 of their value, or to 1e-37; of the other [`Activation`]s the
+//! scaled tanh is a tanh between two products, and the rest a product and a sum. A sigmoid below -87 is
+//! between 0 and 1.7e-38. tanh is exactly odd, and neither leaves its range. Slopes are right to 3 units of
+//! 2^-23 (those of the last three over all floats, the others on a sample).
 //!
 //! Values of a state, and gate gradients, below 1e-30 in magnitude are stored as zero, so that what decays
 //! does not fall into denormals, on which arithmetic is many times slower. NaN and infinities propagate.
@@ -93,7 +95,8 @@
 //! format/      weights and models of other systems: conventions, files, ndarray views
 //! ```
 //!
-//! Each uses only those above it; `error` and `rng`, the random numbers, serve all but the reference, which uses none.
+//! Each uses only those above it; `error` and `rng`, the random numbers, serve all but the reference, which
+//! uses none.
 #![warn(unreachable_pub)]
 
 mod activation;

@@ -13,7 +13,8 @@ use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads hold.
+/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads
+/// hold.
 struct Counting;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
@@ -192,7 +193,8 @@ fn nothing_grows_over_a_hundred_thousand_calls() {
                 }
             };
             (0..1000).for_each(&mut round);
-            // On several threads, what the pool's queues hold comes and goes, and the test's own harness is among them.
+            // On several threads, what the pool's queues hold comes and goes, and the test's own harness is
+            // among them.
             let held = || if threads == 1 { HELD_HERE.get() } else { HELD.load(Ordering::Relaxed) };
             let most = if threads == 1 { 0 } else { 1 << 16 };
             let before = held();

@@ -40,8 +40,8 @@ fn check(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-/// Backward is linear in what comes from upstream: its parts, each by itself, add up to all of it, also into gradients that
-/// are there already; and what is not asked for changes nothing else.
+/// Backward is linear in what comes from upstream: its parts, each by itself, add up to all of it, also into
+/// gradients that are there already; and what is not asked for changes nothing else.
 #[test]
 fn parts_of_backward_add_up() {
     let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -86,8 +86,9 @@ fn parts_of_backward_add_up() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest value
-/// of a tensor. Networks that amplify (normalisation, gates without bounds) have no better answer in f32 than that.
+/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest
+/// value of a tensor. Networks that amplify (normalisation, gates without bounds) have no better answer in
+/// f32 than that.
 fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
     let (mut data, mut rng) = (data.clone(), Rng::new(7));
     for value in data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0) {

@@ -21,7 +21,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
     for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
         for (index, (a, b)) in a.iter().zip(b).enumerate() {
-            // Which NaN comes out of two is the processor's choice by the order of operands, which differs by level.
+            // Which NaN comes out of two is the processor's choice by the order of operands, which differs by
+            // level.
             let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
             prop_assert!(same, "{what}: {name}[{index}]: {a:e} and {b:e}");
         }
@@ -259,9 +260,10 @@ proptest! {
     }
 }
 
-/// Few rows have the input products of a chunk of steps done beforehand, and so have more rows of larger layers. Where rows
-/// end, time is cut into pieces, each of which does as suits the rows that are left. Five rows of 128 units have some
-/// fifty steps to a chunk, and a row alone all of them in one; of 208 units 24 rows are too many at first.
+/// Few rows have the input products of a chunk of steps done beforehand, and so have more rows of larger
+/// layers. Where rows end, time is cut into pieces, each of which does as suits the rows that are left. Five
+/// rows of 128 units have some fifty steps to a chunk, and a row alone all of them in one; of 208 units 24
+/// rows are too many at first.
 #[test]
 fn chunks_and_pieces_change_nothing() {
     for (kind, batch, steps, input, hidden) in [
@@ -308,8 +310,9 @@ fn chunks_and_pieces_change_nothing() {
     }
 }
 
-/// Many rows of large layers go back gate by gate, few rows through all gates at once; and threads may share the rows.
-/// (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors, two gates on the others.)
+/// Many rows of large layers go back gate by gate, few rows through all gates at once; and threads may share
+/// the rows. (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors,
+/// two gates on the others.)
 #[test]
 fn products_gate_by_gate_change_nothing() {
     for (kind, seed) in [(CellKind::Lstm, 1), (CellKind::GruResetAfter, 2), (CellKind::GruResetBefore, 3)] {

@@ -249,8 +249,8 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
     assert!(error.starts_with("weight_ih_l0: expected 6 rows") || error.contains("rows"), "{error}");
 }
 
-/// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the other rows do
-/// not notice.
+/// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the
+/// other rows do not notice.
 #[test]
 fn a_row_of_no_steps_in_keras() {
     let (steps, input, hidden) = (4, 3, 2);

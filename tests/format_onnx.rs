@@ -1,5 +1,5 @@
-//! Model files of ONNX: the node tests that ONNX generates, weights inside and outside the model, and bytes that
-//! are no model.
+//! Model files of ONNX: the node tests that ONNX generates, weights inside and outside the model, and bytes
+//! that are no model.
 #![cfg(feature = "onnx")]
 
 use fused_rnn::format::Tensor;
@@ -200,7 +200,8 @@ fn attributes_are_obeyed_or_named() {
     }
 }
 
-/// Names belong to their graph: two branches may each have a W, and see the R around them; a function sees its own.
+/// Names belong to their graph: two branches may each have a W, and see the R around them; a function sees
+/// its own.
 #[test]
 fn names_belong_to_their_graph() {
     let node = |inputs: &[&str]| -> Vec<u8> {

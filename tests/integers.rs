@@ -1,9 +1,11 @@
-//! Small integers through linear activations come out exactly, forward and backward, through hundreds of steps.
+//! Small integers through linear activations come out exactly, forward and backward, through hundreds of
+//! steps.
 //!
-//! With the activation `x -> x` in every gate each cell is a polynomial with integer coefficients. As long as no
-//! value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the same, and a single
-//! bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the values small: half of the units
-//! are a ring, which hands its signed values from unit to unit for ever, the others hold and accumulate.
+//! With the activation `x -> x` in every gate each cell is a polynomial with integer coefficients. As long as
+//! no value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the same,
+//! and a single bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the values
+//! small: half of the units are a ring, which hands its signed values from unit to unit for ever, the others
+//! hold and accumulate.
 
 mod common;
 
@@ -51,8 +53,8 @@ fn data(case: &Case) -> Data {
     data
 }
 
-/// What a gate does for a unit of the ring and for one that holds: its constant, whether the input and whether the ring
-/// enters.
+/// What a gate does for a unit of the ring and for one that holds: its constant, whether the input and
+/// whether the ring enters.
 struct Gate {
     constant: [f32; 2],
     input: [bool; 2],
@@ -107,7 +109,8 @@ fn integers(layer: &mut Recurrent, case: &Case) {
                 }
             }
         }
-        // The candidate of a GRU multiplies its second bias by the reset gate: none of the ring's may be left over.
+        // The candidate of a GRU multiplies its second bias by the reset gate: none of the ring's may be left
+        // over.
         if name.starts_with("bias") && matches!(case.kind, CellKind::GruResetAfter) {
             values[2 * hidden..].fill(0.0);
         }

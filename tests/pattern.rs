@@ -1,7 +1,7 @@
 //! Masks and resets, by what they mean: a masked step is as if it were not there, a reset begins a row anew.
 //!
-//! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that the
-//! episode begins with; outputs, states and all gradients must be the same bits, at every level.
+//! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that
+//! the episode begins with; outputs, states and all gradients must be the same bits, at every level.
 
 mod common;
 
@@ -181,8 +181,8 @@ proptest! {
                     dh0: pick(&got.dh0), dc0: pick_cell(&got.dc0), parameters: vec![] };
                 let last = episodes.len() - 1;
                 for (n, episode) in episodes.iter().enumerate() {
-                    // A direction forward in time starts in the first episode and ends in the last, a reverse one the
-                    // other way.
+                    // A direction forward in time starts in the first episode and ends in the last, a reverse
+                    // one the other way.
                     let reverse = |direction: usize| case.direction == Direction::Reverse || direction == 1;
                     let starts = |direction: usize| if reverse(direction) { n == last } else { n == 0 };
                     let finishes = |direction: usize| if reverse(direction) { n == 0 } else { n == last };
@@ -264,8 +264,8 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
     }
 }
 
-/// One workspace and one tape, passed from layer to layer of the same sizes: whatever was the last, and however it was
-/// called, the next gives what it gives with memory of its own.
+/// One workspace and one tape, passed from layer to layer of the same sizes: whatever was the last, and
+/// however it was called, the next gives what it gives with memory of its own.
 #[test]
 fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
     let (batch, steps, input, hidden) = (3, 6, 4, 20);
@@ -406,8 +406,9 @@ fn dropout_does_not_depend_on_the_schedule() {
     }
 }
 
-/// Dropout and zoneout of a step are those of its place in the sequence, also where steps before it are left out and where
-/// the state begins anew, forward and back: against the reference, which runs the parts by themselves.
+/// Dropout and zoneout of a step are those of its place in the sequence, also where steps before it are left
+/// out and where the state begins anew, forward and back: against the reference, which runs the parts by
+/// themselves.
 #[test]
 fn dropout_belongs_to_the_step_of_the_sequence() {
     let (batch, steps, first, input, hidden) = (7, 9, 4, 5, 19);

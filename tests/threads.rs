@@ -1,4 +1,5 @@
-//! A network is shared by threads, called from inside other people's pools, and cut into any number of pieces.
+//! A network is shared by threads, called from inside other people's pools, and cut into any number of
+//! pieces.
 
 mod common;
 
@@ -43,8 +44,8 @@ fn any_number_of_threads_is_taken() {
     }
 }
 
-/// A panic of the caller's, beside calls or in its change of the parameters, passes through, whatever thread it is on, and
-/// leaves nothing locked: not the network, and not the pool.
+/// A panic of the caller's, beside calls or in its change of the parameters, passes through, whatever thread
+/// it is on, and leaves nothing locked: not the network, and not the pool.
 #[test]
 fn panics_pass_through_and_leave_nothing_locked() {
     for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {

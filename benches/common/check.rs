@@ -1,8 +1,8 @@
 //! Results are compared with the naive reference before anything is timed.
 //!
-//! The reference is slow, so that large shapes are checked on a part: the first and the last row of the batch, which
-//! depend on no other, over as many of the first steps as cost little; gradients on a batch and a number of steps that
-//! are cut down, with the layers whole.
+//! The reference is slow, so that large shapes are checked on a part: the first and the last row of the
+//! batch, which depend on no other, over as many of the first steps as cost little; gradients on a batch and
+//! a number of steps that are cut down, with the layers whole.
 
 use super::{Network, Shape};
 use fused_rnn::reference::{self, Cell, Params};

@@ -1,8 +1,8 @@
-//! What the machine can do: multiply-adds in registers, and reads from wherever so many bytes lie; and what follows
-//! for a shape.
+//! What the machine can do: multiply-adds in registers, and reads from wherever so many bytes lie; and what
+//! follows for a shape.
 //!
-//! All is measured in the process that is compared with it, on as many threads, in short bursts: a machine that is
-//! shared or changes its clock has no one number. The best burst counts.
+//! All is measured in the process that is compared with it, on as many threads, in short bursts: a machine
+//! that is shared or changes its clock has no one number. The best burst counts.
 
 use super::{Mode, Shape};
 use fused_rnn::Level;
@@ -23,9 +23,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Measures for about half a second. The buffers are half of L1 and half of L2; four times L2, but at most half of
-    /// L3; and for memory twice L3, but at most half a gigabyte: on a virtual machine with a part of a very large
-    /// cache that may still be cache.
+    /// Measures for about half a second. The buffers are half of L1 and half of L2; four times L2, but at
+    /// most half of L3; and for memory twice L3, but at most half a gigabyte: on a virtual machine with a
+    /// part of a very large cache that may still be cache.
     pub fn measure(level: Level, threads: usize) -> Self {
         let [l1, l2, l3] = cache_sizes();
         let buffers = [
@@ -64,12 +64,12 @@ fn cache_sizes() -> [usize; 3] {
     sizes
 }
 
-/// The least time that a shape can take: its multiply-adds at the peak, or its reads of weights at the rate of the
-/// level of cache that holds them, whichever is longer.
+/// The least time that a shape can take: its multiply-adds at the peak, or its reads of weights at the rate
+/// of the level of cache that holds them, whichever is longer.
 ///
-/// What must be read: a step needs all weights. A sequence needs the recurrent weights at each step, because the next
-/// step waits for this one; the input weights can serve many steps at once and are counted once. Backward reads as
-/// much again, transposed. A large batch shares each read, so that multiply-adds bound it.
+/// What must be read: a step needs all weights. A sequence needs the recurrent weights at each step, because
+/// the next step waits for this one; the input weights can serve many steps at once and are counted once.
+/// Backward reads as much again, transposed. A large batch shares each read, so that multiply-adds bound it.
 #[derive(Debug, Clone)]
 pub struct Roofline {
     /// Flops per second of multiply-adds.
@@ -107,9 +107,9 @@ impl Roofline {
         Roofline { peak, read, seconds: multiply.max(reads), bound, flops, weight_reads, batch: shape.batch }
     }
 
-    /// The share of the limit that a call of so many seconds reaches, and its name: of the peak where the batch
-    /// shares the weights (B > 5), of the rate of reading all weights at every step where it does not. The input
-    /// product of many steps at once can bring the latter above one.
+    /// The share of the limit that a call of so many seconds reaches, and its name: of the peak where the
+    /// batch shares the weights (B > 5), of the rate of reading all weights at every step where it does not.
+    /// The input product of many steps at once can bring the latter above one.
     pub fn share(&self, seconds: f64) -> (f64, &'static str) {
         if self.batch <= 5 {
             (self.weight_reads / seconds / self.read, "bandwidth")

@@ -1,4 +1,5 @@
-//! A network of a shape with everything that its calls need, so that a bench times the calls and nothing else.
+//! A network of a shape with everything that its calls need, so that a bench times the calls and nothing
+//! else.
 
 use super::{Mode, Shape};
 use fused_rnn::{

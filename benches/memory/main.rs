@@ -6,13 +6,13 @@
 //! cargo bench --bench memory -- --shape "gru B32 T500 I256 H256 L2" --keep all,8,16,32 --threads 2
 //! ```
 //!
-//! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs itself, for
-//! one shape and one way to keep, for `--seconds` of training steps; the ways take turns, `--rounds` times, so that
-//! the times can be compared, and the ratio is the median of the rounds' ratios to the first. What the caller
-//! holds, sequences and parameters and the gradients of both, is part of the peak and told beside it; `calls` is
-//! the peak less what the process had before its first call. `--keep` lists `all` and steps between checkpoints;
-//! without it `all`, half the root of the steps, which needs about the least memory, and twice and four times that.
-//! Shapes are those of `grid`, with all their variants.
+//! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs
+//! itself, for one shape and one way to keep, for `--seconds` of training steps; the ways take turns,
+//! `--rounds` times, so that the times can be compared, and the ratio is the median of the rounds' ratios to
+//! the first. What the caller holds, sequences and parameters and the gradients of both, is part of the peak
+//! and told beside it; `calls` is the peak less what the process had before its first call. `--keep` lists
+//! `all` and steps between checkpoints; without it `all`, half the root of the steps, which needs about the
+//! least memory, and twice and four times that. Shapes are those of `grid`, with all their variants.
 
 #[path = "../common/mod.rs"]
 mod common;

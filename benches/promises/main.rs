@@ -12,12 +12,12 @@
 //! small pool   two threads in a pool of one                                      time over one thread's
 //! ```
 //!
-//! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of some
-//! rounds; a round takes both, one after the other.
+//! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of
+//! some rounds; a round takes both, one after the other.
 //!
-//! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in backward both are
-//! multiplied: for some steps the products may be denormal, on which arithmetic is slow. (That is the likely cause of what
-//! training through a silence takes, by its size; it has not been counted.)
+//! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in
+//! backward both are multiplied: for some steps the products may be denormal, on which arithmetic is slow.
+//! (That is the likely cause of what training through a silence takes, by its size; it has not been counted.)
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Bytes as an ONNX model: each recurrent node with weights runs, and gives for each of two equal rows the same bits as
-//! for one row alone; or it is an error.
+//! Bytes as an ONNX model: each recurrent node with weights runs, and gives for each of two equal rows the
+//! same bits as for one row alone; or it is an error.
 
 #![cfg_attr(fuzzing, no_main)]
 

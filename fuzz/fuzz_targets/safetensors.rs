@@ -1,5 +1,5 @@
-//! Bytes as a file of weights: what is read is written and read again with the same bits; what makes a network is
-//! found in it again by name; and the rest is an error.
+//! Bytes as a file of weights: what is read is written and read again with the same bits; what makes a
+//! network is found in it again by name; and the rest is an error.
 
 #![cfg_attr(fuzzing, no_main)]
 

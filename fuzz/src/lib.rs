@@ -1,7 +1,7 @@
 //! What the fuzz targets share: a case from the fuzzer's bytes, and the oracle of the crate's own tests.
 //!
-//! The bytes choose structure and sizes, small enough that an input takes well under a millisecond, and a seed for
-//! the values; the targets that need hostile values take those from the bytes as well.
+//! The bytes choose structure and sizes, small enough that an input takes well under a millisecond, and a
+//! seed for the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};

@@ -53,8 +53,8 @@ pub(crate) struct BackwardSums<'a> {
 /// A cell's backward in one phase, on one level.
 ///
 /// # Safety
-/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on them, the step
-///   that follows is done in all blocks, and so are earlier phases.
+/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on
+///   them, the step that follows is done in all blocks, and so are earlier phases.
 /// - The sums are as many vectors of floats, and nobody else's.
 pub(crate) type BackwardFinish = for<'a, 'b> unsafe fn(&'a BackwardSums<'b>);
 
@@ -86,7 +86,8 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
                 return;
             }
         }
-        // What is true of every tile, said where the compiler sees it: planes are then checked when it compiles.
+        // What is true of every tile, said where the compiler sees it: planes are then checked when it
+        // compiles.
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
         assert!(step.back.tape.planes() >= shape.tape && step.back.grads.planes() >= shape.grads);
@@ -104,10 +105,10 @@ pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_
 }
 
 impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
-    /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
-    /// gate gradients with the recurrent weights, with the recurrent dropout that is a factor of it alone; what that
-    /// step carries over; and what comes from above. With zoneout it is the gradient of what was new, and the rest goes
-    /// past the step.
+    /// The gradient of the hidden state after the step, or of the initial state: the product of the following
+    /// step's gate gradients with the recurrent weights, with the recurrent dropout that is a factor of it
+    /// alone; what that step carries over; and what comes from above. With zoneout it is the gradient of what
+    /// was new, and the rest goes past the step.
     #[inline(always)]
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
@@ -146,8 +147,8 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         }
     }
 
-    /// The gradient of the new cell state that later steps have left, and what of it goes past this step, where
-    /// `chosen` and there is zoneout.
+    /// The gradient of the new cell state that later steps have left, and what of it goes past this step,
+    /// where `chosen` and there is zoneout.
     #[inline(always)]
     pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
         let dc = self.carry(v, C);

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! h', c' are what the cell computes, and h'' and c'' what the next step sees; h' is made of c', not of c''
-//! (Krueger et al., *Zoneout*, 2016, arXiv 1606.01305). Backward: `dh' = taken * dh''`, and the rest of dh'' goes
-//! to the state before the step.
+//! (Krueger et al., *Zoneout*, 2016, arXiv 1606.01305). Backward: `dh' = taken * dh''`, and the rest of dh''
+//! goes to the state before the step.
 //!
 //! What is dropped depends on the seed and the place alone, so on no tile, thread or schedule.
 

@@ -45,8 +45,8 @@ pub(crate) struct ForwardSums<'a> {
 /// A cell's forward in one phase, on one level.
 ///
 /// # Safety
-/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on them, the step
-///   before is done in all blocks, and so are earlier phases.
+/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on
+///   them, the step before is done in all blocks, and so are earlier phases.
 /// - The sums are as many vectors of floats, and nobody else's.
 pub(crate) type ForwardFinish = for<'a, 'b> unsafe fn(&'a ForwardSums<'b>);
 
@@ -61,7 +61,8 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     unsafe fn run<I: Isa>(isa: I, arguments: &ForwardSums<'_>) {
         let ForwardSums { step, area, sums } = *arguments;
         let shape = const { &D::SHAPE };
-        // What is true of every tile, said where the compiler sees it: planes are then checked when it compiles.
+        // What is true of every tile, said where the compiler sees it: planes are then checked when it
+        // compiles.
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
         assert!(step.ahead.scratch.planes() >= shape.scratch);
@@ -133,8 +134,8 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         }
     }
 
-    /// Writes the new cell state, after its zoneout if `chosen` and there is any. Gives it back before its zoneout as it
-    /// is stored, tiny values as zero.
+    /// Writes the new cell state, after its zoneout if `chosen` and there is any. Gives it back before its
+    /// zoneout as it is stored, tiny values as zero.
     #[inline(always)]
     pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
@@ -155,8 +156,8 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         }
     }
 
-    /// Writes the new hidden state, which is also the output; after its zoneout if `chosen` and there is any. Tiny
-    /// values are stored as zero.
+    /// Writes the new hidden state, which is also the output; after its zoneout if `chosen` and there is any.
+    /// Tiny values are stored as zero.
     #[inline(always)]
     pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
         let h = flush(self.isa, h);

@@ -16,8 +16,8 @@
 //! gradients    dr dz dn dq: the first three belong to W, the others but dn to R
 //! ```
 //!
-//! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before them.
-//! The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
+//! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before
+//! them. The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
@@ -89,8 +89,8 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
             }
             activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
         } else {
-            // A pass of its own, because n waits for r: cut there, each half leaves the processor enough vectors to
-            // fill the latency.
+            // A pass of its own, because n waits for r: cut there, each half leaves the processor enough
+            // vectors to fill the latency.
             for v in 0..sums.len() {
                 sums[v][R_] = sigmoid(isa, sums[v][R_]);
                 sums[v][Z] = sigmoid(isa, sums[v][Z]);

@@ -16,7 +16,8 @@
 //! tape         r z n v
 //! ```
 //!
-//! With options: any activations in the places of s and tanh, and what they are of clamped before them. The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
+//! With options: any activations in the places of s and tanh, and what they are of clamped before them. The
+//! tape then keeps r z n before clips and activations, from which value and slope of any are exact.
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,

@@ -29,8 +29,8 @@
 //! tape         i f g o before clips and activations, from which value and slope of any are exact
 //! ```
 //!
-//! With a projection (LSTMP: Sak, Senior, Beaufays 2014, arXiv 1402.1128) the hidden state is P wide and made in
-//! a second phase, which needs m of all units:
+//! With a projection (LSTMP: Sak, Senior, Beaufays 2014, arXiv 1402.1128) the hidden state is P wide and made
+//! in a second phase, which needs m of all units:
 //!
 //! ```text
 //! forward 2    h' = W_hr m,    m = o tanh(c')         m: in the tape
@@ -143,8 +143,9 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
         if CHOSEN {
             input_gates(t, sums);
         }
-        // Two passes. In one, the chain from a gate to h is some 200 cycles long, and the processor sees two vectors
-        // ahead; cut at c, each half leaves it enough of them to fill the latency. c has the place of g meanwhile.
+        // Two passes. In one, the chain from a gate to h is some 200 cycles long, and the processor sees two
+        // vectors ahead; cut at c, each half leaves it enough of them to fill the latency. c has the place of
+        // g meanwhile.
         for v in 0..sums.len() {
             let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
             if !CHOSEN {

@@ -1,7 +1,7 @@
 //! Long short-term memory with layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450).
 //!
-//! `N` is the normalisation of `norm.rs`, over all four gates together where it is of a product. Shifts of the
-//! products are the biases; gains are a_ih, a_hh and a_c.
+//! `N` is the normalisation of `norm.rs`, over all four gates together where it is of a product. Shifts of
+//! the products are the biases; gains are a_ih, a_hh and a_c.
 //!
 //! ```text
 //! forward 1    u = W x        v = R h                                            both kept, of all units

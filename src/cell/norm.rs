@@ -5,11 +5,11 @@
 //! backward     dx = (dy - mean(dy) - y mean(dy y)) / sqrt(variance + eps)
 //! ```
 //!
-//! A row is here the G planes of one product, or the cell state. Every tile of a row computes its sums again: they
-//! are some hundredths of the row's products, and cost no meeting of threads.
+//! A row is here the G planes of one product, or the cell state. Every tile of a row computes its sums again:
+//! they are some hundredths of the row's products, and cost no meeting of threads.
 //!
-//! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and then a
-//! tree. The elements past the last unit do not count.
+//! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and
+//! then a tree. The elements past the last unit do not count.
 
 use super::{Call, Multiply, Operand, Start};
 use crate::memory::Row;
@@ -86,8 +86,8 @@ pub(super) fn moments<I: Isa, const G: usize>(
     (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
 }
 
-/// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient times a
-/// gain.
+/// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient
+/// times a gain.
 #[inline(always)]
 pub(super) fn gradient_moments<I: Isa, const G: usize>(
     isa: I,

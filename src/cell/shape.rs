@@ -1,7 +1,7 @@
 //! What a cell is, as data: its planes, its weights, and its plan of products.
 //!
-//! `sequence/` goes through a plan and knows no cell: it multiplies what the plan says, and calls the cell's two functions
-//! on the sums.
+//! `sequence/` goes through a plan and knows no cell: it multiplies what the plan says, and calls the cell's
+//! two functions on the sums.
 //!
 //! ```text
 //! GRU, reset after      [r z p] = b + W x,   [r z q] = .. + R h        q begins with a bias of its own
@@ -143,9 +143,11 @@ pub(crate) struct Shape {
     pub(crate) forward: &'static [Phase],
     /// For each gate of W, the plane of its gradient.
     pub(crate) input: &'static [usize],
-    /// For each gate of R, the plane of its gradient, and what it was multiplied with. Those of the hidden state come first.
+    /// For each gate of R, the plane of its gradient, and what it was multiplied with. Those of the hidden
+    /// state come first.
     pub(crate) recurrent: &'static [(usize, Multiplied)],
-    /// Where the hidden state is a projection: the plane of its gradient, and the plane of the tape that is projected.
+    /// Where the hidden state is a projection: the plane of its gradient, and the plane of the tape that is
+    /// projected.
     pub(crate) projection: Option<(usize, usize)>,
     /// Whether products are normalised, and whether the cell state is.
     pub(crate) norm: [bool; 2],
@@ -159,8 +161,8 @@ impl Shape {
         self.recurrent.iter().filter(|(_, operand)| *operand == Multiplied::Hidden).count()
     }
 
-    /// The plane of the gradients of this step that the second phase of backward multiplies with weights of its own,
-    /// where it has such a product.
+    /// The plane of the gradients of this step that the second phase of backward multiplies with weights of
+    /// its own, where it has such a product.
     pub(crate) fn second_gradient(&self) -> Option<usize> {
         let of_tape =
             |&(plane, operand): &(usize, Multiplied)| (operand != Multiplied::Hidden).then_some(plane);
@@ -187,8 +189,8 @@ pub(crate) const fn bias_gradients<const N: usize, const M: usize>(
     all
 }
 
-/// The gradients of the gains of both products, whose gates' sums are these planes of dG, and which are normalised on the
-/// tape from these planes on.
+/// The gradients of the gains of both products, whose gates' sums are these planes of dG, and which are
+/// normalised on the tape from these planes on.
 pub(crate) const fn gain_gradients<const N: usize, const M: usize>(
     input: [usize; N],
     recurrent: [usize; N],

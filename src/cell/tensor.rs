@@ -6,8 +6,8 @@
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! ```
 //!
-//! Everything that goes through the parameters of a layer goes through this table: the flat slice and its names, packing,
-//! gradients, initialisation.
+//! Everything that goes through the parameters of a layer goes through this table: the flat slice and its
+//! names, packing, gradients, initialisation.
 
 /// A parameter tensor of one direction of one layer, in the order of the flat slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub(crate) enum Tensor {
 /// How many tensors there are.
 pub(crate) const TENSORS: usize = 9;
 
-/// The form of a tensor: `slots` (gates, or vectors) of `rows` rows of `width` values. No slots where the layer has none.
+/// The form of a tensor: `slots` (gates, or vectors) of `rows` rows of `width` values. No slots where the
+/// layer has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) slots: usize,
@@ -37,7 +38,8 @@ pub(crate) struct Form {
 /// How the values of a tensor begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Initial {
-    /// Weights of the input, of the state, of a projection, or of other vectors: by the rule that the user chooses.
+    /// Weights of the input, of the state, of a projection, or of other vectors: by the rule that the user
+    /// chooses.
     Input,
     Recurrent,
     Projection,
@@ -190,7 +192,8 @@ impl<T> std::ops::Index<Tensor> for PerTensor<T> {
     }
 }
 
-/// The parameters of one direction of one layer, row-major, slot after slot; empty where there is no such tensor.
+/// The parameters of one direction of one layer, row-major, slot after slot; empty where there is no such
+/// tensor.
 pub(crate) type Canonical<'a> = PerTensor<&'a [f32]>;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What a cell sees of the world: some rows and blocks of hidden units at one step, read and written a vector at a time.
+//! What a cell sees of the world: some rows and blocks of hidden units at one step, read and written a vector
+//! at a time.
 //!
 //! ```text
 //!                 block 0   block 1                a step's records of these rows, each found once:
@@ -6,12 +7,12 @@
 //!   row rank + 1  v = 2     v = 3                  and what there is on one way alone: tape, scratch | grads, carry
 //! ```
 //!
-//! A cell asks by `v`, the vector of the tile, and by plane. `forward_tile.rs` and `backward_tile.rs` say what a
-//! tile has besides, and what it can do on its way. How the records lie: `sequence/records.rs`.
+//! A cell asks by `v`, the vector of the tile, and by plane. `forward_tile.rs` and `backward_tile.rs` say
+//! what a tile has besides, and what it can do on its way. How the records lie: `sequence/records.rs`.
 //!
-//! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own. From there on
-//! no cell needs `unsafe`: every access checks its vector against the tile and its plane against the records. Both are
-//! mostly known where a cell is compiled, and the checks then are not there.
+//! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own.
+//! From there on no cell needs `unsafe`: every access checks its vector against the tile and its plane
+//! against the records. Both are mostly known where a cell is compiled, and the checks then are not there.
 
 use super::{C, Cell, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};
@@ -29,8 +30,8 @@ pub(crate) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Ranks with these rows, whose times of all their steps begin in `times` where `first` says; where there are no times
-    /// a step of a rank is the step of the sequence.
+    /// Ranks with these rows, whose times of all their steps begin in `times` where `first` says; where there
+    /// are no times a step of a rank is the step of the sequence.
     #[inline(always)]
     pub(crate) fn new(order: &'a [usize], first: &'a [usize], times: &'a [usize], step: usize) -> Self {
         Places { order, first, times, step }
@@ -76,9 +77,10 @@ pub(crate) struct Area {
 
 /// Some rows of one step by one block of hidden units or several.
 ///
-/// Its vectors count through the blocks of its first row, then of its second: `v` below. It is kept by value, in
-/// registers: what it found through references instead it would have to read again after each store, which for all that the
-/// compiler knows has changed it. (In the loop that finishes an LSTM that was half of the instructions.)
+/// Its vectors count through the blocks of its first row, then of its second: `v` below. It is kept by value,
+/// in registers: what it found through references instead it would have to read again after each store, which
+/// for all that the compiler knows has changed it. (In the loop that finishes an LSTM that was half of the
+/// instructions.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CellTile<'a, I: Isa, Cell, W> {
     /// The vector instructions.
@@ -173,14 +175,15 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         self.step.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
     }
 
-    /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
+    /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is
+    /// any.
     #[inline(always)]
     pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
         self.before(v, Masks::multiplied(self.step.context.masks))
     }
 
-    /// A value with the recurrent dropout, where there is any: what the recurrent weights multiply, or on the way back
-    /// a gradient of that.
+    /// A value with the recurrent dropout, where there is any: what the recurrent weights multiply, or on the
+    /// way back a gradient of that.
     #[inline(always)]
     pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
         match self.step.context.masks {
@@ -213,8 +216,8 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// A plane of some records of these rows.
     #[inline(always)]
     pub(super) fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors of every
-        // level. What is read is written by this tile alone, or was before its phase began.
+        // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors
+        // of every level. What is read is written by this tile alone, or was before its phase began.
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 

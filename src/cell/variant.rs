@@ -1,8 +1,8 @@
 //! A cell with its options, as the kernels see it.
 //!
-//! A cell is compiled twice: plain, with sigmoid and tanh inlined and nothing else; and once for all choices of options,
-//! which it then asks for once per gate and call, not per vector. (A projection and layer normalisation are forms of
-//! their own.) [`Variant::plain`] says which one runs.
+//! A cell is compiled twice: plain, with sigmoid and tanh inlined and nothing else; and once for all choices
+//! of options, which it then asks for once per gate and call, not per vector. (A projection and layer
+//! normalisation are forms of their own.) [`Variant::plain`] says which one runs.
 
 use super::CellKind;
 use crate::activation::{Activation, Gate};

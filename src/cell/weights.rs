@@ -286,7 +286,8 @@ impl TransposedWeights {
         let (w, r) = (from[Tensor::WeightIh], from[Tensor::WeightHh]);
         for (panels, weights) in [(&mut self.input, w), (&mut self.hidden, r)] {
             for (gate, panel) in panels.iter_mut().enumerate() {
-                // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
+                // Nothing is multiplied with the weights of a gate that is not there, not even zero with
+                // infinity.
                 if Some(gate) != variant.unused_gate() {
                     let width = panel.units();
                     pack(panel, &weights[gate * units * width..], width);

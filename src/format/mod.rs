@@ -1,7 +1,7 @@
 //! Weights and models of other systems: their conventions, their files, and back.
 //!
-//! A trained model is arrays and a convention. The arrays of a `state_dict`, of a Keras layer and of an ONNX node
-//! may have the same shapes and mean different things; only ONNX says which. Here a convention is always
+//! A trained model is arrays and a convention. The arrays of a `state_dict`, of a Keras layer and of an ONNX
+//! node may have the same shapes and mean different things; only ONNX says which. Here a convention is always
 //! named, and nothing is guessed that could be guessed wrong.
 //!
 //! ```text
@@ -15,9 +15,10 @@
 //! network.rs       a network's tensors by name, all set at once or none
 //! ```
 //!
-//! Whatever is wrong with a file, be it made to be wrong, is an [`Error`]. What a file may make the reader and the
-//! network that it describes allocate is bounded by a multiple of the length of the file (of ONNX 300: an empty message is two
-//! bytes). A run takes as much as its shapes say, which inputs of no steps may do without any values.
+//! Whatever is wrong with a file, be it made to be wrong, is an [`Error`]. What a file may make the reader
+//! and the network that it describes allocate is bounded by a multiple of the length of the file (of ONNX
+//! 300: an empty message is two bytes). A run takes as much as its shapes say, which inputs of no steps may
+//! do without any values.
 
 mod convention;
 pub mod keras;

@@ -26,7 +26,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Mismatch`] where `x` has another number of features.
+    /// As for [`forward`](Recurrent::forward), and [`Error::Mismatch`] where `x` has another number of
+    /// features.
     pub fn forward_array(
         &self,
         x: ArrayView3<'_, f32>,

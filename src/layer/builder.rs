@@ -178,21 +178,21 @@ impl Builder {
         self.config.options.iter_mut().for_each(|options| options.cell_clip = clip);
         self
     }
-    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see the
-    /// one before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f, o.
+    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see
+    /// the one before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f, o.
     pub fn peephole(mut self, peephole: bool) -> Self {
         self.config.options.iter_mut().for_each(|options| options.peephole = peephole);
         self
     }
     /// Makes the hidden state of an LSTM a projection to `size` values, `h' = W_hr (o * tanh(c'))`, at most H
-    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H); then
-    /// `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
+    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H);
+    /// then `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
     pub fn projection(mut self, size: usize) -> Self {
         self.config.projection = Some(size);
         self
     }
-    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM its cell
-    /// state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM
+    /// its cell state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
     ///
     /// ```text
     /// N(x) = (x - mean(x)) / sqrt(variance(x) + epsilon)       over all gates of a product together
@@ -203,10 +203,10 @@ impl Builder {
     ///        r, z = s(p + q)         n = tanh(p + r * q)     h' = (1 - z) * n + z * h
     /// ```
     ///
-    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they begin
-    /// as one, the shift of the cell state as zero. A value beyond 1.8e19 overflows the variance, and N is zero then: only
-    /// activations without a bound come that far. Goes with other activations and clips, but not with peepholes,
-    /// coupled gates and projections.
+    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they
+    /// begin as one, the shift of the cell state as zero. A value beyond 1.8e19 overflows the variance, and N
+    /// is zero then: only activations without a bound come that far. Goes with other activations and clips,
+    /// but not with peepholes, coupled gates and projections.
     pub fn layer_norm(mut self, epsilon: f32) -> Self {
         self.config.layer_norm = Some(epsilon);
         self
@@ -234,11 +234,11 @@ impl Builder {
         self.config.dropout = dropout;
         self
     }
-    /// Recurrent dropout, as in Keras and in Gal, Ghahramani, *A theoretically grounded application of dropout in
-    /// recurrent neural networks* (2016): [`forward_train`](Recurrent::forward_train) drops each unit of the
-    /// hidden state with this probability on its way into the recurrent product, with one mask for all steps of a
-    /// row and all gates; what stays is divided by `1 - recurrent_dropout`. The state itself is carried whole
-    /// (`z * h` of a GRU sees all of it), and the cell state is never dropped.
+    /// Recurrent dropout, as in Keras and in Gal, Ghahramani, *A theoretically grounded application of
+    /// dropout in recurrent neural networks* (2016): [`forward_train`](Recurrent::forward_train) drops each
+    /// unit of the hidden state with this probability on its way into the recurrent product, with one mask
+    /// for all steps of a row and all gates; what stays is divided by `1 - recurrent_dropout`. The state
+    /// itself is carried whole (`z * h` of a GRU sees all of it), and the cell state is never dropped.
     ///
     /// ```text
     /// i = s(W x + b_ih + R (h * mask) + b_hh)      and so every gate; n of a GRU reset before: R (r * h * mask)
@@ -248,17 +248,17 @@ impl Builder {
         self
     }
     /// Input dropout, as Keras's `dropout` and as the variational dropout of Gal and Ghahramani:
-    /// [`forward_train`](Recurrent::forward_train) drops each input of a layer with this probability, with one mask
-    /// for all steps of a row and both directions; what stays is divided by `1 - input_dropout`. It is for every
-    /// layer, the first included, whose masked input the tape keeps. With [`dropout`](Self::dropout) as well, what
-    /// goes from layer to layer has both factors.
+    /// [`forward_train`](Recurrent::forward_train) drops each input of a layer with this probability, with
+    /// one mask for all steps of a row and both directions; what stays is divided by `1 - input_dropout`. It
+    /// is for every layer, the first included, whose masked input the tape keeps. With
+    /// [`dropout`](Self::dropout) as well, what goes from layer to layer has both factors.
     pub fn input_dropout(mut self, input_dropout: f32) -> Self {
         self.config.input_dropout = input_dropout;
         self
     }
-    /// Zoneout (Krueger et al. 2016, arXiv 1606.01305): at each step each unit of the hidden state keeps its old
-    /// value with probability `hidden`, and each unit of an LSTM's cell state with probability `cell`. The new hidden
-    /// state is made of the new cell state, whether that is kept or not.
+    /// Zoneout (Krueger et al. 2016, arXiv 1606.01305): at each step each unit of the hidden state keeps its
+    /// old value with probability `hidden`, and each unit of an LSTM's cell state with probability `cell`.
+    /// The new hidden state is made of the new cell state, whether that is kept or not.
     ///
     /// ```text
     /// h'' = h + taken * (h' - h)      c'' = c + taken * (c' - c)      h' = o * tanh(c')
@@ -298,10 +298,11 @@ impl Builder {
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
     /// weights do not fit into memory, [`Error::OutOfRange`] where a dropout is not in `[0, 1)`, the
-    /// projection is not in `1..=H`, an epsilon or a clip is not
-    /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
-    /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
-    /// network no reverse direction for its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
+    /// projection is not in `1..=H`, an epsilon or a clip is not a positive number or a parameter of an
+    /// activation is not finite, [`Error::Length`] where there are more or fewer activations than the cell
+    /// has, [`Error::Unsupported`] where the cell has no such option or the network no reverse direction for
+    /// its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be
+    /// had.
     pub fn build(self) -> Result<Recurrent, Error> {
         let mut config = self.config;
         config.choose_activations(&self.activations)?;
@@ -331,8 +332,8 @@ impl Builder {
                 return Err(Error::OutOfRange { what, expected: "a probability in [0, 1)", got });
             }
         }
-        // All parameters at once, before anything is made for each layer. (Packed they are as many again, and a layer has a
-        // kilobyte beside them: that is asked for layer by layer, and may be refused as well.)
+        // All parameters at once, before anything is made for each layer. (Packed they are as many again, and
+        // a layer has a kilobyte beside them: that is asked for layer by layer, and may be refused as well.)
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
         let size = |layers: usize, input: usize| {
             let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));

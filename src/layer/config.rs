@@ -21,12 +21,12 @@ pub enum Direction {
     /// From the beginning to the end.
     #[default]
     Forward,
-    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in the
-    /// order of time, and the final state is the one at the beginning. It needs the end of a sequence first, so it has
-    /// no [`step`](crate::Recurrent::step), and a sequence of it cannot be cut.
+    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in
+    /// the order of time, and the final state is the one at the beginning. It needs the end of a sequence
+    /// first, so it has no [`step`](crate::Recurrent::step), and a sequence of it cannot be cut.
     Reverse,
-    /// Both, with weights of their own; outputs are the two side by side, forward first. No `step` and no cuts, as
-    /// for `Reverse`.
+    /// Both, with weights of their own; outputs are the two side by side, forward first. No `step` and no
+    /// cuts, as for `Reverse`.
     Both,
 }
 
@@ -79,9 +79,9 @@ pub struct Dims<'a> {
     /// zero, its final state is the one after its own last step, a row of length zero keeps its initial
     /// state, and what stands in the padding is never read. Time follows the sum of the lengths.
     pub lengths: Option<&'a [usize]>,
-    /// `(B, T)`, whatever the layout of the sequence: steps that are false are left out, as steps past the end
-    /// of a row are; the state waits. Outputs and gradients there are zero. (Keras repeats the output of the
-    /// step before, where somebody looks at it.)
+    /// `(B, T)`, whatever the layout of the sequence: steps that are false are left out, as steps past the
+    /// end of a row are; the state waits. Outputs and gradients there are zero. (Keras repeats the output of
+    /// the step before, where somebody looks at it.)
     pub mask: Option<&'a [bool]>,
     /// `(B, T)`, whatever the layout of the sequence: before a step that is true the state is zero, as at the
     /// beginning of an episode. In the reverse direction the state is zero after it, on the way from the next
@@ -169,8 +169,8 @@ impl Config {
     pub fn input_size(&self) -> usize {
         self.input_size
     }
-    /// Hidden units of each direction, H: the width of the cell state, and of the hidden state where that is not a
-    /// projection.
+    /// Hidden units of each direction, H: the width of the cell state, and of the hidden state where that is
+    /// not a projection.
     pub fn hidden_size(&self) -> usize {
         self.hidden_size
     }
@@ -186,8 +186,8 @@ impl Config {
     pub fn direction(&self) -> Direction {
         self.direction
     }
-    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f, g,
-    /// Elman f: those of the forward direction, or of the reverse one.
+    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f,
+    /// g, Elman f: those of the forward direction, or of the reverse one.
     pub fn activations(&self, reverse: bool) -> &[Activation] {
         &self.options[usize::from(reverse)].activations[..self.kind.activation_count()]
     }
@@ -235,7 +235,8 @@ impl Config {
     pub fn dropout(&self) -> f32 {
         self.dropout
     }
-    /// The probability with which training drops a unit of the hidden state on its way into the recurrent product.
+    /// The probability with which training drops a unit of the hidden state on its way into the recurrent
+    /// product.
     pub fn recurrent_dropout(&self) -> f32 {
         self.recurrent_dropout
     }
@@ -247,8 +248,8 @@ impl Config {
     pub fn zoneout(&self) -> [f32; 2] {
         self.zoneout
     }
-    /// Planes of a state record: one more where the cell state is also kept as it is before its zoneout, and in
-    /// training one more where the hidden state is also kept with its dropout. That one is the last.
+    /// Planes of a state record: one more where the cell state is also kept as it is before its zoneout, and
+    /// in training one more where the hidden state is also kept with its dropout. That one is the last.
     pub(super) fn state_planes(&self, training: bool) -> usize {
         let masked = usize::from(training && self.recurrent_dropout > 0.0);
         self.variant(0).shape().state.len() + Zoneout::planes(self.zoneout_of(0, None)) + masked

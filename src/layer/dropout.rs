@@ -1,5 +1,5 @@
-//! What training drops, and which: every factor is a function of the seed, the layer and the place alone, so of no
-//! thread and no schedule, and is drawn again where it is needed again.
+//! What training drops, and which: every factor is a function of the seed, the layer and the place alone, so
+//! of no thread and no schedule, and is drawn again where it is needed again.
 //!
 //! ```text
 //! between layers       y of a layer, each value of each step by itself                PyTorch's dropout
@@ -61,8 +61,8 @@ impl Dropout {
         self.between > 0.0 || self.input > 0.0
     }
 
-    /// Multiplies part of what layer `layer` gives to the next, `(T, B, width)` from element `first` on, by the
-    /// factors of both kinds; or the gradient of it.
+    /// Multiplies part of what layer `layer` gives to the next, `(T, B, width)` from element `first` on, by
+    /// the factors of both kinds; or the gradient of it.
     pub(super) fn apply(&self, values: &mut [f32], first: usize, width: usize, layer: usize) {
         if self.between > 0.0 {
             let seed = between_layers(self.seed, layer);
@@ -137,11 +137,12 @@ impl Config {
     }
 }
 
-/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the order of
-/// time first, whatever the layout of the layer. Hidden states are P wide where there is a projection, and H otherwise.
+/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the
+/// order of time first, whatever the layout of the layer. Hidden states are P wide where there is a
+/// projection, and H otherwise.
 impl Recurrent {
-    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this seed for
-    /// the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed for the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
     ///
     /// # Errors
@@ -166,8 +167,8 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
-    /// `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed, `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`recurrent_dropout`](crate::Builder::recurrent_dropout).
     ///
     /// # Errors
@@ -181,13 +182,13 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for a
-    /// layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for
+    /// a layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
     /// [`input_dropout`](crate::Builder::input_dropout).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// they do not fit into memory.
+    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`]
+    /// where they do not fit into memory.
     pub fn input_masks(&self, layer: usize, batch: usize, seed: u64) -> Result<Vec<f32>, Error> {
         if layer >= self.config.layers() {
             let (what, expected) = ("layer", "the number of a layer, from 0");
@@ -202,8 +203,9 @@ impl Recurrent {
     }
 
     /// The parts of the new hidden and cell states that zoneout takes over in a
-    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)` and
-    /// `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell state.
+    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)`
+    /// and `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell
+    /// state.
     ///
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where they do not fit into memory.
@@ -229,8 +231,8 @@ impl Recurrent {
 mod tests {
     use crate::{Error, Lstm};
 
-    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds, other
-    /// layers and other kinds, also with a seed of which every bit is set.
+    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds,
+    /// other layers and other kinds, also with a seed of which every bit is set.
     #[test]
     fn masks_are_unrelated_and_drop_their_share() -> Result<(), Error> {
         let p = 0.25;

@@ -16,9 +16,9 @@ pub enum Init {
     /// All parameters uniform in `+-1 / sqrt(hidden_size)`, those of projections and peepholes too.
     #[default]
     PyTorch,
-    /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent
-    /// weights orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`).
-    /// Peepholes, which Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
+    /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent weights
+    /// orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`). Peepholes, which
+    /// Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
     Keras,
     /// All zero: for weights that are set afterwards.
     Zero,

@@ -52,8 +52,8 @@ impl Ranges {
             let form = tensor.form(sizes);
             checked_size("weights", &[form.slots, form.rows, form.width])
         };
-        // Probes the allocator for the parameters first: building the list for absurd layer counts would take gigabytes
-        // before the failure.
+        // Probes the allocator for the parameters first: building the list for absurd layer counts would take
+        // gigabytes before the failure.
         let first = config.sizes(0);
         let recurrent = checked_size("weights", &[cells, len(Tensor::WeightHh, &first)?])?;
         let input = len(Tensor::WeightIh, &first)?;

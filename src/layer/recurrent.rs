@@ -79,7 +79,8 @@ pub struct Recurrent {
     pub(super) weights: Vec<Weights>,
     /// Packed when the first backward pass asks for it.
     transposed: OnceLock<Vec<TransposedWeights>>,
-    /// Which parameters these are, for tapes of what they were; a clone has the same until one of the two changes.
+    /// Which parameters these are, for tapes of what they were; a clone has the same until one of the two
+    /// changes.
     pub(super) version: u64,
 }
 
@@ -119,8 +120,8 @@ impl Recurrent {
         self.token.level()
     }
 
-    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, `weight_hr`,
-    /// `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
+    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`,
+    /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }

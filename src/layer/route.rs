@@ -80,8 +80,8 @@ pub(super) struct Network<'a> {
 pub(super) type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
 /// The memory of a call: states in turns and those of a tape, by direction of layer, as far as there are any;
-/// outputs of the layers (two in turns where nothing is kept); masks of recurrent dropout; and room for each pass that runs at the same
-/// time.
+/// outputs of the layers (two in turns where nothing is kept); masks of recurrent dropout; and room for each
+/// pass that runs at the same time.
 pub(super) struct Room<'a> {
     pub(super) rings: &'a mut [AlignedBuf],
     pub(super) states: &'a mut [AlignedBuf],
@@ -121,8 +121,8 @@ impl Recurrent {
     /// The number of threads that a call over this many rows and steps is worth.
     pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
         let config = &self.config;
-        // Saturating also for sizes that memory can hold: these are multiply-adds, of which a float takes many, and rows
-        // that are cut into stretches count each with the steps of the longest.
+        // Saturating also for sizes that memory can hold: these are multiply-adds, of which a float takes
+        // many, and rows that are cut into stretches count each with the steps of the longest.
         let times = batch.saturating_mul(steps);
         let all = config.work_per_step().saturating_mul(times);
         let threads = config.threads.resolve(all);
@@ -139,7 +139,8 @@ impl Recurrent {
         sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, (free, rate))
     }
 
-    /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by itself.
+    /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by
+    /// itself.
     pub(super) fn route(&self, threads: usize, batch: usize, steps: usize, by_chunks: bool) -> Route {
         let (layers, directions) = (self.config.layers, self.config.directions());
         let schedule = self.config.schedule;

@@ -7,11 +7,12 @@ use crate::memory::{AlignedBuf, Grid};
 /// The hidden states, and cell states where the cell has them, of every direction of every layer, for a
 /// batch of rows.
 ///
-/// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it,
-/// so that a sequence can be cut anywhere and a stream can go on for ever. (The reverse direction of a cut sequence
-/// would begin with the end of the piece after, which nobody has yet: carried over, its state is that of the beginning of
-/// the piece before, so set it to zero, and take such a layer as one that sees a piece at a time.) From outside it looks as in
-/// PyTorch, `(layers * directions, batch, hidden_size)`, where a projection makes the hidden state P wide; inside, each row's planes lie together:
+/// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it, so
+/// that a sequence can be cut anywhere and a stream can go on for ever. (The reverse direction of a cut
+/// sequence would begin with the end of the piece after, which nobody has yet: carried over, its state is
+/// that of the beginning of the piece before, so set it to zero, and take such a layer as one that sees a
+/// piece at a time.) From outside it looks as in PyTorch, `(layers * directions, batch, hidden_size)`, where
+/// a projection makes the hidden state P wide; inside, each row's planes lie together:
 ///
 /// ```text
 /// [layer * directions + direction][row][h | c][hidden size, padded to 16]
@@ -66,7 +67,8 @@ impl State {
         if self.kind.has_cell_state() { self.gather(C, self.hidden_size) } else { Vec::new() }
     }
 
-    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide where they are projected.
+    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide where they are
+    /// projected.
     ///
     /// # Errors
     /// [`Error::Length`] where `h` has another length.
@@ -100,7 +102,8 @@ impl State {
         self.data.fill(0.0);
     }
 
-    /// Makes the state of one row zero, in all layers and directions: where one of several streams begins anew.
+    /// Makes the state of one row zero, in all layers and directions: where one of several streams begins
+    /// anew.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] where there is no such row.

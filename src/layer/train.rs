@@ -23,8 +23,8 @@ pub enum Accumulate {
 /// The gradients that come from what follows the layer. What is `None` is zero.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upstream<'a> {
-    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here and below,
-    /// hidden states are P wide and not H where there is a projection.)
+    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here
+    /// and below, hidden states are P wide and not H where there is a projection.)
     pub dy: Option<&'a [f32]>,
     /// Of the final hidden states, `(layers * directions, B, H)`.
     pub dhn: Option<&'a [f32]>,
@@ -60,8 +60,8 @@ impl Recurrent {
     /// keeps; give each call of a run another one.
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where [`Keep::Within`](crate::Keep::Within) has
-    /// not bytes enough. The tape is then empty.
+    /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where
+    /// [`Keep::Within`](crate::Keep::Within) has not bytes enough. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
     pub fn forward_train(
         &self,
@@ -84,11 +84,11 @@ impl Recurrent {
     /// that it used. The tape stays as it is, so that one forward pass can serve several backward
     /// passes.
     ///
-    /// To truncate, run a sequence in pieces, each from the state that the one before has left, go back through each
-    /// right after it with no gradient of its final state, and change the parameters in between: time-major, a piece is
-    /// a slice of `x`, and where rows have lengths `n`, that of `steps` from `begin` on has
-    /// `n.saturating_sub(begin).min(steps)` of each. (Not to truncate, keep a tape for each piece, and give the
-    /// gradient of the initial state of one as that of the final state of the one before.)
+    /// To truncate, run a sequence in pieces, each from the state that the one before has left, go back
+    /// through each right after it with no gradient of its final state, and change the parameters in between:
+    /// time-major, a piece is a slice of `x`, and where rows have lengths `n`, that of `steps` from `begin`
+    /// on has `n.saturating_sub(begin).min(steps)` of each. (Not to truncate, keep a tape for each piece, and
+    /// give the gradient of the initial state of one as that of the final state of the one before.)
     ///
     /// The result does not depend on the number of threads, bit for bit.
     ///
@@ -111,8 +111,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the tape is empty, of another network, or of this one before its parameters were last
-    /// changed (a clone counts as the same until either of the two is),
+    /// [`Error::Unsupported`] where the tape is empty, of another network, or of this one before its
+    /// parameters were last changed (a clone counts as the same until either of the two is),
     /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
     pub fn backward(
@@ -225,7 +225,8 @@ impl Recurrent {
         let [even, odd] = between;
         sequence::in_pool(threads, || {
             for layer in (0..layers).rev() {
-                // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+                // The gradient of this layer's output lies in one buffer, that of its input goes to the
+                // other.
                 let (up, down) =
                     if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
                 if layer + 1 < layers && dropout.is_between() {

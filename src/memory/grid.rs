@@ -1,7 +1,7 @@
 //! Rows of floats, found by `(slot, row, plane)`.
 //!
-//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in their strides
-//! alone (gate gradients lie in [lines](super::Lines)):
+//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in
+//! their strides alone (gate gradients lie in [lines](super::Lines)):
 //!
 //! ```text
 //! what                          slot   row    plane          width
@@ -11,9 +11,9 @@
 //! tape of the gates             0      place  i | f | g | o  padded hidden
 //! ```
 //!
-//! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of
-//! one row. The borrow checker cannot see that: tiles write by addresses, copies between passes by `unsafe` accessors;
-//! who writes what when is decided in `sequence/` alone.
+//! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of one
+//! row. The borrow checker cannot see that: tiles write by addresses, copies between passes by `unsafe`
+//! accessors; who writes what when is decided in `sequence/` alone.
 
 use super::planes::{Planes, Row};
 use super::shared::Shared;
@@ -201,8 +201,8 @@ impl<'a> GridMut<'a> {
 /// The rows of one slot of a [`GridMut`], from one of them on.
 ///
 /// A tile keeps these by value, in registers. What it found through references instead it would have to read
-/// again after each store, which for all that the compiler knows has changed it: in the loop that finishes an LSTM that
-/// was half of the instructions.
+/// again after each store, which for all that the compiler knows has changed it: in the loop that finishes an
+/// LSTM that was half of the instructions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
     data: Shared<'a>,

@@ -9,11 +9,12 @@
 //!   row 1    x0 x1 ..  x15                  ...
 //! ```
 //!
-//! A product reads such rows equally well in both directions. Along the rows, k counting through the
-//! columns, the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at a
-//! stride. Down the columns, k counting through the rows, each element is one line behind the one
-//! before. (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
-//! each element.) And the tiles of a cell, which have few columns of some rows at a time, find those next to each other.
+//! A product reads such rows equally well in both directions. Along the rows, k counting through the columns,
+//! the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at
+//! a stride. Down the columns, k counting through the rows, each element is one line behind the one before.
+//! (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
+//! each element.) And the tiles of a cell, which have few columns of some rows at a time, find those next to
+//! each other.
 //!
 //! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
 
@@ -37,7 +38,8 @@ pub(crate) struct Lines {
 impl Lines {
     /// So many rows of so many planes of `size` columns.
     pub(crate) fn new(rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
-        // An odd number of lines: were it a power of two, the lines of a row would share a few sets of each cache.
+        // An odd number of lines: were it a power of two, the lines of a row would share a few sets of each
+        // cache.
         let stride = checked_size("lines", &[rows | 1, LINE])?;
         let plane_stride = checked_size("lines", &[size.div_ceil(LINE), stride])?;
         checked_size("lines", &[planes, plane_stride])?;
@@ -115,7 +117,8 @@ impl<'a> LinesMut<'a> {
         LinesMut { lines, data: Shared::new(&mut data[..lines.len()]) }
     }
 
-    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be written through it.
+    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be written
+    /// through it.
     pub(crate) fn reading(lines: Lines, data: &'a [f32]) -> Self {
         LinesMut { lines, data: Shared::reading(&data[..lines.len()]) }
     }

@@ -1,7 +1,8 @@
 //! Rows of planes, wherever they lie: what the tiles of a cell read and write.
 //!
-//! Of a [`Grid`](super::Grid) a plane of a row is one piece; of [`Lines`](super::Lines) it is cut into cache lines, which
-//! lie apart. A cell does not see the difference: it takes a vector of one line, or a [`Row`], line by line.
+//! Of a [`Grid`](super::Grid) a plane of a row is one piece; of [`Lines`](super::Lines) it is cut into cache
+//! lines, which lie apart. A cell does not see the difference: it takes a vector of one line, or a [`Row`],
+//! line by line.
 
 use crate::simd::{Isa, LINE};
 use std::marker::PhantomData;
@@ -76,8 +77,10 @@ impl<'a> Row<'a> {
     pub(crate) fn copy(&self, column: usize, to: &mut [f32]) {
         let count = to.len();
         assert!(column <= self.columns && count <= self.columns - column && column % LINE + count <= LINE);
-        // (An address that wraps, since a line past the last is no place in the data: there are then no columns.)
-        // SAFETY: the columns exist and are those of one line; nobody writes them in the lifetime, and `to` is ours.
+        // (An address that wraps, since a line past the last is no place in the data: there are then no
+        // columns.)
+        // SAFETY: the columns exist and are those of one line; nobody writes them in the lifetime, and `to`
+        // is ours.
         unsafe { std::ptr::copy_nonoverlapping(self.address(column), to.as_mut_ptr(), count) }
     }
 

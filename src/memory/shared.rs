@@ -1,22 +1,24 @@
 //! Floats that several threads hold at once: where the promise that they write disjoint parts is made.
 //!
-//! Everything that threads share goes through here: [`Grid`](super::Grid)s and [`Lines`](super::Lines) say where in it
-//! something lies, `sequence/schedule.rs` which thread has it when. Kernels get addresses, and read and write vectors
-//! there: no reference to a float lives while another thread works beside it.
+//! Everything that threads share goes through here: [`Grid`](super::Grid)s and [`Lines`](super::Lines) say
+//! where in it something lies, `sequence/schedule.rs` which thread has it when. Kernels get addresses, and
+//! read and write vectors there: no reference to a float lives while another thread works beside it.
 
 use std::marker::PhantomData;
 
-/// Some floats from a place on, which several threads may read and write at the same time, each its own parts.
+/// Some floats from a place on, which several threads may read and write at the same time, each its own
+/// parts.
 ///
-/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and the
-/// accessors are for who knows that what it asks for is inside.
+/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and
+/// the accessors are for who knows that what it asks for is inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shared<'a> {
     data: *mut f32,
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it gives out addresses, and slices by an unsafe function that demands that nobody else touches them.
+// SAFETY: it gives out addresses, and slices by an unsafe function that demands that nobody else touches
+// them.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -54,7 +56,8 @@ impl<'a> Shared<'a> {
         self.data.wrapping_add(at)
     }
 
-    /// `count` floats, to write, by one thread alone: for copies between passes. Tiles go by [`address`](Self::address).
+    /// `count` floats, to write, by one thread alone: for copies between passes. Tiles go by
+    /// [`address`](Self::address).
     ///
     /// # Safety
     /// - They are inside, nobody else reads or writes them while the slice lives, and they were not made by

@@ -1,8 +1,8 @@
 //! What a step costs, estimated: which schedule is the fastest, and how many threads are worth it.
 //!
-//! The estimates decide between schedules; no result depends on them. What a level multiplies in a nanosecond stands in
-//! its file in `simd/`; the figures of caches and threads here were measured on a Xeon, family 6, model 207, two cores at
-//! 2.9 GHz.
+//! The estimates decide between schedules; no result depends on them. What a level multiplies in a nanosecond
+//! stands in its file in `simd/`; the figures of caches and threads here were measured on a Xeon, family 6,
+//! model 207, two cores at 2.9 GHz.
 
 use super::schedule::{Schedule, Split};
 use super::team::MOST_SHARES;
@@ -12,7 +12,8 @@ use super::team::MOST_SHARES;
 pub(crate) struct Load {
     /// Rows of the batch.
     pub(crate) rows: usize,
-    /// Weights that each row is multiplied with while it waits for the step before, and their bytes as they are packed.
+    /// Weights that each row is multiplied with while it waits for the step before, and their bytes as they
+    /// are packed.
     pub(crate) weights: usize,
     pub(crate) bytes: usize,
     /// Blocks of hidden units.
@@ -30,8 +31,8 @@ const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
 const FAR_BYTES: f64 = 26.0;
 /// The part of that time that prefetching does not hide.
 const FAR_SEEN: f64 = 0.6;
-/// Nanoseconds that it costs to go into the pool and out again, with caches that are warm elsewhere: what threads
-/// have to save to be worth it. (A sequence of 90 microseconds took 200 inside.)
+/// Nanoseconds that it costs to go into the pool and out again, with caches that are warm elsewhere: what
+/// threads have to save to be worth it. (A sequence of 90 microseconds took 200 inside.)
 const ENTERING: f64 = 25_000.0;
 /// Nanoseconds of a meeting: the last share's count goes to the other cores, their first claims come back.
 const MEETING: f64 = 700.0;
@@ -74,8 +75,8 @@ pub(crate) fn too_little(rate: f64, multiply_adds: usize) -> bool {
     multiply_adds as f64 * (1.0 / rate + 4.0 / FAR_BYTES) < ENTERING
 }
 
-/// The number of threads that is worth it for these steps of each of some layers, and for so many multiply-adds
-/// that can be shared without a meeting.
+/// The number of threads that is worth it for these steps of each of some layers, and for so many
+/// multiply-adds that can be shared without a meeting.
 pub(crate) fn worthwhile(
     threads: usize,
     schedule: Schedule,

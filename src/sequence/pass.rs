@@ -1,9 +1,10 @@
-//! What a pass through time is about: the rows, weights and memory of one direction of one layer, forward or backward.
+//! What a pass through time is about: the rows, weights and memory of one direction of one layer, forward or
+//! backward.
 //!
-//! **Slots.** There is one more slot of states than steps. Forward in time, step t leads from slot t to slot t+1.
-//! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
-//! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
-//! and counts them modulo two. See `rows.rs` and `records.rs` for where they lie.
+//! **Slots.** There is one more slot of states than steps. Forward in time, step t leads from slot t to slot
+//! t+1. Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
+//! are places between steps and mean the same in both directions. A pass without a tape keeps two slots and
+//! counts them modulo two. See `rows.rs` and `records.rs` for where they lie.
 
 use super::records::{Records, TapeRecords};
 use super::rows::Rows;
@@ -38,8 +39,8 @@ impl<'a> Pass<'a> {
         self.weights().shape().state.len() + zoneout + usize::from(self.context.masks.is_some())
     }
 
-    /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest of its
-    /// gates: the last, after those of the state and, with zoneout, of what goes past a step.
+    /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest
+    /// of its gates: the last, after those of the state and, with zoneout, of what goes past a step.
     #[inline(always)]
     pub(crate) fn waiting(&self) -> usize {
         self.weights().shape().state.len() + usize::from(self.context.zoneout.is_some())
@@ -77,8 +78,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) projected: Option<Projected<'a>>,
 }
 
-/// The states before the steps `every`, `2 every` and so on, in slots from 1 on, of the rows that have those steps. Slot 0
-/// is for the initial ones.
+/// The states before the steps `every`, `2 every` and so on, in slots from 1 on, of the rows that have those
+/// steps. Slot 0 is for the initial ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,

@@ -7,11 +7,11 @@
 //!
 //! Both hold the rows alone that have the slot or the step, longest first: `rows.rs`.
 //!
-//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So in lines a
-//! tape is written and read front to back, in as many places as it has planes. (As records of a row, like states, each
-//! line that is written is far from the one before. Training of LSTM, one thread, Xeon, family 6, model 207, medians of
-//! five to nine, against that: 64 rows of 512 units, 200 steps, 2 % faster; 32 rows of 256 units, 500 steps, 1.5 %, 100
-//! steps, level within 1 to 2 %.)
+//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So
+//! in lines a tape is written and read front to back, in as many places as it has planes. (As records of a
+//! row, like states, each line that is written is far from the one before. Training of LSTM, one thread,
+//! Xeon, family 6, model 207, medians of five to nine, against that: 64 rows of 512 units, 200 steps, 2 %
+//! faster; 32 rows of 256 units, 500 steps, 1.5 %, 100 steps, level within 1 to 2 %.)
 
 use super::rows::Rows;
 use crate::error::Error;
@@ -45,7 +45,8 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
     }
 
-    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial one.
+    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial
+    /// one.
     pub(crate) fn checkpoints(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.checkpoint_starts, mask: usize::MAX, offset: 0 }
     }

@@ -7,9 +7,9 @@
 //!                   backward through them
 //! ```
 //!
-//! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred rows (a
-//! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is
-//! computed again is the same chain of operations, so gradients are the same bits.
+//! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred
+//! rows (a chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T /
+//! k + k. What is computed again is the same chain of operations, so gradients are the same bits.
 
 use super::forward::{Memory, forward};
 use super::gradient::Inputs;
@@ -29,8 +29,8 @@ pub(super) struct Replay {
     memory: Memory,
 }
 
-/// The shapes of states and tape of steps that are so many in all rows together. Before the first of them each row has a
-/// state too.
+/// The shapes of states and tape of steps that are so many in all rows together. Before the first of them
+/// each row has a state too.
 fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
     let (planes, weights) = (pass.state_planes(), pass.weights());
     let states = steps.saturating_add(pass.rows.order.len());

@@ -83,8 +83,8 @@ impl Extent<'_> {
         self.sum(|length| length.min(end))
     }
 
-    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps that it
-    /// has.
+    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps
+    /// that it has.
     pub(crate) fn checkpoints(self, every: usize) -> usize {
         self.rows().saturating_add(self.sum(|length| length.saturating_sub(1) / every))
     }
@@ -92,17 +92,18 @@ impl Extent<'_> {
 
 /// The order and the lengths of the rows of a batch.
 ///
-/// What runs is a *stretch*: the steps of a row between two resets, without those that are masked. Stretches know
-/// nothing of each other, no more than rows do, and share tiles like rows; a row without resets is one stretch.
-/// A step is counted within its stretch, and [`time`](Rows::time) says which step of the sequence it is.
+/// What runs is a *stretch*: the steps of a row between two resets, without those that are masked. Stretches
+/// know nothing of each other, no more than rows do, and share tiles like rows; a row without resets is one
+/// stretch. A step is counted within its stretch, and [`time`](Rows::time) says which step of the sequence it
+/// is.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rows {
     /// The row of each rank.
     pub(crate) order: Vec<usize>,
     /// The length of each rank, falling.
     pub(crate) lengths: Vec<usize>,
-    /// Whether a rank is the first of its row, and whether the last: from one side comes the initial state, on
-    /// the other the final state is left.
+    /// Whether a rank is the first of its row, and whether the last: from one side comes the initial state,
+    /// on the other the final state is left.
     ends: Vec<(bool, bool)>,
     /// Where the times of each rank begin in `times`.
     first: Vec<usize>,
@@ -262,7 +263,8 @@ impl Rows {
         Extent::Falling(&self.lengths)
     }
 
-    /// What [`extent`](Rows::extent) would say after [`set`](Rows::set); this sets nothing where all rows are alike.
+    /// What [`extent`](Rows::extent) would say after [`set`](Rows::set); this sets nothing where all rows are
+    /// alike.
     pub(crate) fn extent_of(
         &mut self,
         batch: usize,

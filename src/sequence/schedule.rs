@@ -124,8 +124,8 @@ pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) 
 /// Goes through a walk over these steps of rows of these lengths.
 pub(crate) fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
     match split {
-        // By the steps that a row has among these: where a pass meets chunk by chunk, no chunk waits for the rows
-        // that are long elsewhere.
+        // By the steps that a row has among these: where a pass meets chunk by chunk, no chunk waits for the
+        // rows that are long elsewhere.
         Split::Rows(threads) => over_weighted(
             lengths.len(),
             &|rank| lengths[rank].clamp(steps.start, steps.end) - steps.start,

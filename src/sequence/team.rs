@@ -16,12 +16,13 @@
 //! never comes (a pool of one thread, a pool whose threads are all busy) costs nothing. So this can be called
 //! from inside anybody's `par_iter`.
 //!
-//! A barrier was tried while this was planned: with one other busy process on the machine a pass went from 0.1
-//! to 540 milliseconds. Here the worst is a helper that loses its core while it works on a share. The leader
-//! spins for a while, then gives its core away; and where it has lost more than a third of the time in that way
-//! it sends the helpers home and does the rest by itself. So a pass never takes more than 1.5 times as long as
-//! alone, and the last wait. (A fixed limit for each wait, 200 microseconds, was tried: one hiccup of a machine
-//! that others use as well, in a stage of two milliseconds, and the second core was gone for the whole pass.)
+//! A barrier was tried while this was planned: with one other busy process on the machine a pass went from
+//! 0.1 to 540 milliseconds. Here the worst is a helper that loses its core while it works on a share. The
+//! leader spins for a while, then gives its core away; and where it has lost more than a third of the time in
+//! that way it sends the helpers home and does the rest by itself. So a pass never takes more than 1.5 times
+//! as long as alone, and the last wait. (A fixed limit for each wait, 200 microseconds, was tried: one hiccup
+//! of a machine that others use as well, in a stage of two milliseconds, and the second core was gone for the
+//! whole pass.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -33,8 +34,8 @@ pub(crate) const MOST_SHARES: usize = 32;
 /// takes where stages are short.
 const SPINS: u32 = 256;
 
-/// How long a leader may wait in any case, having given its core away, and the part of the whole time that it may
-/// spend so. Shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
+/// How long a leader may wait in any case, having given its core away, and the part of the whole time that it
+/// may spend so. Shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
 const PATIENCE: Duration = Duration::from_micros(200);
 const PART_LOST: u32 = 3;
 
@@ -55,9 +56,9 @@ struct Stages<'a> {
     work: &'a (dyn Fn(usize, usize) + Sync),
 }
 
-/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages` stages,
-/// each once: the shares of a stage in any order and on any thread, the stages one after the other. What a
-/// stage writes, later ones see.
+/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages`
+/// stages, each once: the shares of a stage in any order and on any thread, the stages one after the other.
+/// What a stage writes, later ones see.
 ///
 /// The threads are those of the rayon pool that the caller is in. Allocates nothing.
 pub(crate) fn over_stages(stages: usize, shares: usize, work: &(dyn Fn(usize, usize) + Sync)) {
@@ -123,8 +124,8 @@ impl Stages<'_> {
         })
     }
 
-    /// Waits until the stage is done, and sends the helpers home where that takes longer than there is patience.
-    /// Gives the time for which the core was given away.
+    /// Waits until the stage is done, and sends the helpers home where that takes longer than there is
+    /// patience. Gives the time for which the core was given away.
     fn wait(&self, stage: usize, patience: Option<Duration>) -> Duration {
         let over = || self.done.load(Ordering::Acquire) / self.shares > stage;
         for _ in 0..SPINS {
@@ -209,7 +210,8 @@ mod tests {
             let slow = AtomicUsize::new(0);
             pool.install(|| {
                 let leader = std::thread::current().id();
-                // Each has its own share, so that the helper takes one of each stage for as long as it is there.
+                // Each has its own share, so that the helper takes one of each stage for as long as it is
+                // there.
                 over_stages(60, 2, &|_, _| {
                     if std::thread::current().id() == leader {
                         std::thread::sleep(Duration::from_millis(1));

@@ -1,9 +1,10 @@
 //! Eight floats at a time with AVX2 and FMA (every desktop and server core since Haswell and Zen).
 //!
-//! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the
-//! three broadcasts of a step of k take 3, and one weight vector at a time takes the last. Of three gates 4 rows x 3
-//! accumulators are as many, three weight vectors and one broadcast at a time. (GRU on the machine of `avx512.rs`, one
-//! thread: 32 rows of 256 units 1.09 times as fast as with 3 rows, 7 rows of 200 units 1.21 times.)
+//! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the three
+//! broadcasts of a step of k take 3, and one weight vector at a time takes the last. Of three gates 4 rows x
+//! 3 accumulators are as many, three weight vectors and one broadcast at a time. (GRU on the machine of
+//! `avx512.rs`, one thread: 32 rows of 256 units 1.09 times as fast as with 3 rows, 7 rows of 200 units 1.21
+//! times.)
 //!
 //! **Ports**: per k the tile does 12 multiply-adds and 7 loads (4 weight vectors, 3 broadcasts). At two
 //! multiply-adds a cycle that is 6 cycles for 7 of 12 load slots; 12 chains cover the latency of 4 cycles
@@ -71,7 +72,8 @@ impl Isa for Avx2 {
         unsafe { outlined::avx2(self, work) }
     }
 
-    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so stays.
+    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so
+    // stays.
     operations! {
         fn splat(x: f32) = _mm256_set1_ps(x);
         fn add(a, b) = _mm256_add_ps(a, b);

@@ -7,14 +7,15 @@
 //! operations!  the methods of an `Isa`, one expression each
 //! ```
 //!
-//! `dispatcher!` and `pointers!` define their `#[target_feature]` trampolines in the module that invokes them. rustc
-//! puts the instances of a generic function into the codegen unit of the module that defines it: one trampoline for
-//! the whole crate would put all kernels of a level into one unit, which one core then compiles.
+//! `dispatcher!` and `pointers!` define their `#[target_feature]` trampolines in the module that invokes
+//! them. rustc puts the instances of a generic function into the codegen unit of the module that defines it:
+//! one trampoline for the whole crate would put all kernels of a level into one unit, which one core then
+//! compiles.
 
 /// `levels! { [MACRO] ARGUMENTS }` gives MACRO the arguments in brackets and the list.
 ///
-/// Every level, the narrowest first: its name, its file, where it exists, the target features that its kernels are
-/// compiled with (those that the file's `detect` asks for), and what it is.
+/// Every level, the narrowest first: its name, its file, where it exists, the target features that its
+/// kernels are compiled with (those that the file's `detect` asks for), and what it is.
 macro_rules! levels {
     ([$($apply:tt)+] $($argument:tt)*) => {
         $($apply)+! {
@@ -79,7 +80,8 @@ macro_rules! define_pointers {
                     $crate::simd::Token::$Level(_) => {
                         $(#[target_feature(enable = $features)])?
                         unsafe fn $file<R: $crate::simd::Routine>(arguments: &R::Arguments<'_>) {
-                            // SAFETY: the pointer is given to who has the token; the rest is the caller's promise.
+                            // SAFETY: the pointer is given to who has the token; the rest is the caller's
+                            // promise.
                             unsafe {
                                 let isa = <$crate::simd::$Level as $crate::simd::Isa>::assume();
                                 R::run(isa, arguments);
@@ -93,8 +95,8 @@ macro_rules! define_pointers {
     };
 }
 
-/// Defines the methods of an `Isa` that map vectors to a vector, each by one expression. An argument without a type is
-/// a vector. The expressions may call the intrinsics of the level, whose features `self` proves.
+/// Defines the methods of an `Isa` that map vectors to a vector, each by one expression. An argument without
+/// a type is a vector. The expressions may call the intrinsics of the level, whose features `self` proves.
 macro_rules! operations {
     ($(fn $name:ident($($argument:ident $(: $type:ty)?),*) = $value:expr;)*) => {
         $(

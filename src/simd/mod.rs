@@ -19,9 +19,9 @@
 //! The zero-sized types [`Portable`], `Avx2` and `Avx512` can be made only where detection has found
 //! their instructions; that is what makes their methods safe to call.
 //!
-//! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function
-//! left standing outside the trampoline has none of its features, and turns vector code into calls and
-//! spills without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same
+//! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function left
+//! standing outside the trampoline has none of its features, and turns vector code into calls and spills
+//! without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same
 //! reason kernels use plain loops and no closures.
 //!
 //! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
@@ -85,8 +85,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
-    /// The most rows of a register tile, by the accumulators of a row, of which there are 1 to 4: the register budget of
-    /// the level, explained in the file of each.
+    /// The most rows of a register tile, by the accumulators of a row, of which there are 1 to 4: the
+    /// register budget of the level, explained in the file of each.
     const HEIGHTS: [usize; 5];
     /// Multiply-adds of one core in a nanosecond, in tiles of full height: what schedules reckon with.
     const MULTIPLY_ADDS: f64;
@@ -214,8 +214,8 @@ pub(crate) trait Outlined<I: Isa> {
     fn run(self, isa: I) -> Self::Output;
 }
 
-/// Work that is compiled once per level and called through a pointer: what is called too often, or chosen from too many,
-/// for a `match` at each call.
+/// Work that is compiled once per level and called through a pointer: what is called too often, or chosen
+/// from too many, for a `match` at each call.
 pub(crate) trait Routine {
     /// What the work is done on.
     type Arguments<'a>;

@@ -107,8 +107,8 @@ fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
     Error::Format { what: what.to_owned(), expected: expected.into(), got }
 }
 
-/// Takes the tensor out that PyTorch calls `weight`. Where there is none, an error names those that are there:
-/// mostly a prefix is to be taken off.
+/// Takes the tensor out that PyTorch calls `weight`. Where there is none, an error names those that are
+/// there: mostly a prefix is to be taken off.
 fn take_weight(tensors: &mut Tensors, expected: &str) -> Result<Tensor, Error> {
     tensors.remove("weight").ok_or_else(|| {
         let names = tensors.names().take(8).collect::<Vec<_>>().join(", ");

@@ -115,8 +115,8 @@ impl Case {
         builder
     }
 
-    /// A layer of this case, with what else is to be `set`. Gains begin as one and shifts as zero, whichever gate they
-    /// are of; here all differ.
+    /// A layer of this case, with what else is to be `set`. Gains begin as one and shifts as zero, whichever
+    /// gate they are of; here all differ.
     pub fn layer(&self, set: impl FnOnce(Builder) -> Builder) -> Recurrent {
         let mut layer = set(self.builder()).build().unwrap();
         let tensors: Vec<(bool, usize)> = layer
@@ -291,8 +291,9 @@ fn run_calls(
     results
 }
 
-/// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream gradients:
-/// of y, of the final h, of the final c. And those of the inputs and initial states that are `wanted`.
+/// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream
+/// gradients: of y, of the final h, of the final c. And those of the inputs and initial states that are
+/// `wanted`.
 pub fn run_parts(
     layer: &Recurrent,
     case: &Case,

@@ -22,7 +22,8 @@ fn layer_normalisation_by_hand() {
     let mut model = zeros(Cell::GruResetAfter, 1, 1, 1, false);
     model.layer_norm = Some(1e-30);
     let params = &mut model.params[0];
-    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance 2.
+    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance
+    // 2.
     params.weight_ih = vec![3.0, 1.0, 2.0];
     params.weight_hh = vec![2.0, 2.0, 5.0];
     params.norm_ih = vec![0.5, -0.25, 2.0];

@@ -1,7 +1,8 @@
 //! What a backward pass of one direction of one layer reads, and where its gradients go.
 //!
-//! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid with a slot for
-//! each gate (or peephole, or vector), and with no slots where the layer has no such parameter.
+//! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid
+//! with a slot for each gate (or peephole, or vector), and with no slots where the layer has no such
+//! parameter.
 
 use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
 use crate::error::Error;
@@ -30,14 +31,15 @@ pub(crate) enum Kept<'a> {
     Checkpoints(Checkpoints<'a>),
 }
 
-/// Where the gradients of one direction of one layer go. Each is added to what is there, but for those that say
-/// otherwise.
+/// Where the gradients of one direction of one layer go. Each is added to what is there, but for those that
+/// say otherwise.
 #[derive(Debug)]
 pub(crate) struct Targets<'a> {
-    /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces it. (The
-    /// others, `weight_hr` among them, are cleared beforehand.)
+    /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces
+    /// it. (The others, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
-    /// Of the parameters, in the form of each: a slot for each gate, or vector, and none where there is no such tensor.
+    /// Of the parameters, in the form of each: a slot for each gate, or vector, and none where there is no
+    /// such tensor.
     pub(crate) parameters: PerTensor<GridMut<'a>>,
     /// The input gradient, and whether to add to what is there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,

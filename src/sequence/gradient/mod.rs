@@ -21,8 +21,8 @@
 //! The products and sums themselves: `product/gradient.rs`, `narrow.rs`, `sums.rs`.
 //!
 //! A weight gradient is one chain over all places in the order in which the walk back comes by, whatever the
-//! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
-//! on the number of threads, or on where chunks are cut.
+//! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no
+//! result depends on the number of threads, or on where chunks are cut.
 
 mod arguments;
 mod input;
@@ -181,8 +181,9 @@ impl<'a> Contribution<'a> {
         slot < self.to[tensor].grid.slots()
     }
 
-    /// Whether a vector is the same sum as the one before it, as both biases of a gate mostly are, and is summed with that.
-    /// Reading dG is the most of it. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
+    /// Whether a vector is the same sum as the one before it, as both biases of a gate mostly are, and is
+    /// summed with that. Reading dG is the most of it. (Apart it was 0.3 % of a training step of 32 rows and
+    /// 256 units.)
     fn joins(&self, n: usize) -> bool {
         let Some(before) = n.checked_sub(1) else { return false };
         let vectors = self.inputs.pass.weights().shape().vectors;

@@ -1,6 +1,7 @@
 //! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
 //!
-//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from the tape.
+//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
+//! the tape.
 
 use super::{Chunk, Inputs};
 use crate::cell::{Multiplied, Weights};

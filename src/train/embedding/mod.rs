@@ -113,8 +113,8 @@ impl Embedding {
         Embedding::from_table(rows, width, table.values())
     }
 
-    /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one: `weight (rows, width)`.
-    /// Those of a module in a larger file come by [`Tensors::split_off_prefix`].
+    /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one:
+    /// `weight (rows, width)`. Those of a module in a larger file come by [`Tensors::split_off_prefix`].
     ///
     /// # Errors
     /// [`Error::Format`] where the weight is missing or another tensor is there, and those of
