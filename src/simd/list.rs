@@ -1,4 +1,4 @@
-//! The list of levels: one line each, and the macros that make of it what is written once per level.
+//! The list of levels, one line each, and the macros that write the code of every level from the list.
 //!
 //! ```text
 //! levels!      the list; hands it to a macro that expands it
@@ -12,10 +12,11 @@
 //! one trampoline for the whole crate would put all kernels of a level into one unit, which one core then
 //! compiles.
 
-/// `levels! { [MACRO] ARGUMENTS }` gives MACRO the arguments in brackets and the list.
+/// `levels! { [MACRO] ARGUMENTS }` calls MACRO with the arguments, in brackets, and the list.
 ///
-/// Every level, the narrowest first: its name, its file, where it exists, the target features that its
-/// kernels are compiled with (those that the file's `detect` asks for), and what it is.
+/// A line has the name of the level, its file, the targets that have it, the target features that its kernels
+/// are compiled with (the ones that the file's `detect` asks for), and a description. The narrowest level
+/// comes first.
 macro_rules! levels {
     ([$($apply:tt)+] $($argument:tt)*) => {
         $($apply)+! {
@@ -80,7 +81,7 @@ macro_rules! define_pointers {
                     $crate::simd::Token::$Level(_) => {
                         $(#[target_feature(enable = $features)])?
                         unsafe fn $file<R: $crate::simd::Routine>(arguments: &R::Arguments<'_>) {
-                            // SAFETY: the pointer is given to who has the token; the rest is the caller's
+                            // SAFETY: only the holder of a token gets the pointer; the rest is the caller's
                             // promise.
                             unsafe {
                                 let isa = <$crate::simd::$Level as $crate::simd::Isa>::assume();
@@ -95,8 +96,8 @@ macro_rules! define_pointers {
     };
 }
 
-/// Defines the methods of an `Isa` that map vectors to a vector, each by one expression. An argument without
-/// a type is a vector. The expressions may call the intrinsics of the level, whose features `self` proves.
+/// Defines methods of an `Isa` that return a vector, each as one expression. An argument without a type is a
+/// vector. The expressions may call the intrinsics of the level, whose features `self` proves.
 macro_rules! operations {
     ($(fn $name:ident($($argument:ident $(: $type:ty)?),*) = $value:expr;)*) => {
         $(
