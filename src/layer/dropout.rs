@@ -1,5 +1,5 @@
-//! What training drops, and which: every factor is a function of the seed, the layer and the place alone, so
-//! of no thread and no schedule, and is drawn again where it is needed again.
+//! The masks of dropout. Every factor is a function of the seed, the layer and the place, and does not depend
+//! on threads or the schedule. So code that needs a factor again draws it again.
 //!
 //! ```text
 //! between layers       y of a layer, each value of each step by itself                PyTorch's dropout
@@ -8,8 +8,8 @@
 //! zoneout              h and c keep their old values, each unit of each step by itself
 //! ```
 //!
-//! The first two are factors of a sequence and are multiplied in here; the others are made where the state
-//! is (`cell/dropout.rs`).
+//! The first two are factors of a sequence, and this file multiplies them in; the others are applied to the
+//! state (`cell/dropout.rs`).
 
 use super::Recurrent;
 use super::config::Config;
@@ -18,9 +18,9 @@ use crate::error::{Error, zeros};
 use crate::memory::Grid;
 use crate::rng::dropout_scale;
 
-/// Seeds of unrelated streams, from the one of a call.
+/// Seeds of unrelated streams, derived from the seed of a call.
 fn between_layers(seed: u64, layer: usize) -> u64 {
-    // Not the seed itself: a caller may draw from that too.
+    // The stream is not that of the seed itself, which a caller may use too.
     seed ^ (layer as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F)
 }
 
@@ -39,30 +39,30 @@ fn zoneout(seed: u64, cell: usize) -> u64 {
 /// The dropout of sequences in a training call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dropout {
-    /// The probability of a value between two layers.
+    /// The probability that a value between two layers is dropped.
     between: f32,
-    /// The probability of an input of a layer, for all steps of a row.
+    /// The probability that an input of a layer is dropped, for all steps of a row.
     input: f32,
     seed: u64,
     batch: usize,
 }
 
 impl Dropout {
-    /// That of a call with this seed.
+    /// The dropout of a call with this seed.
     pub(super) fn of(config: &Config, seed: u64, batch: usize) -> Self {
         Dropout { between: config.dropout(), input: config.input_dropout(), seed, batch }
     }
 
-    /// None.
+    /// No dropout.
     pub(super) const NONE: Dropout = Dropout { between: 0.0, input: 0.0, seed: 0, batch: 0 };
 
-    /// Whether anything is dropped between two layers.
+    /// True if values between two layers are dropped.
     pub(super) fn is_between(&self) -> bool {
         self.between > 0.0 || self.input > 0.0
     }
 
-    /// Multiplies part of what layer `layer` gives to the next, `(T, B, width)` from element `first` on, by
-    /// the factors of both kinds; or the gradient of it.
+    /// Multiplies part of the output of layer `layer`, or of its gradient, by the factors of both kinds. The
+    /// part begins at element `first` of `(T, B, width)`.
     pub(super) fn apply(&self, values: &mut [f32], first: usize, width: usize, layer: usize) {
         if self.between > 0.0 {
             let seed = between_layers(self.seed, layer);
@@ -80,7 +80,7 @@ impl Dropout {
 
     /// Copies the input of the network, multiplied by its factors.
     pub(super) fn copy_input(&self, (x, from): (&[f32], Grid), (to, grid): (&mut [f32], Grid)) {
-        // There may be any number of steps of no rows.
+        // A batch without rows may have any number of steps.
         if self.batch == 0 {
             return;
         }
@@ -137,9 +137,8 @@ impl Config {
     }
 }
 
-/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the
-/// order of time first, whatever the layout of the layer. Hidden states are P wide where there is a
-/// projection, and H otherwise.
+/// The factors that a training call draws, for tests and for programs that compute the same elsewhere. They
+/// are time-major in every layout. Hidden states are P wide with a projection, and H wide without.
 impl Recurrent {
     /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this
     /// seed for the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
