@@ -5,32 +5,31 @@
 //! tape     [plane][line][step, rank][16]     of all steps the same line: lines.rs
 //! ```
 //!
-//! Both hold the rows alone that have the slot or the step, longest first: `rows.rs`.
+//! A slot or step has records only of the rows that reach it, longest first: `rows.rs`.
 //!
-//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So
-//! in lines a tape is written and read front to back, in as many places as it has planes. (As records of a
-//! row, like states, each line that is written is far from the one before. Training of LSTM, one thread,
-//! Xeon, family 6, model 207, medians of five to nine, against that: 64 rows of 512 units, 200 steps, 2 %
-//! faster; 32 rows of 256 units, 500 steps, 1.5 %, 100 steps, level within 1 to 2 %.)
+//! A tile writes a line of each plane of its rows to the tape, and the next tile writes the line of the next
+//! rows. So a tape in lines is written and read front to back, in as many places as it has planes. In records
+//! of a row, like states, each line would be far from the line before: training is up to 2 % faster with
+//! lines (`X207/tape-lines` of `benches/record/`).
 
 use super::rows::Rows;
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, LineSlot, LinesMut, Planes, Row, Slot};
 
-/// The records of some slots of all rows that have them.
+/// The records of consecutive slots, each of the rows that reach it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
-    /// One slot of as many rows as there are records.
+    /// The shape of one slot with a row for each record.
     grid: GridMut<'a>,
     starts: &'a [usize],
     /// 1 where two slots take turns, all ones otherwise.
     mask: usize,
-    /// The place of the first record that is kept.
+    /// The index of the first record that is kept.
     offset: usize,
 }
 
 impl<'a> Records<'a> {
-    /// The shape of so many records of so many planes.
+    /// The shape of `records` records with `planes` planes.
     pub(crate) fn grid(records: usize, planes: usize, size: usize) -> Result<Grid, Error> {
         Grid::padded(1, records, planes, size)
     }
@@ -45,8 +44,7 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
     }
 
-    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial
-    /// one.
+    /// The states of every k-th step: slot n is the state before step n k, slot 0 the initial state.
     pub(crate) fn checkpoints(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.checkpoint_starts, mask: usize::MAX, offset: 0 }
     }
@@ -92,7 +90,7 @@ impl<'a> Records<'a> {
 pub(crate) struct TapeRecords<'a> {
     lines: LinesMut<'a>,
     starts: &'a [usize],
-    /// The place of the first record that is kept.
+    /// The index of the first record that is kept.
     offset: usize,
 }
 

@@ -14,12 +14,12 @@ use crate::product::Panel;
 pub(crate) struct Packed {
     pub(super) input: Panel,
     pub(super) hidden: Panel,
-    /// What the weights of the second phase were multiplied with.
+    /// The rows that the weights of the second phase were multiplied with.
     pub(super) second: Panel,
 }
 
 impl Packed {
-    /// Makes room for a chunk of so many places.
+    /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
         let lanes = weights.table.lanes;
         self.input.reserve(lanes, places, weights.inputs())?;
@@ -27,7 +27,7 @@ impl Packed {
         self.second.reserve(lanes, places, weights.units())
     }
 
-    /// Packs the rows of a chunk, x on one thread and h on another if there are some.
+    /// Packs the rows of a chunk: x on one thread and h on another, if there are several threads.
     pub(super) fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
         let Packed { input, hidden, second } = self;
         let mut x = || {
@@ -46,7 +46,7 @@ impl Packed {
     }
 }
 
-/// Packs what is multiplied with recurrent weights, in the first phase and in the second.
+/// Packs the rows that recurrent weights multiply, in the first phase and in the second.
 fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
     let pass = &inputs.pass;
     let (lanes, shape, weights) = (pass.weights().table.lanes, pass.weights().shape(), pass.weights());
