@@ -15,10 +15,10 @@
 //! network.rs       a network's tensors by name, all set at once or none
 //! ```
 //!
-//! Whatever is wrong with a file, be it made to be wrong, is an [`Error`]. What a file may make the reader
-//! and the network that it describes allocate is bounded by a multiple of the length of the file (of ONNX
-//! 300: an empty message is two bytes). A run takes as much as its shapes say, which inputs of no steps may
-//! do without any values.
+//! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
+//! and the network of a file allocate is bounded by a multiple of the length of the file (for ONNX 300 times:
+//! an empty message is two bytes). A run allocates as much as its shapes say; inputs of no steps have shapes
+//! without any values.
 
 mod convention;
 pub mod keras;

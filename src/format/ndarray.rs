@@ -47,7 +47,7 @@ impl Recurrent {
         };
         let dims = Dims::new(batch, steps);
         let dims = lengths.map_or(dims, |lengths| dims.with_lengths(lengths));
-        // Before there is memory for an answer, or for a copy.
+        // Checks the input before memory for the answer, or for a copy, is allocated.
         self.check_state(state, batch)?;
         let mut y = zeros("y", &[outer, inner, config.output_size()])?;
         let x = in_order("x", x)?;
@@ -87,7 +87,7 @@ impl State {
         self.set_c(&in_order("c", c)?)
     }
 
-    /// All three axes, before anything is copied: a view may be larger than memory.
+    /// Checks all three axes before anything is copied: a view may be larger than memory.
     fn check_axes(&self, what: &'static str, array: &ArrayView3<'_, f32>, width: usize) -> Result<(), Error> {
         let (cells, batch, got) = array.dim();
         for (what, expected, got) in
