@@ -239,7 +239,8 @@ def main():
     faster = [result for result in results if result["verdict"] == "faster"]
     noise = statistics.median(result["noise"] for result in results)
     print(
-        f"\n{len(results)} shapes: {len(slower)} slower, {len(faster)} faster; median noise of a round {noise:.1%}"
+        f"\n{len(results)} shapes: {len(slower)} slower, {len(faster)} faster; "
+        f"median noise of a round {noise:.1%}"
     )
     for result in slower + faster:
         print(f"  {result['verdict']}: {result['mode']} {result['shape']}: {result['ratio']:.3f}")

@@ -8,12 +8,14 @@ file is printed, and is in the metadata `not_exported` (a JSON list). A recurren
 compute (another cell, StackedRNNCells, an activation that is not elementwise) has its weights in the file and
 the reason in NAME/refused.
 
-usage: python examples/export_keras.py MODEL OUT.safetensors [--config MODEL.json] [--layer
-NAME=CLASS,OPTION=VALUE,...]
+usage: python examples/export_keras.py MODEL OUT.safetensors [--config MODEL.json]
+                                       [--layer NAME=CLASS,OPTION=VALUE,...]
 
 MODEL          .keras, .h5 of a whole model (Keras 1, 2 or 3), or .h5 of weights alone with one of the two:
---config FILE  the architecture, as the program that had the model writes it: open("model.json", "w").write(model.to_json())
---layer ...    what one recurrent layer is: lstm_1=LSTM or gru=GRU,activation=relu,merge_mode=sum. May be repeated.
+--config FILE  the architecture, as the program that had the model writes it:
+               open("model.json", "w").write(model.to_json())
+--layer ...    what one recurrent layer is: lstm_1=LSTM or gru=GRU,activation=relu,merge_mode=sum. May be
+               repeated.
 
 From Python, with a model at hand: export_keras.write(model, "OUT.safetensors")
 needs: numpy, safetensors, h5py; for .keras also keras and one of its backends, without which layers of your
@@ -219,9 +221,9 @@ def of_archive(path):
         model = keras.models.load_model(path, compile=False)
     except (ImportError, TypeError, ValueError) as error:
         print(
-            f"Keras cannot load it ({str(error).strip().splitlines()[0]}), so that it is read by its configuration: layers"
-            " within those of your own are arrays alone then. With your classes imported, export_keras.write(model, OUT)"
-            " tells them."
+            f"Keras cannot load it ({str(error).strip().splitlines()[0]}), so that it is read by its "
+            "configuration: layers within those of your own are arrays alone then. With your classes "
+            "imported, export_keras.write(model, OUT) tells them."
         )
         return keras_h5.read_archive(path)
     return list(layers_of(model)), keras_h5.archive_version(zipfile.ZipFile(path))

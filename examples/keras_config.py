@@ -17,17 +17,17 @@ EXPORTED = (
     return_state zero_output_for_mask dropout recurrent_dropout""".split()
 )
 # How Keras computes; where training began; what the layer is called and fed with.
-WITHOUT_EFFECT = """unroll use_cudnn implementation kernel_initializer recurrent_initializer bias_initializer
-    unit_forget_bias seed name trainable dtype batch_input_shape batch_shape input_shape input_dim input_length init
-    inner_init forget_bias_init consume_less ragged""".split()
+WITHOUT_EFFECT = """unroll use_cudnn implementation kernel_initializer recurrent_initializer
+    bias_initializer unit_forget_bias seed name trainable dtype batch_input_shape batch_shape input_shape
+    input_dim input_length init inner_init forget_bias_init consume_less ragged""".split()
 # A part of training's loss and updates alone: told where there is one.
 TRAINING = """kernel_regularizer recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint
     recurrent_constraint bias_constraint""".split()
 # The elementwise functions of keras.activations, which are those that the crate has.
 ELEMENTWISE = (
     """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish
-    gelu tanh tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink
-    linear mish log_sigmoid""".split()
+    gelu tanh tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh
+    hard_shrink linear mish log_sigmoid""".split()
 )
 
 
@@ -79,8 +79,8 @@ def activation_of(value, version):
             return "hard_sigmoid:0.2:0.5"
         if value == "hard_sigmoid" and not version:
             raise Refused(
-                "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not say which wrote"
-                " it: hard_sigmoid:0.2:0.5 is the former, hard_sigmoid:0.16666667:0.5 the latter"
+                "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not "
+                "say which wrote it: hard_sigmoid:0.2:0.5 is the former, hard_sigmoid:0.16666667:0.5 the latter"
             )
         if value.split(":")[0] not in ELEMENTWISE:
             raise Refused(f"activation {value} is none of the elementwise functions of keras.activations")

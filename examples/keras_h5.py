@@ -2,8 +2,8 @@
 
 ```text
 whole model    attributes model_config, keras_version; group model_weights, as below
-weights alone  attribute layer_names; a group for each layer of the model, whose attribute weight_names lists its arrays,
-               those of a model within flattened
+weights alone  attribute layer_names; a group for each layer of the model, whose attribute weight_names lists
+               its arrays, those of a model within flattened
 .weights.h5    Keras 3, and late files of Keras 2: groups by class, arrays as layers/lstm_1/cell/vars/0
 .keras         a zip archive of config.json, metadata.json and such a model.weights.h5
 ```
@@ -294,9 +294,10 @@ def advice(pools):
     flag = lambda name, kind, sides: f"--layer {name}={kind}{',merge_mode=concat' if sides == 2 else ''}"
     flags = " ".join(flag(name, kind, sides) for name, (kind, _, _, sides) in some) or "--layer NAME=LSTM"
     return (
-        "it has weights alone, which do not say what is computed with them. Give the architecture with --config"
-        " model.json, which is what model.to_json() returns; or say of each recurrent layer what it is, with those of"
-        f" its options that are not Keras's defaults (--layer NAME=LSTM,activation=relu): {flags}"
+        "it has weights alone, which do not say what is computed with them. Give the architecture with "
+        "--config model.json, which is what model.to_json() returns; or say of each recurrent layer what it "
+        f"is, with those of its options that are not Keras's defaults (--layer NAME=LSTM,activation=relu): "
+        f"{flags}"
         f"\nFound: {like or 'no recurrent layer'}"
     )
 

@@ -22,7 +22,10 @@ COLOURS = [
 
 
 def text(x, y, words, size=11, anchor="start", extra=""):
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" {extra}>{escape(words)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" '
+        f'font-size="{size}" text-anchor="{anchor}" {extra}>{escape(words)}</text>'
+    )
 
 
 def draw(data, title):
@@ -53,7 +56,8 @@ def draw(data, title):
         text(
             LEFT,
             40,
-            f"{cpu}, {data['about']['date'][:10]}. Limit: multiply-adds or reads of weights, whichever bounds a shape.",
+            f"{cpu}, {data['about']['date'][:10]}. "
+            "Limit: multiply-adds or reads of weights, whichever bounds a shape.",
             11,
         ),
     ]
@@ -61,11 +65,13 @@ def draw(data, title):
         line = y(tenth / 10)
         if tenth != 10:
             svg.append(
-                f'<line x1="{LEFT}" x2="{LEFT + COLUMN * len(entries)}" y1="{line:.1f}" y2="{line:.1f}" stroke="#ddd"/>'
+                f'<line x1="{LEFT}" x2="{LEFT + COLUMN * len(entries)}" '
+                f'y1="{line:.1f}" y2="{line:.1f}" stroke="#ddd"/>'
             )
         svg.append(text(LEFT - 8, line + 4, f"{tenth * 10} %", anchor="end"))
     svg.append(
-        f'<line x1="{LEFT}" x2="{LEFT + COLUMN * len(entries)}" y1="{y(1):.1f}" y2="{y(1):.1f}" stroke="#222" stroke-width="2"/>'
+        f'<line x1="{LEFT}" x2="{LEFT + COLUMN * len(entries)}" '
+        f'y1="{y(1):.1f}" y2="{y(1):.1f}" stroke="#222" stroke-width="2"/>'
     )
     for k, (entry, column) in enumerate(zip(entries, shares)):
         x = LEFT + COLUMN * k
@@ -76,14 +82,18 @@ def draw(data, title):
         for row, share in column:
             hint = f"<title>{escape(row['peer'])}: {row['gflops']} GFLOP/s, {row['med_us']:.1f} us</title>"
             if row["peer"] == OWN:
-                bar = f'x="{x + 8}" y="{y(share):.1f}" width="{COLUMN - 16}" height="{HEIGHT * share / top:.1f}"'
+                bar = (
+                    f'x="{x + 8}" y="{y(share):.1f}" '
+                    f'width="{COLUMN - 16}" height="{HEIGHT * share / top:.1f}"'
+                )
                 svg.append(f'<rect {bar} fill="#9cc5a1">{hint}</rect>')
         others = [(row, share) for row, share in column if row["peer"] != OWN]
         for row, share in others:
             hint = f"<title>{escape(row['peer'])}: {row['gflops']} GFLOP/s, {row['med_us']:.1f} us</title>"
             place = 12 + (COLUMN - 24) * names.index(row["peer"]) / max(1, len(names) - 1)
             svg.append(
-                f'<circle cx="{x + place:.1f}" cy="{y(share):.1f}" r="3.4" fill="{colour[row["peer"]]}">{hint}</circle>'
+                f'<circle cx="{x + place:.1f}" cy="{y(share):.1f}" '
+                f'r="3.4" fill="{colour[row["peer"]]}">{hint}</circle>'
             )
         turn = f'transform="rotate(-60 {x + COLUMN / 2 + 4:.1f} {TOP + HEIGHT + 14})"'
         svg.append(text(x + COLUMN / 2 + 4, TOP + HEIGHT + 14, entry["shape"], 10, "end", turn))
@@ -96,7 +106,8 @@ def draw(data, title):
         svg.append(text(legend + 18, line + 10, name))
     line = TOP + 20 * (len(names) + 1)
     svg.append(
-        f'<line x1="{legend}" x2="{legend + 12}" y1="{line + 6}" y2="{line + 6}" stroke="#222" stroke-width="2"/>'
+        f'<line x1="{legend}" x2="{legend + 12}" y1="{line + 6}" y2="{line + 6}" '
+        'stroke="#222" stroke-width="2"/>'
     )
     svg.append(text(legend + 18, line + 10, "limit, GFLOP/s"))
     return "\n".join(svg) + "\n</svg>\n"

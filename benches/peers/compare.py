@@ -1,10 +1,10 @@
 """This crate beside its peers: recurrent layers of the same weights and inputs, interleaved, shape by shape.
 
-    python benches/peers/compare.py --setup                      once: a virtual environment with pinned packages
+    python benches/peers/compare.py --setup               once: a virtual environment with pinned packages
     python benches/peers/compare.py --mode fwd,train,step --threads 1,2 --out benches/record/MACHINE/DATE
-    python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L2 bi"
+    python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L1"
     python benches/peers/compare.py --peers onednn,torch --rounds 9 --seconds 0.3
-    python benches/peers/compare.py --report benches/record/MACHINE/DATE      tables and charts again, from the record
+    python benches/peers/compare.py --report benches/record/MACHINE/DATE     tables and charts, from a record
 
 Needs Rust, Python 3.11 or later and a C++ compiler (for oneDNN also libdnnl-dev); a peer that is missing is
 skipped by name. For each shape every peer gets the same weights and the same input and must give this crate's
@@ -81,8 +81,8 @@ def main():
         import numpy  # noqa: F401
     except ImportError:
         sys.exit(
-            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside an"
-            " environment that has requirements.txt"
+            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside "
+            "an environment that has requirements.txt"
         )
 
     import record

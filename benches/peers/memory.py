@@ -7,9 +7,8 @@ Whole: the peak of the process, libraries and all. `calls`: the peak less what t
 first call, with the layer, the input and the gradient from above already there: that leaves out Python and
 the libraries. Ratios of times are medians of the rounds' ratios to this crate's with the whole tape.
 
-usage: python benches/peers/memory.py [--shape "lstm B32 T500 I256 H256 L1"] [--threads 1] [--rounds 3]
-[--seconds 2]
-                                      [--json FILE]
+usage: python benches/peers/memory.py [--shape "lstm B32 T500 I256 H256 L1"] [--threads 1]
+                                      [--rounds 3] [--seconds 2] [--json FILE]
 needs: Linux, cargo, and PyTorch in this Python or in the environment of compare.py; without PyTorch this
 crate alone
 """
@@ -93,7 +92,8 @@ def arguments():
     args = parser.parse_args()
     if not re.fullmatch(r"(lstm|gru)( [BTIHL][1-9]\d*){5}( bi)?", args.shape):
         parser.error(
-            f'--shape: expected, say, "lstm B32 T500 I256 H256 L1", or gru, or bi at its end, got {args.shape!r}'
+            '--shape: expected, say, "lstm B32 T500 I256 H256 L1", or gru, or bi at its end, '
+            f"got {args.shape!r}"
         )
     if args.rounds < 1 or args.threads < 1:
         parser.error("--rounds and --threads: expected at least 1")
@@ -140,7 +140,8 @@ def main():
         )
         ratio = statistics.median(run["median_us"] / own["median_us"] for run, own in zip(of, runs[OWN]))
         print(
-            f"{name:12} {whole / 2**20:8.1f} MiB {calls / 2**20:8.1f} MiB {micros / 1e3:7.1f} ms {ratio:12.2f}"
+            f"{name:12} {whole / 2**20:8.1f} MiB {calls / 2**20:8.1f} MiB {micros / 1e3:7.1f} ms "
+            f"{ratio:12.2f}"
         )
     if args.json:
         args.json.write_text(json.dumps({"about": about, "runs": runs}, indent=1) + "\n")

@@ -120,7 +120,8 @@ def verdicts(data):
                 short.append(entry["shape"])
         said = f": {'; '.join(short)}." if short else "."
         lines.append(
-            f"Best peer below {SLACK:.0%} of peak and this crate not {OVER_SLACK} times as fast at {len(short)} shapes{said}"
+            f"Best peer below {SLACK:.0%} of peak and this crate not {OVER_SLACK} times as fast "
+            f"at {len(short)} shapes{said}"
         )
     target = f" (target {over_best})" if mode != "step" else ""
     lines.append(f"Geometric mean over the best peer of each shape: {times(mean(best))}{target}.")

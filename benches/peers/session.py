@@ -216,7 +216,10 @@ class Session:
             except ValueError as error:
                 return row | {"status": "differs", "why": str(error)}
             if row["difference"] > TOLERANCE[case.mode]:
-                why = f"results differ by {row['difference']:.2g} of the largest, allowed {TOLERANCE[case.mode]:.0e}"
+                why = (
+                    f"results differ by {row['difference']:.2g} of the largest, "
+                    f"allowed {TOLERANCE[case.mode]:.0e}"
+                )
                 return row | {"status": "differs", "why": why}
         return row
 

@@ -8,8 +8,8 @@ Accuracy: mean over the batches of the last epoch as they are trained, in all th
 
 --scale divides the pixels by 16 in all three.
 
-usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--scale] [--json
-FILE]
+usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--scale]
+                                        [--json FILE]
 needs: cargo, and the packages of keras_fit.py and torch_fit.py in this Python or in the environment of
 compare.py; a peer that cannot start is named and left out
 """
@@ -119,7 +119,8 @@ def main():
         sys.exit("no run of this crate's program went well")
     own = middle["fused-rnn"]
     print(
-        f"\nmedians of {args.rounds}, {args.threads} threads, {about['machine']['lscpu'].get('Model name', 'processor unknown')}"
+        f"\nmedians of {args.rounds}, {args.threads} threads, "
+        f"{about['machine']['lscpu'].get('Model name', 'processor unknown')}"
     )
     for name, m in middle.items():
         ratios = f"{m['end'] / own['end']:5.1f} x end {m['fit'] / own['fit']:5.1f} x fit"

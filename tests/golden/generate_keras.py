@@ -27,9 +27,10 @@ ENDS = np.arange(5)[None, :] < np.array([5, 2, 1, 3])[:, None]
 GAPS = np.array([[1, 1, 0, 1, 0], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
 # The elementwise functions of keras.activations (all but glu, log_softmax, softmax, sparsemax, and threshold,
 # which has no defaults), and some with parameters, as `export_keras.py` writes them.
-ACTIVATIONS = """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish gelu
-    tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink linear mish
-    log_sigmoid leaky_relu:0.375 elu:0.75 soft_shrink:0.25 hard_shrink:0.25 hard_sigmoid:0.2:0.5""".split()
+ACTIVATIONS = """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus
+    silu swish gelu tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish
+    hard_tanh hard_shrink linear mish log_sigmoid leaky_relu:0.375 elu:0.75 soft_shrink:0.25
+    hard_shrink:0.25 hard_sigmoid:0.2:0.5""".split()
 
 
 def case(name, layer, b=4, t=5, i=3, h=5, state=False, mask=None, merge=None, limit=1.5, **options):

@@ -78,8 +78,8 @@ def cases():
     yield case(
         "lstm_input_forget_peephole", "LSTM", inputs=state + " P", input_forget=1, direction="bidirectional"
     )
-    yield case("lstm_everything", "LSTM", b=4, h=7, inputs=state + " P", lens=[2, 5, 0, 1], input_forget=1, clip=0.4,
-               direction="bidirectional")  # fmt: skip
+    yield case("lstm_everything", "LSTM", b=4, h=7, inputs=state + " P", lens=[2, 5, 0, 1], input_forget=1,
+               clip=0.4, direction="bidirectional")  # fmt: skip
     # Activations: each as the RNN's, with parameters and with ONNX's defaults of them.
     for name, alpha, beta in ALL_ACTIVATIONS:
         given = {

@@ -54,8 +54,9 @@ class Case:
         parts += [f"b{self.b}", f"t{self.t}", f"i{self.i}", f"h{self.h}"]
         parts += [f"p{self.proj}"] if self.proj else []
         flags = {
-            "bf": self.bf, "nobias": not self.bias, "state": self.state, "len": self.lengths, "peep": self.peephole,
-            "cifg": self.input_forget, "clip": self.clip, "cellclip": self.cell_clip, "act": self.activations,
+            "bf": self.bf, "nobias": not self.bias, "state": self.state, "len": self.lengths,
+            "peep": self.peephole, "cifg": self.input_forget, "clip": self.clip, "cellclip": self.cell_clip,
+            "act": self.activations,
         }  # fmt: skip
         parts += [flag for flag, on in flags.items() if on]
         return "_".join(parts + [self.tag] * bool(self.tag))
