@@ -80,7 +80,8 @@ def activation_of(value, version):
         if value == "hard_sigmoid" and not version:
             raise Refused(
                 "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not "
-                "say which wrote it: hard_sigmoid:0.2:0.5 is the former, hard_sigmoid:0.16666667:0.5 the latter"
+                "say which wrote it: hard_sigmoid:0.2:0.5 is the former, "
+                "hard_sigmoid:0.16666667:0.5 the latter"
             )
         if value.split(":")[0] not in ELEMENTWISE:
             raise Refused(f"activation {value} is none of the elementwise functions of keras.activations")

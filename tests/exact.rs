@@ -64,7 +64,11 @@ fn layer(case: &Case, level: Level) -> Recurrent {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: property_cases(100), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn threads_change_nothing(case in trained(cases())) {
@@ -87,8 +91,14 @@ proptest! {
                     state.set_c(&data.c0).unwrap();
                     let mut y = vec![f32::NAN; one.y.len()];
                     let mut workspace = Workspace::new();
-                    layer.forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut workspace).unwrap();
-                    prop_assert!(y == one.y && state.h() == one.hn && state.c() == one.cn, "{} without a tape", what);
+                    layer
+                        .forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut workspace)
+                        .unwrap();
+                    prop_assert!(
+                        y == one.y && state.h() == one.hn && state.c() == one.cn,
+                        "{} without a tape",
+                        what
+                    );
                 }
             }
         }
@@ -176,7 +186,8 @@ proptest! {
         poison(&mut data.x, case.input);
         poison(&mut data.dy, case.directions() * case.outputs());
         let alone = Case { batch: 1, steps: length, ragged: false, ..case.clone() };
-        let cut = |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
+        let cut =
+            |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
         let state = |values: &[f32], width: usize| -> Vec<f32> {
             let rows = values.chunks_exact(width).skip(row).step_by(case.batch);
             rows.flatten().copied().collect()
@@ -217,7 +228,8 @@ proptest! {
     #[test]
     fn steps_and_pieces_equal_the_whole(case in trained(cases()), cut in any::<prop::sample::Index>()) {
         let case = Case { layout: Layout::TimeMajor, direction: Direction::Forward, ragged: false, ..case };
-        let case = Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
+        let case =
+            Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
         let width = case.outputs();
         for level in Level::available() {

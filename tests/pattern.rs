@@ -118,7 +118,11 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: property_cases(60), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(60),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn masked_steps_are_not_there_and_resets_begin_anew(
@@ -134,8 +138,10 @@ proptest! {
         let Case { batch, steps, input, hidden, .. } = case;
         let outputs = case.outputs();
         let mut rng = Rng::new(case.seed);
-        let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
-        let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
+        let mask: Vec<bool> =
+            (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
+        let resets: Vec<bool> =
+            (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
         let length = |rng: &mut Rng| if with_lengths { rng.below(steps + 1) } else { steps };
         let lengths: Vec<usize> = (0..batch).map(|_| length(&mut rng)).collect();
         let d = case.directions();
@@ -190,7 +196,10 @@ proptest! {
                         v.iter().enumerate().map(|(at, &v)| if has(at / width) { v } else { 0.0 }).collect()
                     };
                     let rows = |v: &[f32], width: usize| -> Vec<f32> {
-                        episode.iter().flat_map(|t| v[(row * steps + t) * width..][..width].to_vec()).collect()
+                        episode
+                            .iter()
+                            .flat_map(|t| v[(row * steps + t) * width..][..width].to_vec())
+                            .collect()
                     };
                     let alone = Call {
                         x: rows(&whole.x, input),
@@ -205,7 +214,8 @@ proptest! {
                         *sum += f64::from(alone);
                     }
                     for (k, &t) in episode.iter().enumerate() {
-                        y[t * d * outputs..][..d * outputs].copy_from_slice(&answer.y[k * d * outputs..][..d * outputs]);
+                        y[t * d * outputs..][..d * outputs]
+                            .copy_from_slice(&answer.y[k * d * outputs..][..d * outputs]);
                         dx[t * input..][..input].copy_from_slice(&answer.dx[k * input..][..input]);
                     }
                     for direction in 0..d {
@@ -225,12 +235,19 @@ proptest! {
                     }
                 }
                 // Every part of the states has been compared.
-                prop_assert!(ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan()));
+                prop_assert!(
+                    ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan())
+                );
                 prop_assert_eq!(&got.y[row * steps * d * outputs..][..steps * d * outputs], &y[..]);
                 prop_assert_eq!(&got.dx[row * steps * input..][..steps * input], &dx[..]);
             }
             for (got, want) in got.parameters.iter().zip(&parameters) {
-                prop_assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{} for {}", got, want);
+                prop_assert!(
+                    (f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()),
+                    "{} for {}",
+                    got,
+                    want
+                );
             }
         }
     }

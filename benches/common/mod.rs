@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! shape.rs     "lstm B32 T100 I256 H256 L1", its flops and its weights; the grids
-//! network.rs   a network of a shape with input, output, tape and gradients: forward, backward, training step, step
+//! network.rs   a network of a shape with its buffers: forward, backward, training step, step
 //! timing.rs    median and least time of a call
 //! models.rs    named shapes of real models, with their sources
 //! check.rs     results against the naive reference, before they are timed
 //! unfused.rs   the route of separate products and activations, as a baseline
 //! harness.rs   Criterion's settings
-//! limits.rs    multiply-adds in registers and reads from each level of cache, measured; the roofline of a shape
+//! limits.rs    measured multiply-adds in registers and reads from each cache; the roofline of a shape
 //! ```
 //!
 //! Every bench that includes this module uses a part of it.

@@ -166,7 +166,8 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi peephole P64 U10\""
+                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" \
+                 or \"... L2 bi peephole P64 U10\""
             )
         };
         let mut words = text.split_whitespace();

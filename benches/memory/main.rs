@@ -1,8 +1,8 @@
 //! Memory and time of a training step, with the whole tape and with checkpoints.
 //!
 //! ```text
-//! cargo bench --bench memory                                             the default shape, all and some checkpoints
-//! cargo bench --bench memory -- --json                                   one JSON object a line
+//! cargo bench --bench memory                                the default shape, all and some checkpoints
+//! cargo bench --bench memory -- --json                      one JSON object a line
 //! cargo bench --bench memory -- --shape "gru B32 T500 I256 H256 L2" --keep all,8,16,32 --threads 2
 //! ```
 //!
@@ -199,8 +199,9 @@ fn run() -> Result<(), String> {
         let tape = layer.tape_bytes(dims, *keep).map_err(|error| error.to_string())?;
         if options.json {
             println!(
-                "{{\"shape\": \"{shape}\", \"level\": \"{level}\", \"threads\": {}, \"keep\": \"{}\", \"tape_bytes\": {tape}, \
-                 \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
+                "{{\"shape\": \"{shape}\", \"level\": \"{level}\", \"threads\": {}, \"keep\": \"{}\", \
+                 \"tape_bytes\": {tape}, \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \
+                 \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
                 options.threads,
                 name_of(*keep),
                 seconds * 1e6,

@@ -4,12 +4,12 @@
 //! cargo bench --bench promises                 a table, in two minutes
 //! cargo bench --bench promises -- --json       one JSON object a line
 //!
-//! silent       2000 steps of zeros after a loud sequence, small weights          time over a loud one's
-//! portable     the level that every machine has                                  time over the naive reference's
-//! narrower     AVX2 where there is AVX-512                                       time over AVX-512's
-//! busy         two threads while every core has something else to do             time over one thread's, as busy
-//! nested       two threads, inside a parallel iterator of as many calls as cores time over one thread's, there
-//! small pool   two threads in a pool of one                                      time over one thread's
+//! silent       2000 steps of zeros after a loud sequence, small weights    time over a loud sequence
+//! portable     the level that every machine has                            time over the naive reference
+//! narrower     AVX2, on a machine with AVX-512                             time over AVX-512
+//! busy         two threads while every core has other work                 time over one thread, as busy
+//! nested       two threads, in a parallel iterator of a call per core      time over one thread, there
+//! small pool   two threads in a pool of one                                time over one thread
 //! ```
 //!
 //! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of

@@ -6,8 +6,9 @@
 //! ```text
 //! grads    [gate][line][place][16]     gate gradients of the steps of one chunk, (t, rank) counted through;
 //!                                      see `memory/lines.rs`
-//! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part of dh
-//!                                      that zoneout took past the step; sums: of a product that goes gate by gate
+//! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part
+//!                                      of dh that zoneout takes past the step; sums: of a product that goes
+//!                                      gate by gate
 //! ```
 
 use super::registry::MOST_PHASES;

@@ -1,7 +1,7 @@
 //! The random parts of a step in training: recurrent dropout and zoneout.
 //!
 //! ```text
-//! recurrent dropout    R (h * mask)                     one mask for all steps of a row; h itself is carried whole
+//! recurrent dropout    R (h * mask)                     one mask for all steps of a row; h is carried whole
 //! zoneout              h'' = h + taken * (h' - h)       taken is 0 or 1, anew for each step, row and unit;
 //!                      c'' = c + taken * (c' - c)       without training its mean, 1 - p
 //! ```

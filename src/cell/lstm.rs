@@ -20,7 +20,8 @@
 //! With options, in this order:
 //!
 //! ```text
-//! peephole     i += p_i c    f += p_f c    o += p_o c'               dc += do p_o,  dc to earlier + di p_i + df p_f
+//! peephole     i += p_i c    f += p_f c    o += p_o c'               dc += do p_o
+//!                                                                    dc to earlier += di p_i + df p_f
 //! clip         i f g o clamped before their activations              gradient 0 where clamped
 //! activations  any in the places of s, tanh, and tanh of c'          their slopes
 //! coupled      f = 1 - i                                             di = dc (g - c),  df = 0

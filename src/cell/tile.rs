@@ -4,7 +4,7 @@
 //! ```text
 //!                 block 0   block 1                a step's records of these rows, each found once:
 //!   row rank      v = 0     v = 1                  before, after    the states on either side of it
-//!   row rank + 1  v = 2     v = 3                  and what there is on one way alone: tape, scratch | grads, carry
+//!   row rank + 1  v = 2     v = 3                  forward: tape, scratch; backward: tape, grads, carry
 //! ```
 //!
 //! A cell accesses a record by `v`, the vector of the tile, and by plane. `forward_tile.rs` and

@@ -5,8 +5,8 @@
 //!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
 //!   peepholes   [block][i f o][lane]
-//!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are normalised;
-//!               biases are then zero
+//!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are
+//!               normalised; biases are then zero
 //! TransposedWeights, for backward
 //!   input       W^T of each gate        depth H            units I      dx = dG W, a sum over the gates
 //!   hidden      R^T of the hidden gates depth H            units P      dh = dG R, the same

@@ -243,7 +243,7 @@ impl Builder {
     /// itself is carried whole (`z * h` of a GRU sees all of it), and the cell state is never dropped.
     ///
     /// ```text
-    /// i = s(W x + b_ih + R (h * mask) + b_hh)      and so every gate; n of a GRU reset before: R (r * h * mask)
+    /// i = s(W x + b_ih + R (h * mask) + b_hh)      as every gate; n of a GRU reset before: R (r * h * mask)
     /// ```
     pub fn recurrent_dropout(mut self, recurrent_dropout: f32) -> Self {
         self.config.recurrent_dropout = recurrent_dropout;

@@ -2,9 +2,9 @@
 //! on threads or the schedule. So code that needs a factor again draws it again.
 //!
 //! ```text
-//! between layers       y of a layer, each value of each step by itself                PyTorch's dropout
-//! input (variational)  x of a layer, one mask (B, I) for all steps of a row           Keras's dropout
-//! recurrent            h on its way into the product, one mask (B, H) for all steps   Keras's recurrent_dropout
+//! between layers       y of a layer, each value of each step by itself        PyTorch's dropout
+//! input (variational)  x of a layer, one mask (B, I) for all steps of a row   Keras's dropout
+//! recurrent            h of the product, one mask (B, H) for all steps        Keras's recurrent_dropout
 //! zoneout              h and c keep their old values, each unit of each step by itself
 //! ```
 //!

@@ -1,8 +1,8 @@
 //! Rows cut into cache lines, with the same line of all rows next to each other.
 //!
 //! ```text
-//! [plane][line][row][16]          a plane of 40 columns has three lines, the last of them half used; an even number
-//!                                 of rows has one more, which nobody uses
+//! [plane][line][row][16]          a plane of 40 columns has three lines, and uses half of the last one; an
+//!                                 even number of rows has one unused row more
 //!
 //!            line 0                         line 1                        line 2
 //!   row 0    x0 x1 ..  x15                  x16 ..  x31                   x32 .. x39 -

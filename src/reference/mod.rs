@@ -60,7 +60,7 @@
 //! input           x * mask, one (B, width) for all steps
 //! between layers  y * mask, (T, B, D*H)
 //! recurrent       R (h * mask), one (B, H) for all steps; h itself goes on as it is
-//! zoneout         h'' = t * h' + (1 - t) * h, c'' likewise, with t (T, B, H) where the plain cell would leave h', c'
+//! zoneout         h'' = t * h' + (1 - t) * h, with t (T, B, H); h' of the plain cell; c'' likewise
 //! ```
 //!
 //! # Layouts

@@ -1,8 +1,8 @@
 //! Where the states and the tape of each step lie.
 //!
 //! ```text
-//! states   [slot][rank][h | c | ..]          a row of a record next to each other, as products along it read it
-//! tape     [plane][line][step, rank][16]     of all steps the same line: lines.rs
+//! states   [slot][rank][h | c | ..]          a record is contiguous, as products along it read it
+//! tape     [plane][line][step, rank][16]     the same line of all steps is contiguous: lines.rs
 //! ```
 //!
 //! A slot or step has records only of the rows that reach it, longest first: `rows.rs`.

@@ -22,7 +22,7 @@ macro_rules! levels {
         $($apply)+! {
             [$($argument)*]
             Portable: portable if all(),
-                "Four floats at a time with what the crate was compiled for (SSE2, NEON, simd128), not fused.";
+                "Four floats at a time, with SSE2, NEON or simd128 as the crate was compiled, not fused.";
             Avx2: avx2 if target_arch = "x86_64" with "avx2,fma",
                 "Eight floats at a time, AVX2 and FMA.";
             Avx512: avx512 if target_arch = "x86_64" with "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",

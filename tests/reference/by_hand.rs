@@ -167,7 +167,8 @@ fn values_equal_those_of_onnx_runtime() {
         fill(&mut h0);
         fill(&mut c0);
         let (h0, c0, lengths) = (Some(&h0[..]), Some(&c0[..]), Some(&[3, 2][..]));
-        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, ..Input::default() });
+        let output =
+            forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, ..Input::default() });
         // There (T, D, B, H), here (T, B, D, H).
         let y: Vec<f64> = y.chunks(8).flat_map(|y| [0, 1, 4, 5, 2, 3, 6, 7].map(|k| y[k])).collect();
         assert_close(&output.y, &y, 1e-6);

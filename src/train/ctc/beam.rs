@@ -264,8 +264,8 @@ impl Ctc {
     /// use fused_rnn::Dims;
     /// use fused_rnn::train::{BeamSearch, Ctc};
     ///
-    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. The best alignment is twice the blank,
-    /// // 0.36; but the three others are all of the label, 0.64.
+    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. The best alignment is two blanks,
+    /// // with 0.36; but the three others all give the label, with 0.64.
     /// let logits = [0.6f32.ln(), 0.4f32.ln(), 0.6f32.ln(), 0.4f32.ln()];
     /// let (ctc, dims) = (Ctc::new(2), Dims::new(1, 2));
     /// assert_eq!(ctc.greedy(&logits, dims)?, [[0; 0]]);
