@@ -1,4 +1,4 @@
-//! Wrong arguments are named, with expected and got, and nothing has been written.
+//! Errors name the wrong argument, with expected and got, and nothing has been written.
 
 use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::*;
@@ -140,7 +140,7 @@ fn step_names_every_wrong_argument() {
     assert!(matches!(got, Err(Error::Unsupported { what }) if what.contains("bidirectional")));
 }
 
-/// Sizes that nobody has memory for, also where only the size is asked for.
+/// Sizes that fit into no memory, also in calls that only compute a size.
 #[test]
 fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let lstm = fused_rnn::Lstm::builder(1, 1).build().unwrap();

@@ -15,7 +15,7 @@ use fused_rnn::{
 };
 
 const IDENTITY: Activation = Activation::Affine { alpha: 1.0, beta: 0.0 };
-/// Where f32 stops to hold every integer.
+/// The first integer from which f32 does not hold every integer.
 const LIMIT: f64 = (1 << 24) as f64;
 
 fn case(kind: CellKind, batch: usize, steps: usize, input: usize, hidden: usize) -> Case {

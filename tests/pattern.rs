@@ -1,4 +1,4 @@
-//! Masks and resets, by what they mean: a masked step is as if it were not there, a reset begins a row anew.
+//! The meaning of masks and resets: a masked step is as if it did not exist, and a reset begins a row anew.
 //!
 //! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that
 //! the episode begins with; outputs, states and all gradients must be the same bits, at every level.
@@ -16,7 +16,7 @@ use fused_rnn::{
 };
 use proptest::prelude::*;
 
-/// What a call reads besides weights: batch-first.
+/// The inputs of a call, batch-first.
 #[derive(Clone)]
 struct Call {
     x: Vec<f32>,
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// What it gives.
+/// The results of a call.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
     y: Vec<f32>,
@@ -253,7 +253,7 @@ proptest! {
     }
 }
 
-/// What a workspace and a tape have seen before, also of the same size, leaves nothing behind.
+/// Earlier calls, also of the same size, leave no trace in a workspace or a tape.
 #[test]
 fn a_workspace_forgets_the_rows_of_the_call_before() {
     let (batch, steps, input, hidden) = (3, 4, 2, 5);
@@ -281,8 +281,8 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
     }
 }
 
-/// One workspace and one tape, passed from layer to layer of the same sizes: whatever was the last, and
-/// however it was called, the next gives what it gives with memory of its own.
+/// One workspace and one tape are passed from layer to layer of the same sizes. Each layer gives the same
+/// results as with its own memory, whatever layer and call came before.
 #[test]
 fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
     let (batch, steps, input, hidden) = (3, 6, 4, 20);
@@ -423,9 +423,8 @@ fn dropout_does_not_depend_on_the_schedule() {
     }
 }
 
-/// Dropout and zoneout of a step are those of its place in the sequence, also where steps before it are left
-/// out and where the state begins anew, forward and back: against the reference, which runs the parts by
-/// themselves.
+/// The dropout and zoneout of a step depend on its place in the sequence, even if steps before it are left
+/// out or the state begins anew, forward and backward. The reference runs the parts one by one.
 #[test]
 fn dropout_belongs_to_the_step_of_the_sequence() {
     let (batch, steps, first, input, hidden) = (7, 9, 4, 5, 19);

@@ -1,6 +1,7 @@
-//! Memory that is refused: whichever allocation it is, the call says so, has written nothing, and the same
-//! memory serves the next call. (Of two kilobytes and more: what is smaller is asked for infallibly here and
-//! there, as are the buffers of `matrixmultiply`, which `Init::Keras` and the dense head use.)
+//! Refused memory: whichever allocation is refused, the call returns an error and has written nothing, and
+//! the next call can use the same memory. (This is for allocations of two kilobytes and more. Some smaller
+//! allocations abort the program, and so do the buffers of `matrixmultiply`, which `Init::Keras` and the
+//! dense head use.)
 
 mod common;
 

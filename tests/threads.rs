@@ -34,7 +34,7 @@ fn any_number_of_threads_is_taken() {
     let case = Case::simple(CellKind::GruResetBefore, 3, 5, 2, 7);
     let data = Data::of(&case);
     let want = run(&case, &data, Level::best(), 1);
-    // However little there is to share.
+    // The threads share even the smallest work.
     for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {
         for threads in [0, 3, 1000, usize::MAX] {
             let build = case.builder().level(Level::best()).threads(Threads::Count(threads));

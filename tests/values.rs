@@ -1,5 +1,5 @@
-//! Values at the ends of f32: what decays is stored as zero before it is a denormal, and what is not a number
-//! stays none.
+//! Values at the ends of f32: a value that decays is stored as zero before it becomes denormal, and NaN stays
+//! NaN.
 
 mod common;
 
@@ -89,7 +89,7 @@ fn gate_gradients_are_kept_down_to_the_smallest_and_are_zero_below() {
     }
 }
 
-/// What is not a number shows in whatever depends on it: nothing on the way makes a number of it again.
+/// NaN reaches every value that depends on it: no operation turns it into a number again.
 #[test]
 fn nan_and_infinities_propagate() {
     let (steps, hidden, at) = (5, 20, 2);

@@ -1,8 +1,8 @@
-//! What the machine can do: multiply-adds in registers, and reads from wherever so many bytes lie; and what
-//! follows for a shape.
+//! The limits of the machine: multiply-adds in registers, and reads from each level of cache; and the limit
+//! of a shape that follows from these.
 //!
-//! All is measured in the process that is compared with it, on as many threads, in short bursts: a machine
-//! that is shared or changes its clock has no one number. The best burst counts.
+//! The limits are measured in the process that is compared with them, on the same number of threads, in short
+//! bursts: a machine that is shared or changes its clock has no single number. The best burst counts.
 
 use super::{Mode, Shape};
 use fused_rnn::Level;
@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// How long one limit is measured.
+/// The duration of the measurement of one limit.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// The machine: rates of multiply-adds and of reading from each level of cache, on so many threads.
+/// The machine: rates of multiply-adds and of reads from each level of cache, on some number of threads.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Flops per second.
@@ -45,7 +45,8 @@ impl Limits {
     }
 }
 
-/// Bytes of the caches of a core: L1 for data, L2, L3. Linux says; elsewhere sizes that most machines have.
+/// Bytes of the caches of a core: L1 for data, L2, L3. Linux reports them; elsewhere they are sizes that most
+/// machines have.
 fn cache_sizes() -> [usize; 3] {
     let mut sizes = [32 << 10, 1 << 20, 16 << 20];
     for index in 0..8 {

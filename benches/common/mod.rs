@@ -1,5 +1,5 @@
-//! What the benches share: shapes as text, a network with everything that a call needs, the machine's limits,
-//! and how a call is timed.
+//! Shared by the benches: shapes as text, a network with the buffers of its calls, the machine's limits, and
+//! the timing of a call.
 //!
 //! ```text
 //! shape.rs     "lstm B32 T100 I256 H256 L1", its flops and its weights; the grids
@@ -27,7 +27,7 @@ pub mod unfused;
 pub use network::Network;
 pub use shape::Shape;
 
-/// What is measured.
+/// The call that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// All outputs of all steps, from zero states.

@@ -1,4 +1,4 @@
-//! One line per shape and measurement: how fast, and how near to the limit of the machine.
+//! The speed of a shape, and how near it is to the limit of the machine: one line per shape and measurement.
 //!
 //! ```text
 //! cargo bench --bench grid                                                    a table of the grid
@@ -34,7 +34,7 @@ use common::limits::{Limits, Roofline};
 use common::{Mode, Network, Shape, shape, timing};
 use fused_rnn::Level;
 
-/// What a run was asked to do.
+/// The options of a run.
 struct Options {
     json: bool,
     limits: bool,

@@ -9,8 +9,8 @@
 //! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs
 //! itself, for one shape and one way to keep, for `--seconds` of training steps; the ways take turns,
 //! `--rounds` times, so that the times can be compared, and the ratio is the median of the rounds' ratios to
-//! the first. What the caller holds, sequences and parameters and the gradients of both, is part of the peak
-//! and told beside it; `calls` is the peak less what the process had before its first call. `--keep` lists
+//! the first. The memory that the caller holds (sequences, parameters and the gradients of both) is part of
+//! the peak, and is also printed; `calls` is the peak minus the memory before the first call. `--keep` lists
 //! `all` and steps between checkpoints; without it `all`, half the root of the steps, which needs about the
 //! least memory, and twice and four times that. Shapes are those of `grid`, with all their variants.
 
@@ -32,7 +32,7 @@ struct Sample {
     seconds: f64,
 }
 
-/// What a run was asked to do.
+/// The options of a run.
 struct Options {
     json: bool,
     shape: Shape,
@@ -104,7 +104,7 @@ fn options() -> Result<Options, String> {
     Ok(Options { json, shape, threads, rounds, seconds, keeps, child })
 }
 
-/// What Linux says of the memory of this process, in bytes: `VmRSS` now, `VmHWM` at most.
+/// The memory of this process in bytes, as Linux reports it: `VmRSS` now, `VmHWM` at most.
 fn memory(what: &str) -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or(what)?;

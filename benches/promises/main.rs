@@ -1,4 +1,4 @@
-//! Ratios of this crate to itself that its users rely on, each measured in turns with what it is compared to.
+//! Ratios of this crate to itself that users rely on. The two sides of each ratio are measured in turns.
 //!
 //! ```text
 //! cargo bench --bench promises                 a table, in two minutes
@@ -17,7 +17,7 @@
 //!
 //! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in
 //! backward both are multiplied: for some steps the products may be denormal, on which arithmetic is slow.
-//! (That is the likely cause of what training through a silence takes, by its size; it has not been counted.)
+//! (This is the likely cause of the time that training through a silence takes. It has not been counted.)
 
 #[path = "../common/mod.rs"]
 mod common;

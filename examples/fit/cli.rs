@@ -1,4 +1,4 @@
-//! The command line, and the one line that a mistake in it gets.
+//! The command line, and its errors of one line.
 
 use clap::{Parser, ValueEnum};
 use fused_rnn::CellKind;
@@ -132,7 +132,7 @@ impl Cell {
     }
 }
 
-/// What a command line asks for.
+/// The request of a command line.
 pub(crate) enum Request {
     /// A run.
     Run(Box<Options>),
@@ -148,7 +148,7 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 /// Reads a command line.
 ///
 /// # Errors
-/// What is wrong with it, in one line: clap's first paragraph, without its hints and usage.
+/// The mistake, in one line: clap's first paragraph, without its hints and usage.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     match Options::try_parse_from(arguments) {
         Ok(options) => Ok(Request::Run(Box::new(options))),
