@@ -1,10 +1,12 @@
 //! Conversions of weights: figures by hand for every system, and back again for every network.
 
-use fused_rnn::format::{Arrays, Convention, Tensor, Tensors, keras, state_dict};
+use fused_rnn::format::{
+    Arrays, Biases, Convention, Form, Gate, Orientation, Tensor, Tensors, keras, state_dict,
+};
 use fused_rnn::{Bias, Builder, CellKind, Init, Recurrent, Rng};
 use proptest::prelude::*;
 
-const SYSTEMS: [Convention; 11] = [
+const SYSTEMS: [Convention; 19] = [
     Convention::PyTorch,
     Convention::Keras,
     Convention::Onnx,
@@ -16,6 +18,14 @@ const SYSTEMS: [Convention; 11] = [
     Convention::Equinox,
     Convention::Haste,
     Convention::Burn,
+    Convention::CuDnn,
+    Convention::KerasCuDnn,
+    Convention::GruBlock,
+    Convention::Nnx,
+    Convention::Paddle,
+    Convention::DyNet,
+    Convention::CoreMl,
+    Convention::Lasagne,
 ];
 
 fn one(kind: CellKind, input: usize, hidden: usize) -> Recurrent {
@@ -50,6 +60,15 @@ fn matrices_by_hand() {
         (Convention::Flax, [1., 2., 3., 4., 5., 6., 7., 8.]),
         (Convention::Burn, [1., 2., 3., 4., 5., 6., 7., 8.]),
         (Convention::Equinox, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::CuDnn, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::Paddle, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::Lasagne, [1., 2., 3., 4., 5., 6., 7., 8.]),
+        (Convention::Nnx, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        // Of one unit, (1, 2) taken as (2, 1) is the same numbers.
+        (Convention::KerasCuDnn, [1., 5., 2., 6., 3., 7., 4., 8.]),
+        // Rows i, f, o, g.
+        (Convention::DyNet, [1., 2., 3., 4., 7., 8., 5., 6.]),
+        (Convention::CoreMl, [1., 2., 3., 4., 7., 8., 5., 6.]),
     ] {
         let mut lstm = one(CellKind::Lstm, 2, 1);
         let arrays = Arrays { input: numbers(8), recurrent: numbers(4), ..Arrays::default() };
@@ -66,6 +85,13 @@ fn matrices_by_hand() {
         (CellKind::GruResetBefore, Convention::Haiku, [2., 5., -1., -4., 3., 6.]),
         (CellKind::GruResetAfter, Convention::Flax, [1., 2., 3., 4., 5., 6.]),
         (CellKind::GruResetBefore, Convention::Burn, [1., 2., 3., 4., 5., 6.]),
+        // (2, 2) of r, u is 1 2 / 3 4, (2, 1) of c is 5 / 6.
+        (CellKind::GruResetBefore, Convention::GruBlock, [1., 3., 2., 4., 5., 6.]),
+        (CellKind::GruResetAfter, Convention::CuDnn, [1., 2., 3., 4., 5., 6.]),
+        (CellKind::GruResetAfter, Convention::KerasCuDnn, [2., 5., 1., 4., 3., 6.]),
+        (CellKind::GruResetAfter, Convention::Nnx, [1., 4., 2., 5., 3., 6.]),
+        (CellKind::GruResetBefore, Convention::DyNet, [3., 4., -1., -2., 5., 6.]),
+        (CellKind::GruResetAfter, Convention::Lasagne, [1., 2., -3., -4., 5., 6.]),
     ] {
         let mut gru = one(kind, 2, 1);
         let arrays = Arrays { input: numbers(6), recurrent: numbers(3), ..Arrays::default() };
@@ -114,8 +140,168 @@ fn biases_by_hand() {
         (before, Convention::Haiku, 3, vec![2., -1., 3.], vec![0.0; 3]),
         (before, Convention::Keras, 3, vec![2., 1., 3.], vec![0.0; 3]),
         (before, Convention::Burn, 6, vec![1., 2., 3.], vec![4., 5., 6.]),
+        (lstm, Convention::DyNet, 4, vec![1., 3., 4., 3.], vec![0.0; 4]),
+        (lstm, Convention::CoreMl, 4, vec![1., 2., 4., 3.], vec![0.0; 4]),
+        (lstm, Convention::KerasCuDnn, 8, vec![1., 2., 3., 4.], vec![5., 6., 7., 8.]),
+        (lstm, Convention::Nnx, 4, vec![0.0; 4], vec![1., 2., 3., 4.]),
+        (after, Convention::Nnx, 3, vec![1., 2., 3.], vec![0.0; 3]),
+        (after, Convention::KerasCuDnn, 6, vec![2., 1., 3.], vec![5., 4., 6.]),
+        (after, Convention::Lasagne, 3, vec![1., -2., 3.], vec![0.0; 3]),
+        (before, Convention::GruBlock, 3, vec![1., 2., 3.], vec![0.0; 3]),
+        (before, Convention::DyNet, 3, vec![2., -1., 3.], vec![0.0; 3]),
     ] {
         assert_eq!(load(kind, system, numbers(count)), (ih, hh), "{system:?} {kind:?}");
+    }
+}
+
+/// Two inputs, three units: what Keras's own conversion (`_convert_rnn_weights`) makes of the kernels of a CuDNNLSTM.
+#[test]
+fn kernels_of_keras_2_on_cudnn() {
+    // Gate i of (I, H) = [[0, 3, 1], [4, 2, 5]]: Keras makes [[0, 1, 2], [3, 4, 5]] of it, whose transpose is ours.
+    let mut input = vec![0.0; 24];
+    input[..3].copy_from_slice(&[0., 3., 1.]);
+    input[12..15].copy_from_slice(&[4., 2., 5.]);
+    // Gate f of (H, H) = 1..=9, row-major: Keras transposes it, and so do we.
+    let mut recurrent = vec![0.0; 36];
+    (0..3).for_each(|row| {
+        (0..3).for_each(|column| recurrent[row * 12 + 3 + column] = (row * 3 + column + 1) as f32);
+    });
+    let mut lstm = one(CellKind::Lstm, 2, 3);
+    let arrays = Arrays { input, recurrent, ..Arrays::default() };
+    Convention::KerasCuDnn.load(&mut lstm, std::slice::from_ref(&arrays)).unwrap();
+    assert_eq!(parameter(&lstm, "weight_ih_l0")[..6], [0., 3., 1., 4., 2., 5.]);
+    assert_eq!(parameter(&lstm, "weight_hh_l0")[9..18], numbers(9)[..]);
+    assert_eq!(Convention::KerasCuDnn.save(&lstm).unwrap()[0].input, arrays.input);
+}
+
+/// Sizes agree, shapes do not: what the file tells is compared.
+#[test]
+fn systems_are_not_mixed_up_where_shapes_tell() {
+    let tensor = |shape: &[usize]| Tensor::new(shape, vec![0.25; shape.iter().product()]).unwrap();
+    let arrays = |input: &[usize], recurrent: &[usize], bias: &[usize]| {
+        Arrays::from_tensors(tensor(input), tensor(recurrent), (!bias.is_empty()).then(|| tensor(bias)))
+    };
+    let mut lstm = one(CellKind::Lstm, 2, 3);
+    let mut gru = one(CellKind::GruResetAfter, 2, 3);
+    // CuDNNLSTM's: PyTorch's sizes, Keras's shapes, and twice Keras's biases.
+    let cudnn = arrays(&[2, 12], &[3, 12], &[24]);
+    for system in [Convention::PyTorch, Convention::Onnx, Convention::Keras, Convention::Flax] {
+        let error = system.load(&mut lstm, std::slice::from_ref(&cudnn)).unwrap_err().to_string();
+        let (shape, bias) = (error.contains("shape [2, 12]"), error.contains("Convention::KerasCuDnn"));
+        assert_eq!(
+            (shape, bias),
+            if system == Convention::Keras { (false, true) } else { (true, false) },
+            "{error}"
+        );
+    }
+    Convention::KerasCuDnn.load(&mut lstm, &[cudnn]).unwrap();
+    let keras = arrays(&[2, 12], &[3, 12], &[12]);
+    let error = Convention::KerasCuDnn.load(&mut lstm, std::slice::from_ref(&keras)).unwrap_err().to_string();
+    assert_eq!(error, "bias of the weights _l0: expected 24 values, got 12, of shape [12]");
+    Convention::Keras.load(&mut lstm, &[keras]).unwrap();
+    // The GRUs of Keras differ in the shape of their bias alone.
+    let (theirs, cudnn) = (arrays(&[2, 9], &[3, 9], &[2, 9]), arrays(&[2, 9], &[3, 9], &[18]));
+    assert!(Convention::KerasCuDnn.load(&mut gru, std::slice::from_ref(&theirs)).is_err());
+    let error = Convention::Keras.load(&mut gru, std::slice::from_ref(&cudnn)).unwrap_err().to_string();
+    assert!(error.contains("got 18, of shape [18], as CuDNNLSTM and CuDNNGRU of Keras 2 have"), "{error}");
+    Convention::Keras.load(&mut gru, &[theirs]).unwrap();
+    Convention::KerasCuDnn.load(&mut gru, &[cudnn]).unwrap();
+}
+
+/// Every part of a form, by hand.
+#[test]
+fn a_form_of_ones_own() {
+    let lstm_order = [Gate::Cell, Gate::Input, Gate::Forget, Gate::Output];
+    let form = Form::new(CellKind::Lstm)
+        .order(&lstm_order)
+        .orientation(Orientation::ColumnsPerGate)
+        .biases(Biases::Recurrent)
+        .added(Gate::Forget, 1.0)
+        .peepholes(Some([Gate::Output, Gate::Input, Gate::Forget]))
+        .scale(0.5)
+        .bias_scale(0.25);
+    let mut lstm = Builder::new(CellKind::Lstm, 2, 1).peephole(true).init(Init::Zero, 0).build().unwrap();
+    let arrays = Arrays {
+        input: numbers(8),
+        recurrent: numbers(4),
+        bias: numbers(4),
+        peephole: numbers(3),
+        // One for each row, in the form's order: g, i, f, o.
+        input_scales: vec![1., 10., 100., 1000.],
+        recurrent_scales: vec![2.0],
+        ..Arrays::default()
+    };
+    form.load(&mut lstm, std::slice::from_ref(&arrays)).unwrap();
+    assert_eq!(parameter(&lstm, "weight_ih_l0"), [15., 20., 250., 300., 0.5, 1., 3500., 4000.]);
+    assert_eq!(parameter(&lstm, "weight_hh_l0"), [2., 3., 1., 4.]);
+    assert_eq!(parameter(&lstm, "bias_ih_l0"), [0.0; 4]);
+    assert_eq!(parameter(&lstm, "bias_hh_l0"), [0.5, 1.75, 0.25, 1.0]);
+    assert_eq!(parameter(&lstm, "peephole_l0"), [1.0, 1.5, 0.5]);
+    let saved = &form.save(&lstm).unwrap()[0];
+    assert_eq!(saved.recurrent, [2., 4., 6., 8.]);
+    assert_eq!((&saved.bias, &saved.peephole), (&arrays.bias, &arrays.peephole));
+
+    // No bias at all, and the candidate's alone on the side of the state.
+    let gru = Builder::new(CellKind::GruResetAfter, 1, 1).bias(Bias::None).init(Init::Zero, 0);
+    let mut gru = gru.build().unwrap();
+    let bare = Arrays { input: numbers(3), recurrent: numbers(3), ..Arrays::default() };
+    let without = Form::new(CellKind::GruResetAfter).biases(Biases::None);
+    without.load(&mut gru, std::slice::from_ref(&bare)).unwrap();
+    assert_eq!(without.save(&gru).unwrap(), std::slice::from_ref(&bare));
+    let error =
+        without.load(&mut gru, &[Arrays { bias: numbers(3), ..bare.clone() }]).unwrap_err().to_string();
+    assert_eq!(error, "bias of the weights _l0: expected 0 values, got 3");
+    let mut gru = one(CellKind::GruResetAfter, 1, 1);
+    gru.update(|parameters| parameters.fill(1.0));
+    for (biases, want) in [
+        (Biases::Input, "bias_hh_l0: expected zeros where this form has no bias, got 1"),
+        (Biases::Recurrent, "bias_ih_l0: expected zeros where this form has no bias, got 1"),
+        (Biases::None, "bias_ih_l0: expected zeros where this form has no bias, got 2"),
+    ] {
+        let form = Form::new(CellKind::GruResetAfter).biases(biases);
+        assert_eq!(form.save(&gru).unwrap_err().to_string(), want);
+    }
+    let form = Form::new(CellKind::GruResetAfter).biases(Biases::InputAndNew);
+    assert_eq!(form.save(&gru).unwrap()[0].bias, [2., 2., 1., 1.]);
+}
+
+#[test]
+fn forms_that_contradict_themselves_are_errors() {
+    let mut lstm = one(CellKind::Lstm, 1, 1);
+    let form = || Form::new(CellKind::Lstm);
+    let arrays = Arrays { input: numbers(4), recurrent: numbers(4), ..Arrays::default() };
+    for (form, want) in [
+        (Form::new(CellKind::GruResetAfter), "a network of GruResetAfter, got a network of Lstm"),
+        (form().order(&[Gate::Input]), "an order of all gates of Lstm, got [Input]"),
+        (form().order(&[Gate::Input; 4]), "an order of all gates of Lstm"),
+        (form().order(&[Gate::Reset; 4]), "gates of Lstm, got Reset"),
+        (form().turned(&[Gate::Update]), "gates of Lstm, got Update"),
+        (form().added(Gate::New, 1.0), "gates of Lstm, got New"),
+        (form().added(Gate::Forget, f32::NAN), "a finite number, got NaN"),
+        (form().scale(0.0), "a finite number other than zero, got 0"),
+        (form().bias_scale(f32::INFINITY), "a finite number other than zero, got inf"),
+        (form().peepholes(Some([Gate::Input; 3])), "each peephole once"),
+        (
+            form().peepholes(Some([Gate::Input, Gate::Cell, Gate::Output])),
+            "peepholes of Input, Forget and Output",
+        ),
+    ] {
+        let error = form.load(&mut lstm, std::slice::from_ref(&arrays)).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+        assert!(form.save(&lstm).is_err());
+    }
+    let wrong = Arrays { input_scales: vec![1.0; 3], ..arrays.clone() };
+    let error = form().load(&mut lstm, &[wrong]).unwrap_err().to_string();
+    assert_eq!(error, "scales of weight_ih of the weights _l0: expected none, 1 or 4, got 3");
+    assert_eq!(parameter(&lstm, "weight_ih_l0"), [0.0; 4]);
+    for (system, kind) in [
+        (Convention::CoreMl, CellKind::GruResetAfter),
+        (Convention::DyNet, CellKind::GruResetAfter),
+        (Convention::Lasagne, CellKind::GruResetBefore),
+        (Convention::KerasCuDnn, CellKind::ElmanTanh),
+    ] {
+        let error = system.form(kind).unwrap_err().to_string();
+        assert_eq!(error, format!("{system:?}: expected a cell that it has, got {kind:?}"));
     }
 }
 
@@ -245,8 +431,24 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
         said(&|t| t.insert("weight_ih_l2", tensor(&[16, 4]))),
         "tensors: expected none that has no place here, got weight_ih_l2"
     );
-    let error = state_dict::builder(&tensors, CellKind::GruResetAfter).unwrap_err().to_string();
-    assert!(error.starts_with("weight_ih_l0: expected 6 rows") || error.contains("rows"), "{error}");
+    assert_eq!(
+        said(&|t| {
+            let mut all = Tensors::new();
+            all.insert_all("rec.", std::mem::take(t));
+            *t = all;
+        }),
+        "bias_ih_l0: expected a tensor of shape [16], got none, but \"rec.bias_ih_l0\": take its prefix \"rec.\" off \
+         (Tensors::split_off_prefix)"
+    );
+    // What is no parameter is left alone, wrappers are passed over.
+    let mut more = Tensors::new();
+    more.insert_all("module.", tensors.clone());
+    more.insert("head.weight", tensor(&[3, 3]));
+    state_dict::load(more, &mut to).unwrap();
+    assert_eq!(to.parameters(), from.parameters());
+    let plain = state_dict::save(&Builder::new(CellKind::Lstm, 1, 40).build().unwrap()).unwrap();
+    let error = state_dict::builder(&plain, CellKind::GruResetAfter).unwrap_err().to_string();
+    assert_eq!(error, "weight_ih_l0: expected 120 rows for 40 units of GruResetAfter, got 160, as Lstm has");
 }
 
 /// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the

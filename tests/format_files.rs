@@ -2,7 +2,7 @@
 #![cfg(feature = "safetensors")]
 
 use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{CellKind, Lstm};
+use fused_rnn::{CellKind, Dims, Lstm};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ fn a_module_is_read_by_its_prefix_and_written_again() {
 }
 
 #[test]
-fn types_are_converted_or_refused_by_name() {
+fn types_are_converted_or_kept_as_they_are() {
     let halves: Vec<u8> = [0x3C00u16, 0xC000].iter().flat_map(|bits| bits.to_le_bytes()).collect();
     let brains: Vec<u8> = [0x3F80u16, 0xC000].iter().flat_map(|bits| bits.to_le_bytes()).collect();
     let doubles: Vec<u8> = [1.0f64, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -49,8 +49,34 @@ fn types_are_converted_or_refused_by_name() {
     for name in ["half", "brain", "double"] {
         assert_eq!(tensors.get(name).unwrap().values(), [1.0, -2.0], "{name}");
     }
-    let error = Tensors::from_safetensors(&bytes, "").unwrap_err().to_string();
-    assert_eq!(error, "ids: expected F32, F64, F16 or BF16, got I64");
+    // Integers make nothing unreadable, and are there by their names.
+    let mut all = Tensors::from_safetensors(&bytes, "").unwrap();
+    assert_eq!(all.raw("ids").unwrap().integers(), Some(vec![0]));
+    assert!(all.names().eq(["w.brain", "w.double", "w.half"]));
+    assert_eq!(
+        all.take("ids", &[1]).unwrap_err().to_string(),
+        "ids: expected a tensor of shape [1], got numbers of type I64"
+    );
+    let again = Tensors::from_safetensors(&all.to_safetensors(&[]).unwrap(), "").unwrap();
+    assert_eq!(again, all);
+}
+
+/// Files that others wrote: the weights of an `LSTMCell`, and those of an LSTM beside the counter of a
+/// BatchNorm.
+#[test]
+fn cells_and_counters() {
+    for (name, prefix) in
+        [("lstmcell", "rnn."), ("beside_batchnorm", ""), ("beside_batchnorm", "rnn."), ("lstmcell", "")]
+    {
+        let path = format!("{}/tests/golden/pt/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let file = Tensors::from_safetensors(&std::fs::read(path).unwrap(), prefix).unwrap();
+        let modules = state_dict::modules(&file);
+        let lstm = modules[0].network(&file, modules[0].kind().unwrap()).unwrap();
+        let y = lstm.run(&[1.0, -0.5, 0.25], Dims::new(1, 3)).unwrap().y;
+        for (got, want) in y.iter().zip([0.208782, 0.210266, 0.289218]) {
+            assert!((got - want).abs() < 1e-6, "{name}: {got} for {want}");
+        }
+    }
 }
 
 #[test]

@@ -22,8 +22,10 @@ fn as_state_dict(tensors: &Tensors, kind: CellKind) {
         return;
     }
     let saved = state_dict::save(&network).unwrap();
-    for name in tensors.names() {
-        assert!(same(saved.get(name).unwrap(), tensors.get(name).unwrap()), "{name}");
+    // What is there by its own name is not changed; weights may be made of several tensors, and others are
+    // left alone.
+    for (name, tensor) in tensors.iter() {
+        assert!(saved.get(name).is_none_or(|saved| same(saved, tensor)), "{name}");
     }
     let input = network.config().input_size();
     network.run(&vec![0.5; 3 * input], Dims::new(1, 3)).unwrap();
@@ -31,8 +33,10 @@ fn as_state_dict(tensors: &Tensors, kind: CellKind) {
 
 fused_rnn_fuzz::target!(|bytes: &[u8]| {
     let Ok(tensors) = Tensors::from_safetensors(bytes, "") else { return };
-    let again = Tensors::from_safetensors(&tensors.to_safetensors(&[]).unwrap(), "").unwrap();
-    assert!(tensors.names().eq(again.names()));
+    // (Of some types there is nothing to write.)
+    let Ok(written) = tensors.to_safetensors(&[]) else { return };
+    let again = Tensors::from_safetensors(&written, "").unwrap();
+    assert!(tensors.names().eq(again.names()) && tensors.others().eq(again.others()));
     for name in tensors.names() {
         assert!(same(tensors.get(name).unwrap(), again.get(name).unwrap()), "{name}");
     }

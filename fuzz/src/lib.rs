@@ -72,6 +72,25 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
     })
 }
 
+/// What any reader of named tensors must give: no more than a multiple of the bytes it was given, layers that
+/// run where their tensors say that they are some, and errors else.
+pub fn check_tensors(bytes: &[u8], file: &fused_rnn::format::Tensors, most: usize) {
+    use fused_rnn::format::state_dict;
+    let floats: usize = file.iter().map(|(_, tensor)| 4 * tensor.values().len()).sum();
+    let others: usize = file.others().map(|(_, raw)| raw.bytes().len()).sum();
+    // Half floats are twice as wide here.
+    let length = bytes.len();
+    assert!(floats / 2 + others <= length.saturating_mul(most), "{floats} and {others} of {length}");
+    for module in state_dict::modules(file) {
+        assert!(!module.to_string().is_empty());
+        for &kind in module.kinds {
+            if let Ok(network) = module.network(file, kind) {
+                network.run(&vec![0.5; 2 * module.input_size], fused_rnn::Dims::new(1, 2)).expect("a run");
+            }
+        }
+    }
+}
+
 /// A fuzz target, and without `--cfg fuzzing` a program that replays the files and folders that it is given.
 #[macro_export]
 macro_rules! target {

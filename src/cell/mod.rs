@@ -122,7 +122,7 @@ impl CellKind {
 
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
-        Variant::plain(self).shape().state.contains(&"c")
+        Variant::plain(self).shape().state.len() > C
     }
 }
 

@@ -5,34 +5,61 @@
 //! named, and nothing is guessed that could be guessed wrong.
 //!
 //! ```text
-//! convention.rs    the table of all systems, and the conversion that obeys it: Convention, Arrays
-//! tensor.rs        named tensors, and how files store their numbers: Tensor, Tensors
-//! state_dict.rs    PyTorch's names: sizes deduced, every tensor accounted for
+//! convention/      the table of all systems, and forms of one's own: Convention, Form, Arrays
+//! tensor/          named tensors, and how files store their numbers: Tensor, Tensors, RawTensor
+//! state_dict/      PyTorch's names: modules found, sizes deduced, every parameter accounted for
 //! safetensors.rs   Tensors from and to a safetensors file (feature `safetensors`)
+//! torch/           Tensors from a file of torch.save (feature `torch`)
+//! npz.rs           Tensors from a file of numpy.savez (feature `npz`)
+//! read.rs          Tensors from whichever of these a file is
+//! zip.rs           the archives that two of them are
+//! magic.rs         what a file is, by its first bytes
 //! keras/           layers of Keras, run as Keras runs them
 //! onnx/            the operators LSTM, GRU and RNN; models with them (feature `onnx`)
 //! ndarray.rs       sequences and states as `ndarray` views (feature `ndarray`)
 //! network.rs       a network's tensors by name, all set at once or none
 //! ```
 //!
+//! Where the weights are, and what reads them:
+//!
+//! | from | file | reader |
+//! |---|---|---|
+//! | PyTorch | `safetensors.torch.save_file(model.state_dict(), ..)` | `Tensors::from_safetensors`, then [`state_dict`] |
+//! | PyTorch | `torch.save(model.state_dict(), ..)`: `.pt`, `.pth` | `Tensors::from_torch`, then [`state_dict`] |
+//! | NumPy | `numpy.savez(..)`: `.npz` | `Tensors::from_npz`, then [`state_dict`], a [`Convention`] or a [`Form`] |
+//! | Keras | `.keras`, `.h5` by `examples/export_keras.py` | `keras::Layer::from_safetensors` |
+//! | ONNX | `.onnx` | `onnx::Model::read` |
+//! | others | arrays | a [`Convention`] or a [`Form`] |
+//!
 //! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
-//! and the network of a file allocate is bounded by a multiple of the length of the file (for ONNX 300 times:
-//! an empty message is two bytes). A run allocates as much as its shapes say; inputs of no steps have shapes
-//! without any values.
+//! and the network of a file allocate is bounded by a multiple of the length of the file: for ONNX 300 times,
+//! as an empty message is two bytes; for a pickle 100 times, as an instruction is one byte; for `.npz` 4000
+//! times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its shapes say; inputs of no
+//! steps have shapes without any values.
 
 mod convention;
 pub mod keras;
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+mod magic;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 mod network;
+#[cfg(feature = "npz")]
+mod npz;
 pub mod onnx;
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+mod read;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 pub mod state_dict;
 mod tensor;
+#[cfg(feature = "torch")]
+mod torch;
+#[cfg(any(feature = "torch", feature = "npz"))]
+mod zip;
 
-pub use convention::{Arrays, Convention};
-pub use tensor::{Tensor, Tensors};
+pub use convention::{Arrays, Biases, Convention, Form, Gate, Orientation};
+pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
 use crate::error::Error;
 

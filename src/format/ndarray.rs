@@ -2,9 +2,9 @@
 //!
 //! A view that does not lie in standard order (row-major, without gaps) is copied first.
 
+use crate::State;
 use crate::error::{Error, check_len, checked_size, reserve, zeros};
 use crate::layer::{Dims, Layout, Recurrent, Workspace};
-use crate::sequence::State;
 use ndarray::{Array3, ArrayView3};
 use std::borrow::Cow;
 
@@ -82,7 +82,7 @@ impl State {
     /// # Errors
     /// As for [`set_c`](State::set_c).
     pub fn set_c_array(&mut self, c: ArrayView3<'_, f32>) -> Result<(), Error> {
-        let width = if self.kind().has_cell_state() { self.hidden_size() } else { 0 };
+        let width = if self.planes() > 1 { self.hidden_size() } else { 0 };
         self.check_axes("c", &c, width)?;
         self.set_c(&in_order("c", c)?)
     }

@@ -71,9 +71,9 @@ impl Change {
         Change { kind, bias, hidden, open, values: Vec::new() }
     }
 
-    /// The shape of a tensor that has no new values yet.
-    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.open.get(name).map(|(shape, _)| shape.as_slice())
+    /// The tensors that have no new values yet, with their shapes.
+    pub(super) fn open(&self) -> Vec<(String, Vec<usize>)> {
+        self.open.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect()
     }
 
     /// New values for one tensor.

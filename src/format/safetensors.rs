@@ -1,20 +1,26 @@
 //! Tensors from and to a safetensors file.
 //!
 //! ```text
-//! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values, little-endian
+//! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values
 //! ```
 
-use super::tensor::{Stored, product_without_zeros};
-use super::{Tensor, Tensors, refused};
+use super::magic::{Kind, not_readable};
+use super::tensor::{DType, RawTensor, product_without_zeros, select};
+use super::{Tensors, refused};
 use crate::error::Error;
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 impl Tensors {
     /// The tensors of a safetensors file whose names begin with `prefix`, which they lose here.
     ///
-    /// F32 is taken as it is, F16 and BF16 are widened exactly, F64 is rounded to nearest. Tensors without the
-    /// prefix are not looked at.
+    /// F32 is taken as it is, F16 and BF16 are widened exactly, F64 is rounded to nearest. All else
+    /// (integers, booleans, eight-bit floats) is kept as it is, among the [`others`](Tensors::others).
+    /// Tensors without the prefix are not looked at. Where no name begins with it, it is looked for after
+    /// what wrappers of PyTorch and checkpoints put first: `rnn.` means `module.rnn.` or `model.rnn.` too,
+    /// where the file has one such.
     ///
     /// ```
     /// use fused_rnn::format::{Tensors, state_dict};
@@ -32,29 +38,15 @@ impl Tensors {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Format`] where this is no safetensors file, no name begins with `prefix`, or one that does is of
-    /// another type (integers, booleans, eight-bit floats), by name.
+    /// [`Error::Format`] where this is no safetensors file, and what it is if that can be told; where no name
+    /// has the prefix, or several modules may be meant by it.
     pub fn from_safetensors(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
-        let file = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
-        let mut tensors = Tensors::new();
-        for (name, view) in file.iter() {
-            let Some(rest) = name.strip_prefix(prefix) else { continue };
-            let stored = match view.dtype() {
-                Dtype::F64 => Stored::F64,
-                Dtype::F32 => Stored::F32,
-                Dtype::F16 => Stored::F16,
-                Dtype::BF16 => Stored::BF16,
-                other => return Err(refused(name, "F32, F64, F16 or BF16", format!("{other:?}"))),
-            };
-            let values = stored.decode(name, view.data())?;
-            tensors.insert(rest, Tensor::new(view.shape(), values)?);
-        }
-        if tensors.map.is_empty() {
-            let expected = format!("names that begin with {prefix:?}");
-            let some: Vec<&str> = file.names().into_iter().take(4).collect();
-            return Err(refused("tensors", expected, format!("none, but {some:?}")));
-        }
-        Ok(tensors)
+        let file = SafeTensors::deserialize(bytes).map_err(|error| not_safetensors(bytes, error))?;
+        select(file.tensors(), prefix, |_, view| {
+            let dtype =
+                DTYPES.iter().find(|(theirs, _)| *theirs == view.dtype()).map_or(DType::Other, |d| d.1);
+            RawTensor::new(dtype, view.shape(), view.data().to_vec())
+        })
     }
 
     /// The metadata of a safetensors file: strings by name.
@@ -62,43 +54,74 @@ impl Tensors {
     /// # Errors
     /// [`Error::Format`] where this is no safetensors file.
     pub fn safetensors_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, Error> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| not_safetensors(bytes, error))?;
         Ok(header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    /// The bytes of a safetensors file with all tensors as F32, and with metadata.
+    /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
+    /// are.
     ///
     /// # Errors
-    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__`, and
-    /// for a shape whose sizes other than zero cannot be multiplied, which a tensor without values may have.
+    /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
+    /// of [`DType::Other`], and for a shape whose sizes other than zero cannot be multiplied, which a tensor
+    /// without values may have.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
-        // The crate would write it, into a header that it cannot read.
-        if self.map.contains_key(RESERVED) {
-            return Err(refused("tensors", "names that the format leaves free", RESERVED));
+        let mut stored = Vec::new();
+        for (name, tensor) in self.iter() {
+            let bytes: Vec<u8> = tensor.values().iter().flat_map(|v| v.to_le_bytes()).collect();
+            stored.push((name, Dtype::F32, tensor.shape(), Cow::Owned(bytes)));
         }
-        // Readers multiply them in order, before they come to a zero.
-        for (name, tensor) in &self.map {
-            if product_without_zeros(tensor.shape()).is_none() {
-                let got = format!("shape {:?}", tensor.shape());
-                return Err(refused(name, "sizes that can be multiplied in any order", got));
+        for (name, raw) in self.others() {
+            let Some((dtype, _)) = DTYPES.iter().find(|(_, ours)| *ours == raw.dtype()) else {
+                return Err(refused(name, "a type that the format has", format!("{:?}", raw.dtype())));
+            };
+            stored.push((name, *dtype, raw.shape(), Cow::Borrowed(raw.bytes())));
+        }
+        let mut views = Vec::new();
+        for (name, dtype, shape, bytes) in &stored {
+            // The crate would write it, into a header that it cannot read.
+            if *name == RESERVED {
+                return Err(refused("tensors", "names that the format leaves free", RESERVED));
             }
+            // Readers multiply them in order, before they come to a zero.
+            if product_without_zeros(shape).is_none() {
+                let got = format!("shape {shape:?}");
+                return Err(refused(*name, "sizes that can be multiplied in any order", got));
+            }
+            let view = TensorView::new(*dtype, shape.to_vec(), bytes);
+            views.push((
+                *name,
+                view.map_err(|error| refused(*name, "a tensor that fits", error.to_string()))?,
+            ));
         }
-        let little = |tensor: &Tensor| tensor.values().iter().flat_map(|v| v.to_le_bytes()).collect();
-        let bytes: Vec<Vec<u8>> = self.map.values().map(little).collect();
-        let views = self.map.iter().zip(&bytes).map(|((name, tensor), bytes)| {
-            Ok((name, TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytes)?))
-        });
         let metadata: HashMap<String, String> =
             metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
-        let views = views.collect::<Result<Vec<_>, _>>().map_err(not_safetensors)?;
-        safetensors::serialize(views, metadata).map_err(not_safetensors)
+        let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
+        safetensors::serialize(views, metadata).map_err(error)
     }
 }
 
 /// The key of the header that has the metadata.
 const RESERVED: &str = "__metadata__";
 
-fn not_safetensors(error: safetensors::SafeTensorError) -> Error {
-    refused("safetensors", "a valid file", error.to_string())
+/// The format's types and ours.
+const DTYPES: [(Dtype, DType); 13] = [
+    (Dtype::F64, DType::F64),
+    (Dtype::F32, DType::F32),
+    (Dtype::F16, DType::F16),
+    (Dtype::BF16, DType::BF16),
+    (Dtype::I64, DType::I64),
+    (Dtype::I32, DType::I32),
+    (Dtype::I16, DType::I16),
+    (Dtype::I8, DType::I8),
+    (Dtype::U64, DType::U64),
+    (Dtype::U32, DType::U32),
+    (Dtype::U16, DType::U16),
+    (Dtype::U8, DType::U8),
+    (Dtype::BOOL, DType::Bool),
+];
+
+fn not_safetensors(bytes: &[u8], error: SafeTensorError) -> Error {
+    not_readable("safetensors", "a valid file", &[Kind::Safetensors], bytes, error)
 }

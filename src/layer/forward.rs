@@ -71,11 +71,10 @@ impl Recurrent {
             if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
         };
         let config = &self.config;
-        let planes = config.variant(0).shape().state.len();
         check("state: layers * directions", config.layers * config.directions(), state.cells())?;
         check("state: hidden size", config.hidden_size, state.hidden_size())?;
         check("state: projection", config.outputs(), state.outputs())?;
-        check("state: vectors of a unit", planes, if state.kind().has_cell_state() { 2 } else { 1 })?;
+        check("state: vectors of a unit", self.weights[0].shape().state.len(), state.planes())?;
         check("state: batch", batch, state.batch())
     }
 

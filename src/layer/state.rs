@@ -119,8 +119,9 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn kind(&self) -> CellKind {
-        self.kind
+    /// Planes of a record: the vectors of a unit.
+    pub(crate) fn planes(&self) -> usize {
+        self.grid.planes()
     }
 
     pub(crate) fn cells(&self) -> usize {

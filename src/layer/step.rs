@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! state of a layer  ->  ring slot 0  ->  phases of the cell  ->  ring slot 1  ->  state
-//! (rows next to each other in both, so that a copy is one)
+//! (rows next to each other in both, so that a copy is one; a single row of few units is stepped where it is)
 //! ```
 
 use super::config::{Dims, Direction, Layout};
@@ -17,6 +17,7 @@ use super::state::State;
 use crate::cell::Context;
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef};
+use crate::product::ROW_BLOCKS;
 use crate::sequence::{self, Forward, Pass, Pattern, Records};
 
 /// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it all again, make
@@ -31,7 +32,10 @@ pub(super) struct Short {
     anywhere: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     ready: bool,
-    ring: Grid,
+    /// Whether states are stepped where they are: of a single row whose sums are all made before the first is finished.
+    in_place: bool,
+    /// Of one direction of one layer, of a slot or of two.
+    states: Grid,
     scratch: Grid,
     input: Grid,
     output: Grid,
@@ -99,6 +103,9 @@ impl Recurrent {
         }
         let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
         let cell = config.variant(0).shape();
+        let blocks = self.weights[0].blocks_of(hidden);
+        let in_place = batch == 1 && cell.forward.len() == 1 && blocks <= ROW_BLOCKS;
+        let slots = if in_place { 1 } else { 2 };
         checked_size("x", &[batch, config.input_size])?;
         checked_size("y", &[batch, outputs])?;
         Ok(Some(Short {
@@ -106,7 +113,8 @@ impl Recurrent {
             batch,
             ready: false,
             anywhere: config.threads.is_one(config.work_per_step().saturating_mul(batch)),
-            ring: Grid::padded(1, checked_size("state", &[2, batch])?, cell.state.len(), hidden)?,
+            in_place,
+            states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
             input: Grid::slot_major(1, batch, 1, config.input_size)?,
             output: Grid::slot_major(1, batch, 1, outputs)?,
@@ -123,10 +131,13 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let layers = self.config.layers;
         let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
-        let Some(Short { batch, ring, scratch: scratch_grid, input, output, ready, .. }) = short else {
+        let Some(Short {
+            batch, in_place, states: grid, scratch: scratch_grid, input, output, ready, ..
+        }) = short
+        else {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
         };
-        let (batch, ring, scratch_grid, input, output) = (*batch, *ring, *scratch_grid, *input, *output);
+        let (batch, grid, scratch_grid, input, output) = (*batch, *grid, *scratch_grid, *input, *output);
         check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
@@ -138,7 +149,7 @@ impl Recurrent {
             rows.set(batch, 1, Pattern::default())?;
             fill_up(rings, 1)?;
             fill_up(memories, 1)?;
-            rings[0].grow(ring.len())?;
+            rings[0].grow(grid.len())?;
             memories[0].scratch.grow(scratch_grid.len())?;
             between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
             *ready = true;
@@ -146,7 +157,7 @@ impl Recurrent {
         let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
 
         // Nothing can go wrong from here on.
-        let ([first, second], half) = (between, ring.len() / 2);
+        let ([first, second], half) = (between, grid.len() / 2);
         for layer in 0..layers {
             let (below, above) =
                 if layer % 2 == 0 { (&*second, &mut *first) } else { (&*first, &mut *second) };
@@ -156,7 +167,12 @@ impl Recurrent {
                 Some(y) => Some(&mut **y),
                 None => None,
             };
-            states[..half].copy_from_slice(state.cell(layer));
+            let records = if *in_place {
+                Records::in_place(rows, GridMut::new(grid, state.cell_mut(layer)))
+            } else {
+                states[..half].copy_from_slice(state.cell(layer));
+                Records::ring(rows, GridMut::new(grid, states))
+            };
             sequence::step(&Forward {
                 pass: Pass {
                     context: Context { weights: &self.weights[layer], masks: None, zoneout: None },
@@ -165,13 +181,15 @@ impl Recurrent {
                 },
                 input: GridMut::reading(from),
                 output: to.map(|to| (GridMut::new(output, to), 0)),
-                states: Records::ring(rows, GridMut::new(ring, states)),
+                states: records,
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(scratch_grid, scratch),
                 projected: None,
             });
-            state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);
+            if !*in_place {
+                state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);
+            }
         }
         Ok(())
     }

@@ -110,7 +110,8 @@ mod tests {
         let panels: Vec<Panel> = (0..2).map(|_| Panel::new(4, 1024, 1, 40).unwrap()).collect();
         let at = |gates: &Gates, gate, block| {
             // Of two tiles the first, whose part is the beginning.
-            let tile = Tile { row: 0, rows: 3, block, blocks: 4, part: Part::of_tile(0, 2) };
+            let part = Part::of_tile(0, 2);
+            let tile = Tile { row: 0, rows: 3, block, blocks: 4, tiles: 1, quiet: 0, part };
             gates.prefetch(&panels, gate, &tile).at
         };
         let block = |gate: usize, block| panels[gate].block(block).as_ptr().cast::<u32>();

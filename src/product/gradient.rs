@@ -146,7 +146,7 @@ impl<G: Gradient> Tiles for Work<'_, G> {
             return unsafe { self.last_blocks(to, add, tile) };
         }
         let rows = self.rows(to, tile, tile.block * table.lanes);
-        let place = Place { rows: Rows::listed(&rows), block: table.lanes, gate: 0 };
+        let place = Place { rows: Rows::listed(&rows), block: table.lanes, gate: 0, next: 0 };
         let start = if add { place } else { Place::zero() };
         // SAFETY: rows and columns exist, and are ours by the caller's promise.
         unsafe { self.multiply(tile, &Ends::new(start, place)) };

@@ -27,6 +27,7 @@
 //! How many rows a tile has is the level's register budget: `simd/avx512.rs`, `simd/avx2.rs`.
 
 use super::format::Format;
+use super::sweep::Tile;
 use crate::simd::{Isa, LINE, Routine, prefetch, prefetch_near};
 use std::marker::PhantomData;
 
@@ -63,13 +64,13 @@ impl<T> Rows<T> {
         self.first = base.wrapping_add(row * self.stride);
     }
 
-    /// Where each of R rows begins.
+    /// Where each of R rows begins, of those at a stride so much further on.
     ///
     /// # Safety
     /// - The list is there, if one was given.
     #[inline(always)]
-    unsafe fn starts<const R: usize>(self) -> [*mut T; R] {
-        let mut starts = [self.first; R];
+    unsafe fn starts<const R: usize>(self, on: usize) -> [*mut T; R] {
+        let mut starts = [self.first.wrapping_add(on); R];
         if self.list.is_null() {
             for r in 1..R {
                 starts[r] = starts[r - 1].wrapping_add(self.stride);
@@ -91,6 +92,8 @@ pub(crate) struct Place {
     pub(crate) block: usize,
     /// Floats from a gate to the next.
     pub(crate) gate: usize,
+    /// Floats from a tile of a run to the next.
+    pub(crate) next: usize,
 }
 
 /// Zeros for a vector of any level.
@@ -117,16 +120,24 @@ impl Place {
         Place::strided(at.cast_mut(), 0, block, gate)
     }
 
-    /// The rows and blocks from these on of the place whose row 0 and block 0 are at `base`.
+    /// The rows and blocks of a tile, and of those that follow it in a run, of the place whose row 0 and block 0 are at
+    /// `base`.
     #[inline(always)]
-    pub(crate) fn move_to(&mut self, base: *mut f32, row: usize, block: usize) {
-        self.rows.move_to(base.wrapping_add(block * self.block), row);
+    pub(crate) fn move_to(&mut self, base: *mut f32, tile: &Tile) {
+        self.rows.move_to(base.wrapping_add(tile.block * self.block), tile.row);
+        self.follow(tile);
+    }
+
+    /// The tiles that follow in a run.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, tile: &Tile) {
+        self.next = if tile.rows == 1 { tile.blocks * self.block } else { tile.rows * self.rows.stride };
     }
 
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
-        Place { rows: Rows::strided(at, row), block, gate }
+        Place { rows: Rows::strided(at, row), block, gate, next: 0 }
     }
 }
 
@@ -148,6 +159,8 @@ pub(crate) struct Segment {
     /// What to prefetch meanwhile, and how many words of it at each step: at most a line.
     pub(crate) ahead: *const u32,
     pub(crate) pace: usize,
+    /// Words from the rows of a tile of a run to those of the next, and from its weights to those of the next.
+    pub(crate) next: [usize; 2],
 }
 
 impl Segment {
@@ -162,13 +175,14 @@ impl Segment {
         block: 0,
         ahead: std::ptr::null(),
         pace: 0,
+        next: [0; 2],
     };
 
     /// Rows along k.
     #[inline(always)]
     pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
         let Weights { panel, block, words, ahead, pace } = weights;
-        Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace }
+        Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
 
     /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride` on.
@@ -178,10 +192,12 @@ impl Segment {
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
-    /// The same rows with other weights.
+    /// The same rows with other weights of the same panel, those of a tile, and of the tiles that follow in a run.
     #[inline(always)]
-    pub(crate) fn set_weights(&mut self, weights: Weights) {
+    pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
+        self.next =
+            if tile.rows == 1 { [0, tile.blocks * self.block] } else { [tile.rows * self.rows.stride, 0] };
     }
 
     /// Columns of lines, k counting through the rows: a word in each line.
@@ -226,13 +242,17 @@ pub(crate) struct Ends {
     /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.) Of three
     /// gates only.
     pub(crate) turn: Option<(usize, Place)>,
+    /// Tiles that are multiplied one after the other: along the rows, or of a single row along the blocks.
+    pub(crate) tiles: usize,
+    /// How many of them, the first ones, prefetch nothing.
+    pub(crate) quiet: usize,
 }
 
 impl Ends {
     /// From here to there, without a turn.
     #[inline(always)]
     pub(crate) fn new(start: Place, to: Place) -> Self {
-        Ends { start, to, turn: None }
+        Ends { start, to, turn: None, tiles: 1, quiet: 0 }
     }
 }
 
@@ -261,51 +281,69 @@ impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Mult
     ///   those of `to` writable, and nobody else writes the former or touches the latter meanwhile. Lists of rows are there.
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
-        let Product { ends: &Ends { start, to, turn }, segments } = *product;
-        debug_assert!(G == TURNING_GATES || turn.is_none());
-        let mut acc = [[[isa.zero(); G]; U]; R];
-        // SAFETY: here and below, lists are there by the caller's promise.
-        let rows: [_; R] = unsafe { start.rows.starts() };
-        for r in 0..R {
-            for u in 0..U {
-                for g in 0..G {
-                    // SAFETY: a place of `start`.
-                    acc[r][u][g] = unsafe { isa.load_ptr(rows[r].add(u * start.block + g * start.gate)) };
-                }
+        let Product { ends: &Ends { tiles, .. }, .. } = *product;
+        for tile in 0..tiles {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { multiply::<I, F, G, U, R>(isa, product, tile) };
+        }
+    }
+}
+
+/// One tile of a run.
+///
+/// # Safety
+/// - As for [`Multiply`].
+#[inline(always)]
+unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>(
+    isa: I,
+    product: &Product<'_>,
+    tile: usize,
+) {
+    let Product { ends: &Ends { start, to, turn, quiet, .. }, segments } = *product;
+    debug_assert!(G == TURNING_GATES || turn.is_none());
+    let mut acc = [[[isa.zero(); G]; U]; R];
+    // SAFETY: here and below, lists are there by the caller's promise.
+    let rows: [_; R] = unsafe { start.rows.starts(tile * start.next) };
+    for r in 0..R {
+        for u in 0..U {
+            for g in 0..G {
+                // SAFETY: a place of `start`.
+                acc[r][u][g] = unsafe { isa.load_ptr(rows[r].add(u * start.block + g * start.gate)) };
             }
         }
-        // The last gate's place moves on where it turns.
-        let mut last = G - 1;
-        for (n, segment) in segments.iter().enumerate() {
-            if const { G == TURNING_GATES }
-                && let Some((at, place)) = turn
-                && n == at
-            {
-                // SAFETY: as above.
-                let (to_rows, rows): ([_; R], [_; R]) = unsafe { (to.rows.starts(), place.rows.starts()) };
-                for r in 0..R {
-                    for u in 0..U {
-                        // SAFETY: places of `to` and of the turn.
-                        unsafe {
-                            isa.store_ptr(to_rows[r].add(u * to.block + last * to.gate), acc[r][u][G - 1]);
-                            acc[r][u][G - 1] = isa.load_ptr(rows[r].add(u * place.block));
-                        }
+    }
+    // The last gate's place moves on where it turns.
+    let mut last = G - 1;
+    for (n, segment) in segments.iter().enumerate() {
+        if const { G == TURNING_GATES }
+            && let Some((at, place)) = turn
+            && n == at
+        {
+            // SAFETY: as above.
+            let (to_rows, rows): ([_; R], [_; R]) =
+                unsafe { (to.rows.starts(tile * to.next), place.rows.starts(tile * place.next)) };
+            for r in 0..R {
+                for u in 0..U {
+                    // SAFETY: places of `to` and of the turn.
+                    unsafe {
+                        isa.store_ptr(to_rows[r].add(u * to.block + last * to.gate), acc[r][u][G - 1]);
+                        acc[r][u][G - 1] = isa.load_ptr(rows[r].add(u * place.block));
                     }
                 }
-                last = G;
             }
-            // SAFETY: the caller's promise, passed on.
-            acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment) };
+            last = G;
         }
-        // SAFETY: as above.
-        let rows: [_; R] = unsafe { to.rows.starts() };
-        for r in 0..R {
-            for u in 0..U {
-                for g in 0..G {
-                    let place = if g == G - 1 { last } else { g };
-                    // SAFETY: a place of `to`.
-                    unsafe { isa.store_ptr(rows[r].add(u * to.block + place * to.gate), acc[r][u][g]) };
-                }
+        // SAFETY: the caller's promise, passed on.
+        acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment, tile, quiet) };
+    }
+    // SAFETY: as above.
+    let rows: [_; R] = unsafe { to.rows.starts(tile * to.next) };
+    for r in 0..R {
+        for u in 0..U {
+            for g in 0..G {
+                let place = if g == G - 1 { last } else { g };
+                // SAFETY: a place of `to`.
+                unsafe { isa.store_ptr(rows[r].add(u * to.block + place * to.gate), acc[r][u][g]) };
             }
         }
     }
@@ -320,12 +358,20 @@ unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>
     isa: I,
     mut acc: [[[I::Vector; G]; U]; R],
     segment: &Segment,
+    tile: usize,
+    quiet: usize,
 ) -> [[[I::Vector; G]; U]; R] {
-    let Segment { rows, step, run, jump, words, panel, block, ahead, pace } = *segment;
+    let Segment { rows, step, run, jump, words, panel, block, mut ahead, mut pace, next } = *segment;
+    let [next_rows, next_panel] = next;
     // SAFETY: the list is there by the caller's promise.
-    let rows: [_; R] = unsafe { rows.starts() };
+    let rows: [_; R] = unsafe { rows.starts(tile * next_rows) };
+    if tile < quiet {
+        (ahead, pace) = (panel, 0);
+    }
     // The place in every row, and in every block of the panel: in registers, once for all of them.
-    let (mut at, mut weight, mut next) = (0, panel, ahead);
+    let mut at = 0;
+    let mut weight = panel.wrapping_add(tile * next_panel);
+    let mut next = ahead.wrapping_add(tile.saturating_sub(quiet) * pace * words);
     let mut left = words;
     while left > 0 {
         let count = run.min(left);

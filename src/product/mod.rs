@@ -47,5 +47,5 @@ pub(crate) use kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Prefetch, Product
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
-pub(crate) use sweep::{Blocks, Tile, Tiles, WIDE, sweep};
+pub(crate) use sweep::{Blocks, ROW_BLOCKS, Tile, Tiles, WIDE, sweep};
 pub(crate) use table::{Table, table};

@@ -68,11 +68,18 @@ impl Part {
     /// four tiles, 5 % faster with it; 64 rows of 1024 units, 3 % slower where all eleven tiles took a part.)
     #[inline(always)]
     pub(super) fn of_tile(index: usize, tiles: usize) -> Part {
+        Part::of_run(index, 1, tiles).1
+    }
+
+    /// Of `count` tiles from one on, how many take no part, and the part of the first that does.
+    #[inline(always)]
+    fn of_run(index: usize, count: usize, tiles: usize) -> (usize, Part) {
         let of = tiles.min(LAST_TILES);
-        match index.checked_sub(tiles - of) {
-            Some(index) if tiles > 1 => Part { index, of },
-            _ => Part { index: 0, of: 0 },
+        let quiet = (tiles - of).saturating_sub(index);
+        if tiles < 2 || quiet >= count {
+            return (count, Part { index: 0, of: 0 });
         }
+        (quiet, Part { index: index + quiet - (tiles - of), of })
     }
 
     /// Words to prefetch at each of `depth` words, where the next blocks have so many of each, and where to begin: at most a
@@ -100,7 +107,11 @@ pub(crate) struct Tile {
     /// The first block, and how many.
     pub(crate) block: usize,
     pub(crate) blocks: usize,
-    /// What to prefetch of the next block.
+    /// Tiles like this one that follow each other, itself included: along the rows, or of a single row along the blocks.
+    pub(crate) tiles: usize,
+    /// How many of them, the first ones, prefetch nothing; and what the one after these prefetches of the next block, of
+    /// which the others have the parts that follow.
+    pub(crate) quiet: usize,
     pub(crate) part: Part,
 }
 
@@ -112,8 +123,12 @@ pub(crate) trait Tiles {
     fn gates(&self) -> usize;
     /// The sums of each vector that are to be finished; 0 where products write to where their sums belong.
     fn sums(&self) -> usize;
+    /// Whether [`products`](Self::products) takes several tiles at a time.
+    fn takes_runs(&self) -> bool {
+        false
+    }
 
-    /// Multiplies a tile, and prefetches its part for the next. Sum `s` of vector `v` goes to
+    /// Multiplies a tile, or a run of them, and prefetches its part for the next. Sum `s` of vector `v` goes to
     /// `scratch[(v * sums + s) * lanes..]`, where vectors count through the blocks of the first row, then of the second.
     ///
     /// # Safety
@@ -143,8 +158,8 @@ const SCRATCH: usize = 128;
 /// blocks, 6 and 11 tiles of each, all of which took a part: 141 and 153 GFLOP/s without, 165 with, and 165 where the
 /// weights stay in the level-2 cache. Forward of 64 rows and 512 units with the last eight: 104 ms before, 83 after.)
 const LAST_TILES: usize = 8;
-/// Blocks of a single row that are finished together.
-const ROW_BLOCKS: usize = 8;
+/// Blocks of a single row that are finished together, after the products of all of them.
+pub(crate) const ROW_BLOCKS: usize = 8;
 
 /// The blocks of a tile of so many gates: four vectors of weights, or three.
 const fn width(gates: usize) -> usize {
@@ -195,6 +210,7 @@ unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: 
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
     debug_assert!(ROW_BLOCKS * sums <= SCRATCH);
     let widest = if gates > 2 { 2 } else { WIDE };
+    let runs = work.takes_runs();
     let part = Part::of_tile(0, 1);
     let mut block = blocks.start;
     while block < blocks.end {
@@ -202,10 +218,11 @@ unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: 
         let end = (first + ROW_BLOCKS).min(blocks.end);
         while block < end {
             let wide = widest_of(end - block, widest, gates);
-            let tile = Tile { row, rows: 1, block, blocks: wide, part };
+            let tiles = if runs { (end - block) / wide } else { 1 };
+            let tile = Tile { row, rows: 1, block, blocks: wide, tiles, quiet: tiles, part };
             // SAFETY: row and blocks of the ranges; the scratch has room for ROW_BLOCKS vectors.
             unsafe { work.products(&tile, scratch.add((block - first) * sums * lanes)) };
-            block += wide;
+            block += wide * tiles;
         }
         if sums > 0 {
             // SAFETY: as above; `products` has set these sums.
@@ -227,6 +244,7 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
     let widest = if narrow { NARROW } else { width(gates) };
     let tiles = count.div_ceil(table.height(gates, widest));
     let (size, larger) = (count / tiles, count % tiles);
+    let runs = work.takes_runs();
     let mut block = blocks.start;
     while block < blocks.end {
         let wide = widest_of(blocks.end - block, widest, gates);
@@ -239,12 +257,18 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
                 if waiting + height * per_row > SCRATCH {
                     break;
                 }
-                let part = Part::of_tile(tile, tiles);
-                let of_tile = Tile { row, rows: height, block, blocks: wide, part };
+                let mut run = 1;
+                if runs {
+                    // As many of this height as there are, and as there is room for.
+                    let like = if tile < larger { larger } else { tiles } - tile;
+                    run = like.min((SCRATCH - waiting) / (height * per_row).max(1));
+                }
+                let (quiet, part) = Part::of_run(tile, run, tiles);
+                let of_tile = Tile { row, rows: height, block, blocks: wide, tiles: run, quiet, part };
                 // SAFETY: rows and blocks of the ranges; there is room for these sums.
                 unsafe { work.products(&of_tile, scratch.add(waiting * lanes)) };
-                waiting += height * per_row;
-                (row, tile) = (row + height, tile + 1);
+                waiting += run * height * per_row;
+                (row, tile) = (row + run * height, tile + run);
             }
             if sums > 0 {
                 // SAFETY: as above; `products` has set these sums.
@@ -267,6 +291,7 @@ mod tests {
         table: &'static Table,
         gates: usize,
         sums: usize,
+        runs: bool,
         multiplied: RefCell<Vec<Vec<usize>>>,
         finished: RefCell<Vec<Vec<usize>>>,
         prefetched: RefCell<usize>,
@@ -282,17 +307,23 @@ mod tests {
         fn sums(&self) -> usize {
             self.sums
         }
+        fn takes_runs(&self) -> bool {
+            self.runs
+        }
         unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
             assert_eq!(scratch as usize % 16, 0);
             assert!(tile.rows <= self.table.height(self.gates, tile.blocks), "{tile:?}");
             *self.prefetched.borrow_mut() += usize::from(!tile.part.is_none());
             let lanes = self.table.lanes;
-            for (r, u) in (0..tile.rows).flat_map(|r| (0..tile.blocks).map(move |u| (r, u))) {
+            assert!(self.runs || tile.tiles == 1);
+            let (rows, blocks) = if tile.rows == 1 { (1, tile.tiles) } else { (tile.tiles, 1) };
+            let (rows, blocks) = (tile.rows * rows, tile.blocks * blocks);
+            for (r, u) in (0..rows).flat_map(|r| (0..blocks).map(move |u| (r, u))) {
                 self.multiplied.borrow_mut()[tile.row + r][tile.block + u] += 1;
                 for n in 0..self.sums * lanes {
                     let value = (tile.row + r) * 100 + tile.block + u;
                     // SAFETY: the sweep's promise.
-                    unsafe { *scratch.add((r * tile.blocks + u) * self.sums * lanes + n) = value as f32 };
+                    unsafe { *scratch.add((r * blocks + u) * self.sums * lanes + n) = value as f32 };
                 }
             }
         }
@@ -310,13 +341,15 @@ mod tests {
     #[test]
     fn every_row_and_block_is_multiplied_and_finished_once() {
         for level in Level::available() {
-            for (gates, sums) in [(1, 1), (1, 0), (2, 2), (3, 4), (4, 4), (4, 8)] {
+            let kinds = [(1, 1), (1, 0), (2, 2), (3, 4), (4, 4), (4, 8)];
+            for ((gates, sums), runs) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
                 for (rows, blocks) in [(0, 3), (1, 1), (1, 11), (2, 5), (7, 4), (8, 6), (13, 9), (41, 5)] {
                     let empty = RefCell::new(vec![vec![0; blocks]; rows]);
                     let mut work = Count {
                         table: table(level.token().unwrap()),
                         gates,
                         sums,
+                        runs,
                         multiplied: empty.clone(),
                         finished: empty,
                         prefetched: RefCell::new(0),

@@ -204,7 +204,8 @@ mod tests {
             let fresh = Place::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
             let target = Place::strided(to.as_mut_ptr(), places, record, lanes);
             let turned = turn.map(|at| (at, fresh));
-            let product = Product { ends: &Ends { start, to: target, turn: turned }, segments: &segments };
+            let product =
+                Product { ends: &Ends { turn: turned, ..Ends::new(start, target) }, segments: &segments };
             // SAFETY: all places exist, and `to` is ours.
             unsafe { table.kernel(gates, blocks, rows)(&product) };
             for r in 0..rows {

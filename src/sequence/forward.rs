@@ -22,7 +22,6 @@ use super::schedule::{Schedule, Share, Split, Walk, go, take_steps};
 use crate::cell::Weights;
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
-use crate::product::sweep;
 use std::ops::Range;
 
 /// Memory of a forward pass that is used again by the next.
@@ -131,12 +130,9 @@ pub(crate) fn forward(
 #[inline]
 pub(crate) fn step(forward: &Forward<'_>) {
     for phase in 0..forward.pass.weights().shape().forward.len() {
+        let rows = 0..forward.pass.rows.order.len();
         // SAFETY: nobody else works on this pass, and the phases run in order.
-        unsafe {
-            let mut products = PhaseProducts::new(forward, 0, phase);
-            let blocks = products.blocks();
-            sweep(&mut products, 0..forward.pass.rows.order.len(), 0..blocks);
-        }
+        unsafe { PhaseProducts::sweep(forward, 0, phase, rows, Share::ALL) };
     }
 }
 
@@ -217,11 +213,7 @@ impl Walk for Steps<'_> {
         }
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
         // and a phase is done in all blocks before the next begins.
-        unsafe {
-            let mut products = PhaseProducts::new(self.forward, step, phase);
-            let blocks = share.part(products.blocks());
-            sweep(&mut products, active, blocks);
-        }
+        unsafe { PhaseProducts::sweep(self.forward, step, phase, active, share) };
     }
 }
 

@@ -109,7 +109,7 @@ impl Tiles for InputProducts<'_> {
         for (row, &(step, rank)) in rows.iter_mut().zip(places) {
             *row = sums.address(step - first_step, rank, gate, tile.block * table.lanes);
         }
-        let to = Place { rows: Rows::listed(&rows), block: table.lanes, gate: sums.grid.width() };
+        let to = Place { rows: Rows::listed(&rows), block: table.lanes, gate: sums.grid.width(), next: 0 };
         let start = match self.call.start {
             Start::Bias(first) => {
                 Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), table.lanes)

@@ -10,15 +10,18 @@
 //! ```
 
 use super::pass::{Forward, Projected};
+use super::schedule::Share;
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
 use crate::memory::{Planes, Slot};
 use crate::product::{
     Blocks, Ends, MOST_ROWS, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles, Weights,
+    sweep,
 };
 use crate::simd::prefetch;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Calls of one phase, and products of one call, at the most.
 const MOST_CALLS: usize = 2;
@@ -31,57 +34,57 @@ struct ReadyCall {
     /// Where sums begin in rank 0 and block 0, and where those of the turn do.
     start: *mut f32,
     fresh: *mut f32,
-    segments: [Segment; MOST_PRODUCTS],
-    /// Of each segment its panel, and where the row of rank 0 is; null for an input whose rows lie at no stride.
-    operands: [(usize, *mut u32); MOST_PRODUCTS],
+    /// `count` segments, and of each its panel and where the row of rank 0 is; null for an input whose rows lie at no stride.
+    segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
+    operands: [MaybeUninit<(usize, *mut u32)>; MOST_PRODUCTS],
     count: usize,
 }
 
 impl ReadyCall {
-    /// No products, from nowhere. (It is filled in place: made elsewhere and moved, it was a tenth of a small step.)
+    /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it was a tenth of a
+    /// small step.)
     #[inline(always)]
-    fn none() -> Self {
-        let nowhere = Place::strided(std::ptr::null_mut(), 0, 0, 0);
+    fn new(at: *mut f32, start: Place) -> Self {
         ReadyCall {
-            ends: Ends::new(nowhere, nowhere),
-            start: std::ptr::null_mut(),
-            fresh: std::ptr::null_mut(),
-            segments: [Segment::NONE; MOST_PRODUCTS],
-            operands: [(0, std::ptr::null_mut()); MOST_PRODUCTS],
+            ends: Ends::new(start, start),
+            start: at,
+            fresh: at,
+            segments: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
+            operands: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
             count: 0,
         }
     }
 
     /// Makes it of the plan.
     #[inline(always)]
-    fn fill(&mut self, call: &Call, forward: &Forward<'_>, step: usize, at: &ForwardStep<'_>) {
+    fn fill<'b>(
+        to: &'b mut MaybeUninit<Self>,
+        call: &Call,
+        forward: &Forward<'_>,
+        step: usize,
+        at: &ForwardStep<'_>,
+    ) -> &'b mut Self {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
         let lanes = weights.table.lanes;
         let bias = |first| weights.biases.get(0, first).as_ptr().cast_mut();
         let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
-        match call.start {
-            Start::Bias(first) => {
-                self.start = bias(first);
-                self.ends.start = biases(self.start);
-            }
-            Start::Zero => {
-                self.start = Place::zeros().cast_mut();
-                self.ends.start = Place::zero();
-            }
-        }
+        let ready = match call.start {
+            Start::Bias(first) => to.write(ReadyCall::new(bias(first), biases(bias(first)))),
+            Start::Zero => to.write(ReadyCall::new(Place::zeros().cast_mut(), Place::zero())),
+        };
         for &Multiply { weights: index, rows, turn } in call.products {
             if let Some(first) = turn {
-                self.fresh = bias(first);
-                self.ends.turn = Some((self.count, biases(self.fresh)));
+                ready.fresh = bias(first);
+                ready.ends.turn = Some((ready.count, biases(ready.fresh)));
             }
             let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
             let (rows, stride) = match (rows, forward.projected) {
                 (Operand::Input, Some(Projected { sums, first_step })) => {
                     // It is done: the sums go on from there.
                     let first = weights.shape().packed[index].first;
-                    self.start = sums.address(step - first_step, 0, first, 0);
+                    ready.start = sums.address(step - first_step, 0, first, 0);
                     let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
-                    self.ends.start = Place::strided(self.start, row, lanes, gate);
+                    ready.ends.start = Place::strided(ready.start, row, lanes, gate);
                     continue;
                 }
                 (Operand::Input, None) if forward.pass.rows.as_they_come() => {
@@ -93,10 +96,44 @@ impl ReadyCall {
                 (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
             };
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
-            self.operands[self.count] = (index, rows);
-            self.segments[self.count] = Segment::rows(Rows::strided(rows, stride), panel);
-            self.count += 1;
+            ready.operands[ready.count].write((index, rows));
+            ready.segments[ready.count].write(Segment::rows(Rows::strided(rows, stride), panel));
+            ready.count += 1;
         }
+        ready
+    }
+
+    /// Moves it to a tile whose sums go to `to`, with the rows of an input that lie at no stride in `list`.
+    #[inline(always)]
+    fn move_to(
+        &mut self,
+        tile: &Tile,
+        to: Place,
+        forward: &Forward<'_>,
+        step: usize,
+        list: &mut [*mut u32; MOST_ROWS],
+    ) -> Product<'_> {
+        let ReadyCall { ends, start, fresh, segments, operands, count } = self;
+        (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
+        ends.to.follow(tile);
+        ends.start.move_to(*start, tile);
+        if let Some((_, place)) = &mut ends.turn {
+            place.move_to(*fresh, tile);
+        }
+        // SAFETY: so many are set.
+        let segments =
+            unsafe { std::slice::from_raw_parts_mut(segments.as_mut_ptr().cast::<Segment>(), *count) };
+        for n in 0..segments.len() {
+            // SAFETY: there are operands for each segment.
+            let (panel, rows) = unsafe { operands[n].assume_init() };
+            if rows.is_null() {
+                segments[n].rows = input_rows(forward, tile.rows, list, |r| (step, tile.row + r));
+            } else {
+                segments[n].rows.move_to(rows, tile.row);
+            }
+            segments[n].set_weights(weights_of(&forward.pass.weights().panels[panel], tile), tile);
+        }
+        Product { ends, segments }
     }
 }
 
@@ -115,12 +152,19 @@ pub(super) struct PhaseProducts<'a> {
 }
 
 impl<'a> PhaseProducts<'a> {
-    /// A phase of a step.
+    /// Sweeps a phase of a step over some rows and a share of the blocks.
     ///
     /// # Safety
-    /// - The step exists in some rows.
+    /// - The step exists in these rows, and nobody else works on them and these blocks.
+    /// - The step before is done, and so are the phases before.
     #[inline(always)]
-    pub(super) unsafe fn new(forward: &'a Forward<'a>, step: usize, phase: usize) -> Self {
+    pub(super) unsafe fn sweep(
+        forward: &'a Forward<'a>,
+        step: usize,
+        phase: usize,
+        rows: Range<usize>,
+        share: Share,
+    ) {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
         let (before, after) = pass.slots(step);
         // SAFETY: step and rows exist, and so do their records.
@@ -141,10 +185,12 @@ impl<'a> PhaseProducts<'a> {
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
-        for (ready, call) in products.calls.iter_mut().zip(products.phase.calls) {
-            ready.write(ReadyCall::none()).fill(call, forward, step, &products.at);
+        for (n, call) in products.phase.calls.iter().enumerate() {
+            ReadyCall::fill(&mut products.calls[n], call, forward, step, &products.at);
         }
-        products
+        let blocks = share.part(products.blocks());
+        // SAFETY: the caller's promise, passed on.
+        unsafe { sweep(&mut products, rows, blocks) };
     }
 
     /// The blocks of the units that the phase computes.
@@ -230,6 +276,12 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
+    /// Where rows lie at a stride. Not where there is a tape: each tile has its records prefetched when its turn comes.
+    #[inline(always)]
+    fn takes_runs(&self) -> bool {
+        self.forward.tape.is_none() && self.forward.pass.rows.as_they_come()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         let per_block = self.phase.sums * table.lanes;
@@ -239,31 +291,17 @@ impl Tiles for PhaseProducts<'_> {
         let mut list = [std::ptr::null_mut(); MOST_ROWS];
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
-            unsafe { scratch.write_bytes(0, tile.rows * tile.blocks * per_block) };
+            unsafe { scratch.write_bytes(0, tile.tiles * tile.rows * tile.blocks * per_block) };
         }
-        for (call, ready) in self.phase.calls.iter().zip(&mut self.calls) {
-            // SAFETY: each call of the phase was made ready.
-            let ready = unsafe { ready.assume_init_mut() };
-            let ReadyCall { ends, start, fresh, segments, operands, count } = ready;
+        for (n, call) in self.phase.calls.iter().enumerate() {
             let at = scratch.wrapping_add(call.to * table.lanes);
-            ends.to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
-            ends.start.move_to(*start, tile.row, tile.block);
-            if let Some((_, place)) = &mut ends.turn {
-                place.move_to(*fresh, tile.row, tile.block);
-            }
-            let segments = &mut segments[..*count];
-            for (segment, &(panel, rows)) in segments.iter_mut().zip(&*operands) {
-                if rows.is_null() {
-                    let place = |r| (self.step, tile.row + r);
-                    segment.rows = input_rows(self.forward, tile.rows, &mut list, place);
-                } else {
-                    segment.rows.move_to(rows, tile.row);
-                }
-                segment.set_weights(weights_of(&self.forward.pass.weights().panels[panel], tile));
-            }
+            let to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
+            // SAFETY: each call of the phase was made ready.
+            let ready = unsafe { self.calls[n].assume_init_mut() };
+            let product = ready.move_to(tile, to, self.forward, self.step, &mut list);
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
             // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
-            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&Product { ends, segments }) };
+            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Records<'a> {
     /// The shape of one slot with a row for each record.
     grid: GridMut<'a>,
     starts: &'a [usize],
-    /// 1 where two slots take turns, all ones otherwise.
+    /// 1 where two slots take turns, 0 where there is one, all ones otherwise.
     mask: usize,
     /// The index of the first record that is kept.
     offset: usize,
@@ -37,6 +37,12 @@ impl<'a> Records<'a> {
     /// States in two slots that take turns.
     pub(crate) fn ring(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
+    }
+
+    /// One slot, which is before and after the only step: where all sums of a step are made before the first state is
+    /// written.
+    pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
+        Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
 
     /// The states of the slots from `first` on.

@@ -96,7 +96,8 @@ fn tensors_and_conventions() {
         row(
             "bias",
             move || load(Convention::Keras, vec![arrays(48, 64, 32)]),
-            "bias of the weights _l0: expected 16 values, got 32",
+            "bias of the weights _l0: expected 16 values, got 32, as CuDNNLSTM and CuDNNGRU of Keras 2 have, \
+             whose matrices lie otherwise too (Convention::KerasCuDnn)",
         ),
         row(
             "recurrent of none",
@@ -198,7 +199,7 @@ fn tensors_and_conventions() {
                 let tensors = state_dict::save(&Rnn::tanh(3, 4).build()?)?;
                 state_dict::builder(&tensors, CellKind::GruResetAfter).map(|_| ())
             },
-            "weight_ih_l0: expected 12 rows for 4 units of GruResetAfter, got 4",
+            "weight_ih_l0: expected 12 rows for 4 units of GruResetAfter, got 4, as ElmanTanh has",
         ),
         row(
             "columns without rows",

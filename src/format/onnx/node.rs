@@ -93,7 +93,7 @@ impl Node {
                 recurrent: part(Some(weights.r), direction),
                 bias: part(weights.b, direction),
                 peephole: part(p, direction),
-                projection: Vec::new(),
+                ..Arrays::default()
             })
             .collect();
         Convention::Onnx.load(&mut layer, &cells)?;

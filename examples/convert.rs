@@ -1,0 +1,120 @@
+//! Prints the recurrent layers of a model file, and writes them as safetensors with PyTorch's names.
+//!
+//! ```text
+//! cargo run --release --features safetensors,torch,npz,onnx --example convert -- FILE [OUTPUT.safetensors]
+//! ```
+//!
+//! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or what
+//! `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (which GRU,
+//! activations, clipping) is in the metadata of the output, at `NAME.cell` and so on.
+
+use fused_rnn::format::onnx::Model;
+use fused_rnn::format::{Tensors, keras, state_dict};
+use fused_rnn::{CellKind, Error, Recurrent};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+/// Layers by name; and what is none, or none that can be read, in words.
+#[derive(Default)]
+struct Found {
+    layers: Vec<(String, Recurrent)>,
+    others: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, name: &str, layer: Result<Recurrent, Error>) {
+        match layer {
+            Ok(layer) => self.layers.push((name.to_owned(), layer)),
+            Err(error) => self.others.push(format!("{name}: {error}")),
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Found, Error> {
+    // An ONNX file has no magic number: it is one if it can be read as one, and has nodes.
+    if let Ok(model) = Model::read(bytes)
+        && model.nodes().len() + model.other_nodes().len() > 0
+    {
+        return Ok(onnx(&model));
+    }
+    let options = Tensors::safetensors_metadata(bytes).unwrap_or_default();
+    let layers: Vec<&str> = options.keys().filter_map(|key| key.strip_suffix("/layer")).collect();
+    Ok(if layers.is_empty() { torch(&Tensors::read(bytes, "")?) } else { keras(bytes, &layers) })
+}
+
+fn onnx(model: &Model) -> Found {
+    let mut found = Found::default();
+    for (index, node) in model.nodes().iter().enumerate() {
+        let name = format!("{}#{index}", node.name());
+        found.add(&name, node.with_weights(model, &BTreeMap::new()).map(|node| node.into_layer()));
+    }
+    let types: BTreeSet<&String> = model.other_nodes().iter().collect();
+    found.others.extend(types.into_iter().map(|operator| format!("nodes {operator}")));
+    found
+}
+
+fn keras(bytes: &[u8], names: &[&str]) -> Found {
+    let mut found = Found::default();
+    for name in names {
+        found.add(name, keras::Layer::from_safetensors(bytes, name).map(|layer| layer.network().clone()));
+    }
+    found
+}
+
+fn torch(file: &Tensors) -> Found {
+    let mut found = Found::default();
+    let modules = state_dict::modules(file);
+    for module in &modules {
+        let name = module.prefix.trim_end_matches('.');
+        if module.kind().is_none() {
+            println!("{name}: no tensor says whether this RNN's nonlinearity is tanh or relu; taken as tanh");
+        }
+        found.add(name, module.network(file, module.kind().unwrap_or(CellKind::ElmanTanh)));
+    }
+    let rest = file.iter().filter(|(name, _)| !modules.iter().any(|module| module.owns(name)));
+    found.others.extend(rest.map(|(name, tensor)| format!("{name} {:?}", tensor.shape())));
+    found.others.extend(file.others().map(|(name, raw)| format!("{name} {raw:?}")));
+    found
+}
+
+fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = |error: Error| format!("{path}: {error}");
+    let found = read(&bytes).map_err(text)?;
+    let (mut file, mut metadata) = (Tensors::new(), Vec::new());
+    for (name, network) in &found.layers {
+        let config = network.config();
+        let [input, hidden, layers] = [config.input_size(), config.hidden_size(), config.layers()];
+        let shown = if name.is_empty() { "(no name)" } else { name };
+        println!("{shown}: {:?}, {layers} x {:?}, {input} -> {hidden}", config.kind(), config.direction());
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+        for (key, value) in [
+            ("cell", format!("{:?}", config.kind())),
+            ("direction", format!("{:?}", config.direction())),
+            ("activations", format!("{:?}", config.activations(false))),
+            ("clip", format!("{:?}", config.clip())),
+        ] {
+            metadata.push((format!("{prefix}{key}"), value));
+        }
+        file.insert_all(&prefix, state_dict::save(network).map_err(text)?);
+    }
+    found.others.iter().for_each(|other| println!("  beside: {other}"));
+    println!("{} recurrent layers", found.layers.len());
+    let Some(output) = output.filter(|_| !found.layers.is_empty()) else { return Ok(()) };
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let bytes = file.to_safetensors(&metadata).map_err(text)?;
+    std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match &arguments[..] {
+        [path] => convert(path, None),
+        [path, output] => convert(path, Some(output)),
+        _ => Err("usage: convert FILE [OUTPUT.safetensors]".to_owned()),
+    };
+    if let Err(error) = &done {
+        eprintln!("{error}");
+    }
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

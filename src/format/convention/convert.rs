@@ -1,0 +1,159 @@
+//! Weights of one cell between a form and ours: the one conversion.
+
+use super::super::network::Cell;
+use super::super::refused;
+use super::form::{Biases, Form};
+use crate::cell::CellKind;
+use crate::error::Error;
+
+/// A form for a network of its cell.
+pub(super) struct Resolved<'f> {
+    pub(super) form: &'f Form,
+    /// Our gate at each place of the system's order.
+    pub(super) order: Vec<usize>,
+    /// -1 where our gate has the opposite sense there.
+    pub(super) signs: Vec<f32>,
+    /// What the system adds to our gate.
+    pub(super) added: Vec<f32>,
+    /// Our peephole (i, f, o) at each place.
+    pub(super) peepholes: Option<[usize; 3]>,
+}
+
+impl Resolved<'_> {
+    pub(super) fn matrix_to_ours(
+        &self,
+        cell: &Cell,
+        k: usize,
+        from: &[f32],
+        scales: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let (sizes, places) = ([cell.gates, cell.hidden, k], inverse(&self.order));
+        let ours = elements(sizes).map(|[gate, unit, k]| {
+            let place = places[gate];
+            let row = match scales {
+                None => 1.0,
+                Some(&[scale]) => scale,
+                Some(scales) => scales[place * cell.hidden + unit],
+            };
+            let value = from[self.form.orientation.place(sizes, [place, unit, k])];
+            value * (row * self.form.scale * self.signs[gate])
+        });
+        ours.collect()
+    }
+
+    pub(super) fn matrix_to_theirs(&self, cell: &Cell, k: usize, from: &[f32]) -> Vec<f32> {
+        let (sizes, places) = ([cell.gates, cell.hidden, k], inverse(&self.order));
+        let mut theirs = vec![0.0; from.len()];
+        for ([gate, unit, k], &value) in elements(sizes).zip(from) {
+            let place = self.form.orientation.place(sizes, [places[gate], unit, k]);
+            theirs[place] = value * self.signs[gate] / self.form.scale;
+        }
+        theirs
+    }
+
+    /// A vector of theirs in our order and sense, with what they add.
+    fn vector_to_ours(&self, hidden: usize, from: &[f32], added: bool) -> Vec<f32> {
+        let mut ours = permute(from, hidden, &inverse(&self.order));
+        for (gate, values) in ours.chunks_exact_mut(hidden).enumerate() {
+            let more = if added { self.added[gate] } else { 0.0 };
+            for value in values {
+                *value = (*value * self.form.bias_scale + more) * self.signs[gate];
+            }
+        }
+        ours
+    }
+
+    fn vector_to_theirs(&self, hidden: usize, mut ours: Vec<f32>, added: bool) -> Vec<f32> {
+        for (gate, values) in ours.chunks_exact_mut(hidden).enumerate() {
+            let more = if added { self.added[gate] } else { 0.0 };
+            for value in values {
+                *value = (*value * self.signs[gate] - more) / self.form.bias_scale;
+            }
+        }
+        permute(&ours, hidden, &self.order)
+    }
+
+    /// Our `bias_ih` and our `bias_hh`.
+    pub(super) fn biases_to_ours(&self, cell: &Cell, from: &[f32]) -> [Vec<f32>; 2] {
+        let (hidden, rows) = (cell.hidden, cell.rows());
+        let zeros = || vec![0.0; rows];
+        if from.is_empty() {
+            return [self.vector_to_ours(hidden, &zeros(), true), zeros()];
+        }
+        let (first, second) = from.split_at(rows.min(from.len()));
+        let ours = self.vector_to_ours(hidden, first, true);
+        match self.form.biases {
+            Biases::None | Biases::Input => [ours, zeros()],
+            Biases::Recurrent => [zeros(), ours],
+            Biases::Both => [ours, self.vector_to_ours(hidden, second, false)],
+            Biases::InputAndNew => {
+                let mut recurrent = vec![0.0; rows - hidden];
+                recurrent.extend(second.iter().map(|value| value * self.form.bias_scale));
+                [ours, recurrent]
+            }
+        }
+    }
+
+    pub(super) fn biases_to_theirs(
+        &self,
+        cell: &Cell,
+        suffix: &str,
+        ours: [Vec<f32>; 2],
+    ) -> Result<Vec<f32>, Error> {
+        let hidden = cell.hidden;
+        let [mut bias_ih, mut bias_hh] = ours;
+        if self.form.biases == Biases::Both {
+            let first = self.vector_to_theirs(hidden, bias_ih, true);
+            return Ok([first, self.vector_to_theirs(hidden, bias_hh, false)].concat());
+        }
+        // The candidate's on the side of the state is multiplied by r: no other can stand for it.
+        let apart = match self.form.kind {
+            CellKind::GruResetAfter => cell.rows() - hidden,
+            _ => cell.rows(),
+        };
+        let no_place = |name: &str, values: &[f32]| match values.iter().find(|value| **value != 0.0) {
+            None => Ok(()),
+            Some(value) => {
+                let expected = format!("zeros where {} has no bias", self.form.name);
+                Err(refused(format!("{name}{suffix}"), expected, value.to_string()))
+            }
+        };
+        if self.form.biases == Biases::Recurrent {
+            bias_hh[..apart].iter_mut().zip(&bias_ih).for_each(|(sum, bias)| *sum += bias);
+            no_place("bias_ih", &bias_ih[apart..])?;
+            return Ok(self.vector_to_theirs(hidden, bias_hh, true));
+        }
+        bias_ih[..apart].iter_mut().zip(&bias_hh).for_each(|(sum, bias)| *sum += bias);
+        let mut theirs = self.vector_to_theirs(hidden, bias_ih, true);
+        match self.form.biases {
+            Biases::InputAndNew if apart < cell.rows() => {
+                theirs.extend(bias_hh[apart..].iter().map(|value| value / self.form.bias_scale));
+            }
+            Biases::InputAndNew => theirs.resize(cell.rows() + hidden, 0.0),
+            Biases::None => {
+                no_place("bias_ih", &theirs)?;
+                no_place("bias_hh", &bias_hh[apart..])?;
+                theirs.clear();
+            }
+            _ => no_place("bias_hh", &bias_hh[apart..])?,
+        }
+        Ok(theirs)
+    }
+}
+
+/// All (gate, unit, k) of a matrix, in our order.
+pub(super) fn elements([gates, hidden, k]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..gates).flat_map(move |gate| (0..hidden).flat_map(move |unit| (0..k).map(move |k| [gate, unit, k])))
+}
+
+/// Vectors of H in another order: `order[k]` becomes the k-th.
+pub(super) fn permute(from: &[f32], hidden: usize, order: &[usize]) -> Vec<f32> {
+    order.iter().flat_map(|&gate| from[gate * hidden..][..hidden].iter().copied()).collect()
+}
+
+/// The place at which each of ours stands.
+pub(super) fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut places = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(place, &gate)| places[gate] = place);
+    places
+}

@@ -1,0 +1,414 @@
+//! The form of a cell's weights, put together from what systems differ in.
+
+use super::super::network::{Cell, Change, cells, suffix};
+use super::super::refused;
+use super::arrays::{Arrays, Orientation};
+use super::convert::{Resolved, elements, inverse, permute};
+use crate::cell::CellKind;
+use crate::error::Error;
+use crate::layer::Recurrent;
+use std::borrow::Cow;
+
+/// A gate of a cell: of an LSTM, or of a GRU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// The input gate i of an LSTM.
+    Input,
+    /// The forget gate f of an LSTM.
+    Forget,
+    /// The candidate of an LSTM: g, or c, or z.
+    Cell,
+    /// The output gate o of an LSTM.
+    Output,
+    /// The reset gate r of a GRU.
+    Reset,
+    /// The update gate z of a GRU, or u.
+    Update,
+    /// The candidate of a GRU: n, or h, or c.
+    New,
+}
+
+impl Gate {
+    /// Its place in this crate's order; `None` where the cell has no such gate.
+    fn place(self, kind: CellKind) -> Option<usize> {
+        let gates: &[Gate] = match kind {
+            CellKind::Lstm => &[Gate::Input, Gate::Forget, Gate::Cell, Gate::Output],
+            CellKind::GruResetAfter | CellKind::GruResetBefore => &[Gate::Reset, Gate::Update, Gate::New],
+            _ => &[],
+        };
+        gates.iter().position(|&gate| gate == self)
+    }
+}
+
+/// Which bias vectors a system has. It matters on which side the candidate's of a GRU stands that resets
+/// after the product: on the side of the state it is multiplied by r.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Biases {
+    /// None.
+    None,
+    /// One for each gate, on the side of the input.
+    Input,
+    /// One for each gate, on the side of the state.
+    Recurrent,
+    /// All gates' of the input, then all gates' of the state.
+    Both,
+    /// One for each gate on the side of the input, and after them the candidate's of the state. (Only a GRU
+    /// that resets after the product has the last one.)
+    InputAndNew,
+}
+
+impl Biases {
+    /// Vectors, for so many gates.
+    fn count(self, gates: usize) -> usize {
+        match self {
+            Biases::None => 0,
+            Biases::Input | Biases::Recurrent => gates,
+            Biases::Both => 2 * gates,
+            Biases::InputAndNew => gates + 1,
+        }
+    }
+}
+
+/// The form that some system keeps the weights of a cell in: a convention of one's own.
+///
+/// [`Form::new`] is PyTorch's, and this crate's; each method says one thing that is different. Every named
+/// [`Convention`](super::Convention) is made of it ([`Convention::form`](super::Convention::form)).
+///
+/// ```
+/// use fused_rnn::format::{Arrays, Biases, Form, Gate, Orientation};
+/// use fused_rnn::{CellKind, Gru, Recurrent};
+///
+/// // A GRU in C, reset before the product: matrices (K, 3 H) of int8 in units of 1/256, gates z r h, and
+/// // u = 1 - z in the place of z.
+/// let form = Form::new(CellKind::GruResetBefore)
+///     .order(&[Gate::Update, Gate::Reset, Gate::New])
+///     .orientation(Orientation::Columns)
+///     .biases(Biases::Input)
+///     .turned(&[Gate::Update])
+///     .scale(1.0 / 256.0);
+/// let mut gru: Recurrent = Gru::reset_before(1, 1).build()?;
+/// let arrays = Arrays {
+///     input: vec![64.0, 128.0, -256.0],
+///     recurrent: vec![0.0; 3],
+///     bias: vec![256.0, 0.0, 0.0],
+///     ..Arrays::default()
+/// };
+/// form.load(&mut gru, &[arrays])?;
+/// assert_eq!(gru.parameters()[..3], [0.5, -0.25, -1.0]); // r, z, n
+/// assert_eq!(form.save(&gru)?[0].input, [64.0, 128.0, -256.0]);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Form {
+    pub(super) name: Cow<'static, str>,
+    pub(super) kind: CellKind,
+    /// In the system's order; none where it is ours.
+    order: Vec<Gate>,
+    pub(super) orientation: Orientation,
+    pub(super) biases: Biases,
+    turned: Vec<Gate>,
+    added: Vec<(Gate, f32)>,
+    peepholes: Option<[Gate; 3]>,
+    projection: Option<Orientation>,
+    pub(super) scale: f32,
+    pub(super) bias_scale: f32,
+}
+
+impl Form {
+    /// PyTorch's form: rows, gates in the order i f g o or r z n, two bias vectors, no constants; for an LSTM
+    /// also peepholes in the order i f o, and projections as (P, H).
+    pub fn new(kind: CellKind) -> Form {
+        let lstm = kind == CellKind::Lstm;
+        Form {
+            name: Cow::Borrowed("this form"),
+            kind,
+            order: Vec::new(),
+            orientation: Orientation::Rows,
+            biases: Biases::Both,
+            turned: Vec::new(),
+            added: Vec::new(),
+            peepholes: lstm.then_some([Gate::Input, Gate::Forget, Gate::Output]),
+            projection: lstm.then_some(Orientation::Rows),
+            scale: 1.0,
+            bias_scale: 1.0,
+        }
+    }
+
+    /// The gates in the system's order, each once.
+    pub fn order(mut self, gates: &[Gate]) -> Form {
+        self.order = gates.to_vec();
+        self
+    }
+
+    /// How the elements of the matrices of the input and of the state follow each other.
+    pub fn orientation(mut self, orientation: Orientation) -> Form {
+        self.orientation = orientation;
+        self
+    }
+
+    /// Which bias vectors there are.
+    pub fn biases(mut self, biases: Biases) -> Form {
+        self.biases = biases;
+        self
+    }
+
+    /// Gates that have the opposite sense, 1 - z in the place of z: their weights and biases change the sign,
+    /// as s(-a) = 1 - s(a). Of no use for a candidate.
+    pub fn turned(mut self, gates: &[Gate]) -> Form {
+        self.turned = gates.to_vec();
+        self
+    }
+
+    /// What the system adds to a gate when it runs: 1 to the forget gate, mostly. Loading adds it to the
+    /// bias, saving subtracts it.
+    pub fn added(mut self, gate: Gate, value: f32) -> Form {
+        self.added.push((gate, value));
+        self
+    }
+
+    /// The order of the peepholes; `None` where the system has none.
+    pub fn peepholes(mut self, order: Option<[Gate; 3]>) -> Form {
+        self.peepholes = order;
+        self
+    }
+
+    /// How the projection lies, (P, H) or (H, P); `None` where the system has none.
+    pub fn projection(mut self, orientation: Option<Orientation>) -> Form {
+        self.projection = orientation;
+        self
+    }
+
+    /// What a stored number is multiplied by to be a weight: that of quantised weights. Biases, peepholes and
+    /// projections as well. (Where each row has its own, [`Arrays::input_scales`] has them.)
+    pub fn scale(mut self, scale: f32) -> Form {
+        (self.scale, self.bias_scale) = (scale, scale);
+        self
+    }
+
+    /// The same for biases alone, where it is another.
+    pub fn bias_scale(mut self, scale: f32) -> Form {
+        self.bias_scale = scale;
+        self
+    }
+
+    /// Puts weights of this form into a network: `cells` has one entry for each direction of each layer,
+    /// at `layer * directions + direction`.
+    ///
+    /// Where the network has one bias vector and the weights have two, it gets their sum.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
+    /// cell's, an array has another size or shape, a parameter of the network has no counterpart, or a bias
+    /// has no place: two that cannot be added, or any in a network without; [`Error::OutOfRange`] where what
+    /// is added to a bias is not finite, or a scale is not finite or is zero. The network is then as before.
+    pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
+        let form = self.resolve(network)?;
+        let mut change = Change::of(network);
+        let expected = super::super::network::cells(network);
+        if cells.len() != expected {
+            return Err(refused("layers * directions", expected.to_string(), cells.len().to_string()));
+        }
+        for (index, arrays) in cells.iter().enumerate() {
+            let suffix = suffix(network.config(), index);
+            let cell = Cell::of(network, &suffix)?;
+            let what = |array: &str| format!("{array} of the weights {suffix}");
+            for (name, columns, from, shape, scales) in [
+                ("weight_ih", cell.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
+                (
+                    "weight_hh",
+                    cell.output,
+                    &arrays.recurrent,
+                    &arrays.recurrent_shape,
+                    &arrays.recurrent_scales,
+                ),
+            ] {
+                check(what(name), cell.rows() * columns, from.len())?;
+                self.orientation.check_shape(&what(name), [cell.gates, cell.hidden, columns], shape)?;
+                let scales = match scales.len() {
+                    0 => None,
+                    count if count == 1 || count == cell.rows() => Some(scales.as_slice()),
+                    count => {
+                        let expected = format!("none, 1 or {}", cell.rows());
+                        return Err(refused(what(&format!("scales of {name}")), expected, count.to_string()));
+                    }
+                };
+                change.put(&format!("{name}{suffix}"), form.matrix_to_ours(&cell, columns, from, scales))?;
+            }
+            self.check_bias(&what("bias"), &cell, arrays)?;
+            let [bias_ih, bias_hh] = form.biases_to_ours(&cell, &arrays.bias);
+            change.put_biases(&suffix, bias_ih, bias_hh)?;
+            if !arrays.peephole.is_empty() {
+                let Some(order) = form.peepholes else {
+                    return Err(refused(what("peephole"), format!("none in {}", self.name), "some"));
+                };
+                check(what("peephole"), 3 * cell.hidden, arrays.peephole.len())?;
+                let ours = permute(&arrays.peephole, cell.hidden, &inverse(&order));
+                change.put(&format!("peephole{suffix}"), scaled(ours, self.scale))?;
+            }
+            if !arrays.projection.is_empty() {
+                let Some(orientation) = self.projection else {
+                    return Err(refused(what("projection"), format!("none in {}", self.name), "some"));
+                };
+                check(what("projection"), cell.hidden * cell.output, arrays.projection.len())?;
+                let ours = |place| arrays.projection[orientation.place([1, cell.output, cell.hidden], place)];
+                let ours = elements([1, cell.output, cell.hidden]).map(ours).collect();
+                change.put(&format!("weight_hr{suffix}"), scaled(ours, self.scale))?;
+            }
+        }
+        change.apply(network)
+    }
+
+    /// The weights of a network in this form, one entry for each direction of each layer.
+    ///
+    /// Where the system has one bias vector and the network has two, it gets their sum.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
+    /// cell's, or where the network has peepholes, a projection, layer normalisation or biases that the
+    /// system has no place for; [`Error::OutOfRange`] as for [`load`](Form::load).
+    pub fn save(&self, network: &Recurrent) -> Result<Vec<Arrays>, Error> {
+        let form = self.resolve(network)?;
+        let cell_arrays = |index| {
+            let suffix = suffix(network.config(), index);
+            let cell = Cell::of(network, &suffix)?;
+            let mut arrays = Arrays::default();
+            let mut biases = [vec![0.0; cell.rows()], vec![0.0; cell.rows()]];
+            let mut biased = !self.added.is_empty();
+            for tensor in network.named_parameters() {
+                let Some(name) = tensor.name.strip_suffix(&suffix) else { continue };
+                match (name, form.peepholes, self.projection) {
+                    ("weight_ih", ..) => {
+                        arrays.input = form.matrix_to_theirs(&cell, cell.input, tensor.values);
+                    }
+                    ("weight_hh", ..) => {
+                        arrays.recurrent = form.matrix_to_theirs(&cell, cell.output, tensor.values);
+                    }
+                    ("bias_ih", ..) | ("bias_hh", ..) => {
+                        biases[usize::from(name == "bias_hh")] = tensor.values.to_vec();
+                        biased = true;
+                    }
+                    ("peephole", Some(order), _) => {
+                        let theirs = permute(tensor.values, cell.hidden, &order);
+                        arrays.peephole = scaled(theirs, 1.0 / self.scale);
+                    }
+                    ("weight_hr", _, Some(orientation)) => {
+                        let sizes = [1, cell.output, cell.hidden];
+                        let mut theirs = vec![0.0; tensor.values.len()];
+                        for (place, &value) in elements(sizes).zip(tensor.values) {
+                            theirs[orientation.place(sizes, place)] = value;
+                        }
+                        arrays.projection = scaled(theirs, 1.0 / self.scale);
+                    }
+                    _ => {
+                        let expected = format!("a parameter that {} has", self.name);
+                        return Err(refused(tensor.name, expected, "one that it has not"));
+                    }
+                }
+            }
+            if biased {
+                arrays.bias = form.biases_to_theirs(&cell, &suffix, biases)?;
+            }
+            Ok(arrays)
+        };
+        (0..cells(network)).map(cell_arrays).collect()
+    }
+
+    /// Gates as places of ours, checked.
+    fn resolve(&self, network: &Recurrent) -> Result<Resolved<'_>, Error> {
+        let kind = network.config().kind();
+        if kind != self.kind {
+            let got = format!("a network of {kind:?}");
+            return Err(refused(self.name.as_ref(), format!("a network of {:?}", self.kind), got));
+        }
+        let place = |gate: Gate| {
+            let expected = format!("gates of {kind:?}");
+            gate.place(kind).ok_or_else(|| refused(self.name.as_ref(), expected, format!("{gate:?}")))
+        };
+        let mut order: Vec<usize> = self.order.iter().map(|&gate| place(gate)).collect::<Result<_, _>>()?;
+        if order.is_empty() {
+            order = (0..kind.gates()).collect();
+        }
+        let each_once = (0..kind.gates()).all(|gate| order.contains(&gate)) && order.len() == kind.gates();
+        if !each_once {
+            let got = format!("{:?}", self.order);
+            return Err(refused(self.name.as_ref(), format!("an order of all gates of {kind:?}"), got));
+        }
+        let mut signs = vec![1.0; kind.gates()];
+        for &gate in &self.turned {
+            signs[place(gate)?] = -1.0;
+        }
+        let mut added = vec![0.0; kind.gates()];
+        for &(gate, value) in &self.added {
+            added[place(gate)?] += value;
+        }
+        let peephole = |gate| match gate {
+            Gate::Input => Ok(0),
+            Gate::Forget => Ok(1),
+            Gate::Output => Ok(2),
+            other => Err(refused(
+                self.name.as_ref(),
+                "peepholes of Input, Forget and Output",
+                format!("{other:?}"),
+            )),
+        };
+        let peepholes = match self.peepholes.map(|order| order.map(peephole)) {
+            None => None,
+            Some([a, b, c]) => {
+                let order = [a?, b?, c?];
+                if !(0..3).all(|place| order.contains(&place)) {
+                    let got = format!("{:?}", self.peepholes);
+                    return Err(refused(self.name.as_ref(), "each peephole once", got));
+                }
+                Some(order)
+            }
+        };
+        if let Some((gate, value)) = self.added.iter().find(|(_, value)| !value.is_finite()) {
+            let what = if *gate == Gate::Forget { "forget_bias" } else { "what is added to a gate" };
+            return Err(Error::OutOfRange { what, expected: "a finite number", got: f64::from(*value) });
+        }
+        for scale in [self.scale, self.bias_scale] {
+            if !scale.is_normal() {
+                let (what, expected) = ("the scale of weights", "a finite number other than zero");
+                return Err(Error::OutOfRange { what, expected, got: f64::from(scale) });
+            }
+        }
+        Ok(Resolved { form: self, order, signs, added, peepholes })
+    }
+
+    /// Whether the bias is of the size, and where that is known the shape, that this form has.
+    fn check_bias(&self, what: &str, cell: &Cell, arrays: &Arrays) -> Result<(), Error> {
+        let (got, shape, rows) = (arrays.bias.len(), arrays.bias_shape.as_slice(), cell.rows());
+        let size = self.biases.count(cell.gates) * cell.hidden;
+        // Keras tells its layers by the shape of their biases.
+        let keras = match (self.orientation, self.biases) {
+            (Orientation::Columns, Biases::Both) => shape != [2 * rows],
+            (Orientation::RowsAsColumns, Biases::Both) => shape != [2, rows],
+            _ => true,
+        };
+        if got == 0 || got == size && keras {
+            return Ok(());
+        }
+        let mut said = got.to_string();
+        if !shape.is_empty() {
+            said = format!("{said}, of shape {shape:?}");
+        }
+        if got == 2 * rows && self.orientation == Orientation::Columns && self.kind.gates() > 1 {
+            said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too \
+                     (Convention::KerasCuDnn)";
+        }
+        Err(refused(what, format!("{size} values"), said))
+    }
+}
+
+fn scaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
+    values.iter_mut().for_each(|value| *value *= scale);
+    values
+}
+
+fn check(what: String, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(refused(what, format!("{expected} values"), got.to_string()))
+}

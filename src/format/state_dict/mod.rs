@@ -1,0 +1,167 @@
+//! PyTorch's `state_dict` of a recurrent module: `weight_ih_l0`, `bias_hh_l1_reverse`, ...
+//!
+//! In Python, `safetensors.torch.save_file(model.state_dict(), "model.safetensors")` or
+//! `torch.save(model.state_dict(), "model.pt")` writes one; `Tensors::from_safetensors` (feature
+//! `safetensors`) and `Tensors::from_torch` (feature `torch`) read it.
+//!
+//! The names and shapes say how many layers, directions, inputs, units and biases there are, whether hidden
+//! states are projected, and the cell, but for an RNN's nonlinearity: [`describe`]. They do not say which
+//! dropout and which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is
+//! [`Layout::TimeMajor`](crate::Layout); the default here is batch-first.) A module's own tensors begin with
+//! its name, `encoder.rnn.`, which the readers take off (as does [`Tensors::split_off_prefix`]); [`modules`]
+//! finds all of a file.
+//!
+//! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
+//! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or
+//! pruning make of several tensors are made of them here (once; they are plain weights then). Tensors that
+//! are no parameter of a recurrent module, and integers, are left alone.
+//!
+//! ```text
+//! names.rs     the names of parameters, and weights that are made of several tensors
+//! modules.rs   the recurrent modules of a file, and what their tensors say of them
+//! ```
+//!
+//! ```
+//! use fused_rnn::format::state_dict;
+//! use fused_rnn::{CellKind, Gru};
+//!
+//! let gru = Gru::reset_after(3, 4).layers(2).bidirectional(true).build()?;
+//! let tensors = state_dict::save(&gru)?;
+//! assert_eq!(tensors.get("weight_ih_l1_reverse").map(|tensor| tensor.shape()), Some(&[12, 8][..]));
+//!
+//! let mut same = state_dict::builder(&tensors, CellKind::GruResetAfter)?.dropout(0.1).build()?;
+//! state_dict::load(tensors, &mut same)?;
+//! assert_eq!(gru.parameters(), same.parameters());
+//! # Ok::<(), fused_rnn::Error>(())
+//! ```
+
+mod modules;
+mod names;
+
+pub use modules::{Module, describe, modules};
+
+use super::network::{Change, cells, suffix};
+use super::tensor::unwrapped;
+use super::{Tensor, Tensors, refused};
+use crate::cell::CellKind;
+use crate::error::Error;
+use crate::layer::{Bias, Builder, Init, Recurrent};
+use modules::{described, matrix};
+use names::{is_parameter, parameters};
+use std::collections::BTreeSet;
+
+/// A builder of the network whose tensors these are: with its sizes, layers, directions and biases.
+///
+/// # Errors
+/// [`Error::Format`] where a tensor is missing that these are read off, or its shape is none of this cell's.
+pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
+    let mut copies = Tensors::new();
+    for (name, tensor) in tensors.iter().filter(|(name, _)| is_parameter(&unwrapped(name))) {
+        copies.insert(name, tensor.clone());
+    }
+    let own = take_parameters(&mut copies)?;
+    let [rows, input] = matrix(&own, tensors, "weight_ih_l0")?;
+    let [_, output] = matrix(&own, tensors, "weight_hh_l0")?;
+    let has = |name: &str| own.get(name).is_some();
+    let hidden = rows / kind.gates();
+    let mut builder = Builder::new(kind, input, hidden);
+    if rows % kind.gates() != 0 || output != hidden && !has("weight_hr_l0") {
+        let expected = format!("{} rows for {output} units of {kind:?}", kind.gates().saturating_mul(output));
+        let other = described(&own, tensors).map(|module| format!(", as {:?} has", module.kinds[0]));
+        return Err(refused("weight_ih_l0", expected, format!("{rows}{}", other.unwrap_or_default())));
+    }
+    if has("weight_hr_l0") {
+        builder = builder.projection(output);
+    }
+    let layers = (0..).take_while(|layer| has(&format!("weight_ih_l{layer}"))).count();
+    let both = has("weight_ih_l0_reverse");
+    // All matrices that decide the size of the network: a tensor without values may say any shape.
+    for layer in 0..layers {
+        let above = if both { output.saturating_mul(2) } else { output };
+        let width = if layer == 0 { input } else { above };
+        for direction in if both { &["", "_reverse"][..] } else { &[""] } {
+            for (name, columns) in [("weight_ih", width), ("weight_hh", output)] {
+                let name = format!("{name}_l{layer}{direction}");
+                own.get_shaped(&name, &[rows, columns])?;
+            }
+        }
+    }
+    Ok(builder
+        .layers(layers)
+        .peephole(has("peephole_l0"))
+        .bidirectional(both)
+        .bias(if has("bias_ih_l0") || has("bias_hh_l0") { Bias::Double } else { Bias::None })
+        .init(Init::Zero, 0))
+}
+
+/// Takes out the parameters of the module whose names these are, whole, by PyTorch's names with layers.
+fn take_parameters(tensors: &mut Tensors) -> Result<Tensors, Error> {
+    let mut own = Tensors::new();
+    for name in tensors.names().map(str::to_owned).collect::<Vec<_>>() {
+        let short = unwrapped(&name);
+        if !is_parameter(&short) {
+            continue;
+        }
+        if own.get(&short).is_some() {
+            return Err(refused(name.as_str(), "names that differ", format!("two tensors {short:?}")));
+        }
+        if let Some(tensor) = tensors.remove(&name) {
+            own.insert(short, tensor);
+        }
+    }
+    parameters(own)
+}
+
+/// Sets all parameters of a network from these tensors.
+///
+/// A network with one bias vector gets the sum of two. Tensors of other names than a recurrent module's
+/// parameters have are left alone.
+///
+/// # Errors
+/// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, or where
+/// biases cannot be added: each by name. The network is then as before.
+pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
+    let mut own = take_parameters(&mut tensors)?;
+    let biased: BTreeSet<String> =
+        own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
+    // What is missing may be among what is left, by a longer name.
+    let mut take = |name: &str, shape: &[usize]| match own.get(name) {
+        Some(_) => own.take(name, shape),
+        None => tensors.take(name, shape),
+    };
+    let mut change = Change::of(network);
+    let config = network.config();
+    let rows = config.kind().gates() * config.hidden_size();
+    for cell in 0..cells(network) {
+        let suffix = suffix(config, cell);
+        let (bias_ih, bias_hh) = (format!("bias_ih{suffix}"), format!("bias_hh{suffix}"));
+        if config.bias() != Bias::None || biased.contains(&bias_ih) || biased.contains(&bias_hh) {
+            let (bias_ih, bias_hh) = (take(&bias_ih, &[rows])?, take(&bias_hh, &[rows])?);
+            change.put_biases(&suffix, bias_ih, bias_hh)?;
+        }
+    }
+    for (name, shape) in change.open() {
+        change.put(&name, take(&name, &shape)?)?;
+    }
+    own.finish()?;
+    change.apply(network)
+}
+
+/// The tensors of a network, as PyTorch's module of its shape has them.
+///
+/// Where the network has one bias vector, PyTorch's second is zeros.
+///
+/// # Errors
+/// [`Error::Format`] where the network cannot be told by its tensors, which none is today.
+pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
+    let mut tensors = Tensors::new();
+    for parameter in network.named_parameters() {
+        let single = network.config().bias() == Bias::Single;
+        if let Some(suffix) = parameter.name.strip_prefix("bias_ih").filter(|_| single) {
+            let zeros = vec![0.0; parameter.values.len()];
+            tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&parameter.shape, zeros)?);
+        }
+        tensors.insert(parameter.name, Tensor::new(&parameter.shape, parameter.values.to_vec())?);
+    }
+    Ok(tensors)
+}

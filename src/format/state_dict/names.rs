@@ -1,0 +1,199 @@
+//! The names of a recurrent module's parameters, and weights that are made of several tensors.
+//!
+//! PyTorch keeps what a weight is made of, and not the weight. Each is made here as PyTorch makes it when it
+//! runs:
+//!
+//! | names | weight | source |
+//! |---|---|---|
+//! | `W_g`, `W_v`; `parametrizations.W.original0`, `.original1` | `g v / norm(v)`: the 2-norm of each row where g is (rows, 1), of each column where it is (1, columns), of all of v where it is one number | `torch.nn.utils.weight_norm`, `torch.nn.utils.parametrizations.weight_norm` |
+//! | `W_orig`, `W_u`, `W_v`; `parametrizations.W.original`, `.0._u`, `.0._v` | `W / (u . W v)`, u of its rows and v of its columns, or u of its columns and v of its rows: `W / (u . W^T v)` | `torch.nn.utils.spectral_norm`, `torch.nn.utils.parametrizations.spectral_norm` |
+//! | `W_orig`, `W_mask` | `W mask`, element by element | `torch.nn.utils.prune` |
+
+use super::super::{Tensor, Tensors, refused};
+use crate::error::Error;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a parameter is called before its layer.
+const PARAMETERS: [&str; 9] =
+    ["weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh", "peephole", "norm_ih", "norm_hh", "norm_c"];
+const PARAMETRIZATIONS: &str = "parametrizations.";
+
+/// What a tensor is to its parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Whole,
+    /// Of weight_norm.
+    Norm,
+    Direction,
+    /// Of spectral_norm and of pruning.
+    Original,
+    Left,
+    /// Called as `Direction` is in the names without parametrizations.
+    Right,
+    Mask,
+    /// Of a parametrization that is not in the table.
+    Unknown,
+}
+
+/// A name as that of a parameter, `weight_hh_l0`, and a part of it. A cell's has no layer: it is layer 0.
+fn parse(name: &str) -> Option<(String, Part)> {
+    if let Some(rest) = name.strip_prefix(PARAMETRIZATIONS) {
+        let (parameter, part) = rest.split_once('.')?;
+        let part = match part {
+            "original0" => Part::Norm,
+            "original1" => Part::Direction,
+            "original" => Part::Original,
+            "0._u" => Part::Left,
+            "0._v" => Part::Right,
+            _ => Part::Unknown,
+        };
+        return Some((canonical(parameter)?, part));
+    }
+    let parts = [
+        ("_g", Part::Norm),
+        ("_v", Part::Direction),
+        ("_orig", Part::Original),
+        ("_u", Part::Left),
+        ("_mask", Part::Mask),
+    ];
+    let (parameter, part) = parts
+        .iter()
+        .find_map(|&(end, part)| Some((name.strip_suffix(end)?, part)))
+        .unwrap_or((name, Part::Whole));
+    Some((canonical(parameter)?, part))
+}
+
+/// The name of a parameter with its layer.
+fn canonical(name: &str) -> Option<String> {
+    let rest = PARAMETERS.iter().find_map(|parameter| name.strip_prefix(parameter))?;
+    if rest.is_empty() {
+        return Some(format!("{name}_l0"));
+    }
+    let layer = rest.strip_prefix("_l")?;
+    let layer = layer.strip_suffix("_reverse").unwrap_or(layer);
+    let number = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
+    number.then(|| name.to_owned())
+}
+
+/// Whether this is the name of a parameter of a recurrent module, or of a part of one.
+pub(super) fn is_parameter(name: &str) -> bool {
+    parse(name).is_some()
+}
+
+/// The module that a tensor belongs to: what stands before the name of a parameter, or of a part of one.
+pub(super) fn module(name: &str) -> Option<&str> {
+    let start = match name.find(PARAMETRIZATIONS) {
+        Some(place) => place,
+        None => name.rfind('.').map_or(0, |point| point + 1),
+    };
+    let (prefix, rest) = name.split_at(start);
+    is_parameter(rest).then_some(prefix)
+}
+
+/// The parameters of the module whose names these are, whole, by PyTorch's names with layers. What is not a
+/// parameter's is left out.
+///
+/// # Errors
+/// [`Error::Format`] where a part is missing or has a shape that does not fit, where a parametrization is not
+/// in the table, or where a parameter is there twice.
+pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
+    let mut parts: BTreeMap<String, BTreeMap<Part, (String, Tensor)>> = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let Some((parameter, part)) = parse(&name) else { continue };
+        let of_parameter = parts.entry(parameter).or_default();
+        if let Some((twice, _)) = of_parameter.get(&part) {
+            return Err(refused(name, "a parameter that is there once", format!("{twice} too")));
+        }
+        of_parameter.insert(part, (name, tensor));
+    }
+    let mut whole = Tensors::new();
+    for (parameter, mut parts) in parts {
+        let kinds: BTreeSet<Part> = parts.keys().copied().collect();
+        let has = |wanted: &[Part]| kinds == wanted.iter().copied().collect();
+        let mut take = |part| parts.remove(&part).unwrap_or_default();
+        let tensor = if has(&[Part::Whole]) {
+            take(Part::Whole).1
+        } else if has(&[Part::Norm, Part::Direction]) {
+            weight_norm(take(Part::Norm), take(Part::Direction))?
+        } else if has(&[Part::Original, Part::Left, Part::Right]) {
+            spectral_norm(take(Part::Original), take(Part::Left), take(Part::Right))?
+        } else if has(&[Part::Original, Part::Left, Part::Direction]) {
+            spectral_norm(take(Part::Original), take(Part::Left), take(Part::Direction))?
+        } else if has(&[Part::Original, Part::Mask]) {
+            masked(take(Part::Original), take(Part::Mask))?
+        } else {
+            let got = parts.into_values().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+            let expected = "the tensor, or all that weight_norm, spectral_norm or pruning makes it of";
+            return Err(refused(parameter, expected, got));
+        };
+        whole.insert(parameter, tensor);
+    }
+    Ok(whole)
+}
+
+/// A tensor with its name.
+type Named = (String, Tensor);
+
+/// Rows and columns; a vector is one column.
+fn sizes((name, tensor): &Named) -> Result<(usize, usize), Error> {
+    match *tensor.shape() {
+        [rows] => Ok((rows, 1)),
+        [rows, columns] => Ok((rows, columns)),
+        _ => Err(refused(name, "a matrix", format!("shape {:?}", tensor.shape()))),
+    }
+}
+
+/// `g v / norm(v)`, in f64.
+fn weight_norm((name, g): Named, v: Named) -> Result<Tensor, Error> {
+    let (rows, columns) = sizes(&v)?;
+    let v = v.1;
+    // Which of the norms an element's is.
+    let group: &dyn Fn(usize) -> usize = match *g.shape() {
+        [] | [1] | [1, 1] => &|_| 0,
+        [r] if v.shape() == [r] => &|place| place,
+        [r, 1] if r == rows => &|place| place / columns,
+        [1, c] if c == columns => &|place| place % columns,
+        _ => {
+            let expected = format!("[], [{rows}, 1] or [1, {columns}]");
+            return Err(refused(name, expected, format!("shape {:?}", g.shape())));
+        }
+    };
+    let mut squares = vec![0.0; g.values().len()];
+    for (place, &value) in v.values().iter().enumerate() {
+        squares[group(place)] += f64::from(value) * f64::from(value);
+    }
+    let scaled = v.values().iter().enumerate().map(|(place, &value)| {
+        let group = group(place);
+        (f64::from(value) * (f64::from(g.values()[group]) / squares[group].sqrt())) as f32
+    });
+    Tensor::new(v.shape(), scaled.collect())
+}
+
+/// `W / (u . W v)`, in f64.
+fn spectral_norm(original: Named, (left, u): Named, (right, v): Named) -> Result<Tensor, Error> {
+    let (rows, columns) = sizes(&original)?;
+    let (name, original) = original;
+    let turned = match (u.values().len(), v.values().len()) {
+        lengths if lengths == (rows, columns) => false,
+        lengths if lengths == (columns, rows) => true,
+        (a, b) => {
+            let expected = format!("vectors of {rows} and {columns} for {name}");
+            return Err(refused(format!("{left}, {right}"), expected, format!("{a} and {b}")));
+        }
+    };
+    let sigma = original.values().iter().enumerate().map(|(place, &value)| {
+        let (row, column) = (place / columns, place % columns);
+        let (left, right) = if turned { (column, row) } else { (row, column) };
+        f64::from(u.values()[left]) * f64::from(value) * f64::from(v.values()[right])
+    });
+    let sigma: f64 = sigma.sum();
+    let scaled = original.values().iter().map(|&value| (f64::from(value) / sigma) as f32).collect();
+    Tensor::new(original.shape(), scaled)
+}
+
+/// `W mask`.
+fn masked((_, original): Named, (name, mask): Named) -> Result<Tensor, Error> {
+    mask.check_shape(&name, original.shape())?;
+    let product = original.values().iter().zip(mask.values()).map(|(value, mask)| value * mask);
+    Tensor::new(original.shape(), product.collect())
+}

@@ -1,0 +1,137 @@
+//! Which names of a file a prefix means.
+//!
+//! A model that was trained on several machines, compiled or saved within a checkpoint has more before its
+//! names than its class says: `module.`, `_orig_mod.`, `model_state_dict.`. A prefix is looked for at the
+//! beginning of the names first; where none begins with it, after whatever else comes first, if that is one
+//! thing.
+
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+pub(in crate::format) use reading::select;
+use std::borrow::Cow;
+
+/// What wrappers of PyTorch call a part of a name, at its beginning alone.
+const FIRST: &str = "module";
+/// What they call one anywhere.
+const ANYWHERE: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// A name without what wrappers put into it.
+pub(in crate::format) fn unwrapped(name: &str) -> Cow<'_, str> {
+    // The last part is a tensor's own name.
+    let Some((path, own)) = name.rsplit_once('.') else { return Cow::Borrowed(name) };
+    let kept: Vec<&str> = path.split('.').filter(|part| !ANYWHERE.contains(part)).collect();
+    let first = kept.iter().take_while(|part| **part == FIRST).count();
+    if first == 0 && kept.len() == path.split('.').count() {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(kept[first..].iter().chain([&own]).copied().collect::<Vec<_>>().join("."))
+}
+
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+/// The first place where `part` stands in a name, at its beginning or after a point.
+fn component(name: &str, part: &str) -> Option<usize> {
+    let places = name.match_indices(part).map(|(place, _)| place);
+    places.into_iter().find(|&place| place == 0 || name.as_bytes()[place - 1] == b'.')
+}
+
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+mod reading {
+    use super::super::super::refused;
+    use super::super::{RawTensor, Tensors};
+    use super::{component, unwrapped};
+    use crate::error::Error;
+    use std::borrow::Cow;
+    use std::collections::BTreeSet;
+
+    /// The tensors of a file whose names begin with `prefix`, which they lose; `read` is asked for these
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where there are none, or where it is not clear which are meant; and those of `read`.
+    pub(in crate::format) fn select<T>(
+        entries: Vec<(String, T)>,
+        prefix: &str,
+        mut read: impl FnMut(&str, T) -> Result<RawTensor, Error>,
+    ) -> Result<Tensors, Error> {
+        // The rest of a name, where a prefix stands at its beginning.
+        let plain = entries.iter().any(|(name, _)| name.starts_with(prefix));
+        let before = if plain { String::new() } else { before(&entries, prefix)? };
+        let mut tensors = Tensors::new();
+        for (name, entry) in entries {
+            let whole = if plain { Cow::Borrowed(name.as_str()) } else { unwrapped(&name) };
+            let Some(rest) = whole.strip_prefix(before.as_str()).and_then(|rest| rest.strip_prefix(prefix))
+            else {
+                continue;
+            };
+            if tensors.get(rest).is_some() || tensors.raw(rest).is_some() {
+                return Err(refused(name.as_str(), "names that differ", format!("two tensors {rest:?}")));
+            }
+            let tensor = read(&name, entry)?;
+            tensors.insert_stored(rest.to_owned(), tensor);
+        }
+        Ok(tensors)
+    }
+
+    /// What else stands before the prefix, where it does not begin a name.
+    fn before<T>(entries: &[(String, T)], prefix: &str) -> Result<String, Error> {
+        let mut found = BTreeSet::new();
+        for (name, _) in entries {
+            let name = unwrapped(name);
+            if let Some(place) = component(&name, prefix) {
+                found.insert(name[..place].to_owned());
+            }
+        }
+        let expected = || format!("names that begin with {prefix:?}");
+        match (found.pop_first(), found.pop_first()) {
+            (Some(before), None) => Ok(before),
+            (Some(first), Some(second)) => {
+                let got = format!("{:?} and {:?}: say which", first + prefix, second + prefix);
+                Err(refused("tensors", expected(), got))
+            }
+            (None, _) => {
+                let some: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).take(4).collect();
+                Err(refused("tensors", expected(), format!("none, but {some:?}")))
+            }
+        }
+    }
+}
+
+#[cfg(all(test, any(feature = "safetensors", feature = "torch", feature = "npz")))]
+mod tests {
+    use super::*;
+    use crate::format::{DType, RawTensor};
+
+    fn names(names: &[&str], prefix: &str) -> Result<Vec<String>, String> {
+        let entries = names.iter().map(|&name| (name.to_owned(), ())).collect();
+        let tensors = select(entries, prefix, |_, ()| RawTensor::new(DType::F32, &[0], Vec::new()));
+        tensors.map(|tensors| tensors.names().map(str::to_owned).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_prefix_is_found_where_it_begins_a_name_or_after_one_thing() {
+        for (file, prefix, want) in [
+            (&["rnn.w", "b"][..], "rnn.", &["w"][..]),
+            (&["rnn.w", "b"], "", &["b", "rnn.w"]),
+            (&["module.rnn.w", "module.b"], "rnn.", &["w"]),
+            (&["_orig_mod.rnn.w", "_orig_mod.rnn.b"], "rnn.", &["b", "w"]),
+            (&["module.a._orig_mod.rnn.w"], "a.rnn.", &["w"]),
+            (&["a.rnn._orig_mod.w"], "rnn.", &["w"]),
+            (&["state_dict.module.rnn.w", "epoch"], "rnn.", &["w"]),
+            // Asked for as it is, a wrapper is a name like others.
+            (&["module.rnn.w"], "module.", &["rnn.w"]),
+            (&["a._orig_mod.w"], "a._orig_mod.", &["w"]),
+        ] {
+            assert_eq!(names(file, prefix).unwrap(), want, "{file:?} {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_where_two_are_meant() {
+        let error = names(&["model.rnn.w", "ema.rnn.w"], "rnn.").unwrap_err();
+        assert!(error.ends_with("got \"ema.rnn.\" and \"model.rnn.\": say which"), "{error}");
+        // Not in the middle of a part of a name.
+        let error = names(&["mornn.w"], "rnn.").unwrap_err();
+        assert!(error.ends_with("got none, but [\"mornn.w\"]"), "{error}");
+        let error = names(&["module.rnn.w", "_orig_mod.rnn.w"], "rnn.").unwrap_err();
+        assert!(error.contains("two tensors \"w\""), "{error}");
+    }
+}

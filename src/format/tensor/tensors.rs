@@ -1,0 +1,206 @@
+//! Tensors by name.
+
+use super::super::refused;
+use super::{DType, RawTensor, Tensor, of_shape};
+use crate::error::Error;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Tensors by name: what a file of weights holds.
+///
+/// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
+/// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and
+/// nothing that loads weights looks at it.
+///
+/// ```
+/// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
+///
+/// let mut file = Tensors::new();
+/// file.insert("rnn.weight_ih_l0", Tensor::new(&[4, 1], vec![0.0; 4])?);
+/// file.insert("head.b", Tensor::new(&[1], vec![0.5])?);
+/// file.insert_raw("norm.steps", RawTensor::new(DType::I64, &[], 7i64.to_le_bytes().to_vec())?);
+/// assert!(file.prefixes().into_iter().eq(["head.", "norm.", "rnn."]));
+/// file.rename("head.b", "head.bias")?;
+///
+/// let rnn = file.split_off_prefix("rnn.");
+/// assert!(rnn.names().eq(["weight_ih_l0"]));
+/// assert_eq!(file.take("head.bias", &[1])?, [0.5]);
+/// assert_eq!(file.raw("norm.steps").and_then(RawTensor::integers), Some(vec![7]));
+/// file.finish()?;
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensors {
+    pub(in crate::format) map: BTreeMap<String, Tensor>,
+    others: BTreeMap<String, RawTensor>,
+}
+
+impl Tensors {
+    /// No tensors yet.
+    pub fn new() -> Tensors {
+        Tensors::default()
+    }
+
+    /// Adds a tensor, in the place of any of the same name.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        let name = name.into();
+        self.others.remove(&name);
+        self.map.insert(name, tensor);
+    }
+
+    /// Adds a tensor as it is stored, in the place of any of the same name: among
+    /// [`others`](Tensors::others), floats too.
+    pub fn insert_raw(&mut self, name: impl Into<String>, tensor: RawTensor) {
+        let name = name.into();
+        self.map.remove(&name);
+        self.others.insert(name, tensor);
+    }
+
+    /// Adds a tensor of a file: floats that an f32 can hold as f32, all else as it is.
+    #[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+    pub(super) fn insert_stored(&mut self, name: String, tensor: RawTensor) {
+        match tensor.dtype.is_float().then(|| tensor.to_tensor()) {
+            Some(Ok(floats)) => self.insert(name, floats),
+            _ => self.insert_raw(name, tensor),
+        }
+    }
+
+    /// Adds all tensors of another, with `prefix` before their names.
+    pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
+        for (name, tensor) in tensors.map {
+            self.insert(format!("{prefix}{name}"), tensor);
+        }
+        for (name, tensor) in tensors.others {
+            self.insert_raw(format!("{prefix}{name}"), tensor);
+        }
+    }
+
+    /// The tensor of this name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.map.get(name)
+    }
+
+    /// One of the [`others`](Tensors::others), if there is one of this name.
+    pub fn raw(&self, name: &str) -> Option<&RawTensor> {
+        self.others.get(name)
+    }
+
+    /// One that must be there and have this shape.
+    pub(in crate::format) fn get_shaped(&self, name: &str, shape: &[usize]) -> Result<&Tensor, Error> {
+        let tensor = self.map.get(name).ok_or_else(|| refused(name, of_shape(shape), self.missing(name)))?;
+        tensor.check_shape(name, shape)?;
+        Ok(tensor)
+    }
+
+    /// What an error got in the place of a tensor of this name: nothing, but what may have been meant.
+    pub(in crate::format) fn missing(&self, name: &str) -> String {
+        if let Some(other) = self.others.get(name) {
+            let more = if other.dtype == DType::F64 { " too large for an f32" } else { "" };
+            return format!("numbers of type {:?}{more}", other.dtype);
+        }
+        let prefixed =
+            |found: &&String| found.strip_suffix(name).is_some_and(|prefix| prefix.ends_with(['.', '/']));
+        match self.map.keys().find(prefixed) {
+            None => "none".to_owned(),
+            Some(found) => {
+                let prefix = &found[..found.len() - name.len()];
+                format!("none, but {found:?}: take its prefix {prefix:?} off (Tensors::split_off_prefix)")
+            }
+        }
+    }
+
+    /// Takes a tensor out; `None` where there is none of this name.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.map.remove(name)
+    }
+
+    /// Takes out the values of a tensor that must be there and have this shape.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where it is not there or has another shape; it is still there then.
+    pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        self.get_shaped(name, shape)?;
+        Ok(self.map.remove(name).map(Tensor::into_values).unwrap_or_default())
+    }
+
+    /// Gives a tensor another name, be it one of f32 or another.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where there is none of the first name, or one of the second already; nothing is
+    /// changed then.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        if from != to && (self.map.contains_key(to) || self.others.contains_key(to)) {
+            return Err(refused(format!("the new name of {from:?}"), "one that is free", format!("{to:?}")));
+        }
+        if let Some(tensor) = self.map.remove(from) {
+            self.map.insert(to.to_owned(), tensor);
+        } else if let Some(tensor) = self.others.remove(from) {
+            self.others.insert(to.to_owned(), tensor);
+        } else {
+            return Err(refused(from, "a tensor", self.missing(from)));
+        }
+        Ok(())
+    }
+
+    /// Takes out all whose name begins with `prefix`, which their names lose.
+    pub fn split_off_prefix(&mut self, prefix: &str) -> Tensors {
+        let map = split(&mut self.map, prefix);
+        Tensors { map, others: split(&mut self.others, prefix) }
+    }
+
+    /// How names begin, up to and with a point or a slash, and empty where they have none: the modules of a
+    /// model, in alphabetical order.
+    pub fn prefixes(&self) -> BTreeSet<&str> {
+        let names = self.map.keys().chain(self.others.keys());
+        names.map(|name| &name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]).collect()
+    }
+
+    /// The names of the tensors of f32, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.map.keys().map(String::as_str)
+    }
+
+    /// The tensors of f32 with their names, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.map.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// What is no weight, with its names, in alphabetical order.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &RawTensor)> {
+        self.others.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Whether every tensor of f32 has been taken: a file is read when nothing of it is left.
+    ///
+    /// # Errors
+    /// [`Error::Format`] that names those that are left.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.map.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.names().take(8).collect();
+        let more = if self.map.len() > names.len() { ", ..." } else { "" };
+        Err(refused("tensors", "none that has no place here", format!("{}{more}", names.join(", "))))
+    }
+}
+
+impl IntoIterator for Tensors {
+    type Item = (String, Tensor);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Tensor>;
+
+    /// The tensors of f32 with their names, in alphabetical order.
+    fn into_iter(self) -> Self::IntoIter {
+        self.map.into_iter()
+    }
+}
+
+/// Takes out all whose name begins with `prefix`, which their names lose.
+fn split<T>(map: &mut BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
+    let mut taken = BTreeMap::new();
+    for (name, tensor) in std::mem::take(map) {
+        match name.strip_prefix(prefix) {
+            Some(rest) => taken.insert(rest.to_owned(), tensor),
+            None => map.insert(name, tensor),
+        };
+    }
+    taken
+}
