@@ -14,7 +14,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:?expected replay, keep or a number of seconds}
 shift
-[ $# -gt 0 ] || set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx
+[ $# -gt 0 ] ||
+    set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # The folders of a target's inputs. Files that the tests have are seeds too.

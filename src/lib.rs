@@ -32,6 +32,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `safetensors` | safetensors files: PyTorch's `state_dict`s, exported Keras models |
+//! | `torch` | `.pt` and `.pth` files of `torch.save` |
+//! | `npz` | `.npz` files of NumPy |
 //! | `onnx` | ONNX models and their LSTM, GRU and RNN nodes |
 //! | `ndarray` | sequences and states as `ndarray` views |
 //!

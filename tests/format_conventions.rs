@@ -154,10 +154,12 @@ fn biases_by_hand() {
     }
 }
 
-/// Two inputs, three units: what Keras's own conversion (`_convert_rnn_weights`) makes of the kernels of a CuDNNLSTM.
+/// Two inputs, three units: what Keras's own conversion (`_convert_rnn_weights`) makes of the kernels of a
+/// CuDNNLSTM.
 #[test]
 fn kernels_of_keras_2_on_cudnn() {
-    // Gate i of (I, H) = [[0, 3, 1], [4, 2, 5]]: Keras makes [[0, 1, 2], [3, 4, 5]] of it, whose transpose is ours.
+    // Gate i of (I, H) = [[0, 3, 1], [4, 2, 5]]: Keras makes [[0, 1, 2], [3, 4, 5]] of it, whose transpose is
+    // ours.
     let mut input = vec![0.0; 24];
     input[..3].copy_from_slice(&[0., 3., 1.]);
     input[12..15].copy_from_slice(&[4., 2., 5.]);

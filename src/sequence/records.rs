@@ -39,8 +39,8 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
     }
 
-    /// One slot, which is before and after the only step: where all sums of a step are made before the first state is
-    /// written.
+    /// One slot, which is before and after the only step: where all sums of a step are made before the first
+    /// state is written.
     pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
