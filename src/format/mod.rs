@@ -63,7 +63,7 @@ pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
 use crate::error::Error;
 
-/// The error of this folder.
+/// The error of everything in this folder.
 fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Error {
     Error::Format { what: what.into(), expected: expected.into(), got: got.into() }
 }

@@ -9,8 +9,8 @@ use ndarray::{Array3, ArrayView3};
 use std::borrow::Cow;
 
 impl Recurrent {
-    /// [`forward`](Recurrent::forward) on arrays: `x` is `(B, T, I)`, or `(T, B, I)` where the layer is
-    /// time-major, and the result `(B, T, D * H)` or `(T, B, D * H)`.
+    /// Needs the feature `ndarray`. [`forward`](Recurrent::forward) on arrays: `x` is `(B, T, I)`, or
+    /// `(T, B, I)` where the layer is time-major, and the result `(B, T, D * H)` or `(T, B, D * H)`.
     ///
     /// ```
     /// use fused_rnn::{Lstm, Workspace};
@@ -58,17 +58,18 @@ impl Recurrent {
 }
 
 impl State {
-    /// The hidden states, `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. The hidden states, `(layers * directions, batch, H)`.
     pub fn h_array(&self) -> Array3<f32> {
         self.array(self.h())
     }
 
-    /// The cell states, `(layers * directions, batch, H)`; of size 0 in H where the cell has none.
+    /// Needs the feature `ndarray`. The cell states, `(layers * directions, batch, H)`; H is 0 if the cell
+    /// has none.
     pub fn c_array(&self) -> Array3<f32> {
         self.array(self.c())
     }
 
-    /// Sets the hidden states from `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. Sets the hidden states from `(layers * directions, batch, H)`.
     ///
     /// # Errors
     /// As for [`set_h`](State::set_h).
@@ -77,7 +78,7 @@ impl State {
         self.set_h(&in_order("h", h)?)
     }
 
-    /// Sets the cell states from `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. Sets the cell states from `(layers * directions, batch, H)`.
     ///
     /// # Errors
     /// As for [`set_c`](State::set_c).

@@ -84,8 +84,8 @@ pub struct Dims<'a> {
     /// output of the step before.)
     pub mask: Option<&'a [bool]>,
     /// Where episodes begin, `(B, T)` in every layout. The state is zero before a step that is true. The
-    /// reverse direction goes from the next episode to this one, and its state is zero after that step. A
-    /// masked step resets as well; a step past the end of its row does not.
+    /// reverse direction comes from the other side: its state is zero after that step, on its way into the
+    /// episode before. A masked step resets as well; a step past the end of its row does not.
     pub resets: Option<&'a [bool]>,
 }
 

@@ -69,6 +69,18 @@ pub struct Output {
 
 /// A recurrent network: one cell, in one or more layers, in one or both directions.
 ///
+/// | to | call |
+/// |---|---|
+/// | run sequences from zero states, in new memory | [`run`](Recurrent::run) |
+/// | run sequences from a state, in the caller's memory | [`forward`](Recurrent::forward) |
+/// | run one step of a stream | [`step`](Recurrent::step) |
+/// | train | [`forward_train`](Recurrent::forward_train), then [`backward`](Recurrent::backward) |
+/// | change the parameters | [`update`](Recurrent::update), [`set_parameter`](Recurrent::set_parameter) |
+/// | read the parameters | [`parameters`](Recurrent::parameters) |
+/// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
+/// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
+/// | know the memory of a tape | [`tape_bytes`](Recurrent::tape_bytes) |
+///
 /// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the kernels
 /// of its SIMD level. Calls take `&self`, so threads can share one network. The caller holds everything that
 /// changes from call to call: [`State`], [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace).
