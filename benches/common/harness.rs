@@ -20,7 +20,7 @@ pub fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// A group of measurements that each do so many flops, or handle so many elements.
+/// A group of measurements with the same number of flops or elements.
 pub fn group<'a>(criterion: &'a mut Criterion, name: String, elements: f64) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(elements as u64));

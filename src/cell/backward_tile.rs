@@ -71,7 +71,7 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
         let BackwardSums { step, area, sums } = *arguments;
         let shape = const { &D::SHAPE };
-        // SAFETY: the caller's promise; so many vectors are in memory.
+        // SAFETY: the caller's promise; memory has this many vectors.
         let (tile, sums) = unsafe {
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
             (BackwardTile::<I, D>::new(isa, step.step, area, step.back), sums)

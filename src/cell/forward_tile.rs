@@ -69,7 +69,7 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
         if let Some(tape) = step.ahead.tape {
             assert!(tape.planes() >= shape.tape);
         }
-        // SAFETY: the caller's promise; so many vectors are in memory.
+        // SAFETY: the caller's promise; memory has this many vectors.
         unsafe {
             let count = area.vectors.unchecked_mul(shape.forward[PHASE].sums);
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), count);

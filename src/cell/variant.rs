@@ -71,7 +71,7 @@ impl Variant {
         self.options.coupled.then_some(super::lstm::F)
     }
 
-    /// The width of the hidden state of a cell of so many units.
+    /// The width of the hidden state of a cell with this many units.
     pub(crate) fn outputs(&self, hidden: usize) -> usize {
         self.projection.unwrap_or(hidden)
     }

@@ -133,9 +133,9 @@ pub(crate) struct Weights {
 /// Weights packed for the backward pass. It takes everything else from the [`Weights`] of the forward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct TransposedWeights {
-    /// Of each gate of W.
+    /// W^T of each gate of W.
     pub(crate) input: Vec<Panel>,
-    /// Of each gate of R that multiplies the hidden state.
+    /// R^T of each gate of R that multiplies the hidden state.
     pub(crate) hidden: Vec<Panel>,
     pub(crate) second: Panel,
 }

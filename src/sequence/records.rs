@@ -74,7 +74,7 @@ impl<'a> Records<'a> {
     /// The records of a slot from `rank` on.
     ///
     /// # Safety
-    /// - The record is one of those that are kept.
+    /// - The record is kept.
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, slot: usize, rank: usize) -> Slot<'a> {
         // SAFETY: the caller's promise, passed on.
@@ -84,7 +84,7 @@ impl<'a> Records<'a> {
     /// All planes of a record, to write.
     ///
     /// # Safety
-    /// - The record is one of those that are kept, and nobody else reads or writes it while the slice lives.
+    /// - The record is kept, and nobody else reads or writes it while the slice lives.
     pub(crate) unsafe fn record(&self, slot: usize, rank: usize) -> &'a mut [f32] {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.grid.record(0, self.place(slot, rank)) }
@@ -114,7 +114,7 @@ impl<'a> TapeRecords<'a> {
     /// The records of a step from `rank` on.
     ///
     /// # Safety
-    /// - The record is one of those that are kept.
+    /// - The record is kept.
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, step: usize, rank: usize) -> LineSlot<'a> {
         // SAFETY: the caller's promise, passed on.

@@ -147,7 +147,7 @@ impl RowGradients {
         self.slots.len() * self.width
     }
 
-    /// Makes room for so many rows more.
+    /// Makes room for this many more rows.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), Error> {
         // Never more than the table has.
         let more = more.min(self.slots.len() - self.rows.len());
