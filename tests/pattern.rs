@@ -28,7 +28,7 @@ struct Call {
 }
 
 impl Call {
-    /// The sizes of inputs and outputs, hidden and cell states.
+    /// A call with random values of these sizes.
     fn random([inputs, outputs]: [usize; 2], [hidden, cells]: [usize; 2], rng: &mut Rng) -> Call {
         Call {
             x: uniform(inputs, rng),

@@ -103,7 +103,7 @@ pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, c
 mod tests {
     use super::*;
 
-    /// A row that needs this many weights.
+    /// The load of one row with this many weights.
     fn of(weights: usize) -> Load {
         Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, rate: 75.0 }
     }
