@@ -48,7 +48,8 @@ fn onnx(model: &Model) -> Found {
         let name = format!("{}#{index}", node.name());
         found.add(&name, node.with_weights(model, &BTreeMap::new()).map(|node| node.into_layer()));
     }
-    let types: BTreeSet<&String> = model.other_nodes().iter().collect();
+    let others = model.other_nodes();
+    let types: BTreeSet<&str> = others.iter().map(|node| node.op_type()).collect();
     found.others.extend(types.into_iter().map(|operator| format!("nodes {operator}")));
     found
 }

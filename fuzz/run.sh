@@ -23,7 +23,7 @@ inputs() {
     mkdir -p "corpus/$1" "seeds/$1"
     echo "corpus/$1" "seeds/$1"
     case $1 in
-        onnx) echo ../tests/golden/onnx_node ;;
+        onnx) echo ../tests/golden/onnx_node ../tests/golden/onnx_cases ;;
         safetensors) echo ../tests/golden/keras ../tests/golden/torch ;;
         npz | torch) echo ../tests/golden/pt ;;
     esac

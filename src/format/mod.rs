@@ -39,7 +39,7 @@
 
 mod convention;
 pub mod keras;
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx"))]
 mod magic;
 #[cfg(feature = "ndarray")]
 mod ndarray;

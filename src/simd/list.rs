@@ -65,12 +65,14 @@ macro_rules! define_dispatcher {
 }
 
 /// Defines `fn NAME<R: Routine>(token: Token) -> Pointer<R>`.
+#[allow(unused_macros, reason = "a bench takes this folder alone")]
 macro_rules! pointers {
     ($name:ident) => {
         $crate::simd::levels! { [$crate::simd::define_pointers] $name }
     };
 }
 
+#[allow(unused_macros, reason = "as above")]
 macro_rules! define_pointers {
     ([$name:ident] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
         /// A routine compiled for the level of `token`.

@@ -61,7 +61,7 @@ fn models_and_tensors_of_onnx() {
         row(
             "no protocol buffer",
             || Model::read(&[0xFF]),
-            "ONNX: expected a valid protocol buffer, got failed to decode Protobuf message: invalid varint",
+            "ONNX: expected an ONNX model, got failed to decode Protobuf message: invalid varint",
         ),
         row(
             "no tensor",
@@ -102,7 +102,7 @@ fn models_and_tensors_of_onnx() {
             "a value of the graph",
             // A graph (field 7) with an initialiser (5) of strings (2: 8) whose name (8) is R.
             || Model::read(&[0x3A, 7, 0x2A, 5, 0x10, 8, 0x42, 1, b'R'])?.value("R"),
-            "tensor \"R\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT32 or INT64, got type 8",
+            "tensor \"R\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, BOOL or an integer type, got type 8",
         ),
         row(
             "an operator of a node",
@@ -137,7 +137,7 @@ fn models_and_tensors_of_onnx() {
         row(
             "a type",
             || read_tensor(&[0x10, 8]),
-            "tensor \"\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, INT32 or INT64, got type 8",
+            "tensor \"\": expected FLOAT, DOUBLE, FLOAT16, BFLOAT16, BOOL or an integer type, got type 8",
         ),
     ]);
 }

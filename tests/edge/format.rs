@@ -285,16 +285,6 @@ fn operators_of_onnx() {
             "attribute activations: expected a function of ONNX, got Gelu",
         ),
         row(
-            "its parameter",
-            || activations(&["Affine"], &[1.0], &[]),
-            "attribute activation_beta: expected one for Affine, which has no default, got none",
-        ),
-        row(
-            "parameters",
-            || activations(&["Elu"], &[1.0, 2.0, 3.0], &[]),
-            "attribute activation_alpha: expected as many as the functions take, got 2 more",
-        ),
-        row(
             "input_forget",
             move || built(|operator| operator.input_forget = true),
             "attribute input_forget: expected none, as this is no Lstm, got 1",

@@ -61,7 +61,13 @@ fn everything_can_be_sent_and_shared() {
     both::<format::keras::Layer>();
     both::<format::onnx::Node>();
     #[cfg(feature = "onnx")]
-    both::<format::onnx::Model>();
+    {
+        both::<format::onnx::Model>();
+        both::<format::onnx::ModelNode>();
+        both::<format::onnx::Chain>();
+        both::<format::onnx::Reassembled>();
+        both::<format::onnx::Warning>();
+    }
 }
 
 const HUGE: usize = usize::MAX;

@@ -1,16 +1,20 @@
 //! ONNX's activations: names and two lists of parameters.
 //!
 //! `activation_alpha` and `activation_beta` are consumed in order, each by the functions that have that
-//! parameter: after `[Sigmoid, Softsign, Elu]`, `alpha = [2]` belongs to Elu. A function that finds its list at
-//! its end has the default of the ONNX operator of its name. Affine and ScaledTanh are operators no
-//! more, and have none; they must be told. (ONNX Runtime's ThresholdedRelu begins at 0 then, the
-//! operator's at 1, as here.)
+//! parameter: after `[Sigmoid, Softsign, Elu]`, `alpha = [2]` belongs to Elu. What no function takes is left
+//! over.
+//!
+//! A function that finds its list at its end has a default. ONNX says that it is that of the operator of the
+//! same name, but Affine and ScaledTanh are operators no more. The defaults here are those of ONNX Runtime,
+//! which models are checked with: the operator's for LeakyRelu (0.01), Elu (1) and HardSigmoid (0.2, 0.5),
+//! and 0 for all others. (So ThresholdedRelu begins at 0, where the operator of that name begins at 1, and
+//! Affine without alpha and ScaledTanh without beta are constants.)
 
 use super::super::refused;
 use crate::activation::Activation;
 use crate::error::Error;
 
-/// The functions that these names and parameters say.
+/// The functions that these names and parameters say, as ONNX Runtime reads them.
 ///
 /// ```
 /// use fused_rnn::Activation;
@@ -25,40 +29,32 @@ use crate::error::Error;
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 ///
+/// Parameters that no function takes are left over, and one that is not there has a default: LeakyRelu's
+/// alpha is 0.01, Elu's 1, HardSigmoid's 0.2 and its beta 0.5; those of Affine, ScaledTanh and
+/// ThresholdedRelu are 0.
+///
 /// # Errors
-/// [`Error::Format`] where a name is none of the eleven (upper and lower case do not matter), a parameter without a
-/// default is not there, or one is there that no function takes.
+/// [`Error::Format`] where a name is none of the eleven (upper and lower case do not matter).
 pub fn activations(names: &[&str], alphas: &[f32], betas: &[f32]) -> Result<Vec<Activation>, Error> {
     let (mut alphas, mut betas) = (alphas.iter().copied(), betas.iter().copied());
     let mut functions = Vec::with_capacity(names.len());
     for &name in names {
-        let missing = |list: &str| refused(list, format!("one for {name}, which has no default"), "none");
-        let mut alpha = |default: Option<f32>| {
-            alphas.next().or(default).ok_or_else(|| missing("attribute activation_alpha"))
-        };
-        let mut beta = |default: Option<f32>| {
-            betas.next().or(default).ok_or_else(|| missing("attribute activation_beta"))
-        };
+        let mut alpha = |default: f32| alphas.next().unwrap_or(default);
+        let mut beta = |default: f32| betas.next().unwrap_or(default);
         functions.push(match name.to_ascii_lowercase().as_str() {
             "sigmoid" => Activation::Sigmoid,
             "tanh" => Activation::Tanh,
             "relu" => Activation::Relu,
             "softsign" => Activation::Softsign,
             "softplus" => Activation::Softplus,
-            "leakyrelu" => Activation::LeakyRelu { alpha: alpha(Some(0.01))? },
-            "thresholdedrelu" => Activation::ThresholdedRelu { alpha: alpha(Some(1.0))? },
-            "elu" => Activation::Elu { alpha: alpha(Some(1.0))? },
-            "hardsigmoid" => Activation::HardSigmoid { alpha: alpha(Some(0.2))?, beta: beta(Some(0.5))? },
-            "affine" => Activation::Affine { alpha: alpha(None)?, beta: beta(None)? },
-            "scaledtanh" => Activation::ScaledTanh { alpha: alpha(None)?, beta: beta(None)? },
+            "leakyrelu" => Activation::LeakyRelu { alpha: alpha(0.01) },
+            "thresholdedrelu" => Activation::ThresholdedRelu { alpha: alpha(0.0) },
+            "elu" => Activation::Elu { alpha: alpha(1.0) },
+            "hardsigmoid" => Activation::HardSigmoid { alpha: alpha(0.2), beta: beta(0.5) },
+            "affine" => Activation::Affine { alpha: alpha(0.0), beta: beta(0.0) },
+            "scaledtanh" => Activation::ScaledTanh { alpha: alpha(0.0), beta: beta(0.0) },
             _ => return Err(refused("attribute activations", "a function of ONNX", name)),
         });
-    }
-    for (list, rest) in [("activation_alpha", alphas), ("activation_beta", betas)] {
-        if rest.len() > 0 {
-            let got = format!("{} more", rest.len());
-            return Err(refused(format!("attribute {list}"), "as many as the functions take", got));
-        }
     }
     Ok(functions)
 }
@@ -74,19 +70,16 @@ mod tests {
         assert_eq!(got[1], Activation::ScaledTanh { alpha: 1.25, beta: 0.75 });
         assert_eq!(got[3], Activation::HardSigmoid { alpha: 0.25, beta: 0.375 });
         assert_eq!(got[5], Activation::LeakyRelu { alpha: 0.0625 });
-        assert_eq!(
-            activations(&["ThresholdedRelu"], &[], &[]).unwrap(),
-            [Activation::ThresholdedRelu { alpha: 1.0 }]
-        );
     }
 
     #[test]
-    fn what_is_missing_or_left_over_is_named() {
-        let said = |names: &[&str], alphas: &[f32], betas: &[f32]| {
-            activations(names, alphas, betas).unwrap_err().to_string()
-        };
-        assert!(said(&["Affine"], &[1.0], &[]).contains("activation_beta: expected one for Affine"));
-        assert!(said(&["Tanh"], &[1.0], &[]).contains("activation_alpha"));
-        assert!(said(&["Gelu"], &[], &[]).ends_with("got Gelu"));
+    fn what_is_missing_has_a_default_and_what_is_left_over_is_left() {
+        let got = |name: &str, alphas: &[f32], betas: &[f32]| activations(&[name], alphas, betas).unwrap()[0];
+        assert_eq!(got("Affine", &[1.5], &[]), Activation::Affine { alpha: 1.5, beta: 0.0 });
+        assert_eq!(got("Affine", &[], &[0.5]), Activation::Affine { alpha: 0.0, beta: 0.5 });
+        assert_eq!(got("ThresholdedRelu", &[], &[]), Activation::ThresholdedRelu { alpha: 0.0 });
+        assert_eq!(got("Elu", &[2.0, 3.0], &[4.0]), Activation::Elu { alpha: 2.0 });
+        assert_eq!(got("Tanh", &[1.0], &[]), Activation::Tanh);
+        assert!(activations(&["Gelu"], &[], &[]).unwrap_err().to_string().ends_with("got Gelu"));
     }
 }

@@ -4,8 +4,23 @@
 //! operator.rs     the attributes, each checked: Operator
 //! activations.rs  names, alpha and beta to functions
 //! node.rs         an operator with its weights: Node, and one run of it
-//! proto.rs        the messages of a model file                                     (feature `onnx`)
-//! model.rs        a model file: its recurrent nodes, their attributes and weights  (feature `onnx`)
+//!
+//! proto.rs        the messages of a model file                            (from here on feature `onnx`)
+//! tensor.rs       its tensors, of all types of numbers
+//! external.rs     tensors whose data lie in other files
+//! functions.rs    its own functions, in the place of their calls
+//! graph.rs        its graphs: which node makes a name, and where it stands
+//! fold/           values that nodes make of constants
+//! model.rs        a model file: its nodes and constants: Model
+//! model_node.rs   a recurrent node of it: ModelNode
+//! attributes.rs   the attributes of that node
+//! run.rs          a model run as a whole
+//! quantized.rs    the weights of DynamicQuantizeLSTM
+//! axes.rs         the axes of a node's Y, on their way to the X of another
+//! chain.rs        nodes above each other as one network: Chain
+//! search.rs       cells that are no nodes any more, by their equations
+//! taken_apart.rs  what a user should know of them: Warning
+//! reassembled.rs  LSTM cells that are put together again: Reassembled
 //! ```
 //!
 //! [`Operator`] and [`Node`] need no model file: runtimes with a reader of their own fill them in by hand.
@@ -27,14 +42,52 @@
 
 mod activations;
 #[cfg(feature = "onnx")]
+mod attributes;
+#[cfg(feature = "onnx")]
+mod axes;
+#[cfg(feature = "onnx")]
+mod chain;
+#[cfg(feature = "onnx")]
+mod external;
+#[cfg(feature = "onnx")]
+mod fold;
+#[cfg(feature = "onnx")]
+mod functions;
+#[cfg(feature = "onnx")]
+mod graph;
+#[cfg(feature = "onnx")]
 mod model;
+#[cfg(feature = "onnx")]
+mod model_node;
 mod node;
 mod operator;
 #[cfg(feature = "onnx")]
 mod proto;
+#[cfg(feature = "onnx")]
+mod quantized;
+#[cfg(feature = "onnx")]
+mod reassembled;
+#[cfg(feature = "onnx")]
+mod run;
+#[cfg(feature = "onnx")]
+mod search;
+#[cfg(feature = "onnx")]
+mod taken_apart;
+#[cfg(feature = "onnx")]
+mod tensor;
 
 pub use activations::activations;
 #[cfg(feature = "onnx")]
-pub use model::{Model, ModelNode, Value, read_tensor};
+pub use chain::Chain;
+#[cfg(feature = "onnx")]
+pub use model::{GraphNode, Model, Value};
+#[cfg(feature = "onnx")]
+pub use model_node::ModelNode;
 pub use node::{Inputs, Node, Outputs, Weights};
 pub use operator::{EmptyRows, Kind, Operator};
+#[cfg(feature = "onnx")]
+pub use reassembled::Reassembled;
+#[cfg(feature = "onnx")]
+pub use taken_apart::Warning;
+#[cfg(feature = "onnx")]
+pub use tensor::read_tensor;

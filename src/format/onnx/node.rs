@@ -60,8 +60,8 @@ impl Node {
     /// Makes the layer.
     ///
     /// # Errors
-    /// [`Error::Format`] where a weight has another shape or an attribute belongs to another operator, and the errors
-    /// of [`Builder::build`](crate::Builder::build).
+    /// [`Error::Format`] where a weight has another shape or an attribute belongs to another operator, and
+    /// the errors of [`Builder::build`](crate::Builder::build).
     pub fn new(operator: Operator, weights: &Weights<'_>) -> Result<Node, Error> {
         let directions = operator.directions();
         let gates = operator.cell().gates();
@@ -83,19 +83,8 @@ impl Node {
             p.check_shape("P", &[directions, hidden.saturating_mul(3)])?;
         }
         let mut layer = operator.builder(input, hidden)?.peephole(p.is_some()).build()?;
-        let part = |tensor: Option<&Tensor>, direction: usize| {
-            let values = tensor.map_or(&[][..], Tensor::values);
-            values[values.len() / directions * direction..][..values.len() / directions].to_vec()
-        };
-        let cells: Vec<Arrays> = (0..directions)
-            .map(|direction| Arrays {
-                input: part(Some(weights.w), direction),
-                recurrent: part(Some(weights.r), direction),
-                bias: part(weights.b, direction),
-                peephole: part(p, direction),
-                ..Arrays::default()
-            })
-            .collect();
+        let weights = Weights { p, ..*weights };
+        let cells = cells(&weights, &operator, p.is_some());
         Convention::Onnx.load(&mut layer, &cells)?;
         Ok(Node { operator, layer })
     }
@@ -183,6 +172,27 @@ impl Node {
     }
 }
 
+/// The arrays of each direction; with peepholes of zero where there are none and there should be.
+pub(super) fn cells(weights: &Weights<'_>, operator: &Operator, peephole: bool) -> Vec<Arrays> {
+    let directions = operator.directions();
+    let part = |tensor: Option<&Tensor>, direction: usize| {
+        let values = tensor.map_or(&[][..], Tensor::values);
+        values[values.len() / directions * direction..][..values.len() / directions].to_vec()
+    };
+    let hidden = weights.r.shape().last().copied().unwrap_or(0);
+    let arrays = |direction| Arrays {
+        input: part(Some(weights.w), direction),
+        recurrent: part(Some(weights.r), direction),
+        bias: part(weights.b, direction),
+        peephole: match weights.p {
+            None if peephole => vec![0.0; 3 * hidden],
+            p => part(p, direction),
+        },
+        ..Arrays::default()
+    };
+    (0..directions).map(arrays).collect()
+}
+
 fn row_lengths(lengths: &[i64], batch: usize, steps: usize) -> Result<Vec<usize>, Error> {
     if lengths.len() != batch {
         return Err(refused("sequence_lens", format!("{batch} values"), lengths.len().to_string()));
@@ -195,7 +205,7 @@ fn row_lengths(lengths: &[i64], batch: usize, steps: usize) -> Result<Vec<usize>
 }
 
 /// (b, a, width) from (a, b, width).
-fn swapped(values: &[f32], a: usize, b: usize, width: usize) -> Vec<f32> {
+pub(super) fn swapped(values: &[f32], a: usize, b: usize, width: usize) -> Vec<f32> {
     let mut to = Vec::with_capacity(values.len());
     for j in 0..b {
         for i in 0..a {

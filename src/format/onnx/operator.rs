@@ -47,8 +47,8 @@ pub struct Operator {
     pub kind: Kind,
     /// `direction`.
     pub direction: Direction,
-    /// `activations`, `activation_alpha` and `activation_beta`, of all directions; empty for the operator's own.
-    /// [`activations`](fn@super::activations) makes them of ONNX's three lists.
+    /// `activations`, `activation_alpha` and `activation_beta`, of all directions; empty for the operator's
+    /// own. [`activations`](fn@super::activations) makes them of ONNX's three lists.
     pub activations: Vec<Activation>,
     /// `clip`: the bound of pre-activations.
     pub clip: Option<f32>,
@@ -98,8 +98,8 @@ impl Operator {
     /// A builder of the layer with these attributes.
     ///
     /// # Errors
-    /// [`Error::Format`] where an attribute belongs to another operator, or there are not as many activations as
-    /// directions ask for.
+    /// [`Error::Format`] where an attribute belongs to another operator, or there are not as many activations
+    /// as directions ask for.
     pub(super) fn builder(&self, input_size: usize, hidden_size: usize) -> Result<Builder, Error> {
         for (attribute, set, owner) in [
             ("input_forget", self.input_forget, Kind::Lstm),

@@ -1,9 +1,9 @@
-//! The messages of `onnx.proto` that a recurrent node is made of, with the fields that are read. Field numbers are
-//! those of ONNX; fields that are not listed are skipped.
+//! The messages of `onnx.proto` that recurrent nodes and their constants are made of, with the fields that
+//! are read. Field numbers are those of ONNX; fields that are not listed are skipped.
 //!
-//! Written by hand so that nothing runs `protoc` when the crate is built. Decoding stops at a
-//! depth of 100 messages (prost's limit), and what it allocates is at most 300 times the bytes it reads: a message without
-//! fields is two of them, and an `AttributeProto` in memory some 300.
+//! Written by hand so that nothing runs `protoc` when the crate is built. Decoding stops at a depth of 100 messages
+//! (prost's limit), and what it allocates is at most 300 times the bytes it reads: a message without fields is two of
+//! them, and the largest, an `AttributeProto`, takes 560 in memory.
 
 use prost::Message;
 
@@ -17,8 +17,18 @@ pub(super) struct ModelProto {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) output: Vec<String>,
     #[prost(message, repeated, tag = "7")]
     pub(super) node: Vec<NodeProto>,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
+    #[prost(message, repeated, tag = "11")]
+    pub(super) default: Vec<AttributeProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -31,12 +41,41 @@ pub(super) struct GraphProto {
     pub(super) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "13")]
+    pub(super) value_info: Vec<ValueInfoProto>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ValueInfoProto {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) r#type: Option<TypeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    pub(super) tensor: Option<TensorTypeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TensorTypeProto {
+    #[prost(message, optional, tag = "2")]
+    pub(super) shape: Option<ShapeProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ShapeProto {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) dim: Vec<DimensionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DimensionProto {
+    /// Not there where the size has a name, or is not known at all.
+    #[prost(int64, optional, tag = "1")]
+    pub(super) value: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -101,6 +140,8 @@ pub(super) struct TensorProto {
     pub(super) raw_data: Option<Vec<u8>>,
     #[prost(double, repeated, tag = "10")]
     pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub(super) uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub(super) external_data: Vec<StringStringEntryProto>,
     #[prost(int32, tag = "14")]
@@ -121,4 +162,22 @@ pub(super) struct StringStringEntryProto {
     pub(super) key: String,
     #[prost(string, tag = "2")]
     pub(super) value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a message of two bytes becomes: what is read is bounded by it.
+    #[test]
+    fn messages_in_memory_are_as_large_as_is_said() {
+        let sizes = [
+            size_of::<AttributeProto>(),
+            size_of::<NodeProto>(),
+            size_of::<TensorProto>(),
+            size_of::<GraphProto>(),
+            size_of::<FunctionProto>(),
+        ];
+        assert!(sizes.iter().all(|&size| size <= 600), "{sizes:?}");
+    }
 }

@@ -1,0 +1,299 @@
+//! Recurrent nodes above each other as one network: [`Chain`].
+//!
+//! ONNX has one node for each layer. The X of the next is the Y of the one below, once its directions lie
+//! side by side:
+//!
+//! ```text
+//! layout 0    Y (T, D, B, H)  ->  X (T, B, D H)      Squeeze, or Transpose and Reshape
+//! layout 1    Y (B, T, D, H)  ->  X (B, T, D H)      Reshape
+//! ```
+//!
+//! The axes are followed by name through Squeeze, Unsqueeze, Transpose, Reshape, Identity and Dropout, in
+//! whatever order an exporter has put them; where they do not come out like this, a chain ends. It ends as
+//! well where the next node is another cell, has other attributes, another size or other lengths: one
+//! [`Recurrent`] has one of each.
+
+use super::super::{Arrays, Convention, Tensor, refused};
+use super::axes::{Axes, Label, Sizes, Trace};
+use super::fold::{Fold, Folded};
+use super::model::{Model, Value, floats};
+use super::model_node::{ModelNode, OwnedWeights};
+use super::node::swapped;
+use super::operator::{Kind, Operator};
+use crate::State;
+use crate::error::Error;
+use crate::layer::{Layout, Recurrent};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One or more recurrent nodes of a model as one network, one layer each.
+///
+/// The network takes X of the first node, (T, B, I) in layout 0, and gives Y of the last as (T, B, D H): with
+/// one direction that is ONNX's Y without its axis of directions. Its state is (L D, B, H). It runs as any
+/// [`Recurrent`] does, so a stream goes on from call to call, and one direction can
+/// [`step`](Recurrent::step).
+///
+/// ```
+/// use fused_rnn::Workspace;
+/// use fused_rnn::format::onnx::Model;
+/// use std::collections::BTreeMap;
+///
+/// let model = Model::open("tests/golden/onnx_cases/chain_lstm_squeeze/model.onnx")?;
+/// let chain = model.chains(&BTreeMap::new())?.remove(0);
+/// assert_eq!(chain.nodes(), [0, 1, 2]);
+/// // Three layers of four units over three features; two streams, step by step.
+/// let (mut state, mut workspace) = (chain.initial_state(2)?, Workspace::new());
+/// let mut y = [0.0; 2 * 4];
+/// for x in [[0.5; 2 * 3], [-0.5; 2 * 3]] {
+///     chain.network().step(&x, &mut state, Some(&mut y), &mut workspace)?;
+/// }
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Chain {
+    network: Recurrent,
+    nodes: Vec<usize>,
+    /// initial_h and initial_c of each node: None for zeros.
+    states: Vec<[Option<Initial>; 2]>,
+}
+
+/// An initial state as the model has it.
+#[derive(Debug, Clone)]
+enum Initial {
+    /// Every number is this one.
+    Fill(f32),
+    /// Repeated along the axes that are 1.
+    Of(Tensor),
+    /// What the model takes from its inputs, or computes: where from.
+    Given(Arc<str>),
+}
+
+impl Chain {
+    /// The network.
+    pub fn network(&self) -> &Recurrent {
+        &self.network
+    }
+
+    /// The network, alone.
+    pub fn into_network(self) -> Recurrent {
+        self.network
+    }
+
+    /// Which of [`Model::nodes`] its layers are, from the first on.
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
+
+    /// The state that a sequence begins with: the constants that the nodes have for it, for each row the
+    /// same where they have one row, and zeros where they have none.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the model has states for another number of rows, or takes one from its inputs:
+    /// a stream then begins with [`Recurrent::zero_state`], or with what the caller has for it.
+    pub fn initial_state(&self, batch: usize) -> Result<State, Error> {
+        let mut state = self.network.zero_state(batch)?;
+        let config = self.network.config();
+        let (directions, hidden) = (config.directions(), config.hidden_size());
+        for (which, name) in [(0, "initial_h"), (1, "initial_c")] {
+            if self.states.iter().all(|states| states[which].is_none()) {
+                continue;
+            }
+            let mut all = Vec::new();
+            for states in &self.states {
+                let part = match &states[which] {
+                    None => vec![0.0; directions * batch * hidden],
+                    Some(Initial::Fill(value)) => vec![*value; directions * batch * hidden],
+                    Some(Initial::Given(why)) => {
+                        return Err(refused(name, "a constant of the model", &**why));
+                    }
+                    Some(Initial::Of(tensor)) => {
+                        rows(name, tensor, config.layout(), directions, batch, hidden)?
+                    }
+                };
+                all.extend(part);
+            }
+            if which == 0 { state.set_h(&all)? } else { state.set_c(&all)? }
+        }
+        Ok(state)
+    }
+}
+
+/// A state of one row or of all, as (D, B, H).
+fn rows(
+    name: &str,
+    tensor: &Tensor,
+    layout: Layout,
+    directions: usize,
+    batch: usize,
+    hidden: usize,
+) -> Result<Vec<f32>, Error> {
+    let time_major = layout == Layout::TimeMajor;
+    let wrong = |expected: String| refused(name, expected, format!("shape {:?}", tensor.shape()));
+    let missing = 3usize.checked_sub(tensor.shape().len());
+    let missing = missing.ok_or_else(|| wrong("at most three axes".to_owned()))?;
+    let sizes: Vec<usize> = std::iter::repeat_n(1, missing).chain(tensor.shape().iter().copied()).collect();
+    let want = if time_major { [directions, batch, hidden] } else { [batch, directions, hidden] };
+    if sizes.iter().zip(&want).any(|(&size, &want)| size != want && size != 1) {
+        return Err(wrong(format!("shape {want:?}, or 1 for what is repeated")));
+    }
+    let at = |index: usize, size: usize| if size == 1 { 0 } else { index };
+    let mut values = Vec::with_capacity(directions * batch * hidden);
+    for a in 0..want[0] {
+        for b in 0..want[1] {
+            for k in 0..want[2] {
+                let row = at(a, sizes[0]) * sizes[1] + at(b, sizes[1]);
+                values.push(tensor.values()[row * sizes[2] + at(k, sizes[2])]);
+            }
+        }
+    }
+    Ok(if time_major { values } else { swapped(&values, batch, directions, hidden) })
+}
+
+impl Model {
+    /// The recurrent nodes as networks: those above each other as one, each other one by itself, in the order
+    /// of their first nodes. Weights come from `supplied`, by name, or else from the model.
+    ///
+    /// With an X supplied, shapes that depend on it are known too.
+    ///
+    /// What stands between two nodes of a chain only turns and merges axes. What else reads a Y below the
+    /// last node reads nothing: a network gives the output of its last layer.
+    ///
+    /// # Errors
+    /// As for [`ModelNode::with_weights`], of any node.
+    pub fn chains(&self, supplied: &BTreeMap<String, Value>) -> Result<Vec<Chain>, Error> {
+        let mut fold = Fold::new(self.graph(), supplied);
+        let mut layers = Vec::with_capacity(self.nodes().len());
+        for node in self.nodes() {
+            let (operator, weights) = node.weights(&mut fold)?;
+            layers.push(Layer { node, operator, weights, dims: None });
+        }
+        let by_entry: BTreeMap<usize, usize> =
+            self.nodes().iter().enumerate().map(|(index, node)| (node.entry(), index)).collect();
+        let mut below: Vec<Option<usize>> = Vec::with_capacity(layers.len());
+        for at in 0..layers.len() {
+            // (A node before it in the file: X can be made of nothing later.)
+            let under = Trace { graph: self.graph(), fold: &mut fold, layers: &layers, by_entry: &by_entry };
+            let under = match under.below(&layers[at])? {
+                Some(index) if index < at && layers[index].goes_under(&layers[at]) => Some(index),
+                _ => None,
+            };
+            layers[at].dims = layers[at].known_dims(&mut fold).or(under.and_then(|under| layers[under].dims));
+            below.push(under);
+        }
+        // A Y that several nodes read ends its chain.
+        let mut readers = vec![Vec::new(); layers.len()];
+        for (index, under) in below.iter().enumerate() {
+            under.iter().for_each(|&under| readers[under].push(index));
+        }
+        let one = |readers: &Vec<usize>| if let [reader] = readers[..] { Some(reader) } else { None };
+        let above: Vec<Option<usize>> = readers.iter().map(one).collect();
+        let begins = |index: usize| below[index].is_none_or(|under| above[under] != Some(index));
+        let mut chains = Vec::new();
+        for first in (0..layers.len()).filter(|&index| begins(index)) {
+            let mut nodes = vec![first];
+            while let Some(next) = nodes.last().and_then(|&last| above[last]) {
+                nodes.push(next);
+            }
+            let chain: Vec<&Layer<'_>> = nodes.iter().map(|&index| &layers[index]).collect();
+            let states = chain.iter().map(|layer| layer.states(&mut fold)).collect::<Result<_, Error>>()?;
+            chains.push(Chain { network: network(&chain)?, nodes, states });
+        }
+        Ok(chains)
+    }
+}
+
+/// A node, with all that it is made of.
+pub(super) struct Layer<'a> {
+    pub(super) node: &'a ModelNode,
+    pub(super) operator: Operator,
+    weights: OwnedWeights,
+    /// The first two sizes of X, where it is supplied, or is that of the layer below.
+    dims: Option<[usize; 2]>,
+}
+
+impl<'a> Layer<'a> {
+    fn hidden(&self) -> usize {
+        self.weights.r.shape().last().copied().unwrap_or(0)
+    }
+
+    /// The axes of Y.
+    pub(super) fn axes(&self) -> Axes {
+        let (t, b, d, h) = (Label::Steps, Label::Batch, Label::Directions, Label::Units);
+        let order = if self.operator.layout == Layout::TimeMajor { [t, d, b, h] } else { [b, t, d, h] };
+        order.map(|label| vec![label]).to_vec()
+    }
+
+    /// The axes of the next X.
+    pub(super) fn wanted(&self) -> [Vec<Label>; 3] {
+        let units = vec![Label::Directions, Label::Units];
+        match self.operator.layout {
+            Layout::TimeMajor => [vec![Label::Steps], vec![Label::Batch], units],
+            Layout::BatchFirst => [vec![Label::Batch], vec![Label::Steps], units],
+        }
+    }
+
+    pub(super) fn sizes(&self, told: Option<&[usize]>) -> Sizes {
+        let told = |axis: usize| told.filter(|told| told.len() == 4).map(|told| told[axis]);
+        let of_x = |axis: usize| self.dims.map(|dims| dims[axis]);
+        let (steps, batch) = match self.operator.layout {
+            Layout::TimeMajor => (of_x(0).or(told(0)), of_x(1).or(told(2))),
+            Layout::BatchFirst => (of_x(1).or(told(1)), of_x(0).or(told(0))),
+        };
+        Sizes { steps, batch, directions: self.operator.directions(), units: self.hidden() }
+    }
+
+    /// The first two sizes of X, where it is known.
+    fn known_dims(&self, fold: &mut Fold<'a>) -> Option<[usize; 2]> {
+        match self.node.find(fold, 0) {
+            Ok(Some(Folded::Known(x))) => x.shape().first_chunk().copied(),
+            _ => None,
+        }
+    }
+
+    /// Whether one network can have this as a layer and the other as the next.
+    fn goes_under(&self, next: &Layer<'_>) -> bool {
+        let width = self.hidden().checked_mul(self.operator.directions());
+        let (a, b) = (&self.operator, &next.operator);
+        let plain = |operator: &Operator| Operator { empty_rows: Default::default(), ..operator.clone() };
+        plain(a) == plain(b)
+            && self.hidden() == next.hidden()
+            && next.weights.w.shape().last().copied() == width
+            && self.node.scope() == next.node.scope()
+            && self.node.input(4) == next.node.input(4)
+    }
+
+    /// initial_h and initial_c, where they are constants.
+    fn states(&self, fold: &mut Fold<'a>) -> Result<[Option<Initial>; 2], Error> {
+        let mut state = |index: usize| {
+            Ok(match self.node.find(fold, index)? {
+                Some(Folded::Known(array) | Folded::Repeated(array)) => {
+                    floats(self.node.input(index).unwrap_or_default(), &array).map(Initial::Of).map(Some)?
+                }
+                Some(Folded::Fill(value)) if value != 0.0 => Some(Initial::Fill(value as f32)),
+                Some(Folded::Fill(_)) | None => None,
+                Some(Folded::Unknown(why)) => Some(Initial::Given(why)),
+            })
+        };
+        let lstm = self.node.kind() == Kind::Lstm;
+        Ok([state(5)?, if lstm { state(6)? } else { None }])
+    }
+}
+
+/// Layers as one network.
+fn network(chain: &[&Layer<'_>]) -> Result<Recurrent, Error> {
+    let (first, operator) = (chain[0], &chain[0].operator);
+    // Each by itself is checked as a node is.
+    for layer in chain {
+        super::node::Node::new(layer.operator.clone(), &layer.weights.borrow())?;
+    }
+    let input = first.weights.w.shape().last().copied().unwrap_or(0);
+    let peephole = chain.iter().any(|layer| layer.weights.p.is_some());
+    let mut network =
+        operator.builder(input, first.hidden())?.layers(chain.len()).peephole(peephole).build()?;
+    let cells: Vec<Arrays> = chain
+        .iter()
+        .flat_map(|layer| super::node::cells(&layer.weights.borrow(), operator, peephole))
+        .collect();
+    Convention::Onnx.load(&mut network, &cells)?;
+    Ok(network)
+}

@@ -1,0 +1,282 @@
+//! A recurrent node of a model: its weights, and runs of it.
+
+use super::super::{Tensor, refused};
+use super::attributes;
+use super::fold::{Array, Fold, Folded};
+use super::graph::Entry;
+use super::model::{Model, Value, floats};
+use super::node::{Inputs, Node, Outputs, Weights};
+use super::operator::{EmptyRows, Kind, Operator};
+use super::proto::NodeProto;
+use super::quantized::dequantized;
+use crate::error::Error;
+use crate::layer::Layout;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A recurrent node of a model.
+#[derive(Clone)]
+pub struct ModelNode {
+    kind: Kind,
+    quantized: bool,
+    proto: Arc<NodeProto>,
+    entry: usize,
+    scope: usize,
+    /// What becomes of empty rows; ONNX says nothing.
+    pub empty_rows: EmptyRows,
+}
+
+impl fmt::Debug for ModelNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelNode")
+            .field("op_type", &self.op_type())
+            .field("name", &self.name())
+            .field("inputs", &self.proto.input)
+            .field("outputs", &self.proto.output)
+            .finish()
+    }
+}
+
+impl ModelNode {
+    /// A node, if it is recurrent.
+    pub(super) fn of(index: usize, entry: &Entry) -> Option<ModelNode> {
+        let (kind, quantized) = match &*entry.proto.op_type {
+            "LSTM" if entry.is_standard() => (Kind::Lstm, false),
+            "GRU" if entry.is_standard() => (Kind::Gru, false),
+            "RNN" if entry.is_standard() => (Kind::Rnn, false),
+            "DynamicQuantizeLSTM" if entry.proto.domain == "com.microsoft" => (Kind::Lstm, true),
+            _ => return None,
+        };
+        let (proto, empty_rows) = (entry.proto.clone(), EmptyRows::default());
+        Some(ModelNode { kind, quantized, proto, entry: index, scope: entry.scope, empty_rows })
+    }
+
+    /// The name of the node.
+    pub fn name(&self) -> &str {
+        &self.proto.name
+    }
+
+    /// The type of its operator: LSTM, GRU, RNN or DynamicQuantizeLSTM.
+    pub fn op_type(&self) -> &str {
+        &self.proto.op_type
+    }
+
+    /// The [place](Model::places) of the graph that it stands in: "" in the main graph, `If_0.then_branch` in
+    /// a branch.
+    pub fn place(&self, model: &Model) -> String {
+        model.graph().place(self.scope)
+    }
+
+    /// Whether its weights are integers with scales, as those of `DynamicQuantizeLSTM` are. They become f32
+    /// when they are read, and the node is computed in f32, where ONNX Runtime quantises x and h too: its
+    /// numbers are some 1e-2 off.
+    pub fn is_quantized(&self) -> bool {
+        self.quantized
+    }
+
+    pub(super) fn entry(&self) -> usize {
+        self.entry
+    }
+
+    pub(super) fn scope(&self) -> usize {
+        self.scope
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The name of its input `index` of X, W, R, B, sequence_lens, initial_h, initial_c, P, if there is one;
+    /// of a quantised one after these the scale and the zero point of W, and those of R.
+    pub fn input(&self, index: usize) -> Option<&str> {
+        self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The name of its output `index` of Y, Y_h, Y_c, if it is asked for.
+    pub fn output(&self, index: usize) -> Option<&str> {
+        self.proto.output.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Its attributes, and `hidden_size` where it is set.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where an attribute is none of this operator's, or has a value that it cannot have.
+    pub fn operator(&self) -> Result<(Operator, Option<usize>), Error> {
+        attributes::read(&self.proto, Operator { empty_rows: self.empty_rows, ..Operator::new(self.kind) })
+    }
+
+    /// The node with its weights: from `supplied`, by name, or else from the model, where they are constants
+    /// or made of constants by other nodes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where an attribute cannot be obeyed, a weight is neither supplied nor in the model,
+    /// or one has another shape or type.
+    pub fn with_weights(&self, model: &Model, supplied: &BTreeMap<String, Value>) -> Result<Node, Error> {
+        let (operator, weights) = self.weights(&mut Fold::new(model.graph(), supplied))?;
+        Node::new(operator, &weights.borrow())
+    }
+
+    /// The attributes and the weights.
+    pub(super) fn weights<'a>(&'a self, fold: &mut Fold<'a>) -> Result<(Operator, OwnedWeights), Error> {
+        let (operator, hidden) = self.operator()?;
+        let most = if self.quantized {
+            12
+        } else if self.kind == Kind::Lstm {
+            8
+        } else {
+            6
+        };
+        if let Some(name) = self.proto.input.iter().skip(most).find(|name| !name.is_empty()) {
+            let what = format!("node {:?}, inputs", self.name());
+            return Err(refused(what, format!("at most {most}"), format!("another one, {name:?}")));
+        }
+        let (w, r) = (self.matrix(fold, 1, "W", 8)?, self.matrix(fold, 2, "R", 10)?);
+        let (b, p) = (self.floats(fold, 3)?, self.floats(fold, 7)?);
+        if let (Some(hidden), Some(&got)) = (hidden, r.shape().last())
+            && hidden != got
+        {
+            let what = format!("node {:?}, attribute hidden_size", self.name());
+            return Err(refused(what, format!("{got} as in R"), hidden.to_string()));
+        }
+        Ok((operator, OwnedWeights { w, r, b, p }))
+    }
+
+    /// W or R; those of a quantised node with their scale and zero point, whose inputs begin at `scale`.
+    fn matrix<'a>(
+        &'a self,
+        fold: &mut Fold<'a>,
+        index: usize,
+        what: &str,
+        scale: usize,
+    ) -> Result<Tensor, Error> {
+        let need = |found: Option<Array>, what: &str| {
+            found.ok_or_else(|| refused(format!("node {:?}", self.name()), what, "none"))
+        };
+        let matrix = need(self.array(fold, index)?, what)?;
+        let name = self.input(index).unwrap_or_default();
+        // (Nodes may share a matrix, and each has its own copy.)
+        fold.budget().spend(matrix.shape())?;
+        if !self.quantized {
+            return floats(name, &matrix);
+        }
+        let scales = need(self.array(fold, scale)?, &format!("the scale of {what}"))?;
+        let zero_point = self.array(fold, scale + 1)?;
+        dequantized(name, &matrix, &scales, zero_point.as_ref())
+    }
+
+    /// Runs the node on inputs by name, and gives its outputs by name: those of Y, Y_h and Y_c that it has.
+    ///
+    /// Its inputs may be supplied by their own names, or made of supplied inputs of the graph by nodes that
+    /// make shapes, states or constants. A state of zeros for a batch of unknown size, as exporters write it,
+    /// is no state: rows begin at zero.
+    ///
+    /// # Errors
+    /// As for [`with_weights`](ModelNode::with_weights) and [`Node::run`].
+    pub fn run(
+        &self,
+        model: &Model,
+        inputs: &BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, Tensor>, Error> {
+        let mut fold = Fold::new(model.graph(), inputs);
+        let (operator, weights) = self.weights(&mut fold)?;
+        let node = Node::new(operator, &weights.borrow())?;
+        let x = self.floats(&mut fold, 0)?;
+        let x = x.ok_or_else(|| refused(format!("node {:?}", self.name()), "X", "none"))?;
+        let time_major = node.operator().layout == Layout::TimeMajor;
+        let batch = x.shape().get(usize::from(time_major)).copied().unwrap_or(0);
+        let (directions, hidden) = (node.operator().directions(), node.layer().config().hidden_size());
+        let shape = if time_major { [directions, batch, hidden] } else { [batch, directions, hidden] };
+        let lengths = self.lengths(&mut fold, batch)?;
+        let (h, c) = (self.state(&mut fold, 5, &shape)?, self.state(&mut fold, 6, &shape)?);
+        let sequence_lens = lengths.as_deref();
+        let inputs = Inputs { x: &x, sequence_lens, initial_h: h.as_ref(), initial_c: c.as_ref() };
+        let Outputs { y, y_h, y_c } = node.run(&inputs)?;
+        let named = [Some(y), Some(y_h), y_c].into_iter().enumerate();
+        Ok(named.filter_map(|(k, tensor)| Some((self.output(k)?.to_owned(), tensor?))).collect())
+    }
+
+    fn lengths<'a>(&'a self, fold: &mut Fold<'a>, batch: usize) -> Result<Option<Vec<i64>>, Error> {
+        let array = match self.find(fold, 4)? {
+            None => return Ok(None),
+            Some(Folded::Known(array)) => array,
+            Some(Folded::Repeated(array)) => match array.broadcast(&[batch], fold.budget())? {
+                Some(array) => array,
+                None => return Err(self.missing(4, "a vector that its batch does not fit")),
+            },
+            // The same length for all rows.
+            Some(Folded::Fill(length)) => return Ok(Some(vec![length as i64; batch])),
+            Some(Folded::Unknown(why)) => return Err(self.missing(4, &why)),
+        };
+        match array.as_integers() {
+            Some(lengths) => Ok(Some(lengths.to_vec())),
+            None => Err(refused("sequence_lens", "integers", "floats")),
+        }
+    }
+
+    /// An initial state of this shape; `None` where there is none, or it is zeros of a shape that is not
+    /// known.
+    pub(super) fn state<'a>(
+        &'a self,
+        fold: &mut Fold<'a>,
+        index: usize,
+        shape: &[usize],
+    ) -> Result<Option<Tensor>, Error> {
+        match self.find(fold, index)? {
+            Some(Folded::Fill(0.0)) => Ok(None),
+            Some(Folded::Fill(value)) => {
+                let mut values = crate::error::zeros("state", shape)?;
+                values.fill(value as f32);
+                Tensor::new(shape, values).map(Some)
+            }
+            Some(Folded::Repeated(array)) => match array.broadcast(shape, fold.budget())? {
+                Some(array) => floats(self.input(index).unwrap_or_default(), &array).map(Some),
+                None => Err(self.missing(index, &format!("one that cannot be repeated to {shape:?}"))),
+            },
+            _ => self.floats(fold, index),
+        }
+    }
+
+    /// What is known of an input.
+    pub(super) fn find<'a>(&'a self, fold: &mut Fold<'a>, index: usize) -> Result<Option<Folded>, Error> {
+        let Some(name) = self.input(index) else { return Ok(None) };
+        match fold.find(self.scope, name)? {
+            Some(folded) => Ok(Some(folded)),
+            None => Err(self.missing(index, "none")),
+        }
+    }
+
+    fn missing(&self, index: usize, got: &str) -> Error {
+        let what = format!("node {:?}, input {:?}", self.name(), self.input(index).unwrap_or_default());
+        refused(what, "an initialiser, or a tensor supplied by this name", got)
+    }
+
+    fn array<'a>(&'a self, fold: &mut Fold<'a>, index: usize) -> Result<Option<Array>, Error> {
+        match self.find(fold, index)? {
+            None => Ok(None),
+            Some(Folded::Known(array)) => Ok(Some(array)),
+            Some(other) => Err(self.missing(index, &other.why())),
+        }
+    }
+
+    fn floats<'a>(&'a self, fold: &mut Fold<'a>, index: usize) -> Result<Option<Tensor>, Error> {
+        let Some(array) = self.array(fold, index)? else { return Ok(None) };
+        fold.budget().spend(array.shape())?;
+        floats(self.input(index).unwrap_or_default(), &array).map(Some)
+    }
+}
+
+/// The weights of a node, as they were found.
+#[derive(Debug)]
+pub(super) struct OwnedWeights {
+    pub(super) w: Tensor,
+    pub(super) r: Tensor,
+    pub(super) b: Option<Tensor>,
+    pub(super) p: Option<Tensor>,
+}
+
+impl OwnedWeights {
+    pub(super) fn borrow(&self) -> Weights<'_> {
+        Weights { w: &self.w, r: &self.r, b: self.b.as_ref(), p: self.p.as_ref() }
+    }
+}

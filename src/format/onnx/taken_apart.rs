@@ -1,0 +1,97 @@
+//! What a model says that a user of its recurrent nodes should know: [`Warning`].
+//!
+//! Some exporters take a cell apart, step by step, inside a loop or unrolled. Nothing of it is a recurrent
+//! node any more, and a model without recurrent nodes would be all that one sees. `search.rs` finds such
+//! cells.
+
+use super::model::Model;
+use super::operator::Kind;
+use super::search::Search;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Something about a model that is no error.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Warning {
+    /// A cell that the file has not as a recurrent node, but as the products and activations that it is made
+    /// of. This crate does not put it together again: export the model with its recurrent nodes, or take the
+    /// weights by their names.
+    TakenApart {
+        /// [`Kind::Lstm`] or [`Kind::Gru`].
+        kind: Kind,
+        /// The [place](Model::places) of the graph that it stands in.
+        place: String,
+        /// Its nodes by their names, or where they have none by their first outputs, in the order of the
+        /// file: from the products to the new state. Those that it shares with a cell before it are named
+        /// there.
+        nodes: Vec<String>,
+        /// The name of the new hidden state.
+        output: String,
+    },
+    /// A node whose weights are integers: it is computed in f32 here, and ONNX Runtime's numbers are some
+    /// 1e-2 off.
+    Quantized {
+        /// The place of the graph that it stands in.
+        place: String,
+        /// The name of the node.
+        node: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::TakenApart { kind, place, nodes, output } => {
+                let (first, last) = (nodes.first().map_or("", |n| n), nodes.last().map_or("", |n| n));
+                write!(
+                    f,
+                    "{:?} taken apart into {} nodes, from {first:?} to {last:?}, which makes {output:?}{}",
+                    kind,
+                    nodes.len(),
+                    at(place)
+                )
+            }
+            Warning::Quantized { place, node } => {
+                write!(f, "{node:?}{} has weights of integers and is computed in f32", at(place))
+            }
+        }
+    }
+}
+
+fn at(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(", in {place}") }
+}
+
+impl Model {
+    /// What a user should know of the model: cells that were taken apart into Gemm or MatMul, Split, Sigmoid
+    /// and Tanh, and nodes with weights of integers. In the order of the file.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let graph = self.graph();
+        let quantized = self.nodes().iter().filter(|node| node.is_quantized()).map(|node| {
+            let (place, name) = (node.place(self), node.name().to_owned());
+            (node.entry(), Warning::Quantized { place, node: name })
+        });
+        let mut found: Vec<(usize, Warning)> = quantized.collect();
+        let search = Search { graph };
+        let mut named = BTreeSet::new();
+        for entry in (0..graph.entries.len()).filter(|&entry| self.is_alive(entry)) {
+            let lstm = search.lstm(entry).map(|lstm| (Kind::Lstm, lstm.nodes));
+            let gru = || search.gru(entry).map(|nodes| (Kind::Gru, nodes));
+            let Some((kind, nodes)) = lstm.or_else(gru) else { continue };
+            let Some(output) = graph.entries[entry].output(0) else { continue };
+            let name = |&entry: &usize| {
+                let node = &graph.entries[entry];
+                let name = Some(&*node.proto.name).filter(|name| !name.is_empty()).or(node.output(0));
+                name.unwrap_or_default().to_owned()
+            };
+            let place = graph.place(graph.entries[entry].scope);
+            // A product for several steps is named once.
+            let nodes: Vec<usize> = nodes.into_iter().filter(|&node| named.insert(node)).collect();
+            let (nodes, output) = (nodes.iter().map(name).collect(), output.to_owned());
+            found.push((entry, Warning::TakenApart { kind, place, nodes, output }));
+        }
+        found.sort_by_key(|(entry, _)| *entry);
+        found.into_iter().map(|(_, warning)| warning).collect()
+    }
+}
