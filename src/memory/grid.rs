@@ -18,7 +18,7 @@
 use super::planes::{Planes, Row};
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
-use crate::simd::LINE;
+use crate::simd::{LINE, prefetch};
 use std::ops::Range;
 
 /// The shape and the strides of a grid, in floats.
@@ -252,6 +252,17 @@ impl Planes for Slot<'_> {
     #[inline(always)]
     fn planes(&self) -> usize {
         self.planes
+    }
+    #[inline(always)]
+    fn prefetch(&self, row: usize, planes: usize, column: usize, count: usize) {
+        let start = column % LINE;
+        let mut at = self.address(row, 0, column - start);
+        for _ in 0..planes {
+            for line in (0..start + count).step_by(LINE) {
+                prefetch(at.wrapping_add(line));
+            }
+            at = at.wrapping_add(self.width);
+        }
     }
     #[inline(always)]
     unsafe fn row<'a>(&self, row: usize, plane: usize) -> Row<'a>

@@ -20,7 +20,7 @@
 use super::planes::{Planes, Row};
 use super::shared::Shared;
 use crate::error::{Error, checked_size};
-use crate::simd::LINE;
+use crate::simd::{LINE, prefetch};
 use std::ops::Range;
 
 /// The shape, and the strides in floats.
@@ -164,6 +164,17 @@ impl Planes for LineSlot<'_> {
     #[inline(always)]
     fn planes(&self) -> usize {
         self.lines.planes
+    }
+    #[inline(always)]
+    fn prefetch(&self, row: usize, planes: usize, column: usize, count: usize) {
+        let lines = (column % LINE + count).div_ceil(LINE);
+        let mut at = self.address(row, 0, column);
+        for _ in 0..planes {
+            for line in 0..lines {
+                prefetch(at.wrapping_add(line * self.lines.stride));
+            }
+            at = at.wrapping_add(self.lines.plane_stride);
+        }
     }
     #[inline(always)]
     unsafe fn row<'a>(&self, row: usize, plane: usize) -> Row<'a>

@@ -15,6 +15,9 @@ pub(crate) trait Planes: Copy {
     /// The number of planes of a row.
     fn planes(&self) -> usize;
 
+    /// Prefetches `count` columns from `column` on of the first planes of a row: each line once.
+    fn prefetch(&self, row: usize, planes: usize, column: usize, count: usize);
+
     /// A plane of a row.
     ///
     /// # Safety

@@ -16,7 +16,7 @@
 //! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
 //! the input has one, picks a level of its own, and sums each chunk by itself.
 
-use super::kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Prefetch, Product, Rows, Segment};
+use super::kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments};
 use super::panel::Panel;
 use super::sweep::{Tile, Tiles, WIDE, sweep};
 use super::table::Table;
@@ -35,9 +35,6 @@ pub(crate) const PLACES: usize = 512;
 /// with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
 pub(crate) const UNITS: usize = 192;
 
-/// Room for the segments of a product.
-pub(crate) type Segments = [Segment; MOST_SEGMENTS];
-
 /// What is multiplied, and where each row of it goes.
 pub(crate) trait Gradient {
     /// The kernels.
@@ -48,23 +45,31 @@ pub(crate) trait Gradient {
     fn rows(&self) -> usize;
     /// The slot and the row of the grid for this row of the product.
     fn target(&self, row: usize) -> (usize, usize);
-    /// Sets the segments of a tile, and says how many there are. Those that need a list of rows use this one.
-    fn set_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize;
+    /// Whether rows that follow each other have targets that do.
+    const IN_ORDER: bool;
+    /// Makes the segments of a tile. Those that need a list of rows use this one.
+    fn push_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments);
 }
 
 /// A gradient as work for a sweep.
 struct Work<'a, G>(&'a G);
 
 impl<G: Gradient> Work<'_, G> {
-    /// Where the columns of a block begin in the rows of a tile.
+    /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in no order.
     #[inline(always)]
-    fn rows(&self, to: GridMut<'_>, tile: &Tile, column: usize) -> [*mut f32; MOST_ROWS] {
-        let mut rows = [std::ptr::null_mut(); MOST_ROWS];
-        for (r, at) in rows.iter_mut().enumerate().take(tile.rows) {
-            let (slot, row) = self.0.target(tile.row + r);
-            *at = to.address(slot, row, 0, column);
+    fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MOST_ROWS]) -> Rows<f32> {
+        let column = tile.block * self.0.table().lanes;
+        let at = |row| {
+            let (slot, row) = self.0.target(row);
+            to.address(slot, row, 0, column)
+        };
+        if const { G::IN_ORDER } {
+            return Rows::strided(at(tile.row), to.grid.row_stride());
         }
-        rows
+        for (r, row) in list.iter_mut().enumerate().take(tile.rows) {
+            *row = at(tile.row + r);
+        }
+        Rows::listed(list)
     }
 
     /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the processor does not
@@ -73,11 +78,12 @@ impl<G: Gradient> Work<'_, G> {
     /// 4 % with 512, and as long with 256.)
     #[inline(always)]
     fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
-        for r in 0..tile.rows {
-            let (slot, row) = self.0.target((tile.row + tile.rows + r).min(self.0.rows() - 1));
-            let first = to.address(slot, row, 0, tile.block * lanes);
-            for u in 0..tile.blocks {
-                prefetch(first.wrapping_add(u * lanes));
+        let (first, last) = (tile.row + tile.rows, self.0.rows() - 1);
+        for row in first..first + tile.rows {
+            let (slot, row) = self.0.target(row.min(last));
+            let at = to.address(slot, row, 0, tile.block * lanes);
+            for column in (0..tile.blocks * lanes).step_by(LINE) {
+                prefetch(at.wrapping_add(column));
             }
         }
     }
@@ -89,9 +95,9 @@ impl<G: Gradient> Work<'_, G> {
     #[inline(always)]
     unsafe fn multiply(&self, tile: &Tile, ends: &Ends) {
         let mut list = [std::ptr::null_mut(); MOST_ROWS];
-        let mut segments = [Segment::NONE; MOST_SEGMENTS];
-        let count = self.0.set_segments(tile, &mut list, &mut segments);
-        let product = Product { ends, segments: &segments[..count] };
+        let mut segments = Segments::new();
+        self.0.push_segments(tile, &mut list, &mut segments);
+        let product = Product { ends, segments: segments.all() };
         // SAFETY: the caller's promise; the segments exist by that of who made the gradient.
         unsafe { self.0.table().kernel(1, tile.blocks, tile.rows)(&product) };
     }
@@ -105,12 +111,16 @@ impl<G: Gradient> Work<'_, G> {
         let table = self.0.table();
         let (first, width) = (tile.block * table.lanes, tile.blocks * table.lanes);
         let columns = to.grid.width() - first;
-        let rows = self.rows(to, tile, first);
+        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        for (r, row) in list.iter_mut().enumerate().take(tile.rows) {
+            let (slot, target) = self.0.target(tile.row + r);
+            *row = to.address(slot, target, 0, first);
+        }
         #[repr(align(64))]
         struct Whole([[f32; WIDE * LINE]; MOST_ROWS]);
         let mut whole = Whole([[0.0; WIDE * LINE]; MOST_ROWS]);
         if add {
-            for (whole, &row) in whole.0.iter_mut().zip(&rows).take(tile.rows) {
+            for (whole, &row) in whole.0.iter_mut().zip(&list).take(tile.rows) {
                 // SAFETY: the row has so many columns from here on, which are ours, fewer than the copy.
                 unsafe { std::ptr::copy_nonoverlapping(row, whole.as_mut_ptr(), columns) };
             }
@@ -119,7 +129,7 @@ impl<G: Gradient> Work<'_, G> {
         let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
         // SAFETY: the copy has the tile's rows and blocks.
         unsafe { self.multiply(tile, &Ends::new(place, place)) };
-        for (whole, &row) in whole.0.iter().zip(&rows).take(tile.rows) {
+        for (whole, &row) in whole.0.iter().zip(&list).take(tile.rows) {
             // SAFETY: as above.
             unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), row, columns) };
         }
@@ -145,8 +155,8 @@ impl<G: Gradient> Tiles for Work<'_, G> {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.last_blocks(to, add, tile) };
         }
-        let rows = self.rows(to, tile, tile.block * table.lanes);
-        let place = Place { rows: Rows::listed(&rows), block: table.lanes, gate: 0, next: 0 };
+        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let place = Place { rows: self.rows(to, tile, &mut list), block: table.lanes, gate: 0, next: 0 };
         let start = if add { place } else { Place::zero() };
         // SAFETY: rows and columns exist, and are ours by the caller's promise.
         unsafe { self.multiply(tile, &Ends::new(start, place)) };
@@ -190,16 +200,24 @@ impl Gradient for WeightGradient<'_> {
     fn rows(&self) -> usize {
         self.units
     }
+    const IN_ORDER: bool = true;
     #[inline(always)]
     fn target(&self, unit: usize) -> (usize, usize) {
         (self.gate, unit)
     }
     #[inline(always)]
-    fn set_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize {
+    fn push_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) {
         let Range { start, end } = self.places;
-        for (r, column) in list.iter_mut().enumerate().take(tile.rows) {
-            *column = self.grads.from(start, self.plane, tile.row + r).as_ptr().cast_mut().cast();
-        }
+        let first = self.grads.from(start, self.plane, tile.row).as_ptr().cast_mut().cast();
+        // Units of one line are neighbours.
+        let columns = if tile.row % LINE + tile.rows <= LINE {
+            Rows::strided(first, 1)
+        } else {
+            for (r, column) in list.iter_mut().enumerate().take(tile.rows) {
+                *column = self.grads.from(start, self.plane, tile.row + r).as_ptr().cast_mut().cast();
+            }
+            Rows::listed(list)
+        };
         // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
         // are few, and all of X is near, or where there are more than so many rows.)
         let whole = start == 0 && end == self.packed.depth();
@@ -209,8 +227,7 @@ impl Gradient for WeightGradient<'_> {
             Prefetch::NONE
         };
         let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, ahead);
-        to[0] = Segment::columns(Rows::listed(list), weights);
-        1
+        to.push(Segment::columns(columns, weights));
     }
 }
 

@@ -30,6 +30,7 @@ use super::format::Format;
 use super::sweep::Tile;
 use crate::simd::{Isa, LINE, Routine, prefetch, prefetch_near};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 /// The most rows that a tile of any level has.
 pub(crate) const MOST_ROWS: usize = 8;
@@ -164,20 +165,6 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Nothing.
-    pub(crate) const NONE: Segment = Segment {
-        rows: Rows { first: std::ptr::null_mut(), stride: 0, list: std::ptr::null() },
-        step: 0,
-        run: 0,
-        jump: 0,
-        words: 0,
-        panel: std::ptr::null(),
-        block: 0,
-        ahead: std::ptr::null(),
-        pace: 0,
-        next: [0; 2],
-    };
-
     /// Rows along k.
     #[inline(always)]
     pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
@@ -204,6 +191,35 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn columns(columns: Rows<u32>, weights: Weights) -> Self {
         Segment { step: LINE, ..Segment::rows(columns, weights) }
+    }
+}
+
+/// Some segments, made one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segments {
+    segments: [MaybeUninit<Segment>; MOST_SEGMENTS],
+    count: usize,
+}
+
+impl Segments {
+    /// None.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Segments { segments: [const { MaybeUninit::uninit() }; MOST_SEGMENTS], count: 0 }
+    }
+
+    /// Adds one.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.segments[self.count].write(segment);
+        self.count += 1;
+    }
+
+    /// All of them.
+    #[inline(always)]
+    pub(crate) fn all(&self) -> &[Segment] {
+        // SAFETY: so many are set.
+        unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast(), self.count) }
     }
 }
 

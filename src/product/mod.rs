@@ -42,8 +42,8 @@ mod table;
 
 pub(crate) use cuts::{Gates, cuts};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
-pub(crate) use gradient::{Gradient, Segments, WeightGradient, sweep_gradient};
-pub(crate) use kernel::{Ends, MOST_ROWS, MOST_SEGMENTS, Place, Prefetch, Product, Rows, Segment, Weights};
+pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
+pub(crate) use kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments, Weights};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;

@@ -23,7 +23,6 @@
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::pass::Backward;
-use super::products::prefetch_planes;
 use super::replay::Replay;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Walk, go, take_steps};
@@ -31,7 +30,7 @@ use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, MOST_SEGMENTS, Panel, Place, Product, Segment, Table, Tile, Tiles, cuts, sweep,
+    Blocks, Ends, Gates, Panel, Place, Product, Segment, Segments, Table, Tile, Tiles, cuts, sweep,
 };
 use std::ops::Range;
 
@@ -381,8 +380,8 @@ impl Tiles for PhaseProducts<'_> {
         if self.first && self.at.back.is_step && self.gates.are_last() {
             let shape = backward.pass.weights().shape();
             for row in tile.row..tile.row + tile.rows {
-                prefetch_planes(self.at.back.tape, row, shape.tape, unit, (tile.blocks, lanes));
-                prefetch_planes(self.at.step.before, row, shape.state.len(), unit, (tile.blocks, lanes));
+                self.at.back.tape.prefetch(row, shape.tape, unit, tile.blocks * lanes);
+                self.at.step.before.prefetch(row, shape.state.len(), unit, tile.blocks * lanes);
             }
         }
         let waiting = || {
@@ -395,8 +394,7 @@ impl Tiles for PhaseProducts<'_> {
         } else {
             waiting()
         };
-        let mut segments = [Segment::NONE; MOST_SEGMENTS];
-        let mut count = 0;
+        let mut segments = Segments::new();
         if let Some(step) = self.of_step {
             // SAFETY: the places exist.
             let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
@@ -405,11 +403,10 @@ impl Tiles for PhaseProducts<'_> {
                 let ahead = self.gates.prefetch(self.panels, gate, tile);
                 let weights = panel.weights(tile.block, tile.blocks, ahead);
                 let first = rows.address(0, (self.planes)(gate), 0);
-                segments[count] = Segment::lines(first, rows.stride(), weights);
-                count += 1;
+                segments.push(Segment::lines(first, rows.stride(), weights));
             }
         }
-        let product = Product { ends: &Ends::new(start, to), segments: &segments[..count] };
+        let product = Product { ends: &Ends::new(start, to), segments: segments.all() };
         // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read are done in all
         // blocks.
         unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };

@@ -19,7 +19,6 @@ use crate::product::{
     Blocks, Ends, MOST_ROWS, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles, Weights,
     sweep,
 };
-use crate::simd::prefetch;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -211,24 +210,8 @@ impl<'a> PhaseProducts<'a> {
         let Some(tape) = self.at.ahead.tape else { return };
         let unit = tile.block * lanes;
         for row in tile.row..tile.row + tile.rows {
-            prefetch_planes(tape, row, shape.tape, unit, (tile.blocks, lanes));
-            prefetch_planes(self.at.step.after, row, shape.state.len(), unit, (tile.blocks, lanes));
-        }
-    }
-}
-
-/// Prefetches some blocks of the first planes of a row.
-#[inline(always)]
-pub(super) fn prefetch_planes(
-    records: impl Planes,
-    row: usize,
-    planes: usize,
-    unit: usize,
-    (blocks, lanes): (usize, usize),
-) {
-    for plane in 0..planes {
-        for block in 0..blocks {
-            prefetch(records.address(row, plane, unit + block * lanes));
+            tape.prefetch(row, shape.tape, unit, tile.blocks * lanes);
+            self.at.step.after.prefetch(row, shape.state.len(), unit, tile.blocks * lanes);
         }
     }
 }

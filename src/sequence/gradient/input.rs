@@ -33,20 +33,19 @@ impl Gradient for InputGradient<'_> {
     fn rows(&self) -> usize {
         self.places.len()
     }
+    const IN_ORDER: bool = false;
     #[inline(always)]
     fn target(&self, place: usize) -> (usize, usize) {
         let (step, rank) = self.places[place];
         (self.rows.time(step, rank), self.rows.order[rank])
     }
     #[inline(always)]
-    fn set_segments(&self, tile: &Tile, _: &mut [*mut u32; MOST_ROWS], to: &mut Segments) -> usize {
-        let gates = self.gates.range();
-        for (to, gate) in to.iter_mut().zip(gates.clone()) {
+    fn push_segments(&self, tile: &Tile, _: &mut [*mut u32; MOST_ROWS], to: &mut Segments) {
+        for gate in self.gates.range() {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
             let ahead = self.gates.prefetch(self.weights, gate, tile);
             let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
-            *to = Segment::lines(rows, self.grads.stride(), weights);
+            to.push(Segment::lines(rows, self.grads.stride(), weights));
         }
-        gates.len()
     }
 }
