@@ -4,14 +4,16 @@
     python benches/compare_commits.py v0.1.0 HEAD --mode step --rounds 21
     python benches/compare_commits.py HEAD WORK --shapes "lstm B1 T100 I64 H64 L1; gru B8 T20 I64 H64 L1"
 
-WORK stands for the working tree as it is. Each commit is built in a worktree of its own under target/commits, with its
-lock file. If a commit's own bench has no `--serve`, the bench of the working tree is put into its worktree.
+WORK stands for the working tree as it is. Each commit is built in a worktree of its own under target/commits,
+with its lock file. If a commit's own bench has no `--serve`, the bench of the working tree is put into its
+worktree.
 
-Three workers take turns, A, B and A again, each for --seconds, --rounds times, two of them stopped while one is measured.
-The noise of a shape is what the two A, which are the same program, differ by from round to round: its 95 % quantile. A
-shape has changed where the median ratio of B to A, over the rounds, lies beyond what that noise leaves in a median of so
-many rounds (1.25 times it over the root of their number) and beyond --least, and its 95 % interval (by bootstrap) does
-not contain 1. At least five rounds. Exits with 1 where a shape became slower.
+Three workers take turns, A, B and A again, each for --seconds, --rounds times, two of them stopped while one
+is measured. The noise of a shape is what the two A, which are the same program, differ by from round to
+round: its 95 % quantile. A shape has changed where the median ratio of B to A, over the rounds, lies beyond
+what that noise leaves in a median of so many rounds (1.25 times it over the root of their number) and beyond
+--least, and its 95 % interval (by bootstrap) does not contain 1. At least five rounds. Exits with 1 where a
+shape became slower.
 """
 import argparse
 import datetime
@@ -51,7 +53,9 @@ def arguments():
     if not set(args.mode.split(",")) <= {"fwd", "train", "step"}:
         parser.error(f"--mode: expected fwd, train or step, got {args.mode}")
     if args.rounds < 5:
-        parser.error(f"--rounds: expected at least 5, below which there is no telling noise, got {args.rounds}")
+        parser.error(
+            f"--rounds: expected at least 5, below which there is no telling noise, got {args.rounds}"
+        )
     if args.threads < 1:
         parser.error(f"--threads: expected at least 1, got {args.threads}")
     if args.shapes is not None:
@@ -70,7 +74,8 @@ def git(*command):
 
 
 def checkout(name):
-    """The folder of a commit, in a worktree of its own, or of the working tree; and what the commit is called."""
+    """The folder of a commit, in a worktree of its own, or of the working tree; and what the commit is
+    called."""
     if name == "WORK":
         return ROOT, "work"
     commit = git("rev-parse", "--verify", f"{name}^{{commit}}")[:12]
@@ -135,7 +140,8 @@ class Worker:
 
 
 def write_case(folder, shape):
-    """Input and weights of a shape for all three, from a fixed seed; see benches/peers/README.md, "Protocol"."""
+    """Input and weights of a shape for all three, from a fixed seed; see benches/peers/README.md,
+    "Protocol"."""
     import array
 
     words = shape.split()
@@ -207,7 +213,9 @@ def main():
                     for name, worker in workers.items():
                         times[name].append(worker.ask(cmd="time", seconds=args.seconds)["med_us"])
                 result = judge(times["first"], times["second"], times["other"], args.least)
-                results.append({"mode": mode, "shape": shape, "bits_equal": equal, "times_us": times, **result})
+                results.append(
+                    {"mode": mode, "shape": shape, "bits_equal": equal, "times_us": times, **result}
+                )
                 print(
                     f"  {shape:36} {statistics.median(times['first']):12.2f} us {result['ratio']:7.3f}"
                     f"  [{result['low']:.3f}, {result['high']:.3f}]  noise {result['noise']:6.1%}"
@@ -218,15 +226,22 @@ def main():
             for worker in workers.values():
                 worker.close()
     if args.json:
-        about = {key: getattr(args, key) for key in ("a", "b", "threads", "rounds", "seconds", "least", "level")}
+        about = {
+            key: getattr(args, key) for key in ("a", "b", "threads", "rounds", "seconds", "least", "level")
+        }
         about["date"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         about["command"] = " ".join(["python benches/compare_commits.py", *map(shlex.quote, sys.argv[1:])])
-        about["commits"] = {name: git("rev-parse", "HEAD" if name == "WORK" else name) for name in (args.a, args.b)}
+        about["commits"] = {
+            name: git("rev-parse", "HEAD" if name == "WORK" else name) for name in (args.a, args.b)
+        }
         args.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")
     slower = [result for result in results if result["verdict"] == "SLOWER"]
     faster = [result for result in results if result["verdict"] == "faster"]
     noise = statistics.median(result["noise"] for result in results)
-    print(f"\n{len(results)} shapes: {len(slower)} slower, {len(faster)} faster; median noise of a round {noise:.1%}")
+    print(
+        f"\n{len(results)} shapes: {len(slower)} slower, {len(faster)} faster; "
+        f"median noise of a round {noise:.1%}"
+    )
     for result in slower + faster:
         print(f"  {result['verdict']}: {result['mode']} {result['shape']}: {result['ratio']:.3f}")
     sys.exit(1 if slower else 0)

@@ -1,21 +1,27 @@
 """Writes the layers of a Keras model into one safetensors file, for `fused_rnn::format::keras`.
 
 A recurrent layer NAME becomes tensors NAME/kernel, NAME/recurrent_kernel, NAME/bias (in Bidirectional
-NAME/forward.kernel, ...) and metadata NAME/layer, NAME/units and its options. Every other layer with weights becomes
-tensors NAME/kernel ... by Keras's names and metadata NAME/class and NAME/config (JSON). NAME is the layer's own, after
-those of the models that it is in where it occurs twice: encoder/lstm. What is not in the file is printed, and is in the
-metadata `not_exported` (a JSON list). A recurrent layer that the crate cannot compute (another cell, StackedRNNCells, an
-activation that is not elementwise) has its weights in the file and the reason in NAME/refused.
+NAME/forward.kernel, ...) and metadata NAME/layer, NAME/units and its options. Every other layer with weights
+becomes tensors NAME/kernel ... by Keras's names and metadata NAME/class and NAME/config (JSON). NAME is the
+layer's own, after those of the models that it is in where it occurs twice: encoder/lstm. What is not in the
+file is printed, and is in the metadata `not_exported` (a JSON list). A recurrent layer that the crate cannot
+compute (another cell, StackedRNNCells, an activation that is not elementwise) has its weights in the file and
+the reason in NAME/refused.
 
-usage: python examples/export_keras.py MODEL OUT.safetensors [--config MODEL.json] [--layer NAME=CLASS,OPTION=VALUE,...]
+usage: python examples/export_keras.py MODEL OUT.safetensors [--config MODEL.json]
+                                       [--layer NAME=CLASS,OPTION=VALUE,...]
 
 MODEL          .keras, .h5 of a whole model (Keras 1, 2 or 3), or .h5 of weights alone with one of the two:
---config FILE  the architecture, as the program that had the model writes it: open("model.json", "w").write(model.to_json())
---layer ...    what one recurrent layer is: lstm_1=LSTM or gru=GRU,activation=relu,merge_mode=sum. May be repeated.
+--config FILE  the architecture, as the program that had the model writes it:
+               open("model.json", "w").write(model.to_json())
+--layer ...    what one recurrent layer is: lstm_1=LSTM or gru=GRU,activation=relu,merge_mode=sum. May be
+               repeated.
 
 From Python, with a model at hand: export_keras.write(model, "OUT.safetensors")
-needs: numpy, safetensors, h5py; for .keras also keras and one of its backends, without which layers of your own are arrays alone
+needs: numpy, safetensors, h5py; for .keras also keras and one of its backends, without which layers of your
+own are arrays alone
 """
+
 import argparse
 import json
 import zipfile
@@ -62,9 +68,15 @@ def layers_of(model):
             seen[id(child)] = here
             kind, inner = type(child).__name__, child._flatten_layers(include_self=False, recursive=False)
             module = type(child).__module__.split(".")[0]
-            if type(child) is keras.layers.Bidirectional and isinstance(child.forward_layer, keras.layers.RNN):
+            if type(child) is keras.layers.Bidirectional and isinstance(
+                child.forward_layer, keras.layers.RNN
+            ):
                 pair = [child.forward_layer, child.backward_layer]
-                inside = {"layer": config(pair[0]), "backward_layer": config(pair[1]), "merge_mode": child.merge_mode}
+                inside = {
+                    "layer": config(pair[0]),
+                    "backward_layer": config(pair[1]),
+                    "merge_mode": child.merge_mode,
+                }
                 arrays = cell_arrays(pair[0], "forward.") | cell_arrays(pair[1], "backward.")
                 yield Layer(here, kind, inside, arrays, recurrent=True)
             elif isinstance(child, keras.layers.RNN) and hasattr(child.cell, "weights"):
@@ -76,7 +88,9 @@ def layers_of(model):
                     options = child.get_config()
                 except NotImplementedError:
                     options = {}
-                yield Layer(here, kind, options, named(own_weights(child, inner), array), container=bool(inner))
+                yield Layer(
+                    here, kind, options, named(own_weights(child, inner), array), container=bool(inner)
+                )
                 yield from walk(child, here)
 
     top = own_weights(model, model._flatten_layers(include_self=False, recursive=False))
@@ -87,7 +101,11 @@ def layers_of(model):
 def plain(config):
     """A configuration without initialisers, and without the numbers that Keras gives to objects."""
     if isinstance(config, dict):
-        left = (item for item in config.items() if "initializer" not in str(item[0]) and item[0] != "shared_object_id")
+        left = (
+            item
+            for item in config.items()
+            if "initializer" not in str(item[0]) and item[0] != "shared_object_id"
+        )
         return {str(key): plain(value) for key, value in left}
     return [plain(value) for value in config] if isinstance(config, (list, tuple)) else config
 
@@ -130,9 +148,14 @@ def export(layers, version=""):
                 lines.append(f"{name}: {options['layer']}, {options['units']} units")
             except Refused as reason:
                 metadata |= {f"{name}/class": layer.kind, f"{name}/refused": str(reason)}
-                missing.append(f"{name}: cannot be computed by the crate ({reason}); its weights are in the file")
+                missing.append(
+                    f"{name}: cannot be computed by the crate ({reason}); its weights are in the file"
+                )
         elif layer.arrays:
-            metadata |= {f"{name}/class": layer.kind, f"{name}/config": json.dumps(plain(layer.config), default=str)}
+            metadata |= {
+                f"{name}/class": layer.kind,
+                f"{name}/config": json.dumps(plain(layer.config), default=str),
+            }
             lines.append(f"{name}: {layer.kind}, weights alone: {', '.join(layer.arrays)}")
         elif layer.kind != "InputLayer" and not layer.container:
             without.append(f"{name} ({layer.kind})")
@@ -161,7 +184,9 @@ def write(model, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model")
     parser.add_argument("out")
     parser.add_argument("--config")
@@ -196,9 +221,9 @@ def of_archive(path):
         model = keras.models.load_model(path, compile=False)
     except (ImportError, TypeError, ValueError) as error:
         print(
-            f"Keras cannot load it ({str(error).strip().splitlines()[0]}), so that it is read by its configuration: layers"
-            " within those of your own are arrays alone then. With your classes imported, export_keras.write(model, OUT)"
-            " tells them."
+            f"Keras cannot load it ({str(error).strip().splitlines()[0]}), so that it is read by its "
+            "configuration: layers within those of your own are arrays alone then. With your classes "
+            "imported, export_keras.write(model, OUT) tells them."
         )
         return keras_h5.read_archive(path)
     return list(layers_of(model)), keras_h5.archive_version(zipfile.ZipFile(path))

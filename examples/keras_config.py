@@ -1,28 +1,34 @@
-"""What the configuration of a Keras layer says, as the options of `fused_rnn::format::keras`: part of export_keras.py.
+"""What the configuration of a Keras layer says, as the options of `fused_rnn::format::keras`: part of
+export_keras.py.
 
-Every key of a recurrent layer's configuration is exported, or known to have no effect on what the layer computes, or
-refused by name.
+Every key of a recurrent layer's configuration is exported, or known to have no effect on what the layer
+computes, or refused by name.
 """
 import json
 from dataclasses import dataclass, field
 
 CLASSES = ("LSTM", "GRU", "SimpleRNN")
-# `RNN(LSTMCell(..))` computes what `LSTM(..)` does. CuDNN's layers of Keras 2 are converted when they are read.
+# `RNN(LSTMCell(..))` computes what `LSTM(..)` does. CuDNN's layers of Keras 2 are converted when they are
+# read.
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 CUDNN = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
-EXPORTED = """units use_bias activation recurrent_activation reset_after go_backwards stateful return_sequences
+EXPORTED = (
+    """units use_bias activation recurrent_activation reset_after go_backwards stateful return_sequences
     return_state zero_output_for_mask dropout recurrent_dropout""".split()
+)
 # How Keras computes; where training began; what the layer is called and fed with.
-WITHOUT_EFFECT = """unroll use_cudnn implementation kernel_initializer recurrent_initializer bias_initializer
-    unit_forget_bias seed name trainable dtype batch_input_shape batch_shape input_shape input_dim input_length init
-    inner_init forget_bias_init consume_less ragged""".split()
+WITHOUT_EFFECT = """unroll use_cudnn implementation kernel_initializer recurrent_initializer
+    bias_initializer unit_forget_bias seed name trainable dtype batch_input_shape batch_shape input_shape
+    input_dim input_length init inner_init forget_bias_init consume_less ragged""".split()
 # A part of training's loss and updates alone: told where there is one.
 TRAINING = """kernel_regularizer recurrent_regularizer bias_regularizer activity_regularizer kernel_constraint
     recurrent_constraint bias_constraint""".split()
 # The elementwise functions of keras.activations, which are those that the crate has.
-ELEMENTWISE = """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish
-    gelu tanh tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink
-    linear mish log_sigmoid""".split()
+ELEMENTWISE = (
+    """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish
+    gelu tanh tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh
+    hard_shrink linear mish log_sigmoid""".split()
+)
 
 
 class Refused(Exception):
@@ -31,9 +37,9 @@ class Refused(Exception):
 
 @dataclass
 class Layer:
-    """A layer of a model: `path` are the names from the model down to it; `same` is the path of the layer that it is, where
-    a layer is in the model twice. `recurrent` is for classes that are known as such by more than their name, and
-    `container` for what has layers within."""
+    """A layer of a model: `path` are the names from the model down to it; `same` is the path of the layer
+    that it is, where a layer is in the model twice. `recurrent` is for classes that are known as such by more
+    than their name, and `container` for what has layers within."""
 
     path: tuple
     kind: str
@@ -47,7 +53,11 @@ class Layer:
         if self.recurrent:
             return True
         inner = self.config.get("layer") or {}
-        return is_recurrent(self.kind) or self.kind == "Bidirectional" and is_recurrent(inner.get("class_name", ""))
+        return (
+            is_recurrent(self.kind)
+            or self.kind == "Bidirectional"
+            and is_recurrent(inner.get("class_name", ""))
+        )
 
 
 def is_recurrent(kind):
@@ -55,7 +65,8 @@ def is_recurrent(kind):
 
 
 def is_old(version):
-    """Whether this is Keras 1 or 2, of which `hard_sigmoid` is another function. (Of an empty version it is not known.)"""
+    """Whether this is Keras 1 or 2, of which `hard_sigmoid` is another function. (Of an empty version it is
+    not known.)"""
     return version[:2] in ("0.", "1.", "2.")
 
 
@@ -68,14 +79,19 @@ def activation_of(value, version):
             return "hard_sigmoid:0.2:0.5"
         if value == "hard_sigmoid" and not version:
             raise Refused(
-                "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not say which wrote"
-                " it: hard_sigmoid:0.2:0.5 is the former, hard_sigmoid:0.16666667:0.5 the latter"
+                "hard_sigmoid is one function in Keras 1 and 2 and another in Keras 3, and the file does not "
+                "say which wrote it: hard_sigmoid:0.2:0.5 is the former, "
+                "hard_sigmoid:0.16666667:0.5 the latter"
             )
         if value.split(":")[0] not in ELEMENTWISE:
             raise Refused(f"activation {value} is none of the elementwise functions of keras.activations")
         return value
     kind, config = value.get("class_name"), value.get("config")
-    if kind == "function" and value.get("module") in ("builtins", "keras.activations") and isinstance(config, str):
+    if (
+        kind == "function"
+        and value.get("module") in ("builtins", "keras.activations")
+        and isinstance(config, str)
+    ):
         if value.get("registered_name") in (None, "function", config):
             return activation_of(config, version)
     config = config if isinstance(config, dict) else {}

@@ -2,14 +2,15 @@
 
 ```text
 whole model    attributes model_config, keras_version; group model_weights, as below
-weights alone  attribute layer_names; a group for each layer of the model, whose attribute weight_names lists its arrays,
-               those of a model within flattened
+weights alone  attribute layer_names; a group for each layer of the model, whose attribute weight_names lists
+               its arrays, those of a model within flattened
 .weights.h5    Keras 3, and late files of Keras 2: groups by class, arrays as layers/lstm_1/cell/vars/0
 .keras         a zip archive of config.json, metadata.json and such a model.weights.h5
 ```
 
 Within a layer the arrays stand in Keras's order: kernel, recurrent_kernel, bias, forward before backward.
 """
+
 import io
 import json
 import re
@@ -31,7 +32,8 @@ SIDES = ("forward_layer", "backward_layer")
 
 
 def read(path, config, specs):
-    """(layers, version) of an HDF5 file, by its configuration, or as `specs` say (NAME=CLASS,OPTION=VALUE)."""
+    """(layers, version) of an HDF5 file, by its configuration, or as `specs` say
+    (NAME=CLASS,OPTION=VALUE)."""
     with h5py.File(path, "r") as file:
         version = text(file.attrs.get("keras_version", ""))
         if "model_config" in file.attrs:
@@ -43,8 +45,8 @@ def read(path, config, specs):
             group = file
         old = any(key.startswith("layer_names") for key in group.attrs)
         pools = old_pools(group) if old else new_pools(group)
-        # (Early files do not say; of late weights alone the version is not known, unless the architecture, which says it
-        # in Keras 2 alone, is given.)
+        # (Early files do not say; of late weights alone the version is not known, unless the architecture,
+        # which says it in Keras 2 alone, is given.)
         version = version or ("2." if old else "")
         if config:
             version = version or config.get("keras_version", "3.")
@@ -73,15 +75,24 @@ def text(value):
 
 def attribute(group, name):
     """A list of strings, which Keras cuts into name0, name1, ... where it is long."""
-    parts = [name] if name in group.attrs else sorted(
-        (key for key in group.attrs if key.startswith(name) and key[len(name):].isdigit()), key=lambda k: int(k[len(name):]))
+    parts = (
+        [name]
+        if name in group.attrs
+        else sorted(
+            (key for key in group.attrs if key.startswith(name) and key[len(name) :].isdigit()),
+            key=lambda k: int(k[len(name) :]),
+        )
+    )
     return [text(each) for part in parts for each in group.attrs[part]]
 
 
 def old_pools(group):
     """The arrays of each layer of a model, [(name, array)]."""
     layers = attribute(group, "layer_names")
-    return {layer: [(name, group[layer][name][()]) for name in attribute(group[layer], "weight_names")] for layer in layers}
+    return {
+        layer: [(name, group[layer][name][()]) for name in attribute(group[layer], "weight_names")]
+        for layer in layers
+    }
 
 
 def new_pools(group):
@@ -95,11 +106,14 @@ def new_pools(group):
             pools.setdefault(name, []).append((path, item[()]))
 
     group.visititems(visit)
-    return {name: sorted(pool, key=lambda pair: (SIDES[1] in pair[0], pair[0])) for name, pool in pools.items()}
+    return {
+        name: sorted(pool, key=lambda pair: (SIDES[1] in pair[0], pair[0])) for name, pool in pools.items()
+    }
 
 
 class Flat:
-    """The arrays of a layer and of those within, in one list, from which each of those takes its own by their names."""
+    """The arrays of a layer and of those within, in one list, from which each of those takes its own by their
+    names."""
 
     def __init__(self, arrays):
         self.arrays = arrays
@@ -120,7 +134,8 @@ class Flat:
 
 
 class Tree:
-    """The arrays of a layer by its group, which Keras names after the class, with a number from the second one on."""
+    """The arrays of a layer by its group, which Keras names after the class, with a number from the second
+    one on."""
 
     def __init__(self, pools, key=""):
         self.pools, self.key = pools, key
@@ -199,7 +214,8 @@ def of_config(layer, path, pool):
 
 
 def names_within(layer):
-    """The names that a layer's arrays may have in theirs: its own, and in Bidirectional those of the directions."""
+    """The names that a layer's arrays may have in theirs: its own, and in Bidirectional those of the
+    directions."""
     names = {name_of(layer)}
     for child in children(layer):
         names |= names_within(child)
@@ -213,7 +229,8 @@ def plain(pool):
     """Arrays by the last part of their names, or by all of it where that is not the only one."""
     short = [name.split("/")[-1].split(":")[0] for name, _ in pool]
     return {
-        last if short.count(last) == 1 else name.replace(":0", ""): array for last, (name, array) in zip(short, pool)
+        last if short.count(last) == 1 else name.replace(":0", ""): array
+        for last, (name, array) in zip(short, pool)
     }
 
 
@@ -226,7 +243,11 @@ def recurrent(kind, pool, directions, layer):
     count = 3 if bias or kind in CUDNN else 2
     if len(pool) != count * directions:
         name = "/".join(layer.path)
-        hint = "; Keras 1 has one array for each gate: load and save the file with Keras 2" if len(pool) >= 9 else ""
+        hint = (
+            "; Keras 1 has one array for each gate: load and save the file with Keras 2"
+            if len(pool) >= 9
+            else ""
+        )
         raise Refused(f"{name}: expected {count * directions} arrays, got {len(pool)}{hint}")
     arrays = {}
     for side, prefix in enumerate(("forward.", "backward.") if directions == 2 else ("",)):
@@ -241,7 +262,8 @@ def recurrent(kind, pool, directions, layer):
 
 
 def from_cudnn(kernel, recurrent_kernel, bias):
-    """CuDNNLSTM and CuDNNGRU of Keras 2 keep each gate's block as the bytes of its transpose, and two biases."""
+    """CuDNNLSTM and CuDNNGRU of Keras 2 keep each gate's block as the bytes of its transpose, and two
+    biases."""
     gates = recurrent_kernel.shape[1] // recurrent_kernel.shape[0]
     blocks = lambda matrix, turn: np.hstack([turn(block) for block in np.hsplit(matrix, gates)])
     kernel = blocks(kernel, lambda block: block.reshape(block.shape[::-1]).T)
@@ -272,9 +294,10 @@ def advice(pools):
     flag = lambda name, kind, sides: f"--layer {name}={kind}{',merge_mode=concat' if sides == 2 else ''}"
     flags = " ".join(flag(name, kind, sides) for name, (kind, _, _, sides) in some) or "--layer NAME=LSTM"
     return (
-        "it has weights alone, which do not say what is computed with them. Give the architecture with --config"
-        " model.json, which is what model.to_json() returns; or say of each recurrent layer what it is, with those of"
-        f" its options that are not Keras's defaults (--layer NAME=LSTM,activation=relu): {flags}"
+        "it has weights alone, which do not say what is computed with them. Give the architecture with "
+        "--config model.json, which is what model.to_json() returns; or say of each recurrent layer what it "
+        f"is, with those of its options that are not Keras's defaults (--layer NAME=LSTM,activation=relu): "
+        f"{flags}"
         f"\nFound: {like or 'no recurrent layer'}"
     )
 
@@ -306,7 +329,9 @@ def by_specs(specs, pools):
             else:
                 config[key] = value_of(value)
         if kind == "GRU" and not config["use_bias"] and "reset_after" not in config:
-            raise Refused(f"--layer {spec}: without a bias, nothing in the file says it: add ,reset_after=true or false")
+            raise Refused(
+                f"--layer {spec}: without a bias, nothing in the file says it: add ,reset_after=true or false"
+            )
         layer = Layer(tuple(name.split("/")), kind, config)
         if directions == 2:
             inner = {"class_name": kind, "config": config}

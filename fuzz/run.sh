@@ -2,17 +2,20 @@
 # The fuzz targets.
 #
 #   bash fuzz/run.sh replay [TARGET ...]     each on its seeds and its corpus, with any Rust toolchain
-#   bash fuzz/run.sh SECONDS [TARGET ...]    under libFuzzer and AddressSanitizer: the same, then new inputs for SECONDS
+#   bash fuzz/run.sh SECONDS [TARGET ...]    under libFuzzer and AddressSanitizer: the same, then new inputs
+#                                            for SECONDS
 #   bash fuzz/run.sh keep [TARGET ...]       corpus that reaches code which no seed reaches becomes a seed
 #
-# New inputs that reach new code go to fuzz/corpus/TARGET, an input that fails to fuzz/artifacts/TARGET. Fuzzing needs a
-# C++ compiler, and a nightly toolchain for the sanitizer; SANITIZER=none does without, on any toolchain.
+# New inputs that reach new code go to fuzz/corpus/TARGET; an input that fails goes to fuzz/artifacts/TARGET.
+# Fuzzing needs a C++ compiler, and a nightly toolchain for the sanitizer; with SANITIZER=none any
+# toolchain will do.
 # (`cargo fuzz run TARGET` works as well.)
 set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:?expected replay, keep or a number of seconds}
 shift
-[ $# -gt 0 ] || set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx
+[ $# -gt 0 ] ||
+    set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # The folders of a target's inputs. Files that the tests have are seeds too.
@@ -59,7 +62,8 @@ for target in "$@"; do
     fi
     # What is there already runs first, however long that takes.
     limit=(-runs=0)
-    # (Inputs are as long as the longest that is there, at least 4096 bytes: with a limit, longer ones would be cut.)
+    # (Inputs are as long as the longest that is there, at least 4096 bytes: with a limit, longer ones would
+    # be cut.)
     [ "$mode" -gt 0 ] && limit=(-max_total_time="$mode")
     dictionary=()
     [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")

@@ -1,20 +1,20 @@
 //! The one error type of the crate.
 //!
-//! A variant per kind of mistake, and in each the numbers that a caller needs to see it: what was
-//! expected and what was got. No public function but those of [`reference`](mod@crate::reference) panics on an
-//! argument; it returns one of these, and has then written neither to an output nor to a state.
+//! It has a variant for each kind of mistake, with what was expected and what was got. No public function
+//! panics on an argument, except those of [`reference`](mod@crate::reference). A function that returns an
+//! error has written neither to an output nor to a state.
 
 use crate::simd::Level;
 use std::fmt;
 
-/// Why a call was refused. Nothing of the caller's has been written when a function returns one of these; a tape that was to be
-/// filled is empty.
+/// The reason for which a call was refused. A function that returns an error has written nothing of the
+/// caller's; a tape that it was to fill is empty.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {
-    /// A slice has another length than the shapes of the call ask for.
+    /// The length of a slice does not fit the shapes of the call.
     Length {
-        /// Which argument.
+        /// The name of the argument.
         what: &'static str,
         /// The length that the shapes ask for.
         expected: usize,
@@ -23,12 +23,12 @@ pub enum Error {
     },
     /// A size that must be at least one is zero.
     ZeroSize {
-        /// Which size.
+        /// The name of the size.
         what: &'static str,
     },
     /// A product of sizes does not fit into memory addresses.
     SizeOverflow {
-        /// What would have had that size.
+        /// The thing that would have had that size.
         what: &'static str,
     },
     /// The allocator refused a buffer.
@@ -36,9 +36,9 @@ pub enum Error {
         /// The size of the buffer in bytes.
         bytes: usize,
     },
-    /// A number lies outside the range in which it means something.
+    /// A number lies outside its range.
     OutOfRange {
-        /// Which argument.
+        /// The name of the argument.
         what: &'static str,
         /// The range, in words.
         expected: &'static str,
@@ -54,11 +54,11 @@ pub enum Error {
         /// The label that was given.
         got: usize,
     },
-    /// An index, as a token is one into the rows of an embedding, is not below the number of what it chooses from.
+    /// An index is too large: for example a token of an embedding with fewer rows.
     Index {
-        /// What it is an index of.
+        /// The name of the index.
         what: &'static str,
-        /// The number that it must be below.
+        /// The bound: the index must be below it.
         below: usize,
         /// The index that was given.
         got: usize,
@@ -72,12 +72,12 @@ pub enum Error {
         /// The length that was given for the row.
         got: usize,
     },
-    /// What was asked for has no meaning for this layer.
+    /// The request has no meaning for this layer.
     Unsupported {
-        /// What was asked for, and of what.
+        /// The request, and the thing that it was made of.
         what: &'static str,
     },
-    /// This machine cannot execute the instructions of the level.
+    /// This machine does not have the instructions of the level.
     LevelUnavailable {
         /// The level that was asked for.
         level: Level,
@@ -92,25 +92,26 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
     },
-    /// A file, a tensor in it or an attribute is not what it must be to become a layer.
+    /// A file, or a tensor or an attribute in it, cannot become a layer.
     Format {
-        /// Which one, by its name.
+        /// Its name.
         what: String,
-        /// What it must be.
+        /// The requirement that it does not meet.
         expected: String,
-        /// What it is.
+        /// Its value.
         got: String,
     },
-    /// A tape with all that a backward pass cannot do without takes more than [`Keep::Within`](crate::Keep::Within) allows.
+    /// The smallest tape that a backward pass can use takes more bytes than
+    /// [`Keep::Within`](crate::Keep::Within) allows.
     Budget {
-        /// The bytes of the least.
+        /// The bytes of the smallest tape.
         expected: usize,
         /// The bytes that were allowed.
         got: usize,
     },
-    /// A state, or what else has a shape, is not of the shape that it is wanted in.
+    /// A state, or another argument with a shape, does not have the shape of the layer.
     Mismatch {
-        /// Which argument, and which of its properties.
+        /// The argument and the property that differs.
         what: &'static str,
         /// The value that the layer has.
         expected: usize,
@@ -159,7 +160,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Refuses a slice whose length is not the one that the shapes ask for.
+/// Refuses a slice whose length does not fit the shapes.
 pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
 }
@@ -170,7 +171,7 @@ pub(crate) fn checked_size(what: &'static str, factors: &[usize]) -> Result<usiz
     let mut zero = false;
     for &factor in factors {
         zero |= factor == 0;
-        // Not `ok_or`: making and dropping an error at each factor was a tenth of a small step.
+        // Not `ok_or`: to make and drop an error at each factor took a tenth of a small step.
         let Some(product) = size.checked_mul(factor.max(1)) else {
             return Err(Error::SizeOverflow { what });
         };
@@ -183,7 +184,7 @@ pub(crate) fn checked_size(what: &'static str, factors: &[usize]) -> Result<usiz
     Ok(if zero { 0 } else { size })
 }
 
-/// Makes room for so many items in all, or an error where the allocator refuses. What was there goes.
+/// Empties a vector and makes room for this many items, or an error if the allocator refuses.
 pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
     items.clear();
     let bytes = count.saturating_mul(size_of::<T>());
@@ -199,10 +200,10 @@ pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Err
     Ok(zeros)
 }
 
-/// Adds empty ones until there are at least so many.
+/// Adds empty items until there are at least this many.
 #[inline]
 pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {
-    // (Asked in every step, and mostly nothing is missing.)
+    // (Every step asks this, and usually nothing is missing.)
     let more = count.saturating_sub(items.len());
     if more == 0 {
         return Ok(());
@@ -213,7 +214,7 @@ pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<()
     Ok(())
 }
 
-/// All of them, or the first error.
+/// All values, or the first error.
 pub(crate) fn collect<T>(items: impl ExactSizeIterator<Item = Result<T, Error>>) -> Result<Vec<T>, Error> {
     let mut all = Vec::new();
     reserve(&mut all, items.len())?;

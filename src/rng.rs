@@ -61,8 +61,8 @@ impl Rng {
         bits
     }
 
-    /// A uniform number from `low` to `high`, in 2^24 equal steps: below `high`, unless rounding to f32 reaches it (in
-    /// `0..1` and `-1..1` it does not).
+    /// A uniform number from `low` to `high`, in 2^24 equal steps: below `high`, unless rounding to f32
+    /// reaches it (in `0..1` and `-1..1` it does not).
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * ((self.bits() >> 40) as f32 * (1.0 / (1u64 << 24) as f32))
     }

@@ -1,5 +1,5 @@
-//! With memory held by the caller, and on one thread, calls allocate nothing: not a step, not a sequence, not
-//! a training step. And nothing grows, however many calls there are, on one thread or several.
+//! On one thread, with memory that the caller holds, calls allocate nothing: no step, no sequence and no
+//! training step. And memory does not grow with the number of calls, on one thread or several.
 
 mod common;
 
@@ -13,7 +13,8 @@ use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads hold.
+/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads
+/// hold.
 struct Counting;
 
 static HELD: AtomicIsize = AtomicIsize::new(0);
@@ -133,7 +134,8 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
     }
 }
 
-/// Fewer and fewer rows run then, and have room for what suits them.
+/// Fewer and fewer rows run in such a batch; each number of rows chooses its own products and finds room for
+/// them.
 #[test]
 fn rows_of_other_lengths_allocate_nothing() {
     let _alone = ALONE.lock();
@@ -192,7 +194,7 @@ fn nothing_grows_over_a_hundred_thousand_calls() {
                 }
             };
             (0..1000).for_each(&mut round);
-            // On several threads, what the pool's queues hold comes and goes, and the test's own harness is among them.
+            // On several threads, the pool's queues grow and shrink, and the test harness allocates too.
             let held = || if threads == 1 { HELD_HERE.get() } else { HELD.load(Ordering::Relaxed) };
             let most = if threads == 1 { 0 } else { 1 << 16 };
             let before = held();

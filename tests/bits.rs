@@ -1,4 +1,4 @@
-//! The bits of a fixed set of networks: what a change that is to change no result is held to.
+//! The bits of a fixed set of networks, for changes that must not change a result.
 //!
 //! ```text
 //! heights    each form of each cell, 1 to 16 rows, 2 to 8 steps       tiles of all heights, narrow inputs
@@ -14,8 +14,8 @@
 //! `FUSED_RNN_BITS=each` those of every tensor of every network as well, so that the outputs of two commits
 //! can be compared line by line.
 //!
-//! A change that is meant to change bits replaces [`FUSED`] and [`PORTABLE`] by what this prints, once the
-//! other tests have shown that the new bits are right.
+//! A change that is meant to change bits replaces [`FUSED`] and [`PORTABLE`] by the hashes that this test
+//! prints, once the other tests have shown that the new bits are right.
 
 #[path = "bits/networks.rs"]
 mod networks;
@@ -26,7 +26,7 @@ use fused_rnn::{
 use networks::{CELLS, Draw, FEATURES, Network, Tapes, drawn, heights, large, power};
 use std::collections::BTreeMap;
 
-/// Of each of [`CELLS`], on the levels that fuse multiply and add.
+/// The hash of each of [`CELLS`], on the levels that fuse multiply and add.
 const FUSED: [u64; 5] = [
     0xe493_dadf_48d1_e032,
     0x60a7_0c75_b4f5_4b83,
@@ -34,7 +34,7 @@ const FUSED: [u64; 5] = [
     0x7063_569c_3430_9116,
     0xc1c4_ae0c_0211_7b8e,
 ];
-/// The same on the portable level.
+/// The hash of each of [`CELLS`], on the portable level.
 const PORTABLE: [u64; 5] = [
     0xa631_2699_5905_adf5,
     0x8d19_a197_a0f2_32cc,
@@ -59,7 +59,7 @@ impl Hash {
     fn of(values: &[f32]) -> Hash {
         let mut hash = Hash::EMPTY;
         for value in values {
-            // Which NaN comes out of two is the processor's choice.
+            // The processor chooses which of two NaN comes out.
             let bits = if value.is_nan() { 0x7FC0_0000 } else { value.to_bits() };
             hash.add(&bits.to_le_bytes());
         }
@@ -67,7 +67,7 @@ impl Hash {
     }
 }
 
-/// What a network is given. Sequences are in its layout.
+/// The inputs of a network. Sequences are in its layout.
 struct Data {
     parameters: Vec<f32>,
     x: Vec<f32>,
@@ -210,7 +210,7 @@ fn stream(network: &Network, data: &Data, layer: &Recurrent, tensors: &mut Tenso
 struct Sum {
     hash: Hash,
     values: usize,
-    /// Those that are finite and not zero: of others a hash would say little.
+    /// The number of values that are finite and not zero: a hash of other values would say little.
     telling: usize,
 }
 
@@ -267,7 +267,7 @@ fn results_have_their_bits() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What is not there cannot change.
+/// Every feature has networks: a feature without networks would not be tested.
 #[test]
 fn networks_have_all_features() {
     let mut counts = BTreeMap::new();

@@ -27,7 +27,7 @@ fn check(case: &Case) -> Result<(), String> {
     let layer = case.layer(|builder| builder);
     let want = reference_run(&layer, case, &data);
     for level in Level::available() {
-        // However little there is to share.
+        // The threads share even the smallest work.
         for (threads, schedule) in [(1, Schedule::Auto), (2, Schedule::Rows), (2, Schedule::Units)] {
             let layer = case
                 .layer(|builder| builder.level(level).threads(Threads::Count(threads)).schedule(schedule));
@@ -40,8 +40,9 @@ fn check(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
-/// Backward is linear in what comes from upstream: its parts, each by itself, add up to all of it, also into gradients that
-/// are there already; and what is not asked for changes nothing else.
+/// Backward is linear in the upstream gradients: the results of each upstream gradient alone add up to the
+/// result of all of them, also when they are added to gradients. Gradients that are left out do not change
+/// the others.
 #[test]
 fn parts_of_backward_add_up() {
     let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -86,8 +87,9 @@ fn parts_of_backward_add_up() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest value
-/// of a tensor. Networks that amplify (normalisation, gates without bounds) have no better answer in f32 than that.
+/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest
+/// value of a tensor. In f32, networks that amplify (normalisation, gates without bounds) cannot be more
+/// exact than that.
 fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
     let (mut data, mut rng) = (data.clone(), Rng::new(7));
     for value in data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0) {

@@ -1,4 +1,4 @@
-//! Wrong arguments are named, with expected and got, and nothing has been written.
+//! Errors name the wrong argument, with expected and got, and nothing has been written.
 
 use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::*;
@@ -140,7 +140,7 @@ fn step_names_every_wrong_argument() {
     assert!(matches!(got, Err(Error::Unsupported { what }) if what.contains("bidirectional")));
 }
 
-/// Sizes that nobody has memory for, also where only the size is asked for.
+/// Sizes that fit into no memory, also in calls that only compute a size.
 #[test]
 fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let lstm = fused_rnn::Lstm::builder(1, 1).build().unwrap();
@@ -155,8 +155,9 @@ fn the_size_of_a_tape_is_told_or_refused_at_once() {
     let every = 1 << (usize::BITS / 3 - 1);
     let bytes = lstm.tape_bytes(Dims::new(1, every * every), Keep::Every(every)).unwrap();
     assert_eq!(bytes, every * 2 * 16 * 4);
-    // A budget below the least, which two rows of 9 steps need with 2 steps between checkpoints: 2 (1 + 4) states kept;
-    // 2 (1 + 2) states and 2 * 2 steps run again, which have room for 5. A state has two vectors here, a step four.
+    // A budget below the least, which two rows of 9 steps need with 2 steps between checkpoints: 2 (1 + 4)
+    // states kept; 2 (1 + 2) states and 2 * 2 steps run again, which have room for 5. A state has two vectors
+    // here, a step four.
     let got = lstm.tape_bytes(Dims::new(2, 9), Keep::Within(100));
     assert_eq!(got, Err(Error::Budget { expected: (10 * 2 + 6 * 2 + 5 * 4) * 16 * 4, got: 100 }));
     let message = got.unwrap_err().to_string();

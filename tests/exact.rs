@@ -1,4 +1,4 @@
-//! Equal bits: what the crate promises beyond being right to rounding.
+//! Equal bits: the promises of the crate beyond results that are right to rounding.
 //!
 //! A row does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere;
 //! threads, schedules, checkpoints and fused levels change nothing.
@@ -21,7 +21,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
     for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
         for (index, (a, b)) in a.iter().zip(b).enumerate() {
-            // Which NaN comes out of two is the processor's choice by the order of operands, which differs by level.
+            // The processor chooses by the order of operands which of two NaN comes out, and that order
+            // differs by level.
             let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
             prop_assert!(same, "{what}: {name}[{index}]: {a:e} and {b:e}");
         }
@@ -63,7 +64,11 @@ fn layer(case: &Case, level: Level) -> Recurrent {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: property_cases(100), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn threads_change_nothing(case in trained(cases())) {
@@ -86,8 +91,14 @@ proptest! {
                     state.set_c(&data.c0).unwrap();
                     let mut y = vec![f32::NAN; one.y.len()];
                     let mut workspace = Workspace::new();
-                    layer.forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut workspace).unwrap();
-                    prop_assert!(y == one.y && state.h() == one.hn && state.c() == one.cn, "{} without a tape", what);
+                    layer
+                        .forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut workspace)
+                        .unwrap();
+                    prop_assert!(
+                        y == one.y && state.h() == one.hn && state.c() == one.cn,
+                        "{} without a tape",
+                        what
+                    );
                 }
             }
         }
@@ -107,7 +118,7 @@ proptest! {
             same_bits(&format!("checkpoints every {every} steps, {threads} threads"), &all, &some)?;
             prop_assert_eq!(tape.bytes(), layer.tape_bytes(data.dims(&case), Keep::Every(every)).unwrap());
         }
-        // A budget takes whatever fits, down to the least that any number of steps needs.
+        // A budget keeps as much as fits. The smallest budget is the least that any number of steps needs.
         let dims = data.dims(&case);
         let planes = |every: usize| layer.tape_bytes(dims, Keep::Every(every)).unwrap();
         let all_bytes = layer.tape_bytes(dims, Keep::All).unwrap();
@@ -175,7 +186,8 @@ proptest! {
         poison(&mut data.x, case.input);
         poison(&mut data.dy, case.directions() * case.outputs());
         let alone = Case { batch: 1, steps: length, ragged: false, ..case.clone() };
-        let cut = |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
+        let cut =
+            |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
         let state = |values: &[f32], width: usize| -> Vec<f32> {
             let rows = values.chunks_exact(width).skip(row).step_by(case.batch);
             rows.flatten().copied().collect()
@@ -216,7 +228,8 @@ proptest! {
     #[test]
     fn steps_and_pieces_equal_the_whole(case in trained(cases()), cut in any::<prop::sample::Index>()) {
         let case = Case { layout: Layout::TimeMajor, direction: Direction::Forward, ragged: false, ..case };
-        let case = Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
+        let case =
+            Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
         let width = case.outputs();
         for level in Level::available() {
@@ -259,9 +272,10 @@ proptest! {
     }
 }
 
-/// Few rows have the input products of a chunk of steps done beforehand, and so have more rows of larger layers. Where rows
-/// end, time is cut into pieces, each of which does as suits the rows that are left. Five rows of 128 units have some
-/// fifty steps to a chunk, and a row alone all of them in one; of 208 units 24 rows are too many at first.
+/// With few rows, the input products of a chunk of steps are done beforehand; in larger layers with more rows
+/// too. Time is cut into pieces where rows end, and each piece chooses for the rows that are left. Five rows
+/// of 128 units have some fifty steps in a chunk, and a single row has all steps in one chunk; at 208 units,
+/// 24 rows are too many at first.
 #[test]
 fn chunks_and_pieces_change_nothing() {
     for (kind, batch, steps, input, hidden) in [
@@ -308,8 +322,9 @@ fn chunks_and_pieces_change_nothing() {
     }
 }
 
-/// Many rows of large layers go back gate by gate, few rows through all gates at once; and threads may share the rows.
-/// (Of 1366 units and more three gates are taken one by one on the level with the smallest vectors, two gates on the others.)
+/// Backward of large layers goes gate by gate with many rows, and through all gates at once with few rows;
+/// threads may share the rows. (From 1366 units on, the level with the smallest vectors takes three gates one
+/// by one, and the other levels two gates.)
 #[test]
 fn products_gate_by_gate_change_nothing() {
     for (kind, seed) in [(CellKind::Lstm, 1), (CellKind::GruResetAfter, 2), (CellKind::GruResetBefore, 3)] {

@@ -154,10 +154,12 @@ fn biases_by_hand() {
     }
 }
 
-/// Two inputs, three units: what Keras's own conversion (`_convert_rnn_weights`) makes of the kernels of a CuDNNLSTM.
+/// Two inputs, three units: what Keras's own conversion (`_convert_rnn_weights`) makes of the kernels of a
+/// CuDNNLSTM.
 #[test]
 fn kernels_of_keras_2_on_cudnn() {
-    // Gate i of (I, H) = [[0, 3, 1], [4, 2, 5]]: Keras makes [[0, 1, 2], [3, 4, 5]] of it, whose transpose is ours.
+    // Gate i of (I, H) = [[0, 3, 1], [4, 2, 5]]: Keras makes [[0, 1, 2], [3, 4, 5]] of it, whose transpose is
+    // ours.
     let mut input = vec![0.0; 24];
     input[..3].copy_from_slice(&[0., 3., 1.]);
     input[12..15].copy_from_slice(&[4., 2., 5.]);
@@ -451,8 +453,8 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
     assert_eq!(error, "weight_ih_l0: expected 120 rows for 40 units of GruResetAfter, got 160, as Lstm has");
 }
 
-/// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the other rows do
-/// not notice.
+/// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the
+/// other rows do not notice.
 #[test]
 fn a_row_of_no_steps_in_keras() {
     let (steps, input, hidden) = (4, 3, 2);

@@ -1,7 +1,7 @@
 //! Figures that PyTorch has computed: outputs, final states and all gradients.
 //!
-//! Reads every file of `tests/golden/torch`, or of the folder that `FUSED_RNN_GOLDEN_DIR` names; their form is
-//! described in `tests/golden/README.md`. The figures are exact (computed in f64, rounded to f32), so that
+//! Reads every file of `tests/golden/torch`, or of the folder that `FUSED_RNN_GOLDEN_DIR` names; their form
+//! is described in `tests/golden/README.md`. The figures are exact (computed in f64, rounded to f32), so that
 //! what differs is this crate's rounding.
 
 use fused_rnn::{

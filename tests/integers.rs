@@ -1,9 +1,11 @@
-//! Small integers through linear activations come out exactly, forward and backward, through hundreds of steps.
+//! Small integers through linear activations come out exactly, forward and backward, through hundreds of
+//! steps.
 //!
-//! With the activation `x -> x` in every gate each cell is a polynomial with integer coefficients. As long as no
-//! value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the same, and a single
-//! bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the values small: half of the units
-//! are a ring, which hands its signed values from unit to unit for ever, the others hold and accumulate.
+//! With the activation `x -> x` in every gate each cell is a polynomial with integer coefficients. As long as
+//! no value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the same,
+//! and a single bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the values
+//! small: half of the units are a ring, which hands its signed values from unit to unit for ever, the others
+//! hold and accumulate.
 
 mod common;
 
@@ -13,7 +15,7 @@ use fused_rnn::{
 };
 
 const IDENTITY: Activation = Activation::Affine { alpha: 1.0, beta: 0.0 };
-/// Where f32 stops to hold every integer.
+/// The first integer from which f32 does not hold every integer.
 const LIMIT: f64 = (1 << 24) as f64;
 
 fn case(kind: CellKind, batch: usize, steps: usize, input: usize, hidden: usize) -> Case {
@@ -51,8 +53,8 @@ fn data(case: &Case) -> Data {
     data
 }
 
-/// What a gate does for a unit of the ring and for one that holds: its constant, whether the input and whether the ring
-/// enters.
+/// What a gate does for a unit of the ring and for one that holds: its constant, whether the input and
+/// whether the ring enters.
 struct Gate {
     constant: [f32; 2],
     input: [bool; 2],
@@ -107,7 +109,8 @@ fn integers(layer: &mut Recurrent, case: &Case) {
                 }
             }
         }
-        // The candidate of a GRU multiplies its second bias by the reset gate: none of the ring's may be left over.
+        // The candidate of a GRU multiplies its second bias by the reset gate: none of the ring's may be left
+        // over.
         if name.starts_with("bias") && matches!(case.kind, CellKind::GruResetAfter) {
             values[2 * hidden..].fill(0.0);
         }

@@ -1,27 +1,29 @@
 #!/usr/bin/env python3
-"""Mutation testing: changes the library one operator or one function at a time, and names what no test notices.
+"""Mutation testing: changes the library one operator or one function at a time, and names what no test
+notices.
 
     pip install tree-sitter tree-sitter-rust; cargo install cargo-mutants
-    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' -f 'src/matrix/*.rs' --to mutants.jsonl
+    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' --to mutants.jsonl
 
-The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all of them
-are compiled into one program, which asks at each place whether the mutant there is the one that is switched on:
+The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all
+of them are compiled into one program, which asks at each place whether the mutant there is the one that is
+switched on:
 
     a + b      ->    match (a, b) { (l, r) => if crate::mutant(7) { l - r } else { l + r } }
 
-A mutant that does not compile in that form (the compiler's errors name it) is built by itself, from its own change; one
-that does not compile so either is `build`, and no mutant. The others meet the test programs from the quickest to the slowest,
-until a test fails: `caught` (by which program), or `timeout` (caught too). First with a few cases of each property; who
-survives is `explained`, if what it changes is listed below with the reason why no test can notice, or meets many
-cases, and is `missed` if none of them fails.
+A mutant that does not compile in that form (the compiler's errors name it) is built by itself, from its own
+change; one that does not compile so either is `build`, and no mutant. The others meet the test programs from
+the quickest to the slowest, until a test fails: `caught` (by which program), or `timeout` (caught too). First
+with a few cases of each property; who survives is `explained`, if what it changes is listed below with the
+reason why no test can notice, or meets many cases, and is `missed` if none of them fails.
 
 All is built for 32-bit x86, where the portable level is the only one and compiles in seconds; that needs
-`rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib). One JSON object a line goes
-to `--to`; mutants that are in it already are left out, so a run can be stopped and taken up. Most
+`rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib). One JSON object a
+line goes to `--to`; mutants that are in it already are left out, so a run can be stopped and taken up. Most
 mutants take a second, who survives minutes.
 
-What this does not see: unsafe functions (cargo-mutants leaves them out), files that git does not know, and checks of
-arguments, for which `errors` and `edge` ask at sizes of 64 bits and so are not among the programs.
+What this does not see: unsafe functions (cargo-mutants leaves them out), files that git does not know, and
+checks of arguments, for which `errors` and `edge` ask at sizes of 64 bits and so are not among the programs.
 """
 
 import argparse
@@ -56,16 +58,29 @@ pub(crate) fn mutant(number: u32) -> bool {
 """
 # How many cases properties have, at first and for those who survive.
 CASES = [4, 48]
-# Changes that leave all results as they are: (what the mutant's name and its line match, why). Asked of survivors alone.
+# Changes that leave all results as they are: (what the mutant's name and its line match, why). Asked of
+# survivors alone.
 EXPLAINED = [
     # Speed.
-    (r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)", "which weights are prefetched"),
-    (r"::address ->|prefetch|T::RUN < usize::MAX|LineRows<'_, R>>::next|LeftOperand::next", "what else is prefetched"),
-    (r"let (narrow|highest|widest) =|if const { (R > I::TILE_ROWS|U == NARROW)", "how many blocks and rows a tile takes"),
+    (
+        r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)",
+        "which weights are prefetched",
+    ),
+    (
+        r"::address ->|prefetch|T::RUN < usize::MAX|LineRows<'_, R>>::next|LeftOperand::next",
+        "what else is prefetched",
+    ),
+    (
+        r"let (narrow|highest|widest) =|if const { (R > I::TILE_ROWS|U == NARROW)",
+        "how many blocks and rows a tile takes",
+    ),
     (r"if T::ACCUMULATORS (==|>) 1 =>", "keeps tiles that are never asked for out of the program"),
     (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
     (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
-    (r"const (MOST_ROWS|INPUTS_PER_ROW|WORTH_A_PIECE)", "whether and how far input products are done beforehand"),
+    (
+        r"const (MOST_ROWS|INPUTS_PER_ROW|WORTH_A_PIECE)",
+        "whether and how far input products are done beforehand",
+    ),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
     (r"PHASE == 0 && self.way.step.is_some\(\)", "whether what is read next is prefetched"),
     (r"replace \+ with \* in load ", "how threads share the work"),
@@ -74,13 +89,25 @@ EXPLAINED = [
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
     (r"replace > with .* in Packed::pack", "on which thread rows are packed"),
-    (r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD", "whether threads are woken, at the very limit"),
-    (r"replace < with <= in share .*while cut|replace - with . in share", "half of all never reaches into the last row"),
+    (
+        r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD",
+        "whether threads are woken, at the very limit",
+    ),
+    (
+        r"replace < with <= in share .*while cut|replace - with . in share",
+        "half of all never reaches into the last row",
+    ),
     (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),
     (r"Pattern<'_>::is_whole -> bool with false", "a way around the general one"),
     (r"is_narrow -> bool with false|< with (==|<=) in is_narrow", "another way to the same bits"),
-    (r"match inputs - input|k \* I::LANES \+ input", "with four lanes there are fewer than four inputs, and one turn"),
-    (r"I::LANES.min\(units - \(unit \+ v \* I::LANES\)\)", "several vectors are whole, and the last in part is alone"),
+    (
+        r"match inputs - input|k \* I::LANES \+ input",
+        "with four lanes there are fewer than four inputs, and one turn",
+    ),
+    (
+        r"I::LANES.min\(units - \(unit \+ v \* I::LANES\)\)",
+        "several vectors are whole, and the last in part is alone",
+    ),
     (r"Product for .*::rows -> usize", "what else is prefetched"),
     (r"zoneout.p\[plane\] > 0.0", "a plane without zoneout takes all of what is new, by either way"),
     (r"if chosen && self.new_cell_state\(\) != C", "the same plane is written twice"),
@@ -93,7 +120,10 @@ EXPLAINED = [
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
     (r"replace \+ with - .*\| t\.set_gradient\(v, DA \+ (R_|I),", "zero is added"),
-    (r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(D[AV] \+ R_, ", "zero is added"),
+    (
+        r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(D[AV] \+ R_, ",
+        "zero is added",
+    ),
     (r"_ if bias == traits.gates => hh", "past the end of the biases of the input there is zero"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
@@ -186,7 +216,9 @@ class Switched:
             changed = b"match " + right + b" { r => " + assign + b" }"
         elif node.type == "unary_expression":
             operator, operand = node.children[0].text, self.emit(node.children[1], without)
-            changed = b"(match (" + operand + b") { v => " + choice(operator + b"v", lambda by: by + b"v") + b" })"
+            changed = (
+                b"(match (" + operand + b") { v => " + choice(operator + b"v", lambda by: by + b"v") + b" })"
+            )
         elif node.type == "match_pattern":
             pattern = self.source[node.start_byte:node.child_by_field_name("condition").start_byte]
             condition = field("condition")
@@ -228,7 +260,8 @@ def constant(node):
 
 
 def blamed(text, start):
-    """The mutants that an error at this byte of a file is about: of the branch that it is in, or else of the place."""
+    """The mutants that an error at this byte of a file is about: of the branch that it is in, or else of the
+    place."""
     before, after = text[:start], text[start:]
     best = (-1, set())
     for opened in re.finditer(rb"/\*<(\d+)\*/", before):
@@ -251,12 +284,21 @@ class Tree:
         packed = subprocess.run(["tar", "c", "--null", "-T", "-"], cwd=ROOT, input=names, check=True,
                                 capture_output=True).stdout
         subprocess.run(["tar", "x", "-C", self.path], input=packed, check=True)
-        self.environment = {**os.environ, "CARGO_TARGET_DIR": str(folder / f"target-{name}"), "CARGO_INCREMENTAL": "1",
-                            "RUST_BACKTRACE": "0"}
+        self.environment = {
+            **os.environ,
+            "CARGO_TARGET_DIR": str(folder / f"target-{name}"),
+            "CARGO_INCREMENTAL": "1",
+            "RUST_BACKTRACE": "0",
+        }
 
     def cargo(self, *command):
-        done = subprocess.run(["cargo", *command, "--target", TARGET, "--message-format", "json"], cwd=self.path,
-                              env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            ["cargo", *command, "--target", TARGET, "--message-format", "json"],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
         return done, [json.loads(line) for line in done.stdout.splitlines()]
 
     def errors(self):
@@ -291,7 +333,8 @@ class Tree:
         return found
 
     def timeouts(self, programs):
-        """After how long each program has got stuck. Without any mutant it must pass, and how long that takes decides."""
+        """After how long each program has got stuck. Without any mutant it must pass, and how long that takes
+        decides."""
         found = {}
         for name in PROGRAMS:
             start = time.monotonic()
@@ -396,7 +439,9 @@ def switch(tree, mutants):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-f", "--file", action="append", required=True, help="files to mutate, a pattern")
     parser.add_argument("--to", type=pathlib.Path, required=True, help="where results go, a line each")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants that are tested at a time")
@@ -432,7 +477,9 @@ def main():
 
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             # Those that may survive take longest, and come last.
-            order = sorted(set(mutants) - singly, key=lambda number: (explained(mutants[number]) is not None, number))
+            order = sorted(
+                set(mutants) - singly, key=lambda number: (explained(mutants[number]) is not None, number)
+            )
             list(pool.map(test, order))
 
         # What does not fit: each in a tree of its own, one tree per job.

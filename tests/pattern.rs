@@ -1,7 +1,7 @@
-//! Masks and resets, by what they mean: a masked step is as if it were not there, a reset begins a row anew.
+//! The meaning of masks and resets: a masked step is as if it did not exist, and a reset begins a row anew.
 //!
-//! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that the
-//! episode begins with; outputs, states and all gradients must be the same bits, at every level.
+//! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that
+//! the episode begins with; outputs, states and all gradients must be the same bits, at every level.
 
 mod common;
 
@@ -16,7 +16,7 @@ use fused_rnn::{
 };
 use proptest::prelude::*;
 
-/// What a call reads besides weights: batch-first.
+/// The inputs of a call, batch-first.
 #[derive(Clone)]
 struct Call {
     x: Vec<f32>,
@@ -28,7 +28,7 @@ struct Call {
 }
 
 impl Call {
-    /// Of so many inputs and outputs, hidden and cell states.
+    /// A call with random values of these sizes.
     fn random([inputs, outputs]: [usize; 2], [hidden, cells]: [usize; 2], rng: &mut Rng) -> Call {
         Call {
             x: uniform(inputs, rng),
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// What it gives.
+/// The results of a call.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
     y: Vec<f32>,
@@ -118,7 +118,11 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: property_cases(60), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(60),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn masked_steps_are_not_there_and_resets_begin_anew(
@@ -134,8 +138,10 @@ proptest! {
         let Case { batch, steps, input, hidden, .. } = case;
         let outputs = case.outputs();
         let mut rng = Rng::new(case.seed);
-        let mask: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
-        let resets: Vec<bool> = (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
+        let mask: Vec<bool> =
+            (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) >= mask_rate || !with_mask).collect();
+        let resets: Vec<bool> =
+            (0..batch * steps).map(|_| rng.uniform(0.0, 1.0) < reset_rate && with_resets).collect();
         let length = |rng: &mut Rng| if with_lengths { rng.below(steps + 1) } else { steps };
         let lengths: Vec<usize> = (0..batch).map(|_| length(&mut rng)).collect();
         let d = case.directions();
@@ -181,8 +187,8 @@ proptest! {
                     dh0: pick(&got.dh0), dc0: pick_cell(&got.dc0), parameters: vec![] };
                 let last = episodes.len() - 1;
                 for (n, episode) in episodes.iter().enumerate() {
-                    // A direction forward in time starts in the first episode and ends in the last, a reverse one the
-                    // other way.
+                    // A direction forward in time starts in the first episode and ends in the last, a reverse
+                    // one the other way.
                     let reverse = |direction: usize| case.direction == Direction::Reverse || direction == 1;
                     let starts = |direction: usize| if reverse(direction) { n == last } else { n == 0 };
                     let finishes = |direction: usize| if reverse(direction) { n == 0 } else { n == last };
@@ -190,7 +196,10 @@ proptest! {
                         v.iter().enumerate().map(|(at, &v)| if has(at / width) { v } else { 0.0 }).collect()
                     };
                     let rows = |v: &[f32], width: usize| -> Vec<f32> {
-                        episode.iter().flat_map(|t| v[(row * steps + t) * width..][..width].to_vec()).collect()
+                        episode
+                            .iter()
+                            .flat_map(|t| v[(row * steps + t) * width..][..width].to_vec())
+                            .collect()
                     };
                     let alone = Call {
                         x: rows(&whole.x, input),
@@ -205,7 +214,8 @@ proptest! {
                         *sum += f64::from(alone);
                     }
                     for (k, &t) in episode.iter().enumerate() {
-                        y[t * d * outputs..][..d * outputs].copy_from_slice(&answer.y[k * d * outputs..][..d * outputs]);
+                        y[t * d * outputs..][..d * outputs]
+                            .copy_from_slice(&answer.y[k * d * outputs..][..d * outputs]);
                         dx[t * input..][..input].copy_from_slice(&answer.dx[k * input..][..input]);
                     }
                     for direction in 0..d {
@@ -225,18 +235,25 @@ proptest! {
                     }
                 }
                 // Every part of the states has been compared.
-                prop_assert!(ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan()));
+                prop_assert!(
+                    ends.hn.iter().chain(&ends.cn).chain(&ends.dh0).chain(&ends.dc0).all(|v| v.is_nan())
+                );
                 prop_assert_eq!(&got.y[row * steps * d * outputs..][..steps * d * outputs], &y[..]);
                 prop_assert_eq!(&got.dx[row * steps * input..][..steps * input], &dx[..]);
             }
             for (got, want) in got.parameters.iter().zip(&parameters) {
-                prop_assert!((f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()), "{} for {}", got, want);
+                prop_assert!(
+                    (f64::from(*got) - want).abs() < 1e-4 * (1.0 + want.abs()),
+                    "{} for {}",
+                    got,
+                    want
+                );
             }
         }
     }
 }
 
-/// What a workspace and a tape have seen before, also of the same size, leaves nothing behind.
+/// Earlier calls, also of the same size, leave no trace in a workspace or a tape.
 #[test]
 fn a_workspace_forgets_the_rows_of_the_call_before() {
     let (batch, steps, input, hidden) = (3, 4, 2, 5);
@@ -264,8 +281,8 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
     }
 }
 
-/// One workspace and one tape, passed from layer to layer of the same sizes: whatever was the last, and however it was
-/// called, the next gives what it gives with memory of its own.
+/// One workspace and one tape are passed from layer to layer of the same sizes. Each layer gives the same
+/// results as with its own memory, whatever layer and call came before.
 #[test]
 fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
     let (batch, steps, input, hidden) = (3, 6, 4, 20);
@@ -406,8 +423,8 @@ fn dropout_does_not_depend_on_the_schedule() {
     }
 }
 
-/// Dropout and zoneout of a step are those of its place in the sequence, also where steps before it are left out and where
-/// the state begins anew, forward and back: against the reference, which runs the parts by themselves.
+/// The dropout and zoneout of a step depend on its place in the sequence, even if steps before it are left
+/// out or the state begins anew, forward and backward. The reference runs the parts one by one.
 #[test]
 fn dropout_belongs_to_the_step_of_the_sequence() {
     let (batch, steps, first, input, hidden) = (7, 9, 4, 5, 19);

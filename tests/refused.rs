@@ -1,6 +1,7 @@
-//! Memory that is refused: whichever allocation it is, the call says so, has written nothing, and the same memory
-//! serves the next call. (Of two kilobytes and more: what is smaller is asked for infallibly here and there, as are the
-//! buffers of `matrixmultiply`, which `Init::Keras` and the dense head use.)
+//! Refused memory: whichever allocation is refused, the call returns an error and has written nothing, and
+//! the next call can use the same memory. (This is for allocations of two kilobytes and more. Some smaller
+//! allocations abort the program, and so do the buffers of `matrixmultiply`, which `Init::Keras` and the
+//! dense head use.)
 
 mod common;
 
@@ -48,7 +49,8 @@ unsafe impl GlobalAlloc for Refusing {
 #[global_allocator]
 static ALLOCATOR: Refusing = Refusing;
 
-/// Calls with the first allocation refused, then with the second, until there are no more. Gives their number.
+/// Calls with the first allocation refused, then with the second, until there are no more. Gives their
+/// number.
 fn refuse_each<P, T>(
     mut prepare: impl FnMut() -> P,
     mut call: impl FnMut(&mut P) -> Result<T, Error>,
@@ -102,7 +104,8 @@ fn every_allocation_of_a_call_may_be_refused() {
     }
 }
 
-/// The calls of a network. They share a workspace and a tape: what a refused one leaves behind, the next finds.
+/// The calls of a network. They share a workspace and a tape: what a refused one leaves behind, the next
+/// finds.
 fn calls(case: &Case, keep: Keep) {
     const SEVEN: f32 = 7.0;
     let data = Data::of(case);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tests under a sanitizer: bash tests/sanitize.sh address|leak|thread [MORE ARGUMENTS OF cargo test]
 #
-#   address   reads and writes outside of buffers, use after free; leaks at the end as well (LeakSanitizer is part of it)
+#   address   reads and writes outside of buffers, use after free; leaks at the end as well (LeakSanitizer is
+#             part of it)
 #   leak      leaks alone, at nearly full speed
 #   thread    data races; the standard library is built with it, or its own locks would be taken for races
 #
@@ -11,7 +12,8 @@ cd "$(dirname "$0")/.."
 kind=${1:?expected address, leak or thread}
 shift
 host=$(rustc -vV | sed -n 's/^host: //p')
-tests=(--lib --test equivalence --test exact --test integers --test golden --test pattern --test values --test errors --test edge --test threads)
+tests=(--lib --test equivalence --test exact --test integers --test golden --test pattern --test values
+    --test errors --test edge --test threads)
 extra=()
 flags=
 case $kind in

@@ -1,4 +1,5 @@
-//! A network is shared by threads, called from inside other people's pools, and cut into any number of pieces.
+//! A network is shared by threads, called from inside other people's pools, and cut into any number of
+//! pieces.
 
 mod common;
 
@@ -33,7 +34,7 @@ fn any_number_of_threads_is_taken() {
     let case = Case::simple(CellKind::GruResetBefore, 3, 5, 2, 7);
     let data = Data::of(&case);
     let want = run(&case, &data, Level::best(), 1);
-    // However little there is to share.
+    // The threads share even the smallest work.
     for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {
         for threads in [0, 3, 1000, usize::MAX] {
             let build = case.builder().level(Level::best()).threads(Threads::Count(threads));
@@ -43,8 +44,8 @@ fn any_number_of_threads_is_taken() {
     }
 }
 
-/// A panic of the caller's, beside calls or in its change of the parameters, passes through, whatever thread it is on, and
-/// leaves nothing locked: not the network, and not the pool.
+/// A panic of the caller's, beside calls or in its change of the parameters, passes through, whatever thread
+/// it is on, and leaves nothing locked: not the network, and not the pool.
 #[test]
 fn panics_pass_through_and_leave_nothing_locked() {
     for schedule in [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers] {

@@ -1,4 +1,5 @@
-//! Values at the ends of f32: what decays is stored as zero before it is a denormal, and what is not a number stays none.
+//! Values at the ends of f32: a value that decays is stored as zero before it becomes denormal, and NaN stays
+//! NaN.
 
 mod common;
 
@@ -35,7 +36,8 @@ fn gradients_that_fade_reach_zero_and_no_denormals() {
             for steps in 1..60 {
                 let case = Case { initial_state: false, ..Case::simple(kind, 1, steps, 1, 20) };
                 let mut layer = case.builder().level(level).build().unwrap();
-                // The gradient shrinks by a constant factor at each step, past the smallest number that is kept.
+                // The gradient shrinks by a constant factor at each step, past the smallest number that is
+                // kept.
                 let mut rng = Rng::new(3);
                 layer.update(|parameters| parameters.copy_from_slice(&uniform(parameters.len(), &mut rng)));
                 layer.update(|parameters| parameters.iter_mut().for_each(|p| *p = p.abs() * 0.05 - 0.02));
@@ -87,7 +89,7 @@ fn gate_gradients_are_kept_down_to_the_smallest_and_are_zero_below() {
     }
 }
 
-/// What is not a number shows in whatever depends on it: nothing on the way makes a number of it again.
+/// NaN reaches every value that depends on it: no operation turns it into a number again.
 #[test]
 fn nan_and_infinities_propagate() {
     let (steps, hidden, at) = (5, 20, 2);

@@ -1,14 +1,14 @@
-//! Results are compared with the naive reference before anything is timed.
+//! The check before a timing: results are compared with the naive reference.
 //!
-//! The reference is slow, so that large shapes are checked on a part: the first and the last row of the batch, which
-//! depend on no other, over as many of the first steps as cost little; gradients on a batch and a number of steps that
-//! are cut down, with the layers whole.
+//! The reference is slow, so large shapes are checked in part. Outputs: the first and the last row of the
+//! batch, which depend on no other row, over as many of the first steps as cost little. Gradients: whole
+//! layers, with a smaller batch and fewer steps.
 
 use super::{Network, Shape};
 use fused_rnn::reference::{self, Cell, Params};
 use fused_rnn::{CellKind, Level, Recurrent};
 
-/// Flops that the reference may take.
+/// The most flops that the reference may take.
 const AFFORDABLE: f64 = 1e8;
 /// The largest difference of a tensor, over its largest value.
 const TOLERANCE: f64 = 1e-4;
@@ -56,7 +56,7 @@ fn input<'a>(x: &'a [f32], steps: usize, batch: usize) -> reference::Input<'a, f
     reference::Input { steps, batch, x, h0: None, c0: None, lengths: None, ..reference::Input::default() }
 }
 
-/// Panics where a tensor is not what it should be.
+/// Panics where a tensor differs from the expected one.
 pub fn assert_close(what: &str, shape: &Shape, got: &[f32], want: &[f32]) {
     assert_eq!(got.len(), want.len(), "{what} of {shape}");
     let largest = want.iter().fold(1e-6f32, |largest, value| largest.max(value.abs()));
@@ -72,7 +72,8 @@ pub fn naive_forward(network: &Network) -> Vec<f32> {
     reference::forward(&model(&network.layer), &input(&network.x, shape.steps, shape.batch)).y
 }
 
-/// The same with all gradients: y, dx, and the parameters' in the canonical order.
+/// Runs the reference forward and backward: y, dx, and the gradients of the parameters in the canonical
+/// order.
 pub fn naive_train(network: &Network) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let (shape, model) = (&network.shape, model(&network.layer));
     let input = input(&network.x, shape.steps, shape.batch);
@@ -85,14 +86,14 @@ pub fn naive_train(network: &Network) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     (output.y, gradients.x, flat.collect())
 }
 
-/// Runs `forward` and compares its outputs; of rows without lengths, for the reference is given none.
+/// Runs `forward` and compares its outputs. Rows have no lengths here, because the reference gets none.
 pub fn forward(network: &mut Network) {
     assert!(network.shape.shortest.is_none(), "a shape with lengths");
     network.forward().expect("forward");
     outputs(&network.shape, &network.layer, &network.x, &network.y);
 }
 
-/// Compares the outputs `(T, B, D * H)` of whoever computed them from zero states.
+/// Compares outputs `(T, B, D * H)` that any code has computed from zero states.
 pub fn outputs(shape: &Shape, layer: &Recurrent, x: &[f32], y: &[f32]) {
     let rows = if shape.batch == 1 { vec![0] } else { vec![0, shape.batch - 1] };
     let row_step = shape.flops_per_row() * rows.len() as f64;

@@ -1,5 +1,5 @@
-//! Criterion as all benches use it: short measurements, throughput in flops, and networks that are made and checked only
-//! when a filter lets them run.
+//! Criterion as all benches use it: short measurements, throughput in flops, and networks that are made and
+//! checked only when a filter lets them run.
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
@@ -20,7 +20,7 @@ pub fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// A group of measurements that each do so many flops, or handle so many elements.
+/// A group of measurements with the same number of flops or elements.
 pub fn group<'a>(criterion: &'a mut Criterion, name: String, elements: f64) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(elements as u64));
@@ -45,8 +45,8 @@ pub fn measure<T>(
     });
 }
 
-/// The level and number of threads of each measurement of a shape: this machine's best on one thread and on all, and the
-/// other levels on one.
+/// The level and number of threads of each measurement of a shape: this machine's best on one thread and on
+/// all, and the other levels on one.
 pub fn ways(flops: f64) -> Vec<(String, Level, usize)> {
     let best = Level::best();
     let all = std::thread::available_parallelism().map_or(1, |threads| threads.get());

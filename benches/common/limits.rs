@@ -1,8 +1,8 @@
-//! What the machine can do: multiply-adds in registers, and reads from wherever so many bytes lie; and what follows
-//! for a shape.
+//! The limits of the machine: multiply-adds in registers, and reads from each level of cache; and the limit
+//! of a shape that follows from these.
 //!
-//! All is measured in the process that is compared with it, on as many threads, in short bursts: a machine that is
-//! shared or changes its clock has no one number. The best burst counts.
+//! The limits are measured in the process that is compared with them, on the same number of threads, in short
+//! bursts: a machine that is shared or changes its clock has no single number. The best burst counts.
 
 use super::{Mode, Shape};
 use fused_rnn::Level;
@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// How long one limit is measured.
+/// The duration of the measurement of one limit.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// The machine: rates of multiply-adds and of reading from each level of cache, on so many threads.
+/// The machine: rates of multiply-adds and of reads from each level of cache, on some number of threads.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Flops per second.
@@ -23,9 +23,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Measures for about half a second. The buffers are half of L1 and half of L2; four times L2, but at most half of
-    /// L3; and for memory twice L3, but at most half a gigabyte: on a virtual machine with a part of a very large
-    /// cache that may still be cache.
+    /// Measures for about half a second. The buffers are half of L1 and half of L2; four times L2, but at
+    /// most half of L3; and for memory twice L3, but at most half a gigabyte: on a virtual machine with a
+    /// part of a very large cache that may still be cache.
     pub fn measure(level: Level, threads: usize) -> Self {
         let [l1, l2, l3] = cache_sizes();
         let buffers = [
@@ -45,7 +45,8 @@ impl Limits {
     }
 }
 
-/// Bytes of the caches of a core: L1 for data, L2, L3. Linux says; elsewhere sizes that most machines have.
+/// Bytes of the caches of a core: L1 for data, L2, L3. Linux reports them; elsewhere they are sizes that most
+/// machines have.
 fn cache_sizes() -> [usize; 3] {
     let mut sizes = [32 << 10, 1 << 20, 16 << 20];
     for index in 0..8 {
@@ -64,12 +65,12 @@ fn cache_sizes() -> [usize; 3] {
     sizes
 }
 
-/// The least time that a shape can take: its multiply-adds at the peak, or its reads of weights at the rate of the
-/// level of cache that holds them, whichever is longer.
+/// The least time that a shape can take: its multiply-adds at the peak, or its reads of weights at the rate
+/// of the level of cache that holds them, whichever is longer.
 ///
-/// What must be read: a step needs all weights. A sequence needs the recurrent weights at each step, because the next
-/// step waits for this one; the input weights can serve many steps at once and are counted once. Backward reads as
-/// much again, transposed. A large batch shares each read, so that multiply-adds bound it.
+/// What must be read: a step needs all weights. A sequence needs the recurrent weights at each step, because
+/// the next step waits for this one; the input weights can serve many steps at once and are counted once.
+/// Backward reads as much again, transposed. A large batch shares each read, so that multiply-adds bound it.
 #[derive(Debug, Clone)]
 pub struct Roofline {
     /// Flops per second of multiply-adds.
@@ -107,9 +108,9 @@ impl Roofline {
         Roofline { peak, read, seconds: multiply.max(reads), bound, flops, weight_reads, batch: shape.batch }
     }
 
-    /// The share of the limit that a call of so many seconds reaches, and its name: of the peak where the batch
-    /// shares the weights (B > 5), of the rate of reading all weights at every step where it does not. The input
-    /// product of many steps at once can bring the latter above one.
+    /// The share of the limit that a call of so many seconds reaches, and its name: of the peak where the
+    /// batch shares the weights (B > 5), of the rate of reading all weights at every step where it does not.
+    /// The input product of many steps at once can bring the latter above one.
     pub fn share(&self, seconds: f64) -> (f64, &'static str) {
         if self.batch <= 5 {
             (self.weight_reads / seconds / self.read, "bandwidth")

@@ -1,15 +1,15 @@
-//! What the benches share: shapes as text, a network with everything that a call needs, the machine's limits,
-//! and how a call is timed.
+//! Shared by the benches: shapes as text, a network with the buffers of its calls, the machine's limits, and
+//! the timing of a call.
 //!
 //! ```text
 //! shape.rs     "lstm B32 T100 I256 H256 L1", its flops and its weights; the grids
-//! network.rs   a network of a shape with input, output, tape and gradients: forward, backward, training step, step
+//! network.rs   a network of a shape with its buffers: forward, backward, training step, step
 //! timing.rs    median and least time of a call
 //! models.rs    named shapes of real models, with their sources
 //! check.rs     results against the naive reference, before they are timed
 //! unfused.rs   the route of separate products and activations, as a baseline
 //! harness.rs   Criterion's settings
-//! limits.rs    multiply-adds in registers and reads from each level of cache, measured; the roofline of a shape
+//! limits.rs    measured multiply-adds in registers and reads from each cache; the roofline of a shape
 //! ```
 //!
 //! Every bench that includes this module uses a part of it.
@@ -27,7 +27,7 @@ pub mod unfused;
 pub use network::Network;
 pub use shape::Shape;
 
-/// What is measured.
+/// The call that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// All outputs of all steps, from zero states.

@@ -1,7 +1,7 @@
 //! Named shapes of real models, and where each comes from.
 //!
-//! Sizes are those of the source; where it leaves the batch or the number of steps open, or fixes them beyond what a
-//! bench should take, the entry says so.
+//! Sizes are those of the source; where it leaves the batch or the number of steps open, or fixes them beyond
+//! what a bench should take, the entry says so.
 
 use super::Shape;
 

@@ -1,4 +1,4 @@
-//! A network of a shape with everything that its calls need, so that a bench times the calls and nothing else.
+//! A network of a shape with the buffers of its calls, so that a bench times the calls alone.
 
 use super::{Mode, Shape};
 use fused_rnn::{

@@ -120,8 +120,8 @@ impl Shape {
         width * self.hidden * self.layers * self.directions() * 4
     }
 
-    /// One length for each row, even over `shortest..=steps` by Fibonacci hashing of the row's number, which is the
-    /// same in any language (`benches/peers/workers/protocol.py` has it too).
+    /// One length for each row, even over `shortest..=steps` by Fibonacci hashing of the row's number, which
+    /// is the same in any language (`benches/peers/workers/protocol.py` has it too).
     pub fn lengths(&self) -> Option<Vec<usize>> {
         let shortest = self.shortest?.min(self.steps);
         let span = (self.steps - shortest + 1) as u64;
@@ -166,7 +166,8 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" or \"... L2 bi peephole P64 U10\""
+                "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" \
+                 or \"... L2 bi peephole P64 U10\""
             )
         };
         let mut words = text.split_whitespace();

@@ -1,4 +1,5 @@
-//! The route that most systems take, as a baseline: products by `matrixmultiply`, and activations in passes of their own.
+//! The unfused route, as a baseline: products by `matrixmultiply`, and activations in separate passes. Most
+//! systems take it.
 //!
 //! ```text
 //! A = X Wt + b          one product for all steps,  (T * B, G * H)

@@ -1,7 +1,8 @@
 //! Sigmoid and tanh over an array in L1, on every level of this machine, beside the standard library's.
 //!
-//! The kernels are not public: this bench compiles their files (`src/activation/`, `src/simd/`, `src/error.rs`) as
-//! modules of its own. Throughput is in values. Results are checked against f64 before they are timed.
+//! The kernels are not public: this bench compiles their files (`src/activation/`, `src/simd/`,
+//! `src/error.rs`) as modules of its own. Throughput is in values. Results are checked against f64 before
+//! they are timed.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "the crate's files, of which this uses a part")]
 

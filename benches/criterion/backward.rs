@@ -1,8 +1,8 @@
 //! `backward` alone, on the tape of one `forward_train`: gradients of all parameters and of the input.
 //!
-//! Throughput is in flops, twice those of forward. Gradients are checked against the reference before they are timed.
-//! The naive reference keeps its own record of each step, so that its backward cannot be had without its forward:
-//! `train_step` has it.
+//! Throughput is in flops, twice those of forward. Gradients are checked against the reference before they
+//! are timed. The naive reference keeps its own record of each step, so that its backward cannot be had
+//! without its forward: `train_step` has it.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,12 +1,13 @@
-//! `forward` over sequences of real models, with what fusing, vectors and threads each bring: the best level of this
-//! machine on one thread and on all, the other levels, the unfused route, and the naive reference.
+//! `forward` over sequences of real models, with what fusing, vectors and threads each bring: the best level
+//! of this machine on one thread and on all, the other levels, the unfused route, and the naive reference.
 //!
 //! ```text
 //! cargo bench --bench forward                      all
 //! cargo bench --bench forward -- ptb               those with ptb in their names
 //! ```
 //!
-//! Throughput is in flops, `2 G H (I + H) B T` for each layer and direction. Results are checked before they are timed.
+//! Throughput is in flops, `2 G H (I + H) B T` for each layer and direction. Results are checked before they
+//! are timed.
 
 #[path = "../common/mod.rs"]
 mod common;

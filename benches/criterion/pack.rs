@@ -1,5 +1,5 @@
-//! `update` with a change that changes nothing: packing the parameters for the kernels, as after each step of an
-//! optimiser; and the same for a network that has been trained, which packs the transposed weights too.
+//! `update` with a change that changes nothing: packing the parameters for the kernels, as after each step of
+//! an optimiser; and the same for a network that has been trained, which packs the transposed weights too.
 //!
 //! Throughput is in weights.
 

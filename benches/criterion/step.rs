@@ -1,7 +1,8 @@
 //! `step`, one after another on one state, over streams of real models: what a real-time thread calls.
 //!
-//! Throughput is in flops. Eight steps are checked against the reference before one is timed. Baselines: the other
-//! levels of this machine, the unfused route, and the naive reference, which starts from a zero state each time.
+//! Throughput is in flops. Eight steps are checked against the reference before one is timed. Baselines: the
+//! other levels of this machine, the unfused route, and the naive reference, which starts from a zero state
+//! each time.
 
 #[path = "../common/mod.rs"]
 mod common;

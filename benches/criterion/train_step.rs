@@ -1,7 +1,7 @@
 //! `forward_train` and `backward` into all parameters and the input, over sequences of real models.
 //!
-//! Throughput is in flops, three times those of forward. Gradients are checked against the reference before they are
-//! timed. Baselines: the other levels of this machine, and the naive reference at small shapes.
+//! Throughput is in flops, three times those of forward. Gradients are checked against the reference before
+//! they are timed. Baselines: the other levels of this machine, and the naive reference at small shapes.
 
 #[path = "../common/mod.rs"]
 mod common;

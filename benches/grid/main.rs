@@ -1,4 +1,4 @@
-//! One line per shape and measurement: how fast, and how near to the limit of the machine.
+//! The speed of a shape, and how near it is to the limit of the machine: one line per shape and measurement.
 //!
 //! ```text
 //! cargo bench --bench grid                                                    a table of the grid
@@ -10,18 +10,21 @@
 //! cargo bench --bench grid -- --serve                                         a worker, see serve.rs
 //! ```
 //!
-//! A shape is `lstm|gru|gru_before|rnn_tanh|rnn_relu B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any
-//! sizes; then, of an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of any ` clip`, and ` U<shortest>`, where each row
-//! has a length of its own, evenly spread from `shortest` to T. Flops counted: `2 G H (I + H) B T` for each layer and
-//! direction, with lengths their sum for B T; three times that for training, as is usual. Two limits stand beside each time, both measured in the same process just before the shape:
+//! A shape is `lstm|gru|gru_before|rnn_tanh|rnn_relu B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`,
+//! any sizes; then, of an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of any ` clip`, and
+//! ` U<shortest>`, where each row has a length of its own, evenly spread from `shortest` to T. Flops counted:
+//! `2 G H (I + H) B T` for each layer and direction, with lengths their sum for B T; three times that for
+//! training, as is usual. Two limits stand beside each time, both measured in the same process just before
+//! the shape:
 //!
-//! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of the rate of
-//!   reading as many bytes as the weights have where each row needs all of them (B <= 5; each thread reads its own);
+//! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of
+//!   the rate of reading as many bytes as the weights have where each row needs all of them (B <= 5; each
+//!   thread reads its own);
 //! - the *roofline*, the least time that the shape's multiply-adds and reads allow, see `Roofline` in
 //!   `../common/limits.rs`, and what bounds it.
 //!
-//! Modes: `fwd`, `forward` with all outputs. `train`, `forward_train` and `backward` into parameters and input.
-//! `step`, one `step` after another on one state, whatever T is.
+//! Modes: `fwd`, `forward` with all outputs. `train`, `forward_train` and `backward` into parameters and
+//! input. `step`, one `step` after another on one state, whatever T is.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -31,7 +34,7 @@ use common::limits::{Limits, Roofline};
 use common::{Mode, Network, Shape, shape, timing};
 use fused_rnn::Level;
 
-/// What a run was asked to do.
+/// The options of a run.
 struct Options {
     json: bool,
     limits: bool,

@@ -4,7 +4,7 @@
 //! ```text
 //! -> {"peer": "fused-rnn", "version": "...", "settings": "..."}                      once, at the start
 //! <- {"cmd": "prepare", "shape": "...", "mode": "fwd", "data": FILE, "out": FILE}    -> {"ok": true}
-//! <- {"cmd": "time", "seconds": 0.5}                                 -> {"med_us": , "min_us": , "samples": }
+//! <- {"cmd": "time", "seconds": 0.5}                          -> {"med_us": , "min_us": , "samples": }
 //! <- {"cmd": "limits"}                                               -> the roofline of the shape
 //! ```
 //!

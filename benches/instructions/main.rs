@@ -1,4 +1,5 @@
-//! Instructions of one call, counted by Valgrind's callgrind: the same number on a quiet machine and on a busy one.
+//! Instructions of one call, counted by Valgrind's callgrind: the same number on a quiet machine and on a
+//! busy one.
 //!
 //! ```text
 //! cargo bench --bench instructions                                      steps, small shapes, short sequences
@@ -8,9 +9,9 @@
 //! cargo bench --bench instructions -- --against before.jsonl            with what changed
 //! ```
 //!
-//! The program runs itself under Valgrind, once for each shape, and collects what happens inside `measured` alone: one
-//! thread, memory warm. Valgrind knows no AVX-512, so the level is AVX2 at best (`FUSED_RNN_LEVEL=portable` for the
-//! other). Where Valgrind is missing the bench says so and ends well.
+//! The program runs itself under Valgrind, once for each shape, and collects what happens inside `measured`
+//! alone: one thread, memory warm. Valgrind knows no AVX-512, so the level is AVX2 at best
+//! (`FUSED_RNN_LEVEL=portable` for the other). Where Valgrind is missing the bench says so and ends well.
 
 #[path = "../common/mod.rs"]
 mod common;

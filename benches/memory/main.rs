@@ -1,18 +1,18 @@
 //! Memory and time of a training step, with the whole tape and with checkpoints.
 //!
 //! ```text
-//! cargo bench --bench memory                                             the default shape, all and some checkpoints
-//! cargo bench --bench memory -- --json                                   one JSON object a line
+//! cargo bench --bench memory                                the default shape, all and some checkpoints
+//! cargo bench --bench memory -- --json                      one JSON object a line
 //! cargo bench --bench memory -- --shape "gru B32 T500 I256 H256 L2" --keep all,8,16,32 --threads 2
 //! ```
 //!
-//! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs itself, for
-//! one shape and one way to keep, for `--seconds` of training steps; the ways take turns, `--rounds` times, so that
-//! the times can be compared, and the ratio is the median of the rounds' ratios to the first. What the caller
-//! holds, sequences and parameters and the gradients of both, is part of the peak and told beside it; `calls` is
-//! the peak less what the process had before its first call. `--keep` lists `all` and steps between checkpoints;
-//! without it `all`, half the root of the steps, which needs about the least memory, and twice and four times that.
-//! Shapes are those of `grid`, with all their variants.
+//! The peak is that of a whole process (`VmHWM` of Linux), so each measurement is one: the program runs
+//! itself, for one shape and one way to keep, for `--seconds` of training steps; the ways take turns,
+//! `--rounds` times, so that the times can be compared, and the ratio is the median of the rounds' ratios to
+//! the first. The memory that the caller holds (sequences, parameters and the gradients of both) is part of
+//! the peak, and is also printed; `calls` is the peak minus the memory before the first call. `--keep` lists
+//! `all` and steps between checkpoints; without it `all`, half the root of the steps, which needs about the
+//! least memory, and twice and four times that. Shapes are those of `grid`, with all their variants.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -32,7 +32,7 @@ struct Sample {
     seconds: f64,
 }
 
-/// What a run was asked to do.
+/// The options of a run.
 struct Options {
     json: bool,
     shape: Shape,
@@ -104,7 +104,7 @@ fn options() -> Result<Options, String> {
     Ok(Options { json, shape, threads, rounds, seconds, keeps, child })
 }
 
-/// What Linux says of the memory of this process, in bytes: `VmRSS` now, `VmHWM` at most.
+/// The memory of this process in bytes, as Linux reports it: `VmRSS` now, `VmHWM` at most.
 fn memory(what: &str) -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix(what)).ok_or(what)?;
@@ -199,8 +199,9 @@ fn run() -> Result<(), String> {
         let tape = layer.tape_bytes(dims, *keep).map_err(|error| error.to_string())?;
         if options.json {
             println!(
-                "{{\"shape\": \"{shape}\", \"level\": \"{level}\", \"threads\": {}, \"keep\": \"{}\", \"tape_bytes\": {tape}, \
-                 \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
+                "{{\"shape\": \"{shape}\", \"level\": \"{level}\", \"threads\": {}, \"keep\": \"{}\", \
+                 \"tape_bytes\": {tape}, \"held_bytes\": {held}, \"peak_bytes\": {peak:.0}, \
+                 \"calls_bytes\": {calls:.0}, \"median_us\": {:.1}, \"time_ratio\": {ratio:.3}}}",
                 options.threads,
                 name_of(*keep),
                 seconds * 1e6,

@@ -1,17 +1,19 @@
 """This crate beside its peers: recurrent layers of the same weights and inputs, interleaved, shape by shape.
 
-    python benches/peers/compare.py --setup                      once: a virtual environment with pinned packages
+    python benches/peers/compare.py --setup               once: a virtual environment with pinned packages
     python benches/peers/compare.py --mode fwd,train,step --threads 1,2 --out benches/record/MACHINE/DATE
-    python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L2 bi"
+    python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L1"
     python benches/peers/compare.py --peers onednn,torch --rounds 9 --seconds 0.3
-    python benches/peers/compare.py --report benches/record/MACHINE/DATE      tables and charts again, from the record
+    python benches/peers/compare.py --report benches/record/MACHINE/DATE     tables and charts, from a record
 
-Needs Rust, Python 3.11 or later and a C++ compiler (for oneDNN also libdnnl-dev); a peer that is missing is skipped by
-name. For each shape every peer gets the same weights and the same input and must give this crate's results, or it is
-named and not ranked; then rounds of A B C A B C, each peer for --seconds, so that what else the machine does falls on
-all. Each is a process that lives for all shapes and is stopped (SIGSTOP) while it is not its turn: never do two run.
-README.md beside this file has the protocol, what is counted, and every peer's settings.
+Needs Rust, Python 3.11 or later and a C++ compiler (for oneDNN also libdnnl-dev); a peer that is missing is
+skipped by name. For each shape every peer gets the same weights and the same input and must give this crate's
+results, or it is named and not ranked; then rounds of A B C A B C, each peer for --seconds, so that what else
+the machine does falls on all. Each is a process that lives for all shapes and is stopped (SIGSTOP) while it
+is not its turn: never do two run. README.md beside this file has the protocol, what is counted, and every
+peer's settings.
 """
+
 import argparse
 import datetime
 import json
@@ -27,7 +29,8 @@ sys.path[:0] = [str(HERE), str(HERE / "workers")]
 
 def arguments():
     parser = argparse.ArgumentParser(
-        description="This crate beside its peers, interleaved.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="This crate beside its peers, interleaved.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--mode", default="fwd", help="fwd, train, step, or several with commas")
     parser.add_argument("--threads", default="1", help="numbers of threads, with commas")
@@ -37,7 +40,9 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=0.5, help="of each peer in each round")
     parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
     parser.add_argument("--level", help="pins this crate's SIMD level")
-    parser.add_argument("--out", type=Path, help="folder of the record; without it one under target/peers/records")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the record; without it one under target/peers/records"
+    )
     parser.add_argument("--venv", type=Path, default=environment.DEFAULT)
     parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
     parser.add_argument("--report", type=Path, metavar="DIR", help="only tables and charts of a record")
@@ -56,7 +61,9 @@ def check_shape(text):
 def shapes_of(args, mode, own_command):
     if args.shapes is not None:
         return [text.strip() for text in args.shapes.split(";") if text.strip()]
-    listed = subprocess.run([*own_command(1)[:1], "--list", "--mode", mode], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [*own_command(1)[:1], "--list", "--mode", mode], capture_output=True, text=True, check=True
+    )
     return listed.stdout.splitlines()
 
 
@@ -74,8 +81,8 @@ def main():
         import numpy  # noqa: F401
     except ImportError:
         sys.exit(
-            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside an"
-            " environment that has requirements.txt"
+            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside "
+            "an environment that has requirements.txt"
         )
 
     import record

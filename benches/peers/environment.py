@@ -1,4 +1,5 @@
-"""The virtual environment that has the Python peers: where it is, how it is built, how a program goes on inside it."""
+"""The virtual environment that has the Python peers: where it is, how it is built, how a program goes on
+inside it."""
 import os
 import subprocess
 import sys

@@ -1,12 +1,13 @@
 """The tutorial program in Keras: what `cargo run --release --example fit` is compared with.
 
-What: LSTM(128) over the 64 pixels of a digit, one pixel a step, then Dense(10, softmax); categorical cross-entropy,
-Adam with Keras's defaults, accuracy; 10 epochs in batches of 32, shuffled each epoch, on all 1797 digits.
-Pixels: as they are, 0 to 16. Divided by 16 (--scale, as `--scale 0.0625` of the example) the same model learns more
-slowly: an accuracy of 0.71 to 0.74 in the tenth epoch instead of 0.92.
+What: LSTM(128) over the 64 pixels of a digit, one pixel a step, then Dense(10, softmax); categorical
+cross-entropy, Adam with Keras's defaults, accuracy; 10 epochs in batches of 32, shuffled each epoch, on all
+1797 digits.
+Pixels: as they are, 0 to 16. Divided by 16 (--scale, as `--scale 0.0625` of the example) the same model
+learns more slowly: an accuracy of 0.71 to 0.74 in the tenth epoch instead of 0.92.
 Why: time and accuracy of the same program elsewhere. Prints ONE JSON line on stdout; progress goes to stderr.
-Times: `seconds_fit` is the wall time of model.fit, compilation of the first epoch included; `seconds_total` counts
-from the first line of this script, so it has the imports, and the final evaluation, in it.
+Times: `seconds_fit` is the wall time of model.fit, compilation of the first epoch included; `seconds_total`
+counts from the first line of this script, so it has the imports, and the final evaluation, in it.
 
 usage: python benches/peers/keras_fit.py [--backend tensorflow|jax|torch] [--threads 2] [--epochs 10] ...
 needs: see requirements.txt beside this file (for a backend, only that backend)

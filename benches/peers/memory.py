@@ -1,15 +1,16 @@
 """Peak memory and time of a training step, this crate beside PyTorch, each in a process of its own.
 
-What: `cargo bench --bench memory` and, in turns with it, a Python process that makes one layer of PyTorch, runs forward
-and backward into weights and input with ones from above, gradients cleared in between, and tells its peak (`VmHWM`) and
-its median time.
-Whole: the peak of the process, libraries and all. `calls`: the peak less what the process had before its first call, with
-the layer, the input and the gradient from above already there: that leaves out Python and the libraries.
-Ratios of times are medians of the rounds' ratios to this crate's with the whole tape.
+What: `cargo bench --bench memory` and, in turns with it, a Python process that makes one layer of PyTorch,
+runs forward and backward into weights and input with ones from above, gradients cleared in between, and tells
+its peak (`VmHWM`) and its median time.
+Whole: the peak of the process, libraries and all. `calls`: the peak less what the process had before its
+first call, with the layer, the input and the gradient from above already there: that leaves out Python and
+the libraries. Ratios of times are medians of the rounds' ratios to this crate's with the whole tape.
 
-usage: python benches/peers/memory.py [--shape "lstm B32 T500 I256 H256 L1"] [--threads 1] [--rounds 3] [--seconds 2]
-                                      [--json FILE]
-needs: Linux, cargo, and PyTorch in this Python or in the environment of compare.py; without PyTorch this crate alone
+usage: python benches/peers/memory.py [--shape "lstm B32 T500 I256 H256 L1"] [--threads 1]
+                                      [--rounds 3] [--seconds 2] [--json FILE]
+needs: Linux, cargo, and PyTorch in this Python or in the environment of compare.py; without PyTorch this
+crate alone
 """
 import argparse
 import datetime
@@ -80,7 +81,9 @@ def arguments():
         description="Peak memory of a training step, beside PyTorch.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--shape", default="lstm B32 T500 I256 H256 L1", help="of an LSTM or a GRU, also with bi")
+    parser.add_argument(
+        "--shape", default="lstm B32 T500 I256 H256 L1", help="of an LSTM or a GRU, also with bi"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="processes of each, which take turns")
     parser.add_argument("--seconds", type=float, default=2.0, help="of training steps in each process")
@@ -88,7 +91,10 @@ def arguments():
     parser.add_argument("--torch", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not re.fullmatch(r"(lstm|gru)( [BTIHL][1-9]\d*){5}( bi)?", args.shape):
-        parser.error(f'--shape: expected, say, "lstm B32 T500 I256 H256 L1", or gru, or bi at its end, got {args.shape!r}')
+        parser.error(
+            '--shape: expected, say, "lstm B32 T500 I256 H256 L1", or gru, or bi at its end, '
+            f"got {args.shape!r}"
+        )
     if args.rounds < 1 or args.threads < 1:
         parser.error("--rounds and --threads: expected at least 1")
     if not (math.isfinite(args.seconds) and args.seconds >= 0):
@@ -133,7 +139,10 @@ def main():
             statistics.median(run[key] for run in of) for key in ("peak_bytes", "calls_bytes", "median_us")
         )
         ratio = statistics.median(run["median_us"] / own["median_us"] for run, own in zip(of, runs[OWN]))
-        print(f"{name:12} {whole / 2**20:8.1f} MiB {calls / 2**20:8.1f} MiB {micros / 1e3:7.1f} ms {ratio:12.2f}")
+        print(
+            f"{name:12} {whole / 2**20:8.1f} MiB {calls / 2**20:8.1f} MiB {micros / 1e3:7.1f} ms "
+            f"{ratio:12.2f}"
+        )
     if args.json:
         args.json.write_text(json.dumps({"about": about, "runs": runs}, indent=1) + "\n")
 

@@ -1,4 +1,5 @@
-"""What a record is made of: the machine, the crate, the versions, and one JSON and one CSV file per mode and threads."""
+"""What a record is made of: the machine, the crate, the versions, and one JSON and one CSV file per mode and
+threads."""
 import csv
 import json
 import platform
@@ -24,7 +25,15 @@ def machine():
     """The processor as lscpu says, and the versions of what compiles."""
     lines = (output("lscpu") or "").splitlines()
     said = dict((part.strip() for part in line.split(":", 1)) for line in lines if ":" in line)
-    names = ["Model name", "CPU family", "Model", "Stepping", "CPU(s)", "Thread(s) per core", "Hypervisor vendor"]
+    names = [
+        "Model name",
+        "CPU family",
+        "Model",
+        "Stepping",
+        "CPU(s)",
+        "Thread(s) per core",
+        "Hypervisor vendor",
+    ]
     names += ["L1d cache", "L2 cache", "L3 cache", "Flags"]
     load = Path("/proc/loadavg")
     return {
@@ -43,10 +52,26 @@ def crate():
     changed = output("git", "status", "--porcelain", "--", *paths)
     manifest = (ROOT / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.+)"', manifest, re.M)
-    return {"version": version and version[1], "commit": output("git", "rev-parse", "HEAD"), "changed": bool(changed)}
+    return {
+        "version": version and version[1],
+        "commit": output("git", "rev-parse", "HEAD"),
+        "changed": bool(changed),
+    }
 
 
-COLUMNS = ["date", "mode", "threads", "shape", "peer", "version", "status", "med_us", "min_us", "gflops", "ratio"]
+COLUMNS = [
+    "date",
+    "mode",
+    "threads",
+    "shape",
+    "peer",
+    "version",
+    "status",
+    "med_us",
+    "min_us",
+    "gflops",
+    "ratio",
+]
 COLUMNS += ["rounds", "difference", "variant", "roofline_us", "bound", "why"]
 
 

@@ -1,7 +1,7 @@
 """A record as tables and charts: `report.md`, and one SVG per mode and number of threads.
 
-Every ratio is the peer's time over this crate's, so that above one this crate is faster: the median over the rounds of
-one round's time over the same round's. Worst shape first.
+Every ratio is the peer's time over this crate's, so that above one this crate is faster: the median over the
+rounds of one round's time over the same round's. Worst shape first.
 """
 from math import exp, log
 
@@ -10,10 +10,12 @@ import record
 
 OWN = "fused-rnn"
 MODES = {"fwd": "forward", "train": "training step", "step": "one step"}
-# What the project aims at: geometric mean over the best peer and over PyTorch; for steps, each shape over the best.
+# What the project aims at: geometric mean over the best peer and over PyTorch; for steps, each shape over the
+# best.
 TARGETS = {"fwd": (1.2, 1.4), "train": (1.2, 1.6), "step": (1.3, None)}
 GRU_TRAIN_OVER_TORCH = 2.5
-# Where the best peer stays below this share of the multiply-add peak, this crate should be so many times faster.
+# Where the best peer stays below this share of the multiply-add peak, this crate should be so many times
+# faster.
 SLACK, OVER_SLACK = 0.8, 1.1
 
 
@@ -62,10 +64,22 @@ def best_table(data):
     for entry in worst_first(data):
         own, peers = ranked(entry)
         of_limit = entry["limits"]["roofline_us"] / own["med_us"]
-        cells = [entry["shape"], f"{peers[0]['peer']} {duration(peers[0]['med_us'])}", duration(own["med_us"])]
+        cells = [
+            entry["shape"],
+            f"{peers[0]['peer']} {duration(peers[0]['med_us'])}",
+            duration(own["med_us"]),
+        ]
         cells += [times(peers[0]["ratio"]), times(ratio_of(entry, "torch")), f"{own['gflops']:.1f}"]
         rows.append([*cells, f"{100 * of_limit:.0f} % ({entry['limits']['bound']})"])
-    head = ["shape", "best peer", "this crate", "best / ours", "PyTorch / ours", "GFLOP/s", "of the machine's limit"]
+    head = [
+        "shape",
+        "best peer",
+        "this crate",
+        "best / ours",
+        "PyTorch / ours",
+        "GFLOP/s",
+        "of the machine's limit",
+    ]
     return table(head, rows)
 
 
@@ -73,8 +87,12 @@ def peers_table(data):
     """Each shape against each peer."""
     names = [name for name in data["about"]["peers"] if name != OWN]
     names = [name for name in names if any(ratio_of(entry, name) is not None for entry in data["shapes"])]
-    rows = [[entry["shape"], *(times(ratio_of(entry, name)) for name in names)] for entry in worst_first(data)]
-    means = [mean([r for entry in data["shapes"] if (r := ratio_of(entry, name)) is not None]) for name in names]
+    rows = [
+        [entry["shape"], *(times(ratio_of(entry, name)) for name in names)] for entry in worst_first(data)
+    ]
+    means = [
+        mean([r for entry in data["shapes"] if (r := ratio_of(entry, name)) is not None]) for name in names
+    ]
     return table(["shape", *names], [*rows, ["geometric mean", *map(times, means)]])
 
 
@@ -85,7 +103,10 @@ def verdicts(data):
         return ["no peer gave a result"]
     over_best, over_torch = TARGETS[mode]
     lost = [entry["shape"] for entry in entries if best_ratio(entry) < 1]
-    lines = [f"A peer is faster at {len(lost)} of {len(entries)} shapes" + (f": {'; '.join(lost)}." if lost else ".")]
+    lines = [
+        f"A peer is faster at {len(lost)} of {len(entries)} shapes"
+        + (f": {'; '.join(lost)}." if lost else ".")
+    ]
     best = [best_ratio(entry) for entry in entries]
     if mode == "step":
         short = [entry["shape"] for entry in entries if best_ratio(entry) < over_best]
@@ -99,7 +120,8 @@ def verdicts(data):
                 short.append(entry["shape"])
         said = f": {'; '.join(short)}." if short else "."
         lines.append(
-            f"Best peer below {SLACK:.0%} of peak and this crate not {OVER_SLACK} times as fast at {len(short)} shapes{said}"
+            f"Best peer below {SLACK:.0%} of peak and this crate not {OVER_SLACK} times as fast "
+            f"at {len(short)} shapes{said}"
         )
     target = f" (target {over_best})" if mode != "step" else ""
     lines.append(f"Geometric mean over the best peer of each shape: {times(mean(best))}{target}.")
@@ -109,7 +131,9 @@ def verdicts(data):
         lines.append(f"Geometric mean over PyTorch: {times(mean([*torch.values()]))}{target}.")
         gru = [ratio for shape, ratio in torch.items() if shape.startswith("gru")]
         if mode == "train" and gru:
-            lines.append(f"Geometric mean over PyTorch's GRU: {times(mean(gru))} (target {GRU_TRAIN_OVER_TORCH}).")
+            lines.append(
+                f"Geometric mean over PyTorch's GRU: {times(mean(gru))} (target {GRU_TRAIN_OVER_TORCH})."
+            )
     return lines
 
 
@@ -120,7 +144,9 @@ def left_out(data):
     for entry in data["shapes"]:
         for row in entry["rows"]:
             if row["status"] != "ok":
-                reasons.setdefault((row["peer"], row["status"], row.get("why", "")), []).append(entry["shape"])
+                reasons.setdefault((row["peer"], row["status"], row.get("why", "")), []).append(
+                    entry["shape"]
+                )
     for (peer, status, why), shapes in reasons.items():
         where = "all shapes" if len(shapes) == len(data["shapes"]) else "; ".join(shapes)
         lines.append(f"{peer}: {status}: {why} ({where})")
@@ -148,11 +174,15 @@ def introduction(measurements):
     lines = []
     for data in measurements:
         about = data["about"]
-        commit = (about["crate"]["commit"] or "unknown")[:12] + (" with changes" if about["crate"]["changed"] else "")
+        commit = (about["crate"]["commit"] or "unknown")[:12] + (
+            " with changes" if about["crate"]["changed"] else ""
+        )
         cpu = about["machine"]["lscpu"]
         cpu = f"{cpu.get('Model name', 'unknown processor')}, {cpu.get('CPU(s)', '?')} CPUs"
         detail = f"{about['rounds']} rounds of {about['seconds']} s"
-        lines.append(f"- {heading(data)}: {about['date']}, {cpu}, commit {commit}, {detail}, `{about['command']}`")
+        lines.append(
+            f"- {heading(data)}: {about['date']}, {cpu}, commit {commit}, {detail}, `{about['command']}`"
+        )
     settings = {}
     for data in measurements:
         for name, hello in data["about"]["peers"].items():

@@ -216,7 +216,10 @@ class Session:
             except ValueError as error:
                 return row | {"status": "differs", "why": str(error)}
             if row["difference"] > TOLERANCE[case.mode]:
-                why = f"results differ by {row['difference']:.2g} of the largest, allowed {TOLERANCE[case.mode]:.0e}"
+                why = (
+                    f"results differ by {row['difference']:.2g} of the largest, "
+                    f"allowed {TOLERANCE[case.mode]:.0e}"
+                )
                 return row | {"status": "differs", "why": why}
         return row
 
@@ -256,13 +259,20 @@ class Session:
         return {"shape": shape_text, "flops": flops, "limits": limits, "rows": list(rows.values())}
 
     def say(self, shape_text, rows, limits):
-        print(f"\n{shape_text}, {self.mode}, {self.threads} thread(s), limit {limits['roofline_us']:.2f} us", flush=True)
-        ranked = sorted((row for row in rows.values() if row["status"] == "ok"), key=lambda row: row["med_us"])
+        print(
+            f"\n{shape_text}, {self.mode}, {self.threads} thread(s), limit {limits['roofline_us']:.2f} us",
+            flush=True,
+        )
+        ranked = sorted(
+            (row for row in rows.values() if row["status"] == "ok"), key=lambda row: row["med_us"]
+        )
         for row in ranked:
             note = f"difference {row['difference']:.1e}" if "difference" in row else ""
             one = "" if len(row["rounds_us"]) > 1 else "one round "
             variant = row.get("variant") or ""
-            print(f"  {row['peer']:12}{row['med_us']:14.2f} us {row['ratio']:8.2f} x   {note}  {one}{variant}")
+            print(
+                f"  {row['peer']:12}{row['med_us']:14.2f} us {row['ratio']:8.2f} x   {note}  {one}{variant}"
+            )
         for row in rows.values():
             if row["status"] != "ok":
                 print(f"  {row['peer']:12}{row['status']}: {row['why']}", flush=True)

@@ -1,14 +1,14 @@
 """The tutorial program by hand in PyTorch: what `cargo run --release --example fit` is compared with.
 
-What: nn.LSTM(1, 128) over the 64 pixels of a digit, its last output, Linear(128, 10), cross-entropy, Adam with Keras's
-settings (rate 1e-3, eps 1e-7); 10 epochs in batches of 32, shuffled each epoch, on all 1797 digits. As in
-keras_fit.py, pixels are as they are (divided by 16: --scale), loss and accuracy of an epoch are the means over its
-batches as they are trained, and one JSON line is printed on stdout, progress on stderr.
+What: nn.LSTM(1, 128) over the 64 pixels of a digit, its last output, Linear(128, 10), cross-entropy, Adam
+with Keras's settings (rate 1e-3, eps 1e-7); 10 epochs in batches of 32, shuffled each epoch, on all 1797
+digits. As in keras_fit.py, pixels are as they are (divided by 16: --scale), loss and accuracy of an epoch are
+the means over its batches as they are trained, and one JSON line is printed on stdout, progress on stderr.
 Why: the fastest that a person gets from PyTorch without a framework above it.
-Times: `seconds_fit` is the wall time of the epochs; `seconds_total` counts from the first line of this script, so it
-has the imports, and the final evaluation, in it.
-Init: `keras` is Glorot-uniform kernel, orthogonal recurrent kernel, zero biases but forget gate 1, and Glorot-uniform
-Dense; `torch` is PyTorch's own, uniform in 1 / sqrt(128).
+Times: `seconds_fit` is the wall time of the epochs; `seconds_total` counts from the first line of this
+script, so it has the imports, and the final evaluation, in it.
+Init: `keras` is Glorot-uniform kernel, orthogonal recurrent kernel, zero biases but forget gate 1, and
+Glorot-uniform Dense; `torch` is PyTorch's own, uniform in 1 / sqrt(128).
 
 usage: python benches/peers/torch_fit.py [--init keras|torch] [--threads 2] [--epochs 10] ...
 needs: numpy and torch, see requirements.txt beside this file
@@ -63,7 +63,8 @@ def main():
             return self.dense(self.lstm(x)[0][:, -1])
 
     def keras_init(model):
-        """Keras draws one (I, 4H) kernel and one (H, 4H) recurrent kernel; its limits are those of the whole."""
+        """Keras draws one (I, 4H) kernel and one (H, 4H) recurrent kernel; its limits are those of the
+        whole."""
         lstm, dense = model.lstm, model.dense
         nn.init.xavier_uniform_(lstm.weight_ih_l0)
         with torch.no_grad():

@@ -1,14 +1,17 @@
 """The tutorial program three times over: this crate, Keras on TensorFlow, and PyTorch by hand, in one run.
 
-What: runs `fit` (the example, built here), keras_fit.py and torch_fit.py one after the other, again and again, so that
-what else the machine does falls on all of them; prints every run, and the medians as a table of ratios.
+What: runs `fit` (the example, built here), keras_fit.py and torch_fit.py one after the other, again and
+again, so that what else the machine does falls on all of them; prints every run, and the medians as a table
+of ratios.
 Times: of the whole process, `end`, start and imports and saving included, and of the ten epochs alone, `fit`.
 Accuracy: mean over the batches of the last epoch as they are trained, in all three.
 
 --scale divides the pixels by 16 in all three.
 
-usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--scale] [--json FILE]
-needs: cargo, and the packages of keras_fit.py and torch_fit.py in this Python or in the environment of compare.py; a peer that cannot start is named and left out
+usage: python benches/peers/tutorial.py [--rounds 3] [--threads 2] [--peers keras,torch] [--scale]
+                                        [--json FILE]
+needs: cargo, and the packages of keras_fit.py and torch_fit.py in this Python or in the environment of
+compare.py; a peer that cannot start is named and left out
 """
 import argparse
 import datetime
@@ -108,12 +111,17 @@ def main():
                 runs[name].append(run)
                 print(f"{name:10} {told(run)}", flush=True)
     middle = {
-        name: {key: statistics.median(run[key] for run in of) for key in of[0]} for name, of in runs.items() if of
+        name: {key: statistics.median(run[key] for run in of) for key in of[0]}
+        for name, of in runs.items()
+        if of
     }
     if "fused-rnn" not in middle:
         sys.exit("no run of this crate's program went well")
     own = middle["fused-rnn"]
-    print(f"\nmedians of {args.rounds}, {args.threads} threads, {about['machine']['lscpu'].get('Model name', 'processor unknown')}")
+    print(
+        f"\nmedians of {args.rounds}, {args.threads} threads, "
+        f"{about['machine']['lscpu'].get('Model name', 'processor unknown')}"
+    )
     for name, m in middle.items():
         ratios = f"{m['end'] / own['end']:5.1f} x end {m['fit'] / own['fit']:5.1f} x fit"
         print(f"{name:10} {told(m)}   {ratios}")

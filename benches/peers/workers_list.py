@@ -30,7 +30,12 @@ def newer(target, *sources):
 
 
 def python_worker(name):
-    return lambda threads: [sys.executable, str(HERE / "workers" / f"{name}_worker.py"), "--threads", str(threads)]
+    return lambda threads: [
+        sys.executable,
+        str(HERE / "workers" / f"{name}_worker.py"),
+        "--threads",
+        str(threads),
+    ]
 
 
 def build_cpp(name, source, flags):
@@ -59,7 +64,9 @@ def rtneural_folder():
         BUILD.mkdir(parents=True, exist_ok=True)
         url = "https://github.com/jatinchowdhury18/RTNeural"
         shutil.rmtree(folder, ignore_errors=True)
-        run(["git", "clone", "--depth", "1", url, str(folder)], env={**os.environ, "GIT_TERMINAL_PROMPT": "0"})
+        run(
+            ["git", "clone", "--depth", "1", url, str(folder)], env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        )
     return folder
 
 
@@ -128,5 +135,11 @@ PEERS = [
 
 def thread_environment(threads):
     """The variables by which each peer's pool learns its size."""
-    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS"]
+    names = [
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "RTEN_NUM_THREADS",
+    ]
     return {**dict.fromkeys(names, str(threads)), "PEER_THREADS": str(threads)}

@@ -1,23 +1,23 @@
-//! Ratios of this crate to itself that its users rely on, each measured in turns with what it is compared to.
+//! Ratios of this crate to itself that users rely on. The two sides of each ratio are measured in turns.
 //!
 //! ```text
 //! cargo bench --bench promises                 a table, in two minutes
 //! cargo bench --bench promises -- --json       one JSON object a line
 //!
-//! silent       2000 steps of zeros after a loud sequence, small weights          time over a loud one's
-//! portable     the level that every machine has                                  time over the naive reference's
-//! narrower     AVX2 where there is AVX-512                                       time over AVX-512's
-//! busy         two threads while every core has something else to do             time over one thread's, as busy
-//! nested       two threads, inside a parallel iterator of as many calls as cores time over one thread's, there
-//! small pool   two threads in a pool of one                                      time over one thread's
+//! silent       2000 steps of zeros after a loud sequence, small weights    time over a loud sequence
+//! portable     the level that every machine has                            time over the naive reference
+//! narrower     AVX2, on a machine with AVX-512                             time over AVX-512
+//! busy         two threads while every core has other work                 time over one thread, as busy
+//! nested       two threads, in a parallel iterator of a call per core      time over one thread, there
+//! small pool   two threads in a pool of one                                time over one thread
 //! ```
 //!
-//! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of some
-//! rounds; a round takes both, one after the other.
+//! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of
+//! some rounds; a round takes both, one after the other.
 //!
-//! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in backward both are
-//! multiplied: for some steps the products may be denormal, on which arithmetic is slow. (That is the likely cause of what
-//! training through a silence takes, by its size; it has not been counted.)
+//! States that fade are zero before they are denormal, but the gates' gradients fade with them, and in
+//! backward both are multiplied: for some steps the products may be denormal, on which arithmetic is slow.
+//! (This is the likely cause of the time that training through a silence takes. It has not been counted.)
 
 #[path = "../common/mod.rs"]
 mod common;

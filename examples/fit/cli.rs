@@ -1,4 +1,4 @@
-//! The command line, and the one line that a mistake in it gets.
+//! The command line, and its errors of one line.
 
 use clap::{Parser, ValueEnum};
 use fused_rnn::CellKind;
@@ -23,7 +23,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "C", requires = "labels", value_parser = at_least_one)]
     pub(crate) classes: Option<NonZeroUsize>,
     /// Multiplies every number of the data: 0.0625 brings the pixels of the digits from 0..16 to 0..1.
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        default_value = "1",
+        value_parser = factor,
+        allow_negative_numbers = true
+    )]
     pub(crate) scale: f32,
     /// Recurrent cell.
     #[arg(long, value_enum, default_value_t = Cell::Lstm)]
@@ -38,7 +44,13 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) bidirectional: bool,
     /// Probability to drop a value between layers and before the head, in training.
-    #[arg(long, value_name = "P", default_value = "0", value_parser = probability, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value = "0",
+        value_parser = probability,
+        allow_negative_numbers = true
+    )]
     pub(crate) dropout: f32,
     /// Passes over the training data.
     #[arg(long, value_name = "N", default_value = "10", value_parser = at_least_one)]
@@ -47,10 +59,22 @@ pub(crate) struct Options {
     #[arg(long, value_name = "B", default_value = "32", value_parser = at_least_one)]
     pub(crate) batch_size: NonZeroUsize,
     /// Share of the rows, the last ones, that is kept from training to validate after each epoch.
-    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "SHARE",
+        default_value = "0",
+        value_parser = share,
+        allow_negative_numbers = true
+    )]
     pub(crate) validation_split: f64,
     /// Learning rate of Adam.
-    #[arg(long, value_name = "RATE", default_value = "0.001", value_parser = rate, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "0.001",
+        value_parser = rate,
+        allow_negative_numbers = true
+    )]
     pub(crate) learning_rate: f64,
     /// L2 regularisation: adds WD / 2 times the sum of the squares of all parameters to the loss.
     #[arg(long, value_name = "WD", default_value = "0", value_parser = rate, allow_negative_numbers = true)]
@@ -108,7 +132,7 @@ impl Cell {
     }
 }
 
-/// What a command line asks for.
+/// The request of a command line.
 pub(crate) enum Request {
     /// A run.
     Run(Box<Options>),
@@ -124,7 +148,7 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 /// Reads a command line.
 ///
 /// # Errors
-/// What is wrong with it, in one line: clap's first paragraph, without its hints and usage.
+/// The mistake, in one line: clap's first paragraph, without its hints and usage.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     match Options::try_parse_from(arguments) {
         Ok(options) => Ok(Request::Run(Box::new(options))),

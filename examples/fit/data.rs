@@ -1,4 +1,4 @@
-//! What is trained on: sequences of numbers with one label each, checked before anything else happens.
+//! The training data: sequences of numbers with one label each, checked before anything else happens.
 //!
 //! ```text
 //! data     (N, T) or (N, T, F)     any integer or float type; NaN and infinities are refused

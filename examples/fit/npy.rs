@@ -65,8 +65,8 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
     let Some(header) = bytes.get(start..start + length) else {
         return fail(&"its header is truncated");
     };
-    // One dictionary, one tuple of sizes, and the name of a type: `npyz` takes exponential time over what is nested
-    // deeper, which only types do that are no numbers.
+    // One dictionary, one tuple of sizes, and the name of a type: `npyz` takes exponential time over what is
+    // nested deeper, which only types do that are no numbers.
     let count = |bracket: u8| header.iter().filter(|&&byte| byte == bracket).count();
     if count(b'{') > 1 || count(b'(') > 1 || count(b'[') > 0 {
         return fail(&"its header is nested: expected an array of plain numbers");

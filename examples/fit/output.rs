@@ -23,8 +23,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Makes the folder and tries whether a file can be written there, and whether these names are free for files,
-    /// so that a run does not find out at its end.
+    /// Makes the folder and tries whether a file can be written there, and whether these names are free for
+    /// files, so that a run does not find out at its end.
     ///
     /// # Errors
     /// Why it cannot be, in one line.

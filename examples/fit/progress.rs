@@ -22,7 +22,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For a run of so many epochs.
+    /// The progress of a run with this many epochs.
     pub(crate) fn new(epochs: usize) -> Self {
         let (terminal, bar) = (io::stdout().is_terminal(), ProgressBar::hidden());
         Progress { epochs, epoch: 0, terminal, bar, start: Instant::now() }

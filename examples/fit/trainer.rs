@@ -18,7 +18,7 @@ use fused_rnn::train::{
 use fused_rnn::{Accumulate, Dims, Error, Gradients, Rng, Tape, Upstream};
 use std::time::{Duration, Instant};
 
-/// What came of one epoch.
+/// The result of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Epoch {
     /// On the training rows, each measured before the step that it takes part in.

@@ -1,4 +1,5 @@
-//! Sizes that do not fit, or fit nothing: an error, never a panic or an abort, and outputs and state untouched.
+//! Sizes that do not fit, or fit nothing: an error, never a panic or an abort, and outputs and state
+//! untouched.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -51,7 +52,8 @@ fused_rnn_fuzz::target!(|input: Input| {
     if !(small(product) && small(parameters)) && !absurd(product) && !absurd(parameters) {
         return;
     }
-    // A list of many layers is granted memory that does not exist where the system overcommits, whatever their parameters.
+    // A list of many layers is granted memory that does not exist where the system overcommits, whatever
+    // their parameters.
     if (1 << 16..1 << 48).contains(&layers) {
         return;
     }

@@ -1,4 +1,5 @@
-//! Bytes as an `.npy` file, read as the example `fit` reads it: an array whose sizes fit its values, or an error.
+//! Bytes as an `.npy` file, read as the example `fit` reads it: an array whose sizes fit its values, or an
+//! error.
 
 #![cfg_attr(fuzzing, no_main)]
 

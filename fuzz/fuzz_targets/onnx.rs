@@ -1,6 +1,6 @@
-//! Bytes as an ONNX model: each recurrent node with weights runs, and gives for each of two equal rows the same bits as
-//! for one row alone; or it is an error. All that nodes make of constants is folded, twice to the same value; nodes above
-//! each other become networks, which run.
+//! Bytes as an ONNX model: each recurrent node with weights runs, and gives for each of two equal rows the
+//! same bits as for one row alone; or it is an error. All that nodes make of constants is folded, twice to
+//! the same value; nodes above each other become networks, which run.
 
 #![cfg_attr(fuzzing, no_main)]
 

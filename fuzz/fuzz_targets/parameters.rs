@@ -1,5 +1,5 @@
-//! Parameters go in and come out as they are, by name and as a whole, whatever their bits; and weights that are
-//! packed again give the same results.
+//! Parameters go in and come out as they are, by name and as a whole, whatever their bits; and weights that
+//! are packed again give the same results.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -13,7 +13,8 @@ fused_rnn_fuzz::target!(|input: (Shape, u8)| {
     let data = Data::of(&case);
     let layer = case.layer(|builder| builder.level(levels[usize::from(level) % levels.len()]));
     let want = reference_run(&layer, &case, &data);
-    // What leaves the range of f32, or sees inputs that differ by a rounding of f32 as others, proves nothing.
+    // A case proves nothing if its values leave the range of f32, or if a rounding of its inputs to f32
+    // changes its results.
     let mut nudged = data.clone();
     nudged.x.iter_mut().for_each(|x| *x *= 1.0 + 4.0 * f32::EPSILON);
     let moved = reference_run(&layer, &case, &nudged);

@@ -1,5 +1,5 @@
-//! A row of a batch gives the bits that it gives alone: whatever its neighbours are, NaN included, and whatever
-//! stands in its padding and in its masked steps.
+//! A row of a batch gives the bits that it gives alone: whatever its neighbours are, NaN included, and
+//! whatever stands in its padding and in its masked steps.
 
 #![cfg_attr(fuzzing, no_main)]
 

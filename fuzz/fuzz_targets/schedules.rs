@@ -11,7 +11,8 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, u8, Option<u8>)| {
     let data = Data::of(&case);
     let level = Level::best();
     let schedules = [Schedule::Auto, Schedule::Rows, Schedule::Units, Schedule::Layers];
-    let (threads, schedule) = (Threads::Count(usize::from(threads % 9)), schedules[usize::from(schedule) % 4]);
+    let (threads, schedule) =
+        (Threads::Count(usize::from(threads % 9)), schedules[usize::from(schedule) % 4]);
     let layer = case.layer(|builder| builder.level(level).threads(threads).schedule(schedule));
     let keep = every.map_or(Keep::All, |every| Keep::Every(usize::from(every)));
     let got = run_with_tape(&layer, &case, &data, &mut Tape::keeping(keep));

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a case from the fuzzer's bytes, and the oracle of the crate's own tests.
+//! Shared by the fuzz targets: a case from the fuzzer's bytes, and the oracle of the crate's own tests.
 //!
 //! The bytes choose structure and sizes, small enough that an input takes well under a millisecond, and a
 //! seed for the values; the targets that need hostile values take those from the bytes as well.
@@ -44,7 +44,7 @@ impl<'a> Arbitrary<'a> for Shape {
     }
 }
 
-/// What the cell computes besides its plain form: half of the time nothing.
+/// The options of the cell: none in half of the cases.
 fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<common::Options> {
     if u.arbitrary()? {
         return Ok(common::Options::default());

@@ -5,7 +5,7 @@
 //! the stack, `[vector][gate]`, and the function is compiled once per level and not once per cell
 //! ([`Isa::call`]). Within it the choice is made once per gate and call.
 //!
-//! What is made of an exponential:
+//! Functions of an exponential:
 //!
 //! ```text
 //! Elu        alpha (e^x - 1)      2^n p + (2^n - 1), with p apart from the one as in tanh
@@ -14,7 +14,7 @@
 //!            q of degree 4, Chebyshev fit; relative error of the logarithm 1e-9
 //! ```
 //!
-//! What Keras has besides is in `formulas.rs` and `normal.rs`. Errors against the exact functions are
+//! The other functions of Keras are in `formulas.rs` and `normal.rs`. Errors against the exact functions are
 //! measured by the tests in `chosen/tests.rs`. NaN gives NaN.
 
 use super::formulas::{
@@ -28,8 +28,8 @@ use crate::simd::{Isa, Outlined};
 /// A function of a gate, of a candidate or of an output: one of ONNX's eleven, or one of the elementwise ones
 /// of `keras.activations`, with its parameters.
 ///
-/// Slopes are those of the formula; at a kink it is that of one of the sides. Values that are below 1e-30 in
-/// magnitude may be off by 2e-36.
+/// Slopes are those of the formula; at a kink, that of one side. Values below 1e-30 in magnitude may be off
+/// by 2e-36.
 ///
 /// Keras's `hard_sigmoid` is `HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }`, that of Keras 2 has `alpha` 0.2;
 /// `sparse_sigmoid` has `alpha` 0.5. `linear` is `Affine { alpha: 1.0, beta: 0.0 }`, `celu` is `Elu { alpha:
@@ -85,8 +85,8 @@ pub enum Activation {
     },
     /// `x * sigmoid(x)`, also called swish.
     Silu,
-    /// `x * P(x)`, with `P` the distribution function of the normal distribution: the exact form, not that
-    /// with tanh.
+    /// `x * P(x)`, where `P` is the distribution function of the normal distribution. This is the exact form,
+    /// not the approximation with tanh.
     Gelu,
     /// `s * Elu(x)` with `s` 1.0507009873554805 and `alpha` 1.6732632423543772.
     Selu,
@@ -105,8 +105,8 @@ pub enum Activation {
     Mish,
     /// `-log(1 + e^-x)`.
     LogSigmoid,
-    /// `x` without its part in `-lambda..=lambda`: `x - lambda` above, `x + lambda` below, zero within.
-    /// Keras's default: `lambda` 0.5.
+    /// `x - lambda` above `lambda`, `x + lambda` below `-lambda`, and zero between. Keras's default: `lambda`
+    /// 0.5.
     SoftShrink {
         /// The bound, not negative.
         lambda: f32,
@@ -125,7 +125,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Its parameters, zero where it has none.
+    /// The parameters of the activation; zero where it has none.
     pub(crate) fn parameters(self) -> [f32; 2] {
         match self {
             Activation::LeakyRelu { alpha }
@@ -155,7 +155,7 @@ impl Activation {
     }
 }
 
-/// The function of one gate of a tile.
+/// The activation of one gate of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gate {
     /// The place of the gate in the tile.
@@ -171,8 +171,8 @@ pub(crate) fn activate<I: Isa, const G: usize>(isa: I, x: &mut [[I::Vector; G]],
     isa.call(Apply::<_, false> { x: x.as_flattened_mut(), slopes: &mut [], stride: G, gates });
 }
 
-/// The same, and sets `slopes` of these gates, to zero where the clip was at work. There are as many vectors
-/// of slopes.
+/// Clips and activates these gates, and sets `slopes` of these gates: zero where the clip changed the
+/// argument. `slopes` has as many vectors as `x`.
 #[inline(always)]
 pub(crate) fn activate_with_slopes<I: Isa, const G: usize>(
     isa: I,
@@ -184,7 +184,7 @@ pub(crate) fn activate_with_slopes<I: Isa, const G: usize>(
     isa.call(Apply::<_, true> { x, slopes, stride: G, gates });
 }
 
-/// The arguments of [`activate`] and its sister: `x[vector * stride + gate]`.
+/// The arguments of both functions: `x[vector * stride + gate]`.
 struct Apply<'a, V, const SLOPES: bool> {
     x: &'a mut [V],
     slopes: &'a mut [V],
@@ -203,7 +203,8 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
             let [alpha, beta] = gate.activation.parameters();
             let (alpha, beta) = (isa.splat(alpha), isa.splat(beta));
             let (clip, negated_clip) = (isa.splat(gate.clip), isa.splat(-gate.clip));
-            // One loop over the vectors of the gate, with y a function of x, and the slope one of both.
+            // One loop over the vectors of the gate. y is a function of x, and the slope a function of x and
+            // y.
             macro_rules! each {
                 (|$x:ident, $y:ident| $value:expr, $slope:expr) => {
                     for at in (gate.index..x.len()).step_by(stride) {
@@ -323,7 +324,7 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
     }
 }
 
-/// The scale of Selu, and that times its alpha.
+/// The scale of Selu, and the scale times its alpha.
 const SELU: [f32; 2] = [1.050_701, 1.758_099_3];
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the chosen activations are made of: exponentials, and formulas in which no difference cancels.
+//! The parts of the chosen activations: exponentials, and formulas in which no difference cancels.
 //!
 //! Everything is exact to some units in the last place, as the tests in `chosen/tests.rs` measure, and NaN
 //! gives NaN.

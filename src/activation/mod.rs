@@ -16,7 +16,7 @@ pub use chosen::Activation;
 pub(crate) use chosen::{Gate, activate, activate_with_slopes};
 pub(crate) use sigmoid_tanh::{flush, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 
-/// Calls `check` with all 2^32 floats, a part at a time, on all cores.
+/// Calls `check` with all 2^32 floats, in parts, on all cores.
 #[cfg(test)]
 fn over_all_floats(check: impl Fn(&[f32]) + Sync) {
     const PART: u32 = 1 << 20;

@@ -11,17 +11,17 @@
 //! tanh(|x|)  = u / (2 - u),  u = 1 - e^(-2|x|) = (1 - 2^n) + 2^n d
 //! ```
 //!
-//! Keeping `d` apart from the one is what makes tanh exact in relative terms near zero, where the
-//! quotient of two exponentials would cancel. tanh is computed on `|x|` and so exactly odd.
+//! `d` is kept apart from 1, and so the relative error of tanh is small near zero too, where a quotient of
+//! two exponentials would cancel. tanh is computed on `|x|`, so it is exactly odd.
 //!
-//! **Ports.** A cell's activations are bound by the two ports that multiply, of which a sigmoid takes 23 operations of
-//! sixteen floats, a tanh 22. The divider works beside them, but takes 10 to 16 cycles for sixteen floats: enough for the
-//! two tanh of an LSTM, while five divisions would be the bottleneck. So tanh divides, and the reciprocal of a sigmoid is
-//! made of products ([`Isa::recip`]). (LSTM forward, 24 rows of 128 units with 64 inputs, against both made of products and
-//! seven operations more: 3 % faster with AVX-512, 4 % with AVX2; Xeon, family 6, model 207, medians of nine runs.)
+//! **Ports.** The two ports that multiply bound a cell's activations: a sigmoid takes 23 operations of
+//! sixteen floats, a tanh 22. The divider works beside these ports, but takes 10 to 16 cycles for sixteen
+//! floats: fast enough for the two tanh of an LSTM, too slow for all five activations. So tanh divides, and
+//! the reciprocal of a sigmoid is made of products ([`Isa::recip`]). That is 3 to 4 % faster than products
+//! for both (`X207/divide` of `benches/record/`).
 //!
-//! Errors over all floats in -87..=87 are at most 2.5 units in the last place for both; the test `exhaustive` below
-//! measures them, and the crate docs state them. NaN gives NaN. Arguments are clamped to +-87, beyond
+//! Errors over all floats in -87..=87 are at most 2.5 units in the last place for both; the test `exhaustive`
+//! below measures them, and the crate docs state them. NaN gives NaN. Arguments are clamped to +-87, beyond
 //! which a sigmoid is 0 or 1 to within 1.7e-38.
 
 use crate::simd::Isa;
@@ -38,8 +38,8 @@ const Q: [f32; 5] = [1.392_626_8e-3, 8.363_247e-3, 4.166_655_2e-2, 1.666_657_6e-
 /// The clamp of an exponent: `e^87 = 6.1e37` and its reciprocal are both normal floats.
 pub(super) const LIMIT: f32 = 87.0;
 
-/// `(2^n, 1 - e^r)` of `-x = n ln 2 + r`. Exact for `|x| <= 87.3`. (Of `-x`, since both functions want that: the signs
-/// go into the operations, where a negation would be one more.)
+/// `(2^n, 1 - e^r)` of `-x = n ln 2 + r`. Exact for `|x| <= 87.3`. (Both functions need `-x`: the signs go
+/// into the operations, so that no negation is needed.)
 #[inline(always)]
 pub(super) fn exp_parts_of_negated<I: Isa>(isa: I, x: I::Vector) -> (I::Vector, I::Vector) {
     let shift = isa.splat(SHIFT);
@@ -87,8 +87,8 @@ pub(crate) fn slope_of_tanh<I: Isa>(isa: I, t: I::Vector) -> I::Vector {
     isa.neg_mul_add(t, t, isa.splat(1.0))
 }
 
-/// The magnitude below which a stored value becomes zero, so that a state that decays does not reach
-/// the denormals, on which arithmetic is tens of times slower.
+/// The magnitude below which a stored value becomes zero. So a state that decays does not become denormal;
+/// arithmetic on denormals is tens of times slower.
 pub(crate) const FLUSH: f32 = 1e-30;
 
 /// `v`, with zero in place of every magnitude below [`FLUSH`].

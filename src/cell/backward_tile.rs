@@ -1,12 +1,14 @@
-//! What a cell can do on the way back: make gradients of its gates of the gradient of the state after a step.
+//! What a cell can do on the way back: compute the gradients of its gates from the gradient of the state
+//! after a step.
 //!
 //! Besides the states and the tape it reads and writes
 //!
 //! ```text
 //! grads    [gate][line][place][16]     gate gradients of the steps of one chunk, (t, rank) counted through;
 //!                                      see `memory/lines.rs`
-//! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part of dh
-//!                                      that zoneout took past the step; sums: of a product that goes gate by gate
+//! carry    [rank][dh | dc | dz | sums] the gradient of the state, on its way to earlier steps; dz: the part
+//!                                      of dh that zoneout takes past the step; sums: of a product that goes
+//!                                      gate by gate
 //! ```
 
 use super::registry::MOST_PHASES;
@@ -26,35 +28,35 @@ pub(crate) struct BackwardStep<'a> {
     pub(crate) back: Back<'a>,
 }
 
-/// What a tile has on the way back alone.
+/// The part of a tile that only the backward pass has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Back<'a> {
-    /// Whether this is a step, or the gradient of the initial state, which no step follows.
+    /// True for a step; false for the gradient of the initial state, where the backward pass ends.
     pub(crate) is_step: bool,
     pub(crate) tape: LineSlot<'a>,
     pub(crate) grads: LineSlot<'a>,
     pub(crate) carry: Slot<'a>,
-    /// The gradient of the output, and in which of its planes, where these rows have any.
+    /// The gradient of the output, and the plane of it; `None` where these rows have none.
     pub(crate) upstream: Option<&'a (GridRef<'a>, usize)>,
 }
 
 /// A tile of a backward pass.
 pub(crate) type BackwardTile<'a, I, C> = CellTile<'a, I, C, Back<'a>>;
 
-/// The sums of a tile, with what they are of.
+/// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackwardSums<'a> {
     pub(crate) step: &'a BackwardStep<'a>,
     pub(crate) area: Area,
-    /// One of each vector, on a cache line.
+    /// One sum of each vector, on a cache line.
     pub(crate) sums: *mut f32,
 }
 
 /// A cell's backward in one phase, on one level.
 ///
 /// # Safety
-/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on them, the step
-///   that follows is done in all blocks, and so are earlier phases.
+/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on
+///   them, the step that follows is done in all blocks, and so are earlier phases.
 /// - The sums are as many vectors of floats, and nobody else's.
 pub(crate) type BackwardFinish = for<'a, 'b> unsafe fn(&'a BackwardSums<'b>);
 
@@ -69,7 +71,7 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
         let BackwardSums { step, area, sums } = *arguments;
         let shape = const { &D::SHAPE };
-        // SAFETY: the caller's promise; so many vectors are in memory.
+        // SAFETY: the caller's promise; memory has this many vectors.
         let (tile, sums) = unsafe {
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
             (BackwardTile::<I, D>::new(isa, step.step, area, step.back), sums)
@@ -86,7 +88,8 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
                 return;
             }
         }
-        // What is true of every tile, said where the compiler sees it: planes are then checked when it compiles.
+        // Facts about every tile, stated where the compiler sees them: it then checks planes when it
+        // compiles.
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
         assert!(step.back.tape.planes() >= shape.tape && step.back.grads.planes() >= shape.grads);
@@ -97,17 +100,17 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
 /// A cell's backward on the level of a token, by phase.
 pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_PHASES] {
     let first = pointer::<Finish<D, 0>>(token);
-    // Phases that a cell does not have are not compiled.
+    // The phases that a cell does not have are not compiled.
     let second = if const { D::SHAPE.forward.len() > 1 } { pointer::<Finish<D, 1>>(token) } else { first };
     let third = if const { D::SHAPE.forward.len() > 2 } { pointer::<Finish<D, 2>>(token) } else { first };
     [first, second, third]
 }
 
 impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
-    /// The gradient of the hidden state after the step, or of the initial state: the product of the following step's
-    /// gate gradients with the recurrent weights, with the recurrent dropout that is a factor of it alone; what that
-    /// step carries over; and what comes from above. With zoneout it is the gradient of what was new, and the rest goes
-    /// past the step.
+    /// The gradient of the hidden state after the step, or of the initial state. It is the sum of three: the
+    /// product of the following step's gate gradients with the recurrent weights, times the recurrent
+    /// dropout; the gradient that the following step carries over; and the gradient from above. With zoneout
+    /// it is the gradient of the new value, and the rest goes past the step.
     #[inline(always)]
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
@@ -129,13 +132,14 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         dh
     }
 
-    /// The plane of `carry` for what goes past a step, where there is zoneout.
+    /// The plane of `carry` for the gradient that goes past a step, with zoneout.
     #[inline(always)]
     fn past(&self) -> Option<usize> {
         self.step.context.zoneout.map(|_| D::SHAPE.state.len())
     }
 
-    /// A gradient after the zoneout of this step, as that of the new value and that of the old one.
+    /// Splits a gradient after the zoneout of this step into the gradient of the new value and that of the
+    /// old one.
     #[inline(always)]
     fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         let isa = self.isa;
@@ -146,8 +150,8 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         }
     }
 
-    /// The gradient of the new cell state that later steps have left, and what of it goes past this step, where
-    /// `chosen` and there is zoneout.
+    /// The gradient of the new cell state that later steps have left, and the part of it that goes past this
+    /// step. That part is zero unless `chosen` and there is zoneout.
     #[inline(always)]
     pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
         let dc = self.carry(v, C);
@@ -182,14 +186,15 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
         unsafe { self.read(self.way.tape, v, plane) }
     }
 
-    /// The gradient of the state that is on its way to earlier steps.
+    /// The gradient of the state that goes on to earlier steps.
     #[inline(always)]
     pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
         unsafe { self.read(self.way.carry, v, plane) }
     }
 
-    /// Sets what goes on to earlier steps besides the recurrent product. Tiny values become zero.
+    /// Sets the gradient that goes on to earlier steps, apart from the recurrent product. Tiny values become
+    /// zero.
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: records of this tile.

@@ -1,24 +1,24 @@
-//! What training leaves to chance inside a step: recurrent dropout and zoneout.
+//! The random parts of a step in training: recurrent dropout and zoneout.
 //!
 //! ```text
-//! recurrent dropout    R (h * mask)                     one mask for all steps of a row; h itself is carried whole
+//! recurrent dropout    R (h * mask)                     one mask for all steps of a row; h is carried whole
 //! zoneout              h'' = h + taken * (h' - h)       taken is 0 or 1, anew for each step, row and unit;
 //!                      c'' = c + taken * (c' - c)       without training its mean, 1 - p
 //! ```
 //!
-//! h', c' are what the cell computes, and h'' and c'' what the next step sees; h' is made of c', not of c''
-//! (Krueger et al., *Zoneout*, 2016, arXiv 1606.01305). Backward: `dh' = taken * dh''`, and the rest of dh'' goes
-//! to the state before the step.
+//! The cell computes h' and c'; the next step sees h'' and c''. h' is computed from c', not from c'' (Krueger
+//! et al., *Zoneout*, 2016, arXiv 1606.01305). Backward: `dh' = taken * dh''`, and the rest of dh'' goes to
+//! the state before the step.
 //!
-//! What is dropped depends on the seed and the place alone, so on no tile, thread or schedule.
+//! Masks depend only on the seed and the place, and not on tiles, threads or the schedule.
 
 use super::{C, H};
 use crate::memory::GridRef;
 use crate::rng::{bits_at, uniform_at};
 use crate::simd::{Isa, LINE};
 
-/// Recurrent dropout: the recurrent weights multiply `h * mask`, which has a plane of its own in the state
-/// records, made where h is.
+/// Recurrent dropout: the recurrent weights multiply `h * mask`. The state records have a plane for it,
+/// written together with h.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Masks<'a> {
     /// One slot and one plane, by row of the batch.
@@ -62,7 +62,7 @@ pub(crate) struct Zoneout {
 }
 
 impl Zoneout {
-    /// The part of the new value that unit `unit` takes of the plane H or C, in one row at one step.
+    /// The factor `taken` of one unit of the plane H or C, in one row at one step.
     #[inline(always)]
     pub(crate) fn taken_at(&self, plane: usize, (time, row): (usize, usize), unit: usize) -> f32 {
         let p = self.p[plane];
@@ -76,7 +76,7 @@ impl Zoneout {
         }
     }
 
-    /// The same of as many units as a vector has lanes.
+    /// The factors `taken` of a vector of units.
     #[inline(always)]
     pub(crate) fn taken<I: Isa>(
         &self,
@@ -92,14 +92,14 @@ impl Zoneout {
         isa.load(&taken)
     }
 
-    /// `taken * new + (1 - taken) * old`: in training one of the two, exactly, where both are finite.
+    /// `taken * new + (1 - taken) * old`. In training that is exactly one of the two, if both are finite.
     #[inline(always)]
     pub(crate) fn blend<I: Isa>(isa: I, taken: I::Vector, new: I::Vector, old: I::Vector) -> I::Vector {
         let kept = isa.mul(isa.sub(isa.splat(1.0), taken), old);
         isa.mul_add(taken, new, kept)
     }
 
-    /// Planes of a state record that this adds.
+    /// Planes that zoneout adds to a state record.
     pub(crate) fn planes(zoneout: Option<Zoneout>) -> usize {
         usize::from(zoneout.is_some_and(|zoneout| zoneout.p[C] > 0.0))
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn zoneout_keeps_a_share_of_p_everywhere() {
-        // A seed of which every bit is set: what is mixed into it must still count.
+        // A seed with every bit set: the values that are mixed into it must still make a difference.
         let zoneout = zoneout(0.25, Some(u64::MAX));
         let kept = |places: &dyn Fn(usize) -> (usize, (usize, usize), usize)| {
             let draw = |n| {

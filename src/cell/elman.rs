@@ -30,11 +30,12 @@ const BIASES: [VectorGradient; 2] = bias_gradients([0], [0]);
 
 /// How the cells differ.
 trait Function: Copy + Send + Sync + 'static {
-    /// Whether the tile is activated as a whole, before [`value`](Self::value), and backward has the slopes.
+    /// True if the whole tile is activated before [`value`](Self::value), and backward gets the slopes.
     const CHOSEN: bool;
     /// The activation.
     fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector;
-    /// `dh` times the slope where the activation is `h`; of [`CHOSEN`](Self::CHOSEN), where the slope is `h`.
+    /// `dh` times the slope of the activation. `h` is the activation, or for [`CHOSEN`](Self::CHOSEN) the
+    /// slope.
     fn times_slope<I: Isa>(isa: I, dh: I::Vector, h: I::Vector) -> I::Vector;
 }
 

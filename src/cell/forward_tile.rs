@@ -1,7 +1,7 @@
-//! What a cell can do on the way forward: make the state after a step of its sums, and the tape.
+//! What a cell can do on the way forward: compute the state after a step, and the tape, from its sums.
 //!
-//! States have a plane more for c before its zoneout, and one for `h * mask` of recurrent dropout, which the
-//! recurrent product reads then (see `dropout.rs`).
+//! With zoneout, states have one more plane, for c before its zoneout. With recurrent dropout they have one
+//! more, for `h * mask`, which the recurrent product then reads (see `dropout.rs`).
 
 use super::registry::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
@@ -20,33 +20,33 @@ pub(crate) struct ForwardStep<'a> {
     pub(crate) ahead: Ahead<'a>,
 }
 
-/// What a tile has on the way forward alone.
+/// The part of a tile that only the forward pass has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     pub(crate) tape: Option<LineSlot<'a>>,
-    /// From a phase of a step to later ones: `[rank][plane][unit]`.
+    /// The scratch record, from one phase of a step to later ones: `[rank][plane][unit]`.
     pub(crate) scratch: Slot<'a>,
-    /// Where the hidden states go, and in which of its planes.
+    /// Where the hidden states go: a grid and a plane of it.
     pub(crate) output: Option<&'a (GridMut<'a>, usize)>,
 }
 
 /// A tile of a forward pass.
 pub(crate) type ForwardTile<'a, I, C> = CellTile<'a, I, C, Ahead<'a>>;
 
-/// The sums of a tile, with what they are of.
+/// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardSums<'a> {
     pub(crate) step: &'a ForwardStep<'a>,
     pub(crate) area: Area,
-    /// Of each vector those of the phase, on a cache line.
+    /// The sums of the phase for each vector, on a cache line.
     pub(crate) sums: *mut f32,
 }
 
 /// A cell's forward in one phase, on one level.
 ///
 /// # Safety
-/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on them, the step
-///   before is done in all blocks, and so are earlier phases.
+/// - The rows and blocks of the area and their records exist, in memory of this cell; nobody else works on
+///   them, the step before is done in all blocks, and so are earlier phases.
 /// - The sums are as many vectors of floats, and nobody else's.
 pub(crate) type ForwardFinish = for<'a, 'b> unsafe fn(&'a ForwardSums<'b>);
 
@@ -61,14 +61,15 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     unsafe fn run<I: Isa>(isa: I, arguments: &ForwardSums<'_>) {
         let ForwardSums { step, area, sums } = *arguments;
         let shape = const { &D::SHAPE };
-        // What is true of every tile, said where the compiler sees it: planes are then checked when it compiles.
+        // Facts about every tile, stated where the compiler sees them: it then checks planes when it
+        // compiles.
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
         assert!(step.ahead.scratch.planes() >= shape.scratch);
         if let Some(tape) = step.ahead.tape {
             assert!(tape.planes() >= shape.tape);
         }
-        // SAFETY: the caller's promise; so many vectors are in memory.
+        // SAFETY: the caller's promise; memory has this many vectors.
         unsafe {
             let count = area.vectors.unchecked_mul(shape.forward[PHASE].sums);
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), count);
@@ -81,7 +82,7 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
 /// A cell's forward on the level of a token, by phase.
 pub(super) fn forward_finishes<D: Cell>(token: Token) -> [ForwardFinish; MOST_PHASES] {
     let first: Pointer<Finish<D, 0>> = pointer::<Finish<D, 0>>(token);
-    // Phases that a cell does not have are not compiled.
+    // The phases that a cell does not have are not compiled.
     let second = if const { D::SHAPE.forward.len() > 1 } { pointer::<Finish<D, 1>>(token) } else { first };
     let third = if const { D::SHAPE.forward.len() > 2 } { pointer::<Finish<D, 2>>(token) } else { first };
     [first, second, third]
@@ -95,7 +96,7 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         unsafe { self.read(self.way.scratch, v, plane) }
     }
 
-    /// Such planes, of all units.
+    /// Planes of the scratch record, of all units.
     #[inline(always)]
     pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
@@ -149,8 +150,8 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         }
     }
 
-    /// Writes the new cell state, after its zoneout if `chosen` and there is any. Gives it back before its zoneout as it
-    /// is stored, tiny values as zero.
+    /// Writes the new cell state, after its zoneout if `chosen` and there is zoneout. Returns the value
+    /// before its zoneout, as it is stored: tiny values are zero.
     #[inline(always)]
     pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
@@ -164,7 +165,7 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         c
     }
 
-    /// A new value after its zoneout, where there is any.
+    /// A new value after its zoneout, if there is zoneout.
     #[inline(always)]
     fn zone_out(&self, v: usize, plane: usize, new: I::Vector) -> I::Vector {
         match self.taken(v, plane) {
@@ -173,8 +174,8 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         }
     }
 
-    /// Writes the new hidden state, which is also the output; after its zoneout if `chosen` and there is any. Tiny
-    /// values are stored as zero.
+    /// Writes the new hidden state, which is also the output, after its zoneout if `chosen` and there is
+    /// zoneout. Tiny values are stored as zero.
     #[inline(always)]
     pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
         let h = flush(self.isa, h);

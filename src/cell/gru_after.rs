@@ -16,8 +16,9 @@
 //! gradients    dr dz dn dq: the first three belong to W, the others but dn to R
 //! ```
 //!
-//! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before them.
-//! The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
+//! With options: any activations in the places of s and tanh, and r, z and all of p + r q clamped before
+//! them. The tape then keeps r z n before clips and activations, because the value and the slope of every
+//! activation are exact from these.
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
@@ -89,8 +90,8 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
             }
             activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
         } else {
-            // A pass of its own, because n waits for r: cut there, each half leaves the processor enough vectors to
-            // fill the latency.
+            // A separate pass, because n waits for r. Each of the two passes has enough independent vectors
+            // to fill the latency.
             for v in 0..sums.len() {
                 sums[v][R_] = sigmoid(isa, sums[v][R_]);
                 sums[v][Z] = sigmoid(isa, sums[v][Z]);
@@ -112,7 +113,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
         let isa = t.isa;
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {
-            // r z n and their slopes. Plain, they are read one by one below.
+            // r z n and their slopes. The plain cell reads them one by one below.
             let mut values = [[isa.zero(); 3]; GROUP];
             let mut slopes = values;
             if CHOSEN {

@@ -16,7 +16,9 @@
 //! tape         r z n v
 //! ```
 //!
-//! With options: any activations in the places of s and tanh, and what they are of clamped before them. The tape then keeps r z n before clips and activations, from which value and slope of any are exact.
+//! With options: any activations in the places of s and tanh, with their arguments clamped. The tape then
+//! keeps r z n before clips and activations, because the value and the slope of every activation are exact
+//! from these.
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
@@ -152,7 +154,7 @@ fn first_phase<I: Isa, D: Cell, const CHOSEN: bool>(
     group: Range<usize>,
 ) {
     let (isa, count) = (t.isa, group.len());
-    // z n and their slopes. Plain, they are read one by one below.
+    // z n and their slopes. The plain cell reads them one by one below.
     let mut values = [[isa.zero(); 2]; GROUP];
     let mut slopes = values;
     if CHOSEN {

@@ -1,5 +1,6 @@
-//! Gated recurrent unit, reset after the recurrent product, with layer normalisation (after Ba, Kiros, Hinton 2016,
-//! arXiv 1607.06450; here all three gates of a product are normalised together, as those of the LSTM are).
+//! Gated recurrent unit, reset after the recurrent product, with layer normalisation (after Ba, Kiros, Hinton
+//! 2016, arXiv 1607.06450; here all three gates of a product are normalised together, as those of the LSTM
+//! are).
 //!
 //! `N` is the normalisation of `norm.rs`. Shifts of the products are the biases; gains are a_ih and a_hh.
 //!

@@ -20,7 +20,8 @@
 //! With options, in this order:
 //!
 //! ```text
-//! peephole     i += p_i c    f += p_f c    o += p_o c'               dc += do p_o,  dc to earlier + di p_i + df p_f
+//! peephole     i += p_i c    f += p_f c    o += p_o c'               dc += do p_o
+//!                                                                    dc to earlier += di p_i + df p_f
 //! clip         i f g o clamped before their activations              gradient 0 where clamped
 //! activations  any in the places of s, tanh, and tanh of c'          their slopes
 //! coupled      f = 1 - i                                             di = dc (g - c),  df = 0
@@ -29,8 +30,8 @@
 //! tape         i f g o before clips and activations, from which value and slope of any are exact
 //! ```
 //!
-//! With a projection (LSTMP: Sak, Senior, Beaufays 2014, arXiv 1402.1128) the hidden state is P wide and made in
-//! a second phase, which needs m of all units:
+//! With a projection (LSTMP: Sak, Senior, Beaufays 2014, arXiv 1402.1128) the hidden state is P wide. A
+//! second phase computes it, from m of all units:
 //!
 //! ```text
 //! forward 2    h' = W_hr m,    m = o tanh(c')         m: in the tape
@@ -53,10 +54,10 @@ const I: usize = 0;
 pub(super) const F: usize = 1;
 const G: usize = 2;
 const O: usize = 3;
-/// The activation of c' in a tile, where it has a place beside the gates.
+/// The place of the activation of c' in a tile, beside the gates.
 const A: usize = 4;
 
-/// The plane of the tape that has m, and that of the gradients that has dh.
+/// The plane of the tape that holds m, and the plane of the gradients that holds dh.
 const M: usize = 4;
 const DH: usize = 4;
 
@@ -143,8 +144,9 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
         if CHOSEN {
             input_gates(t, sums);
         }
-        // Two passes. In one, the chain from a gate to h is some 200 cycles long, and the processor sees two vectors
-        // ahead; cut at c, each half leaves it enough of them to fill the latency. c has the place of g meanwhile.
+        // Two passes, cut at c. In one pass the chain from a gate to h would be some 200 cycles long, and the
+        // processor looks only two vectors ahead; in each half it finds enough vectors to fill the latency.
+        // Between the passes c has the place of g.
         for v in 0..sums.len() {
             let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
             if !CHOSEN {
@@ -185,7 +187,8 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
             return;
         }
         for group in groups(sums.len()) {
-            // i f g o and the activation of c', and slopes. Plain, the first four are read one by one below.
+            // i f g o, the activation of c', and their slopes. The plain cell reads the first four one by one
+            // below.
             let mut values = [[isa.zero(); 5]; GROUP];
             let mut slopes = values;
             let mut outputs = [isa.zero(); GROUP];
@@ -203,7 +206,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
                 let count = group.len();
                 activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
             } else {
-                // A pass of its own for the longest chain, as in forward.
+                // A separate pass for the longest chain, as in forward.
                 for v in group.clone() {
                     outputs[v - group.start] = tanh(isa, t.after(v, C));
                 }
@@ -268,7 +271,7 @@ fn clamp<S: Isa>(isa: S, v: S::Vector, bound: f32) -> S::Vector {
     isa.min(isa.splat(bound), isa.max(isa.splat(-bound), v))
 }
 
-/// Makes i, f and g of their pre-activations, which the tape keeps.
+/// Computes i, f and g from their pre-activations, which the tape keeps.
 #[inline(always)]
 fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
@@ -289,7 +292,8 @@ fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vecto
     }
 }
 
-/// Makes o of its pre-activation, which the tape keeps, and of c', which has the place of g, its activation.
+/// Computes o from its pre-activation, which the tape keeps, and the activation of c', which has the place of
+/// g.
 #[inline(always)]
 fn output_gate<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());

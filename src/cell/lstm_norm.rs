@@ -1,6 +1,6 @@
 //! Long short-term memory with layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450).
 //!
-//! `N` is the normalisation of `norm.rs`, over all four gates together where it is of a product. Shifts of the
+//! `N` is the normalisation of `norm.rs`. That of a product is over all four gates together. Shifts of the
 //! products are the biases; gains are a_ih, a_hh and a_c.
 //!
 //! ```text
@@ -208,7 +208,7 @@ fn hidden_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, y: &mut [[S::Vector;
 #[inline(always)]
 fn through_output<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, dh: &[S::Vector], group: Range<usize>) {
     let (isa, options, count) = (t.isa, t.options(), group.len());
-    // o, and y in the second place.
+    // o, and y in the place after it.
     let mut values = [[isa.zero(); 2]; GROUP];
     let mut slopes = values;
     for v in group.clone() {

@@ -1,8 +1,8 @@
 //! What one cell computes at one step, forward and backward.
 //!
-//! A cell is one file: its equations, its [`Shape`] (planes, weights, plan of products, as data), and what it makes of
-//! the sums, forward and backward. It says nothing of time, threads, lengths or memory, which `sequence/` decides, and it
-//! has no `unsafe`: it reads and writes through a tile.
+//! A cell is one file: its equations, its [`Shape`] (planes, weights and plan of products, as data), and two
+//! functions that finish the sums, one forward and one backward. A cell knows nothing of time, threads,
+//! lengths or memory: `sequence/` decides these. It has no `unsafe`: it reads and writes through a tile.
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
@@ -16,9 +16,9 @@
 //! weights.rs                                     a cell's weights, packed for forward and backward
 //! ```
 //!
-//! **Phases.** A step is one to three phases. Between them all hidden units of a row must be done: the
-//! reset-before GRU needs `r * h` of every unit before it can form its candidate, a projection needs `o * tanh(c')`
-//! of every unit, a normalisation all of a row. A cell with one phase never waits.
+//! **Phases.** A step has one to three phases. All hidden units of a row must finish a phase before the next
+//! one begins: the reset-before GRU needs `r * h` of every unit for its candidate, a projection needs
+//! `o * tanh(c')` of every unit, and a normalisation needs a whole row. A cell with one phase never waits.
 
 mod backward_tile;
 mod dropout;
@@ -64,8 +64,9 @@ pub(crate) use weights::{TransposedWeights, Weights};
 ///
 /// The two GRUs are distinct cells with distinct weights: a model trained as one is wrong as the other.
 ///
-/// These are the plain cells. [`Builder`](crate::Builder) has options for other activations, clips, peepholes, coupled
-/// gates, projection, layer normalisation, recurrent dropout and zoneout; their equations stand in [`mod@crate::reference`].
+/// These are the plain cells. [`Builder`](crate::Builder) has options for other activations, clips,
+/// peepholes, coupled gates, projection, layer normalisation, recurrent dropout and zoneout; their equations
+/// stand in [`mod@crate::reference`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CellKind {
@@ -130,22 +131,23 @@ pub(crate) const H: usize = 0;
 /// The plane of a state record that holds the cell state.
 pub(crate) const C: usize = 1;
 
-/// One recurrence: what it is as data, and its two functions. `PHASE` counts the phases of a step, from 0; see the head of
-/// the file.
+/// A recurrence: its shape, as data, and its two functions. `PHASE` is the phase of a step, from 0; the head
+/// of the file explains phases.
 trait Cell: Copy + Send + Sync + 'static {
     /// The cell as data.
     const SHAPE: Shape;
 
-    /// Makes gates and the new state of the sums of a phase, [`Phase::sums`] of each vector.
+    /// Computes gates and the new state from the sums of a phase; each vector has [`Phase::sums`] of them.
     fn forward<I: Isa, const PHASE: usize>(tile: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]);
 
-    /// Computes the gradients of the step's gates, and what goes on to earlier steps. `sums` is in the first phase the
-    /// gradient of the hidden state, and in a second one with a product of its own that product, for each vector.
+    /// Computes the gradients of the step's gates, and the gradients that go on to earlier steps. For each
+    /// vector `sums` has, in the first phase, the gradient of the hidden state; in a second phase with a
+    /// product, that product.
     fn backward<I: Isa, const PHASE: usize>(tile: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]);
 }
 
-/// Vectors that backward keeps on the stack at once, where it needs values of theirs there. At least the blocks of a single
-/// row that are finished together, so that a row is never cut.
+/// Vectors whose values backward keeps on the stack at once. It is at least the number of blocks that a
+/// single row finishes together, so that a row is never cut.
 const GROUP: usize = 12;
 
 /// Ranges of at most [`GROUP`] that cover `0..count`.

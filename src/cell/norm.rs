@@ -5,17 +5,17 @@
 //! backward     dx = (dy - mean(dy) - y mean(dy y)) / sqrt(variance + eps)
 //! ```
 //!
-//! A row is here the G planes of one product, or the cell state. Every tile of a row computes its sums again: they
-//! are some hundredths of the row's products, and cost no meeting of threads.
+//! A row is here the G planes of one product, or the cell state. Every tile of a row computes the sums again.
+//! That costs a few hundredths of the row's products, and needs no synchronisation of threads.
 //!
-//! **Same bits.** A sum is sixteen partial ones on every level, element k going to the one of `k % 16`, and then a
-//! tree. The elements past the last unit do not count.
+//! **Same bits.** On every level a sum is sixteen partial sums, then a tree; element k goes to partial sum
+//! `k % 16`. Elements past the last unit do not count.
 
 use super::{Call, Multiply, Operand, Start};
 use crate::memory::Row;
 use crate::simd::{Isa, LINE};
 
-/// The product of one side, of so many gates, whose sums are kept as they are: `to` is the first of them.
+/// The product of one side, of `gates` gates. Its sums are kept as they are; `to` is the index of the first.
 pub(super) const fn product(gates: usize, to: usize, weights: usize, rows: Operand) -> Call {
     let products: &'static [Multiply] = match (weights, rows) {
         (0, Operand::Input) => &[Multiply { weights: 0, rows: Operand::Input, turn: None }],
@@ -54,7 +54,7 @@ fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
     lanes[0]
 }
 
-/// A line of a row, with `rest` in the place of what is past the last unit.
+/// A line of a row, with `rest` in the places past the last unit.
 #[inline(always)]
 fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
     let mut line = row.line(start / LINE);
@@ -96,8 +96,8 @@ pub(super) fn moments<I: Isa, const G: usize>(
     (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
 }
 
-/// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient times a
-/// gain.
+/// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient
+/// times a gain.
 #[inline(always)]
 pub(super) fn gradient_moments<I: Isa, const G: usize>(
     isa: I,
@@ -124,7 +124,7 @@ pub(super) fn gradient_moments<I: Isa, const G: usize>(
     (total(isa, sums) / count, total(isa, products) / count)
 }
 
-/// The gradient of a value before normalisation, from that after it times the gain.
+/// The gradient of a value before normalisation, from the gradient after it times the gain.
 #[inline(always)]
 pub(super) fn through<I: Isa>(
     isa: I,

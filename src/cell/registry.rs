@@ -6,10 +6,10 @@ use super::{
 };
 use crate::simd::Token;
 
-/// The phases that a step of any cell has at most.
+/// The most phases that a step of any cell has.
 pub(crate) const MOST_PHASES: usize = 3;
 
-/// A cell: what it is as data, and its two functions, by phase, on the level of a token.
+/// A cell: its shape, as data, and its two functions by phase, on the level of a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) shape: &'static Shape,
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) backward: [BackwardFinish; MOST_PHASES],
 }
 
-/// What is wanted of the type of a cell.
+/// Work that needs the type of a cell.
 trait Visitor {
     type Output;
     fn visit<C: Cell>(self) -> Self::Output;
@@ -43,7 +43,7 @@ fn visit<V: Visitor>(variant: &Variant, visitor: V) -> V::Output {
 }
 
 impl Variant {
-    /// What the cell is, as data.
+    /// The shape of the cell.
     pub(crate) fn shape(&self) -> &'static Shape {
         struct Of;
         impl Visitor for Of {

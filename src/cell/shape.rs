@@ -1,7 +1,7 @@
-//! What a cell is, as data: its planes, its weights, and its plan of products.
+//! A cell as data: its planes, its weights, and its plan of products.
 //!
-//! `sequence/` goes through a plan and knows no cell: it multiplies what the plan says, and calls the cell's two functions
-//! on the sums.
+//! `sequence/` executes a plan and knows no cell: it computes the products of the plan, and calls the cell's
+//! two functions on the sums.
 //!
 //! ```text
 //! GRU, reset after      [r z p] = b + W x,   [r z q] = .. + R h        q begins with a bias of its own
@@ -51,7 +51,7 @@ pub(crate) struct Multiply {
     /// The index in [`Shape::packed`].
     pub(crate) weights: usize,
     pub(crate) rows: Operand,
-    /// Where the last gate's sum so far is put away, and one of its own begins, from this bias: see
+    /// If given, the last gate's sum so far is stored, and a new sum begins from this bias: see
     /// [`Product::turn`](crate::product::Product).
     pub(crate) turn: Option<usize>,
 }
@@ -64,25 +64,25 @@ pub(crate) enum Start {
     Zero,
 }
 
-/// Sums of some gates over some products, which stay in registers meanwhile.
+/// Sums of some gates over some products. They stay in registers from one product to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) gates: usize,
-    /// The first of the phase's sums that they are.
+    /// The index of their first sum among the sums of the phase.
     pub(crate) to: usize,
     pub(crate) start: Start,
     pub(crate) products: &'static [Multiply],
 }
 
-/// A part of a step, between which all hidden units of a row must be done.
+/// A part of a step. All hidden units of a row must finish it before the next part begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Phase {
-    /// Sums of each vector that the cell's `forward` gets; those of no call are zero.
+    /// The number of sums of each vector that the cell's `forward` gets. A sum that no call computes is zero.
     pub(crate) sums: usize,
     pub(crate) calls: &'static [Call],
 }
 
-/// What the weights of a gate of R were multiplied with, as backward finds it.
+/// The rows that the weights of a gate of R were multiplied with, where backward finds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Multiplied {
     /// The hidden state before the step.
@@ -91,18 +91,18 @@ pub(crate) enum Multiplied {
     Tape(usize),
 }
 
-/// Which biases of a gate a bias vector of the kernels is.
+/// The biases of a gate that a bias vector of the kernels has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BiasOf {
-    /// The sum of both.
+    /// The sum of `b_ih` and `b_hh`.
     Both(usize),
-    /// That of the input side, where they cannot be added.
+    /// `b_ih`, for a gate whose biases cannot be added.
     Input(usize),
-    /// That of the recurrent side.
+    /// `b_hh`, for such a gate.
     Recurrent(usize),
 }
 
-/// What a gate gradient is multiplied with before it is summed over time.
+/// The factor of a gate gradient before it is summed over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Factor {
     /// Nothing.
@@ -124,14 +124,14 @@ pub(crate) struct VectorGradient {
     pub(crate) factor: Factor,
 }
 
-/// A cell, as far as it is not code.
+/// The data of a cell.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// Planes of the state: h, and for some cells c.
     pub(crate) state: &'static [&'static str],
     /// Planes that the tape keeps of a step.
     pub(crate) tape: usize,
-    /// Planes that pass from a phase to later ones.
+    /// Planes of the scratch record, which pass from a phase to later ones.
     pub(crate) scratch: usize,
     /// Planes of gate gradients, dG.
     pub(crate) grads: usize,
@@ -143,13 +143,16 @@ pub(crate) struct Shape {
     pub(crate) forward: &'static [Phase],
     /// For each gate of W, the plane of its gradient.
     pub(crate) input: &'static [usize],
-    /// For each gate of R, the plane of its gradient, and what it was multiplied with. Those of the hidden state come first.
+    /// For each gate of R, the plane of its gradient, and the rows that it was multiplied with. Gates that
+    /// multiply the hidden state come first.
     pub(crate) recurrent: &'static [(usize, Multiplied)],
-    /// Where the hidden state is a projection: the plane of its gradient, and the plane of the tape that is projected.
+    /// With a projection: the plane of the gradient of the hidden state, and the plane of the tape that is
+    /// projected.
     pub(crate) projection: Option<(usize, usize)>,
     /// Whether products are normalised, and whether the cell state is.
     pub(crate) norm: [bool; 2],
-    /// The gradients of biases, peepholes, gains and shifts, as far as a layer has such tensors.
+    /// The gradients of biases, peepholes, gains and shifts. Those of tensors that a layer does not have are
+    /// skipped.
     pub(crate) vectors: &'static [VectorGradient],
 }
 
@@ -159,8 +162,8 @@ impl Shape {
         self.recurrent.iter().filter(|(_, operand)| *operand == Multiplied::Hidden).count()
     }
 
-    /// The plane of the gradients of this step that the second phase of backward multiplies with weights of its own,
-    /// where it has such a product.
+    /// The plane of this step's gradients that the second phase of backward multiplies with its own weights.
+    /// `None` without such a product.
     pub(crate) fn second_gradient(&self) -> Option<usize> {
         let of_tape =
             |&(plane, operand): &(usize, Multiplied)| (operand != Multiplied::Hidden).then_some(plane);
@@ -187,8 +190,8 @@ pub(crate) const fn bias_gradients<const N: usize, const M: usize>(
     all
 }
 
-/// The gradients of the gains of both products, whose gates' sums are these planes of dG, and which are normalised on the
-/// tape from these planes on.
+/// The gradients of the gains of both products. The gates' sums are these planes of dG; the normalised
+/// products start at these planes of the tape.
 pub(crate) const fn gain_gradients<const N: usize, const M: usize>(
     input: [usize; N],
     recurrent: [usize; N],
@@ -206,7 +209,7 @@ pub(crate) const fn gain_gradients<const N: usize, const M: usize>(
     all
 }
 
-/// Two lists as one.
+/// The concatenation of two lists.
 pub(crate) const fn concat<const N: usize>(
     first: &[VectorGradient],
     second: &[VectorGradient],

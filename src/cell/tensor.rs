@@ -1,4 +1,4 @@
-//! The table of parameter tensors: their names, their shapes and how they begin.
+//! The table of parameter tensors: their names, shapes and initial values.
 //!
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, P)    bias_ih, bias_hh (gates * H)     row-major
@@ -6,8 +6,8 @@
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! ```
 //!
-//! Everything that goes through the parameters of a layer goes through this table: the flat slice and its names, packing,
-//! gradients, initialisation.
+//! All code that visits the parameters of a layer uses this table: the flat slice and its names, packing,
+//! gradients and initialisation.
 
 /// A parameter tensor of one direction of one layer, in the order of the flat slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub(crate) enum Tensor {
 /// How many tensors there are.
 pub(crate) const TENSORS: usize = 9;
 
-/// The form of a tensor: `slots` (gates, or vectors) of `rows` rows of `width` values. No slots where the layer has none.
+/// The form of a tensor: `slots` (gates, or vectors) of `rows` rows of `width` values. No slots where the
+/// layer has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) slots: usize,
@@ -34,10 +35,11 @@ pub(crate) struct Form {
     pub(crate) width: usize,
 }
 
-/// How the values of a tensor begin.
+/// The initial values of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Initial {
-    /// Weights of the input, of the state, of a projection, or of other vectors: by the rule that the user chooses.
+    /// Weights of the input, of the state, of a projection, or of other vectors: initialised by the rule that
+    /// the user chooses.
     Input,
     Recurrent,
     Projection,
@@ -51,7 +53,7 @@ pub(crate) enum Initial {
     GainAndShift,
 }
 
-/// What the forms of tensors depend on.
+/// The properties of a layer that decide the shapes of its tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sizes {
     /// I, H, and P: the width of the hidden state.
@@ -72,7 +74,7 @@ pub(crate) struct Sizes {
 /// A row of the table.
 struct Row {
     name: &'static str,
-    /// Whether its shape has the rows of all slots as its first axis; else the slots are one.
+    /// If true, the first axis of the shape is the rows of all slots; if false, the slots are an axis.
     matrix: bool,
     initial: Initial,
     form: fn(&Sizes) -> Form,
@@ -178,7 +180,7 @@ impl Tensor {
     }
 }
 
-/// A thing for each tensor.
+/// A value for each tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PerTensor<T>(pub(crate) [T; TENSORS]);
 
@@ -190,7 +192,8 @@ impl<T> std::ops::Index<Tensor> for PerTensor<T> {
     }
 }
 
-/// The parameters of one direction of one layer, row-major, slot after slot; empty where there is no such tensor.
+/// The parameters of one direction of one layer, row-major, slot after slot; empty where there is no such
+/// tensor.
 pub(crate) type Canonical<'a> = PerTensor<&'a [f32]>;
 
 #[cfg(test)]

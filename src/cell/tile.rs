@@ -1,18 +1,19 @@
-//! What a cell sees of the world: some rows and blocks of hidden units at one step, read and written a vector at a time.
+//! All that a cell sees: some rows and blocks of hidden units at one step, read and written a vector at a
+//! time.
 //!
 //! ```text
 //!                 block 0   block 1                a step's records of these rows, each found once:
 //!   row rank      v = 0     v = 1                  before, after    the states on either side of it
-//!   row rank + 1  v = 2     v = 3                  and what there is on one way alone: tape, scratch | grads, carry
+//!   row rank + 1  v = 2     v = 3                  forward: tape, scratch; backward: tape, grads, carry
 //! ```
 //!
-//! A cell asks by `v`, the vector of the tile, and by plane. `forward_tile.rs` and `backward_tile.rs` say what a
-//! tile has besides, and what it can do on its way. How the records lie: `sequence/records.rs`.
+//! A cell accesses a record by `v`, the vector of the tile, and by plane. `forward_tile.rs` and
+//! `backward_tile.rs` have the methods of each direction. `sequence/records.rs` shows how the records lie.
 //!
-//! **Soundness.** Who makes a tile promises once that its rows, blocks and records exist and are its own. From there on
-//! no cell needs `unsafe`: every access checks its vector against the tile and its plane against the records. Both are
-//! mostly known where a cell is compiled, and the checks then are not there. (What is `unsafe` below is to be given
-//! records, which have to be the tile's.)
+//! **Soundness.** The code that makes a tile promises once that its rows, blocks and records exist and belong
+//! to it. So no cell needs `unsafe`: every access checks its vector against the tile and its plane against
+//! the records. Both are mostly constants where a cell is compiled, and the compiler removes the checks.
+//! (The methods below that are `unsafe` take records from their caller, which have to be the tile's.)
 
 use super::{C, Cell, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};
@@ -20,7 +21,7 @@ use crate::product::Blocks;
 use crate::simd::Isa;
 use std::marker::PhantomData;
 
-/// The step of the sequence and the row of the batch that each rank has: from the first rank of a step on.
+/// The step of the sequence and the row of the batch of each rank, from the first rank of a step on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places<'a> {
     order: &'a [usize],
@@ -30,8 +31,8 @@ pub(crate) struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    /// Ranks with these rows, whose times of all their steps begin in `times` where `first` says; where there are no times
-    /// a step of a rank is the step of the sequence.
+    /// Ranks with these rows. The times of the steps of a rank begin at `first[rank]` in `times`; if `times`
+    /// is empty, a step of a rank is the step of the sequence.
     #[inline(always)]
     pub(crate) fn new(order: &'a [usize], first: &'a [usize], times: &'a [usize], step: usize) -> Self {
         Places { order, first, times, step }
@@ -45,17 +46,17 @@ impl<'a> Places<'a> {
     }
 }
 
-/// A cell with its weights and what training leaves to chance: the same at every step.
+/// A cell with its weights, its dropout and its zoneout: the same at every step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) weights: &'a Weights,
-    /// Recurrent dropout, where there is any.
+    /// Recurrent dropout, if there is any.
     pub(crate) masks: Option<Masks<'a>>,
-    /// Zoneout, where there is any; then the cell is one with options.
+    /// Zoneout, if there is any; the cell is then one with options.
     pub(crate) zoneout: Option<Zoneout>,
 }
 
-/// What the tiles of a step have in common on both ways, from rank 0 on.
+/// What the tiles of a step share in both passes, from rank 0 on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub(crate) context: &'a Context<'a>,
@@ -77,16 +78,16 @@ pub(crate) struct Area {
 
 /// Some rows of one step by one block of hidden units or several.
 ///
-/// Its vectors count through the blocks of its first row, then of its second: `v` below. It is kept by value, in
-/// registers: what it found through references instead it would have to read again after each store, which for all that the
-/// compiler knows has changed it. (In the loop that finishes an LSTM that was half of the instructions.)
+/// Its vectors count through the blocks of its first row, then of its second: `v` below. It is held by value,
+/// in registers: through references the compiler would reload the fields after each store, since a store
+/// might change them. (In the loop that finishes an LSTM that was half of the instructions.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CellTile<'a, I: Isa, Cell, W> {
     /// The vector instructions.
     pub(crate) isa: I,
     pub(super) step: Step<'a>,
     pub(super) area: Area,
-    /// What there is on this way through time alone.
+    /// The part that only this pass has.
     pub(super) way: W,
     cell: PhantomData<Cell>,
 }
@@ -96,7 +97,7 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     ///
     /// # Safety
     /// - The rows, the blocks and their records exist, those of `way` included.
-    /// - Nobody else works on these rows and blocks, and what is read of others is done.
+    /// - Nobody else works on these rows and blocks, and everything that is read of others is finished.
     #[inline(always)]
     pub(super) unsafe fn new(isa: I, step: Step<'a>, area: Area, way: W) -> Self {
         CellTile { isa, step, area, way, cell: PhantomData }
@@ -167,27 +168,28 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         unsafe { self.read(self.step.before, v, plane) }
     }
 
-    /// The state after the step; forward, what an earlier phase has written of it.
+    /// The state after the step. In the forward pass, only the planes that an earlier phase has written.
     #[inline(always)]
     pub(crate) fn after(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
         unsafe { self.read(self.step.after, v, plane) }
     }
 
-    /// The plane of the state after the step that has the new cell state before its zoneout.
+    /// The new cell state before its zoneout, from its plane of the state after the step.
     #[inline(always)]
     pub(crate) fn new_cell_state(&self) -> usize {
         self.step.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state)
     }
 
-    /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is any.
+    /// The hidden state before the step as the recurrent weights see it: with its dropout, where there is
+    /// any.
     #[inline(always)]
     pub(crate) fn multiplied(&self, v: usize) -> I::Vector {
         self.before(v, Masks::multiplied(self.step.context.masks))
     }
 
-    /// A value with the recurrent dropout, where there is any: what the recurrent weights multiply, or on the way back
-    /// a gradient of that.
+    /// A value times the recurrent dropout, if there is any: the value that the recurrent weights multiply
+    /// or, in the backward pass, its gradient.
     #[inline(always)]
     pub(crate) fn masked(&self, v: usize, value: I::Vector) -> I::Vector {
         match self.step.context.masks {
@@ -199,7 +201,7 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         }
     }
 
-    /// The part of what is new in the plane H or C that zoneout takes, where that plane has any.
+    /// The factor `taken` of the zoneout of the plane H or C. `None` without zoneout of that plane.
     #[inline(always)]
     pub(super) fn taken(&self, v: usize, plane: usize) -> Option<I::Vector> {
         match self.step.context.zoneout {
@@ -210,7 +212,7 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         }
     }
 
-    /// Where a vector of a plane of some records of these rows is.
+    /// The address of a vector of a plane of some records of these rows.
     #[inline(always)]
     fn address(&self, records: impl Planes, v: usize, plane: usize) -> *mut f32 {
         assert!(v < self.area.vectors && plane < records.planes());
@@ -223,8 +225,8 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// - The records are of this tile's step.
     #[inline(always)]
     pub(super) unsafe fn read(&self, records: impl Planes, v: usize, plane: usize) -> I::Vector {
-        // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors of every
-        // level. What is read is written by this tile alone, or was before its phase began.
+        // SAFETY: row and block are the tile's, and the plane is checked; a plane is padded to whole vectors
+        // of every level. What is read is written by this tile alone, or was before its phase began.
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 

@@ -1,16 +1,16 @@
 //! A cell with its options, as the kernels see it.
 //!
-//! A cell is compiled twice: plain, with sigmoid and tanh inlined and nothing else; and once for all choices of options,
-//! which it then asks for once per gate and call, not per vector. (A projection and layer normalisation are forms of
-//! their own.) [`Variant::plain`] says which one runs.
+//! A cell is compiled twice: once plain, with sigmoid and tanh inlined and no options; and once for all
+//! options, which it looks up once per gate and call, not per vector. (A projection and layer normalisation
+//! are separate forms.) [`Variant::plain`] says which form runs.
 
 use super::CellKind;
 use crate::activation::{Activation, Gate};
 
-/// What a cell computes besides its plain form.
+/// The options of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Options {
-    /// Of gates, candidate and output, in ONNX's order: LSTM f, g, h; GRU f, g; Elman f.
+    /// The activations of gates, candidate and output, in ONNX's order: LSTM f, g, h; GRU f, g; Elman f.
     pub(crate) activations: [Activation; 3],
     /// The bound of pre-activations, infinite for none.
     pub(crate) clip: f32,
@@ -34,13 +34,13 @@ impl Options {
         }
     }
 
-    /// A gate of a tile with the activation at this place, clipped.
+    /// A gate of a tile: its activation is the one at this place, and its argument is clipped.
     #[inline(always)]
     pub(crate) fn gate(&self, index: usize, activation: usize) -> Gate {
         Gate { index, activation: self.activations[activation], clip: self.clip }
     }
 
-    /// A value of a tile with the activation at this place, which no clip is for.
+    /// A value of a tile: its activation is the one at this place, and its argument is not clipped.
     #[inline(always)]
     pub(crate) fn output(&self, index: usize, activation: usize) -> Gate {
         Gate { index, activation: self.activations[activation], clip: f32::INFINITY }
@@ -66,12 +66,12 @@ impl Variant {
         Variant { kind, options: Options::plain(kind), projection: None, epsilon: None, plain: true }
     }
 
-    /// The gate whose rows in the weights are not used.
+    /// The gate whose rows of the weights are not used, if there is one.
     pub(crate) fn unused_gate(&self) -> Option<usize> {
         self.options.coupled.then_some(super::lstm::F)
     }
 
-    /// The width of the hidden state of a cell of so many units.
+    /// The width of the hidden state of a cell with this many units.
     pub(crate) fn outputs(&self, hidden: usize) -> usize {
         self.projection.unwrap_or(hidden)
     }
@@ -83,7 +83,7 @@ impl Variant {
 }
 
 impl CellKind {
-    /// The activations of the plain cell; where it has fewer than three, the last ones are not used.
+    /// The activations of the plain cell. If it has fewer than three, the last ones are not used.
     pub(crate) fn activations(self) -> [Activation; 3] {
         let first = match self {
             CellKind::ElmanTanh => Activation::Tanh,

@@ -5,8 +5,8 @@
 //!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
 //!   peepholes   [block][i f o][lane]
-//!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are normalised;
-//!               biases are then zero
+//!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are
+//!               normalised; biases are then zero
 //! TransposedWeights, for backward
 //!   input       W^T of each gate        depth H            units I      dx = dG W, a sum over the gates
 //!   hidden      R^T of the hidden gates depth H            units P      dh = dG R, the same
@@ -20,7 +20,7 @@ use crate::memory::AlignedBuf;
 use crate::product::{Panel, Source, Table, table};
 use crate::simd::{LINE, Token};
 
-/// The bias of a unit: of the kernels' bias vectors, this one.
+/// The bias of a unit in one of the kernels' bias vectors.
 fn bias(from: &Canonical<'_>, of: BiasOf, units: usize, unit: usize) -> f32 {
     let value = |tensor, gate: usize| from[tensor].get(gate * units + unit).copied().unwrap_or(0.0);
     match of {
@@ -113,7 +113,7 @@ impl UnitVectors {
     }
 }
 
-/// Weights packed for the forward pass, and the cell that they are of.
+/// Weights packed for the forward pass, and their cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
     pub(crate) token: Token,
@@ -130,12 +130,12 @@ pub(crate) struct Weights {
     outputs: usize,
 }
 
-/// Weights packed for the backward pass, which has everything else from those for the forward pass.
+/// Weights packed for the backward pass. It takes everything else from the [`Weights`] of the forward pass.
 #[derive(Debug, Clone)]
 pub(crate) struct TransposedWeights {
-    /// Of each gate of W.
+    /// W^T of each gate of W.
     pub(crate) input: Vec<Panel>,
-    /// Of each gate of R that multiplies the hidden state.
+    /// R^T of each gate of R that multiplies the hidden state.
     pub(crate) hidden: Vec<Panel>,
     pub(crate) second: Panel,
 }
@@ -230,7 +230,8 @@ impl Weights {
         units.div_ceil(self.table.lanes)
     }
 
-    /// The sum over the panels that multiply the input, or over all others, which a step has to wait for.
+    /// The sum of `size` over the panels that multiply the input, or over all other panels, which a step has
+    /// to wait for.
     fn sum(&self, of_input: bool, size: impl Fn(&Panel) -> usize) -> usize {
         let panels = self.shape().packed.iter().zip(&self.panels);
         panels.filter(|(of, _)| (of.matrix == Matrix::Input) == of_input).map(|(_, panel)| size(panel)).sum()
@@ -246,19 +247,19 @@ impl Weights {
         self.sum(false, Panel::bytes)
     }
 
-    /// The multiply-adds of a row with the weights of the input.
+    /// The multiply-adds of one row with the weights of the input.
     pub(crate) fn input_multiply_adds(&self) -> usize {
         self.sum(true, Panel::multiply_adds)
     }
 
-    /// The multiply-adds of a row with all other weights.
+    /// The multiply-adds of one row with all other weights.
     pub(crate) fn recurrent_multiply_adds(&self) -> usize {
         self.sum(false, Panel::multiply_adds)
     }
 }
 
 impl TransposedWeights {
-    /// Room for those of the cell that has these, all zero.
+    /// Room for the transposed weights of the cell of these weights, all zero.
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
         let (units, outputs) = (weights.units(), weights.outputs());
@@ -286,7 +287,8 @@ impl TransposedWeights {
         let (w, r) = (from[Tensor::WeightIh], from[Tensor::WeightHh]);
         for (panels, weights) in [(&mut self.input, w), (&mut self.hidden, r)] {
             for (gate, panel) in panels.iter_mut().enumerate() {
-                // Nothing is multiplied with the weights of a gate that is not there, not even zero with infinity.
+                // The weights of a gate that is not used are left out of the product: zero times infinity
+                // would be NaN.
                 if Some(gate) != variant.unused_gate() {
                     let width = panel.units();
                     pack(panel, &weights[gate * units * width..], width);

@@ -31,11 +31,11 @@
 //! | ONNX | `.onnx` | `onnx::Model::read` |
 //! | others | arrays | a [`Convention`] or a [`Form`] |
 //!
-//! Whatever is wrong with a file, be it made to be wrong, is an [`Error`]. What a file may make the reader
-//! and the network that it describes allocate is bounded by a multiple of the length of the file: of ONNX
-//! 300, as an empty message is two bytes; of a pickle 100, as an instruction is one byte; of `.npz` 4000, as
-//! DEFLATE makes a thousand bytes of one. A run takes as much as its shapes say, which inputs of no steps may
-//! do without any values.
+//! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
+//! and the network of a file allocate is bounded by a multiple of the length of the file: for ONNX 300 times,
+//! as an empty message is two bytes; for a pickle 100 times, as an instruction is one byte; for `.npz` 4000
+//! times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its shapes say; inputs of no
+//! steps have shapes without any values.
 
 mod convention;
 pub mod keras;
@@ -63,7 +63,7 @@ pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
 use crate::error::Error;
 
-/// The error of this folder.
+/// The error of everything in this folder.
 fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Error {
     Error::Format { what: what.into(), expected: expected.into(), got: got.into() }
 }

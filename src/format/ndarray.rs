@@ -8,8 +8,8 @@ use ndarray::{Array3, ArrayView3};
 use std::borrow::Cow;
 
 impl Recurrent {
-    /// [`forward`](Recurrent::forward) on arrays: `x` is `(B, T, I)`, or `(T, B, I)` where the layer is
-    /// time-major, and the result `(B, T, D * H)` or `(T, B, D * H)`.
+    /// Needs the feature `ndarray`. [`forward`](Recurrent::forward) on arrays: `x` is `(B, T, I)`, or
+    /// `(T, B, I)` where the layer is time-major, and the result `(B, T, D * H)` or `(T, B, D * H)`.
     ///
     /// ```
     /// use fused_rnn::{Lstm, Workspace};
@@ -25,7 +25,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Mismatch`] where `x` has another number of features.
+    /// As for [`forward`](Recurrent::forward), and [`Error::Mismatch`] where `x` has another number of
+    /// features.
     pub fn forward_array(
         &self,
         x: ArrayView3<'_, f32>,
@@ -45,7 +46,7 @@ impl Recurrent {
         };
         let dims = Dims::new(batch, steps);
         let dims = lengths.map_or(dims, |lengths| dims.with_lengths(lengths));
-        // Before there is memory for an answer, or for a copy.
+        // Checks the input before memory for the answer, or for a copy, is allocated.
         self.check_state(state, batch)?;
         let mut y = zeros("y", &[outer, inner, config.output_size()])?;
         let x = in_order("x", x)?;
@@ -56,17 +57,18 @@ impl Recurrent {
 }
 
 impl State {
-    /// The hidden states, `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. The hidden states, `(layers * directions, batch, H)`.
     pub fn h_array(&self) -> Array3<f32> {
         self.array(self.h())
     }
 
-    /// The cell states, `(layers * directions, batch, H)`; of size 0 in H where the cell has none.
+    /// Needs the feature `ndarray`. The cell states, `(layers * directions, batch, H)`; H is 0 if the cell
+    /// has none.
     pub fn c_array(&self) -> Array3<f32> {
         self.array(self.c())
     }
 
-    /// Sets the hidden states from `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. Sets the hidden states from `(layers * directions, batch, H)`.
     ///
     /// # Errors
     /// As for [`set_h`](State::set_h).
@@ -75,7 +77,7 @@ impl State {
         self.set_h(&in_order("h", h)?)
     }
 
-    /// Sets the cell states from `(layers * directions, batch, H)`.
+    /// Needs the feature `ndarray`. Sets the cell states from `(layers * directions, batch, H)`.
     ///
     /// # Errors
     /// As for [`set_c`](State::set_c).
@@ -85,7 +87,7 @@ impl State {
         self.set_c(&in_order("c", c)?)
     }
 
-    /// All three axes, before anything is copied: a view may be larger than memory.
+    /// Checks all three axes before anything is copied: a view may be larger than memory.
     fn check_axes(&self, what: &'static str, array: &ArrayView3<'_, f32>, width: usize) -> Result<(), Error> {
         let (cells, batch, got) = array.dim();
         for (what, expected, got) in

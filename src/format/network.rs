@@ -13,7 +13,7 @@ pub(super) fn cells(network: &Recurrent) -> usize {
     network.config().layers() * network.config().directions()
 }
 
-/// What the names of the tensors of `cell = layer * directions + direction` end with.
+/// The suffix of the names of the tensors of `cell = layer * directions + direction`.
 pub(super) fn suffix(config: &Config, cell: usize) -> String {
     let (layer, direction) = (cell / config.directions(), cell % config.directions());
     format!("_l{layer}{}", if direction == 1 { "_reverse" } else { "" })
@@ -89,8 +89,8 @@ impl Change {
         Ok(())
     }
 
-    /// New values for the biases of one direction of one layer, given as two: where the network has fewer,
-    /// their sum, if it computes the same.
+    /// New values for both biases of one direction of one layer. A network with one bias gets their sum, if
+    /// it then computes the same.
     pub(super) fn put_biases(
         &mut self,
         suffix: &str,
@@ -126,7 +126,7 @@ impl Change {
         }
     }
 
-    /// Writes them, if each tensor of the network has its own.
+    /// Writes the new values, if every tensor of the network has one.
     pub(super) fn apply(self, network: &mut Recurrent) -> Result<(), Error> {
         if let Some((name, (shape, _))) = self.open.first_key_value() {
             return Err(refused(name, format!("a tensor of shape {shape:?}"), "none"));

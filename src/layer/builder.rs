@@ -1,4 +1,4 @@
-//! The builder: what a layer is asked to be, and whether that means something.
+//! The builder: the options of a network, and whether they go together.
 
 use super::config::{Bias, Config, Direction, Layout};
 use super::{Init, Recurrent};
@@ -30,7 +30,7 @@ impl Config {
         Ok(())
     }
 
-    /// The options of the directions that there are.
+    /// The options of each direction.
     fn used_options(&self) -> &[Options] {
         match self.direction {
             Direction::Forward => &self.options[..1],
@@ -39,7 +39,7 @@ impl Config {
         }
     }
 
-    /// Whether the cell has these options, and their values mean something.
+    /// Checks that the cell has these options, and that their values are in range.
     fn check_options(&self) -> Result<(), Error> {
         let options = &self.options[0];
         if self.kind != CellKind::Lstm {
@@ -82,8 +82,8 @@ impl Config {
     }
 }
 
-/// Makes a [`Recurrent`]. Started by [`Lstm::builder`](crate::Lstm::builder) and its sisters, or by
-/// [`Builder::new`] where the cell is known only when the program runs.
+/// Makes a [`Recurrent`]. [`Lstm::builder`](crate::Lstm::builder) and its like start one, or [`Builder::new`]
+/// where the cell is known only when the program runs.
 ///
 /// ```
 /// use fused_rnn::{Builder, CellKind, Init, Layout};
@@ -108,7 +108,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// One layer, forward in time, batch-first, two biases, no dropout, PyTorch's initialisation.
+    /// A builder with the defaults: one layer, forward in time, batch-first, two biases, no dropout,
+    /// PyTorch's initialisation.
     pub fn new(kind: CellKind, input_size: usize, hidden_size: usize) -> Self {
         let config = Config {
             kind,
@@ -131,23 +132,23 @@ impl Builder {
         };
         Builder { config, activations: [None, None], init: Init::PyTorch, seed: 0, level: None }
     }
-    /// Layers on top of each other; each reads the output of the one below.
+    /// The number of layers. Each layer reads the output of the layer below.
     pub fn layers(mut self, layers: usize) -> Self {
         self.config.layers = layers;
         self
     }
-    /// In which order of time the layers run. Names of parameters of a network that only runs from the end to
-    /// the beginning have no `_reverse`.
+    /// The direction of time of the layers. In a network that runs only in reverse, names of parameters have
+    /// no `_reverse`.
     pub fn direction(mut self, direction: Direction) -> Self {
         self.config.direction = direction;
         self
     }
-    /// Whether each layer also runs backward in time: [`Direction::Both`], or else [`Direction::Forward`].
+    /// Sets [`Direction::Both`] if true, and [`Direction::Forward`] if false.
     pub fn bidirectional(self, bidirectional: bool) -> Self {
         self.direction(if bidirectional { Direction::Both } else { Direction::Forward })
     }
-    /// The activations of both directions, all that the cell has, in ONNX's order: LSTM f (of i, f, o), g (of
-    /// the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman f.
+    /// The activations of both directions: as many as the cell has, in ONNX's order: LSTM f (of i, f, o), g
+    /// (of the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman f.
     ///
     /// ```
     /// use fused_rnn::{Activation, Lstm};
@@ -161,13 +162,14 @@ impl Builder {
         self.activations[0] = Some(activations.to_vec());
         self
     }
-    /// The activations of the reverse direction, where they are others than those of the forward one.
+    /// The activations of the reverse direction, if they differ from those of the forward direction.
     pub fn activations_reverse(mut self, activations: &[Activation]) -> Self {
         self.activations[1] = Some(activations.to_vec());
         self
     }
-    /// Clamps pre-activations to `-clip..=clip`: what a gate or candidate is the activation of, biases,
-    /// peepholes and the reset included (ONNX's `clip`). The gradient is 0 where a value was clamped.
+    /// Clamps pre-activations to `-clip..=clip` (ONNX's `clip`). The pre-activation of a gate or candidate is
+    /// the argument of its activation, with biases, peepholes and reset. The gradient is 0 where a value was
+    /// clamped.
     pub fn clip(mut self, clip: f32) -> Self {
         self.config.options.iter_mut().for_each(|options| options.clip = clip);
         self
@@ -178,21 +180,22 @@ impl Builder {
         self.config.options.iter_mut().for_each(|options| options.cell_clip = clip);
         self
     }
-    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see the
-    /// one before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f, o.
+    /// Gives the gates of an LSTM diagonal weights on the cell state (Gers, Schmidhuber 2000): i and f see
+    /// the cell state before the step, o the one after it. The parameter is `peephole_l0`, (3, H), rows i, f,
+    /// o.
     pub fn peephole(mut self, peephole: bool) -> Self {
         self.config.options.iter_mut().for_each(|options| options.peephole = peephole);
         self
     }
     /// Makes the hidden state of an LSTM a projection to `size` values, `h' = W_hr (o * tanh(c'))`, at most H
-    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H); then
-    /// `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
+    /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H);
+    /// then `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
     pub fn projection(mut self, size: usize) -> Self {
         self.config.projection = Some(size);
         self
     }
-    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM its cell
-    /// state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+    /// Normalises the two products of an LSTM, or of a GRU that resets after, and for the output of the LSTM
+    /// its cell state (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
     ///
     /// ```text
     /// N(x) = (x - mean(x)) / sqrt(variance(x) + epsilon)       over all gates of a product together
@@ -203,16 +206,16 @@ impl Builder {
     ///        r, z = s(p + q)         n = tanh(p + r * q)     h' = (1 - z) * n + z * h
     /// ```
     ///
-    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they begin
-    /// as one, the shift of the cell state as zero. A value beyond 1.8e19 overflows the variance, and N is zero then: only
-    /// activations without a bound come that far. Goes with other activations and clips, but not with peepholes,
-    /// coupled gates and projections.
+    /// The gains are the parameters `norm_ih_l0` and `norm_hh_l0`, (gates * H), and `norm_c_l0`, (2, H); they
+    /// begin as one, the shift of the cell state as zero. A value beyond 1.8e19 overflows the variance, and N
+    /// is then zero; only activations without a bound reach such values. Layer normalisation can be combined
+    /// with other activations and clips, but not with peepholes, coupled gates and projections.
     pub fn layer_norm(mut self, epsilon: f32) -> Self {
         self.config.layer_norm = Some(epsilon);
         self
     }
-    /// Makes the forget gate of an LSTM `1 - i` (ONNX's `input_forget`). The rows of f stay where they are in
-    /// the parameters, are not used, and have the gradient 0.
+    /// Makes the forget gate of an LSTM `1 - i` (ONNX's `input_forget`). The parameters keep the rows of f;
+    /// these are not used, and their gradient is 0.
     pub fn coupled(mut self, coupled: bool) -> Self {
         self.config.options.iter_mut().for_each(|options| options.coupled = coupled);
         self
@@ -222,43 +225,42 @@ impl Builder {
         self.config.layout = layout;
         self
     }
-    /// Which bias vectors there are.
+    /// The bias vectors of each layer.
     pub fn bias(mut self, bias: Bias) -> Self {
         self.config.bias = bias;
         self
     }
     /// The probability with which [`forward_train`](Recurrent::forward_train) drops a value between two
-    /// layers; those that stay are divided by `1 - dropout`. Without effect on a single layer, as there
-    /// is nothing in between.
+    /// layers; values that stay are divided by `1 - dropout`. A single layer has no such values.
     pub fn dropout(mut self, dropout: f32) -> Self {
         self.config.dropout = dropout;
         self
     }
-    /// Recurrent dropout, as in Keras and in Gal, Ghahramani, *A theoretically grounded application of dropout in
-    /// recurrent neural networks* (2016): [`forward_train`](Recurrent::forward_train) drops each unit of the
-    /// hidden state with this probability on its way into the recurrent product, with one mask for all steps of a
-    /// row and all gates; what stays is divided by `1 - recurrent_dropout`. The state itself is carried whole
-    /// (`z * h` of a GRU sees all of it), and the cell state is never dropped.
+    /// Recurrent dropout, as in Keras and in Gal, Ghahramani, *A theoretically grounded application of
+    /// dropout in recurrent neural networks* (2016): [`forward_train`](Recurrent::forward_train) drops each
+    /// unit of the hidden state with this probability on its way into the recurrent product, with one mask
+    /// for all steps of a row and all gates; what stays is divided by `1 - recurrent_dropout`. The state
+    /// itself is carried whole (`z * h` of a GRU sees all of it), and the cell state is never dropped.
     ///
     /// ```text
-    /// i = s(W x + b_ih + R (h * mask) + b_hh)      and so every gate; n of a GRU reset before: R (r * h * mask)
+    /// i = s(W x + b_ih + R (h * mask) + b_hh)      as every gate; n of a GRU reset before: R (r * h * mask)
     /// ```
     pub fn recurrent_dropout(mut self, recurrent_dropout: f32) -> Self {
         self.config.recurrent_dropout = recurrent_dropout;
         self
     }
     /// Input dropout, as Keras's `dropout` and as the variational dropout of Gal and Ghahramani:
-    /// [`forward_train`](Recurrent::forward_train) drops each input of a layer with this probability, with one mask
-    /// for all steps of a row and both directions; what stays is divided by `1 - input_dropout`. It is for every
-    /// layer, the first included, whose masked input the tape keeps. With [`dropout`](Self::dropout) as well, what
-    /// goes from layer to layer has both factors.
+    /// [`forward_train`](Recurrent::forward_train) drops each input of a layer with this probability, with
+    /// one mask for all steps of a row and both directions; what stays is divided by `1 - input_dropout`. It
+    /// is for every layer, the first included, whose masked input the tape keeps. With
+    /// [`dropout`](Self::dropout) as well, what goes from layer to layer has both factors.
     pub fn input_dropout(mut self, input_dropout: f32) -> Self {
         self.config.input_dropout = input_dropout;
         self
     }
-    /// Zoneout (Krueger et al. 2016, arXiv 1606.01305): at each step each unit of the hidden state keeps its old
-    /// value with probability `hidden`, and each unit of an LSTM's cell state with probability `cell`. The new hidden
-    /// state is made of the new cell state, whether that is kept or not.
+    /// Zoneout (Krueger et al. 2016, arXiv 1606.01305): at each step each unit of the hidden state keeps its
+    /// old value with probability `hidden`, and each unit of an LSTM's cell state with probability `cell`.
+    /// The new hidden state is made of the new cell state, whether that is kept or not.
     ///
     /// ```text
     /// h'' = h + taken * (h' - h)      c'' = c + taken * (c' - c)      h' = o * tanh(c')
@@ -269,13 +271,13 @@ impl Builder {
         self.config.zoneout = [hidden, cell];
         self
     }
-    /// How the weights begin, and the seed of their random numbers.
+    /// The initial values of the weights, and the seed of their random numbers.
     pub fn init(mut self, init: Init, seed: u64) -> Self {
         self.init = init;
         self.seed = seed;
         self
     }
-    /// Pins the SIMD level. Otherwise it is [`Level::from_env`].
+    /// Pins the SIMD level. The default is [`Level::from_env`].
     pub fn level(mut self, level: Level) -> Self {
         self.level = Some(level);
         self
@@ -286,8 +288,8 @@ impl Builder {
         self
     }
 
-    /// What threads share among themselves: for measuring, and for tests. Otherwise it is what an estimate
-    /// says is the fastest.
+    /// What the threads divide among themselves: for measurements and tests. The default is the schedule that
+    /// is estimated to be the fastest.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.config.schedule = schedule;
         self
@@ -298,10 +300,11 @@ impl Builder {
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
     /// weights do not fit into memory, [`Error::OutOfRange`] where a dropout is not in `[0, 1)`, the
-    /// projection is not in `1..=H`, an epsilon or a clip is not
-    /// a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or
-    /// fewer activations than the cell has, [`Error::Unsupported`] where the cell has no such option or the
-    /// network no reverse direction for its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be had.
+    /// projection is not in `1..=H`, an epsilon or a clip is not a positive number or a parameter of an
+    /// activation is not finite, [`Error::Length`] where there are more or fewer activations than the cell
+    /// has, [`Error::Unsupported`] where the cell has no such option or the network no reverse direction for
+    /// its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be
+    /// had.
     pub fn build(self) -> Result<Recurrent, Error> {
         let mut config = self.config;
         config.choose_activations(&self.activations)?;
@@ -331,8 +334,9 @@ impl Builder {
                 return Err(Error::OutOfRange { what, expected: "a probability in [0, 1)", got });
             }
         }
-        // All parameters at once, before anything is made for each layer. (Packed they are as many again, and a layer has a
-        // kilobyte beside them: that is asked for layer by layer, and may be refused as well.)
+        // Allocates all parameters at once, before anything is made for each layer. (The packed weights are
+        // as large again, and a layer has a kilobyte besides. Each layer allocates these for itself, and that
+        // may be refused as well.)
         let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
         let size = |layers: usize, input: usize| {
             let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));

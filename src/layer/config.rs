@@ -1,4 +1,4 @@
-//! What a recurrent layer is: sizes, structure, conventions. `builder.rs` makes one.
+//! The configuration of a network: sizes, structure, conventions. `builder.rs` makes one.
 
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options, Variant, Zoneout};
@@ -15,23 +15,23 @@ pub enum Layout {
     TimeMajor,
 }
 
-/// In which order of time a layer runs.
+/// The direction of time in which a layer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
     /// From the beginning to the end.
     #[default]
     Forward,
-    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in the
-    /// order of time, and the final state is the one at the beginning. It needs the end of a sequence first, so it has
-    /// no [`step`](crate::Recurrent::step), and a sequence of it cannot be cut.
+    /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in
+    /// the order of time, and the final state is the state at the beginning. Such a network needs the end of
+    /// a sequence first: it has no [`step`](crate::Recurrent::step), and its sequences cannot be cut.
     Reverse,
-    /// Both, with weights of their own; outputs are the two side by side, forward first. No `step` and no cuts, as
-    /// for `Reverse`.
+    /// Both directions, each with its own weights. The outputs lie side by side, forward first. There is no
+    /// `step` and sequences cannot be cut, as for `Reverse`.
     Both,
 }
 
 impl Direction {
-    /// How many directions there are.
+    /// The number of directions.
     pub(super) fn count(self) -> usize {
         if self == Direction::Both { 2 } else { 1 }
     }
@@ -42,15 +42,15 @@ impl Direction {
     }
 }
 
-/// Which bias vectors a layer has.
+/// The bias vectors of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bias {
-    /// Two, `bias_ih` and `bias_hh`, as in PyTorch and ONNX.
+    /// Two bias vectors, `bias_ih` and `bias_hh`, as in PyTorch and ONNX.
     #[default]
     Double,
-    /// `bias_ih` alone, as in Keras, where the LSTM trains one bias vector.
+    /// One bias vector, `bias_ih`, as Keras's LSTM has.
     Single,
-    /// None.
+    /// No bias.
     None,
 }
 
@@ -69,23 +69,23 @@ pub enum Bias {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dims<'a> {
-    /// Rows, B.
+    /// The number of rows of the batch, B.
     pub batch: usize,
-    /// Steps, T.
+    /// The number of steps of the padded sequence, T.
     pub steps: usize,
-    /// The length of each row, at most T, in any order, zero included; `None` where all are T.
+    /// The length of each row, `(B)`: from 0 to T, in any order. `None` means that all lengths are T.
     ///
-    /// Each row runs over its own length, in both directions. Outputs and gradients past its end are
-    /// zero, its final state is the one after its own last step, a row of length zero keeps its initial
-    /// state, and what stands in the padding is never read. Time follows the sum of the lengths.
+    /// Each row runs over its own length, in both directions. Outputs and gradients past its end are zero,
+    /// and the padding is never read. Its final state is the state after its own last step; a row of length
+    /// zero keeps its initial state. The time of a call follows the sum of the lengths.
     pub lengths: Option<&'a [usize]>,
-    /// `(B, T)`, whatever the layout of the sequence: steps that are false are left out, as steps past the end
-    /// of a row are; the state waits. Outputs and gradients there are zero. (Keras repeats the output of the
-    /// step before, where somebody looks at it.)
+    /// Which steps are real, `(B, T)` in every layout. A step that is false is left out, as a step past the
+    /// end of a row is: its output and gradients are zero, and the state does not change. (Keras repeats the
+    /// output of the step before.)
     pub mask: Option<&'a [bool]>,
-    /// `(B, T)`, whatever the layout of the sequence: before a step that is true the state is zero, as at the
-    /// beginning of an episode. In the reverse direction the state is zero after it, on the way from the next
-    /// episode to the one before. A masked step resets as well; a step past the end of its row does not.
+    /// Where episodes begin, `(B, T)` in every layout. The state is zero before a step that is true. The
+    /// reverse direction comes from the other side: its state is zero after that step, on its way into the
+    /// episode before. A masked step resets as well; a step past the end of its row does not.
     pub resets: Option<&'a [bool]>,
 }
 
@@ -95,17 +95,17 @@ impl<'a> Dims<'a> {
         Dims { batch, steps, lengths: None, mask: None, resets: None }
     }
 
-    /// The same with a length for each row.
+    /// These dims, with a length for each row.
     pub fn with_lengths(self, lengths: &'a [usize]) -> Self {
         Dims { lengths: Some(lengths), ..self }
     }
 
-    /// The same with a mask.
+    /// These dims, with a mask of steps: see [`mask`](Dims::mask).
     pub fn with_mask(self, mask: &'a [bool]) -> Self {
         Dims { mask: Some(mask), ..self }
     }
 
-    /// The same with resets of the state.
+    /// These dims, with resets of the state: see [`resets`](Dims::resets).
     pub fn with_resets(self, resets: &'a [bool]) -> Self {
         Dims { resets: Some(resets), ..self }
     }
@@ -114,7 +114,7 @@ impl<'a> Dims<'a> {
         Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets }
     }
 
-    /// Whether lengths, mask and resets fit the batch.
+    /// Checks that lengths, mask and resets fit the batch.
     pub(super) fn check(&self) -> Result<(), Error> {
         for (what, flags) in [("mask", self.mask), ("resets", self.resets)] {
             if let Some(flags) = flags {
@@ -134,9 +134,9 @@ impl<'a> Dims<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(super) kind: CellKind,
-    /// Of the forward direction and of the reverse one.
+    /// The options of the forward and of the reverse direction.
     pub(super) options: [Options; 2],
-    /// Whether the options are those of the plain cell.
+    /// True if the options are those of the plain cell.
     pub(super) plain: bool,
     pub(super) projection: Option<usize>,
     pub(super) layer_norm: Option<f32>,
@@ -149,14 +149,15 @@ pub struct Config {
     pub(super) dropout: f32,
     pub(super) recurrent_dropout: f32,
     pub(super) input_dropout: f32,
-    /// Of the hidden state and of the cell state.
+    /// The zoneout of the hidden state and of the cell state.
     pub(super) zoneout: [f32; 2],
     pub(super) threads: Threads,
     pub(super) schedule: Schedule,
 }
 
 impl Config {
-    /// Whether a network of another configuration computes the same: all but threads and schedule.
+    /// True if a network of the other configuration computes the same: all fields but threads and schedule
+    /// are equal.
     pub(super) fn computes_the_same(&self, other: &Config) -> bool {
         let (threads, schedule) = (self.threads, self.schedule);
         *self == Config { threads, schedule, ..other.clone() }
@@ -169,8 +170,8 @@ impl Config {
     pub fn input_size(&self) -> usize {
         self.input_size
     }
-    /// Hidden units of each direction, H: the width of the cell state, and of the hidden state where that is not a
-    /// projection.
+    /// Hidden units of each direction, H: the width of the cell state, and of a hidden state that is not
+    /// projected.
     pub fn hidden_size(&self) -> usize {
         self.hidden_size
     }
@@ -182,12 +183,12 @@ impl Config {
     pub fn directions(&self) -> usize {
         self.direction.count()
     }
-    /// In which order of time the layers run.
+    /// The direction of time in which the layers run.
     pub fn direction(&self) -> Direction {
         self.direction
     }
-    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f, g,
-    /// Elman f: those of the forward direction, or of the reverse one.
+    /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f,
+    /// g, Elman f: those of the forward direction, or of the reverse one.
     pub fn activations(&self, reverse: bool) -> &[Activation] {
         &self.options[usize::from(reverse)].activations[..self.kind.activation_count()]
     }
@@ -235,7 +236,8 @@ impl Config {
     pub fn dropout(&self) -> f32 {
         self.dropout
     }
-    /// The probability with which training drops a unit of the hidden state on its way into the recurrent product.
+    /// The probability with which training drops a unit of the hidden state on its way into the recurrent
+    /// product.
     pub fn recurrent_dropout(&self) -> f32 {
         self.recurrent_dropout
     }
@@ -247,8 +249,8 @@ impl Config {
     pub fn zoneout(&self) -> [f32; 2] {
         self.zoneout
     }
-    /// Planes of a state record: one more where the cell state is also kept as it is before its zoneout, and in
-    /// training one more where the hidden state is also kept with its dropout. That one is the last.
+    /// Planes of a state record. Zoneout of the cell state adds a plane, for its value before zoneout. In
+    /// training, recurrent dropout adds the last plane, for the hidden state with its dropout.
     pub(super) fn state_planes(&self, training: bool) -> usize {
         let masked = usize::from(training && self.recurrent_dropout > 0.0);
         self.variant(0).shape().state.len() + Zoneout::planes(self.zoneout_of(0, None)) + masked
@@ -261,7 +263,8 @@ impl Config {
     pub fn schedule(&self) -> Schedule {
         self.schedule
     }
-    /// The cell of a direction. Either both are plain or neither, so that their tapes are of one form.
+    /// The cell of a direction. Both directions are plain, or neither is, so that their tapes have the same
+    /// form.
     pub(super) fn variant(&self, direction: usize) -> Variant {
         let index = usize::from(self.direction.is_reverse(direction));
         let options = self.options[index];

@@ -1,15 +1,15 @@
-//! What training drops, and which: every factor is a function of the seed, the layer and the place alone, so of no
-//! thread and no schedule, and is drawn again where it is needed again.
+//! The masks of dropout. Every factor is a function of the seed, the layer and the place, and does not depend
+//! on threads or the schedule. So code that needs a factor again draws it again.
 //!
 //! ```text
-//! between layers       y of a layer, each value of each step by itself                PyTorch's dropout
-//! input (variational)  x of a layer, one mask (B, I) for all steps of a row           Keras's dropout
-//! recurrent            h on its way into the product, one mask (B, H) for all steps   Keras's recurrent_dropout
+//! between layers       y of a layer, each value of each step by itself        PyTorch's dropout
+//! input (variational)  x of a layer, one mask (B, I) for all steps of a row   Keras's dropout
+//! recurrent            h of the product, one mask (B, H) for all steps        Keras's recurrent_dropout
 //! zoneout              h and c keep their old values, each unit of each step by itself
 //! ```
 //!
-//! The first two are factors of a sequence and are multiplied in here; the others are made where the state
-//! is (`cell/dropout.rs`).
+//! The first two are factors of a sequence, and this file multiplies them in; the others are applied to the
+//! state (`cell/dropout.rs`).
 
 use super::Recurrent;
 use super::config::Config;
@@ -18,9 +18,9 @@ use crate::error::{Error, zeros};
 use crate::memory::Grid;
 use crate::rng::dropout_scale;
 
-/// Seeds of unrelated streams, from the one of a call.
+/// Seeds of unrelated streams, derived from the seed of a call.
 fn between_layers(seed: u64, layer: usize) -> u64 {
-    // Not the seed itself: a caller may draw from that too.
+    // The stream is not that of the seed itself, which a caller may use too.
     seed ^ (layer as u64 + 1).wrapping_mul(0xA076_1D64_78BD_642F)
 }
 
@@ -39,30 +39,30 @@ fn zoneout(seed: u64, cell: usize) -> u64 {
 /// The dropout of sequences in a training call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dropout {
-    /// The probability of a value between two layers.
+    /// The probability that a value between two layers is dropped.
     between: f32,
-    /// The probability of an input of a layer, for all steps of a row.
+    /// The probability that an input of a layer is dropped, for all steps of a row.
     input: f32,
     seed: u64,
     batch: usize,
 }
 
 impl Dropout {
-    /// That of a call with this seed.
+    /// The dropout of a call with this seed.
     pub(super) fn of(config: &Config, seed: u64, batch: usize) -> Self {
         Dropout { between: config.dropout(), input: config.input_dropout(), seed, batch }
     }
 
-    /// None.
+    /// No dropout.
     pub(super) const NONE: Dropout = Dropout { between: 0.0, input: 0.0, seed: 0, batch: 0 };
 
-    /// Whether anything is dropped between two layers.
+    /// True if values between two layers are dropped.
     pub(super) fn is_between(&self) -> bool {
         self.between > 0.0 || self.input > 0.0
     }
 
-    /// Multiplies part of what layer `layer` gives to the next, `(T, B, width)` from element `first` on, by the
-    /// factors of both kinds; or the gradient of it.
+    /// Multiplies part of the output of layer `layer`, or of its gradient, by the factors of both kinds. The
+    /// part begins at element `first` of `(T, B, width)`.
     pub(super) fn apply(&self, values: &mut [f32], first: usize, width: usize, layer: usize) {
         if self.between > 0.0 {
             let seed = between_layers(self.seed, layer);
@@ -80,7 +80,7 @@ impl Dropout {
 
     /// Copies the input of the network, multiplied by its factors.
     pub(super) fn copy_input(&self, (x, from): (&[f32], Grid), (to, grid): (&mut [f32], Grid)) {
-        // There may be any number of steps of no rows.
+        // A batch without rows may have any number of steps.
         if self.batch == 0 {
             return;
         }
@@ -137,11 +137,11 @@ impl Config {
     }
 }
 
-/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the order of
-/// time first, whatever the layout of the layer. Hidden states are P wide where there is a projection, and H otherwise.
+/// The factors that a training call draws, for tests and for programs that compute the same elsewhere. They
+/// are time-major in every layout. Hidden states are P wide with a projection, and H wide without.
 impl Recurrent {
-    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this seed for
-    /// the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed for the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
     ///
     /// # Errors
@@ -166,8 +166,8 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
-    /// `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed, `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`recurrent_dropout`](crate::Builder::recurrent_dropout).
     ///
     /// # Errors
@@ -181,13 +181,13 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for a
-    /// layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for
+    /// a layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
     /// [`input_dropout`](crate::Builder::input_dropout).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// they do not fit into memory.
+    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`]
+    /// where they do not fit into memory.
     pub fn input_masks(&self, layer: usize, batch: usize, seed: u64) -> Result<Vec<f32>, Error> {
         if layer >= self.config.layers() {
             let (what, expected) = ("layer", "the number of a layer, from 0");
@@ -202,8 +202,9 @@ impl Recurrent {
     }
 
     /// The parts of the new hidden and cell states that zoneout takes over in a
-    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)` and
-    /// `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell state.
+    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)`
+    /// and `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell
+    /// state.
     ///
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where they do not fit into memory.
@@ -229,8 +230,8 @@ impl Recurrent {
 mod tests {
     use crate::{Error, Lstm};
 
-    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds, other
-    /// layers and other kinds, also with a seed of which every bit is set.
+    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds,
+    /// other layers and other kinds, also with a seed of which every bit is set.
     #[test]
     fn masks_are_unrelated_and_drop_their_share() -> Result<(), Error> {
         let p = 0.25;

@@ -1,4 +1,4 @@
-//! How weights begin.
+//! The initial values of weights.
 
 use super::config::Config;
 use super::parameters::Ranges;
@@ -7,20 +7,20 @@ use crate::error::{Error, zeros};
 use crate::product::{MatrixMut, MatrixRef, gemm};
 use crate::rng::Rng;
 
-/// The initialisation of the weights, by the rules of other systems. Reproducible from a seed, but the
-/// random numbers are this crate's own: the distribution is theirs, the values are not. Gains of layer
-/// normalisation begin as one, and its shift of the cell state as zero.
+/// The initialisation of the weights, by the rules of other systems. The distributions are those of the other
+/// systems; the random numbers are this crate's own, reproducible from a seed. Gains of layer normalisation
+/// begin at one, and its shift of the cell state at zero.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Init {
     /// All parameters uniform in `+-1 / sqrt(hidden_size)`, those of projections and peepholes too.
     #[default]
     PyTorch,
-    /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent
-    /// weights orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`).
-    /// Peepholes, which Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
+    /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent weights
+    /// orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`). Peepholes, which
+    /// Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
     Keras,
-    /// All zero: for weights that are set afterwards.
+    /// All parameters zero: for weights that are set afterwards.
     Zero,
 }
 
@@ -78,9 +78,9 @@ pub(super) fn initialise(
 /// Fills `to`, (rows, cols) with `rows >= cols`, with a random matrix of orthonormal columns: the first
 /// columns of a matrix drawn uniformly from the orthogonal group (Saxe et al. 2014, arXiv 1312.6120).
 ///
-/// Columns of independent normal numbers, each made orthogonal to those before it, twice, because once
-/// leaves a rest where a column is nearly dependent (Gram-Schmidt; "twice is enough", Giraud et al. 2005).
-/// Signs need no correction: a projection does not turn a column round.
+/// Columns of independent normal numbers are made orthogonal to the columns before them, twice: once would
+/// leave an error where a column is nearly dependent (Gram-Schmidt; "twice is enough", Giraud et al. 2005).
+/// Signs need no correction, because a projection does not change the sign of a column.
 fn orthogonal(to: &mut [f32], rows: usize, cols: usize, rng: &mut Rng) -> Result<(), Error> {
     let mut columns = zeros("weights", &[cols, rows])?;
     let mut overlaps = zeros("weights", &[cols])?;

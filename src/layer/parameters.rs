@@ -1,4 +1,4 @@
-//! The parameters in their canonical form, and the range of each.
+//! The parameters in their canonical form, and the range of each tensor.
 //!
 //! One flat slice holds all parameters of all layers, in PyTorch's shapes, gate orders and names, one
 //! after the other. Gradients lie in a slice of the same form, so that an optimiser or a clipping rule
@@ -9,7 +9,7 @@
 //! norm_ih_l0 | norm_hh_l0 | norm_c_l0 | weight_ih_l0_reverse | ...
 //! ```
 //!
-//! where what a layer does not have is not there. The tensors are those of the table in `cell/tensor.rs`.
+//! A tensor that a layer does not have is left out. The tensors are those of the table in `cell/tensor.rs`.
 
 use super::config::{Bias, Config};
 use crate::cell::{Canonical, PerTensor, Sizes, Tensor};
@@ -26,7 +26,7 @@ pub(super) struct Ranges {
 }
 
 impl Config {
-    /// What the forms of a layer's tensors depend on.
+    /// The sizes that decide the shapes of a layer's tensors.
     fn sizes(&self, layer: usize) -> Sizes {
         let variant = self.variant(0);
         let shape = variant.shape();
@@ -45,15 +45,15 @@ impl Config {
 }
 
 impl Ranges {
-    /// Those of every direction of every layer, `layer * directions + direction`.
+    /// The ranges of every direction of every layer, at `layer * directions + direction`.
     pub(super) fn of(config: &Config) -> Result<Vec<Ranges>, Error> {
         let cells = checked_size("layers", &[config.layers, config.directions()])?;
         let len = |tensor: Tensor, sizes: &Sizes| {
             let form = tensor.form(sizes);
             checked_size("weights", &[form.slots, form.rows, form.width])
         };
-        // Probes the allocator for the parameters first: building the list for absurd layer counts would take gigabytes
-        // before the failure.
+        // Probes the allocator for the parameters first: building the list for absurd layer counts would take
+        // gigabytes before the failure.
         let first = config.sizes(0);
         let recurrent = checked_size("weights", &[cells, len(Tensor::WeightHh, &first)?])?;
         let input = len(Tensor::WeightIh, &first)?;
@@ -74,12 +74,12 @@ impl Ranges {
         Ok(all)
     }
 
-    /// The range of a tensor, empty where there is none.
+    /// The range of a tensor; empty if the layer has no such tensor.
     pub(super) fn get(&self, tensor: Tensor) -> Range<usize> {
         self.tensors[tensor].clone()
     }
 
-    /// All of them, one after the other.
+    /// The range of all tensors together.
     pub(super) fn all(&self) -> Range<usize> {
         self.tensors.0[0].start..self.tensors.0[self.tensors.0.len() - 1].end
     }
@@ -89,11 +89,11 @@ impl Ranges {
         PerTensor(Tensor::ALL.map(|tensor| &parameters[self.get(tensor)]))
     }
 
-    /// The gradients of these ranges, which lie one after the other, to add to or to replace.
+    /// The gradients of these ranges, to add to or to replace. The ranges follow each other.
     pub(super) fn targets<'a>(&self, gradients: &'a mut [f32], add: bool) -> Result<Targets<'a>, Error> {
         let mut rest = &mut gradients[self.all()];
         if !add {
-            // The first chunk replaces those of W and R; all others are added to.
+            // The first chunk replaces the gradients of W and R; all other gradients are added to.
             rest[self.get(Tensor::BiasIh).start - self.all().start..].fill(0.0);
         }
         let mut parameters = PerTensor(Tensor::ALL.map(|_| GridMut::empty()));
@@ -109,12 +109,12 @@ impl Ranges {
 /// One parameter tensor: its name as in PyTorch, its shape, and its values, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedParameter<'a> {
-    /// For example `weight_ih_l0` or `bias_hh_l1_reverse`.
+    /// The name, for example `weight_ih_l0` or `bias_hh_l1_reverse`.
     pub name: String,
-    /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
+    /// The shape: `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
     /// `[3, H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
-    /// The values.
+    /// The values, row-major.
     pub values: &'a [f32],
 }
 

@@ -1,4 +1,4 @@
-//! The network: its weights in both forms, and what can be asked of it.
+//! The network: its weights in both forms, and its queries.
 
 use super::builder::Builder;
 use super::config::{Config, Dims};
@@ -12,7 +12,7 @@ use crate::simd::{Level, Token};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Long short-term memory; see [`CellKind::Lstm`].
+/// Constructors of LSTM layers ([`CellKind::Lstm`]). What they build is a [`Recurrent`].
 #[derive(Debug)]
 pub enum Lstm {}
 
@@ -23,7 +23,8 @@ impl Lstm {
     }
 }
 
-/// Gated recurrent units; see [`CellKind::GruResetAfter`] and [`CellKind::GruResetBefore`].
+/// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`]). What they build is
+/// a [`Recurrent`].
 #[derive(Debug)]
 pub enum Gru {}
 
@@ -39,7 +40,8 @@ impl Gru {
     }
 }
 
-/// Elman networks; see [`CellKind::ElmanTanh`] and [`CellKind::ElmanRelu`].
+/// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]). What they build is a
+/// [`Recurrent`].
 #[derive(Debug)]
 pub enum Rnn {}
 
@@ -67,9 +69,21 @@ pub struct Output {
 
 /// A recurrent network: one cell, in one or more layers, in one or both directions.
 ///
-/// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the
-/// kernels of its SIMD level. Calls take `&self`, so that threads can share one network; what changes
-/// from call to call, [`State`], [`Tape`](crate::Tape) and [`Workspace`], belongs to the caller.
+/// | to | call |
+/// |---|---|
+/// | run sequences from zero states, in new memory | [`run`](Recurrent::run) |
+/// | run sequences from a state, in the caller's memory | [`forward`](Recurrent::forward) |
+/// | run one step of a stream | [`step`](Recurrent::step) |
+/// | train | [`forward_train`](Recurrent::forward_train), then [`backward`](Recurrent::backward) |
+/// | change the parameters | [`update`](Recurrent::update), [`set_parameter`](Recurrent::set_parameter) |
+/// | read the parameters | [`parameters`](Recurrent::parameters) |
+/// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
+/// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
+/// | know the memory of a tape | [`tape_bytes`](Recurrent::tape_bytes) |
+///
+/// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the kernels
+/// of its SIMD level. Calls take `&self`, so threads can share one network. The caller holds everything that
+/// changes from call to call: [`State`], [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace).
 #[derive(Debug, Clone)]
 pub struct Recurrent {
     pub(super) config: Config,
@@ -77,13 +91,14 @@ pub struct Recurrent {
     pub(super) ranges: Vec<Ranges>,
     parameters: Vec<f32>,
     pub(super) weights: Vec<Weights>,
-    /// Packed when the first backward pass asks for it.
+    /// The first backward pass packs these weights.
     transposed: OnceLock<Vec<TransposedWeights>>,
-    /// Which parameters these are, for tapes of what they were; a clone has the same until one of the two changes.
+    /// The version of the parameters, by which a tape knows them. A clone has the same version until one of
+    /// the two changes.
     pub(super) version: u64,
 }
 
-/// A number that no parameters have had before.
+/// A version that no parameters have had before.
 fn next_version() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
@@ -109,18 +124,18 @@ impl Recurrent {
         Ok(())
     }
 
-    /// What the network is.
+    /// The configuration of the network.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The SIMD level of its kernels.
+    /// The SIMD level of the network's kernels.
     pub fn level(&self) -> Level {
         self.token.level()
     }
 
-    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, `weight_hr`,
-    /// `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
+    /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`,
+    /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }
@@ -149,8 +164,8 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Lets `change` write to the parameters, and packs them again. The packed weights follow also where
-    /// `change` panics.
+    /// Lets `change` write to the parameters, then packs them again, even if `change` panics. Tapes that were
+    /// made before can no longer be used by [`backward`](Recurrent::backward), even if no value changed.
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -209,8 +224,8 @@ impl Recurrent {
         State::zero(config.kind, self.ranges.len(), batch, (config.hidden_size, config.outputs()))
     }
 
-    /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where
-    /// [`forward`](Recurrent::forward) is the one without allocations.
+    /// Runs sequences from zero states and returns outputs and states in new memory.
+    /// [`forward`](Recurrent::forward) does the same without allocation.
     ///
     /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
     ///
@@ -228,7 +243,7 @@ impl Recurrent {
     /// # Errors
     /// As for [`forward`](Recurrent::forward).
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
-        // Before there is memory for an answer.
+        // Checks the input before memory for the answer is allocated.
         let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
         check_len("x", inputs, x.len())?;
         dims.check()?;

@@ -1,4 +1,4 @@
-//! The way through the layers: in which order they run, and on which threads.
+//! The route through the layers: their order, and their threads.
 //!
 //! ```text
 //! in turn                       side by side                   a wavefront of chunks of steps
@@ -22,24 +22,24 @@ use crate::sequence::{
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Chunks that each layer of a wavefront has for each layer that there is, so that few of them run alone.
+/// Chunks of a layer of a wavefront, per layer of the network. With this many, few chunks run alone.
 const CHUNKS_PER_LAYER: usize = 8;
-/// Steps of a chunk of a wavefront, at least: enough to read the input weights seldom.
+/// The fewest steps of a chunk of a wavefront: with this many, a pass seldom reads the input weights.
 const LEAST_CHUNK: usize = 4;
 
-/// How a forward pass goes through the layers.
+/// The route of a forward pass through the layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Route {
-    /// One layer after the other, its directions one after the other, on so many threads.
+    /// One layer after the other, and its directions one after the other, on this many threads.
     InTurn(usize),
-    /// One layer after the other, its two directions at the same time, on so many threads together.
+    /// One layer after the other, its two directions at the same time, on this many threads together.
     SideBySide(usize),
-    /// All layers at the same time, each so many steps behind the one below.
+    /// All layers at the same time, each this many steps behind the layer below.
     Wavefront(usize),
 }
 
 impl Route {
-    /// Passes that run at the same time.
+    /// The number of passes that run at the same time.
     pub(super) fn passes(self, layers: usize) -> usize {
         match self {
             Route::InTurn(_) => 1,
@@ -52,13 +52,13 @@ impl Route {
 /// The shapes of a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grids {
-    /// Two slots of states in turns.
+    /// Two slots of states, which take turns.
     pub(super) ring: Grid,
-    /// What the tape keeps, where there is one.
+    /// The shape of the tape, if there is one.
     pub(super) shape: Option<TapeShape>,
     pub(super) x: Grid,
     pub(super) y: Grid,
-    /// What lies between two layers, as the upper reads it and as the lower writes it.
+    /// The sequence between two layers, as the upper layer reads it and as the lower layer writes it.
     pub(super) inner_input: Grid,
     pub(super) inner_output: Grid,
 }
@@ -76,12 +76,12 @@ pub(super) struct Network<'a> {
     pub(super) seed: Option<u64>,
 }
 
-/// Where a call reads its sequence and writes its output.
+/// The input and the output of a call.
 pub(super) type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
-/// The memory of a call: states in turns and those of a tape, by direction of layer, as far as there are any;
-/// outputs of the layers (two in turns where nothing is kept); masks of recurrent dropout; and room for each pass that runs at the same
-/// time.
+/// The memory of a call. By direction of layer: states that take turns, or the states of a tape. By layer:
+/// outputs; without a tape, two outputs take turns. Besides: masks of recurrent dropout, and scratch memory
+/// for each pass that runs at the same time.
 pub(super) struct Room<'a> {
     pub(super) rings: &'a mut [AlignedBuf],
     pub(super) states: &'a mut [AlignedBuf],
@@ -100,7 +100,7 @@ struct CellRoom<'a> {
     checkpoints: Option<Checkpoints<'a>>,
 }
 
-/// One buffer to read and another to write.
+/// A buffer to read and another buffer to write.
 fn pick(
     buffers: &mut [AlignedBuf],
     read: Option<usize>,
@@ -118,11 +118,11 @@ fn pick(
 }
 
 impl Recurrent {
-    /// The number of threads that a call over this many rows and steps is worth.
+    /// The number of threads that pay off for a call over this many rows and steps.
     pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
         let config = &self.config;
-        // Saturating also for sizes that memory can hold: these are multiply-adds, of which a float takes many, and rows
-        // that are cut into stretches count each with the steps of the longest.
+        // Saturates, even for sizes that memory can hold: a float takes many multiply-adds, and every stretch
+        // of a row that is cut counts with the steps of the longest.
         let times = batch.saturating_mul(steps);
         let all = config.work_per_step().saturating_mul(times);
         let threads = config.threads.resolve(all);
@@ -133,13 +133,14 @@ impl Recurrent {
         let load = |weights| sequence::load(weights, batch, steps);
         let waiting = (self.weights.iter().map(|w| load(w).weights.saturating_mul(times)))
             .fold(0usize, usize::saturating_add);
-        // Directions wait for nobody, nor do the products over time of a backward pass.
+        // Directions need no synchronisation, and neither do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
         sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, (free, rate))
     }
 
-    /// The way for this many threads, rows and steps; `by_chunks` where a chunk of steps can be finished by itself.
+    /// The route for this many threads, rows and steps. `by_chunks` is true if a chunk of steps can be
+    /// finished alone.
     pub(super) fn route(&self, threads: usize, batch: usize, steps: usize, by_chunks: bool) -> Route {
         let (layers, directions) = (self.config.layers, self.config.directions());
         let schedule = self.config.schedule;
@@ -169,7 +170,7 @@ impl Recurrent {
 }
 
 impl<'a> Network<'a> {
-    /// Runs all layers from `state`, and leaves the final states there.
+    /// Runs all layers from `state`, and writes the final states to it.
     pub(super) fn run(
         &self,
         route: Route,
@@ -249,7 +250,7 @@ impl<'a> Network<'a> {
         })
     }
 
-    /// The place in `outputs` of what a layer leaves to the next: without a tape two take turns.
+    /// The index in `outputs` of the output of a layer. Without a tape two outputs take turns.
     fn output_of(&self, layer: usize) -> usize {
         if self.grids.shape.is_some() { layer } else { layer % 2 }
     }
@@ -367,7 +368,8 @@ impl<'a> Network<'a> {
             inner[layer] = (below, above);
             passes[layer] = Some(self.pass((layer, 0), ends, inner[layer], room));
         }
-        // A layer is one share, so nobody waits for these locks; they only say so to the compiler.
+        // A layer is one share, so no thread waits for these locks. They prove to the compiler that only one
+        // thread has a layer.
         let mut each = memories.iter_mut();
         let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
         over_stages(chunks + self.layers - 1, self.layers, &|stage, layer| {

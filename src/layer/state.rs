@@ -1,17 +1,21 @@
-//! What a stream of sequences carries from call to call.
+//! The state that a stream of sequences carries from call to call.
 
 use crate::cell::{C, CellKind, H};
 use crate::error::{Error, check_len};
 use crate::memory::{AlignedBuf, Grid};
 
-/// The hidden states, and cell states where the cell has them, of every direction of every layer, for a
-/// batch of rows.
+/// The hidden states, and for an LSTM the cell states, of every direction of every layer, for a batch of
+/// rows.
 ///
-/// A state belongs to the caller: a layer reads it as the initial state and leaves the final state in it,
-/// so that a sequence can be cut anywhere and a stream can go on for ever. (The reverse direction of a cut sequence
-/// would begin with the end of the piece after, which nobody has yet: carried over, its state is that of the beginning of
-/// the piece before, so set it to zero, and take such a layer as one that sees a piece at a time.) From outside it looks as in
-/// PyTorch, `(layers * directions, batch, hidden_size)`, where a projection makes the hidden state P wide; inside, each row's planes lie together:
+/// The caller holds the state. A call reads the initial state from it and writes the final state to it, so a
+/// sequence can be cut anywhere and a stream can go on for ever.
+///
+/// This does not hold for a reverse direction. There the state at the end of a piece comes from the next
+/// piece, which is not there yet; the state that a call leaves is the one at the beginning of its piece. Set
+/// the state of such a network to zero before each piece: each piece is then a sequence of its own.
+///
+/// The methods show the state as PyTorch does, `(layers * directions, batch, hidden_size)`, P wide with a
+/// projection. Inside, the planes of a row lie together:
 ///
 /// ```text
 /// [layer * directions + direction][row][h | c][hidden size, padded to 16]
@@ -56,17 +60,19 @@ impl State {
         self.batch
     }
 
-    /// The hidden states, `(layers * directions, batch, hidden_size)`, or P wide where they are projected.
+    /// A copy of the hidden states, `(layers * directions, batch, hidden_size)`, or P wide with a projection.
+    /// The copy is allocated; [`row_h`](State::row_h) borrows.
     pub fn h(&self) -> Vec<f32> {
         self.gather(H, self.outputs)
     }
 
-    /// The cell states, `(layers * directions, batch, hidden_size)`; empty where the cell has none.
+    /// A copy of the cell states, `(layers * directions, batch, hidden_size)`; empty if the cell has no cell
+    /// state.
     pub fn c(&self) -> Vec<f32> {
         if self.kind.has_cell_state() { self.gather(C, self.hidden_size) } else { Vec::new() }
     }
 
-    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide where they are projected.
+    /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide with a projection.
     ///
     /// # Errors
     /// [`Error::Length`] where `h` has another length.
@@ -79,7 +85,7 @@ impl State {
     /// Sets the cell states from `(layers * directions, batch, hidden_size)`.
     ///
     /// # Errors
-    /// [`Error::Length`] where `c` has another length; where the cell has no cell state, any but 0.
+    /// [`Error::Length`] where `c` has another length. If the cell has no cell state, the length is 0.
     pub fn set_c(&mut self, c: &[f32]) -> Result<(), Error> {
         let planes = usize::from(self.kind.has_cell_state());
         check_len("c", planes * self.cells * self.batch * self.hidden_size, c.len())?;
@@ -89,18 +95,18 @@ impl State {
         Ok(())
     }
 
-    /// The hidden state of one row of one direction of one layer, `cell = layer * directions +
-    /// direction`, without a copy; `None` where there is no such cell or row.
+    /// The hidden state of one row of one direction of one layer, at `cell = layer * directions + direction`,
+    /// without a copy. `None` where there is no such direction or row.
     pub fn row_h(&self, cell: usize, row: usize) -> Option<&[f32]> {
         (cell < self.cells && row < self.batch).then(|| &self.plane(cell, row, H)[..self.outputs])
     }
 
-    /// Makes all of it zero.
+    /// Sets the states of all rows to zero.
     pub fn reset(&mut self) {
         self.data.fill(0.0);
     }
 
-    /// Makes the state of one row zero, in all layers and directions: where one of several streams begins anew.
+    /// Sets the state of one row to zero, in all layers and directions: one of several streams begins anew.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] where there is no such row.
@@ -136,13 +142,13 @@ impl State {
         &self.data[cell * len..][..len]
     }
 
-    /// The same to write.
+    /// The records of all rows of one direction of one layer, to write.
     pub(crate) fn cell_mut(&mut self, cell: usize) -> &mut [f32] {
         let len = self.batch * self.grid.row_stride();
         &mut self.data[cell * len..][..len]
     }
 
-    /// All planes of a row, padded: what the slots of a pass are made of.
+    /// All planes of a row, padded, in the form of a slot of a pass.
     pub(crate) fn record(&self, cell: usize, row: usize) -> &[f32] {
         let start = self.grid.offset(cell, row, H);
         &self.data[start..start + self.grid.row_stride()]

@@ -1,4 +1,4 @@
-//! Forward with a tape, and back.
+//! Training: forward with a tape, and backward.
 
 use super::config::Dims;
 use super::dropout::Dropout;
@@ -11,57 +11,60 @@ use crate::error::{Error, check_len, checked_size};
 use crate::memory::{Grid, GridMut, GridRef, LinesMut};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Pass, Records, Scratch, TapeRecords};
 
-/// Whether gradients replace what is in their slice or are added to it.
+/// Whether gradients replace the values of their slice or are added to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accumulate {
-    /// What was there is replaced.
+    /// The gradients replace the values of the slice.
     Overwrite,
-    /// The gradients are added to what is there.
+    /// The gradients are added to the values of the slice.
     Add,
 }
 
-/// The gradients that come from what follows the layer. What is `None` is zero.
+/// Gradients of the loss by the results of a call, computed by the code that used them. `None` means zero.
+///
+/// Hidden states are H wide, and P wide with a projection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upstream<'a> {
-    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here and below,
-    /// hidden states are P wide and not H where there is a projection.)
+    /// Gradient of the loss by the output, `(B, T, D * H)`, or time-major `(T, B, D * H)`. Values past the
+    /// end of a row are not read.
     pub dy: Option<&'a [f32]>,
-    /// Of the final hidden states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the final hidden states, `(layers * directions, B, H)`.
     pub dhn: Option<&'a [f32]>,
-    /// Of the final cell states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the final cell states, `(layers * directions, B, H)`.
     pub dcn: Option<&'a [f32]>,
 }
 
-/// Where [`backward`](Recurrent::backward) writes. What is `None` is not computed.
+/// The slices that [`backward`](Recurrent::backward) writes gradients to. A gradient that is `None` is not
+/// computed.
 #[derive(Debug)]
 pub struct Gradients<'a> {
-    /// Of the parameters, in the form of [`parameters`](Recurrent::parameters).
+    /// Gradient of the loss by the parameters, in the order of [`parameters`](Recurrent::parameters).
     pub parameters: &'a mut [f32],
-    /// Whether `parameters` are replaced or added to. The others are always replaced.
+    /// Whether `parameters` is replaced or added to. The other slices are always replaced.
     pub accumulate: Accumulate,
-    /// Of the input, in its shape.
+    /// Gradient of the loss by the input, in the shape of the input.
     pub dx: Option<&'a mut [f32]>,
-    /// Of the initial hidden states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the initial hidden states, `(layers * directions, B, H)`.
     pub dh0: Option<&'a mut [f32]>,
-    /// Of the initial cell states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the initial cell states, `(layers * directions, B, H)`.
     pub dc0: Option<&'a mut [f32]>,
 }
 
 impl<'a> Gradients<'a> {
-    /// The gradients of the parameters alone, replaced.
+    /// The gradient by the parameters alone; it replaces the values of the slice.
     pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
         Gradients { parameters, accumulate: Accumulate::Overwrite, dx: None, dh0: None, dc0: None }
     }
 }
 
 impl Recurrent {
-    /// [`forward`](Recurrent::forward) for training: the same bits, dropout aside, and a tape from which
-    /// [`backward`](Recurrent::backward) can go back. `seed` decides what the dropouts drop and what zoneout
-    /// keeps; give each call of a run another one.
+    /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
+    /// [`backward`](Recurrent::backward) needs. Without dropout and zoneout the results are the same bits.
+    /// `seed` decides the masks of dropout and zoneout; give each call of a run another seed.
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where [`Keep::Within`](crate::Keep::Within) has
-    /// not bytes enough. The tape is then empty.
+    /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where
+    /// [`Keep::Within`](crate::Keep::Within) has not bytes enough. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
     pub fn forward_train(
         &self,
@@ -77,18 +80,24 @@ impl Recurrent {
         self.through_layers(x, dims, self.config.layout, state, y, Some((tape, seed)), workspace)
     }
 
-    /// Back-propagation through time: the gradients of a scalar with respect to parameters, input and
-    /// initial states, from those with respect to output and final states.
+    /// Back-propagation through time: computes the gradients of a loss by parameters, input and initial
+    /// states from its gradients by output and final states.
     ///
-    /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters are still those
-    /// that it used. The tape stays as it is, so that one forward pass can serve several backward
-    /// passes.
+    /// `x` is the input that [`forward_train`](Recurrent::forward_train) read; the parameters must not have
+    /// changed since. The tape does not change, so one forward pass can serve several backward passes.
     ///
-    /// To truncate, run a sequence in pieces, each from the state that the one before has left, go back through each
-    /// right after it with no gradient of its final state, and change the parameters in between: time-major, a piece is
-    /// a slice of `x`, and where rows have lengths `n`, that of `steps` from `begin` on has
-    /// `n.saturating_sub(begin).min(steps)` of each. (Not to truncate, keep a tape for each piece, and give the
-    /// gradient of the initial state of one as that of the final state of the one before.)
+    /// To truncate back-propagation, run the sequence in pieces:
+    ///
+    /// 1. Run `forward_train` on a piece, from the state that the piece before has left.
+    ///
+    /// 2. Run `backward` on that piece, with no gradient of its final state.
+    ///
+    /// 3. Change the parameters, and go on with the next piece.
+    ///
+    /// In a time-major sequence a piece is a slice of `x`. A row of length `n` has
+    /// `n.saturating_sub(begin).min(steps)` of the `steps` steps from `begin` on. For the whole gradient
+    /// instead, keep one tape for each piece, run `backward` on the last piece first, and pass the gradient
+    /// of the initial state of a piece as the gradient of the final state of the piece before.
     ///
     /// The result does not depend on the number of threads, bit for bit.
     ///
@@ -111,8 +120,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where the tape is empty, of another network, or of this one before its parameters were last
-    /// changed (a clone counts as the same until either of the two is),
+    /// [`Error::Unsupported`] where the tape is empty, of another network, or of this one before its
+    /// parameters were last changed (a clone counts as the same until either of the two is),
     /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
     pub fn backward(
@@ -202,7 +211,7 @@ impl Recurrent {
                 },
             }
         };
-        // All memory, before the first value is written.
+        // All memory is allocated before the first value is written.
         let Workspace { between, backward: scratch, .. } = workspace;
         for layer in 0..layers {
             scratch.prepare(&inputs(layer, 0))?;
@@ -211,13 +220,13 @@ impl Recurrent {
             buffer.grow(output_len)?;
         }
 
-        // Steps that no row has get no gradient.
+        // Backward does not reach steps that no row has.
         if let (Some(dx), true) = (&mut dx, tape.rows.extent().steps() < batch * steps) {
             dx.fill(0.0);
         }
         let add = accumulate == Accumulate::Add;
         if !add && tape.rows.steps() == 0 {
-            // There is no chunk that would replace them.
+            // There is no chunk that would replace these gradients.
             parameters.fill(0.0);
         }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
@@ -225,7 +234,8 @@ impl Recurrent {
         let [even, odd] = between;
         sequence::in_pool(threads, || {
             for layer in (0..layers).rev() {
-                // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+                // One buffer has the gradient of this layer's output, and the other receives the gradient of
+                // its input.
                 let (up, down) =
                     if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
                 if layer + 1 < layers && dropout.is_between() {
@@ -296,7 +306,7 @@ mod tests {
         (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
     }
 
-    /// What is not asked for changes nothing, and what is added is added.
+    /// Gradients that are left out change no other gradient, and `Accumulate::Add` adds.
     #[test]
     fn gradients_are_replaced_or_added_and_the_others_left_out() {
         let layer = Builder::new(CellKind::GruResetBefore, 4, 11).layers(2).build().unwrap();

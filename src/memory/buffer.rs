@@ -32,8 +32,8 @@ impl AlignedBuf {
         Ok(buffer)
     }
 
-    /// Makes the buffer at least `len` floats long. Where it was shorter it is zeroed; where it was long
-    /// enough nothing is allocated and nothing changes.
+    /// Makes the buffer at least `len` floats long. A buffer that was shorter is replaced by zeros; one that
+    /// was long enough does not change.
     pub(crate) fn grow(&mut self, len: usize) -> Result<(), Error> {
         if len > self.len {
             checked_size("buffer", &[len])?;

@@ -1,7 +1,7 @@
 //! Rows of floats, found by `(slot, row, plane)`.
 //!
-//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in their strides
-//! alone (gate gradients lie in [lines](super::Lines)):
+//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in
+//! their strides alone (gate gradients lie in [lines](super::Lines)):
 //!
 //! ```text
 //! what                          slot   row    plane          width
@@ -11,9 +11,9 @@
 //! tape of the gates             0      place  i | f | g | o  padded hidden
 //! ```
 //!
-//! [`GridMut`] may be held by several threads at once, which write disjoint rows or disjoint columns of
-//! one row. The borrow checker cannot see that: tiles write by addresses, copies between passes by `unsafe` accessors;
-//! who writes what when is decided in `sequence/` alone.
+//! Several threads may hold a [`GridMut`] at once; they write disjoint rows, or disjoint columns of one row.
+//! The borrow checker cannot see that, so tiles write through addresses, and copies between passes through
+//! `unsafe` accessors. `sequence/` alone decides which thread writes what, and when.
 
 use super::planes::{Planes, Row};
 use super::shared::Shared;
@@ -136,8 +136,8 @@ impl<'a> GridMut<'a> {
         GridMut { grid, data: Shared::new(&mut data[..grid.len()]) }
     }
 
-    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be
-    /// written through it. For readers of grids that in other calls somebody writes.
+    /// A read-only view, through which nothing may be written. Nobody may write the grid while the view
+    /// lives. It is for code that reads a grid which other calls write.
     pub(crate) fn reading(view: GridRef<'a>) -> Self {
         GridMut { grid: view.grid, data: Shared::reading(view.data) }
     }
@@ -189,7 +189,7 @@ impl<'a> GridMut<'a> {
         unsafe { self.data.slice_mut(self.grid.offset(slot, row, 0), len) }
     }
 
-    /// Some slots of a grid whose slots lie one after the other, to write.
+    /// Consecutive slots of a slot-major grid, to write.
     ///
     /// # Safety
     /// - The slots lie inside the grid, and their rows next to each other: it is slot-major.
@@ -205,9 +205,9 @@ impl<'a> GridMut<'a> {
 
 /// The rows of one slot of a [`GridMut`], from one of them on.
 ///
-/// A tile keeps these by value, in registers. What it found through references instead it would have to read
-/// again after each store, which for all that the compiler knows has changed it: in the loop that finishes an LSTM that
-/// was half of the instructions.
+/// A tile holds this by value, in registers. Through a reference the compiler would reload the fields after
+/// each store, since a store might change them; in the loop that finishes an LSTM that was half of the
+/// instructions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot<'a> {
     data: Shared<'a>,

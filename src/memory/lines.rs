@@ -1,21 +1,21 @@
 //! Rows cut into cache lines, with the same line of all rows next to each other.
 //!
 //! ```text
-//! [plane][line][row][16]          a plane of 40 columns has three lines, the last of them half used; an even number
-//!                                 of rows has one more, which nobody uses
+//! [plane][line][row][16]          a plane of 40 columns has three lines, and uses half of the last one; an
+//!                                 even number of rows has one unused row more
 //!
 //!            line 0                         line 1                        line 2
 //!   row 0    x0 x1 ..  x15                  x16 ..  x31                   x32 .. x39 -
 //!   row 1    x0 x1 ..  x15                  ...
 //! ```
 //!
-//! A product reads such rows equally well in both directions. Along the rows, k counting through the
-//! columns, the rows of a tile are neighbouring lines of 64 bytes, and after sixteen elements the same lines follow at a
-//! stride. Down the columns, k counting through the rows, each element is one line behind the one
-//! before. (Whole rows one after the other, as a [`Grid`](super::Grid) has them, cost a column a line and a page for
-//! each element.) And the tiles of a cell, which have few columns of some rows at a time, find those next to each other.
+//! A product reads such rows equally well in both directions. Along the rows (k is the column), the rows of a
+//! tile are neighbouring lines of 64 bytes, and the next sixteen columns follow at a stride. Down the columns
+//! (k is the row), each element is one line after the element before. In whole rows, as a
+//! [`Grid`](super::Grid) has them, each element of a column would cost a cache line and a page. And a tile of
+//! a cell, which takes few columns of some rows, finds them next to each other.
 //!
-//! Like a grid, it may be held by several threads at once, which write disjoint rows or columns.
+//! Several threads may hold the lines at once, as a grid; they write disjoint rows or columns.
 
 use super::planes::{Planes, Row};
 use super::shared::Shared;
@@ -35,9 +35,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// So many rows of so many planes of `size` columns.
+    /// The shape of `rows` rows with `planes` planes of `size` columns each.
     pub(crate) fn new(rows: usize, planes: usize, size: usize) -> Result<Self, Error> {
-        // An odd number of lines: were it a power of two, the lines of a row would share a few sets of each cache.
+        // An odd number of lines: were it a power of two, the lines of a row would share a few sets of each
+        // cache.
         let stride = checked_size("lines", &[rows | 1, LINE])?;
         let plane_stride = checked_size("lines", &[size.div_ceil(LINE), stride])?;
         checked_size("lines", &[planes, plane_stride])?;
@@ -115,7 +116,7 @@ impl<'a> LinesMut<'a> {
         LinesMut { lines, data: Shared::new(&mut data[..lines.len()]) }
     }
 
-    /// A view to read only, of what nobody else writes either while it lives: nothing is then to be written through it.
+    /// A read-only view, through which nothing may be written. Nobody may write the lines while it lives.
     pub(crate) fn reading(lines: Lines, data: &'a [f32]) -> Self {
         LinesMut { lines, data: Shared::reading(&data[..lines.len()]) }
     }

@@ -1,7 +1,8 @@
 //! Rows of planes, wherever they lie: what the tiles of a cell read and write.
 //!
-//! Of a [`Grid`](super::Grid) a plane of a row is one piece; of [`Lines`](super::Lines) it is cut into cache lines, which
-//! lie apart. A cell does not see the difference: it takes a vector of one line, or a [`Row`], line by line.
+//! In a [`Grid`](super::Grid) a plane of a row is contiguous; in [`Lines`](super::Lines) it is cut into cache
+//! lines that lie apart. A cell does not see the difference: it reads a vector within one line, or a [`Row`]
+//! line by line.
 
 use crate::simd::{Isa, LINE};
 use std::marker::PhantomData;
@@ -43,7 +44,7 @@ impl<'a> Row<'a> {
         Row { data: row.as_ptr(), stride: LINE, columns: row.len(), life: PhantomData }
     }
 
-    /// A row of so many columns, whose lines begin at `data` and at multiples of `stride` from there.
+    /// A row of `columns` columns. Its lines begin at `data` and then at every `stride` floats.
     ///
     /// # Safety
     /// - Those columns are readable, and nobody writes them in the lifetime.
@@ -74,13 +75,15 @@ impl<'a> Row<'a> {
         unsafe { isa.load_ptr(self.address(column)) }
     }
 
-    /// Copies the columns from `column` on, as many as `to` has, all of one line.
+    /// Copies `to.len()` columns from `column` on; all lie in one line.
     #[inline(always)]
     pub(crate) fn copy(&self, column: usize, to: &mut [f32]) {
         let count = to.len();
         assert!(column <= self.columns && count <= self.columns - column && column % LINE + count <= LINE);
-        // (An address that wraps, since a line past the last is no place in the data: there are then no columns.)
-        // SAFETY: the columns exist and are those of one line; nobody writes them in the lifetime, and `to` is ours.
+        // The address may wrap: a line past the last is not in the data, but then there are no columns to
+        // read.
+        // SAFETY: the columns exist and are those of one line; nobody writes them in the lifetime, and `to`
+        // is ours.
         unsafe { std::ptr::copy_nonoverlapping(self.address(column), to.as_mut_ptr(), count) }
     }
 

@@ -1,22 +1,23 @@
-//! Floats that several threads hold at once: where the promise that they write disjoint parts is made.
+//! Floats that several threads hold at once. Here they promise to write disjoint parts.
 //!
-//! Everything that threads share goes through here: [`Grid`](super::Grid)s and [`Lines`](super::Lines) say where in it
-//! something lies, `sequence/schedule.rs` which thread has it when. Kernels get addresses, and read and write vectors
-//! there: no reference to a float lives while another thread works beside it.
+//! All memory that threads share goes through here. [`Grid`](super::Grid) and [`Lines`](super::Lines) say
+//! where something lies; `sequence/schedule.rs` says which thread has it when. Kernels get addresses and read
+//! and write vectors there, so no reference to a float lives while another thread works beside it.
 
 use std::marker::PhantomData;
 
-/// Some floats from a place on, which several threads may read and write at the same time, each its own parts.
+/// A pointer to floats that several threads read and write at the same time, each its own part.
 ///
-/// It is a pointer without a length: tiles keep these in registers. Who makes one has checked the length, and the
-/// accessors are for who knows that what it asks for is inside.
+/// It has no length, so that tiles keep it in a register. The code that makes one checks the length, and
+/// callers of the accessors promise to stay inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shared<'a> {
     data: *mut f32,
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it gives out addresses, and slices by an unsafe function that demands that nobody else touches them.
+// SAFETY: it gives out addresses, and slices by an unsafe function that demands that nobody else touches
+// them.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -27,7 +28,7 @@ impl<'a> Shared<'a> {
         Shared { data: data.as_mut_ptr(), life: PhantomData }
     }
 
-    /// These floats, to read only: nothing is then to be written.
+    /// Read-only access to these floats: nothing may be written through it.
     pub(super) fn reading(data: &'a [f32]) -> Self {
         Shared { data: data.as_ptr().cast_mut(), life: PhantomData }
     }
@@ -54,7 +55,8 @@ impl<'a> Shared<'a> {
         self.data.wrapping_add(at)
     }
 
-    /// `count` floats, to write, by one thread alone: for copies between passes. Tiles go by [`address`](Self::address).
+    /// `count` floats, to write, by one thread alone: for copies between passes. Tiles go by
+    /// [`address`](Self::address).
     ///
     /// # Safety
     /// - They are inside, nobody else reads or writes them while the slice lives, and they were not made by

@@ -35,8 +35,8 @@
 //!
 //! # Variants
 //!
-//! A [`Variant`] puts other activations in the places of `s` (f), `tanh` (g) and the `tanh` of `c'` (h), clamps
-//! their arguments but for the last, and changes the LSTM:
+//! A [`Variant`] puts other activations in the places of `s` (f), `tanh` (g) and the `tanh` of `c'` (h),
+//! clamps their arguments but for the last, and changes the LSTM:
 //!
 //! ```text
 //! peephole        a_i + q_i + p_i * c, a_f + q_f + p_f * c, a_o + q_o + p_o * c'
@@ -45,22 +45,22 @@
 //! projection      m = o * tanh(c'), h' = W_hr m
 //! ```
 //!
-//! With layer normalisation `N(v) = (v - mean) / sqrt(variance + eps)` over all elements of a vector, for the LSTM and
-//! for `GruResetAfter` (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
+//! With layer normalisation `N(v) = (v - mean) / sqrt(variance + eps)` over all elements of a vector, for the
+//! LSTM and for `GruResetAfter` (Ba, Kiros, Hinton 2016, arXiv 1607.06450):
 //!
 //! ```text
 //!                 a = norm_ih * N(W x) + b_ih      q = norm_hh * N(R h) + b_hh
 //! Lstm            h' = o * tanh(norm_c[0] * N(c') + norm_c[1])
 //! ```
 //!
-//! Dropout is a product with factors that the caller has drawn, and zoneout (Krueger et al. 2016, arXiv 1606.01305) keeps
-//! parts of the old state:
+//! Dropout is a product with factors that the caller has drawn, and zoneout (Krueger et al. 2016, arXiv
+//! 1606.01305) keeps parts of the old state:
 //!
 //! ```text
 //! input           x * mask, one (B, width) for all steps
 //! between layers  y * mask, (T, B, D*H)
 //! recurrent       R (h * mask), one (B, H) for all steps; h itself goes on as it is
-//! zoneout         h'' = t * h' + (1 - t) * h, c'' likewise, with t (T, B, H) where the plain cell would leave h', c'
+//! zoneout         h'' = t * h' + (1 - t) * h, with t (T, B, H); h' of the plain cell; c'' likewise
 //! ```
 //!
 //! # Layouts
@@ -74,8 +74,8 @@
 //! x (T, B, I)      y, mask (T, B, D*H)      h0, c0, hn, cn (L*D, B, H), at layer * D + direction
 //! ```
 //!
-//! With a projection `h`, and so `y`, is `P` wide, and `weight_hh` (G*H, P), `weight_ih` above the first layer
-//! (G*H, D*P).
+//! With a projection `h`, and so `y`, is `P` wide, and `weight_hh` (G*H, P), `weight_ih` above the first
+//! layer (G*H, D*P).
 //!
 //! # Structure
 //!

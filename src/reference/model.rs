@@ -127,13 +127,13 @@ pub struct Input<'a, F> {
     pub lengths: Option<&'a [usize]>,
     /// Dropout between layers: for each layer but the last, a factor `(T, B, D*H)` on its output.
     pub masks: Option<&'a [Vec<F>]>,
-    /// Recurrent dropout: for each layer and direction, a factor `(B, H)` on the hidden state that `R` multiplies,
-    /// the same at every step.
+    /// Recurrent dropout: for each layer and direction, a factor `(B, H)` on the hidden state that `R`
+    /// multiplies, the same at every step.
     pub recurrent_masks: Option<&'a [Vec<F>]>,
     /// Input dropout: for each layer, a factor `(B, width)` on what it reads, the same at every step.
     pub input_masks: Option<&'a [Vec<F>]>,
-    /// Zoneout: for each layer and direction, the part `(T, B, H)` of the new hidden state, and that of the new cell
-    /// state, that is taken over from the step.
+    /// Zoneout: for each layer and direction, the part `(T, B, H)` of the new hidden state, and that of the
+    /// new cell state, that is taken over from the step.
     pub taken: Option<[&'a [Vec<F>]; 2]>,
 }
 

@@ -1,51 +1,51 @@
-//! What a step costs, estimated: which schedule is the fastest, and how many threads are worth it.
+//! Estimates of the time of a step. They choose the schedule and the number of threads.
 //!
-//! The estimates decide between schedules; no result depends on them. What a level multiplies in a nanosecond stands in
-//! its file in `simd/`; the figures of caches and threads here were measured on a Xeon, family 6, model 207, two cores at
-//! 2.9 GHz.
+//! No result depends on the estimates. The multiply-adds of a level in a nanosecond stand in its file in
+//! `simd/`; the figures of caches and threads here are `X207/cost` of `benches/record/`.
 
 use super::schedule::{Schedule, Split};
 use super::team::MOST_SHARES;
 
-/// What a step of one direction of one layer asks of a processor.
+/// The work of a step of one direction of one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Rows of the batch.
     pub(crate) rows: usize,
-    /// Weights that each row is multiplied with while it waits for the step before, and their bytes as they are packed.
+    /// Weights that each row is multiplied with once the step before is done, and their packed bytes.
     pub(crate) weights: usize,
     pub(crate) bytes: usize,
     /// Blocks of hidden units.
     pub(crate) blocks: usize,
-    /// Meetings of a step that is shared by units.
+    /// Synchronisations of a step that is shared by units.
     pub(crate) phases: usize,
     /// Multiply-adds of a core in a nanosecond.
     pub(crate) rate: f64,
 }
 
-/// Bytes that a core reads from its own caches in a nanosecond, and how many these hold.
+/// Bytes that a core reads from its own caches in a nanosecond, and the bytes that these caches hold.
 const NEAR_BYTES: f64 = 110.0;
 const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
 /// Bytes that a core reads from the cache that it shares, in a nanosecond.
 const FAR_BYTES: f64 = 26.0;
-/// The part of that time that prefetching does not hide.
+/// The part of the time of such reads that prefetching does not hide.
 const FAR_SEEN: f64 = 0.6;
-/// Nanoseconds that it costs to go into the pool and out again, with caches that are warm elsewhere: what threads
-/// have to save to be worth it. (A sequence of 90 microseconds took 200 inside.)
+/// Nanoseconds to enter the pool and leave it, with caches that are warm on another core. Threads must save
+/// at least this. (A sequence of 90 microseconds took 200 inside the pool.)
 const ENTERING: f64 = 25_000.0;
-/// Nanoseconds of a meeting: the last share's count goes to the other cores, their first claims come back.
+/// Nanoseconds of a synchronisation: the count of the last share goes to the other cores, and their first
+/// claims come back.
 const MEETING: f64 = 700.0;
 
 impl Load {
-    /// Estimated nanoseconds of a step on one of the cores, which does `rows` rows and a share of the units.
+    /// Estimated nanoseconds of a step on one core that does `rows` rows and a share of the units.
     pub(crate) fn nanoseconds(&self, rows: usize, share: f64) -> f64 {
         let bytes = self.bytes as f64 * share;
         let product = rows as f64 * self.weights as f64 * share / self.rate;
-        // What comes from near is hidden behind the product, what comes from afar only in part.
+        // The product hides reads from the core's own caches, and reads from farther away only in part.
         if bytes <= NEAR { product.max(bytes / NEAR_BYTES) } else { product + FAR_SEEN * bytes / FAR_BYTES }
     }
 
-    /// The better way for so many threads, and the nanoseconds of a step.
+    /// The faster split for this many threads, and the nanoseconds of a step.
     pub(crate) fn split(&self, schedule: Schedule, threads: usize) -> (Split, f64) {
         let by_rows = threads.min(self.rows).max(1);
         let by_units = threads.min(self.blocks).clamp(1, MOST_SHARES);
@@ -63,19 +63,19 @@ impl Load {
 }
 
 impl Load {
-    /// Estimated nanoseconds that so many threads save in a step, all of the shares together.
+    /// Estimated nanoseconds that this many threads save in a step, over all shares.
     fn saved(&self, threads: usize) -> f64 {
         self.nanoseconds(self.rows, 1.0) - self.split(Schedule::Auto, threads).1
     }
 }
 
-/// Whether so many multiply-adds, each on a weight from afar, are over before others could help.
+/// True if this many multiply-adds are over before other threads could help, even with all weights far away.
 pub(crate) fn too_little(rate: f64, multiply_adds: usize) -> bool {
     multiply_adds as f64 * (1.0 / rate + 4.0 / FAR_BYTES) < ENTERING
 }
 
-/// The number of threads that is worth it for these steps of each of some layers, and for so many multiply-adds
-/// that can be shared without a meeting.
+/// The number of threads that pay off for these steps of some layers, and for `free` multiply-adds that need
+/// no synchronisation.
 pub(crate) fn worthwhile(
     threads: usize,
     schedule: Schedule,
@@ -91,8 +91,7 @@ pub(crate) fn worthwhile(
     if saved * steps as f64 + free < ENTERING { 1 } else { threads }
 }
 
-/// Estimated nanoseconds in which all of `layers` equal layers take a step, as a wavefront of chunks of this
-/// many steps.
+/// Estimated nanoseconds of a step of all `layers` equal layers, as a wavefront of chunks of this many steps.
 pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, chunk: usize) -> f64 {
     let turns = layers.div_ceil(threads.min(layers));
     // A core that has several layers reads the weights of all of them.
@@ -104,7 +103,7 @@ pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, c
 mod tests {
     use super::*;
 
-    /// A row of so many weights.
+    /// The load of one row with this many weights.
     fn of(weights: usize) -> Load {
         Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, rate: 75.0 }
     }

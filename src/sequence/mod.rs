@@ -1,5 +1,5 @@
-//! How a cell runs over time: the walk forward, the walk back, what is kept in between, and who does
-//! what.
+//! How a cell runs over time: the walk forward, the walk back, the records between the two, and the work of
+//! each thread.
 //!
 //! ```text
 //! rows.rs       the rows of a batch, longest first

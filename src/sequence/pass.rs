@@ -1,9 +1,9 @@
-//! What a pass through time is about: the rows, weights and memory of one direction of one layer, forward or backward.
+//! A pass through time: the rows, weights and memory of one direction of one layer, forward or backward.
 //!
-//! **Slots.** There is one more slot of states than steps. Forward in time, step t leads from slot t to slot t+1.
-//! Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
-//! are places between steps and mean the same in both directions. A pass without a tape keeps two slots
-//! and counts them modulo two. See `rows.rs` and `records.rs` for where they lie.
+//! **Slots.** There is one more slot of states than steps. Forward in time, step t leads from slot t to slot
+//! t+1. Backward in time it leads from slot t+1 to slot t, and a row of length n starts in slot n. So slots
+//! are places between steps, and mean the same in both directions. A pass without a tape keeps two slots and
+//! counts them modulo two. `rows.rs` and `records.rs` say where slots lie.
 
 use super::records::{Records, TapeRecords};
 use super::rows::Rows;
@@ -15,7 +15,7 @@ use crate::memory::{GridMut, GridRef, LinesMut, Slot};
 pub(crate) struct Pass<'a> {
     pub(crate) context: Context<'a>,
     pub(crate) rows: &'a Rows,
-    /// Whether the forward pass runs from the end to the beginning.
+    /// True if the forward pass runs from the end to the beginning.
     pub(crate) reverse: bool,
 }
 
@@ -38,8 +38,9 @@ impl<'a> Pass<'a> {
         self.weights().shape().state.len() + zoneout + usize::from(self.context.masks.is_some())
     }
 
-    /// The plane of the gradient of the state where, on the way back, the sums of a product wait for the rest of its
-    /// gates: the last, after those of the state and, with zoneout, of what goes past a step.
+    /// The plane of `carry` in which, in the backward pass, the sums of a product wait for the rest of its
+    /// gates. It is the last plane, after those of the state and, with zoneout, of the gradient that goes
+    /// past a step.
     #[inline(always)]
     pub(crate) fn waiting(&self) -> usize {
         self.weights().shape().state.len() + usize::from(self.context.zoneout.is_some())
@@ -51,34 +52,34 @@ impl<'a> Pass<'a> {
         Masks::multiplied(self.context.masks)
     }
 
-    /// What the tiles of a step have in common, with these states on its sides.
+    /// The part that the tiles of a step share, with these states before and after it.
     #[inline(always)]
     pub(crate) fn step<'b>(&'b self, step: usize, before: Slot<'b>, after: Slot<'b>) -> Step<'b> {
         Step { context: &self.context, places: self.rows.places(step), before, after }
     }
 }
 
-/// All that a forward pass of one direction of one layer reads and writes.
+/// The arguments of a forward pass of one direction of one layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Forward<'a> {
     pub(crate) pass: Pass<'a>,
-    /// The sequence, one plane of input size, to read; where layers run at the same time, the one below
-    /// writes later steps of it.
+    /// The sequence to read, one plane as wide as the input. If layers run at the same time, the layer below
+    /// is writing later steps of it.
     pub(crate) input: GridMut<'a>,
-    /// Where the hidden states go, and in which of its planes.
+    /// Where the hidden states go: a grid and a plane of it.
     pub(crate) output: Option<(GridMut<'a>, usize)>,
     pub(crate) states: Records<'a>,
     pub(crate) tape: Option<TapeRecords<'a>>,
-    /// Where states are kept every some steps.
+    /// The states of every k-th step, if checkpoints are kept.
     pub(crate) checkpoints: Option<Checkpoints<'a>>,
-    /// From a phase of a step to later ones: a slot, and a row for each rank.
+    /// The scratch records, from one phase of a step to later ones: one slot, with a row for each rank.
     pub(crate) scratch: GridMut<'a>,
-    /// The input products, where they are done beforehand.
+    /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
 }
 
-/// The states before the steps `every`, `2 every` and so on, in slots from 1 on, of the rows that have those steps. Slot 0
-/// is for the initial ones.
+/// The states before the steps `every`, `2 every` and so on, in slots 1, 2 and so on, of the rows that have
+/// those steps. Slot 0 has the initial states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,
@@ -92,16 +93,16 @@ pub(crate) struct Projected<'a> {
     pub(crate) first_step: usize,
 }
 
-/// All that a backward pass of one direction of one layer reads and writes, over one chunk of steps.
+/// The arguments of a backward pass of one direction of one layer over one chunk of steps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backward<'a> {
     pub(crate) pass: Pass<'a>,
     pub(crate) transposed: &'a TransposedWeights,
-    /// The gradient of the output, and in which of its planes.
+    /// The gradient of the output, and the plane of it.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     pub(crate) states: Records<'a>,
     pub(crate) tape: TapeRecords<'a>,
-    /// Gate gradients of the steps of the chunk and of the step that backward did before it.
+    /// Gate gradients of the steps of the chunk, and of the step that backward did just before the chunk.
     pub(crate) grads: LinesMut<'a>,
     /// The place in `grads` of row 0 at each step of the chunk, `starts[step - first_step]`.
     pub(crate) starts: &'a [usize],

@@ -1,36 +1,35 @@
 //! Where the states and the tape of each step lie.
 //!
 //! ```text
-//! states   [slot][rank][h | c | ..]          a row of a record next to each other, as products along it read it
-//! tape     [plane][line][step, rank][16]     of all steps the same line: lines.rs
+//! states   [slot][rank][h | c | ..]          a record is contiguous, as products along it read it
+//! tape     [plane][line][step, rank][16]     the same line of all steps is contiguous: lines.rs
 //! ```
 //!
-//! Both hold the rows alone that have the slot or the step, longest first: `rows.rs`.
+//! A slot or step has records only of the rows that reach it, longest first: `rows.rs`.
 //!
-//! A tile writes a line of each plane of some rows to the tape, and the next tile one of the rows after. So in lines a
-//! tape is written and read front to back, in as many places as it has planes. (As records of a row, like states, each
-//! line that is written is far from the one before. Training of LSTM, one thread, Xeon, family 6, model 207, medians of
-//! five to nine, against that: 64 rows of 512 units, 200 steps, 2 % faster; 32 rows of 256 units, 500 steps, 1.5 %, 100
-//! steps, level within 1 to 2 %.)
+//! A tile writes a line of each plane of its rows to the tape, and the next tile writes the line of the next
+//! rows. So a tape in lines is written and read front to back, in as many places as it has planes. In records
+//! of a row, like states, each line would be far from the line before: training is up to 2 % faster with
+//! lines (`X207/tape-lines` of `benches/record/`).
 
 use super::rows::Rows;
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, LineSlot, LinesMut, Planes, Row, Slot};
 
-/// The records of some slots of all rows that have them.
+/// The records of consecutive slots, each of the rows that reach it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'a> {
-    /// One slot of as many rows as there are records.
+    /// The shape of one slot with a row for each record.
     grid: GridMut<'a>,
     starts: &'a [usize],
     /// 1 where two slots take turns, 0 where there is one, all ones otherwise.
     mask: usize,
-    /// The place of the first record that is kept.
+    /// The index of the first record that is kept.
     offset: usize,
 }
 
 impl<'a> Records<'a> {
-    /// The shape of so many records of so many planes.
+    /// The shape of `records` records with `planes` planes.
     pub(crate) fn grid(records: usize, planes: usize, size: usize) -> Result<Grid, Error> {
         Grid::padded(1, records, planes, size)
     }
@@ -40,8 +39,8 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
     }
 
-    /// One slot, which is before and after the only step: where all sums of a step are made before the first state is
-    /// written.
+    /// One slot, which is before and after the only step: where all sums of a step are made before the first
+    /// state is written.
     pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
@@ -51,7 +50,7 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }
     }
 
-    /// The states that are kept every some steps: slot n is before step n times as many, slot 0 the initial one.
+    /// The states of every k-th step: slot n is the state before step n k, slot 0 the initial state.
     pub(crate) fn checkpoints(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.checkpoint_starts, mask: usize::MAX, offset: 0 }
     }
@@ -75,7 +74,7 @@ impl<'a> Records<'a> {
     /// The records of a slot from `rank` on.
     ///
     /// # Safety
-    /// - The record is one of those that are kept.
+    /// - The record is kept.
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, slot: usize, rank: usize) -> Slot<'a> {
         // SAFETY: the caller's promise, passed on.
@@ -85,7 +84,7 @@ impl<'a> Records<'a> {
     /// All planes of a record, to write.
     ///
     /// # Safety
-    /// - The record is one of those that are kept, and nobody else reads or writes it while the slice lives.
+    /// - The record is kept, and nobody else reads or writes it while the slice lives.
     pub(crate) unsafe fn record(&self, slot: usize, rank: usize) -> &'a mut [f32] {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.grid.record(0, self.place(slot, rank)) }
@@ -97,7 +96,7 @@ impl<'a> Records<'a> {
 pub(crate) struct TapeRecords<'a> {
     lines: LinesMut<'a>,
     starts: &'a [usize],
-    /// The place of the first record that is kept.
+    /// The index of the first record that is kept.
     offset: usize,
 }
 
@@ -115,7 +114,7 @@ impl<'a> TapeRecords<'a> {
     /// The records of a step from `rank` on.
     ///
     /// # Safety
-    /// - The record is one of those that are kept.
+    /// - The record is kept.
     #[inline(always)]
     pub(crate) unsafe fn slot(&self, step: usize, rank: usize) -> LineSlot<'a> {
         // SAFETY: the caller's promise, passed on.

@@ -1,4 +1,4 @@
-//! Running the steps between two checkpoints again, to have their tape.
+//! Replay: the steps between two checkpoints run again, to make their tape.
 //!
 //! ```text
 //! forward pass    keeps the states before steps k, 2k, ...        (T / k) records a row instead of T
@@ -7,9 +7,9 @@
 //!                   backward through them
 //! ```
 //!
-//! The forward pass runs twice, which makes a training step a third longer where k steps have a few hundred rows (a
-//! chunk of the walk back does not reach beyond a checkpoint); the memory falls from T records to T / k + k. What is
-//! computed again is the same chain of operations, so gradients are the same bits.
+//! The forward pass runs twice. A training step takes a third longer if k steps have a few hundred rows in
+//! all (a chunk of the walk back does not reach beyond a checkpoint). The memory falls from T records to T /
+//! k + k. Replay runs the same chains of operations, so gradients are the same bits.
 
 use super::forward::{Memory, forward};
 use super::gradient::Inputs;
@@ -29,8 +29,8 @@ pub(super) struct Replay {
     memory: Memory,
 }
 
-/// The shapes of states and tape of steps that are so many in all rows together. Before the first of them each row has a
-/// state too.
+/// The shapes of states and tape for this many steps in all rows together. Each row also has a state before
+/// its first step.
 fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
     let (planes, weights) = (pass.state_planes(), pass.weights());
     let states = steps.saturating_add(pass.rows.order.len());
@@ -41,7 +41,7 @@ fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
 }
 
 impl Replay {
-    /// Makes room for so many steps at a time.
+    /// Makes room for this many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
         let weights = pass.weights();
         let (states, tape) = shapes(pass, pass.rows.extent().steps_before(steps))?;
@@ -70,7 +70,7 @@ impl Replay {
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = TapeRecords::steps(rows, range.start, LinesMut::new(tape, &mut self.tape));
         for (rank, &length) in rows.lengths.iter().enumerate().filter(|row| *row.1 > range.start) {
-            // Where the row enters these steps, and the checkpoint of that place. Slot 0 has initial states.
+            // The step at which the row enters this range, and its checkpoint. Slot 0 has initial states.
             let (slot, from) = match reverse {
                 false => (range.start, range.start / checkpoints.every),
                 true if length > range.end => (range.end, range.end / checkpoints.every),

@@ -1,8 +1,8 @@
 //! The rows of a batch, longest first, and where the records of each step lie.
 //!
-//! Rows are kept by falling length: `order[rank]` is the place of the row in the caller's arrays. So the rows
-//! that still run at step t are always the first ones, and lie next to each other in states, tapes and
-//! gradients. Where every step is kept, only those rows are:
+//! Rows are sorted by falling length: `order[rank]` is the index of the row in the caller's arrays. So the
+//! rows that still run at step t are always the first ranks, and lie next to each other in states, tapes and
+//! gradients. Records of a step have only those rows:
 //!
 //! ```text
 //! lengths 3 2 2 1      states   slot 0: a b c d   slot 1: a b c d   slot 2: a b c   slot 3: a
@@ -13,10 +13,10 @@ use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
 use std::cmp::Reverse;
 
-/// Which steps of the rows of a batch are real, and where a row begins anew.
+/// The real steps of the rows of a batch, and the resets of rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pattern<'a> {
-    /// (B): steps from here on do not exist.
+    /// (B): the length of each row; later steps do not exist.
     pub(crate) lengths: Option<&'a [usize]>,
     /// (B, T): steps that are false do not exist.
     pub(crate) mask: Option<&'a [bool]>,
@@ -25,23 +25,23 @@ pub(crate) struct Pattern<'a> {
 }
 
 impl Pattern<'_> {
-    /// Whether every row has all steps, and none begins anew.
+    /// True if every row has all steps, and no row has resets.
     fn is_whole(&self) -> bool {
         self.lengths.is_none() && self.mask.is_none() && self.resets.is_none()
     }
 }
 
-/// How many stretches there are, and how long: what decides the size of a tape.
+/// The number of stretches and their lengths. They decide the size of a tape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent<'a> {
-    /// So many, of one length.
+    /// This many stretches, all of one length.
     Equal { rows: usize, length: usize },
-    /// Of these lengths, which fall.
+    /// Stretches of these lengths, in falling order.
     Falling(&'a [usize]),
 }
 
 impl Extent<'_> {
-    /// How many there are.
+    /// The number of stretches.
     pub(crate) fn rows(self) -> usize {
         match self {
             Extent::Equal { rows, .. } => rows,
@@ -49,7 +49,7 @@ impl Extent<'_> {
         }
     }
 
-    /// The steps of the longest.
+    /// The length of the longest stretch.
     pub(crate) fn longest(self) -> usize {
         match self {
             Extent::Equal { rows, length } => {
@@ -63,7 +63,7 @@ impl Extent<'_> {
         }
     }
 
-    /// The sum of what `count` says of each length; too large to count is the largest number there is.
+    /// The sum of `count` over all lengths, saturating.
     fn sum(self, count: impl Fn(usize) -> usize) -> usize {
         match self {
             Extent::Equal { rows, length } => rows.saturating_mul(count(length)),
@@ -73,7 +73,7 @@ impl Extent<'_> {
         }
     }
 
-    /// The steps of all.
+    /// The steps of all stretches together.
     pub(crate) fn steps(self) -> usize {
         self.sum(|length| length)
     }
@@ -83,8 +83,8 @@ impl Extent<'_> {
         self.sum(|length| length.min(end))
     }
 
-    /// The records of checkpoints every so many steps: the initial state of each, and the states before steps that it
-    /// has.
+    /// The records of checkpoints at every `every`-th step: for each stretch its initial state, and the
+    /// states before those steps that it has.
     pub(crate) fn checkpoints(self, every: usize) -> usize {
         self.rows().saturating_add(self.sum(|length| length.saturating_sub(1) / every))
     }
@@ -92,38 +92,38 @@ impl Extent<'_> {
 
 /// The order and the lengths of the rows of a batch.
 ///
-/// What runs is a *stretch*: the steps of a row between two resets, without those that are masked. Stretches know
-/// nothing of each other, no more than rows do, and share tiles like rows; a row without resets is one stretch.
-/// A step is counted within its stretch, and [`time`](Rows::time) says which step of the sequence it is.
+/// The unit of work is a *stretch*: the steps of a row between two resets, without masked steps. A row
+/// without resets is one stretch. Stretches are as independent as rows, and share tiles as rows do. Steps are
+/// counted within the stretch; [`time`](Rows::time) gives the step of the sequence.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Rows {
     /// The row of each rank.
     pub(crate) order: Vec<usize>,
     /// The length of each rank, falling.
     pub(crate) lengths: Vec<usize>,
-    /// Whether a rank is the first of its row, and whether the last: from one side comes the initial state, on
-    /// the other the final state is left.
+    /// Whether a rank is the first stretch of its row, and whether it is the last. One has the initial state,
+    /// the other leaves the final state.
     ends: Vec<(bool, bool)>,
     /// Where the times of each rank begin in `times`.
     first: Vec<usize>,
-    /// The times of all steps of each rank; empty where a step of a rank is the step of the sequence.
+    /// The times of all steps of each rank; empty if a step of a rank is the step of the sequence.
     times: Vec<usize>,
     /// (start in `times`, length, row, first, last) of each stretch, while they are sorted.
     stretches: Vec<(usize, usize, usize, bool, bool)>,
-    /// Where the states of each slot begin, and the end of the last; empty where no tape is kept. The records
-    /// of step t begin where those of slot t + 1 do, less the B of slot 0.
+    /// The first record of each slot of states, and the end of the last slot; empty without a tape. The
+    /// records of step t begin where those of slot t + 1 begin, minus the B records of slot 0.
     pub(super) starts: Vec<usize>,
-    /// The same for the slots of checkpoints; empty where there are none.
+    /// The first record of each slot of checkpoints; empty without checkpoints.
     pub(super) checkpoint_starts: Vec<usize>,
-    /// The same for two slots that take turns.
+    /// The first record of each of two slots that take turns.
     pub(super) ring: [usize; 2],
-    /// The rows and steps that were set last, where all rows had all steps.
+    /// The rows and steps that were set last, if all rows had all steps.
     full: Option<(usize, usize)>,
 }
 
 impl Rows {
-    /// Orders rows by falling length, those of equal length as they come. Allocates only where there are more
-    /// of them, or of their steps, than ever before.
+    /// Sorts rows by falling length; rows of equal length keep their order. Allocates only if there are more
+    /// rows or steps than ever before.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
         let Pattern { lengths, mask, resets } = pattern;
         let full = pattern.is_whole();
@@ -157,7 +157,7 @@ impl Rows {
         let Pattern { lengths, mask, resets } = pattern;
         let is_set = |flags: Option<&[bool]>, row: usize, time: usize| flags.map(|f| f[row * steps + time]);
         let real = |row: usize| 0..lengths.map_or(steps, |lengths| lengths[row]);
-        // Rows that no memory can hold are refused before anybody counts through them.
+        // Rows that no memory can hold are refused before they are counted through.
         reserve(&mut self.stretches, batch)?;
         let count: usize = (0..batch)
             .map(|row| 1 + real(row).filter(|&time| is_set(resets, row, time) == Some(true)).count())
@@ -188,47 +188,47 @@ impl Rows {
             self.ends.push((first, last));
             self.first.push(start);
         }
-        // Never empty, so that it is looked at, also where no step is real.
+        // The list is never empty, even if no step is real: an empty list means that there are no masks.
         if self.times.is_empty() {
             self.times.push(0);
         }
         Ok(())
     }
 
-    /// The step of the sequence that is this step of a rank.
+    /// The step of the sequence of this step of a rank.
     #[inline(always)]
     pub(crate) fn time(&self, step: usize, rank: usize) -> usize {
         if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
     }
 
-    /// Where the ranks find this step in the sequence.
+    /// The place of this step in the sequence, for all ranks.
     #[inline(always)]
     pub(crate) fn places(&self, step: usize) -> Places<'_> {
         Places::new(&self.order, &self.first, &self.times, step)
     }
 
-    /// Whether every rank is the row of its number, and each step that of the sequence.
+    /// True if every rank is the row of the same index, and each step is the step of the sequence.
     #[inline(always)]
     pub(crate) fn as_they_come(&self) -> bool {
         self.full.is_some()
     }
 
-    /// Whether a step of a rank is the step of the sequence: no masks, no resets.
+    /// True if a step of a rank is the step of the sequence: no masks, no resets.
     pub(crate) fn in_order(&self) -> bool {
         self.times.is_empty()
     }
 
-    /// Whether a rank begins with the initial state of its row.
+    /// True if a rank begins with the initial state of its row.
     pub(crate) fn begins(&self, rank: usize, reverse: bool) -> bool {
         if reverse { self.ends[rank].1 } else { self.ends[rank].0 }
     }
 
-    /// Whether a rank ends with the final state of its row.
+    /// True if a rank ends with the final state of its row.
     pub(crate) fn finishes(&self, rank: usize, reverse: bool) -> bool {
         self.begins(rank, !reverse)
     }
 
-    /// Finds the places of the records of every step: for a tape.
+    /// Computes where the records of every step lie, for a tape.
     pub(crate) fn place_all(&mut self) -> Result<(), Error> {
         let slots = self.steps().saturating_add(1);
         reserve(&mut self.starts, checked_size("tape", &[slots.saturating_add(1)])?)?;
@@ -244,7 +244,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Finds the places of the states that are kept every so many steps.
+    /// Computes where the states of checkpoints lie.
     pub(crate) fn place_checkpoints(&mut self, every: usize) -> Result<(), Error> {
         let count = self.steps().saturating_sub(1) / every;
         reserve(&mut self.checkpoint_starts, checked_size("tape", &[count.saturating_add(1)])?)?;
@@ -257,12 +257,13 @@ impl Rows {
         Ok(())
     }
 
-    /// What a tape has to hold.
+    /// The number of stretches and their lengths.
     pub(crate) fn extent(&self) -> Extent<'_> {
         Extent::Falling(&self.lengths)
     }
 
-    /// What [`extent`](Rows::extent) would say after [`set`](Rows::set); this sets nothing where all rows are alike.
+    /// The result of [`extent`](Rows::extent) after [`set`](Rows::set). If all rows are alike, it is computed
+    /// without `set`.
     pub(crate) fn extent_of(
         &mut self,
         batch: usize,
@@ -276,7 +277,7 @@ impl Rows {
         Ok(self.extent())
     }
 
-    /// How many rows run at step `step`: those with a greater length, the first ones.
+    /// The number of rows that run at step `step`. These are the first ranks, whose length is greater.
     #[inline(always)]
     pub(crate) fn active(&self, step: usize) -> usize {
         self.lengths.partition_point(|&length| length > step)

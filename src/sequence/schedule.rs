@@ -1,4 +1,4 @@
-//! Which thread does what.
+//! The division of work among threads.
 //!
 //! ```text
 //! Rows      each thread takes some rows of the batch through all of time      nobody waits for anybody
@@ -6,52 +6,51 @@
 //! Layers    each thread takes a layer, one chunk of steps behind the other    one meeting a chunk
 //! ```
 //!
-//! and the two directions of a layer, which know nothing of each other, go side by side where the number of
-//! threads is even. Rows are the best where there are enough of them. Where there are few, a step is bound by
-//! reading weights: then a thread that has its share of the units reads its share of the weights, which
-//! moreover fit into the cache of its core.
+//! The two directions of a layer are independent: they run side by side if the number of threads is even.
+//! With enough rows, sharing rows is best. With few rows, a step is bound by reading weights: a thread with a
+//! share of the units reads only its share of the weights, which also fits into the cache of its core.
 //!
-//! Cuts never go through a sum, so that results do not depend on who does what, bit for bit.
+//! Cuts never go through a sum, so results do not depend on the division, bit for bit.
 
 use super::team::over_stages;
 use std::ops::Range;
 
-/// How many threads a layer may use. The threads are those of the rayon pool that the caller is in, or
-/// of the global one.
+/// The number of threads that a call may use. They are those of the rayon pool that the caller runs in, or of
+/// the global pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
-    /// As many as the pool has, and fewer for work too small to share.
+    /// All threads of the pool, or fewer if the work is too small to share.
     #[default]
     Auto,
-    /// At most so many: fewer where they would wait for each other longer than they save (unless the
-    /// [`Schedule`] is given as well). 0 counts as 1, and more than 256 as 256.
+    /// At most this many threads. A call uses fewer if threads would wait for each other longer than they
+    /// save (unless a [`Schedule`] is given as well). 0 counts as 1, and more than 256 as 256.
     Count(usize),
 }
 
-/// What threads share among themselves. Results are the same bits for each; only the time differs.
+/// How the work of a call is divided among threads. All schedules give the same bits; only the time differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Schedule {
-    /// Whatever is estimated to be the fastest.
+    /// The schedule that is estimated to be the fastest.
     #[default]
     Auto,
-    /// The rows of the batch.
+    /// Each thread takes rows of the batch.
     Rows,
-    /// The hidden units of each step.
+    /// Each thread takes hidden units, at each step.
     Units,
-    /// The layers, each some steps behind the one below; where there is one layer, or two directions, its
-    /// rows or units as for `Auto`. Backward passes take a layer at a time, as for `Auto`.
+    /// Each thread takes a layer, some steps behind the layer below. A network with one layer or with two
+    /// directions is divided as for `Auto`, and so are backward passes, which take one layer at a time.
     Layers,
 }
 
-/// Multiply-adds that are worth a further thread: some 20 microseconds of work at 50 G/s, several times
-/// what rayon takes to wake a sleeping thread.
+/// Multiply-adds that pay for one more thread: some 20 microseconds of work at 50 G/s, several times the time
+/// in which rayon wakes a sleeping thread.
 const WORTH_A_THREAD: usize = 1 << 20;
 
-/// No work is cut into more pieces than this.
+/// The most pieces that work is cut into.
 const MOST_THREADS: usize = 256;
 
 impl Threads {
-    /// Whether this many multiply-adds are for one thread, whatever pool the caller is in.
+    /// True if this many multiply-adds are for one thread, whatever pool the caller is in.
     pub(crate) fn is_one(self, multiply_adds: usize) -> bool {
         match self {
             Threads::Count(count) => count < 2,
@@ -74,9 +73,9 @@ impl Threads {
 /// How one direction of one layer is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Split {
-    /// Among so many threads, by rows.
+    /// By rows, among this many threads.
     Rows(usize),
-    /// Among so many threads, by hidden units.
+    /// By hidden units, among this many threads.
     Units(usize),
 }
 
@@ -88,7 +87,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// All of it.
+    /// The whole.
     pub(crate) const ALL: Share = Share { index: 0, of: 1 };
 
     /// The share of `count` things.
@@ -97,7 +96,7 @@ impl Share {
     }
 }
 
-/// A pass over time as a row of stages, each of which needs the ones before for its own rows.
+/// A pass over time as a sequence of stages. Each stage needs the stages before it, for its own rows.
 pub(crate) trait Walk: Sync {
     /// The number of stages.
     fn stages(&self) -> usize;
@@ -110,7 +109,7 @@ pub(crate) trait Walk: Sync {
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share);
 }
 
-/// Takes so many steps from `rest`: the first of them, or the last where time runs backward.
+/// Takes `steps` steps from `rest`: the first steps, or the last steps if time runs backward.
 pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) -> Range<usize> {
     if backward {
         rest.end -= steps;
@@ -121,14 +120,14 @@ pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) 
     }
 }
 
-/// Goes through a walk over these steps of rows of these lengths.
+/// Runs a walk over these steps of rows of these lengths.
 ///
 /// # Safety
 /// - The rows have what the walk works on, and nobody else works on it.
 pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>, split: Split) {
     match split {
-        // By the steps that a row has among these: where a pass meets chunk by chunk, no chunk waits for the rows
-        // that are long elsewhere.
+        // Weighs a row by its steps in this range: if a pass synchronises after each chunk, no chunk waits
+        // for rows that are long elsewhere.
         Split::Rows(threads) => over_weighted(
             lengths.len(),
             &|rank| lengths[rank].clamp(steps.start, steps.end) - steps.start,
@@ -147,13 +146,13 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
     }
 }
 
-/// Runs `work` in the pool where more than one thread is wanted. Going in and out costs some ten
-/// microseconds, more than a whole step of a small layer, so it is done once per call and not per product.
+/// Runs `work` in the pool if more than one thread is wanted. To enter and leave the pool costs some ten
+/// microseconds, more than a whole step of a small layer; so a call does it once, and not for each product.
 pub(crate) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     if threads < 2 { work() } else { rayon::scope(|_| work()) }
 }
 
-/// What each of some things counts.
+/// The weight of each thing.
 type Weight<'a> = dyn Fn(usize) -> usize + Sync + 'a;
 
 /// Calls `work` with ranges that cover `0..count`, one per thread, of about equal total weight.
@@ -167,7 +166,7 @@ fn share(weight: &Weight<'_>, range: Range<usize>, threads: usize, work: &(dyn F
         return work(range);
     }
     let half = threads / 2;
-    // The cut that brings the left side closest to its share, with at least one row on each side.
+    // Cuts where the left side comes closest to its share, with at least one row on each side.
     let target = total * half as u128 / threads as u128;
     let (mut cut, mut sum) = (range.start, 0);
     while cut < range.end - 1 && (cut == range.start || sum + weight(cut) as u128 / 2 < target) {

@@ -1,4 +1,4 @@
-//! Threads that go through a row of stages together.
+//! Threads that go through a sequence of stages together.
 //!
 //! ```text
 //!              share 0     share 1     share 2        each claimed once per stage, by anybody
@@ -7,38 +7,37 @@
 //! stage 2    |  lead     |  helper   |          |     done = 8: the next stage begins with the ninth
 //! ```
 //!
-//! Every thread runs the same loop: read how much is done, which says the stage; claim a share of it, its own
-//! first, then whichever is left; work; add one to what is done. Where nothing is left to claim, wait for the
-//! next stage.
+//! Every thread runs the same loop. It reads the number of shares that are done, which tells the stage. It
+//! claims a share of that stage: its own first, then any share that is left. It works, and adds one to the
+//! number. If no share is left to claim, it waits for the next stage.
 //!
-//! There is no barrier, and nobody waits for a thread that has not come: one only ever waits for shares that
-//! somebody has claimed and is working on. A helper that comes late joins the stage of the moment; one that
-//! never comes (a pool of one thread, a pool whose threads are all busy) costs nothing. So this can be called
-//! from inside anybody's `par_iter`.
+//! There is no barrier. A thread waits only for shares that another thread has claimed and is working on. A
+//! helper that comes late joins the current stage. A helper that never comes (a pool of one thread, a pool
+//! whose threads are all busy) costs nothing. So a team can be called from inside any `par_iter`.
 //!
-//! A barrier was tried while this was planned: with one other busy process on the machine a pass went from 0.1
-//! to 540 milliseconds. Here the worst is a helper that loses its core while it works on a share. The leader
-//! spins for a while, then gives its core away; and where it has lost more than a third of the time in that way
-//! it sends the helpers home and does the rest by itself. So a pass never takes more than 1.5 times as long as
-//! alone, and the last wait. (A fixed limit for each wait, 200 microseconds, was tried: one hiccup of a machine
-//! that others use as well, in a stage of two milliseconds, and the second core was gone for the whole pass.)
+//! With a barrier, one other busy process on the machine took a pass from 0.1 to 540 milliseconds. Here the
+//! worst case is a helper that loses its core while it works on a share. The leader spins for a while, then
+//! yields its core. Once it has lost more than a third of the time that way, it sends the helpers home and
+//! does the rest alone. So a pass takes at most 1.5 times as long as alone, plus the last wait. (A fixed
+//! limit of 200 microseconds for each wait was tried: after one interruption on a shared machine, in a stage
+//! of two milliseconds, the second core was lost for the whole pass.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Shares of a stage, and so threads of a team: what the claims' room on the stack is made for.
+/// The most shares of a stage, and so threads of a team. The claims on the stack have this size.
 pub(crate) const MOST_SHARES: usize = 32;
 
-/// Rounds of spinning before a waiting thread gives its core away; some 10 microseconds, longer than a share
-/// takes where stages are short.
+/// Rounds of spinning before a waiting thread yields its core: some 10 microseconds, longer than a share of a
+/// short stage.
 const SPINS: u32 = 256;
 
-/// How long a leader may wait in any case, having given its core away, and the part of the whole time that it may
-/// spend so. Shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
+/// The time for which a leader may always wait after it has yielded its core, and the part of the whole time
+/// that it may spend so. The time is shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
 const PATIENCE: Duration = Duration::from_micros(200);
 const PART_LOST: u32 = 3;
 
-/// An atomic on a cache line of its own, and off its neighbour's, which processors fetch with it.
+/// An atomic on its own pair of cache lines: processors fetch a line together with its neighbour.
 #[repr(align(128))]
 struct Claim(AtomicUsize);
 
@@ -55,9 +54,9 @@ struct Stages<'a> {
     work: &'a (dyn Fn(usize, usize) + Sync),
 }
 
-/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages` stages,
-/// each once: the shares of a stage in any order and on any thread, the stages one after the other. What a
-/// stage writes, later ones see.
+/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages`
+/// stages, each once: the shares of a stage in any order and on any thread, the stages one after the other.
+/// Later stages see everything that a stage writes.
 ///
 /// The threads are those of the rayon pool that the caller is in. Allocates nothing.
 pub(crate) fn over_stages(stages: usize, shares: usize, work: &(dyn Fn(usize, usize) + Sync)) {
@@ -77,18 +76,18 @@ pub(crate) fn over_stages(stages: usize, shares: usize, work: &(dyn Fn(usize, us
 }
 
 impl Stages<'_> {
-    /// Calls the members `from..to` of the team; the first of them is the caller itself.
+    /// Runs the members `from..to` of the team; the caller is the first of them.
     fn call(&self, from: usize, to: usize) {
         if to - from == 1 {
             return self.attend(from);
         }
-        // `join` runs its first half here and offers the second to others. What nobody took it runs here as
-        // well, after the first; by then all is done, and it returns at once.
+        // `join` runs its first half on this thread and offers the second to others. If nobody takes the
+        // second half, this thread runs it after the first; all work is then done, and it returns at once.
         let middle = from + (to - from).div_ceil(2);
         rayon::join(|| self.call(from, middle), || self.call(middle, to));
     }
 
-    /// What a member does; member 0 leads.
+    /// The loop of a member. Member 0 leads.
     fn attend(&self, member: usize) {
         let (began, mut lost) = (Instant::now(), Duration::ZERO);
         loop {
@@ -101,7 +100,7 @@ impl Stages<'_> {
                     let unwinding = Abandon(self);
                     (self.work)(stage, share);
                     std::mem::forget(unwinding);
-                    // Release: whoever sees the count sees what this share has written.
+                    // Release: a thread that sees the count also sees the writes of this share.
                     self.done.fetch_add(1, Ordering::AcqRel);
                 }
                 None => {
@@ -123,8 +122,8 @@ impl Stages<'_> {
         })
     }
 
-    /// Waits until the stage is done, and sends the helpers home where that takes longer than there is patience.
-    /// Gives the time for which the core was given away.
+    /// Waits until the stage is done, and sends the helpers home if that takes longer than the patience.
+    /// Returns the time for which the core was yielded.
     fn wait(&self, stage: usize, patience: Option<Duration>) -> Duration {
         let over = || self.done.load(Ordering::Acquire) / self.shares > stage;
         for _ in 0..SPINS {
@@ -144,12 +143,12 @@ impl Stages<'_> {
     }
 }
 
-/// Held while a share is worked on: where the work panics, everybody leaves and the panic goes to the caller.
+/// Held during the work on a share: if the work panics, all threads leave and the panic goes to the caller.
 struct Abandon<'a, 'b>(&'a Stages<'b>);
 
 impl Drop for Abandon<'_, '_> {
     fn drop(&mut self) {
-        // No count that is added afterwards reaches past the end again.
+        // The counts that are added afterwards do not wrap past the end.
         self.0.done.store(usize::MAX / 2, Ordering::Release);
     }
 }
@@ -160,7 +159,7 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::{RecvTimeoutError, channel};
 
-    /// Runs a test which would not end where somebody waits for what nobody does.
+    /// Runs a test that would not end if a thread waited for work that nobody does.
     fn in_time(test: impl FnOnce() + Send + 'static) {
         let (done, ended) = channel();
         let thread = std::thread::spawn(move || {
@@ -188,7 +187,7 @@ mod tests {
                                 assert_eq!(counts[stage - 1].load(Ordering::Relaxed), shares);
                             }
                             seen.lock().unwrap()[stage * shares + share] += 1;
-                            // Some take their time: who goes on without them is seen by the next stage.
+                            // Some members are slow: the next stage sees if a thread goes on without them.
                             if (stage + share) % 7 == 3 {
                                 std::thread::sleep(Duration::from_micros(300));
                             }
@@ -209,7 +208,8 @@ mod tests {
             let slow = AtomicUsize::new(0);
             pool.install(|| {
                 let leader = std::thread::current().id();
-                // Each has its own share, so that the helper takes one of each stage for as long as it is there.
+                // Each member has its own share, so the helper takes one share of each stage while it is
+                // there.
                 over_stages(60, 2, &|_, _| {
                     if std::thread::current().id() == leader {
                         std::thread::sleep(Duration::from_millis(1));

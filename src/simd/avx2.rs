@@ -1,9 +1,9 @@
 //! Eight floats at a time with AVX2 and FMA (every desktop and server core since Haswell and Zen).
 //!
-//! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the
-//! three broadcasts of a step of k take 3, and one weight vector at a time takes the last. Of three gates 4 rows x 3
-//! accumulators are as many, three weight vectors and one broadcast at a time. (GRU on the machine of `avx512.rs`, one
-//! thread: 32 rows of 256 units 1.09 times as fast as with 3 rows, 7 rows of 200 units 1.21 times.)
+//! **Register budget** (16 registers of eight floats): a tile of 3 rows x 4 accumulators takes 12, the three
+//! broadcasts of a step of k take 3, and one weight vector at a time takes the last. A tile of three gates
+//! has 4 rows x 3 accumulators, which also makes 12, three weight vectors, and one broadcast at a time (1.09
+//! to 1.21 times as fast as 3 rows: `X207/gru-heights` of `benches/record/`).
 //!
 //! **Ports**: per k the tile does 12 multiply-adds and 7 loads (4 weight vectors, 3 broadcasts). At two
 //! multiply-adds a cycle that is 6 cycles for 7 of 12 load slots; 12 chains cover the latency of 4 cycles
@@ -23,8 +23,8 @@ impl Avx2 {
     }
 }
 
-/// Ones for the first `n` lanes, in the sign bit that masked loads and stores look at. Eight ones and
-/// eight zeros: the window that starts `8 - n` in has `n` ones.
+/// A mask of the first `n` lanes: masked loads and stores look at the sign bit. The window of eight that
+/// starts at `8 - n` has `n` ones.
 #[inline(always)]
 fn first(_: Avx2, n: usize) -> __m256i {
     const WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -38,7 +38,7 @@ impl Isa for Avx2 {
     const LANES: usize = 8;
     const FUSED: bool = true;
     const HEIGHTS: [usize; 5] = [0, 4, 4, 4, 3];
-    // Half of what `avx512.rs` says, of the same machine.
+    // Half of the figure in `avx512.rs`, for the same machine.
     const MULTIPLY_ADDS: f64 = 38.0;
 
     #[inline(always)]
@@ -71,7 +71,8 @@ impl Isa for Avx2 {
         unsafe { outlined::avx2(self, work) }
     }
 
-    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so stays.
+    // `max` and `min` give their second operand where either is NaN. The comparison "not less than" is true
+    // for NaN, so NaN stays.
     operations! {
         fn splat(x: f32) = _mm256_set1_ps(x);
         fn add(a, b) = _mm256_add_ps(a, b);

@@ -1,10 +1,10 @@
 //! Sixteen floats at a time with AVX-512 F, BW, DQ and VL (every server core since Skylake-SP, Zen 4).
 //!
-//! **Register budget** (32 registers of sixteen floats): a tile of 6 rows x 4 accumulators takes 24,
-//! the four weight vectors of a step of k take 4, a broadcast 1; three are left for the scheduler. Of three
-//! gates 8 rows x 3 accumulators are as many: with 6 rows a quarter of the chains would be missing, and weights are
-//! read for each six rows. (GRU, 32 rows of 256 units, one thread, 1.03 times as fast as with 6 rows, 7 rows of 200
-//! units 1.17 times.)
+//! **Register budget** (32 registers of sixteen floats): a tile of 6 rows x 4 accumulators takes 24, the four
+//! weight vectors of a step of k take 4, a broadcast 1; three are left for the scheduler. A tile of three
+//! gates has 8 rows x 3 accumulators, which also makes 24. With 6 rows it would have a quarter fewer chains,
+//! and read the weights for every six rows instead of eight (`X207/gru-heights` of `benches/record/`: 1.03 to
+//! 1.17 times as fast as 6 rows).
 //!
 //! **Ports**: per k the tile does 24 multiply-adds and 10 loads (4 weight vectors, 6 broadcasts). At two
 //! multiply-adds a cycle (ports 0+1 and 5 on Intel servers) that is 12 cycles for 10 of 24 load slots;
@@ -12,13 +12,11 @@
 //! cycles x 2 ports three times over. The weights stream at 256 bytes per 12 cycles, 21 a cycle, which
 //! a level-2 cache delivers.
 //!
-//! **Share of the limit** (Xeon, family 6, model 207, two ports, 178 to 186 GFLOP/s of multiply-adds alone): this tile
-//! by itself, in C, reaches 171 with weights in the level-1 cache, 165 to 170 from the level-2 cache, and as much from
-//! farther away where the next block is prefetched. Forward of an LSTM with 512 units and 64 rows was at 84 to 88 % of
-//! the peak of its run (`cargo bench --bench grid -- --json --mode fwd --shape "lstm B64 T50 I512 H512 L1"`); with 256
-//! units and 48 rows finishing takes 7 %. Tiles of 12 x 2 and 8 x 2, which read half of the weights at a time and so
-//! each of them half as often, were level with 6 x 4 and 4 x 4 in C (512 inputs, 24 rows, 2 MiB of weights: 161 to 164
-//! GFLOP/s all).
+//! **Share of the limit** (measurements of `benches/record/README.md`). This tile alone reaches 171 of 178 to
+//! 186 GFLOP/s with weights in the level-1 cache (`X207/peak`, `X207/tile`), and nearly as much from the
+//! level-2 cache, or from farther away where the next block is prefetched. Forward of an LSTM reaches 84 to
+//! 88 % of the peak (`X207/share`). Tiles of 12 x 2 and 8 x 2 read half of the weights at a time; they are
+//! level with 6 x 4 and 4 x 4 (`X207/tile-shapes`).
 
 use super::{Isa, Outlined, operations, outlined};
 use std::arch::x86_64::*;
@@ -52,7 +50,7 @@ impl Isa for Avx512 {
     const LANES: usize = 16;
     const FUSED: bool = true;
     const HEIGHTS: [usize; 5] = [0, 8, 8, 8, 6];
-    // Of a Xeon, family 6, model 207, at 2.9 GHz.
+    // X207 of `benches/record/`, at 2.9 GHz.
     const MULTIPLY_ADDS: f64 = 75.0;
 
     #[inline(always)]
@@ -87,7 +85,8 @@ impl Isa for Avx512 {
         unsafe { outlined::avx512(self, work) }
     }
 
-    // `max` and `min` give their second operand where either is NaN. "Not less than" holds for NaN, which so stays.
+    // `max` and `min` give their second operand where either is NaN. The comparison "not less than" is true
+    // for NaN, so NaN stays.
     operations! {
         fn splat(x: f32) = _mm512_set1_ps(x);
         fn add(a, b) = _mm512_add_ps(a, b);

@@ -8,10 +8,10 @@ macro_rules! define_levels {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
         /// A set of SIMD instructions that the kernels are compiled for.
         ///
-        /// Chosen when the program runs. [`Avx2`](Level::Avx2) and [`Avx512`](Level::Avx512) give the same bits
-        /// as each other; [`Portable`](Level::Portable) does not fuse multiply and add and differs in the last
-        /// ones. A layer can be pinned to a level by its builder, a whole program by the environment variable
-        /// `FUSED_RNN_LEVEL` (`portable`, `avx2` or `avx512`).
+        /// The level is chosen when the program runs. [`Avx2`](Level::Avx2) and [`Avx512`](Level::Avx512)
+        /// give the same bits; [`Portable`](Level::Portable) does not fuse multiply and add, and differs in
+        /// the last bits. A layer can be pinned to a level by its builder, a whole program by the environment
+        /// variable `FUSED_RNN_LEVEL` (`portable`, `avx2` or `avx512`).
         ///
         /// ```
         /// use fused_rnn::Level;
@@ -51,7 +51,8 @@ macro_rules! define_levels {
             }
         }
 
-        /// A level that this machine has: holding one is what allows its instructions to run.
+        /// The proof that this machine has a level. Code that holds a token may run the instructions of its
+        /// level.
         #[derive(Debug, Clone, Copy)]
         pub(crate) enum Token {
             $(#[cfg($cfg)] $Level(super::$Level),)*

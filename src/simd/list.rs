@@ -1,4 +1,4 @@
-//! The list of levels: one line each, and the macros that make of it what is written once per level.
+//! The list of levels, one line each, and the macros that write the code of every level from the list.
 //!
 //! ```text
 //! levels!      the list; hands it to a macro that expands it
@@ -7,20 +7,22 @@
 //! operations!  the methods of an `Isa`, one expression each
 //! ```
 //!
-//! `dispatcher!` and `pointers!` define their `#[target_feature]` trampolines in the module that invokes them. rustc
-//! puts the instances of a generic function into the codegen unit of the module that defines it: one trampoline for
-//! the whole crate would put all kernels of a level into one unit, which one core then compiles.
+//! `dispatcher!` and `pointers!` define their `#[target_feature]` trampolines in the module that invokes
+//! them. rustc puts the instances of a generic function into the codegen unit of the module that defines it:
+//! one trampoline for the whole crate would put all kernels of a level into one unit, which one core then
+//! compiles.
 
-/// `levels! { [MACRO] ARGUMENTS }` gives MACRO the arguments in brackets and the list.
+/// `levels! { [MACRO] ARGUMENTS }` calls MACRO with the arguments, in brackets, and the list.
 ///
-/// Every level, the narrowest first: its name, its file, where it exists, the target features that its kernels are
-/// compiled with (those that the file's `detect` asks for), and what it is.
+/// A line has the name of the level, its file, the targets that have it, the target features that its kernels
+/// are compiled with (the ones that the file's `detect` asks for), and a description. The narrowest level
+/// comes first.
 macro_rules! levels {
     ([$($apply:tt)+] $($argument:tt)*) => {
         $($apply)+! {
             [$($argument)*]
             Portable: portable if all(),
-                "Four floats at a time with what the crate was compiled for (SSE2, NEON, simd128), not fused.";
+                "Four floats at a time, with SSE2, NEON or simd128 as the crate was compiled, not fused.";
             Avx2: avx2 if target_arch = "x86_64" with "avx2,fma",
                 "Eight floats at a time, AVX2 and FMA.";
             Avx512: avx512 if target_arch = "x86_64" with "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",
@@ -81,7 +83,8 @@ macro_rules! define_pointers {
                     $crate::simd::Token::$Level(_) => {
                         $(#[target_feature(enable = $features)])?
                         unsafe fn $file<R: $crate::simd::Routine>(arguments: &R::Arguments<'_>) {
-                            // SAFETY: the pointer is given to who has the token; the rest is the caller's promise.
+                            // SAFETY: only the holder of a token gets the pointer; the rest is the caller's
+                            // promise.
                             unsafe {
                                 let isa = <$crate::simd::$Level as $crate::simd::Isa>::assume();
                                 R::run(isa, arguments);
@@ -95,8 +98,8 @@ macro_rules! define_pointers {
     };
 }
 
-/// Defines the methods of an `Isa` that map vectors to a vector, each by one expression. An argument without a type is
-/// a vector. The expressions may call the intrinsics of the level, whose features `self` proves.
+/// Defines methods of an `Isa` that return a vector, each as one expression. An argument without a type is a
+/// vector. The expressions may call the intrinsics of the level, whose features `self` proves.
 macro_rules! operations {
     ($(fn $name:ident($($argument:ident $(: $type:ty)?),*) = $value:expr;)*) => {
         $(

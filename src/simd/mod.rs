@@ -19,10 +19,10 @@
 //! The zero-sized types [`Portable`], `Avx2` and `Avx512` can be made only where detection has found
 //! their instructions; that is what makes their methods safe to call.
 //!
-//! **Inlining rule.** Everything a kernel calls with an `isa` must be `#[inline(always)]`: a function
-//! left standing outside the trampoline has none of its features, and turns vector code into calls and
-//! spills without a warning. ([`Isa::call`] is the way to a function that stands alone and has them.) For the same
-//! reason kernels use plain loops and no closures.
+//! **Inlining rule.** Everything that a kernel calls with an `isa` must be `#[inline(always)]`. A function
+//! that is not inlined is outside the trampoline and has none of its features: its vector code becomes calls
+//! and spills, without a warning. ([`Isa::call`] makes a separate function that has the features.) For the
+//! same reason kernels use plain loops and no closures.
 //!
 //! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
 //! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
@@ -70,8 +70,8 @@ levels! { [define_modules] }
 
 dispatcher!(pub(crate) dispatch);
 
-/// The floats of one cache line, which is also the widest vector of any level. Every buffer of our own
-/// is aligned to it and every row padded to it, so that state and tape do not depend on the level.
+/// Floats in one cache line, and in the widest vector of any level. Every buffer of the crate is aligned to
+/// it and every row is padded to it, so that state and tape do not depend on the level.
 pub(crate) const LINE: usize = 16;
 
 /// One set of vector instructions: the operations that the kernels need.
@@ -85,10 +85,10 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
-    /// The most rows of a register tile, by the accumulators of a row, of which there are 1 to 4: the register budget of
-    /// the level, explained in the file of each.
+    /// The most rows of a register tile, by the number of accumulators of a row, 1 to 4. The file of each
+    /// level explains its register budget.
     const HEIGHTS: [usize; 5];
-    /// Multiply-adds of one core in a nanosecond, in tiles of full height: what schedules reckon with.
+    /// Multiply-adds of one core in a nanosecond, in tiles of full height. Schedules estimate times with it.
     const MULTIPLY_ADDS: f64;
 
     /// The level's instructions.
@@ -150,8 +150,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The bits of `magic` minus the bits of `a`, as integers: the seed of a reciprocal.
     fn recip_seed(self, magic: u32, a: Self::Vector) -> Self::Vector;
 
-    /// Does work that is compiled once for this level, as a function of its own: where the time of a call is
-    /// nothing beside the work, and inlined copies would be many.
+    /// Calls work that is compiled once for this level, as a separate function. It is for work that takes
+    /// much longer than a call and that would be inlined in many places.
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output;
     /// Reads the first `LANES` floats of `from`.
     #[inline(always)]
@@ -167,8 +167,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
         // SAFETY: the slice has LANES floats.
         unsafe { self.store_ptr(to.as_mut_ptr(), v) }
     }
-    /// `1 / a`, within one unit in the last place, for `2^-120 < |a| < 2^126`. By products where the level
-    /// fuses them, see [`recip_by_products`]; unfused they would not be exact enough.
+    /// `1 / a`, within one unit in the last place, for `2^-120 < |a| < 2^126`. Levels that fuse compute it
+    /// with products ([`recip_by_products`]); unfused products would not be exact enough.
     #[inline(always)]
     fn recip(self, a: Self::Vector) -> Self::Vector {
         if Self::FUSED { recip_by_products(self, a) } else { self.div(self.splat(1.0), a) }
@@ -214,8 +214,8 @@ pub(crate) trait Outlined<I: Isa> {
     fn run(self, isa: I) -> Self::Output;
 }
 
-/// Work that is compiled once per level and called through a pointer: what is called too often, or chosen from too many,
-/// for a `match` at each call.
+/// Work that is compiled once per level and called through a pointer. It is for work that is called too often
+/// for a `match` at each call, or chosen among too many.
 pub(crate) trait Routine {
     /// What the work is done on.
     type Arguments<'a>;
@@ -229,7 +229,7 @@ pub(crate) trait Routine {
 /// A [`Routine`] of one level, to be called where the machine has that level.
 pub(crate) type Pointer<R> = for<'a, 'b> unsafe fn(&'a <R as Routine>::Arguments<'b>);
 
-/// Asks for the cache line at `at` to be brought into the level-2 cache. A hint: any address will do.
+/// Prefetches the cache line at `at` into the level-2 cache. It is a hint: any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -240,7 +240,7 @@ pub(crate) fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
-/// The same, into the level-1 cache.
+/// Prefetches the cache line at `at` into the level-1 cache. It is a hint: any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch_near<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
-//! The level that every machine has, over `wide`: SSE2, NEON or simd128, whatever the crate was
-//! compiled for, and plain scalars elsewhere.
+//! The level that every machine has, over `wide`: SSE2, NEON or simd128, whichever the crate was compiled
+//! for, or plain scalars.
 //!
-//! `wide` chooses its instructions when it is compiled. So this is a level of its own and not the way
-//! to AVX: inside a function with AVX2 enabled it would still give 128-bit code in a default build.
+//! `wide` chooses its instructions when it is compiled: in a default build it gives 128-bit code even inside
+//! a function with AVX2 enabled. So AVX has levels of its own.
 //!
 //! Products are rounded before they are added, also where the machine could fuse, so that this level
 //! gives the same bits on every architecture.

@@ -1,4 +1,4 @@
-//! Clipping of gradients, against the rare step that is far too large.
+//! Clipping of gradients, against rare steps that are far too large.
 //!
 //! ```text
 //! by the global norm   n = sqrt(sum of g^2 over all groups)      g <- g min(1, max_norm / (n + 1e-6))
@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The first keeps the direction of the step (Pascanu, Mikolov & Bengio, *On the difficulty of training
-//! recurrent neural networks*, ICML 2013) and is the usual cure for gradients that explode through time;
-//! it is PyTorch's `clip_grad_norm_`, whose 1e-6 it takes over. The second is `clip_grad_value_`.
+//! recurrent neural networks*, ICML 2013) and is the usual cure for gradients that explode through time; it
+//! is PyTorch's `clip_grad_norm_`, with its 1e-6. The second is `clip_grad_value_`.
 
 use crate::Error;
 

@@ -10,7 +10,7 @@
 
 use crate::Error;
 
-/// What a value means that [`EarlyStopping::observe`] has taken.
+/// The result of [`EarlyStopping::observe`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -22,7 +22,7 @@ pub enum Progress {
     Stop,
 }
 
-/// Watches a value, as the loss on validation data after each epoch, and says when to stop.
+/// Watches a value, such as the loss on validation data after each epoch, and says when to stop.
 ///
 /// ```
 /// use fused_rnn::train::{EarlyStopping, Progress};
@@ -60,7 +60,7 @@ impl EarlyStopping {
         EarlyStopping { patience, min_delta, maximize, best, best_at: None, seen: 0, waited: 0 }
     }
 
-    /// Takes for an improvement only what is better by more than `min_delta`. Default 0.
+    /// Counts a value as an improvement only if it is better by more than `min_delta`. Default 0.
     ///
     /// # Errors
     /// [`Error::OutOfRange`] for a number that is negative or not finite.
@@ -74,12 +74,12 @@ impl EarlyStopping {
         }
     }
 
-    /// More is better, as of an accuracy. To be said before the first value.
+    /// Larger values are better, as for an accuracy. Call this before the first value.
     pub fn maximize(self) -> Self {
         EarlyStopping { maximize: true, best: f64::NEG_INFINITY, ..self }
     }
 
-    /// Takes the next value, as the loss on validation data, and says what it means.
+    /// Takes the next value, such as the loss on validation data, and says what it means.
     pub fn observe(&mut self, value: f64) -> Progress {
         let improved = match self.maximize {
             true => value > self.best + self.min_delta,

@@ -80,7 +80,7 @@ struct Exponentials<'a> {
 }
 
 impl Exponentials<'_> {
-    /// By parts of so many numbers, a multiple of eight: on this the bits do not depend.
+    /// Works in parts of this many numbers, a multiple of eight. The bits do not depend on it.
     #[inline(always)]
     fn compute<const PART: usize>(self) -> f64 {
         let Exponentials { z, max, mut e } = self;

@@ -1,4 +1,4 @@
-//! The little that training needs without a framework.
+//! All that training needs without a framework.
 //!
 //! ```text
 //! x  ->  recurrent layer  ->  Dropout  ->  Dense  ->  loss             forward
@@ -102,13 +102,13 @@ pub use schedule::{Plateau, PlateauConfig, RateSchedule};
 use crate::Error;
 use crate::format::{Tensor, Tensors};
 
-/// The error of what is loaded.
+/// The error of a load.
 fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
     Error::Format { what: what.to_owned(), expected: expected.into(), got }
 }
 
-/// Takes the tensor out that PyTorch calls `weight`. Where there is none, an error names those that are there:
-/// mostly a prefix is to be taken off.
+/// Takes the tensor out that PyTorch calls `weight`. If there is none, the error names the tensors that are
+/// there: usually a prefix has to be taken off.
 fn take_weight(tensors: &mut Tensors, expected: &str) -> Result<Tensor, Error> {
     tensors.remove("weight").ok_or_else(|| {
         let names = tensors.names().take(8).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,5 @@
-//! The networks of `bits.rs`, and the generator that they are drawn with. What is drawn is a function of a
-//! network's seed alone, so that one may be added or changed, and the others stay as they are.
+//! The networks of `bits.rs`, and their random generator. A network depends only on its own seed, so one can
+//! be added or changed without a change of the others.
 //!
 //! [`FEATURES`] says what they are there for, and `bits.rs` counts them.
 
@@ -16,7 +16,7 @@ pub const CELLS: [(CellKind, &str); 5] = [
     (CellKind::ElmanRelu, "elman_relu"),
 ];
 
-/// What networks are there for.
+/// The features that the networks cover.
 pub const FEATURES: &[&str] = &[
     "forward",
     "reverse",
@@ -100,7 +100,8 @@ pub fn power(n: i32) -> f32 {
     f32::from_bits(((127 + n) as u32) << 23)
 }
 
-/// The cells are compiled in these forms: without options, with any, and two that have products of their own.
+/// The compiled forms of the cells: without options, with any options, and two forms that have their own
+/// products.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Form {
     Plain,

@@ -1,4 +1,4 @@
-//! What the integration tests share: levels, random numbers, comparison with the reference.
+//! Shared by the integration tests: levels, random numbers, comparison with the reference.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use fused_rnn::reference;
@@ -7,7 +7,7 @@ use fused_rnn::{
     Rng, Tape, Threads, Upstream, Workspace,
 };
 
-/// What a cell computes besides its plain form.
+/// The options of a cell.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub activations: Option<Vec<Activation>>,
@@ -115,8 +115,8 @@ impl Case {
         builder
     }
 
-    /// A layer of this case, with what else is to be `set`. Gains begin as one and shifts as zero, whichever gate they
-    /// are of; here all differ.
+    /// A layer of this case, with the other options that `set` sets. New gains are one and new shifts zero
+    /// for all gates; here all of them differ.
     pub fn layer(&self, set: impl FnOnce(Builder) -> Builder) -> Recurrent {
         let mut layer = set(self.builder()).build().unwrap();
         let tensors: Vec<(bool, usize)> = layer
@@ -202,7 +202,7 @@ impl Data {
     }
 }
 
-/// What comes out of forward and backward, in the layout of the case.
+/// The results of forward and backward, in the layout of the case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results<F> {
     pub y: Vec<F>,
@@ -247,7 +247,7 @@ pub fn run_in(layer: &Recurrent, case: &Case, data: &Data, dims: Dims<'_>, tape:
     run_calls(layer, case, data, dims, (tape, &mut Workspace::new()))
 }
 
-/// The same with memory that others have used.
+/// Forward with a tape and backward, with memory that other calls have used.
 pub fn run_layer_with(
     layer: &Recurrent,
     case: &Case,
@@ -291,8 +291,9 @@ fn run_calls(
     results
 }
 
-/// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream gradients:
-/// of y, of the final h, of the final c. And those of the inputs and initial states that are `wanted`.
+/// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream
+/// gradients: of y, of the final h, of the final c. And those of the inputs and initial states that are
+/// `wanted`.
 pub fn run_parts(
     layer: &Recurrent,
     case: &Case,
@@ -404,7 +405,7 @@ fn reference_cell(kind: CellKind) -> reference::Cell {
     }
 }
 
-/// The same by the naive reference in f64, from the parameters of `layer`.
+/// Forward and backward of the naive reference in f64, with the parameters of `layer`.
 pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64> {
     reference_run_from(layer, case, data, 0)
 }

@@ -168,7 +168,8 @@ fn tensors_and_conventions() {
                     state_dict::load(other, network)
                 })
             },
-            "bias_hh_l0: expected zeros in a network without this bias, as no other can stand for it, got 0.5",
+            "bias_hh_l0: expected zeros in a network without this bias, as no other can stand for it, \
+             got 0.5",
         ),
         row(
             "a bias that has no place",
@@ -189,7 +190,8 @@ fn tensors_and_conventions() {
                 tensors.split_off_prefix("b.").finish()?;
                 tensors.finish()
             },
-            "tensors: expected none that has no place here, got a.bias_hh_l0, a.bias_ih_l0, a.weight_hh_l0, a.weight_ih_l0",
+            "tensors: expected none that has no place here, \
+             got a.bias_hh_l0, a.bias_ih_l0, a.weight_hh_l0, a.weight_ih_l0",
         ),
         row(
             "rows of a cell",

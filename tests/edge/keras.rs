@@ -89,12 +89,14 @@ fn layers_of_keras() {
         row(
             "a parameter that is no number",
             move || keras("recurrent_activation", "hard_sigmoid:0.2:inf"),
-            "option recurrent_activation: expected an elementwise function of keras.activations, by name, got hard_sigmoid:0.2:inf",
+            "option recurrent_activation: expected an elementwise function of keras.activations, by name, \
+             got hard_sigmoid:0.2:inf",
         ),
         row(
             "a negative bound",
             move || keras("activation", "hard_shrink:-1"),
-            "option activation: expected an elementwise function of keras.activations, by name, got hard_shrink:-1",
+            "option activation: expected an elementwise function of keras.activations, by name, \
+             got hard_shrink:-1",
         ),
         row(
             "an activation of no direction",

@@ -1,5 +1,5 @@
-//! The public edge around the layers, as a table: each call with a wrong argument, and the exact words of its error.
-//! Outputs and state are afterwards as before. (The calls of a layer itself: `errors.rs`.)
+//! The public edge around the layers, as a table: each call with a wrong argument, and the exact words of its
+//! error. Outputs and state are afterwards as before. (The calls of a layer itself: `errors.rs`.)
 
 mod files;
 mod format;

@@ -1,5 +1,5 @@
-//! What a model tells of itself: nodes and where they stand, names of constants, branches that are taken; and values
-//! that are known by hand.
+//! What a model tells of itself: nodes and where they stand, names of constants, branches that are taken; and
+//! values that are known by hand.
 
 use super::{golden, tensors};
 use fused_rnn::format::onnx::{Model, Value};

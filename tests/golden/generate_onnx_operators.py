@@ -1,9 +1,10 @@
 """ONNX nodes that make constants of constants, with ONNX Runtime's values, in tests/golden/onnx_cases/.
 
-What: operators_VERSION.onnx, one model for each of several versions of the operator set, with nodes in the forms of
-that version and no inputs. The value that ONNX Runtime gives an output NAME is in the model too, as the initialiser
-want.NAME.
-Why: weights are cut, joined, cast and dequantised by such nodes, and their forms have changed with the versions.
+What: operators_VERSION.onnx, one model for each of several versions of the operator set, with nodes in the
+forms of that version and no inputs. The value that ONNX Runtime gives an output NAME is in the model too, as
+the initialiser want.NAME.
+Why: weights are cut, joined, cast and dequantised by such nodes, and their forms have changed with the
+versions.
 
 usage: python tests/golden/generate_onnx_operators.py
 needs: numpy, onnx with its ml_dtypes, onnxruntime (versions: benches/peers/requirements.txt)
@@ -78,7 +79,11 @@ def operators(opset):
     make("Tile", ["a", ints(2, 1, 3)])
     make("ConstantOfShape", [ints(2, 3)])
     make("ConstantOfShape", [ints(3)], value=helper.make_tensor("v", I64, [1], [7]))
-    make("ConstantOfShape", [np.array([], np.int64)], value=helper.make_tensor("v", TensorProto.BOOL, [1], [True]))
+    make(
+        "ConstantOfShape",
+        [np.array([], np.int64)],
+        value=helper.make_tensor("v", TensorProto.BOOL, [1], [True]),
+    )
     for op in ("Neg", "Abs", "Exp", "Floor", "Ceil", "Tanh", "Sigmoid", "Relu", "Reciprocal"):
         make(op, ["a"])
     for op in ("Sqrt", "Log"):
@@ -95,7 +100,15 @@ def operators(opset):
     make("Max", ["a", "row"])
     make("Sum", ["a", "row", "col"])
     make("Where", [np.array([[True], [False]]), "row", np.float32(9)])
-    for to in (F, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT32, I64, TensorProto.INT8, TensorProto.BOOL):
+    for to in (
+        F,
+        TensorProto.DOUBLE,
+        TensorProto.FLOAT16,
+        TensorProto.INT32,
+        I64,
+        TensorProto.INT8,
+        TensorProto.BOOL,
+    ):
         make("Cast", ["a"], to=to)
         make("Cast", ["n"], to=to)
     make("Cast", ["h"], to=F)
@@ -114,7 +127,12 @@ def operators(opset):
     make("MatMul", ["a", "row"])
     make("MatMul", ["row", "row"])
     make("Gemm", [random("g", 3, 2), random("k", 2, 4), "row"], alpha=0.5, beta=2.0)
-    make("Gemm", [random("g", 2, 3), random("k", 4, 2)] + (["col"] if opset > 7 else ["row"]), transA=1, transB=1)
+    make(
+        "Gemm",
+        [random("g", 2, 3), random("k", 4, 2)] + (["col"] if opset > 7 else ["row"]),
+        transA=1,
+        transB=1,
+    )
     if opset >= 9:
         make("Constant", [], value=numpy_helper.from_array(a))
     if opset < 10:
@@ -208,7 +226,8 @@ def operators(opset):
             continue
         good.append(one)
         wants += [
-            numpy_helper.from_array(value, f"want.{name}") for name, value in zip(one.output, results, strict=True)
+            numpy_helper.from_array(value, f"want.{name}")
+            for name, value in zip(one.output, results, strict=True)
         ]
     print(f"operators_{opset}: {len(good)} nodes; ONNX Runtime refused {', '.join(refused) or 'none'}")
     used = {name for one in good for name in one.input}
@@ -218,7 +237,9 @@ def operators(opset):
 def main():
     FOLDER.mkdir(exist_ok=True)
     for opset in VERSIONS:
-        (FOLDER / f"operators_{opset}.onnx").write_bytes(operators(opset).SerializeToString(deterministic=True))
+        (FOLDER / f"operators_{opset}.onnx").write_bytes(
+            operators(opset).SerializeToString(deterministic=True)
+        )
 
 
 if __name__ == "__main__":

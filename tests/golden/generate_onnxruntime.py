@@ -1,12 +1,15 @@
-"""Golden files from ONNX Runtime: the operators LSTM, GRU and RNN in ONNX's own convention, in tests/golden/onnx/.
+"""Golden files from ONNX Runtime: the operators LSTM, GRU and RNN in ONNX's own convention, in
+tests/golden/onnx/.
 
 What: the three directions, sequence_lens (0 too), initial_h and initial_c, peepholes P, clip, input_forget,
-linear_before_reset 0 and 1, and the eleven activations, with and without activation_alpha and activation_beta.
-Why: ONNX leaves much of this to the implementation, and ONNX Runtime is the implementation that models are checked
-with. It computes in f32: expect differences of some 1e-6. Two of its choices are not ours to follow blindly: for rows
-with sequence_lens 0 it returns zeros in Y_h and Y_c, not the initial state; and without activation_alpha its
-ThresholdedRelu has the threshold 0, where ONNX's operator of that name says 1 (so no file has that default).
-ThresholdedRelu jumps: a draw whose result depends on 1e-4 more or less of the threshold is drawn again.
+linear_before_reset 0 and 1, and the eleven activations, with and without activation_alpha and
+activation_beta.
+Why: ONNX leaves much of this to the implementation, and ONNX Runtime is the implementation that models are
+checked with. It computes in f32: expect differences of some 1e-6. Two of its choices are not ours to follow
+blindly: for rows with sequence_lens 0 it returns zeros in Y_h and Y_c, not the initial state; and without
+activation_alpha its ThresholdedRelu has the threshold 0, where ONNX's operator of that name says 1 (so no
+file has that default). ThresholdedRelu jumps: a draw whose result depends on 1e-4 more or less of the
+threshold is drawn again.
 Form of the files: README.md beside this script.
 
 usage: python tests/golden/generate_onnxruntime.py
@@ -52,14 +55,18 @@ def cases():
         for direction in ("reverse", "bidirectional"):
             yield case(f"{low}_{direction}", op, inputs=state, direction=direction)
         for direction in ("forward", "reverse", "bidirectional"):
-            yield case(f"{low}_{direction}_lens", op, b=4, h=7, inputs=state, lens=[2, 5, 0, 1], direction=direction)
+            yield case(
+                f"{low}_{direction}_lens", op, b=4, h=7, inputs=state, lens=[2, 5, 0, 1], direction=direction
+            )
         yield case(f"{low}_one_step", op, b=1, t=1, i=1, h=1, inputs=state)
         yield case(f"{low}_h17", op, b=2, t=3, i=7, h=17, inputs=state)
         yield case(f"{low}_clip", op, inputs=state, clip=0.3, direction="bidirectional")
     # GRU: the other place of the reset, and both places with clip and lengths.
     yield case("gru_lbr", "GRU", inputs="B initial_h", linear_before_reset=1)
     yield case("gru_lbr_nobias", "GRU", inputs="", linear_before_reset=1)
-    yield case("gru_lbr_h17", "GRU", h=17, inputs="B initial_h", linear_before_reset=1, direction="bidirectional")
+    yield case(
+        "gru_lbr_h17", "GRU", h=17, inputs="B initial_h", linear_before_reset=1, direction="bidirectional"
+    )
     yield case("gru_lbr_clip", "GRU", inputs="B initial_h", linear_before_reset=1, clip=0.3)
     yield case("gru_lbr_lens", "GRU", b=4, inputs="B initial_h", lens=[2, 5, 0, 1], linear_before_reset=1,
                direction="bidirectional")  # fmt: skip
@@ -68,12 +75,16 @@ def cases():
     yield case("lstm_peephole", "LSTM", inputs=state + " P")
     yield case("lstm_peephole_reverse", "LSTM", inputs=state + " P", direction="reverse")
     yield case("lstm_input_forget", "LSTM", inputs=state, input_forget=1)
-    yield case("lstm_input_forget_peephole", "LSTM", inputs=state + " P", input_forget=1, direction="bidirectional")
-    yield case("lstm_everything", "LSTM", b=4, h=7, inputs=state + " P", lens=[2, 5, 0, 1], input_forget=1, clip=0.4,
-               direction="bidirectional")  # fmt: skip
+    yield case(
+        "lstm_input_forget_peephole", "LSTM", inputs=state + " P", input_forget=1, direction="bidirectional"
+    )
+    yield case("lstm_everything", "LSTM", b=4, h=7, inputs=state + " P", lens=[2, 5, 0, 1], input_forget=1,
+               clip=0.4, direction="bidirectional")  # fmt: skip
     # Activations: each as the RNN's, with parameters and with ONNX's defaults of them.
     for name, alpha, beta in ALL_ACTIVATIONS:
-        given = {key: value for key, value in (("activation_alpha", alpha), ("activation_beta", beta)) if value}
+        given = {
+            key: value for key, value in (("activation_alpha", alpha), ("activation_beta", beta)) if value
+        }
         yield case(f"rnn_{name.lower()}", "RNN", inputs="B initial_h", activations=[name], **given)
         if name in ("LeakyRelu", "HardSigmoid", "Elu"):
             yield case(f"rnn_{name.lower()}_default", "RNN", inputs="B initial_h", activations=[name])
@@ -96,7 +107,9 @@ def draw(stream, op, sizes, inputs, lens, attributes):
         "initial_h": (d, b, h), "initial_c": (d, b, h), "P": (d, 3 * h),
     }  # fmt: skip
     tensors = {
-        name: golden.uniform(stream, *shape, limit=1.5 if name == "X" else 1.0 if "_" in name else min(0.7, h**-0.5))
+        name: golden.uniform(
+            stream, *shape, limit=1.5 if name == "X" else 1.0 if "_" in name else min(0.7, h**-0.5)
+        )
         for name, shape in shapes.items()
         if name in ("X", "W", "R", *inputs)
     }
@@ -123,7 +136,9 @@ def run(op, tensors, attributes):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     return dict(zip(outputs, session.run(outputs, tensors)))
 
 
@@ -157,7 +172,8 @@ def main():
             "hidden_size": str(sizes[3]),
         }
         metadata |= {
-            key: json.dumps(value) if isinstance(value, list) else str(value) for key, value in attributes.items()
+            key: json.dumps(value) if isinstance(value, list) else str(value)
+            for key, value in attributes.items()
         }
         golden.save(path, metadata, tensors | results)
     files = list(directory.glob("*.safetensors"))

@@ -1,15 +1,15 @@
 """Golden files from PyTorch: outputs and every gradient of recurrent layers, in tests/golden/torch/.
 
-What: LSTM, GRU and RNN of torch.nn over layers, directions, layouts, lengths, projections and odd sizes; and what
-torch.nn lacks (reset-before GRU, peepholes, coupled gates, clips, other activations, rows of length zero) by `walk`
-below, a plain loop over time under PyTorch's autograd. The metadata key `source` tells which.
-Why: figures that this crate did not make. Everything is computed in float64 from f32 inputs and then rounded, so
-the files hold the exact result to the last bit or nearly so.
-Trust: `walk` is compared with torch.nn on every torch.nn case (to 1e-12). No pre-activation lies within 1e-5 of a kink
-of its activation or clip, where a rounding difference would flip a gradient, and no tensor of a file is all zero
-for dead units alone; such draws are drawn again.
-Form of the files: README.md beside this script. Values depend on a file's name alone; running again gives the same
-bytes.
+What: LSTM, GRU and RNN of torch.nn over layers, directions, layouts, lengths, projections and odd sizes; and
+what torch.nn lacks (reset-before GRU, peepholes, coupled gates, clips, other activations, rows of length
+zero) by `walk` below, a plain loop over time under PyTorch's autograd. The metadata key `source` tells which.
+Why: figures that this crate did not make. Everything is computed in float64 from f32 inputs and then rounded,
+so the files hold the exact result to the last bit or nearly so.
+Trust: `walk` is compared with torch.nn on every torch.nn case (to 1e-12). No pre-activation lies within 1e-5
+of a kink of its activation or clip, where a rounding difference would flip a gradient, and no tensor of a
+file is all zero for dead units alone; such draws are drawn again.
+Form of the files: README.md beside this script. Values depend on a file's name alone; running again gives the
+same bytes.
 
 usage: python tests/golden/generate_torch.py
 needs: numpy, torch (versions: benches/peers/requirements.txt)
@@ -54,8 +54,9 @@ class Case:
         parts += [f"b{self.b}", f"t{self.t}", f"i{self.i}", f"h{self.h}"]
         parts += [f"p{self.proj}"] if self.proj else []
         flags = {
-            "bf": self.bf, "nobias": not self.bias, "state": self.state, "len": self.lengths, "peep": self.peephole,
-            "cifg": self.input_forget, "clip": self.clip, "cellclip": self.cell_clip, "act": self.activations,
+            "bf": self.bf, "nobias": not self.bias, "state": self.state, "len": self.lengths,
+            "peep": self.peephole, "cifg": self.input_forget, "clip": self.clip, "cellclip": self.cell_clip,
+            "act": self.activations,
         }  # fmt: skip
         parts += [flag for flag, on in flags.items() if on]
         return "_".join(parts + [self.tag] * bool(self.tag))
@@ -95,7 +96,9 @@ def native_cases(cell):
     yield Case(cell, b=2, t=1, i=2, h=3, layers=2, bi=True, state=True)
     yield Case(cell, b=4, t=9, i=2, h=16, lengths=(4, 9, 1, 6))
     yield Case(cell, b=3, t=7, i=2, h=17, layers=2, bi=True, state=True, lengths=(3, 7, 2))
-    yield Case(cell, b=7, t=6, i=7, h=5, bi=True, bf=True, bias=False, state=True, lengths=(2, 6, 1, 5, 6, 1, 3))
+    yield Case(
+        cell, b=7, t=6, i=7, h=5, bi=True, bf=True, bias=False, state=True, lengths=(2, 6, 1, 5, 6, 1, 3)
+    )
     yield Case(cell, b=2, t=5, i=16, h=3, layers=3, bias=False, state=True, lengths=(2, 4))  # none reaches T
     yield Case(cell, b=2, t=4, i=2, h=3, bi=True, upstream="y", tag="dy")
     yield Case(cell, b=2, t=4, i=2, h=3, layers=2, state=True, upstream="hn,cn", tag="dhn")
@@ -163,7 +166,8 @@ def parameters(case):
 
 
 def draw(case, stream):
-    """Everything that goes in, f32: parameters (PyTorch's range, and at most 0.7), x, states, upstream gradients."""
+    """Everything that goes in, f32: parameters (PyTorch's range, and at most 0.7), x, states, upstream
+    gradients."""
     limit = min(0.7, case.h**-0.5)
     params = {name: golden.uniform(stream, *shape, limit=limit) for name, shape in parameters(case).items()}
     states = case.layers * case.directions
@@ -176,7 +180,9 @@ def draw(case, stream):
         data["h0"] = golden.uniform(stream, *results["hn"])
         if case.lstm:
             data["c0"] = golden.uniform(stream, *results["cn"])
-    upstream = {name: golden.uniform(stream, *results[name]) for name in results if name in case.upstream.split(",")}
+    upstream = {
+        name: golden.uniform(stream, *results[name]) for name in results if name in case.upstream.split(",")
+    }
     return params, data, upstream
 
 
@@ -215,7 +221,9 @@ class Kinks:
 
 def step(case, kinks, p, x, h, c):
     """One step of one direction, from rows of x and the state to the state."""
-    default = {"lstm": "Sigmoid,Tanh,Tanh", "rnn_tanh": "Tanh", "rnn_relu": "Relu"}.get(case.cell, "Sigmoid,Tanh")
+    default = {"lstm": "Sigmoid,Tanh,Tanh", "rnn_tanh": "Tanh", "rnn_relu": "Relu"}.get(
+        case.cell, "Sigmoid,Tanh"
+    )
     act = [kinks.activation(text) for text in (case.activations or default).split(",")]
     zero = torch.zeros(GATES[case.cell] * case.h, dtype=x.dtype)
     inner = (x @ p["weight_ih"].T + p.get("bias_ih", zero)).chunk(GATES[case.cell], dim=1)
@@ -251,7 +259,9 @@ def walk(case, kinks, params, data):
     for layer in range(case.layers):
         outputs = []
         for suffix in [f"_l{layer}", f"_l{layer}_reverse"][: case.directions]:
-            own = {name.removesuffix(suffix): value for name, value in params.items() if name.endswith(suffix)}
+            own = {
+                name.removesuffix(suffix): value for name, value in params.items() if name.endswith(suffix)
+            }
             h, c = (
                 data[key][len(hn)] if key in data else torch.zeros(case.b, width, dtype=y.dtype)
                 for key, width in (("h0", case.out), ("c0", case.h))
@@ -334,7 +344,9 @@ def main():
             native = run(lambda *args: module(case, *args), *inputs)
             assert native.keys() == results.keys(), case.name
             for name, value in native.items():
-                np.testing.assert_allclose(results[name], value, rtol=1e-12, atol=1e-12, err_msg=f"{case.name} {name}")
+                np.testing.assert_allclose(
+                    results[name], value, rtol=1e-12, atol=1e-12, err_msg=f"{case.name} {name}"
+                )
             results = native
         params, data, upstream = inputs
         tensors = params | data | {f"d{name}": array for name, array in upstream.items()}

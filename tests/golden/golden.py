@@ -10,11 +10,17 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-DTYPES = {"int64": "I64", "int32": "I32", "float32": "F32", "bool": "BOOL"}  # widest first: keeps data aligned
+DTYPES = {
+    "int64": "I64",
+    "int32": "I32",
+    "float32": "F32",
+    "bool": "BOOL",
+}  # widest first: keeps data aligned
 
 
 def random(name, attempt=0):
-    """A random stream for one file. RandomState is numpy's frozen generator: the same numbers in every version."""
+    """A random stream for one file. RandomState is numpy's frozen generator: the same numbers in every
+    version."""
     return np.random.RandomState([zlib.crc32(name.encode()), attempt])
 
 

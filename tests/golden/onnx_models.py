@@ -65,7 +65,9 @@ def of_nodes(nodes, tensors, opset):
     outputs = [helper.make_empty_tensor_value_info(name) for one in nodes for name in one.output]
     version = 10 if opset >= 21 else 8
     return helper.make_model(
-        graph("g", nodes, [], outputs, tensors), opset_imports=[helper.make_opsetid("", opset)], ir_version=version
+        graph("g", nodes, [], outputs, tensors),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=version,
     )
 
 
@@ -73,7 +75,9 @@ def run(made, inputs):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        made.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     return session.run(None, inputs)
 
 

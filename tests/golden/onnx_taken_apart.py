@@ -1,4 +1,5 @@
-"""Cases of generate_onnx_cases.py: cells as the products and activations that they are made of, one step each.
+"""Cases of generate_onnx_cases.py: cells as the products and activations that they are made of, one step
+each.
 
 A model has random inputs as the initialisers given.NAME and ONNX Runtime's outputs for them as want.NAME.
 """
@@ -13,7 +14,8 @@ BATCH = 3
 
 
 def gates(source):
-    """The rest of an LSTM, from its split on: gates in PyTorch's order, a state c, the new states h1 and c1."""
+    """The rest of an LSTM, from its split on: gates in PyTorch's order, a state c, the new states h1 and
+    c1."""
     return [
         *source,
         node("Sigmoid", "i", "si"),
@@ -42,7 +44,9 @@ def squares(source, inputs):
     )
     cut = [node("Slice", f"pre,i{k},i{k + 1},last", gate) for k, gate in enumerate("ifgo")]
     products = [node("Gemm", "X,W,bw", "wx", transB=1), node("Gemm", "h,R,br", "rh", transB=1)]
-    return model(gates([*source, *products, node("Add", "wx,rh", "pre"), *cut]), tensors, "h1,c1", inputs=inputs)
+    return model(
+        gates([*source, *products, node("Add", "wx,rh", "pre"), *cut]), tensors, "h1,c1", inputs=inputs
+    )
 
 
 def cases():
@@ -59,7 +63,11 @@ def cases():
         s3=np.array([H] * 3),
     )
     products = [node("MatMul", "X,Wt", "wx"), node("MatMul", "h,Rt", "rh")]
-    sums = [node("Add", "wx,rh", "sum"), node("Add", "sum,b", "pre"), node("Split", "pre,s", "i,f,g,o", axis=1)]
+    sums = [
+        node("Add", "wx,rh", "sum"),
+        node("Add", "sum,b", "pre"),
+        node("Split", "pre,s", "i,f,g,o", axis=1),
+    ]
     cell = gates([*products, *sums])
     for k, made in enumerate(cell):
         made.name = f"cell_{k}"
@@ -68,7 +76,10 @@ def cases():
     square = info("X", F, [BATCH, H])
     yield "lstm_taken_apart_square", squares(both, [square, info("state", F, [2, BATCH, H])])
     yield "lstm_taken_apart_unsure", squares([], [square, *states])
-    relu = [node("Relu", "g", "tg") if made.op_type == "Tanh" and made.output[0] == "tg" else made for made in cell]
+    relu = [
+        node("Relu", "g", "tg") if made.op_type == "Tanh" and made.output[0] == "tg" else made
+        for made in cell
+    ]
     yield "no_lstm", model(relu, tensors, "h1,c1", inputs=[x, *states])
     gru = [
         node("MatMul", "X,Wg", "wx"),
@@ -92,9 +103,16 @@ def cases():
 
 def write_all():
     for name, made in cases():
-        shape = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in made.graph.input}
+        shape = {
+            value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            for value in made.graph.input
+        }
         inputs = {key: random(f"{name} {key}", *sizes) for key, sizes in shape.items()}
         outputs = zip(made.graph.output, run(made, inputs), strict=True)
-        made.graph.initializer.extend(numpy_helper.from_array(array, f"given.{key}") for key, array in inputs.items())
-        made.graph.initializer.extend(numpy_helper.from_array(array, f"want.{value.name}") for value, array in outputs)
+        made.graph.initializer.extend(
+            numpy_helper.from_array(array, f"given.{key}") for key, array in inputs.items()
+        )
+        made.graph.initializer.extend(
+            numpy_helper.from_array(array, f"want.{value.name}") for value, array in outputs
+        )
         (FOLDER / f"{name}.onnx").write_bytes(made.SerializeToString(deterministic=True))

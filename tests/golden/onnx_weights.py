@@ -1,4 +1,5 @@
-"""Cases of generate_onnx_cases.py: recurrent nodes whose weights and states other nodes make, also in branches.
+"""Cases of generate_onnx_cases.py: recurrent nodes whose weights and states other nodes make, also in
+branches.
 
 Each case is a name, a model, and its inputs where they are others than X.
 """
@@ -24,7 +25,9 @@ def weights():
         node("Concat", "bic,bhc", "bc", axis=0),
         node("Unsqueeze", "bc,ax", "B"),
     ]
-    torch = constants(weight_ih=W[0][TORCH], weight_hh=R[0][TORCH], bias_ih=B[0, :4][TORCH], bias_hh=B[0, 4:][TORCH])
+    torch = constants(
+        weight_ih=W[0][TORCH], weight_hh=R[0][TORCH], bias_ih=B[0, :4][TORCH], bias_hh=B[0, 4:][TORCH]
+    )
     places = constants(**i, z=np.array([0]), ax=np.array([0]))
     yield "weights_by_slice_concat_unsqueeze", model([*cut, *joined, lstm()], torch + places)
     yield (
@@ -74,7 +77,11 @@ def weights():
     yield (
         "weights_by_dequantize",
         model(
-            [node("DequantizeLinear", "Wq,ws,wz", "W", axis=1), node("DequantizeLinear", "Rq,rs,rz", "R"), lstm()],
+            [
+                node("DequantizeLinear", "Wq,ws,wz", "W", axis=1),
+                node("DequantizeLinear", "Rq,rs,rz", "R"),
+                lstm(),
+            ],
             constants(
                 Wq=quantized,
                 ws=np.array([0.0078125, 0.01, 0.005, 0.0078], np.float32),
@@ -143,8 +150,14 @@ def weights():
     yield (
         "peepholes_by_concat",
         model(
-            [node("Concat", "p,p,q", "P0", axis=0), node("Unsqueeze", "P0,z", "P"), lstm("X,W,R,B,,,,P", "Y,Y_h,Y_c")],
-            constants(p=np.array([0.5], np.float32), q=np.array([-0.25], np.float32), z=np.array([0]), W=W, R=R, B=B),
+            [
+                node("Concat", "p,p,q", "P0", axis=0),
+                node("Unsqueeze", "P0,z", "P"),
+                lstm("X,W,R,B,,,,P", "Y,Y_h,Y_c"),
+            ],
+            constants(
+                p=np.array([0.5], np.float32), q=np.array([-0.25], np.float32), z=np.array([0]), W=W, R=R, B=B
+            ),
             "Y,Y_h,Y_c",
         ),
     )
@@ -317,7 +330,10 @@ def branches():
     )
     other = graph(
         "else",
-        [node("Constant", [], "W3", value=numpy_helper.from_array(-W)), node("LSTM", "X,W3,R,B", "Y2", hidden_size=1)],
+        [
+            node("Constant", [], "W3", value=numpy_helper.from_array(-W)),
+            node("LSTM", "X,W3,R,B", "Y2", hidden_size=1),
+        ],
         [],
         [info("Y2")],
     )
@@ -398,10 +414,14 @@ def functions():
     )
     calls = [
         node("Layer", "x,w,r,b", "m,h0", domain="own", units=1),
-        node("Layer", "m,w,r,b", "y,h1", domain="own", units=1, clip=0.5, functions=["Sigmoid", "Tanh", "Tanh"]),
+        node(
+            "Layer", "m,w,r,b", "y,h1", domain="own", units=1, clip=0.5, functions=["Sigmoid", "Tanh", "Tanh"]
+        ),
     ]
     domains = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     stack = helper.make_function("own", "Stack", ["x", "w", "r", "b"], ["y"], calls, domains)
-    made = model([node("Stack", "X,W,R,B", "Y", domain="own", name="encoder")], constants(W=W, R=R, B=B), extra=["own"])
+    made = model(
+        [node("Stack", "X,W,R,B", "Y", domain="own", name="encoder")], constants(W=W, R=R, B=B), extra=["own"]
+    )
     made.functions.extend([layer, stack])
     yield "functions_within_functions", made

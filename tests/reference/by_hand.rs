@@ -22,7 +22,8 @@ fn layer_normalisation_by_hand() {
     let mut model = zeros(Cell::GruResetAfter, 1, 1, 1, false);
     model.layer_norm = Some(1e-30);
     let params = &mut model.params[0];
-    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance 2.
+    // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance
+    // 2.
     params.weight_ih = vec![3.0, 1.0, 2.0];
     params.weight_hh = vec![2.0, 2.0, 5.0];
     params.norm_ih = vec![0.5, -0.25, 2.0];
@@ -166,7 +167,8 @@ fn values_equal_those_of_onnx_runtime() {
         fill(&mut h0);
         fill(&mut c0);
         let (h0, c0, lengths) = (Some(&h0[..]), Some(&c0[..]), Some(&[3, 2][..]));
-        let output = forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, ..Input::default() });
+        let output =
+            forward(&model, &Input { steps: 3, batch: 2, x: &x, h0, c0, lengths, ..Input::default() });
         // There (T, D, B, H), here (T, B, D, H).
         let y: Vec<f64> = y.chunks(8).flat_map(|y| [0, 1, 4, 5, 2, 3, 6, 7].map(|k| y[k])).collect();
         assert_close(&output.y, &y, 1e-6);

@@ -1,11 +1,13 @@
-"""Golden files from PyTorch for tests/train: losses, CTC, optimisers, schedules, embeddings, in tests/train/golden/.
+"""Golden files from PyTorch for tests/train: losses, CTC, optimisers, schedules, embeddings, in
+tests/train/golden/.
 
 What: values and gradients of the losses with their options; ctc_loss over random lengths, repeats, blanks and
-impossible alignments; parameters after each step of SGD, Adam and AdamW and their saved state, several tensors under
-one optimiser, sparse gradients; what each learning-rate scheduler gives; clip_grad_norm_.
+impossible alignments; parameters after each step of SGD, Adam and AdamW and their saved state, several
+tensors under one optimiser, sparse gradients; what each learning-rate scheduler gives; clip_grad_norm_.
 Why: figures that this crate did not make. Everything is computed in float64 from f32 inputs and then rounded.
-Form: safetensors, one file for each subject; a tensor's name is CASE.NAME. Options are in the names or are tensors of
-one element, so that the test reads them and no list is kept twice. Labels, lengths and tokens are int64.
+Form: safetensors, one file for each subject; a tensor's name is CASE.NAME. Options are in the names or are
+tensors of one element, so that the test reads them and no list is kept twice. Labels, lengths and tokens are
+int64.
 
 usage: python tests/train/generate.py
 needs: numpy, torch (versions: benches/peers/requirements.txt)
@@ -75,7 +77,13 @@ def losses():
     binary = (targets > 0).double() * 0.75 + draw(stream, 6, 4).abs() * 0.25
     positive = draw(stream, 4).abs() * 3
     real = torch.tensor([1, 0, 1, 1, 0, 1])
-    for name, value in (("y", y), ("targets", targets), ("binary", binary), ("positive", positive), ("real", real)):
+    for name, value in (
+        ("y", y),
+        ("targets", targets),
+        ("binary", binary),
+        ("positive", positive),
+        ("real", real),
+    ):
         file.put(f"values.{name}", value)
     real = real.bool()
     functions = {
@@ -104,7 +112,8 @@ def ctc():
         blank = int(stream.randint(classes)) if number % 2 else 0
         lengths = stream.randint(1, steps + 1, batch)
         lengths[0] = steps
-        # From rows of no labels to impossible ones; every third draws from two labels alone, so that many repeat.
+        # From rows of no labels to impossible ones; every third draws from two labels alone, so that many
+        # repeat.
         label_lengths = np.array([stream.randint(0, max(2, int(n * 0.75) + 1)) for n in lengths])
         if number % 5 == 4:
             label_lengths[-1] = lengths[-1] + 1

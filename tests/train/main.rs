@@ -1,4 +1,4 @@
-//! `train/` against PyTorch, Keras and definitions: losses, CTC, optimisers, schedules, what is allocated.
+//! `train/` against PyTorch, Keras and definitions: losses, CTC, optimisers, schedules, allocations.
 //!
 //! ```text
 //! golden.rs      reads golden/*.safetensors, which generate.py and generate_keras.py made

@@ -1,4 +1,5 @@
-//! What allocates nothing: dense rows, embeddings, losses, CTC and optimisers, once their memory has grown.
+//! Calls that allocate nothing once their memory has grown: dense rows, embeddings, losses, CTC and
+//! optimisers.
 
 use fused_rnn::Accumulate::Overwrite;
 use fused_rnn::train::{

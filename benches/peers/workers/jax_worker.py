@@ -63,7 +63,9 @@ def network(shape, unroll, parameters, x):
 
 def prepare(shape, mode, x, parameters, request):
     jax.clear_caches()
-    given = [[jnp.asarray(w.T), jnp.asarray(r.T), jnp.asarray(b), jnp.asarray(c)] for w, r, b, c in parameters]
+    given = [
+        [jnp.asarray(w.T), jnp.asarray(r.T), jnp.asarray(b), jnp.asarray(c)] for w, r, b, c in parameters
+    ]
     x = jnp.asarray(x)
     if mode == "step":
         return [step_variant(shape, x, given)]
@@ -124,4 +126,9 @@ def step_variant(shape, x, given):
     return Variant("jit", call, results)
 
 
-serve("jax", jax.__version__, "jit, lax.scan, input product beforehand, unrolled by one or four, the faster", prepare)
+serve(
+    "jax",
+    jax.__version__,
+    "jit, lax.scan, input product beforehand, unrolled by one or four, the faster",
+    prepare,
+)

@@ -1,7 +1,8 @@
 """A shape as an ONNX model, for ONNX Runtime, OpenVINO, tract and rten.
 
-Sequences: x (T, B, I) -> y (T, B, D * H), from zero states. Steps: also h0, c0 of each layer as inputs and hn, cn as
-outputs, (1, B, H), with T = 1. Gates go from i, f, g, o to ONNX's i, o, f, c, and from r, z, n to z, r, h.
+Sequences: x (T, B, I) -> y (T, B, D * H), from zero states. Steps: also h0, c0 of each layer as inputs and
+hn, cn as outputs, (1, B, H), with T = 1. Gates go from i, f, g, o to ONNX's i, o, f, c, and from r, z, n to
+z, r, h.
 """
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper

@@ -66,4 +66,9 @@ def prepare(shape, mode, x, parameters, request):
     return [Variant("latency hint", call, results)]
 
 
-serve("openvino", ov.__version__.split("-")[0], "f32, latency hint, one stream; the Python call included", prepare)
+serve(
+    "openvino",
+    ov.__version__.split("-")[0],
+    "f32, latency hint, one stream; the Python call included",
+    prepare,
+)

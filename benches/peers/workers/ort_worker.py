@@ -81,4 +81,9 @@ def prepare(shape, mode, x, parameters, request):
     return [Variant("bound inputs and outputs", call, results)]
 
 
-serve("ort", ort.__version__, "all graph optimisations, inputs and outputs bound; the Python call included", prepare)
+serve(
+    "ort",
+    ort.__version__,
+    "all graph optimisations, inputs and outputs bound; the Python call included",
+    prepare,
+)

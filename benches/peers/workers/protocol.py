@@ -1,8 +1,10 @@
-"""What the Python peers' workers share: the protocol, shapes, how a call is timed, which variant of a call is best.
+"""What the Python peers' workers share: the protocol, shapes, how a call is timed, which variant of a call is
+best.
 
-A worker is a long-lived process that speaks JSON lines (README.md, "Protocol"): it answers `prepare` and `time`.
-Data lies as this crate has it: sequences time-major, (T, B, I) and (T, B, D * H); parameters flat, for each layer and
-direction weight_ih (G * H, I), weight_hh (G * H, H), bias_ih, bias_hh (G * H), gates i, f, g, o and r, z, n.
+A worker is a long-lived process that speaks JSON lines (README.md, "Protocol"): it answers `prepare` and
+`time`. Data lies as this crate has it: sequences time-major, (T, B, I) and (T, B, D * H); parameters flat,
+for each layer and direction weight_ih (G * H, I), weight_hh (G * H, H), bias_ih, bias_hh (G * H), gates i, f,
+g, o and r, z, n.
 """
 import json
 import os
@@ -35,7 +37,9 @@ class Shape:
     def parse(text):
         found = re.fullmatch(r"(\w+) B(\d+) T(\d+) I(\d+) H(\d+) L(\d+)( bi)?(?: U(\d+))?", text.strip())
         if not found or found[1] not in GATES:
-            raise ValueError(f'shape {text!r}: expected, say, "lstm B32 T100 I256 H256 L1" or "... L2 bi U10"')
+            raise ValueError(
+                f'shape {text!r}: expected, say, "lstm B32 T100 I256 H256 L1" or "... L2 bi U10"'
+            )
         shortest = int(found[8]) if found[8] else None
         return Shape(found[1], *map(int, found.groups()[1:6]), 2 if found[7] else 1, shortest)
 
@@ -77,7 +81,8 @@ class Shape:
         return sum(int(np.prod(s)) for s in self.tensors())
 
     def split(self, flat):
-        """The parameters as a list, at layer * directions + direction, of [weight_ih, weight_hh, bias_ih, bias_hh]."""
+        """The parameters as a list, at layer * directions + direction, of [weight_ih, weight_hh, bias_ih,
+        bias_hh]."""
         parts, start = [], 0
         for shape in self.tensors():
             size = int(np.prod(shape))
@@ -94,7 +99,8 @@ def blocks(array, order):
 
 @dataclass
 class Variant:
-    """One way in which a peer can run a shape: what is timed, and what it computes, as arrays in our layout."""
+    """One way in which a peer can run a shape: what is timed, and what it computes, as arrays in our
+    layout."""
 
     label: str
     call: object

@@ -1,4 +1,5 @@
-"""TensorFlow through Keras: keras.layers in a tf.function, compiled by XLA or not. Batch-first, as Keras has it."""
+"""TensorFlow through Keras: keras.layers in a tf.function, compiled by XLA or not. Batch-first, as Keras has
+it."""
 import argparse
 import os
 
@@ -80,7 +81,11 @@ def prepare(shape, mode, x, parameters, request):
     def variant(label, jit):
         function = tf.function(forward if mode == "fwd" else train, jit_compile=jit)
         # The first of the results is fetched, so that a call ends when it is done.
-        call = (lambda: function(x).numpy()) if mode == "fwd" else (lambda: [g.numpy() for g in function(x)[1:2]])
+        call = (
+            (lambda: function(x).numpy())
+            if mode == "fwd"
+            else (lambda: [g.numpy() for g in function(x)[1:2]])
+        )
 
         def results():
             if mode == "fwd":
@@ -135,4 +140,9 @@ def prepare_step(shape, x, parameters):
     return [variant("graph", False), variant("XLA", True)]
 
 
-serve("tensorflow", f"{tf.__version__} (Keras {keras.__version__})", "tf.function, plain or XLA, the faster", prepare)
+serve(
+    "tensorflow",
+    f"{tf.__version__} (Keras {keras.__version__})",
+    "tf.function, plain or XLA, the faster",
+    prepare,
+)

@@ -13,7 +13,12 @@ from protocol import Skip, Variant, serve
 
 torch.set_num_threads(args.threads)
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}
-CELLS = {"lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell, "rnn_tanh": torch.nn.RNNCell, "rnn_relu": torch.nn.RNNCell}
+CELLS = {
+    "lstm": torch.nn.LSTMCell,
+    "gru": torch.nn.GRUCell,
+    "rnn_tanh": torch.nn.RNNCell,
+    "rnn_relu": torch.nn.RNNCell,
+}
 
 
 def load(module, parameters):
@@ -27,7 +32,9 @@ def prepare(shape, mode, x, parameters, request):
     if shape.cell not in LAYERS:
         raise Skip("PyTorch has no GRU that resets before the product")
     kind = {"nonlinearity": shape.cell[4:]} if shape.cell.startswith("rnn") else {}
-    layer = LAYERS[shape.cell](shape.input, shape.hidden, shape.layers, bidirectional=shape.directions == 2, **kind)
+    layer = LAYERS[shape.cell](
+        shape.input, shape.hidden, shape.layers, bidirectional=shape.directions == 2, **kind
+    )
     load(layer, parameters)
     x = torch.from_numpy(x.copy())
     lengths = shape.lengths()

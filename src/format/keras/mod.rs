@@ -50,7 +50,7 @@ use crate::error::Error;
 use crate::layer::{Bias, Builder, Direction, Init, Recurrent};
 use options::Options;
 
-/// How `Bidirectional` makes one output of two.
+/// How `Bidirectional` merges its two outputs.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
@@ -62,7 +62,7 @@ pub enum Merge {
     Mul,
     /// Their mean.
     Ave,
-    /// Not at all: `merge_mode=None`. The outputs are two.
+    /// No merge, `merge_mode=None`: there are two outputs.
     Apart,
 }
 
@@ -223,12 +223,12 @@ impl Layer {
         &self.network
     }
 
-    /// The network, to be kept without the rest: for training, for steps of a stream.
+    /// Takes the network out: for training, or for the steps of a stream.
     pub fn into_network(self) -> Recurrent {
         self.network
     }
 
-    /// How two directions become one, where there are two.
+    /// How two directions are merged; `None` for one direction.
     pub fn merge(&self) -> Option<Merge> {
         self.merge
     }

@@ -13,20 +13,21 @@ use crate::State;
 use crate::error::{Error, zeros};
 use crate::layer::{Dims, Direction, Workspace};
 
-/// Which steps of a batch count: those that do not are skipped, and the state waits.
+/// The steps of a batch that count. Other steps are skipped: the state does not change.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mask<'a> {
-    /// All.
+    /// All steps count.
     #[default]
     None,
-    /// The first ones of each row: the length of each, at most T.
+    /// The length of each row, at most T: its first steps count.
     Lengths(&'a [usize]),
-    /// Those that are true, (B, T), in any pattern: what `Masking` and `Embedding(mask_zero=True)` make.
+    /// The steps that are true count, (B, T), in any pattern, as `Masking` and `Embedding(mask_zero=True)`
+    /// make it.
     Steps(&'a [bool]),
 }
 
-/// What a run makes. B rows, T steps, H units, D directions.
+/// The results of a run of B rows and T steps, with H units and D directions.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
@@ -53,8 +54,8 @@ impl Mask<'_> {
 }
 
 impl Layer {
-    /// Runs `x` (B, T, I) from a state of [`network`](Layer::network), which then has the final one; from
-    /// zeros where there is none. For Keras's `initial_state`, write h and c into a
+    /// Runs `x` (B, T, I) from a state of [`network`](Layer::network), and sets it to the final state.
+    /// Without a state the run begins with zeros. For Keras's `initial_state`, write h and c into a
     /// [`zero_state`](crate::Recurrent::zero_state); for `stateful=True`, keep the state from run to run.
     ///
     /// ```

@@ -1,7 +1,8 @@
-//! What a backward pass of one direction of one layer reads, and where its gradients go.
+//! The inputs of a backward pass of one direction of one layer, and the targets of its gradients.
 //!
-//! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid with a slot for
-//! each gate (or peephole, or vector), and with no slots where the layer has no such parameter.
+//! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid
+//! with a slot for each gate (or peephole, or vector), and with no slots where the layer has no such
+//! parameter.
 
 use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
 use crate::error::Error;
@@ -9,37 +10,38 @@ use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence::pass::{Checkpoints, Pass};
 use crate::sequence::records::{Records, TapeRecords};
 
-/// What a backward pass reads.
+/// The inputs of a backward pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inputs<'a> {
     pub(crate) pass: Pass<'a>,
     pub(crate) transposed: &'a TransposedWeights,
     /// The sequence that the forward pass read.
     pub(crate) input: GridRef<'a>,
-    /// The gradient of the output, and in which of its planes.
+    /// The gradient of the output, and the plane of it.
     pub(crate) upstream: Option<(GridRef<'a>, usize)>,
     pub(crate) kept: Kept<'a>,
 }
 
-/// What the forward pass has kept.
+/// The states and tape that the forward pass has kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kept<'a> {
     /// All states, and the tape of all steps.
     All { states: Records<'a>, tape: TapeRecords<'a> },
-    /// The states every some steps.
+    /// The states of every k-th step, without a tape.
     Checkpoints(Checkpoints<'a>),
 }
 
-/// Where the gradients of one direction of one layer go. Each is added to what is there, but for those that say
-/// otherwise.
+/// The targets of the gradients of one direction of one layer. Gradients are added to the values there,
+/// unless a field says otherwise.
 #[derive(Debug)]
 pub(crate) struct Targets<'a> {
-    /// Whether there is something in `weight_ih` and `weight_hh` to add to; if not, the first chunk replaces it. (The
-    /// others, `weight_hr` among them, are cleared beforehand.)
+    /// If true, gradients are added to `weight_ih` and `weight_hh`; if false, the first chunk replaces these.
+    /// (The other targets, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
-    /// Of the parameters, in the form of each: a slot for each gate, or vector, and none where there is no such tensor.
+    /// The gradient by each parameter tensor: a slot for each gate or vector, and no slots if there is no
+    /// such tensor.
     pub(crate) parameters: PerTensor<GridMut<'a>>,
-    /// The input gradient, and whether to add to what is there.
+    /// The gradient of the input, and whether it is added to the values there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
 }
 
@@ -51,7 +53,7 @@ impl<'a> std::ops::Index<Tensor> for Targets<'a> {
     }
 }
 
-/// A target of this form.
+/// The target of a tensor of this form.
 pub(crate) fn target(data: &mut [f32], form: Form) -> Result<GridMut<'_>, Error> {
     Ok(GridMut::new(Grid::slot_major(form.slots, form.rows, 1, form.width)?, data))
 }

@@ -4,7 +4,8 @@ use crate::memory::{GridMut, LinesRef};
 use crate::product::{Gates, Gradient, MOST_ROWS, Panel, Segment, Segments, Table, Tile};
 use crate::sequence::rows::Rows;
 
-/// `dG W`, or the part of some gates: rows are the places, blocks the columns of x.
+/// `dG W`, or the part of it of some gates. The rows of the product are the places; its blocks are columns of
+/// x.
 pub(super) struct InputGradient<'a> {
     pub(super) table: &'static Table,
     pub(super) grads: LinesRef<'a>,

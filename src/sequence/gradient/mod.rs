@@ -1,4 +1,4 @@
-//! The gradients that are products and sums over many steps at once.
+//! The gradients that are products and sums over many steps.
 //!
 //! With dG the gate gradients of K = (step, row) places of a chunk:
 //!
@@ -20,9 +20,9 @@
 //!
 //! The products and sums themselves: `product/gradient.rs`, `narrow.rs`, `sums.rs`.
 //!
-//! A weight gradient is one chain over all places in the order in which the walk back comes by, whatever the
-//! chunks: a tile begins with what the chunk before has left. Threads share the outputs, never a sum. So no result depends
-//! on the number of threads, or on where chunks are cut.
+//! A weight gradient is one chain over all places, in the order of the walk back; a tile begins with the sums
+//! that the chunk before has left. Threads share the outputs, never a sum. So no result depends on the number
+//! of threads, or on where chunks are cut.
 
 mod arguments;
 mod input;
@@ -40,18 +40,18 @@ pub(crate) use arguments::{Inputs, Kept, Targets, target};
 use input::InputGradient;
 pub(crate) use packed::Packed;
 
-/// What the walk back has left of a chunk of steps.
+/// The results of the walk back over a chunk of steps.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunk<'a> {
     /// (step, rank) of the places.
     pub(crate) places: &'a [(usize, usize)],
-    /// dG: the gate gradients of the places, a row each.
+    /// dG: the gate gradients, one row for each place.
     pub(crate) grads: LinesRef<'a>,
     pub(crate) states: Records<'a>,
     pub(crate) tape: TapeRecords<'a>,
 }
 
-/// Adds what a chunk contributes.
+/// Adds the contribution of a chunk.
 ///
 /// # Safety
 /// - The input, the records and the gradients of the chunk's places exist, and nobody writes them.
@@ -77,7 +77,7 @@ pub(crate) unsafe fn accumulate_chunk(
     targets.add = true;
 }
 
-/// What a chunk contributes, equation by equation, each in shares of its outputs.
+/// The contribution of a chunk, equation by equation, each in shares of its outputs.
 struct Contribution<'a> {
     inputs: &'a Inputs<'a>,
     chunk: &'a Chunk<'a>,
@@ -180,14 +180,15 @@ impl<'a> Contribution<'a> {
         }
     }
 
-    /// Whether the layer has the tensor of a vector.
+    /// True if the layer has the tensor of a vector.
     fn is_wanted(&self, n: usize) -> bool {
         let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights().shape().vectors[n];
         slot < self.to[tensor].grid.slots()
     }
 
-    /// Whether a vector is the same sum as the one before it, as both biases of a gate mostly are, and is summed with that.
-    /// Reading dG is the most of it. (Apart it was 0.3 % of a training step of 32 rows and 256 units.)
+    /// True if a vector is the same sum as the vector before it, as both biases of a gate usually are. The
+    /// two are then summed once, because reading dG is most of the work (`X207/both-biases` of
+    /// `benches/record/`).
     fn joins(&self, n: usize) -> bool {
         let Some(before) = n.checked_sub(1) else { return false };
         let vectors = self.inputs.pass.weights().shape().vectors;
@@ -206,7 +207,7 @@ impl<'a> Contribution<'a> {
             unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
         });
         let (pass, chunk) = (&self.inputs.pass, self.chunk);
-        // The cell state before the step, or after it: a slot on.
+        // The cell state before the step, or after it, which is one slot further on.
         let state = |shift, plane| {
             Some(move |place: usize| {
                 let (step, rank) = chunk.places[place];

@@ -1,6 +1,7 @@
 //! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
 //!
-//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from the tape.
+//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
+//! the tape.
 
 use super::{Chunk, Inputs};
 use crate::cell::{Multiplied, Weights};
@@ -13,12 +14,12 @@ use crate::product::Panel;
 pub(crate) struct Packed {
     pub(super) input: Panel,
     pub(super) hidden: Panel,
-    /// What the weights of the second phase were multiplied with.
+    /// The rows that the weights of the second phase were multiplied with.
     pub(super) second: Panel,
 }
 
 impl Packed {
-    /// Makes room for a chunk of so many places.
+    /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
         let lanes = weights.table.lanes;
         self.input.reserve(lanes, places, weights.inputs())?;
@@ -26,7 +27,7 @@ impl Packed {
         self.second.reserve(lanes, places, weights.units())
     }
 
-    /// Packs the rows of a chunk, x on one thread and h on another if there are some.
+    /// Packs the rows of a chunk: x on one thread and h on another, if there are several threads.
     ///
     /// # Safety
     /// - The records of the chunk's places exist, and nobody writes them.
@@ -49,7 +50,7 @@ impl Packed {
     }
 }
 
-/// Packs what is multiplied with recurrent weights, in the first phase and in the second.
+/// Packs the rows that recurrent weights multiply, in the first phase and in the second.
 ///
 /// # Safety
 /// - As for [`Packed::pack`].

@@ -14,11 +14,10 @@
 //! After each step the best prefixes are kept, as many as the beam is wide. With a beam as wide as there are
 //! prefixes the result is exact: the log-probabilities are the losses of [`Ctc::loss`], with the other sign.
 //!
-//! **Prefixes** are nodes of a tree: a parent and a label. A prefix that was dropped and comes again gets
-//! its old node, so that one node is one prefix, and whether a longer prefix is in the beam already is
-//! asked of its parent. **Classes.** Of the extensions of one prefix only the best can be among the best of
-//! all, as many as the beam is wide; so at each step that many classes are looked at, and the result is the
-//! same.
+//! **Prefixes** are nodes of a tree: a parent and a label. A prefix that was dropped and comes again gets its
+//! old node, so that one node is one prefix. Its parent knows whether a longer prefix is in the beam already.
+//! **Classes.** A beam of width n can take only the n best extensions of one prefix. So each step looks at
+//! that many classes, and the result is the same.
 
 use super::Ctc;
 use crate::error::reserve;
@@ -38,7 +37,7 @@ pub struct Hypothesis {
     pub log_probability: f64,
 }
 
-/// A prefix beam search: how wide it is, and its memory, to be kept from batch to batch.
+/// A prefix beam search: its width, and its memory, which is kept from batch to batch.
 #[doc(alias = "ctc_beam_search_decoder")]
 #[derive(Clone)]
 pub struct BeamSearch {
@@ -51,7 +50,7 @@ pub struct BeamSearch {
     /// Log-probabilities of a step, and the classes that are looked at.
     logs: Vec<f64>,
     classes: Vec<usize>,
-    /// For each label, whether the prefix at hand has it as a child in the beam: the number of its visit.
+    /// For each label, the number of the last visit at which the prefix had it as a child in the beam.
     visited: Vec<u64>,
     visit: u64,
 }
@@ -65,10 +64,11 @@ struct Node {
     beam: u32,
 }
 
-/// A prefix in the beam, or one that may come into it.
+/// A prefix in the beam, or a candidate for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Beam {
-    /// Its node; of one that is longer by a label than a prefix in the beam, the node of that.
+    /// Its node. For a candidate that is longer by a label than a prefix in the beam, the node of that
+    /// prefix.
     node: u32,
     /// The label by which it is longer.
     longer: Option<usize>,
@@ -130,7 +130,7 @@ impl BeamSearch {
         self.visited.resize(classes, 0);
     }
 
-    /// Takes a step into account.
+    /// Advances the beam by one step.
     fn step(&mut self, z: &[f32], blank: usize) {
         let max = f64::from(maximum(z));
         let norm = max + z.iter().map(|&z| (f64::from(z) - max).exp()).sum::<f64>().ln();
@@ -142,7 +142,7 @@ impl BeamSearch {
             self.stay(at, blank);
             self.extend(at);
         }
-        // NaN and what cannot be go; the order is made whole by node and label.
+        // NaN and impossible candidates go. Node and label decide between equal probabilities.
         self.candidates.retain(|candidate| candidate.score() > NEVER);
         let order = |a: &Beam, b: &Beam| {
             b.score().total_cmp(&a.score()).then(a.node.cmp(&b.node)).then(a.longer.cmp(&b.longer))
@@ -155,8 +155,8 @@ impl BeamSearch {
         self.enter();
     }
 
-    /// The most probable classes, one more than the beam is wide: the last label of a prefix, which gets
-    /// less, may be one of them.
+    /// The most probable classes, one more than the width of the beam: one of them may be the last label of a
+    /// prefix, which gets less.
     fn choose_classes(&mut self, blank: usize) {
         let logs = &self.logs;
         let order = |&a: &usize, &b: &usize| logs[b].total_cmp(&logs[a]).then(a.cmp(&b));
@@ -185,14 +185,14 @@ impl BeamSearch {
         self.candidates.push(stayed);
     }
 
-    /// What a prefix passes on to the one that is longer by this label.
+    /// The probability that a prefix passes on to the prefix that is longer by this label.
     fn passed_on(&self, at: usize, label: usize) -> f64 {
         let beam = &self.beams[at];
         let repeats = beam.node != ROOT && self.nodes[beam.node as usize].label == label;
         (if repeats { beam.blank } else { beam.score() }) + self.logs[label]
     }
 
-    /// The prefixes that are longer by a label, but for those that are in the beam already.
+    /// The prefixes that are longer by a label and are not in the beam yet.
     fn extend(&mut self, at: usize) {
         let node = self.beams[at].node;
         self.visit += 1;
@@ -264,8 +264,8 @@ impl Ctc {
     /// use fused_rnn::Dims;
     /// use fused_rnn::train::{BeamSearch, Ctc};
     ///
-    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. The best alignment is twice the blank,
-    /// // 0.36; but the three others are all of the label, 0.64.
+    /// // Two steps with probabilities 0.6 of a blank and 0.4 of a label. The best alignment is two blanks,
+    /// // with 0.36; but the three others all give the label, with 0.64.
     /// let logits = [0.6f32.ln(), 0.4f32.ln(), 0.6f32.ln(), 0.4f32.ln()];
     /// let (ctc, dims) = (Ctc::new(2), Dims::new(1, 2));
     /// assert_eq!(ctc.greedy(&logits, dims)?, [[0; 0]]);

@@ -25,12 +25,12 @@ use crate::train::exp::{exp_64, ln_64};
 
 /// The log of zero. A real sum is above -3.5e38 times the number of steps.
 const NEVER: f64 = -1e300;
-/// What is at most this is impossible.
+/// A log-probability of at most this is impossible.
 pub(super) const IMPOSSIBLE: f64 = 0.5 * NEVER;
 /// Places before the first.
 const EDGE: usize = 2;
 
-/// One row's labels with blanks, its emissions and the sums. Memory that is used again.
+/// One row's labels with blanks, its emissions and the sums. The memory is used again.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Lattice {
     /// `l'`, (S).
@@ -47,7 +47,7 @@ pub(super) struct Lattice {
 }
 
 impl Lattice {
-    /// Makes room for rows of so many labels and steps.
+    /// Makes room for rows of this many labels and steps.
     pub(super) fn reserve(&mut self, labels: usize, steps: usize) -> Result<(), Error> {
         let places = labels.checked_mul(2).and_then(|places| places.checked_add(1 + EDGE));
         let places = places.ok_or(Error::SizeOverflow { what: "places of the labels" })?;

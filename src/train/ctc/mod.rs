@@ -1,4 +1,4 @@
-//! Connectionist temporal classification: labels without times.
+//! Connectionist temporal classification (CTC): labels without times.
 //!
 //! A network gives logits at each of `T` steps; the target is a shorter row of labels, and nobody says at
 //! which steps they are. The loss is `- log` of the probability of all alignments: rows of `T` labels and
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! It is PyTorch's `ctc_loss` on `log_softmax` of the logits, values and gradients, its mean included. The
-//! sums are logs in `f64`, so that no probability is too small. The gradient is the one into the
-//! logits, what PyTorch's has after `log_softmax`.
+//! sums are logs in `f64`, so that no probability is too small. The gradient is that by the logits, which
+//! PyTorch has after `log_softmax`.
 //!
 //! **Which labels.** A target has no blanks in it. Between two equal labels an alignment needs a blank: a row
 //! of fewer steps than labels and repeats is impossible, its loss infinite and its gradient NaN, or, with
@@ -48,7 +48,7 @@ use std::fmt;
 /// use fused_rnn::Dims;
 /// use fused_rnn::train::{Ctc, CtcWorkspace};
 ///
-/// // Three classes, of which 0 is the blank; a row of three steps with the labels 1 2, one of two with 2.
+/// // Class 0 of three is the blank. Row 0: three steps, the labels 1 2. Row 1: two steps, the label 2.
 /// let ctc = Ctc::new(3);
 /// let dims = Dims::new(2, 3).with_lengths(&[3, 2]);
 /// let logits = [0.0; 18];
@@ -74,7 +74,7 @@ pub struct Ctc {
     reduction: Reduction,
 }
 
-/// The memory of [`Ctc::loss`], to be kept from batch to batch: once it has grown, nothing is allocated.
+/// The memory of [`Ctc::loss`]. Keep it from batch to batch: once it has grown, nothing is allocated.
 #[derive(Clone, Default, PartialEq)]
 pub struct CtcWorkspace {
     lattice: Lattice,
@@ -109,17 +109,18 @@ impl Ctc {
         Ctc { classes, blank: 0, layout, zero_infinity: false, reduction }
     }
 
-    /// Takes another class for the blank: TensorFlow's is the last one, `classes - 1`.
+    /// Sets the class of the blank. TensorFlow's is the last class, `classes - 1`.
     pub fn blank(self, blank: usize) -> Self {
         Ctc { blank, ..self }
     }
 
-    /// Says how logits lie: `(B, T, classes)` by default, time-major `(T, B, classes)`, which is PyTorch's.
+    /// Sets the layout of logits: `(B, T, classes)` by default, or time-major `(T, B, classes)`, as in
+    /// PyTorch.
     pub fn layout(self, layout: Layout) -> Self {
         Ctc { layout, ..self }
     }
 
-    /// Takes a row without any alignment for a loss of zero with a gradient of zero. It still counts in the
+    /// Gives a row without any alignment a loss of zero and a gradient of zero. The row still counts in the
     /// mean, as in PyTorch.
     pub fn zero_infinity(self) -> Self {
         Ctc { zero_infinity: true, ..self }

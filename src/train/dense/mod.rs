@@ -1,4 +1,5 @@
-//! The dense layer: a linear map, as from the features of a recurrent layer to logits or predictions.
+//! The dense layer: a linear map, for example from the features of a recurrent layer to logits or
+//! predictions.
 //!
 //! ```text
 //! y  = x W^T + b          x (B, I)   W (O, I)   b (O)   y (B, O)
@@ -18,10 +19,10 @@
 //! | [`Dense::forward_row`], [`Dense::forward_into`] | dot products on the rows as they lie | nothing |
 //! | [`Dense::forward`], [`Dense::backward`] | `matrixmultiply` | its packed operands, at each call |
 //!
-//! **In a stream** take the first: one row costs its dot products and nothing else. **In training** take
-//! the second: with many rows it is bound by arithmetic alone, multiply and add fused where the machine
-//! can. Their sums are taken in different orders, so that they differ in the last bits; within each a row
-//! has the same bits in every batch. The order of the first:
+//! **In a stream** take the first: one row costs its dot products and nothing else. **In training** take the
+//! second: with many rows it is bound by arithmetic alone, multiply and add fused where the machine can. The
+//! two take their sums in different orders, so they differ in the last bits. In each, a row has the same bits
+//! in every batch. The order of the first:
 //!
 //! ```text
 //! s_k  =  x_k w_k + x_(k+16) w_(k+16) + ...                        k = 0..16, each product rounded

@@ -8,17 +8,17 @@
 //! y    =  b + sum of s by halves: s_k += s_(k+8), then s_k += s_(k+4), s_(k+2), s_(k+1)
 //! ```
 //!
-//! So a value depends on its row of `x` and its row of `W` alone, and has the same bits on every level of the
-//! machine: nothing is fused. The loops are plain code that the compiler turns into vectors, sixteen floats
-//! wide where the machine has them. A tile is of some rows of `x` and some of `W`, so that what is loaded is
-//! used several times and several chains of additions run side by side.
+//! So a value depends only on its row of `x` and its row of `W`, and has the same bits on every level:
+//! nothing is fused. The loops are plain code that the compiler turns into vectors, sixteen floats wide where
+//! the machine has them. A tile is of some rows of `x` and some of `W`, so that what is loaded is used
+//! several times and several chains of additions run side by side.
 
 use crate::simd::{Isa, Kernel, Token, dispatch};
 
 /// Partial sums of a dot product.
 const LANES: usize = 16;
 const HALF: usize = LANES / 2;
-/// Multiply-adds from which on asking for the instructions of the machine pays.
+/// The number of multiply-adds from which it pays to ask which instructions the machine has.
 const SMALL: usize = 256;
 
 /// The operands: `x (B, I)`, `weight (O, I)`, `bias (O)`, `y (B, O)`, of sizes that fit.
@@ -40,7 +40,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Each row for itself.
+    /// One row at a time.
     #[inline(always)]
     fn one_by_one<const O: usize>(self) {
         let Rows { inputs, x, weight, bias, y } = self;
@@ -111,7 +111,7 @@ fn tiles<const R: usize, const O: usize>(
 /// The dot products of R rows with O rows, all of one length.
 #[inline(always)]
 fn dots<const R: usize, const O: usize>(x: [&[f32]; R], w: [&[f32]; O]) -> [[f32; O]; R] {
-    // Slices of one length, said once: no check is left in the loop.
+    // The slices are cut to one length here, so the loop needs no checks.
     let count = x[0].len();
     let (x, w) = (x.map(|x| &x[..count]), w.map(|w| &w[..count]));
     let mut sums = [[[0.0; LANES]; O]; R];
@@ -125,7 +125,8 @@ fn dots<const R: usize, const O: usize>(x: [&[f32]; R], w: [&[f32]; O]) -> [[f32
         at += HALF;
     }
     if at < count {
-        // The last ones between zeros, which add nothing: an index into the sums would keep these in memory.
+        // The last elements, padded with zeros, which add nothing. An index into the sums would keep the sums
+        // in memory.
         let (mut last_x, mut last_w) = ([[0.0; LANES]; R], [[0.0; LANES]; O]);
         for (last, values) in last_x.iter_mut().zip(&x).chain(last_w.iter_mut().zip(&w)) {
             for (last, value) in last[at % LANES..].iter_mut().zip(&values[at..]) {
@@ -162,8 +163,8 @@ fn add<const R: usize, const O: usize, const N: usize>(
     }
 }
 
-/// The sum of sixteen numbers, by halves. Not inlined: told of this order, the compiler would keep the sums
-/// of the loop above in pieces of two.
+/// The sum of sixteen numbers, by halves. It is not inlined: the compiler would use this order to split the
+/// sums of the loop above into pairs.
 #[inline(never)]
 fn halve(sums: &[f32; LANES]) -> f32 {
     let mut sums = *sums;

@@ -1,4 +1,4 @@
-//! Dense layers of tensors: PyTorch's and Keras', and back.
+//! Dense layers from tensors of PyTorch and Keras, and back.
 
 use super::Dense;
 use crate::Error;
@@ -30,8 +30,8 @@ impl Dense {
     /// A layer of Keras' tensors: `kernel (inputs, outputs)` and, where the layer has one,
     /// `bias (outputs)`; without it the bias is zero.
     ///
-    /// The kernel lies the other way round than PyTorch's weight. Where there are as many inputs as outputs,
-    /// nothing tells the two apart: what comes from Keras has to come this way.
+    /// The kernel lies the other way round than PyTorch's weight. If there are as many inputs as outputs, the
+    /// shape does not tell the two apart: use this function for tensors of Keras.
     ///
     /// # Errors
     /// [`Error::Format`] for a kernel that is no matrix or a bias that does not fit it,

@@ -6,8 +6,8 @@
 //! slots   [ -, -, 1, ..., 0, -, 2 ]      of each row of the table, where its values are
 //! ```
 //!
-//! The slots are what a look-up costs, one `u32` for each row of the table; to clear them only those that
-//! were touched are visited.
+//! The slots make a look-up fast, and cost one `u32` for each row of the table. To clear them, only the
+//! touched rows are visited.
 
 use crate::Error;
 use crate::error::{check_len, checked_size, reserve};
@@ -16,7 +16,7 @@ use std::fmt;
 /// The slot of a row that has not been touched.
 const NONE: u32 = u32::MAX;
 
-/// Gradients of some rows of a table `(table_rows, width)`: of those that a batch has touched.
+/// Gradients of the rows of a table `(table_rows, width)` that a batch has touched.
 ///
 /// [`Embedding::backward`](super::Embedding::backward) fills it,
 /// [`Optimizer::step_rows`](crate::train::Optimizer::step_rows) takes it. Kept from batch to batch it
@@ -147,7 +147,7 @@ impl RowGradients {
         self.slots.len() * self.width
     }
 
-    /// Makes room for so many rows more.
+    /// Makes room for this many more rows.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), Error> {
         // Never more than the table has.
         let more = more.min(self.slots.len() - self.rows.len());

@@ -6,9 +6,9 @@
 //! dE[r] = sum of dy_n over all n with k_n = r              only rows that occur: RowGradients
 //! ```
 //!
-//! A batch touches few rows of a large table, so that gradients and the steps of an optimiser are kept to
-//! these: [`Embedding::backward`] and [`Optimizer::step_rows`](crate::train::Optimizer::step_rows) take
-//! time by the tokens of a batch, not by the vocabulary. A gradient is the sum in the order of the tokens.
+//! A batch touches few rows of a large table, and gradients and steps of an optimiser are only of these rows:
+//! the time of [`Embedding::backward`] and [`Optimizer::step_rows`](crate::train::Optimizer::step_rows)
+//! depends on the tokens of a batch, not on the vocabulary. A gradient is the sum in the order of the tokens.
 //!
 //! A **padding** token has a row of zeros that is not trained, as PyTorch's `padding_idx`.
 
@@ -113,8 +113,8 @@ impl Embedding {
         Embedding::from_table(rows, width, table.values())
     }
 
-    /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one: `weight (rows, width)`.
-    /// Those of a module in a larger file come by [`Tensors::split_off_prefix`].
+    /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one:
+    /// `weight (rows, width)`. Those of a module in a larger file come by [`Tensors::split_off_prefix`].
     ///
     /// # Errors
     /// [`Error::Format`] where the weight is missing or another tensor is there, and those of

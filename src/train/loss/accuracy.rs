@@ -1,4 +1,4 @@
-//! What a classifier says: probabilities, and the share that is right.
+//! Results of a classifier: probabilities, and the share of rows that are right.
 
 use super::softmax::maximum;
 use super::{Reduction, rows};

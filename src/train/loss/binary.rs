@@ -112,7 +112,7 @@ impl<'a> BinaryCrossEntropy<'a> {
                 let (z, t) = (f64::from(z), f64::from(t) * (1.0 - self.smoothing) + 0.5 * self.smoothing);
                 let (positive, negative) = (f64::from(weights[at % weights.len()]) * t, 1.0 - t);
                 let tail = (-z.abs()).exp();
-                // 0 times an infinite logit is to be 0 here: what is not asked for costs nothing.
+                // 0 times an infinite logit must be 0 here: a target of weight 0 costs nothing.
                 if positive != 0.0 {
                     sum += positive * (larger(-z) + tail.ln_1p());
                 }

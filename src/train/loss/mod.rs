@@ -10,14 +10,14 @@
 //! [`softmax_cross_entropy`], [`softmax_cross_entropy_soft`] and [`mean_squared_error`] are the first and the
 //! third without options.
 //!
-//! **Rows that do not count.** Sequences with lengths are padded, and padding must not be learned: a
-//! **mask** (`true` counts; [`real_steps`](super::pad::real_steps) and [`step_mask`](super::pad::step_mask)
-//! make it of lengths) or, for labels, a value to be **ignored**. What does not count adds nothing to the
-//! loss, nor to the number that a mean divides by; its gradient is zero; and its logits, labels and targets
-//! are never looked at, be they NaN. Without, every row counts.
+//! **Rows that do not count.** Sequences with lengths are padded, and padding must not be learned: a **mask**
+//! (`true` counts; [`real_steps`](super::pad::real_steps) and [`step_mask`](super::pad::step_mask) make it of
+//! lengths) or, for labels, a value to be **ignored**. A row that does not count adds nothing to the loss,
+//! nor to the number that a mean divides by. Its gradient is zero, and its logits, labels and targets are
+//! never read, even if they are NaN. Without a mask or such a value, every row counts.
 //!
-//! **Reduction.** A [`Reduction::Mean`] is over what counts: of a batch of padded sequences over its real
-//! steps, each with the same weight. The mean over nothing is 0, with a gradient of 0.
+//! **Reduction.** A [`Reduction::Mean`] is over the rows that count: in a batch of padded sequences over the
+//! real steps, each with the same weight. The mean over no rows is 0, with a gradient of 0.
 //!
 //! Values and gradients are `f32`, sums over a row or a batch `f64`. NaN and infinities reach the loss.
 
@@ -39,11 +39,11 @@ use crate::error::check_len;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reduction {
-    /// The mean of the losses over what counts.
+    /// The mean of the losses over the rows that count.
     #[default]
     Mean,
-    /// The sum of the losses over what counts: for gradients that are added up over several batches, and
-    /// then divided.
+    /// The sum of the losses over the rows that count: for gradients that are added up over several batches
+    /// and then divided.
     Sum,
 }
 

@@ -125,7 +125,7 @@ impl<'a> CrossEntropy<'a> {
         let weights = (0..batch).filter(|&row| real(row)).map(|row| weight(labels[row])).sum();
         let scale = self.reduction.scale(weights);
         let (share, spread) = (1.0 - self.smoothing, self.smoothing / classes as f64);
-        // What smoothing adds to the sum of targets.
+        // The part of the sum of targets that smoothing adds.
         let smoothed = match spread == 0.0 {
             true => 0.0,
             false => (0..classes).map(weight).sum::<f64>() * spread,

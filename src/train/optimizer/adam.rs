@@ -20,8 +20,8 @@ pub struct AdamConfig {
     pub beta1: f64,
     /// Decay of the running average of the squares of the gradients, in `[0, 1)`. Default 0.999.
     pub beta2: f64,
-    /// What is added to the corrected root of the average of squares, above 0. Default 1e-8 (Keras: 1e-7).
-    /// One below 1e-16 is of no use: squares of gradients below 1.2e-38 / (1 - beta2) count as zero in the
+    /// The number added to the corrected root of the average of squares, above 0. Default 1e-8 (Keras: 1e-7).
+    /// A number below 1e-16 has no use: squares of gradients below 1.2e-38 / (1 - beta2) count as zero in the
     /// averages.
     pub epsilon: f64,
     /// Weight decay: L2 regularisation in [`Adam`], decoupled in [`AdamW`]; at least 0. Default 0.
@@ -165,7 +165,7 @@ enum Decay {
     Decoupled,
 }
 
-/// What both kinds of Adam keep: the averages and the number of steps.
+/// The state of both kinds of Adam: the averages and the number of steps.
 #[derive(Clone, PartialEq)]
 struct Moments {
     config: AdamConfig,

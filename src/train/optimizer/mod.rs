@@ -35,8 +35,8 @@
 //!
 //! **Saving.** [`Optimizer::save`] gives the averages and the number of steps under PyTorch's names, and
 //! [`Optimizer::load`] takes them back; training goes on with the same bits as if it had never stopped. A
-//! tensor holds all `n` parameters in the order in which steps are given them. PyTorch has one for each of its
-//! parameters; put side by side they are these:
+//! tensor holds all `n` parameters in the order in which steps are given them. PyTorch has one for each of
+//! its parameters; put side by side they are these:
 //!
 //! | optimiser | tensors |
 //! | --- | --- |

@@ -14,8 +14,8 @@
 //! | [`times`](RateSchedule::times) | `ChainedScheduler` | product of both |
 //! | [`Plateau`] | `ReduceLROnPlateau` | |
 //!
-//! They change nothing themselves; `optimizer.set_learning_rate(schedule.rate(lr, t))` does. A schedule has no
-//! state: training is resumed from the number of the step.
+//! They change nothing themselves; `optimizer.set_learning_rate(schedule.rate(lr, t))` does. A schedule has
+//! no state: training is resumed from the number of the step.
 //!
 //! ```
 //! use fused_rnn::train::{Adam, AdamConfig, Optimizer, RateSchedule};

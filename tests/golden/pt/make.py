@@ -1,10 +1,12 @@
-"""The files of this folder: what torch.save and numpy.savez write of recurrent modules, and what these compute.
+"""The files of this folder: what torch.save and numpy.savez write of recurrent modules, and what these
+compute.
 
     pip install torch numpy safetensors
     python make.py
 
-`expected.safetensors` has, for each module, an input `NAME.x` (1, T, I), its output `NAME.y` and, where weights are made
-of others, these weights `NAME.weight_...`; for the tensors of `types.pt` their numbers as f32.
+`expected.safetensors` has, for each module, an input `NAME.x` (1, T, I), its output `NAME.y` and, where
+weights are made of others, these weights `NAME.weight_...`; for the tensors of `types.pt` their numbers as
+f32.
 """
 
 import os
@@ -90,7 +92,9 @@ torch.save(cells.state_dict(), "cells.pt")
 
 # Weights that are made of others.
 old = nn.utils.weight_norm(nn.LSTM(2, 3, batch_first=True), "weight_hh_l0")
-rows = nn.utils.weight_norm(nn.utils.weight_norm(nn.GRU(2, 3, batch_first=True), "weight_hh_l0", dim=None), "weight_ih_l0", dim=1)
+rows = nn.utils.weight_norm(
+    nn.utils.weight_norm(nn.GRU(2, 3, batch_first=True), "weight_hh_l0", dim=None), "weight_ih_l0", dim=1
+)
 new = nn.utils.parametrizations.weight_norm(nn.LSTM(2, 3, batch_first=True), "weight_hh_l0")
 spectral = nn.utils.parametrizations.spectral_norm(nn.GRU(2, 3, batch_first=True), "weight_hh_l0")
 spectral_old = nn.utils.spectral_norm(nn.LSTM(2, 3, batch_first=True), "weight_hh_l0")

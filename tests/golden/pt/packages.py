@@ -5,10 +5,10 @@
     unzip -j g2p_en-*.whl g2p_en/checkpoint20.npz -d FOLDER
     unzip -j Resemblyzer-*.whl resemblyzer/pretrained.pt -d FOLDER
     python packages.py FOLDER
-    FUSED_RNN_PACKAGES=FOLDER cargo test --features safetensors,torch,npz --test format_packages -- --nocapture
+    FUSED_RNN_PACKAGES=FOLDER cargo test --all-features --test format_packages -- --nocapture
 
-The models are not in this repository. g2p_en's GRUs are computed as its own code does, by NumPy; Resemblyzer's LSTM by
-PyTorch.
+The models are not in this repository. g2p_en's GRUs are computed as its own code does, by NumPy;
+Resemblyzer's LSTM by PyTorch.
 """
 
 import sys

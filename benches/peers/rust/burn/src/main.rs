@@ -18,7 +18,8 @@ enum State {
     Gru(Tensor<2>),
 }
 
-/// Our gate of each of burn's, which stand in this order below: input, forget, cell, output and reset, update, new.
+/// Our gate of each of burn's, which stand in this order below: input, forget, cell, output and reset,
+/// update, new.
 fn lstm_gates(lstm: &Lstm) -> Vec<&GateController> {
     vec![
         &lstm.input_gate,

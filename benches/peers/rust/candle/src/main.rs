@@ -1,4 +1,5 @@
-//! candle: `candle_nn::rnn::{LSTM, GRU}`. Its layers know one direction; the other reads the steps in reverse order.
+//! candle: `candle_nn::rnn::{LSTM, GRU}`. Its layers know one direction; the other reads the steps in reverse
+//! order.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result as CandleResult, Tensor, Var};
