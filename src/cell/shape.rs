@@ -13,6 +13,7 @@
 //! ```
 
 use super::Tensor;
+use crate::activation::Activation;
 
 /// A matrix of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +130,8 @@ pub(crate) struct VectorGradient {
 pub(crate) struct Shape {
     /// Planes of the state: h, and for some cells c.
     pub(crate) state: &'static [&'static str],
+    /// The activations of the cell without options, in ONNX's order.
+    pub(crate) activations: &'static [Activation],
     /// Planes that the tape keeps of a step.
     pub(crate) tape: usize,
     /// Planes that pass from a phase to later ones.
