@@ -9,6 +9,8 @@
 //! Everything that goes through the parameters of a layer goes through this table: the flat slice and its names, packing,
 //! gradients, initialisation.
 
+use crate::error::{Error, checked_size};
+
 /// A parameter tensor of one direction of one layer, in the order of the flat slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tensor {
@@ -32,6 +34,13 @@ pub(crate) struct Form {
     pub(crate) slots: usize,
     pub(crate) rows: usize,
     pub(crate) width: usize,
+}
+
+impl Form {
+    /// How many values it has.
+    pub(crate) fn len(self) -> Result<usize, Error> {
+        checked_size("weights", &[self.slots, self.rows, self.width])
+    }
 }
 
 /// How the values of a tensor begin.
