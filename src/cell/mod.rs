@@ -119,6 +119,11 @@ impl CellKind {
         self.shape().input.len()
     }
 
+    /// The gates of the recurrent weights: as many, or none.
+    pub(crate) fn recurrent_gates(self) -> usize {
+        self.shape().recurrent.len()
+    }
+
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
         self.shape().state.contains(&"c")

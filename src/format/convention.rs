@@ -162,14 +162,17 @@ impl Convention {
     /// The table. `None` where the system has no such cell.
     fn form(self, kind: CellKind) -> Option<Form> {
         use Biases::{Candidate, One, Two};
-        use CellKind::{GruResetAfter, GruResetBefore, Lstm};
+        use CellKind::{ElmanRelu, ElmanTanh, GruResetAfter, GruResetBefore, Lstm};
         use Matrix::{Columns, PerGate, Rows};
         let form = |matrix, order, biases| {
             let (turned, added, peepholes, projection) = (None, None, None, None);
             Form { matrix, order, biases, turned, added, peepholes, projection }
         };
-        let (same, zrn): (&[usize], &[usize]) = (&SAME[..kind.gates()], &ZRN);
         let gru = matches!(kind, GruResetAfter | GruResetBefore);
+        if !(gru || matches!(kind, Lstm | ElmanTanh | ElmanRelu)) {
+            return None;
+        }
+        let (same, zrn): (&[usize], &[usize]) = (&SAME[..kind.gates()], &ZRN);
         let peepholes = (kind == Lstm).then_some([0, 1, 2]);
         Some(match self {
             Convention::PyTorch => {
