@@ -3,8 +3,8 @@
 //! A view that does not lie in standard order (row-major, without gaps) is copied first.
 
 use crate::error::{Error, check_len, checked_size, reserve, zeros};
-use crate::layer::{Dims, Layout, Recurrent, Workspace};
-use crate::sequence::State;
+use crate::layer::{Dims, Layout, Recurrent, State, Workspace};
+
 use ndarray::{Array3, ArrayView3};
 use std::borrow::Cow;
 
