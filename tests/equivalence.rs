@@ -262,9 +262,17 @@ fn cases() -> impl Strategy<Value = Case> {
 fn random_structures_and_sizes() {
     // From a fixed seed, so that a run can be repeated: a rectifier whose sum lies within rounding of zero
     // is on one side in f32 and on the other in f64, which is no error but would fail once in a while.
-    let config = Config { cases: common::property_cases(400), ..Config::default() };
+    let cases_drawn = common::property_cases(400);
+    let config = Config { cases: cases_drawn, max_global_rejects: cases_drawn / 20, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     TestRunner::new_with_rng(config, rng)
-        .run(&trained(cases()), |case| check(&case).map_err(TestCaseError::fail))
+        .run(&trained(cases()), |case| {
+            let want = reference_run(&case.layer(|builder| builder), &case, &Data::of(&case));
+            // Gates without bounds multiply the state at every step: now and then until no float holds it.
+            if want.tensors().iter().any(|(_, values)| values.iter().any(|v| v.abs() > 1e30)) {
+                return Err(TestCaseError::reject("its numbers leave the floats"));
+            }
+            check(&case).map_err(TestCaseError::fail)
+        })
         .unwrap_or_else(|error| panic!("{error}"));
 }

@@ -4,7 +4,6 @@
 
 use crate::error::{Error, check_len, checked_size, reserve, zeros};
 use crate::layer::{Dims, Layout, Recurrent, State, Workspace};
-
 use ndarray::{Array3, ArrayView3};
 use std::borrow::Cow;
 
