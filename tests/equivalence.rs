@@ -270,7 +270,8 @@ fn random_structures_and_sizes() {
     let cases_drawn = common::property_cases(80);
     // Each cell by itself, so that another one changes no draw of these.
     for kind in CellKind::ALL {
-        let config = Config { cases: cases_drawn, max_global_rejects: cases_drawn / 20, ..Config::default() };
+        let config =
+            Config { cases: cases_drawn, max_global_rejects: cases_drawn.div_ceil(20), ..Config::default() };
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         TestRunner::new_with_rng(config, rng)
             .run(&trained(cases(&[kind])), |case| {
