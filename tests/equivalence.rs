@@ -48,7 +48,7 @@ fn parts_of_backward_add_up() {
     let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let config = Config { cases: common::property_cases(100), ..Config::default() };
     TestRunner::new_with_rng(config, runner)
-        .run(&trained(cases()), |case| {
+        .run(&trained(cases(&CellKind::ALL)), |case| {
             let data = Data::of(&case);
             let layer = case.layer(|builder| builder);
             let all = run_layer(&layer, &case, &data);
@@ -87,21 +87,25 @@ fn parts_of_backward_add_up() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// How far the results in f64 move where the inputs are moved by a rounding of f32, in units of the largest
-/// value of a tensor. In f32, networks that amplify (normalisation, gates without bounds) cannot be more
-/// exact than that.
+/// How far the results in f64 move where the inputs and the parameters are moved by a rounding of f32, in
+/// units of the largest value of a tensor. In f32, networks that amplify (normalisation, gates without bounds)
+/// cannot be more exact than that, nor can those with a sum within rounding of a kink.
 fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
-    let (mut data, mut rng) = (data.clone(), Rng::new(7));
-    for value in data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0) {
-        *value *= 1.0 + rng.uniform(-f32::EPSILON, f32::EPSILON);
-    }
-    let moved = reference_run(&case.layer(|builder| builder), case, &data);
     let distance = |(a, b): (&[f64], &[f64])| {
         let scale = b.iter().fold(1.0f64, |scale, v| scale.max(v.abs()));
         a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
     };
-    let tensors = moved.tensors().into_iter().zip(want.tensors());
-    tensors.map(|((_, a), (_, b))| distance((a, b))).fold(0.0, f64::max).min(1e-3)
+    let mut largest = 0.0f64;
+    for seed in 0..4 {
+        let (mut data, mut rng, mut layer) = (data.clone(), Rng::new(seed), case.layer(|builder| builder));
+        let mut moved = |value: &mut f32| *value *= 1.0 + rng.uniform(-f32::EPSILON, f32::EPSILON);
+        data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0).for_each(&mut moved);
+        layer.update(|parameters| parameters.iter_mut().for_each(&mut moved));
+        let results = reference_run(&layer, case, &data);
+        let tensors = results.tensors().into_iter().zip(want.tensors());
+        largest = tensors.map(|((_, a), (_, b))| distance((a, b))).fold(largest, f64::max);
+    }
+    largest.min(1e-3)
 }
 
 fn check_all(cases: impl IntoIterator<Item = Case>) {
@@ -246,9 +250,9 @@ fn every_activation_with_every_option_of_an_lstm() {
     }
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> {
     let structure = (
-        prop::sample::select(CellKind::ALL.to_vec()),
+        prop::sample::select(kinds.to_vec()),
         1..=3usize,
         direction(),
         prop::sample::select(vec![Layout::TimeMajor, Layout::BatchFirst]),
@@ -293,9 +297,21 @@ fn cases() -> impl Strategy<Value = Case> {
 fn random_structures_and_sizes() {
     // From a fixed seed, so that a run can be repeated: a rectifier whose sum lies within rounding of zero
     // is on one side in f32 and on the other in f64, which is no error but would fail once in a while.
-    let config = Config { cases: common::property_cases(400), ..Config::default() };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    TestRunner::new_with_rng(config, rng)
-        .run(&trained(cases()), |case| check(&case).map_err(TestCaseError::fail))
-        .unwrap_or_else(|error| panic!("{error}"));
+    let cases_drawn = common::property_cases(80);
+    // Each cell by itself, so that another one changes no draw of these.
+    for kind in CellKind::ALL {
+        let config =
+            Config { cases: cases_drawn, max_global_rejects: cases_drawn.div_ceil(20), ..Config::default() };
+        let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        TestRunner::new_with_rng(config, rng)
+            .run(&trained(cases(&[kind])), |case| {
+                let want = reference_run(&case.layer(|builder| builder), &case, &Data::of(&case));
+                // Gates without bounds multiply the state at every step: now and then until no float holds it.
+                if want.tensors().iter().any(|(_, values)| values.iter().any(|v| v.abs() > 1e30)) {
+                    return Err(TestCaseError::reject("its numbers leave the floats"));
+                }
+                check(&case).map_err(TestCaseError::fail)
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
 }

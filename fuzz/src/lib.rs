@@ -50,11 +50,7 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
         return Ok(common::Options::default());
     }
     let lstm = kind == CellKind::Lstm;
-    let count = match kind {
-        CellKind::Lstm => 3,
-        CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
-        _ => 1,
-    };
+    let count = common::plain_activations(kind).len();
     let activations: Vec<Activation> =
         (0..count).map(|_| u.choose(&common::ACTIVATIONS).copied()).collect::<Result<_>>()?;
     let normalised = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter) && u.ratio(1, 4)?;

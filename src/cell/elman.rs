@@ -11,7 +11,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{activate, activate_with_slopes, slope_of_tanh, tanh};
+use crate::activation::{Activation, activate, activate_with_slopes, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
 /// The cell with tanh.
@@ -30,6 +30,8 @@ const BIASES: [VectorGradient; 2] = bias_gradients([0], [0]);
 
 /// How the cells differ.
 trait Function: Copy + Send + Sync + 'static {
+    /// The activation that the cell has without options.
+    const ACTIVATION: Activation;
     /// True if the whole tile is activated before [`value`](Self::value), and backward gets the slopes.
     const CHOSEN: bool;
     /// The activation.
@@ -40,6 +42,7 @@ trait Function: Copy + Send + Sync + 'static {
 }
 
 impl Function for ElmanTanh {
+    const ACTIVATION: Activation = Activation::Tanh;
     const CHOSEN: bool = false;
 
     #[inline(always)]
@@ -53,6 +56,7 @@ impl Function for ElmanTanh {
 }
 
 impl Function for ElmanRelu {
+    const ACTIVATION: Activation = Activation::Relu;
     const CHOSEN: bool = false;
 
     #[inline(always)]
@@ -67,6 +71,8 @@ impl Function for ElmanRelu {
 }
 
 impl Function for ElmanChosen {
+    // Never asked for: it is one of either.
+    const ACTIVATION: Activation = Activation::Tanh;
     const CHOSEN: bool = true;
 
     #[inline(always)]
@@ -82,6 +88,7 @@ impl Function for ElmanChosen {
 impl<A: Function> Cell for A {
     const SHAPE: Shape = Shape {
         state: &["h"],
+        activations: &[A::ACTIVATION],
         tape: if A::CHOSEN { 1 } else { 0 },
         scratch: 0,
         grads: 1,

@@ -24,7 +24,9 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{
+    Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
+};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -45,6 +47,7 @@ const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, Q]);
 impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     const SHAPE: Shape = Shape {
         state: &["h"],
+        activations: &[Activation::Sigmoid, Activation::Tanh],
         tape: 4,
         scratch: 0,
         grads: 4,

@@ -24,7 +24,9 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{
+    Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
+};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -50,6 +52,7 @@ const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, N]);
 impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     const SHAPE: Shape = Shape {
         state: &["h"],
+        activations: &[Activation::Sigmoid, Activation::Tanh],
         tape: 4,
         scratch: 2,
         grads: 3,

@@ -23,7 +23,7 @@ use super::{
     BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase, Shape,
     VectorGradient, bias_gradients, concat, gain_gradients, groups,
 };
-use crate::activation::{activate, activate_with_slopes};
+use crate::activation::{Activation, activate, activate_with_slopes};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file.
@@ -63,6 +63,7 @@ const VECTORS: [VectorGradient; 12] = concat(&BIASES, &GAINS);
 impl Cell for GruNorm {
     const SHAPE: Shape = Shape {
         state: &["h"],
+        activations: &[Activation::Sigmoid, Activation::Tanh],
         tape: 8,
         scratch: 6,
         grads: 10,

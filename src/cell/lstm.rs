@@ -43,7 +43,9 @@ use super::{
     BackwardTile, BiasOf, C, Call, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply,
     Operand, Packed, Phase, Shape, Start, Tensor, VectorGradient, bias_gradients, concat, groups,
 };
-use crate::activation::{activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{
+    Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
+};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`, with a projection where `PROJECTED`.
@@ -113,6 +115,7 @@ const VECTORS: [VectorGradient; 11] = concat(&BIASES, &PEEPHOLES);
 impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED> {
     const SHAPE: Shape = Shape {
         state: &["h", "c"],
+        activations: &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
         tape: if PROJECTED { 5 } else { 4 },
         scratch: if PROJECTED { 1 } else { 0 },
         grads: if PROJECTED { 5 } else { 4 },

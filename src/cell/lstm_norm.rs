@@ -27,7 +27,7 @@ use super::{
     BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase,
     Shape, Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
 };
-use crate::activation::{activate, activate_with_slopes};
+use crate::activation::{Activation, activate, activate_with_slopes};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -84,6 +84,7 @@ const VECTORS: [VectorGradient; 18] = concat(&OF_PRODUCTS, &OF_CELL_STATE);
 impl Cell for LstmNorm {
     const SHAPE: Shape = Shape {
         state: &["h", "c"],
+        activations: &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
         tape: 12,
         scratch: 9,
         grads: 13,

@@ -117,12 +117,17 @@ impl CellKind {
 
     /// The number of gates, and so of blocks of `hidden_size` rows in each weight matrix: 4, 3 or 1.
     pub fn gates(self) -> usize {
-        Variant::plain(self).shape().input.len()
+        self.shape().input.len()
+    }
+
+    /// The gates of the recurrent weights: as many, or none.
+    pub(crate) fn recurrent_gates(self) -> usize {
+        self.shape().recurrent.len()
     }
 
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
-        Variant::plain(self).shape().state.len() > C
+        self.shape().state.len() > C
     }
 }
 

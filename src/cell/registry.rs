@@ -17,16 +17,23 @@ pub(crate) struct Entry {
     pub(crate) backward: [BackwardFinish; MOST_PHASES],
 }
 
+/// What decides which of its types a cell runs as.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    plain: bool,
+    projection: bool,
+    norm: bool,
+}
+
 /// Work that needs the type of a cell.
 trait Visitor {
     type Output;
     fn visit<C: Cell>(self) -> Self::Output;
 }
 
-/// Calls `visitor` with the type of a cell with its options.
-fn visit<V: Visitor>(variant: &Variant, visitor: V) -> V::Output {
-    let (norm, projection) = (variant.epsilon.is_some(), variant.projection.is_some());
-    match (variant.kind, variant.plain) {
+/// Calls `visitor` with the type of a cell in this form.
+fn visit<V: Visitor>(kind: CellKind, Form { plain, projection, norm }: Form, visitor: V) -> V::Output {
+    match (kind, plain) {
         (CellKind::Lstm, _) if norm => visitor.visit::<LstmNorm>(),
         (CellKind::Lstm, _) if projection => visitor.visit::<Lstm<true, true>>(),
         (CellKind::Lstm, true) => visitor.visit::<Lstm<false, false>>(),
@@ -42,17 +49,34 @@ fn visit<V: Visitor>(variant: &Variant, visitor: V) -> V::Output {
     }
 }
 
+/// What the cell is, as data.
+fn shape(kind: CellKind, form: Form) -> &'static Shape {
+    struct Of;
+    impl Visitor for Of {
+        type Output = &'static Shape;
+        fn visit<C: Cell>(self) -> &'static Shape {
+            &C::SHAPE
+        }
+    }
+    visit(kind, form, Of)
+}
+
+impl CellKind {
+    /// What the plain cell is, as data.
+    pub(crate) fn shape(self) -> &'static Shape {
+        shape(self, Form { plain: true, projection: false, norm: false })
+    }
+}
+
 impl Variant {
+    fn form(&self) -> Form {
+        let (projection, norm) = (self.projection.is_some(), self.epsilon.is_some());
+        Form { plain: self.plain, projection, norm }
+    }
+
     /// The shape of the cell.
     pub(crate) fn shape(&self) -> &'static Shape {
-        struct Of;
-        impl Visitor for Of {
-            type Output = &'static Shape;
-            fn visit<C: Cell>(self) -> &'static Shape {
-                &C::SHAPE
-            }
-        }
-        visit(self, Of)
+        shape(self.kind, self.form())
     }
 
     /// The cell on a level.
@@ -65,6 +89,6 @@ impl Variant {
                 Entry { shape: &C::SHAPE, forward, backward }
             }
         }
-        visit(self, On(token))
+        visit(self.kind, self.form(), On(token))
     }
 }

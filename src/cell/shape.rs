@@ -13,6 +13,7 @@
 //! ```
 
 use super::Tensor;
+use crate::activation::Activation;
 
 /// A matrix of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +130,8 @@ pub(crate) struct VectorGradient {
 pub(crate) struct Shape {
     /// Planes of the state: h, and for some cells c.
     pub(crate) state: &'static [&'static str],
+    /// The activations of the cell without options, in ONNX's order.
+    pub(crate) activations: &'static [Activation],
     /// Planes that the tape keeps of a step.
     pub(crate) tape: usize,
     /// Planes of the scratch record, which pass from a phase to later ones.
@@ -169,42 +172,55 @@ impl Shape {
             |&(plane, operand): &(usize, Multiplied)| (operand != Multiplied::Hidden).then_some(plane);
         self.projection.map(|(plane, _)| plane).or_else(|| self.recurrent.iter().find_map(of_tape))
     }
+
+    /// The plane of the tape that those weights were multiplied with.
+    pub(crate) fn second_operand(&self) -> Option<usize> {
+        let of_tape = |&(_, operand): &(usize, Multiplied)| match operand {
+            Multiplied::Hidden => None,
+            Multiplied::Tape(plane) => Some(plane),
+        };
+        self.projection.map(|(_, plane)| plane).or_else(|| self.recurrent.iter().find_map(of_tape))
+    }
 }
 
-/// The gradients of both biases of gates whose sums are these planes of dG.
-pub(crate) const fn bias_gradients<const N: usize, const M: usize>(
+/// The gradients of the biases of gates of W and of R whose sums are these planes of dG: gate by gate, so that two which are
+/// the same sum stand side by side.
+pub(crate) const fn bias_gradients<const N: usize, const K: usize, const M: usize>(
     input: [usize; N],
-    recurrent: [usize; N],
+    recurrent: [usize; K],
 ) -> [VectorGradient; M] {
-    assert!(M == 2 * N);
+    assert!(M == N + K);
     let nothing = VectorGradient { tensor: Tensor::BiasIh, slot: 0, plane: 0, factor: Factor::One };
     let mut all = [nothing; M];
-    let mut gate = 0;
-    while gate < N {
-        let (slot, factor) = (gate, Factor::One);
-        let (ih, hh) = (Tensor::BiasIh, Tensor::BiasHh);
-        all[2 * gate] = VectorGradient { tensor: ih, slot, plane: input[gate], factor };
-        all[2 * gate + 1] = VectorGradient { tensor: hh, slot, plane: recurrent[gate], factor };
-        gate += 1;
+    let (mut n, mut slot) = (0, 0);
+    while n < M {
+        if slot < N {
+            all[n] = VectorGradient { tensor: Tensor::BiasIh, slot, plane: input[slot], ..nothing };
+            n += 1;
+        }
+        if slot < K {
+            all[n] = VectorGradient { tensor: Tensor::BiasHh, slot, plane: recurrent[slot], ..nothing };
+            n += 1;
+        }
+        slot += 1;
     }
     all
 }
 
 /// The gradients of the gains of both products. The gates' sums are these planes of dG; the normalised
 /// products start at these planes of the tape.
-pub(crate) const fn gain_gradients<const N: usize, const M: usize>(
+pub(crate) const fn gain_gradients<const N: usize, const K: usize, const M: usize>(
     input: [usize; N],
-    recurrent: [usize; N],
+    recurrent: [usize; K],
     normalised: [usize; 2],
 ) -> [VectorGradient; M] {
     let mut all: [VectorGradient; M] = bias_gradients(input, recurrent);
-    let mut gate = 0;
-    while gate < N {
-        all[2 * gate].tensor = Tensor::NormIh;
-        all[2 * gate].factor = Factor::Tape(normalised[0] + gate);
-        all[2 * gate + 1].tensor = Tensor::NormHh;
-        all[2 * gate + 1].factor = Factor::Tape(normalised[1] + gate);
-        gate += 1;
+    let mut n = 0;
+    while n < M {
+        let of_input = matches!(all[n].tensor, Tensor::BiasIh);
+        all[n].tensor = if of_input { Tensor::NormIh } else { Tensor::NormHh };
+        all[n].factor = Factor::Tape(normalised[if of_input { 0 } else { 1 }] + all[n].slot);
+        n += 1;
     }
     all
 }

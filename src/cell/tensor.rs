@@ -9,6 +9,8 @@
 //! All code that visits the parameters of a layer uses this table: the flat slice and its names, packing,
 //! gradients and initialisation.
 
+use crate::error::{Error, checked_size};
+
 /// A parameter tensor of one direction of one layer, in the order of the flat slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tensor {
@@ -33,6 +35,13 @@ pub(crate) struct Form {
     pub(crate) slots: usize,
     pub(crate) rows: usize,
     pub(crate) width: usize,
+}
+
+impl Form {
+    /// The number of values.
+    pub(crate) fn len(self) -> Result<usize, Error> {
+        checked_size("weights", &[self.slots, self.rows, self.width])
+    }
 }
 
 /// The initial values of a tensor.

@@ -61,11 +61,6 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// The plain cell.
-    pub(crate) fn plain(kind: CellKind) -> Self {
-        Variant { kind, options: Options::plain(kind), projection: None, epsilon: None, plain: true }
-    }
-
     /// The gate whose rows of the weights are not used, if there is one.
     pub(crate) fn unused_gate(&self) -> Option<usize> {
         self.options.coupled.then_some(super::lstm::F)
@@ -85,20 +80,14 @@ impl Variant {
 impl CellKind {
     /// The activations of the plain cell. If it has fewer than three, the last ones are not used.
     pub(crate) fn activations(self) -> [Activation; 3] {
-        let first = match self {
-            CellKind::ElmanTanh => Activation::Tanh,
-            CellKind::ElmanRelu => Activation::Relu,
-            _ => Activation::Sigmoid,
-        };
-        [first, Activation::Tanh, Activation::Tanh]
+        let mut all = [Activation::Tanh; 3];
+        let own = self.shape().activations;
+        all[..own.len()].copy_from_slice(own);
+        all
     }
 
-    /// How many activations it has: 3, 2 or 1.
+    /// How many activations it has.
     pub(crate) fn activation_count(self) -> usize {
-        match self {
-            CellKind::Lstm => 3,
-            CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
-            CellKind::ElmanTanh | CellKind::ElmanRelu => 1,
-        }
+        self.shape().activations.len()
     }
 }

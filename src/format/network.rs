@@ -2,7 +2,7 @@
 //! checked first, and written at once.
 
 use super::refused;
-use crate::cell::CellKind;
+use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
 use crate::layer::{Bias, Config, Recurrent};
 use std::collections::BTreeMap;
@@ -37,8 +37,9 @@ impl Cell {
             let found = network.named_parameters().find(|tensor| tensor.name == name);
             found.and_then(|tensor| tensor.shape.get(1).copied()).ok_or(Error::UnknownParameter { name })
         };
-        let (gates, hidden) = (network.config().kind().gates(), network.config().hidden_size());
-        Ok(Cell { gates, hidden, input: columns("weight_ih")?, output: columns("weight_hh")? })
+        let (config, input) = (network.config(), columns("weight_ih")?);
+        let (gates, hidden) = (config.kind().gates(), config.hidden_size());
+        Ok(Cell { gates, hidden, input, output: config.projection().unwrap_or(hidden) })
     }
 
     /// Rows of its weight matrices.
@@ -99,15 +100,18 @@ impl Change {
     ) -> Result<(), Error> {
         if self.bias == Bias::Double {
             self.put(&format!("bias_ih{suffix}"), bias_ih)?;
-            return self.put(&format!("bias_hh{suffix}"), bias_hh);
+            return if self.kind.recurrent_gates() == 0 {
+                Ok(())
+            } else {
+                self.put(&format!("bias_hh{suffix}"), bias_hh)
+            };
         }
-        // The candidate's bias on the side of the state is multiplied by r: no other bias can stand for it.
-        let apart = match self.kind {
-            CellKind::GruResetAfter => bias_hh.len() - self.hidden,
-            _ => bias_hh.len(),
-        };
-        for (sum, bias) in bias_ih.iter_mut().zip(&mut bias_hh[..apart]) {
-            *sum += std::mem::take(bias);
+        // Where both cannot be added, as the second is multiplied by r, no other bias can stand for it.
+        let gates = bias_ih.chunks_exact_mut(self.hidden).zip(bias_hh.chunks_exact_mut(self.hidden));
+        for (gate, (sums, biases)) in gates.enumerate() {
+            if self.kind.shape().biases.contains(&BiasOf::Both(gate)) {
+                sums.iter_mut().zip(biases).for_each(|(sum, bias)| *sum += std::mem::take(bias));
+            }
         }
         let rest = |values: &[f32]| values.iter().copied().find(|&value| value != 0.0);
         if let Some(value) = rest(&bias_hh) {

@@ -4,7 +4,7 @@ use super::config::{Bias, Config, Direction, Layout};
 use super::{Init, Recurrent};
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options};
-use crate::error::{Error, check_len, checked_size, reserve};
+use crate::error::{Error, check_len, reserve};
 use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
 
@@ -337,15 +337,7 @@ impl Builder {
         // Allocates all parameters at once, before anything is made for each layer. (The packed weights are
         // as large again, and a layer has a kilobyte besides. Each layer allocates these for itself, and that
         // may be refused as well.)
-        let rows = checked_size("weights", &[config.kind.gates(), config.hidden_size, config.directions()])?;
-        let size = |layers: usize, input: usize| {
-            let hidden = config.outputs().saturating_add(config.projection.unwrap_or(0));
-            let columns = input.saturating_add(hidden).saturating_add(5);
-            checked_size("weights", &[layers, rows, columns])
-        };
-        let first = size(1, config.input_size)?;
-        let rest = size(config.layers - 1, config.output_size())?;
-        reserve(&mut Vec::<f32>::new(), first.saturating_add(rest))?;
+        reserve(&mut Vec::<f32>::new(), config.parameter_count()?)?;
         let level = match self.level {
             Some(level) => level,
             None => Level::from_env()?,

@@ -282,14 +282,13 @@ impl Config {
     }
     /// Multiply-adds of one step of one row through all layers.
     pub(super) fn work_per_step(&self) -> usize {
-        let gates = self.kind.gates();
-        let per_layer = |layer| {
-            self.layer_input(layer)
-                .saturating_add(self.outputs() + self.projection.unwrap_or(0).div_ceil(gates))
-        };
+        let shape = self.variant(0).shape();
+        let recurrent = shape.recurrent.len() * self.outputs() + self.projection.unwrap_or(0);
+        let of_unit =
+            |layer| self.layer_input(layer).saturating_mul(shape.input.len()).saturating_add(recurrent);
         (0..self.layers.min(2))
-            .map(|layer| per_layer(layer).saturating_mul(if layer == 0 { 1 } else { self.layers - 1 }))
+            .map(|layer| of_unit(layer).saturating_mul(if layer == 0 { 1 } else { self.layers - 1 }))
             .fold(0usize, usize::saturating_add)
-            .saturating_mul(gates * self.hidden_size * self.directions())
+            .saturating_mul(self.hidden_size * self.directions())
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn initialise(
         };
         for tensor in Tensor::ALL {
             let values = &mut parameters[ranges.get(tensor)];
+            if values.is_empty() {
+                continue;
+            }
             match (tensor.initial(), init) {
                 (Initial::Gain, _) => values.fill(1.0),
                 (Initial::GainAndShift, _) => {
@@ -64,7 +67,7 @@ pub(super) fn initialise(
                 }
                 (Initial::Bias, _) => {
                     values.fill(0.0);
-                    if config.kind == CellKind::Lstm && !values.is_empty() {
+                    if config.kind == CellKind::Lstm {
                         values[units..2 * units].fill(1.0);
                     }
                 }

@@ -26,6 +26,18 @@ pub(super) struct Ranges {
 }
 
 impl Config {
+    /// The number of parameters of all layers together.
+    pub(super) fn parameter_count(&self) -> Result<usize, Error> {
+        let of_layer = |layer| {
+            let sizes = self.sizes(layer);
+            let len = |tensor: Tensor| tensor.form(&sizes).len();
+            Tensor::ALL.into_iter().try_fold(0usize, |sum, tensor| Ok(sum.saturating_add(len(tensor)?)))
+        };
+        let first = checked_size("weights", &[self.directions(), of_layer(0)?])?;
+        let above = checked_size("weights", &[self.layers - 1, self.directions(), of_layer(1)?])?;
+        checked_size("weights", &[first.saturating_add(above)])
+    }
+
     /// The sizes that decide the shapes of a layer's tensors.
     fn sizes(&self, layer: usize) -> Sizes {
         let variant = self.variant(0);
@@ -48,16 +60,6 @@ impl Ranges {
     /// The ranges of every direction of every layer, at `layer * directions + direction`.
     pub(super) fn of(config: &Config) -> Result<Vec<Ranges>, Error> {
         let cells = checked_size("layers", &[config.layers, config.directions()])?;
-        let len = |tensor: Tensor, sizes: &Sizes| {
-            let form = tensor.form(sizes);
-            checked_size("weights", &[form.slots, form.rows, form.width])
-        };
-        // Probes the allocator for the parameters first: building the list for absurd layer counts would take
-        // gigabytes before the failure.
-        let first = config.sizes(0);
-        let recurrent = checked_size("weights", &[cells, len(Tensor::WeightHh, &first)?])?;
-        let input = len(Tensor::WeightIh, &first)?;
-        reserve(&mut Vec::<f32>::new(), recurrent.saturating_add(input))?;
         let mut all = Vec::new();
         reserve(&mut all, cells)?;
         let mut end = 0usize;
@@ -66,7 +68,7 @@ impl Ranges {
             let mut tensors = PerTensor::default();
             for tensor in Tensor::ALL {
                 let start = end;
-                end = checked_size("weights", &[start.saturating_add(len(tensor, &sizes)?)])?;
+                end = checked_size("weights", &[start.saturating_add(tensor.form(&sizes).len()?)])?;
                 tensors.0[tensor as usize] = start..end;
             }
             all.push(Ranges { sizes, tensors });

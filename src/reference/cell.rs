@@ -27,6 +27,17 @@ impl Cell {
         }
     }
 
+    /// The activations of the plain cell, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU f, g;
+    /// Elman f.
+    pub fn activations(self) -> &'static [Activation] {
+        match self {
+            Cell::Lstm => &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
+            Cell::GruResetAfter | Cell::GruResetBefore => &[Activation::Sigmoid, Activation::Tanh],
+            Cell::ElmanTanh => &[Activation::Tanh],
+            Cell::ElmanRelu => &[Activation::Relu],
+        }
+    }
+
     /// The width of the cell state, which only the LSTM has.
     pub(super) fn cell_size(self, hidden: usize) -> usize {
         if self == Cell::Lstm { hidden } else { 0 }
@@ -151,8 +162,7 @@ fn through<F: Real>(v: F, gate: F, slope: F) -> (F, F) {
 /// What a cell computes besides its plain form, which is the default.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Variant {
-    /// In place of the cell's own, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU f, g;
-    /// Elman f.
+    /// In place of the [cell's own](Cell::activations), in the same order.
     pub activations: Option<Vec<Activation>>,
     /// The bound of the arguments of all activations but that of the output.
     pub clip: Option<f64>,
@@ -165,12 +175,7 @@ pub struct Variant {
 impl Variant {
     /// The activation at a place of ONNX's order.
     pub(super) fn activation(&self, cell: Cell, place: usize) -> Activation {
-        match (&self.activations, cell, place) {
-            (Some(activations), _, _) => activations[place],
-            (None, Cell::ElmanTanh, _) | (None, _, 1 | 2) => Activation::Tanh,
-            (None, Cell::ElmanRelu, _) => Activation::Relu,
-            (None, _, _) => Activation::Sigmoid,
-        }
+        self.activations.as_deref().unwrap_or(cell.activations())[place]
     }
 
     /// Value and slope of the activation at a place, clipped.

@@ -8,10 +8,10 @@ macro_rules! define_levels {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
         /// A set of SIMD instructions that the kernels are compiled for.
         ///
-        /// The level is chosen when the program runs. [`Avx2`](Level::Avx2) and [`Avx512`](Level::Avx512)
-        /// give the same bits; [`Portable`](Level::Portable) does not fuse multiply and add, and differs in
-        /// the last bits. A layer can be pinned to a level by its builder, a whole program by the environment
-        /// variable `FUSED_RNN_LEVEL` (`portable`, `avx2` or `avx512`).
+        /// The level is chosen when the program runs. All levels but [`Portable`](Level::Portable) give the
+        /// same bits as each other; that one does not fuse multiply and add, and differs in the last bits. A
+        /// layer can be pinned to a level by its builder, a whole program by the environment variable
+        /// `FUSED_RNN_LEVEL`, which has the name of a level in lower case: `avx2`.
         ///
         /// ```
         /// use fused_rnn::Level;
@@ -105,7 +105,7 @@ impl Level {
         }
     }
 
-    /// The names of all levels, as an error lists them: `portable, avx2 or avx512`.
+    /// The names of all levels, as an error lists them: `portable, avx2 or ...`.
     pub(crate) fn names() -> String {
         let names: Vec<&str> = Level::ALL.iter().map(|level| level.name()).collect();
         match names.split_last() {

@@ -413,7 +413,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
 /// The same where the first step is step `first` of the sequence for which masks are drawn.
 pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: usize) -> Results<f64> {
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-    let rows = case.kind.gates() * case.hidden;
+    let zeros = reference::Params::<f64>::zeros(reference_cell(case.kind), 0, case.hidden);
     let mut tensors = layer.named_parameters().map(|p| (p.name, wide(p.values))).collect::<Vec<_>>();
     let mut take = |name: String, len: usize| match tensors.first() {
         Some(tensor) if tensor.0 == name => tensors.remove(0).1,
@@ -429,8 +429,8 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
         params.push(reference::Params {
             weight_ih: take(format!("weight_ih_{suffix}"), 0),
             weight_hh: take(format!("weight_hh_{suffix}"), 0),
-            bias_ih: take(format!("bias_ih_{suffix}"), rows),
-            bias_hh: take(format!("bias_hh_{suffix}"), rows),
+            bias_ih: take(format!("bias_ih_{suffix}"), zeros.bias_ih.len()),
+            bias_hh: take(format!("bias_hh_{suffix}"), zeros.bias_hh.len()),
             weight_hr: take(format!("weight_hr_{suffix}"), 0),
             peephole: take(format!("peephole_{suffix}"), 0),
             norm_ih: take(format!("norm_ih_{suffix}"), 0),

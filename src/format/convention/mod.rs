@@ -149,7 +149,7 @@ impl Convention {
 
     /// The table. `None` where the system has no such cell.
     fn table(self, kind: CellKind) -> Option<Form> {
-        use CellKind::{GruResetAfter, GruResetBefore, Lstm};
+        use CellKind::{ElmanRelu, ElmanTanh, GruResetAfter, GruResetBefore, Lstm};
         use Gate::{Cell, Forget, Input, New, Output, Reset, Update};
         use Orientation::{Columns, ColumnsLastApart, ColumnsPerGate, Rows, RowsAsColumns};
         const IOFC: [Gate; 4] = [Input, Output, Forget, Cell];
@@ -158,6 +158,9 @@ impl Convention {
         const ZRN: [Gate; 3] = [Update, Reset, New];
         const PEEPHOLES: Option<[Gate; 3]> = Some([Input, Forget, Output]);
         let gru = matches!(kind, GruResetAfter | GruResetBefore);
+        if !(gru || matches!(kind, Lstm | ElmanTanh | ElmanRelu)) {
+            return None;
+        }
         let ours = Form::new(kind);
         // What most systems have not.
         let plain = |orientation, biases| {

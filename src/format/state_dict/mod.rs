@@ -61,9 +61,9 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
     }
     let own = take_parameters(&mut copies)?;
     let [rows, input] = matrix(&own, tensors, "weight_ih_l0")?;
-    let [_, output] = matrix(&own, tensors, "weight_hh_l0")?;
     let has = |name: &str| own.get(name).is_some();
-    let hidden = rows / kind.gates();
+    let (hidden, recurrent) = (rows / kind.gates(), kind.recurrent_gates());
+    let output = if recurrent > 0 { matrix(&own, tensors, "weight_hh_l0")?[1] } else { hidden };
     let mut builder = Builder::new(kind, input, hidden);
     if rows % kind.gates() != 0 || output != hidden && !has("weight_hr_l0") {
         let expected = format!("{} rows for {output} units of {kind:?}", kind.gates().saturating_mul(output));
@@ -80,9 +80,10 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
         let above = if both { output.saturating_mul(2) } else { output };
         let width = if layer == 0 { input } else { above };
         for direction in if both { &["", "_reverse"][..] } else { &[""] } {
-            for (name, columns) in [("weight_ih", width), ("weight_hh", output)] {
-                let name = format!("{name}_l{layer}{direction}");
-                own.get_shaped(&name, &[rows, columns])?;
+            own.get_shaped(&format!("weight_ih_l{layer}{direction}"), &[rows, width])?;
+            if recurrent > 0 {
+                let of_state = format!("weight_hh_l{layer}{direction}");
+                own.get_shaped(&of_state, &[recurrent * hidden, output])?;
             }
         }
     }
@@ -131,12 +132,14 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
     };
     let mut change = Change::of(network);
     let config = network.config();
-    let rows = config.kind().gates() * config.hidden_size();
+    let [rows, second] =
+        [config.kind().gates(), config.kind().recurrent_gates()].map(|gates| gates * config.hidden_size());
     for cell in 0..cells(network) {
         let suffix = suffix(config, cell);
         let (bias_ih, bias_hh) = (format!("bias_ih{suffix}"), format!("bias_hh{suffix}"));
         if config.bias() != Bias::None || biased.contains(&bias_ih) || biased.contains(&bias_hh) {
-            let (bias_ih, bias_hh) = (take(&bias_ih, &[rows])?, take(&bias_hh, &[rows])?);
+            let bias_ih = take(&bias_ih, &[rows])?;
+            let bias_hh = if second > 0 { take(&bias_hh, &[second])? } else { Vec::new() };
             change.put_biases(&suffix, bias_ih, bias_hh)?;
         }
     }
@@ -154,12 +157,12 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
 /// # Errors
 /// [`Error::Format`] where the network cannot be told by its tensors, which none is today.
 pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
-    let mut tensors = Tensors::new();
+    let (mut tensors, config) = (Tensors::new(), network.config());
     for parameter in network.named_parameters() {
-        let single = network.config().bias() == Bias::Single;
+        let second = config.kind().recurrent_gates() * config.hidden_size();
+        let single = config.bias() == Bias::Single && second > 0;
         if let Some(suffix) = parameter.name.strip_prefix("bias_ih").filter(|_| single) {
-            let zeros = vec![0.0; parameter.values.len()];
-            tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&parameter.shape, zeros)?);
+            tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&[second], vec![0.0; second])?);
         }
         tensors.insert(parameter.name, Tensor::new(&parameter.shape, parameter.values.to_vec())?);
     }

@@ -4,7 +4,7 @@
 //! the tape.
 
 use super::{Chunk, Inputs};
-use crate::cell::{Multiplied, Weights};
+use crate::cell::Weights;
 use crate::error::Error;
 use crate::memory::Row;
 use crate::product::Panel;
@@ -21,10 +21,15 @@ pub(crate) struct Packed {
 impl Packed {
     /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
-        let lanes = weights.table.lanes;
+        let (lanes, shape) = (weights.table.lanes, weights.shape());
         self.input.reserve(lanes, places, weights.inputs())?;
-        self.hidden.reserve(lanes, places, weights.outputs())?;
-        self.second.reserve(lanes, places, weights.units())
+        if shape.hidden_gates() > 0 {
+            self.hidden.reserve(lanes, places, weights.outputs())?;
+        }
+        if shape.second_operand().is_some() {
+            self.second.reserve(lanes, places, weights.units())?;
+        }
+        Ok(())
     }
 
     /// Packs the rows of a chunk: x on one thread and h on another, if there are several threads.
@@ -64,11 +69,9 @@ unsafe fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Input
         let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
         hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
     }
-    let plane = match (shape.projection, shape.recurrent.last()) {
-        (Some((_, plane)), _) | (None, Some(&(_, Multiplied::Tape(plane)))) => plane,
-        _ => return,
-    };
-    // SAFETY: as above.
-    let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
-    second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));
+    if let Some(plane) = shape.second_operand() {
+        // SAFETY: as above.
+        let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
+        second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));
+    }
 }
