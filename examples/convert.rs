@@ -4,9 +4,9 @@
 //! cargo run --release --features safetensors,torch,npz,onnx --example convert -- FILE [OUTPUT.safetensors]
 //! ```
 //!
-//! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or what
-//! `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (which GRU,
-//! activations, clipping) is in the metadata of the output, at `NAME.cell` and so on.
+//! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or
+//! what `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (which
+//! GRU, activations, clipping) is in the metadata of the output, at `NAME.cell` and so on.
 
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, keras, state_dict};

@@ -1,17 +1,18 @@
-//! Runs an ONNX model of recurrent nodes, or one node of any model, on inputs in the form of ONNX's backend tests, and
-//! compares.
+//! Runs an ONNX model of recurrent nodes, or one node of any model, on inputs in the form of ONNX's backend
+//! tests, and compares.
 //!
 //! ```text
 //! cargo run --release --features onnx --example onnx_node -- MODEL.onnx [DATA_DIR [NODE]]
 //! ```
 //!
-//! MODEL.onnx alone lists what recurrent there is in it. Without NODE the model's other nodes may only make constants, states and shapes. DATA_DIR has `input_0.pb`, ... in
-//! the order of the graph's inputs and `output_0.pb`, ... in that of its outputs. With NODE, the name of a recurrent
-//! node, that node runs alone, wherever it stands, and the tensors of DATA_DIR go by the names that are in their files.
-//! NODE may be the hidden state of an LSTM cell that was taken apart, too.
+//! MODEL.onnx alone lists what recurrent there is in it. Without NODE the model's other nodes may only make
+//! constants, states and shapes. DATA_DIR has `input_0.pb`, ... in the order of the graph's inputs and
+//! `output_0.pb`, ... in that of its outputs. With NODE, the name of a recurrent node, that node runs alone,
+//! wherever it stands, and the tensors of DATA_DIR go by the names that are in their files. NODE may be the
+//! hidden state of an LSTM cell that was taken apart, too.
 //!
-//! Prints the largest difference of each output, and what part of the largest value that is; the status is 1 where it
-//! is more than 1e-5 of that value or of 1, 2 where anything is wrong.
+//! Prints the largest difference of each output, and what part of the largest value that is; the status is 1
+//! where it is more than 1e-5 of that value or of 1, 2 where anything is wrong.
 
 use fused_rnn::Workspace;
 use fused_rnn::format::Tensor;

@@ -1,8 +1,10 @@
-//! The kernels, as the compiler has made them: all of them there, everything inlined, and no spill in their loops.
+//! The kernels, as the compiler has made them: all of them there, everything inlined, and no spill in their
+//! loops.
 //!
-//! A helper that is not inlined into a function of its level, or an accumulator too many, turns a product loop
-//! into calls or into traffic with the stack, and nobody is told: results stay right and only the time
-//! grows. So this compiles the library to assembly, cut into codegen units as every release build is, and reads it:
+//! A helper that is not inlined into a function of its level, or an accumulator too many, turns a product
+//! loop into calls or into traffic with the stack, and nobody is told: results stay right and only the time
+//! grows. So this compiles the library to assembly, cut into codegen units as every release build is, and
+//! reads it:
 //!
 //! ```text
 //! ..::product::table::LEVEL::multiply::<F, G, U, R>      the kernels: their loops, and that none is missing
@@ -28,8 +30,8 @@ struct Level {
 const LEVELS: [Level; 2] =
     [Level { name: "avx512", register: "%zmm" }, Level { name: "avx2", register: "%ymm" }];
 
-/// The tiles that sweeps take, as `src/product/table.rs` lists them: gates, blocks, and the most rows on each level,
-/// which is its register budget (`src/simd/avx512.rs`, `src/simd/avx2.rs`).
+/// The tiles that sweeps take, as `src/product/table.rs` lists them: gates, blocks, and the most rows on each
+/// level, which is its register budget (`src/simd/avx512.rs`, `src/simd/avx2.rs`).
 const TILES: [(usize, usize, [usize; 2]); 10] = [
     (4, 1, [6, 3]),
     (3, 1, [8, 4]),
@@ -46,8 +48,8 @@ const TILES: [(usize, usize, [usize; 2]); 10] = [
 /// Functions of this crate outside of all levels that a level may call: of plain floats in memory.
 const OUTSIDE: [&str; 1] = ["fused_rnn::train::dense::rows::halve"];
 
-/// What a level may call of others: copies of memory, and panics, which the standard library has compiled. (What is
-/// compiled here, a generic function or an instruction, is defined in the assembly.)
+/// What a level may call of others: copies of memory, and panics, which the standard library has compiled.
+/// (What is compiled here, a generic function or an instruction, is defined in the assembly.)
 fn is_foreign_allowed(name: &str) -> bool {
     ["memcpy", "memmove", "memset", "memcmp", "bcmp"].contains(&name)
         || ["core::panicking::", "core::slice::index::", "core::option::", "core::result::"]
@@ -62,8 +64,8 @@ struct Function<'a> {
 }
 
 impl Function<'_> {
-    /// The level that it is a function of, if it is: the part of its path that names the level stands where the macros
-    /// of `src/simd/list.rs` and `src/product/table.rs` put it.
+    /// The level that it is a function of, if it is: the part of its path that names the level stands where
+    /// the macros of `src/simd/list.rs` and `src/product/table.rs` put it.
     fn level(&self) -> Option<&'static str> {
         level_of(&self.name)
     }
@@ -156,9 +158,9 @@ fn product_loops<'a>(
     loops
 }
 
-/// What a loop does that costs more than its products: a call, a vector to or from the stack (where a frame pointer is kept,
-/// that too leads there), a store of a vector anywhere. (Addresses may lie on the stack: a loop for the odd step of a small
-/// tile is one over runs, whose ends are there.)
+/// What a loop does that costs more than its products: a call, a vector to or from the stack (where a frame
+/// pointer is kept, that too leads there), a store of a vector anywhere. (Addresses may lie on the stack: a
+/// loop for the odd step of a small tile is one over runs, whose ends are there.)
 fn costs(body: &[Instruction<'_>], has_frame_pointer: bool) -> Vec<String> {
     let is_costly = |&&(name, operands): &&Instruction<'_>| {
         let on_stack = operands.contains("(%rsp") || (has_frame_pointer && operands.contains("(%rbp"));
@@ -169,8 +171,8 @@ fn costs(body: &[Instruction<'_>], has_frame_pointer: bool) -> Vec<String> {
     body.iter().filter(is_costly).map(|(name, operands)| format!("{name} {operands}")).collect()
 }
 
-/// What is wrong with the loops of a kernel of so many multiply-adds. (The compiler takes two steps of a small tile at a
-/// time, and has a loop for the odd one.)
+/// What is wrong with the loops of a kernel of so many multiply-adds. (The compiler takes two steps of a
+/// small tile at a time, and has a loop for the odd one.)
 fn kernel_faults(function: &Function<'_>, register: &str, multiply_adds: usize) -> Vec<String> {
     let (code, labels) = code(function);
     let frame = code.iter().any(|&(name, operands)| name == "movq" && operands == "%rsp, %rbp");

@@ -88,8 +88,8 @@ fn parts_of_backward_add_up() {
 }
 
 /// How far the results in f64 move where the inputs and the parameters are moved by a rounding of f32, in
-/// units of the largest value of a tensor. In f32, networks that amplify (normalisation, gates without bounds)
-/// cannot be more exact than that, nor can those with a sum within rounding of a kink.
+/// units of the largest value of a tensor. In f32, networks that amplify (normalisation, gates without
+/// bounds) cannot be more exact than that, nor can those with a sum within rounding of a kink.
 fn sensitivity(case: &Case, data: &Data, want: &Results<f64>) -> f64 {
     let distance = |(a, b): (&[f64], &[f64])| {
         let scale = b.iter().fold(1.0f64, |scale, v| scale.max(v.abs()));
@@ -221,8 +221,8 @@ fn every_activation_at_every_place() {
     }
 }
 
-/// Each of them alone with what else stands in the way of a gradient through an LSTM: a clip of the cell state, coupled
-/// gates, dropout, zoneout, and all of that.
+/// Each of them alone with what else stands in the way of a gradient through an LSTM: a clip of the cell
+/// state, coupled gates, dropout, zoneout, and all of that.
 #[test]
 fn every_activation_with_every_option_of_an_lstm() {
     let plain = common::plain_activations(CellKind::Lstm);
@@ -306,7 +306,8 @@ fn random_structures_and_sizes() {
         TestRunner::new_with_rng(config, rng)
             .run(&trained(cases(&[kind])), |case| {
                 let want = reference_run(&case.layer(|builder| builder), &case, &Data::of(&case));
-                // Gates without bounds multiply the state at every step: now and then until no float holds it.
+                // Gates without bounds multiply the state at every step: now and then until no float holds
+                // it.
                 if want.tensors().iter().any(|(_, values)| values.iter().any(|v| v.abs() > 1e30)) {
                     return Err(TestCaseError::reject("its numbers leave the floats"));
                 }

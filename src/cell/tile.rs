@@ -230,7 +230,8 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
-    /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of the level.)
+    /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of
+    /// the level.)
     ///
     /// # Safety
     /// - The records are of this tile's step.

@@ -7,17 +7,18 @@
 //! gate by gate    blocks 0..4: gate 0 for all rows, gate 1 for all rows, ..                 then blocks 4..8
 //! ```
 //!
-//! All rows of a sweep read the same weights, those of four blocks: of 1024 units and four gates 1 MiB with AVX-512.
-//! Where that is more than the level-2 cache has room for, beside the next weights that are on their way, every tile
-//! reads them from afar. Gate by gate it is a quarter of that; the sums wait in memory in between, and are the same bits.
-//! (Xeon, family 6, model 207, 2 MiB of level-2 cache, one thread, 64 rows, shortest of fifteen times: a training step of
-//! 1024 units takes 6 % less, one of 512 units as long.)
+//! All rows of a sweep read the same weights, those of four blocks: of 1024 units and four gates 1 MiB with
+//! AVX-512. Where that is more than the level-2 cache has room for, beside the next weights that are on their
+//! way, every tile reads them from afar. Gate by gate it is a quarter of that; the sums wait in memory in
+//! between, and are the same bits. (Xeon, family 6, model 207, 2 MiB of level-2 cache, one thread, 64 rows,
+//! shortest of fifteen times: a training step of 1024 units takes 6 % less, one of 512 units as long.)
 
 use super::kernel::Prefetch;
 use super::{Panel, Tile, WIDE};
 use std::ops::Range;
 
-/// Bytes of weights that a sweep may read again and again: with as many for the next, half of a level-2 cache of 1 MiB.
+/// Bytes of weights that a sweep may read again and again: with as many for the next, half of a level-2 cache
+/// of 1 MiB.
 const SWEEP_BYTES: usize = 256 << 10;
 /// Rows that read their weights too seldom for it to matter: two tiles of AVX-512, four of the other levels.
 const FEW_ROWS: usize = 12;
@@ -48,8 +49,9 @@ impl Gates {
         self.range.clone()
     }
 
-    /// What the product of `gate` prefetches, its part of the weights that are needed next after gate `gate` of `count` blocks
-    /// from `block` on: the next gates of the same blocks, or gate 0 and so on of the blocks after them.
+    /// What the product of `gate` prefetches, its part of the weights that are needed next after gate `gate`
+    /// of `count` blocks from `block` on: the next gates of the same blocks, or gate 0 and so on of the
+    /// blocks after them.
     #[inline(always)]
     pub(crate) fn prefetch(&self, panels: &[Panel], gate: usize, tile: &Tile) -> Prefetch {
         let Tile { block, blocks, part, .. } = *tile;
@@ -62,7 +64,8 @@ impl Gates {
     }
 }
 
-/// How a product of so many rows with these blocks of the panels is done: sweeps over some gates and blocks, in order.
+/// How a product of so many rows with these blocks of the panels is done: sweeps over some gates and blocks,
+/// in order.
 pub(crate) fn cuts(
     panels: &[Panel],
     rows: usize,

@@ -1,8 +1,9 @@
 //! What a word of 32 bits in a panel and in a row is.
 //!
-//! Depth is counted in words, and every kernel does one thing a word: it broadcasts a word of a row, multiplies it with
-//! vectors of words of weights, and adds to sums of 32 bits. A format says how many inputs a word has, how they are packed
-//! and what that multiplication is. So panels, rows, tiles and sweeps are the same for each:
+//! Depth is counted in words, and every kernel does one thing a word: it broadcasts a word of a row,
+//! multiplies it with vectors of words of weights, and adds to sums of 32 bits. A format says how many inputs
+//! a word has, how they are packed and what that multiplication is. So panels, rows, tiles and sweeps are the
+//! same for each:
 //!
 //! ```text
 //! f32    1 input    multiply-add: one chain of each sum, rounded once a product where the level fuses

@@ -6,10 +6,10 @@
 //! dx    places           columns of x      gates * H     rows of dG         W^T, packed
 //! ```
 //!
-//! The sums begin with what is there, or with zero, and go from the registers to where they belong. (By way of the stack,
-//! as the sums of a cell do, a training step of 1024 units took 3 % longer, of 512 and 256 1 %. Xeon, family 6, model
-//! 207, one thread.) A row of the target is as wide as the matrix, and not padded: a tile of the last blocks of a row goes
-//! by way of a copy, where they are whole.
+//! The sums begin with what is there, or with zero, and go from the registers to where they belong. (By way
+//! of the stack, as the sums of a cell do, a training step of 1024 units took 3 % longer, of 512 and 256 1 %.
+//! Xeon, family 6, model 207, one thread.) A row of the target is as wide as the matrix, and not padded: a
+//! tile of the last blocks of a row goes by way of a copy, where they are whole.
 //!
 //! `matrixmultiply` in the place of dW and dR was level with this within the noise of the machine it was
 //! tried on (training steps of B32 T100 I256 H256 and B32 T64 I1 H128, two cores of a Xeon with AVX-512).
@@ -24,15 +24,16 @@ use crate::memory::{GridMut, LinesRef};
 use crate::simd::{LINE, prefetch};
 use std::ops::Range;
 
-/// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of the left,
-/// which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few processors have near:
-/// of 1024 units that was a third of the time of dW with 128 places. (Training, one thread, medians of seven, Xeon, family
-/// 6, model 207, against 128 and chunks half as long: 1.05 times as fast with 1024 units and 64 rows, 1.03 with 512 and
-/// with 256; on two threads 1.04, 1.03 and 1.07; with AVX2 1.01 and 1.00 with 512 and 256, on two threads 1.06 with 256.)
+/// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of
+/// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few
+/// processors have near: of 1024 units that was a third of the time of dW with 128 places. (Training, one
+/// thread, medians of seven, Xeon, family 6, model 207, against 128 and chunks half as long: 1.05 times as
+/// fast with 1024 units and 64 rows, 1.03 with 512 and with 256; on two threads 1.04, 1.03 and 1.07; with
+/// AVX2 1.01 and 1.00 with 512 and 256, on two threads 1.06 with 256.)
 pub(crate) const PLACES: usize = 512;
-/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. (Of more, each block
-/// had dG come from afar. The same machine, with this and the next block prefetched, medians of seven: 1.03 times as fast
-/// with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
+/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. (Of
+/// more, each block had dG come from afar. The same machine, with this and the next block prefetched, medians
+/// of seven: 1.03 times as fast with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
 pub(crate) const UNITS: usize = 192;
 
 /// What is multiplied, and where each row of it goes.
@@ -55,7 +56,8 @@ pub(crate) trait Gradient {
 struct Work<'a, G>(&'a G);
 
 impl<G: Gradient> Work<'_, G> {
-    /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in no order.
+    /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in
+    /// no order.
     #[inline(always)]
     fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MOST_ROWS]) -> Rows<f32> {
         let column = tile.block * self.0.table().lanes;
@@ -72,10 +74,10 @@ impl<G: Gradient> Work<'_, G> {
         Rows::listed(list)
     }
 
-    /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the processor does not
-    /// foresee. (Of 1024 units a fifth of the time of dW was spent waiting for them. Xeon, family 6, model 207, one
-    /// thread, shortest of sixteen times: with this a training step takes 3 % less with 1024 units, 8 % with 650, up to
-    /// 4 % with 512, and as long with 256.)
+    /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the
+    /// processor does not foresee. (Of 1024 units a fifth of the time of dW was spent waiting for them. Xeon,
+    /// family 6, model 207, one thread, shortest of sixteen times: with this a training step takes 3 % less
+    /// with 1024 units, 8 % with 650, up to 4 % with 512, and as long with 256.)
     #[inline(always)]
     fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
         let (first, last) = (tile.row + tile.rows, self.0.rows() - 1);
@@ -167,7 +169,8 @@ impl<G: Gradient> Tiles for Work<'_, G> {
 ///
 /// # Safety
 /// - The rows and blocks exist, no two rows have the same target, and nobody else works on them.
-/// - The targets are in the grid; the segments are of rows and weights that exist, packed for the vectors of the table.
+/// - The targets are in the grid; the segments are of rows and weights that exist, packed for the vectors of
+///   the table.
 pub(crate) unsafe fn sweep_gradient(gradient: &impl Gradient, rows: Range<usize>, blocks: Range<usize>) {
     // SAFETY: the caller's promise, passed on.
     unsafe { sweep(&mut Work(gradient), rows, blocks) }
@@ -219,8 +222,8 @@ impl Gradient for WeightGradient<'_> {
             }
             Rows::listed(list)
         };
-        // The next block of X is contiguous only if the product covers all places. (A chunk has more than that where units
-        // are few, and all of X is near, or where there are more than so many rows.)
+        // The next block of X is contiguous only if the product covers all places. (A chunk has more than
+        // that where units are few, and all of X is near, or where there are more than so many rows.)
         let whole = start == 0 && end == self.packed.depth();
         let ahead = if whole {
             self.packed.prefetch(tile.block + tile.blocks, tile.blocks, tile.part)
@@ -233,12 +236,12 @@ impl Gradient for WeightGradient<'_> {
 }
 
 impl WeightGradient<'_> {
-    /// All blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`] units at a time, so
-    /// that both stay in a near cache.
+    /// All blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`] units
+    /// at a time, so that both stay in a near cache.
     ///
     /// # Safety
-    /// - The units and places exist in `grads`, the places in `packed`, which has the vectors of the table, and the gate with
-    ///   these units and as many columns as `packed` in `to`; nobody else works on them.
+    /// - The units and places exist in `grads`, the places in `packed`, which has the vectors of the table,
+    ///   and the gate with these units and as many columns as `packed` in `to`; nobody else works on them.
     pub(crate) unsafe fn sweep(&self, units: Range<usize>) {
         let blocks = self.packed.blocks();
         for start in self.places.clone().step_by(PLACES) {

@@ -8,10 +8,11 @@
 //!   row R-1
 //! ```
 //!
-//! Each accumulator is one chain: it starts from what lies at its place (a bias, a sum that goes on, zero) and takes its
-//! products segment by segment, in the order of ascending k. A lane belongs to one output of one row. So a result depends
-//! neither on R nor on U, nor on which rows and blocks share a tile: that is the root of every promise of equal bits in
-//! this crate. More chains per output would not be faster: R x U x G chains cover the latency of the multiply-add.
+//! Each accumulator is one chain: it starts from what lies at its place (a bias, a sum that goes on, zero)
+//! and takes its products segment by segment, in the order of ascending k. A lane belongs to one output of
+//! one row. So a result depends neither on R nor on U, nor on which rows and blocks share a tile: that is the
+//! root of every promise of equal bits in this crate. More chains per output would not be faster: R x U x G
+//! chains cover the latency of the multiply-add.
 //!
 //! A kernel is compiled for (G, U, R) alone. What is multiplied is data, a [`Product`]:
 //!
@@ -53,7 +54,8 @@ impl<T> Rows<T> {
         Rows { first, stride, list: std::ptr::null() }
     }
 
-    /// Rows that lie anywhere; those past the tile's are not looked at. The list is there as long as kernels run on it.
+    /// Rows that lie anywhere; those past the tile's are not looked at. The list is there as long as kernels
+    /// run on it.
     #[inline(always)]
     pub(crate) fn listed(list: &[*mut T; MOST_ROWS]) -> Self {
         Rows { first: std::ptr::null_mut(), stride: 0, list }
@@ -85,7 +87,8 @@ impl<T> Rows<T> {
     }
 }
 
-/// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g * gate`.
+/// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g *
+/// gate`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) rows: Rows<f32>,
@@ -121,8 +124,8 @@ impl Place {
         Place::strided(at.cast_mut(), 0, block, gate)
     }
 
-    /// The rows and blocks of a tile, and of those that follow it in a run, of the place whose row 0 and block 0 are at
-    /// `base`.
+    /// The rows and blocks of a tile, and of those that follow it in a run, of the place whose row 0 and
+    /// block 0 are at `base`.
     #[inline(always)]
     pub(crate) fn move_to(&mut self, base: *mut f32, tile: &Tile) {
         self.rows.move_to(base.wrapping_add(tile.block * self.block), tile.row);
@@ -144,8 +147,8 @@ impl Place {
 
 /// A part of the sum: rows of A, and the blocks of a panel.
 ///
-/// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and `jump` more
-/// words from the end of a run to the next.
+/// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and
+/// `jump` more words from the end of a run to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) rows: Rows<u32>,
@@ -160,7 +163,8 @@ pub(crate) struct Segment {
     /// What to prefetch meanwhile, and how many words of it at each step: at most a line.
     pub(crate) ahead: *const u32,
     pub(crate) pace: usize,
-    /// Words from the rows of a tile of a run to those of the next, and from its weights to those of the next.
+    /// Words from the rows of a tile of a run to those of the next, and from its weights to those of the
+    /// next.
     pub(crate) next: [usize; 2],
 }
 
@@ -172,14 +176,16 @@ impl Segment {
         Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
 
-    /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride` on.
+    /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride`
+    /// on.
     #[inline(always)]
     pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
         let rows = Rows::strided(first.cast_mut().cast(), LINE);
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
-    /// The same rows with other weights of the same panel, those of a tile, and of the tiles that follow in a run.
+    /// The same rows with other weights of the same panel, those of a tile, and of the tiles that follow in a
+    /// run.
     #[inline(always)]
     pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
@@ -233,8 +239,8 @@ pub(crate) struct Weights {
     pub(super) pace: usize,
 }
 
-/// Weights to prefetch, as [`Panel::prefetch`](super::Panel::prefetch) gives them: from where on, and how many words at each
-/// word of depth.
+/// Weights to prefetch, as [`Panel::prefetch`](super::Panel::prefetch) gives them: from where on, and how
+/// many words at each word of depth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prefetch {
     pub(super) at: *const u32,
@@ -246,7 +252,8 @@ impl Prefetch {
     pub(crate) const NONE: Prefetch = Prefetch { at: std::ptr::null(), pace: 0 };
 }
 
-/// The gates of a product that may turn: no cell turns with another number, and each kernel that can is slower to begin.
+/// The gates of a product that may turn: no cell turns with another number, and each kernel that can is
+/// slower to begin.
 const TURNING_GATES: usize = 3;
 
 /// Where the sums of a product begin, and where they go.
@@ -254,9 +261,9 @@ const TURNING_GATES: usize = 3;
 pub(crate) struct Ends {
     pub(crate) start: Place,
     pub(crate) to: Place,
-    /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at the place
-    /// beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is reset apart.) Of three
-    /// gates only.
+    /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at
+    /// the place beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is
+    /// reset apart.) Of three gates only.
     pub(crate) turn: Option<(usize, Place)>,
     /// Tiles that are multiplied one after the other: along the rows, or of a single row along the blocks.
     pub(crate) tiles: usize,
@@ -274,8 +281,8 @@ impl Ends {
 
 /// What a kernel multiplies.
 ///
-/// Tiles of one sweep differ in where their rows and blocks begin, and little else: ends and segments may be made once and
-/// moved from tile to tile.
+/// Tiles of one sweep differ in where their rows and blocks begin, and little else: ends and segments may be
+/// made once and moved from tile to tile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     pub(crate) ends: &'a Ends,
@@ -285,16 +292,17 @@ pub(crate) struct Product<'a> {
 /// The kernel of G gates, U blocks and R rows. It computes
 /// `to[r][u][g] = start[r][u][g] + sum over segments and k of rows[r][k] * panel[u][k][g]`.
 ///
-/// Meanwhile the weights ahead, which the next block's tiles will read, come into the level-2 cache: one line at most per
-/// k, so of few tiles with several gates not all.
+/// Meanwhile the weights ahead, which the next block's tiles will read, come into the level-2 cache: one line
+/// at most per k, so of few tiles with several gates not all.
 pub(super) struct Multiply<F, const G: usize, const U: usize, const R: usize>(PhantomData<F>);
 
 impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Multiply<F, G, U, R> {
     type Arguments<'a> = Product<'a>;
 
     /// # Safety
-    /// - Of R rows, U blocks and G gates the places and segments exist: those of `start` and `segments` are readable,
-    ///   those of `to` writable, and nobody else writes the former or touches the latter meanwhile. Lists of rows are there.
+    /// - Of R rows, U blocks and G gates the places and segments exist: those of `start` and `segments` are
+    ///   readable, those of `to` writable, and nobody else writes the former or touches the latter meanwhile.
+    ///   Lists of rows are there.
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, product: &Product<'_>) {
         let Product { ends: &Ends { tiles, .. }, .. } = *product;
@@ -393,20 +401,22 @@ unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>
         let count = run.min(left);
         left -= count;
         if left > 0 {
-            // A run lies too far behind the one before for the processor to foresee: 14 % of a tile's time with AVX2 was
-            // spent waiting for the first word of each.
+            // A run lies too far behind the one before for the processor to foresee: 14 % of a tile's time
+            // with AVX2 was spent waiting for the first word of each.
             for r in 0..R {
                 prefetch_near(rows[r].wrapping_add(at + count * step).wrapping_add(jump));
             }
         }
-        // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where weights are more
-        // than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's tiles on the stack, at 15 %.)
+        // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where
+        // weights are more than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's
+        // tiles on the stack, at 15 %.)
         for _ in 0..count {
             // Spread over the whole product: a burst of them would keep its loads waiting.
             prefetch(next);
             next = next.wrapping_add(pace);
-            // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There it is
-            // one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators about.)
+            // All rows have a register and a weight one in turn; where tiles are tall, the other way around.
+            // (There it is one register less, and the last. Where rows are fewer than they may be, LLVM moves
+            // accumulators about.)
             if const { R > I::HEIGHTS[4] } {
                 let mut w = [[isa.zero(); G]; U];
                 for u in 0..U {

@@ -1,4 +1,5 @@
-//! Products `C (+)= A B` of rows with packed weights, on words of 32 bits. Nothing here knows of cells, time or batches.
+//! Products `C (+)= A B` of rows with packed weights, on words of 32 bits. Nothing here knows of cells, time
+//! or batches.
 //!
 //! ```text
 //! format.rs    Format: what a word of a panel is (f32), how it is packed and multiplied: a precision is one file

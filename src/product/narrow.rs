@@ -7,11 +7,11 @@
 //! here             units are the lanes, as in a line of dG; each input is a broadcast:   sum[i] += dG[k] * x[k][i]
 //! ```
 //!
-//! Each element is the same chain in the same order either way, and so has the same bits. The work is `I` instead of
-//! sixteen multiply-adds for each vector of dG; with one input, what is left is the reading of dG.
+//! Each element is the same chain in the same order either way, and so has the same bits. The work is `I`
+//! instead of sixteen multiply-adds for each vector of dG; with one input, what is left is the reading of dG.
 //!
-//! Register budget of a sweep: two vectors of units by up to four inputs are 8 accumulators, 2 of dG and a broadcast,
-//! of AVX2's sixteen registers; one input alone leaves room for four vectors.
+//! Register budget of a sweep: two vectors of units by up to four inputs are 8 accumulators, 2 of dG and a
+//! broadcast, of AVX2's sixteen registers; one input alone leaves room for four vectors.
 
 use super::gradient::WeightGradient;
 use super::panel::Panel;
@@ -32,7 +32,8 @@ pub(crate) fn is_narrow(packed: &Panel) -> bool {
 ///
 /// # Safety
 /// - The inputs are [narrow](is_narrow), so that they are one block.
-/// - The units exist, with as many columns of `to` as there are inputs, and nobody else works on their gradients.
+/// - The units exist, with as many columns of `to` as there are inputs, and nobody else works on their
+///   gradients.
 /// - The inputs are packed for the vectors of the token.
 pub(crate) unsafe fn narrow_gradient(token: Token, gradient: &WeightGradient<'_>, lines: Range<usize>) {
     dispatch(token, Narrow { gradient, lines });

@@ -16,7 +16,8 @@
 //! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
 //! gates of its units side by side, as the cell needs them. Units past the last are zero.
 //!
-//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 (`format.rs`).
+//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
+//! (`format.rs`).
 
 use super::format::{F32, Format};
 use super::kernel::{Prefetch, Weights};
@@ -231,8 +232,8 @@ impl Panel {
         debug_assert!(self.blocks * self.block_len <= self.data.len());
         let (first, words) = (inputs.start / F32::INPUTS, inputs.len().div_ceil(F32::INPUTS));
         let panel = self.address(block).wrapping_add(first * self.gates * self.lanes);
-        // With no weights ahead it is the first weight again and again, which costs one load slot of ten free. (And not any
-        // address: one that is not mapped would cost a walk through the page tables.)
+        // With no weights ahead it is the first weight again and again, which costs one load slot of ten
+        // free. (And not any address: one that is not mapped would cost a walk through the page tables.)
         let Prefetch { at, pace } = ahead;
         let ahead = if pace == 0 { panel } else { at };
         Weights { panel, block: self.block_len, words, ahead, pace }

@@ -12,8 +12,8 @@ use std::ops::Range;
 
 dispatcher!(dispatch);
 
-/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of N vectors of one length.
-/// `factor` gives the row of factors of a place.
+/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of N vectors of
+/// one length. `factor` gives the row of factors of a place.
 pub(crate) fn sum_over_places<'a, F, const N: usize>(
     token: Token,
     (grads, plane): (LinesRef<'_>, usize),
@@ -34,7 +34,8 @@ struct SumOverPlaces<'a, F, const N: usize> {
     to: [&'a mut [f32]; N],
 }
 
-/// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one before.
+/// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one
+/// before.
 const VECTORS: usize = 4;
 
 impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> Kernel for SumOverPlaces<'_, F, N> {

@@ -1,4 +1,5 @@
-//! The order of the tiles: which rows and blocks each takes, what it prefetches, and when its sums are finished.
+//! The order of the tiles: which rows and blocks each takes, what it prefetches, and when its sums are
+//! finished.
 //!
 //! ```text
 //! for each group of blocks            4 of one gate, 2 of two, 1 of more: its weights come in once ...
@@ -7,15 +8,16 @@
 //!   finish the tiles that wait        what becomes of their sums: gates, states, gradients
 //! ```
 //!
-//! This is plain code, compiled once for all levels: what is compiled per level are the kernels ([`Table`]) and what
-//! finishes their sums.
+//! This is plain code, compiled once for all levels: what is compiled per level are the kernels ([`Table`])
+//! and what finishes their sums.
 
 use super::table::Table;
 use crate::simd::LINE;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of row 1.
+/// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of
+/// row 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     shift: u32,
@@ -63,9 +65,10 @@ pub(crate) struct Part {
 
 impl Part {
     /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
-    /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block
-    /// that comes before its time takes the room of those that are in use. (Zen 4, one thread: 20 rows of 650 units,
-    /// four tiles, 5 % faster with it; 64 rows of 1024 units, 3 % slower where all eleven tiles took a part.)
+    /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones:
+    /// a block that comes before its time takes the room of those that are in use. (Zen 4, one thread: 20
+    /// rows of 650 units, four tiles, 5 % faster with it; 64 rows of 1024 units, 3 % slower where all eleven
+    /// tiles took a part.)
     #[inline(always)]
     pub(super) fn of_tile(index: usize, tiles: usize) -> Part {
         Part::of_run(index, 1, tiles).1
@@ -82,8 +85,8 @@ impl Part {
         (quiet, Part { index: index + quiet - (tiles - of), of })
     }
 
-    /// Words to prefetch at each of `depth` words, where the next blocks have so many of each, and where to begin: at most a
-    /// line at a time, so of few tiles with several gates not all.
+    /// Words to prefetch at each of `depth` words, where the next blocks have so many of each, and where to
+    /// begin: at most a line at a time, so of few tiles with several gates not all.
     #[inline(always)]
     pub(super) fn pace(self, words: usize, depth: usize) -> (usize, usize) {
         // (Of 32 bits, which processors divide faster.)
@@ -107,10 +110,11 @@ pub(crate) struct Tile {
     /// The first block, and how many.
     pub(crate) block: usize,
     pub(crate) blocks: usize,
-    /// Tiles like this one that follow each other, itself included: along the rows, or of a single row along the blocks.
+    /// Tiles like this one that follow each other, itself included: along the rows, or of a single row along
+    /// the blocks.
     pub(crate) tiles: usize,
-    /// How many of them, the first ones, prefetch nothing; and what the one after these prefetches of the next block, of
-    /// which the others have the parts that follow.
+    /// How many of them, the first ones, prefetch nothing; and what the one after these prefetches of the
+    /// next block, of which the others have the parts that follow.
     pub(crate) quiet: usize,
     pub(crate) part: Part,
 }
@@ -128,16 +132,18 @@ pub(crate) trait Tiles {
         false
     }
 
-    /// Multiplies a tile, or a run of them, and prefetches its part for the next. Sum `s` of vector `v` goes to
-    /// `scratch[(v * sums + s) * lanes..]`, where vectors count through the blocks of the first row, then of the second.
+    /// Multiplies a tile, or a run of them, and prefetches its part for the next. Sum `s` of vector `v` goes
+    /// to `scratch[(v * sums + s) * lanes..]`, where vectors count through the blocks of the first row, then
+    /// of the second.
     ///
     /// # Safety
     /// - Those rows and blocks exist, and nobody else works on them.
     /// - `scratch` has room for these sums, and begins on a cache line.
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32);
 
-    /// Does what there is to do with the sums that `products` has put there, of `vectors` vectors: the rows from `row` on
-    /// and these blocks from `block` on. Of a single row there may be fewer vectors than blocks.
+    /// Does what there is to do with the sums that `products` has put there, of `vectors` vectors: the rows
+    /// from `row` on and these blocks from `block` on. Of a single row there may be fewer vectors than
+    /// blocks.
     ///
     /// # Safety
     /// - As for [`products`](Self::products); the sums are set.
@@ -148,15 +154,16 @@ pub(crate) trait Tiles {
 
 /// Blocks that a tile of one gate takes.
 pub(crate) const WIDE: usize = 4;
-/// The same where all rows are a tile then, and not two of the usual width. (Elman, forward of 8 rows and 256 units, a
-/// Xeon, family 6, model 207, one thread, medians of five: 1.05 times as fast.)
+/// The same where all rows are a tile then, and not two of the usual width. (Elman, forward of 8 rows and 256
+/// units, a Xeon, family 6, model 207, one thread, medians of five: 1.05 times as fast.)
 const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
-/// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take half a line
-/// per input. (This loop alone, in C, on a Xeon, family 6, model 207: tiles of 6 rows and four gates, 512 inputs, 32
-/// blocks, 6 and 11 tiles of each, all of which took a part: 141 and 153 GFLOP/s without, 165 with, and 165 where the
-/// weights stay in the level-2 cache. Forward of 64 rows and 512 units with the last eight: 104 ms before, 83 after.)
+/// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take
+/// half a line per input. (This loop alone, in C, on a Xeon, family 6, model 207: tiles of 6 rows and four
+/// gates, 512 inputs, 32 blocks, 6 and 11 tiles of each, all of which took a part: 141 and 153 GFLOP/s
+/// without, 165 with, and 165 where the weights stay in the level-2 cache. Forward of 64 rows and 512 units
+/// with the last eight: 104 ms before, 83 after.)
 const LAST_TILES: usize = 8;
 /// Blocks of a single row that are finished together, after the products of all of them.
 pub(crate) const ROW_BLOCKS: usize = 8;
@@ -202,8 +209,8 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
     }
 }
 
-/// A single row: several tiles along its blocks are finished together. It takes more blocks of several gates than rows of
-/// a panel do, or its chains would be too few.
+/// A single row: several tiles along its blocks are finished together. It takes more blocks of several gates
+/// than rows of a panel do, or its chains would be too few.
 ///
 /// # Safety
 /// - As for [`sweep`]; `scratch` is a [`Scratch`].

@@ -146,7 +146,8 @@ mod tests {
     use super::*;
     use crate::simd::Level;
 
-    /// Every tile that sweeps take, with runs, columns, a turn, and segments of different depths, against plain loops.
+    /// Every tile that sweeps take, with runs, columns, a turn, and segments of different depths, against
+    /// plain loops.
     #[test]
     fn every_kernel_is_the_chain_of_its_segments() {
         for level in Level::available() {

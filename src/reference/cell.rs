@@ -27,8 +27,8 @@ impl Cell {
         }
     }
 
-    /// The activations of the plain cell, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU f, g;
-    /// Elman f.
+    /// The activations of the plain cell, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU
+    /// f, g; Elman f.
     pub fn activations(self) -> &'static [Activation] {
         match self {
             Cell::Lstm => &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],

@@ -4,10 +4,10 @@ use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
 use fused_rnn::{Activation, CellKind, Direction};
 use proptest::prelude::*;
 
-/// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at each place:
-/// the exponential leaves the floats within some steps, and the more kinks there are, the more often a sum lies within
-/// rounding of one. There f32 and f64 take the slopes of different sides, and both are right: of `SoftShrink` in the place
-/// of the gates, one case in some hundreds.)
+/// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at
+/// each place: the exponential leaves the floats within some steps, and the more kinks there are, the more
+/// often a sum lies within rounding of one. There f32 and f64 take the slopes of different sides, and both
+/// are right: of `SoftShrink` in the place of the gates, one case in some hundreds.)
 pub fn activation() -> impl Strategy<Value = Activation> {
     let is_smooth = |activation: &Activation| {
         matches!(

@@ -4,8 +4,8 @@
 //! names that the call has, its other names one that nobody else has, `CALL#NUMBER/NAME`, and an attribute
 //! that refers to one of the call's becomes that, or the function's default, or is left out.
 //!
-//! A few bytes can call much: what is put in may be as long as the file and 64 KiB more, and sixteen calls deep. Calls
-//! beyond that stay calls, which nothing folds.
+//! A few bytes can call much: what is put in may be as long as the file and 64 KiB more, and sixteen calls
+//! deep. Calls beyond that stay calls, which nothing folds.
 
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use prost::Message;

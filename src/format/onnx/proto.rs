@@ -1,9 +1,9 @@
 //! The messages of `onnx.proto` that recurrent nodes and their constants are made of, with the fields that
 //! are read. Field numbers are those of ONNX; fields that are not listed are skipped.
 //!
-//! Written by hand so that nothing runs `protoc` when the crate is built. Decoding stops at a depth of 100 messages
-//! (prost's limit), and what it allocates is at most 300 times the bytes it reads: a message without fields is two of
-//! them, and the largest, an `AttributeProto`, takes 560 in memory.
+//! Written by hand so that nothing runs `protoc` when the crate is built. Decoding stops at a depth of 100
+//! messages (prost's limit), and what it allocates is at most 300 times the bytes it reads: a message without
+//! fields is two of them, and the largest, an `AttributeProto`, takes 560 in memory.
 
 use prost::Message;
 

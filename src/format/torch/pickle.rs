@@ -2,8 +2,8 @@
 //!
 //! A pickle is a program for a machine with a stack, a memo and a few containers, which may call any Python
 //! function by its name. This one knows the names in `globals.rs`, all of which make data. Any other is an
-//! error that says it. What it makes lies in one list, by its place in it, so that a pickle can make cycles, but
-//! no work: an instruction takes a few words of memory, whatever it says.
+//! error that says it. What it makes lies in one list, by its place in it, so that a pickle can make cycles,
+//! but no work: an instruction takes a few words of memory, whatever it says.
 //!
 //! Source: Python's documentation of `pickletools`, whose names the instructions have here.
 

@@ -1,6 +1,7 @@
 //! Products of constant matrices: MatMul and Gemm, as spectral normalisation and merged adapters have them.
 //!
-//! Each product is paid for by its multiply-adds, not by its elements: a file with two long vectors could ask for many.
+//! Each product is paid for by its multiply-adds, not by its elements: a file with two long vectors could ask
+//! for many.
 
 use super::super::super::tensor::element_count;
 use super::array::{Array, Data, Element};
@@ -9,7 +10,8 @@ use super::cast::converted;
 use crate::error::Error;
 use std::sync::Arc;
 
-/// MatMul: of the last two axes; those before them are broadcast. A vector is a row on the left, a column on the right.
+/// MatMul: of the last two axes; those before them are broadcast. A vector is a row on the left, a column on
+/// the right.
 pub(super) fn matmul(call: &mut Call<'_>) -> Result<Array, Error> {
     let (a, b) = (call.input(0)?, call.input(1)?);
     let wrong = |call: &Call<'_>| {
