@@ -9,10 +9,10 @@
 //! orthogonal initialisation
 //! ```
 //!
-//! **What `matrixmultiply` does well.** 91-95 GFLOP/s on one core of a Zen 4, 80 % of its peak, once all
-//! three sizes are large, with any strides: a transposition costs nothing, as both operands are packed
+//! **What `matrixmultiply` does well.** 80 % of the machine's peak once all three sizes are large
+//! (`Z4/matrixmultiply`), with any strides: a transposition costs nothing, as both operands are packed
 //! anyway. **What it does badly.** It packs both operands and allocates on each call, and computes a full
-//! register tile for a single row (4 GFLOP/s at one row). So nothing inside the time loop calls it.
+//! register tile for a single row (a twentieth of that speed). So nothing inside the time loop calls it.
 //!
 //! **Order of the sum.** The sum over `k` is cut into blocks of 256, each one ascending chain, and the
 //! blocks are added to `C` in ascending order. The cuts depend on `k` alone, so that with `alpha = 1` and

@@ -6,15 +6,13 @@
 //! dx    places           columns of x      gates * H     rows of dG         W^T, packed
 //! ```
 //!
-//! The sums begin with what is there, or with zero, and go from the registers to where they belong. (By way
-//! of the stack, as the sums of a cell do, a training step of 1024 units took 3 % longer, of 512 and 256 1 %.
-//! Xeon, family 6, model 207, one thread.) A row of the target is as wide as the matrix, and not padded: a
-//! tile of the last blocks of a row goes by way of a copy, where they are whole.
+//! The sums begin with what is there, or with zero, and go from the registers to where they belong. By way of
+//! the stack, as the sums of a cell do, is slower (`X207/stack`). A row of the target is as wide as the
+//! matrix, and not padded: a tile of the last blocks of a row goes by way of a copy, where they are whole.
 //!
-//! `matrixmultiply` in the place of dW and dR was level with this within the noise of the machine it was
-//! tried on (training steps of B32 T100 I256 H256 and B32 T64 I1 H128, two cores of a Xeon with AVX-512).
-//! What decides is that it packs both operands and allocates on each call, computes sixteen columns where
-//! the input has one, picks a level of its own, and sums each chunk by itself.
+//! `matrixmultiply` in the place of dW and dR is no slower (`X207/matrixmultiply`). What decides is that it
+//! packs both operands and allocates on each call, computes sixteen columns where the input has one, picks a
+//! level of its own, and sums each chunk by itself.
 
 use super::kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments};
 use super::panel::Panel;
@@ -26,14 +24,10 @@ use std::ops::Range;
 
 /// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of
 /// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few
-/// processors have near: of 1024 units that was a third of the time of dW with 128 places. (Training, one
-/// thread, medians of seven, Xeon, family 6, model 207, against 128 and chunks half as long: 1.05 times as
-/// fast with 1024 units and 64 rows, 1.03 with 512 and with 256; on two threads 1.04, 1.03 and 1.07; with
-/// AVX2 1.01 and 1.00 with 512 and 256, on two threads 1.06 with 256.)
+/// processors have near: of 1024 units that was a third of the time of dW with 128 places. (`X207/places`)
 pub(crate) const PLACES: usize = 512;
-/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. (Of
-/// more, each block had dG come from afar. The same machine, with this and the next block prefetched, medians
-/// of seven: 1.03 times as fast with 1024 units, 1.01 with 512 and 256.) A multiple of every tile's rows.
+/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. Of more,
+/// each block had dG come from afar. (`X207/units`) A multiple of every tile's rows.
 pub(crate) const UNITS: usize = 192;
 
 /// What is multiplied, and where each row of it goes.
@@ -75,9 +69,8 @@ impl<G: Gradient> Work<'_, G> {
     }
 
     /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the
-    /// processor does not foresee. (Of 1024 units a fifth of the time of dW was spent waiting for them. Xeon,
-    /// family 6, model 207, one thread, shortest of sixteen times: with this a training step takes 3 % less
-    /// with 1024 units, 8 % with 650, up to 4 % with 512, and as long with 256.)
+    /// processor does not foresee. Of 1024 units
+    /// a fifth of the time of dW was spent waiting for them. (`X207/next-sums`)
     #[inline(always)]
     fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
         let (first, last) = (tile.row + tile.rows, self.0.rows() - 1);

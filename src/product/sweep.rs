@@ -66,9 +66,7 @@ pub(crate) struct Part {
 impl Part {
     /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
     /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones:
-    /// a block that comes before its time takes the room of those that are in use. (Zen 4, one thread: 20
-    /// rows of 650 units, four tiles, 5 % faster with it; 64 rows of 1024 units, 3 % slower where all eleven
-    /// tiles took a part.)
+    /// a block that comes before its time takes the room of those that are in use. (`Z4/next-weights`)
     #[inline(always)]
     pub(super) fn of_tile(index: usize, tiles: usize) -> Part {
         Part::of_run(index, 1, tiles).1
@@ -154,16 +152,13 @@ pub(crate) trait Tiles {
 
 /// Blocks that a tile of one gate takes.
 pub(crate) const WIDE: usize = 4;
-/// The same where all rows are a tile then, and not two of the usual width. (Elman, forward of 8 rows and 256
-/// units, a Xeon, family 6, model 207, one thread, medians of five: 1.05 times as fast.)
+/// The same where all rows are a tile then, and not two of the usual width. (`X207/narrow`)
 const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
 /// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take
-/// half a line per input. (This loop alone, in C, on a Xeon, family 6, model 207: tiles of 6 rows and four
-/// gates, 512 inputs, 32 blocks, 6 and 11 tiles of each, all of which took a part: 141 and 153 GFLOP/s
-/// without, 165 with, and 165 where the weights stay in the level-2 cache. Forward of 64 rows and 512 units
-/// with the last eight: 104 ms before, 83 after.)
+/// half a line per input. With it, weights from afar are as good as weights in the level-2 cache.
+/// (`X207/tile-prefetch`)
 const LAST_TILES: usize = 8;
 /// Blocks of a single row that are finished together, after the products of all of them.
 pub(crate) const ROW_BLOCKS: usize = 8;
