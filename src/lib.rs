@@ -39,7 +39,7 @@
 //!
 //! # Debug builds
 //!
-//! Without optimisation the kernels are many times slower. With this block in the `Cargo.toml` of the
+//! Without optimisation the kernels are a hundred times slower. With this block in the `Cargo.toml` of the
 //! program, or of its workspace, a debug build has optimised kernels:
 //!
 //! ```toml
