@@ -8,20 +8,15 @@ use crate::layer::{Bias, Config, Recurrent};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The number of directions of layers.
-pub(super) fn cells(network: &Recurrent) -> usize {
-    network.config().layers() * network.config().directions()
-}
-
-/// What the names of the tensors of `cell = layer * directions + direction` end with.
-pub(super) fn suffix(config: &Config, cell: usize) -> String {
-    let (layer, direction) = (cell / config.directions(), cell % config.directions());
+/// What the names of the tensors of a strand, `layer * directions + direction`, end with.
+pub(super) fn suffix(config: &Config, strand: usize) -> String {
+    let (layer, direction) = (strand / config.directions(), strand % config.directions());
     format!("_l{layer}{}", if direction == 1 { "_reverse" } else { "" })
 }
 
-/// The sizes of one direction of one layer.
+/// The sizes of a strand, one direction of one layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
+pub(super) struct StrandSizes {
     pub(super) gates: usize,
     pub(super) hidden: usize,
     /// Features of its input.
@@ -30,15 +25,15 @@ pub(super) struct Cell {
     pub(super) output: usize,
 }
 
-impl Cell {
-    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<Cell, Error> {
+impl StrandSizes {
+    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<StrandSizes, Error> {
         let columns = |name: &str| {
             let name = format!("{name}{suffix}");
             let found = network.named_parameters().find(|tensor| tensor.name == name);
             found.and_then(|tensor| tensor.shape.get(1).copied()).ok_or(Error::UnknownParameter { name })
         };
         let (gates, hidden) = (network.config().kind().gates(), network.config().hidden_size());
-        Ok(Cell { gates, hidden, input: columns("weight_ih")?, output: columns("weight_hh")? })
+        Ok(StrandSizes { gates, hidden, input: columns("weight_ih")?, output: columns("weight_hh")? })
     }
 
     /// Rows of its weight matrices.
@@ -60,12 +55,7 @@ pub(super) struct Change {
 impl Change {
     pub(super) fn of(network: &Recurrent) -> Change {
         let config = network.config();
-        let mut end = 0;
-        let open = network.named_parameters().map(|tensor| {
-            let start = end;
-            end += tensor.values.len();
-            (tensor.name, (tensor.shape, start..end))
-        });
+        let open = network.named_parameters().map(|tensor| (tensor.name, (tensor.shape, tensor.range)));
         let open = open.collect();
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
         Change { kind, bias, hidden, open, values: Vec::new() }

@@ -47,7 +47,7 @@ impl Config {
 impl Ranges {
     /// Those of every direction of every layer, `layer * directions + direction`.
     pub(super) fn of(config: &Config) -> Result<Vec<Ranges>, Error> {
-        let cells = checked_size("layers", &[config.layers, config.directions()])?;
+        let strands = checked_size("layers", &[config.layers, config.directions()])?;
         let len = |tensor: Tensor, sizes: &Sizes| {
             let form = tensor.form(sizes);
             checked_size("weights", &[form.slots, form.rows, form.width])
@@ -55,14 +55,14 @@ impl Ranges {
         // Probes the allocator for the parameters first: building the list for absurd layer counts would take gigabytes
         // before the failure.
         let first = config.sizes(0);
-        let recurrent = checked_size("weights", &[cells, len(Tensor::WeightHh, &first)?])?;
+        let recurrent = checked_size("weights", &[strands, len(Tensor::WeightHh, &first)?])?;
         let input = len(Tensor::WeightIh, &first)?;
         reserve(&mut Vec::<f32>::new(), recurrent.saturating_add(input))?;
         let mut all = Vec::new();
-        reserve(&mut all, cells)?;
+        reserve(&mut all, strands)?;
         let mut end = 0usize;
-        for cell in 0..cells {
-            let sizes = config.sizes(cell / config.directions());
+        for strand in 0..strands {
+            let sizes = config.sizes(strand / config.directions());
             let mut tensors = PerTensor::default();
             for tensor in Tensor::ALL {
                 let start = end;
@@ -89,8 +89,14 @@ impl Ranges {
         PerTensor(Tensor::ALL.map(|tensor| &parameters[self.get(tensor)]))
     }
 
-    /// The gradients of these ranges, which lie one after the other, to add to or to replace.
-    pub(super) fn targets<'a>(&self, gradients: &'a mut [f32], add: bool) -> Result<Targets<'a>, Error> {
+    /// The gradients of these ranges, which lie one after the other, to add to or to replace; none are made without a
+    /// slice for them.
+    pub(super) fn targets<'a>(
+        &self,
+        gradients: Option<&'a mut [f32]>,
+        add: bool,
+    ) -> Result<Targets<'a>, Error> {
+        let Some(gradients) = gradients else { return Ok(Targets { add, parameters: None, input: None }) };
         let mut rest = &mut gradients[self.all()];
         if !add {
             // The first chunk replaces those of W and R; all others are added to.
@@ -102,11 +108,12 @@ impl Ranges {
             rest = others;
             parameters.0[tensor as usize] = target(data, tensor.form(&self.sizes))?;
         }
-        Ok(Targets { add, parameters, input: None })
+        Ok(Targets { add, parameters: Some(parameters), input: None })
     }
 }
 
 /// One parameter tensor: its name as in PyTorch, its shape, and its values, row-major.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedParameter<'a> {
     /// For example `weight_ih_l0` or `bias_hh_l1_reverse`.
@@ -114,6 +121,8 @@ pub struct NamedParameter<'a> {
     /// `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
     /// `[3, H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
+    /// Where it lies in [`parameters`](crate::Recurrent::parameters), and its gradient in those of all.
+    pub range: Range<usize>,
     /// The values.
     pub values: &'a [f32],
 }
@@ -124,8 +133,8 @@ pub(super) fn tensors(
     ranges: &[Ranges],
 ) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
     let directions = config.directions();
-    ranges.iter().enumerate().flat_map(move |(cell, ranges)| {
-        let (layer, reverse) = (cell / directions, if cell % directions == 1 { "_reverse" } else { "" });
+    ranges.iter().enumerate().flat_map(move |(strand, ranges)| {
+        let (layer, reverse) = (strand / directions, if strand % directions == 1 { "_reverse" } else { "" });
         Tensor::ALL
             .into_iter()
             .map(move |tensor| {

@@ -40,8 +40,8 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
     }
 
-    /// One slot, which is before and after the only step: where all sums of a step are made before the first state is
-    /// written.
+    /// One slot, which is before and after every step: of a single step whose sums are all made before the first state
+    /// is written, or of the gradient of the state, which a walk back carries along.
     pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
@@ -90,6 +90,42 @@ impl<'a> Records<'a> {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.grid.record(0, self.place(slot, rank)) }
     }
+
+    /// Begins a pass: clears the record with which each rank enters it, and lets `write` write to it.
+    ///
+    /// # Safety
+    /// - The records are kept, and nobody else reads or writes them.
+    pub(crate) unsafe fn enter(&self, rows: &Rows, reverse: bool, mut write: impl FnMut(Entry, &mut [f32])) {
+        for (rank, slot) in rows.entries(0..rows.steps(), reverse) {
+            // SAFETY: the caller's promise, passed on.
+            let record = unsafe { self.record(slot, rank) };
+            record.fill(0.0);
+            write(Entry { rank, row: rows.order[rank], begins: rows.begins(rank, reverse) }, record);
+        }
+    }
+
+    /// Ends a pass: lets `read` read, of each row, the record with which it leaves.
+    ///
+    /// # Safety
+    /// - As for [`enter`](Records::enter).
+    pub(crate) unsafe fn leave(&self, rows: &Rows, reverse: bool, mut read: impl FnMut(usize, &[f32])) {
+        // Where a pass leaves is where one in the other direction enters.
+        for (rank, slot) in rows.entries(0..rows.steps(), !reverse) {
+            if rows.finishes(rank, reverse) {
+                // SAFETY: the caller's promise, passed on.
+                read(rows.order[rank], unsafe { self.record(slot, rank) });
+            }
+        }
+    }
+}
+
+/// A rank that enters a pass.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) rank: usize,
+    pub(crate) row: usize,
+    /// Whether it begins with the initial state of its row, and not with zero.
+    pub(crate) begins: bool,
 }
 
 /// The tape of some steps.

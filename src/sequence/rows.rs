@@ -12,6 +12,7 @@
 use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// Which steps of the rows of a batch are real, and where a row begins anew.
 #[derive(Debug, Clone, Copy, Default)]
@@ -226,6 +227,14 @@ impl Rows {
     /// Whether a rank ends with the final state of its row.
     pub(crate) fn finishes(&self, rank: usize, reverse: bool) -> bool {
         self.begins(rank, !reverse)
+    }
+
+    /// The ranks that a pass takes through some of these steps, and the slot of the state with which each enters them.
+    /// Into the first steps go those without any step, too.
+    pub(crate) fn entries(&self, steps: Range<usize>, reverse: bool) -> impl Iterator<Item = (usize, usize)> {
+        let count = if steps.start == 0 { self.order.len() } else { self.active(steps.start) };
+        let slot = move |length: usize| if reverse { length.min(steps.end) } else { steps.start };
+        self.lengths[..count].iter().enumerate().map(move |(rank, &length)| (rank, slot(length)))
     }
 
     /// Finds the places of the records of every step: for a tape.

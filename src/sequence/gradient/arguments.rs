@@ -3,7 +3,7 @@
 //! Targets have the forms of the parameters that they are gradients of (`cell/tensor.rs`), each as a grid with a slot for
 //! each gate (or peephole, or vector), and with no slots where the layer has no such parameter.
 
-use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
+use crate::cell::{Form, PerTensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence::pass::{Checkpoints, Pass};
@@ -38,17 +38,10 @@ pub(crate) struct Targets<'a> {
     /// others, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
     /// Of the parameters, in the form of each: a slot for each gate, or vector, and none where there is no such tensor.
-    pub(crate) parameters: PerTensor<GridMut<'a>>,
+    /// `None` where nobody asks for them.
+    pub(crate) parameters: Option<PerTensor<GridMut<'a>>>,
     /// The input gradient, and whether to add to what is there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
-}
-
-impl<'a> std::ops::Index<Tensor> for Targets<'a> {
-    type Output = GridMut<'a>;
-
-    fn index(&self, tensor: Tensor) -> &GridMut<'a> {
-        &self.parameters[tensor]
-    }
 }
 
 /// A target of this form.

@@ -31,7 +31,7 @@ mod packed;
 use super::records::{Records, TapeRecords};
 use super::schedule::{Share, over_shares};
 use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
-use crate::memory::{LinesRef, Row};
+use crate::memory::{GridMut, LinesRef, Row};
 use crate::product::{
     Panel, WeightGradient, cuts, is_narrow, narrow_gradient, sum_over_places, sweep_gradient,
 };
@@ -59,7 +59,9 @@ pub(crate) fn accumulate_chunk(
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    packed.pack(inputs, chunk, threads);
+    if targets.parameters.is_some() {
+        packed.pack(inputs, chunk, threads);
+    }
     let contribution = Contribution { inputs, chunk, packed, to: targets };
     over_shares(threads, &|share| {
         // SAFETY: each share is done once.
@@ -113,6 +115,7 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
+        let Some(parameters) = &self.to.parameters else { return };
         let (pass, packed) = (&self.inputs.pass, self.packed);
         let (shape, cell) = (pass.weights().shape(), pass.weights());
         let of = |tensor, plane, gate, units, packed| WeightGradient {
@@ -123,7 +126,7 @@ impl<'a> Contribution<'a> {
             units,
             packed,
             places: 0..self.chunk.places.len(),
-            to: self.to[tensor],
+            to: parameters[tensor],
             add: self.to.add || tensor == Tensor::WeightHr,
         };
         let units = share.part(cell.units());
@@ -160,6 +163,9 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn vectors(&self, share: Share) {
+        if self.to.parameters.is_none() {
+            return;
+        }
         let vectors = self.inputs.pass.weights().shape().vectors;
         for n in share.part(vectors.len()) {
             if self.is_wanted(n) && !self.joins(n) {
@@ -175,10 +181,15 @@ impl<'a> Contribution<'a> {
         }
     }
 
+    /// The gradient of a tensor, without slots where there is none.
+    fn target(&self, tensor: Tensor) -> GridMut<'a> {
+        self.to.parameters.as_ref().map_or(GridMut::empty(), |parameters| parameters[tensor])
+    }
+
     /// Whether the layer has the tensor of a vector.
     fn is_wanted(&self, n: usize) -> bool {
         let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights().shape().vectors[n];
-        slot < self.to[tensor].grid.slots()
+        slot < self.target(tensor).grid.slots()
     }
 
     /// Whether a vector is the same sum as the one before it, as both biases of a gate mostly are, and is summed with that.
@@ -196,7 +207,7 @@ impl<'a> Contribution<'a> {
     /// - The vectors exist, no two are the same, and nobody else works on them.
     unsafe fn sum<const N: usize>(&self, of: &VectorGradient, to: [&VectorGradient; N]) {
         let to = to.map(|of| {
-            let grid = &self.to[of.tensor];
+            let grid = self.target(of.tensor);
             // SAFETY: the caller's promise, passed on.
             unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
         });
