@@ -206,6 +206,41 @@ mod tests {
     }
 
     #[test]
+    fn rows_enter_with_their_state_or_zero_and_leave_with_their_last() {
+        let mut rows = Rows::default();
+        // Row 0 in two stretches, of two steps and of one; row 1 in one of three steps.
+        let resets = [false, false, true, false, false, false];
+        rows.set(2, 3, Pattern { resets: Some(&resets), ..Pattern::default() }).unwrap();
+        rows.place_all().unwrap();
+        assert_eq!(rows.order, [1, 0, 0]);
+        let grid = Records::grid(9, 1, 1).unwrap();
+        // Where records are entered and with what, and which are left, of which row.
+        let forward = ([(0, 2.0), (1, 1.0), (2, 0.0)], [(1, 8.0), (0, 5.0)]);
+        let backward = ([(8, 2.0), (7, 0.0), (5, 1.0)], [(1, 0.0), (0, 1.0)]);
+        for (reverse, (entered, left)) in [(false, forward), (true, backward)] {
+            let mut data = vec![f32::NAN; grid.len()];
+            let records = Records::states(&rows, 0, GridMut::new(grid, &mut data));
+            // SAFETY: nobody else works on the records.
+            unsafe {
+                records.enter(&rows, reverse, |entry, record| {
+                    assert_eq!(record, [0.0; 16]);
+                    assert_eq!(rows.order[entry.rank], entry.row);
+                    record[0] = if entry.begins { 1.0 + entry.row as f32 } else { 0.0 };
+                });
+            }
+            for (place, value) in entered {
+                assert_eq!(data[place * 16], value, "reverse: {reverse}, place {place}");
+            }
+            assert_eq!(data.iter().filter(|value| !value.is_nan()).count(), 3 * 16);
+            data.iter_mut().enumerate().for_each(|(at, value)| *value = (at / 16) as f32);
+            let (records, mut got) = (Records::states(&rows, 0, GridMut::new(grid, &mut data)), vec![]);
+            // SAFETY: as above.
+            unsafe { records.leave(&rows, reverse, |row, record| got.push((row, record[0]))) };
+            assert_eq!(got, left, "reverse: {reverse}");
+        }
+    }
+
+    #[test]
     fn a_tape_without_planes_has_room_for_nothing() {
         let mut rows = Rows::default();
         rows.set(2, 3, Pattern::default()).unwrap();

@@ -314,6 +314,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_enter_where_a_pass_begins() {
+        let mut rows = Rows::default();
+        rows.set(4, 5, Pattern { lengths: Some(&[2, 0, 5, 3]), ..Pattern::default() }).unwrap();
+        let entries = |steps: Range<usize>, reverse| rows.entries(steps, reverse).collect::<Vec<_>>();
+        // All rows at once, also the one without steps.
+        assert_eq!(entries(0..5, false), [(0, 0), (1, 0), (2, 0), (3, 0)]);
+        assert_eq!(entries(0..5, true), [(0, 5), (1, 3), (2, 2), (3, 0)]);
+        // Pieces: two rows have the step 2, one has the step 4.
+        assert_eq!(entries(2..4, false), [(0, 2), (1, 2)]);
+        assert_eq!(entries(2..4, true), [(0, 4), (1, 3)]);
+        assert_eq!(entries(4..5, true), [(0, 5)]);
+        assert_eq!(entries(3..5, false), [(0, 3)]);
+    }
+
+    #[test]
     fn only_rows_that_go_on_have_checkpoints() {
         let mut rows = Rows::default();
         rows.set(5, 7, Pattern { lengths: Some(&[3, 7, 4, 0, 2]), ..Pattern::default() }).unwrap();
