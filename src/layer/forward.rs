@@ -60,6 +60,17 @@ impl Recurrent {
         Ok(Output { y, state })
     }
 
+    /// A state of zeros for `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
+    pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
+        let config = &self.config;
+        let names = self.weights[0].shape().state;
+        let sizes = (config.hidden_size, config.outputs());
+        State::zero((config.kind, names), self.ranges.len(), batch, sizes)
+    }
+
     /// Runs sequences from `state`, and leaves their final states there.
     ///
     /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major.

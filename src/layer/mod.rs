@@ -25,19 +25,25 @@
 mod builder;
 mod config;
 mod dropout;
-mod forward;
 mod gradients;
 mod init;
-mod masks;
 mod network;
 mod parameters;
-mod recurrent;
 mod route;
 mod state;
-mod step;
 mod tape;
-mod train;
 mod workspace;
+
+// The documentation of `Recurrent` has its methods in this order: those that run it, those that change it, the rest.
+mod forward;
+
+mod step;
+
+mod train;
+
+mod recurrent;
+
+mod masks;
 
 pub use builder::{Builder, Gru, Lstm, Rnn};
 pub use config::{Bias, Config, Dims, Direction, Layout};

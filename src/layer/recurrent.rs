@@ -3,7 +3,6 @@
 use super::config::Config;
 use super::init::{Init, initialise};
 use super::parameters::{NamedParameter, Ranges, tensors};
-use super::state::State;
 use crate::cell::{TransposedWeights, Weights};
 use crate::error::{Error, collect, zeros};
 use crate::simd::{Level, Token};
@@ -15,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the
 /// kernels of its SIMD level. Calls take `&self`, so that threads can share one network; what changes
-/// from call to call, [`State`], [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace), belongs to the caller.
+/// from call to call, [`State`](crate::State), [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace), belongs to the caller.
 #[derive(Clone)]
 pub struct Recurrent {
     pub(super) config: Config,
@@ -154,17 +153,6 @@ impl Recurrent {
             Ok(transposed)
         }))?;
         Ok(self.transposed.get_or_init(|| transposed))
-    }
-
-    /// A state of zeros for `batch` rows.
-    ///
-    /// # Errors
-    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
-    pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
-        let config = &self.config;
-        let names = self.weights[0].shape().state;
-        let sizes = (config.hidden_size, config.outputs());
-        State::zero((config.kind, names), self.ranges.len(), batch, sizes)
     }
 }
 

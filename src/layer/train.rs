@@ -34,19 +34,6 @@ impl Recurrent {
         self.through_layers(x, dims, self.config.layout, state, y, Some((tape, seed)), workspace)
     }
 
-    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
-    ///
-    /// # Errors
-    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
-    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
-    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
-        dims.check()?;
-        let mut rows = Rows::default();
-        let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
-        let shape = keep.shape(&self.config, &dims, extent)?;
-        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
-    }
-
     /// Back-propagation through time: the gradients of a scalar with respect to parameters, input and
     /// initial states, from those with respect to output and final states.
     ///
@@ -147,6 +134,19 @@ impl Recurrent {
 
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
         sequence::in_pool(threads, || network.backward(&way, gradients, between, scratch, threads))
+    }
+
+    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
+    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
+    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
+        dims.check()?;
+        let mut rows = Rows::default();
+        let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
+        let shape = keep.shape(&self.config, &dims, extent)?;
+        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
     }
 }
 
