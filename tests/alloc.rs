@@ -119,14 +119,11 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
             layer
                 .forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace)
                 .unwrap();
-            let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: None };
-            let gradients = Gradients {
-                parameters: &mut gradients,
-                accumulate: Accumulate::Add,
-                dx: Some(&mut dx),
-                dh0: Some(&mut dh0),
-                dc0: None,
-            };
+            let upstream = Upstream::default().with_dy(&data.dy).with_dhn(&data.dhn);
+            let gradients = Gradients::of_parameters(&mut gradients)
+                .with_accumulate(Accumulate::Add)
+                .with_dx(&mut dx)
+                .with_dh0(&mut dh0);
             layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
         };
         round();
@@ -155,7 +152,7 @@ fn rows_of_other_lengths_allocate_nothing() {
             let mut round = |dims| {
                 layer.forward(&data.x, dims, &mut state, None, &mut workspace).unwrap();
                 layer.forward_train(&data.x, dims, &mut state, None, &mut tape, 1, &mut workspace).unwrap();
-                let upstream = Upstream { dy: Some(&data.dy), ..Upstream::default() };
+                let upstream = Upstream::default().with_dy(&data.dy);
                 let gradients = Gradients::of_parameters(&mut gradients);
                 layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
             };
@@ -187,7 +184,7 @@ fn nothing_grows_over_a_hundred_thousand_calls() {
                     let dims = data.dims(&case);
                     let x = &data.x;
                     layer.forward_train(x, dims, &mut state, None, &mut tape, 1, &mut workspace).unwrap();
-                    let upstream = Upstream { dy: Some(&data.dy), ..Upstream::default() };
+                    let upstream = Upstream::default().with_dy(&data.dy);
                     let gradients = Gradients::of_parameters(&mut gradients);
                     layer.backward(x, &tape, upstream, gradients, &mut workspace).unwrap();
                     layer.update(|parameters| parameters[0] += 1e-6);

@@ -53,12 +53,16 @@ fn parts_of_backward_add_up() {
             let layer = case.layer(|builder| builder);
             let all = run_layer(&layer, &case, &data);
             let mut parameters = vec![0.0f64; all.parameters.len()];
+            let and = |[x, h, c]: [bool; 3], parameters| [x, h, c, parameters];
+            let bits = |all: &[Vec<f32>; 3]| {
+                all.each_ref().map(|values| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            };
             let mut inputs = [&all.dx, &all.dh0, &all.dc0].map(|whole| vec![0.0f64; whole.len()]);
             // The parts may be larger than their sum.
             let mut scale = 1.0f64;
             for part in 0..3 {
                 let only = std::array::from_fn(|n| n == part);
-                let (added, dinputs) = run_parts(&layer, &case, &data, (0.25, only, [true; 3]));
+                let (added, dinputs) = run_parts(&layer, &case, &data, (0.25, only, [true; 4]));
                 let values = added.iter().chain(dinputs.iter().flatten());
                 scale = values.fold(scale, |scale, v| scale.max(f64::from(v.abs())));
                 parameters.iter_mut().zip(&added).for_each(|(sum, &v)| *sum += f64::from(v) - 0.25);
@@ -66,9 +70,13 @@ fn parts_of_backward_add_up() {
                     sums.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v));
                 }
                 // One gradient alone.
-                let (again, alone) = run_parts(&layer, &case, &data, (0.25, only, only));
+                let (again, alone) = run_parts(&layer, &case, &data, (0.25, only, and(only, true)));
                 prop_assert!(again == added && alone[part] == dinputs[part], "part {} alone", part);
                 prop_assert!((0..3).all(|n| n == part || alone[n].iter().all(|v| v.is_nan())));
+                // All but those of the parameters.
+                let (kept, frozen) = run_parts(&layer, &case, &data, (0.25, only, and([true; 3], false)));
+                prop_assert!(kept.iter().all(|&value| value == 0.25), "parameters that nobody asked for");
+                prop_assert!(bits(&frozen) == bits(&dinputs), "inputs without parameters");
             }
             let [dx, dh0, dc0] = inputs;
             for (name, sums, whole) in [

@@ -36,7 +36,8 @@ fn refused(change: impl Fn(&mut Fixture) -> (usize, usize, Option<Vec<usize>>), 
     for taped in [false, true] {
         let mut f = fixture();
         let (batch, steps, lengths) = change(&mut f);
-        let dims = Dims { lengths: lengths.as_deref(), ..Dims::new(batch, steps) };
+        let dims = Dims::new(batch, steps);
+        let dims = lengths.as_deref().map_or(dims, |lengths| dims.with_lengths(lengths));
         let (h, c, y) = (f.state.h(), f.state.c(), f.y.clone());
         let got = if taped {
             f.layer.forward_train(&f.x, dims, &mut f.state, Some(&mut f.y), &mut f.tape, 0, &mut f.workspace)
@@ -200,14 +201,11 @@ fn backward_names_every_wrong_argument() {
             lens[wrong] = lens[wrong].checked_add_signed(delta).unwrap();
             let buffers = lens.map(|len| vec![3.0f32; len]);
             let [mut parameters, dy, dhn, dcn, mut dx, mut dh0, mut dc0, x] = buffers;
-            let upstream = Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
-            let gradients = Gradients {
-                parameters: &mut parameters,
-                accumulate: Accumulate::Overwrite,
-                dx: Some(&mut dx),
-                dh0: Some(&mut dh0),
-                dc0: Some(&mut dc0),
-            };
+            let upstream = Upstream::default().with_dy(&dy).with_dhn(&dhn).with_dcn(&dcn);
+            let gradients = Gradients::of_parameters(&mut parameters)
+                .with_dx(&mut dx)
+                .with_dh0(&mut dh0)
+                .with_dc0(&mut dc0);
             let got = f.layer.backward(&x, &f.tape, upstream, gradients, &mut f.workspace);
             assert_eq!(got, Err(Error::Length { what, expected: sizes[wrong], got: lens[wrong] }));
             for written in [parameters, dx, dh0, dc0] {
@@ -244,8 +242,10 @@ fn backward_of_a_cell_without_a_cell_state() {
     layer.forward_train(&x, Dims::new(B, T), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
     let mut back = |dcn: Option<&[f32]>, dc0: Option<&mut [f32]>| {
         let mut parameters = vec![3.0; layer.parameters().len()];
-        let gradients = Gradients { dc0, ..Gradients::of_parameters(&mut parameters) };
-        let upstream = Upstream { dcn, ..Upstream::default() };
+        let mut gradients = Gradients::of_parameters(&mut parameters);
+        gradients.dc0 = dc0;
+        let mut upstream = Upstream::default();
+        upstream.dcn = dcn;
         let got = layer.backward(&x, &tape, upstream, gradients, &mut workspace);
         assert!(got.is_ok() || parameters.iter().all(|&v| v == 3.0), "written before {got:?}");
         got

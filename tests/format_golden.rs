@@ -181,7 +181,7 @@ fn check_onnx(file: &str, golden: &Golden) -> Result<(), String> {
         // Layout 1 has the batch first, in X and Y, and in the states.
         let turned = |tensor: &Tensor, axes: usize| match layout {
             Layout::TimeMajor => tensor.clone(),
-            Layout::BatchFirst => batch_first(tensor, axes),
+            _ => batch_first(tensor, axes),
         };
         let x = turned(get("X").expect("X"), 1);
         let initial = |name: &str| get(name).map(|tensor| turned(tensor, 1));

@@ -5,8 +5,7 @@
 //! what differs is this crate's rounding.
 
 use fused_rnn::{
-    Accumulate, Activation, Bias, Builder, CellKind, Dims, Gradients, Init, Layout, Level, Tape, Upstream,
-    Workspace,
+    Activation, Bias, Builder, CellKind, Dims, Gradients, Init, Layout, Level, Tape, Upstream, Workspace,
 };
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{HashMap, HashSet};
@@ -155,7 +154,8 @@ impl Golden {
         if let Some(c0) = get("c0") {
             state.set_c(c0).map_err(|error| error.to_string())?;
         }
-        let dims = Dims { lengths: self.lengths.as_deref(), ..Dims::new(batch, steps) };
+        let dims = Dims::new(batch, steps);
+        let dims = self.lengths.as_deref().map_or(dims, |lengths| dims.with_lengths(lengths));
         let mut y = vec![f32::NAN; batch * steps * layer.config().output_size()];
         let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
         let x = &self.floats["x"];
@@ -166,14 +166,10 @@ impl Golden {
         let (h, c) = (state.h(), state.c());
         let (mut dx, mut dh0) = (vec![f32::NAN; x.len()], vec![f32::NAN; h.len()]);
         let (mut dc0, mut parameters) = (vec![f32::NAN; c.len()], vec![f32::NAN; layer.parameters().len()]);
-        let upstream = Upstream { dy: get("dy"), dhn: get("dhn"), dcn: get("dcn") };
-        let gradients = Gradients {
-            parameters: &mut parameters,
-            accumulate: Accumulate::Overwrite,
-            dx: Some(&mut dx),
-            dh0: Some(&mut dh0),
-            dc0: Some(&mut dc0),
-        };
+        let mut upstream = Upstream::default();
+        (upstream.dy, upstream.dhn, upstream.dcn) = (get("dy"), get("dhn"), get("dcn"));
+        let gradients =
+            Gradients::of_parameters(&mut parameters).with_dx(&mut dx).with_dh0(&mut dh0).with_dc0(&mut dc0);
         layer.backward(x, &tape, upstream, gradients, &mut workspace).map_err(|error| error.to_string())?;
 
         let mut results = HashMap::from([

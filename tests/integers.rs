@@ -33,7 +33,7 @@ fn pulses(case: &Case, len: usize, phase: usize, rng: &mut Rng) -> Vec<f32> {
     let width = len / (case.batch * case.steps).max(1);
     let step = |at: usize| match case.layout {
         Layout::TimeMajor => at / (width * case.batch),
-        Layout::BatchFirst => at / width % case.steps,
+        _ => at / width % case.steps,
     };
     let value = |at: usize| {
         let value = rng.below(3) as f32 - 1.0;

@@ -11,8 +11,8 @@ mod strategies;
 
 use common::{Case, Data, property_cases, reference_run_from, run_in, run_layer_with, uniform};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule,
-    Tape, Threads, Upstream, Workspace,
+    CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape,
+    Threads, Upstream, Workspace,
 };
 use proptest::prelude::*;
 
@@ -78,14 +78,11 @@ fn call_in(
         dc0: vec![f32::NAN; call.c.len()],
         parameters: vec![f32::NAN; layer.parameters().len()],
     };
-    let gradients = Gradients {
-        parameters: &mut answer.parameters,
-        accumulate: Accumulate::Overwrite,
-        dx: Some(&mut answer.dx),
-        dh0: Some(&mut answer.dh0),
-        dc0: Some(&mut answer.dc0),
-    };
-    let upstream = Upstream { dy: Some(&call.dy), dhn: Some(&call.dhn), dcn: Some(&call.dcn) };
+    let gradients = Gradients::of_parameters(&mut answer.parameters)
+        .with_dx(&mut answer.dx)
+        .with_dh0(&mut answer.dh0)
+        .with_dc0(&mut answer.dc0);
+    let upstream = Upstream::default().with_dy(&call.dy).with_dhn(&call.dhn).with_dcn(&call.dcn);
     layer.backward(&call.x, tape, upstream, gradients, workspace).unwrap();
     // The same without a tape.
     state.set_h(&call.h).unwrap();
@@ -158,12 +155,10 @@ proptest! {
             let layer = case.layer(|builder| {
                 builder.level(level).threads(Threads::Count(threads)).schedule(schedule)
             });
-            let dims = Dims {
-                lengths: with_lengths.then_some(&lengths[..]),
-                mask: with_mask.then_some(&mask[..]),
-                resets: with_resets.then_some(&resets[..]),
-                ..Dims::new(batch, steps)
-            };
+            let mut dims = Dims::new(batch, steps);
+            dims.lengths = with_lengths.then_some(&lengths[..]);
+            dims.mask = with_mask.then_some(&mask[..]);
+            dims.resets = with_resets.then_some(&resets[..]);
             let got = call(&layer, dims, &whole, Keep::All);
             prop_assert_eq!(&got, &call(&layer, dims, &whole, Keep::Every(every)));
 
@@ -411,7 +406,7 @@ fn dropout_does_not_depend_on_the_schedule() {
             let mut y = vec![f32::NAN; dy.len()];
             layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 7, &mut workspace).unwrap();
             let mut parameters = vec![f32::NAN; layer.parameters().len()];
-            let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
+            let upstream = Upstream::default().with_dy(&dy);
             let gradients = Gradients::of_parameters(&mut parameters);
             layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
             (y, state.h(), parameters)

@@ -7,8 +7,7 @@ mod common;
 
 use common::{Case, Data, Options};
 use fused_rnn::{
-    Accumulate, CellKind, Direction, Error, Gradients, Init, Keep, Schedule, Tape, Threads, Upstream,
-    Workspace,
+    CellKind, Direction, Error, Gradients, Init, Keep, Schedule, Tape, Threads, Upstream, Workspace,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -150,10 +149,8 @@ fn calls(case: &Case, keep: Keep) {
     let back = refuse_each(
         || (layer.clone(), gradients()),
         |(layer, [parameters, dx, dh0, dc0])| {
-            let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: Some(&data.dcn) };
-            let accumulate = Accumulate::Overwrite;
-            let gradients =
-                Gradients { parameters, accumulate, dx: Some(dx), dh0: Some(dh0), dc0: Some(dc0) };
+            let upstream = Upstream::default().with_dy(&data.dy).with_dhn(&data.dhn).with_dcn(&data.dcn);
+            let gradients = Gradients::of_parameters(parameters).with_dx(dx).with_dh0(dh0).with_dc0(dc0);
             layer.backward(&data.x, &tape, upstream, gradients, &mut workspace)
         },
         |(_, all), refused| match refused {

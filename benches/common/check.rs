@@ -5,7 +5,7 @@
 //! layers, with a smaller batch and fewer steps.
 
 use super::{Network, Shape};
-use fused_rnn::reference::{self, Cell, Params};
+use fused_rnn::reference::{self, Params};
 use fused_rnn::{CellKind, Level, Recurrent};
 
 /// The most flops that the reference may take.
@@ -13,13 +13,13 @@ const AFFORDABLE: f64 = 1e8;
 /// The largest difference of a tensor, over its largest value.
 const TOLERANCE: f64 = 1e-4;
 
-fn cell(kind: CellKind) -> Cell {
+fn cell(kind: CellKind) -> reference::Cell {
     match kind {
-        CellKind::Lstm => Cell::Lstm,
-        CellKind::GruResetAfter => Cell::GruResetAfter,
-        CellKind::GruResetBefore => Cell::GruResetBefore,
-        CellKind::ElmanTanh => Cell::ElmanTanh,
-        CellKind::ElmanRelu => Cell::ElmanRelu,
+        CellKind::Lstm => reference::Cell::Lstm,
+        CellKind::GruResetAfter => reference::Cell::GruResetAfter,
+        CellKind::GruResetBefore => reference::Cell::GruResetBefore,
+        CellKind::ElmanTanh => reference::Cell::ElmanTanh,
+        CellKind::ElmanRelu => reference::Cell::ElmanRelu,
         other => panic!("{other:?} is not in the reference"),
     }
 }

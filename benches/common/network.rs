@@ -2,8 +2,7 @@
 
 use super::{Mode, Shape};
 use fused_rnn::{
-    Accumulate, Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream,
-    Workspace,
+    Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream, Workspace,
 };
 
 /// All sequences are time-major, `(T, B, I)` and `(T, B, D * H)`, which is what oneDNN and PyTorch take.
@@ -83,14 +82,8 @@ impl Network {
 
     /// Gradients into all parameters and the input, on the tape of the last `forward_train`.
     pub fn backward(&mut self) -> Result<(), Error> {
-        let gradients = Gradients {
-            parameters: &mut self.gradients,
-            accumulate: Accumulate::Overwrite,
-            dx: Some(&mut self.dx),
-            dh0: None,
-            dc0: None,
-        };
-        let upstream = Upstream { dy: Some(&self.dy), ..Upstream::default() };
+        let gradients = Gradients::of_parameters(&mut self.gradients).with_dx(&mut self.dx);
+        let upstream = Upstream::default().with_dy(&self.dy);
         self.layer.backward(&self.x, &self.tape, upstream, gradients, &mut self.workspace)
     }
 

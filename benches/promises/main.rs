@@ -84,15 +84,12 @@ fn silent(shape: &str, mode: Mode) -> Result<Row, Failure> {
         let mut network = Network::with(&whole, Level::best(), 1, x, None)?;
         // No biases, and small weights: every state and every gradient fades.
         let biases: Vec<_> = (network.layer.named_parameters())
-            .scan(0, |start, tensor| {
-                let range = *start..*start + tensor.values.len();
-                *start = range.end;
-                Some((tensor.name.contains("bias"), range))
-            })
+            .filter(|tensor| tensor.name.contains("bias"))
+            .map(|tensor| tensor.range)
             .collect();
         network.layer.update(|parameters| {
             parameters.iter_mut().for_each(|value| *value *= 0.5);
-            for (_, range) in biases.into_iter().filter(|(bias, _)| *bias) {
+            for range in biases {
                 parameters[range].fill(0.0);
             }
         });

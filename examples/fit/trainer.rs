@@ -163,7 +163,7 @@ impl<'a> Trainer<'a> {
         model.head.backward(features, dlogits, batch, dhead, Accumulate::Overwrite, Some(dfeatures))?;
         self.dropout.backward(self.steps, dfeatures);
         scatter(model, batch, dfeatures, &mut self.dhn);
-        let upstream = Upstream { dy: None, dhn: Some(&self.dhn), dcn: None };
+        let upstream = Upstream::default().with_dhn(&self.dhn);
         model.rnn.backward(x, tape, upstream, Gradients::of_parameters(drnn), &mut pass.workspace)?;
 
         if let Some(norm) = self.clip_norm {

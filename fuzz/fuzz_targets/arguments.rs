@@ -68,12 +68,9 @@ fused_rnn_fuzz::target!(|input: Input| {
 
     let [batch, steps] = input.called.map(Size::get);
     let lengths: Option<Vec<usize>> = input.lengths.map(|l| l.into_iter().map(|n| n as usize).collect());
-    let dims = Dims {
-        lengths: lengths.as_deref(),
-        mask: input.mask.as_deref(),
-        resets: input.resets.as_deref(),
-        ..Dims::new(batch, steps)
-    };
+    let mut dims = Dims::new(batch, steps);
+    (dims.lengths, dims.mask, dims.resets) =
+        (lengths.as_deref(), input.mask.as_deref(), input.resets.as_deref());
     let keep = match input.keep.map(Size::get) {
         None => Keep::All,
         Some(bytes) if input.flags & 128 != 0 => Keep::Within(bytes),
@@ -116,14 +113,13 @@ fused_rnn_fuzz::target!(|input: Input| {
     }
     let (mut dh0, mut dc0) = (dhn.clone(), dhn.clone());
     let asked = |bit: u8| input.flags & bit != 0;
-    let gradients = Gradients {
-        parameters: &mut parameters,
-        accumulate: if asked(8) { Accumulate::Add } else { Accumulate::Overwrite },
-        dx: Some(&mut dx),
-        dh0: asked(16).then_some(&mut dh0[..]),
-        dc0: asked(32).then_some(&mut dc0[..]),
-    };
-    let upstream = Upstream { dy: Some(&y), dhn: Some(&dhn), dcn: asked(64).then_some(&dhn[..]) };
+    let accumulate = if asked(8) { Accumulate::Add } else { Accumulate::Overwrite };
+    let mut gradients = Gradients::default().with_dx(&mut dx).with_accumulate(accumulate);
+    gradients.parameters = (batch % 3 != 2).then_some(&mut parameters[..]);
+    (gradients.dh0, gradients.dc0) =
+        (asked(16).then_some(&mut dh0[..]), asked(32).then_some(&mut dc0[..]));
+    let mut upstream = Upstream::default().with_dy(&y).with_dhn(&dhn);
+    upstream.dcn = asked(64).then_some(&dhn[..]);
     if layer.backward(&x, &tape, upstream, gradients, &mut workspace).is_err() {
         assert!(parameters.iter().chain(&dx).chain(&dh0).chain(&dc0).all(|&v| v == 0.25));
     }

@@ -151,6 +151,13 @@ impl Matrix {
 }
 
 impl Weights {
+    /// The bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let vectors = [&self.biases.data, &self.peepholes.data, &self.norms.data];
+        let vectors: usize = vectors.map(|vectors| size_of_val(&vectors[..])).iter().sum();
+        vectors + self.panels.iter().map(Panel::bytes).sum::<usize>()
+    }
+
     /// Room for the weights of a cell, all zero.
     pub(crate) fn new(token: Token, variant: Variant, inputs: usize, units: usize) -> Result<Self, Error> {
         let (cell, table) = (variant.entry(token), table(token));
@@ -259,6 +266,11 @@ impl Weights {
 }
 
 impl TransposedWeights {
+    /// The bytes of all panels.
+    pub(crate) fn bytes(&self) -> usize {
+        self.input.iter().chain(&self.hidden).chain([&self.second]).map(Panel::bytes).sum()
+    }
+
     /// Room for the transposed weights of the cell of these weights, all zero.
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);

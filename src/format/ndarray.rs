@@ -89,22 +89,22 @@ impl State {
 
     /// Checks all three axes before anything is copied: a view may be larger than memory.
     fn check_axes(&self, what: &'static str, array: &ArrayView3<'_, f32>, width: usize) -> Result<(), Error> {
-        let (cells, batch, got) = array.dim();
+        let (strands, batch, got) = array.dim();
         for (what, expected, got) in
-            [("state: layers * directions", self.cells(), cells), ("state: batch", self.batch(), batch)]
+            [("state: layers * directions", self.strands(), strands), ("state: batch", self.batch(), batch)]
         {
             if expected != got {
                 return Err(Error::Mismatch { what, expected, got });
             }
         }
-        let size = |width: usize| checked_size(what, &[cells, batch, width]);
+        let size = |width: usize| checked_size(what, &[strands, batch, width]);
         check_len(what, size(width)?, size(got)?)
     }
 
     fn array(&self, values: Vec<f32>) -> Array3<f32> {
-        let (cells, batch) = (self.cells(), self.batch());
-        let width = values.len().checked_div(cells * batch).unwrap_or(0);
-        Array3::from_shape_vec((cells, batch, width), values).unwrap_or_default()
+        let (strands, batch) = (self.strands(), self.batch());
+        let width = values.len().checked_div(strands * batch).unwrap_or(0);
+        Array3::from_shape_vec((strands, batch, width), values).unwrap_or_default()
     }
 }
 

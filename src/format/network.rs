@@ -8,20 +8,15 @@ use crate::layer::{Bias, Config, Recurrent};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The number of directions of layers.
-pub(super) fn cells(network: &Recurrent) -> usize {
-    network.config().layers() * network.config().directions()
-}
-
-/// The suffix of the names of the tensors of `cell = layer * directions + direction`.
-pub(super) fn suffix(config: &Config, cell: usize) -> String {
-    let (layer, direction) = (cell / config.directions(), cell % config.directions());
+/// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
+pub(super) fn suffix(config: &Config, strand: usize) -> String {
+    let (layer, direction) = (strand / config.directions(), strand % config.directions());
     format!("_l{layer}{}", if direction == 1 { "_reverse" } else { "" })
 }
 
-/// The sizes of one direction of one layer.
+/// The sizes of a strand, one direction of one layer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cell {
+pub(super) struct StrandSizes {
     pub(super) gates: usize,
     pub(super) hidden: usize,
     /// Features of its input.
@@ -30,8 +25,8 @@ pub(super) struct Cell {
     pub(super) output: usize,
 }
 
-impl Cell {
-    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<Cell, Error> {
+impl StrandSizes {
+    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<StrandSizes, Error> {
         let columns = |name: &str| {
             let name = format!("{name}{suffix}");
             let found = network.named_parameters().find(|tensor| tensor.name == name);
@@ -39,7 +34,7 @@ impl Cell {
         };
         let (config, input) = (network.config(), columns("weight_ih")?);
         let (gates, hidden) = (config.kind().gates(), config.hidden_size());
-        Ok(Cell { gates, hidden, input, output: config.projection().unwrap_or(hidden) })
+        Ok(StrandSizes { gates, hidden, input, output: config.projection().unwrap_or(hidden) })
     }
 
     /// Rows of its weight matrices.
@@ -61,12 +56,7 @@ pub(super) struct Change {
 impl Change {
     pub(super) fn of(network: &Recurrent) -> Change {
         let config = network.config();
-        let mut end = 0;
-        let open = network.named_parameters().map(|tensor| {
-            let start = end;
-            end += tensor.values.len();
-            (tensor.name, (tensor.shape, start..end))
-        });
+        let open = network.named_parameters().map(|tensor| (tensor.name, (tensor.shape, tensor.range)));
         let open = open.collect();
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
         Change { kind, bias, hidden, open, values: Vec::new() }

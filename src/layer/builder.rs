@@ -1,7 +1,8 @@
 //! The builder: the options of a network, and whether they go together.
 
 use super::config::{Bias, Config, Direction, Layout};
-use super::{Init, Recurrent};
+use super::init::Init;
+use super::recurrent::Recurrent;
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options};
 use crate::error::{Error, check_len, reserve};
@@ -79,6 +80,51 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+/// Constructors of LSTM layers ([`CellKind::Lstm`]). What they build is a [`Recurrent`].
+#[derive(Debug)]
+pub enum Lstm {}
+
+impl Lstm {
+    /// A builder of LSTM layers.
+    pub fn builder(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::Lstm, input_size, hidden_size)
+    }
+}
+
+/// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`]). What they build is
+/// a [`Recurrent`].
+#[derive(Debug)]
+pub enum Gru {}
+
+impl Gru {
+    /// A builder of GRU layers that reset after the recurrent product, as PyTorch and Keras do.
+    pub fn reset_after(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::GruResetAfter, input_size, hidden_size)
+    }
+
+    /// A builder of GRU layers that reset before the recurrent product, as ONNX does by default.
+    pub fn reset_before(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::GruResetBefore, input_size, hidden_size)
+    }
+}
+
+/// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]). What they build is a
+/// [`Recurrent`].
+#[derive(Debug)]
+pub enum Rnn {}
+
+impl Rnn {
+    /// A builder of Elman layers with tanh.
+    pub fn tanh(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::ElmanTanh, input_size, hidden_size)
+    }
+
+    /// A builder of Elman layers with a rectifier.
+    pub fn relu(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::ElmanRelu, input_size, hidden_size)
     }
 }
 

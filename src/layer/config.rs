@@ -6,6 +6,7 @@ use crate::error::{Error, check_len, checked_size};
 use crate::sequence::{Pattern, Schedule, Threads};
 
 /// The order of the axes of a sequence.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
     /// `(batch, time, features)`.
@@ -16,6 +17,7 @@ pub enum Layout {
 }
 
 /// The direction of time in which a layer runs.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
     /// From the beginning to the end.
@@ -43,6 +45,7 @@ impl Direction {
 }
 
 /// The bias vectors of a layer.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bias {
     /// Two bias vectors, `bias_ih` and `bias_hh`, as in PyTorch and ONNX.
@@ -67,6 +70,7 @@ pub enum Bias {
 /// # assert_eq!(ragged.batch, 3);
 /// # assert_eq!(masked.steps, two_episodes.steps);
 /// ```
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dims<'a> {
     /// The number of rows of the batch, B.
@@ -182,6 +186,14 @@ impl Config {
     /// Directions of each layer, D: 1 or 2.
     pub fn directions(&self) -> usize {
         self.direction.count()
+    }
+    /// The number of strands: directions of layers.
+    pub(crate) fn strands(&self) -> usize {
+        self.layers * self.directions()
+    }
+    /// The number of the strand of a direction of a layer.
+    pub(super) fn strand(&self, layer: usize, direction: usize) -> usize {
+        layer * self.directions() + direction
     }
     /// The direction of time in which the layers run.
     pub fn direction(&self) -> Direction {

@@ -10,28 +10,67 @@
 
 use super::config::{Config, Dims, Layout};
 use super::dropout::Dropout;
-use super::memory::{Tape, TapedRun, Workspace};
+use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
-use super::route::{Grids, Network, Room};
 use super::state::State;
-use crate::error::{Error, check_len, checked_size, fill_up};
+use super::tape::{Tape, TapedRun};
+use super::workspace::Workspace;
+use crate::error::{Error, check_len, checked_size, fill_up, zeros};
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence;
 
-/// The grid of a sequence in the caller's layout.
-pub(super) fn sequence_grid(
-    layout: Layout,
-    dims: Dims<'_>,
-    planes: usize,
-    width: usize,
-) -> Result<Grid, Error> {
-    match layout {
-        Layout::BatchFirst => Grid::row_major(dims.steps, dims.batch, planes, width),
-        Layout::TimeMajor => Grid::slot_major(dims.steps, dims.batch, planes, width),
-    }
+/// What [`run`](Recurrent::run) returns.
+#[non_exhaustive]
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is
+    /// time-major.
+    pub y: Vec<f32>,
+    /// The final states of all layers.
+    pub state: State,
 }
 
 impl Recurrent {
+    /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where
+    /// [`forward`](Recurrent::forward) is the one without allocations.
+    ///
+    /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::builder(3, 16).layers(2).bidirectional(true).build()?;
+    /// let (batch, steps) = (4, 10);
+    /// let output = lstm.run(&vec![0.1; batch * steps * 3], Dims::new(batch, steps))?;
+    /// assert_eq!(output.y.len(), batch * steps * 2 * 16);
+    /// assert_eq!(output.state.h().len(), 2 * 2 * batch * 16);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`forward`](Recurrent::forward).
+    pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
+        // Before there is memory for an answer.
+        let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
+        check_len("x", inputs, x.len())?;
+        dims.check()?;
+        let mut y = zeros("y", &[dims.batch, dims.steps, self.config.output_size()])?;
+        let mut state = self.zero_state(dims.batch)?;
+        self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
+        Ok(Output { y, state })
+    }
+
+    /// A state of zeros for `batch` rows.
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
+    pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
+        let config = &self.config;
+        let names = self.weights[0].shape().state;
+        let sizes = (config.hidden_size, config.outputs());
+        State::zero((config.kind, names), self.ranges.len(), batch, sizes)
+    }
+
     /// Runs sequences from `state`, and leaves their final states there.
     ///
     /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
@@ -71,7 +110,7 @@ impl Recurrent {
             if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
         };
         let config = &self.config;
-        check("state: layers * directions", config.layers * config.directions(), state.cells())?;
+        check("state: layers * directions", config.strands(), state.strands())?;
         check("state: hidden size", config.hidden_size, state.hidden_size())?;
         check("state: projection", config.outputs(), state.outputs())?;
         check("state: vectors of a unit", self.weights[0].shape().state.len(), state.planes())?;
@@ -92,7 +131,7 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let config = &self.config;
         let (batch, steps) = (dims.batch, dims.steps);
-        let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
+        let (hidden, layers) = (config.hidden_size, config.layers);
         check_len("x", checked_size("x", &[batch, steps, config.input_size])?, x.len())?;
         dims.check()?;
         self.check_state(state, batch)?;
@@ -122,8 +161,8 @@ impl Recurrent {
         let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
         let every = shape.and_then(|shape| shape.every);
         if shape.is_none() || every.is_some() {
-            fill_up(rings, layers * directions)?;
-            rings[..layers * directions].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
+            fill_up(rings, config.strands())?;
+            rings[..config.strands()].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
         let dropout = shape.map_or(Dropout::NONE, |_| Dropout::of(config, seed, batch));
         let threads = self.worthwhile_threads(stretches, longest, false);
@@ -135,49 +174,45 @@ impl Recurrent {
         for memory in &mut memories[..passes] {
             // Above the first, all layers are of one shape.
             for layer in 0..layers.min(2) {
-                memory.prepare(&self.weights[layer * directions], stretches, longest)?;
+                memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest)?;
             }
         }
-        let (mut x, x_grid) = (x, sequence_grid(layout, dims, 1, config.input_size)?);
-        let grids = Grids {
-            ring,
-            shape,
-            x: shape.and_then(|shape| shape.input).unwrap_or(x_grid),
-            y: sequence_grid(layout, dims, directions, config.outputs())?,
-            inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
-            inner_output: Grid::slot_major(steps, batch, directions, config.outputs())?,
-        };
+        let grids = Grids::of(config, layout, dims)?;
 
         // Nothing can go wrong from here on.
         let mut y = y;
         if let (Some(y), true) = (&mut y, dims.lengths.is_some() || dims.mask.is_some()) {
             y.fill(0.0);
         }
-        let (rows, room) = match &mut tape {
-            Some(Tape { rows, states, gates, outputs, masks, input, .. }) => {
+        let mut input = GridRef::new(grids.x, x);
+        let (rows, masks, memory) = match &mut tape {
+            Some(Tape { rows, states, gates, outputs, masks, input: dropped, .. }) => {
                 if let Some(grid) = shape.and_then(|shape| shape.input) {
-                    dropout.copy_input((x, x_grid), (&mut input[..grid.len()], grid));
-                    x = &input[..grid.len()];
+                    dropout.copy_input((x, grids.x), (&mut dropped[..grid.len()], grid));
+                    input = GridRef::new(grid, &*dropped);
                 }
                 let rings = if every.is_some() { &mut rings[..] } else { &mut [] };
-                (&*rows, Room { rings, states, gates, outputs, masks, memories })
+                (&*rows, &masks[..], CallMemory { rings, ring, states, gates, outputs, memories })
             }
             None => {
                 let (states, gates) = (&mut [][..], &mut [][..]);
-                (&*workspace_rows, Room { rings, states, gates, outputs: between, masks: &[], memories })
+                let memory = CallMemory { rings, ring, states, gates, outputs: between, memories };
+                (&*workspace_rows, &[][..], memory)
             }
         };
+        let seed_of_training = shape.map(|_| seed);
         let network = Network {
-            weights: &self.weights,
-            layers,
             config,
+            weights: &self.weights,
             rows,
             grids,
+            shape,
+            masks,
             dropout,
-            seed: shape.map(|_| seed),
+            seed: seed_of_training,
         };
-        let ends = (GridMut::reading(GridRef::new(grids.x, x)), y.map(|y| GridMut::new(grids.y, y)));
-        sequence::in_pool(threads, || network.run(route, ends, room, state))?;
+        let ends = (GridMut::reading(input), y.map(|y| GridMut::new(grids.y, y)));
+        sequence::in_pool(threads, || network.forward(route, ends, memory, state))?;
         if let Some(tape) = tape {
             tape.run = shape.map(|shape| TapedRun {
                 config: config.clone(),

@@ -36,8 +36,8 @@ pub(super) fn initialise(
         parameters.fill(0.0);
         return Ok(());
     }
-    for (cell, ranges) in ranges.iter().enumerate() {
-        let mut rng = Rng::new(seed).fork(cell as u64);
+    for (strand, ranges) in ranges.iter().enumerate() {
+        let mut rng = Rng::new(seed).fork(strand as u64);
         let Sizes { inputs, units, outputs, input_gates, .. } = ranges.sizes;
         let uniform = |values: &mut [f32], limit: f32, rng: &mut Rng| {
             values.iter_mut().for_each(|value| *value = rng.uniform(-limit, limit));

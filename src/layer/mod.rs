@@ -7,32 +7,51 @@
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
 //! state.rs        what a stream carries from call to call
+//! workspace.rs    memory that callers keep
+//! tape.rs         what a forward pass keeps for the way back
 //! forward.rs      forward: what is checked, and the memory
 //! step.rs         one step, by a way of its own where it is a short one
-//! dropout.rs      masks of a sequence, and what the masks of a pass are
-//! route.rs        the way through the layers: their order, their threads
-//! train.rs        forward with a tape, and backward
-//! memory.rs       Tape and Workspace: memory that callers keep
+//! train.rs        forward with a tape, and backward: what is checked, and the memory
+//! gradients.rs    what a backward pass is given, and where its gradients go
+//! route.rs        in which order the layers run, and on which threads
+//! network/        the way through the layers, up and down
+//! dropout.rs      dropout of a sequence, and the seeds of all dropouts
+//! masks.rs        the factors of all dropouts, for tests
 //! ```
+//!
+//! A *strand* is one direction of one layer: what has weights, a state and a pass of its own. Strands are numbered
+//! `layer * directions + direction`.
 
 mod builder;
 mod config;
 mod dropout;
-mod forward;
+mod gradients;
 mod init;
-mod memory;
+mod network;
 mod parameters;
-mod recurrent;
 mod route;
 mod state;
+mod tape;
+mod workspace;
+
+// The documentation of `Recurrent` has its methods in this order: those that run it, those that change it, the rest.
+mod forward;
+
 mod step;
+
 mod train;
 
-pub use builder::Builder;
+mod recurrent;
+
+mod masks;
+
+pub use builder::{Builder, Gru, Lstm, Rnn};
 pub use config::{Bias, Config, Dims, Direction, Layout};
+pub use forward::Output;
+pub use gradients::{Accumulate, Gradients, Upstream};
 pub use init::Init;
-pub use memory::{Keep, Tape, Workspace};
 pub use parameters::NamedParameter;
-pub use recurrent::{Gru, Lstm, Output, Recurrent, Rnn};
+pub use recurrent::Recurrent;
 pub use state::State;
-pub use train::{Accumulate, Gradients, Upstream};
+pub use tape::{Keep, Tape};
+pub use workspace::Workspace;

@@ -59,12 +59,12 @@ impl Config {
 impl Ranges {
     /// The ranges of every direction of every layer, at `layer * directions + direction`.
     pub(super) fn of(config: &Config) -> Result<Vec<Ranges>, Error> {
-        let cells = checked_size("layers", &[config.layers, config.directions()])?;
+        let strands = checked_size("layers", &[config.layers, config.directions()])?;
         let mut all = Vec::new();
-        reserve(&mut all, cells)?;
+        reserve(&mut all, strands)?;
         let mut end = 0usize;
-        for cell in 0..cells {
-            let sizes = config.sizes(cell / config.directions());
+        for strand in 0..strands {
+            let sizes = config.sizes(strand / config.directions());
             let mut tensors = PerTensor::default();
             for tensor in Tensor::ALL {
                 let start = end;
@@ -91,8 +91,14 @@ impl Ranges {
         PerTensor(Tensor::ALL.map(|tensor| &parameters[self.get(tensor)]))
     }
 
-    /// The gradients of these ranges, to add to or to replace. The ranges follow each other.
-    pub(super) fn targets<'a>(&self, gradients: &'a mut [f32], add: bool) -> Result<Targets<'a>, Error> {
+    /// The gradients of these ranges, to add to or to replace. The ranges follow each other. Without a slice,
+    /// no gradients are computed.
+    pub(super) fn targets<'a>(
+        &self,
+        gradients: Option<&'a mut [f32]>,
+        add: bool,
+    ) -> Result<Targets<'a>, Error> {
+        let Some(gradients) = gradients else { return Ok(Targets { add, parameters: None, input: None }) };
         let mut rest = &mut gradients[self.all()];
         if !add {
             // The first chunk replaces the gradients of W and R; all other gradients are added to.
@@ -104,11 +110,12 @@ impl Ranges {
             rest = others;
             parameters.0[tensor as usize] = target(data, tensor.form(&self.sizes))?;
         }
-        Ok(Targets { add, parameters, input: None })
+        Ok(Targets { add, parameters: Some(parameters), input: None })
     }
 }
 
 /// One parameter tensor: its name as in PyTorch, its shape, and its values, row-major.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedParameter<'a> {
     /// The name, for example `weight_ih_l0` or `bias_hh_l1_reverse`.
@@ -116,6 +123,9 @@ pub struct NamedParameter<'a> {
     /// The shape: `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
     /// `[3, H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
+    /// The place of the tensor in [`parameters`](crate::Recurrent::parameters), and of its gradient in
+    /// [`Gradients::parameters`](crate::Gradients::parameters).
+    pub range: Range<usize>,
     /// The values, row-major.
     pub values: &'a [f32],
 }
@@ -126,8 +136,8 @@ pub(super) fn tensors(
     ranges: &[Ranges],
 ) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
     let directions = config.directions();
-    ranges.iter().enumerate().flat_map(move |(cell, ranges)| {
-        let (layer, reverse) = (cell / directions, if cell % directions == 1 { "_reverse" } else { "" });
+    ranges.iter().enumerate().flat_map(move |(strand, ranges)| {
+        let (layer, reverse) = (strand / directions, if strand % directions == 1 { "_reverse" } else { "" });
         Tensor::ALL
             .into_iter()
             .map(move |tensor| {

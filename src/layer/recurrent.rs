@@ -1,71 +1,14 @@
 //! The network: its weights in both forms, and its queries.
 
-use super::builder::Builder;
-use super::config::{Config, Dims};
+use super::config::Config;
 use super::init::{Init, initialise};
-use super::memory::Workspace;
 use super::parameters::{NamedParameter, Ranges, tensors};
-use super::state::State;
-use crate::cell::{CellKind, TransposedWeights, Weights};
-use crate::error::{Error, check_len, checked_size, collect, zeros};
+use crate::cell::{TransposedWeights, Weights};
+use crate::error::{Error, collect, zeros};
 use crate::simd::{Level, Token};
+use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Constructors of LSTM layers ([`CellKind::Lstm`]). What they build is a [`Recurrent`].
-#[derive(Debug)]
-pub enum Lstm {}
-
-impl Lstm {
-    /// A builder of LSTM layers.
-    pub fn builder(input_size: usize, hidden_size: usize) -> Builder {
-        Builder::new(CellKind::Lstm, input_size, hidden_size)
-    }
-}
-
-/// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`]). What they build is
-/// a [`Recurrent`].
-#[derive(Debug)]
-pub enum Gru {}
-
-impl Gru {
-    /// A builder of GRU layers that reset after the recurrent product, as PyTorch and Keras do.
-    pub fn reset_after(input_size: usize, hidden_size: usize) -> Builder {
-        Builder::new(CellKind::GruResetAfter, input_size, hidden_size)
-    }
-
-    /// A builder of GRU layers that reset before the recurrent product, as ONNX does by default.
-    pub fn reset_before(input_size: usize, hidden_size: usize) -> Builder {
-        Builder::new(CellKind::GruResetBefore, input_size, hidden_size)
-    }
-}
-
-/// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]). What they build is a
-/// [`Recurrent`].
-#[derive(Debug)]
-pub enum Rnn {}
-
-impl Rnn {
-    /// A builder of Elman layers with tanh.
-    pub fn tanh(input_size: usize, hidden_size: usize) -> Builder {
-        Builder::new(CellKind::ElmanTanh, input_size, hidden_size)
-    }
-
-    /// A builder of Elman layers with a rectifier.
-    pub fn relu(input_size: usize, hidden_size: usize) -> Builder {
-        Builder::new(CellKind::ElmanRelu, input_size, hidden_size)
-    }
-}
-
-/// What [`run`](Recurrent::run) returns.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is
-    /// time-major.
-    pub y: Vec<f32>,
-    /// The final states of all layers.
-    pub state: State,
-}
 
 /// A recurrent network: one cell, in one or more layers, in one or both directions.
 ///
@@ -83,8 +26,8 @@ pub struct Output {
 ///
 /// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the kernels
 /// of its SIMD level. Calls take `&self`, so threads can share one network. The caller holds everything that
-/// changes from call to call: [`State`], [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace).
-#[derive(Debug, Clone)]
+/// changes from call to call: [`State`](crate::State), [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace).
+#[derive(Clone)]
 pub struct Recurrent {
     pub(super) config: Config,
     token: Token,
@@ -109,9 +52,9 @@ impl Recurrent {
         let ranges = Ranges::of(&config)?;
         let count = ranges.last().map_or(0, |ranges| ranges.all().end);
         let parameters = zeros("parameters", &[count])?;
-        let weights = collect((0..ranges.len()).map(|cell| {
-            let input = config.layer_input(cell / config.directions());
-            let variant = config.variant(cell % config.directions());
+        let weights = collect((0..ranges.len()).map(|strand| {
+            let input = config.layer_input(strand / config.directions());
+            let variant = config.variant(strand % config.directions());
             Weights::new(token, variant, input, config.hidden_size)
         }))?;
         let (transposed, version) = (OnceLock::new(), next_version());
@@ -134,6 +77,15 @@ impl Recurrent {
         self.token.level()
     }
 
+    /// The bytes that it holds: the parameters, and the weights packed for the kernels. The packed weights are
+    /// about as many bytes as the parameters for forward, and as many again from the first backward pass on.
+    pub fn bytes(&self) -> usize {
+        let transposed = self.transposed.get().map(Vec::as_slice).unwrap_or_default();
+        let packed: usize = self.weights.iter().map(Weights::bytes).sum();
+        let transposed: usize = transposed.iter().map(TransposedWeights::bytes).sum();
+        size_of_val(&self.parameters[..]) + packed + transposed
+    }
+
     /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`,
     /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
     pub fn parameters(&self) -> &[f32] {
@@ -145,7 +97,8 @@ impl Recurrent {
         tensors(&self.config, &self.ranges).map(|(name, shape, range)| NamedParameter {
             name,
             shape,
-            values: &self.parameters[range],
+            values: &self.parameters[range.clone()],
+            range,
         })
     }
 
@@ -193,11 +146,11 @@ impl Recurrent {
     fn repack(&mut self) {
         self.version = next_version();
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        for (cell, ranges) in self.ranges.iter().enumerate() {
+        for (strand, ranges) in self.ranges.iter().enumerate() {
             let canonical = ranges.canonical(&self.parameters);
-            self.weights[cell].pack(&canonical);
-            if let Some(weights) = transposed.get_mut(cell) {
-                weights.pack(&self.weights[cell].variant, &canonical);
+            self.weights[strand].pack(&canonical);
+            if let Some(weights) = transposed.get_mut(strand) {
+                weights.pack(&self.weights[strand].variant, &canonical);
             }
         }
     }
@@ -214,42 +167,47 @@ impl Recurrent {
         }))?;
         Ok(self.transposed.get_or_init(|| transposed))
     }
+}
 
-    /// A state of zeros for `batch` rows.
-    ///
-    /// # Errors
-    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
-    pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
-        let config = &self.config;
-        State::zero(config.kind, self.ranges.len(), batch, (config.hidden_size, config.outputs()))
+impl fmt::Debug for Recurrent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recurrent")
+            .field("config", &self.config)
+            .field("level", &self.level())
+            .field("parameters", &self.parameters.len())
+            .field("bytes", &self.bytes())
+            .finish()
     }
+}
 
-    /// Runs sequences from zero states and returns outputs and states in new memory.
-    /// [`forward`](Recurrent::forward) does the same without allocation.
-    ///
-    /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
-    ///
-    /// ```
-    /// use fused_rnn::{Dims, Lstm};
-    ///
-    /// let lstm = Lstm::builder(3, 16).layers(2).bidirectional(true).build()?;
-    /// let (batch, steps) = (4, 10);
-    /// let output = lstm.run(&vec![0.1; batch * steps * 3], Dims::new(batch, steps))?;
-    /// assert_eq!(output.y.len(), batch * steps * 2 * 16);
-    /// assert_eq!(output.state.h().len(), 2 * 2 * batch * 16);
-    /// # Ok::<(), fused_rnn::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`forward`](Recurrent::forward).
-    pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
-        // Checks the input before memory for the answer is allocated.
-        let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
-        check_len("x", inputs, x.len())?;
-        dims.check()?;
-        let mut y = zeros("y", &[dims.batch, dims.steps, self.config.output_size()])?;
-        let mut state = self.zero_state(dims.batch)?;
-        self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
-        Ok(Output { y, state })
+#[cfg(test)]
+mod tests {
+    use crate::{Dims, Gradients, Lstm, Tape, Upstream, Workspace};
+
+    #[test]
+    fn a_network_says_what_it_holds_without_its_values() {
+        let lstm = Lstm::builder(16, 32).layers(2).bidirectional(true).build().unwrap();
+        let ranges: Vec<_> = lstm.named_parameters().map(|tensor| tensor.range).collect();
+        assert_eq!((ranges[0].start, ranges[15].end, ranges.len()), (0, lstm.parameters().len(), 16));
+        assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(lstm.named_parameters().all(|tensor| tensor.values == &lstm.parameters()[tensor.range]));
+
+        let parameters = 4 * lstm.parameters().len();
+        let before = lstm.bytes();
+        // Nothing is padded here: matrices and the sum of both biases are there once more.
+        assert!((2 * parameters - parameters / 16..=2 * parameters).contains(&before), "{before}");
+        let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+        let mut state = lstm.zero_state(1).unwrap();
+        let (x, dhn) = ([0.5; 3 * 16], [1.0; 4 * 32]);
+        let dims = Dims::new(1, 3);
+        lstm.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+        let (mut dx, upstream) = ([0.0; 3 * 16], Upstream::default().with_dhn(&dhn));
+        lstm.backward(&x, &tape, upstream, Gradients::default().with_dx(&mut dx), &mut workspace).unwrap();
+        let matrices = lstm.named_parameters().filter(|tensor| tensor.shape.len() == 2);
+        let matrices: usize = matrices.map(|tensor| 4 * tensor.values.len()).sum();
+        assert!(lstm.bytes() >= before + matrices, "{} after {before}", lstm.bytes());
+        for said in [format!("{lstm:?}"), format!("{tape:?}"), format!("{workspace:?}")] {
+            assert!(said.len() < 1500 && said.contains("bytes"), "{said}");
+        }
     }
 }

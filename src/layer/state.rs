@@ -3,6 +3,7 @@
 use crate::cell::{C, CellKind, H};
 use crate::error::{Error, check_len};
 use crate::memory::{AlignedBuf, Grid};
+use std::fmt;
 
 /// The hidden states, and for an LSTM the cell states, of every direction of every layer, for a batch of
 /// rows.
@@ -31,13 +32,15 @@ use crate::memory::{AlignedBuf, Grid};
 /// assert_eq!(state.c(), [0.0; 6]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct State {
     kind: CellKind,
+    /// Of the planes, "h" and perhaps "c".
+    names: &'static [&'static str],
     hidden_size: usize,
     /// The width of the hidden state.
     outputs: usize,
-    cells: usize,
+    strands: usize,
     batch: usize,
     grid: Grid,
     data: AlignedBuf,
@@ -45,14 +48,22 @@ pub struct State {
 
 impl State {
     pub(crate) fn zero(
-        kind: CellKind,
-        cells: usize,
+        (kind, names): (CellKind, &'static [&'static str]),
+        strands: usize,
         batch: usize,
         (hidden_size, outputs): (usize, usize),
     ) -> Result<Self, Error> {
-        let planes = if kind.has_cell_state() { 2 } else { 1 };
-        let grid = Grid::padded(cells, batch, planes, hidden_size)?;
-        Ok(State { kind, hidden_size, outputs, cells, batch, grid, data: AlignedBuf::zeroed(grid.len())? })
+        let grid = Grid::padded(strands, batch, names.len(), hidden_size)?;
+        Ok(State {
+            kind,
+            names,
+            hidden_size,
+            outputs,
+            strands,
+            batch,
+            grid,
+            data: AlignedBuf::zeroed(grid.len())?,
+        })
     }
 
     /// The number of rows.
@@ -60,16 +71,58 @@ impl State {
         self.batch
     }
 
+    /// The bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.data[..])
+    }
+
     /// A copy of the hidden states, `(layers * directions, batch, hidden_size)`, or P wide with a projection.
-    /// The copy is allocated; [`row_h`](State::row_h) borrows.
+    /// The copy is allocated; [`row_h`](State::row_h) borrows, and [`copy_h_to`](State::copy_h_to) writes to
+    /// the caller's memory.
     pub fn h(&self) -> Vec<f32> {
-        self.gather(H, self.outputs)
+        self.gather(H)
     }
 
     /// A copy of the cell states, `(layers * directions, batch, hidden_size)`; empty if the cell has no cell
     /// state.
     pub fn c(&self) -> Vec<f32> {
-        if self.kind.has_cell_state() { self.gather(C, self.hidden_size) } else { Vec::new() }
+        self.gather(C)
+    }
+
+    /// The states of one name, `"h"` or `"c"`, in the shape of [`h`](State::h) or [`c`](State::c); `None` where the cell
+    /// has none of this name.
+    ///
+    /// ```
+    /// use fused_rnn::Gru;
+    ///
+    /// let state = Gru::reset_after(1, 3).build()?.zero_state(2)?;
+    /// assert_eq!(state.plane("h"), Some(vec![0.0; 6]));
+    /// assert_eq!(state.plane("c"), None);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn plane(&self, name: &str) -> Option<Vec<f32>> {
+        let plane = self.names.iter().position(|&of| of == name)?;
+        Some(self.gather(plane))
+    }
+
+    /// Writes the hidden states to a slice, in the shape of [`h`](State::h).
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `to` has another length.
+    pub fn copy_h_to(&self, to: &mut [f32]) -> Result<(), Error> {
+        check_len("h", self.plane_len(H), to.len())?;
+        self.gather_to(H, to);
+        Ok(())
+    }
+
+    /// Writes the cell states to a slice, in the shape of [`c`](State::c).
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `to` has another length; where the cell has no cell state, any but 0.
+    pub fn copy_c_to(&self, to: &mut [f32]) -> Result<(), Error> {
+        check_len("c", self.plane_len(C), to.len())?;
+        self.gather_to(C, to);
+        Ok(())
     }
 
     /// Sets the hidden states from `(layers * directions, batch, hidden_size)`, P wide with a projection.
@@ -77,8 +130,8 @@ impl State {
     /// # Errors
     /// [`Error::Length`] where `h` has another length.
     pub fn set_h(&mut self, h: &[f32]) -> Result<(), Error> {
-        check_len("h", self.cells * self.batch * self.outputs, h.len())?;
-        self.scatter(H, self.outputs, h);
+        check_len("h", self.plane_len(H), h.len())?;
+        self.scatter(H, h);
         Ok(())
     }
 
@@ -87,18 +140,61 @@ impl State {
     /// # Errors
     /// [`Error::Length`] where `c` has another length. If the cell has no cell state, the length is 0.
     pub fn set_c(&mut self, c: &[f32]) -> Result<(), Error> {
-        let planes = usize::from(self.kind.has_cell_state());
-        check_len("c", planes * self.cells * self.batch * self.hidden_size, c.len())?;
-        if planes > 0 {
-            self.scatter(C, self.hidden_size, c);
-        }
+        check_len("c", self.plane_len(C), c.len())?;
+        self.scatter(C, c);
         Ok(())
     }
 
-    /// The hidden state of one row of one direction of one layer, at `cell = layer * directions + direction`,
+    /// The hidden state of one row of one direction of one layer, at `strand = layer * directions + direction`,
     /// without a copy. `None` where there is no such direction or row.
-    pub fn row_h(&self, cell: usize, row: usize) -> Option<&[f32]> {
-        (cell < self.cells && row < self.batch).then(|| &self.plane(cell, row, H)[..self.outputs])
+    pub fn row_h(&self, strand: usize, row: usize) -> Option<&[f32]> {
+        self.row(strand, row, H)
+    }
+
+    /// The cell state of one row of one strand, as [`row_h`](State::row_h); `None` also where the cell has none.
+    pub fn row_c(&self, strand: usize, row: usize) -> Option<&[f32]> {
+        self.row(strand, row, C)
+    }
+
+    /// Makes this a copy of another state, without an allocation.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the two differ in a size. This one is then as before.
+    pub fn copy_from(&mut self, from: &State) -> Result<(), Error> {
+        self.check_same_layer(from)?;
+        check_size("state: batch", self.batch, from.batch)?;
+        self.data.copy_from_slice(&from.data);
+        Ok(())
+    }
+
+    /// Copies a row of another state to each row of this one, row `rows[k]` to row k, without an allocation. A
+    /// beam search goes on with its best rows this way, and a server with the streams of its next batch.
+    ///
+    /// ```
+    /// use fused_rnn::Gru;
+    ///
+    /// let gru = Gru::reset_after(1, 2).build()?;
+    /// let (mut beam, mut best) = (gru.zero_state(2)?, gru.zero_state(3)?);
+    /// beam.set_h(&[1.0, 2.0, 3.0, 4.0])?;
+    /// best.select_rows(&beam, &[1, 0, 1])?;
+    /// assert_eq!(best.h(), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where the number of
+    /// `rows` is not the batch of this state, [`Error::OutOfRange`] where the other has no such row. This one
+    /// is then as before.
+    pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {
+        self.check_same_layer(from)?;
+        check_len("rows", self.batch, rows.len())?;
+        rows.iter().try_for_each(|&row| from.check_row(row))?;
+        for strand in 0..self.strands {
+            for (to, &row) in rows.iter().enumerate() {
+                self.record_mut(strand, to).copy_from_slice(from.record(strand, row));
+            }
+        }
+        Ok(())
     }
 
     /// Sets the states of all rows to zero.
@@ -111,11 +207,8 @@ impl State {
     /// # Errors
     /// [`Error::OutOfRange`] where there is no such row.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
-        if row >= self.batch {
-            let expected = "a row below the batch";
-            return Err(Error::OutOfRange { what: "row of a state", expected, got: row as f64 });
-        }
-        (0..self.cells).for_each(|cell| self.record_mut(cell, row).fill(0.0));
+        self.check_row(row)?;
+        (0..self.strands).for_each(|strand| self.record_mut(strand, row).fill(0.0));
         Ok(())
     }
 
@@ -124,8 +217,8 @@ impl State {
         self.grid.planes()
     }
 
-    pub(crate) fn cells(&self) -> usize {
-        self.cells
+    pub(crate) fn strands(&self) -> usize {
+        self.strands
     }
 
     pub(crate) fn hidden_size(&self) -> usize {
@@ -137,57 +230,102 @@ impl State {
     }
 
     /// The records of all rows of one direction of one layer.
-    pub(crate) fn cell(&self, cell: usize) -> &[f32] {
+    pub(crate) fn strand(&self, strand: usize) -> &[f32] {
         let len = self.batch * self.grid.row_stride();
-        &self.data[cell * len..][..len]
+        &self.data[strand * len..][..len]
     }
 
     /// The records of all rows of one direction of one layer, to write.
-    pub(crate) fn cell_mut(&mut self, cell: usize) -> &mut [f32] {
+    pub(crate) fn strand_mut(&mut self, strand: usize) -> &mut [f32] {
         let len = self.batch * self.grid.row_stride();
-        &mut self.data[cell * len..][..len]
+        &mut self.data[strand * len..][..len]
     }
 
     /// All planes of a row, padded, in the form of a slot of a pass.
-    pub(crate) fn record(&self, cell: usize, row: usize) -> &[f32] {
-        let start = self.grid.offset(cell, row, H);
+    pub(crate) fn record(&self, strand: usize, row: usize) -> &[f32] {
+        let start = self.grid.offset(strand, row, H);
         &self.data[start..start + self.grid.row_stride()]
     }
 
     /// All planes of a row, to write.
-    pub(crate) fn record_mut(&mut self, cell: usize, row: usize) -> &mut [f32] {
-        let start = self.grid.offset(cell, row, H);
+    pub(crate) fn record_mut(&mut self, strand: usize, row: usize) -> &mut [f32] {
+        let start = self.grid.offset(strand, row, H);
         &mut self.data[start..start + self.grid.row_stride()]
     }
 
-    fn plane(&self, cell: usize, row: usize, plane: usize) -> &[f32] {
-        &self.data[self.grid.offset(cell, row, plane)..]
+    fn check_row(&self, row: usize) -> Result<(), Error> {
+        let (what, expected) = ("row of a state", "a row below the batch");
+        if row < self.batch { Ok(()) } else { Err(Error::OutOfRange { what, expected, got: row as f64 }) }
     }
 
-    fn gather(&self, plane: usize, width: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.cells * self.batch * width);
-        for cell in 0..self.cells {
-            for row in 0..self.batch {
-                values.extend_from_slice(&self.plane(cell, row, plane)[..width]);
-            }
-        }
+    /// Whether another state differs in no size but the batch.
+    fn check_same_layer(&self, other: &State) -> Result<(), Error> {
+        check_size("state: layers * directions", self.strands, other.strands)?;
+        check_size("state: hidden size", self.hidden_size, other.hidden_size)?;
+        check_size("state: projection", self.outputs, other.outputs)?;
+        check_size("state: vectors of a unit", self.planes(), other.planes())
+    }
+
+    /// The width of a plane: of h that of the output, of the others that of the hidden size.
+    fn width(&self, plane: usize) -> usize {
+        if plane == H { self.outputs } else { self.hidden_size }
+    }
+
+    /// Values of a plane; 0 where there is none.
+    fn plane_len(&self, plane: usize) -> usize {
+        if plane < self.planes() { self.strands * self.batch * self.width(plane) } else { 0 }
+    }
+
+    fn row(&self, strand: usize, row: usize, plane: usize) -> Option<&[f32]> {
+        let exists = strand < self.strands && row < self.batch && plane < self.planes();
+        exists.then(|| &self.data[self.grid.offset(strand, row, plane)..][..self.width(plane)])
+    }
+
+    fn gather(&self, plane: usize) -> Vec<f32> {
+        let mut values = vec![0.0; self.plane_len(plane)];
+        self.gather_to(plane, &mut values);
         values
     }
 
-    fn scatter(&mut self, plane: usize, width: usize, values: &[f32]) {
-        let mut from = values.chunks_exact(width);
-        for cell in 0..self.cells {
-            for (row, from) in (0..self.batch).zip(&mut from) {
-                let start = self.grid.offset(cell, row, plane);
-                self.data[start..start + width].copy_from_slice(from);
+    /// `to` has the length of the plane.
+    fn gather_to(&self, plane: usize, to: &mut [f32]) {
+        for (n, to) in to.chunks_exact_mut(self.width(plane)).enumerate() {
+            if let Some(row) = self.row(n / self.batch, n % self.batch, plane) {
+                to.copy_from_slice(row);
             }
         }
+    }
+
+    /// `from` has the length of the plane.
+    fn scatter(&mut self, plane: usize, from: &[f32]) {
+        let width = self.width(plane);
+        for (n, from) in from.chunks_exact(width).enumerate() {
+            let start = self.grid.offset(n / self.batch, n % self.batch, plane);
+            self.data[start..start + width].copy_from_slice(from);
+        }
+    }
+}
+
+fn check_size(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("kind", &self.kind)
+            .field("strands", &self.strands)
+            .field("batch", &self.batch)
+            .field("hidden_size", &self.hidden_size)
+            .field("outputs", &self.outputs)
+            .field("bytes", &self.bytes())
+            .finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{Gru, Lstm};
+    use crate::{Error, Gru, Lstm};
 
     #[test]
     fn rows_are_found_and_reset() {
@@ -197,12 +335,12 @@ mod tests {
         let c: Vec<f32> = (0..12).map(|k| k as f32 + 20.0).collect();
         state.set_h(&h).unwrap();
         state.set_c(&c).unwrap();
-        for (cell, row) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-            let start = (cell * 2 + row) * 2;
-            assert_eq!(state.row_h(cell, row), Some(&h[start..start + 2]));
+        for (strand, row) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let start = (strand * 2 + row) * 2;
+            assert_eq!(state.row_h(strand, row), Some(&h[start..start + 2]));
         }
-        for (cell, row) in [(0, 2), (2, 0), (2, 2), (7, 1), (1, 7)] {
-            assert_eq!(state.row_h(cell, row), None);
+        for (strand, row) in [(0, 2), (2, 0), (2, 2), (7, 1), (1, 7)] {
+            assert_eq!(state.row_h(strand, row), None);
         }
         state.reset_row(1).unwrap();
         assert_eq!(state.h(), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0, 0.0, 0.0]);
@@ -212,11 +350,69 @@ mod tests {
     }
 
     #[test]
+    fn states_and_rows_of_them_are_copied() {
+        let layer = Lstm::builder(1, 3).layers(2).projection(2).build().unwrap();
+        let (mut from, mut to) = (layer.zero_state(2).unwrap(), layer.zero_state(3).unwrap());
+        from.set_h(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap();
+        from.set_c(&(0..12).map(|k| k as f32 + 20.0).collect::<Vec<_>>()).unwrap();
+        to.select_rows(&from, &[1, 1, 0]).unwrap();
+        let (mut h, mut c) = ([0.0; 12], [0.0; 18]);
+        to.copy_h_to(&mut h).unwrap();
+        to.copy_c_to(&mut c).unwrap();
+        assert_eq!(h, [3.0, 4.0, 3.0, 4.0, 1.0, 2.0, 7.0, 8.0, 7.0, 8.0, 5.0, 6.0]);
+        assert_eq!(c[..9], [23.0, 24.0, 25.0, 23.0, 24.0, 25.0, 20.0, 21.0, 22.0]);
+        assert_eq!((to.plane("h").unwrap(), to.plane("c").unwrap()), (to.h(), to.c()));
+        assert_eq!((to.plane("m"), to.row_c(1, 2)), (None, Some(&[26.0, 27.0, 28.0][..])));
+        assert_eq!((to.row_c(2, 0), to.row_c(0, 3)), (None, None));
+
+        let before = (to.h(), to.c());
+        let out_of_range =
+            Error::OutOfRange { what: "row of a state", expected: "a row below the batch", got: 2.0 };
+        assert_eq!(to.select_rows(&from, &[0, 2, 0]), Err(out_of_range));
+        assert_eq!(to.select_rows(&from, &[0, 1]), Err(Error::Length { what: "rows", expected: 3, got: 2 }));
+        assert_eq!(to.copy_from(&from), Err(Error::Mismatch { what: "state: batch", expected: 3, got: 2 }));
+        assert!(to.copy_h_to(&mut [0.0; 11]).is_err() && to.copy_c_to(&mut []).is_err());
+        let others = [
+            Lstm::builder(1, 3).layers(1).projection(2).build().unwrap(),
+            Lstm::builder(1, 4).layers(2).projection(2).build().unwrap(),
+            Lstm::builder(1, 3).layers(2).build().unwrap(),
+            Gru::reset_after(1, 3).layers(2).build().unwrap(),
+        ];
+        for other in others {
+            let other = other.zero_state(3).unwrap();
+            assert!(matches!(to.copy_from(&other), Err(Error::Mismatch { .. })), "{other:?}");
+            assert!(matches!(to.select_rows(&other, &[0; 3]), Err(Error::Mismatch { .. })));
+        }
+        assert_eq!((to.h(), to.c()), before);
+
+        let mut copy = layer.zero_state(2).unwrap();
+        copy.copy_from(&from).unwrap();
+        assert_eq!((copy.h(), copy.c()), (from.h(), from.c()));
+        // Two strands of two rows of two vectors, padded to 16.
+        assert_eq!(copy.bytes(), 2 * 2 * 2 * 16 * 4);
+        assert_eq!(
+            format!("{copy:?}"),
+            "State { kind: Lstm, strands: 2, batch: 2, hidden_size: 3, outputs: 2, bytes: 512 }"
+        );
+    }
+
+    #[test]
+    fn an_empty_batch_has_states_of_no_rows() {
+        let mut state = Lstm::builder(1, 3).build().unwrap().zero_state(0).unwrap();
+        state.set_h(&[]).unwrap();
+        state.copy_c_to(&mut []).unwrap();
+        assert_eq!((state.h(), state.plane("c")), (vec![], Some(vec![])));
+    }
+
+    #[test]
     fn a_state_without_a_cell_state_takes_none() {
         let mut state = Gru::reset_after(1, 3).build().unwrap().zero_state(2).unwrap();
         state.set_h(&[1.0; 6]).unwrap();
         state.set_c(&[]).unwrap();
         assert!(state.set_c(&[0.0]).is_err());
         assert_eq!((state.h(), state.c()), (vec![1.0; 6], vec![]));
+        assert_eq!((state.plane("c"), state.row_c(0, 0)), (None, None));
+        state.copy_c_to(&mut []).unwrap();
+        assert!(state.copy_c_to(&mut [0.0]).is_err());
     }
 }

@@ -11,35 +11,14 @@
 //! ```
 
 use super::config::{Dims, Direction, Layout};
-use super::memory::Workspace;
 use super::recurrent::Recurrent;
 use super::state::State;
+use super::workspace::{Short, Workspace};
 use crate::cell::Context;
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::product::ROW_BLOCKS;
 use crate::sequence::{self, Forward, Pass, Pattern, Records};
-
-/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it all again, make
-/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth of the
-/// instructions of a step of 16 units: `cargo bench --bench instructions`.)
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Short {
-    /// The parameters that it is of, and the rows: another network has others.
-    version: u64,
-    batch: usize,
-    /// Whether it is short whatever pool the caller is in.
-    anywhere: bool,
-    /// Whether the workspace has been made ready for it, and used for nothing else since.
-    ready: bool,
-    /// Whether states are stepped where they are: of a single row whose sums are all made before the first is finished.
-    in_place: bool,
-    /// Of one direction of one layer, of a slot or of two.
-    states: Grid,
-    scratch: Grid,
-    input: Grid,
-    output: Grid,
-}
 
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or `(B, P)` where
@@ -168,9 +147,9 @@ impl Recurrent {
                 None => None,
             };
             let records = if *in_place {
-                Records::in_place(rows, GridMut::new(grid, state.cell_mut(layer)))
+                Records::in_place(rows, GridMut::new(grid, state.strand_mut(layer)))
             } else {
-                states[..half].copy_from_slice(state.cell(layer));
+                states[..half].copy_from_slice(state.strand(layer));
                 Records::ring(rows, GridMut::new(grid, states))
             };
             let forward = Forward {
@@ -190,7 +169,7 @@ impl Recurrent {
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes, and ours.
             unsafe { sequence::step(&forward) };
             if !*in_place {
-                state.cell_mut(layer).copy_from_slice(&states[half..2 * half]);
+                state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
             }
         }
         Ok(())

@@ -2,60 +2,14 @@
 
 use super::config::Dims;
 use super::dropout::Dropout;
-use super::forward::sequence_grid;
-use super::memory::{Tape, Workspace};
+use super::gradients::{Gradients, Upstream};
+use super::network::{Grids, Network, WayBack};
 use super::recurrent::Recurrent;
 use super::state::State;
-use crate::cell::{C, Context, H};
+use super::tape::{Keep, Tape};
+use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size};
-use crate::memory::{Grid, GridMut, GridRef, LinesMut};
-use crate::sequence::{self, Checkpoints, Inputs, Kept, Pass, Records, Scratch, TapeRecords};
-
-/// Whether gradients replace the values of their slice or are added to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accumulate {
-    /// The gradients replace the values of the slice.
-    Overwrite,
-    /// The gradients are added to the values of the slice.
-    Add,
-}
-
-/// Gradients of the loss by the results of a call, computed by the code that used them. `None` means zero.
-///
-/// Hidden states are H wide, and P wide with a projection.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Upstream<'a> {
-    /// Gradient of the loss by the output, `(B, T, D * H)`, or time-major `(T, B, D * H)`. Values past the
-    /// end of a row are not read.
-    pub dy: Option<&'a [f32]>,
-    /// Gradient of the loss by the final hidden states, `(layers * directions, B, H)`.
-    pub dhn: Option<&'a [f32]>,
-    /// Gradient of the loss by the final cell states, `(layers * directions, B, H)`.
-    pub dcn: Option<&'a [f32]>,
-}
-
-/// The slices that [`backward`](Recurrent::backward) writes gradients to. A gradient that is `None` is not
-/// computed.
-#[derive(Debug)]
-pub struct Gradients<'a> {
-    /// Gradient of the loss by the parameters, in the order of [`parameters`](Recurrent::parameters).
-    pub parameters: &'a mut [f32],
-    /// Whether `parameters` is replaced or added to. The other slices are always replaced.
-    pub accumulate: Accumulate,
-    /// Gradient of the loss by the input, in the shape of the input.
-    pub dx: Option<&'a mut [f32]>,
-    /// Gradient of the loss by the initial hidden states, `(layers * directions, B, H)`.
-    pub dh0: Option<&'a mut [f32]>,
-    /// Gradient of the loss by the initial cell states, `(layers * directions, B, H)`.
-    pub dc0: Option<&'a mut [f32]>,
-}
-
-impl<'a> Gradients<'a> {
-    /// The gradient by the parameters alone; it replaces the values of the slice.
-    pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
-        Gradients { parameters, accumulate: Accumulate::Overwrite, dx: None, dh0: None, dc0: None }
-    }
-}
+use crate::sequence::{self, Rows};
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -113,7 +67,7 @@ impl Recurrent {
     ///
     /// // The loss is half the sum of squares of y, and so its gradient y.
     /// let mut gradients = vec![0.0; lstm.parameters().len()];
-    /// let upstream = Upstream { dy: Some(&y), ..Upstream::default() };
+    /// let upstream = Upstream::default().with_dy(&y);
     /// lstm.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
     /// assert!(gradients.iter().any(|&gradient| gradient != 0.0));
     /// # Ok::<(), fused_rnn::Error>(())
@@ -141,11 +95,9 @@ impl Recurrent {
         if run.version != self.version {
             return Err(refused("backward with other parameters than those of forward_train"));
         }
-        let dims = Dims::new(run.batch, run.steps);
         let (batch, steps) = (run.batch, run.steps);
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
         let outputs = config.outputs();
-        let Gradients { parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
 
         let input_len = checked_size("x", &[batch, steps, config.input_size])?;
         let output_len = config.output_len(batch, steps)?;
@@ -153,154 +105,61 @@ impl Recurrent {
         let cell_state_len = if config.kind.has_cell_state() { hidden } else { 0 };
         let cell_state_len = checked_size("state", &[layers * directions, batch, cell_state_len])?;
         check_len("x", input_len, x.len())?;
-        check_len("gradients.parameters", self.parameters().len(), parameters.len())?;
+        let parameters = self.parameters().len();
         let optional = [
+            ("gradients.parameters", parameters, gradients.parameters.as_deref().map(<[f32]>::len)),
             ("dy", output_len, upstream.dy.map(<[f32]>::len)),
             ("dhn", state_len, upstream.dhn.map(<[f32]>::len)),
             ("dcn", cell_state_len, upstream.dcn.map(<[f32]>::len)),
-            ("dx", input_len, dx.as_deref().map(<[f32]>::len)),
-            ("dh0", state_len, dh0.as_deref().map(<[f32]>::len)),
-            ("dc0", cell_state_len, dc0.as_deref().map(<[f32]>::len)),
+            ("dx", input_len, gradients.dx.as_deref().map(<[f32]>::len)),
+            ("dh0", state_len, gradients.dh0.as_deref().map(<[f32]>::len)),
+            ("dc0", cell_state_len, gradients.dc0.as_deref().map(<[f32]>::len)),
         ];
         for (what, expected, got) in optional {
             check_len(what, expected, got.unwrap_or(expected))?;
         }
 
-        let x_grid = sequence_grid(config.layout, dims, 1, config.input_size)?;
-        let y_grid = sequence_grid(config.layout, dims, directions, outputs)?;
-        let inner_input = Grid::slot_major(steps, batch, 1, config.output_size())?;
-        let inner_output = Grid::slot_major(steps, batch, directions, outputs)?;
-        let shape = run.shape;
+        // All memory, before the first value is written.
         let transposed = self.transposed()?;
-        let inputs = |layer: usize, direction: usize| {
-            let cell = layer * directions + direction;
-            Inputs {
-                pass: Pass {
-                    context: Context {
-                        weights: &self.weights[cell],
-                        masks: shape.masks(&tape.masks, cell),
-                        zoneout: config.zoneout_of(cell, Some(run.seed)),
-                    },
-                    rows: &tape.rows,
-                    reverse: config.direction.is_reverse(direction),
-                },
-                transposed: &transposed[cell],
-                input: match layer {
-                    0 => match shape.input {
-                        Some(grid) => GridRef::new(grid, &tape.input),
-                        None => GridRef::new(x_grid, x),
-                    },
-                    _ => GridRef::new(inner_input, &tape.outputs[layer - 1]),
-                },
-                upstream: None,
-                kept: {
-                    let states = GridMut::reading(GridRef::new(shape.states, &tape.states[cell]));
-                    match shape.every {
-                        Some(every) => {
-                            let states = Records::checkpoints(&tape.rows, states);
-                            Kept::Checkpoints(Checkpoints { every, states })
-                        }
-                        None => {
-                            let gates = LinesMut::reading(shape.gates, &tape.gates[cell]);
-                            Kept::All {
-                                states: Records::states(&tape.rows, 0, states),
-                                tape: TapeRecords::steps(&tape.rows, 0, gates),
-                            }
-                        }
-                    }
-                },
-            }
+        let network = Network {
+            config,
+            weights: &self.weights,
+            rows: &tape.rows,
+            grids: Grids::of(config, config.layout, Dims::new(batch, steps))?,
+            shape: Some(run.shape),
+            masks: &tape.masks,
+            dropout: Dropout::of(config, run.seed, batch),
+            seed: Some(run.seed),
         };
-        // All memory is allocated before the first value is written.
+        let way = WayBack { x, tape, shape: run.shape, transposed, ranges: &self.ranges, upstream };
         let Workspace { between, backward: scratch, .. } = workspace;
-        for layer in 0..layers {
-            scratch.prepare(&inputs(layer, 0))?;
-        }
+        network.prepare_backward(&way, scratch)?;
         for buffer in &mut between[..(layers - 1).min(2)] {
             buffer.grow(output_len)?;
         }
 
-        // Backward does not reach steps that no row has.
-        if let (Some(dx), true) = (&mut dx, tape.rows.extent().steps() < batch * steps) {
-            dx.fill(0.0);
-        }
-        let add = accumulate == Accumulate::Add;
-        if !add && tape.rows.steps() == 0 {
-            // There is no chunk that would replace these gradients.
-            parameters.fill(0.0);
-        }
         let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
-        let dropout = Dropout::of(config, run.seed, batch);
-        let [even, odd] = between;
-        sequence::in_pool(threads, || {
-            for layer in (0..layers).rev() {
-                // One buffer has the gradient of this layer's output, and the other receives the gradient of
-                // its input.
-                let (up, down) =
-                    if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
-                if layer + 1 < layers && dropout.is_between() {
-                    dropout.apply(&mut up[..output_len], 0, config.output_size(), layer);
-                }
-                for direction in 0..directions {
-                    let cell = layer * directions + direction;
-                    let mut inputs = inputs(layer, direction);
-                    inputs.upstream = if layer + 1 < layers {
-                        Some((GridRef::new(inner_output, up), direction))
-                    } else {
-                        upstream.dy.map(|dy| (GridRef::new(y_grid, dy), direction))
-                    };
-                    let mut targets = self.ranges[cell].targets(parameters, add)?;
-                    targets.input = if layer > 0 {
-                        Some((GridMut::new(inner_input, down), direction > 0))
-                    } else {
-                        dx.as_deref_mut().map(|dx| (GridMut::new(x_grid, dx), direction > 0))
-                    };
+        sequence::in_pool(threads, || network.backward(&way, gradients, between, scratch, threads))
+    }
 
-                    let carry = Scratch::carry_grid(&inputs)?;
-                    scratch.carry[..carry.len()].fill(0.0);
-                    let dcn = upstream.dcn.filter(|dcn| !dcn.is_empty());
-                    let planes = [(H, outputs, upstream.dhn), (C, hidden, dcn)];
-                    for (rank, &row) in tape.rows.order.iter().enumerate() {
-                        for (plane, width, from) in planes {
-                            if let (Some(from), true) = (from, tape.rows.finishes(rank, inputs.pass.reverse))
-                            {
-                                let from = &from[(cell * batch + row) * width..][..width];
-                                let start = carry.offset(0, rank, plane);
-                                scratch.carry[start..start + width].copy_from_slice(from);
-                            }
-                        }
-                    }
-                    // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and targets are made
-                    // of the sizes of this network, and are ours.
-                    unsafe {
-                        sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
-                    }
-                    let dc0 = dc0.as_deref_mut().filter(|dc0| !dc0.is_empty());
-                    for (plane, width, to) in [(H, outputs, dh0.as_deref_mut()), (C, hidden, dc0)] {
-                        if let Some(to) = to {
-                            for (rank, &row) in tape.rows.order.iter().enumerate() {
-                                if tape.rows.begins(rank, inputs.pass.reverse) {
-                                    let start = carry.offset(0, rank, plane);
-                                    let to = &mut to[(cell * batch + row) * width..][..width];
-                                    to.copy_from_slice(&scratch.carry[start..start + width]);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            if let Some(dx) = dx {
-                dropout.apply_to_input(dx, x_grid);
-            }
-            Ok(())
-        })
+    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
+    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
+    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
+        dims.check()?;
+        let mut rows = Rows::default();
+        let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
+        let shape = keep.shape(&self.config, &dims, extent)?;
+        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, CellKind, Rng};
+    use crate::{Accumulate, Builder, CellKind, Rng};
 
     fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
         (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
@@ -315,12 +174,13 @@ mod tests {
         let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
         let mut state = layer.zero_state(3).unwrap();
         layer.forward_train(&x, Dims::new(3, 7), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
-        let upstream = Upstream { dhn: Some(&dhn), ..Upstream::default() };
+        let upstream = Upstream::default().with_dhn(&dhn);
         let count = layer.parameters().len();
         let mut backward = |start: f32, accumulate, with_input| {
             let (mut parameters, mut dx) = (vec![start; count], vec![0.0; x.len()]);
             let dx = if with_input { Some(&mut dx[..]) } else { None };
-            let gradients = Gradients { parameters: &mut parameters, accumulate, dx, dh0: None, dc0: None };
+            let mut gradients = Gradients::of_parameters(&mut parameters).with_accumulate(accumulate);
+            gradients.dx = dx;
             layer.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
             parameters
         };

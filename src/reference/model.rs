@@ -1,8 +1,7 @@
-//! What a pass is given and gives back: parameters, arguments, results.
+//! What a pass is given and gives back: parameters, arguments, results, and the steps that backward needs.
 
 use super::cell::{Cell, Variant};
 use super::real::Real;
-use super::step::Step;
 use std::array;
 
 /// The parameters of one layer in one direction, or their gradients.
@@ -196,6 +195,33 @@ impl<F> Input<'_, F> {
         let all = || vec![F::ONE; width];
         self.recurrent_masks.map_or_else(all, |masks| masks[pass][row * width..][..width].to_vec())
     }
+}
+
+/// One step of one row, as its backward pass needs it.
+#[derive(Debug, Clone)]
+pub(super) struct Step<F> {
+    pub(super) x: Vec<F>,
+    pub(super) h: Vec<F>,
+    pub(super) c: Vec<F>,
+    /// The mask of recurrent dropout, and h with it: what `R` multiplies.
+    pub(super) mask: Vec<F>,
+    pub(super) masked: Vec<F>,
+    /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
+    pub(super) q: Vec<F>,
+    /// The gates, after their activations, and the slopes of these.
+    pub(super) gates: Vec<F>,
+    pub(super) slopes: Vec<F>,
+    /// Of an LSTM, the activation of `c'` and its slope, and the slope of the clip of `c'`.
+    pub(super) outputs: Vec<F>,
+    pub(super) output_slopes: Vec<F>,
+    pub(super) clip_slopes: Vec<F>,
+    /// Of an LSTM with a projection, what is projected.
+    pub(super) m: Vec<F>,
+    /// With layer normalisation, `N(W x)`, `N(R h)` and `N(c')`, and the factors of these.
+    pub(super) normalised: [Vec<F>; 3],
+    pub(super) factors: [F; 3],
+    pub(super) h_next: Vec<F>,
+    pub(super) c_next: Vec<F>,
 }
 
 /// What the forward pass returns.

@@ -1,36 +1,9 @@
 //! One step of one row: the equations, and their derivatives.
 
 use super::cell::{Cell, clamp};
-use super::model::{Model, Params};
+use super::model::{Model, Params, Step};
 use super::real::{Real, add, add_outer, add_transposed, affine, normalise, product, through_norm};
 use std::array;
-
-/// One step of one row, as its backward pass needs it.
-#[derive(Debug, Clone)]
-pub(super) struct Step<F> {
-    pub(super) x: Vec<F>,
-    pub(super) h: Vec<F>,
-    pub(super) c: Vec<F>,
-    /// The mask of recurrent dropout, and h with it: what `R` multiplies.
-    pub(super) mask: Vec<F>,
-    pub(super) masked: Vec<F>,
-    /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
-    pub(super) q: Vec<F>,
-    /// The gates, after their activations, and the slopes of these.
-    pub(super) gates: Vec<F>,
-    pub(super) slopes: Vec<F>,
-    /// Of an LSTM, the activation of `c'` and its slope, and the slope of the clip of `c'`.
-    pub(super) outputs: Vec<F>,
-    pub(super) output_slopes: Vec<F>,
-    pub(super) clip_slopes: Vec<F>,
-    /// Of an LSTM with a projection, what is projected.
-    pub(super) m: Vec<F>,
-    /// With layer normalisation, `N(W x)`, `N(R h)` and `N(c')`, and the factors of these.
-    pub(super) normalised: [Vec<F>; 3],
-    pub(super) factors: [F; 3],
-    pub(super) h_next: Vec<F>,
-    pub(super) c_next: Vec<F>,
-}
 
 pub(super) fn step_forward<F: Real>(
     model: &Model<F>,

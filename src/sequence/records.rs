@@ -39,8 +39,8 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
     }
 
-    /// One slot, which is before and after the only step: where all sums of a step are made before the first
-    /// state is written.
+    /// One slot, which is before and after every step: of a single step whose sums are all made before the
+    /// first state is written, or of the gradient of the state, which a backward pass carries along.
     pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
@@ -89,6 +89,42 @@ impl<'a> Records<'a> {
         // SAFETY: the caller's promise, passed on.
         unsafe { self.grid.record(0, self.place(slot, rank)) }
     }
+
+    /// Begins a pass: clears the record with which each rank enters it, and lets `write` write to it.
+    ///
+    /// # Safety
+    /// - The records are kept, and nobody else reads or writes them.
+    pub(crate) unsafe fn enter(&self, rows: &Rows, reverse: bool, mut write: impl FnMut(Entry, &mut [f32])) {
+        for (rank, slot) in rows.entries(0..rows.steps(), reverse) {
+            // SAFETY: the caller's promise, passed on.
+            let record = unsafe { self.record(slot, rank) };
+            record.fill(0.0);
+            write(Entry { rank, row: rows.order[rank], begins: rows.begins(rank, reverse) }, record);
+        }
+    }
+
+    /// Ends a pass: lets `read` read, of each row, the record with which it leaves.
+    ///
+    /// # Safety
+    /// - As for [`enter`](Records::enter).
+    pub(crate) unsafe fn leave(&self, rows: &Rows, reverse: bool, mut read: impl FnMut(usize, &[f32])) {
+        // Where a pass leaves is where one in the other direction enters.
+        for (rank, slot) in rows.entries(0..rows.steps(), !reverse) {
+            if rows.finishes(rank, reverse) {
+                // SAFETY: the caller's promise, passed on.
+                read(rows.order[rank], unsafe { self.record(slot, rank) });
+            }
+        }
+    }
+}
+
+/// A rank that enters a pass.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) rank: usize,
+    pub(crate) row: usize,
+    /// Whether it begins with the initial state of its row, and not with zero.
+    pub(crate) begins: bool,
 }
 
 /// The tape of some steps.
@@ -166,6 +202,41 @@ mod tests {
         let grid = Records::grid(8, 1, 1).unwrap();
         let mut data = vec![0.0; grid.len()];
         assert_eq!(Records::checkpoints(&rows, GridMut::new(grid, &mut data)).place(1, 2), 6);
+    }
+
+    #[test]
+    fn rows_enter_with_their_state_or_zero_and_leave_with_their_last() {
+        let mut rows = Rows::default();
+        // Row 0 in two stretches, of two steps and of one; row 1 in one of three steps.
+        let resets = [false, false, true, false, false, false];
+        rows.set(2, 3, Pattern { resets: Some(&resets), ..Pattern::default() }).unwrap();
+        rows.place_all().unwrap();
+        assert_eq!(rows.order, [1, 0, 0]);
+        let grid = Records::grid(9, 1, 1).unwrap();
+        // Where records are entered and with what, and which are left, of which row.
+        let forward = ([(0, 2.0), (1, 1.0), (2, 0.0)], [(1, 8.0), (0, 5.0)]);
+        let backward = ([(8, 2.0), (7, 0.0), (5, 1.0)], [(1, 0.0), (0, 1.0)]);
+        for (reverse, (entered, left)) in [(false, forward), (true, backward)] {
+            let mut data = vec![f32::NAN; grid.len()];
+            let records = Records::states(&rows, 0, GridMut::new(grid, &mut data));
+            // SAFETY: nobody else works on the records.
+            unsafe {
+                records.enter(&rows, reverse, |entry, record| {
+                    assert_eq!(record, [0.0; 16]);
+                    assert_eq!(rows.order[entry.rank], entry.row);
+                    record[0] = if entry.begins { 1.0 + entry.row as f32 } else { 0.0 };
+                });
+            }
+            for (place, value) in entered {
+                assert_eq!(data[place * 16], value, "reverse: {reverse}, place {place}");
+            }
+            assert_eq!(data.iter().filter(|value| !value.is_nan()).count(), 3 * 16);
+            data.iter_mut().enumerate().for_each(|(at, value)| *value = (at / 16) as f32);
+            let (records, mut got) = (Records::states(&rows, 0, GridMut::new(grid, &mut data)), vec![]);
+            // SAFETY: as above.
+            unsafe { records.leave(&rows, reverse, |row, record| got.push((row, record[0]))) };
+            assert_eq!(got, left, "reverse: {reverse}");
+        }
     }
 
     #[test]

@@ -69,13 +69,10 @@ impl Replay {
             shapes(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = TapeRecords::steps(rows, range.start, LinesMut::new(tape, &mut self.tape));
-        for (rank, &length) in rows.lengths.iter().enumerate().filter(|row| *row.1 > range.start) {
-            // The step at which the row enters this range, and its checkpoint. Slot 0 has initial states.
-            let (slot, from) = match reverse {
-                false => (range.start, range.start / checkpoints.every),
-                true if length > range.end => (range.end, range.end / checkpoints.every),
-                true => (length, 0),
-            };
+        for (rank, slot) in rows.entries(range.clone(), reverse) {
+            // Slot 0 has the initial states, also of a reverse pass: those of rows that begin in these steps.
+            let begins = reverse && rows.lengths[rank] <= range.end;
+            let from = if begins { 0 } else { slot / checkpoints.every };
             // SAFETY: the record exists, and nobody else works on it.
             let to = unsafe { states.record(slot, rank) };
             for (plane, to) in to.chunks_mut(to.len() / planes).enumerate() {

@@ -12,6 +12,7 @@
 use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// The real steps of the rows of a batch, and the resets of rows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -228,6 +229,14 @@ impl Rows {
         self.begins(rank, !reverse)
     }
 
+    /// The ranks that a pass takes through some of these steps, and the slot of the state with which each
+    /// enters them. Rows without any step enter the first steps.
+    pub(crate) fn entries(&self, steps: Range<usize>, reverse: bool) -> impl Iterator<Item = (usize, usize)> {
+        let count = if steps.start == 0 { self.order.len() } else { self.active(steps.start) };
+        let slot = move |length: usize| if reverse { length.min(steps.end) } else { steps.start };
+        self.lengths[..count].iter().enumerate().map(move |(rank, &length)| (rank, slot(length)))
+    }
+
     /// Computes where the records of every step lie, for a tape.
     pub(crate) fn place_all(&mut self) -> Result<(), Error> {
         let slots = self.steps().saturating_add(1);
@@ -303,6 +312,21 @@ mod tests {
         assert_eq!((rows.extent().rows(), rows.extent().longest(), rows.extent().steps()), (4, 3, 8));
         rows.set(1, usize::MAX - 1, Pattern::default()).unwrap();
         assert!(rows.place_all().is_err(), "a table of that length");
+    }
+
+    #[test]
+    fn rows_enter_where_a_pass_begins() {
+        let mut rows = Rows::default();
+        rows.set(4, 5, Pattern { lengths: Some(&[2, 0, 5, 3]), ..Pattern::default() }).unwrap();
+        let entries = |steps: Range<usize>, reverse| rows.entries(steps, reverse).collect::<Vec<_>>();
+        // All rows at once, also the one without steps.
+        assert_eq!(entries(0..5, false), [(0, 0), (1, 0), (2, 0), (3, 0)]);
+        assert_eq!(entries(0..5, true), [(0, 5), (1, 3), (2, 2), (3, 0)]);
+        // Pieces: two rows have the step 2, one has the step 4.
+        assert_eq!(entries(2..4, false), [(0, 2), (1, 2)]);
+        assert_eq!(entries(2..4, true), [(0, 4), (1, 3)]);
+        assert_eq!(entries(4..5, true), [(0, 5)]);
+        assert_eq!(entries(3..5, false), [(0, 3)]);
     }
 
     #[test]

@@ -60,7 +60,7 @@
 //!     loss = mean_squared_error(&y, &means, Some(&mut dy))?;
 //!     // Backward: the head, then through time from the gradient of the final state.
 //!     head.backward(&h, &dy, batch, &mut gradients_of_head, Accumulate::Overwrite, Some(&mut dh))?;
-//!     let upstream = Upstream { dhn: Some(&dh), ..Upstream::default() };
+//!     let upstream = Upstream::default().with_dhn(&dh);
 //!     gru.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
 //!     // Update.
 //!     clip_global_norm(&mut [&mut gradients, &mut gradients_of_head], 1.0)?;

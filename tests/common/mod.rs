@@ -198,7 +198,8 @@ impl Data {
     }
 
     pub fn dims<'a>(&'a self, case: &Case) -> Dims<'a> {
-        Dims { lengths: self.lengths.as_deref(), ..Dims::new(case.batch, case.steps) }
+        let dims = Dims::new(case.batch, case.steps);
+        self.lengths.as_deref().map_or(dims, |lengths| dims.with_lengths(lengths))
     }
 }
 
@@ -279,26 +280,23 @@ fn run_calls(
         dc0: vec![f32::NAN; data.c0.len()],
         parameters: vec![f32::NAN; layer.parameters().len()],
     };
-    let upstream = Upstream { dy: Some(&data.dy), dhn: Some(&data.dhn), dcn: Some(&data.dcn) };
-    let gradients = Gradients {
-        parameters: &mut results.parameters,
-        accumulate: Accumulate::Overwrite,
-        dx: Some(&mut results.dx),
-        dh0: Some(&mut results.dh0),
-        dc0: Some(&mut results.dc0),
-    };
+    let upstream = Upstream::default().with_dy(&data.dy).with_dhn(&data.dhn).with_dcn(&data.dcn);
+    let gradients = Gradients::of_parameters(&mut results.parameters)
+        .with_dx(&mut results.dx)
+        .with_dh0(&mut results.dh0)
+        .with_dc0(&mut results.dc0);
     layer.backward(&data.x, tape, upstream, gradients, workspace).unwrap();
     results
 }
 
 /// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream
-/// gradients: of y, of the final h, of the final c. And those of the inputs and initial states that are
-/// `wanted`.
+/// gradients: of y, of the final h, of the final c. And those of the inputs, initial states and parameters that
+/// are `wanted`.
 pub fn run_parts(
     layer: &Recurrent,
     case: &Case,
     data: &Data,
-    (base, upstream, wanted): (f32, [bool; 3], [bool; 3]),
+    (base, upstream, wanted): (f32, [bool; 3], [bool; 4]),
 ) -> (Vec<f32>, [Vec<f32>; 3]) {
     let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
     let mut state = layer.zero_state(case.batch).unwrap();
@@ -308,19 +306,16 @@ pub fn run_parts(
     let mut parameters = vec![base; layer.parameters().len()];
     let mut inputs = [data.x.len(), data.h0.len(), data.c0.len()].map(|len| vec![f32::NAN; len]);
     let [dx, dh0, dc0] = &mut inputs;
-    let gradients = Gradients {
-        parameters: &mut parameters,
-        accumulate: Accumulate::Add,
-        dx: wanted[0].then_some(&mut dx[..]),
-        dh0: wanted[1].then_some(&mut dh0[..]),
-        dc0: wanted[2].then_some(&mut dc0[..]),
-    };
-    let upstream = Upstream {
-        dy: upstream[0].then_some(&data.dy[..]),
-        dhn: upstream[1].then_some(&data.dhn[..]),
-        dcn: upstream[2].then_some(&data.dcn[..]),
-    };
-    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    let mut gradients = Gradients::of_parameters(&mut parameters).with_accumulate(Accumulate::Add);
+    gradients.parameters = gradients.parameters.filter(|_| wanted[3]);
+    gradients.dx = wanted[0].then_some(&mut dx[..]);
+    gradients.dh0 = wanted[1].then_some(&mut dh0[..]);
+    gradients.dc0 = wanted[2].then_some(&mut dc0[..]);
+    let mut given = Upstream::default();
+    given.dy = upstream[0].then_some(&data.dy[..]);
+    given.dhn = upstream[1].then_some(&data.dhn[..]);
+    given.dcn = upstream[2].then_some(&data.dcn[..]);
+    layer.backward(&data.x, &tape, given, gradients, &mut workspace).unwrap();
     (parameters, inputs)
 }
 
@@ -455,11 +450,11 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
     let width = case.directions() * case.outputs();
     let to_time_major = |values: Vec<f64>, width| match case.layout {
         Layout::TimeMajor => values,
-        Layout::BatchFirst => swap_axes(&values, batch, steps, width),
+        _ => swap_axes(&values, batch, steps, width),
     };
     let from_time_major = |values: Vec<f64>, width| match case.layout {
         Layout::TimeMajor => values,
-        Layout::BatchFirst => swap_axes(&values, steps, batch, width),
+        _ => swap_axes(&values, steps, batch, width),
     };
     let x = to_time_major(wide(&data.x), case.input);
     let dy = to_time_major(wide(&data.dy), width);

@@ -14,7 +14,7 @@ fn chains(name: &str) -> (Vec<Chain>, BTreeMap<String, Tensor>) {
     values.extend(tensors(&test, "output", model.outputs()));
     let floats = values.into_iter().filter_map(|(name, value)| match value {
         Value::Floats(tensor) => Some((name, tensor)),
-        Value::Integers(..) => None,
+        _ => None,
     });
     (model.chains(&BTreeMap::new()).unwrap(), floats.collect())
 }

@@ -1,12 +1,12 @@
 //! Values computed by hand, and those of ONNX Runtime.
 
 use super::case::{SHUT, arrays, assert_close, step, zeros};
-use fused_rnn::reference::{Cell, Input, Variant, forward};
+use fused_rnn::reference::{self, Input, Variant, forward};
 
 /// By hand: with nothing taken the state stays what it was, and with half of it is the mean of both.
 #[test]
 fn zoneout_by_hand() {
-    let mut model = zeros(Cell::ElmanTanh, 1, 1, 1, false);
+    let mut model = zeros(reference::Cell::ElmanTanh, 1, 1, 1, false);
     model.params[0].weight_ih = vec![1.0];
     let h0 = Some(&[0.5][..]);
     for (taken, want) in [(0.0, 0.5), (1.0, 2.0f64.tanh()), (0.5, (0.5 + 2.0f64.tanh()) / 2.0)] {
@@ -19,7 +19,7 @@ fn zoneout_by_hand() {
 
 #[test]
 fn layer_normalisation_by_hand() {
-    let mut model = zeros(Cell::GruResetAfter, 1, 1, 1, false);
+    let mut model = zeros(reference::Cell::GruResetAfter, 1, 1, 1, false);
     model.layer_norm = Some(1e-30);
     let params = &mut model.params[0];
     // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance
@@ -43,7 +43,7 @@ fn layer_normalisation_by_hand() {
 #[test]
 fn variants_by_hand() {
     let c0 = 0.7_f64;
-    let mut model = zeros(Cell::Lstm, 1, 1, 1, false);
+    let mut model = zeros(reference::Cell::Lstm, 1, 1, 1, false);
     model.params[0].bias_ih = vec![0.1, 0.2, 0.3, 0.4];
     model.params[0].peephole = vec![0.5, -0.6, 0.8];
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
@@ -65,7 +65,7 @@ fn variants_by_hand() {
     assert!(c > 0.15);
     assert_close(&step(&model, &[0.0], &[c0]).hn, &[o * c.tanh()], 1e-15);
     // Two units into one.
-    let mut model = zeros(Cell::Lstm, 1, 2, 1, false);
+    let mut model = zeros(reference::Cell::Lstm, 1, 2, 1, false);
     model.projection = Some(1);
     model.params[0].weight_hh = vec![0.0; 8];
     model.params[0].weight_hr = vec![2.0, -3.0];
@@ -79,22 +79,22 @@ fn zero_weights() {
     let h0 = [0.8, -0.6];
     let halves = [0.4, -0.3];
     // All gates are 1/2, the candidate is 0: c' = c / 2, h' = tanh(c') / 2.
-    let output = step(&zeros(Cell::Lstm, 1, 2, 1, false), &[9.0, 9.0], &h0);
+    let output = step(&zeros(reference::Cell::Lstm, 1, 2, 1, false), &[9.0, 9.0], &h0);
     assert_eq!(output.cn, halves);
     assert_eq!(output.hn, halves.map(|c: f64| 0.5 * c.tanh()));
     assert_eq!(output.y, output.hn);
     // h' = h / 2.
-    assert_eq!(step(&zeros(Cell::GruResetAfter, 1, 2, 1, false), &h0, &[]).hn, halves);
-    assert_eq!(step(&zeros(Cell::GruResetBefore, 1, 2, 1, false), &h0, &[]).hn, halves);
-    assert_eq!(step(&zeros(Cell::ElmanTanh, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
-    assert_eq!(step(&zeros(Cell::ElmanRelu, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
+    assert_eq!(step(&zeros(reference::Cell::GruResetAfter, 1, 2, 1, false), &h0, &[]).hn, halves);
+    assert_eq!(step(&zeros(reference::Cell::GruResetBefore, 1, 2, 1, false), &h0, &[]).hn, halves);
+    assert_eq!(step(&zeros(reference::Cell::ElmanTanh, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
+    assert_eq!(step(&zeros(reference::Cell::ElmanRelu, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
 }
 
 #[test]
 fn lstm_gates_stand_in_the_order_i_f_g_o() {
     let c0 = 0.7_f64;
     for (i, f, o) in [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, 1.0)] {
-        let mut model = zeros(Cell::Lstm, 1, 1, 1, false);
+        let mut model = zeros(reference::Cell::Lstm, 1, 1, 1, false);
         model.params[0].bias_ih = [i, f, 0.0, o].map(|gate| (2.0 * gate - 1.0) * SHUT).to_vec();
         model.params[0].bias_ih[2] = 0.3;
         model.params[0].bias_hh[2] = -0.1;
@@ -107,14 +107,14 @@ fn lstm_gates_stand_in_the_order_i_f_g_o() {
 
 #[test]
 fn gru_gates_stand_in_the_order_r_z_n() {
-    for cell in [Cell::GruResetAfter, Cell::GruResetBefore] {
+    for cell in [reference::Cell::GruResetAfter, reference::Cell::GruResetBefore] {
         for (r, z) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
             let mut model = zeros(cell, 1, 1, 1, false);
             model.params[0].bias_hh = [r, z, 0.0].map(|gate| (2.0 * gate - 1.0) * SHUT).to_vec();
             model.params[0].bias_hh[2] = 0.3;
             model.params[0].bias_ih[2] = -0.1;
             // The reset gate scales the recurrent bias in one form and leaves it alone in the other.
-            let reset = if cell == Cell::GruResetAfter { r } else { 1.0 };
+            let reset = if cell == reference::Cell::GruResetAfter { r } else { 1.0 };
             let n = (-0.1 + reset * 0.3_f64).tanh();
             assert_eq!(step(&model, &[0.7], &[]).hn, [(1.0 - z) * n + z * 0.7]);
         }
@@ -131,8 +131,8 @@ fn reset_after_is_not_reset_before() {
         model.params[0].weight_hh[8..].copy_from_slice(&[0.0, 1.0, 1.0, 0.0]);
         step(&model, &[0.7, 0.4], &[]).hn
     };
-    assert_eq!(hn(Cell::GruResetAfter), [0.4_f64.tanh(), 0.0]);
-    assert_eq!(hn(Cell::GruResetBefore), [0.0, 0.7_f64.tanh()]);
+    assert_eq!(hn(reference::Cell::GruResetAfter), [0.4_f64.tanh(), 0.0]);
+    assert_eq!(hn(reference::Cell::GruResetBefore), [0.0, 0.7_f64.tanh()]);
 }
 
 #[test]
@@ -143,9 +143,9 @@ fn elman_by_hand() {
         model.params[0].bias_ih = vec![bias];
         step(&model, &[0.5], &[]).hn
     };
-    assert_eq!(hn(Cell::ElmanTanh, 0.25), [1.25_f64.tanh()]);
-    assert_eq!(hn(Cell::ElmanRelu, 0.25), [1.25]);
-    assert_eq!(hn(Cell::ElmanRelu, -1.25), [0.0]);
+    assert_eq!(hn(reference::Cell::ElmanTanh, 0.25), [1.25_f64.tanh()]);
+    assert_eq!(hn(reference::Cell::ElmanRelu, 0.25), [1.25]);
+    assert_eq!(hn(reference::Cell::ElmanRelu, -1.25), [0.0]);
 }
 
 /// ONNX Runtime 1.32 in single precision, both directions, lengths 3 and 2, `I = H = 2`. All arguments are
@@ -176,7 +176,7 @@ fn values_equal_those_of_onnx_runtime() {
         assert_close(&output.cn, cn, 1e-6);
     };
     check(
-        Cell::Lstm,
+        reference::Cell::Lstm,
         [0.0074455, 0.1924829, -0.3498411, 0.1372767, -0.1437395, -0.5486857, -0.5338483, -0.6365404,
          0.0001172, 0.146448, 0.3295636, 0.2267417, 0.0081556, -0.5356359, -0.4805416, -0.4181676,
          0.0443349, 0.2071731, 0.0, 0.0, 0.0618936, 0.055063, 0.0, 0.0],
@@ -184,7 +184,7 @@ fn values_equal_those_of_onnx_runtime() {
         &[0.0980191, 0.5564978, 0.4676977, 0.3544153, -0.3625235, -0.938046, -1.2772655, -1.3218477],
     );
     check(
-        Cell::GruResetAfter,
+        reference::Cell::GruResetAfter,
         [-0.1814501, 0.0000344, -0.8261378, -0.1862291, 0.58425, 0.3828925, 0.4096374, -0.6391247,
          -0.3246228, -0.1250264, -0.814285, -0.1354647, 0.8918315, 0.3105296, 0.0160723, -0.6586593,
          -0.3528656, -0.3514178, 0.0, 0.0, 0.7349982, 0.5914593, 0.0, 0.0],
@@ -192,7 +192,7 @@ fn values_equal_those_of_onnx_runtime() {
         &[],
     );
     check(
-        Cell::GruResetBefore,
+        reference::Cell::GruResetBefore,
         [-0.1877976, -0.1871766, -0.8281029, -0.2221562, 0.8396602, 0.2906218, 0.5580109, -0.6028614,
          -0.3285034, -0.3051901, -0.8237054, -0.5185418, 0.9674431, 0.1559302, 0.1686455, -0.6466218,
          -0.3560365, -0.5284849, 0.0, 0.0, 0.9141869, 0.5935817, 0.0, 0.0],
@@ -200,7 +200,7 @@ fn values_equal_those_of_onnx_runtime() {
         &[],
     );
     check(
-        Cell::ElmanTanh,
+        reference::Cell::ElmanTanh,
         [0.4841915, -0.9474196, -0.5844389, 0.2162627, 0.9788147, -0.976249, 0.4969327, -0.7873752,
          -0.9777767, -0.7801412, 0.0734264, -0.9384552, -0.9108168, -0.9355602, 0.8188415, -0.8945862,
          0.955392, -0.9919263, 0.0, 0.0, 0.9442061, -0.8556921, 0.0, 0.0],
@@ -208,7 +208,7 @@ fn values_equal_those_of_onnx_runtime() {
         &[],
     );
     check(
-        Cell::ElmanRelu,
+        reference::Cell::ElmanRelu,
         [0.5284449, 0.0, 0.0, 0.219732, 0.6902214, 0.0, 0.0, 0.0,
          0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.1532915, 0.0,
          0.7346186, 0.0, 0.0, 0.0, 1.7754738, 0.0, 0.0, 0.0],

@@ -1,11 +1,16 @@
 //! A model with all that its passes take, drawn at random, and how results are compared.
 
 use fused_rnn::reference::{
-    Activation, Cell, Gradients, Input, Model, Output, Params, Upstream, backward, forward,
+    self, Activation, Gradients, Input, Model, Output, Params, Upstream, backward, forward,
 };
 
-pub const CELLS: [Cell; 5] =
-    [Cell::Lstm, Cell::GruResetAfter, Cell::GruResetBefore, Cell::ElmanTanh, Cell::ElmanRelu];
+pub const CELLS: [reference::Cell; 5] = [
+    reference::Cell::Lstm,
+    reference::Cell::GruResetAfter,
+    reference::Cell::GruResetBefore,
+    reference::Cell::ElmanTanh,
+    reference::Cell::ElmanRelu,
+];
 
 /// `I` and `H` of the random cases, different from each other and from all other sizes.
 pub const INPUTS: usize = 2;
@@ -52,7 +57,7 @@ pub struct Case {
 impl Case {
     /// Everything random and nowhere zero.
     pub fn random(
-        (cell, layers, bidirectional): (Cell, usize, bool),
+        (cell, layers, bidirectional): (reference::Cell, usize, bool),
         (steps, batch): (usize, usize),
         lengths: Option<&[usize]>,
     ) -> Case {
@@ -65,7 +70,7 @@ impl Case {
         }
         let outputs = steps * batch * model.directions() * HIDDEN;
         let states = model.params.len() * batch * HIDDEN;
-        let cells = if cell == Cell::Lstm { states } else { 0 };
+        let cells = if cell == reference::Cell::Lstm { states } else { 0 };
         Case {
             steps,
             batch,
@@ -146,7 +151,7 @@ impl Case {
 
 /// A model with all weights and biases zero.
 pub fn zeros(
-    cell: Cell,
+    cell: reference::Cell,
     input_size: usize,
     hidden_size: usize,
     layers: usize,
@@ -220,7 +225,7 @@ pub fn assert_same_gradients(actual: &Gradients<f64>, expected: &Gradients<f64>)
 }
 
 /// Every cell with one and two layers, in one and two directions.
-pub fn structures() -> impl Iterator<Item = (Cell, usize, bool)> {
+pub fn structures() -> impl Iterator<Item = (reference::Cell, usize, bool)> {
     CELLS
         .into_iter()
         .flat_map(|cell| [1, 2].map(|layers| [false, true].map(|both| (cell, layers, both))))

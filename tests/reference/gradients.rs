@@ -1,7 +1,7 @@
 //! Gradients against central differences in f64.
 
 use super::case::{ACTIVATIONS, CELLS, Case, HIDDEN, MORE, Random, arrays, structures};
-use fused_rnn::reference::{Activation, Cell, Variant};
+use fused_rnn::reference::{self, Activation, Variant};
 
 /// Compares one gradient with central differences of the loss.
 fn check_gradient(name: &str, case: &Case, gradient: &[f64], pick: impl Fn(&mut Case) -> &mut Vec<f64>) {
@@ -83,7 +83,7 @@ fn gradients_with_input_dropout_and_zoneout_equal_central_differences() {
             let widths = (0..case.model.layers).map(|layer| case.model.input_width(layer));
             case.input_masks = Some(widths.map(|width| random.values(3 * width)).collect());
             let dropped = case.loss();
-            let cells = if structure.0 == Cell::Lstm { 5 * 3 * HIDDEN } else { 0 };
+            let cells = if structure.0 == reference::Cell::Lstm { 5 * 3 * HIDDEN } else { 0 };
             let mut each = |len| case.model.params.iter().map(|_| random.values(len)).collect();
             case.taken = Some([each(5 * 3 * HIDDEN), each(cells)]);
             assert!(dropped != plain && case.loss() != dropped, "{structure:?}: without effect");
@@ -93,7 +93,7 @@ fn gradients_with_input_dropout_and_zoneout_equal_central_differences() {
 }
 
 /// Two bidirectional layers with peepholes and a projection where asked for, all parameters random.
-fn of_variant(cell: Cell, variant: &Variant, peephole: bool, projection: Option<usize>) -> Case {
+fn of_variant(cell: reference::Cell, variant: &Variant, peephole: bool, projection: Option<usize>) -> Case {
     let mut case = Case::random((cell, 2, true), (4, 3), Some(&[4, 0, 2]));
     let random = &mut Random(5);
     case.model.variants = [variant.clone(), variant.clone()];
@@ -140,7 +140,7 @@ fn gradients_of_variants_equal_central_differences() {
         let variant = Variant { clip: Some(0.7), ..Variant::default() };
         check_gradients(&format!("{cell:?}, clip"), &of_variant(cell, &variant, false, None));
     }
-    let cell = Cell::Lstm;
+    let cell = reference::Cell::Lstm;
     let plain = Variant::default();
     check_gradients("peephole", &of_variant(cell, &plain, true, None));
     check_gradients("projection", &of_variant(cell, &plain, false, Some(3)));
@@ -156,9 +156,9 @@ fn gradients_of_variants_equal_central_differences() {
 fn gradients_of_layer_normalisation_equal_central_differences() {
     let plain = Variant::default();
     let activations = Some(vec![Activation::Softsign, Activation::Softplus, Activation::Elu(0.5)]);
-    for (cell, count) in [(Cell::Lstm, 3), (Cell::GruResetAfter, 2)] {
+    for (cell, count) in [(reference::Cell::Lstm, 3), (reference::Cell::GruResetAfter, 2)] {
         let activations = activations.as_ref().map(|list| list[..count].to_vec());
-        let cell_clip = (cell == Cell::Lstm).then_some(0.4);
+        let cell_clip = (cell == reference::Cell::Lstm).then_some(0.4);
         let all = Variant { activations, clip: Some(0.9), cell_clip, coupled: false };
         for variant in [&plain, &all] {
             let mut case = of_variant(cell, variant, false, None);
@@ -169,7 +169,7 @@ fn gradients_of_layer_normalisation_equal_central_differences() {
                 let rows = params.bias_ih.len();
                 params.norm_ih = random.values(rows);
                 params.norm_hh = random.values(rows);
-                params.norm_c = random.values(if cell == Cell::Lstm { 2 * HIDDEN } else { 0 });
+                params.norm_c = random.values(if cell == reference::Cell::Lstm { 2 * HIDDEN } else { 0 });
             }
             check_gradients(&format!("{cell:?} normalised, {variant:?}"), &case);
         }

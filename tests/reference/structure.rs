@@ -3,11 +3,11 @@
 use super::case::{
     CELLS, Case, HIDDEN, INPUTS, assert_close, assert_same, assert_same_gradients, column, flat, structures,
 };
-use fused_rnn::reference::{Cell, Input, Model, Upstream, backward, forward};
+use fused_rnn::reference::{self, Input, Model, Upstream, backward, forward};
 
 #[test]
 fn one_reverse_direction_is_the_second_of_two() {
-    let both = Case::random((Cell::GruResetAfter, 1, true), (4, 3), Some(&[4, 0, 2]));
+    let both = Case::random((reference::Cell::GruResetAfter, 1, true), (4, 3), Some(&[4, 0, 2]));
     let (output, gradients) = (both.forward(), both.backward());
     let mut reverse = both.clone();
     reverse.model.bidirectional = false;

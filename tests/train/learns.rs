@@ -51,7 +51,7 @@ fn ctc_finds_where_labels_are() {
         head.forward(&y, batch * steps, &mut z).unwrap();
         ctc.loss(&z, dims, &labels.concat(), &counts, Some(&mut dz), &mut sums).unwrap();
         head.backward(&y, &dz, batch * steps, &mut dhead, Overwrite, Some(&mut dy)).unwrap();
-        let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
+        let upstream = Upstream::default().with_dy(&dy);
         let gradients = Gradients::of_parameters(&mut drnn);
         rnn.backward(&x.values, &tape, upstream, gradients, &mut workspace).unwrap();
         clip_global_norm(&mut [&mut drnn, &mut dhead], 5.0).unwrap();
@@ -111,8 +111,8 @@ fn an_embedding_learns_by_its_touched_rows() {
         losses.push(loss.loss(&z, &labels_of_real, Some(&mut dz)).unwrap());
         head.backward(&packed, &dz, real, &mut dhead, Overwrite, Some(&mut dpacked)).unwrap();
         scatter_steps(&dpacked, hidden, dims, FIRST, &mut dy).unwrap();
-        let upstream = Upstream { dy: Some(&dy), ..Upstream::default() };
-        let gradients = Gradients { dx: Some(&mut dx), ..Gradients::of_parameters(&mut drnn) };
+        let upstream = Upstream::default().with_dy(&dy);
+        let gradients = Gradients::of_parameters(&mut drnn).with_dx(&mut dx);
         rnn.backward(&embedded, &tape, upstream, gradients, &mut workspace).unwrap();
         embedding.backward(&x.values, &dx, &mut rows, Overwrite).unwrap();
         clip_global_norm(&mut [&mut drnn, &mut dhead, rows.values_mut()], 1.0).unwrap();

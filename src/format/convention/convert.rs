@@ -1,6 +1,6 @@
 //! Weights of one cell between a form and ours: the one conversion.
 
-use super::super::network::Cell;
+use super::super::network::StrandSizes;
 use super::super::refused;
 use super::form::{Biases, Form};
 use crate::cell::CellKind;
@@ -22,18 +22,18 @@ pub(super) struct Resolved<'f> {
 impl Resolved<'_> {
     pub(super) fn matrix_to_ours(
         &self,
-        cell: &Cell,
+        strand: &StrandSizes,
         k: usize,
         from: &[f32],
         scales: Option<&[f32]>,
     ) -> Vec<f32> {
-        let (sizes, places) = ([cell.gates, cell.hidden, k], inverse(&self.order));
+        let (sizes, places) = ([strand.gates, strand.hidden, k], inverse(&self.order));
         let ours = elements(sizes).map(|[gate, unit, k]| {
             let place = places[gate];
             let row = match scales {
                 None => 1.0,
                 Some(&[scale]) => scale,
-                Some(scales) => scales[place * cell.hidden + unit],
+                Some(scales) => scales[place * strand.hidden + unit],
             };
             let value = from[self.form.orientation.place(sizes, [place, unit, k])];
             value * (row * self.form.scale * self.signs[gate])
@@ -41,8 +41,8 @@ impl Resolved<'_> {
         ours.collect()
     }
 
-    pub(super) fn matrix_to_theirs(&self, cell: &Cell, k: usize, from: &[f32]) -> Vec<f32> {
-        let (sizes, places) = ([cell.gates, cell.hidden, k], inverse(&self.order));
+    pub(super) fn matrix_to_theirs(&self, strand: &StrandSizes, k: usize, from: &[f32]) -> Vec<f32> {
+        let (sizes, places) = ([strand.gates, strand.hidden, k], inverse(&self.order));
         let mut theirs = vec![0.0; from.len()];
         for ([gate, unit, k], &value) in elements(sizes).zip(from) {
             let place = self.form.orientation.place(sizes, [places[gate], unit, k]);
@@ -74,8 +74,8 @@ impl Resolved<'_> {
     }
 
     /// Our `bias_ih` and our `bias_hh`.
-    pub(super) fn biases_to_ours(&self, cell: &Cell, from: &[f32]) -> [Vec<f32>; 2] {
-        let (hidden, rows) = (cell.hidden, cell.rows());
+    pub(super) fn biases_to_ours(&self, strand: &StrandSizes, from: &[f32]) -> [Vec<f32>; 2] {
+        let (hidden, rows) = (strand.hidden, strand.rows());
         let zeros = || vec![0.0; rows];
         if from.is_empty() {
             return [self.vector_to_ours(hidden, &zeros(), true), zeros()];
@@ -96,11 +96,11 @@ impl Resolved<'_> {
 
     pub(super) fn biases_to_theirs(
         &self,
-        cell: &Cell,
+        strand: &StrandSizes,
         suffix: &str,
         ours: [Vec<f32>; 2],
     ) -> Result<Vec<f32>, Error> {
-        let hidden = cell.hidden;
+        let hidden = strand.hidden;
         let [mut bias_ih, mut bias_hh] = ours;
         if self.form.biases == Biases::Both {
             let first = self.vector_to_theirs(hidden, bias_ih, true);
@@ -108,8 +108,8 @@ impl Resolved<'_> {
         }
         // The candidate's on the side of the state is multiplied by r: no other can stand for it.
         let apart = match self.form.kind {
-            CellKind::GruResetAfter => cell.rows() - hidden,
-            _ => cell.rows(),
+            CellKind::GruResetAfter => strand.rows() - hidden,
+            _ => strand.rows(),
         };
         let no_place = |name: &str, values: &[f32]| match values.iter().find(|value| **value != 0.0) {
             None => Ok(()),
@@ -126,10 +126,10 @@ impl Resolved<'_> {
         bias_ih[..apart].iter_mut().zip(&bias_hh).for_each(|(sum, bias)| *sum += bias);
         let mut theirs = self.vector_to_theirs(hidden, bias_ih, true);
         match self.form.biases {
-            Biases::InputAndNew if apart < cell.rows() => {
+            Biases::InputAndNew if apart < strand.rows() => {
                 theirs.extend(bias_hh[apart..].iter().map(|value| value / self.form.bias_scale));
             }
-            Biases::InputAndNew => theirs.resize(cell.rows() + hidden, 0.0),
+            Biases::InputAndNew => theirs.resize(strand.rows() + hidden, 0.0),
             Biases::None => {
                 no_place("bias_ih", &theirs)?;
                 no_place("bias_hh", &bias_hh[apart..])?;

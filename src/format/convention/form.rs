@@ -1,6 +1,6 @@
 //! The form of a cell's weights, put together from what systems differ in.
 
-use super::super::network::{Cell, Change, cells, suffix};
+use super::super::network::{Change, StrandSizes, suffix};
 use super::super::refused;
 use super::arrays::{Arrays, Orientation};
 use super::convert::{Resolved, elements, inverse, permute};
@@ -205,54 +205,56 @@ impl Form {
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network);
-        let expected = super::super::network::cells(network);
+        let expected = network.config().strands();
         if cells.len() != expected {
             return Err(refused("layers * directions", expected.to_string(), cells.len().to_string()));
         }
         for (index, arrays) in cells.iter().enumerate() {
             let suffix = suffix(network.config(), index);
-            let cell = Cell::of(network, &suffix)?;
+            let strand = StrandSizes::of(network, &suffix)?;
             let what = |array: &str| format!("{array} of the weights {suffix}");
             for (name, columns, from, shape, scales) in [
-                ("weight_ih", cell.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
+                ("weight_ih", strand.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
                 (
                     "weight_hh",
-                    cell.output,
+                    strand.output,
                     &arrays.recurrent,
                     &arrays.recurrent_shape,
                     &arrays.recurrent_scales,
                 ),
             ] {
-                check(what(name), cell.rows() * columns, from.len())?;
-                self.orientation.check_shape(&what(name), [cell.gates, cell.hidden, columns], shape)?;
+                check(what(name), strand.rows() * columns, from.len())?;
+                self.orientation.check_shape(&what(name), [strand.gates, strand.hidden, columns], shape)?;
                 let scales = match scales.len() {
                     0 => None,
-                    count if count == 1 || count == cell.rows() => Some(scales.as_slice()),
+                    count if count == 1 || count == strand.rows() => Some(scales.as_slice()),
                     count => {
-                        let expected = format!("none, 1 or {}", cell.rows());
+                        let expected = format!("none, 1 or {}", strand.rows());
                         return Err(refused(what(&format!("scales of {name}")), expected, count.to_string()));
                     }
                 };
-                change.put(&format!("{name}{suffix}"), form.matrix_to_ours(&cell, columns, from, scales))?;
+                change
+                    .put(&format!("{name}{suffix}"), form.matrix_to_ours(&strand, columns, from, scales))?;
             }
-            self.check_bias(&what("bias"), &cell, arrays)?;
-            let [bias_ih, bias_hh] = form.biases_to_ours(&cell, &arrays.bias);
+            self.check_bias(&what("bias"), &strand, arrays)?;
+            let [bias_ih, bias_hh] = form.biases_to_ours(&strand, &arrays.bias);
             change.put_biases(&suffix, bias_ih, bias_hh)?;
             if !arrays.peephole.is_empty() {
                 let Some(order) = form.peepholes else {
                     return Err(refused(what("peephole"), format!("none in {}", self.name), "some"));
                 };
-                check(what("peephole"), 3 * cell.hidden, arrays.peephole.len())?;
-                let ours = permute(&arrays.peephole, cell.hidden, &inverse(&order));
+                check(what("peephole"), 3 * strand.hidden, arrays.peephole.len())?;
+                let ours = permute(&arrays.peephole, strand.hidden, &inverse(&order));
                 change.put(&format!("peephole{suffix}"), scaled(ours, self.scale))?;
             }
             if !arrays.projection.is_empty() {
                 let Some(orientation) = self.projection else {
                     return Err(refused(what("projection"), format!("none in {}", self.name), "some"));
                 };
-                check(what("projection"), cell.hidden * cell.output, arrays.projection.len())?;
-                let ours = |place| arrays.projection[orientation.place([1, cell.output, cell.hidden], place)];
-                let ours = elements([1, cell.output, cell.hidden]).map(ours).collect();
+                check(what("projection"), strand.hidden * strand.output, arrays.projection.len())?;
+                let ours =
+                    |place| arrays.projection[orientation.place([1, strand.output, strand.hidden], place)];
+                let ours = elements([1, strand.output, strand.hidden]).map(ours).collect();
                 change.put(&format!("weight_hr{suffix}"), scaled(ours, self.scale))?;
             }
         }
@@ -271,29 +273,29 @@ impl Form {
         let form = self.resolve(network)?;
         let cell_arrays = |index| {
             let suffix = suffix(network.config(), index);
-            let cell = Cell::of(network, &suffix)?;
+            let strand = StrandSizes::of(network, &suffix)?;
             let mut arrays = Arrays::default();
-            let mut biases = [vec![0.0; cell.rows()], vec![0.0; cell.rows()]];
+            let mut biases = [vec![0.0; strand.rows()], vec![0.0; strand.rows()]];
             let mut biased = !self.added.is_empty();
             for tensor in network.named_parameters() {
                 let Some(name) = tensor.name.strip_suffix(&suffix) else { continue };
                 match (name, form.peepholes, self.projection) {
                     ("weight_ih", ..) => {
-                        arrays.input = form.matrix_to_theirs(&cell, cell.input, tensor.values);
+                        arrays.input = form.matrix_to_theirs(&strand, strand.input, tensor.values);
                     }
                     ("weight_hh", ..) => {
-                        arrays.recurrent = form.matrix_to_theirs(&cell, cell.output, tensor.values);
+                        arrays.recurrent = form.matrix_to_theirs(&strand, strand.output, tensor.values);
                     }
                     ("bias_ih", ..) | ("bias_hh", ..) => {
                         biases[usize::from(name == "bias_hh")] = tensor.values.to_vec();
                         biased = true;
                     }
                     ("peephole", Some(order), _) => {
-                        let theirs = permute(tensor.values, cell.hidden, &order);
+                        let theirs = permute(tensor.values, strand.hidden, &order);
                         arrays.peephole = scaled(theirs, 1.0 / self.scale);
                     }
                     ("weight_hr", _, Some(orientation)) => {
-                        let sizes = [1, cell.output, cell.hidden];
+                        let sizes = [1, strand.output, strand.hidden];
                         let mut theirs = vec![0.0; tensor.values.len()];
                         for (place, &value) in elements(sizes).zip(tensor.values) {
                             theirs[orientation.place(sizes, place)] = value;
@@ -307,11 +309,11 @@ impl Form {
                 }
             }
             if biased {
-                arrays.bias = form.biases_to_theirs(&cell, &suffix, biases)?;
+                arrays.bias = form.biases_to_theirs(&strand, &suffix, biases)?;
             }
             Ok(arrays)
         };
-        (0..cells(network)).map(cell_arrays).collect()
+        (0..network.config().strands()).map(cell_arrays).collect()
     }
 
     /// Gates as places of ours, checked.
@@ -377,9 +379,9 @@ impl Form {
     }
 
     /// Whether the bias is of the size, and where that is known the shape, that this form has.
-    fn check_bias(&self, what: &str, cell: &Cell, arrays: &Arrays) -> Result<(), Error> {
-        let (got, shape, rows) = (arrays.bias.len(), arrays.bias_shape.as_slice(), cell.rows());
-        let size = self.biases.count(cell.gates) * cell.hidden;
+    fn check_bias(&self, what: &str, strand: &StrandSizes, arrays: &Arrays) -> Result<(), Error> {
+        let (got, shape, rows) = (arrays.bias.len(), arrays.bias_shape.as_slice(), strand.rows());
+        let size = self.biases.count(strand.gates) * strand.hidden;
         // Keras tells its layers by the shape of their biases.
         let keras = match (self.orientation, self.biases) {
             (Orientation::Columns, Biases::Both) => shape != [2 * rows],

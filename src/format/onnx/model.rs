@@ -19,6 +19,7 @@ use std::fmt;
 use std::path::Path;
 
 /// A tensor of a model: of f32, or of integers as `sequence_lens` is.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// FLOAT, and DOUBLE, FLOAT16 and BFLOAT16 as f32.

@@ -39,6 +39,7 @@ pub struct Inputs<'a> {
 }
 
 /// What a run makes.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
     /// All hidden states; zeros past the end of a row.

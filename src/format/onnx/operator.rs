@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::layer::{Builder, Direction, Init, Layout};
 
 /// Which of the three operators.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Gates i, o, f, c.
@@ -29,6 +30,7 @@ impl Kind {
 }
 
 /// The final state of a row whose `sequence_lens` is 0, of which ONNX says nothing.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmptyRows {
     /// Its initial state: nothing happened.

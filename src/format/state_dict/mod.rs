@@ -40,7 +40,7 @@ mod names;
 
 pub use modules::{Module, describe, modules};
 
-use super::network::{Change, cells, suffix};
+use super::network::{Change, suffix};
 use super::tensor::unwrapped;
 use super::{Tensor, Tensors, refused};
 use crate::cell::CellKind;
@@ -134,8 +134,8 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
     let config = network.config();
     let [rows, second] =
         [config.kind().gates(), config.kind().recurrent_gates()].map(|gates| gates * config.hidden_size());
-    for cell in 0..cells(network) {
-        let suffix = suffix(config, cell);
+    for strand in 0..config.strands() {
+        let suffix = suffix(config, strand);
         let (bias_ih, bias_hh) = (format!("bias_ih{suffix}"), format!("bias_hh{suffix}"));
         if config.bias() != Bias::None || biased.contains(&bias_ih) || biased.contains(&bias_hh) {
             let bias_ih = take(&bias_ih, &[rows])?;

@@ -31,7 +31,7 @@ mod packed;
 use super::records::{Records, TapeRecords};
 use super::schedule::{Share, over_shares};
 use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
-use crate::memory::{LinesRef, Row};
+use crate::memory::{GridMut, LinesRef, Row};
 use crate::product::{
     Panel, WeightGradient, cuts, is_narrow, narrow_gradient, sum_over_places, sweep_gradient,
 };
@@ -63,8 +63,10 @@ pub(crate) unsafe fn accumulate_chunk(
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    // SAFETY: the caller's promise, passed on.
-    unsafe { packed.pack(inputs, chunk, threads) };
+    if targets.parameters.is_some() {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { packed.pack(inputs, chunk, threads) };
+    }
     let contribution = Contribution { inputs, chunk, packed, to: targets };
     over_shares(threads, &|share| {
         // SAFETY: the caller's promise; each share is done once.
@@ -118,6 +120,7 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
+        let Some(parameters) = &self.to.parameters else { return };
         let (pass, packed) = (&self.inputs.pass, self.packed);
         let (shape, cell) = (pass.weights().shape(), pass.weights());
         let of = |tensor, plane, gate, units, packed| WeightGradient {
@@ -128,7 +131,7 @@ impl<'a> Contribution<'a> {
             units,
             packed,
             places: 0..self.chunk.places.len(),
-            to: self.to[tensor],
+            to: parameters[tensor],
             add: self.to.add || tensor == Tensor::WeightHr,
         };
         let units = share.part(cell.units());
@@ -165,6 +168,9 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn vectors(&self, share: Share) {
+        if self.to.parameters.is_none() {
+            return;
+        }
         let vectors = self.inputs.pass.weights().shape().vectors;
         for n in share.part(vectors.len()) {
             if self.is_wanted(n) && !self.joins(n) {
@@ -180,10 +186,15 @@ impl<'a> Contribution<'a> {
         }
     }
 
+    /// The target of a tensor, without slots if there is none.
+    fn target(&self, tensor: Tensor) -> GridMut<'a> {
+        self.to.parameters.as_ref().map_or(GridMut::empty(), |parameters| parameters[tensor])
+    }
+
     /// True if the layer has the tensor of a vector.
     fn is_wanted(&self, n: usize) -> bool {
         let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights().shape().vectors[n];
-        slot < self.to[tensor].grid.slots()
+        slot < self.target(tensor).grid.slots()
     }
 
     /// True if a vector is the same sum as the vector before it, as both biases of a gate usually are. The
@@ -202,7 +213,7 @@ impl<'a> Contribution<'a> {
     /// - The vectors exist, no two are the same, and nobody else works on them.
     unsafe fn sum<const N: usize>(&self, of: &VectorGradient, to: [&VectorGradient; N]) {
         let to = to.map(|of| {
-            let grid = &self.to[of.tensor];
+            let grid = self.target(of.tensor);
             // SAFETY: the caller's promise, passed on.
             unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
         });

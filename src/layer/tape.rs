@@ -1,43 +1,19 @@
-//! Memory that callers keep between calls, so that calls need not allocate.
+//! What a forward pass keeps for the way back, and how much of it.
 
 use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
-use super::recurrent::Recurrent;
-use super::step::Short;
 use crate::cell::Masks;
 use crate::error::{Error, checked_size, fill_up};
 use crate::memory::{AlignedBuf, Grid, GridRef, Lines};
-use crate::sequence::{Extent, Memory, Records, Rows, Scratch};
-
-/// Memory for one call at a time. It grows when a call needs more than any call before it, and never
-/// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
-/// layers of any shape.
-#[derive(Debug, Default)]
-pub struct Workspace {
-    pub(super) rows: Rows,
-    /// Two slots of states for each direction of each layer.
-    pub(super) rings: Vec<AlignedBuf>,
-    /// One for each pass that runs at the same time as others.
-    pub(super) forward: Vec<Memory>,
-    /// Outputs on their way to the next layer, or gradients on their way to the one below.
-    pub(super) between: [AlignedBuf; 2],
-    pub(super) backward: Scratch,
-    /// Of the last step that went the short way.
-    pub(super) short: Option<Short>,
-}
-
-impl Workspace {
-    /// An empty workspace.
-    pub fn new() -> Self {
-        Workspace::default()
-    }
-}
+use crate::sequence::{Extent, Records, Rows};
+use std::fmt;
 
 /// How much of a forward pass a [`Tape`] keeps.
 ///
 /// With checkpoints the backward pass runs the steps between two of them forward again, which makes a training
 /// step about a third longer where these steps have a few hundred rows in all; with fewer the gradients of the weights
 /// are read and written more often, which may cost several times that. The gradients are the same bits.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     /// Everything that the backward pass needs.
@@ -85,7 +61,7 @@ pub enum Keep {
 /// # assert_eq!(tape.bytes(), 0);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Tape {
     keep: Keep,
     pub(super) states: Vec<AlignedBuf>,
@@ -152,17 +128,17 @@ impl TapeShape {
     }
 
     /// The recurrent dropout of a direction of a layer, where there is any.
-    pub(super) fn masks<'a>(&self, masks: &'a [AlignedBuf], cell: usize) -> Option<Masks<'a>> {
-        let factors = GridRef::new(self.masks, masks.get(cell)?);
+    pub(super) fn masks<'a>(&self, masks: &'a [AlignedBuf], strand: usize) -> Option<Masks<'a>> {
+        let factors = GridRef::new(self.masks, masks.get(strand)?);
         Some(Masks { factors, plane: self.masked_plane })
     }
 
     /// Floats of the tape itself.
-    fn len(&self, config: &Config) -> Result<usize, Error> {
+    pub(super) fn len(&self, config: &Config) -> Result<usize, Error> {
         let gates = if self.every.is_some() { 0 } else { self.gates.len() };
-        let cells = config.layers() * config.directions();
+        let strands = config.strands();
         let kept = self.states.len().saturating_add(gates).saturating_add(self.masks.len());
-        let kept = checked_size("tape", &[cells, kept])?;
+        let kept = checked_size("tape", &[strands, kept])?;
         let between = checked_size("tape", &[config.layers() - 1, self.output.len()])?;
         let input = self.input.map_or(0, |input| input.len());
         checked_size("tape", &[kept.saturating_add(between).saturating_add(input)])
@@ -220,8 +196,8 @@ impl Keep {
 /// Steps between two checkpoints above which no tape is the smallest: about T / k states of each direction of each layer
 /// and k steps of one are least where k is below the root of that many steps.
 fn most_between(config: &Config, extent: Extent<'_>) -> usize {
-    let cells = (config.layers() * config.directions()) as f64;
-    let most = (extent.longest() as f64 * cells).sqrt() as usize + 1;
+    let strands = (config.strands()) as f64;
+    let most = (extent.longest() as f64 * strands).sqrt() as usize + 1;
     most.min(extent.longest().max(1))
 }
 
@@ -266,41 +242,38 @@ impl Tape {
         if let Some(every) = shape.every {
             self.rows.place_checkpoints(every)?;
         }
-        let cells = config.layers() * config.directions();
+        let strands = config.strands();
         // What a run before had more of goes: `bytes` counts all that is there.
         let exactly = |buffers: &mut Vec<AlignedBuf>, count| {
             buffers.truncate(count);
             fill_up(buffers, count)
         };
-        exactly(&mut self.states, cells)?;
-        exactly(&mut self.gates, if shape.every.is_some() { 0 } else { cells })?;
+        exactly(&mut self.states, strands)?;
+        exactly(&mut self.gates, if shape.every.is_some() { 0 } else { strands })?;
         exactly(&mut self.outputs, config.layers() - 1)?;
         self.states.iter_mut().try_for_each(|buffer| buffer.grow(shape.states.len()))?;
         self.gates.iter_mut().try_for_each(|buffer| buffer.grow(shape.gates.len()))?;
         self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(shape.output.len()))?;
         self.input.grow(shape.input.map_or(0, |input| input.len()))?;
-        exactly(&mut self.masks, if shape.masks.len() > 0 { cells } else { 0 })?;
+        exactly(&mut self.masks, if shape.masks.len() > 0 { strands } else { 0 })?;
         self.masks.iter_mut().try_for_each(|buffer| buffer.grow(shape.masks.len()))?;
-        for (cell, mask) in self.masks.iter_mut().enumerate() {
+        for (strand, mask) in self.masks.iter_mut().enumerate() {
             let width = shape.masks.width();
             let rows = mask[..shape.masks.len()].chunks_exact_mut(width);
-            draw_recurrent(rows, config, seed, cell);
+            draw_recurrent(rows, config, seed, strand);
         }
         Ok(shape)
     }
 }
 
-impl Recurrent {
-    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
-    ///
-    /// # Errors
-    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
-    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
-    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
-        dims.check()?;
-        let mut rows = Rows::default();
-        let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
-        let shape = keep.shape(&self.config, &dims, extent)?;
-        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
+impl fmt::Debug for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = self.run.as_ref();
+        f.debug_struct("Tape")
+            .field("keep", &self.keep)
+            .field("batch", &run.map(|run| run.batch))
+            .field("steps", &run.map(|run| run.steps))
+            .field("bytes", &self.bytes())
+            .finish()
     }
 }

@@ -1,0 +1,111 @@
+//! What a backward pass is given, and where its gradients go.
+
+/// Whether gradients replace what is in their slice or are added to it.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accumulate {
+    /// What was there is replaced.
+    #[default]
+    Overwrite,
+    /// The gradients are added to what is there.
+    Add,
+}
+
+/// The gradients that come from what follows the layer. What is `None` is zero.
+///
+/// ```
+/// use fused_rnn::Upstream;
+///
+/// let (dy, dhn) = ([0.1; 12], [0.2; 4]);
+/// let upstream = Upstream::default().with_dy(&dy).with_dhn(&dhn);
+/// assert_eq!(upstream.dcn, None);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Upstream<'a> {
+    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here and below,
+    /// hidden states are P wide and not H where there is a projection.)
+    pub dy: Option<&'a [f32]>,
+    /// Of the final hidden states, `(layers * directions, B, H)`.
+    pub dhn: Option<&'a [f32]>,
+    /// Of the final cell states, `(layers * directions, B, H)`.
+    pub dcn: Option<&'a [f32]>,
+}
+
+impl<'a> Upstream<'a> {
+    /// The same with the gradient of the output.
+    #[must_use]
+    pub fn with_dy(self, dy: &'a [f32]) -> Self {
+        Upstream { dy: Some(dy), ..self }
+    }
+
+    /// The same with the gradient of the final hidden states.
+    #[must_use]
+    pub fn with_dhn(self, dhn: &'a [f32]) -> Self {
+        Upstream { dhn: Some(dhn), ..self }
+    }
+
+    /// The same with the gradient of the final cell states.
+    #[must_use]
+    pub fn with_dcn(self, dcn: &'a [f32]) -> Self {
+        Upstream { dcn: Some(dcn), ..self }
+    }
+}
+
+/// Where [`backward`](crate::Recurrent::backward) writes. What is `None` is not computed: without `parameters`, as of a
+/// layer whose weights are frozen, no product of weight gradients is made.
+///
+/// ```
+/// use fused_rnn::{Accumulate, Gradients};
+///
+/// let (mut parameters, mut dx) = ([0.0; 100], [0.0; 12]);
+/// let all = Gradients::of_parameters(&mut parameters).with_dx(&mut dx).with_accumulate(Accumulate::Add);
+/// assert!(all.dh0.is_none());
+/// let frozen = Gradients::default().with_dx(&mut dx);
+/// assert!(frozen.parameters.is_none());
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Default)]
+pub struct Gradients<'a> {
+    /// Of the parameters, in the form of [`parameters`](crate::Recurrent::parameters).
+    pub parameters: Option<&'a mut [f32]>,
+    /// Whether `parameters` are replaced or added to. The others are always replaced.
+    pub accumulate: Accumulate,
+    /// Of the input, in its shape.
+    pub dx: Option<&'a mut [f32]>,
+    /// Of the initial hidden states, `(layers * directions, B, H)`.
+    pub dh0: Option<&'a mut [f32]>,
+    /// Of the initial cell states, `(layers * directions, B, H)`.
+    pub dc0: Option<&'a mut [f32]>,
+}
+
+impl<'a> Gradients<'a> {
+    /// The gradients of the parameters alone, replaced.
+    pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
+        Gradients { parameters: Some(parameters), ..Gradients::default() }
+    }
+
+    /// The same, with parameters replaced or added to.
+    #[must_use]
+    pub fn with_accumulate(self, accumulate: Accumulate) -> Self {
+        Gradients { accumulate, ..self }
+    }
+
+    /// The same with the gradient of the input.
+    #[must_use]
+    pub fn with_dx(self, dx: &'a mut [f32]) -> Self {
+        Gradients { dx: Some(dx), ..self }
+    }
+
+    /// The same with the gradient of the initial hidden states.
+    #[must_use]
+    pub fn with_dh0(self, dh0: &'a mut [f32]) -> Self {
+        Gradients { dh0: Some(dh0), ..self }
+    }
+
+    /// The same with the gradient of the initial cell states.
+    #[must_use]
+    pub fn with_dc0(self, dc0: &'a mut [f32]) -> Self {
+        Gradients { dc0: Some(dc0), ..self }
+    }
+}

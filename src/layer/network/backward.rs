@@ -1,0 +1,183 @@
+//! Down through the layers: one after the other, the last first, each direction by itself.
+//!
+//! ```text
+//! dy of a layer  ->  dropout  ->  backward of each direction  ->  its dx is the dy of the layer below
+//! ```
+
+use super::super::gradients::{Accumulate, Gradients, Upstream};
+use super::super::parameters::Ranges;
+use super::super::tape::{Tape, TapeShape};
+use super::Network;
+use crate::cell::{C, H, TransposedWeights};
+use crate::error::Error;
+use crate::memory::{AlignedBuf, GridMut, GridRef, LinesMut};
+use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
+
+/// What the way down reads.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct WayBack<'a> {
+    /// The input of the network, as the caller gave it.
+    pub(in super::super) x: &'a [f32],
+    pub(in super::super) tape: &'a Tape,
+    pub(in super::super) shape: TapeShape,
+    /// Of each strand, and so are the ranges of its parameters.
+    pub(in super::super) transposed: &'a [TransposedWeights],
+    pub(in super::super) ranges: &'a [Ranges],
+    pub(in super::super) upstream: Upstream<'a>,
+}
+
+impl<'a> Network<'a> {
+    /// Makes room for [`backward`](Network::backward).
+    pub(in super::super) fn prepare_backward(
+        &self,
+        way: &WayBack<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        (0..self.config.layers).try_for_each(|layer| scratch.prepare(&self.inputs(way, layer, 0, None)))
+    }
+
+    /// Goes back through all layers, on so many threads: from the gradients of output and final states to those of
+    /// parameters, input and initial states.
+    pub(in super::super) fn backward(
+        &self,
+        way: &WayBack<'_>,
+        gradients: Gradients<'_>,
+        between: &mut [AlignedBuf; 2],
+        scratch: &mut Scratch,
+        threads: usize,
+    ) -> Result<(), Error> {
+        let Network { config, rows, grids, .. } = *self;
+        let Gradients { mut parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
+        // Steps that no row has get no gradient.
+        if let (Some(dx), true) = (&mut dx, rows.extent().steps() < grids.x.slots() * grids.x.rows()) {
+            dx.fill(0.0);
+        }
+        let add = accumulate == Accumulate::Add;
+        if let (Some(parameters), false, 0) = (&mut parameters, add, rows.steps()) {
+            // There is no chunk that would replace them.
+            parameters.fill(0.0);
+        }
+        let [even, odd] = between;
+        for layer in (0..config.layers).rev() {
+            // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+            let (up, down) = if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
+            let last = layer + 1 == config.layers;
+            if !last && self.dropout.is_between() {
+                let len = grids.inner_output.len();
+                self.dropout.apply(&mut up[..len], 0, config.output_size(), layer);
+            }
+            for direction in 0..config.directions() {
+                let strand = config.strand(layer, direction);
+                let dy = match way.upstream.dy {
+                    _ if !last => Some((GridRef::new(grids.inner_output, up), direction)),
+                    dy => dy.map(|dy| (GridRef::new(grids.y, dy), direction)),
+                };
+                let inputs = self.inputs(way, layer, direction, dy);
+                let mut targets = way.ranges[strand].targets(parameters.as_deref_mut(), add)?;
+                targets.input = if layer > 0 {
+                    Some((GridMut::new(grids.inner_input, down), direction > 0))
+                } else {
+                    dx.as_deref_mut().map(|dx| (GridMut::new(grids.x, dx), direction > 0))
+                };
+                self.enter_backward(strand, &inputs, way.upstream, scratch)?;
+                // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and targets
+                // are made of the sizes of this network, and are ours.
+                unsafe { sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))? };
+                let initial = [dh0.as_deref_mut(), dc0.as_deref_mut()];
+                self.leave_backward(strand, &inputs, initial, scratch)?;
+            }
+        }
+        if let Some(dx) = dx {
+            self.dropout.apply_to_input(dx, grids.x);
+        }
+        Ok(())
+    }
+
+    /// What the backward pass of a direction of a layer reads.
+    fn inputs<'b>(
+        &self,
+        way: &WayBack<'b>,
+        layer: usize,
+        direction: usize,
+        upstream: Option<(GridRef<'b>, usize)>,
+    ) -> Inputs<'b>
+    where
+        'a: 'b,
+    {
+        let (strand, WayBack { tape, shape, .. }) = (self.config.strand(layer, direction), way);
+        let states = GridMut::reading(GridRef::new(shape.states, &tape.states[strand]));
+        let kept = match shape.every {
+            Some(every) => {
+                Kept::Checkpoints(Checkpoints { every, states: Records::checkpoints(self.rows, states) })
+            }
+            None => {
+                let gates = LinesMut::reading(shape.gates, &tape.gates[strand]);
+                let (states, tape) =
+                    (Records::states(self.rows, 0, states), TapeRecords::steps(self.rows, 0, gates));
+                Kept::All { states, tape }
+            }
+        };
+        let input = match (layer, shape.input) {
+            (0, Some(grid)) => GridRef::new(grid, &tape.input),
+            (0, None) => GridRef::new(self.grids.x, way.x),
+            _ => GridRef::new(self.grids.inner_input, &tape.outputs[layer - 1]),
+        };
+        let pass = self.pass(layer, direction);
+        Inputs { pass, transposed: &way.transposed[strand], input, upstream, kept }
+    }
+
+    /// Where a row of a strand stands in the gradient of all states of a plane, and how wide it is there.
+    fn state_range(&self, strand: usize, row: usize, plane: usize) -> std::ops::Range<usize> {
+        let width = if plane == H { self.config.outputs() } else { self.config.hidden_size };
+        let start = (strand * self.grids.x.rows() + row) * width;
+        start..start + width
+    }
+
+    /// Lays the gradients of the final states of a strand where its walk back begins.
+    fn enter_backward(
+        &self,
+        strand: usize,
+        inputs: &Inputs<'_>,
+        upstream: Upstream<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let grid = Scratch::carry_grid(inputs)?;
+        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
+        // SAFETY: nobody works on the carry before the walk begins.
+        unsafe {
+            carry.enter(self.rows, !inputs.pass.reverse, |entry, record| {
+                for (plane, from) in [(H, upstream.dhn), (C, upstream.dcn)] {
+                    if let (Some(from), true) = (from.filter(|from| !from.is_empty()), entry.begins) {
+                        let from = &from[self.state_range(strand, entry.row, plane)];
+                        record[grid.offset(0, 0, plane)..][..from.len()].copy_from_slice(from);
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes the gradients of the initial states of a strand from where its walk back has ended.
+    fn leave_backward(
+        &self,
+        strand: usize,
+        inputs: &Inputs<'_>,
+        [mut dh0, mut dc0]: [Option<&mut [f32]>; 2],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let grid = Scratch::carry_grid(inputs)?;
+        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
+        // SAFETY: the walk is done, and nobody works on the carry.
+        unsafe {
+            carry.leave(self.rows, !inputs.pass.reverse, |row, record| {
+                for (plane, to) in [(H, &mut dh0), (C, &mut dc0)] {
+                    if let Some(to) = to.as_deref_mut().filter(|to| !to.is_empty()) {
+                        let to = &mut to[self.state_range(strand, row, plane)];
+                        to.copy_from_slice(&record[grid.offset(0, 0, plane)..][..to.len()]);
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The layers of a call, and the way through them: up in `forward.rs`, down in `backward.rs`.
+//!
+//! ```text
+//! forward    x  ->  layer 0  ->  (T, B, D*H)  ->  layer 1  ->  y       initial states  ->  final states
+//! backward   dx <-  layer 0  <-  (T, B, D*H)  <-  layer 1  <-  dy      their gradients <-  their gradients
+//! ```
+//!
+//! Both ways, the shapes and the memory of a call are given, and a strand (one direction of one layer, number
+//! `layer * directions + direction`) is one pass of `sequence/`.
+
+mod backward;
+mod forward;
+
+use super::config::{Config, Dims, Layout};
+use super::dropout::Dropout;
+use super::tape::TapeShape;
+use crate::cell::{Context, Weights};
+use crate::error::Error;
+use crate::memory::{AlignedBuf, Grid};
+use crate::sequence::{Pass, Rows};
+pub(super) use backward::WayBack;
+pub(super) use forward::CallMemory;
+
+/// The shapes of the sequences of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grids {
+    /// The caller's input and output.
+    pub(super) x: Grid,
+    pub(super) y: Grid,
+    /// What lies between two layers, as the upper reads it and as the lower writes it.
+    pub(super) inner_input: Grid,
+    pub(super) inner_output: Grid,
+}
+
+impl Grids {
+    /// Those of a call in this layout.
+    pub(super) fn of(config: &Config, layout: Layout, dims: Dims<'_>) -> Result<Grids, Error> {
+        let (batch, steps, directions) = (dims.batch, dims.steps, config.directions());
+        let in_layout = |planes, width| match layout {
+            Layout::BatchFirst => Grid::row_major(steps, batch, planes, width),
+            Layout::TimeMajor => Grid::slot_major(steps, batch, planes, width),
+        };
+        Ok(Grids {
+            x: in_layout(1, config.input_size)?,
+            y: in_layout(directions, config.outputs())?,
+            inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
+            inner_output: Grid::slot_major(steps, batch, directions, config.outputs())?,
+        })
+    }
+}
+
+/// The layers of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network<'a> {
+    pub(super) config: &'a Config,
+    /// Of each strand.
+    pub(super) weights: &'a [Weights],
+    pub(super) rows: &'a Rows,
+    pub(super) grids: Grids,
+    /// What the tape keeps, where there is one.
+    pub(super) shape: Option<TapeShape>,
+    /// The masks of recurrent dropout of each strand, where there are any.
+    pub(super) masks: &'a [AlignedBuf],
+    pub(super) dropout: Dropout,
+    /// The seed of a training call.
+    pub(super) seed: Option<u64>,
+}
+
+impl<'a> Network<'a> {
+    /// The pass of a direction of a layer, up or down.
+    fn pass(&self, layer: usize, direction: usize) -> Pass<'a> {
+        let strand = self.config.strand(layer, direction);
+        Pass {
+            context: Context {
+                weights: &self.weights[strand],
+                masks: self.shape.and_then(|shape| shape.masks(self.masks, strand)),
+                zoneout: self.config.zoneout_of(strand, self.seed),
+            },
+            rows: self.rows,
+            reverse: self.config.direction.is_reverse(direction),
+        }
+    }
+
+    /// Layer and direction of each strand.
+    fn strands(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let directions = self.config.directions();
+        (0..self.config.strands()).map(move |strand| (strand / directions, strand % directions))
+    }
+}

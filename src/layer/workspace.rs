@@ -1,0 +1,62 @@
+//! Memory that callers keep between calls, so that calls need not allocate.
+
+use crate::memory::{AlignedBuf, Grid};
+use crate::sequence::{Memory, Rows, Scratch};
+use std::fmt;
+
+/// Memory for one call at a time. It grows when a call needs more than any call before it, and never
+/// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
+/// layers of any shape.
+#[derive(Default)]
+pub struct Workspace {
+    pub(super) rows: Rows,
+    /// Two slots of states for each direction of each layer.
+    pub(super) rings: Vec<AlignedBuf>,
+    /// One for each pass that runs at the same time as others.
+    pub(super) forward: Vec<Memory>,
+    /// Outputs on their way to the next layer, or gradients on their way to the one below.
+    pub(super) between: [AlignedBuf; 2],
+    pub(super) backward: Scratch,
+    /// Of the last step that went the short way.
+    pub(super) short: Option<Short>,
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub fn new() -> Self {
+        Workspace::default()
+    }
+}
+
+/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it all again, make
+/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth of the
+/// instructions of a step of 16 units: `cargo bench --bench instructions`.)
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Short {
+    /// The parameters that it is of, and the rows: another network has others.
+    pub(super) version: u64,
+    pub(super) batch: usize,
+    /// Whether it is short whatever pool the caller is in.
+    pub(super) anywhere: bool,
+    /// Whether the workspace has been made ready for it, and used for nothing else since.
+    pub(super) ready: bool,
+    /// Whether states are stepped where they are: of a single row whose sums are all made before the first is finished.
+    pub(super) in_place: bool,
+    /// Of one direction of one layer, of a slot or of two.
+    pub(super) states: Grid,
+    pub(super) scratch: Grid,
+    pub(super) input: Grid,
+    pub(super) output: Grid,
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes =
+            |buffers: &[AlignedBuf]| buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum::<usize>();
+        f.debug_struct("Workspace")
+            .field("passes", &self.forward.len())
+            .field("bytes_of_states", &bytes(&self.rings))
+            .field("bytes_between_layers", &bytes(&self.between))
+            .finish_non_exhaustive()
+    }
+}
