@@ -11,7 +11,7 @@
 //!                                      gate by gate
 //! ```
 
-use super::registry::MOST_PHASES;
+use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H};
 use crate::activation::flush;

@@ -3,7 +3,7 @@
 //! With zoneout, states have one more plane, for c before its zoneout. With recurrent dropout they have one
 //! more, for `h * mask`, which the recurrent product then reads (see `dropout.rs`).
 
-use super::registry::MOST_PHASES;
+use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H, Zoneout};
 use crate::activation::flush;

@@ -53,7 +53,7 @@ pub(crate) use registry::Entry;
 pub(crate) use shape::{
     BiasOf, Call, Factor, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start, VectorGradient,
 };
-use shape::{bias_gradients, concat, gain_gradients};
+use shape::{MOST_PHASES, bias_gradients, concat, gain_gradients};
 use std::ops::Range;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
 pub(crate) use tile::{Area, Context, Places, Step};

@@ -2,12 +2,9 @@
 
 use super::{
     BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
-    GruResetBefore, Lstm, LstmNorm, Shape, Variant, backward_finishes, forward_finishes,
+    GruResetBefore, Lstm, LstmNorm, MOST_PHASES, Shape, Variant, backward_finishes, forward_finishes,
 };
 use crate::simd::Token;
-
-/// The most phases that a step of any cell has.
-pub(crate) const MOST_PHASES: usize = 3;
 
 /// A cell: its shape, as data, and its two functions by phase, on the level of a token.
 #[derive(Debug, Clone, Copy)]

@@ -85,7 +85,7 @@ pub(crate) fn cuts(
 
 #[cfg(test)]
 mod tests {
-    use super::super::sweep::Part;
+    use super::super::tile::Part;
     use super::*;
 
     #[test]

@@ -16,8 +16,9 @@
 
 use super::kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments};
 use super::panel::Panel;
-use super::sweep::{Tile, Tiles, WIDE, sweep};
+use super::sweep::{Tiles, WIDE, sweep};
 use super::table::Table;
+use super::tile::Tile;
 use crate::memory::{GridMut, LinesRef};
 use crate::simd::{LINE, prefetch};
 use std::ops::Range;

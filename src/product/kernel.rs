@@ -28,7 +28,7 @@
 //! How many rows a tile has is the level's register budget: `simd/avx512.rs`, `simd/avx2.rs`.
 
 use super::format::Format;
-use super::sweep::Tile;
+use super::tile::Tile;
 use crate::simd::{Isa, LINE, Routine, prefetch, prefetch_near};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;

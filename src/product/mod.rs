@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! format.rs    Format: what a word of a panel is (f32), how it is packed and multiplied: a precision is one file
+//! tile.rs      Tile: rows and blocks, and which part of the next weights they prefetch
 //! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
 //! kernel.rs    Product, Segment, Place: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
@@ -40,6 +41,7 @@ mod panel;
 mod sums;
 mod sweep;
 mod table;
+mod tile;
 
 pub(crate) use cuts::{Gates, cuts};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
@@ -48,5 +50,6 @@ pub(crate) use kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
-pub(crate) use sweep::{Blocks, ROW_BLOCKS, Tile, Tiles, WIDE, sweep};
+pub(crate) use sweep::{ROW_BLOCKS, Tiles, WIDE, sweep};
 pub(crate) use table::{Table, table};
+pub(crate) use tile::{Blocks, Tile};

@@ -21,7 +21,7 @@
 
 use super::format::{F32, Format};
 use super::kernel::{Prefetch, Weights};
-use super::sweep::Part;
+use super::tile::Part;
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
 use std::ops::Range;

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! array.rs       the values: Array, of one of ONNX's types, and the Budget that pays for them
-//! call.rs        a node that is to be folded: its inputs and attributes, and the table of operators
+//! call.rs        a node that is to be folded: its inputs and attributes
+//! operators.rs   the table of operators
 //! make.rs        Constant, ConstantOfShape, Range, Shape, Size
 //! shape.rs       Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile
 //! select.rs      Slice, Split, Gather, Concat
@@ -27,6 +28,7 @@ mod array;
 mod call;
 mod cast;
 mod make;
+mod operators;
 mod product;
 mod quantize;
 mod reduce;
@@ -217,7 +219,7 @@ impl<'a> Fold<'a> {
             }
             return Ok(needs);
         }
-        if !call::is_folded(node) || self.told_shape(entry).is_some() {
+        if !operators::is_folded(node) || self.told_shape(entry).is_some() {
             return Ok(Vec::new());
         }
         Ok(keys(&mut names()))
@@ -289,7 +291,7 @@ impl<'a> Fold<'a> {
                 _ => Folded::Unknown(title().into()),
             });
         }
-        if !call::is_folded(node) {
+        if !operators::is_folded(node) {
             return Ok(Folded::Unknown(title().into()));
         }
         if let Some(shape) = self.told_shape(entry) {

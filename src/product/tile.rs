@@ -1,0 +1,130 @@
+//! A tile: some rows and blocks that a kernel multiplies at a time, and its part in prefetching what comes
+//! next.
+
+use crate::simd::LINE;
+
+/// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of
+/// row 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Blocks {
+    shift: u32,
+}
+
+impl Blocks {
+    /// So many of them.
+    #[inline(always)]
+    pub(crate) fn new(count: usize) -> Self {
+        debug_assert!(count.is_power_of_two());
+        Blocks { shift: count.trailing_zeros() }
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) fn count(self) -> usize {
+        1 << self.shift
+    }
+
+    /// The row of vector `v`.
+    #[inline(always)]
+    pub(crate) fn row(self, v: usize) -> usize {
+        v >> self.shift
+    }
+
+    /// The block of vector `v`.
+    #[inline(always)]
+    pub(crate) fn column(self, v: usize) -> usize {
+        v & (self.count() - 1)
+    }
+}
+
+/// Which part of the weights of the next block a product prefetches: part `index` of `of`, none of 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    index: usize,
+    of: usize,
+}
+
+impl Part {
+    /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
+    /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones:
+    /// a block that comes before its time takes the room of those that are in use. (`Z4/next-weights`)
+    #[inline(always)]
+    pub(super) fn of_tile(index: usize, tiles: usize) -> Part {
+        Part::of_run(index, 1, tiles).1
+    }
+
+    /// Of `count` tiles from one on, how many take no part, and the part of the first that does.
+    #[inline(always)]
+    pub(super) fn of_run(index: usize, count: usize, tiles: usize) -> (usize, Part) {
+        let of = tiles.min(LAST_TILES);
+        let quiet = (tiles - of).saturating_sub(index);
+        if tiles < 2 || quiet >= count {
+            return (count, Part { index: 0, of: 0 });
+        }
+        (quiet, Part { index: index + quiet - (tiles - of), of })
+    }
+
+    /// Words to prefetch at each of `depth` words, where the next blocks have so many of each, and where to
+    /// begin: at most a line at a time, so of few tiles with several gates not all.
+    #[inline(always)]
+    pub(super) fn pace(self, words: usize, depth: usize) -> (usize, usize) {
+        // (Of 32 bits, which processors divide faster.)
+        let pace = (words as u32).div_ceil(self.of.max(1) as u32).min(LINE as u32) as usize;
+        (pace, self.index * pace * depth)
+    }
+
+    /// Whether it is of nothing.
+    #[inline(always)]
+    pub(super) fn is_none(self) -> bool {
+        self.of == 0
+    }
+}
+
+/// Some rows and blocks that are multiplied at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tile {
+    /// The first row, and how many.
+    pub(crate) row: usize,
+    pub(crate) rows: usize,
+    /// The first block, and how many.
+    pub(crate) block: usize,
+    pub(crate) blocks: usize,
+    /// Tiles like this one that follow each other, itself included: along the rows, or of a single row along
+    /// the blocks.
+    pub(crate) tiles: usize,
+    /// How many of them, the first ones, prefetch nothing; and what the one after these prefetches of the
+    /// next block, of which the others have the parts that follow.
+    pub(crate) quiet: usize,
+    pub(crate) part: Part,
+}
+
+/// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take
+/// half a line per input. With it, weights from afar are as good as weights in the level-2 cache.
+/// (`X207/tile-prefetch`)
+const LAST_TILES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::{LAST_TILES, LINE, Part};
+
+    #[test]
+    fn the_last_tiles_prefetch_all_of_the_next_block() {
+        // Of 64 words at each of 10: all of it where tiles are enough, once.
+        for tiles in 2..20 {
+            let mut seen = vec![0; 640];
+            for tile in 0..tiles {
+                let part = Part::of_tile(tile, tiles);
+                if part.is_none() {
+                    continue;
+                }
+                let (pace, first) = part.pace(64, 10);
+                assert!(pace <= LINE);
+                (first..(first + 10 * pace).min(640)).for_each(|word| seen[word] += 1);
+            }
+            let lines = 10 * LINE * tiles.min(LAST_TILES);
+            assert_eq!(seen.iter().filter(|&&n| n == 1).count(), lines.min(640), "{tiles} tiles");
+            assert!(seen.iter().all(|&n| n <= 1));
+        }
+        assert!(Part::of_tile(0, 1).is_none());
+    }
+}
