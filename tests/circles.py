@@ -3,9 +3,10 @@
 
     python3 tests/circles.py [src]
 
-A file uses another where a path names it (`super::rows::Rows`, `crate::cell::lstm::..`), or names what the folder's
-`mod.rs` exports from it (`super::Recurrent`). Tests inside a file do not count, nor do comments. The error type stands
-below all others and names a few of their types, so an arrow out of `error.rs` does not count either.
+A file uses another where a path names it (`super::rows::Rows`, `crate::cell::lstm::..`), or names what the
+folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file do not count, nor do comments. The
+error type stands below all others and names a few of their types, so an arrow out of `error.rs` does not count
+either. Folders without Rust files are passed over.
 """
 
 import re
@@ -46,7 +47,8 @@ def paths(path):
 
 def exports(module):
     """What a `mod.rs` has from its files: name, file."""
-    return {names[-1]: names[0] for use in re.findall(r"\buse\s+([^;]+);", code(module)) for names in expand(use)}
+    uses = re.findall(r"\buse\s+([^;]+);", code(module))
+    return {names[-1]: names[0] for use in uses for names in expand(use)}
 
 
 def absolute(names, inside):
@@ -63,7 +65,7 @@ def absolute(names, inside):
 
 def arrows(folder, root):
     """Which child of a folder uses which."""
-    children = {p.stem if p.is_file() else p.name: p for p in folder.iterdir() if p.is_dir() or p.suffix == ".rs"}
+    children = {p.stem: p for p in folder.iterdir() if p.is_dir() or p.suffix == ".rs"}
     inside = folder.relative_to(root).parts
     module = folder / ("mod.rs" if inside else "lib.rs")
     module = module if module.exists() else folder.with_suffix(".rs")
@@ -105,7 +107,7 @@ def circle(found):
 
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "src")
-    folders = [root] + sorted(path for path in root.rglob("*") if path.is_dir())
+    folders = [root] + sorted(path for path in root.rglob("*") if path.is_dir() and any(path.glob("*.rs")))
     bad = 0
     for folder in folders:
         found = arrows(folder, root)

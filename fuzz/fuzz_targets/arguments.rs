@@ -57,7 +57,8 @@ fused_rnn_fuzz::target!(|input: Input| {
     if (1 << 16..1 << 48).contains(&layers) {
         return;
     }
-    let layer = Builder::new(CellKind::ALL[usize::from(input.cell) % CellKind::ALL.len()], input_size, hidden_size)
+    let kind = CellKind::ALL[usize::from(input.cell) % CellKind::ALL.len()];
+    let layer = Builder::new(kind, input_size, hidden_size)
         .layers(layers)
         .bidirectional(input.flags & 1 != 0)
         .layout(if input.flags & 2 != 0 { Layout::BatchFirst } else { Layout::TimeMajor })

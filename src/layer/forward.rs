@@ -31,8 +31,8 @@ pub struct Output {
 }
 
 impl Recurrent {
-    /// Runs sequences from zero states, and returns everything in fresh memory: the short way, where
-    /// [`forward`](Recurrent::forward) is the one without allocations.
+    /// Runs sequences from zero states and returns outputs and states in new memory.
+    /// [`forward`](Recurrent::forward) does the same without allocation.
     ///
     /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
     ///
@@ -50,7 +50,7 @@ impl Recurrent {
     /// # Errors
     /// As for [`forward`](Recurrent::forward).
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
-        // Before there is memory for an answer.
+        // Checks the input before memory for the answer is allocated.
         let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
         check_len("x", inputs, x.len())?;
         dims.check()?;
@@ -75,9 +75,11 @@ impl Recurrent {
     ///
     /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
     /// - `y`: the hidden states of the last layer, `(B, T, D * H)` or `(T, B, D * H)`, both directions
-    ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a projection.)
+    ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a
+    /// projection.)
     ///
-    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say, without dropout,
+    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say,
+    /// without dropout,
     /// and of zoneout the mean. With B = 0, T = 0 or a row of
     /// length 0 the state passes through unchanged. Allocates nothing once `workspace` has grown.
     ///
@@ -166,7 +168,8 @@ impl Recurrent {
         }
         let dropout = shape.map_or(Dropout::NONE, |_| Dropout::of(config, seed, batch));
         let threads = self.worthwhile_threads(stretches, longest, false);
-        // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the sequence.
+        // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the
+        // sequence.
         let by_chunks = rows.in_order() || shape.is_none() || !dropout.is_between();
         let route = self.route(threads, stretches, longest, by_chunks);
         let passes = route.passes(layers);

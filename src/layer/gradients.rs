@@ -1,17 +1,19 @@
 //! What a backward pass is given, and where its gradients go.
 
-/// Whether gradients replace what is in their slice or are added to it.
+/// Whether gradients replace the values of their slice or are added to them.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accumulate {
-    /// What was there is replaced.
+    /// The gradients replace the values of the slice.
     #[default]
     Overwrite,
-    /// The gradients are added to what is there.
+    /// The gradients are added to the values of the slice.
     Add,
 }
 
-/// The gradients that come from what follows the layer. What is `None` is zero.
+/// Gradients of the loss by the results of a call, computed by the code that used them. `None` means zero.
+///
+/// Hidden states are H wide, and P wide with a projection.
 ///
 /// ```
 /// use fused_rnn::Upstream;
@@ -23,12 +25,12 @@ pub enum Accumulate {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upstream<'a> {
-    /// Of the output, in its shape, `(B, T, D * H)` or `(T, B, D * H)`. Past the end of a row ignored. (Here and below,
-    /// hidden states are P wide and not H where there is a projection.)
+    /// Gradient of the loss by the output, `(B, T, D * H)`, or time-major `(T, B, D * H)`. Values past the
+    /// end of a row are not read.
     pub dy: Option<&'a [f32]>,
-    /// Of the final hidden states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the final hidden states, `(layers * directions, B, H)`.
     pub dhn: Option<&'a [f32]>,
-    /// Of the final cell states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the final cell states, `(layers * directions, B, H)`.
     pub dcn: Option<&'a [f32]>,
 }
 
@@ -52,8 +54,8 @@ impl<'a> Upstream<'a> {
     }
 }
 
-/// Where [`backward`](crate::Recurrent::backward) writes. What is `None` is not computed: without `parameters`, as of a
-/// layer whose weights are frozen, no product of weight gradients is made.
+/// The slices that [`backward`](crate::Recurrent::backward) writes gradients to. A gradient that is `None` is
+/// not computed: without `parameters`, as for frozen weights, no product of a weight gradient is made.
 ///
 /// ```
 /// use fused_rnn::{Accumulate, Gradients};
@@ -67,20 +69,20 @@ impl<'a> Upstream<'a> {
 #[non_exhaustive]
 #[derive(Debug, Default)]
 pub struct Gradients<'a> {
-    /// Of the parameters, in the form of [`parameters`](crate::Recurrent::parameters).
+    /// Gradient of the loss by the parameters, in the order of [`parameters`](crate::Recurrent::parameters).
     pub parameters: Option<&'a mut [f32]>,
-    /// Whether `parameters` are replaced or added to. The others are always replaced.
+    /// Whether `parameters` is replaced or added to. The other slices are always replaced.
     pub accumulate: Accumulate,
-    /// Of the input, in its shape.
+    /// Gradient of the loss by the input, in the shape of the input.
     pub dx: Option<&'a mut [f32]>,
-    /// Of the initial hidden states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the initial hidden states, `(layers * directions, B, H)`.
     pub dh0: Option<&'a mut [f32]>,
-    /// Of the initial cell states, `(layers * directions, B, H)`.
+    /// Gradient of the loss by the initial cell states, `(layers * directions, B, H)`.
     pub dc0: Option<&'a mut [f32]>,
 }
 
 impl<'a> Gradients<'a> {
-    /// The gradients of the parameters alone, replaced.
+    /// The gradient by the parameters alone; it replaces the values of the slice.
     pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
         Gradients { parameters: Some(parameters), ..Gradients::default() }
     }

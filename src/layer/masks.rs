@@ -6,11 +6,11 @@ use crate::cell::{C, H};
 use crate::error::{Error, zeros};
 use crate::rng::dropout_scale;
 
-/// The factors that a training call draws, for tests and for who computes the same elsewhere. They are in the order of
-/// time first, whatever the layout of the layer. Hidden states are P wide where there is a projection, and H otherwise.
+/// The factors that a training call draws, for tests and for programs that compute the same elsewhere. They
+/// are time-major in every layout. Hidden states are P wide with a projection, and H wide without.
 impl Recurrent {
-    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this seed for
-    /// the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of dropout between layers that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed for the output of a layer, `(steps, batch, D * P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
     ///
     /// # Errors
@@ -35,8 +35,8 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this seed,
-    /// `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of recurrent dropout that [`forward_train`](Recurrent::forward_train) draws from this
+    /// seed, `(layers * directions, batch, P)`: 0 or `1 / (1 - p)`, all 1 without
     /// [`recurrent_dropout`](crate::Builder::recurrent_dropout).
     ///
     /// # Errors
@@ -50,13 +50,13 @@ impl Recurrent {
         Ok(masks)
     }
 
-    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for a
-    /// layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
+    /// The factors of input dropout that [`forward_train`](Recurrent::forward_train) draws from this seed for
+    /// a layer, `(batch, I)`, with the width of what the layer reads for I: 0 or `1 / (1 - p)`, all 1 without
     /// [`input_dropout`](crate::Builder::input_dropout).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where
-    /// they do not fit into memory.
+    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`]
+    /// where they do not fit into memory.
     pub fn input_masks(&self, layer: usize, batch: usize, seed: u64) -> Result<Vec<f32>, Error> {
         if layer >= self.config.layers() {
             let (what, expected) = ("layer", "the number of a layer, from 0");
@@ -71,8 +71,9 @@ impl Recurrent {
     }
 
     /// The parts of the new hidden and cell states that zoneout takes over in a
-    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)` and
-    /// `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell state.
+    /// [`forward_train`](Recurrent::forward_train) with this seed, `(layers * directions, steps, batch, P)`
+    /// and `(layers * directions, steps, batch, H)`: 0 or 1. The second is empty where the cell has no cell
+    /// state.
     ///
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where they do not fit into memory.
@@ -98,8 +99,8 @@ impl Recurrent {
 mod tests {
     use crate::{Error, Lstm};
 
-    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds, other
-    /// layers and other kinds, also with a seed of which every bit is set.
+    /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds,
+    /// other layers and other kinds, also with a seed of which every bit is set.
     #[test]
     fn masks_are_unrelated_and_drop_their_share() -> Result<(), Error> {
         let p = 0.25;

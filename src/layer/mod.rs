@@ -19,7 +19,8 @@
 //! masks.rs        the factors of all dropouts, for tests
 //! ```
 //!
-//! A *strand* is one direction of one layer: what has weights, a state and a pass of its own. Strands are numbered
+//! A *strand* is one direction of one layer: what has weights, a state and a pass of its own. Strands are
+//! numbered
 //! `layer * directions + direction`.
 
 mod builder;
@@ -34,7 +35,8 @@ mod state;
 mod tape;
 mod workspace;
 
-// The documentation of `Recurrent` has its methods in this order: those that run it, those that change it, the rest.
+// The documentation of `Recurrent` has its methods in this order: those that run it, those that change it,
+// the rest.
 mod forward;
 
 mod step;

@@ -26,7 +26,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the kernels
 /// of its SIMD level. Calls take `&self`, so threads can share one network. The caller holds everything that
-/// changes from call to call: [`State`](crate::State), [`Tape`](crate::Tape) and [`Workspace`](crate::Workspace).
+/// changes from call to call: [`State`](crate::State), [`Tape`](crate::Tape) and
+/// [`Workspace`](crate::Workspace).
 #[derive(Clone)]
 pub struct Recurrent {
     pub(super) config: Config,
@@ -77,8 +78,9 @@ impl Recurrent {
         self.token.level()
     }
 
-    /// The bytes that it holds: the parameters, and the weights packed for the kernels. The packed weights are
-    /// about as many bytes as the parameters for forward, and as many again from the first backward pass on.
+    /// The bytes that it holds: the parameters, and the weights packed for the kernels. The packed weights
+    /// are about as many bytes as the parameters for forward, and as many again from the first backward pass
+    /// on.
     pub fn bytes(&self) -> usize {
         let transposed = self.transposed.get().map(Vec::as_slice).unwrap_or_default();
         let packed: usize = self.weights.iter().map(Weights::bytes).sum();

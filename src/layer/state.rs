@@ -77,8 +77,7 @@ impl State {
     }
 
     /// A copy of the hidden states, `(layers * directions, batch, hidden_size)`, or P wide with a projection.
-    /// The copy is allocated; [`row_h`](State::row_h) borrows, and [`copy_h_to`](State::copy_h_to) writes to
-    /// the caller's memory.
+    /// The copy is allocated; [`row_h`](State::row_h) borrows.
     pub fn h(&self) -> Vec<f32> {
         self.gather(H)
     }
@@ -89,7 +88,8 @@ impl State {
         self.gather(C)
     }
 
-    /// The states of one name, `"h"` or `"c"`, in the shape of [`h`](State::h) or [`c`](State::c); `None` where the cell
+    /// The states of one name, `"h"` or `"c"`, in the shape of [`h`](State::h) or [`c`](State::c); `None`
+    /// where the cell
     /// has none of this name.
     ///
     /// ```
@@ -145,13 +145,15 @@ impl State {
         Ok(())
     }
 
-    /// The hidden state of one row of one direction of one layer, at `strand = layer * directions + direction`,
-    /// without a copy. `None` where there is no such direction or row.
+    /// The hidden state of one row of one direction of one layer, `strand = layer * directions +
+    /// direction`, without a
+    /// copy; `None` where there is no such strand or row.
     pub fn row_h(&self, strand: usize, row: usize) -> Option<&[f32]> {
         self.row(strand, row, H)
     }
 
-    /// The cell state of one row of one strand, as [`row_h`](State::row_h); `None` also where the cell has none.
+    /// The cell state of one row of one strand, as [`row_h`](State::row_h); `None` also where the cell has
+    /// none.
     pub fn row_c(&self, strand: usize, row: usize) -> Option<&[f32]> {
         self.row(strand, row, C)
     }
@@ -167,8 +169,9 @@ impl State {
         Ok(())
     }
 
-    /// Copies a row of another state to each row of this one, row `rows[k]` to row k, without an allocation. A
-    /// beam search goes on with its best rows this way, and a server with the streams of its next batch.
+    /// Makes each row of this a copy of a row of another state, `rows[k]` there for row k here, without an
+    /// allocation: a
+    /// beam search goes on with its best rows, a server with the streams of its next batch.
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -182,9 +185,9 @@ impl State {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where the number of
-    /// `rows` is not the batch of this state, [`Error::OutOfRange`] where the other has no such row. This one
-    /// is then as before.
+    /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where `rows` are not
+    /// as many as this
+    /// has, [`Error::OutOfRange`] where the other has no such row. This one is then as before.
     pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {
         self.check_same_layer(from)?;
         check_len("rows", self.batch, rows.len())?;
@@ -235,7 +238,7 @@ impl State {
         &self.data[strand * len..][..len]
     }
 
-    /// The records of all rows of one direction of one layer, to write.
+    /// The same to write.
     pub(crate) fn strand_mut(&mut self, strand: usize) -> &mut [f32] {
         let len = self.batch * self.grid.row_stride();
         &mut self.data[strand * len..][..len]

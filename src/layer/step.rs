@@ -1,8 +1,11 @@
 //! One step: what a stream calls for each frame.
 //!
-//! A step of few units takes a few hundred nanoseconds, in which the checks and shapes of a general call would be most
-//! of the time (16 units on a Zen 4: 0.55 of 0.6 microseconds). So a step on one thread goes its own way: no order of
-//! rows to find, no schedule, no chunks, and each layer is one dispatch. It runs the same kernels on the same records,
+//! A step of few units takes a few hundred nanoseconds, in which the checks and shapes of a general call
+//! would be most
+//! of the time (16 units on a Zen 4: 0.55 of 0.6 microseconds). So a step on one thread goes its own way:
+//! no order of
+//! rows to find, no schedule, no chunks, and each layer is one dispatch. It runs the same kernels on the
+//! same records,
 //! and so gives the bits of `forward`.
 //!
 //! ```text
@@ -21,7 +24,8 @@ use crate::product::ROW_BLOCKS;
 use crate::sequence::{self, Forward, Pass, Pattern, Records};
 
 impl Recurrent {
-    /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or `(B, P)` where
+    /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or
+    /// `(B, P)` where
     /// there is a projection.
     ///
     /// T steps give the same bits as [`forward`](Recurrent::forward) over T steps. Allocates nothing once
@@ -71,7 +75,8 @@ impl Recurrent {
     pub(super) fn short(&self, dims: Dims<'_>) -> Result<Option<Short>, Error> {
         let config = &self.config;
         let one = dims.steps == 1 && dims.lengths.is_none() && dims.mask.is_none() && dims.resets.is_none();
-        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not have.
+        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
+        // have.
         let is_short = one
             && dims.batch > 0
             && config.direction == Direction::Forward
@@ -166,7 +171,8 @@ impl Recurrent {
                 scratch: GridMut::new(scratch_grid, scratch),
                 projected: None,
             };
-            // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes, and ours.
+            // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
+            // and ours.
             unsafe { sequence::step(&forward) };
             if !*in_place {
                 state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);

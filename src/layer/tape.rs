@@ -10,22 +10,24 @@ use std::fmt;
 
 /// How much of a forward pass a [`Tape`] keeps.
 ///
-/// With checkpoints the backward pass runs the steps between two of them forward again, which makes a training
-/// step about a third longer where these steps have a few hundred rows in all; with fewer the gradients of the weights
-/// are read and written more often, which may cost several times that. The gradients are the same bits.
+/// With checkpoints the backward pass runs the steps between two of them forward again, which makes a
+/// training step about a third longer where these steps have a few hundred rows in all; with fewer the
+/// gradients of the weights are read and written more often, which may cost several times that. The gradients
+/// are the same bits.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     /// Everything that the backward pass needs.
     #[default]
     All,
-    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the least memory for
-    /// tape and workspace together: the more steps, the smaller the tape, and the more there are to run again.
+    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the
+    /// least memory for tape and workspace together: the more steps, the smaller the tape, and the more there
+    /// are to run again.
     Every(usize),
-    /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the least
-    /// memory: that of the tape and of the steps that are run again together. Where even those are more, an error
-    /// says how many there would have to be. (The gate gradients of some steps,
-    /// which a backward pass has in its workspace whatever is kept, come on top.)
+    /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the
+    /// least memory: that of the tape and of the steps that are run again together. Where even those are
+    /// more, an error says how many there would have to be. (The gate gradients of some steps, which a
+    /// backward pass has in its workspace whatever is kept, come on top.)
     Within(usize),
 }
 
@@ -34,21 +36,26 @@ pub enum Keep {
 /// every layer but the last.
 ///
 /// ```text
-/// for each direction of each layer   states  (B + sum of lengths, planes of the state, H')    h, and c: LSTM 2, others 1;
-///                                                    one more with recurrent dropout, one more with zoneout of c
-///                                    gates   (planes of the tape, H' / 16, S, 16)             LSTM, GRU 4, Elman 0;
-///                                                    Elman with another activation 1; LSTM with a projection 5;
-///                                                    with layer normalisation LSTM 12, GRU 8
-///            or, with checkpoints    states  (B + sum of (length - 1) / every, planes of the state, H'), and no gates
-///            with recurrent dropout  masks   (B, H')
-/// for each layer but the last        output  (T, B, D * H), or D * P with a projection
-/// with input dropout                 input   (T, B, I)
+/// for each direction of each layer
+///     states  (B + sum of lengths, planes of the state, H')   h, and c: LSTM 2, others 1; one more with
+///                                                             recurrent dropout, one more with zoneout of c
+///     gates   (planes of the tape, H' / 16, S, 16)            LSTM, GRU 4, Elman 0; Elman with another
+///                                                             activation 1; LSTM with a projection 5;
+///                                                             with layer normalisation LSTM 12, GRU 8
+///   or, with checkpoints
+///     states  (B + sum of (length - 1) / every, planes of the state, H'), and no gates
+///   with recurrent dropout
+///     masks   (B, H')
+/// for each layer but the last
+///     output  (T, B, D * H), or D * P with a projection
+/// with input dropout
+///     input   (T, B, I)
 /// ```
 ///
-/// in floats of four bytes, with H' the hidden size padded to 16, in order of time, rows of a step by falling length. S is the
-/// sum of lengths, one more where that is even; (length - 1) / every is rounded down for each row, and 0 for a row without
-/// steps. With masks or resets, rows are the stretches between resets, without the steps that are masked. It is reused by
-/// the next call where it is large enough.
+/// in floats of four bytes, with H' the hidden size padded to 16, in order of time, rows of a step by falling
+/// length. S is the sum of lengths, one more where that is even; (length - 1) / every is rounded down for
+/// each row, and 0 for a row without steps. With masks or resets, rows are the stretches between resets,
+/// without the steps that are masked. It is reused by the next call where it is large enough.
 ///
 /// ```
 /// use fused_rnn::{Dims, Keep, Lstm, Tape};
@@ -193,16 +200,16 @@ impl Keep {
     }
 }
 
-/// Steps between two checkpoints above which no tape is the smallest: about T / k states of each direction of each layer
-/// and k steps of one are least where k is below the root of that many steps.
+/// Steps between two checkpoints above which no tape is the smallest: about T / k states of each direction of
+/// each layer and k steps of one are least where k is below the root of that many steps.
 fn most_between(config: &Config, extent: Extent<'_>) -> usize {
     let strands = (config.strands()) as f64;
     let most = (extent.longest() as f64 * strands).sqrt() as usize + 1;
     most.min(extent.longest().max(1))
 }
 
-/// The smallest size among those of `1..=most`, and where it is. Of more than a thousand not all are looked at: they
-/// fall and then rise, but for steps that are small where sizes are large.
+/// The smallest size among those of `1..=most`, and where it is. Of more than a thousand not all are looked
+/// at: they fall and then rise, but for steps that are small where sizes are large.
 fn least(most: usize, size: impl Fn(usize) -> Option<usize>) -> Option<(usize, usize)> {
     let (mut low, mut high) = (1, most);
     loop {

@@ -119,7 +119,7 @@ impl Recurrent {
             check_len(what, expected, got.unwrap_or(expected))?;
         }
 
-        // All memory, before the first value is written.
+        // All memory is allocated before the first value is written.
         let transposed = self.transposed()?;
         let network = Network {
             config,
@@ -145,7 +145,8 @@ impl Recurrent {
     /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit, [`Error::SizeOverflow`] where
+    /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit,
+    /// [`Error::SizeOverflow`] where
     /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;

@@ -26,10 +26,19 @@ impl Workspace {
     pub fn new() -> Self {
         Workspace::default()
     }
+
+    /// The bytes that it holds: what the largest call so far has needed.
+    pub fn bytes(&self) -> usize {
+        let buffers = self.rings.iter().chain(&self.between).map(|buffer| size_of_val(&buffer[..]));
+        let passes = self.forward.iter().map(Memory::bytes);
+        buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes()
+    }
 }
 
-/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it all again, make
-/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth of the
+/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it
+/// all again, make
+/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth
+/// of the
 /// instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Short {
@@ -40,7 +49,8 @@ pub(super) struct Short {
     pub(super) anywhere: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     pub(super) ready: bool,
-    /// Whether states are stepped where they are: of a single row whose sums are all made before the first is finished.
+    /// Whether states are stepped where they are: of a single row whose sums are all made before the first
+    /// is finished.
     pub(super) in_place: bool,
     /// Of one direction of one layer, of a slot or of two.
     pub(super) states: Grid,
@@ -51,12 +61,40 @@ pub(super) struct Short {
 
 impl fmt::Debug for Workspace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes =
-            |buffers: &[AlignedBuf]| buffers.iter().map(|buffer| size_of_val(&buffer[..])).sum::<usize>();
         f.debug_struct("Workspace")
             .field("passes", &self.forward.len())
-            .field("bytes_of_states", &bytes(&self.rings))
-            .field("bytes_between_layers", &bytes(&self.between))
-            .finish_non_exhaustive()
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Dims, Gradients, Keep, Lstm, Tape, Upstream, Workspace};
+
+    #[test]
+    fn a_workspace_says_how_much_it_has_grown() {
+        let (lstm, mut workspace) = (Lstm::builder(16, 32).layers(2).build().unwrap(), Workspace::new());
+        assert_eq!(workspace.bytes(), 0);
+        let (x, dims, y) = (vec![0.5; 4 * 40 * 16], Dims::new(4, 40), vec![0.1; 4 * 40 * 32]);
+        lstm.forward(&x, dims, &mut lstm.zero_state(4).unwrap(), None, &mut workspace).unwrap();
+        let forward = workspace.bytes();
+        // Two slots of h and c of two layers, and the output of the first.
+        assert!(forward >= 4 * (2 * 2 * 2 * 4 * 32 + y.len()), "{forward}");
+        let (mut tape, mut state) = (Tape::keeping(Keep::Every(8)), lstm.zero_state(4).unwrap());
+        lstm.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+        let mut parameters = vec![0.0; lstm.parameters().len()];
+        let (upstream, gradients) =
+            (Upstream::default().with_dy(&y), Gradients::of_parameters(&mut parameters));
+        lstm.backward(&x, &tape, upstream, gradients, &mut workspace).unwrap();
+        // The gates of eight steps that are run again, and their gradients.
+        assert!(
+            workspace.bytes() >= forward + 2 * 4 * 8 * 4 * 4 * 32,
+            "{} after {forward}",
+            workspace.bytes()
+        );
+        let grown = workspace.bytes();
+        lstm.forward(&x, dims, &mut lstm.zero_state(4).unwrap(), None, &mut workspace).unwrap();
+        assert_eq!(workspace.bytes(), grown);
     }
 }

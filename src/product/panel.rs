@@ -168,6 +168,11 @@ impl Panel {
         self.block_bytes(self.blocks())
     }
 
+    /// The bytes that it holds, of which a panel that is packed again may use fewer.
+    pub(crate) fn held(&self) -> usize {
+        size_of_val(&self.data[..])
+    }
+
     /// The multiply-adds of a row with all of it, padding included.
     pub(crate) fn multiply_adds(&self) -> usize {
         self.blocks() * self.lanes * self.gates * self.depth

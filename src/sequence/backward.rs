@@ -8,8 +8,8 @@
 //!   weight, bias and input gradients of the whole chunk  (gradient/), outputs shared among threads
 //! ```
 //!
-//! A chunk has as many steps as keep its gate gradients in the level-2 cache, or some 512 places (step, row) if those
-//! are more, so that the products over it are long. Where it is cut changes no result: all sums over
+//! A chunk has as many steps as keep its gate gradients in the level-2 cache, or some 512 places (step, row)
+//! if those are more, so that the products over it are long. Where it is cut changes no result: all sums over
 //! time are taken in the order in which the walk back comes by.
 //!
 //! ```text
@@ -59,6 +59,14 @@ fn chunk_places(batch: usize, record: usize) -> usize {
 }
 
 impl Scratch {
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists = self.starts.capacity() * size_of::<usize>()
+            + self.places.capacity() * size_of::<(usize, usize)>();
+        let buffers = size_of_val(&self.grads[..]) + size_of_val(&self.carry[..]);
+        lists + buffers + self.packed.bytes() + self.replay.bytes()
+    }
+
     /// Makes room for a pass over these rows.
     pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
         let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
@@ -88,13 +96,15 @@ impl Scratch {
     }
 }
 
-/// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or adds to the input
-/// gradient, and turns `scratch.carry` from the gradient of the final state into that of the initial.
+/// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or
+/// adds to the input gradient, and turns `scratch.carry` from the gradient of the final state into that of
+/// the initial.
 ///
 /// # Safety
-/// - Input, upstream gradient and what was kept are those of a forward pass over these rows, with the planes of its cell,
-///   and nobody writes them.
-/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody else's.
+/// - Input, upstream gradient and what was kept are those of a forward pass over these rows, with the planes
+///   of its cell, and nobody writes them.
+/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody
+///   else's.
 pub(crate) unsafe fn backward(
     inputs: &Inputs<'_>,
     targets: &mut Targets<'_>,
@@ -163,7 +173,8 @@ pub(crate) unsafe fn backward(
             let load = Load { rows: places.len().div_ceil(range.len()), ..load };
             let (split, _) = load.split(schedule, threads);
             let walk = Steps { backward: &backward, range: range.clone(), steps };
-            // SAFETY: the caller's promise; gradients and carry have a place of each row and step, and are ours.
+            // SAFETY: the caller's promise; gradients and carry have a place of each row and step, and are
+            // ours.
             unsafe { go(&walk, &rows.lengths, &range, split) };
 
             let chunk = Chunk { places, grads: LinesRef::new(lines, grads, batch), states, tape };
@@ -193,10 +204,10 @@ fn nth_back(steps: &Range<usize>, n: usize, reverse: bool) -> usize {
     if reverse { steps.start + n } else { steps.end - 1 - n }
 }
 
-/// Takes from `rest` the steps with which the walk back goes on: as many as have `most` places, but one at least. Of
-/// rows that differ in length few run on to the end, where a chunk has more steps for it: else the weight gradients
-/// would be read and written for every one of them. (LSTM of 256 units, Zen 3, AVX2, one thread: one row of 1000 steps
-/// among 255 of one step took 800 ms, and takes 55, as it does by itself.)
+/// Takes from `rest` the steps with which the walk back goes on: as many as have `most` places, but one at
+/// least. Of rows that differ in length few run on to the end, where a chunk has more steps for it: else the
+/// weight gradients would be read and written for every one of them. (LSTM of 256 units, Zen 3, AVX2, one
+/// thread: one row of 1000 steps among 255 of one step took 800 ms, and takes 55, as it does by itself.)
 fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) -> Range<usize> {
     let (mut steps, mut places) = (0, 0);
     while steps < rest.len() {
@@ -212,8 +223,8 @@ fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) 
 /// The steps of a chunk, against the order of the forward pass.
 ///
 /// A stage is a phase of a step, and after the last there is one more: gradients of initial states need the
-/// whole of the step that they led to, so they are computed one stage later. That is with the next step, where
-/// rows of other lengths go on.
+/// whole of the step that they led to, so they are computed one stage later. That is with the next step,
+/// where rows of other lengths go on.
 struct Steps<'a> {
     backward: &'a Backward<'a>,
     range: Range<usize>,
@@ -272,8 +283,8 @@ impl Walk for Steps<'_> {
 }
 
 impl Steps<'_> {
-    /// A phase of some rows: of a step, or of the initial state that no step follows. In the first phase `following` is the
-    /// step after it in the order of the forward pass, where these rows have one.
+    /// A phase of some rows: of a step, or of the initial state that no step follows. In the first phase
+    /// `following` is the step after it in the order of the forward pass, where these rows have one.
     ///
     /// # Safety
     /// - As for [`Walk::stage`].
@@ -306,17 +317,19 @@ impl Steps<'_> {
         };
         let planes: &dyn Fn(usize) -> usize = &|gate| shape.recurrent[gate].0;
         if phase == 0 {
-            // dG of the following step, gate by gate where they are many. Without a following step nothing is read.
+            // dG of the following step, gate by gate where they are many. Without a following step nothing is
+            // read.
             let readers = if following.is_none() { 0 } else { rows.len() };
             let blocks = share.part(weights.blocks_of(weights.outputs()));
             for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
                 let mut work = work(&transposed.hidden[..], planes, following, gates);
-                // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by the caller's
-                // promise.
+                // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by
+                // the caller's promise.
                 unsafe { sweep(&mut work, rows.clone(), blocks) }
             }
         } else {
-            // A product of this step's own, where the cell has one; a phase is done in all blocks before the next begins.
+            // A product of this step's own, where the cell has one; a phase is done in all blocks before the
+            // next begins.
             let second = shape.second_gradient();
             let panels = if second.is_some() { std::slice::from_ref(&transposed.second) } else { &[] };
             let plane: &dyn Fn(usize) -> usize = &|_| second.unwrap_or(0);
@@ -416,14 +429,15 @@ impl Tiles for PhaseProducts<'_> {
             }
         }
         let product = Product { ends: &Ends::new(start, to), segments: segments.all() };
-        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read are done in all
-        // blocks.
+        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read
+        // are done in all blocks.
         unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
     }
 
     unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {
         let area = Area { rank: row, block, blocks, vectors };
-        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the sums.
+        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the
+        // sums.
         unsafe { (self.finish)(&BackwardSums { step: self.at, area, sums }) };
     }
 }

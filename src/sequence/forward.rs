@@ -9,9 +9,9 @@
 //!
 //! Threads share the rows, or the blocks of each phase; see `schedule.rs`.
 //!
-//! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so time
-//! is cut into pieces in which about as many rows run, and each of them is shared as suits it, and does its input products
-//! beforehand where that pays (`input.rs`).
+//! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so
+//! time is cut into pieces in which about as many rows run, and each of them is shared as suits it, and does
+//! its input products beforehand where that pays (`input.rs`).
 
 use super::cost::Load;
 use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
@@ -39,11 +39,19 @@ pub(crate) struct Memory {
 const WORTH_A_PIECE: usize = 8 << 20;
 
 impl Memory {
-    /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their lengths.
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let places = self.places.capacity() * size_of::<(usize, usize)>();
+        size_of_val(&self.scratch[..]) + size_of_val(&self.projected[..]) + places
+    }
+
+    /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their
+    /// lengths.
     pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
         let (shape, units) = (weights.shape(), weights.units());
         self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
-        // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have others.
+        // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have
+        // others.
         for rows in 1..=batch.min(MOST_ROWS) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
                 self.projected.grow(Grid::padded(chunk, rows, shape.input.len(), units)?.len())?;
@@ -54,8 +62,9 @@ impl Memory {
     }
 }
 
-/// Takes from `rest` the steps with which a pass goes on: the piece ends where fewer than three quarters of its rows
-/// still run, but not before its steps, of `per_row` multiply-adds a row each, are worth a meeting of threads.
+/// Takes from `rest` the steps with which a pass goes on: the piece ends where fewer than three quarters of
+/// its rows still run, but not before its steps, of `per_row` multiply-adds a row each, are worth a meeting
+/// of threads.
 fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: bool) -> Range<usize> {
     let (first, last) = (rest.start, rest.end - 1);
     let mut steps = rest.len();
@@ -89,13 +98,13 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
     }
 }
 
-/// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any. The
-/// initial states lie in their slots; afterwards the final ones do. `forward.scratch` and
+/// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any.
+/// The initial states lie in their slots; afterwards the final ones do. `forward.scratch` and
 /// `forward.projected` are set here.
 ///
 /// # Safety
-/// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and checkpoints
-///   the records of these steps, with the planes of its cell.
+/// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and
+///   checkpoints the records of these steps, with the planes of its cell.
 /// - Nobody else works on what is written, nor writes what is read.
 pub(crate) unsafe fn forward(
     forward: Forward<'_>,
@@ -232,8 +241,8 @@ impl Walk for Steps<'_> {
         if active.is_empty() {
             return;
         }
-        // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in order
-        // and a phase is done in all blocks before the next begins.
+        // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in
+        // order and a phase is done in all blocks before the next begins.
         unsafe { PhaseProducts::sweep(self.forward, step, phase, active, share) };
     }
 }
@@ -271,7 +280,8 @@ mod tests {
         let mut rows = Rows::default();
         let lengths = [9, 8, 7, 6, 5, 4, 3, 2];
         rows.set(8, 9, Pattern { lengths: Some(&lengths), ..Pattern::default() }).unwrap();
-        // Four rows run, then three: more than a quarter has ended where two are left, which are worth too little to part.
+        // Four rows run, then three: more than a quarter has ended where two are left, which are worth too
+        // little to part.
         let (mut rest, per_row) = (5..9, WORTH_A_PIECE / 4);
         assert_eq!(next_piece(&rows, per_row, &mut rest, false), 5..7);
         assert_eq!(next_piece(&rows, per_row, &mut rest, false), 7..9);

@@ -1,10 +1,10 @@
 //! Input products beforehand: W x of a chunk of steps as one product whose rows are the steps.
 //!
-//! Few rows are bound by reading weights and not by multiplying: a step of one row uses each
-//! weight once. The same holds where the weights do not fit into the nearer caches. But only the recurrent
-//! product has to wait for the step before. There the input products of a chunk of steps are done first, which reads the
-//! input weights once for the whole chunk; the walk then starts from these sums. The chain of operations of each output is
-//! the same, and so are the bits.
+//! Few rows are bound by reading weights and not by multiplying: a step of one row uses each weight once. The
+//! same holds where the weights do not fit into the nearer caches. But only the recurrent product has to wait
+//! for the step before. There the input products of a chunk of steps are done first, which reads the input
+//! weights once for the whole chunk; the walk then starts from these sums. The chain of operations of each
+//! output is the same, and so are the bits.
 //!
 //! ```text
 //! sums    [step of the chunk][rank][gate of W][unit]        b + W x
@@ -20,16 +20,18 @@ use crate::product::{
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
 const FEW_ROWS: usize = 5;
-/// (Bytes of weights, rows): of more bytes than these, it pays up to so many rows. They do not stay in a level-2 cache of 2
-/// MiB beside what else passes through: then a step reads them from farther away, and tiles of few rows wait for them. (One
-/// thread, Xeon, family 6, model 207, medians of five runs, input as wide as the state. GRU of 256 units: 8 rows 1.07 times
-/// faster, 12 rows 3 % slower. LSTM of 256 units: 8 rows 1.32, 14 rows 1.11, 17 rows level, 20 rows 8 % slower. LSTM of 512
-/// units: 8 rows 1.39, 13 rows 1.25, 18 rows 1.07, 20 rows 1.05, 32 rows level; of 1024 units 24 rows level.)
+/// (Bytes of weights, rows): of more bytes than these, it pays up to so many rows. They do not stay in a
+/// level-2 cache of 2 MiB beside what else passes through: then a step reads them from farther away, and
+/// tiles of few rows wait for them. (One thread, Xeon, family 6, model 207, medians of five runs, input as
+/// wide as the state. GRU of 256 units: 8 rows 1.07 times faster, 12 rows 3 % slower. LSTM of 256 units: 8
+/// rows 1.32, 14 rows 1.11, 17 rows level, 20 rows 8 % slower. LSTM of 512 units: 8 rows 1.39, 13 rows 1.25,
+/// 18 rows 1.07, 20 rows 1.05, 32 rows level; of 1024 units 24 rows level.)
 const ROWS_OF_BYTES: [(usize, usize); 3] = [(1280 << 10, 10), (1920 << 10, 16), (4 << 20, 20)];
 /// The most of these rows.
 pub(super) const MOST_ROWS: usize = ROWS_OF_BYTES[ROWS_OF_BYTES.len() - 1].1;
-/// Inputs per row that are worth it where there are more than [`FEW_ROWS`]: that many weights are not read again for
-/// each two floats of sums that are written and read. (512 units, as above: 64 inputs 1.02 at 8 rows, 3 % slower at 16.)
+/// Inputs per row that are worth it where there are more than [`FEW_ROWS`]: that many weights are not read
+/// again for each two floats of sums that are written and read. (512 units, as above: 64 inputs 1.02 at 8
+/// rows, 3 % slower at 16.)
 const INPUTS_PER_ROW: usize = 8;
 /// Bytes of sums that a chunk may have: a quarter of a level-2 cache of 2 MiB. The input weights
 /// pass through that cache once per chunk, so longer is better as long as the recurrent weights stay.
@@ -47,11 +49,12 @@ pub(super) fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Opti
     (chunk > 1 && batch <= rows).then_some(chunk)
 }
 
-/// Computes all input products of these places. Threads share them as they share the steps, so that each reads weights and
-/// sums of its own.
+/// Computes all input products of these places. Threads share them as they share the steps, so that each
+/// reads weights and sums of its own.
 ///
 /// # Safety
-/// - The input has the steps and rows of these places, and `to` has a record of each; nobody else works on that.
+/// - The input has the steps and rows of these places, and `to` has a record of each; nobody else works on
+///   that.
 pub(super) unsafe fn multiply_inputs(
     forward: &Forward<'_>,
     to: Projected<'_>,
@@ -123,8 +126,8 @@ impl Tiles for InputProducts<'_> {
         let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
         let segments = [Segment::rows(inputs, weights_of(&weights.panels[self.product.weights], tile))];
         let product = Product { ends: &Ends::new(start, to), segments: &segments };
-        // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise; nobody writes
-        // the inputs of steps that are computed.
+        // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise;
+        // nobody writes the inputs of steps that are computed.
         unsafe { table.kernel(self.call.gates, tile.blocks, tile.rows)(&product) };
     }
 }

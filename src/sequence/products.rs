@@ -1,8 +1,9 @@
-//! A phase of a step as products and what finishes them: where the plan of a cell meets rows, weights and memory.
+//! A phase of a step as products and what finishes them: where the plan of a cell meets rows, weights and
+//! memory.
 //!
 //! ```text
 //! plan (cell/shape.rs)              here
-//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, where they are done already
+//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, if there are such
 //! Multiply { W, Input }             rows of the sequence
 //! Multiply { R, Hidden }            the states before the step, with their recurrent dropout
 //! Multiply { .., Scratch(plane) }   what an earlier phase has written
@@ -33,15 +34,16 @@ struct ReadyCall {
     /// Where sums begin in rank 0 and block 0, and where those of the turn do.
     start: *mut f32,
     fresh: *mut f32,
-    /// `count` segments, and of each its panel and where the row of rank 0 is; null for an input whose rows lie at no stride.
+    /// `count` segments, and of each its panel and where the row of rank 0 is; null for an input whose rows
+    /// lie at no stride.
     segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
     operands: [MaybeUninit<(usize, *mut u32)>; MOST_PRODUCTS],
     count: usize,
 }
 
 impl ReadyCall {
-    /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it was a tenth of a
-    /// small step.)
+    /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it
+    /// was a tenth of a small step.)
     #[inline(always)]
     fn new(at: *mut f32, start: Place) -> Self {
         ReadyCall {
@@ -202,8 +204,8 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
-    /// Prefetches the records that the tile will write when its products are done: they are new to the caches, and the
-    /// states of each row and plane too far apart for the processor to foresee.
+    /// Prefetches the records that the tile will write when its products are done: they are new to the
+    /// caches, and the states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
     fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
@@ -259,7 +261,8 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
-    /// Where rows lie at a stride. Not where there is a tape: each tile has its records prefetched when its turn comes.
+    /// Where rows lie at a stride. Not where there is a tape: each tile has its records prefetched when its
+    /// turn comes.
     #[inline(always)]
     fn takes_runs(&self) -> bool {
         self.forward.tape.is_none() && self.forward.pass.rows.as_they_come()
@@ -282,15 +285,17 @@ impl Tiles for PhaseProducts<'_> {
             // SAFETY: each call of the phase was made ready.
             let ready = unsafe { self.calls[n].assume_init_mut() };
             let product = ready.move_to(tile, to, self.forward, self.step, &mut list);
-            // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes the rows: the
-            // input of a step that is computed is not written any more, the step before is done, and so are earlier phases.
+            // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes
+            // the rows: the input of a step that is computed is not written any more, the step before is
+            // done, and so are earlier phases.
             unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };
         }
     }
 
     unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {
         let area = Area { rank: row, block, blocks, vectors };
-        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the sums.
+        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the
+        // sums.
         unsafe { (self.finish)(&ForwardSums { step: &self.at, area, sums }) };
     }
 }

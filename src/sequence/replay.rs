@@ -41,6 +41,11 @@ fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
 }
 
 impl Replay {
+    /// The bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&self.states[..]) + size_of_val(&self.tape[..]) + self.memory.bytes()
+    }
+
     /// Makes room for this many steps at a time.
     pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
         let weights = pass.weights();

@@ -123,6 +123,15 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let lists =
+            [&self.order, &self.lengths, &self.first, &self.times, &self.starts, &self.checkpoint_starts];
+        lists.map(|list| list.capacity() * size_of::<usize>()).iter().sum::<usize>()
+            + self.ends.capacity() * size_of::<(bool, bool)>()
+            + self.stretches.capacity() * size_of::<(usize, usize, usize, bool, bool)>()
+    }
+
     /// Sorts rows by falling length; rows of equal length keep their order. Allocates only if there are more
     /// rows or steps than ever before.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {

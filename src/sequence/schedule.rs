@@ -17,6 +17,7 @@ use std::ops::Range;
 
 /// The number of threads that a call may use. They are those of the rayon pool that the caller runs in, or of
 /// the global pool.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
     /// All threads of the pool, or fewer if the work is too small to share.
@@ -28,6 +29,7 @@ pub enum Threads {
 }
 
 /// How the work of a call is divided among threads. All schedules give the same bits; only the time differs.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Schedule {
     /// The schedule that is estimated to be the fastest.
@@ -134,13 +136,15 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
             threads,
             &|ranks| {
                 for stage in 0..walk.stages() {
-                    // SAFETY: the caller's promise; the rows are those of this thread alone, which does the stages in order.
+                    // SAFETY: the caller's promise; the rows are those of this thread alone, which does the
+                    // stages in order.
                     unsafe { walk.stage(stage, ranks.clone(), Share::ALL) };
                 }
             },
         ),
         Split::Units(threads) => over_stages(walk.stages(), threads, &|stage, index| {
-            // SAFETY: the caller's promise; each share of a stage is done once, and after all shares of the stage before.
+            // SAFETY: the caller's promise; each share of a stage is done once, and after all shares of the
+            // stage before.
             unsafe { walk.stage(stage, 0..lengths.len(), Share { index, of: threads }) };
         }),
     }

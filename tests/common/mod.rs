@@ -290,8 +290,8 @@ fn run_calls(
 }
 
 /// The gradients of the parameters, added to `base`, of a backward pass that is given some of the upstream
-/// gradients: of y, of the final h, of the final c. And those of the inputs, initial states and parameters that
-/// are `wanted`.
+/// gradients: of y, of the final h, of the final c. And those of the inputs, initial states and parameters
+/// that are `wanted`.
 pub fn run_parts(
     layer: &Recurrent,
     case: &Case,

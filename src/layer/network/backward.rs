@@ -36,7 +36,8 @@ impl<'a> Network<'a> {
         (0..self.config.layers).try_for_each(|layer| scratch.prepare(&self.inputs(way, layer, 0, None)))
     }
 
-    /// Goes back through all layers, on so many threads: from the gradients of output and final states to those of
+    /// Goes back through all layers, on so many threads: from the gradients of output and final states to
+    /// those of
     /// parameters, input and initial states.
     pub(in super::super) fn backward(
         &self,
@@ -48,18 +49,19 @@ impl<'a> Network<'a> {
     ) -> Result<(), Error> {
         let Network { config, rows, grids, .. } = *self;
         let Gradients { mut parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
-        // Steps that no row has get no gradient.
+        // Backward does not reach steps that no row has.
         if let (Some(dx), true) = (&mut dx, rows.extent().steps() < grids.x.slots() * grids.x.rows()) {
             dx.fill(0.0);
         }
         let add = accumulate == Accumulate::Add;
         if let (Some(parameters), false, 0) = (&mut parameters, add, rows.steps()) {
-            // There is no chunk that would replace them.
+            // There is no chunk that would replace these gradients.
             parameters.fill(0.0);
         }
         let [even, odd] = between;
         for layer in (0..config.layers).rev() {
-            // The gradient of this layer's output lies in one buffer, that of its input goes to the other.
+            // One buffer has the gradient of this layer's output, and the other receives the gradient of
+            // its input.
             let (up, down) = if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
             let last = layer + 1 == config.layers;
             if !last && self.dropout.is_between() {
@@ -80,9 +82,12 @@ impl<'a> Network<'a> {
                     dx.as_deref_mut().map(|dx| (GridMut::new(grids.x, dx), direction > 0))
                 };
                 self.enter_backward(strand, &inputs, way.upstream, scratch)?;
-                // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and targets
+                // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and
+                // targets
                 // are made of the sizes of this network, and are ours.
-                unsafe { sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))? };
+                unsafe {
+                    sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
+                }
                 let initial = [dh0.as_deref_mut(), dc0.as_deref_mut()];
                 self.leave_backward(strand, &inputs, initial, scratch)?;
             }

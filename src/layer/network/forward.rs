@@ -11,7 +11,7 @@ use crate::sequence::{
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Where a call reads its sequence and writes its output.
+/// The input and the output of a call.
 type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
 /// The memory of a forward call.
@@ -36,7 +36,7 @@ struct StrandMemory<'a> {
     checkpoints: Option<Checkpoints<'a>>,
 }
 
-/// One buffer to read and another to write.
+/// A buffer to read and another buffer to write.
 fn pick(
     buffers: &mut [AlignedBuf],
     read: Option<usize>,
@@ -54,7 +54,7 @@ fn pick(
 }
 
 impl<'a> Network<'a> {
-    /// Runs all layers from `state`, and leaves the final states there.
+    /// Runs all layers from `state`, and writes the final states to it.
     pub(in super::super) fn forward(
         &self,
         route: Route,
@@ -138,7 +138,7 @@ impl<'a> Network<'a> {
         })
     }
 
-    /// The place in `outputs` of what a layer leaves to the next: without a tape two take turns.
+    /// The index in `outputs` of the output of a layer. Without a tape two outputs take turns.
     fn output_of(&self, layer: usize) -> usize {
         if self.shape.is_some() { layer } else { layer % 2 }
     }
@@ -196,8 +196,8 @@ impl<'a> Network<'a> {
                 self.forward_pass((layer, direction), ends, inner, memory)
             };
             let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
-                // SAFETY: the memory is made for these rows and this network; passes that run at the same time, of
-                // two directions, write memory and planes of their own.
+                // SAFETY: the memory is made for these rows and this network, and passes that run at the same
+                // time, of two directions, write memory and planes of their own.
                 unsafe { sequence::forward(forward, memory, 0..steps, (self.config.schedule, threads)) }
             };
             if together {
@@ -246,7 +246,8 @@ impl<'a> Network<'a> {
             inner[layer] = (below, above);
             passes[layer] = Some(self.forward_pass((layer, 0), ends, inner[layer], memory));
         }
-        // A layer is one share, so nobody waits for these locks; they only say so to the compiler.
+        // A layer is one share, so no thread waits for these locks. They prove to the compiler that only one
+        // thread has a layer.
         let mut each = memories.iter_mut();
         let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
         over_stages(chunks + layers - 1, layers, &|stage, layer| {
@@ -256,9 +257,10 @@ impl<'a> Network<'a> {
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;
             if let (Some(pass), Some(memory)) = (passes[layer], memory)
-                // SAFETY: the memory is made for these rows and this network; each layer writes memory of its own,
-                // and reads what the layer below has written a stage before.
-                && let Err(error) = unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) }
+                // SAFETY: the memory is made for these rows and this network; each layer writes memory of its
+                // own, and reads what the layer below has written a stage before.
+                && let Err(error) =
+                    unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) }
             {
                 *result = Err(error);
             }

@@ -27,7 +27,7 @@ pub(super) struct Grids {
     /// The caller's input and output.
     pub(super) x: Grid,
     pub(super) y: Grid,
-    /// What lies between two layers, as the upper reads it and as the lower writes it.
+    /// The sequence between two layers, as the upper layer reads it and as the lower layer writes it.
     pub(super) inner_input: Grid,
     pub(super) inner_output: Grid,
 }
@@ -57,7 +57,7 @@ pub(super) struct Network<'a> {
     pub(super) weights: &'a [Weights],
     pub(super) rows: &'a Rows,
     pub(super) grids: Grids,
-    /// What the tape keeps, where there is one.
+    /// The shape of the tape, if there is one.
     pub(super) shape: Option<TapeShape>,
     /// The masks of recurrent dropout of each strand, where there are any.
     pub(super) masks: &'a [AlignedBuf],

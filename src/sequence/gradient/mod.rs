@@ -55,7 +55,8 @@ pub(crate) struct Chunk<'a> {
 ///
 /// # Safety
 /// - The input, the records and the gradients of the chunk's places exist, and nobody writes them.
-/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody else's.
+/// - The targets have the forms of the cell's tensors, the input gradient that of the input, and are nobody
+///   else's.
 pub(crate) unsafe fn accumulate_chunk(
     inputs: &Inputs<'_>,
     chunk: &Chunk<'_>,

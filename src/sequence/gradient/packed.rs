@@ -19,6 +19,11 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
+    /// The bytes that it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        [&self.input, &self.hidden, &self.second].map(Panel::held).iter().sum()
+    }
+
     /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
         let (lanes, shape) = (weights.table.lanes, weights.shape());
