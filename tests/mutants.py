@@ -3,7 +3,7 @@
 notices.
 
     pip install tree-sitter tree-sitter-rust; cargo install cargo-mutants
-    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' --to mutants.jsonl
+    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' -f 'src/product/*.rs' --to mutants.jsonl
 
 The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all
 of them are compiled into one program, which asks at each place whether the mutant there is the one that is

@@ -41,7 +41,7 @@
 
 use super::{
     BackwardTile, BiasOf, C, Call, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply,
-    Operand, Packed, Phase, Shape, Start, Tensor, VectorGradient, bias_gradients, concat, groups,
+    Operand, Packed, Phase, Shape, Start, Tensor, Variant, VectorGradient, bias_gradients, concat, groups,
 };
 use crate::activation::{
     Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
@@ -53,7 +53,7 @@ use crate::simd::Isa;
 pub(crate) struct Lstm<const CHOSEN: bool, const PROJECTED: bool>;
 
 const I: usize = 0;
-pub(super) const F: usize = 1;
+const F: usize = 1;
 const G: usize = 2;
 const O: usize = 3;
 /// The place of the activation of c' in a tile, beside the gates.
@@ -111,6 +111,13 @@ const PEEPHOLES: [VectorGradient; 3] = [
     peephole(PEEP_O, O, Factor::NewCellState),
 ];
 const VECTORS: [VectorGradient; 11] = concat(&BIASES, &PEEPHOLES);
+
+impl Variant {
+    /// The gate whose rows of the weights are not used, if there is one: f where it is 1 - i.
+    pub(crate) fn unused_gate(&self) -> Option<usize> {
+        self.options.coupled.then_some(F)
+    }
+}
 
 impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED> {
     const SHAPE: Shape = Shape {

@@ -61,11 +61,6 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// The gate whose rows of the weights are not used, if there is one.
-    pub(crate) fn unused_gate(&self) -> Option<usize> {
-        self.options.coupled.then_some(super::lstm::F)
-    }
-
     /// The width of the hidden state of a cell with this many units.
     pub(crate) fn outputs(&self, hidden: usize) -> usize {
         self.projection.unwrap_or(hidden)
