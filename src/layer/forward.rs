@@ -76,12 +76,11 @@ impl Recurrent {
     /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
     /// - `y`: the hidden states of the last layer, `(B, T, D * H)` or `(T, B, D * H)`, both directions
     ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a
-    /// projection.)
+    ///   projection.)
     ///
-    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say,
-    /// without dropout,
-    /// and of zoneout the mean. With B = 0, T = 0 or a row of
-    /// length 0 the state passes through unchanged. Allocates nothing once `workspace` has grown.
+    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say, without
+    /// dropout, and for zoneout the mean. With B = 0, T = 0 or a row of length 0 the state passes through
+    /// unchanged. Allocates nothing once `workspace` has grown.
     ///
     /// # Errors
     /// [`Error::Length`] where a slice does not fit `dims`, [`Error::RowLength`] where a row is longer

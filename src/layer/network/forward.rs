@@ -256,13 +256,13 @@ impl<'a> Network<'a> {
             let range = self.chunk(n, chunk, steps);
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             let (memory, result) = &mut *memory;
-            if let (Some(pass), Some(memory)) = (passes[layer], memory)
-                // SAFETY: the memory is made for these rows and this network; each layer writes memory of its
-                // own, and reads what the layer below has written a stage before.
-                && let Err(error) =
-                    unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) }
-            {
-                *result = Err(error);
+            if let (Some(pass), Some(memory)) = (passes[layer], memory) {
+                // SAFETY: the memory is made for these rows and this network; each layer writes memory of its own,
+                // and reads what the layer below has written a stage before.
+                let done = unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) };
+                if let Err(error) = done {
+                    *result = Err(error);
+                }
             }
             if layer + 1 < layers && self.dropout.is_between() {
                 let output = inner[layer].1;
