@@ -2,59 +2,19 @@
 //! training step. And memory does not grow with the number of calls, on one thread or several.
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::{Case, Data, Options};
+use counting::{allocations, held_by_all_threads, held_by_this_thread};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream,
     Workspace,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// The system's allocator, counting what this thread asks of it, and the bytes that this one and all threads
-/// hold.
-struct Counting;
-
-static HELD: AtomicIsize = AtomicIsize::new(0);
 /// One test at a time: the bytes are of all threads.
 static ALONE: Mutex<()> = Mutex::new(());
-
-fn held(bytes: isize) {
-    HELD_HERE.set(HELD_HERE.get() + bytes);
-    HELD.fetch_add(bytes, Ordering::Relaxed);
-}
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-    static HELD_HERE: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        held(layout.size() as isize);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        held(-(layout.size() as isize));
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations of this thread during `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
 
 #[test]
 fn calls_allocate_nothing_once_the_workspace_has_grown() {
@@ -192,7 +152,7 @@ fn nothing_grows_over_a_hundred_thousand_calls() {
             };
             (0..1000).for_each(&mut round);
             // On several threads, the pool's queues grow and shrink, and the test harness allocates too.
-            let held = || if threads == 1 { HELD_HERE.get() } else { HELD.load(Ordering::Relaxed) };
+            let held = || if threads == 1 { held_by_this_thread() } else { held_by_all_threads() };
             let most = if threads == 1 { 0 } else { 1 << 16 };
             let before = held();
             (0..CALLS).for_each(&mut round);

@@ -11,6 +11,8 @@
 //! memory.rs      what allocates nothing
 //! ```
 
+#[path = "../common/counting.rs"]
+mod counting;
 mod ctc;
 mod decode;
 mod golden;

@@ -1,44 +1,13 @@
 //! Calls that allocate nothing once their memory has grown: dense rows, embeddings, losses, CTC and
 //! optimisers.
 
+use crate::counting::allocations;
 use fused_rnn::Accumulate::Overwrite;
 use fused_rnn::train::{
     Adam, AdamConfig, AdamW, BeamSearch, CrossEntropy, Ctc, CtcWorkspace, Dense, EarlyStopping, Embedding,
     Optimizer, Plateau, PlateauConfig, RowGradients, Sgd, SgdConfig,
 };
 use fused_rnn::{Dims, Rng};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// The system's allocator, counting what this thread asks of it.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations of this thread during `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
 
 #[test]
 fn dense_rows_allocate_nothing() {
