@@ -1,5 +1,4 @@
 //! Files: safetensors with PyTorch's names, and Keras layers as `examples/export_keras.py` writes them.
-#![cfg(feature = "safetensors")]
 
 use fused_rnn::format::{Tensors, keras, state_dict};
 use fused_rnn::{CellKind, Dims, Lstm};

@@ -3,7 +3,6 @@
 //!
 //! The files of `tests/golden/keras_files` are as the script writes them, with inputs and results beside,
 //! `io/...`.
-#![cfg(feature = "safetensors")]
 
 use fused_rnn::format::keras::{self, Layer, Mask};
 use fused_rnn::format::{Tensor, Tensors};

@@ -1,6 +1,5 @@
 //! Weights of published models, from the folder that `FUSED_RNN_PACKAGES` names:
 //! `tests/golden/pt/packages.py` says how to make it. Without it the test says so and checks nothing.
-#![cfg(all(feature = "safetensors", feature = "torch", feature = "npz"))]
 
 use fused_rnn::format::{Tensors, state_dict};
 use fused_rnn::{CellKind, Dims, Recurrent};

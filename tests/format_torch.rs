@@ -1,5 +1,4 @@
 //! Files of PyTorch and NumPy, as these wrote them, with what the modules in them compute: `tests/golden/pt`.
-#![cfg(all(feature = "safetensors", feature = "torch", feature = "npz"))]
 
 use fused_rnn::format::{DType, RawTensor, Tensor, Tensors, state_dict};
 use fused_rnn::{CellKind, Dims, Recurrent};

@@ -1,6 +1,5 @@
 //! Model files of ONNX: ONNX's own node tests, what ONNX Runtime computes of models as exporters write them,
 //! and bytes that are no model.
-#![cfg(feature = "onnx")]
 
 mod cases;
 mod cells;

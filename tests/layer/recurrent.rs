@@ -1,0 +1,28 @@
+use fused_rnn::{Dims, Gradients, Lstm, Tape, Upstream, Workspace};
+
+#[test]
+fn a_network_says_what_it_holds_without_its_values() {
+    let lstm = Lstm::builder(16, 32).layers(2).bidirectional(true).build().unwrap();
+    let ranges: Vec<_> = lstm.named_parameters().map(|tensor| tensor.range).collect();
+    assert_eq!((ranges[0].start, ranges[15].end, ranges.len()), (0, lstm.parameters().len(), 16));
+    assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+    assert!(lstm.named_parameters().all(|tensor| tensor.values == &lstm.parameters()[tensor.range]));
+
+    let parameters = 4 * lstm.parameters().len();
+    let before = lstm.bytes();
+    // Nothing is padded here: matrices and the sum of both biases are there once more.
+    assert!((2 * parameters - parameters / 16..=2 * parameters).contains(&before), "{before}");
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut state = lstm.zero_state(1).unwrap();
+    let (x, dhn) = ([0.5; 3 * 16], [1.0; 4 * 32]);
+    let dims = Dims::new(1, 3);
+    lstm.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let (mut dx, upstream) = ([0.0; 3 * 16], Upstream::default().with_dhn(&dhn));
+    lstm.backward(&x, &tape, upstream, Gradients::default().with_dx(&mut dx), &mut workspace).unwrap();
+    let matrices = lstm.named_parameters().filter(|tensor| tensor.shape.len() == 2);
+    let matrices: usize = matrices.map(|tensor| 4 * tensor.values.len()).sum();
+    assert!(lstm.bytes() >= before + matrices, "{} after {before}", lstm.bytes());
+    for said in [format!("{lstm:?}"), format!("{tape:?}"), format!("{workspace:?}")] {
+        assert!(said.len() < 1500 && said.contains("bytes"), "{said}");
+    }
+}
