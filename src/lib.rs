@@ -116,7 +116,8 @@
 //! all floats, the others on a sample).
 //!
 //! Values of a state, and gate gradients, below 1e-30 in magnitude are stored as zero, so that a value that
-//! decays does not become a denormal, on which arithmetic is many times slower. NaN and infinities propagate.
+//! decays does not become a denormal, on which arithmetic is many times slower. NaN and infinities propagate;
+//! which NaN comes out, its sign and its lower bits, is the processor's choice and no part of any promise.
 //!
 //! # Errors
 //!

@@ -54,9 +54,7 @@ fn parts_of_backward_add_up() {
             let all = run_layer(&layer, &case, &data);
             let mut parameters = vec![0.0f64; all.parameters.len()];
             let and = |[x, h, c]: [bool; 3], parameters| [x, h, c, parameters];
-            let bits = |all: &[Vec<f32>; 3]| {
-                all.each_ref().map(|values| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
-            };
+            let bits = |all: &[Vec<f32>; 3]| all.each_ref().map(|values| common::bits(values));
             let mut inputs = [&all.dx, &all.dh0, &all.dc0].map(|whole| vec![0.0f64; whole.len()]);
             // The parts may be larger than their sum.
             let mut scale = 1.0f64;

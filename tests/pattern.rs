@@ -313,7 +313,7 @@ fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
             }
         }
         let results = run_layer_with(layer, case, &data, tape, workspace);
-        (y.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), state.h(), state.c(), results)
+        (common::bits(&y), state.h(), state.c(), results)
     };
     for keep in [Keep::All, Keep::Every(2)] {
         let alone: Vec<_> = (cases.iter().zip(&layers))

@@ -173,6 +173,17 @@ pub fn property_cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }
 
+/// The bits of each value. NaN counts as one value: the processor chooses by the order of operands which of two
+/// NaN comes out, and that order differs by level and by tile.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|&value| bits_of(value)).collect()
+}
+
+/// The bits of one value, as [`bits`] has them.
+pub fn bits_of(value: f32) -> u32 {
+    if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }
+}
+
 pub fn uniform(n: usize, rng: &mut Rng) -> Vec<f32> {
     (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
 }
