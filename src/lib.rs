@@ -162,7 +162,7 @@ pub use cell::CellKind;
 pub use error::Error;
 pub use layer::{
     Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm,
-    NamedParameter, Output, Recurrent, Rnn, State, Tape, Upstream, Workspace,
+    NamedParameter, Output, Recording, Recurrent, Rnn, State, Tape, Upstream, Workspace,
 };
 pub use rng::Rng;
 pub use sequence::{Schedule, Threads};

@@ -8,8 +8,8 @@ mod counting;
 use common::{Case, Data, Options};
 use counting::{allocations, held_by_all_threads, held_by_this_thread};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Schedule, Tape, Threads, Upstream,
-    Workspace,
+    Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Recording, Schedule, Tape, Threads,
+    Upstream, Workspace,
 };
 use std::sync::Mutex;
 
@@ -69,6 +69,8 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
         if with_pattern {
             dims = dims.with_mask(&mask).with_resets(&resets);
         }
+        let recording = Recording::new(dims).with_keep(keep);
+        let mut slice = vec![0.0; layer.tape_len(dims, keep).unwrap()];
         let mut round = || {
             layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
             if case.direction == Direction::Forward {
@@ -85,6 +87,11 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
                 .with_dx(&mut dx)
                 .with_dh0(&mut dh0);
             layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+
+            let (x, to, workspace) = (&data.x, &mut slice[..], &mut workspace);
+            layer.forward_train_into(x, recording, &mut state, None, to, workspace).unwrap();
+            let gradients = Gradients::default().with_dx(&mut dx);
+            layer.backward_from(x, recording, to, upstream, gradients, workspace).unwrap();
         };
         round();
         assert_eq!(allocations(&mut round), 0, "{level}, {keep:?}: {case:?}");

@@ -9,10 +9,10 @@ mod strategies;
 
 use common::{Case, Data, Results, bits, bits_of, property_cases, run, run_layer, run_with_tape};
 use fused_rnn::{
-    Bias, CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Schedule, Tape, Threads, Workspace,
+    CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Schedule, Tape, Threads, Workspace,
 };
 use proptest::prelude::*;
-use strategies::{direction, options, trained};
+use strategies::{cases, trained};
 
 fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
     for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
@@ -21,35 +21,6 @@ fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestC
         }
     }
     Ok(())
-}
-
-fn cases() -> impl Strategy<Value = Case> {
-    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=3usize, direction(), any::<bool>());
-    let sizes = (1..=14usize, 1..=13usize, 1..=20usize, 1..=70usize);
-    let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
-        (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
-    });
-    (structure, any::<bool>(), any::<u64>()).prop_map(
-        |(
-            (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
-            ragged,
-            seed,
-        )| Case {
-            kind,
-            layers,
-            direction,
-            options,
-            layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
-            bias: Bias::Double,
-            batch,
-            steps,
-            input,
-            hidden,
-            ragged,
-            initial_state: true,
-            seed,
-        },
-    )
 }
 
 fn layer(case: &Case, level: Level) -> Recurrent {

@@ -3,6 +3,7 @@
 #
 #   cargo +nightly miri test --lib          unit tests
 #   cargo +nightly miri test --test exact   whole networks: PROPTEST_CASES says how many a property draws, 4
+#   cargo +nightly miri test --test layer
 #
 # The portable level alone: a program sees no more instructions under Miri than it was compiled for. And small
 # sizes alone, as it takes some thousand times as long: left out are tests of large layers, of samples of all
@@ -32,3 +33,4 @@ skip on_a_sample tanh_is_odd exact_to_a_few_units moments_are masks_are_unrelate
 cargo +nightly miri test --target-dir target/miri --lib "$@" -- "${skipped[@]}"
 skip chunks_and_pieces products_gate_by_gate
 cargo +nightly miri test --target-dir target/miri --test exact "$@" -- "${skipped[@]}"
+cargo +nightly miri test --target-dir target/miri --test layer "$@"

@@ -13,10 +13,10 @@ use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
 use super::state::State;
-use super::tape::{Tape, TapedRun};
+use super::tape::{TapeParts, TapeShape, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
-use crate::memory::{Grid, GridMut, GridRef};
+use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::sequence;
 
 /// What [`run`](Recurrent::run) returns.
@@ -102,7 +102,8 @@ impl Recurrent {
                 return self.run_short(x, state, y, workspace);
             }
         }
-        self.through_layers(x, dims, self.config.layout, state, y, None, workspace)
+        self.through_layers(x, dims, self.config.layout, state, y, None, workspace)?;
+        Ok(())
     }
 
     /// Whether a state is one of this layer, for this many rows.
@@ -118,8 +119,9 @@ impl Recurrent {
         check("state: batch", batch, state.batch())
     }
 
-    /// Runs all layers, with a tape where one is given, and then with dropout from its seed.
-    #[expect(clippy::too_many_arguments, reason = "the two public calls, put together")]
+    /// Runs all layers, with a tape where one is given, and then with dropout from its seed. Gives the shape
+    /// of the tape.
+    #[expect(clippy::too_many_arguments, reason = "the public calls, put together")]
     pub(super) fn through_layers(
         &self,
         x: &[f32],
@@ -127,9 +129,9 @@ impl Recurrent {
         layout: Layout,
         state: &mut State,
         y: Option<&mut [f32]>,
-        tape: Option<(&mut Tape, u64)>,
+        taping: Option<(Taping<'_>, u64)>,
         workspace: &mut Workspace,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<TapeShape>, Error> {
         let config = &self.config;
         let (batch, steps) = (dims.batch, dims.steps);
         let (hidden, layers) = (config.hidden_size, config.layers);
@@ -144,28 +146,29 @@ impl Recurrent {
         // All memory. Steps that go the short way find another order of rows after this.
         workspace.short = None;
         let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
-        let (mut tape, seed) = match tape {
-            Some((tape, seed)) => (Some(tape), seed),
-            None => (None, 0),
-        };
-        let shape = match &mut tape {
-            Some(tape) => Some(tape.prepare(config, dims, seed)?),
+        let (taping, seed) = taping.unzip();
+        let (rows, shape, tape, outputs) = match taping {
+            Some(taping) => {
+                let (shape, rows, tape) = taping.prepare(config, &dims, workspace_rows)?;
+                (rows, Some(shape), shape.parts_mut(tape), shape.of_outputs)
+            }
             None => {
                 workspace_rows.set(batch, steps, dims.pattern())?;
-                between[..(layers - 1).min(2)].iter_mut().try_for_each(|b| b.grow(output_size))?;
-                None
+                let parts = Parts::new((layers - 1).min(2), output_size)?;
+                between.grow(parts.all())?;
+                (&*workspace_rows, None, TapeParts::default(), parts)
             }
         };
-        let rows = tape.as_ref().map_or(&*workspace_rows, |tape| &tape.rows);
         let (stretches, longest) = (rows.order.len(), rows.steps());
         let planes = config.state_planes(shape.is_some());
         let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
         let every = shape.and_then(|shape| shape.every);
-        if shape.is_none() || every.is_some() {
+        let in_rings = shape.is_none() || every.is_some();
+        if in_rings {
             fill_up(rings, config.strands())?;
             rings[..config.strands()].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
-        let dropout = shape.map_or(Dropout::NONE, |_| Dropout::of(config, seed, batch));
+        let dropout = seed.map_or(Dropout::NONE, |seed| Dropout::of(config, seed, batch));
         let threads = self.worthwhile_threads(stretches, longest, false);
         // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the
         // sequence.
@@ -186,46 +189,27 @@ impl Recurrent {
         if let (Some(y), true) = (&mut y, dims.lengths.is_some() || dims.mask.is_some()) {
             y.fill(0.0);
         }
+        let TapeParts { states, gates, masks, outputs: taped_outputs, input: dropped } = tape;
         let mut input = GridRef::new(grids.x, x);
-        let (rows, masks, memory) = match &mut tape {
-            Some(Tape { rows, states, gates, outputs, masks, input: dropped, .. }) => {
-                if let Some(grid) = shape.and_then(|shape| shape.input) {
-                    dropout.copy_input((x, grids.x), (&mut dropped[..grid.len()], grid));
-                    input = GridRef::new(grid, &*dropped);
-                }
-                let rings = if every.is_some() { &mut rings[..] } else { &mut [] };
-                (&*rows, &masks[..], CallMemory { rings, ring, states, gates, outputs, memories })
+        if let (Some(shape), Some(seed)) = (shape, seed) {
+            shape.draw_masks(masks, config, seed);
+            if let Some(grid) = shape.input {
+                dropout.copy_input((x, grids.x), (&mut *dropped, grid));
+                input = GridRef::new(grid, dropped);
             }
-            None => {
-                let (states, gates) = (&mut [][..], &mut [][..]);
-                let memory = CallMemory { rings, ring, states, gates, outputs: between, memories };
-                (&*workspace_rows, &[][..], memory)
-            }
+        }
+        let memory = CallMemory {
+            rings: if in_rings { rings } else { &mut [] },
+            ring,
+            states,
+            gates,
+            outputs: (outputs, if shape.is_some() { taped_outputs } else { between }),
+            memories,
         };
-        let seed_of_training = shape.map(|_| seed);
-        let network = Network {
-            config,
-            weights: &self.weights,
-            rows,
-            grids,
-            shape,
-            masks,
-            dropout,
-            seed: seed_of_training,
-        };
+        let network = Network { config, weights: &self.weights, rows, grids, shape, masks, dropout, seed };
         let ends = (GridMut::reading(input), y.map(|y| GridMut::new(grids.y, y)));
         sequence::in_pool(threads, || network.forward(route, ends, memory, state))?;
-        if let Some(tape) = tape {
-            tape.run = shape.map(|shape| TapedRun {
-                config: config.clone(),
-                version: self.version,
-                batch,
-                steps,
-                seed,
-                shape,
-            });
-        }
-        Ok(())
+        Ok(shape)
     }
 }
 

@@ -55,5 +55,5 @@ pub use init::Init;
 pub use parameters::NamedParameter;
 pub use recurrent::Recurrent;
 pub use state::State;
-pub use tape::{Keep, Tape};
+pub use tape::{Keep, Recording, Tape};
 pub use workspace::Workspace;

@@ -19,7 +19,7 @@ use super::state::State;
 use super::workspace::{Short, Workspace};
 use crate::cell::Context;
 use crate::error::{Error, check_len, checked_size, fill_up};
-use crate::memory::{Grid, GridMut, GridRef};
+use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::product::ROW_BLOCKS;
 use crate::sequence::{self, Forward, Pass, Pattern, Records};
 
@@ -67,7 +67,8 @@ impl Recurrent {
         if workspace.short.is_some() {
             self.run_short(x, state, y, workspace)
         } else {
-            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)
+            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)?;
+            Ok(())
         }
     }
 
@@ -102,6 +103,7 @@ impl Recurrent {
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
             input: Grid::slot_major(1, batch, 1, config.input_size)?,
             output: Grid::slot_major(1, batch, 1, outputs)?,
+            inner: Parts::new((config.layers - 1).min(2), batch * outputs)?,
         }))
     }
 
@@ -116,12 +118,21 @@ impl Recurrent {
         let layers = self.config.layers;
         let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
         let Some(Short {
-            batch, in_place, states: grid, scratch: scratch_grid, input, output, ready, ..
+            batch,
+            in_place,
+            states: grid,
+            scratch: scratch_grid,
+            input,
+            output,
+            inner,
+            ready,
+            ..
         }) = short
         else {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
         };
         let (batch, grid, scratch_grid, input, output) = (*batch, *grid, *scratch_grid, *input, *output);
+        let inner = *inner;
         check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
@@ -135,17 +146,17 @@ impl Recurrent {
             fill_up(memories, 1)?;
             rings[0].grow(grid.len())?;
             memories[0].scratch.grow(scratch_grid.len())?;
-            between[..(layers - 1).min(2)].iter_mut().try_for_each(|buffer| buffer.grow(output.len()))?;
+            between.grow(inner.all())?;
             *ready = true;
         }
         let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
 
         // Nothing can go wrong from here on.
-        let ([first, second], half) = (between, grid.len() / 2);
+        let (mut inner, half) = (inner.each_mut(between), grid.len() / 2);
+        // The output of the layer below, and that of this layer.
+        let (mut above, mut below) = (inner.next().unwrap_or_default(), inner.next().unwrap_or_default());
         for layer in 0..layers {
-            let (below, above) =
-                if layer % 2 == 0 { (&*second, &mut *first) } else { (&*first, &mut *second) };
-            let from = if layer == 0 { GridRef::new(input, x) } else { GridRef::new(output, below) };
+            let from = if layer == 0 { GridRef::new(input, x) } else { GridRef::new(output, &*below) };
             let to = match &mut y {
                 _ if layer + 1 < layers => Some(&mut above[..]),
                 Some(y) => Some(&mut **y),
@@ -177,6 +188,7 @@ impl Recurrent {
             if !*in_place {
                 state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
             }
+            std::mem::swap(&mut above, &mut below);
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use super::config::{Config, Dims};
 use super::dropout::draw_recurrent;
 use crate::cell::Masks;
-use crate::error::{Error, checked_size, fill_up};
-use crate::memory::{AlignedBuf, Grid, GridRef, Lines};
+use crate::error::{Error, check_len, checked_size};
+use crate::memory::{AlignedBuf, Grid, GridRef, Lines, LinesMut, Parts};
 use crate::sequence::{Extent, Records, Rows};
 use std::fmt;
 
@@ -36,26 +36,27 @@ pub enum Keep {
 /// every layer but the last.
 ///
 /// ```text
-/// for each direction of each layer
-///     states  (B + sum of lengths, planes of the state, H')   h, and c: LSTM 2, others 1; one more with
-///                                                             recurrent dropout, one more with zoneout of c
-///     gates   (planes of the tape, H' / 16, S, 16)            LSTM, GRU 4, Elman 0; Elman with another
-///                                                             activation 1; LSTM with a projection 5;
-///                                                             with layer normalisation LSTM 12, GRU 8
+/// states   (B + sum of lengths, planes of the state, H')   h, and c: LSTM 2, others 1; one more with
+///   of each direction of each layer                        recurrent dropout, one more with zoneout of c
+/// gates    (planes of the tape, H' / 16, S, 16)            LSTM, GRU 4, Elman 0; Elman with another
+///   of each direction of each layer                        activation, a clip or zoneout 1; LSTM with a
+///                                                          projection 5; with layer normalisation
+///                                                          LSTM 12, GRU 8
 ///   or, with checkpoints
-///     states  (B + sum of (length - 1) / every, planes of the state, H'), and no gates
+/// states   (B + sum of (length - 1) / every, planes of the state, H'), and no gates
 ///   with recurrent dropout
-///     masks   (B, H')
-/// for each layer but the last
-///     output  (T, B, D * H), or D * P with a projection
-/// with input dropout
-///     input   (T, B, I)
+/// masks    (B, H') of each direction of each layer
+/// outputs  (T, B, D * H), or D * P with a projection, of each layer but the last, each padded to 16
+///   with input dropout
+/// input    (T, B, I)
 /// ```
 ///
-/// in floats of four bytes, with H' the hidden size padded to 16, in order of time, rows of a step by falling
-/// length. S is the sum of lengths, one more where that is even; (length - 1) / every is rounded down for
-/// each row, and 0 for a row without steps. With masks or resets, rows are the stretches between resets,
-/// without the steps that are masked. It is reused by the next call where it is large enough.
+/// in floats of four bytes, one part after the other, with H' the hidden size padded to 16, in order of time,
+/// rows of a step by falling length. S is the sum of lengths, one more where that is even; (length - 1) /
+/// every is rounded down for each row, and 0 for a row without steps. With masks or resets, rows are the
+/// stretches between resets, without the steps that are masked. It is reused by the next call where it is
+/// large enough. [`forward_train_into`](crate::Recurrent::forward_train_into) writes the same to memory of
+/// the caller's.
 ///
 /// ```
 /// use fused_rnn::{Dims, Keep, Lstm, Tape};
@@ -71,16 +72,93 @@ pub enum Keep {
 #[derive(Default)]
 pub struct Tape {
     keep: Keep,
-    pub(super) states: Vec<AlignedBuf>,
-    pub(super) gates: Vec<AlignedBuf>,
-    pub(super) outputs: Vec<AlignedBuf>,
-    /// The input with its dropout, where there is any.
-    pub(super) input: AlignedBuf,
-    /// Of recurrent dropout.
-    pub(super) masks: Vec<AlignedBuf>,
-    pub(super) rows: Rows,
+    /// What [`TapeShape`] says, in one piece.
+    data: AlignedBuf,
+    rows: Rows,
     /// What was run last, for `backward` to check; `None` where nothing was.
     pub(super) run: Option<TapedRun>,
+}
+
+/// A training call whose tape lies in memory of the caller's: what
+/// [`forward_train_into`](crate::Recurrent::forward_train_into) and
+/// [`backward_from`](crate::Recurrent::backward_from) have to be told alike.
+///
+/// ```
+/// use fused_rnn::{Dims, Keep, Recording};
+///
+/// let recording = Recording::new(Dims::new(8, 400)).with_keep(Keep::Every(20)).with_seed(7);
+/// assert_eq!(recording.dims.steps, 400);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recording<'a> {
+    /// The shape of the sequences.
+    pub dims: Dims<'a>,
+    /// How much of the pass the tape keeps.
+    pub keep: Keep,
+    /// The seed of the masks of dropout and zoneout.
+    pub seed: u64,
+}
+
+impl<'a> Recording<'a> {
+    /// A recording of everything, with seed 0.
+    pub fn new(dims: Dims<'a>) -> Self {
+        Recording { dims, keep: Keep::All, seed: 0 }
+    }
+
+    /// The same, keeping as much as this.
+    #[must_use]
+    pub fn with_keep(self, keep: Keep) -> Self {
+        Recording { keep, ..self }
+    }
+
+    /// The same, with masks of dropout and zoneout of this seed.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Recording { seed, ..self }
+    }
+}
+
+/// The memory to which a training call writes its tape.
+#[derive(Debug)]
+pub(super) enum Taping<'a> {
+    /// That of a tape.
+    Tape(&'a mut Tape),
+    /// The caller's, and how much is kept.
+    Slice(&'a mut [f32], Keep),
+}
+
+impl<'a> Taping<'a> {
+    /// Sorts the rows of a call, finds what is kept, and makes room for it or checks that there is.
+    pub(super) fn prepare(
+        self,
+        config: &Config,
+        dims: &Dims<'_>,
+        rows: &'a mut Rows,
+    ) -> Result<(TapeShape, &'a Rows, &'a mut [f32]), Error> {
+        match self {
+            Taping::Tape(Tape { keep, data, rows, .. }) => {
+                let shape = keep.place(config, dims, rows)?;
+                data.grow(shape.len())?;
+                Ok((shape, rows, data))
+            }
+            Taping::Slice(data, keep) => {
+                let shape = keep.place(config, dims, rows)?;
+                check_len("tape", shape.len(), data.len())?;
+                Ok((shape, rows, data))
+            }
+        }
+    }
+}
+
+/// What a training call did, by the rules of which a backward pass reads its tape.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taped<'a> {
+    pub(super) data: &'a [f32],
+    pub(super) shape: TapeShape,
+    pub(super) batch: usize,
+    pub(super) steps: usize,
+    pub(super) seed: u64,
 }
 
 /// The call that a tape belongs to.
@@ -94,7 +172,7 @@ pub(super) struct TapedRun {
     pub(super) shape: TapeShape,
 }
 
-/// What a tape keeps of a call.
+/// What a tape keeps of a call, one part after the other in one piece of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TapeShape {
     /// Steps between checkpoints; `None` where everything is kept.
@@ -102,13 +180,32 @@ pub(super) struct TapeShape {
     pub(super) states: Grid,
     /// Of the steps: of all, or of those between two checkpoints, which are then in the workspace.
     pub(super) gates: Lines,
-    output: Grid,
     /// The input with its dropout, where there is any.
     pub(super) input: Option<Grid>,
     /// Factors of recurrent dropout, by row of the batch; no rows without.
     masks: Grid,
     /// The plane of the state records that has the hidden state with its dropout.
     masked_plane: usize,
+    /// Where the states of each strand lie, its gates, its masks, and the output of each layer but the last.
+    of_states: Parts,
+    of_gates: Parts,
+    of_masks: Parts,
+    pub(super) of_outputs: Parts,
+    /// The floats of all.
+    len: usize,
+}
+
+/// The memory of a tape, part by part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TapeParts<T> {
+    /// Of each strand.
+    pub(super) states: T,
+    pub(super) gates: T,
+    pub(super) masks: T,
+    /// Of each layer but the last.
+    pub(super) outputs: T,
+    /// The input with its dropout.
+    pub(super) input: T,
 }
 
 impl TapeShape {
@@ -126,29 +223,94 @@ impl TapeShape {
             Some(every) => (extent.checkpoints(every), extent.steps_before(every)),
         };
         let (states, gates) = (Records::grid(states, planes, hidden)?, Lines::new(gates, cell.tape, hidden)?);
-        let output = Grid::slot_major(dims.steps, dims.batch, 1, config.output_size())?;
+        let output = checked_size("tape", &[dims.steps, dims.batch, config.output_size()])?;
         let input = Grid::slot_major(dims.steps, dims.batch, 1, config.input_size())?;
         let input = (config.input_dropout() > 0.0).then_some(input);
         let masked = if config.recurrent_dropout() > 0.0 { dims.batch } else { 0 };
         let masks = Grid::padded(1, masked, 1, hidden)?;
-        Ok(TapeShape { every, states, gates, output, input, masks, masked_plane: planes - 1 })
-    }
-
-    /// The recurrent dropout of a direction of a layer, where there is any.
-    pub(super) fn masks<'a>(&self, masks: &'a [AlignedBuf], strand: usize) -> Option<Masks<'a>> {
-        let factors = GridRef::new(self.masks, masks.get(strand)?);
-        Some(Masks { factors, plane: self.masked_plane })
+        let strands = config.strands();
+        let of_states = Parts::new(strands, states.len())?;
+        let of_gates = Parts::new(if every.is_some() { 0 } else { strands }, gates.len())?;
+        let of_masks = Parts::new(if masks.len() > 0 { strands } else { 0 }, masks.len())?;
+        let of_outputs = Parts::new(config.layers() - 1, output)?;
+        let parts = [of_states, of_gates, of_masks, of_outputs].map(|parts| parts.all());
+        let inputs = input.map_or(0, |input| input.len());
+        let len = parts.into_iter().fold(inputs, usize::saturating_add);
+        let (masked_plane, len) = (planes - 1, checked_size("tape", &[len])?);
+        Ok(TapeShape {
+            every,
+            states,
+            gates,
+            input,
+            masks,
+            masked_plane,
+            of_states,
+            of_gates,
+            of_masks,
+            of_outputs,
+            len,
+        })
     }
 
     /// Floats of the tape itself.
-    pub(super) fn len(&self, config: &Config) -> Result<usize, Error> {
-        let gates = if self.every.is_some() { 0 } else { self.gates.len() };
-        let strands = config.strands();
-        let kept = self.states.len().saturating_add(gates).saturating_add(self.masks.len());
-        let kept = checked_size("tape", &[strands, kept])?;
-        let between = checked_size("tape", &[config.layers() - 1, self.output.len()])?;
-        let input = self.input.map_or(0, |input| input.len());
-        checked_size("tape", &[kept.saturating_add(between).saturating_add(input)])
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The parts of a tape to read.
+    pub(super) fn parts<'a>(&self, tape: &'a [f32]) -> TapeParts<&'a [f32]> {
+        let (states, rest) = tape[..self.len].split_at(self.of_states.all());
+        let (gates, rest) = rest.split_at(self.of_gates.all());
+        let (masks, rest) = rest.split_at(self.of_masks.all());
+        let (outputs, input) = rest.split_at(self.of_outputs.all());
+        TapeParts { states, gates, masks, outputs, input }
+    }
+
+    /// The parts of a tape to write.
+    pub(super) fn parts_mut<'a>(&self, tape: &'a mut [f32]) -> TapeParts<&'a mut [f32]> {
+        let (states, rest) = tape[..self.len].split_at_mut(self.of_states.all());
+        let (gates, rest) = rest.split_at_mut(self.of_gates.all());
+        let (masks, rest) = rest.split_at_mut(self.of_masks.all());
+        let (outputs, input) = rest.split_at_mut(self.of_outputs.all());
+        TapeParts { states, gates, masks, outputs, input }
+    }
+
+    /// The states of each strand, and its gates where they are kept.
+    pub(super) fn strands<'a>(
+        &self,
+        states: &'a mut [f32],
+        gates: &'a mut [f32],
+    ) -> impl Iterator<Item = (&'a mut [f32], Option<&'a mut [f32]>)> + use<'a> {
+        let mut gates = self.of_gates.each_mut(gates);
+        self.of_states.each_mut(states).map(move |states| (states, gates.next()))
+    }
+
+    /// The states of a strand.
+    pub(super) fn states_of<'a>(&self, tape: &TapeParts<&'a [f32]>, strand: usize) -> GridRef<'a> {
+        GridRef::new(self.states, self.of_states.part(tape.states, strand))
+    }
+
+    /// The gates of a strand, where all are kept.
+    pub(super) fn gates_of<'a>(&self, tape: &TapeParts<&'a [f32]>, strand: usize) -> LinesMut<'a> {
+        LinesMut::reading(self.gates, self.of_gates.part(tape.gates, strand))
+    }
+
+    /// The recurrent dropout of a direction of a layer, where there is any.
+    pub(super) fn masks<'a>(&self, masks: &'a [f32], strand: usize) -> Option<Masks<'a>> {
+        if self.masks.len() == 0 {
+            return None;
+        }
+        let factors = GridRef::new(self.masks, self.of_masks.part(masks, strand));
+        Some(Masks { factors, plane: self.masked_plane })
+    }
+
+    /// Draws the masks of recurrent dropout.
+    pub(super) fn draw_masks(&self, masks: &mut [f32], config: &Config, seed: u64) {
+        for (strand, mask) in self.of_masks.each_mut(masks).enumerate() {
+            // Also what pads a row.
+            mask.fill(0.0);
+            draw_recurrent(mask.chunks_exact_mut(self.masks.width()), config, seed, strand);
+        }
     }
 
     /// Floats of the tape, and of the steps between two checkpoints, which a backward pass runs again.
@@ -162,11 +324,22 @@ impl TapeShape {
                 states.len().saturating_add(self.gates.len())
             }
         };
-        Ok(self.len(config)?.saturating_add(replay))
+        Ok(self.len.saturating_add(replay))
     }
 }
 
 impl Keep {
+    /// Sorts the rows of a call, and finds what is kept of it and where that lies.
+    pub(super) fn place(self, config: &Config, dims: &Dims<'_>, rows: &mut Rows) -> Result<TapeShape, Error> {
+        rows.set(dims.batch, dims.steps, dims.pattern())?;
+        let shape = self.shape(config, dims, rows.extent())?;
+        rows.place_all()?;
+        if let Some(every) = shape.every {
+            rows.place_checkpoints(every)?;
+        }
+        Ok(shape)
+    }
+
     /// What is kept of a call.
     pub(super) fn shape(
         self,
@@ -236,40 +409,13 @@ impl Tape {
 
     /// The bytes that the tape holds.
     pub fn bytes(&self) -> usize {
-        let buffers = self.states.iter().chain(&self.gates).chain(&self.outputs).chain(&self.masks);
-        buffers.chain([&self.input]).map(|buffer| buffer.len() * size_of::<f32>()).sum()
+        size_of_val(&self.data[..])
     }
 
-    /// Makes room for a run, and draws its masks.
-    pub(super) fn prepare(&mut self, config: &Config, dims: Dims<'_>, seed: u64) -> Result<TapeShape, Error> {
-        self.run = None;
-        self.rows.set(dims.batch, dims.steps, dims.pattern())?;
-        let shape = self.keep.shape(config, &dims, self.rows.extent())?;
-        self.rows.place_all()?;
-        if let Some(every) = shape.every {
-            self.rows.place_checkpoints(every)?;
-        }
-        let strands = config.strands();
-        // What a run before had more of goes: `bytes` counts all that is there.
-        let exactly = |buffers: &mut Vec<AlignedBuf>, count| {
-            buffers.truncate(count);
-            fill_up(buffers, count)
-        };
-        exactly(&mut self.states, strands)?;
-        exactly(&mut self.gates, if shape.every.is_some() { 0 } else { strands })?;
-        exactly(&mut self.outputs, config.layers() - 1)?;
-        self.states.iter_mut().try_for_each(|buffer| buffer.grow(shape.states.len()))?;
-        self.gates.iter_mut().try_for_each(|buffer| buffer.grow(shape.gates.len()))?;
-        self.outputs.iter_mut().try_for_each(|buffer| buffer.grow(shape.output.len()))?;
-        self.input.grow(shape.input.map_or(0, |input| input.len()))?;
-        exactly(&mut self.masks, if shape.masks.len() > 0 { strands } else { 0 })?;
-        self.masks.iter_mut().try_for_each(|buffer| buffer.grow(shape.masks.len()))?;
-        for (strand, mask) in self.masks.iter_mut().enumerate() {
-            let width = shape.masks.width();
-            let rows = mask[..shape.masks.len()].chunks_exact_mut(width);
-            draw_recurrent(rows, config, seed, strand);
-        }
-        Ok(shape)
+    /// What the last run has kept, and its rows.
+    pub(super) fn taped<'a>(&'a self, run: &TapedRun) -> (Taped<'a>, &'a Rows) {
+        let &TapedRun { batch, steps, seed, shape, .. } = run;
+        (Taped { data: &self.data, shape, batch, steps, seed }, &self.rows)
     }
 }
 

@@ -6,10 +6,11 @@ use super::gradients::{Gradients, Upstream};
 use super::network::{Grids, Network, WayBack};
 use super::recurrent::Recurrent;
 use super::state::State;
-use super::tape::{Keep, Tape};
+use super::tape::{Keep, Recording, Tape, Taped, TapedRun, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size};
-use crate::sequence::{self, Rows};
+use crate::memory::{AlignedBuf, Parts};
+use crate::sequence::{self, Rows, Scratch};
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -31,7 +32,50 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         tape.run = None;
-        self.through_layers(x, dims, self.config.layout, state, y, Some((tape, seed)), workspace)
+        let taping = Some((Taping::Tape(tape), seed));
+        let shape = self.through_layers(x, dims, self.config.layout, state, y, taping, workspace)?;
+        let (config, version, Dims { batch, steps, .. }) = (self.config.clone(), self.version, dims);
+        tape.run = shape.map(|shape| TapedRun { config, version, batch, steps, seed, shape });
+        Ok(())
+    }
+
+    /// [`forward_train`](Recurrent::forward_train) with a tape in memory of the caller's:
+    /// [`tape_len`](Recurrent::tape_len) floats, whatever their alignment and whatever stands in them. Tensors
+    /// of a framework can hold it: its autograd then frees, copies and offloads the tape as it does any other
+    /// tensor. Results are the same bits.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gradients, Lstm, Recording, Upstream, Workspace};
+    ///
+    /// let lstm = Lstm::builder(2, 4).build()?;
+    /// let (x, recording) = ([0.5; 3 * 5 * 2], Recording::new(Dims::new(3, 5)));
+    /// let mut tape = vec![0.0; lstm.tape_len(recording.dims, recording.keep)?];
+    /// let (mut state, mut y, mut workspace) = (lstm.zero_state(3)?, [0.0; 3 * 5 * 4], Workspace::new());
+    /// lstm.forward_train_into(&x, recording, &mut state, Some(&mut y), &mut tape, &mut workspace)?;
+    ///
+    /// let mut gradients = vec![0.0; lstm.parameters().len()];
+    /// let (upstream, to) = (Upstream::default().with_dy(&y), Gradients::of_parameters(&mut gradients));
+    /// lstm.backward_from(&x, recording, &tape, upstream, to, &mut workspace)?;
+    /// assert!(gradients.iter().any(|&gradient| gradient != 0.0));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`forward_train`](Recurrent::forward_train), and [`Error::Length`] where `tape` has not
+    /// `tape_len` floats. Nothing is written then, neither to the tape.
+    pub fn forward_train_into(
+        &self,
+        x: &[f32],
+        recording: Recording<'_>,
+        state: &mut State,
+        y: Option<&mut [f32]>,
+        tape: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let Recording { dims, keep, seed } = recording;
+        let taping = Some((Taping::Slice(tape, keep), seed));
+        self.through_layers(x, dims, self.config.layout, state, y, taping, workspace)?;
+        Ok(())
     }
 
     /// Back-propagation through time: computes the gradients of a loss by parameters, input and initial
@@ -95,7 +139,52 @@ impl Recurrent {
         if run.version != self.version {
             return Err(refused("backward with other parameters than those of forward_train"));
         }
-        let (batch, steps) = (run.batch, run.steps);
+        let (taped, rows) = tape.taped(run);
+        let Workspace { between, backward: scratch, .. } = workspace;
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch))
+    }
+
+    /// [`backward`](Recurrent::backward) from a tape in memory of the caller's, which
+    /// [`forward_train_into`](Recurrent::forward_train_into) has filled. The tape may have been copied in
+    /// between.
+    ///
+    /// Input, recording and parameters must be those of the forward pass. A slice has no room to say what it
+    /// belongs to, so only its length is checked: with other values of the same sizes, gradients are wrong,
+    /// and nothing worse. (Parameters that have been changed and changed back are the same parameters.)
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `tape` has not [`tape_len`](Recurrent::tape_len) floats or another slice does
+    /// not fit, otherwise as for [`forward_train`](Recurrent::forward_train). Nothing is written then.
+    pub fn backward_from(
+        &self,
+        x: &[f32],
+        recording: Recording<'_>,
+        tape: &[f32],
+        upstream: Upstream<'_>,
+        gradients: Gradients<'_>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let Recording { dims, keep, seed } = recording;
+        dims.check()?;
+        // Steps that go the short way find another order of rows after this.
+        workspace.short = None;
+        let Workspace { rows, between, backward: scratch, .. } = workspace;
+        let shape = keep.place(&self.config, &dims, rows)?;
+        check_len("tape", shape.len(), tape.len())?;
+        let taped = Taped { data: tape, shape, batch: dims.batch, steps: dims.steps, seed };
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch))
+    }
+
+    fn back_through_layers(
+        &self,
+        x: &[f32],
+        (taped, rows): (Taped<'_>, &Rows),
+        upstream: Upstream<'_>,
+        gradients: Gradients<'_>,
+        (between, scratch): (&mut AlignedBuf, &mut Scratch),
+    ) -> Result<(), Error> {
+        let config = &self.config;
+        let Taped { batch, steps, seed, shape, .. } = taped;
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
         let outputs = config.outputs();
 
@@ -120,39 +209,46 @@ impl Recurrent {
         }
 
         // All memory is allocated before the first value is written.
-        let transposed = self.transposed()?;
+        let (transposed, tape) = (self.transposed()?, shape.parts(taped.data));
         let network = Network {
             config,
             weights: &self.weights,
-            rows: &tape.rows,
+            rows,
             grids: Grids::of(config, config.layout, Dims::new(batch, steps))?,
-            shape: Some(run.shape),
-            masks: &tape.masks,
-            dropout: Dropout::of(config, run.seed, batch),
-            seed: Some(run.seed),
+            shape: Some(shape),
+            masks: tape.masks,
+            dropout: Dropout::of(config, seed, batch),
+            seed: Some(seed),
         };
-        let way = WayBack { x, tape, shape: run.shape, transposed, ranges: &self.ranges, upstream };
-        let Workspace { between, backward: scratch, .. } = workspace;
+        let way = WayBack { x, tape, shape, transposed, ranges: &self.ranges, upstream };
         network.prepare_backward(&way, scratch)?;
-        for buffer in &mut between[..(layers - 1).min(2)] {
-            buffer.grow(output_len)?;
-        }
+        let inner = Parts::new((layers - 1).min(2), output_len)?;
+        between.grow(inner.all())?;
 
-        let threads = self.worthwhile_threads(tape.rows.order.len(), tape.rows.steps(), true);
-        sequence::in_pool(threads, || network.backward(&way, gradients, between, scratch, threads))
+        let threads = self.worthwhile_threads(rows.order.len(), rows.steps(), true);
+        sequence::in_pool(threads, || network.backward(&way, gradients, (inner, between), scratch, threads))
     }
 
-    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences.
+    /// The floats of a tape of such sequences: what [`forward_train_into`](Recurrent::forward_train_into)
+    /// writes to, whose parts [`Tape`] lists.
     ///
     /// # Errors
     /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit,
-    /// [`Error::SizeOverflow`] where
-    /// the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has not enough for the least.
-    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
+    /// [`Error::SizeOverflow`] where the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has
+    /// not enough for the least.
+    pub fn tape_len(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
         let mut rows = Rows::default();
         let extent = rows.extent_of(dims.batch, dims.steps, dims.pattern())?;
-        let shape = keep.shape(&self.config, &dims, extent)?;
-        checked_size("tape", &[shape.len(&self.config)?, size_of::<f32>()])
+        Ok(keep.shape(&self.config, &dims, extent)?.len())
+    }
+
+    /// The bytes that a tape holds after [`forward_train`](Recurrent::forward_train) over such sequences:
+    /// four for each float of [`tape_len`](Recurrent::tape_len).
+    ///
+    /// # Errors
+    /// As for [`tape_len`](Recurrent::tape_len).
+    pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
+        checked_size("tape", &[self.tape_len(dims, keep)?, size_of::<f32>()])
     }
 }

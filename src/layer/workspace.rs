@@ -1,6 +1,6 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
-use crate::memory::{AlignedBuf, Grid};
+use crate::memory::{AlignedBuf, Grid, Parts};
 use crate::sequence::{Memory, Rows, Scratch};
 use std::fmt;
 
@@ -14,8 +14,8 @@ pub struct Workspace {
     pub(super) rings: Vec<AlignedBuf>,
     /// One for each pass that runs at the same time as others.
     pub(super) forward: Vec<Memory>,
-    /// Outputs on their way to the next layer, or gradients on their way to the one below.
-    pub(super) between: [AlignedBuf; 2],
+    /// Outputs on their way to the next layer, or gradients on their way to the one below: two in turns.
+    pub(super) between: AlignedBuf,
     pub(super) backward: Scratch,
     /// Of the last step that went the short way.
     pub(super) short: Option<Short>,
@@ -29,7 +29,7 @@ impl Workspace {
 
     /// The bytes that it holds: what the largest call so far has needed.
     pub fn bytes(&self) -> usize {
-        let buffers = self.rings.iter().chain(&self.between).map(|buffer| size_of_val(&buffer[..]));
+        let buffers = self.rings.iter().chain([&self.between]).map(|buffer| size_of_val(&buffer[..]));
         let passes = self.forward.iter().map(Memory::bytes);
         buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes()
     }
@@ -57,6 +57,8 @@ pub(super) struct Short {
     pub(super) scratch: Grid,
     pub(super) input: Grid,
     pub(super) output: Grid,
+    /// The outputs of the layers but the last, two in turns.
+    pub(super) inner: Parts,
 }
 
 impl fmt::Debug for Workspace {

@@ -5,16 +5,19 @@
 //! shared.rs    Shared: floats that threads write disjoint parts of
 //! grid.rs      Grid: rows of floats by (slot, row, plane)
 //! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
+//! parts.rs     Parts: pieces of one length in one piece of memory
 //! planes.rs    Planes, Row: what a tile reads and writes, of a grid or of lines
 //! ```
 
 mod buffer;
 mod grid;
 mod lines;
+mod parts;
 mod planes;
 mod shared;
 
 pub(crate) use buffer::AlignedBuf;
 pub(crate) use grid::{Grid, GridMut, GridRef, Slot};
 pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef};
+pub(crate) use parts::Parts;
 pub(crate) use planes::{Planes, Row};

@@ -1,7 +1,9 @@
-//! Options and directions, for the tests that draw cases.
+//! Cases, options and directions, for the tests that draw them.
+
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
-use fused_rnn::{Activation, CellKind, Direction};
+use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 use proptest::prelude::*;
 
 /// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at
@@ -75,4 +77,39 @@ pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case
 /// All three.
 pub fn direction() -> impl Strategy<Value = Direction> {
     prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both])
+}
+
+/// Networks of every kind, structure, layout and option, and batches of their own lengths.
+pub fn cases() -> impl Strategy<Value = Case> {
+    cases_from(1)
+}
+
+/// The same, of this many rows and steps at least.
+pub fn cases_from(least: usize) -> impl Strategy<Value = Case> {
+    let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=3usize, direction(), any::<bool>());
+    let sizes = (least..=14usize, least..=13usize, 1..=20usize, 1..=70usize);
+    let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
+        (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
+    });
+    (structure, any::<bool>(), any::<u64>()).prop_map(
+        |(
+            (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
+            ragged,
+            seed,
+        )| Case {
+            kind,
+            layers,
+            direction,
+            options,
+            layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
+            bias: Bias::Double,
+            batch,
+            steps,
+            input,
+            hidden,
+            ragged,
+            initial_state: true,
+            seed,
+        },
+    )
 }

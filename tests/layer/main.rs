@@ -1,7 +1,15 @@
-//! What stands around a layer's calls: states, masks, gradients that are left out, what is held and printed.
+//! What stands around a layer's calls: states, masks, gradients that are left out, tapes and parameters that
+//! callers own, what is held and printed.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod drawn;
+#[path = "../common/strategies.rs"]
+mod strategies;
 
 mod gradients;
 mod masks;
 mod recurrent;
 mod state;
+mod tape;
 mod workspace;

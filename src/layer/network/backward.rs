@@ -6,11 +6,11 @@
 
 use super::super::gradients::{Accumulate, Gradients, Upstream};
 use super::super::parameters::Ranges;
-use super::super::tape::{Tape, TapeShape};
+use super::super::tape::{TapeParts, TapeShape};
 use super::Network;
 use crate::cell::{C, H, TransposedWeights};
 use crate::error::Error;
-use crate::memory::{AlignedBuf, GridMut, GridRef, LinesMut};
+use crate::memory::{GridMut, GridRef, Parts};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
 
 /// What the way down reads.
@@ -18,7 +18,7 @@ use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRec
 pub(in super::super) struct WayBack<'a> {
     /// The input of the network, as the caller gave it.
     pub(in super::super) x: &'a [f32],
-    pub(in super::super) tape: &'a Tape,
+    pub(in super::super) tape: TapeParts<&'a [f32]>,
     pub(in super::super) shape: TapeShape,
     /// Of each strand, and so are the ranges of its parameters.
     pub(in super::super) transposed: &'a [TransposedWeights],
@@ -43,7 +43,7 @@ impl<'a> Network<'a> {
         &self,
         way: &WayBack<'_>,
         gradients: Gradients<'_>,
-        between: &mut [AlignedBuf; 2],
+        between: (Parts, &mut [f32]),
         scratch: &mut Scratch,
         threads: usize,
     ) -> Result<(), Error> {
@@ -58,7 +58,8 @@ impl<'a> Network<'a> {
             // There is no chunk that would replace these gradients.
             parameters.fill(0.0);
         }
-        let [even, odd] = between;
+        let mut between = between.0.each_mut(between.1);
+        let (even, odd) = (between.next().unwrap_or_default(), between.next().unwrap_or_default());
         for layer in (0..config.layers).rev() {
             // One buffer has the gradient of this layer's output, and the other receives the gradient of
             // its input.
@@ -110,22 +111,22 @@ impl<'a> Network<'a> {
         'a: 'b,
     {
         let (strand, WayBack { tape, shape, .. }) = (self.config.strand(layer, direction), way);
-        let states = GridMut::reading(GridRef::new(shape.states, &tape.states[strand]));
+        let states = GridMut::reading(shape.states_of(tape, strand));
         let kept = match shape.every {
             Some(every) => {
                 Kept::Checkpoints(Checkpoints { every, states: Records::checkpoints(self.rows, states) })
             }
             None => {
-                let gates = LinesMut::reading(shape.gates, &tape.gates[strand]);
+                let gates = shape.gates_of(tape, strand);
                 let (states, tape) =
                     (Records::states(self.rows, 0, states), TapeRecords::steps(self.rows, 0, gates));
                 Kept::All { states, tape }
             }
         };
         let input = match (layer, shape.input) {
-            (0, Some(grid)) => GridRef::new(grid, &tape.input),
+            (0, Some(grid)) => GridRef::new(grid, tape.input),
             (0, None) => GridRef::new(self.grids.x, way.x),
-            _ => GridRef::new(self.grids.inner_input, &tape.outputs[layer - 1]),
+            _ => GridRef::new(self.grids.inner_input, shape.of_outputs.part(tape.outputs, layer - 1)),
         };
         let pass = self.pass(layer, direction);
         Inputs { pass, transposed: &way.transposed[strand], input, upstream, kept }

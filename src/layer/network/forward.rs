@@ -2,9 +2,10 @@
 
 use super::super::route::Route;
 use super::super::state::State;
+use super::super::tape::TapeShape;
 use super::Network;
 use crate::error::Error;
-use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut};
+use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut, Parts};
 use crate::sequence::{
     self, Checkpoints, Forward, MOST_SHARES, Memory, Records, Schedule, TapeRecords, over_stages,
 };
@@ -20,13 +21,16 @@ pub(in super::super) struct CallMemory<'a> {
     pub(in super::super) rings: &'a mut [AlignedBuf],
     pub(in super::super) ring: Grid,
     /// Of each strand, what the tape keeps; none where there is no tape, or where it keeps none.
-    pub(in super::super) states: &'a mut [AlignedBuf],
-    pub(in super::super) gates: &'a mut [AlignedBuf],
+    pub(in super::super) states: &'a mut [f32],
+    pub(in super::super) gates: &'a mut [f32],
     /// The outputs of the layers, two in turns where there is no tape.
-    pub(in super::super) outputs: &'a mut [AlignedBuf],
+    pub(in super::super) outputs: Outputs<'a>,
     /// One for each pass that runs at the same time.
     pub(in super::super) memories: &'a mut [Memory],
 }
+
+/// The outputs of the layers but the last, and where each of them lies.
+pub(in super::super) type Outputs<'a> = (Parts, &'a mut [f32]);
 
 /// The memory of one strand.
 #[derive(Debug, Clone, Copy)]
@@ -34,23 +38,6 @@ struct StrandMemory<'a> {
     states: Records<'a>,
     tape: Option<TapeRecords<'a>>,
     checkpoints: Option<Checkpoints<'a>>,
-}
-
-/// A buffer to read and another buffer to write.
-fn pick(
-    buffers: &mut [AlignedBuf],
-    read: Option<usize>,
-    write: Option<usize>,
-) -> (Option<&[f32]>, Option<&mut [f32]>) {
-    match (read, write) {
-        (Some(read), Some(write)) => match buffers.get_disjoint_mut([read, write]) {
-            Ok([read, write]) => (Some(&**read), Some(&mut **write)),
-            Err(_) => (None, None),
-        },
-        (Some(read), None) => (Some(&*buffers[read]), None),
-        (None, Some(write)) => (None, Some(&mut *buffers[write])),
-        (None, None) => (None, None),
-    }
 }
 
 impl<'a> Network<'a> {
@@ -114,24 +101,27 @@ impl<'a> Network<'a> {
         &self,
         rings: &'b mut [AlignedBuf],
         ring: Grid,
-        states: &'b mut [AlignedBuf],
-        gates: &'b mut [AlignedBuf],
+        states: &'b mut [f32],
+        gates: &'b mut [f32],
     ) -> impl Iterator<Item = StrandMemory<'b>>
     where
         'a: 'b,
     {
         let Network { rows, shape, .. } = *self;
-        let (mut rings, mut states, mut gates) = (rings.iter_mut(), states.iter_mut(), gates.iter_mut());
+        let mut rings = rings.iter_mut();
+        let mut taped = shape.map(|shape| (shape, shape.strands(states, gates)));
         (0..self.config.strands()).map(move |_| {
-            let mut all = || Some((shape?, GridMut::new(shape?.states, states.next()?)));
-            let (shape, kept) = all().unzip();
+            let next = |(shape, strands): &mut (TapeShape, _)| Some((*shape, Iterator::next(strands)?));
+            let (shape, taped) = taped.as_mut().and_then(next).unzip();
+            let (kept, gates) = taped.unzip();
+            let kept = kept.zip(shape).map(|(states, shape)| GridMut::new(shape.states, states));
             let every = shape.and_then(|shape| shape.every);
             let ring = rings.next().map(|buffer| Records::ring(rows, GridMut::new(ring, buffer)));
             let states = kept.filter(|_| every.is_none()).map(|grid| Records::states(rows, 0, grid));
             StrandMemory {
                 states: states.or(ring).expect("states in turns, or all on the tape"),
-                tape: (gates.next().zip(shape))
-                    .map(|(buffer, shape)| TapeRecords::steps(rows, 0, LinesMut::new(shape.gates, buffer))),
+                tape: (gates.flatten().zip(shape))
+                    .map(|(gates, shape)| TapeRecords::steps(rows, 0, LinesMut::new(shape.gates, gates))),
                 checkpoints: (every.zip(kept))
                     .map(|(every, grid)| Checkpoints { every, states: Records::checkpoints(rows, grid) }),
             }
@@ -173,7 +163,7 @@ impl<'a> Network<'a> {
         together: bool,
         ends: Ends<'_>,
         mut strands: impl Iterator<Item = StrandMemory<'b>>,
-        outputs: &mut [AlignedBuf],
+        (parts, outputs): Outputs<'_>,
         memories: &mut [Memory],
     ) -> Result<(), Error>
     where
@@ -184,7 +174,7 @@ impl<'a> Network<'a> {
         for layer in 0..layers {
             let read = (layer > 0).then(|| self.output_of(layer - 1));
             let write = (layer + 1 < layers).then(|| self.output_of(layer));
-            let (below, above) = pick(outputs, read, write);
+            let (below, above) = parts.pick(outputs, read, write);
             let inner = (
                 below.map_or(GridMut::empty(), |below| {
                     GridMut::reading(GridRef::new(self.grids.inner_input, below))
@@ -226,7 +216,7 @@ impl<'a> Network<'a> {
         chunk: usize,
         ends: Ends<'_>,
         strands: impl Iterator<Item = StrandMemory<'b>>,
-        outputs: &mut [AlignedBuf],
+        (parts, outputs): Outputs<'_>,
         memories: &mut [Memory],
     ) -> Result<(), Error>
     where
@@ -237,7 +227,7 @@ impl<'a> Network<'a> {
         let mut inner = [(GridMut::empty(), GridMut::empty()); MOST_SHARES];
         let mut passes = [None; MOST_SHARES];
         let mut shared = [GridMut::empty(); MOST_SHARES];
-        for (shared, output) in shared.iter_mut().zip(outputs).take(layers - 1) {
+        for (shared, output) in shared.iter_mut().zip(parts.each_mut(outputs)) {
             *shared = GridMut::new(self.grids.inner_output, output);
         }
         for (layer, memory) in strands.enumerate() {

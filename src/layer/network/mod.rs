@@ -16,7 +16,7 @@ use super::dropout::Dropout;
 use super::tape::TapeShape;
 use crate::cell::{Context, Weights};
 use crate::error::Error;
-use crate::memory::{AlignedBuf, Grid};
+use crate::memory::Grid;
 use crate::sequence::{Pass, Rows};
 pub(super) use backward::WayBack;
 pub(super) use forward::CallMemory;
@@ -60,7 +60,7 @@ pub(super) struct Network<'a> {
     /// The shape of the tape, if there is one.
     pub(super) shape: Option<TapeShape>,
     /// The masks of recurrent dropout of each strand, where there are any.
-    pub(super) masks: &'a [AlignedBuf],
+    pub(super) masks: &'a [f32],
     pub(super) dropout: Dropout,
     /// The seed of a training call.
     pub(super) seed: Option<u64>,
