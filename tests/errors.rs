@@ -331,12 +331,12 @@ fn a_tape_belongs_to_its_network_and_its_parameters() {
     assert_eq!((back(&one), back(&clone)), (Ok(()), refused.clone()));
     one.update(|parameters| parameters[0] += 2.0);
     assert_eq!(back(&one), refused);
-    // Every way to other parameters, and with the same ones.
+    // Every way to other parameters, and loading the same ones.
     let tensors = state_dict::save(&one).unwrap();
     let arrays = Convention::Keras.save(&one).unwrap();
     let bias = vec![0.5; 3 * H];
     let ways: [&dyn Fn(&mut Recurrent); 3] = [
-        &|network| network.set_parameter("bias_hh_l0", &bias).unwrap(),
+        &|network| assert!(network.set_parameter("bias_hh_l0", &bias).unwrap()),
         &|network| state_dict::load(tensors.clone(), network).unwrap(),
         &|network| Convention::Keras.load(network, &arrays).unwrap(),
     ];

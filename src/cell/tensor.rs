@@ -201,6 +201,11 @@ impl<T> std::ops::Index<Tensor> for PerTensor<T> {
     }
 }
 
+impl PerTensor<bool> {
+    /// All of them.
+    pub(crate) const ALL: PerTensor<bool> = PerTensor([true; TENSORS]);
+}
+
 /// The parameters of one direction of one layer, row-major, slot after slot; empty where there is no such
 /// tensor.
 pub(crate) type Canonical<'a> = PerTensor<&'a [f32]>;

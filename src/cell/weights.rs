@@ -14,11 +14,14 @@
 //!               or W_hr^T               depth P            units H
 //! ```
 
-use super::{BiasOf, Canonical, Entry, Matrix, Shape, Tensor, Variant};
+use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
 use crate::product::{Panel, Source, Table, table};
 use crate::simd::{LINE, Token};
+
+/// Gates of a panel, at the most.
+const MOST_GATES: usize = 4;
 
 /// The bias of a unit in one of the kernels' bias vectors.
 fn bias(from: &Canonical<'_>, of: BiasOf, units: usize, unit: usize) -> f32 {
@@ -182,29 +185,38 @@ impl Weights {
         })
     }
 
-    /// Packs these parameters.
-    pub(crate) fn pack(&mut self, from: &Canonical<'_>) {
+    /// Packs these parameters, as far as they are made of tensors that have changed.
+    pub(crate) fn pack(&mut self, from: &Canonical<'_>, changed: &PerTensor<bool>) {
         let shape = self.shape();
         for (packed, panel) in shape.packed.iter().zip(&mut self.panels) {
+            if !changed[packed.matrix.tensor()] {
+                continue;
+            }
             let (width, rows) = match packed.matrix {
                 Matrix::Input => (self.inputs, self.units),
                 Matrix::Recurrent => (self.outputs, self.units),
                 Matrix::Projection => (self.units, self.outputs),
             };
-            let gates = packed.first..packed.first + packed.gates;
-            let starts: Vec<usize> = gates.map(|gate| gate * rows * width).collect();
-            let data = from[packed.matrix.tensor()];
-            panel.pack(Source { data, gate_starts: &starts, unit_stride: width, depth_stride: 1 });
+            let starts: [usize; MOST_GATES] =
+                std::array::from_fn(|gate| (packed.first + gate) * rows * width);
+            let (data, gate_starts) = (from[packed.matrix.tensor()], &starts[..packed.gates]);
+            panel.pack(Source { data, gate_starts, unit_stride: width, depth_stride: 1 });
         }
-        if !shape.norm[0] {
+        let any = |of: &[Tensor]| of.iter().any(|&tensor| changed[tensor]);
+        let biases = any(&[Tensor::BiasIh, Tensor::BiasHh]);
+        if !shape.norm[0] && biases {
             for unit in 0..self.units {
                 for (vector, &of) in shape.biases.iter().enumerate() {
                     self.biases.set(unit, vector, bias(from, of, self.units, unit));
                 }
             }
         }
-        self.peepholes.pack(from[Tensor::Peephole]);
-        self.norms.pack(from, shape, self.units);
+        if changed[Tensor::Peephole] {
+            self.peepholes.pack(from[Tensor::Peephole]);
+        }
+        if biases || any(&[Tensor::NormIh, Tensor::NormHh, Tensor::NormC]) {
+            self.norms.pack(from, shape, self.units);
+        }
     }
 
     /// What the cell is, as data.
@@ -290,14 +302,18 @@ impl TransposedWeights {
         (panels().map(Panel::bytes).sum(), panels().map(Panel::multiply_adds).sum())
     }
 
-    /// Packs these parameters of a variant.
-    pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>) {
+    /// Packs these parameters of a variant, as far as they are made of tensors that have changed.
+    pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>, changed: &PerTensor<bool>) {
         let (shape, units) = (variant.shape(), self.second.units());
         let pack = |panel: &mut Panel, data, width| {
             panel.pack(Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width });
         };
-        let (w, r) = (from[Tensor::WeightIh], from[Tensor::WeightHh]);
-        for (panels, weights) in [(&mut self.input, w), (&mut self.hidden, r)] {
+        let r = from[Tensor::WeightHh];
+        for (panels, tensor) in [(&mut self.input, Tensor::WeightIh), (&mut self.hidden, Tensor::WeightHh)] {
+            if !changed[tensor] {
+                continue;
+            }
+            let weights = from[tensor];
             for (gate, panel) in panels.iter_mut().enumerate() {
                 // The weights of a gate that is not used are left out of the product: zero times infinity
                 // would be NaN.
@@ -308,8 +324,10 @@ impl TransposedWeights {
             }
         }
         if shape.projection.is_some() {
-            pack(&mut self.second, from[Tensor::WeightHr], units);
-        } else if shape.second_gradient().is_some() {
+            if changed[Tensor::WeightHr] {
+                pack(&mut self.second, from[Tensor::WeightHr], units);
+            }
+        } else if shape.second_gradient().is_some() && changed[Tensor::WeightHh] {
             pack(&mut self.second, &r[shape.hidden_gates() * units * units..], units);
         }
     }

@@ -55,7 +55,9 @@ impl<'a> Upstream<'a> {
 }
 
 /// The slices that [`backward`](crate::Recurrent::backward) writes gradients to. A gradient that is `None` is
-/// not computed: without `parameters`, as for frozen weights, no product of a weight gradient is made.
+/// not computed: without `parameters`, as for frozen weights, no product of a weight gradient is made, and
+/// [`wanted`](Gradients::wanted) says the same of single tensors. Layers below the lowest of which anything
+/// is wanted are not walked through.
 ///
 /// ```
 /// use fused_rnn::{Accumulate, Gradients};
@@ -65,12 +67,19 @@ impl<'a> Upstream<'a> {
 /// assert!(all.dh0.is_none());
 /// let frozen = Gradients::default().with_dx(&mut dx);
 /// assert!(frozen.parameters.is_none());
+/// // Of a layer of four tensors, the biases alone.
+/// let biases = Gradients::of_parameters(&mut parameters).with_wanted(&[false, false, true, true]);
+/// assert!(biases.wanted.is_some());
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Default)]
 pub struct Gradients<'a> {
     /// Gradient of the loss by the parameters, in the order of [`parameters`](crate::Recurrent::parameters).
     pub parameters: Option<&'a mut [f32]>,
+    /// For each tensor of [`named_parameters`](crate::Recurrent::named_parameters), in their order, whether its
+    /// gradient is wanted; `None` means all. The others are not computed, and their places in `parameters`
+    /// stay as they are.
+    pub wanted: Option<&'a [bool]>,
     /// Whether `parameters` is replaced or added to. The other slices are always replaced.
     pub accumulate: Accumulate,
     /// Gradient of the loss by the input, in the shape of the input.
@@ -85,6 +94,12 @@ impl<'a> Gradients<'a> {
     /// The gradient by the parameters alone; it replaces the values of the slice.
     pub fn of_parameters(parameters: &'a mut [f32]) -> Self {
         Gradients { parameters: Some(parameters), ..Gradients::default() }
+    }
+
+    /// The same, with the gradients of these tensors alone: see [`wanted`](Gradients::wanted).
+    #[must_use]
+    pub fn with_wanted(self, wanted: &'a [bool]) -> Self {
+        Gradients { wanted: Some(wanted), ..self }
     }
 
     /// The same, with parameters replaced or added to.

@@ -81,6 +81,12 @@ impl Ranges {
         self.tensors[tensor].clone()
     }
 
+    /// The tensors that the layer has, and their ranges, in the order of the flat slice.
+    pub(super) fn existing(&self) -> impl Iterator<Item = (Tensor, Range<usize>)> + use<'_> {
+        let all = Tensor::ALL.into_iter().map(|tensor| (tensor, self.get(tensor)));
+        all.filter(|(_, range)| !range.is_empty())
+    }
+
     /// The range of all tensors together.
     pub(super) fn all(&self) -> Range<usize> {
         self.tensors.0[0].start..self.tensors.0[self.tensors.0.len() - 1].end
@@ -91,26 +97,31 @@ impl Ranges {
         PerTensor(Tensor::ALL.map(|tensor| &parameters[self.get(tensor)]))
     }
 
-    /// The gradients of these ranges, to add to or to replace. The ranges follow each other. Without a slice,
-    /// no gradients are computed.
+    /// The gradients of these ranges, to add to or to replace, of those tensors that are wanted. The ranges
+    /// follow each other. Without a slice, no gradients are computed.
     pub(super) fn targets<'a>(
         &self,
         gradients: Option<&'a mut [f32]>,
+        wanted: impl Fn(Tensor) -> bool,
         add: bool,
     ) -> Result<Targets<'a>, Error> {
-        let Some(gradients) = gradients else { return Ok(Targets { add, parameters: None, input: None }) };
-        let mut rest = &mut gradients[self.all()];
-        if !add {
-            // The first chunk replaces the gradients of W and R; all other gradients are added to.
-            rest[self.get(Tensor::BiasIh).start - self.all().start..].fill(0.0);
-        }
         let mut parameters = PerTensor(Tensor::ALL.map(|_| GridMut::empty()));
-        for tensor in Tensor::ALL {
-            let (data, others) = std::mem::take(&mut rest).split_at_mut(self.get(tensor).len());
-            rest = others;
-            parameters.0[tensor as usize] = target(data, tensor.form(&self.sizes))?;
+        if let Some(gradients) = gradients {
+            let mut rest = &mut gradients[self.all()];
+            for tensor in Tensor::ALL {
+                let (data, others) = std::mem::take(&mut rest).split_at_mut(self.get(tensor).len());
+                rest = others;
+                if !wanted(tensor) {
+                    continue;
+                }
+                // The first chunk replaces the gradients of W and R; all other gradients are added to.
+                if !add && !matches!(tensor, Tensor::WeightIh | Tensor::WeightHh) {
+                    data.fill(0.0);
+                }
+                parameters.0[tensor as usize] = target(data, tensor.form(&self.sizes))?;
+            }
         }
-        Ok(Targets { add, parameters: Some(parameters), input: None })
+        Ok(Targets { add, parameters, input: None })
     }
 }
 
@@ -138,12 +149,9 @@ pub(super) fn tensors(
     let directions = config.directions();
     ranges.iter().enumerate().flat_map(move |(strand, ranges)| {
         let (layer, reverse) = (strand / directions, if strand % directions == 1 { "_reverse" } else { "" });
-        Tensor::ALL
-            .into_iter()
-            .map(move |tensor| {
-                let name = format!("{}_l{layer}{reverse}", tensor.name());
-                (name, tensor.shape(&ranges.sizes), ranges.get(tensor))
-            })
-            .filter(|(_, _, range)| !range.is_empty())
+        ranges.existing().map(move |(tensor, range)| {
+            let name = format!("{}_l{layer}{reverse}", tensor.name());
+            (name, tensor.shape(&ranges.sizes), range)
+        })
     })
 }

@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::init::{Init, initialise};
 use super::parameters::{NamedParameter, Ranges, tensors};
-use crate::cell::{TransposedWeights, Weights};
+use crate::cell::{PerTensor, TransposedWeights, Weights};
 use crate::error::{Error, collect, zeros};
 use crate::simd::{Level, Token};
 use std::fmt;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// | run sequences from a state, in the caller's memory | [`forward`](Recurrent::forward) |
 /// | run one step of a stream | [`step`](Recurrent::step) |
 /// | train | [`forward_train`](Recurrent::forward_train), then [`backward`](Recurrent::backward) |
-/// | change the parameters | [`update`](Recurrent::update), [`set_parameter`](Recurrent::set_parameter) |
+/// | change the parameters | [`update`](Recurrent::update), [`set_parameters`](Recurrent::set_parameters), [`set_parameter`](Recurrent::set_parameter) |
 /// | read the parameters | [`parameters`](Recurrent::parameters) |
 /// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
 /// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
@@ -64,7 +64,7 @@ impl Recurrent {
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
         initialise(init, &self.config, &self.ranges, &mut self.parameters, seed)?;
-        self.repack();
+        self.pack_all();
         Ok(())
     }
 
@@ -104,19 +104,89 @@ impl Recurrent {
         })
     }
 
-    /// Sets one tensor by its name.
+    /// The number of named parameters.
+    pub(super) fn tensor_count(&self) -> usize {
+        self.ranges.iter().flat_map(Ranges::existing).count()
+    }
+
+    /// Sets one tensor by its name, if it has other bits than these values. Gives whether it had.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size.
-    pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let found = tensors(&self.config, &self.ranges).find(|tensor| tensor.0 == name);
-        let (_, _, range) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
-        if range.len() != values.len() {
+    pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<bool, Error> {
+        let found = tensors(&self.config, &self.ranges).position(|tensor| tensor.0 == name);
+        let at = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
+        self.set_some(|n| (n == at).then_some(values))
+    }
+
+    /// Sets all tensors, in the order of [`named_parameters`](Recurrent::named_parameters), where their bits
+    /// differ from those of the values. Gives whether any did.
+    ///
+    /// A framework that owns its parameters calls this before each pass. Values that are the same cost a
+    /// comparison, and nothing else: they are not packed, and where no tensor has changed, tapes of before are
+    /// still good. Of the others only what is made of them is packed. Nothing is allocated.
+    ///
+    /// ```
+    /// use fused_rnn::Lstm;
+    ///
+    /// let mut lstm = Lstm::builder(1, 2).build()?;
+    /// let mut own: Vec<Vec<f32>> = lstm.named_parameters().map(|tensor| tensor.values.to_vec()).collect();
+    /// let slices = |own: &[Vec<f32>]| own.iter().map(Vec::len).collect::<Vec<_>>();
+    /// assert_eq!(slices(&own), [8, 16, 8, 8]);
+    ///
+    /// let tensors: Vec<&[f32]> = own.iter().map(Vec::as_slice).collect();
+    /// assert!(!lstm.set_parameters(&tensors)?);
+    /// own[2][0] += 0.5;
+    /// let tensors: Vec<&[f32]> = own.iter().map(Vec::as_slice).collect();
+    /// assert!(lstm.set_parameters(&tensors)?);
+    /// assert_eq!(lstm.parameters(), own.concat());
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where there are more tensors or fewer, [`Error::Format`] where one has another size.
+    /// All parameters are then as before.
+    pub fn set_parameters(&mut self, tensors: &[&[f32]]) -> Result<bool, Error> {
+        let (expected, got) = (self.tensor_count(), tensors.len());
+        if expected != got {
+            return Err(Error::Mismatch { what: "number of parameter tensors", expected, got });
+        }
+        self.set_some(|n| tensors.get(n).copied())
+    }
+
+    /// Sets those tensors for whose number there are values, and packs what has changed.
+    fn set_some<'a>(&mut self, values: impl Fn(usize) -> Option<&'a [f32]>) -> Result<bool, Error> {
+        let existing = || self.ranges.iter().flat_map(Ranges::existing).map(|(_, range)| range).enumerate();
+        for (n, range) in existing() {
+            let Some(values) = values(n).filter(|values| values.len() != range.len()) else { continue };
+            let name = tensors(&self.config, &self.ranges).nth(n).map_or(String::new(), |tensor| tensor.0);
             let (expected, got) = (format!("{} values", range.len()), values.len().to_string());
             return Err(Error::Format { what: format!("parameter {name}"), expected, got });
         }
-        self.update(|parameters| parameters[range].copy_from_slice(values));
-        Ok(())
+        let mut n = 0;
+        let mut any = false;
+        for strand in 0..self.ranges.len() {
+            let mut changed = PerTensor::default();
+            for (tensor, range) in self.ranges[strand].existing() {
+                let own = &mut self.parameters[range];
+                // By bits: zeros of both signs differ, and a NaN is the same as itself.
+                if let Some(values) = values(n)
+                    && bytemuck::cast_slice::<f32, u8>(own) != bytemuck::cast_slice::<f32, u8>(values)
+                {
+                    own.copy_from_slice(values);
+                    changed.0[tensor as usize] = true;
+                }
+                n += 1;
+            }
+            if changed != PerTensor::default() {
+                self.pack(strand, &changed);
+                any = true;
+            }
+        }
+        if any {
+            self.version = next_version();
+        }
+        Ok(any)
     }
 
     /// Lets `change` write to the parameters, then packs them again, even if `change` panics. Tapes that were
@@ -138,22 +208,25 @@ impl Recurrent {
         struct Repack<'a>(&'a mut Recurrent);
         impl Drop for Repack<'_> {
             fn drop(&mut self) {
-                self.0.repack();
+                self.0.pack_all();
             }
         }
         let guard = Repack(self);
         change(&mut guard.0.parameters)
     }
 
-    fn repack(&mut self) {
+    fn pack_all(&mut self) {
         self.version = next_version();
+        (0..self.ranges.len()).for_each(|strand| self.pack(strand, &PerTensor::ALL));
+    }
+
+    /// Packs again what is made of the tensors of a strand that have changed.
+    fn pack(&mut self, strand: usize, changed: &PerTensor<bool>) {
+        let canonical = self.ranges[strand].canonical(&self.parameters);
+        self.weights[strand].pack(&canonical, changed);
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        for (strand, ranges) in self.ranges.iter().enumerate() {
-            let canonical = ranges.canonical(&self.parameters);
-            self.weights[strand].pack(&canonical);
-            if let Some(weights) = transposed.get_mut(strand) {
-                weights.pack(&self.weights[strand].variant, &canonical);
-            }
+        if let Some(weights) = transposed.get_mut(strand) {
+            weights.pack(&self.weights[strand].variant, &canonical, changed);
         }
     }
 
@@ -164,7 +237,7 @@ impl Recurrent {
         }
         let transposed = collect((self.ranges.iter().zip(&self.weights)).map(|(ranges, weights)| {
             let mut transposed = TransposedWeights::new(weights)?;
-            transposed.pack(&weights.variant, &ranges.canonical(&self.parameters));
+            transposed.pack(&weights.variant, &ranges.canonical(&self.parameters), &PerTensor::ALL);
             Ok(transposed)
         }))?;
         Ok(self.transposed.get_or_init(|| transposed))
@@ -179,5 +252,50 @@ impl fmt::Debug for Recurrent {
             .field("parameters", &self.parameters.len())
             .field("bytes", &self.bytes())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Lstm;
+    use crate::cell::TransposedWeights;
+    use crate::product::Panel;
+
+    /// Only what is made of a tensor that has changed is packed: for forward, and transposed.
+    #[test]
+    fn only_what_has_changed_is_packed() {
+        let mut lstm = Lstm::builder(3, 5).layers(2).projection(4).build().unwrap();
+        lstm.transposed().unwrap();
+        let own: Vec<Vec<f32>> = lstm.named_parameters().map(|tensor| tensor.values.to_vec()).collect();
+        let names: Vec<String> = lstm.named_parameters().map(|tensor| tensor.name).collect();
+        for (n, name) in names.iter().enumerate() {
+            let transposed = lstm.transposed.get_mut().unwrap();
+            for (weights, transposed) in lstm.weights.iter_mut().zip(transposed) {
+                weights.panels.iter_mut().for_each(Panel::poison);
+                let TransposedWeights { input, hidden, second } = transposed;
+                input.iter_mut().chain(hidden).chain([second]).for_each(Panel::poison);
+            }
+            let mut changed = own.clone();
+            changed[n][0] += 0.5;
+            let tensors: Vec<&[f32]> = changed.iter().map(Vec::as_slice).collect();
+            assert_eq!((lstm.set_parameters(&tensors), lstm.set_parameters(&tensors)), (Ok(true), Ok(false)));
+            let transposed = lstm.transposed().unwrap();
+            for (layer, (weights, transposed)) in lstm.weights.iter().zip(transposed).enumerate() {
+                let is = |tensor: &str| *name == format!("{tensor}_l{layer}");
+                // W, R and W_hr, and so are the transposed ones.
+                let packed = [is("weight_ih"), is("weight_hh"), is("weight_hr")];
+                let TransposedWeights { input, hidden, second } = transposed;
+                let whole = [&input[..], &hidden[..], std::slice::from_ref(second)];
+                for ((panel, panels), packed) in weights.panels.iter().zip(whole).zip(packed) {
+                    assert_eq!(panel.is_poisoned(), !packed, "{name}, layer {layer}");
+                    assert!(
+                        panels.iter().all(|panel| panel.is_poisoned() != packed),
+                        "{name}, layer {layer}"
+                    );
+                }
+            }
+            // Back again, with all of it packed.
+            lstm.update(|parameters| parameters.copy_from_slice(&own.concat()));
+        }
     }
 }

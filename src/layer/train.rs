@@ -204,6 +204,9 @@ impl Recurrent {
             ("dh0", state_len, gradients.dh0.as_deref().map(<[f32]>::len)),
             ("dc0", cell_state_len, gradients.dc0.as_deref().map(<[f32]>::len)),
         ];
+        if let Some(wanted) = gradients.wanted {
+            check_len("gradients.wanted", self.tensor_count(), wanted.len())?;
+        }
         for (what, expected, got) in optional {
             check_len(what, expected, got.unwrap_or(expected))?;
         }
@@ -250,5 +253,69 @@ impl Recurrent {
     /// As for [`tape_len`](Recurrent::tape_len).
     pub fn tape_bytes(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         checked_size("tape", &[self.tape_len(dims, keep)?, size_of::<f32>()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, CellKind, Rng};
+
+    fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
+    }
+
+    /// Frozen tensors cost no work: the rows that their gradients are products of are not packed, and layers
+    /// below the last of which anything is wanted are not walked through.
+    #[test]
+    fn what_is_not_wanted_is_not_computed() {
+        for (kind, projection) in
+            [(CellKind::Lstm, Some(4)), (CellKind::GruResetBefore, None), (CellKind::ElmanTanh, None)]
+        {
+            let mut builder = Builder::new(kind, 3, 5).layers(2);
+            if let Some(size) = projection {
+                builder = builder.projection(size);
+            }
+            let layer = builder.build().unwrap();
+            let mut rng = Rng::new(3);
+            let (x, dhn) = (uniform(3 * 7 * 3, &mut rng), uniform(2 * 3 * projection.unwrap_or(5), &mut rng));
+            let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+            let mut state = layer.zero_state(3).unwrap();
+            layer.forward_train(&x, Dims::new(3, 7), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+            let mut backward = |wanted: Option<&[bool]>, with_input: bool, workspace: &mut Workspace| {
+                let (mut parameters, mut dh0) = (vec![0.0; layer.parameters().len()], vec![0.0; dhn.len()]);
+                let mut gradients = Gradients::of_parameters(&mut parameters);
+                gradients.wanted = wanted;
+                gradients.dh0 = with_input.then_some(&mut dh0[..]);
+                layer.backward(&x, &tape, Upstream::default().with_dhn(&dhn), gradients, workspace).unwrap();
+                dh0
+            };
+            let names: Vec<String> = layer.named_parameters().map(|tensor| tensor.name).collect();
+            // The gradient of the initial state of the upper layer stays behind where the lower is left out.
+            let dh0 = backward(None, true, &mut workspace);
+            let upper = dh0[dh0.len() / 2..][..2].to_vec();
+            let last = |workspace: &Workspace| workspace.backward.carry[..2] == upper;
+            assert!(!last(&workspace), "the lower layer is done last");
+            for frozen in ["weight_ih", "weight_hh", "weight_hr", "bias"] {
+                let wanted: Vec<bool> = names.iter().map(|name| !name.starts_with(frozen)).collect();
+                workspace.backward.packed.panels().into_iter().for_each(|panel| panel.poison());
+                backward(Some(&wanted), false, &mut workspace);
+                let [x, h, m] = workspace.backward.packed.panels();
+                let second = if projection.is_some() { "weight_hr" } else { "weight_hh" };
+                let has_second = m.held() > 0;
+                assert_eq!(x.is_poisoned(), frozen == "weight_ih", "{kind:?}, {frozen}");
+                assert_eq!(h.is_poisoned(), frozen == "weight_hh", "{kind:?}, {frozen}");
+                assert!(!has_second || m.is_poisoned() == (frozen == second), "{kind:?}, {frozen}");
+                assert!(!last(&workspace), "{kind:?}, {frozen}");
+            }
+            let above: Vec<bool> = names.iter().map(|name| name.ends_with("_l1")).collect();
+            backward(Some(&above), false, &mut workspace);
+            assert!(last(&workspace), "{kind:?}: the lower layer is left out");
+            workspace.backward.packed.panels().into_iter().for_each(|panel| panel.poison());
+            workspace.backward.carry.fill(7.0);
+            backward(Some(&vec![false; names.len()]), false, &mut workspace);
+            assert!(workspace.backward.packed.panels().into_iter().all(|panel| panel.is_poisoned()));
+            assert!(workspace.backward.carry.iter().all(|&value| value == 7.0), "{kind:?}: nothing is left");
+        }
     }
 }

@@ -127,6 +127,18 @@ impl Panel {
         }
     }
 
+    /// Fills the panel with NaN, so that a test sees whether it is packed again.
+    #[cfg(test)]
+    pub(crate) fn poison(&mut self) {
+        self.data.fill(f32::NAN);
+    }
+
+    /// Whether it has been left alone since.
+    #[cfg(test)]
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.data.iter().all(|value| value.is_nan())
+    }
+
     /// Fills the panel from a matrix.
     pub(crate) fn pack(&mut self, from: Source<'_>) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);

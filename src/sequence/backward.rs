@@ -40,7 +40,7 @@ pub(crate) struct Scratch {
     grads: AlignedBuf,
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
-    packed: Packed,
+    pub(crate) packed: Packed,
     replay: Replay,
     starts: Vec<usize>,
     /// (step, rank) of the gate gradients of the chunk.

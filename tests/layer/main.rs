@@ -9,6 +9,7 @@ mod strategies;
 
 mod gradients;
 mod masks;
+mod parameters;
 mod recurrent;
 mod state;
 mod tape;

@@ -8,7 +8,7 @@ use super::super::gradients::{Accumulate, Gradients, Upstream};
 use super::super::parameters::Ranges;
 use super::super::tape::{TapeParts, TapeShape};
 use super::Network;
-use crate::cell::{C, H, TransposedWeights};
+use crate::cell::{C, H, Tensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{GridMut, GridRef, Parts};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
@@ -24,6 +24,33 @@ pub(in super::super) struct WayBack<'a> {
     pub(in super::super) transposed: &'a [TransposedWeights],
     pub(in super::super) ranges: &'a [Ranges],
     pub(in super::super) upstream: Upstream<'a>,
+}
+
+/// The tensors whose gradients are wanted.
+#[derive(Debug, Clone, Copy)]
+struct Wanted<'a> {
+    ranges: &'a [Ranges],
+    /// Of each tensor that there is; `None` where all are wanted.
+    flags: Option<&'a [bool]>,
+    /// False where none is.
+    any: bool,
+}
+
+impl Wanted<'_> {
+    /// Whether that of a tensor of a strand is.
+    fn is(&self, strand: usize, tensor: Tensor) -> bool {
+        // All strands have the same tensors.
+        let count = self.ranges[strand].existing().count();
+        let place = self.ranges[strand].existing().position(|(of, _)| of == tensor);
+        let flag = |place: usize| self.flags.is_none_or(|flags| flags[strand * count + place]);
+        self.any && place.is_some_and(flag)
+    }
+
+    /// The first strand of which any is.
+    fn lowest(&self) -> Option<usize> {
+        let any = |strand: &usize| Tensor::ALL.iter().any(|&tensor| self.is(*strand, tensor));
+        (0..self.ranges.len()).find(any)
+    }
 }
 
 impl<'a> Network<'a> {
@@ -48,19 +75,29 @@ impl<'a> Network<'a> {
         threads: usize,
     ) -> Result<(), Error> {
         let Network { config, rows, grids, .. } = *self;
-        let Gradients { mut parameters, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
+        let Gradients { mut parameters, wanted, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
         // Backward does not reach steps that no row has.
         if let (Some(dx), true) = (&mut dx, rows.extent().steps() < grids.x.slots() * grids.x.rows()) {
             dx.fill(0.0);
         }
         let add = accumulate == Accumulate::Add;
+        let wanted = Wanted { ranges: way.ranges, flags: wanted, any: parameters.is_some() };
         if let (Some(parameters), false, 0) = (&mut parameters, add, rows.steps()) {
             // There is no chunk that would replace these gradients.
-            parameters.fill(0.0);
+            for (strand, ranges) in way.ranges.iter().enumerate() {
+                for (_, range) in ranges.existing().filter(|(tensor, _)| wanted.is(strand, *tensor)) {
+                    parameters[range].fill(0.0);
+                }
+            }
         }
+        // Nobody asks for what lies below the layer of this strand.
+        let of_states = dx.is_some() || dh0.is_some() || dc0.is_some();
+        let lowest = if of_states { Some(0) } else { wanted.lowest() };
         let mut between = between.0.each_mut(between.1);
         let (even, odd) = (between.next().unwrap_or_default(), between.next().unwrap_or_default());
-        for layer in (0..config.layers).rev() {
+        let Some(lowest) = lowest else { return Ok(()) };
+        let lowest = lowest / config.directions();
+        for layer in (lowest..config.layers).rev() {
             // One buffer has the gradient of this layer's output, and the other receives the gradient of
             // its input.
             let (up, down) = if layer % 2 == 0 { (&mut *even, &mut *odd) } else { (&mut *odd, &mut *even) };
@@ -76,12 +113,18 @@ impl<'a> Network<'a> {
                     dy => dy.map(|dy| (GridRef::new(grids.y, dy), direction)),
                 };
                 let inputs = self.inputs(way, layer, direction, dy);
-                let mut targets = way.ranges[strand].targets(parameters.as_deref_mut(), add)?;
-                targets.input = if layer > 0 {
+                let of_strand = |tensor| wanted.is(strand, tensor);
+                let mut targets = way.ranges[strand].targets(parameters.as_deref_mut(), of_strand, add)?;
+                targets.input = if layer > lowest {
                     Some((GridMut::new(grids.inner_input, down), direction > 0))
+                } else if layer > 0 {
+                    None
                 } else {
                     dx.as_deref_mut().map(|dx| (GridMut::new(grids.x, dx), direction > 0))
                 };
+                if targets.input.is_none() && !targets.want(&Tensor::ALL) && dh0.is_none() && dc0.is_none() {
+                    continue;
+                }
                 self.enter_backward(strand, &inputs, way.upstream, scratch)?;
                 // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and
                 // targets

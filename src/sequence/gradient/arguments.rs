@@ -4,7 +4,7 @@
 //! with a slot for each gate (or peephole, or vector), and with no slots where the layer has no such
 //! parameter.
 
-use crate::cell::{Form, PerTensor, TransposedWeights};
+use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence::pass::{Checkpoints, Pass};
@@ -39,10 +39,17 @@ pub(crate) struct Targets<'a> {
     /// (The other targets, `weight_hr` among them, are cleared beforehand.)
     pub(crate) add: bool,
     /// The gradient by each parameter tensor: a slot for each gate or vector, and no slots if there is no
-    /// such tensor. `None` if no parameter's gradient is wanted.
-    pub(crate) parameters: Option<PerTensor<GridMut<'a>>>,
+    /// such tensor, or if its gradient is not wanted.
+    pub(crate) parameters: PerTensor<GridMut<'a>>,
     /// The gradient of the input, and whether it is added to the values there.
     pub(crate) input: Option<(GridMut<'a>, bool)>,
+}
+
+impl Targets<'_> {
+    /// True if the gradient of one of these tensors is wanted.
+    pub(crate) fn want(&self, tensors: &[Tensor]) -> bool {
+        tensors.iter().any(|&tensor| self.parameters[tensor].grid.slots() > 0)
+    }
 }
 
 /// The target of a tensor of this form.

@@ -31,7 +31,7 @@ mod packed;
 use super::records::{Records, TapeRecords};
 use super::schedule::{Share, over_shares};
 use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
-use crate::memory::{GridMut, LinesRef, Row};
+use crate::memory::{LinesRef, Row};
 use crate::product::{
     Panel, WeightGradient, cuts, is_narrow, narrow_gradient, sum_over_places, sweep_gradient,
 };
@@ -64,10 +64,8 @@ pub(crate) unsafe fn accumulate_chunk(
     targets: &mut Targets<'_>,
     threads: usize,
 ) {
-    if targets.parameters.is_some() {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { packed.pack(inputs, chunk, threads) };
-    }
+    // SAFETY: the caller's promise, passed on.
+    unsafe { packed.pack(inputs, chunk, targets, threads) };
     let contribution = Contribution { inputs, chunk, packed, to: targets };
     over_shares(threads, &|share| {
         // SAFETY: the caller's promise; each share is done once.
@@ -121,7 +119,6 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn weights(&self, share: Share) {
-        let Some(parameters) = &self.to.parameters else { return };
         let (pass, packed) = (&self.inputs.pass, self.packed);
         let (shape, cell) = (pass.weights().shape(), pass.weights());
         let of = |tensor, plane, gate, units, packed| WeightGradient {
@@ -132,11 +129,14 @@ impl<'a> Contribution<'a> {
             units,
             packed,
             places: 0..self.chunk.places.len(),
-            to: parameters[tensor],
+            to: self.to.parameters[tensor],
             add: self.to.add || tensor == Tensor::WeightHr,
         };
+        // The gates of a matrix, none where its gradient is not wanted.
+        let gates = |tensor, count| 0..if self.to.want(&[tensor]) { count } else { 0 };
         let units = share.part(cell.units());
-        for (gate, &plane) in shape.input.iter().enumerate() {
+        for gate in gates(Tensor::WeightIh, shape.input.len()) {
+            let plane = shape.input[gate];
             let x = &packed.input;
             let gradient = of(Tensor::WeightIh, plane, gate, cell.units(), x);
             // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
@@ -149,7 +149,8 @@ impl<'a> Contribution<'a> {
                 }
             }
         }
-        for (gate, &(plane, operand)) in shape.recurrent.iter().enumerate() {
+        for gate in gates(Tensor::WeightHh, shape.recurrent.len()) {
+            let (plane, operand) = shape.recurrent[gate];
             let y = match operand {
                 Multiplied::Hidden => &packed.hidden,
                 Multiplied::Tape(_) => &packed.second,
@@ -157,7 +158,7 @@ impl<'a> Contribution<'a> {
             // SAFETY: as above.
             unsafe { of(Tensor::WeightHh, plane, gate, cell.units(), y).sweep(units.clone()) };
         }
-        if let Some((plane, _)) = shape.projection {
+        if let (Some((plane, _)), true) = (shape.projection, self.to.want(&[Tensor::WeightHr])) {
             let gradient = of(Tensor::WeightHr, plane, 0, cell.outputs(), &packed.second);
             // SAFETY: the outputs are those of this share.
             unsafe { gradient.sweep(share.part(cell.outputs())) };
@@ -169,9 +170,6 @@ impl<'a> Contribution<'a> {
     /// # Safety
     /// - Nobody else does this share.
     unsafe fn vectors(&self, share: Share) {
-        if self.to.parameters.is_none() {
-            return;
-        }
         let vectors = self.inputs.pass.weights().shape().vectors;
         for n in share.part(vectors.len()) {
             if self.is_wanted(n) && !self.joins(n) {
@@ -187,15 +185,10 @@ impl<'a> Contribution<'a> {
         }
     }
 
-    /// The target of a tensor, without slots if there is none.
-    fn target(&self, tensor: Tensor) -> GridMut<'a> {
-        self.to.parameters.as_ref().map_or(GridMut::empty(), |parameters| parameters[tensor])
-    }
-
-    /// True if the layer has the tensor of a vector.
+    /// True if the layer has the tensor of a vector, and its gradient is wanted.
     fn is_wanted(&self, n: usize) -> bool {
         let VectorGradient { tensor, slot, .. } = self.inputs.pass.weights().shape().vectors[n];
-        slot < self.target(tensor).grid.slots()
+        slot < self.to.parameters[tensor].grid.slots()
     }
 
     /// True if a vector is the same sum as the vector before it, as both biases of a gate usually are. The
@@ -214,7 +207,7 @@ impl<'a> Contribution<'a> {
     /// - The vectors exist, no two are the same, and nobody else works on them.
     unsafe fn sum<const N: usize>(&self, of: &VectorGradient, to: [&VectorGradient; N]) {
         let to = to.map(|of| {
-            let grid = self.target(of.tensor);
+            let grid = self.to.parameters[of.tensor];
             // SAFETY: the caller's promise, passed on.
             unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
         });

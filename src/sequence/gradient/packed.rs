@@ -3,8 +3,8 @@
 //! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
 //! the tape.
 
-use super::{Chunk, Inputs};
-use crate::cell::Weights;
+use super::{Chunk, Inputs, Targets};
+use crate::cell::{Tensor, Weights};
 use crate::error::Error;
 use crate::memory::Row;
 use crate::product::Panel;
@@ -24,6 +24,12 @@ impl Packed {
         [&self.input, &self.hidden, &self.second].map(Panel::held).iter().sum()
     }
 
+    /// X, Y and M.
+    #[cfg(test)]
+    pub(crate) fn panels(&mut self) -> [&mut Panel; 3] {
+        [&mut self.input, &mut self.hidden, &mut self.second]
+    }
+
     /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
         let (lanes, shape) = (weights.table.lanes, weights.shape());
@@ -37,20 +43,30 @@ impl Packed {
         Ok(())
     }
 
-    /// Packs the rows of a chunk: x on one thread and h on another, if there are several threads.
+    /// Packs the rows of a chunk that the gradients which are wanted are made of: x on one thread and h on
+    /// another, if there are several threads.
     ///
     /// # Safety
     /// - The records of the chunk's places exist, and nobody writes them.
-    pub(super) unsafe fn pack(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
+    pub(super) unsafe fn pack(
+        &mut self,
+        inputs: &Inputs<'_>,
+        chunk: &Chunk<'_>,
+        targets: &Targets<'_>,
+        threads: usize,
+    ) {
         let Packed { input, hidden, second } = self;
+        let wanted = targets.want(&[Tensor::WeightIh]);
         let mut x = || {
             let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
             let x =
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
-            input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
+            if wanted {
+                input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
+            }
         };
         // SAFETY: the caller's promise, passed on.
-        let mut h = || unsafe { pack_states((hidden, second), inputs, chunk) };
+        let mut h = || unsafe { pack_states((hidden, second), inputs, chunk, targets) };
         if threads > 1 {
             rayon::join(x, h);
         } else {
@@ -64,17 +80,24 @@ impl Packed {
 ///
 /// # Safety
 /// - As for [`Packed::pack`].
-unsafe fn pack_states((hidden, second): (&mut Panel, &mut Panel), inputs: &Inputs<'_>, chunk: &Chunk<'_>) {
+unsafe fn pack_states(
+    (hidden, second): (&mut Panel, &mut Panel),
+    inputs: &Inputs<'_>,
+    chunk: &Chunk<'_>,
+    targets: &Targets<'_>,
+) {
     let pass = &inputs.pass;
     let (lanes, shape, weights) = (pass.weights().table.lanes, pass.weights().shape(), pass.weights());
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
-    if shape.hidden_gates() > 0 {
+    if shape.hidden_gates() > 0 && targets.want(&[Tensor::WeightHh]) {
         // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
         let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
         hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
     }
-    if let Some(plane) = shape.second_operand() {
+    // What a projection multiplies, or the last gate of R.
+    let of_second = if shape.projection.is_some() { Tensor::WeightHr } else { Tensor::WeightHh };
+    if let (Some(plane), true) = (shape.second_operand(), targets.want(&[of_second])) {
         // SAFETY: as above.
         let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
         second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));

@@ -1,0 +1,179 @@
+//! Parameters that a framework owns: compared and set tensor by tensor, with gradients of those that it wants.
+
+use crate::common::{Case, Data, property_cases};
+use crate::drawn::{bits, initial};
+use crate::strategies::{cases_from, trained};
+use fused_rnn::{
+    Accumulate, CellKind, Error, Gradients, Keep, Level, Recurrent, Tape, Threads, Upstream, Workspace,
+};
+use proptest::prelude::*;
+
+fn slices(tensors: &[Vec<f32>]) -> Vec<&[f32]> {
+    tensors.iter().map(Vec::as_slice).collect()
+}
+
+fn tensors(layer: &Recurrent) -> Vec<Vec<f32>> {
+    layer.named_parameters().map(|tensor| tensor.values.to_vec()).collect()
+}
+
+/// The bits of an output, and of a gradient of the parameters and of the input.
+fn results(layer: &Recurrent, case: &Case, data: &Data) -> [Vec<u32>; 3] {
+    let (mut state, mut y) = (initial(layer, case, data), vec![f32::NAN; data.dy.len()]);
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let dims = data.dims(case);
+    layer.forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 3, &mut workspace).unwrap();
+    let (mut parameters, mut dx) = (vec![f32::NAN; layer.parameters().len()], vec![f32::NAN; data.x.len()]);
+    let gradients = Gradients::of_parameters(&mut parameters).with_dx(&mut dx);
+    let upstream = Upstream::default().with_dy(&data.dy);
+    layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+    [y, parameters, dx].map(|values| bits(&values))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Some tensors change, in one value; the network is then the one that has been packed as a whole.
+    #[test]
+    fn tensors_that_differ_are_set_and_packed(
+        case in trained(cases_from(1)),
+        changes in prop::collection::vec(any::<bool>(), 54),
+        gone_back in any::<bool>(),
+    ) {
+        let data = Data::of(&case);
+        for level in Level::available() {
+            let mut layer = case.layer(|builder| builder.level(level).threads(Threads::Count(1)));
+            if gone_back {
+                results(&layer, &case, &data);
+            }
+            let mut own = tensors(&layer);
+            prop_assert_eq!(layer.set_parameters(&slices(&own)), Ok(false));
+            for (tensor, _) in own.iter_mut().zip(&changes).filter(|(_, changed)| **changed) {
+                *tensor.last_mut().unwrap() += 0.25;
+            }
+            let any = own.iter().zip(&changes).any(|(_, changed)| *changed);
+            prop_assert_eq!(layer.set_parameters(&slices(&own)), Ok(any));
+            prop_assert_eq!(bits(layer.parameters()), bits(&own.concat()));
+            let mut whole = case.layer(|builder| builder.level(level).threads(Threads::Count(1)));
+            whole.update(|parameters| parameters.copy_from_slice(&own.concat()));
+            prop_assert_eq!(results(&layer, &case, &data), results(&whole, &case, &data));
+        }
+    }
+
+    /// Gradients of some tensors have the bits that all have together; the places of the others stay alone.
+    #[test]
+    fn gradients_are_computed_of_the_tensors_that_are_wanted(
+        case in trained(cases_from(0)),
+        flags in prop::collection::vec(any::<bool>(), 54),
+        from_above in any::<bool>(),
+        inputs in any::<[bool; 3]>(),
+        add in any::<bool>(),
+        keep in prop_oneof![Just(Keep::All), (1..4usize).prop_map(Keep::Every)],
+        threads in 1..=2usize,
+    ) {
+        let data = Data::of(&case);
+        let layer = case.layer(|builder| builder.threads(Threads::Count(threads)));
+        let count = layer.named_parameters().count();
+        // Sometimes those of the last layer alone, or of none.
+        let mut wanted = flags[..count].to_vec();
+        if from_above {
+            let first = count - count / case.layers;
+            wanted[..first].fill(false);
+        }
+        let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+        let mut state = initial(&layer, &case, &data);
+        layer
+            .forward_train(&data.x, data.dims(&case), &mut state, None, &mut tape, 3, &mut workspace)
+            .unwrap();
+        let mut backward = |wanted: Option<&[bool]>, inputs: [bool; 3]| {
+            let mut to = [layer.parameters().len(), data.x.len(), data.h0.len(), data.c0.len()]
+                .map(|len| vec![0.5; len]);
+            let [parameters, dx, dh0, dc0] = &mut to;
+            let mut gradients = Gradients::of_parameters(parameters);
+            gradients.accumulate = if add { Accumulate::Add } else { Accumulate::Overwrite };
+            gradients.wanted = wanted;
+            gradients.dx = inputs[0].then_some(&mut dx[..]);
+            gradients.dh0 = inputs[1].then_some(&mut dh0[..]);
+            gradients.dc0 = inputs[2].then_some(&mut dc0[..]);
+            let upstream = Upstream::default().with_dy(&data.dy).with_dhn(&data.dhn).with_dcn(&data.dcn);
+            layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+            to
+        };
+        let all = backward(None, [true; 3]);
+        let some = backward(Some(&wanted), inputs);
+        for (tensor, wanted) in layer.named_parameters().zip(&wanted) {
+            let (name, some) = (tensor.name, bits(&some[0][tensor.range.clone()]));
+            let want = if *wanted { bits(&all[0][tensor.range.clone()]) } else { bits(&vec![0.5; some.len()]) };
+            prop_assert_eq!(some, want, "{}", name);
+        }
+        for (n, wanted) in inputs.into_iter().enumerate() {
+            let want = if wanted { bits(&all[n + 1]) } else { bits(&vec![0.5; all[n + 1].len()]) };
+            prop_assert_eq!(bits(&some[n + 1]), want);
+        }
+    }
+}
+
+#[test]
+fn parameters_are_compared_by_bits_and_tapes_live_as_long_as_they() {
+    let case = Case::simple(CellKind::Lstm, 2, 3, 2, 4);
+    let data = Data::of(&case);
+    let mut layer = case.layer(|builder| builder);
+    let mut own = tensors(&layer);
+    own[0][0] = f32::NAN;
+    own[1][0] = 0.0;
+    assert_eq!(layer.set_parameters(&slices(&own)), Ok(true));
+    assert_eq!(layer.set_parameters(&slices(&own)), Ok(false), "a NaN is the same as itself");
+    own[1][0] = -0.0;
+    assert_eq!(layer.set_parameters(&slices(&own)), Ok(true), "the two zeros differ");
+    own[0][0] = 0.5;
+    layer.set_parameters(&slices(&own)).unwrap();
+
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut state = initial(&layer, &case, &data);
+    let dims = data.dims(&case);
+    layer.forward_train(&data.x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let mut back = |layer: &Recurrent| {
+        let mut dx = vec![0.0; data.x.len()];
+        let (upstream, gradients) =
+            (Upstream::default().with_dy(&data.dy), Gradients::default().with_dx(&mut dx));
+        layer.backward(&data.x, &tape, upstream, gradients, &mut workspace)
+    };
+    layer.set_parameters(&slices(&own)).unwrap();
+    assert_eq!(layer.set_parameter("bias_ih_l0", &own[2]), Ok(false));
+    assert_eq!(back(&layer), Ok(()));
+    own[2][0] += 1.0;
+    assert_eq!(layer.set_parameter("bias_ih_l0", &own[2]), Ok(true));
+    let refused = "not supported: backward with other parameters than those of forward_train";
+    assert_eq!(back(&layer).unwrap_err().to_string(), refused);
+}
+
+#[test]
+fn wrong_tensors_are_refused_and_none_is_set() {
+    let case = Case { layers: 2, ..Case::simple(CellKind::GruResetAfter, 2, 3, 2, 4) };
+    let mut layer = case.layer(|builder| builder);
+    let (before, mut own) = (layer.parameters().to_vec(), tensors(&layer));
+    own[0][0] += 1.0;
+    let refuse = |layer: &mut Recurrent, tensors: &[Vec<f32>], says: &str| {
+        assert_eq!(layer.set_parameters(&slices(tensors)).unwrap_err().to_string(), says);
+        assert_eq!(layer.parameters(), before);
+    };
+    refuse(&mut layer, &own[..7], "number of parameter tensors: expected 8, got 7");
+    refuse(&mut layer, &[], "number of parameter tensors: expected 8, got 0");
+    own[7].push(1.0);
+    refuse(&mut layer, &own, "parameter bias_hh_l1: expected 12 values, got 13");
+    own.push(vec![]);
+    refuse(&mut layer, &own, "number of parameter tensors: expected 8, got 9");
+
+    let data = Data::of(&case);
+    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
+    let mut state = initial(&layer, &case, &data);
+    layer.forward_train(&data.x, data.dims(&case), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+    let mut parameters = vec![7.0; layer.parameters().len()];
+    let gradients = Gradients::of_parameters(&mut parameters).with_wanted(&[true; 9]);
+    let refused = layer.backward(&data.x, &tape, Upstream::default(), gradients, &mut workspace);
+    assert_eq!(refused, Err(Error::Length { what: "gradients.wanted", expected: 8, got: 9 }));
+    assert!(parameters.iter().all(|&value| value == 7.0));
+}
