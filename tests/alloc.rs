@@ -98,6 +98,77 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
     }
 }
 
+/// After `reserve`, already the first call allocates nothing: with the lengths that were reserved, with
+/// shorter rows, and one step at a time.
+#[test]
+fn reserved_memory_is_enough_for_the_first_call() {
+    let _alone = ALONE.lock();
+    for kind in CellKind::ALL {
+        let options = Options { recurrent_dropout: 0.4, zoneout: [0.4, 0.0], ..Options::default() };
+        let simple = Case::simple(kind, 9, 40, 5, 33);
+        let many = Case { layers: 3, direction: Direction::Both, options, ..simple.clone() };
+        let flags: Vec<bool> = (0..9 * 40).map(|at| at % 7 == 3).collect();
+        let lengths: Vec<usize> = (0..9).map(|row| 40 - 4 * row).collect();
+        for case in [simple.clone(), Case { layers: 3, ..simple }, many] {
+            for (keep, with_flags) in [(Keep::All, false), (Keep::Every(6), false), (Keep::All, true)] {
+                let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
+                let data = Data::of(&case);
+                let (mut workspace, mut state) = (Workspace::new(), layer.zero_state(9).unwrap());
+                let full = Dims::new(9, 40);
+                let full = if with_flags { full.with_mask(&flags).with_resets(&flags) } else { full };
+                layer.reserve(&mut workspace, full, None).unwrap();
+                layer.reserve(&mut workspace, Dims::new(9, 1), None).unwrap();
+                layer.reserve(&mut workspace, full, Some(keep)).unwrap();
+                let mut tape = vec![0.0; layer.tape_len(full, keep).unwrap()];
+                let (mut y, mut gradients) = (vec![0.0; data.dy.len()], vec![0.0; layer.parameters().len()]);
+                for dims in [full, full.with_lengths(&lengths)] {
+                    let count = layer.tape_len(dims, keep).unwrap();
+                    let allocated = allocations(|| {
+                        layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+                        if case.direction == Direction::Forward {
+                            let frame = &data.x[..9 * case.input];
+                            layer.step(frame, &mut state, None, &mut workspace).unwrap();
+                        }
+                        let (x, recording) = (&data.x, Recording::new(dims).with_keep(keep));
+                        let (tape, workspace) = (&mut tape[..count], &mut workspace);
+                        layer.forward_train_into(x, recording, &mut state, None, tape, workspace).unwrap();
+                        let gradients = Gradients::of_parameters(&mut gradients);
+                        let upstream = Upstream::default().with_dy(&data.dy);
+                        layer.backward_from(x, recording, tape, upstream, gradients, workspace).unwrap();
+                    });
+                    assert_eq!(allocated, 0, "{keep:?}, flags: {with_flags}, {:?}: {case:?}", dims.lengths);
+                }
+            }
+        }
+    }
+}
+
+/// Parameters that are compared and set, states that are copied and blended, final outputs.
+#[test]
+fn what_stands_around_a_call_allocates_nothing() {
+    let _alone = ALONE.lock();
+    let case = Case { layers: 2, direction: Direction::Both, ..Case::simple(CellKind::Lstm, 3, 2, 5, 20) };
+    let mut layer = case.layer(|builder| builder.threads(Threads::Count(1)));
+    let mut own: Vec<Vec<f32>> = layer.named_parameters().map(|tensor| tensor.values.to_vec()).collect();
+    own[3][0] += 1.0;
+    own[8][0] += 1.0;
+    let tensors: Vec<&[f32]> = own.iter().map(Vec::as_slice).collect();
+    let (mut state, from, to) =
+        (layer.zero_state(3).unwrap(), layer.zero_state(3).unwrap(), layer.zero_state(3).unwrap());
+    let (mut h, mut last) = (vec![0.0; 2 * 2 * 3 * 20], vec![0.0; 3 * 2 * 20]);
+    let allocated = allocations(|| {
+        assert_eq!(layer.set_parameters(&tensors), Ok(true));
+        assert_eq!(layer.set_parameters(&tensors), Ok(false));
+        state.lerp(&from, &to, 0.5).unwrap();
+        state.copy_from(&from).unwrap();
+        state.select_rows(&to, &[2, 1, 0]).unwrap();
+        state.set_h(&h).unwrap();
+        state.copy_h_to(&mut h).unwrap();
+        state.copy_final_output_to(&mut last).unwrap();
+    });
+    assert_eq!(allocated, 0);
+}
+
 /// Fewer and fewer rows run in such a batch; each number of rows chooses its own products and finds room for
 /// them.
 #[test]

@@ -12,12 +12,13 @@ use super::config::{Config, Dims, Layout};
 use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
+use super::route::Route;
 use super::state::State;
-use super::tape::{TapeParts, TapeShape, Taping};
+use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
-use crate::memory::{Grid, GridMut, GridRef, Parts};
-use crate::sequence;
+use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Parts};
+use crate::sequence::{self, Memory, Rows, Threads};
 
 /// What [`run`](Recurrent::run) returns.
 #[non_exhaustive]
@@ -50,12 +51,38 @@ impl Recurrent {
     /// # Errors
     /// As for [`forward`](Recurrent::forward).
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
+        self.run_in_new_memory(x, dims, None)
+    }
+
+    /// [`run`](Recurrent::run) from a state, which stays as it is: the decoder of a pair of networks begins
+    /// where the encoder ended, and a stream goes on from a state that was put aside.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gru};
+    ///
+    /// let gru = Gru::reset_after(1, 4).build()?;
+    /// let whole = gru.run(&[0.1, 0.2, 0.3], Dims::new(1, 3))?;
+    /// let first = gru.run(&[0.1, 0.2], Dims::new(1, 2))?;
+    /// let last = gru.run_from(&[0.3], Dims::new(1, 1), &first.state)?;
+    /// assert_eq!(last.y, whole.y[8..]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`forward`](Recurrent::forward).
+    pub fn run_from(&self, x: &[f32], dims: Dims<'_>, state: &State) -> Result<Output, Error> {
+        self.check_state(state, dims.batch)?;
+        self.run_in_new_memory(x, dims, Some(state))
+    }
+
+    fn run_in_new_memory(&self, x: &[f32], dims: Dims<'_>, from: Option<&State>) -> Result<Output, Error> {
         // Checks the input before memory for the answer is allocated.
         let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
         check_len("x", inputs, x.len())?;
         dims.check()?;
         let mut y = zeros("y", &[dims.batch, dims.steps, self.config.output_size()])?;
         let mut state = self.zero_state(dims.batch)?;
+        from.map_or(Ok(()), |from| state.copy_from(from))?;
         self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
         Ok(Output { y, state })
     }
@@ -68,7 +95,7 @@ impl Recurrent {
         let config = &self.config;
         let names = self.weights[0].shape().state;
         let sizes = (config.hidden_size, config.outputs());
-        State::zero((config.kind, names), self.ranges.len(), batch, sizes)
+        State::zero((config.kind, names), [config.layers, config.directions()], batch, sizes)
     }
 
     /// Runs sequences from `state`, and leaves their final states there.
@@ -97,7 +124,7 @@ impl Recurrent {
     ) -> Result<(), Error> {
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
         if state.batch() == dims.batch && dims.steps == 1 {
-            workspace.short = self.short(dims)?;
+            workspace.short = self.short(dims, workspace.threads)?;
             if workspace.short.is_some() {
                 return self.run_short(x, state, y, workspace);
             }
@@ -134,7 +161,7 @@ impl Recurrent {
     ) -> Result<Option<TapeShape>, Error> {
         let config = &self.config;
         let (batch, steps) = (dims.batch, dims.steps);
-        let (hidden, layers) = (config.hidden_size, config.layers);
+        let layers = config.layers;
         check_len("x", checked_size("x", &[batch, steps, config.input_size])?, x.len())?;
         dims.check()?;
         self.check_state(state, batch)?;
@@ -145,6 +172,7 @@ impl Recurrent {
 
         // All memory. Steps that go the short way find another order of rows after this.
         workspace.short = None;
+        let threads = workspace.threads.unwrap_or(config.threads);
         let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
         let (taping, seed) = taping.unzip();
         let (rows, shape, tape, outputs) = match taping {
@@ -159,29 +187,8 @@ impl Recurrent {
                 (&*workspace_rows, None, TapeParts::default(), parts)
             }
         };
-        let (stretches, longest) = (rows.order.len(), rows.steps());
-        let planes = config.state_planes(shape.is_some());
-        let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, hidden)?;
-        let every = shape.and_then(|shape| shape.every);
-        let in_rings = shape.is_none() || every.is_some();
-        if in_rings {
-            fill_up(rings, config.strands())?;
-            rings[..config.strands()].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
-        }
         let dropout = seed.map_or(Dropout::NONE, |seed| Dropout::of(config, seed, batch));
-        let threads = self.worthwhile_threads(stretches, longest, false);
-        // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the
-        // sequence.
-        let by_chunks = rows.in_order() || shape.is_none() || !dropout.is_between();
-        let route = self.route(threads, stretches, longest, by_chunks);
-        let passes = route.passes(layers);
-        fill_up(memories, passes)?;
-        for memory in &mut memories[..passes] {
-            // Above the first, all layers are of one shape.
-            for layer in 0..layers.min(2) {
-                memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest)?;
-            }
-        }
+        let Room { threads, route, ring } = self.room(threads, rows, shape, (rings, memories))?;
         let grids = Grids::of(config, layout, dims)?;
 
         // Nothing can go wrong from here on.
@@ -199,7 +206,7 @@ impl Recurrent {
             }
         }
         let memory = CallMemory {
-            rings: if in_rings { rings } else { &mut [] },
+            rings: if in_rings(shape) { rings } else { &mut [] },
             ring,
             states,
             gates,
@@ -211,6 +218,120 @@ impl Recurrent {
         sequence::in_pool(threads, || network.forward(route, ends, memory, state))?;
         Ok(shape)
     }
+
+    /// Makes room for a pass through the layers over these rows, and decides how it goes.
+    fn room(
+        &self,
+        threads: Threads,
+        rows: &Rows,
+        shape: Option<TapeShape>,
+        (rings, memories): (&mut Vec<AlignedBuf>, &mut Vec<Memory>),
+    ) -> Result<Room, Error> {
+        let config = &self.config;
+        let (strands, layers) = (config.strands(), config.layers);
+        let (stretches, longest) = (rows.order.len(), rows.steps());
+        let planes = config.state_planes(shape.is_some());
+        let ring = Grid::padded(1, checked_size("state", &[2, stretches])?, planes, config.hidden_size)?;
+        if in_rings(shape) {
+            fill_up(rings, strands)?;
+            rings[..strands].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
+        }
+        let threads = self.worthwhile_threads(threads, stretches, longest, false);
+        // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the
+        // sequence.
+        let drops = shape.is_some() && Dropout::of(config, 0, 0).is_between();
+        let route = self.route(threads, stretches, longest, rows.in_order() || !drops);
+        let passes = route.passes(layers);
+        fill_up(memories, passes)?;
+        for memory in &mut memories[..passes] {
+            // Above the first, all layers are of one shape.
+            for layer in 0..layers.min(2) {
+                memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest)?;
+            }
+        }
+        Ok(Room { threads, route, ring })
+    }
+
+    /// Makes a workspace large enough for calls with these dims, so that already the first allocates nothing
+    /// on one thread: [`forward`](Recurrent::forward) where `keep` is `None`, and also
+    /// [`step`](Recurrent::step) where there is one step; otherwise
+    /// [`forward_train_into`](Recurrent::forward_train_into) and [`backward_from`](Recurrent::backward_from)
+    /// that keep as much as this. (A [`Tape`](crate::Tape) has memory of its own, which is not reserved.)
+    ///
+    /// Rows may then also be shorter. Masks and resets take memory of their own: reserve with such dims.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm, Workspace};
+    ///
+    /// let lstm = Lstm::builder(1, 40).build()?;
+    /// let (mut state, mut workspace) = (lstm.zero_state(2)?, Workspace::new());
+    /// // Blocks of 64 samples of two channels, and single samples.
+    /// lstm.reserve(&mut workspace, Dims::new(2, 64), None)?;
+    /// lstm.reserve(&mut workspace, Dims::new(2, 1), None)?;
+    /// let bytes = workspace.bytes();
+    /// lstm.forward(&[0.1; 2 * 64], Dims::new(2, 64), &mut state, None, &mut workspace)?;
+    /// lstm.step(&[0.1; 2], &mut state, None, &mut workspace)?;
+    /// assert_eq!(workspace.bytes(), bytes);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for these calls.
+    pub fn reserve(
+        &self,
+        workspace: &mut Workspace,
+        dims: Dims<'_>,
+        keep: Option<Keep>,
+    ) -> Result<(), Error> {
+        let (config, layers) = (&self.config, self.config.layers);
+        dims.check()?;
+        checked_size("x", &[dims.batch, dims.steps, config.input_size])?;
+        let output_len = config.output_len(dims.batch, dims.steps)?;
+        workspace.short = if keep.is_none() { self.short(dims, workspace.threads)? } else { None };
+        if workspace.short.is_some() {
+            return workspace.make_ready();
+        }
+        let threads = workspace.threads.unwrap_or(config.threads);
+        let Workspace { rows, rings, forward: memories, between, backward: scratch, .. } = workspace;
+        let shape = match keep {
+            Some(keep) => Some(keep.place(config, &dims, rows)?),
+            None => {
+                rows.set(dims.batch, dims.steps, dims.pattern())?;
+                None
+            }
+        };
+        self.room(threads, rows, shape, (rings, memories))?;
+        between.grow(Parts::new((layers - 1).min(2), output_len)?.all())?;
+        if let Some(shape) = shape {
+            self.transposed()?;
+            let network = Network {
+                config,
+                weights: &self.weights,
+                rows,
+                grids: Grids::of(config, config.layout, dims)?,
+                // Without masks, which only runs read.
+                shape: None,
+                masks: &[],
+                dropout: Dropout::NONE,
+                seed: Some(0),
+            };
+            network.prepare_backward(shape.every, scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// What has been decided of a pass through the layers.
+struct Room {
+    threads: usize,
+    route: Route,
+    /// The shape of the states of a strand that are kept in two slots in turns.
+    ring: Grid,
+}
+
+/// Whether states are kept in two slots in turns, and not all on a tape.
+fn in_rings(shape: Option<TapeShape>) -> bool {
+    shape.is_none_or(|shape| shape.every.is_some())
 }
 
 impl Config {

@@ -32,6 +32,9 @@ pub struct Upstream<'a> {
     pub dhn: Option<&'a [f32]>,
     /// Gradient of the loss by the final cell states, `(layers * directions, B, H)`.
     pub dcn: Option<&'a [f32]>,
+    /// Gradient of the loss by the [final output](crate::State::final_output), `(B, D * H)`: the final hidden
+    /// states of the last layer, both directions side by side. It is added to `dhn` where both are given.
+    pub dfinal_output: Option<&'a [f32]>,
 }
 
 impl<'a> Upstream<'a> {
@@ -51,6 +54,12 @@ impl<'a> Upstream<'a> {
     #[must_use]
     pub fn with_dcn(self, dcn: &'a [f32]) -> Self {
         Upstream { dcn: Some(dcn), ..self }
+    }
+
+    /// The same with the gradient of the final output.
+    #[must_use]
+    pub fn with_dfinal_output(self, dfinal_output: &'a [f32]) -> Self {
+        Upstream { dfinal_output: Some(dfinal_output), ..self }
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 
 use super::recurrent::Recurrent;
-use crate::sequence::{self, MOST_SHARES, Schedule, wavefront_nanoseconds};
+use crate::sequence::{self, MOST_SHARES, Schedule, Threads, wavefront_nanoseconds};
 
 /// Chunks of a layer of a wavefront, per layer of the network. With this many, few chunks run alone.
 const CHUNKS_PER_LAYER: usize = 8;
@@ -38,14 +38,20 @@ impl Route {
 }
 
 impl Recurrent {
-    /// The number of threads that pay off for a call over this many rows and steps.
-    pub(super) fn worthwhile_threads(&self, batch: usize, steps: usize, backward: bool) -> usize {
+    /// The number of threads, of those that a call may use, that pay off over this many rows and steps.
+    pub(super) fn worthwhile_threads(
+        &self,
+        threads: Threads,
+        batch: usize,
+        steps: usize,
+        backward: bool,
+    ) -> usize {
         let config = &self.config;
         // Saturates, even for sizes that memory can hold: a float takes many multiply-adds, and every stretch
         // of a row that is cut counts with the steps of the longest.
         let times = batch.saturating_mul(steps);
         let all = config.work_per_step().saturating_mul(times);
-        let threads = config.threads.resolve(all);
+        let threads = threads.resolve(all);
         let rate = self.weights[0].table.rate;
         if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(rate, all) {
             return 1;

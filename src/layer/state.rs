@@ -40,6 +40,8 @@ pub struct State {
     hidden_size: usize,
     /// The width of the hidden state.
     outputs: usize,
+    /// Of a layer.
+    directions: usize,
     strands: usize,
     batch: usize,
     grid: Grid,
@@ -49,16 +51,18 @@ pub struct State {
 impl State {
     pub(crate) fn zero(
         (kind, names): (CellKind, &'static [&'static str]),
-        strands: usize,
+        [layers, directions]: [usize; 2],
         batch: usize,
         (hidden_size, outputs): (usize, usize),
     ) -> Result<Self, Error> {
+        let strands = layers * directions;
         let grid = Grid::padded(strands, batch, names.len(), hidden_size)?;
         Ok(State {
             kind,
             names,
             hidden_size,
             outputs,
+            directions,
             strands,
             batch,
             grid,
@@ -122,6 +126,40 @@ impl State {
     pub fn copy_c_to(&self, to: &mut [f32]) -> Result<(), Error> {
         check_len("c", self.plane_len(C), to.len())?;
         self.gather_to(C, to);
+        Ok(())
+    }
+
+    /// The final output, `(B, D * H)`, or `(B, D * P)` with a projection: of each row, the final hidden states
+    /// of the last layer, both directions side by side. It is what a classifier of sequences reads; with
+    /// lengths it is the output at the last step of each row (of the reverse direction, at the first), which
+    /// `y` has at a place of its own in every row. Its gradient goes into
+    /// [`Upstream::dfinal_output`](crate::Upstream::dfinal_output). It is allocated;
+    /// [`copy_final_output_to`](State::copy_final_output_to) allocates nothing.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::builder(1, 3).bidirectional(true).build()?;
+    /// let output = lstm.run(&[0.5; 2 * 4], Dims::new(2, 4).with_lengths(&[4, 2]))?;
+    /// let last = output.state.final_output();
+    /// // Row 1: the forward direction at step 1, the reverse direction at step 0.
+    /// assert_eq!(last[6..9], output.y[24 + 6..][..3]);
+    /// assert_eq!(last[9..12], output.y[24 + 3..][..3]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn final_output(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.batch * self.directions * self.outputs];
+        self.gather_final_output(&mut values);
+        values
+    }
+
+    /// Writes the [final output](State::final_output) to a slice, `(B, D * H)`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `to` has another length.
+    pub fn copy_final_output_to(&self, to: &mut [f32]) -> Result<(), Error> {
+        check_len("final output", self.batch * self.directions * self.outputs, to.len())?;
+        self.gather_final_output(to);
         Ok(())
     }
 
@@ -200,6 +238,35 @@ impl State {
         Ok(())
     }
 
+    /// Makes this `(1 - t) * from + t * to` of two other states, without an allocation: the state at a time
+    /// between two steps. With a sampling rate that is `k + t` times that of its training, an audio model goes
+    /// on from between the states of k and of k + 1 samples ago.
+    ///
+    /// ```
+    /// use fused_rnn::Gru;
+    ///
+    /// let gru = Gru::reset_after(1, 2).build()?;
+    /// let (mut one, mut other, mut between) = (gru.zero_state(1)?, gru.zero_state(1)?, gru.zero_state(1)?);
+    /// one.set_h(&[1.0, 2.0])?;
+    /// other.set_h(&[2.0, -2.0])?;
+    /// between.lerp(&one, &other, 0.25)?;
+    /// assert_eq!(between.h(), [1.25, 1.0]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where one of the two differs from this in a size. This one is then as before.
+    pub fn lerp(&mut self, from: &State, to: &State, t: f32) -> Result<(), Error> {
+        for other in [from, to] {
+            self.check_same_layer(other)?;
+            check_size("state: batch", self.batch, other.batch)?;
+        }
+        for ((value, from), to) in self.data.iter_mut().zip(&from.data[..]).zip(&to.data[..]) {
+            *value = (1.0 - t) * from + t * to;
+        }
+        Ok(())
+    }
+
     /// Sets the states of all rows to zero.
     pub fn reset(&mut self) {
         self.data.fill(0.0);
@@ -264,6 +331,7 @@ impl State {
     /// Whether another state differs in no size but the batch.
     fn check_same_layer(&self, other: &State) -> Result<(), Error> {
         check_size("state: layers * directions", self.strands, other.strands)?;
+        check_size("state: directions", self.directions, other.directions)?;
         check_size("state: hidden size", self.hidden_size, other.hidden_size)?;
         check_size("state: projection", self.outputs, other.outputs)?;
         check_size("state: vectors of a unit", self.planes(), other.planes())
@@ -282,6 +350,16 @@ impl State {
     fn row(&self, strand: usize, row: usize, plane: usize) -> Option<&[f32]> {
         let exists = strand < self.strands && row < self.batch && plane < self.planes();
         exists.then(|| &self.data[self.grid.offset(strand, row, plane)..][..self.width(plane)])
+    }
+
+    /// `to` has the length of the final output.
+    fn gather_final_output(&self, to: &mut [f32]) {
+        for (n, to) in to.chunks_exact_mut(self.outputs).enumerate() {
+            let strand = self.strands - self.directions + n % self.directions;
+            if let Some(row) = self.row(strand, n / self.directions, H) {
+                to.copy_from_slice(row);
+            }
+        }
     }
 
     fn gather(&self, plane: usize) -> Vec<f32> {

@@ -21,7 +21,7 @@ use crate::cell::Context;
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::product::ROW_BLOCKS;
-use crate::sequence::{self, Forward, Pass, Pattern, Records};
+use crate::sequence::{self, Forward, Pass, Pattern, Records, Threads};
 
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or
@@ -63,7 +63,7 @@ impl Recurrent {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
         let dims = Dims::new(batch, 1);
-        workspace.short = self.short(dims)?;
+        workspace.short = self.short(dims, workspace.threads)?;
         if workspace.short.is_some() {
             self.run_short(x, state, y, workspace)
         } else {
@@ -73,8 +73,9 @@ impl Recurrent {
     }
 
     /// The shapes of a call, where it is a step that goes the short way.
-    pub(super) fn short(&self, dims: Dims<'_>) -> Result<Option<Short>, Error> {
+    pub(super) fn short(&self, dims: Dims<'_>, threads: Option<Threads>) -> Result<Option<Short>, Error> {
         let config = &self.config;
+        let threads = threads.unwrap_or(config.threads);
         let one = dims.steps == 1 && dims.lengths.is_none() && dims.mask.is_none() && dims.resets.is_none();
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
         // have.
@@ -82,7 +83,7 @@ impl Recurrent {
             && dims.batch > 0
             && config.direction == Direction::Forward
             && config.zoneout_of(0, None).is_none()
-            && self.worthwhile_threads(dims.batch, 1, false) < 2;
+            && self.worthwhile_threads(threads, dims.batch, 1, false) < 2;
         if !is_short {
             return Ok(None);
         }
@@ -97,7 +98,7 @@ impl Recurrent {
             version: self.version,
             batch,
             ready: false,
-            anywhere: config.threads.is_one(config.work_per_step().saturating_mul(batch)),
+            anywhere: threads.is_one(config.work_per_step().saturating_mul(batch)),
             in_place,
             states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
@@ -116,7 +117,6 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let layers = self.config.layers;
-        let Workspace { rows, rings, forward: memories, between, short, .. } = workspace;
         let Some(Short {
             batch,
             in_place,
@@ -127,28 +127,20 @@ impl Recurrent {
             inner,
             ready,
             ..
-        }) = short
+        }) = workspace.short
         else {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
         };
-        let (batch, grid, scratch_grid, input, output) = (*batch, *grid, *scratch_grid, *input, *output);
-        let inner = *inner;
         check_len("x", input.len(), x.len())?;
         self.check_state(state, batch)?;
         if let Some(y) = &y {
             check_len("y", output.len(), y.len())?;
         }
 
-        // All memory.
-        if !*ready {
-            rows.set(batch, 1, Pattern::default())?;
-            fill_up(rings, 1)?;
-            fill_up(memories, 1)?;
-            rings[0].grow(grid.len())?;
-            memories[0].scratch.grow(scratch_grid.len())?;
-            between.grow(inner.all())?;
-            *ready = true;
+        if !ready {
+            workspace.make_ready()?;
         }
+        let Workspace { rows, rings, forward: memories, between, .. } = workspace;
         let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
 
         // Nothing can go wrong from here on.
@@ -162,7 +154,7 @@ impl Recurrent {
                 Some(y) => Some(&mut **y),
                 None => None,
             };
-            let records = if *in_place {
+            let records = if in_place {
                 Records::in_place(rows, GridMut::new(grid, state.strand_mut(layer)))
             } else {
                 states[..half].copy_from_slice(state.strand(layer));
@@ -185,11 +177,27 @@ impl Recurrent {
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
             // and ours.
             unsafe { sequence::step(&forward) };
-            if !*in_place {
+            if !in_place {
                 state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
             }
             std::mem::swap(&mut above, &mut below);
         }
+        Ok(())
+    }
+}
+
+impl Workspace {
+    /// Makes room for steps that go the short way.
+    pub(super) fn make_ready(&mut self) -> Result<(), Error> {
+        let Workspace { rows, rings, forward: memories, between, short, .. } = self;
+        let Some(Short { batch, states, scratch, inner, ready, .. }) = short else { return Ok(()) };
+        rows.set(*batch, 1, Pattern::default())?;
+        fill_up(rings, 1)?;
+        fill_up(memories, 1)?;
+        rings[0].grow(states.len())?;
+        memories[0].scratch.grow(scratch.len())?;
+        between.grow(inner.all())?;
+        *ready = true;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::tape::{Keep, Recording, Tape, Taped, TapedRun, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::{AlignedBuf, Parts};
-use crate::sequence::{self, Rows, Scratch};
+use crate::sequence::{self, Rows, Scratch, Threads};
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -140,8 +140,9 @@ impl Recurrent {
             return Err(refused("backward with other parameters than those of forward_train"));
         }
         let (taped, rows) = tape.taped(run);
-        let Workspace { between, backward: scratch, .. } = workspace;
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch))
+        let Workspace { between, backward: scratch, threads, .. } = workspace;
+        let threads = threads.unwrap_or(self.config.threads);
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
     }
 
     /// [`backward`](Recurrent::backward) from a tape in memory of the caller's, which
@@ -168,11 +169,12 @@ impl Recurrent {
         dims.check()?;
         // Steps that go the short way find another order of rows after this.
         workspace.short = None;
-        let Workspace { rows, between, backward: scratch, .. } = workspace;
+        let Workspace { rows, between, backward: scratch, threads, .. } = workspace;
+        let threads = threads.unwrap_or(self.config.threads);
         let shape = keep.place(&self.config, &dims, rows)?;
         check_len("tape", shape.len(), tape.len())?;
         let taped = Taped { data: tape, shape, batch: dims.batch, steps: dims.steps, seed };
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch))
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
     }
 
     fn back_through_layers(
@@ -181,7 +183,7 @@ impl Recurrent {
         (taped, rows): (Taped<'_>, &Rows),
         upstream: Upstream<'_>,
         gradients: Gradients<'_>,
-        (between, scratch): (&mut AlignedBuf, &mut Scratch),
+        (between, scratch, threads): (&mut AlignedBuf, &mut Scratch, Threads),
     ) -> Result<(), Error> {
         let config = &self.config;
         let Taped { batch, steps, seed, shape, .. } = taped;
@@ -193,6 +195,7 @@ impl Recurrent {
         let state_len = checked_size("state", &[layers * directions, batch, outputs])?;
         let cell_state_len = if config.kind.has_cell_state() { hidden } else { 0 };
         let cell_state_len = checked_size("state", &[layers * directions, batch, cell_state_len])?;
+        let final_len = checked_size("state", &[batch, config.output_size()])?;
         check_len("x", input_len, x.len())?;
         let parameters = self.parameters().len();
         let optional = [
@@ -200,6 +203,7 @@ impl Recurrent {
             ("dy", output_len, upstream.dy.map(<[f32]>::len)),
             ("dhn", state_len, upstream.dhn.map(<[f32]>::len)),
             ("dcn", cell_state_len, upstream.dcn.map(<[f32]>::len)),
+            ("dfinal_output", final_len, upstream.dfinal_output.map(<[f32]>::len)),
             ("dx", input_len, gradients.dx.as_deref().map(<[f32]>::len)),
             ("dh0", state_len, gradients.dh0.as_deref().map(<[f32]>::len)),
             ("dc0", cell_state_len, gradients.dc0.as_deref().map(<[f32]>::len)),
@@ -224,11 +228,11 @@ impl Recurrent {
             seed: Some(seed),
         };
         let way = WayBack { x, tape, shape, transposed, ranges: &self.ranges, upstream };
-        network.prepare_backward(&way, scratch)?;
+        network.prepare_backward(shape.every, scratch)?;
         let inner = Parts::new((layers - 1).min(2), output_len)?;
         between.grow(inner.all())?;
 
-        let threads = self.worthwhile_threads(rows.order.len(), rows.steps(), true);
+        let threads = self.worthwhile_threads(threads, rows.order.len(), rows.steps(), true);
         sequence::in_pool(threads, || network.backward(&way, gradients, (inner, between), scratch, threads))
     }
 
@@ -282,7 +286,7 @@ mod tests {
             let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
             let mut state = layer.zero_state(3).unwrap();
             layer.forward_train(&x, Dims::new(3, 7), &mut state, None, &mut tape, 0, &mut workspace).unwrap();
-            let mut backward = |wanted: Option<&[bool]>, with_input: bool, workspace: &mut Workspace| {
+            let backward = |wanted: Option<&[bool]>, with_input: bool, workspace: &mut Workspace| {
                 let (mut parameters, mut dh0) = (vec![0.0; layer.parameters().len()], vec![0.0; dhn.len()]);
                 let mut gradients = Gradients::of_parameters(&mut parameters);
                 gradients.wanted = wanted;

@@ -1,12 +1,12 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use crate::memory::{AlignedBuf, Grid, Parts};
-use crate::sequence::{Memory, Rows, Scratch};
+use crate::sequence::{Memory, Rows, Scratch, Threads};
 use std::fmt;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
-/// layers of any shape.
+/// layers of any shape. [`Recurrent::reserve`](crate::Recurrent::reserve) makes it grow before the first call.
 #[derive(Default)]
 pub struct Workspace {
     pub(super) rows: Rows,
@@ -17,6 +17,8 @@ pub struct Workspace {
     /// Outputs on their way to the next layer, or gradients on their way to the one below: two in turns.
     pub(super) between: AlignedBuf,
     pub(super) backward: Scratch,
+    /// Threads that calls may use, where not those of the network.
+    pub(super) threads: Option<Threads>,
     /// Of the last step that went the short way.
     pub(super) short: Option<Short>,
 }
@@ -25,6 +27,27 @@ impl Workspace {
     /// An empty workspace.
     pub fn new() -> Self {
         Workspace::default()
+    }
+
+    /// Lets calls with this workspace use so many threads, and not those of [`Builder::threads`]; with `None`
+    /// those of the builder again. A framework passes on what it has been told at run time, and streams that
+    /// share a network with a training loop stay on one thread. Results are the same bits.
+    ///
+    /// ```
+    /// use fused_rnn::{Gru, Threads, Workspace};
+    ///
+    /// let gru = Gru::reset_after(2, 8).build()?;
+    /// let (mut state, mut workspace) = (gru.zero_state(1)?, Workspace::new());
+    /// workspace.set_threads(Some(Threads::Count(1)));
+    /// gru.step(&[0.1, 0.2], &mut state, None, &mut workspace)?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// [`Builder::threads`]: crate::Builder::threads
+    pub fn set_threads(&mut self, threads: Option<Threads>) {
+        self.threads = threads;
+        // It has been checked for other threads.
+        self.short = None;
     }
 
     /// The bytes that it holds: what the largest call so far has needed.

@@ -22,7 +22,7 @@
 
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
-use super::pass::Backward;
+use super::pass::{Backward, Pass};
 use super::replay::Replay;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Walk, go, take_steps};
@@ -67,11 +67,16 @@ impl Scratch {
         lists + buffers + self.packed.bytes() + self.replay.bytes()
     }
 
-    /// Makes room for a pass over these rows.
-    pub(crate) fn prepare(&mut self, inputs: &Inputs<'_>) -> Result<(), Error> {
-        let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
+    /// Makes room for a pass over its rows, with checkpoints every so many steps, if any, of so many planes.
+    pub(crate) fn prepare(
+        &mut self,
+        pass: &Pass<'_>,
+        every: Option<usize>,
+        state_planes: usize,
+    ) -> Result<(), Error> {
+        let (weights, rows) = (pass.weights(), pass.rows);
         let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
-        self.carry.grow(Scratch::carry_grid(inputs)?.len())?;
+        self.carry.grow(Scratch::carry_grid(pass)?.len())?;
         let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
         let places = chunk_places(batch, record).min(batch.saturating_mul(rows.steps()));
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
@@ -80,19 +85,16 @@ impl Scratch {
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
         reserve(&mut self.places, places)?;
-        match inputs.kept {
-            Kept::All { .. } => Ok(()),
-            Kept::Checkpoints(checkpoints) => {
-                self.replay.prepare(&inputs.pass, checkpoints.every.min(rows.steps()))
-            }
+        match every {
+            None => Ok(()),
+            Some(every) => self.replay.prepare(pass, state_planes, every.min(rows.steps())),
         }
     }
 
     /// The shape of `carry`.
-    pub(crate) fn carry_grid(inputs: &Inputs<'_>) -> Result<Grid, Error> {
-        let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
+    pub(crate) fn carry_grid(pass: &Pass<'_>) -> Result<Grid, Error> {
         // The last plane is that of the sums that wait.
-        Grid::padded(1, rows.order.len(), inputs.pass.waiting() + 1, weights.units())
+        Grid::padded(1, pass.rows.order.len(), pass.waiting() + 1, pass.weights().units())
     }
 }
 
@@ -111,8 +113,12 @@ pub(crate) unsafe fn backward(
     scratch: &mut Scratch,
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
-    scratch.prepare(inputs)?;
-    let &Inputs { pass, transposed, .. } = inputs;
+    let &Inputs { pass, transposed, kept, .. } = inputs;
+    let every = match kept {
+        Kept::All { .. } => None,
+        Kept::Checkpoints(checkpoints) => Some(checkpoints.every),
+    };
+    scratch.prepare(&pass, every, pass.state_planes())?;
     let (weights, rows, reverse) = (pass.weights(), pass.rows, pass.reverse);
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
@@ -120,7 +126,7 @@ pub(crate) unsafe fn backward(
     // Of the size that `prepare` has made room for.
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
-    let carry_grid = Scratch::carry_grid(inputs)?;
+    let carry_grid = Scratch::carry_grid(&pass)?;
     let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {
         rows: batch,
@@ -131,13 +137,9 @@ pub(crate) unsafe fn backward(
         rate: weights.table.rate,
     };
 
-    let every = match inputs.kept {
-        Kept::All { .. } => steps,
-        Kept::Checkpoints(checkpoints) => checkpoints.every,
-    };
     let Scratch { grads, carry, packed, starts, places, replay } = scratch;
-    for segment in against(0..steps, every, reverse) {
-        let (states, tape) = match inputs.kept {
+    for segment in against(0..steps, every.unwrap_or(steps), reverse) {
+        let (states, tape) = match kept {
             Kept::All { states, tape } => (states, tape),
             Kept::Checkpoints(checkpoints) => {
                 // SAFETY: the caller's promise, passed on.

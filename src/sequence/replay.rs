@@ -29,10 +29,10 @@ pub(super) struct Replay {
     memory: Memory,
 }
 
-/// The shapes of states and tape for this many steps in all rows together. Each row also has a state before
+/// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also has a state before
 /// its first step.
-fn shapes(pass: &Pass<'_>, steps: usize) -> Result<(Grid, Lines), Error> {
-    let (planes, weights) = (pass.state_planes(), pass.weights());
+fn shapes(pass: &Pass<'_>, planes: usize, steps: usize) -> Result<(Grid, Lines), Error> {
+    let weights = pass.weights();
     let states = steps.saturating_add(pass.rows.order.len());
     Ok((
         Records::grid(states, planes, weights.units())?,
@@ -47,9 +47,9 @@ impl Replay {
     }
 
     /// Makes room for this many steps at a time.
-    pub(super) fn prepare(&mut self, pass: &Pass<'_>, steps: usize) -> Result<(), Error> {
+    pub(super) fn prepare(&mut self, pass: &Pass<'_>, planes: usize, steps: usize) -> Result<(), Error> {
         let weights = pass.weights();
-        let (states, tape) = shapes(pass, pass.rows.extent().steps_before(steps))?;
+        let (states, tape) = shapes(pass, planes, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;
         self.memory.prepare(weights, pass.rows.order.len(), steps)
@@ -71,7 +71,7 @@ impl Replay {
         let planes = pass.state_planes();
         let extent = rows.extent();
         let (states, tape) =
-            shapes(&pass, extent.steps_before(range.end) - extent.steps_before(range.start))?;
+            shapes(&pass, planes, extent.steps_before(range.end) - extent.steps_before(range.start))?;
         let states = Records::states(rows, range.start, GridMut::new(states, &mut self.states));
         let tape = TapeRecords::steps(rows, range.start, LinesMut::new(tape, &mut self.tape));
         for (rank, slot) in rows.entries(range.clone(), reverse) {

@@ -7,6 +7,7 @@ mod drawn;
 #[path = "../common/strategies.rs"]
 mod strategies;
 
+mod ends;
 mod gradients;
 mod masks;
 mod parameters;

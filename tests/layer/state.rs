@@ -88,3 +88,28 @@ fn a_state_without_a_cell_state_takes_none() {
     state.copy_c_to(&mut []).unwrap();
     assert!(state.copy_c_to(&mut [0.0]).is_err());
 }
+
+#[test]
+fn states_are_blended() {
+    let layer = Lstm::builder(1, 3).layers(2).projection(2).build().unwrap();
+    let [mut one, mut other, mut between] = [(); 3].map(|()| layer.zero_state(2).unwrap());
+    one.set_h(&[1.0; 8]).unwrap();
+    other.set_h(&[3.0; 8]).unwrap();
+    other.set_c(&[-4.0; 12]).unwrap();
+    for (t, h, c) in [(0.25, 1.5, -1.0), (0.0, 1.0, 0.0), (1.0, 3.0, -4.0)] {
+        between.lerp(&one, &other, t).unwrap();
+        assert_eq!((between.h(), between.c()), (vec![h; 8], vec![c; 12]));
+    }
+    let more = layer.zero_state(3).unwrap();
+    let error = Err(Error::Mismatch { what: "state: batch", expected: 2, got: 3 });
+    assert_eq!((between.lerp(&more, &other, 0.5), between.lerp(&one, &more, 0.5)), (error.clone(), error));
+    assert_eq!(between.h(), [3.0; 8]);
+}
+
+#[test]
+fn a_state_of_two_layers_is_none_of_two_directions() {
+    let layers = Gru::reset_after(1, 3).layers(2).build().unwrap().zero_state(2).unwrap();
+    let mut directions = Gru::reset_after(1, 3).bidirectional(true).build().unwrap().zero_state(2).unwrap();
+    let error = Error::Mismatch { what: "state: directions", expected: 2, got: 1 };
+    assert_eq!(directions.copy_from(&layers), Err(error));
+}

@@ -54,13 +54,14 @@ impl Wanted<'_> {
 }
 
 impl<'a> Network<'a> {
-    /// Makes room for [`backward`](Network::backward).
+    /// Makes room for [`backward`](Network::backward), with checkpoints every so many steps, if any.
     pub(in super::super) fn prepare_backward(
         &self,
-        way: &WayBack<'_>,
+        every: Option<usize>,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        (0..self.config.layers).try_for_each(|layer| scratch.prepare(&self.inputs(way, layer, 0, None)))
+        let planes = self.config.state_planes(true);
+        (0..self.config.layers).try_for_each(|layer| scratch.prepare(&self.pass(layer, 0), every, planes))
     }
 
     /// Goes back through all layers, on so many threads: from the gradients of output and final states to
@@ -125,7 +126,7 @@ impl<'a> Network<'a> {
                 if targets.input.is_none() && !targets.want(&Tensor::ALL) && dh0.is_none() && dc0.is_none() {
                     continue;
                 }
-                self.enter_backward(strand, &inputs, way.upstream, scratch)?;
+                self.enter_backward((layer, direction), &inputs, way.upstream, scratch)?;
                 // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and
                 // targets
                 // are made of the sizes of this network, and are ours.
@@ -185,12 +186,15 @@ impl<'a> Network<'a> {
     /// Lays the gradients of the final states of a strand where its walk back begins.
     fn enter_backward(
         &self,
-        strand: usize,
+        (layer, direction): (usize, usize),
         inputs: &Inputs<'_>,
         upstream: Upstream<'_>,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let grid = Scratch::carry_grid(inputs)?;
+        let strand = self.config.strand(layer, direction);
+        let outputs = self.config.outputs();
+        let last = upstream.dfinal_output.filter(|_| layer + 1 == self.config.layers);
+        let grid = Scratch::carry_grid(&inputs.pass)?;
         let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
         // SAFETY: nobody works on the carry before the walk begins.
         unsafe {
@@ -200,6 +204,11 @@ impl<'a> Network<'a> {
                         let from = &from[self.state_range(strand, entry.row, plane)];
                         record[grid.offset(0, 0, plane)..][..from.len()].copy_from_slice(from);
                     }
+                }
+                if let (Some(from), true) = (last, entry.begins) {
+                    let from = from[entry.row * self.config.output_size() + direction * outputs..].iter();
+                    let record = &mut record[grid.offset(0, 0, H)..][..outputs];
+                    record.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
             });
         }
@@ -214,7 +223,7 @@ impl<'a> Network<'a> {
         [mut dh0, mut dc0]: [Option<&mut [f32]>; 2],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let grid = Scratch::carry_grid(inputs)?;
+        let grid = Scratch::carry_grid(&inputs.pass)?;
         let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
         // SAFETY: the walk is done, and nobody works on the carry.
         unsafe {
