@@ -5,7 +5,6 @@
 
 mod common;
 
-#[allow(dead_code, reason = "the strategy with dropout is not used")]
 #[path = "common/strategies.rs"]
 mod strategies;
 
