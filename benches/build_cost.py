@@ -9,7 +9,8 @@ file, and each of the two a target folder of its own under target/commits/cost.
 
 Everything is built once first, which counts for nothing. Then A, B, A, B and so on, --rounds times each: the
 library is cleaned away (`cargo clean --release --package fused-rnn`; with --whole all of the target folder
-is), and `cargo build --release --lib` is measured. What cargo says it has compiled is checked: nothing but
+is), and `cargo build --release --lib` is measured, with Cargo's own settings for link-time optimisation and line
+tables whatever the commit's manifest says, since dependents build it with those. What cargo says it has compiled is checked: nothing but
 the library, or everything. Processor time is that of cargo and all it starts, user and system together.
 Medians of the rounds, and B over A. It is for a quiet machine: beside other builds the same commit took 122 s
 of processor time, and then 98.
@@ -114,6 +115,7 @@ class Side:
         # Neither a cache of somebody's compiler nor what is left of another build.
         self.environment = {**os.environ, "CARGO_TARGET_DIR": str(self.target), "CARGO_INCREMENTAL": "0"}
         self.environment.update(RUSTC_WRAPPER="", RUSTC_WORKSPACE_WRAPPER="", CARGO_TERM_COLOR="never")
+        self.environment.update(CARGO_PROFILE_RELEASE_LTO="false", CARGO_PROFILE_RELEASE_DEBUG="false")
 
     def cargo(self, *command):
         done = subprocess.run(

@@ -88,7 +88,8 @@ def main():
     if args.json and not args.json.resolve().parent.is_dir():
         parser.error(f"--json: no folder {args.json.parent}")
     environment.enter()
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--example", "fit"], cwd=ROOT, check=True)
+    command = ["cargo", "build", "--profile", "bench", "--quiet", "--example", "fit"]
+    subprocess.run(command, cwd=ROOT, check=True)
     programs = {"fused-rnn": run_crate} | {name: PEERS[name] for name in args.peers.split(",") if name}
     runs = {name: [] for name in programs}
     about = {
