@@ -81,6 +81,11 @@ impl Grid {
         self.width
     }
 
+    /// The distance between slots.
+    pub(crate) fn slot_stride(&self) -> usize {
+        self.slot_stride
+    }
+
     /// The distance between rows of one slot.
     pub(crate) fn row_stride(&self) -> usize {
         self.row_stride

@@ -65,7 +65,7 @@ pub(super) unsafe fn multiply_inputs(
         let Some(product) = call.products.iter().find(|product| product.rows == Operand::Input) else {
             continue;
         };
-        let work = InputProducts { forward, to, places, call, product };
+        let work = InputProducts { forward, to, places, stride: stride(forward, to, places), call, product };
         let blocks = forward.pass.weights().panels[product.weights].blocks();
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
@@ -80,6 +80,18 @@ pub(super) unsafe fn multiply_inputs(
     }
 }
 
+/// From a place's input to the next one's, where all lie at one stride, as their sums do then.
+fn stride(forward: &Forward<'_>, to: Projected<'_>, places: &[(usize, usize)]) -> Option<usize> {
+    let (input, active) = (&forward.input.grid, to.sums.grid.rows());
+    // The last step has all rows that the sums have room for: so has every step, and the rows are in order.
+    let whole = places.last().is_some_and(|&(_, rank)| rank + 1 == active);
+    match active {
+        _ if !whole || !forward.pass.rows.as_they_come() => None,
+        1 => Some(input.slot_stride()),
+        _ => (input.slot_stride() == active * input.row_stride()).then_some(input.row_stride()),
+    }
+}
+
 /// The input product of one call, of the steps of a chunk: its rows are the places.
 #[derive(Clone, Copy)]
 struct InputProducts<'a> {
@@ -87,6 +99,8 @@ struct InputProducts<'a> {
     to: Projected<'a>,
     /// (step, rank)
     places: &'a [(usize, usize)],
+    /// As [`stride`] says.
+    stride: Option<usize>,
     call: &'static Call,
     product: &'static Multiply,
 }
@@ -105,27 +119,49 @@ impl Tiles for InputProducts<'_> {
         0
     }
 
+    #[inline(always)]
+    fn takes_runs(&self) -> bool {
+        self.stride.is_some()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, _: *mut f32) {
         let weights = self.forward.pass.weights();
         let (table, biases) = (weights.table, &weights.biases);
         let Projected { sums, first_step } = self.to;
-        let places = &self.places[tile.row..tile.row + tile.rows];
         let gate = weights.shape().packed[self.product.weights].first;
-        let mut rows = [std::ptr::null_mut(); TILE_ROWS];
-        for (row, &(step, rank)) in rows.iter_mut().zip(places) {
-            *row = sums.address(step - first_step, rank, gate, tile.block * table.lanes);
-        }
-        let to = Place { rows: Rows::listed(&rows), block: table.lanes, gate: sums.grid.width(), next: 0 };
-        let start = match self.call.start {
+        let of_place = |&(step, rank): &(usize, usize)| {
+            sums.address(step - first_step, rank, gate, tile.block * table.lanes)
+        };
+        let mut start = match self.call.start {
             Start::Bias(first) => {
                 Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), table.lanes)
             }
             Start::Zero => Place::zero(),
         };
-        let mut list = [std::ptr::null_mut(); TILE_ROWS];
-        let inputs = input_rows(self.forward, tile.rows, &mut list, |r| places[r]);
-        let segments = [Segment::rows(inputs, weights_of(&weights.panels[self.product.weights], tile))];
-        let product = Product { ends: &Ends::new(start, to), segments: &segments };
+        let (mut to_list, mut input_list) =
+            ([std::ptr::null_mut(); TILE_ROWS], [std::ptr::null_mut(); TILE_ROWS]);
+        let (to, inputs) = if let Some(stride) = self.stride {
+            let (step, rank) = self.places[tile.row];
+            let rows = self.forward.pass.rows;
+            let input = self.forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0);
+            let to = Rows::strided(of_place(&(step, rank)), sums.grid.row_stride());
+            (to, Rows::strided(input.cast(), stride))
+        } else {
+            let places = &self.places[tile.row..tile.row + tile.rows];
+            for (to, place) in to_list.iter_mut().zip(places) {
+                *to = of_place(place);
+            }
+            let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
+            (Rows::listed(&to_list), inputs)
+        };
+        let mut to = Place { rows: to, block: table.lanes, gate: sums.grid.width(), next: 0 };
+        start.follow(tile);
+        to.follow(tile);
+        let panel = weights_of(&weights.panels[self.product.weights], tile);
+        let mut segment = Segment::rows(inputs, panel);
+        segment.set_weights(panel, tile);
+        let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
+        let product = Product { ends: &ends, segments: &[segment] };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise;
         // nobody writes the inputs of steps that are computed.
         unsafe { table.kernel(self.call.gates, tile.blocks, tile.rows)(&product) };
