@@ -68,8 +68,9 @@ impl Part {
     /// begin: at most a line at a time, so of few tiles with several gates not all.
     #[inline(always)]
     pub(super) fn pace(self, words: usize, depth: usize) -> (usize, usize) {
-        // (Of 32 bits, which processors divide faster.)
-        let pace = (words as u32).div_ceil(self.of.max(1) as u32).min(LINE as u32) as usize;
+        // (A division here, in each product of each tile, was a tenth of what a small tile costs beside its
+        // kernel.)
+        let pace = (words * INVERSES[self.of]).div_ceil(ONE).min(LINE);
         (pace, self.index * pace * depth)
     }
 
@@ -102,6 +103,19 @@ pub(crate) struct Tile {
 /// half a line per input. With it, weights from afar are as good as weights in the level-2 cache.
 /// (`X207/tile-prefetch`)
 const LAST_TILES: usize = 8;
+
+/// `1 / of` in parts of [`ONE`], by `of`, rounded down so that quotients of up to 2^10 words round up as they
+/// should.
+const INVERSES: [usize; LAST_TILES + 1] = {
+    let mut inverses = [0; LAST_TILES + 1];
+    let mut of = 1;
+    while of <= LAST_TILES {
+        inverses[of] = ONE / of;
+        of += 1;
+    }
+    inverses
+};
+const ONE: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::pass::{Backward, Pass};
 use super::replay::Replay;
 use super::rows::Rows;
-use super::schedule::{Schedule, Share, Walk, go, take_steps};
+use super::schedule::{Schedule, Share, Walk, go, step_and_phase, take_steps};
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
@@ -246,7 +246,7 @@ impl Walk for Steps<'_> {
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
-        let (n, phase) = (stage / self.phases(), stage % self.phases());
+        let (n, phase) = step_and_phase(stage, self.phases());
         let rows = self.backward.pass.rows;
         // The rows of this thread among the first `count`.
         let first = |count: usize| count.clamp(ranks.start, ranks.end);

@@ -18,7 +18,7 @@ use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
-use super::schedule::{Schedule, Share, Split, Walk, go, take_steps};
+use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use crate::cell::Weights;
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
@@ -234,8 +234,7 @@ impl Walk for Steps<'_> {
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
         let pass = &self.forward.pass;
-        let phases = pass.weights().shape().forward.len();
-        let (n, phase) = if phases == 1 { (stage, 0) } else { (stage / phases, stage % phases) };
+        let (n, phase) = step_and_phase(stage, pass.weights().shape().forward.len());
         let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
         let active = ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end);
         if active.is_empty() {

@@ -111,6 +111,12 @@ pub(crate) trait Walk: Sync {
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share);
 }
 
+/// The step and the phase of a stage, of so many phases a step: mostly one, and then nothing is divided.
+#[inline(always)]
+pub(crate) fn step_and_phase(stage: usize, phases: usize) -> (usize, usize) {
+    if phases == 1 { (stage, 0) } else { (stage / phases, stage % phases) }
+}
+
 /// Takes `steps` steps from `rest`: the first steps, or the last steps if time runs backward.
 pub(crate) fn take_steps(rest: &mut Range<usize>, steps: usize, backward: bool) -> Range<usize> {
     if backward {
