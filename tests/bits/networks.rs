@@ -174,6 +174,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether its values lie about the magnitude below which values count as zero.
+    pub fn is_tiny(&self) -> bool {
+        self.scale < power(-90)
+    }
+
     /// One plain layer, forward in time.
     fn new(kind: CellKind, batch: usize, steps: usize, input: usize, hidden: usize, seed: u64) -> Network {
         Network {
