@@ -115,9 +115,11 @@
 //! tanh is a tanh between two products. Slopes are right to 3 units of 2^-23 (softplus, elu and softsign over
 //! all floats, the others on a sample).
 //!
-//! Values of a state, and gate gradients, below 1e-30 in magnitude are stored as zero, so that a value that
-//! decays does not become a denormal, on which arithmetic is many times slower. NaN and infinities propagate;
-//! which NaN comes out, its sign and its lower bits, is the processor's choice and no part of any promise.
+//! Values below 1e-30 in magnitude count as zero, so that none becomes a denormal, on which arithmetic is many
+//! times slower: parameters when they are packed, inputs and upstream gradients when they are read, states and
+//! gate gradients when they are stored. [`Recurrent::parameters`] returns parameters as they were set, and an
+//! initial state is taken as it is. NaN and infinities propagate; which NaN comes out, its sign and its lower
+//! bits, is the processor's choice and no part of any promise.
 //!
 //! # Errors
 //!

@@ -37,11 +37,11 @@ const FUSED: [[u64; 5]; 2] = [
         0x4924_638c_650c_8578,
     ],
     [
-        0xc758_7cab_539e_b811,
-        0xaf3a_18cd_6c31_f6f6,
-        0xb0ac_139c_9d1d_de3f,
-        0xbac7_c6b0_ac53_847d,
-        0xf01d_4b7f_8a1f_3f73,
+        0xbec3_edf8_c80a_ae7e,
+        0xf119_457f_2d11_a4be,
+        0x0a2c_15a4_ee3c_d31e,
+        0xab85_3e19_3026_b3ee,
+        0x2eff_30b8_bc2b_55bf,
     ],
 ];
 /// The same on the portable level.
@@ -54,11 +54,11 @@ const PORTABLE: [[u64; 5]; 2] = [
         0x476c_1ae1_5fd1_5f85,
     ],
     [
-        0x5f36_b4e2_3d1b_f0b7,
-        0x5357_a48d_bc42_bf25,
-        0xf375_0e35_42d9_2932,
-        0xaea7_7763_ac48_4ba7,
-        0x1f24_d1c4_bcf5_81ab,
+        0xa932_28e7_ab57_559f,
+        0x3fb3_487d_9022_e147,
+        0xc068_4e7e_f925_7f2b,
+        0x4d62_702d_09c2_ee0b,
+        0xd886_52c7_99eb_4aef,
     ],
 ];
 

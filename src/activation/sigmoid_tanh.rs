@@ -87,16 +87,6 @@ pub(crate) fn slope_of_tanh<I: Isa>(isa: I, t: I::Vector) -> I::Vector {
     isa.neg_mul_add(t, t, isa.splat(1.0))
 }
 
-/// The magnitude below which a stored value becomes zero. So a state that decays does not become denormal;
-/// arithmetic on denormals is tens of times slower.
-pub(crate) const FLUSH: f32 = 1e-30;
-
-/// `v`, with zero in place of every magnitude below [`FLUSH`].
-#[inline(always)]
-pub(crate) fn flush<I: Isa>(isa: I, v: I::Vector) -> I::Vector {
-    isa.flush_below(v, FLUSH)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::over_all_floats;

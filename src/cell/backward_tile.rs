@@ -14,9 +14,8 @@
 use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H};
-use crate::activation::flush;
 use crate::memory::{GridRef, LineSlot, Planes, Row, Slot};
-use crate::simd::{Isa, Routine, Token, pointers};
+use crate::simd::{Isa, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
 
 pointers!(pointer);
@@ -109,8 +108,9 @@ pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_
 impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     /// The gradient of the hidden state after the step, or of the initial state. It is the sum of three: the
     /// product of the following step's gate gradients with the recurrent weights, times the recurrent
-    /// dropout; the gradient that the following step carries over; and the gradient from above. With zoneout
-    /// it is the gradient of the new value, and the rest goes past the step.
+    /// dropout; the gradient that the following step carries over; and the gradient from above, where
+    /// tiny values count as zero. With zoneout it is the gradient of the new value, and the rest goes past
+    /// the step.
     #[inline(always)]
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
@@ -121,7 +121,7 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
             let start = self.unit(v);
             let from = &row[start..(start + I::LANES).min(row.len())];
             let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };
-            dh = isa.add(dh, dy);
+            dh = isa.add(dh, flush(isa, dy));
         }
         if let Some(past) = self.past() {
             dh = isa.add(dh, self.carry(v, past));

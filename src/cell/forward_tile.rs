@@ -6,9 +6,8 @@
 use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H, Zoneout};
-use crate::activation::flush;
 use crate::memory::{GridMut, LineSlot, Planes, Row, Slot};
-use crate::simd::{Isa, Pointer, Routine, Token, pointers};
+use crate::simd::{Isa, Pointer, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
 
 pointers!(pointer);

@@ -13,19 +13,21 @@
 //!   second      R^T of the last gate    depth H            units H
 //!               or W_hr^T               depth P            units H
 //! ```
+//!
+//! Values that are too small to matter are packed as zero (`simd/flush.rs`).
 
 use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
 use crate::product::{Panel, Source, Table, table};
-use crate::simd::{LINE, Token};
+use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
 const MOST_GATES: usize = 4;
 
 /// The bias of a unit in one of the kernels' bias vectors.
 fn bias(from: &Canonical<'_>, of: BiasOf, units: usize, unit: usize) -> f32 {
-    let value = |tensor, gate: usize| from[tensor].get(gate * units + unit).copied().unwrap_or(0.0);
+    let value = |tensor, gate: usize| from[tensor].get(gate * units + unit).copied().map_or(0.0, flushed);
     match of {
         BiasOf::Both(gate) => value(Tensor::BiasIh, gate) + value(Tensor::BiasHh, gate),
         BiasOf::Input(gate) => value(Tensor::BiasIh, gate),
@@ -55,7 +57,7 @@ impl Norms {
         let mut vectors = self.data.chunks_exact_mut(self.width);
         for tensor in [Tensor::NormIh, Tensor::NormHh] {
             for (from, to) in from[tensor].chunks_exact(units).zip(&mut vectors) {
-                to[..units].copy_from_slice(from);
+                copy_flushed(from, &mut to[..units]);
             }
         }
         for (&of, to) in shape.biases.iter().zip(&mut vectors) {
@@ -64,7 +66,7 @@ impl Norms {
             }
         }
         for (from, to) in from[Tensor::NormC].chunks_exact(units).zip(&mut vectors) {
-            to[..units].copy_from_slice(from);
+            copy_flushed(from, &mut to[..units]);
         }
     }
 
@@ -98,7 +100,7 @@ impl UnitVectors {
     fn pack(&mut self, vectors: &[f32]) {
         let units = vectors.len() / self.count.max(1);
         for (place, &value) in vectors.iter().enumerate() {
-            self.set(place % units, place / units, value);
+            self.set(place % units, place / units, flushed(value));
         }
     }
 

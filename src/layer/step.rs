@@ -141,7 +141,9 @@ impl Recurrent {
             workspace.make_ready()?;
         }
         let Workspace { rows, rings, forward: memories, between, .. } = workspace;
-        let (states, scratch) = (&mut rings[0], &mut memories[0].scratch);
+        let (states, memory) = (&mut rings[0], &mut memories[0]);
+        let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
+        let scratch = &mut memory.scratch;
 
         // Nothing can go wrong from here on.
         let (mut inner, half) = (inner.each_mut(between), grid.len() / 2);
@@ -167,6 +169,8 @@ impl Recurrent {
                     reverse: false,
                 },
                 input: GridMut::reading(from),
+                given: false,
+                flushed: None,
                 output: to.map(|to| (GridMut::new(output, to), 0)),
                 states: records,
                 tape: None,

@@ -194,6 +194,22 @@ impl<'a> GridMut<'a> {
         unsafe { self.data.slice_mut(self.grid.offset(slot, row, 0), len) }
     }
 
+    /// Consecutive slots, to read, in as few slices as they lie in.
+    ///
+    /// # Safety
+    /// - The slots lie inside the grid, and nobody writes them while the slices live.
+    pub(crate) unsafe fn stretches(&self, slots: Range<usize>) -> impl Iterator<Item = &'a [f32]> {
+        debug_assert!(slots.start <= slots.end && slots.end <= self.grid.slots);
+        let Grid { rows, slot_stride, row_stride, .. } = self.grid;
+        // Slots follow each other whole, or within each row.
+        let (count, stride) = if slot_stride >= row_stride { (1, 0) } else { (rows, row_stride) };
+        (0..count).map(move |row| {
+            let at = self.data.address(row * stride + slots.start * slot_stride);
+            // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
+            unsafe { std::slice::from_raw_parts(at, slots.len() * slot_stride) }
+        })
+    }
+
     /// Consecutive slots of a slot-major grid, to write.
     ///
     /// # Safety

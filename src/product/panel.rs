@@ -14,7 +14,8 @@
 //! ```
 //!
 //! So a tile reads one stream front to back, a whole number of cache lines per step, and ends with all
-//! gates of its units side by side, as the cell needs them. Units past the last are zero.
+//! gates of its units side by side, as the cell needs them. Units past the last are zero, and so are values
+//! that are too small to matter (`simd/flush.rs`).
 //!
 //! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
 //! (`format.rs`).
@@ -24,6 +25,7 @@ use super::kernel::{Prefetch, Weights};
 use super::tile::Part;
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
+use crate::simd::{Isa, Kernel, Token, dispatch, flush, flushed};
 use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -77,54 +79,14 @@ impl Panel {
     }
 
     /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
-    /// There must be room for them.
+    /// There must be room for them, in vectors of the token's level. Tiny values become zero.
     pub(crate) fn pack_rows<'a>(
         &mut self,
-        lanes: usize,
+        token: Token,
         units: usize,
         rows: impl ExactSizeIterator<Item = Row<'a>>,
     ) {
-        *self = Panel::of(std::mem::take(&mut self.data), lanes, rows.len(), 1, units);
-        match lanes {
-            16 => self.pack_rows_of::<16>(rows),
-            8 => self.pack_rows_of::<8>(rows),
-            4 => self.pack_rows_of::<4>(rows),
-            _ => unreachable!("vectors of {lanes} floats"),
-        }
-    }
-
-    fn pack_rows_of<'a, const LANES: usize>(&mut self, mut rows: impl Iterator<Item = Row<'a>>) {
-        debug_assert_eq!(self.lanes, LANES);
-        let (units, block_len) = (self.units, self.block_len);
-        let mut k = 0;
-        loop {
-            let mut group = [Row::of(&[]); GROUP];
-            let mut count = 0;
-            for (to, from) in group.iter_mut().zip(&mut rows) {
-                assert!(from.len() >= units);
-                *to = from;
-                count += 1;
-            }
-            if count == 0 {
-                return;
-            }
-            let whole = units / LANES;
-            for block in 0..self.blocks() {
-                let to = &mut self.data[block * block_len + k * LANES..][..count * LANES];
-                let (to, _) = to.as_chunks_mut::<LANES>();
-                for (to, from) in to.iter_mut().zip(group) {
-                    let start = block * LANES;
-                    if block < whole {
-                        from.copy(start, to);
-                    } else {
-                        let (to, padding) = to.split_at_mut(units - start);
-                        from.copy(start, to);
-                        padding.fill(0.0);
-                    }
-                }
-            }
-            k += count;
-        }
+        dispatch(token, PackRows { panel: self, units, rows });
     }
 
     /// Fills the panel with NaN, so that a test sees whether it is packed again.
@@ -154,7 +116,7 @@ impl Panel {
                 for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
                     let to = &mut to[gate * lanes..][..count];
                     let from_k = &from.data[start + k * F32::INPUTS * from.depth_stride..];
-                    let word = |input: &f32| f32::from_bits(F32::word(std::slice::from_ref(input)));
+                    let word = |&input: &f32| f32::from_bits(F32::word(&[flushed(input)]));
                     if from.unit_stride == 1 {
                         for (to, from) in to.iter_mut().zip(&from_k[..count]) {
                             *to = word(from);
@@ -263,9 +225,57 @@ impl Panel {
     }
 }
 
+/// The arguments of [`Panel::pack_rows`].
+struct PackRows<'p, R> {
+    panel: &'p mut Panel,
+    units: usize,
+    rows: R,
+}
+
+impl<'a, R: ExactSizeIterator<Item = Row<'a>>> Kernel for PackRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let PackRows { panel, units, mut rows } = self;
+        *panel = Panel::of(std::mem::take(&mut panel.data), I::LANES, rows.len(), 1, units);
+        let (whole, block_len) = (units / I::LANES, panel.block_len);
+        let mut k = 0;
+        loop {
+            let mut group = [Row::of(&[]); GROUP];
+            let mut count = 0;
+            for (to, from) in group.iter_mut().zip(&mut rows) {
+                assert!(from.len() >= units);
+                *to = from;
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            for block in 0..panel.blocks {
+                let to = &mut panel.data[block * block_len + k * I::LANES..][..count * I::LANES];
+                for (to, from) in to.chunks_exact_mut(I::LANES).zip(group) {
+                    let start = block * I::LANES;
+                    if block < whole {
+                        isa.store(to, flush(isa, from.load(isa, start)));
+                    } else {
+                        let (to, padding) = to.split_at_mut(units - start);
+                        from.copy(start, to);
+                        to.iter_mut().for_each(|value| *value = flushed(*value));
+                        padding.fill(0.0);
+                    }
+                }
+            }
+            k += count;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::table;
     use super::*;
+    use crate::simd::Level;
 
     #[test]
     fn every_weight_lands_at_its_place_and_padding_is_zero() {
@@ -293,12 +303,14 @@ mod tests {
         let (count, units) = (GROUP + 3, 20);
         let rows: Vec<Vec<f32>> =
             (0..count).map(|k| (0..units + 2).map(|u| (100 * k + u) as f32 + 1.0).collect()).collect();
-        for lanes in [4, 8, 16] {
-            let mut panel = Panel::default();
+        for level in Level::available() {
+            let token = level.token().unwrap();
+            let (mut panel, lanes) = (Panel::default(), table(token).lanes);
             panel.reserve(lanes, count, units).unwrap();
             // What was there before must not stay.
             panel.data.fill(7.0);
-            panel.pack_rows(lanes, units, rows.iter().map(|row| Row::of(row)));
+            panel.pack_rows(token, units, rows.iter().map(|row| Row::of(row)));
+            assert_eq!(panel.lanes, lanes);
             assert_eq!((panel.blocks(), panel.depth()), (units.div_ceil(lanes), count));
             for unit in 0..panel.blocks() * lanes {
                 for (k, row) in rows.iter().enumerate() {
@@ -306,6 +318,24 @@ mod tests {
                     assert_eq!(panel.block(unit / lanes)[k * lanes + unit % lanes], want, "lanes {lanes}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tiny_values_are_packed_as_zero() {
+        let mut panel = Panel::new(4, 2, 1, 2).unwrap();
+        let data = [1e-30, -9e-31, 1e-40, -1.0];
+        panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
+        assert_eq!(panel.block(0), [1e-30, 0., 0., 0., 0., -1., 0., 0.]);
+        for level in Level::available() {
+            let token = level.token().unwrap();
+            let mut row = [2.0; 17];
+            (row[1], row[16]) = (-1e-31, 1e-45);
+            panel.reserve(table(token).lanes, 1, 17).unwrap();
+            panel.pack_rows(token, 17, std::iter::once(Row::of(&row)));
+            let lanes = panel.lanes;
+            let packed: Vec<f32> = (0..17).map(|n| panel.block(n / lanes)[n % lanes]).collect();
+            assert_eq!((packed[0], packed[1], packed[15], packed[16]), (2.0, 0.0, 2.0, 0.0), "{level}");
         }
     }
 

@@ -85,11 +85,16 @@
 //! there in the arguments, NaN included, is never read into a result. A final state is the state after the
 //! last step a row has taken; a row of length zero returns its initial state.
 //!
+//! # Small values
+//!
+//! Below 1e-30 in magnitude, values count as zero: parameters, `x`, and gradients from above when they are
+//! read, `h`, `c`, and gradients of `c` and of pre-activations when a step is done. Initial states are taken
+//! as they are.
+//!
 //! # Differences from the kernels
 //!
-//! The kernels also store every element of `h` and `c` below 1e-30 in magnitude as zero, so that a decaying
-//! state does not fall into denormals; the reference does not. Sums here run in ascending order from the
-//! bias, unfused, so the last bits differ too. And where the kernels return an error, this panics.
+//! Sums here run in ascending order from the bias, unfused, so the last bits differ. And where the kernels
+//! return an error, this panics.
 
 // Loops by index read like the equations.
 #![allow(clippy::needless_range_loop)]

@@ -1,7 +1,7 @@
 //! What a pass is given and gives back: parameters, arguments, results, and the steps that backward needs.
 
 use super::cell::{Cell, Variant};
-use super::real::Real;
+use super::real::{Real, flushed};
 use std::array;
 
 /// The parameters of one layer in one direction, or their gradients.
@@ -45,6 +45,21 @@ impl<F: Real> Params<F> {
         }
     }
 
+    /// The same, with zero in place of values too small to matter.
+    fn flushed(&self) -> Self {
+        Params {
+            weight_ih: flushed(&self.weight_ih),
+            weight_hh: flushed(&self.weight_hh),
+            bias_ih: flushed(&self.bias_ih),
+            bias_hh: flushed(&self.bias_hh),
+            weight_hr: flushed(&self.weight_hr),
+            peephole: flushed(&self.peephole),
+            norm_ih: flushed(&self.norm_ih),
+            norm_hh: flushed(&self.norm_hh),
+            norm_c: flushed(&self.norm_c),
+        }
+    }
+
     /// All zero, of the same shape.
     pub(super) fn zeros_like(&self) -> Self {
         let zeros = |array: &Vec<F>| vec![F::ZERO; array.len()];
@@ -85,6 +100,13 @@ pub struct Model<F> {
     pub variants: [Variant; 2],
     /// The parameters, at `layer * D + direction`.
     pub params: Vec<Params<F>>,
+}
+
+impl<F: Real> Model<F> {
+    /// The same, with zero in place of parameters too small to matter.
+    pub(super) fn flushed(&self) -> Self {
+        Model { params: self.params.iter().map(Params::flushed).collect(), ..self.clone() }
+    }
 }
 
 impl<F> Model<F> {

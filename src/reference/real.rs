@@ -58,6 +58,15 @@ macro_rules! real {
 }
 real!(f32 f64);
 
+/// The magnitude below which a value counts as zero: so small a one would soon be denormal, on which
+/// arithmetic is many times slower.
+const SMALLEST: f64 = 1e-30;
+
+/// `v`, with zero in place of every magnitude below [`SMALLEST`].
+pub(super) fn flushed<F: Real>(v: &[F]) -> Vec<F> {
+    v.iter().map(|&v| if v.to_f64().abs() < SMALLEST { F::ZERO } else { v }).collect()
+}
+
 /// The mean of a vector.
 pub(super) fn mean<F: Real>(v: &[F]) -> F {
     v.iter().fold(F::ZERO, |sum, &v| sum + v) / F::from_f64(v.len() as f64)

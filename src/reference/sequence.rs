@@ -1,7 +1,7 @@
 //! All steps of all rows, through all layers, forward and back.
 
 use super::model::{Gradients, Input, Model, Output, Params, Upstream, check, check_size};
-use super::real::{Real, add, blend, part, product, zeros};
+use super::real::{Real, add, blend, flushed, part, product, zeros};
 use super::step::{step_backward, step_forward};
 
 /// Runs all layers over a batch.
@@ -11,13 +11,14 @@ use super::step::{step_backward, step_forward};
 /// If a size does not fit.
 pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
     check(model, input);
+    let model = &model.flushed();
     let (batch, outputs, directions) = (input.batch, model.output_size(), model.directions());
     let cell_size = model.cell.cell_size(model.hidden_size);
     let (mut hn, mut cn, mut trace) = (vec![], vec![], vec![]);
     let mut x = input.x.to_vec();
     for layer in 0..model.layers {
         let width = model.input_width(layer);
-        x = input.masked(layer, &x);
+        x = flushed(&input.masked(layer, &x));
         let mut y = vec![F::ZERO; input.steps * batch * directions * outputs];
         for direction in 0..directions {
             let pass = layer * directions + direction;
@@ -34,8 +35,8 @@ pub fn forward<F: Real>(model: &Model<F>, input: &Input<'_, F>) -> Output<F> {
                         step_forward(model, direction, params, &x[at * width..][..width], (&h, &mask), &c);
                     // h'' = h + taken (h' - h), and c'' likewise.
                     let [h_taken, c_taken] = input.taken(pass, at, [outputs, cell_size]);
-                    h = blend(&h_taken, &step.h_next, &h);
-                    c = blend(&c_taken, &step.c_next, &c);
+                    h = flushed(&blend(&h_taken, &step.h_next, &h));
+                    c = flushed(&blend(&c_taken, &step.c_next, &c));
                     y[(at * directions + direction) * outputs..][..outputs].copy_from_slice(&h);
                     steps.push(step);
                 }
@@ -66,6 +67,7 @@ pub fn backward<F: Real>(
     upstream: &Upstream<'_, F>,
 ) -> Gradients<F> {
     check(model, input);
+    let model = &model.flushed();
     let (batch, outputs, directions) = (input.batch, model.output_size(), model.directions());
     let cell_size = model.cell.cell_size(model.hidden_size);
     assert_eq!(output.trace.len(), model.params.len() * batch, "output: of another model or input");
@@ -88,12 +90,12 @@ pub fn backward<F: Real>(
             let (params, grads) = (&model.params[pass], &mut grads[pass]);
             for row in 0..batch {
                 let steps = &output.trace[pass * batch + row];
-                let mut dh = part(upstream.dhn, pass * batch + row, outputs);
-                let mut dc = part(upstream.dcn, pass * batch + row, cell_size);
+                let mut dh = flushed(&part(upstream.dhn, pass * batch + row, outputs));
+                let mut dc = flushed(&part(upstream.dcn, pass * batch + row, cell_size));
                 for k in (0..steps.len()).rev() {
                     let at = model.time(direction, steps.len(), k) * batch + row;
                     // h' is the output of the step as well as the state before the next one.
-                    add(&mut dh, &dy[(at * directions + direction) * outputs..][..outputs]);
+                    add(&mut dh, &flushed(&dy[(at * directions + direction) * outputs..][..outputs]));
                     let dx = &mut dx[at * width..][..width];
                     let [h_taken, c_taken] = input.taken(pass, at, [outputs, cell_size]);
                     let (h_past, c_past) =
@@ -102,6 +104,7 @@ pub fn backward<F: Real>(
                     (dh, dc) = step_backward(model, direction, params, &steps[k], &dh, &dc, dx, grads);
                     add(&mut dh, &h_past);
                     add(&mut dc, &c_past);
+                    dc = flushed(&dc);
                 }
                 dh0[(pass * batch + row) * outputs..][..outputs].copy_from_slice(&dh);
                 dc0[(pass * batch + row) * cell_size..][..cell_size].copy_from_slice(&dc);

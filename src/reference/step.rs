@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, clamp};
 use super::model::{Model, Params, Step};
-use super::real::{Real, add, add_outer, add_transposed, affine, normalise, product, through_norm};
+use super::real::{Real, add, add_outer, add_transposed, affine, flushed, normalise, product, through_norm};
 use std::array;
 
 pub(super) fn step_forward<F: Real>(
@@ -201,6 +201,8 @@ pub(super) fn step_backward<F: Real>(
             }
         }
     }
+
+    da = flushed(&da);
 
     // q enters as a does, except that GruResetAfter has r q_n.
     let mut dq = da.clone();

@@ -14,6 +14,7 @@
 //! its input products beforehand where that pays (`input.rs`).
 
 use super::cost::Load;
+use super::flushed;
 use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
@@ -33,6 +34,8 @@ pub(crate) struct Memory {
     projected: AlignedBuf,
     /// (step, rank) of the rows of that product.
     places: Vec<(usize, usize)>,
+    /// Copies of inputs with tiny values.
+    pub(crate) flushed: AlignedBuf,
 }
 
 /// Multiply-adds of which a piece has more: some 100 microseconds of work, of which a meeting takes a few.
@@ -42,7 +45,8 @@ impl Memory {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let places = self.places.capacity() * size_of::<(usize, usize)>();
-        size_of_val(&self.scratch[..]) + size_of_val(&self.projected[..]) + places
+        let buffers = [&self.scratch, &self.projected, &self.flushed];
+        buffers.map(|buffer| size_of_val(&buffer[..])).iter().sum::<usize>() + places
     }
 
     /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their
@@ -50,6 +54,7 @@ impl Memory {
     pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
         let (shape, units) = (weights.shape(), weights.units());
         self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
+        self.flushed.grow(flushed::most_floats(weights.inputs(), batch, steps)?)?;
         // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have
         // others.
         for rows in 1..=batch.min(MOST_ROWS) {
@@ -168,16 +173,51 @@ unsafe fn run(
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     memory.prepare(weights, rows.order.len(), steps.len())?;
     let per_row = weights.recurrent_multiply_adds() + weights.input_multiply_adds();
+    // SAFETY: the caller's promise.
+    let are_tiny = unsafe { flushed::are_tiny(&forward, &steps) };
     let mut rest = steps;
     while !rest.is_empty() {
         let piece = next_piece(rows, per_row, &mut rest, forward.pass.reverse);
         // Falling, so this is the most.
-        let load = load(weights, rows.active(piece.start), piece.len());
-        let (split, _) = load.split(schedule, threads);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { run_piece(forward, memory, piece, split)? };
+        let active = rows.active(piece.start);
+        let (split, _) = load(weights, active, piece.len()).split(schedule, threads);
+        if are_tiny {
+            let together = flushed::steps_together(&forward, active);
+            // SAFETY: the caller's promise, passed on.
+            unsafe { run_flushed(forward, memory, piece, together, split)? };
+        } else {
+            // SAFETY: as above.
+            unsafe { run_piece(forward, memory, piece, split)? };
+        }
     }
     Ok(())
+}
+
+/// Runs some steps of a pass that are shared alike, on flushed copies of their inputs, so many steps at a time.
+///
+/// # Safety
+/// - As for [`forward`](fn@forward).
+unsafe fn run_flushed(
+    forward: Forward<'_>,
+    memory: &mut Memory,
+    mut steps: Range<usize>,
+    together: usize,
+    split: Split,
+) -> Result<(), Error> {
+    let mut inputs = std::mem::take(&mut memory.flushed);
+    let mut result = Ok(());
+    while !steps.is_empty() && result.is_ok() {
+        let count = together.min(steps.len());
+        let part = take_steps(&mut steps, count, forward.pass.reverse);
+        // SAFETY: the caller's promise, passed on.
+        result = unsafe {
+            flushed::copy(&forward, &part, &mut inputs).and_then(|copies| {
+                run_piece(Forward { flushed: Some(copies), ..forward }, memory, part, split)
+            })
+        };
+    }
+    memory.flushed = inputs;
+    result
 }
 
 /// Runs some steps of a pass that are shared alike.
@@ -193,7 +233,7 @@ unsafe fn run_piece(
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
-    let Memory { scratch, projected, places } = memory;
+    let Memory { scratch, projected, places, .. } = memory;
     let mut forward =
         Forward { scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch), ..forward };
     let Some(chunk) = chunk_steps(weights, active, steps.len()) else {

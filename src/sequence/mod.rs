@@ -7,6 +7,7 @@
 //! pass.rs       what a pass reads and writes, forward and backward
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! products.rs   a phase of a step as products of kernels, and what finishes them
+//! flushed.rs    inputs with tiny values
 //! input.rs      input products of many steps beforehand
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! replay.rs     forward again between checkpoints, on the way back
@@ -20,6 +21,7 @@
 
 mod backward;
 mod cost;
+mod flushed;
 mod forward;
 mod gradient;
 mod input;
@@ -33,6 +35,7 @@ mod team;
 
 pub(crate) use backward::{Scratch, backward};
 pub(crate) use cost::{too_little, wavefront_nanoseconds, worthwhile};
+pub(crate) use flushed::flushed_step;
 pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
 pub(crate) use pass::{Checkpoints, Forward, Pass};

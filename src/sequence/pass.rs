@@ -66,6 +66,10 @@ pub(crate) struct Forward<'a> {
     /// The sequence to read, one plane as wide as the input. If layers run at the same time, the layer below
     /// is writing later steps of it.
     pub(crate) input: GridMut<'a>,
+    /// Whether the input may have tiny values: it is what the caller gives, and not states of a layer below.
+    pub(crate) given: bool,
+    /// Flushed copies of the input of some steps, where it has tiny values.
+    pub(crate) flushed: Option<Flushed<'a>>,
     /// Where the hidden states go: a grid and a plane of it.
     pub(crate) output: Option<(GridMut<'a>, usize)>,
     pub(crate) states: Records<'a>,
@@ -84,6 +88,13 @@ pub(crate) struct Forward<'a> {
 pub(crate) struct Checkpoints<'a> {
     pub(crate) every: usize,
     pub(crate) states: Records<'a>,
+}
+
+/// The inputs of the steps of a chunk: slots are its steps, rows its ranks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flushed<'a> {
+    pub(crate) inputs: GridMut<'a>,
+    pub(crate) first_step: usize,
 }
 
 /// `b + W x` of the steps of a chunk: slots are its steps, planes the gates of W.

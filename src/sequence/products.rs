@@ -10,7 +10,7 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
-use super::pass::{Forward, Projected};
+use super::pass::{Flushed, Forward, Projected};
 use super::schedule::Share;
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
@@ -88,11 +88,16 @@ impl ReadyCall {
                     ready.ends.start = Place::strided(ready.start, row, lanes, gate);
                     continue;
                 }
-                (Operand::Input, None) if forward.pass.rows.as_they_come() => {
-                    let first = forward.input.address(step, 0, 0, 0);
-                    (first.cast(), forward.input.grid.row_stride())
-                }
-                (Operand::Input, None) => (std::ptr::null_mut(), 0),
+                (Operand::Input, None) => match forward.flushed {
+                    Some(Flushed { inputs, first_step }) => {
+                        (inputs.address(step - first_step, 0, 0, 0).cast(), inputs.grid.row_stride())
+                    }
+                    None if pass.rows.as_they_come() => {
+                        let first = forward.input.address(step, 0, 0, 0);
+                        (first.cast(), forward.input.grid.row_stride())
+                    }
+                    None => (std::ptr::null_mut(), 0),
+                },
                 (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
                 (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
             };
@@ -229,7 +234,11 @@ pub(super) fn input_rows(
     let rows = forward.pass.rows;
     let row = |r| {
         let (step, rank) = place(r);
-        forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0).cast()
+        match forward.flushed {
+            Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, rank, 0, 0),
+            None => forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0),
+        }
+        .cast()
     };
     if count == 1 {
         return Rows::strided(row(0), 0);

@@ -91,6 +91,8 @@ impl Replay {
         let again = Forward {
             pass,
             input: GridMut::reading(inputs.input),
+            given: true,
+            flushed: None,
             output: None,
             states,
             tape: Some(tape),

@@ -13,6 +13,7 @@
 //! ```text
 //! list.rs       the list of levels, a line each, and the macros that expand it
 //! level.rs      Level and Token: names and detection, from the list
+//! flush.rs      values that are too small to matter
 //! portable.rs avx2.rs avx512.rs    a level each: its vectors, the heights of its tiles, what it costs
 //! ```
 //!
@@ -27,9 +28,11 @@
 //! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
 //! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
 
+mod flush;
 mod level;
 mod list;
 
+pub(crate) use flush::{any_tiny, copy_flushed, flush, flushed, has_tiny};
 pub use level::Level;
 pub(crate) use level::Token;
 pub(crate) use list::{

@@ -12,6 +12,7 @@ use crate::cell::{C, H, Tensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{GridMut, GridRef, Parts};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
+use crate::simd::copy_flushed;
 
 /// What the way down reads.
 #[derive(Debug, Clone, Copy)]
@@ -202,7 +203,7 @@ impl<'a> Network<'a> {
                 for (plane, from) in [(H, upstream.dhn), (C, upstream.dcn)] {
                     if let (Some(from), true) = (from.filter(|from| !from.is_empty()), entry.begins) {
                         let from = &from[self.state_range(strand, entry.row, plane)];
-                        record[grid.offset(0, 0, plane)..][..from.len()].copy_from_slice(from);
+                        copy_flushed(from, &mut record[grid.offset(0, 0, plane)..][..from.len()]);
                     }
                 }
                 if let (Some(from), true) = (last, entry.begins) {

@@ -148,6 +148,8 @@ impl<'a> Network<'a> {
         Forward {
             pass: self.pass(layer, direction),
             input: if layer == 0 { ends.0 } else { inner.0 },
+            given: layer == 0,
+            flushed: None,
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
             states: memory.states,
             tape: memory.tape,

@@ -62,7 +62,7 @@ impl Packed {
             let x =
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             if wanted {
-                input.pack_rows(weights.table.lanes, weights.inputs(), chunk.places.iter().map(x));
+                input.pack_rows(weights.token, weights.inputs(), chunk.places.iter().map(x));
             }
         };
         // SAFETY: the caller's promise, passed on.
@@ -87,19 +87,19 @@ unsafe fn pack_states(
     targets: &Targets<'_>,
 ) {
     let pass = &inputs.pass;
-    let (lanes, shape, weights) = (pass.weights().table.lanes, pass.weights().shape(), pass.weights());
+    let (token, shape, weights) = (pass.weights().token, pass.weights().shape(), pass.weights());
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
     if shape.hidden_gates() > 0 && targets.want(&[Tensor::WeightHh]) {
         // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
         let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
-        hidden.pack_rows(lanes, weights.outputs(), chunk.places.iter().map(h));
+        hidden.pack_rows(token, weights.outputs(), chunk.places.iter().map(h));
     }
     // What a projection multiplies, or the last gate of R.
     let of_second = if shape.projection.is_some() { Tensor::WeightHr } else { Tensor::WeightHh };
     if let (Some(plane), true) = (shape.second_operand(), targets.want(&[of_second])) {
         // SAFETY: as above.
         let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
-        second.pack_rows(lanes, weights.units(), chunk.places.iter().map(m));
+        second.pack_rows(token, weights.units(), chunk.places.iter().map(m));
     }
 }

@@ -1,0 +1,122 @@
+//! Values that are too small to matter count as zero.
+//!
+//! Below 1.2e-38 a float is denormal, and arithmetic on it is tens or hundreds of times slower on many
+//! processors. A value that decays, as the state of a stream that has fallen silent, would get there and
+//! stay. So nothing below [`FLUSH`] in magnitude is multiplied:
+//!
+//! ```text
+//! stored     states, gradients of states and of gates    flush, a vector at a time
+//! packed     weights, biases, peepholes, gains           flushed, a float at a time
+//! read       the sequence that a caller gives            flushed copies, where has_tiny finds any
+//!            gradients of outputs                        flush, a vector at a time
+//! ```
+//!
+//! NaN and infinities stay as they are.
+
+use super::{Isa, Kernel, LINE, Token, dispatch};
+
+/// The magnitude below which a value counts as zero. A product of such a value with a weight of 1e-8 is still
+/// a normal float.
+pub(crate) const FLUSH: f32 = 1e-30;
+
+/// `v`, with zero in place of every magnitude below [`FLUSH`].
+#[inline(always)]
+pub(crate) fn flush<I: Isa>(isa: I, v: I::Vector) -> I::Vector {
+    isa.flush_below(v, FLUSH)
+}
+
+/// `x`, or zero where its magnitude is below [`FLUSH`].
+#[inline(always)]
+pub(crate) fn flushed(x: f32) -> f32 {
+    if x.abs() < FLUSH { 0.0 } else { x }
+}
+
+/// Copies floats, with zero in place of every magnitude below [`FLUSH`].
+pub(crate) fn copy_flushed(from: &[f32], to: &mut [f32]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = flushed(from);
+    }
+}
+
+/// Whether a magnitude in these floats is below [`FLUSH`] and not zero.
+#[inline]
+pub(crate) fn has_tiny(token: Token, floats: &[f32]) -> bool {
+    if floats.len() < LINE {
+        return floats.iter().any(|&x| x != flushed(x));
+    }
+    any_tiny(token, std::iter::once(floats))
+}
+
+/// Whether a magnitude in any of these slices is below [`FLUSH`] and not zero.
+pub(crate) fn any_tiny<'a>(token: Token, slices: impl Iterator<Item = &'a [f32]>) -> bool {
+    dispatch(token, AnyTiny(slices))
+}
+
+struct AnyTiny<S>(S);
+
+/// Vectors that are looked at together: each keeps the largest tiny magnitude that it has met, and a maximum
+/// takes four cycles.
+const VECTORS: usize = 4;
+
+impl<'a, S: Iterator<Item = &'a [f32]>> Kernel for AnyTiny<S> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> bool {
+        let (limit, zero) = (isa.splat(FLUSH), isa.zero());
+        let mut largest = [zero; VECTORS];
+        for slice in self.0 {
+            let mut group = slice.chunks_exact(VECTORS * I::LANES);
+            for group in &mut group {
+                for n in 0..VECTORS {
+                    let magnitude = isa.abs(isa.load(&group[n * I::LANES..]));
+                    largest[n] = isa.max(isa.if_greater(limit, magnitude, magnitude, zero), largest[n]);
+                }
+            }
+            for part in group.remainder().chunks(I::LANES) {
+                let magnitude = isa.abs(isa.load_partial(part));
+                largest[0] = isa.max(isa.if_greater(limit, magnitude, magnitude, zero), largest[0]);
+            }
+        }
+        let mut lanes = [0.0; LINE];
+        largest.iter().any(|&largest| {
+            isa.store(&mut lanes, largest);
+            lanes.iter().any(|&lane| lane > 0.0)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Level;
+
+    const KEPT: [f32; 7] = [0.0, -0.0, 1e-30, -1.1e-30, 1.0, f32::NEG_INFINITY, f32::NAN];
+    const TINY: [f32; 5] = [9.9e-31, -9.9e-31, 1e-38, -1e-40, 1e-45];
+
+    #[test]
+    fn a_tiny_value_is_found_wherever_it_stands() {
+        for level in Level::available() {
+            let token = level.token().unwrap();
+            for len in 0..150 {
+                let mut floats: Vec<f32> = (0..len).map(|n| KEPT[n % KEPT.len()]).collect();
+                assert!(!has_tiny(token, &floats), "{level}, {len}");
+                for place in 0..len {
+                    let kept = std::mem::replace(&mut floats[place], TINY[place % TINY.len()]);
+                    assert!(has_tiny(token, &floats), "{level}, {place} of {len}");
+                    floats[place] = kept;
+                }
+            }
+            assert!(any_tiny(token, [&[1.0][..], &[], &[2.0, 1e-40]].into_iter()));
+        }
+    }
+
+    #[test]
+    fn what_is_tiny_becomes_zero_and_the_rest_stays() {
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+        let mut copy = [7.0; KEPT.len()];
+        copy_flushed(&KEPT, &mut copy);
+        assert_eq!(bits(&copy)[2..], bits(&KEPT)[2..]);
+        assert!(copy[..2].iter().chain(&TINY.map(flushed)).all(|&value| value == 0.0));
+    }
+}
