@@ -29,7 +29,8 @@ impl Recurrent {
     /// there is a projection.
     ///
     /// T steps give the same bits as [`forward`](Recurrent::forward) over T steps. Allocates nothing once
-    /// `workspace` has grown.
+    /// `workspace` has grown. With [`Threads::Auto`] a step runs on the caller's thread alone, and starts no
+    /// pool; inside a pool of rayon it may share that pool's threads.
     ///
     /// ```
     /// use fused_rnn::{Gru, Workspace};
@@ -63,13 +64,19 @@ impl Recurrent {
             return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
         }
         let dims = Dims::new(batch, 1);
-        workspace.short = self.short(dims, workspace.threads)?;
+        let given = workspace.threads;
+        // A stream must not find that its thread has started a pool, and waits for it.
+        let alone = given.unwrap_or(self.config.threads) == Threads::Auto
+            && rayon::current_thread_index().is_none();
+        let threads = if alone { Some(Threads::Count(1)) } else { given };
+        workspace.short = self.short(dims, threads)?;
         if workspace.short.is_some() {
-            self.run_short(x, state, y, workspace)
-        } else {
-            self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace)?;
-            Ok(())
+            return self.run_short(x, state, y, workspace);
         }
+        workspace.threads = threads;
+        let result = self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
+        workspace.threads = given;
+        result.map(|_| ())
     }
 
     /// The shapes of a call, where it is a step that goes the short way.

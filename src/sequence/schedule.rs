@@ -20,7 +20,8 @@ use std::ops::Range;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
-    /// All threads of the pool, or fewer if the work is too small to share.
+    /// All threads of the pool, or fewer if the work is too small to share. A
+    /// [`step`](crate::Recurrent::step) outside of a pool runs on the caller's thread: it never starts one.
     #[default]
     Auto,
     /// At most this many threads. A call uses fewer if threads would wait for each other longer than they
