@@ -91,7 +91,7 @@ fn audio(
         let start = Instant::now();
         if let Ok(next) = new.try_recv() {
             let last = std::mem::replace(&mut playing, next);
-            old.try_send(last).ok().expect("room for all models that there are");
+            old.try_send(last).expect("room for all models that there are");
         }
         let mut block = [0.0; 2 * BLOCK];
         for frame in 0..BLOCK {
