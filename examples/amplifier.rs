@@ -79,8 +79,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The audio thread, without a sound card: ten seconds as fast as it goes. Returns the calls of the allocator,
-/// and how long the longest block took, in microseconds.
+/// The audio thread, without a sound card: ten seconds as fast as it goes. Returns the calls of the
+/// allocator, and how long the longest block took, in microseconds.
 fn audio(
     mut playing: Box<Voice>,
     new: Receiver<Box<Voice>>,

@@ -115,11 +115,28 @@
 //! tanh is a tanh between two products. Slopes are right to 3 units of 2^-23 (softplus, elu and softsign over
 //! all floats, the others on a sample).
 //!
-//! Values below 1e-30 in magnitude count as zero, so that none becomes a denormal, on which arithmetic is many
-//! times slower: parameters when they are packed, inputs and upstream gradients when they are read, states and
-//! gate gradients when they are stored. [`Recurrent::parameters`] returns parameters as they were set, and an
-//! initial state is taken as it is. NaN and infinities propagate; which NaN comes out, its sign and its lower
-//! bits, is the processor's choice and no part of any promise.
+//! Values below 1e-30 in magnitude count as zero, so that none becomes a denormal, on which arithmetic is
+//! many times slower: parameters when they are packed, inputs and upstream gradients when they are read,
+//! states and gate gradients when they are stored. [`Recurrent::parameters`] returns parameters as they were
+//! set, and an initial state is taken as it is. NaN and infinities propagate; which NaN comes out, its sign
+//! and its lower bits, is the processor's choice and no part of any promise.
+//!
+//! # Real time
+//!
+//! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, run one call of
+//! each shape as a warm-up, and [reset](State::reset) the state. From then on these allocate nothing:
+//! [`Recurrent::step`], and on one thread [`Recurrent::forward`], [`Dense::forward_row`] and
+//! [`Dense::forward_into`], [`State::row_h`], [`State::copy_h_to`], [`State::reset`]. These allocate:
+//! [`Recurrent::run`], [`Recurrent::zero_state`], [`State::h`], [`Dense::forward`], every `clone`.
+//!
+//! - A step with default threads runs on the caller's thread and starts no pool. A block by `forward` may
+//!   start one: build the layer with [`Threads::Count(1)`](Threads::Count).
+//! - Several streams are rows of one batch: stereo is `zero_state(2)`. [`State::reset_row`] starts one anew.
+//! - Another model is another layer with a state and a workspace of its own. Hand all three to the real-time
+//!   thread at once, and free the old ones elsewhere.
+//! - No mode of the processor has to be set: a stream that fades away costs what any other costs (see above).
+//!
+//! The example `amplifier` does all of this with blocks of stereo sound, and counts allocations.
 //!
 //! # Errors
 //!
@@ -144,6 +161,7 @@
 //! Each folder uses only folders above it. `error` and `rng`, the random numbers, serve all but the
 //! reference, which uses nothing of the crate. To read the kernels, begin with `product/kernel.rs`, then
 //! `product/sweep.rs`, `cell/lstm.rs` and `sequence/forward.rs`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 
 mod activation;

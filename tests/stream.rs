@@ -4,7 +4,8 @@ use fused_rnn::{Dims, Error, Lstm, Workspace};
 
 #[test]
 fn steps_with_default_threads_start_no_pool() -> Result<(), Error> {
-    // Work that is worth a second thread: 16 rows of 512 units. And zoneout, whose steps take the general way.
+    // Work that is worth a second thread: 16 rows of 512 units. And zoneout, whose steps take the general
+    // way.
     for zoneout in [0.0, 0.1] {
         let lstm = Lstm::builder(64, 512).zoneout(zoneout, zoneout).build()?;
         let (mut state, mut workspace) = (lstm.zero_state(16)?, Workspace::new());

@@ -1,5 +1,5 @@
-//! Values at the ends of f32: a value that decays is stored as zero before it becomes denormal, a value that is
-//! too small to matter is read as zero, and NaN stays NaN.
+//! Values at the ends of f32: a value that decays is stored as zero before it becomes denormal, a value that
+//! is too small to matter is read as zero, and NaN stays NaN.
 
 mod common;
 

@@ -7,6 +7,7 @@
 //! silent       2000 steps of zeros after a loud sequence, small weights    time over a loud sequence
 //! tiny inputs  inputs of 1e-30 down to denormals                           time over ordinary ones
 //! tiny weights a tenth of the parameters denormal                          time over ordinary ones
+//! unfused      products by `matrixmultiply`, activations in passes         time over this crate
 //! portable     the level that every machine has                            time over the naive reference
 //! narrower     AVX2, on a machine with AVX-512                             time over AVX-512
 //! busy         two threads while every core has other work                 time over one thread, as busy
@@ -24,6 +25,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use common::unfused::Unfused;
 use common::{Mode, Network, Shape, check};
 use fused_rnn::{Level, Rng};
 use std::hint::black_box;
@@ -118,6 +120,18 @@ fn tiny(shape: &str, mode: Mode, scale: f32, of_parameters: bool) -> Result<Row,
     let what = if of_parameters { "tiny weights" } else { "tiny inputs" };
     let ratio = ratio(|| call(&mut tiny, mode), || call(&mut ordinary, mode));
     Ok(Row { what, mode, shape: format!("{shape} {scale:.0e}"), ratio })
+}
+
+/// The route of separate products and activations, over this crate.
+fn unfused(name: &str) -> Result<Row, Failure> {
+    let (mut ours, same) = (network(name, Level::best(), 1)?, network(name, Level::best(), 1)?);
+    let mut unfused = Unfused::of(&same);
+    let separate = || {
+        unfused.reset();
+        unfused.run(&same.x);
+    };
+    let ratio = ratio(separate, || call(&mut ours, Mode::Forward));
+    Ok(Row { what: "unfused", mode: Mode::Forward, shape: name.to_owned(), ratio })
 }
 
 fn portable(name: &str, mode: Mode) -> Result<Row, Failure> {
@@ -227,6 +241,16 @@ fn all(json: bool) -> Result<(), Failure> {
         for mode in [Mode::Step, Mode::Train] {
             print(tiny(&format!("{kind} B1 T1 I64 H64 L1"), mode, 1e-40, true)?);
         }
+    }
+    for name in [
+        "lstm B1 T100 I64 H64 L1",
+        "lstm B1 T100 I256 H256 L1",
+        "lstm B8 T100 I256 H256 L1",
+        "lstm B32 T100 I256 H256 L1",
+        "lstm B64 T50 I512 H512 L1",
+        "gru B32 T100 I256 H256 L1",
+    ] {
+        print(unfused(name)?);
     }
     if Level::available().any(|level| level == Level::Avx512) {
         for name in ["lstm B8 T100 I256 H256 L1", "lstm B32 T100 I256 H256 L1", "gru B32 T100 I256 H256 L1"] {

@@ -85,6 +85,9 @@ impl Config {
 
 /// Constructors of LSTM layers ([`CellKind::Lstm`]). What they build is a [`Recurrent`].
 #[derive(Debug)]
+#[doc(alias = "LSTM")]
+#[doc(alias = "LSTMCell")]
+#[doc(alias = "nn.LSTM")]
 pub enum Lstm {}
 
 impl Lstm {
@@ -97,6 +100,9 @@ impl Lstm {
 /// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`]). What they build is
 /// a [`Recurrent`].
 #[derive(Debug)]
+#[doc(alias = "GRU")]
+#[doc(alias = "GRUCell")]
+#[doc(alias = "nn.GRU")]
 pub enum Gru {}
 
 impl Gru {
@@ -114,6 +120,10 @@ impl Gru {
 /// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]). What they build is a
 /// [`Recurrent`].
 #[derive(Debug)]
+#[doc(alias = "RNN")]
+#[doc(alias = "SimpleRNN")]
+#[doc(alias = "Elman")]
+#[doc(alias = "nn.RNN")]
 pub enum Rnn {}
 
 impl Rnn {
@@ -179,17 +189,20 @@ impl Builder {
         Builder { config, activations: [None, None], init: Init::PyTorch, seed: 0, level: None }
     }
     /// The number of layers. Each layer reads the output of the layer below.
+    #[doc(alias = "num_layers")]
     pub fn layers(mut self, layers: usize) -> Self {
         self.config.layers = layers;
         self
     }
     /// The direction of time of the layers. In a network that runs only in reverse, names of parameters have
     /// no `_reverse`.
+    #[doc(alias = "go_backwards")]
     pub fn direction(mut self, direction: Direction) -> Self {
         self.config.direction = direction;
         self
     }
     /// Sets [`Direction::Both`] if true, and [`Direction::Forward`] if false.
+    #[doc(alias = "Bidirectional")]
     pub fn bidirectional(self, bidirectional: bool) -> Self {
         self.direction(if bidirectional { Direction::Both } else { Direction::Forward })
     }
@@ -204,6 +217,8 @@ impl Builder {
     /// assert_eq!(lstm.config().activations(false)[2], Activation::Softsign);
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
+    #[doc(alias = "nonlinearity")]
+    #[doc(alias = "recurrent_activation")]
     pub fn activations(mut self, activations: &[Activation]) -> Self {
         self.activations[0] = Some(activations.to_vec());
         self
@@ -236,6 +251,8 @@ impl Builder {
     /// Makes the hidden state of an LSTM a projection to `size` values, `h' = W_hr (o * tanh(c'))`, at most H
     /// (LSTMP: Sak, Senior, Beaufays 2014; PyTorch's `proj_size`). The parameter is `weight_hr_l0`, (P, H);
     /// then `weight_hh` is (4 H, P), outputs are `D * P` wide, and [`State::h`](crate::State::h) is P wide.
+    #[doc(alias = "proj_size")]
+    #[doc(alias = "num_proj")]
     pub fn projection(mut self, size: usize) -> Self {
         self.config.projection = Some(size);
         self
@@ -267,11 +284,14 @@ impl Builder {
         self
     }
     /// The order of the axes of input and output. States are always `(layers * directions, batch, H)`.
+    #[doc(alias = "batch_first")]
+    #[doc(alias = "time_major")]
     pub fn layout(mut self, layout: Layout) -> Self {
         self.config.layout = layout;
         self
     }
     /// The bias vectors of each layer.
+    #[doc(alias = "use_bias")]
     pub fn bias(mut self, bias: Bias) -> Self {
         self.config.bias = bias;
         self
@@ -318,6 +338,8 @@ impl Builder {
         self
     }
     /// The initial values of the weights, and the seed of their random numbers.
+    #[doc(alias = "kernel_initializer")]
+    #[doc(alias = "reset_parameters")]
     pub fn init(mut self, init: Init, seed: u64) -> Self {
         self.init = init;
         self.seed = seed;
@@ -329,6 +351,8 @@ impl Builder {
         self
     }
     /// How many threads a call may use.
+    #[doc(alias = "set_num_threads")]
+    #[doc(alias = "intra_op_num_threads")]
     pub fn threads(mut self, threads: Threads) -> Self {
         self.config.threads = threads;
         self

@@ -20,7 +20,7 @@ pub enum Layout {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// From the beginning to the end.
+    /// Each row runs from its beginning to its end.
     #[default]
     Forward,
     /// From the end of each row to its beginning: ONNX's `reverse`, Keras's `go_backwards`. Outputs stay in
@@ -100,16 +100,21 @@ impl<'a> Dims<'a> {
     }
 
     /// These dims, with a length for each row.
+    #[doc(alias = "pack_padded_sequence")]
+    #[doc(alias = "sequence_lens")]
     pub fn with_lengths(self, lengths: &'a [usize]) -> Self {
         Dims { lengths: Some(lengths), ..self }
     }
 
     /// These dims, with a mask of steps: see [`mask`](Dims::mask).
+    #[doc(alias = "Masking")]
     pub fn with_mask(self, mask: &'a [bool]) -> Self {
         Dims { mask: Some(mask), ..self }
     }
 
     /// These dims, with resets of the state: see [`resets`](Dims::resets).
+    #[doc(alias = "done")]
+    #[doc(alias = "reset_states")]
     pub fn with_resets(self, resets: &'a [bool]) -> Self {
         Dims { resets: Some(resets), ..self }
     }
@@ -166,7 +171,7 @@ impl Config {
         let (threads, schedule) = (self.threads, self.schedule);
         *self == Config { threads, schedule, ..other.clone() }
     }
-    /// The cell.
+    /// The cell of all layers.
     pub fn kind(&self) -> CellKind {
         self.kind
     }
@@ -179,11 +184,11 @@ impl Config {
     pub fn hidden_size(&self) -> usize {
         self.hidden_size
     }
-    /// Layers, L.
+    /// The number of layers, L.
     pub fn layers(&self) -> usize {
         self.layers
     }
-    /// Directions of each layer, D: 1 or 2.
+    /// The number of directions of each layer, D: 1 or 2.
     pub fn directions(&self) -> usize {
         self.direction.count()
     }
@@ -233,6 +238,7 @@ impl Config {
         self.layer_norm
     }
     /// Features of the output, `D * H`, or `D * P`.
+    #[doc(alias = "hidden_size")]
     pub fn output_size(&self) -> usize {
         self.directions().saturating_mul(self.outputs())
     }

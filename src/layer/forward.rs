@@ -50,6 +50,9 @@ impl Recurrent {
     ///
     /// # Errors
     /// As for [`forward`](Recurrent::forward).
+    #[doc(alias = "predict")]
+    #[doc(alias = "call")]
+    #[doc(alias = "return_sequences")]
     pub fn run(&self, x: &[f32], dims: Dims<'_>) -> Result<Output, Error> {
         self.run_in_new_memory(x, dims, None)
     }
@@ -91,6 +94,8 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where it does not fit into memory.
+    #[doc(alias = "init_hidden")]
+    #[doc(alias = "initial_state")]
     pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
         let config = &self.config;
         let names = self.weights[0].shape().state;
@@ -114,6 +119,9 @@ impl Recurrent {
     /// than T, [`Error::Mismatch`] where the state has other sizes than the layer or the batch,
     /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the workspace does not fit into memory.
     /// `y` and `state` are then as before.
+    #[doc(alias = "return_state")]
+    #[doc(alias = "stateful")]
+    #[doc(alias = "__call__")]
     pub fn forward(
         &self,
         x: &[f32],

@@ -3,6 +3,7 @@
 /// Whether gradients replace the values of their slice or are added to them.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[doc(alias = "zero_grad")]
 pub enum Accumulate {
     /// The gradients replace the values of the slice.
     #[default]

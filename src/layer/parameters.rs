@@ -137,7 +137,7 @@ pub struct NamedParameter<'a> {
     /// The place of the tensor in [`parameters`](crate::Recurrent::parameters), and of its gradient in
     /// [`Gradients::parameters`](crate::Gradients::parameters).
     pub range: Range<usize>,
-    /// The values, row-major.
+    /// The values of the tensor, row-major.
     pub values: &'a [f32],
 }
 

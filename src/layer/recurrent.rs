@@ -29,6 +29,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// changes from call to call: [`State`](crate::State), [`Tape`](crate::Tape) and
 /// [`Workspace`](crate::Workspace).
 #[derive(Clone)]
+#[doc(alias = "LSTM")]
+#[doc(alias = "GRU")]
+#[doc(alias = "RNN")]
+#[doc(alias = "Module")]
+#[doc(alias = "Layer")]
 pub struct Recurrent {
     pub(super) config: Config,
     token: Token,
@@ -90,11 +95,14 @@ impl Recurrent {
 
     /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`,
     /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
+    #[doc(alias = "get_weights")]
+    #[doc(alias = "parameters_mut")]
     pub fn parameters(&self) -> &[f32] {
         &self.parameters
     }
 
     /// The tensors that the parameters are made of, by PyTorch's names, in their order.
+    #[doc(alias = "state_dict")]
     pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_>> {
         tensors(&self.config, &self.ranges).map(|(name, shape, range)| NamedParameter {
             name,
@@ -113,6 +121,8 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size.
+    #[doc(alias = "set_weights")]
+    #[doc(alias = "load_state_dict")]
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<bool, Error> {
         let found = tensors(&self.config, &self.ranges).position(|tensor| tensor.0 == name);
         let at = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
@@ -204,6 +214,8 @@ impl Recurrent {
     /// });
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
+    #[doc(alias = "parameters_mut")]
+    #[doc(alias = "optimizer_step")]
     pub fn update<T>(&mut self, change: impl FnOnce(&mut [f32]) -> T) -> T {
         struct Repack<'a>(&'a mut Recurrent);
         impl Drop for Repack<'_> {

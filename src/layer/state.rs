@@ -33,6 +33,10 @@ use std::fmt;
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "hidden")]
+#[doc(alias = "hx")]
+#[doc(alias = "h_n")]
+#[doc(alias = "c_n")]
 pub struct State {
     kind: CellKind,
     /// Of the planes, "h" and perhaps "c".
@@ -70,12 +74,12 @@ impl State {
         })
     }
 
-    /// The number of rows.
+    /// The number of rows that the state is of.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// The bytes that it holds.
+    /// The bytes that the state holds.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.data[..])
     }
@@ -200,6 +204,7 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Mismatch`] where the two differ in a size. This one is then as before.
+    #[doc(alias = "detach")]
     pub fn copy_from(&mut self, from: &State) -> Result<(), Error> {
         self.check_same_layer(from)?;
         check_size("state: batch", self.batch, from.batch)?;
@@ -226,6 +231,8 @@ impl State {
     /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where `rows` are not
     /// as many as this
     /// has, [`Error::OutOfRange`] where the other has no such row. This one is then as before.
+    #[doc(alias = "beam")]
+    #[doc(alias = "index_select")]
     pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {
         self.check_same_layer(from)?;
         check_len("rows", self.batch, rows.len())?;
@@ -268,6 +275,7 @@ impl State {
     }
 
     /// Sets the states of all rows to zero.
+    #[doc(alias = "reset_states")]
     pub fn reset(&mut self) {
         self.data.fill(0.0);
     }

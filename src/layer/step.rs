@@ -47,6 +47,9 @@ impl Recurrent {
     /// # Errors
     /// As for [`forward`](Recurrent::forward), and [`Error::Unsupported`] where the layer is
     /// bidirectional or runs in reverse: it begins at an end that a stream has not reached.
+    #[doc(alias = "LSTMCell")]
+    #[doc(alias = "GRUCell")]
+    #[doc(alias = "stream")]
     pub fn step(
         &self,
         x: &[f32],

@@ -21,6 +21,8 @@ impl Recurrent {
     /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where
     /// [`Keep::Within`](crate::Keep::Within) has not bytes enough. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
+    #[doc(alias = "train")]
+    #[doc(alias = "fit")]
     pub fn forward_train(
         &self,
         x: &[f32],
@@ -122,6 +124,8 @@ impl Recurrent {
     /// parameters were last changed (a clone counts as the same until either of the two is),
     /// [`Error::Length`] where a slice does not fit the tape, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the workspace does not fit into memory.
+    #[doc(alias = "BPTT")]
+    #[doc(alias = "autograd")]
     pub fn backward(
         &self,
         x: &[f32],

@@ -193,7 +193,8 @@ unsafe fn run(
     Ok(())
 }
 
-/// Runs some steps of a pass that are shared alike, on flushed copies of their inputs, so many steps at a time.
+/// Runs some steps of a pass that are shared alike, on flushed copies of their inputs, so many steps at a
+/// time.
 ///
 /// # Safety
 /// - As for [`forward`](fn@forward).

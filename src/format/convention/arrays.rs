@@ -36,7 +36,7 @@ pub struct Arrays {
     /// What the numbers of `input` are multiplied by to be weights, where they are quantised: empty for 1,
     /// one for all, or one for each gate and unit, (G H) in the system's order.
     pub input_scales: Vec<f32>,
-    /// The same for `recurrent`.
+    /// What the numbers of `recurrent` are multiplied by to be weights, as for `input`.
     pub recurrent_scales: Vec<f32>,
     /// The shape of `input`; empty where it is not known.
     pub input_shape: Vec<usize>,

@@ -45,13 +45,13 @@ impl Gate {
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Biases {
-    /// None.
+    /// No bias.
     None,
-    /// One for each gate, on the side of the input.
+    /// One bias vector for each gate, on the side of the input.
     Input,
-    /// One for each gate, on the side of the state.
+    /// One bias vector for each gate, on the side of the state.
     Recurrent,
-    /// All gates' of the input, then all gates' of the state.
+    /// Two bias vectors for each gate: all gates' of the input, then all gates' of the state.
     Both,
     /// One for each gate on the side of the input, and after them the candidate's of the state. (Only a GRU
     /// that resets after the product has the last one.)

@@ -54,13 +54,13 @@ use options::Options;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
-    /// Side by side.
+    /// The outputs of both directions side by side.
     Concat,
-    /// Their sum.
+    /// The sum of the outputs of both directions.
     Sum,
-    /// Their product.
+    /// The product of the outputs of both directions.
     Mul,
-    /// Their mean.
+    /// The mean of the outputs of both directions.
     Ave,
     /// No merge, `merge_mode=None`: there are two outputs.
     Apart,

@@ -60,21 +60,21 @@ pub struct Chain {
 /// An initial state as the model has it.
 #[derive(Debug, Clone)]
 enum Initial {
-    /// Every number is this one.
+    /// A tensor whose every number is this one.
     Fill(f32),
-    /// Repeated along the axes that are 1.
+    /// A tensor that is repeated along the axes that are 1.
     Of(Tensor),
     /// What the model takes from its inputs, or computes: where from.
     Given(Arc<str>),
 }
 
 impl Chain {
-    /// The network.
+    /// The network that the chain is.
     pub fn network(&self) -> &Recurrent {
         &self.network
     }
 
-    /// The network, alone.
+    /// The network that the chain is, without the chain.
     pub fn into_network(self) -> Recurrent {
         self.network
     }

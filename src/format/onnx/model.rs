@@ -250,12 +250,12 @@ fn dead_branches(graph: &Graph) -> BTreeSet<usize> {
 }
 
 impl<'a> GraphNode<'a> {
-    /// Its name; may be empty.
+    /// The name of the node; may be empty.
     pub fn name(&self) -> &'a str {
         &self.graph.entries[self.entry].proto.name
     }
 
-    /// The type of its operator.
+    /// The type of the node's operator.
     pub fn op_type(&self) -> &'a str {
         &self.graph.entries[self.entry].proto.op_type
     }

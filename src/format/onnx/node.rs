@@ -15,9 +15,9 @@ use crate::layer::{Dims, Layout, Recurrent, Workspace};
 /// The weights of an operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
-    /// `W`, (D, G H, I).
+    /// The weights of the input, `W`: (D, G H, I).
     pub w: &'a Tensor,
-    /// `R`, (D, G H, H).
+    /// The weights of the hidden state, `R`: (D, G H, H).
     pub r: &'a Tensor,
     /// `B`, (D, 2 G H); zeros where there is none.
     pub b: Option<&'a Tensor>,
@@ -25,20 +25,20 @@ pub struct Weights<'a> {
     pub p: Option<&'a Tensor>,
 }
 
-/// What a run reads.
+/// The inputs of a run of an operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
-    /// `X`.
+    /// The sequence, `X`.
     pub x: &'a Tensor,
     /// The length of each row; all are T where there is none.
     pub sequence_lens: Option<&'a [i64]>,
-    /// Zeros where there is none.
+    /// The initial hidden states; zeros where there are none.
     pub initial_h: Option<&'a Tensor>,
     /// Only of an LSTM; zeros where there is none.
     pub initial_c: Option<&'a Tensor>,
 }
 
-/// What a run makes.
+/// The outputs of a run of an operator.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
@@ -58,7 +58,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Makes the layer.
+    /// Makes the layer of an operator with these weights.
     ///
     /// # Errors
     /// [`Error::Format`] where a weight has another shape or an attribute belongs to another operator, and
@@ -90,12 +90,12 @@ impl Node {
         Ok(Node { operator, layer })
     }
 
-    /// The attributes.
+    /// The attributes of the operator.
     pub fn operator(&self) -> &Operator {
         &self.operator
     }
 
-    /// The layer.
+    /// The layer that the operator is.
     pub fn layer(&self) -> &Recurrent {
         &self.layer
     }
@@ -105,7 +105,7 @@ impl Node {
         self.layer
     }
 
-    /// Runs sequences.
+    /// Runs sequences through the operator.
     ///
     /// # Errors
     /// [`Error::Format`] where an input has another shape, or a length is not in `0..=T`, and the errors of

@@ -10,11 +10,11 @@ use crate::layer::{Builder, Direction, Init, Layout};
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Gates i, o, f, c.
+    /// LSTM: gates i, o, f, c.
     Lstm,
-    /// Gates z, r, h.
+    /// GRU: gates z, r, h.
     Gru,
-    /// One gate.
+    /// RNN: one gate.
     Rnn,
 }
 
@@ -45,22 +45,22 @@ pub enum EmptyRows {
 /// `hidden_size` is not among them: the weights say it. A model whose attribute says otherwise is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operator {
-    /// Which.
+    /// Which operator it is.
     pub kind: Kind,
-    /// `direction`.
+    /// The attribute `direction`.
     pub direction: Direction,
     /// `activations`, `activation_alpha` and `activation_beta`, of all directions; empty for the operator's
     /// own. [`activations`](fn@super::activations) makes them of ONNX's three lists.
     pub activations: Vec<Activation>,
     /// `clip`: the bound of pre-activations.
     pub clip: Option<f32>,
-    /// `input_forget`, only LSTM.
+    /// The attribute `input_forget`, of LSTM alone.
     pub input_forget: bool,
-    /// `linear_before_reset`, only GRU.
+    /// The attribute `linear_before_reset`, of GRU alone.
     pub linear_before_reset: bool,
     /// `layout`: 0 is time-major, 1 batch-first.
     pub layout: Layout,
-    /// What ONNX leaves open.
+    /// What the final state of a row without steps is, which ONNX leaves open.
     pub empty_rows: EmptyRows,
 }
 
@@ -79,7 +79,7 @@ impl Operator {
         }
     }
 
-    /// Directions, D.
+    /// The number of directions, D.
     pub fn directions(&self) -> usize {
         if self.direction == Direction::Both { 2 } else { 1 }
     }

@@ -46,12 +46,12 @@ pub struct Reassembled {
 }
 
 impl Reassembled {
-    /// The network.
+    /// The network that the cell is.
     pub fn network(&self) -> &Recurrent {
         &self.network
     }
 
-    /// The network, alone.
+    /// The network that the cell is, alone.
     pub fn into_network(self) -> Recurrent {
         self.network
     }

@@ -18,17 +18,17 @@ pub struct Module {
     /// The cells that it may be. 4 H rows are an LSTM's, 3 H a GRU's, and H those of an RNN, whose
     /// nonlinearity, tanh or relu, no tensor tells: then there are two.
     pub kinds: &'static [CellKind],
-    /// Features of the input.
+    /// The number of features of the input.
     pub input_size: usize,
-    /// Units, H.
+    /// The number of units, H.
     pub hidden_size: usize,
     /// Features of the projected hidden state, where there is a projection.
     pub projection: Option<usize>,
-    /// Layers.
+    /// The number of layers.
     pub layers: usize,
     /// 1, or 2 where it runs in both directions.
     pub directions: usize,
-    /// Whether it has biases.
+    /// Whether the module has biases.
     pub bias: bool,
 }
 

@@ -31,7 +31,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of this shape.
+    /// A tensor of this shape, with these values, row-major.
     ///
     /// # Errors
     /// [`Error::Format`] where there are more or fewer values than the shape asks for.
@@ -123,7 +123,7 @@ impl RawTensor {
         Ok(RawTensor { dtype, shape: shape.to_vec(), bytes })
     }
 
-    /// How its numbers are stored.
+    /// How the numbers of the tensor are stored.
     pub fn dtype(&self) -> DType {
         self.dtype
     }

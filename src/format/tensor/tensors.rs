@@ -35,7 +35,7 @@ pub struct Tensors {
 }
 
 impl Tensors {
-    /// No tensors yet.
+    /// A set of tensors that has none yet.
     pub fn new() -> Tensors {
         Tensors::default()
     }

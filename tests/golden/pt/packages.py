@@ -5,10 +5,12 @@
     unzip -j g2p_en-*.whl g2p_en/checkpoint20.npz -d FOLDER
     unzip -j Resemblyzer-*.whl resemblyzer/pretrained.pt -d FOLDER
     python packages.py FOLDER
+    cp ~/.cargo/registry/src/*/nnnoiseless-*/src/weights.rnn FOLDER    (after cargo add nnnoiseless)
     FUSED_RNN_PACKAGES=FOLDER cargo test --all-features --test format_packages -- --nocapture
 
 The models are not in this repository. g2p_en's GRUs are computed as its own code does, by NumPy;
-Resemblyzer's LSTM by PyTorch.
+Resemblyzer's LSTM by PyTorch. RNNoise's GRUs, whose weights the crate nnnoiseless has, the test computes
+itself.
 """
 
 import sys
