@@ -102,7 +102,7 @@ fn forward_names_every_wrong_argument() {
             f.state = Gru::reset_after(I, H).bidirectional(true).build().unwrap().zero_state(B).unwrap();
             (B, T, None)
         },
-        mismatch("state: vectors of a unit", 2, 1),
+        mismatch("state: vectors of a unit (an LSTM has h and c, other cells h)", 2, 1),
     );
 }
 

@@ -13,7 +13,7 @@ use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
 use super::route::Route;
-use super::state::State;
+use super::state::{State, VECTORS};
 use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
@@ -150,7 +150,7 @@ impl Recurrent {
         check("state: layers * directions", config.strands(), state.strands())?;
         check("state: hidden size", config.hidden_size, state.hidden_size())?;
         check("state: projection", config.outputs(), state.outputs())?;
-        check("state: vectors of a unit", self.weights[0].shape().state.len(), state.planes())?;
+        check(VECTORS, self.weights[0].shape().state.len(), state.planes())?;
         check("state: batch", batch, state.batch())
     }
 

@@ -5,6 +5,9 @@ use crate::error::{Error, check_len};
 use crate::memory::{AlignedBuf, Grid};
 use std::fmt;
 
+/// What a state is named where it was made by a network of another cell.
+pub(super) const VECTORS: &str = "state: vectors of a unit (an LSTM has h and c, other cells h)";
+
 /// The hidden states, and for an LSTM the cell states, of every direction of every layer, for a batch of
 /// rows.
 ///
@@ -342,7 +345,7 @@ impl State {
         check_size("state: directions", self.directions, other.directions)?;
         check_size("state: hidden size", self.hidden_size, other.hidden_size)?;
         check_size("state: projection", self.outputs, other.outputs)?;
-        check_size("state: vectors of a unit", self.planes(), other.planes())
+        check_size(VECTORS, self.planes(), other.planes())
     }
 
     /// The width of a plane: of h that of the output, of the others that of the hidden size.
