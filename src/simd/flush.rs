@@ -54,8 +54,7 @@ pub(crate) fn any_tiny<'a>(token: Token, slices: impl Iterator<Item = &'a [f32]>
 
 struct AnyTiny<S>(S);
 
-/// Vectors that are looked at together: each keeps the largest tiny magnitude that it has met, and a maximum
-/// takes four cycles.
+/// Vectors that are looked at together: a minimum takes four cycles, and has to wait for the one before.
 const VECTORS: usize = 4;
 
 impl<'a, S: Iterator<Item = &'a [f32]>> Kernel for AnyTiny<S> {
@@ -63,27 +62,33 @@ impl<'a, S: Iterator<Item = &'a [f32]>> Kernel for AnyTiny<S> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> bool {
-        let (limit, zero) = (isa.splat(FLUSH), isa.zero());
-        let mut largest = [zero; VECTORS];
         for slice in self.0 {
-            let mut group = slice.chunks_exact(VECTORS * I::LANES);
-            for group in &mut group {
-                for n in 0..VECTORS {
-                    let magnitude = isa.abs(isa.load(&group[n * I::LANES..]));
-                    largest[n] = isa.max(isa.if_greater(limit, magnitude, magnitude, zero), largest[n]);
-                }
-            }
-            for part in group.remainder().chunks(I::LANES) {
-                let magnitude = isa.abs(isa.load_partial(part));
-                largest[0] = isa.max(isa.if_greater(limit, magnitude, magnitude, zero), largest[0]);
+            // Where there are zeros, the smallest magnitude does not tell.
+            if smallest(isa, slice) < FLUSH && slice.iter().any(|&x| x != flushed(x)) {
+                return true;
             }
         }
-        let mut lanes = [0.0; LINE];
-        largest.iter().any(|&largest| {
-            isa.store(&mut lanes, largest);
-            lanes.iter().any(|&lane| lane > 0.0)
-        })
+        false
     }
+}
+
+/// The smallest magnitude, or more than [`FLUSH`] where there is none. NaN does not count.
+#[inline(always)]
+fn smallest<I: Isa>(isa: I, slice: &[f32]) -> f32 {
+    let mut least = [isa.splat(1.0); VECTORS];
+    let mut group = slice.chunks_exact(VECTORS * I::LANES);
+    for group in &mut group {
+        for n in 0..VECTORS {
+            least[n] = isa.min(isa.abs(isa.load(&group[n * I::LANES..])), least[n]);
+        }
+    }
+    let mut lanes = [1.0f32; LINE];
+    let mut all = 1.0f32;
+    for &least in &least {
+        isa.store(&mut lanes, least);
+        all = lanes.iter().fold(all, |all, &lane| all.min(lane));
+    }
+    group.remainder().iter().fold(all, |all, &x| all.min(x.abs()))
 }
 
 #[cfg(test)]
