@@ -123,8 +123,8 @@
 //!
 //! # Real time
 //!
-//! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, run one call of
-//! each shape as a warm-up, and [reset](State::reset) the state. From then on these allocate nothing:
+//! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, and
+//! [reserve](Recurrent::reserve) memory for each shape of call. From then on these allocate nothing:
 //! [`Recurrent::step`], and on one thread [`Recurrent::forward`], [`Dense::forward_row`] and
 //! [`Dense::forward_into`], [`State::row_h`], [`State::copy_h_to`], [`State::reset`]. These allocate:
 //! [`Recurrent::run`], [`Recurrent::zero_state`], [`State::h`], [`Dense::forward`], every `clone`.

@@ -69,8 +69,8 @@ impl Recurrent {
         let dims = Dims::new(batch, 1);
         let given = workspace.threads;
         // A stream must not find that its thread has started a pool, and waits for it.
-        let alone = given.unwrap_or(self.config.threads) == Threads::Auto
-            && rayon::current_thread_index().is_none();
+        let alone =
+            given.unwrap_or(self.config.threads) == Threads::Auto && rayon::current_thread_index().is_none();
         let threads = if alone { Some(Threads::Count(1)) } else { given };
         workspace.short = self.short(dims, threads)?;
         if workspace.short.is_some() {
@@ -204,12 +204,13 @@ impl Workspace {
     /// Makes room for steps that go the short way.
     pub(super) fn make_ready(&mut self) -> Result<(), Error> {
         let Workspace { rows, rings, forward: memories, between, short, .. } = self;
-        let Some(Short { batch, states, scratch, inner, ready, .. }) = short else { return Ok(()) };
+        let Some(Short { batch, states, scratch, input, inner, ready, .. }) = short else { return Ok(()) };
         rows.set(*batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
         rings[0].grow(states.len())?;
         memories[0].scratch.grow(scratch.len())?;
+        memories[0].flushed.grow(input.len())?;
         between.grow(inner.all())?;
         *ready = true;
         Ok(())

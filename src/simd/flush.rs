@@ -82,13 +82,17 @@ fn smallest<I: Isa>(isa: I, slice: &[f32]) -> f32 {
             least[n] = isa.min(isa.abs(isa.load(&group[n * I::LANES..])), least[n]);
         }
     }
+    let mut vectors = group.remainder().chunks_exact(I::LANES);
+    for vector in &mut vectors {
+        least[0] = isa.min(isa.abs(isa.load(vector)), least[0]);
+    }
     let mut lanes = [1.0f32; LINE];
     let mut all = 1.0f32;
     for &least in &least {
         isa.store(&mut lanes, least);
         all = lanes.iter().fold(all, |all, &lane| all.min(lane));
     }
-    group.remainder().iter().fold(all, |all, &x| all.min(x.abs()))
+    vectors.remainder().iter().fold(all, |all, &x| all.min(x.abs()))
 }
 
 #[cfg(test)]
