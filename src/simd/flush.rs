@@ -31,6 +31,12 @@ pub(crate) fn flushed(x: f32) -> f32 {
     if x.abs() < FLUSH { 0.0 } else { x }
 }
 
+/// Whether a magnitude is below [`FLUSH`] and not zero: by its bits, which order magnitudes as numbers do.
+#[inline(always)]
+fn is_tiny(x: f32) -> bool {
+    (x.to_bits() & 0x7FFF_FFFF).wrapping_sub(1) < FLUSH.to_bits() - 1
+}
+
 /// Copies floats, with zero in place of every magnitude below [`FLUSH`].
 pub(crate) fn copy_flushed(from: &[f32], to: &mut [f32]) {
     for (to, &from) in to.iter_mut().zip(from) {
@@ -38,11 +44,15 @@ pub(crate) fn copy_flushed(from: &[f32], to: &mut [f32]) {
     }
 }
 
+/// Floats that one step of a stream has at the most, mostly.
+const FEW: usize = 256;
+
 /// Whether a magnitude in these floats is below [`FLUSH`] and not zero.
 #[inline]
 pub(crate) fn has_tiny(token: Token, floats: &[f32]) -> bool {
-    if floats.len() < LINE {
-        return floats.iter().any(|&x| x != flushed(x));
+    // Of so few, a call for the level would take longer than the look. Without a branch for each of them.
+    if floats.len() < FEW {
+        return floats.iter().fold(false, |any, &x| any | is_tiny(x));
     }
     any_tiny(token, std::iter::once(floats))
 }
@@ -64,7 +74,7 @@ impl<'a, S: Iterator<Item = &'a [f32]>> Kernel for AnyTiny<S> {
     fn run<I: Isa>(self, isa: I) -> bool {
         for slice in self.0 {
             // Where there are zeros, the smallest magnitude does not tell.
-            if smallest(isa, slice) < FLUSH && slice.iter().any(|&x| x != flushed(x)) {
+            if are_small(isa, slice) && slice.iter().any(|&x| is_tiny(x)) {
                 return true;
             }
         }
@@ -72,9 +82,9 @@ impl<'a, S: Iterator<Item = &'a [f32]>> Kernel for AnyTiny<S> {
     }
 }
 
-/// The smallest magnitude, or more than [`FLUSH`] where there is none. NaN does not count.
+/// Whether a magnitude is below [`FLUSH`], be it zero. NaN does not count.
 #[inline(always)]
-fn smallest<I: Isa>(isa: I, slice: &[f32]) -> f32 {
+fn are_small<I: Isa>(isa: I, slice: &[f32]) -> bool {
     let mut least = [isa.splat(1.0); VECTORS];
     let mut group = slice.chunks_exact(VECTORS * I::LANES);
     for group in &mut group {
@@ -86,13 +96,11 @@ fn smallest<I: Isa>(isa: I, slice: &[f32]) -> f32 {
     for vector in &mut vectors {
         least[0] = isa.min(isa.abs(isa.load(vector)), least[0]);
     }
-    let mut lanes = [1.0f32; LINE];
-    let mut all = 1.0f32;
-    for &least in &least {
-        isa.store(&mut lanes, least);
-        all = lanes.iter().fold(all, |all, &lane| all.min(lane));
-    }
-    vectors.remainder().iter().fold(all, |all, &x| all.min(x.abs()))
+    let [a, b, c, d] = least;
+    let mut lanes = [1.0; LINE];
+    isa.store(&mut lanes, isa.min(isa.min(a, b), isa.min(c, d)));
+    let rest = vectors.remainder().iter().fold(false, |any, &x| any | (x.abs() < FLUSH));
+    lanes.iter().fold(rest, |any, &lane| any | (lane < FLUSH))
 }
 
 #[cfg(test)]
@@ -107,7 +115,7 @@ mod tests {
     fn a_tiny_value_is_found_wherever_it_stands() {
         for level in Level::available() {
             let token = level.token().unwrap();
-            for len in 0..150 {
+            for len in (0..150).chain([255, 256, 257, 300]) {
                 let mut floats: Vec<f32> = (0..len).map(|n| KEPT[n % KEPT.len()]).collect();
                 assert!(!has_tiny(token, &floats), "{level}, {len}");
                 for place in 0..len {
