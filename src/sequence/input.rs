@@ -86,7 +86,7 @@ fn stride(forward: &Forward<'_>, to: Projected<'_>, places: &[(usize, usize)]) -
     // The last step has all rows that the sums have room for: so has every step, and the rows are in order.
     let whole = places.last().is_some_and(|&(_, rank)| rank + 1 == active);
     match active {
-        _ if !whole || !forward.pass.rows.as_they_come() => None,
+        _ if !whole || forward.flushed.is_some() || !forward.pass.rows.as_they_come() => None,
         1 => Some(input.slot_stride()),
         _ => (input.slot_stride() == active * input.row_stride()).then_some(input.row_stride()),
     }
