@@ -1,0 +1,22 @@
+"""Recurrent layers for CPUs: LSTM, GRU and Elman networks on NumPy arrays.
+
+    import fused_rnn, numpy
+
+    gru = fused_rnn.GRU(8, 64, num_layers=2)
+    y, h = gru(numpy.zeros((4, 100, 8), "float32"))       # (B, T, I) -> (B, T, H), (layers, B, H)
+
+    stream = gru.stream(batch=1)                           # one step at a time, the same bits
+    y = stream.step(numpy.zeros(8, "float32"))
+
+`fused_rnn.torch` has the same kernels in the place of PyTorch's layers, and `fused_rnn.keras` in the place of
+Keras's; only they import those packages.
+"""
+from ._files import KerasLayer, OnnxChain, keras_names, load_keras, load_onnx, load_torch, torch_modules
+from ._fused_rnn import Stream
+from ._network import GRU, LSTM, RNN, Gradients, Network, Tape
+
+__all__ = [
+    "GRU", "Gradients", "KerasLayer", "LSTM", "Network", "OnnxChain", "RNN", "Stream", "Tape",
+    "keras_names", "load_keras", "load_onnx", "load_torch", "torch_modules",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,48 @@
+"""Arrays on their way to the kernels: float32, row-major, without gaps. Nothing is cast silently."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def floats(what: str, values: Any) -> np.ndarray:
+    """The array itself where it is float32 and row-major; a copy where it has strides or is no array yet.
+
+    Tensors of other packages on the CPU are read without a copy, through `__dlpack__`.
+    """
+    if not isinstance(values, np.ndarray):
+        values = np.from_dlpack(values) if hasattr(values, "__dlpack__") else np.asarray(values)
+    if values.dtype != np.float32:
+        raise TypeError(f"{what}: expected float32, got {values.dtype}; convert it with astype(numpy.float32)")
+    return np.ascontiguousarray(values) if values.ndim else values
+
+
+def output(what: str, array: np.ndarray | None) -> np.ndarray | None:
+    """An array to write to, which cannot be a copy."""
+    if array is None or (isinstance(array, np.ndarray) and array.dtype == np.float32):
+        return array
+    got = getattr(array, "dtype", type(array).__name__)
+    raise TypeError(f"{what}: expected an array of float32, got {got}")
+
+
+def flags(what: str, values: Any) -> np.ndarray | None:
+    """True and false as an array of bool."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    if values.dtype != np.bool_:
+        raise TypeError(f"{what}: expected bool, got {values.dtype}")
+    return np.ascontiguousarray(values)
+
+
+def lengths(values: Any) -> list[int] | None:
+    """The lengths of rows as a list of integers."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    if values.size and values.dtype.kind not in "iu":
+        raise TypeError(f"lengths: expected integers, got {values.dtype}")
+    if values.ndim != 1:
+        raise ValueError(f"lengths: expected 1 axis (B,), got {values.ndim}")
+    return [int(length) for length in values]

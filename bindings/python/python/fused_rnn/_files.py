@@ -1,0 +1,149 @@
+"""Weights of PyTorch, Keras and ONNX."""
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+
+from . import _arrays, _fused_rnn
+from ._network import Network, State
+
+#: A file, its bytes, or a state dict.
+Source = Union[str, "os.PathLike[str]", bytes, "Mapping[str, Any]"]
+
+
+def _source(source: Source) -> bytes | dict[str, np.ndarray]:
+    if isinstance(source, Mapping):
+        # (A tensor that autograd follows has no __dlpack__ that works.)
+        detached = {name: getattr(value, "detach", lambda value=value: value)() for name, value in source.items()}
+        return {name: _arrays.floats(name, value) for name, value in detached.items()}
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+class TorchModule(NamedTuple):
+    """A recurrent module of a state dict."""
+
+    #: How the names of its tensors begin: "encoder.rnn."
+    prefix: str
+    #: The cells that it may be: of an RNN two, as no tensor says its nonlinearity.
+    kinds: list[str]
+    #: What it is in words.
+    description: str
+
+
+def torch_modules(source: Source) -> list[TorchModule]:
+    """The recurrent modules of a file of safetensors or torch.save, or of a state dict."""
+    return [TorchModule(*module) for module in _fused_rnn.torch_modules(_source(source))]
+
+
+def load_torch(source: Source, prefix: str | None = None, *, kind: str | None = None, **options: Any) -> Network:
+    """A recurrent module of PyTorch from a file of safetensors or torch.save, or from a state dict.
+
+    prefix: how the names of its tensors begin, "encoder.rnn."; may be left out where there is one module.
+    kind: "lstm", "gru", "rnn_tanh" or "rnn_relu"; an RNN's has to be said, the others are known by their
+    shapes.
+    options: what the tensors do not say: `dropout`, and `batch_first=False`, which is PyTorch's default; the
+    default here is (B, T, I).
+
+    No code of the file is run.
+    """
+    data = _source(source)
+    modules = torch_modules(data)
+    found = [module for module in modules if prefix is None or module.prefix == prefix]
+    if prefix is None:
+        if len(found) != 1:
+            names = ", ".join(repr(module.prefix) for module in modules) or "none"
+            raise ValueError(f"prefix: expected one of the recurrent modules, got none; there are {names}")
+        prefix = found[0].prefix
+    if kind is None:
+        kinds = found[0].kinds if found else []
+        if len(kinds) != 1:
+            raise ValueError(f"kind: expected {' or '.join(kinds) or 'a cell'}, which no tensor says, got none")
+        kind = kinds[0]
+    return Network._of(_fused_rnn.torch_network(data, prefix, kind, options))
+
+
+class KerasLayer:
+    """A recurrent layer of Keras, run as Keras runs it: merge modes and masks included."""
+
+    __slots__ = ("_native", "network")
+
+    def __init__(self, native: _fused_rnn.KerasLayer) -> None:
+        self._native = native
+        #: The network inside: batch-first, outputs in the order of time and not merged.
+        self.network: Network = Network._of(native.network)
+
+    @property
+    def merge_mode(self) -> str | None:
+        """How `Bidirectional` merges: "concat", "sum", "mul", "ave", "apart"; None for one direction."""
+        return self._native.merge_mode
+
+    @property
+    def return_sequences(self) -> bool:
+        """Whether the model goes on with y, and otherwise with last."""
+        return self._native.return_sequences
+
+    @property
+    def return_state(self) -> bool:
+        """Whether the model also takes the final states."""
+        return self._native.return_state
+
+    @property
+    def stateful(self) -> bool:
+        """Whether each run goes on from the state of the one before: then a state has to be given."""
+        return self._native.stateful
+
+    def __call__(
+        self, x: Any, state: State | None = None, *, lengths: Any = None, mask: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, State]:
+        """Runs x, (B, T, I). Returns the outputs of all steps, those of the last, and the final state."""
+        h, c = self.network._pair(state)
+        pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask)
+        y, last, h, c = self._native.run(_arrays.floats("x", x), h, c, *pattern)
+        return y, last, h if c is None else (h, c)
+
+
+def keras_names(source: str | os.PathLike[str] | bytes) -> list[str]:
+    """The recurrent layers of a file that `examples/export_keras.py` wrote."""
+    return _fused_rnn.keras_names(_source(source))
+
+
+def load_keras(source: str | os.PathLike[str] | bytes, name: str | None = None) -> KerasLayer:
+    """A layer of a Keras model that `examples/export_keras.py` wrote; name may be left out of a single one."""
+    data = _source(source)
+    if name is None:
+        names = keras_names(data)
+        if len(names) != 1:
+            raise ValueError(f"name: expected one of the recurrent layers, got none; there are {names}")
+        name = names[0]
+    return KerasLayer(_fused_rnn.keras_layer(data, name))
+
+
+class OnnxChain:
+    """Recurrent nodes of an ONNX model that follow each other, as one network."""
+
+    __slots__ = ("_native", "network", "nodes")
+
+    def __init__(self, native: _fused_rnn.OnnxChain) -> None:
+        self._native = native
+        #: The network.
+        self.network: Network = Network._of(native.network)
+        #: The names of its nodes, from the first layer on.
+        self.nodes: list[str] = native.nodes
+
+    def initial_state(self, batch: int) -> State:
+        """The state that the model begins with; ValueError where it takes that from its inputs."""
+        h, c = self._native.initial_state(batch)
+        return h if c is None else (h, c)
+
+
+def load_onnx(path: str | os.PathLike[str]) -> list[OnnxChain]:
+    """The recurrent parts of an ONNX model. What cannot be had of it is said by a warning."""
+    chains, said = _fused_rnn.onnx_chains(os.fspath(path))
+    for text in said:
+        warnings.warn(text, stacklevel=2)
+    return [OnnxChain(chain) for chain in chains]

@@ -1,0 +1,88 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Floats = npt.NDArray[np.float32]
+_Flags = npt.NDArray[np.bool_]
+
+class Network:
+    kind: str
+    input_size: int
+    hidden_size: int
+    output_size: int
+    level: str
+    nbytes: int
+    options: dict[str, Any]
+    def __new__(cls, name: str, input_size: int, hidden_size: int, options: dict[str, Any]) -> Network: ...
+    def parameters(self) -> dict[str, _Floats]: ...
+    def set_parameters(self, given: dict[str, _Floats]) -> None: ...
+    def forward(
+        self,
+        x: _Floats,
+        h: _Floats | None = None,
+        c: _Floats | None = None,
+        lengths: list[int] | None = None,
+        mask: _Flags | None = None,
+        resets: _Flags | None = None,
+        out: _Floats | None = None,
+    ) -> tuple[_Floats, _Floats, _Floats | None]: ...
+    def stream(self, batch: int) -> Stream: ...
+
+class Tape:
+    nbytes: int
+    def backward(
+        self,
+        x: _Floats,
+        dy: _Floats | None,
+        dh: _Floats | None,
+        dc: _Floats | None,
+        wanted: tuple[bool, bool, bool],
+    ) -> tuple[dict[str, _Floats] | None, _Floats | None, _Floats | None, _Floats | None]: ...
+
+def forward_train(
+    network: Network,
+    x: _Floats,
+    h: _Floats | None = None,
+    c: _Floats | None = None,
+    lengths: list[int] | None = None,
+    mask: _Flags | None = None,
+    resets: _Flags | None = None,
+    seed: int = 0,
+    every: int | None = None,
+    budget: int | None = None,
+) -> tuple[_Floats, _Floats, _Floats | None, Tape]: ...
+
+class Stream:
+    batch: int
+    state: _Floats | tuple[_Floats, _Floats]
+    def step(self, frame: _Floats, out: _Floats | None = None) -> _Floats: ...
+    def reset(self, rows: list[int] | None = None) -> None: ...
+
+class KerasLayer:
+    network: Network
+    merge_mode: str | None
+    return_sequences: bool
+    return_state: bool
+    stateful: bool
+    def run(
+        self,
+        x: _Floats,
+        h: _Floats | None = None,
+        c: _Floats | None = None,
+        lengths: list[int] | None = None,
+        mask: _Flags | None = None,
+    ) -> tuple[_Floats, _Floats, _Floats, _Floats | None]: ...
+
+class OnnxChain:
+    network: Network
+    nodes: list[str]
+    def initial_state(self, batch: int) -> tuple[_Floats, _Floats | None]: ...
+
+def torch_modules(source: bytes | dict[str, _Floats]) -> list[tuple[str, list[str], str]]: ...
+def torch_network(
+    source: bytes | dict[str, _Floats], prefix: str, name: str, options: dict[str, Any]
+) -> Network: ...
+def keras_names(bytes: bytes) -> list[str]: ...
+def keras_layer(bytes: bytes, name: str) -> KerasLayer: ...
+def onnx_chains(path: str) -> tuple[list[OnnxChain], list[str]]: ...

@@ -1,0 +1,324 @@
+"""Networks on NumPy arrays: `LSTM`, `GRU`, `RNN`, and what they have in common, `Network`."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Union
+
+import numpy as np
+
+from . import _arrays, _fused_rnn
+
+#: h, (layers * directions, B, H), and of an LSTM the pair (h, c).
+State = Union[np.ndarray, "tuple[np.ndarray, np.ndarray]"]
+#: A name, or a name and parameters: "tanh", ("leaky_relu", 0.2).
+Activation = Union[str, "tuple[Any, ...]"]
+
+
+class Gradients(NamedTuple):
+    """What `Network.backward` gives; None where a gradient was not wanted."""
+
+    #: By name, in the shapes of `Network.parameters`.
+    parameters: dict[str, np.ndarray] | None
+    #: In the shape of x.
+    x: np.ndarray | None
+    #: As the initial state: h, or (h, c).
+    state: State | None
+
+
+class Tape:
+    """What `Network.forward_train` keeps for `Network.backward`, with the parameters of then."""
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _fused_rnn.Tape) -> None:
+        self._native = native
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that it holds."""
+        return self._native.nbytes
+
+
+class Network:
+    """A recurrent network: one cell, in one or more layers, in one or both directions.
+
+    Arrays are float32. Sequences are (B, T, I), or (T, B, I) with `batch_first=False`; states are
+    (layers * directions, B, H) in either case. Rows may have lengths of their own (`lengths`), steps that are
+    left out (`mask`), and places where their state begins anew (`resets`).
+
+    Bit for bit, a row does not depend on the batch, its neighbours or padding; a sequence may be cut anywhere,
+    and steps give what the whole sequence gives; and nothing depends on the number of threads.
+
+    A wrong argument is a ValueError that says what was expected and what was got, or a TypeError where it has
+    the wrong type; nothing has been written then. Threads may share a network. Long calls do not hold Python's
+    lock.
+    """
+
+    __slots__ = ("_native",)
+    _native: _fused_rnn.Network
+
+    def __init__(self, kind: str, input_size: int, hidden_size: int, **options: Any) -> None:
+        """Makes a network of a cell by its name: "lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu".
+
+        `LSTM`, `GRU` and `RNN` are the usual way, and list the options.
+        """
+        self._native = _fused_rnn.Network(kind, input_size, hidden_size, options)
+
+    @classmethod
+    def _of(cls, native: _fused_rnn.Network) -> Network:
+        """The network of the class of its cell."""
+        kinds = {"lstm": LSTM, "gru": GRU, "gru_reset_before": GRU, "rnn_tanh": RNN, "rnn_relu": RNN}
+        self = object.__new__(kinds[native.kind])
+        self._native = native
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The cell: "lstm", "gru", "gru_reset_before", "rnn_tanh" or "rnn_relu"."""
+        return self._native.kind
+
+    @property
+    def input_size(self) -> int:
+        """Features of the input, I."""
+        return self._native.input_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Units of each direction, H."""
+        return self._native.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Features of the output: directions times H, or times the size of the projection."""
+        return self._native.output_size
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that are not at their defaults, by their keywords."""
+        return self._native.options
+
+    @property
+    def level(self) -> str:
+        """The SIMD level of the kernels: "portable", "avx2", "avx512"."""
+        return self._native.level
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the parameters and of the weights that are packed for the kernels."""
+        return self._native.nbytes
+
+    def __call__(
+        self,
+        x: Any,
+        state: State | None = None,
+        *,
+        lengths: Any = None,
+        mask: Any = None,
+        resets: Any = None,
+        out: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, State]:
+        """Runs sequences, from zeros or from a state. Returns the outputs and the final state.
+
+        lengths: (B,), the steps of each row, from 0 to T. Outputs past the end of a row are zero.
+        mask: (B, T) of bool, in every layout: a step that is false is left out, as one past the end is.
+        resets: (B, T) of bool: the state is zero before a step that is true.
+        out: the array that the outputs go to, (B, T, output_size).
+        """
+        x, (h, c) = _arrays.floats("x", x), self._pair(state)
+        pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask), _arrays.flags("resets", resets)
+        y, h, c = self._native.forward(x, h, c, *pattern, _arrays.output("out", out))
+        return y, h if c is None else (h, c)
+
+    def stream(self, batch: int = 1) -> _fused_rnn.Stream:
+        """Streams of this network, one for each row: they keep their state from step to step.
+
+        They keep the weights of now. A network that runs in reverse, or in both directions, has none.
+        """
+        return self._native.stream(batch)
+
+    def forward_train(
+        self,
+        x: Any,
+        state: State | None = None,
+        *,
+        lengths: Any = None,
+        mask: Any = None,
+        resets: Any = None,
+        seed: int = 0,
+        every: int | None = None,
+        budget: int | None = None,
+    ) -> tuple[np.ndarray, State, Tape]:
+        """A call for training: also fills a tape. Returns outputs, the final state and the tape.
+
+        seed: decides the masks of dropout and zoneout; give each call another one.
+        every, budget: keep states every so many steps, or so many bytes at most, and compute the steps
+        between again on the way back. The gradients are the same bits.
+        """
+        x, (h, c) = _arrays.floats("x", x), self._pair(state)
+        pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask), _arrays.flags("resets", resets)
+        y, h, c, tape = _fused_rnn.forward_train(self._native, x, h, c, *pattern, seed, every, budget)
+        return y, h if c is None else (h, c), Tape(tape)
+
+    def backward(
+        self,
+        x: Any,
+        tape: Tape,
+        dy: Any = None,
+        dstate: State | None = None,
+        *,
+        wanted: tuple[str, ...] = ("parameters", "x", "state"),
+    ) -> Gradients:
+        """Gradients of a loss, from its gradients by the outputs, `dy`, and by the final state, `dstate`.
+
+        x: the input of the call that filled the tape.
+        wanted: which gradients are computed, of "parameters", "x" and "state".
+        """
+        known = ("parameters", "x", "state")
+        for name in wanted:
+            if name not in known:
+                raise ValueError(f"wanted: expected some of {', '.join(known)}, got {name!r}")
+        dh, dc = self._pair(dstate)
+        dy = None if dy is None else _arrays.floats("dy", dy)
+        which = tuple(name in wanted for name in known)
+        parameters, dx, dh0, dc0 = tape._native.backward(_arrays.floats("x", x), dy, dh, dc, which)
+        return Gradients(parameters, dx, dh0 if dc0 is None else (dh0, dc0))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by PyTorch's names: weight_ih_l0 (gates * H, I), bias_hh_l1_reverse, ..."""
+        return self._native.parameters()
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Sets some parameters by name. Streams and tapes that were made before keep the old ones.
+
+        Raises ValueError where a name or a shape is wrong; nothing is changed then.
+        """
+        self._native.set_parameters({name: _arrays.floats(name, value) for name, value in values.items()})
+
+    def _pair(self, state: State | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """h and c of a state."""
+        if state is None:
+            return None, None
+        if self.kind != "lstm":
+            return _arrays.floats("state", state), None
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
+            raise TypeError(f"state: expected a pair (h, c), got {type(state).__name__}")
+        return _arrays.floats("h", state[0]), _arrays.floats("c", state[1])
+
+    def __repr__(self) -> str:
+        options = "".join(f", {key}={value!r}" for key, value in self.options.items())
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size}{self._cell_option()}{options})"
+
+    def _cell_option(self) -> str:
+        """The option that the kind stands for, as it is written in a call."""
+        return {"gru_reset_before": ", reset_after=False", "rnn_relu": ', nonlinearity="relu"'}.get(self.kind, "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        sizes = self.kind, self.input_size, self.hidden_size
+        return _restored, (*sizes, self.options, self.parameters())
+
+    def __copy__(self) -> Network:
+        return _restored(self.kind, self.input_size, self.hidden_size, self.options, self.parameters())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        return self.__copy__()
+
+
+def _restored(
+    kind: str, inputs: int, units: int, options: dict[str, Any], values: dict[str, np.ndarray]
+) -> Network:
+    """The network that was pickled."""
+    network = Network._of(_fused_rnn.Network(kind, inputs, units, {**options, "init": "zero"}))
+    network.set_parameters(values)
+    return network
+
+
+_OPTIONS = """
+
+    num_layers: layers; each reads the outputs of the one below.
+    direction: "forward", "reverse" (from the end of each row to its beginning) or "both";
+        bidirectional=True is "both".
+    batch_first: (B, T, I) if true, as by default; else (T, B, I), PyTorch's default.
+    bias: true for PyTorch's two vectors, "single" for one, false for none.
+    dropout: between layers; recurrent_dropout, input_dropout: one mask for all steps of a row;
+        zoneout: the probability to keep a state, or a pair (of h, of c). All of them only in `forward_train`,
+        but for zoneout, whose mean is taken elsewhere.
+    activations, activations_reverse: {activations}, each a name or a tuple
+        of a name and its parameters: "tanh", ("leaky_relu", 0.2).
+    clip: bound of pre-activations.{options}
+    init, seed: "pytorch", "keras" or "zero", and the seed of the initial weights.
+    threads: at most so many; by default those of the machine, or FUSED_RNN_THREADS, where they pay off.
+    level: the SIMD level, "portable", "avx2" or "avx512"; by default the widest of the machine, or
+        FUSED_RNN_LEVEL.
+    schedule: "auto", "rows", "units", "layers": what threads share, for measurements. Same bits.
+    """
+_NORM = "\n    layer_norm: the epsilon of layer normalisation (Ba, Kiros, Hinton 2016)."
+
+
+def _directed(options: dict[str, Any], bidirectional: bool | None) -> dict[str, Any]:
+    if bidirectional is None:
+        return options
+    if "direction" in options:
+        raise TypeError("direction and bidirectional: expected one of them, got both")
+    return {**options, "direction": "both" if bidirectional else "forward"}
+
+
+class LSTM(Network):
+    __slots__ = ()
+    __doc__ = "Long short-term memory; see `Network` for calls." + _OPTIONS.format(
+        activations="of i, f, o; of g; of the output",
+        options=_NORM + """
+    proj_size: the hidden state is a projection to this size.
+    peephole: gates see the cell state (Gers, Schmidhuber 2000).
+    coupled: the forget gate is 1 - i.
+    cell_clip: bound of the cell state.""",
+    )
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, bidirectional: bool | None = None, **options: Any
+    ) -> None:
+        super().__init__("lstm", input_size, hidden_size, **_directed(options, bidirectional))
+
+
+class GRU(Network):
+    __slots__ = ()
+    __doc__ = "Gated recurrent units; see `Network` for calls." + _OPTIONS.format(
+        activations="of r, z; of n",
+        options=_NORM + """
+    reset_after: the reset acts on the recurrent product, as in PyTorch and Keras; if false on the state, as
+        in ONNX by default. The two are different cells.""",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bidirectional: bool | None = None,
+        reset_after: bool = True,
+        **options: Any,
+    ) -> None:
+        kind = "gru" if reset_after else "gru_reset_before"
+        super().__init__(kind, input_size, hidden_size, **_directed(options, bidirectional))
+
+
+class RNN(Network):
+    __slots__ = ()
+    __doc__ = "Elman's network; see `Network` for calls." + _OPTIONS.format(
+        activations="one",
+        options="""
+    nonlinearity: "tanh" or "relu".""",
+    )
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bidirectional: bool | None = None,
+        nonlinearity: str = "tanh",
+        **options: Any,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"nonlinearity: expected tanh, relu, got {nonlinearity!r}")
+        options = _directed(options, bidirectional)
+        super().__init__(f"rnn_{nonlinearity}", input_size, hidden_size, **options)

@@ -1,0 +1,190 @@
+//! Weights of PyTorch, Keras and ONNX.
+
+use crate::arrays::{Flags, Floats, NewFloats, array, check_shape, values};
+use crate::errors::{raised, refused};
+use crate::network::{Network, state_arrays, state_of};
+use crate::options::{kind, kind_name, with_options};
+use fused_rnn::format::keras::{self, Mask, Merge};
+use fused_rnn::format::onnx::{Chain, Model};
+use fused_rnn::format::{Tensor, Tensors, state_dict};
+use numpy::PyUntypedArrayMethods;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::collections::BTreeMap;
+
+/// The tensors of a file of safetensors, torch.save or numpy.savez, or of a dictionary of arrays.
+fn tensors(source: &Bound<'_, PyAny>, prefix: &str) -> PyResult<Tensors> {
+    let Ok(arrays) = source.cast::<PyDict>() else {
+        return Tensors::read(source.extract()?, prefix).map_err(raised);
+    };
+    let mut all = Tensors::new();
+    for (name, value) in arrays {
+        let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
+        let values = values(&name, &value)?.to_vec();
+        all.insert(name, Tensor::new(value.shape(), values).map_err(raised)?);
+    }
+    Ok(if prefix.is_empty() { all } else { all.split_off_prefix(prefix) })
+}
+
+/// The recurrent modules of a state dict: prefix, cells that it may be, and what it is in words.
+#[pyfunction]
+pub fn torch_modules(source: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<&'static str>, String)>> {
+    let all = tensors(source, "")?;
+    let of = |module: &state_dict::Module| {
+        let kinds = module.kinds.iter().map(|&kind| kind_name(kind)).collect();
+        (module.prefix.clone(), kinds, module.to_string())
+    };
+    Ok(state_dict::modules(&all).iter().map(of).collect())
+}
+
+/// The module of this prefix as a network of this cell, with these options besides those that it says itself.
+#[pyfunction]
+pub fn torch_network(
+    source: &Bound<'_, PyAny>,
+    prefix: &str,
+    name: &str,
+    options: &Bound<'_, PyDict>,
+) -> PyResult<Network> {
+    let tensors = tensors(source, prefix)?;
+    let builder = state_dict::builder(&tensors, kind(name)?).map_err(raised)?;
+    let mut network = with_options(builder, options)?.build().map_err(raised)?;
+    state_dict::load(tensors, &mut network).map_err(raised)?;
+    Ok(Network::of(network))
+}
+
+/// The names of the recurrent layers of a file of `export_keras.py`.
+#[pyfunction]
+pub fn keras_names(bytes: &[u8]) -> PyResult<Vec<String>> {
+    keras::names(bytes).map_err(raised)
+}
+
+/// A layer of a file of `export_keras.py`.
+#[pyfunction]
+pub fn keras_layer(bytes: &[u8], name: &str) -> PyResult<KerasLayer> {
+    Ok(KerasLayer { layer: keras::Layer::from_safetensors(bytes, name).map_err(raised)? })
+}
+
+/// `fused_rnn.KerasLayer` has its documentation.
+#[pyclass(frozen, module = "fused_rnn._fused_rnn")]
+pub struct KerasLayer {
+    layer: keras::Layer,
+}
+
+/// y, last, h and c.
+type KerasOutputs<'py> = (NewFloats<'py>, NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>);
+
+#[pymethods]
+impl KerasLayer {
+    /// The network: batch-first, outputs in the order of time and not merged.
+    #[getter]
+    fn network(&self) -> Network {
+        Network::of(self.layer.network().clone())
+    }
+
+    #[getter]
+    fn merge_mode(&self) -> Option<&'static str> {
+        self.layer.merge().map(|merge| match merge {
+            Merge::Concat => "concat",
+            Merge::Sum => "sum",
+            Merge::Mul => "mul",
+            Merge::Ave => "ave",
+            _ => "apart",
+        })
+    }
+
+    #[getter]
+    fn return_sequences(&self) -> bool {
+        self.layer.return_sequences()
+    }
+
+    #[getter]
+    fn return_state(&self) -> bool {
+        self.layer.return_state()
+    }
+
+    #[getter]
+    fn stateful(&self) -> bool {
+        self.layer.stateful()
+    }
+
+    #[pyo3(signature = (x, h=None, c=None, lengths=None, mask=None))]
+    fn run<'py>(
+        &self,
+        py: Python<'py>,
+        x: Floats<'py>,
+        h: Option<Floats<'py>>,
+        c: Option<Floats<'py>>,
+        lengths: Option<Vec<i64>>,
+        mask: Option<Flags<'py>>,
+    ) -> PyResult<KerasOutputs<'py>> {
+        let network = self.layer.network();
+        let &[batch, steps, _] = x.shape() else {
+            return Err(refused("x", "3 axes (B, T, I)", x.shape().len()));
+        };
+        let tensor = Tensor::new(x.shape(), values("x", &x)?.to_vec()).map_err(raised)?;
+        let mut state = match (&h, &c) {
+            (None, None) if self.layer.stateful() => None,
+            _ => Some(state_of(network, batch, h.as_ref(), c.as_ref())?),
+        };
+        let count =
+            |length: i64| usize::try_from(length).map_err(|_| refused("lengths", "at least 0", length));
+        let lengths: Option<Vec<usize>> =
+            lengths.map(|lengths| lengths.into_iter().map(count).collect()).transpose()?;
+        if let Some(lengths) = &lengths {
+            check_shape("lengths", &[batch], &[lengths.len()])?;
+        }
+        let steps_of_mask = match &mask {
+            Some(mask) => {
+                check_shape("mask", &[batch, steps], mask.shape())?;
+                Some(mask.as_slice().map_err(|_| refused("mask", "a C-contiguous array", "another"))?)
+            }
+            None => None,
+        };
+        let mask = match (&lengths, steps_of_mask) {
+            (Some(_), Some(_)) => return Err(refused("lengths and mask", "one of them", "both")),
+            (Some(lengths), None) => Mask::Lengths(lengths),
+            (None, Some(mask)) => Mask::Steps(mask),
+            (None, None) => Mask::None,
+        };
+        let output = self.layer.run(&tensor, mask, state.as_mut()).map_err(raised)?;
+        let new = |tensor: &Tensor| array(py, tensor.values(), tensor.shape());
+        let c = output.c.as_ref().map(new).transpose()?;
+        Ok((new(&output.y)?, new(&output.last)?, new(&output.h)?, c))
+    }
+}
+
+/// The recurrent parts of an ONNX model, nodes that follow each other as one network, and what a user should
+/// know of the others.
+#[pyfunction]
+pub fn onnx_chains(path: std::path::PathBuf) -> PyResult<(Vec<OnnxChain>, Vec<String>)> {
+    let model = Model::open(path).map_err(raised)?;
+    let warnings = model.warnings().iter().map(ToString::to_string).collect();
+    let chains = model.chains(&BTreeMap::new()).map_err(raised)?;
+    let names = |chain: &Chain| chain.nodes().iter().map(|&n| model.nodes()[n].name().to_owned()).collect();
+    Ok((chains.into_iter().map(|chain| OnnxChain { nodes: names(&chain), chain }).collect(), warnings))
+}
+
+/// `fused_rnn.OnnxChain` has its documentation.
+#[pyclass(frozen, module = "fused_rnn._fused_rnn")]
+pub struct OnnxChain {
+    chain: Chain,
+    #[pyo3(get)]
+    nodes: Vec<String>,
+}
+
+#[pymethods]
+impl OnnxChain {
+    #[getter]
+    fn network(&self) -> Network {
+        Network::of(self.chain.network().clone())
+    }
+
+    fn initial_state<'py>(
+        &self,
+        py: Python<'py>,
+        batch: usize,
+    ) -> PyResult<(NewFloats<'py>, Option<NewFloats<'py>>)> {
+        let state = self.chain.initial_state(batch).map_err(raised)?;
+        state_arrays(py, self.chain.network(), &state)
+    }
+}

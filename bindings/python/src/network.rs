@@ -1,0 +1,233 @@
+//! A network on NumPy arrays.
+//!
+//! The network lies behind an [`Arc`]: calls, streams and tapes share it, and a change of the parameters while
+//! others hold it makes a copy. So a stream keeps the weights that it began with, and a tape those that it was
+//! made with.
+
+use crate::arrays::{
+    Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, values, values_mut, zeros,
+};
+use crate::errors::{raised, refused};
+use crate::options::{kind, kind_name, options_of, with_options};
+use crate::pool;
+use crate::stream::Stream;
+use fused_rnn::{Builder, Recurrent, State, Tape, Workspace};
+use numpy::{PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// `fused_rnn.Network` has its documentation.
+#[pyclass(frozen, module = "fused_rnn._fused_rnn")]
+pub struct Network {
+    shared: Mutex<Arc<Recurrent>>,
+    /// For the next call.
+    workspace: Mutex<Workspace>,
+}
+
+/// Outputs, and the final states: h, and c of an LSTM.
+pub type Outputs<'py> = (NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>);
+
+impl Network {
+    pub fn of(network: Recurrent) -> Self {
+        Network { shared: Mutex::new(Arc::new(network)), workspace: Mutex::default() }
+    }
+
+    /// The network as it is now.
+    pub fn get(&self) -> Arc<Recurrent> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Calls with a workspace: that of the network, or where another call has it, a new one.
+    pub fn with_workspace<T>(&self, call: impl FnOnce(&mut Workspace) -> T) -> T {
+        match self.workspace.try_lock() {
+            Ok(mut workspace) => call(&mut workspace),
+            Err(_) => call(&mut Workspace::new()),
+        }
+    }
+
+    /// Runs sequences, with a tape and a seed in training.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
+    pub fn call<'py>(
+        &self,
+        py: Python<'py>,
+        network: &Recurrent,
+        x: &Floats<'py>,
+        (h, c): (Option<Floats<'py>>, Option<Floats<'py>>),
+        sequences: &Sequences<'py>,
+        out: Option<FloatsMut<'py>>,
+        training: Option<(&mut Tape, u64)>,
+    ) -> PyResult<Outputs<'py>> {
+        let config = network.config();
+        let mut state = state_of(network, sequences.batch, h.as_ref(), c.as_ref())?;
+        let shape = sequences.shape(config, config.output_size());
+        let mut y = match out {
+            Some(out) => {
+                check_shape("out", &shape, out.shape())?;
+                out
+            }
+            None => zeros(py, "y", &shape)?.readwrite(),
+        };
+        let (input, dims) = (values("x", x)?, sequences.dims());
+        let output = values_mut("out", &mut y)?;
+        let (work, to) = (sequences.work(network.parameters().len()), &mut state);
+        self.with_workspace(|workspace| {
+            pool::run(py, config.threads(), work, || match training {
+                None => network.forward(input, dims, to, Some(output), workspace),
+                Some((tape, seed)) => {
+                    network.forward_train(input, dims, to, Some(output), tape, seed, workspace)
+                }
+            })
+        })
+        .map_err(raised)?;
+        let (h, c) = state_arrays(py, network, &state)?;
+        Ok((bound(&y), h, c))
+    }
+}
+
+/// The shapes of h and of c: `(layers * directions, B, P)` and `(layers * directions, B, H)`.
+pub fn state_shapes(network: &Recurrent, batch: usize) -> ([usize; 3], Option<[usize; 3]>) {
+    let config = network.config();
+    let strands = config.layers() * config.directions();
+    let outputs = config.projection().unwrap_or(config.hidden_size());
+    let cell = config.kind().has_cell_state().then_some([strands, batch, config.hidden_size()]);
+    ([strands, batch, outputs], cell)
+}
+
+/// Checks that an array of states has the shape that it should have.
+pub fn check_state<'a>(what: &str, shape: Option<[usize; 3]>, given: &'a Floats<'_>) -> PyResult<&'a [f32]> {
+    match shape {
+        Some(shape) => check_shape(what, &shape, given.shape())?,
+        None => return Err(refused(what, "none, as the cell has no cell state", "one")),
+    }
+    values(what, given)
+}
+
+/// A state with these values, and zeros where there are none.
+pub fn state_of(
+    network: &Recurrent,
+    batch: usize,
+    h: Option<&Floats<'_>>,
+    c: Option<&Floats<'_>>,
+) -> PyResult<State> {
+    let mut state = network.zero_state(batch).map_err(raised)?;
+    let (of_h, of_c) = state_shapes(network, batch);
+    if let Some(h) = h {
+        state.set_h(check_state("h", Some(of_h), h)?).map_err(raised)?;
+    }
+    if let Some(c) = c {
+        state.set_c(check_state("c", of_c, c)?).map_err(raised)?;
+    }
+    Ok(state)
+}
+
+/// The values of a state as arrays.
+pub fn state_arrays<'py>(
+    py: Python<'py>,
+    network: &Recurrent,
+    state: &State,
+) -> PyResult<(NewFloats<'py>, Option<NewFloats<'py>>)> {
+    let (of_h, of_c) = state_shapes(network, state.batch());
+    let h = array(py, &state.h(), &of_h)?;
+    let c = of_c.map(|shape| array(py, &state.c(), &shape)).transpose()?;
+    Ok((h, c))
+}
+
+#[pymethods]
+impl Network {
+    #[new]
+    fn new(name: &str, input_size: usize, hidden_size: usize, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let builder = with_options(Builder::new(kind(name)?, input_size, hidden_size), options)?;
+        Ok(Network::of(builder.build().map_err(raised)?))
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        kind_name(self.get().config().kind())
+    }
+
+    #[getter]
+    fn input_size(&self) -> usize {
+        self.get().config().input_size()
+    }
+
+    #[getter]
+    fn hidden_size(&self) -> usize {
+        self.get().config().hidden_size()
+    }
+
+    #[getter]
+    fn output_size(&self) -> usize {
+        self.get().config().output_size()
+    }
+
+    #[getter]
+    fn level(&self) -> String {
+        self.get().level().to_string()
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.get().bytes()
+    }
+
+    /// The options that are not at their defaults.
+    #[getter]
+    fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        options_of(py, &self.get())
+    }
+
+    /// Copies of all parameters by name.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (parameters, network) = (PyDict::new(py), self.get());
+        for parameter in network.named_parameters() {
+            parameters.set_item(&parameter.name, array(py, parameter.values, &parameter.shape)?)?;
+        }
+        Ok(parameters)
+    }
+
+    /// Sets some parameters by name. Nothing is changed where one is wrong.
+    fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        for (name, value) in given {
+            let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
+            let Some(of) = shared.named_parameters().find(|parameter| parameter.name == name) else {
+                return Err(raised(fused_rnn::Error::UnknownParameter { name }));
+            };
+            check_shape(&name, &of.shape, value.shape())?;
+            values(&name, &value)?;
+            new.push((of.range, value));
+        }
+        Arc::make_mut(&mut shared).update(|parameters| {
+            for (range, value) in new {
+                if let Ok(value) = value.as_slice() {
+                    parameters[range].copy_from_slice(value);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    #[pyo3(signature = (x, h=None, c=None, lengths=None, mask=None, resets=None, out=None))]
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
+    fn forward<'py>(
+        &self,
+        py: Python<'py>,
+        x: Floats<'py>,
+        h: Option<Floats<'py>>,
+        c: Option<Floats<'py>>,
+        lengths: Option<Vec<i64>>,
+        mask: Option<Flags<'py>>,
+        resets: Option<Flags<'py>>,
+        out: Option<FloatsMut<'py>>,
+    ) -> PyResult<Outputs<'py>> {
+        let network = self.get();
+        let sequences = Sequences::of(network.config(), &x, lengths, mask, resets)?;
+        self.call(py, &network, &x, (h, c), &sequences, out, None)
+    }
+
+    fn stream(&self, batch: usize) -> PyResult<Stream> {
+        Stream::new(self.get(), batch)
+    }
+}

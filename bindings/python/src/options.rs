@@ -1,0 +1,182 @@
+//! The options of a builder, to and from a dictionary whose keys are the keywords of the Python classes.
+
+use crate::activations::{activations, said};
+use crate::errors::refused;
+use fused_rnn::{
+    Bias, Builder, CellKind, Config, Direction, Init, Layout, Level, Recurrent, Schedule, Threads,
+};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The cells by name.
+const KINDS: [(&str, CellKind); 5] = [
+    ("lstm", CellKind::Lstm),
+    ("gru", CellKind::GruResetAfter),
+    ("gru_reset_before", CellKind::GruResetBefore),
+    ("rnn_tanh", CellKind::ElmanTanh),
+    ("rnn_relu", CellKind::ElmanRelu),
+];
+const DIRECTIONS: [(&str, Direction); 3] =
+    [("forward", Direction::Forward), ("reverse", Direction::Reverse), ("both", Direction::Both)];
+const BIASES: [(&str, Bias); 3] = [("double", Bias::Double), ("single", Bias::Single), ("none", Bias::None)];
+const INITS: [(&str, Init); 3] = [("pytorch", Init::PyTorch), ("keras", Init::Keras), ("zero", Init::Zero)];
+const SCHEDULES: [(&str, Schedule); 4] = [
+    ("auto", Schedule::Auto),
+    ("rows", Schedule::Rows),
+    ("units", Schedule::Units),
+    ("layers", Schedule::Layers),
+];
+
+/// The value of this name.
+fn named<T: Copy>(what: &str, table: &[(&str, T)], name: &str) -> PyResult<T> {
+    let found = table.iter().find(|(known, _)| *known == name);
+    let names = || table.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
+    found.map(|&(_, value)| value).ok_or_else(|| refused(what, names(), format!("{name:?}")))
+}
+
+/// The name of this value.
+fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str {
+    table.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| name)
+}
+
+/// The cell of this name.
+pub fn kind(name: &str) -> PyResult<CellKind> {
+    named("kind", &KINDS, name)
+}
+
+/// The name of a cell.
+pub fn kind_name(kind: CellKind) -> &'static str {
+    name_of(&KINDS, kind)
+}
+
+/// The builder with these options. An unknown one is a `TypeError`, as an unknown keyword is.
+pub fn with_options(mut builder: Builder, options: &Bound<'_, PyDict>) -> PyResult<Builder> {
+    // (Both at once.)
+    let (mut init, mut seed) = (Init::default(), 0);
+    for (key, value) in options {
+        let key: String = key.extract()?;
+        builder = with_option(builder, &key, &value, (&mut init, &mut seed)).map_err(|error| {
+            if error.is_instance_of::<PyTypeError>(value.py()) && !error.to_string().contains(&key) {
+                PyTypeError::new_err(format!("{key}: {}", error.value(value.py())))
+            } else {
+                error
+            }
+        })?;
+    }
+    Ok(builder.init(init, seed))
+}
+
+fn with_option(
+    builder: Builder,
+    key: &str,
+    value: &Bound<'_, PyAny>,
+    (init, seed): (&mut Init, &mut u64),
+) -> PyResult<Builder> {
+    let name = || value.extract::<String>();
+    let number = || value.extract::<f32>();
+    Ok(match key {
+        "num_layers" => builder.layers(value.extract()?),
+        "direction" => builder.direction(named(key, &DIRECTIONS, &name()?)?),
+        "activations" => builder.activations(&activations(value)?),
+        "activations_reverse" => builder.activations_reverse(&activations(value)?),
+        "clip" => builder.clip(number()?),
+        "cell_clip" => builder.cell_clip(number()?),
+        "peephole" => builder.peephole(value.extract()?),
+        "proj_size" => match value.extract()? {
+            0 => builder,
+            size => builder.projection(size),
+        },
+        "layer_norm" => builder.layer_norm(number()?),
+        "coupled" => builder.coupled(value.extract()?),
+        "batch_first" => {
+            builder.layout(if value.extract()? { Layout::BatchFirst } else { Layout::TimeMajor })
+        }
+        "bias" => builder.bias(match value.extract::<bool>() {
+            Ok(bias) => {
+                if bias {
+                    Bias::Double
+                } else {
+                    Bias::None
+                }
+            }
+            Err(_) => named(key, &BIASES, &name()?)?,
+        }),
+        "dropout" => builder.dropout(number()?),
+        "recurrent_dropout" => builder.recurrent_dropout(number()?),
+        "input_dropout" => builder.input_dropout(number()?),
+        "zoneout" => match value.extract::<(f32, f32)>() {
+            Ok((hidden, cell)) => builder.zoneout(hidden, cell),
+            Err(_) => builder.zoneout(number()?, 0.0),
+        },
+        "init" => {
+            *init = named(key, &INITS, &name()?)?;
+            builder
+        }
+        "seed" => {
+            *seed = value.extract()?;
+            builder
+        }
+        "level" => builder.level(level(&name()?)?),
+        "threads" => builder.threads(Threads::Count(value.extract()?)),
+        "schedule" => builder.schedule(named(key, &SCHEDULES, &name()?)?),
+        _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument {key:?}"))),
+    })
+}
+
+/// The SIMD level of this name.
+fn level(name: &str) -> PyResult<Level> {
+    let found = Level::ALL.iter().find(|level| level.to_string() == name);
+    let names = || Level::ALL.iter().map(Level::to_string).collect::<Vec<_>>().join(", ");
+    found.copied().ok_or_else(|| refused("level", names(), format!("{name:?}")))
+}
+
+/// The options that make a network like this one, but for its values: what [`with_options`] reads. Options
+/// at their defaults are left out.
+pub fn options_of<'py>(py: Python<'py>, network: &Recurrent) -> PyResult<Bound<'py, PyDict>> {
+    let (config, options) = (network.config(), PyDict::new(py));
+    let like = Builder::new(config.kind(), config.input_size(), config.hidden_size());
+    let plain = like.build().map_err(crate::errors::raised)?;
+    let default: &Config = plain.config();
+    let put =
+        |key: &str, value: Option<Bound<'py, PyAny>>| value.map_or(Ok(()), |v| options.set_item(key, v));
+    /// The value, where it is not the default.
+    macro_rules! differs {
+        ($key:literal, $get:ident, |$value:ident| $said:expr) => {
+            if config.$get() != default.$get() {
+                let $value = config.$get();
+                put($key, Some($said.into_pyobject(py)?.into_any().clone()))?;
+            }
+        };
+    }
+    differs!("num_layers", layers, |layers| layers);
+    differs!("direction", direction, |direction| name_of(&DIRECTIONS, direction));
+    differs!("clip", clip, |clip| clip);
+    differs!("cell_clip", cell_clip, |clip| clip);
+    differs!("peephole", peephole, |peephole| pyo3::types::PyBool::new(py, peephole).to_owned());
+    differs!("proj_size", projection, |size| size);
+    differs!("layer_norm", layer_norm, |epsilon| epsilon);
+    differs!("coupled", coupled, |coupled| pyo3::types::PyBool::new(py, coupled).to_owned());
+    differs!("batch_first", layout, |layout| {
+        pyo3::types::PyBool::new(py, layout == Layout::BatchFirst).to_owned()
+    });
+    differs!("bias", bias, |bias| name_of(&BIASES, bias));
+    differs!("dropout", dropout, |dropout| dropout);
+    differs!("recurrent_dropout", recurrent_dropout, |dropout| dropout);
+    differs!("input_dropout", input_dropout, |dropout| dropout);
+    differs!("zoneout", zoneout, |zoneout| (zoneout[0], zoneout[1]));
+    differs!("schedule", schedule, |schedule| name_of(&SCHEDULES, schedule));
+    if let Threads::Count(count) = config.threads() {
+        put("threads", Some(count.into_pyobject(py)?.into_any()))?;
+    }
+    let reverse = config.direction() != Direction::Forward;
+    let forward = config.activations(config.direction() == Direction::Reverse);
+    if forward != default.activations(false) {
+        put("activations", Some(said(py, forward)?.into_pyobject(py)?.into_any()))?;
+    }
+    if reverse && config.activations(true) != forward {
+        let reverse = said(py, config.activations(true))?;
+        put("activations_reverse", Some(reverse.into_pyobject(py)?.into_any()))?;
+    }
+    Ok(options)
+}

@@ -1,0 +1,69 @@
+//! Threads for the crate's calls.
+//!
+//! rayon's global pool does not survive a fork: the child has its memory and none of its threads, and waits
+//! for ever. So calls that share their work run in pools of this module, one for each number of threads, and
+//! a process that finds pools of another process id makes its own. It leaks those of its parent: to drop them
+//! would be to wait for threads that are not there.
+
+use fused_rnn::Threads;
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The pools of a process, by their number of threads.
+type Pools = (u32, HashMap<usize, &'static ThreadPool>);
+
+static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+
+/// The number of threads where nobody says one: `FUSED_RNN_THREADS`, or those of the machine.
+pub fn default_threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        let named = std::env::var("FUSED_RNN_THREADS").ok().and_then(|count| count.parse().ok());
+        named.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    })
+}
+
+/// The pool of this many threads; `None` where the system makes no more.
+pub fn of(threads: usize) -> Option<&'static ThreadPool> {
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    let (_, pools) = match &mut *pools {
+        Some(pools) if pools.0 == process => pools,
+        stale => stale.insert((process, HashMap::new())),
+    };
+    if let Some(pool) = pools.get(&threads) {
+        return Some(pool);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("fused-rnn-{n}"));
+    let pool: &'static ThreadPool = Box::leak(Box::new(pool.build().ok()?));
+    pools.insert(threads, pool);
+    Some(pool)
+}
+
+/// Multiply-adds of a call below which the crate uses no thread but the caller's, and that take too little
+/// time to give Python's lock away for.
+const SMALL: usize = 1 << 20;
+
+/// Runs a call of this many multiply-adds (or more than it has) on the threads that the network is to use,
+/// without Python's lock if it is no small one.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    threads: Threads,
+    multiply_adds: usize,
+    call: impl FnOnce() -> T + Send,
+) -> T {
+    let threads = match threads {
+        Threads::Count(count) if count < 2 && multiply_adds < SMALL => return call(),
+        Threads::Count(count) => count,
+        _ if multiply_adds < SMALL => return call(),
+        _ => default_threads(),
+    };
+    // (The table of pools is used with Python's lock alone, so that no fork finds it locked.)
+    let pool = of(threads);
+    py.detach(|| match pool {
+        Some(pool) => pool.install(call),
+        None => call(),
+    })
+}

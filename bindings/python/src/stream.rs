@@ -1,0 +1,129 @@
+//! One step at a time: a network with its state and its workspace.
+
+use crate::arrays::{Floats, FloatsMut, NewFloats, bound, check_shape, values, values_mut, zeros};
+use crate::errors::{raised, refused};
+use crate::network::{check_state, state_arrays, state_shapes};
+use crate::pool;
+use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
+use numpy::{PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Streams of a network, one for each row of a batch: what goes on from call to call is kept here.
+///
+/// `Network.stream(batch)` makes one. It keeps the weights that the network had then. One thread at a time
+/// may use it; another that calls meanwhile gets a RuntimeError.
+#[pyclass(frozen, module = "fused_rnn")]
+pub struct Stream {
+    network: Arc<Recurrent>,
+    batch: usize,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    state: State,
+    workspace: Workspace,
+}
+
+impl Stream {
+    pub fn new(network: Arc<Recurrent>, batch: usize) -> PyResult<Self> {
+        if network.config().direction() != Direction::Forward {
+            let what = "a stream of a bidirectional or reverse layer";
+            return Err(raised(Error::Unsupported { what }));
+        }
+        let state = network.zero_state(batch).map_err(raised)?;
+        Ok(Stream { network, batch, inner: Mutex::new(Inner { state, workspace: Workspace::new() }) })
+    }
+
+    /// The state and the workspace.
+    fn inner(&self) -> PyResult<MutexGuard<'_, Inner>> {
+        let busy = || PyRuntimeError::new_err("stream: expected one thread at a time, got a call of another");
+        self.inner.try_lock().map_err(|_| busy())
+    }
+}
+
+#[pymethods]
+impl Stream {
+    /// The number of rows, B.
+    #[getter]
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Runs one step: `frame` is float32 (B, I), or (I,) of a single row. Returns the hidden state of the
+    /// last layer, (B, H) or (H,), in `out` if that is given: then nothing is allocated.
+    #[pyo3(signature = (frame, out=None))]
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        frame: Floats<'py>,
+        out: Option<FloatsMut<'py>>,
+    ) -> PyResult<NewFloats<'py>> {
+        let config = self.network.config();
+        let both = [self.batch, config.output_size()];
+        let row = frame.shape().len() == 1 && self.batch == 1;
+        let (input, output) = if row {
+            (&[config.input_size()][..], &both[1..])
+        } else {
+            (&[self.batch, config.input_size()][..], &both[..])
+        };
+        check_shape("frame", input, frame.shape())?;
+        let mut y = match out {
+            Some(out) => {
+                check_shape("out", output, out.shape())?;
+                out
+            }
+            None => zeros(py, "y", output)?.readwrite(),
+        };
+        let (x, to) = (values("frame", &frame)?, Some(values_mut("out", &mut y)?));
+        let mut inner = self.inner()?;
+        let Inner { state, workspace } = &mut *inner;
+        let work = self.network.parameters().len().saturating_mul(self.batch);
+        let call = || self.network.step(x, state, to, workspace);
+        pool::run(py, config.threads(), work, call).map_err(raised)?;
+        Ok(bound(&y))
+    }
+
+    /// Sets the state of all rows to zero, or that of some: `reset(rows=[2, 5])`.
+    #[pyo3(signature = (rows=None))]
+    fn reset(&self, rows: Option<Vec<usize>>) -> PyResult<()> {
+        let mut inner = self.inner()?;
+        let Some(rows) = rows else {
+            inner.state.reset();
+            return Ok(());
+        };
+        if let Some(&row) = rows.iter().find(|&&row| row >= self.batch) {
+            return Err(refused("row of a stream", format!("a row below {}", self.batch), row));
+        }
+        rows.into_iter().try_for_each(|row| inner.state.reset_row(row)).map_err(raised)
+    }
+
+    /// A copy of the state: h, (layers, B, H), or of an LSTM the pair (h, c).
+    #[getter]
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (h, c) = state_arrays(py, &self.network, &self.inner()?.state)?;
+        Ok(match c {
+            Some(c) => (h, c).into_pyobject(py)?.into_any(),
+            None => h.into_any(),
+        })
+    }
+
+    #[setter]
+    fn set_state(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (of_h, of_c) = state_shapes(&self.network, self.batch);
+        let (h, c): (Floats<'_>, Option<Floats<'_>>) = match of_c {
+            Some(_) => {
+                let (h, c) = state.extract()?;
+                (h, Some(c))
+            }
+            None => (state.extract()?, None),
+        };
+        // Checked both, before either is written.
+        let h = check_state("h", Some(of_h), &h)?;
+        let c = c.as_ref().map(|c| check_state("c", of_c, c)).transpose()?;
+        let mut inner = self.inner()?;
+        inner.state.set_h(h).map_err(raised)?;
+        c.map_or(Ok(()), |c| inner.state.set_c(c).map_err(raised))
+    }
+}

@@ -1,0 +1,72 @@
+"""Files of PyTorch, Keras and ONNX, against what these systems computed (tests/golden)."""
+import numpy as np
+import pytest
+
+import fused_rnn
+from golden import FOLDER, close, read
+
+
+def test_modules_of_pytorch():
+    _, expected = read(FOLDER / "pt/expected.safetensors")
+    for name in ("lstm.pt", "legacy.pt", "protocol5.pt"):
+        for source in (FOLDER / "pt" / name, (FOLDER / "pt" / name).read_bytes()):
+            net = fused_rnn.load_torch(source, "rnn.")
+            assert isinstance(net, fused_rnn.LSTM) and net.options["proj_size"] == 2
+            close(net(expected["lstm.x"])[0], expected["lstm.y"], name)
+    found = fused_rnn.torch_modules(FOLDER / "pt/lstm.pt")
+    assert [module.prefix for module in found] == ["rnn."] and found[0].kinds == ["lstm"]
+    assert fused_rnn.load_torch(FOLDER / "pt/lstm.pt", batch_first=False).options["batch_first"] is False
+
+
+def test_state_dicts_and_what_they_do_not_say():
+    net = fused_rnn.RNN(3, 5, num_layers=2, bidirectional=True)
+    state = {f"encoder.{name}": value for name, value in net.parameters().items()}
+    with pytest.raises(ValueError, match="kind: expected rnn_tanh or rnn_relu, which no tensor says, got none"):
+        fused_rnn.load_torch(state)
+    same = fused_rnn.load_torch(state, kind="rnn_tanh")
+    assert repr(same) == repr(net)
+    x = np.ones((2, 4, 3), np.float32)
+    assert np.array_equal(same(x)[0], net(x)[0])
+    two = state | {f"decoder.{name}": value for name, value in fused_rnn.GRU(2, 4).parameters().items()}
+    with pytest.raises(ValueError, match="there are 'decoder.', 'encoder.'"):
+        fused_rnn.load_torch(two)
+    assert fused_rnn.load_torch(two, "decoder.").kind == "gru"
+    with pytest.raises(ValueError, match="whole_model|model that was saved whole|state"):
+        fused_rnn.load_torch(FOLDER / "pt/whole_model.pt")
+
+
+def test_layers_of_keras():
+    path = FOLDER / "keras_files/options.safetensors"
+    _, tensors = read(path)
+    x, mask = tensors["io/x"], tensors["io/mask"].astype(bool)
+    names = fused_rnn.keras_names(path)
+    assert len(names) == 11
+    # (`within` is in a layer that runs it for each of many images.)
+    for name in sorted(set(names) - {"within"}):
+        layer = fused_rnn.load_keras(path, name)
+        start = layer.network(x)[1]
+        start = tuple(part * 0 for part in start) if isinstance(start, tuple) else start * 0
+        state = start
+        for time in ("first", "second"):
+            y, last, state = layer(x, state if layer.stateful else start, mask=mask)
+            close(y if layer.return_sequences else last, tensors[f"io/{name}/{time}"], name)
+    with pytest.raises(ValueError, match="stateful"):
+        fused_rnn.load_keras(path, "stateful")(x)
+    with pytest.raises(ValueError, match="name: expected one of the recurrent layers"):
+        fused_rnn.load_keras(path)
+    with pytest.raises(ValueError, match="recurrent layer"):
+        fused_rnn.load_keras(path, "no such layer")
+
+
+def test_chains_of_onnx():
+    chain, = fused_rnn.load_onnx(FOLDER / "onnx_cases/chain_lstm_squeeze/model.onnx")
+    assert len(chain.nodes) == 3 and chain.network.options["num_layers"] == 3
+    h, c = chain.initial_state(2)
+    assert h.shape == c.shape == (3, 2, 4)
+    steps = chain.network.stream(2)
+    steps.state = h, c
+    assert steps.step(np.full((2, 3), 0.5, np.float32)).shape == (2, 4)
+    with pytest.warns(UserWarning):
+        fused_rnn.load_onnx(FOLDER / "onnx_cases/gru_taken_apart.onnx")
+    with pytest.raises(ValueError, match="ONNX"):
+        fused_rnn.load_onnx(FOLDER / "pt/lstm.pt")

@@ -1,0 +1,265 @@
+"""Calls of networks on NumPy arrays: options, promises of equal bits, errors."""
+import copy
+import os
+import pickle
+import re
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fused_rnn
+
+KINDS = ["lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu"]
+
+
+def uniform(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+def parts(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+def equal(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(parts(a), parts(b), strict=True))
+
+
+@given(
+    kind=st.sampled_from(KINDS), layers=st.integers(1, 3), both=st.booleans(), batch_first=st.booleans(),
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6), hidden=st.sampled_from([1, 5, 16, 33]),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_row_alone_has_the_bits_that_it_has_in_a_batch(kind, layers, both, batch_first, lengths, hidden):
+    direction = "both" if both else "forward"
+    net = fused_rnn.Network(
+        kind, 3, hidden, num_layers=layers, direction=direction, batch_first=batch_first, seed=7
+    )
+    batch, steps = len(lengths), max(lengths)
+    x = uniform(batch, steps, 3)
+    y, state = net(x if batch_first else x.transpose(1, 0, 2), lengths=lengths)
+    y = y if batch_first else y.transpose(1, 0, 2)
+    for row, length in enumerate(lengths):
+        own = x[row:row + 1, :length]
+        alone, end = net(own if batch_first else own.transpose(1, 0, 2))
+        alone = alone if batch_first else alone.transpose(1, 0, 2)
+        assert np.array_equal(alone[0], y[row, :length]) and not y[row, length:].any()
+        assert equal(end, tuple(part[:, row:row + 1] for part in parts(state)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_and_cuts_and_threads_give_the_same_bits(kind):
+    net = fused_rnn.Network(kind, 8, 96, num_layers=2, threads=1)
+    other = pickle.loads(pickle.dumps(net))
+    many = fused_rnn.Network._of(other._native)
+    x = uniform(5, 30, 8)
+    y, end = net(x)
+    first, middle = net(x[:, :11])
+    second, last = net(x[:, 11:], middle)
+    assert np.array_equal(np.concatenate([first, second], 1), y) and equal(last, end)
+    stream = net.stream(5)
+    steps = [stream.step(np.ascontiguousarray(x[:, step])).copy() for step in range(30)]
+    assert np.array_equal(np.stack(steps, 1), y) and equal(stream.state, end)
+    for threads in (2, 3):
+        many = fused_rnn.Network(kind, 8, 96, num_layers=2, threads=threads)
+        many.set_parameters(net.parameters())
+        again, _ = many(x)
+        assert np.array_equal(again, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_and_resets_are_what_they_say(kind):
+    net, x = fused_rnn.Network(kind, 4, 10), uniform(2, 8, 4)
+    mask = np.ones((2, 8), bool)
+    mask[0, [1, 4]] = False
+    y, end = net(x, mask=mask)
+    short, short_end = net(np.delete(x[:1], [1, 4], 1))
+    assert np.array_equal(np.delete(y[:1], [1, 4], 1), short) and not y[0, [1, 4]].any()
+    assert equal(tuple(part[:, :1] for part in parts(end)), short_end)
+    resets = np.zeros((2, 8), bool)
+    resets[:, 5] = True
+    y, end = net(x, resets=resets)
+    before, _ = net(x[:, :5])
+    after, after_end = net(x[:, 5:])
+    assert np.array_equal(y, np.concatenate([before, after], 1)) and equal(end, after_end)
+
+
+def test_gradients_are_slopes():
+    """Against central differences, with every kind of gradient."""
+    net = fused_rnn.LSTM(3, 4, num_layers=2, bidirectional=True, proj_size=2)
+    x, h, c = uniform(2, 5, 3), uniform(4, 2, 2, seed=1), uniform(4, 2, 4, seed=2)
+    dy, dh, dc = uniform(2, 5, 4, seed=3), uniform(4, 2, 2, seed=4), uniform(4, 2, 4, seed=5)
+
+    def loss(x, h, c):
+        y, (hn, cn) = net(x, (h, c))
+        return sum((a.astype(float) * b).sum() for a, b in ((y, dy), (hn, dh), (cn, dc)))
+
+    y, _, tape = net.forward_train(x, (h, c))
+    gradients = net.backward(x, tape, dy, (dh, dc))
+    for value, gradient in ((x, gradients.x), (h, gradients.state[0]), (c, gradients.state[1])):
+        for index in list(np.ndindex(value.shape))[::7]:
+            kept, slope = value[index], 0.0
+            for sign in (1, -1):
+                value[index] = kept + sign * 1e-2
+                slope += sign * loss(x, h, c) / 2e-2
+            value[index] = kept
+            assert abs(slope - gradient[index]) < 2e-3
+    name, values = "weight_hh_l1_reverse", net.parameters()["weight_hh_l1_reverse"]
+    for index in list(np.ndindex(values.shape))[::5]:
+        slope = 0.0
+        for sign in (1, -1):
+            moved = values.copy()
+            moved[index] += sign * 1e-2
+            net.set_parameters({name: moved})
+            slope += sign * loss(x, h, c) / 2e-2
+        assert abs(slope - gradients.parameters[name][index]) < 2e-3
+    # (The tape has the parameters of its call, whatever has become of them.)
+    assert equal(net.backward(x, tape, dy, (dh, dc)).state, gradients.state)
+    only = net.backward(x, tape, dy, (dh, dc), wanted=("x",))
+    assert only.parameters is None and only.state is None and np.array_equal(only.x, gradients.x)
+
+
+def test_dropout_and_checkpoints_follow_the_seed():
+    net, x = fused_rnn.GRU(3, 20, num_layers=2, dropout=0.5, recurrent_dropout=0.2, zoneout=0.1), uniform(4, 9, 3)
+    y, _, tape = net.forward_train(x, seed=3)
+    same, _, checkpoints = net.forward_train(x, seed=3, every=4)
+    other, _, _ = net.forward_train(x, seed=4)
+    assert np.array_equal(y, same) and not np.array_equal(y, other)
+    assert checkpoints.nbytes < tape.nbytes
+    a, b = (net.backward(x, t, y) for t in (tape, checkpoints))
+    assert all(np.array_equal(a.parameters[name], b.parameters[name]) for name in a.parameters)
+    _, _, within = net.forward_train(x, seed=3, budget=tape.nbytes // 2)
+    assert within.nbytes <= tape.nbytes // 2
+
+
+OPTIONS = [
+    ("lstm", dict(num_layers=2, bidirectional=True, proj_size=3, batch_first=False, bias=False, dropout=0.25)),
+    ("lstm", dict(peephole=True, coupled=True, clip=3.0, cell_clip=2.0, zoneout=(0.125, 0.25))),
+    ("lstm", dict(layer_norm=1e-5, direction="reverse", init="keras", seed=9, threads=2)),
+    ("lstm", dict(activations=["hard_sigmoid", ("scaled_tanh", 1.5, 0.5), "softsign"], schedule="units")),
+    ("gru", dict(bidirectional=True, activations=["sigmoid", "tanh"], activations_reverse=["mish", "gelu"])),
+    ("gru", dict(reset_after=False, input_dropout=0.5, recurrent_dropout=0.5, bias="single")),
+    ("rnn", dict(nonlinearity="relu", num_layers=3, level="portable")),
+]
+
+
+@pytest.mark.parametrize("kind, options", OPTIONS)
+def test_options_survive_pickling_and_copying(kind, options):
+    net = {"lstm": fused_rnn.LSTM, "gru": fused_rnn.GRU, "rnn": fused_rnn.RNN}[kind](3, 5, **options)
+    x = uniform(2, 6, 3) if net.options.get("batch_first", True) else uniform(6, 2, 3)
+    y, _ = net(x)
+    for other in (pickle.loads(pickle.dumps(net)), copy.copy(net), copy.deepcopy(net)):
+        assert type(other) is type(net) and other.options == net.options and repr(other) == repr(net)
+        if options.get("level") is None:
+            assert np.array_equal(other(x)[0], y)
+    made = eval(repr(net), {kind: getattr(fused_rnn, kind) for kind in ("LSTM", "GRU", "RNN")})
+    assert made.options == net.options and made.kind == net.kind
+
+
+@pytest.mark.parametrize("call, error, text", [
+    (lambda net, x: net(x[:, :, :2]), ValueError, "x: expected 3 features, got 2"),
+    (lambda net, x: net(x[0]), ValueError, r"x: expected 3 axes \(B, T, I\), got 2"),
+    (lambda net, x: net(x.astype(float)), TypeError, "x: expected float32, got float64"),
+    (lambda net, x: net(x, lengths=[6, 7]), ValueError, "length of row 1: expected at most 6 steps, got 7"),
+    (lambda net, x: net(x, lengths=[6, -1]), ValueError, "length of row 1: expected at least 0 steps, got -1"),
+    (lambda net, x: net(x, lengths=[6]), ValueError, "lengths: expected 2 values, got 1"),
+    (lambda net, x: net(x, lengths=[6.0, 2.0]), TypeError, "lengths: expected integers, got float64"),
+    (lambda net, x: net(x, mask=np.ones((2, 5), bool)), ValueError, r"mask: expected shape \[2, 6\], got \[2, 5\]"),
+    (lambda net, x: net(x, mask=np.ones((2, 6))), TypeError, "mask: expected bool, got float64"),
+    (lambda net, x: net(x, uniform(1, 2, 5)), TypeError, r"state: expected a pair \(h, c\), got ndarray"),
+    (lambda net, x: net(x, (uniform(1, 2, 4), uniform(1, 2, 5))), ValueError,
+     r"h: expected shape \[1, 2, 5\], got \[1, 2, 4\]"),
+    (lambda net, x: net(x, out=np.zeros((2, 6, 4), "f4")), ValueError,
+     r"out: expected shape \[2, 6, 5\], got \[2, 6, 4\]"),
+    (lambda net, x: net(x, out=np.zeros((2, 6, 5))), TypeError, "out: expected an array of float32"),
+    (lambda net, x: net(x, out=np.zeros((2, 6, 10), "f4")[:, :, ::2]), ValueError, "out: expected a C-contiguous"),
+    (lambda net, x: net.set_parameters({"weight": uniform(3)}), ValueError, "weight"),
+    (lambda net, x: net.set_parameters({"bias_ih_l0": uniform(3)}), ValueError, r"bias_ih_l0: expected shape \[20\]"),
+    (lambda net, x: net.stream(2).step(uniform(2, 2)), ValueError, r"frame: expected shape \[2, 3\], got \[2, 2\]"),
+    (lambda net, x: net.stream(2).reset([2]), ValueError, "row of a stream: expected a row below 2, got 2"),
+    (lambda net, x: net.forward_train(x, every=2, budget=3), ValueError, "every and budget"),
+    (lambda net, x: net.forward_train(x, budget=3), ValueError, "bytes"),
+    (lambda net, x: net.backward(x, net.forward_train(x)[2], wanted=("y",)), ValueError, "wanted: expected some of"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, dropout=1.0), ValueError, r"dropout: expected a probability in \[0, 1\), got 1"),
+    (lambda net, x: fused_rnn.LSTM(3, 0), ValueError, "hidden_size: expected at least 1, got 0"),
+    (lambda net, x: fused_rnn.GRU(3, 5, peephole=True), ValueError, "not supported: peepholes of a cell other"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, depth=2), TypeError, "unexpected keyword argument \"depth\""),
+    (lambda net, x: fused_rnn.LSTM(3, 5, dropout="a"), TypeError, "dropout: "),
+    (lambda net, x: fused_rnn.LSTM(3, 5, direction="up"), ValueError, "direction: expected forward, reverse, both"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, activations=["tanh"]), ValueError, "activations: expected 3 values, got 1"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, activations=["than"] * 3), ValueError, "activation: expected linear or one of"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, activations=[("tanh", 1.0)] * 3), ValueError, "tanh: expected at most 0"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, level="sse"), ValueError, "level: expected portable"),
+    (lambda net, x: fused_rnn.RNN(3, 5, nonlinearity="gelu"), ValueError, "nonlinearity: expected tanh, relu"),
+    (lambda net, x: fused_rnn.LSTM(3, 5, bidirectional=True).stream(), ValueError, "a stream of a bidirectional"),
+    (lambda net, x: fused_rnn.LSTM(2**40, 2**40), ValueError, "expected a size below"),
+])
+def test_wrong_arguments_are_named(call, error, text):
+    net, x = fused_rnn.LSTM(3, 5), uniform(2, 6, 3)
+    before = net.parameters()
+    with pytest.raises(error, match=text):
+        call(net, x)
+    assert all(np.array_equal(before[name], value) for name, value in net.parameters().items())
+
+
+def test_inputs_with_strides_are_copied_and_tensors_of_others_are_read():
+    net, x = fused_rnn.GRU(3, 5), uniform(2, 12, 6)
+    y, _ = net(np.ascontiguousarray(x[:, ::2, ::2]))
+    assert np.array_equal(net(x[:, ::2, ::2])[0], y)
+
+    class Foreign:
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, **keywords):
+            return self.array.__dlpack__(**keywords)
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    assert np.array_equal(net(Foreign(np.ascontiguousarray(x[:, ::2, ::2])))[0], y)
+    out = np.empty_like(y)
+    assert net(x[:, ::2, ::2], out=out)[0] is out and np.array_equal(out, y)
+
+
+def test_threads_share_a_network():
+    net, x = fused_rnn.LSTM(16, 64), uniform(8, 40, 16)
+    expected, wrong = net(x)[0], []
+
+    def work():
+        for _ in range(20):
+            if not np.array_equal(net(x)[0], expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not wrong
+
+
+def test_a_child_that_was_forked_after_threads_ran_computes_the_same():
+    code = """
+import os, sys, warnings, numpy, fused_rnn
+warnings.simplefilter("ignore")
+net, x = fused_rnn.LSTM(64, 256, threads=2), numpy.ones((32, 50, 64), "float32")
+y, _ = net(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if (net(x)[0] == y).all() else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, env=os.environ | {"FUSED_RNN_THREADS": "2"})
+    assert done.returncode == 0
+
+
+def test_the_version_is_that_of_the_crate():
+    from golden import FOLDER
+
+    manifests = [FOLDER.parents[1] / "Cargo.toml", *(FOLDER.parents[1] / "bindings/python" / name
+                                                     for name in ("Cargo.toml", "pyproject.toml"))]
+    versions = {re.search(r'^version = "(.*)"', path.read_text(), re.M).group(1) for path in manifests}
+    assert versions == {fused_rnn.__version__}
