@@ -9,6 +9,7 @@
 //! training.rs     forward with a tape, and backward
 //! stream.rs       one step at a time
 //! files.rs        weights of PyTorch, Keras and ONNX
+//! kernel.rs       a network on the memory of tensors, for PyTorch
 //! pool.rs         threads, which survive a fork
 //! ```
 //!
@@ -18,6 +19,7 @@ mod activations;
 mod arrays;
 mod errors;
 mod files;
+mod kernel;
 mod network;
 mod options;
 mod pool;
@@ -33,6 +35,8 @@ mod _fused_rnn {
     use super::files::{
         KerasLayer, OnnxChain, keras_layer, keras_names, onnx_chains, torch_modules, torch_network,
     };
+    #[pymodule_export]
+    use super::kernel::Kernel;
     #[pymodule_export]
     use super::network::Network;
     #[pymodule_export]

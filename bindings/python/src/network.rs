@@ -11,7 +11,7 @@ use crate::errors::{raised, refused};
 use crate::options::{kind, kind_name, options_of, with_options};
 use crate::pool;
 use crate::stream::Stream;
-use fused_rnn::{Builder, Recurrent, State, Tape, Workspace};
+use fused_rnn::{Builder, Config, Recurrent, State, Tape, Threads, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -72,7 +72,7 @@ impl Network {
         let output = values_mut("out", &mut y)?;
         let (work, to) = (sequences.work(network.parameters().len()), &mut state);
         self.with_workspace(|workspace| {
-            pool::run(py, config.threads(), work, || match training {
+            run(py, config, work, || match training {
                 None => network.forward(input, dims, to, Some(output), workspace),
                 Some((tape, seed)) => {
                     network.forward_train(input, dims, to, Some(output), tape, seed, workspace)
@@ -82,6 +82,15 @@ impl Network {
         .map_err(raised)?;
         let (h, c) = state_arrays(py, network, &state)?;
         Ok((bound(&y), h, c))
+    }
+}
+
+/// Runs a call of this many multiply-adds on the threads that the network is for.
+pub fn run<T: Send>(py: Python<'_>, config: &Config, work: usize, call: impl FnOnce() -> T + Send) -> T {
+    match config.threads() {
+        // (With a number the crate shares smaller calls than without.)
+        Threads::Count(count) => pool::run(py, Some(count), if count < 2 { work } else { usize::MAX }, call),
+        _ => pool::run(py, None, work, call),
     }
 }
 

@@ -5,7 +5,6 @@
 //! a process that finds pools of another process id makes its own. It leaks those of its parent: to drop them
 //! would be to wait for threads that are not there.
 
-use fused_rnn::Threads;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
@@ -46,22 +45,20 @@ pub fn of(threads: usize) -> Option<&'static ThreadPool> {
 /// time to give Python's lock away for.
 const SMALL: usize = 1 << 20;
 
-/// Runs a call of this many multiply-adds (or more than it has) on the threads that the network is to use,
-/// without Python's lock if it is no small one.
+/// Runs a call of this many multiply-adds (or more than it has) on so many threads, or on those of the machine,
+/// without Python's lock if it is no small one. Small ones are small for networks that share their work if it is
+/// worth it (`Threads::Auto`); for one of a number of threads say that its work is large.
 pub fn run<T: Send>(
     py: Python<'_>,
-    threads: Threads,
+    threads: Option<usize>,
     multiply_adds: usize,
     call: impl FnOnce() -> T + Send,
 ) -> T {
-    let threads = match threads {
-        Threads::Count(count) if count < 2 && multiply_adds < SMALL => return call(),
-        Threads::Count(count) => count,
-        _ if multiply_adds < SMALL => return call(),
-        _ => default_threads(),
-    };
+    if multiply_adds < SMALL {
+        return call();
+    }
     // (The table of pools is used with Python's lock alone, so that no fork finds it locked.)
-    let pool = of(threads);
+    let pool = of(threads.unwrap_or_else(default_threads));
     py.detach(|| match pool {
         Some(pool) => pool.install(call),
         None => call(),

@@ -2,8 +2,7 @@
 
 use crate::arrays::{Floats, FloatsMut, NewFloats, bound, check_shape, values, values_mut, zeros};
 use crate::errors::{raised, refused};
-use crate::network::{check_state, state_arrays, state_shapes};
-use crate::pool;
+use crate::network::{check_state, run, state_arrays, state_shapes};
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyRuntimeError;
@@ -81,7 +80,7 @@ impl Stream {
         let Inner { state, workspace } = &mut *inner;
         let work = self.network.parameters().len().saturating_mul(self.batch);
         let call = || self.network.step(x, state, to, workspace);
-        pool::run(py, config.threads(), work, call).map_err(raised)?;
+        run(py, config, work, call).map_err(raised)?;
         Ok(bound(&y))
     }
 

@@ -5,8 +5,7 @@ use crate::arrays::{
     Flags, Floats, FloatsMut, Sequences, array, bound, check_shape, values, values_mut, zeros,
 };
 use crate::errors::{raised, refused};
-use crate::network::{Network, check_state, state_shapes};
-use crate::pool;
+use crate::network::{Network, check_state, run, state_shapes};
 use fused_rnn::{Gradients, Keep, Recurrent, Upstream, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -115,7 +114,7 @@ impl Tape {
         let mut kept = self.workspace.try_lock();
         let workspace = kept.as_deref_mut().unwrap_or(&mut own);
         let call = || network.backward(input, &self.tape, upstream, gradients, workspace);
-        pool::run(py, config.threads(), self.work, call).map_err(raised)?;
+        run(py, config, self.work, call).map_err(raised)?;
 
         let by_name = PyDict::new(py);
         for parameter in network.named_parameters().filter(|_| of_parameters) {

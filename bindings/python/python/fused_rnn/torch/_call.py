@@ -1,0 +1,208 @@
+"""One call of the kernels: which network, which sequences, and the memory of its tensors.
+
+A `Call` is what forward and backward have to be told alike. Its methods take tensors that are float32 on the
+CPU, row-major, and of the right shapes, which `_fallback.py` and the modules have made sure of: the extension
+reads and writes them by their addresses.
+"""
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import _fused_rnn
+
+
+class Spec(NamedTuple):
+    """What a network is, but for its weights. It is read off the attributes of a module at each call, since
+    they may change between calls."""
+
+    #: "lstm", "gru", "rnn_tanh", "rnn_relu".
+    kind: str
+    input_size: int
+    hidden_size: int
+    #: Options of the builder that are not at their defaults, in any fixed order.
+    options: tuple[tuple[str, Any], ...]
+
+    def kernel(self) -> _fused_rnn.Kernel:
+        return _fused_rnn.Kernel(self.kind, self.input_size, self.hidden_size, dict(self.options))
+
+    @property
+    def drops(self) -> bool:
+        """Whether something is drawn in training."""
+        options = dict(self.options)
+        names = "dropout", "recurrent_dropout", "input_dropout"
+        zoneout = options.get("zoneout", 0.0)
+        return any(options.get(name) for name in names) or zoneout not in (0.0, (0.0, 0.0))
+
+
+#: The kernels of each module: they go with it. Two, as a module trains and is evaluated in turn.
+_kernels: weakref.WeakKeyDictionary[torch.nn.Module, dict[Spec, Kernel]] = weakref.WeakKeyDictionary()
+_KEPT = 2
+# (A lock of a kernel may be another thread's that the child of a fork does not have.)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kernels.clear)
+
+
+class Kernel:
+    """A network of the extension, and the shapes of its tensors."""
+
+    __slots__ = ("cell_size", "drops", "native", "numels", "shapes", "spec", "strands", "total", "width", "y_width")
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.native = spec.kernel()
+        self.drops = spec.drops
+        self.shapes = [tuple(shape) for _, shape in self.native.shapes()]
+        self.numels = [torch.Size(shape).numel() for shape in self.shapes]
+        self.total = sum(self.numels)
+        options = dict(spec.options)
+        directions = 2 if options.get("direction") == "both" else 1
+        self.strands = options.get("num_layers", 1) * directions
+        #: Of the hidden states, of the outputs, and of the cell states where there are any.
+        self.width = options.get("proj_size") or spec.hidden_size
+        self.y_width = directions * self.width
+        self.cell_size = spec.hidden_size if spec.kind == "lstm" else None
+
+
+def kernel_of(module: torch.nn.Module, spec: Spec) -> Kernel:
+    """The kernel of a module for this spec."""
+    kernels = _kernels.get(module)
+    if kernels is None:
+        kernels = _kernels[module] = {}
+    kernel = kernels.get(spec)
+    if kernel is None:
+        while len(kernels) >= _KEPT:
+            del kernels[next(iter(kernels))]
+        kernel = kernels[spec] = Kernel(spec)
+    return kernel
+
+
+def threads() -> int:
+    """As many as PyTorch uses, or FUSED_RNN_THREADS."""
+    return _THREADS or torch.get_num_threads()
+
+
+_THREADS = int(os.environ.get("FUSED_RNN_THREADS") or 0)
+
+
+class Call:
+    """The sequences of a call and its seed, with the kernel that it is for."""
+
+    __slots__ = ("batch", "batch_first", "batch_sizes", "kernel", "lengths", "resets", "seed", "steps", "wants_y")
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        batch: int,
+        steps: int,
+        *,
+        batch_first: bool = False,
+        batch_sizes: Tensor | None = None,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+        seed: int = 0,
+        wants_y: bool = True,
+    ) -> None:
+        self.kernel, self.batch, self.steps = kernel, batch, steps
+        #: Of a PackedSequence: the rows of each step.
+        self.batch_sizes = batch_sizes
+        #: (B) of int64, (B, T) of bool.
+        self.lengths, self.resets = lengths, resets
+        self.batch_first, self.seed, self.wants_y = batch_first, seed, wants_y
+
+    def _sequences(self) -> tuple[int, int, int, int]:
+        return self.batch, self.steps, _address(self.lengths), _address(self.resets)
+
+    def forward(
+        self, x: Tensor, h0: Tensor | None, c0: Tensor | None, weights: list[Tensor], taping: bool
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+        """y, hn, cn, and the tape of a call that trains."""
+        kernel = self.kernel
+        if self.batch_sizes is not None:
+            x = self._padded(x)
+        first, second = (self.batch, self.steps) if self.batch_first else (self.steps, self.batch)
+        y = x.new_empty((first, second, kernel.y_width)) if self.wants_y else None
+        hn = x.new_empty((kernel.strands, self.batch, kernel.width))
+        cn = None
+        if kernel.cell_size is not None:
+            cn = x.new_empty((kernel.strands, self.batch, kernel.cell_size))
+        sequences = self._sequences()
+        tape, floats = None, 0
+        if taping:
+            floats = kernel.native.tape_len(sequences)
+            tape = x.new_empty(floats)
+        kernel.native.forward(
+            [weight.data_ptr() for weight in weights],
+            sequences,
+            threads(),
+            (x.data_ptr(), _address(h0), _address(c0)),
+            (_address(y), hn.data_ptr(), _address(cn)),
+            _address(tape),
+            floats,
+            self.seed,
+        )
+        return y if self.batch_sizes is None else self._packed(y), hn, cn, tape
+
+    def backward(
+        self,
+        x: Tensor,
+        tape: Tensor,
+        weights: list[Tensor],
+        upstream: tuple[Tensor | None, Tensor | None, Tensor | None],
+        wanted: tuple[bool, bool, bool, bool],
+        like: tuple[Tensor | None, Tensor | None],
+    ) -> tuple[list[Tensor] | None, Tensor | None, Tensor | None, Tensor | None]:
+        """Gradients of the weights, and of x, h0 and c0, as far as they are wanted."""
+        kernel = self.kernel
+        dy, dhn, dcn = (None if given is None else given.contiguous() for given in upstream)
+        of_weights, of_x, of_h, of_c = wanted
+        if self.batch_sizes is not None:
+            x, dy = self._padded(x), None if dy is None else self._padded(dy)
+        flat = x.new_empty(kernel.total) if of_weights else None
+        dx = torch.empty_like(x) if of_x else None
+        dh0 = torch.empty_like(like[0]) if of_h else None
+        dc0 = torch.empty_like(like[1]) if of_c else None
+        kernel.native.backward(
+            [weight.data_ptr() for weight in weights],
+            self._sequences(),
+            threads(),
+            x.data_ptr(),
+            tape.data_ptr(),
+            tape.numel(),
+            self.seed,
+            (_address(dy), _address(dhn), _address(dcn)),
+            (_address(flat), _address(dx), _address(dh0), _address(dc0)),
+        )
+        if self.batch_sizes is not None and dx is not None:
+            dx = self._packed(dx)
+        gradients = None
+        if flat is not None:
+            gradients = [part.view(shape) for part, shape in zip(flat.split(kernel.numels), kernel.shapes)]
+        return gradients, dx, dh0, dc0
+
+    def _padded(self, data: Tensor) -> Tensor:
+        """A packed sequence in padded form, time-major."""
+        padded = data.new_zeros((self.steps, self.batch, data.shape[-1]))
+        padded[self._mask()] = data
+        return padded
+
+    def _packed(self, padded: Tensor | None) -> Tensor | None:
+        return None if padded is None else padded[self._mask()]
+
+    def _mask(self) -> Tensor:
+        """Which steps of which rows are real, (T, B)."""
+        return torch.arange(self.batch) < self.batch_sizes[:, None]
+
+
+def _address(tensor: Tensor | None) -> int:
+    """Where the values lie; 0 for none."""
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def new_seed() -> int:
+    """A seed of PyTorch's generator, so that `manual_seed` and checkpoints reproduce what is dropped."""
+    return int(torch.empty((), dtype=torch.int64).random_().item())

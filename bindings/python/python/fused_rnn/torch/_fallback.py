@@ -1,0 +1,132 @@
+"""Which calls are PyTorch's, and the gradient of a gradient, which is PyTorch's too."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, _VF
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+from ._call import Call
+
+_functorch = torch._C._functorch
+_PLAIN = (Tensor, Parameter)
+
+
+def of_context() -> str | None:
+    """Why no call is one for the kernels now; None where it may be."""
+    if torch.jit.is_tracing():
+        return "tracing"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast"
+    if _functorch.maybe_current_level() is not None:
+        grad = _functorch.TransformType.Grad
+        if any(level.key() != grad for level in _functorch.get_interpreter_stack()):
+            return "a transform of torch.func other than grad"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation"
+    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
+        return "a mode of PyTorch that looks at its operators"
+    if torch.onnx.is_in_onnx_export():
+        return "export to ONNX"
+    return None
+
+
+def of_tensor(tensor: Any) -> str | None:
+    """Why a tensor is none for the kernels; None where it is one."""
+    if type(tensor) not in _PLAIN:
+        return f"a {type(tensor).__name__}"
+    if tensor.dtype is not torch.float32:
+        return f"{tensor.dtype}"
+    if not tensor.is_cpu or tensor.layout is not torch.strided or tensor.is_neg():
+        return f"a tensor on {tensor.device} of layout {tensor.layout}"
+    return None
+
+
+def of_weights(weights: list[Any], shapes: list[tuple[int, ...]]) -> str | None:
+    """Why weights are none for the kernels; None where they are."""
+    if len(weights) != len(shapes):
+        return f"{len(weights)} weights of {len(shapes)}"
+    for weight, shape in zip(weights, shapes):
+        why = of_tensor(weight)
+        if why is not None:
+            return f"a weight that is {why}"
+        if weight.shape != shape or not weight.is_contiguous():
+            return f"a weight of shape {tuple(weight.shape)} in the place of {shape}"
+    return None
+
+
+def differentiable(
+    call: Call,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: list[Tensor],
+    upstream: tuple[Tensor | None, Tensor | None, Tensor | None],
+    needs: Iterable[bool],
+) -> list[Tensor | None]:
+    """Gradients of x, h0, c0 and the weights that can be differentiated again.
+
+    The call is computed again by PyTorch's operators, layer by layer where values are dropped between layers,
+    with the masks that the kernel drew.
+    """
+    options = dict(call.kernel.spec.options)
+    known = {"num_layers", "direction", "bias", "batch_first", "proj_size", "dropout"}
+    own = {"lengths": call.lengths if call.batch_sizes is None else None, "resets": call.resets}
+    beyond = sorted(set(options) - known) + [name for name, given in own.items() if given is not None]
+    if beyond:
+        raise NotImplementedError(f"the gradient of a gradient, with {', '.join(beyond)}")
+    inputs = x, h0, c0, *weights
+    with torch.enable_grad():
+        outputs = _recomputed(call, x, h0, c0, weights, options)
+        pairs = [(out, g) for out, g in zip(outputs, upstream) if out is not None and g is not None]
+        wanted = [tensor for tensor, need in zip(inputs, needs, strict=True) if need]
+        outputs, gradients = [out for out, _ in pairs], [g for _, g in pairs]
+        found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=True, allow_unused=True))
+    return [next(found) if need else None for need in needs]
+
+
+def _recomputed(
+    call: Call, x: Tensor, h0: Tensor | None, c0: Tensor | None, weights: list[Tensor], options: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """y, hn, cn by PyTorch's operators."""
+    spec = call.kernel.spec
+    operator = getattr(_VF, spec.kind)
+    both, layers, bias = options.get("direction") == "both", options.get("num_layers", 1), options.get("bias", True)
+    directions, width = 2 if both else 1, options.get("proj_size") or spec.hidden_size
+    if h0 is None:
+        h0 = x.new_zeros((layers * directions, call.batch, width))
+    if c0 is None and spec.kind == "lstm":
+        c0 = x.new_zeros((layers * directions, call.batch, spec.hidden_size))
+    packed = call.batch_sizes is not None
+    of_layer, dropout = len(weights) // layers, options.get("dropout", 0.0)
+    # (All layers at once where nothing is dropped between them.)
+    groups = range(layers) if dropout else range(1)
+    strands = directions * (1 if dropout else layers)
+    finals = []
+    for group in groups:
+        h = h0[group * strands:][:strands]
+        state = h if c0 is None else (h, c0[group * strands:][:strands])
+        own = weights[group * of_layer:][:of_layer] if dropout else weights
+        flags = bias, 1 if dropout else layers, 0.0, True, both
+        if packed:
+            x, *final = operator(x, call.batch_sizes, state, list(own), *flags)
+        else:
+            x, *final = operator(x, state, list(own), *flags, call.batch_first)
+        finals.append(final)
+        if dropout and group + 1 < layers:
+            x = x * _masks(call, group, directions * width)
+    states = [torch.cat(part) for part in zip(*finals)]
+    y = x if call.wants_y else None
+    return y, states[0], states[1] if len(states) > 1 else None
+
+
+def _masks(call: Call, layer: int, width: int) -> Tensor:
+    """The factors that the kernel drew for the output of a layer, in the layout of the call."""
+    masks = call.kernel.native.dropout_masks(layer, call._sequences(), call.seed)
+    masks = torch.tensor(masks).view(call.steps, call.batch, width)
+    if call.batch_sizes is not None:
+        return call._packed(masks)
+    return masks.transpose(0, 1) if call.batch_first else masks

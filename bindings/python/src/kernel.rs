@@ -1,0 +1,298 @@
+//! What `fused_rnn.torch` calls: a network on memory that the caller's tensors hold, by their addresses.
+//!
+//! The tape is memory of the caller's as well, so that PyTorch frees, copies and offloads it as it does any
+//! tensor. Weights belong to PyTorch, and nothing there says reliably that they have changed: fused optimisers
+//! and writes through `.data` leave no trace. So each call compares them with the packed copy, tensor by
+//! tensor, and packs what differs.
+//!
+//! ```text
+//! weights    [address of weight_ih_l0, weight_hh_l0, ...]     in the order of `named_parameters`
+//! sequences  (rows, steps, lengths, resets)                   i64 (B) and bool (B, T) by address, 0 for none
+//! ```
+//!
+//! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are float32,
+//! row-major, of the shapes that the network and the sequences ask for, and alive.
+
+use crate::errors::raised;
+use crate::options::{kind, with_options};
+use crate::pool;
+use fused_rnn::{Builder, Dims, Gradients, Keep, Recording, Recurrent, State, Upstream, Workspace};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
+
+/// A network whose parameters are those of the tensors that it was called with last.
+#[pyclass(frozen, module = "fused_rnn._fused_rnn")]
+pub struct Kernel {
+    network: RwLock<Recurrent>,
+}
+
+/// Rows, steps, lengths and resets.
+type Sequences = (usize, usize, usize, usize);
+
+/// Workspaces between calls: each call takes one, or makes it. They serve networks of any shape.
+static WORKSPACES: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
+/// Workspaces that are kept: as many calls at the same time find theirs again.
+const KEPT: usize = 8;
+
+fn with_workspace<T>(call: impl FnOnce(&mut Workspace) -> T) -> T {
+    let kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let mut workspace = kept.unwrap_or_default();
+    let result = call(&mut workspace);
+    let mut kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < KEPT {
+        kept.push(workspace);
+    }
+    result
+}
+
+/// Values at an address; none at 0.
+///
+/// # Safety
+/// - Where it is not 0, there are `len` values, which live and do not change as long as the slice does.
+unsafe fn at<'a, T>(address: usize, len: usize) -> Option<&'a [T]> {
+    // SAFETY: promised by the caller. (An empty tensor may have any address.)
+    (address != 0).then(|| {
+        if len == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(address as *const T, len) } }
+    })
+}
+
+/// Values at an address, to write; none at 0.
+///
+/// # Safety
+/// - Where it is not 0, there are `len` values, which live and which nobody else uses as long as the slice does.
+unsafe fn at_mut<'a>(address: usize, len: usize) -> Option<&'a mut [f32]> {
+    // SAFETY: promised by the caller.
+    (address != 0).then(|| {
+        if len == 0 {
+            &mut [][..]
+        } else {
+            unsafe { std::slice::from_raw_parts_mut(address as *mut f32, len) }
+        }
+    })
+}
+
+/// The sequences of a call, as the crate has them.
+struct Rows<'a> {
+    batch: usize,
+    steps: usize,
+    lengths: Option<Vec<usize>>,
+    resets: Option<&'a [bool]>,
+}
+
+impl<'a> Rows<'a> {
+    /// # Safety
+    /// - Where their addresses are not 0, `lengths` are as many i64 as rows, and `resets` a bool for each step
+    ///   of each row, which live as long as this.
+    unsafe fn new((batch, steps, lengths, resets): Sequences) -> Self {
+        // SAFETY: promised by the caller.
+        let (lengths, resets) = unsafe { (at::<i64>(lengths, batch), at(resets, batch * steps)) };
+        // (Negative lengths become ones that are longer than T, which the crate refuses.)
+        let lengths = lengths.map(|lengths| lengths.iter().map(|&length| length as usize).collect());
+        Rows { batch, steps, lengths, resets }
+    }
+
+    fn dims(&self) -> Dims<'_> {
+        let mut dims = Dims::new(self.batch, self.steps);
+        if let Some(lengths) = &self.lengths {
+            dims = dims.with_lengths(lengths);
+        }
+        if let Some(resets) = self.resets {
+            dims = dims.with_resets(resets);
+        }
+        dims
+    }
+
+    /// Multiply-adds of a pass, or more.
+    fn work(&self, network: &Recurrent) -> usize {
+        match self.resets {
+            Some(_) => usize::MAX,
+            None => network.parameters().len().saturating_mul(self.batch).saturating_mul(self.steps),
+        }
+    }
+}
+
+/// Floats of x, y, h and c.
+struct Sizes {
+    x: usize,
+    y: usize,
+    h: usize,
+    c: usize,
+}
+
+impl Sizes {
+    fn of(network: &Recurrent, rows: &Rows<'_>) -> Self {
+        let config = network.config();
+        let (times, strands) = (rows.batch * rows.steps, config.layers() * config.directions() * rows.batch);
+        Sizes {
+            x: times * config.input_size(),
+            y: times * config.output_size(),
+            h: strands * config.projection().unwrap_or(config.hidden_size()),
+            c: if config.kind().has_cell_state() { strands * config.hidden_size() } else { 0 },
+        }
+    }
+}
+
+/// The bytes of values: what is equal has the same bits, NaN too.
+fn bytes(values: &[f32]) -> &[u8] {
+    // SAFETY: any four bytes of a float are four bytes.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+impl Kernel {
+    /// Calls with the network, once its parameters are these.
+    ///
+    /// # Safety
+    /// - `weights` are the addresses of as many values as the parameters have, tensor by tensor.
+    unsafe fn with_weights<T>(&self, weights: &[usize], call: impl FnOnce(&Recurrent) -> T) -> T {
+        let differ = |network: &Recurrent| {
+            network.named_parameters().zip(weights).any(|(parameter, &address)| {
+                // SAFETY: promised by the caller.
+                let given = unsafe { at::<f32>(address, parameter.values.len()) };
+                given.is_none_or(|given| bytes(given) != bytes(parameter.values))
+            })
+        };
+        let network = self.network.read().unwrap_or_else(PoisonError::into_inner);
+        if !differ(&network) {
+            return call(&network);
+        }
+        drop(network);
+        let mut network = self.network.write().unwrap_or_else(PoisonError::into_inner);
+        let ranges: Vec<_> = network.named_parameters().map(|parameter| parameter.range).collect();
+        network.update(|parameters| {
+            for (range, &address) in ranges.into_iter().zip(weights) {
+                // SAFETY: promised by the caller.
+                if let Some(given) = unsafe { at::<f32>(address, range.len()) } {
+                    parameters[range].copy_from_slice(given);
+                }
+            }
+        });
+        call(&RwLockWriteGuard::downgrade(network))
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Recurrent) -> T) -> T {
+        ask(&self.network.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[pymethods]
+impl Kernel {
+    #[new]
+    fn new(name: &str, input_size: usize, hidden_size: usize, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let builder = with_options(Builder::new(kind(name)?, input_size, hidden_size), options)?;
+        let network = builder.init(fused_rnn::Init::Zero, 0).build().map_err(raised)?;
+        Ok(Kernel { network: RwLock::new(network) })
+    }
+
+    /// Name and shape of each parameter.
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        self.read(|network| network.named_parameters().map(|tensor| (tensor.name, tensor.shape)).collect())
+    }
+
+    /// Floats of the tape of such sequences.
+    fn tape_len(&self, sequences: Sequences) -> PyResult<usize> {
+        // SAFETY: promised by the Python side.
+        let rows = unsafe { Rows::new(sequences) };
+        self.read(|network| network.tape_len(rows.dims(), Keep::All)).map_err(raised)
+    }
+
+    /// The factors of dropout between layers, (steps, rows, output_size), that a seed draws.
+    fn dropout_masks(&self, layer: usize, sequences: Sequences, seed: u64) -> PyResult<Vec<f32>> {
+        let (batch, steps, ..) = sequences;
+        self.read(|network| network.dropout_masks(layer, batch, steps, seed)).map_err(raised)
+    }
+
+    /// Forward: reads `inputs` (x, h0, c0), writes `outputs` (y, hn, cn), and in training a tape of so many
+    /// floats, by the masks of a seed.
+    #[pyo3(signature = (weights, sequences, threads, inputs, outputs, tape, tape_len, seed))]
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
+    fn forward(
+        &self,
+        py: Python<'_>,
+        weights: Vec<usize>,
+        sequences: Sequences,
+        threads: usize,
+        inputs: (usize, usize, usize),
+        outputs: (usize, usize, usize),
+        tape: usize,
+        tape_len: usize,
+        seed: u64,
+    ) -> PyResult<()> {
+        // SAFETY: promised by the Python side.
+        let rows = unsafe { Rows::new(sequences) };
+        let work = self.read(|network| rows.work(network));
+        let forward = |network: &Recurrent| {
+            let sizes = Sizes::of(network, &rows);
+            let ((x, h0, c0), (y, hn, cn)) = (inputs, outputs);
+            // SAFETY: promised by the Python side.
+            let (x, h0, c0) = unsafe { (at(x, sizes.x), at(h0, sizes.h), at(c0, sizes.c)) };
+            // SAFETY: as before; the caller has made the outputs for this call.
+            let (y, hn, cn, tape) = unsafe {
+                (at_mut(y, sizes.y), at_mut(hn, sizes.h), at_mut(cn, sizes.c), at_mut(tape, tape_len))
+            };
+            let mut state = network.zero_state(rows.batch)?;
+            h0.map_or(Ok(()), |h0| state.set_h(h0))?;
+            c0.map_or(Ok(()), |c0| state.set_c(c0))?;
+            with_workspace(|workspace| {
+                let (x, to) = (x.unwrap_or_default(), &mut state);
+                let recording = Recording::new(rows.dims()).with_seed(seed);
+                match tape {
+                    Some(tape) => network.forward_train_into(x, recording, to, y, tape, workspace),
+                    None => network.forward(x, rows.dims(), to, y, workspace),
+                }
+            })?;
+            leave(&state, hn, cn)
+        };
+        // SAFETY: promised by the Python side.
+        pool::run(py, Some(threads), work, || unsafe { self.with_weights(&weights, forward) }).map_err(raised)
+    }
+
+    /// Backward from a tape: reads `upstream` (dy, dhn, dcn), writes `gradients` (parameters, dx, dh0, dc0),
+    /// as far as they are not 0.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
+    fn backward(
+        &self,
+        py: Python<'_>,
+        weights: Vec<usize>,
+        sequences: Sequences,
+        threads: usize,
+        x: usize,
+        tape: usize,
+        tape_len: usize,
+        seed: u64,
+        upstream: (usize, usize, usize),
+        gradients: (usize, usize, usize, usize),
+    ) -> PyResult<()> {
+        // SAFETY: promised by the Python side.
+        let rows = unsafe { Rows::new(sequences) };
+        let work = self.read(|network| rows.work(network)).saturating_mul(2);
+        let backward = |network: &Recurrent| {
+            let sizes = Sizes::of(network, &rows);
+            let (dy, dhn, dcn) = upstream;
+            // SAFETY: promised by the Python side.
+            let (x, tape) = unsafe { (at(x, sizes.x), at(tape, tape_len)) };
+            let mut from = Upstream::default();
+            // SAFETY: as before.
+            (from.dy, from.dhn, from.dcn) = unsafe { (at(dy, sizes.y), at(dhn, sizes.h), at(dcn, sizes.c)) };
+            let (parameters, dx, dh0, dc0) = gradients;
+            let mut to = Gradients::default();
+            // SAFETY: as before; the caller has made the gradients for this call.
+            (to.parameters, to.dx, to.dh0, to.dc0) = unsafe {
+                let parameters = at_mut(parameters, network.parameters().len());
+                (parameters, at_mut(dx, sizes.x), at_mut(dh0, sizes.h), at_mut(dc0, sizes.c))
+            };
+            let recording = Recording::new(rows.dims()).with_seed(seed);
+            let (x, tape) = (x.unwrap_or_default(), tape.unwrap_or_default());
+            with_workspace(|workspace| network.backward_from(x, recording, tape, from, to, workspace))
+        };
+        // SAFETY: promised by the Python side.
+        pool::run(py, Some(threads), work, || unsafe { self.with_weights(&weights, backward) })
+            .map_err(raised)
+    }
+}
+
+/// Writes a final state to where it is wanted.
+fn leave(state: &State, hn: Option<&mut [f32]>, cn: Option<&mut [f32]>) -> Result<(), fused_rnn::Error> {
+    hn.map_or(Ok(()), |hn| state.copy_h_to(hn))?;
+    cn.map_or(Ok(()), |cn| state.copy_c_to(cn))
+}

@@ -1,0 +1,92 @@
+"""Options that PyTorch's layers lack, against the NumPy API, which is judged by golden files: equal bits."""
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import fused_rnn
+import fused_rnn.torch as fused
+from fused_rnn.torch import modules
+from torch_cases import parts
+
+CASES = [
+    ("LSTM", dict(peephole=True, clip=2.0)),
+    ("LSTM", dict(layer_norm=1e-5)),
+    ("LSTM", dict(coupled=True, cell_clip=0.5, activations=["hard_sigmoid", "softsign", ("scaled_tanh", 1.5, 0.7)])),
+    ("LSTM", dict(recurrent_dropout=0.5, input_dropout=0.25, zoneout=(0.25, 0.125))),
+    ("LSTM", dict(proj_size=5, peephole=True)),
+    ("GRU", dict(layer_norm=1e-5, recurrent_dropout=0.25)),
+    ("GRU", dict(zoneout=0.5, dropout=0.5)),
+    ("GRU", dict(bidirectional=True, activations=["sigmoid", "relu"], activations_reverse=["sigmoid", "tanh"])),
+    ("RNN", dict(nonlinearity="relu", recurrent_dropout=0.5)),
+]
+
+
+def twin(net):
+    """The same network on NumPy arrays."""
+    spec = net._spec(training=True)
+    made = fused_rnn.Network(spec.kind, spec.input_size, spec.hidden_size, **dict(spec.options))
+    made.set_parameters({name: value.detach() for name, value in net.named_parameters()})
+    return made
+
+
+@pytest.mark.parametrize("kind, options", CASES, ids=str)
+def test_training_has_the_bits_of_the_numpy_api(kind, options, monkeypatch):
+    torch.manual_seed(0)
+    net = getattr(fused, kind)(3, 20, 2, **options)
+    monkeypatch.setattr(modules, "new_seed", lambda: 11)
+    x = torch.randn(7, 4, 3, requires_grad=True)
+    lengths, resets = torch.tensor([7, 0, 3, 5]), torch.rand(4, 7) < 0.2
+    y, state = net(x, lengths=lengths, resets=resets)
+    y.pow(2).sum().backward()
+    other = twin(net)
+    y2, state2, tape = other.forward_train(x.detach().numpy(), lengths=lengths, resets=resets.numpy(), seed=11)
+    assert np.array_equal(y.detach(), y2)
+    assert all(np.array_equal(a.detach(), b) for a, b in zip(parts(state), parts(state2)))
+    gradients = other.backward(x.detach().numpy(), tape, 2 * y2)
+    assert np.array_equal(x.grad, gradients.x)
+    for name, p in net.named_parameters():
+        assert np.array_equal(p.grad, gradients.parameters[name]), name
+    # Evaluation draws nothing.
+    net.eval()
+    with torch.no_grad():
+        y, _ = net(x, lengths=lengths)
+    assert np.array_equal(y, other(x.detach().numpy(), lengths=lengths)[0])
+
+
+@pytest.mark.parametrize("kind, options", CASES, ids=str)
+def test_modules_with_extras_are_modules(kind, options):
+    torch.manual_seed(0)
+    net = getattr(fused, kind)(3, 8, 2, **options).eval()
+    x = torch.randn(5, 2, 3)
+    other = getattr(fused, kind)(3, 8, 2, **options).eval()
+    with torch.no_grad():
+        expected = net(x)[0]
+        other.load_state_dict(net.state_dict())
+        for same in (other, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            assert torch.equal(same(x)[0], expected) and repr(same) == repr(net)
+    for name, value in options.items():
+        if name not in ("proj_size", "dropout", "bidirectional", "nonlinearity"):
+            assert f"{name}=" in repr(net)
+    for name, p in net.named_parameters():
+        if name.startswith("norm_"):
+            assert p[0].eq(1).all() and (p.eq(1).all() or name.startswith("norm_c"))
+    names = [n for group in net._all_weights for n in group]
+    assert names == net._flat_weights_names and sorted(names) == sorted(n for n, _ in net.named_parameters())
+
+
+def test_zoneout_in_evaluation_has_no_gradient():
+    net, x = fused.GRU(3, 5, zoneout=0.5).eval(), torch.randn(4, 2, 3)
+    with pytest.raises(NotImplementedError, match="zoneout with gradients in evaluation"):
+        net(x)
+
+
+def test_wrong_extras_are_named():
+    with pytest.raises(ValueError, match="not supported: peepholes of a cell other than the LSTM"):
+        fused.GRU(3, 5, peephole=True)
+    with pytest.raises(ValueError, match="recurrent_dropout: expected a probability"):
+        fused.GRU(3, 5, recurrent_dropout=1.0)
+    with pytest.raises(TypeError):
+        fused.GRU(3, 5, depth=2)
