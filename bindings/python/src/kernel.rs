@@ -16,7 +16,9 @@
 use crate::errors::raised;
 use crate::options::{kind, with_options};
 use crate::pool;
-use fused_rnn::{Builder, Dims, Gradients, Keep, Recording, Recurrent, State, Upstream, Workspace};
+use fused_rnn::{
+    Builder, Dims, Error, Gradients, Keep, Recording, Recurrent, State, Threads, Upstream, Workspace,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
@@ -35,9 +37,12 @@ static WORKSPACES: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
 /// Workspaces that are kept: as many calls at the same time find theirs again.
 const KEPT: usize = 8;
 
-fn with_workspace<T>(call: impl FnOnce(&mut Workspace) -> T) -> T {
+/// Calls with a workspace, for so many threads.
+fn with_workspace<T>(threads: usize, call: impl FnOnce(&mut Workspace) -> T) -> T {
     let kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut workspace = kept.unwrap_or_default();
+    // (Auto: all of the pool that the call is in, or fewer.)
+    workspace.set_threads(Some(if threads < 2 { Threads::Count(1) } else { Threads::Auto }));
     let result = call(&mut workspace);
     let mut kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() < KEPT {
@@ -144,7 +149,11 @@ impl Kernel {
     ///
     /// # Safety
     /// - `weights` are the addresses of as many values as the parameters have, tensor by tensor.
-    unsafe fn with_weights<T>(&self, weights: &[usize], call: impl FnOnce(&Recurrent) -> T) -> T {
+    unsafe fn with_weights<T>(
+        &self,
+        weights: &[usize],
+        call: impl FnOnce(&Recurrent) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let differ = |network: &Recurrent| {
             network.named_parameters().zip(weights).any(|(parameter, &address)| {
                 // SAFETY: promised by the caller.
@@ -158,15 +167,11 @@ impl Kernel {
         }
         drop(network);
         let mut network = self.network.write().unwrap_or_else(PoisonError::into_inner);
-        let ranges: Vec<_> = network.named_parameters().map(|parameter| parameter.range).collect();
-        network.update(|parameters| {
-            for (range, &address) in ranges.into_iter().zip(weights) {
-                // SAFETY: promised by the caller.
-                if let Some(given) = unsafe { at::<f32>(address, range.len()) } {
-                    parameters[range].copy_from_slice(given);
-                }
-            }
-        });
+        let lengths: Vec<usize> = network.named_parameters().map(|parameter| parameter.range.len()).collect();
+        let given = lengths.into_iter().zip(weights);
+        // SAFETY: promised by the caller.
+        let given: Vec<&[f32]> = given.filter_map(|(len, &address)| unsafe { at(address, len) }).collect();
+        network.set_parameters(&given)?;
         call(&RwLockWriteGuard::downgrade(network))
     }
 
@@ -233,7 +238,7 @@ impl Kernel {
             let mut state = network.zero_state(rows.batch)?;
             h0.map_or(Ok(()), |h0| state.set_h(h0))?;
             c0.map_or(Ok(()), |c0| state.set_c(c0))?;
-            with_workspace(|workspace| {
+            with_workspace(threads, |workspace| {
                 let (x, to) = (x.unwrap_or_default(), &mut state);
                 let recording = Recording::new(rows.dims()).with_seed(seed);
                 match tape {
@@ -248,7 +253,7 @@ impl Kernel {
     }
 
     /// Backward from a tape: reads `upstream` (dy, dhn, dcn), writes `gradients` (parameters, dx, dh0, dc0),
-    /// as far as they are not 0.
+    /// as far as they are not 0, and of the parameters those tensors that are `wanted`.
     #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
     fn backward(
         &self,
@@ -262,6 +267,7 @@ impl Kernel {
         seed: u64,
         upstream: (usize, usize, usize),
         gradients: (usize, usize, usize, usize),
+        wanted: Vec<bool>,
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
@@ -281,9 +287,12 @@ impl Kernel {
                 let parameters = at_mut(parameters, network.parameters().len());
                 (parameters, at_mut(dx, sizes.x), at_mut(dh0, sizes.h), at_mut(dc0, sizes.c))
             };
+            to.wanted = Some(&wanted);
             let recording = Recording::new(rows.dims()).with_seed(seed);
             let (x, tape) = (x.unwrap_or_default(), tape.unwrap_or_default());
-            with_workspace(|workspace| network.backward_from(x, recording, tape, from, to, workspace))
+            with_workspace(threads, |workspace| {
+                network.backward_from(x, recording, tape, from, to, workspace)
+            })
         };
         // SAFETY: promised by the Python side.
         pool::run(py, Some(threads), work, || unsafe { self.with_weights(&weights, backward) })
@@ -292,7 +301,7 @@ impl Kernel {
 }
 
 /// Writes a final state to where it is wanted.
-fn leave(state: &State, hn: Option<&mut [f32]>, cn: Option<&mut [f32]>) -> Result<(), fused_rnn::Error> {
+fn leave(state: &State, hn: Option<&mut [f32]>, cn: Option<&mut [f32]>) -> Result<(), Error> {
     hn.map_or(Ok(()), |hn| state.copy_h_to(hn))?;
     cn.map_or(Ok(()), |cn| state.copy_c_to(cn))
 }

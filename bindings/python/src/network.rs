@@ -30,7 +30,8 @@ pub type Outputs<'py> = (NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>)
 
 impl Network {
     pub fn of(network: Recurrent) -> Self {
-        Network { shared: Mutex::new(Arc::new(network)), workspace: Mutex::default() }
+        let workspace = Mutex::new(new_workspace(&network));
+        Network { shared: Mutex::new(Arc::new(network)), workspace }
     }
 
     /// The network as it is now.
@@ -42,7 +43,7 @@ impl Network {
     pub fn with_workspace<T>(&self, call: impl FnOnce(&mut Workspace) -> T) -> T {
         match self.workspace.try_lock() {
             Ok(mut workspace) => call(&mut workspace),
-            Err(_) => call(&mut Workspace::new()),
+            Err(_) => call(&mut new_workspace(&self.get())),
         }
     }
 
@@ -83,6 +84,15 @@ impl Network {
         let (h, c) = state_arrays(py, network, &state)?;
         Ok((bound(&y), h, c))
     }
+}
+
+/// A workspace for the threads that calls have, where the network does not say how many: without a pool, one.
+pub fn new_workspace(network: &Recurrent) -> Workspace {
+    let mut workspace = Workspace::new();
+    if network.config().threads() == Threads::Auto && pool::default_threads() < 2 {
+        workspace.set_threads(Some(Threads::Count(1)));
+    }
+    workspace
 }
 
 /// Runs a call of this many multiply-adds on the threads that the network is for.

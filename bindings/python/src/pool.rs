@@ -58,7 +58,8 @@ pub fn run<T: Send>(
         return call();
     }
     // (The table of pools is used with Python's lock alone, so that no fork finds it locked.)
-    let pool = of(threads.unwrap_or_else(default_threads));
+    let threads = threads.unwrap_or_else(default_threads);
+    let pool = if threads < 2 { None } else { of(threads) };
     py.detach(|| match pool {
         Some(pool) => pool.install(call),
         None => call(),

@@ -2,7 +2,7 @@
 
 use crate::arrays::{Floats, FloatsMut, NewFloats, bound, check_shape, values, values_mut, zeros};
 use crate::errors::{raised, refused};
-use crate::network::{check_state, run, state_arrays, state_shapes};
+use crate::network::{check_state, new_workspace, run, state_arrays, state_shapes};
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyRuntimeError;
@@ -32,7 +32,8 @@ impl Stream {
             return Err(raised(Error::Unsupported { what }));
         }
         let state = network.zero_state(batch).map_err(raised)?;
-        Ok(Stream { network, batch, inner: Mutex::new(Inner { state, workspace: Workspace::new() }) })
+        let inner = Mutex::new(Inner { state, workspace: new_workspace(&network) });
+        Ok(Stream { network, batch, inner })
     }
 
     /// The state and the workspace.

@@ -5,7 +5,7 @@ use crate::arrays::{
     Flags, Floats, FloatsMut, Sequences, array, bound, check_shape, values, values_mut, zeros,
 };
 use crate::errors::{raised, refused};
-use crate::network::{Network, check_state, run, state_shapes};
+use crate::network::{Network, check_state, new_workspace, run, state_shapes};
 use fused_rnn::{Gradients, Keep, Recurrent, Upstream, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -58,7 +58,7 @@ pub fn forward_train<'py>(
     let (y, h, c) = owner.call(py, &network, &x, (h, c), &sequences, None, training)?;
     let work = sequences.work(network.parameters().len()).saturating_mul(3);
     let shape = sequences.shape(network.config(), network.config().input_size());
-    let (batch, workspace) = (sequences.batch, Mutex::default());
+    let (batch, workspace) = (sequences.batch, Mutex::new(new_workspace(&network)));
     Ok((y, h, c, Tape { network, shape, batch, work, tape, workspace }))
 }
 
@@ -110,7 +110,7 @@ impl Tape {
         gradients.dh0 = dh0.as_mut().map(|array| values_mut("dh0", array)).transpose()?;
         gradients.dc0 = dc0.as_mut().map(|array| values_mut("dc0", array)).transpose()?;
         let input = values("x", &x)?;
-        let mut own = Workspace::new();
+        let mut own = new_workspace(network);
         let mut kept = self.workspace.try_lock();
         let workspace = kept.as_deref_mut().unwrap_or(&mut own);
         let call = || network.backward(input, &self.tape, upstream, gradients, workspace);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -118,7 +119,13 @@ class Call:
         return self.batch, self.steps, _address(self.lengths), _address(self.resets)
 
     def forward(
-        self, x: Tensor, h0: Tensor | None, c0: Tensor | None, weights: list[Tensor], taping: bool
+        self,
+        x: Tensor,
+        h0: Tensor | None,
+        c0: Tensor | None,
+        weights: list[Tensor],
+        taping: bool,
+        new_tape: Callable[[Tensor, int], Tensor] = Tensor.new_empty,
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """y, hn, cn, and the tape of a call that trains."""
         kernel = self.kernel
@@ -134,7 +141,7 @@ class Call:
         tape, floats = None, 0
         if taping:
             floats = kernel.native.tape_len(sequences)
-            tape = x.new_empty(floats)
+            tape = new_tape(x, floats)
         kernel.native.forward(
             [weight.data_ptr() for weight in weights],
             sequences,
@@ -153,16 +160,17 @@ class Call:
         tape: Tensor,
         weights: list[Tensor],
         upstream: tuple[Tensor | None, Tensor | None, Tensor | None],
-        wanted: tuple[bool, bool, bool, bool],
+        wanted: tuple[list[bool], bool, bool, bool],
         like: tuple[Tensor | None, Tensor | None],
     ) -> tuple[list[Tensor] | None, Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of the weights, and of x, h0 and c0, as far as they are wanted."""
+        """Gradients of the weights, and of x, h0 and c0, as far as they are wanted; of weights that are not
+        wanted, where others are, no values."""
         kernel = self.kernel
         dy, dhn, dcn = (None if given is None else given.contiguous() for given in upstream)
         of_weights, of_x, of_h, of_c = wanted
         if self.batch_sizes is not None:
             x, dy = self._padded(x), None if dy is None else self._padded(dy)
-        flat = x.new_empty(kernel.total) if of_weights else None
+        flat = x.new_empty(kernel.total) if any(of_weights) else None
         dx = torch.empty_like(x) if of_x else None
         dh0 = torch.empty_like(like[0]) if of_h else None
         dc0 = torch.empty_like(like[1]) if of_c else None
@@ -176,6 +184,7 @@ class Call:
             self.seed,
             (_address(dy), _address(dhn), _address(dcn)),
             (_address(flat), _address(dx), _address(dh0), _address(dc0)),
+            of_weights,
         )
         if self.batch_sizes is not None and dx is not None:
             dx = self._packed(dx)

@@ -41,7 +41,7 @@ class RecurrentFunction(torch.autograd.Function):
             return None, *gradients
         if dy is None and dhn is None and dcn is None:
             return (None,) * len(needs)
-        wanted = any(needs[4:]), *needs[1:4]
+        wanted = list(needs[4:]), *needs[1:4]
         gradients, dx, dh0, dc0 = ctx.call.backward(x, tape, weights, (dy, dhn, dcn), wanted, (h0, c0))
         if gradients is None:
             gradients = [None] * len(weights)

@@ -85,7 +85,9 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x, h0, c0, *weights = _whole([x, h0, c0, *weights])
     spec = _spec(weights, kind, num_layers, bidirectional, bias, proj_size, batch_first, dropout)
-    y, hn, cn, tape = _call(spec, x, weights, seed).forward(x, h0, c0, weights, taping or seed is not None)
+    # (Zeros, as padding in a tape is never written, and results of an operator are to be reproducible.)
+    call, trains = _call(spec, x, weights, seed), taping or seed is not None
+    y, hn, cn, tape = call.forward(x, h0, c0, weights, trains, Tensor.new_zeros)
     none = x.new_empty(0)
     return y, hn, none if cn is None else cn, tape if taping else x.new_empty(0)
 
@@ -153,7 +155,9 @@ def backward(
     call = _call(spec, x, weights, seed)
     dcn = dcn if kind == "lstm" else None
     upstream = dy, dhn, dcn
-    gradients, *others = call.backward(x, tape, weights, upstream, tuple(wanted), (h0, c0))
+    of_weights, *of_others = wanted
+    which = [of_weights] * len(weights), *of_others
+    gradients, *others = call.backward(x, tape, weights, upstream, which, (h0, c0))
     none = x.new_empty
     flat = none(0) if gradients is None else torch.cat([part.flatten() for part in gradients])
     return flat, *(none(0) if other is None else other for other in others)

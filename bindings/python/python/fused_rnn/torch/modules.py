@@ -166,6 +166,15 @@ class _Recurrent:
         return Call(kernel, batch, steps, batch_first=batch_first, **options), x.contiguous(), h0, c0
 
 
+# Where Dynamo does not take the layer into its graph, it would compile this frame by itself, and break again.
+try:
+    from torch._C._dynamo.eval_frame import skip_code
+except ImportError:
+    pass
+else:
+    skip_code(_Recurrent.forward.__code__)
+
+
 def _time_major(spec: Spec) -> Spec:
     return spec._replace(options=(("batch_first", False), *spec.options[1:]))
 
