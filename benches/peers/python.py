@@ -1,19 +1,21 @@
-"""The Python package beside PyTorch: packed and padded training, a streamed step, a call of one step of one row.
+"""The Python package beside PyTorch: packed and padded training, a streamed step, a call of one step.
 
-What: `fused_rnn.torch` and `torch.nn` in one process, in turns, so that what else the machine does falls on both;
-medians over rounds, and the median of the ratios of a round (above 1 this package is faster). With --crate also
-this crate's own bench of padded training, in turns with both.
+What: `fused_rnn.torch` and `torch.nn` in one process, in turns, so that what else the machine does falls on
+both; medians over rounds, and the median of the ratios of a round (above 1 this package is faster). With
+--crate also this crate's own bench of padded training, in turns with both.
 
 | measured | shape |
 |---|---|
-| packed | an epoch of training: batches of 32 rows with lengths even over 10 to 200, 256 units, 256 inputs, Adam |
+| packed | an epoch: batches of 32 rows with lengths even over 10 to 200, 256 units and inputs, Adam |
 | padded | a training step of 32 rows, 100 steps, 256 units, 256 inputs, gradient of ones, no optimiser |
 | step   | one step of 64 units: `fused_rnn.LSTM(64, 64).stream().step` beside `nn.LSTMCell(64, 64)` |
 | call   | a call without gradients of one row, one step, 16 units |
 
-usage: python benches/peers/python.py [--threads 1,2] [--rounds 9] [--only packed,padded] [--crate] [--json FILE]
+usage: python benches/peers/python.py [--threads 1,2] [--rounds 9] [--only packed,padded] [--crate]
+                                       [--json FILE]
 needs: the package with PyTorch in this Python: pip install "./bindings/python[torch]"; --crate needs cargo
 """
+
 import argparse
 import copy
 import json
@@ -41,9 +43,11 @@ def timed(call, seconds):
 
 def many(call, count):
     """So many calls as one, for what takes microseconds."""
+
     def repeated():
         for _ in range(count):
             call()
+
     return repeated
 
 
@@ -108,8 +112,21 @@ def cases(only):
 def crate(kind, threads):
     """Seconds of a training step of the padded shape, by the crate's own bench."""
     shape = f"{kind.lower()} B32 T100 I256 H256 L1"
-    command = ["cargo", "bench", "--quiet", "--bench", "grid", "--", "--mode", "train", "--threads", str(threads),
-               "--shape", shape, "--json"]
+    command = [
+        "cargo",
+        "bench",
+        "--quiet",
+        "--bench",
+        "grid",
+        "--",
+        "--mode",
+        "train",
+        "--threads",
+        str(threads),
+        "--shape",
+        shape,
+        "--json",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines() if '"peer"' in line]
     if done.returncode or not lines:
@@ -124,8 +141,10 @@ def measure(threads, options):
     torch.set_num_threads(threads)
     rows = []
     for name, ours, theirs, count in cases(options.only):
-        pairs = [(timed(ours, options.seconds) / count, timed(theirs, options.seconds) / count)
-                 for _ in range(options.rounds)]
+        pairs = [
+            (timed(ours, options.seconds) / count, timed(theirs, options.seconds) / count)
+            for _ in range(options.rounds)
+        ]
         fast, slow = (statistics.median(times) for times in zip(*pairs))
         ratio = statistics.median(b / a for a, b in pairs)
         rows.append({"name": name, "threads": threads, "fused_rnn": fast, "torch": slow, "ratio": ratio})
@@ -153,15 +172,21 @@ def main():
     for threads in options.threads.split(","):
         # (PyTorch's threads would spin between its regions, on the cores of whoever comes next.)
         environment = os.environ | {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
-        done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--worker", threads], check=True,
-                              env=environment, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [sys.executable, __file__, *sys.argv[1:], "--worker", threads],
+            check=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         rows += json.loads(done.stdout)
     print(f"{'':14}{'threads':>8}{'fused_rnn':>14}{'torch':>14}{'ratio':>8}{'wanted':>8}{'/ crate':>9}")
     for row in rows:
         own, other = (f"{row[key] * 1e6:.2f} us" for key in ("fused_rnn", "torch"))
         wanted, crate_ratio = TARGETS.get(row["name"], ""), row.get("crate")
         beside = "" if crate_ratio is None else f"{crate_ratio:.2f}"
-        print(f"{row['name']:14}{row['threads']:>8}{own:>14}{other:>14}{row['ratio']:>8.2f}{wanted:>8}{beside:>9}")
+        sizes = f"{row['threads']:>8}{own:>14}{other:>14}{row['ratio']:>8.2f}"
+        print(f"{row['name']:14}{sizes}{wanted:>8}{beside:>9}")
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -1,12 +1,13 @@
 """Data-parallel training with DistributedDataParallel over gloo: processes on one machine, one loss curve.
 
-What: each process takes its part of every batch; gradients are averaged, so that all have the same weights. At
-the end the first process trains alone on whole batches and compares: the losses are the same up to the rounding
-of sums.
+What: each process takes its part of every batch; gradients are averaged, so that all have the same
+weights. At the end the first process trains alone on whole batches and compares: the losses are the same up to
+the rounding of sums.
 
 usage: python examples/data_parallel.py [--processes 2] [--steps 60] [--units 64]
 needs: pip install ".[torch,examples]"
 """
+
 import argparse
 import socket
 

@@ -1,12 +1,13 @@
 """An epoch of training on packed sequences, before and after one line: `fused_rnn.torch.convert(model)`.
 
 What: rows of different lengths, whose sums of a noisy feature the model is to tell; a recurrent layer and a
-head, Adam, packed batches of like lengths. Both runs begin with the same weights and see the same batches, and
-a table shows their times and losses.
+head, Adam, packed batches of like lengths. Both runs begin with the same weights and see the same batches,
+and a table shows their times and losses.
 
 usage: python examples/packed_epoch.py [--kind LSTM] [--units 256] [--rows 512] [--batch 32] [--longest 200]
 needs: pip install ".[torch,examples]"
 """
+
 import argparse
 import copy
 import time
@@ -38,7 +39,7 @@ def batches(rows, size, longest, features):
     lengths = torch.linspace(10, longest, rows).long()[torch.randperm(rows)]
     data = [torch.randn(int(length), features) for length in lengths]
     for start in range(0, rows, size):
-        some = data[start:start + size]
+        some = data[start : start + size]
         yield pack_sequence(some, enforce_sorted=False), torch.stack([row[:, 0].mean() * 3 for row in some])
 
 
@@ -60,7 +61,14 @@ def epoch(model, data, progress, name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=["LSTM", "GRU", "RNN"], default="LSTM")
-    for name, value in (("units", 256), ("features", 32), ("rows", 512), ("batch", 32), ("longest", 200), ("seed", 0)):
+    for name, value in (
+        ("units", 256),
+        ("features", 32),
+        ("rows", 512),
+        ("batch", 32),
+        ("longest", 200),
+        ("seed", 0),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
@@ -69,20 +77,33 @@ def main():
     after = fused_rnn.torch.convert(copy.deepcopy(before))  # the one line
 
     console = Console()
-    columns = TextColumn("{task.description:24}"), BarColumn(), TextColumn("{task.completed}/{task.total} batches")
+    columns = (
+        TextColumn("{task.description:24}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} batches"),
+    )
     columns += TextColumn("{task.fields[loss]}"), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
-        runs = {name: epoch(model, data, progress, name) for name, model in
-                ((f"torch.nn.{options.kind}", before), (f"fused_rnn.torch.{options.kind}", after))}
+        runs = {
+            name: epoch(model, data, progress, name)
+            for name, model in (
+                (f"torch.nn.{options.kind}", before),
+                (f"fused_rnn.torch.{options.kind}", after),
+            )
+        }
 
-    table = Table(title=f"One epoch: {options.rows} rows of 10 to {options.longest} steps, {options.units} units, "
-                        f"{torch.get_num_threads()} threads")
+    table = Table(
+        title=f"One epoch: {options.rows} rows of 10 to {options.longest} steps, {options.units} units, "
+        f"{torch.get_num_threads()} threads"
+    )
     for heading in ("layer", "seconds", "steps / s", "mean loss", "times as fast"):
         table.add_column(heading, justify="left" if heading == "layer" else "right")
     steps, first = sum(len(rows.data) for rows, _ in data), next(iter(runs.values()))[0]
     for name, (seconds, losses) in runs.items():
         mean = sum(losses) / len(losses)
-        table.add_row(name, f"{seconds:.2f}", f"{steps / seconds:,.0f}", f"{mean:.5f}", f"{first / seconds:.1f}")
+        table.add_row(
+            name, f"{seconds:.2f}", f"{steps / seconds:,.0f}", f"{mean:.5f}", f"{first / seconds:.1f}"
+        )
     console.print(table)
 
 

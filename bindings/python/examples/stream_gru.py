@@ -6,6 +6,7 @@ sequence, which gives the same bits. Prints the time of a step and how many fram
 usage: python examples/stream_gru.py [--units 64] [--frames 20000] [--weights FILE]
 --weights: a state_dict of torch.nn.GRU (safetensors, or torch.save), in the place of random weights
 """
+
 import argparse
 import time
 
@@ -40,7 +41,8 @@ def main():
     y, state = gru(frames[None])
     assert np.array_equal(outputs, y[0]) and np.array_equal(stream.state, state)
     half, late = np.quantile(seconds, [0.5, 0.999]) * 1e6
-    print(f"{options.frames} frames: a step takes {half:.2f} microseconds, one of a thousand more than {late:.1f};")
+    print(f"{options.frames} frames: a step takes {half:.2f} microseconds,")
+    print(f"one of a thousand more than {late:.1f};")
     print(f"that is {1e6 / half:,.0f} frames a second. The whole sequence at once gives the same bits.")
 
 

@@ -1,17 +1,17 @@
 //! What `fused_rnn.torch` calls: a network on memory that the caller's tensors hold, by their addresses.
 //!
 //! The tape is memory of the caller's as well, so that PyTorch frees, copies and offloads it as it does any
-//! tensor. Weights belong to PyTorch, and nothing there says reliably that they have changed: fused optimisers
-//! and writes through `.data` leave no trace. So each call compares them with the packed copy, tensor by
-//! tensor, and packs what differs.
+//! tensor. Weights belong to PyTorch, and nothing there says reliably that they have changed: fused
+//! optimisers and writes through `.data` leave no trace. So each call compares them with the packed copy,
+//! tensor by tensor, and packs what differs.
 //!
 //! ```text
 //! weights    [address of weight_ih_l0, weight_hh_l0, ...]     in the order of `named_parameters`
 //! sequences  (rows, steps, lengths, resets)                   i64 (B) and bool (B, T) by address, 0 for none
 //! ```
 //!
-//! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are float32,
-//! row-major, of the shapes that the network and the sequences ask for, and alive.
+//! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are
+//! float32, row-major, of the shapes that the network and the sequences ask for, and alive.
 
 use crate::errors::raised;
 use crate::options::{kind, with_options};
@@ -56,25 +56,27 @@ fn with_workspace<T>(threads: usize, call: impl FnOnce(&mut Workspace) -> T) -> 
 /// # Safety
 /// - Where it is not 0, there are `len` values, which live and do not change as long as the slice does.
 unsafe fn at<'a, T>(address: usize, len: usize) -> Option<&'a [T]> {
-    // SAFETY: promised by the caller. (An empty tensor may have any address.)
-    (address != 0).then(|| {
-        if len == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(address as *const T, len) } }
-    })
+    match (address, len) {
+        (0, _) => None,
+        // (An empty tensor may have any address.)
+        (_, 0) => Some(&[]),
+        // SAFETY: promised by the caller.
+        _ => Some(unsafe { std::slice::from_raw_parts(address as *const T, len) }),
+    }
 }
 
 /// Values at an address, to write; none at 0.
 ///
 /// # Safety
-/// - Where it is not 0, there are `len` values, which live and which nobody else uses as long as the slice does.
+/// - Where it is not 0, there are `len` values, which live and which nobody else uses as long as the slice
+///   does.
 unsafe fn at_mut<'a>(address: usize, len: usize) -> Option<&'a mut [f32]> {
-    // SAFETY: promised by the caller.
-    (address != 0).then(|| {
-        if len == 0 {
-            &mut [][..]
-        } else {
-            unsafe { std::slice::from_raw_parts_mut(address as *mut f32, len) }
-        }
-    })
+    match (address, len) {
+        (0, _) => None,
+        (_, 0) => Some(&mut []),
+        // SAFETY: promised by the caller.
+        _ => Some(unsafe { std::slice::from_raw_parts_mut(address as *mut f32, len) }),
+    }
 }
 
 /// The sequences of a call, as the crate has them.
@@ -87,8 +89,8 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// # Safety
-    /// - Where their addresses are not 0, `lengths` are as many i64 as rows, and `resets` a bool for each step
-    ///   of each row, which live as long as this.
+    /// - Where their addresses are not 0, `lengths` are as many i64 as rows, and `resets` a bool for each
+    ///   step of each row, which live as long as this.
     unsafe fn new((batch, steps, lengths, resets): Sequences) -> Self {
         // SAFETY: promised by the caller.
         let (lengths, resets) = unsafe { (at::<i64>(lengths, batch), at(resets, batch * steps)) };

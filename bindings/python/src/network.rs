@@ -1,8 +1,8 @@
 //! A network on NumPy arrays.
 //!
-//! The network lies behind an [`Arc`]: calls, streams and tapes share it, and a change of the parameters while
-//! others hold it makes a copy. So a stream keeps the weights that it began with, and a tape those that it was
-//! made with.
+//! The network lies behind an [`Arc`]: calls, streams and tapes share it, and a change of the parameters
+//! while others hold it makes a copy. So a stream keeps the weights that it began with, and a tape those that
+//! it was made with.
 
 use crate::arrays::{
     Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, values, values_mut, zeros,

@@ -45,9 +45,9 @@ pub fn of(threads: usize) -> Option<&'static ThreadPool> {
 /// time to give Python's lock away for.
 const SMALL: usize = 1 << 20;
 
-/// Runs a call of this many multiply-adds (or more than it has) on so many threads, or on those of the machine,
-/// without Python's lock if it is no small one. Small ones are small for networks that share their work if it is
-/// worth it (`Threads::Auto`); for one of a number of threads say that its work is large.
+/// Runs a call of this many multiply-adds (or more than it has) on so many threads, or on those of the
+/// machine, without Python's lock if it is no small one. Small ones are small for networks that share their
+/// work if it is worth it (`Threads::Auto`); for one of a number of threads say that its work is large.
 pub fn run<T: Send>(
     py: Python<'_>,
     threads: Option<usize>,

@@ -31,7 +31,9 @@ type Gotten<'py> =
 
 /// Forward for training. `fused_rnn.Network.forward_train` has its documentation.
 #[pyfunction]
-#[pyo3(signature = (network, x, h=None, c=None, lengths=None, mask=None, resets=None, seed=0, every=None, budget=None))]
+#[pyo3(signature = (
+    network, x, h=None, c=None, lengths=None, mask=None, resets=None, seed=0, every=None, budget=None
+))]
 #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
 pub fn forward_train<'py>(
     py: Python<'py>,

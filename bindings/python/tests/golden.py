@@ -1,4 +1,5 @@
 """The golden files of the crate (tests/golden), read for these tests."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Files of PyTorch, Keras and ONNX, against what these systems computed (tests/golden)."""
+
 import numpy as np
 import pytest
 
@@ -21,7 +22,9 @@ def test_modules_of_pytorch():
 def test_state_dicts_and_what_they_do_not_say():
     net = fused_rnn.RNN(3, 5, num_layers=2, bidirectional=True)
     state = {f"encoder.{name}": value for name, value in net.parameters().items()}
-    with pytest.raises(ValueError, match="kind: expected rnn_tanh or rnn_relu, which no tensor says, got none"):
+    with pytest.raises(
+        ValueError, match="kind: expected rnn_tanh or rnn_relu, which no tensor says, got none"
+    ):
         fused_rnn.load_torch(state)
     same = fused_rnn.load_torch(state, kind="rnn_tanh")
     assert repr(same) == repr(net)
@@ -59,7 +62,7 @@ def test_layers_of_keras():
 
 
 def test_chains_of_onnx():
-    chain, = fused_rnn.load_onnx(FOLDER / "onnx_cases/chain_lstm_squeeze/model.onnx")
+    (chain,) = fused_rnn.load_onnx(FOLDER / "onnx_cases/chain_lstm_squeeze/model.onnx")
     assert len(chain.nodes) == 3 and chain.network.options["num_layers"] == 3
     h, c = chain.initial_state(2)
     assert h.shape == c.shape == (3, 2, 4)

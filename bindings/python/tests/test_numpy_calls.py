@@ -1,4 +1,5 @@
 """Calls of networks on NumPy arrays: options, promises of equal bits, errors."""
+
 import copy
 import os
 import pickle
@@ -30,8 +31,12 @@ def equal(a, b):
 
 
 @given(
-    kind=st.sampled_from(KINDS), layers=st.integers(1, 3), both=st.booleans(), batch_first=st.booleans(),
-    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6), hidden=st.sampled_from([1, 5, 16, 33]),
+    kind=st.sampled_from(KINDS),
+    layers=st.integers(1, 3),
+    both=st.booleans(),
+    batch_first=st.booleans(),
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6),
+    hidden=st.sampled_from([1, 5, 16, 33]),
 )
 @settings(deadline=None, max_examples=60)
 def test_a_row_alone_has_the_bits_that_it_has_in_a_batch(kind, layers, both, batch_first, lengths, hidden):
@@ -44,11 +49,11 @@ def test_a_row_alone_has_the_bits_that_it_has_in_a_batch(kind, layers, both, bat
     y, state = net(x if batch_first else x.transpose(1, 0, 2), lengths=lengths)
     y = y if batch_first else y.transpose(1, 0, 2)
     for row, length in enumerate(lengths):
-        own = x[row:row + 1, :length]
+        own = x[row : row + 1, :length]
         alone, end = net(own if batch_first else own.transpose(1, 0, 2))
         alone = alone if batch_first else alone.transpose(1, 0, 2)
         assert np.array_equal(alone[0], y[row, :length]) and not y[row, length:].any()
-        assert equal(end, tuple(part[:, row:row + 1] for part in parts(state)))
+        assert equal(end, tuple(part[:, row : row + 1] for part in parts(state)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -124,7 +129,10 @@ def test_gradients_are_slopes():
 
 
 def test_dropout_and_checkpoints_follow_the_seed():
-    net, x = fused_rnn.GRU(3, 20, num_layers=2, dropout=0.5, recurrent_dropout=0.2, zoneout=0.1), uniform(4, 9, 3)
+    net, x = (
+        fused_rnn.GRU(3, 20, num_layers=2, dropout=0.5, recurrent_dropout=0.2, zoneout=0.1),
+        uniform(4, 9, 3),
+    )
     y, _, tape = net.forward_train(x, seed=3)
     same, _, checkpoints = net.forward_train(x, seed=3, every=4)
     other, _, _ = net.forward_train(x, seed=4)
@@ -137,7 +145,10 @@ def test_dropout_and_checkpoints_follow_the_seed():
 
 
 OPTIONS = [
-    ("lstm", dict(num_layers=2, bidirectional=True, proj_size=3, batch_first=False, bias=False, dropout=0.25)),
+    (
+        "lstm",
+        dict(num_layers=2, bidirectional=True, proj_size=3, batch_first=False, bias=False, dropout=0.25),
+    ),
     ("lstm", dict(peephole=True, coupled=True, clip=3.0, cell_clip=2.0, zoneout=(0.125, 0.25))),
     ("lstm", dict(layer_norm=1e-5, direction="reverse", init="keras", seed=9, threads=2)),
     ("lstm", dict(activations=["hard_sigmoid", ("scaled_tanh", 1.5, 0.5), "softsign"], schedule="units")),
@@ -160,44 +171,121 @@ def test_options_survive_pickling_and_copying(kind, options):
     assert made.options == net.options and made.kind == net.kind
 
 
-@pytest.mark.parametrize("call, error, text", [
-    (lambda net, x: net(x[:, :, :2]), ValueError, "x: expected 3 features, got 2"),
-    (lambda net, x: net(x[0]), ValueError, r"x: expected 3 axes \(B, T, I\), got 2"),
-    (lambda net, x: net(x.astype(float)), TypeError, "x: expected float32, got float64"),
-    (lambda net, x: net(x, lengths=[6, 7]), ValueError, "length of row 1: expected at most 6 steps, got 7"),
-    (lambda net, x: net(x, lengths=[6, -1]), ValueError, "length of row 1: expected at least 0 steps, got -1"),
-    (lambda net, x: net(x, lengths=[6]), ValueError, "lengths: expected 2 values, got 1"),
-    (lambda net, x: net(x, lengths=[6.0, 2.0]), TypeError, "lengths: expected integers, got float64"),
-    (lambda net, x: net(x, mask=np.ones((2, 5), bool)), ValueError, r"mask: expected shape \[2, 6\], got \[2, 5\]"),
-    (lambda net, x: net(x, mask=np.ones((2, 6))), TypeError, "mask: expected bool, got float64"),
-    (lambda net, x: net(x, uniform(1, 2, 5)), TypeError, r"state: expected a pair \(h, c\), got ndarray"),
-    (lambda net, x: net(x, (uniform(1, 2, 4), uniform(1, 2, 5))), ValueError,
-     r"h: expected shape \[1, 2, 5\], got \[1, 2, 4\]"),
-    (lambda net, x: net(x, out=np.zeros((2, 6, 4), "f4")), ValueError,
-     r"out: expected shape \[2, 6, 5\], got \[2, 6, 4\]"),
-    (lambda net, x: net(x, out=np.zeros((2, 6, 5))), TypeError, "out: expected an array of float32"),
-    (lambda net, x: net(x, out=np.zeros((2, 6, 10), "f4")[:, :, ::2]), ValueError, "out: expected a C-contiguous"),
-    (lambda net, x: net.set_parameters({"weight": uniform(3)}), ValueError, "weight"),
-    (lambda net, x: net.set_parameters({"bias_ih_l0": uniform(3)}), ValueError, r"bias_ih_l0: expected shape \[20\]"),
-    (lambda net, x: net.stream(2).step(uniform(2, 2)), ValueError, r"frame: expected shape \[2, 3\], got \[2, 2\]"),
-    (lambda net, x: net.stream(2).reset([2]), ValueError, "row of a stream: expected a row below 2, got 2"),
-    (lambda net, x: net.forward_train(x, every=2, budget=3), ValueError, "every and budget"),
-    (lambda net, x: net.forward_train(x, budget=3), ValueError, "bytes"),
-    (lambda net, x: net.backward(x, net.forward_train(x)[2], wanted=("y",)), ValueError, "wanted: expected some of"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, dropout=1.0), ValueError, r"dropout: expected a probability in \[0, 1\), got 1"),
-    (lambda net, x: fused_rnn.LSTM(3, 0), ValueError, "hidden_size: expected at least 1, got 0"),
-    (lambda net, x: fused_rnn.GRU(3, 5, peephole=True), ValueError, "not supported: peepholes of a cell other"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, depth=2), TypeError, "unexpected keyword argument \"depth\""),
-    (lambda net, x: fused_rnn.LSTM(3, 5, dropout="a"), TypeError, "dropout: "),
-    (lambda net, x: fused_rnn.LSTM(3, 5, direction="up"), ValueError, "direction: expected forward, reverse, both"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, activations=["tanh"]), ValueError, "activations: expected 3 values, got 1"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, activations=["than"] * 3), ValueError, "activation: expected linear or one of"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, activations=[("tanh", 1.0)] * 3), ValueError, "tanh: expected at most 0"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, level="sse"), ValueError, "level: expected portable"),
-    (lambda net, x: fused_rnn.RNN(3, 5, nonlinearity="gelu"), ValueError, "nonlinearity: expected tanh, relu"),
-    (lambda net, x: fused_rnn.LSTM(3, 5, bidirectional=True).stream(), ValueError, "a stream of a bidirectional"),
-    (lambda net, x: fused_rnn.LSTM(2**40, 2**40), ValueError, "expected a size below"),
-])
+@pytest.mark.parametrize(
+    "call, error, text",
+    [
+        (lambda net, x: net(x[:, :, :2]), ValueError, "x: expected 3 features, got 2"),
+        (lambda net, x: net(x[0]), ValueError, r"x: expected 3 axes \(B, T, I\), got 2"),
+        (lambda net, x: net(x.astype(float)), TypeError, "x: expected float32, got float64"),
+        (
+            lambda net, x: net(x, lengths=[6, 7]),
+            ValueError,
+            "length of row 1: expected at most 6 steps, got 7",
+        ),
+        (
+            lambda net, x: net(x, lengths=[6, -1]),
+            ValueError,
+            "length of row 1: expected at least 0 steps, got -1",
+        ),
+        (lambda net, x: net(x, lengths=[6]), ValueError, "lengths: expected 2 values, got 1"),
+        (lambda net, x: net(x, lengths=[6.0, 2.0]), TypeError, "lengths: expected integers, got float64"),
+        (
+            lambda net, x: net(x, mask=np.ones((2, 5), bool)),
+            ValueError,
+            r"mask: expected shape \[2, 6\], got \[2, 5\]",
+        ),
+        (lambda net, x: net(x, mask=np.ones((2, 6))), TypeError, "mask: expected bool, got float64"),
+        (
+            lambda net, x: net(x, uniform(1, 2, 5)),
+            TypeError,
+            r"state: expected a pair \(h, c\), got ndarray",
+        ),
+        (
+            lambda net, x: net(x, (uniform(1, 2, 4), uniform(1, 2, 5))),
+            ValueError,
+            r"h: expected shape \[1, 2, 5\], got \[1, 2, 4\]",
+        ),
+        (
+            lambda net, x: net(x, out=np.zeros((2, 6, 4), "f4")),
+            ValueError,
+            r"out: expected shape \[2, 6, 5\], got \[2, 6, 4\]",
+        ),
+        (lambda net, x: net(x, out=np.zeros((2, 6, 5))), TypeError, "out: expected an array of float32"),
+        (
+            lambda net, x: net(x, out=np.zeros((2, 6, 10), "f4")[:, :, ::2]),
+            ValueError,
+            "out: expected a C-contiguous",
+        ),
+        (lambda net, x: net.set_parameters({"weight": uniform(3)}), ValueError, "weight"),
+        (
+            lambda net, x: net.set_parameters({"bias_ih_l0": uniform(3)}),
+            ValueError,
+            r"bias_ih_l0: expected shape \[20\]",
+        ),
+        (
+            lambda net, x: net.stream(2).step(uniform(2, 2)),
+            ValueError,
+            r"frame: expected shape \[2, 3\], got \[2, 2\]",
+        ),
+        (
+            lambda net, x: net.stream(2).reset([2]),
+            ValueError,
+            "row of a stream: expected a row below 2, got 2",
+        ),
+        (lambda net, x: net.forward_train(x, every=2, budget=3), ValueError, "every and budget"),
+        (lambda net, x: net.forward_train(x, budget=3), ValueError, "bytes"),
+        (
+            lambda net, x: net.backward(x, net.forward_train(x)[2], wanted=("y",)),
+            ValueError,
+            "wanted: expected some of",
+        ),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, dropout=1.0),
+            ValueError,
+            r"dropout: expected a probability in \[0, 1\), got 1",
+        ),
+        (lambda net, x: fused_rnn.LSTM(3, 0), ValueError, "hidden_size: expected at least 1, got 0"),
+        (
+            lambda net, x: fused_rnn.GRU(3, 5, peephole=True),
+            ValueError,
+            "not supported: peepholes of a cell other",
+        ),
+        (lambda net, x: fused_rnn.LSTM(3, 5, depth=2), TypeError, 'unexpected keyword argument "depth"'),
+        (lambda net, x: fused_rnn.LSTM(3, 5, dropout="a"), TypeError, "dropout: "),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, direction="up"),
+            ValueError,
+            "direction: expected forward, reverse, both",
+        ),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, activations=["tanh"]),
+            ValueError,
+            "activations: expected 3 values, got 1",
+        ),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, activations=["than"] * 3),
+            ValueError,
+            "activation: expected linear or one of",
+        ),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, activations=[("tanh", 1.0)] * 3),
+            ValueError,
+            "tanh: expected at most 0",
+        ),
+        (lambda net, x: fused_rnn.LSTM(3, 5, level="sse"), ValueError, "level: expected portable"),
+        (
+            lambda net, x: fused_rnn.RNN(3, 5, nonlinearity="gelu"),
+            ValueError,
+            "nonlinearity: expected tanh, relu",
+        ),
+        (
+            lambda net, x: fused_rnn.LSTM(3, 5, bidirectional=True).stream(),
+            ValueError,
+            "a stream of a bidirectional",
+        ),
+        (lambda net, x: fused_rnn.LSTM(2**40, 2**40), ValueError, "expected a size below"),
+    ],
+)
 def test_wrong_arguments_are_named(call, error, text):
     net, x = fused_rnn.LSTM(3, 5), uniform(2, 6, 3)
     before = net.parameters()
@@ -252,14 +340,18 @@ if child == 0:
     os._exit(0 if (net(x)[0] == y).all() else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", code], timeout=60, env=os.environ | {"FUSED_RNN_THREADS": "2"})
+    done = subprocess.run(
+        [sys.executable, "-c", code], timeout=60, env=os.environ | {"FUSED_RNN_THREADS": "2"}
+    )
     assert done.returncode == 0
 
 
 def test_the_version_is_that_of_the_crate():
     from golden import FOLDER
 
-    manifests = [FOLDER.parents[1] / "Cargo.toml", *(FOLDER.parents[1] / "bindings/python" / name
-                                                     for name in ("Cargo.toml", "pyproject.toml"))]
+    manifests = [
+        FOLDER.parents[1] / "Cargo.toml",
+        *(FOLDER.parents[1] / "bindings/python" / name for name in ("Cargo.toml", "pyproject.toml")),
+    ]
     versions = {re.search(r'^version = "(.*)"', path.read_text(), re.M).group(1) for path in manifests}
     assert versions == {fused_rnn.__version__}

@@ -2,6 +2,7 @@
 
 The files are computed in float64 (tests/golden/README.md): every cell, option, structure and layout.
 """
+
 import re
 
 import numpy as np
@@ -11,12 +12,25 @@ import fused_rnn
 from golden import close, files, read
 
 ACTIVATIONS = {
-    "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "LeakyRelu": "leaky_relu",
-    "ThresholdedRelu": "thresholded_relu", "ScaledTanh": "scaled_tanh", "HardSigmoid": "hard_sigmoid",
-    "Elu": "elu", "Softsign": "softsign", "Softplus": "softplus", "Affine": "affine",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Relu": "relu",
+    "LeakyRelu": "leaky_relu",
+    "ThresholdedRelu": "thresholded_relu",
+    "ScaledTanh": "scaled_tanh",
+    "HardSigmoid": "hard_sigmoid",
+    "Elu": "elu",
+    "Softsign": "softsign",
+    "Softplus": "softplus",
+    "Affine": "affine",
 }
-KINDS = {"lstm": "lstm", "gru": "gru", "gru_before": "gru_reset_before",
-         "rnn_tanh": "rnn_tanh", "rnn_relu": "rnn_relu"}
+KINDS = {
+    "lstm": "lstm",
+    "gru": "gru",
+    "gru_before": "gru_reset_before",
+    "rnn_tanh": "rnn_tanh",
+    "rnn_relu": "rnn_relu",
+}
 
 
 def activation(said):

@@ -1,4 +1,5 @@
 """Streams: steps are the sequence, states go in and out, one thread at a time."""
+
 import threading
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Promises of equal bits, through PyTorch."""
+
 import os
 import subprocess
 import sys
@@ -26,8 +27,8 @@ def test_packed_and_padded_and_one_by_one_are_the_same(kind, form):
     assert all(torch.equal(a, b) for a, b in zip(parts(state), parts(packed_state)))
     for n, (row, unpacked) in enumerate(zip(rows, unpack_sequence(of_packed))):
         alone, end = net(row)
-        assert torch.equal(unpacked, alone) and torch.equal(y[n, :len(row)], alone)
-        assert not y[n, len(row):].any()
+        assert torch.equal(unpacked, alone) and torch.equal(y[n, : len(row)], alone)
+        assert not y[n, len(row) :].any()
         assert all(torch.equal(a[:, n], b) for a, b in zip(parts(state), parts(end)))
 
 
@@ -59,7 +60,9 @@ def test_a_sequence_may_be_cut_and_numpy_gives_the_same(kind):
         second, end = net(x[4:], middle)
     assert torch.equal(torch.cat([first, second]), y)
     assert all(torch.equal(a, b) for a, b in zip(parts(state), parts(end)))
-    twin = fused_rnn.load_torch(net.state_dict(), kind="rnn_tanh" if kind == "RNN" else None, batch_first=False)
+    twin = fused_rnn.load_torch(
+        net.state_dict(), kind="rnn_tanh" if kind == "RNN" else None, batch_first=False
+    )
     assert torch.equal(torch.from_numpy(twin(x.numpy())[0]), y)
     # Training gives the same bits.
     assert torch.equal(net(x)[0].detach(), y)
@@ -93,7 +96,13 @@ print(digest.hexdigest())
 """
     said = set()
     for threads in ("[1]", "[2]", "[3]", "[1, 2]"):
-        done = subprocess.run([sys.executable, "-c", code, threads], capture_output=True, text=True, timeout=300,
-                              env=os.environ | {"OMP_NUM_THREADS": "2"}, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, threads],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=os.environ | {"OMP_NUM_THREADS": "2"},
+            check=True,
+        )
         said.add(done.stdout)
     assert len(said) == 1

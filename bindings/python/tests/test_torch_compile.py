@@ -1,4 +1,5 @@
 """torch.compile and torch.export: the operators, their fakes, the graphs."""
+
 import copy
 import shutil
 
@@ -36,7 +37,9 @@ def arguments(kind, form, taping, state):
     layers, both = form.get("num_layers", 1), form.get("bidirectional", False)
     x = torch.randn(4, 5, 3, requires_grad=True)
     batch = 4 if form.get("batch_first") else 5
-    states = [torch.randn(layers * (1 + both), batch, 8, requires_grad=True) if state else None for _ in range(2)]
+    states = [
+        torch.randn(layers * (1 + both), batch, 8, requires_grad=True) if state else None for _ in range(2)
+    ]
     if kind != "LSTM":
         states[1] = None
     kind = {"RNN": "rnn_tanh"}.get(kind, kind.lower())
@@ -51,13 +54,18 @@ def test_opcheck(kind, form, state):
     torch.library.opcheck(torch.ops.fused_rnn.forward.default, arguments(kind, form, True, state))
     with torch.no_grad():
         plain = arguments(kind, form, False, state)
-        torch.library.opcheck(torch.ops.fused_rnn.forward.default, plain,
-                              test_utils=("test_schema", "test_faketensor"))
+        torch.library.opcheck(
+            torch.ops.fused_rnn.forward.default, plain, test_utils=("test_schema", "test_faketensor")
+        )
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
 def test_the_length_of_a_tape(kind):
-    for layers, both, hidden, batch_first in ((1, False, 8, True), (2, True, 17, False), (3, False, 33, True)):
+    for layers, both, hidden, batch_first in (
+        (1, False, 8, True),
+        (2, True, 17, False),
+        (3, False, 33, True),
+    ):
         options = [("batch_first", batch_first), ("num_layers", layers), ("bias", True)]
         options += [("direction", "both")] if both else []
         options += [("proj_size", 5)] if kind == "lstm" and hidden == 17 else []

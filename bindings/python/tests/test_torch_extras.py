@@ -1,4 +1,5 @@
 """Options that PyTorch's layers lack, against the NumPy API, which is judged by golden files: equal bits."""
+
 import copy
 import pickle
 
@@ -14,12 +15,20 @@ from torch_cases import parts
 CASES = [
     ("LSTM", dict(peephole=True, clip=2.0)),
     ("LSTM", dict(layer_norm=1e-5)),
-    ("LSTM", dict(coupled=True, cell_clip=0.5, activations=["hard_sigmoid", "softsign", ("scaled_tanh", 1.5, 0.7)])),
+    (
+        "LSTM",
+        dict(
+            coupled=True, cell_clip=0.5, activations=["hard_sigmoid", "softsign", ("scaled_tanh", 1.5, 0.7)]
+        ),
+    ),
     ("LSTM", dict(recurrent_dropout=0.5, input_dropout=0.25, zoneout=(0.25, 0.125))),
     ("LSTM", dict(proj_size=5, peephole=True)),
     ("GRU", dict(layer_norm=1e-5, recurrent_dropout=0.25)),
     ("GRU", dict(zoneout=0.5, dropout=0.5)),
-    ("GRU", dict(bidirectional=True, activations=["sigmoid", "relu"], activations_reverse=["sigmoid", "tanh"])),
+    (
+        "GRU",
+        dict(bidirectional=True, activations=["sigmoid", "relu"], activations_reverse=["sigmoid", "tanh"]),
+    ),
     ("RNN", dict(nonlinearity="relu", recurrent_dropout=0.5)),
 ]
 
@@ -42,7 +51,9 @@ def test_training_has_the_bits_of_the_numpy_api(kind, options, monkeypatch):
     y, state = net(x, lengths=lengths, resets=resets)
     y.pow(2).sum().backward()
     other = twin(net)
-    y2, state2, tape = other.forward_train(x.detach().numpy(), lengths=lengths, resets=resets.numpy(), seed=11)
+    y2, state2, tape = other.forward_train(
+        x.detach().numpy(), lengths=lengths, resets=resets.numpy(), seed=11
+    )
     assert np.array_equal(y.detach(), y2)
     assert all(np.array_equal(a.detach(), b) for a, b in zip(parts(state), parts(state2)))
     gradients = other.backward(x.detach().numpy(), tape, 2 * y2)

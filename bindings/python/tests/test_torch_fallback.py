@@ -1,4 +1,5 @@
 """What the kernels do not do is PyTorch's: the same results and the same exceptions."""
+
 import copy
 import warnings
 
@@ -91,7 +92,9 @@ CONTEXTS = {
     "hx without batch": lambda net, x: net(x, as_hx(net, x.dtype, lambda s: s[:, 0])),
     "hx of other layers": lambda net, x: net(x, as_hx(net, x.dtype, lambda s: torch.cat([s, s]))),
     "unbatched with batched hx": lambda net, x: net(x[:, 0], as_hx(net, x.dtype, lambda s: s)),
-    "unbatched hx too wide": lambda net, x: net(x[:, 0], as_hx(net, x.dtype, lambda s: s[:, 0].repeat(1, 2))),
+    "unbatched hx too wide": lambda net, x: net(
+        x[:, 0], as_hx(net, x.dtype, lambda s: s[:, 0].repeat(1, 2))
+    ),
     "a list": lambda net, x: net([x]),
     "a missing weight": lambda net, x: missing(net, x),
     "a weight of another shape": lambda net, x: reshaped(net, x),
@@ -247,7 +250,9 @@ def test_a_frozen_layer_gives_gradients_to_what_is_below():
             torch.manual_seed(0)
             x = torch.randn(4, 2, 3, requires_grad=True)
             net(x)[0].pow(2).sum().backward()
-            assert [p.grad is not None for p in net.parameters()] == [p.requires_grad for p in net.parameters()]
+            assert [p.grad is not None for p in net.parameters()] == [
+                p.requires_grad for p in net.parameters()
+            ]
             results.append([x.grad, net.bias_hh_l1.grad])
         for a, b in zip(*results):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
@@ -264,10 +269,13 @@ def test_outputs_may_be_changed_in_place():
 
 
 def test_convert_and_revert():
-    model = torch.nn.ModuleDict({
-        "a": torch.nn.LSTM(3, 5), "b": torch.nn.Sequential(torch.nn.GRUCell(2, 2), torch.nn.Linear(1, 1)),
-        "c": type("Own", (torch.nn.GRU,), {})(2, 2),
-    })
+    model = torch.nn.ModuleDict(
+        {
+            "a": torch.nn.LSTM(3, 5),
+            "b": torch.nn.Sequential(torch.nn.GRUCell(2, 2), torch.nn.Linear(1, 1)),
+            "c": type("Own", (torch.nn.GRU,), {})(2, 2),
+        }
+    )
     parameters = list(model.parameters())
     hooked = []
     model["a"].register_forward_hook(lambda *_: hooked.append(1))

@@ -1,4 +1,5 @@
 """Nothing leaks: the tape goes with the graph, and memory stays flat."""
+
 import gc
 import os
 import random

@@ -1,4 +1,5 @@
 """Forked processes, workers of a DataLoader, threads, and data-parallel training."""
+
 import os
 import subprocess
 import sys
@@ -13,8 +14,14 @@ from torch_cases import KINDS, module, ours
 
 def run(code, timeout=120, threads="2"):
     environment = os.environ | {"OMP_NUM_THREADS": threads}
-    return subprocess.run([sys.executable, "-c", code], timeout=timeout, env=environment, capture_output=True,
-                          text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        timeout=timeout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_a_child_that_was_forked_after_threads_ran_computes_the_same():
@@ -95,14 +102,19 @@ def test_threads_share_a_module_and_its_backward(kind):
     assert not wrong
 
 
-FORMS = [{}, {"find_unused_parameters": True}, {"static_graph": True}, {"gradient_as_bucket_view": True},
-         {"bucket_cap_mb": 0.001}]
+FORMS = [
+    {},
+    {"find_unused_parameters": True},
+    {"static_graph": True},
+    {"gradient_as_bucket_view": True},
+    {"bucket_cap_mb": 0.001},
+]
 
 
 def test_distributed_data_parallel(tmp_path):
     """Two processes over gloo, in every form of DistributedDataParallel: ranks equal, and one process's."""
     script = tmp_path / "ranks.py"
-    script.write_text('''
+    script.write_text("""
 import sys
 import torch
 import torch.distributed as dist
@@ -153,12 +165,18 @@ def work(rank, port, forms):
 
 if __name__ == "__main__":
     torch.multiprocessing.spawn(work, args=(int(sys.argv[1]), eval(sys.argv[2])), nprocs=2)
-''')
+""")
     import socket
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = subprocess.run([sys.executable, script, str(port), repr(FORMS)], timeout=400, capture_output=True,
-                          text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False)
+    done = subprocess.run(
+        [sys.executable, script, str(port), repr(FORMS)],
+        timeout=400,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,5 @@
 """Training gives what PyTorch's layers give, whatever changes the weights: none is stale."""
+
 import copy
 
 import pytest
@@ -8,10 +9,20 @@ import fused_rnn.torch as fused
 from torch_cases import KINDS, module, ours
 
 OPTIMIZERS = {
-    "SGD": dict(lr=0.05, momentum=0.9), "Adam": dict(lr=0.01), "AdamW": dict(lr=0.01), "NAdam": dict(lr=0.01),
-    "RAdam": dict(lr=0.01), "Adamax": dict(lr=0.01), "Adagrad": dict(lr=0.05), "Adadelta": dict(lr=1.0),
-    "RMSprop": dict(lr=0.005), "Rprop": dict(lr=0.001), "ASGD": dict(lr=0.05), "Adafactor": dict(lr=0.02),
-    "LBFGS": dict(lr=0.5, max_iter=3), "Muon": dict(lr=0.01),
+    "SGD": dict(lr=0.05, momentum=0.9),
+    "Adam": dict(lr=0.01),
+    "AdamW": dict(lr=0.01),
+    "NAdam": dict(lr=0.01),
+    "RAdam": dict(lr=0.01),
+    "Adamax": dict(lr=0.01),
+    "Adagrad": dict(lr=0.05),
+    "Adadelta": dict(lr=1.0),
+    "RMSprop": dict(lr=0.005),
+    "Rprop": dict(lr=0.001),
+    "ASGD": dict(lr=0.05),
+    "Adafactor": dict(lr=0.02),
+    "LBFGS": dict(lr=0.5, max_iter=3),
+    "Muon": dict(lr=0.01),
 }
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 NO_FOREACH = ("LBFGS", "Muon")
@@ -152,8 +163,11 @@ def with_average(model, step, closure):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("change", [by_data, by_new_data, by_numpy, by_vector, by_state_dict, by_one_tensor,
-                                    with_average], ids=lambda change: change.__name__)
+@pytest.mark.parametrize(
+    "change",
+    [by_data, by_new_data, by_numpy, by_vector, by_state_dict, by_one_tensor, with_average],
+    ids=lambda change: change.__name__,
+)
 def test_weights_that_change_by_other_ways(kind, change):
     curves = [train(model, change) for model in models(kind)]
     assert curves[1][0] != curves[1][-1]

@@ -1,5 +1,6 @@
-"""PyTorch's own inputs and errors of its recurrent modules (`torch.testing._internal.common_modules`), with the
-classes of this package: the behaviours that PyTorch's test_modules.py asks of every module."""
+"""PyTorch's own inputs and errors of its recurrent modules (`torch.testing._internal.common_modules`), with
+the classes of this package: the behaviours that PyTorch's test_modules.py asks of every module."""
+
 import copy
 import io
 import pickle
@@ -57,9 +58,11 @@ def theirs(module):
 
 class Upstream(TestCase):
     def entries(self, info, device, dtype, training, requires_grad=False):
-        entries = list(info.module_inputs_func(
-            info, device=device, dtype=dtype, requires_grad=requires_grad, training=training
-        ))
+        entries = list(
+            info.module_inputs_func(
+                info, device=device, dtype=dtype, requires_grad=requires_grad, training=training
+            )
+        )
         self.assertTrue(entries)
         return entries
 
@@ -139,7 +142,7 @@ class Upstream(TestCase):
             given = [value for value in tensors(args) if value.requires_grad]
 
             def call(*changed):
-                changed, rest = list(changed[:len(given)]), changed[len(given):]
+                changed, rest = list(changed[: len(given)]), changed[len(given) :]
 
                 def put(value):
                     if isinstance(value, torch.Tensor):

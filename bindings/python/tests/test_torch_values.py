@@ -1,4 +1,5 @@
 """Values and gradients against PyTorch, judged in float64, over all options of its constructors."""
+
 import copy
 
 import pytest
@@ -15,8 +16,10 @@ def cases(draw):
     kind = draw(st.sampled_from(KINDS))
     hidden = draw(st.sampled_from([1, 3, 8, 17, 32]))
     keywords = {
-        "num_layers": draw(st.integers(1, 3)), "bias": draw(st.booleans()),
-        "batch_first": draw(st.booleans()), "bidirectional": draw(st.booleans()),
+        "num_layers": draw(st.integers(1, 3)),
+        "bias": draw(st.booleans()),
+        "batch_first": draw(st.booleans()),
+        "bidirectional": draw(st.booleans()),
     }
     if kind == "LSTM" and hidden > 1 and draw(st.booleans()):
         keywords["proj_size"] = draw(st.integers(1, hidden - 1))
@@ -25,11 +28,21 @@ def cases(draw):
     layout = draw(st.sampled_from(["padded", "packed", "unbatched"]))
     batch = 1 if layout == "unbatched" else draw(st.integers(1, 6))
     steps = draw(st.integers(1, 8))
-    lengths = draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch)) if layout == "packed" else None
+    lengths = (
+        draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch)) if layout == "packed" else None
+    )
     return {
-        "kind": kind, "inputs": draw(st.sampled_from([1, 5, 16])), "hidden": hidden, "keywords": keywords,
-        "layout": layout, "batch": batch, "steps": steps, "lengths": lengths, "hx": draw(st.booleans()),
-        "strided": draw(st.booleans()), "seed": draw(st.integers(0, 1000)),
+        "kind": kind,
+        "inputs": draw(st.sampled_from([1, 5, 16])),
+        "hidden": hidden,
+        "keywords": keywords,
+        "layout": layout,
+        "batch": batch,
+        "steps": steps,
+        "lengths": lengths,
+        "hx": draw(st.booleans()),
+        "strided": draw(st.booleans()),
+        "seed": draw(st.integers(0, 1000)),
         "some": draw(st.one_of(st.none(), st.sets(st.integers(0, 60)))),
     }
 
@@ -48,7 +61,7 @@ def test_all_options(case):
         strands = net.num_layers * (2 if net.bidirectional else 1)
         rows = () if case["layout"] == "unbatched" else (batch,)
         widths = [net.proj_size or net.hidden_size, net.hidden_size]
-        hx = tuple(torch.randn(strands, *rows, w) for w in widths[:2 if case["kind"] == "LSTM" else 1])
+        hx = tuple(torch.randn(strands, *rows, w) for w in widths[: 2 if case["kind"] == "LSTM" else 1])
     names = ["x", "hx", *(name for name, _ in net.named_parameters())]
     wanted = None if case["some"] is None else {names[n % len(names)] for n in case["some"]}
     assert_as_exact_as_torch(net, fast, x, hx, case["lengths"], wanted)
@@ -97,7 +110,7 @@ def test_the_gradient_of_a_gradient(kind, dropout, layout):
     leaf = x.clone().requires_grad_()
     plain, again = gradient(x, False), gradient(leaf, True)
     torch.testing.assert_close(again, plain, rtol=1e-4, atol=1e-6)
-    second, = torch.autograd.grad((again * direction).sum(), leaf)
+    (second,) = torch.autograd.grad((again * direction).sum(), leaf)
     slope = (gradient(x + 1e-2 * direction, False) - gradient(x - 1e-2 * direction, False)) / 2e-2
     torch.testing.assert_close((second * direction).sum(), (slope * direction).sum(), rtol=2e-2, atol=2e-4)
 

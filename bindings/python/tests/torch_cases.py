@@ -1,4 +1,5 @@
 """What the tests of `fused_rnn.torch` share: modules of all options, and float64 as the judge."""
+
 import copy
 
 import torch
@@ -35,8 +36,13 @@ def values_and_gradients(net, inputs, hx, lengths=None, wanted=None):
     """
     dtype = next(net.parameters()).dtype
     x = inputs.detach().to(dtype).clone().requires_grad_(wanted is None or "x" in wanted)
-    hx = None if hx is None else tuple(
-        state.detach().to(dtype).clone().requires_grad_(wanted is None or "hx" in wanted) for state in parts(hx)
+    hx = (
+        None
+        if hx is None
+        else tuple(
+            state.detach().to(dtype).clone().requires_grad_(wanted is None or "hx" in wanted)
+            for state in parts(hx)
+        )
     )
     for name, parameter in net.named_parameters():
         parameter.grad = None
@@ -59,7 +65,11 @@ def values_and_gradients(net, inputs, hx, lengths=None, wanted=None):
 
 def error(got, judge):
     """The largest error beside the judge, over its largest magnitude."""
-    return max((got.double() - judge).abs().max().item() / max(judge.abs().max().item(), 1.0), 0.0) if got.numel() else 0.0
+    return (
+        max((got.double() - judge).abs().max().item() / max(judge.abs().max().item(), 1.0), 0.0)
+        if got.numel()
+        else 0.0
+    )
 
 
 def assert_as_exact_as_torch(net, fast, inputs, hx=None, lengths=None, wanted=None):

@@ -11,12 +11,25 @@
 `fused_rnn.torch` has the same kernels in the place of PyTorch's layers, and `fused_rnn.keras` in the place of
 Keras's; only they import those packages.
 """
+
 from ._files import KerasLayer, OnnxChain, keras_names, load_keras, load_onnx, load_torch, torch_modules
 from ._fused_rnn import Stream
 from ._network import GRU, LSTM, RNN, Gradients, Network, Tape
 
 __all__ = [
-    "GRU", "Gradients", "KerasLayer", "LSTM", "Network", "OnnxChain", "RNN", "Stream", "Tape",
-    "keras_names", "load_keras", "load_onnx", "load_torch", "torch_modules",
+    "GRU",
+    "Gradients",
+    "KerasLayer",
+    "LSTM",
+    "Network",
+    "OnnxChain",
+    "RNN",
+    "Stream",
+    "Tape",
+    "keras_names",
+    "load_keras",
+    "load_onnx",
+    "load_torch",
+    "torch_modules",
 ]
 __version__ = "0.1.0"

@@ -1,4 +1,5 @@
 """Arrays on their way to the kernels: float32, row-major, without gaps. Nothing is cast silently."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,7 +15,9 @@ def floats(what: str, values: Any) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         values = np.from_dlpack(values) if hasattr(values, "__dlpack__") else np.asarray(values)
     if values.dtype != np.float32:
-        raise TypeError(f"{what}: expected float32, got {values.dtype}; convert it with astype(numpy.float32)")
+        raise TypeError(
+            f"{what}: expected float32, got {values.dtype}; convert it with astype(numpy.float32)"
+        )
     return np.ascontiguousarray(values) if values.ndim else values
 
 

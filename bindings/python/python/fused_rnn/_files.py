@@ -1,4 +1,5 @@
 """Weights of PyTorch, Keras and ONNX."""
+
 from __future__ import annotations
 
 import os
@@ -19,7 +20,9 @@ Source = Union[str, "os.PathLike[str]", bytes, "Mapping[str, Any]"]
 def _source(source: Source) -> bytes | dict[str, np.ndarray]:
     if isinstance(source, Mapping):
         # (A tensor that autograd follows has no __dlpack__ that works.)
-        detached = {name: getattr(value, "detach", lambda value=value: value)() for name, value in source.items()}
+        detached = {
+            name: getattr(value, "detach", lambda value=value: value)() for name, value in source.items()
+        }
         return {name: _arrays.floats(name, value) for name, value in detached.items()}
     return source if isinstance(source, bytes) else Path(source).read_bytes()
 
@@ -40,7 +43,9 @@ def torch_modules(source: Source) -> list[TorchModule]:
     return [TorchModule(*module) for module in _fused_rnn.torch_modules(_source(source))]
 
 
-def load_torch(source: Source, prefix: str | None = None, *, kind: str | None = None, **options: Any) -> Network:
+def load_torch(
+    source: Source, prefix: str | None = None, *, kind: str | None = None, **options: Any
+) -> Network:
     """A recurrent module of PyTorch from a file of safetensors or torch.save, or from a state dict.
 
     prefix: how the names of its tensors begin, "encoder.rnn."; may be left out where there is one module.
@@ -62,7 +67,9 @@ def load_torch(source: Source, prefix: str | None = None, *, kind: str | None = 
     if kind is None:
         kinds = found[0].kinds if found else []
         if len(kinds) != 1:
-            raise ValueError(f"kind: expected {' or '.join(kinds) or 'a cell'}, which no tensor says, got none")
+            raise ValueError(
+                f"kind: expected {' or '.join(kinds) or 'a cell'}, which no tensor says, got none"
+            )
         kind = kinds[0]
     return Network._of(_fused_rnn.torch_network(data, prefix, kind, options))
 
@@ -113,7 +120,7 @@ def keras_names(source: str | os.PathLike[str] | bytes) -> list[str]:
 
 
 def load_keras(source: str | os.PathLike[str] | bytes, name: str | None = None) -> KerasLayer:
-    """A layer of a Keras model that `examples/export_keras.py` wrote; name may be left out of a single one."""
+    """A layer of a Keras model that `examples/export_keras.py` wrote; of a single one without its name."""
     data = _source(source)
     if name is None:
         names = keras_names(data)

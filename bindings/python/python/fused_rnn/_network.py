@@ -1,4 +1,5 @@
 """Networks on NumPy arrays: `LSTM`, `GRU`, `RNN`, and what they have in common, `Network`."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -46,12 +47,12 @@ class Network:
     (layers * directions, B, H) in either case. Rows may have lengths of their own (`lengths`), steps that are
     left out (`mask`), and places where their state begins anew (`resets`).
 
-    Bit for bit, a row does not depend on the batch, its neighbours or padding; a sequence may be cut anywhere,
-    and steps give what the whole sequence gives; and nothing depends on the number of threads.
+    Bit for bit, a row does not depend on the batch, its neighbours or padding; a sequence may be cut
+    anywhere, and steps give what the whole sequence gives; and nothing depends on the number of threads.
 
     A wrong argument is a ValueError that says what was expected and what was got, or a TypeError where it has
-    the wrong type; nothing has been written then. Threads may share a network. Long calls do not hold Python's
-    lock.
+    the wrong type; nothing has been written then. Threads may share a network. Long calls do not hold
+    Python's lock.
     """
 
     __slots__ = ("_native",)
@@ -184,7 +185,7 @@ class Network:
         return Gradients(parameters, dx, dh0 if dc0 is None else (dh0, dc0))
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters by PyTorch's names: weight_ih_l0 (gates * H, I), bias_hh_l1_reverse, ..."""
+        """Copies of all parameters by PyTorch's names: weight_ih_l0 (gates * H, I), bias_hh_l1, ..."""
         return self._native.parameters()
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
@@ -210,7 +211,9 @@ class Network:
 
     def _cell_option(self) -> str:
         """The option that the kind stands for, as it is written in a call."""
-        return {"gru_reset_before": ", reset_after=False", "rnn_relu": ', nonlinearity="relu"'}.get(self.kind, "")
+        return {"gru_reset_before": ", reset_after=False", "rnn_relu": ', nonlinearity="relu"'}.get(
+            self.kind, ""
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         sizes = self.kind, self.input_size, self.hidden_size
@@ -266,7 +269,8 @@ class LSTM(Network):
     __slots__ = ()
     __doc__ = "Long short-term memory; see `Network` for calls." + _OPTIONS.format(
         activations="of i, f, o; of g; of the output",
-        options=_NORM + """
+        options=_NORM
+        + """
     proj_size: the hidden state is a projection to this size.
     peephole: gates see the cell state (Gers, Schmidhuber 2000).
     coupled: the forget gate is 1 - i.
@@ -283,7 +287,8 @@ class GRU(Network):
     __slots__ = ()
     __doc__ = "Gated recurrent units; see `Network` for calls." + _OPTIONS.format(
         activations="of r, z; of n",
-        options=_NORM + """
+        options=_NORM
+        + """
     reset_after: the reset acts on the recurrent product, as in PyTorch and Keras; if false on the state, as
         in ONNX by default. The two are different cells.""",
     )

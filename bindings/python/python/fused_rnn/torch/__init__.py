@@ -4,8 +4,8 @@
 
     fused_rnn.torch.convert(model)        # every nn.LSTM, nn.GRU, nn.RNN and cell of it, in place
 
-`LSTM`, `GRU`, `RNN` and the cells are subclasses of PyTorch's: parameters, state dicts, copies, hooks and repr
-are theirs, only `forward` is another. What the kernels do not do, PyTorch's forward does: other types and
+`LSTM`, `GRU`, `RNN` and the cells are subclasses of PyTorch's: parameters, state dicts, copies, hooks and
+repr are theirs, only `forward` is another. What the kernels do not do, PyTorch's forward does: other types and
 devices, double precision, `vmap`, tracing, scripting, dropout of 1, empty sequences.
 
 ```text
@@ -19,6 +19,7 @@ _ops.py      the call as an operator, for torch.compile
 _fallback.py which calls are PyTorch's, and double backward
 ```
 """
+
 from .cells import GRUCell, LSTMCell, RNNCell
 from .convert import convert, revert
 from .modules import GRU, LSTM, RNN

@@ -4,6 +4,7 @@ A `Call` is what forward and backward have to be told alike. Its methods take te
 CPU, row-major, and of the right shapes, which `_fallback.py` and the modules have made sure of: the extension
 reads and writes them by their addresses.
 """
+
 from __future__ import annotations
 
 import os
@@ -51,7 +52,18 @@ if hasattr(os, "register_at_fork"):
 class Kernel:
     """A network of the extension, and the shapes of its tensors."""
 
-    __slots__ = ("cell_size", "drops", "native", "numels", "shapes", "spec", "strands", "total", "width", "y_width")
+    __slots__ = (
+        "cell_size",
+        "drops",
+        "native",
+        "numels",
+        "shapes",
+        "spec",
+        "strands",
+        "total",
+        "width",
+        "y_width",
+    )
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -93,7 +105,17 @@ _THREADS = int(os.environ.get("FUSED_RNN_THREADS") or 0)
 class Call:
     """The sequences of a call and its seed, with the kernel that it is for."""
 
-    __slots__ = ("batch", "batch_first", "batch_sizes", "kernel", "lengths", "resets", "seed", "steps", "wants_y")
+    __slots__ = (
+        "batch",
+        "batch_first",
+        "batch_sizes",
+        "kernel",
+        "lengths",
+        "resets",
+        "seed",
+        "steps",
+        "wants_y",
+    )
 
     def __init__(
         self,

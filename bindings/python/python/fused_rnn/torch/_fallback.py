@@ -1,4 +1,5 @@
 """Which calls are PyTorch's, and the gradient of a gradient, which is PyTorch's too."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -89,12 +90,21 @@ def differentiable(
 
 
 def _recomputed(
-    call: Call, x: Tensor, h0: Tensor | None, c0: Tensor | None, weights: list[Tensor], options: dict[str, Any]
+    call: Call,
+    x: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    weights: list[Tensor],
+    options: dict[str, Any],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """y, hn, cn by PyTorch's operators."""
     spec = call.kernel.spec
     operator = getattr(_VF, spec.kind)
-    both, layers, bias = options.get("direction") == "both", options.get("num_layers", 1), options.get("bias", True)
+    both, layers, bias = (
+        options.get("direction") == "both",
+        options.get("num_layers", 1),
+        options.get("bias", True),
+    )
     directions, width = 2 if both else 1, options.get("proj_size") or spec.hidden_size
     if h0 is None:
         h0 = x.new_zeros((layers * directions, call.batch, width))
@@ -107,9 +117,9 @@ def _recomputed(
     strands = directions * (1 if dropout else layers)
     finals = []
     for group in groups:
-        h = h0[group * strands:][:strands]
-        state = h if c0 is None else (h, c0[group * strands:][:strands])
-        own = weights[group * of_layer:][:of_layer] if dropout else weights
+        h = h0[group * strands :][:strands]
+        state = h if c0 is None else (h, c0[group * strands :][:strands])
+        own = weights[group * of_layer :][:of_layer] if dropout else weights
         flags = bias, 1 if dropout else layers, 0.0, True, both
         if packed:
             x, *final = operator(x, call.batch_sizes, state, list(own), *flags)

@@ -3,6 +3,7 @@
 The tape is an output that nobody sees, saved as any tensor: autograd frees it after backward, even where the
 loss is kept; hooks of saved tensors see it; checkpointing and `torch.func` work.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -27,7 +28,7 @@ class RecurrentFunction(torch.autograd.Function):
         # Gradients of what was not used stay None: zeros would cost a pass.
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(output[3])
-        # The weights too, though the kernel has a copy: so autograd tells of those that were changed in place.
+        # The weights too, though the kernel has a copy: autograd tells of those that were changed in place.
         ctx.save_for_backward(x, h0, c0, output[3], *weights)
         ctx.call = call
 

@@ -9,6 +9,7 @@ They serve padded input of PyTorch's own options; what else a compiled program a
 runs as it does without a compiler. Each has a fake kernel, which says the shapes of its results; that of a
 tape follows from three of its lengths, which the kernel itself is asked for.
 """
+
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -38,7 +39,11 @@ def _spec(
     batch_first: bool,
     dropout: float,
 ) -> Spec:
-    options: list[tuple[str, Any]] = [("batch_first", batch_first), ("num_layers", num_layers), ("bias", bias)]
+    options: list[tuple[str, Any]] = [
+        ("batch_first", batch_first),
+        ("num_layers", num_layers),
+        ("bias", bias),
+    ]
     options += [("direction", "both")] if bidirectional else []
     options += [("proj_size", proj_size)] if proj_size else []
     options += [("dropout", dropout)] if dropout and num_layers > 1 else []
@@ -120,7 +125,9 @@ def tape_len(spec: Spec, batch: Any, steps: Any) -> Any:
 
 
 @forward.register_fake
-def _(x, h0, c0, weights, seed, kind, num_layers, bidirectional, bias, proj_size, batch_first, dropout, taping):
+def _(
+    x, h0, c0, weights, seed, kind, num_layers, bidirectional, bias, proj_size, batch_first, dropout, taping
+):
     spec = _spec(weights, kind, num_layers, bidirectional, bias, proj_size, batch_first, dropout)
     batch, steps = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
     strands = num_layers * (2 if bidirectional else 1)
@@ -164,12 +171,31 @@ def backward(
 
 
 @backward.register_fake
-def _(dy, dhn, dcn, x, h0, c0, tape, weights, seed, kind, num_layers, bidirectional, bias, proj_size, batch_first,
-      dropout, wanted):
+def _(
+    dy,
+    dhn,
+    dcn,
+    x,
+    h0,
+    c0,
+    tape,
+    weights,
+    seed,
+    kind,
+    num_layers,
+    bidirectional,
+    bias,
+    proj_size,
+    batch_first,
+    dropout,
+    wanted,
+):
     total = sum(weight.numel() for weight in weights)
     of_weights, *of_others = wanted
-    others = [torch.empty_like(like, memory_format=torch.contiguous_format) if wants else x.new_empty((0,))
-              for like, wants in zip((x, h0, c0), of_others)]
+    others = [
+        torch.empty_like(like, memory_format=torch.contiguous_format) if wants else x.new_empty((0,))
+        for like, wants in zip((x, h0, c0), of_others)
+    ]
     return x.new_empty((total if of_weights else 0,)), *others
 
 
@@ -229,8 +255,19 @@ def compiled(module: Any, torchs: Any, input: Any, hx: Any, lengths: Any, resets
     dropout = module.dropout if module.training and module.num_layers > 1 else 0.0
     seed = torch.randint(0, 2**62, (), dtype=torch.int64) if dropout else None
     y, hn, cn, _ = torch.ops.fused_rnn.forward(
-        x, h0, c0, weights, seed, _KINDS[module.mode], module.num_layers, module.bidirectional, module.bias,
-        module.proj_size, module.batch_first, dropout, torch.is_grad_enabled(),
+        x,
+        h0,
+        c0,
+        weights,
+        seed,
+        _KINDS[module.mode],
+        module.num_layers,
+        module.bidirectional,
+        module.bias,
+        module.proj_size,
+        module.batch_first,
+        dropout,
+        torch.is_grad_enabled(),
     )
     if not batched:
         y, hn = y.squeeze(batch_dim), hn.squeeze(1)

@@ -1,4 +1,5 @@
 """`LSTMCell`, `GRUCell`, `RNNCell`: PyTorch's, with another forward. A step is a sequence of one step."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,12 +16,14 @@ class _Cell:
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """As PyTorch's."""
-        if torch.compiler.is_compiling() or isinstance(prepared := self._prepared(input, hx), str):
+        if torch.compiler.is_dynamo_compiling() or isinstance(prepared := self._prepared(input, hx), str):
             return super().forward(input, hx)
         call, x, h0, c0, weights = prepared
         _, hn, cn = _function.run(call, x, h0, c0, weights, False)
-        hn, cn = (None if state is None else state.view(state.shape[1:] if input.dim() == 2 else -1)
-                  for state in (hn, cn))
+        hn, cn = (
+            None if state is None else state.view(state.shape[1:] if input.dim() == 2 else -1)
+            for state in (hn, cn)
+        )
         return hn if cn is None else (hn, cn)
 
     def _kind(self) -> str:

@@ -1,5 +1,6 @@
 """A whole model, in place: only the classes of its modules change, so that parameters, optimisers and hooks
 stay what they are."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,8 +12,12 @@ from . import cells, modules
 
 _Model = TypeVar("_Model", bound=torch.nn.Module)
 _FUSED = {
-    torch.nn.LSTM: modules.LSTM, torch.nn.GRU: modules.GRU, torch.nn.RNN: modules.RNN,
-    torch.nn.LSTMCell: cells.LSTMCell, torch.nn.GRUCell: cells.GRUCell, torch.nn.RNNCell: cells.RNNCell,
+    torch.nn.LSTM: modules.LSTM,
+    torch.nn.GRU: modules.GRU,
+    torch.nn.RNN: modules.RNN,
+    torch.nn.LSTMCell: cells.LSTMCell,
+    torch.nn.GRUCell: cells.GRUCell,
+    torch.nn.RNNCell: cells.RNNCell,
 }
 _TORCHS = {fused: torchs for torchs, fused in _FUSED.items()}
 
@@ -37,7 +42,9 @@ def revert(model: _Model) -> _Model:
     """
     for name, module in model.named_modules():
         if type(module) in _TORCHS and getattr(module, "extras", ()):
-            raise ValueError(f"{name or 'the model'}: PyTorch has no {', '.join(key for key, _ in module.extras)}")
+            raise ValueError(
+                f"{name or 'the model'}: PyTorch has no {', '.join(key for key, _ in module.extras)}"
+            )
     for module in model.modules():
         module.__class__ = _TORCHS.get(type(module), type(module))
     return model

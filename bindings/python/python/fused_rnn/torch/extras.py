@@ -1,4 +1,5 @@
 """What PyTorch's layers lack: options of the kernels by keyword, with the parameters that they add."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,8 +10,16 @@ from .. import _fused_rnn
 
 #: The keywords, which are those of `fused_rnn.LSTM`, `GRU` and `RNN`.
 NAMES = (
-    "recurrent_dropout", "input_dropout", "zoneout", "layer_norm", "peephole", "coupled", "activations",
-    "activations_reverse", "clip", "cell_clip",
+    "recurrent_dropout",
+    "input_dropout",
+    "zoneout",
+    "layer_norm",
+    "peephole",
+    "coupled",
+    "activations",
+    "activations_reverse",
+    "clip",
+    "cell_clip",
 )
 #: Those that matter in training alone. (Zoneout has its mean elsewhere.)
 OF_TRAINING = ("recurrent_dropout", "input_dropout")
@@ -18,6 +27,7 @@ OF_TRAINING = ("recurrent_dropout", "input_dropout")
 
 def taken(options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Takes the extras out of a constructor's keywords."""
+
     def hashable(value: Any) -> Any:
         return tuple(map(hashable, value)) if isinstance(value, (list, tuple)) else value
 
@@ -34,8 +44,11 @@ def add_parameters(module: torch.nn.RNNBase, kind: str, factory: dict[str, Any])
         if name not in known:
             torch.nn.RNNBase.__setattr__(module, name, torch.nn.Parameter(torch.empty(shape, **factory)))
     module._flat_weights_names = names
-    ends = [f"_l{layer}{way}" for layer in range(module.num_layers)
-            for way in (("", "_reverse") if module.bidirectional else ("",))]
+    ends = [
+        f"_l{layer}{way}"
+        for layer in range(module.num_layers)
+        for way in (("", "_reverse") if module.bidirectional else ("",))
+    ]
     module._all_weights = [[name for name in names if name.endswith(end)] for end in ends]
     module._init_flat_weights()
     reset_parameters(module)

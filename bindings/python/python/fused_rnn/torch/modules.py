@@ -1,4 +1,5 @@
 """`LSTM`, `GRU`, `RNN`: PyTorch's, with another forward."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -75,7 +76,7 @@ class _Recurrent:
         lengths: (B,), the steps of each row, from 0 to T, in any order. Outputs past the end are zero.
         resets: (B, T) of bool: the state is zero before a step that is true.
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_dynamo_compiling():
             return _ops.compiled(self, super().forward, input, hx, lengths, resets)
         return self._eager(super().forward, input, hx, lengths, resets)
 
@@ -86,7 +87,9 @@ class _Recurrent:
         prepared = self._prepared(input, hx, lengths, resets)
         if isinstance(prepared, str):
             beyond = [name for name, _ in self.extras]
-            beyond += [name for name, given in (("lengths", lengths), ("resets", resets)) if given is not None]
+            beyond += [
+                name for name, given in (("lengths", lengths), ("resets", resets)) if given is not None
+            ]
             if beyond:
                 raise NotImplementedError(f"{', '.join(beyond)} with {prepared}: the kernels do not do that")
             return torchs(input, hx)
@@ -102,7 +105,9 @@ class _Recurrent:
             cn = None if cn is None else cn.squeeze(1)
         return y, hn if cn is None else (hn, cn)
 
-    def _prepared(self, input: Any, hx: Any, lengths: Any, resets: Any) -> str | tuple[Call, Tensor, Any, Any]:
+    def _prepared(
+        self, input: Any, hx: Any, lengths: Any, resets: Any
+    ) -> str | tuple[Call, Tensor, Any, Any]:
         """The call with its input and its states; or why it is PyTorch's."""
         why = _fallback.of_context()
         if why is not None:
@@ -168,7 +173,7 @@ class _Recurrent:
 
 # Where Dynamo does not take the layer into its graph, it would compile this frame by itself, and break again.
 try:
-    from torch._C._dynamo.eval_frame import skip_code
+    from torch._dynamo.eval_frame import skip_code
 except ImportError:
     pass
 else:
@@ -193,8 +198,8 @@ class LSTM(_Recurrent, torch.nn.LSTM):
     __doc__ = """PyTorch's LSTM on fused kernels.
 
     More by keyword: recurrent_dropout, input_dropout, zoneout, layer_norm, peephole, coupled, activations,
-    activations_reverse, clip, cell_clip, as `fused_rnn.LSTM` has them. Parameters that these add have the names
-    of `fused_rnn`: peephole_l0 (3, H), norm_ih_l0 (4 H), norm_hh_l0 (4 H), norm_c_l0 (2, H)."""
+    activations_reverse, clip, cell_clip, as `fused_rnn.LSTM` has them. Parameters that these add have its
+    names: peephole_l0 (3, H), norm_ih_l0 (4 H), norm_hh_l0 (4 H), norm_c_l0 (2, H)."""
 
 
 class GRU(_Recurrent, torch.nn.GRU):
