@@ -53,6 +53,38 @@ def forward_train(
     budget: int | None = None,
 ) -> tuple[_Floats, _Floats, _Floats | None, Tape]: ...
 
+_Sequences = tuple[int, int, int, int]
+
+class Kernel:
+    def __new__(cls, name: str, input_size: int, hidden_size: int, options: dict[str, Any]) -> Kernel: ...
+    def shapes(self) -> list[tuple[str, list[int]]]: ...
+    def tape_len(self, sequences: _Sequences) -> int: ...
+    def dropout_masks(self, layer: int, sequences: _Sequences, seed: int) -> list[float]: ...
+    def forward(
+        self,
+        weights: list[int],
+        sequences: _Sequences,
+        threads: int,
+        inputs: tuple[int, int, int],
+        outputs: tuple[int, int, int],
+        tape: int,
+        tape_len: int,
+        seed: int,
+    ) -> None: ...
+    def backward(
+        self,
+        weights: list[int],
+        sequences: _Sequences,
+        threads: int,
+        x: int,
+        tape: int,
+        tape_len: int,
+        seed: int,
+        upstream: tuple[int, int, int],
+        gradients: tuple[int, int, int, int],
+        wanted: list[bool],
+    ) -> None: ...
+
 class Stream:
     batch: int
     state: _Floats | tuple[_Floats, _Floats]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import _VF, Tensor
 
 from .. import _fused_rnn
 
@@ -217,16 +217,10 @@ class Call:
 
     def _padded(self, data: Tensor) -> Tensor:
         """A packed sequence in padded form, time-major."""
-        padded = data.new_zeros((self.steps, self.batch, data.shape[-1]))
-        padded[self._mask()] = data
-        return padded
+        return _VF._pad_packed_sequence(data, self.batch_sizes, False, 0.0, self.steps)[0]
 
     def _packed(self, padded: Tensor | None) -> Tensor | None:
-        return None if padded is None else padded[self._mask()]
-
-    def _mask(self) -> Tensor:
-        """Which steps of which rows are real, (T, B)."""
-        return torch.arange(self.batch) < self.batch_sizes[:, None]
+        return None if padded is None else _VF._pack_padded_sequence(padded, self.lengths, False)[0]
 
 
 def _address(tensor: Tensor | None) -> int:
