@@ -15,7 +15,7 @@ cd "$(dirname "$0")"
 mode=${1:?expected replay, keep or a number of seconds}
 shift
 [ $# -gt 0 ] ||
-    set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx
+    set -- reference levels schedules stream rows parameters arguments npy npz torch safetensors onnx audio
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # The folders of a target's inputs. Files that the tests have are seeds too.
@@ -26,6 +26,7 @@ inputs() {
         onnx) echo ../tests/golden/onnx_node ../tests/golden/onnx_cases ;;
         safetensors) echo ../tests/golden/keras ../tests/golden/torch ;;
         npz | torch) echo ../tests/golden/pt ;;
+        audio) echo ../tests/golden/audio ;;
     esac
 }
 

@@ -26,6 +26,8 @@
 //!   [`Dense::forward_row`] allocates nothing), an embedding, losses, CTC, optimisers, schedules and
 //!   clipping.
 //! - [`mod@format`] loads weights and models of other systems: PyTorch, Keras, ONNX and others.
+//! - [`mod@stream`] runs models sample by sample for audio plug-ins: dense layers and a skip connection around
+//!   the recurrent layers, files of RTNeural, AIDA-X and NAM, other sample rates.
 //! - The README has recipes: loading weights, rows of different lengths, real time, training, and the call
 //!   from an autograd.
 //!
@@ -35,6 +37,7 @@
 //! | `torch` | `.pt` and `.pth` files of `torch.save` |
 //! | `npz` | `.npz` files of NumPy |
 //! | `onnx` | ONNX models and their LSTM, GRU and RNN nodes |
+//! | `json` | JSON files: models of RTNeural, AIDA-X, GuitarML and NAM, `state_dict`s |
 //! | `ndarray` | sequences and states as `ndarray` views |
 //!
 //! # Debug builds
@@ -156,6 +159,7 @@
 //! train/       dense layer, embedding, padding, losses, CTC, optimisers, schedules, early stopping
 //! reference    the same in plain scalar loops: the specification
 //! format/      weights and models of other systems: conventions, files, ndarray views
+//! stream/      models that run sample by sample: layers, skip connection, other sample rates
 //! ```
 //!
 //! Each folder uses only folders above it. `error` and `rng`, the random numbers, serve all but the
@@ -175,6 +179,7 @@ pub mod reference;
 mod rng;
 mod sequence;
 mod simd;
+pub mod stream;
 pub mod train;
 
 pub use activation::Activation;

@@ -110,8 +110,8 @@ impl Kind {
             Kind::LfsPointer => "a Git LFS pointer, a text in the place of the file: run `git lfs pull`",
             Kind::Html => "a web page: the download gave a page in the place of the file",
             Kind::Json => {
-                "JSON, as of a model's configuration or of RTNeural's weights: its arrays go through \
-                 format::Form"
+                "JSON: Tensors::from_json reads a state_dict, stream::Model::read a model of RTNeural, AIDA-X or \
+                 NAM (feature `json`)"
             }
             Kind::Empty => "an empty file",
         }

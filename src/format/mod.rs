@@ -11,6 +11,7 @@
 //! safetensors.rs   Tensors from and to a safetensors file (feature `safetensors`)
 //! torch/           Tensors from a file of torch.save (feature `torch`)
 //! npz.rs           Tensors from a file of numpy.savez (feature `npz`)
+//! json.rs          Tensors from a state_dict in JSON (feature `json`)
 //! read.rs          Tensors from whichever of these a file is
 //! zip.rs           the archives that two of them are
 //! magic.rs         what a file is, by its first bytes
@@ -28,7 +29,9 @@
 //! | PyTorch | `torch.save(model.state_dict(), ..)`: `.pt`, `.pth` | `Tensors::from_torch`, then [`state_dict`] |
 //! | NumPy | `numpy.savez(..)`: `.npz` | `Tensors::from_npz`, then [`state_dict`], a [`Convention`] or a [`Form`] |
 //! | Keras | `.keras`, `.h5` by `examples/export_keras.py` | `keras::Layer::from_safetensors` |
+//! | JSON | a `state_dict` as nested lists | `Tensors::from_json`, then [`state_dict`] |
 //! | ONNX | `.onnx` | `onnx::Model::read` |
+//! | audio plug-ins | `.json`, `.aidax`, `.nam` | [`stream::Model::read`](crate::stream::Model) |
 //! | others | arrays | a [`Convention`] or a [`Form`] |
 //!
 //! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
@@ -38,8 +41,10 @@
 //! steps have shapes without any values.
 
 mod convention;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 pub mod keras;
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx", feature = "json"))]
 mod magic;
 #[cfg(feature = "ndarray")]
 mod ndarray;
@@ -47,7 +52,7 @@ mod network;
 #[cfg(feature = "npz")]
 mod npz;
 pub mod onnx;
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 mod read;
 #[cfg(feature = "safetensors")]
 mod safetensors;

@@ -13,7 +13,7 @@ mod tensors;
 pub use numbers::DType;
 #[cfg(feature = "onnx")]
 pub(super) use numbers::{DType as Stored, from_bf16, from_f16, narrow};
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 pub(super) use prefix::select;
 pub(super) use prefix::unwrapped;
 pub use tensors::Tensors;

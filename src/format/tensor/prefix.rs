@@ -5,7 +5,7 @@
 //! beginning of the names first; where none begins with it, after whatever else comes first, if that is one
 //! thing.
 
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 pub(in crate::format) use reading::select;
 use std::borrow::Cow;
 
@@ -26,14 +26,14 @@ pub(in crate::format) fn unwrapped(name: &str) -> Cow<'_, str> {
     Cow::Owned(kept[first..].iter().chain([&own]).copied().collect::<Vec<_>>().join("."))
 }
 
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 /// The first place where `part` stands in a name, at its beginning or after a point.
 fn component(name: &str, part: &str) -> Option<usize> {
     let places = name.match_indices(part).map(|(place, _)| place);
     places.into_iter().find(|&place| place == 0 || name.as_bytes()[place - 1] == b'.')
 }
 
-#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+#[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 mod reading {
     use super::super::super::refused;
     use super::super::{RawTensor, Tensors};

@@ -56,7 +56,7 @@ impl Tensors {
     }
 
     /// Adds a tensor of a file: floats that an f32 can hold as f32, all else as it is.
-    #[cfg(any(feature = "safetensors", feature = "torch", feature = "npz"))]
+    #[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
     pub(super) fn insert_stored(&mut self, name: String, tensor: RawTensor) {
         match tensor.dtype.is_float().then(|| tensor.to_tensor()) {
             Some(Ok(floats)) => self.insert(name, floats),

@@ -1,0 +1,121 @@
+//! The states of earlier samples, from which the recurrence of a sample begins.
+//!
+//! ```text
+//! whole ratio k       k states:      [n mod k] is the state of k samples ago, and becomes that of sample n
+//! other ratio k + f   k + 1 states:  [n mod (k+1)] is that of k + 1 samples ago, the next one that of k;
+//!                                    it is blended with that one, and becomes that of sample n
+//! ```
+
+use super::model::MOST;
+use crate::error::{Error, collect};
+use crate::layer::{Recurrent, State};
+
+/// The states of one network at the last samples.
+pub(super) struct Past {
+    states: Vec<State>,
+    /// The state that is next.
+    at: usize,
+    /// The part of the older one of two states, f; 0 where the ratio is a whole number.
+    blend: f32,
+    /// Where two states are blended; it then changes places with the older one.
+    between: State,
+    /// What all begin as.
+    initial: State,
+    /// Floats of a state: of h and of c.
+    lens: [usize; 2],
+}
+
+impl Past {
+    /// The states for `rows` rows; `initial` is of one row.
+    pub(super) fn new(
+        network: &Recurrent,
+        initial: Option<&State>,
+        rows: usize,
+        ratio: f64,
+    ) -> Result<Past, Error> {
+        if !(1.0..=MOST).contains(&ratio) {
+            let expected = "a number from 1 to 256";
+            return Err(Error::OutOfRange { what: "ratio of sample rates", expected, got: ratio });
+        }
+        let mut begin = network.zero_state(rows)?;
+        if let Some(initial) = initial {
+            let mut firsts = Vec::new();
+            crate::error::reserve(&mut firsts, rows)?;
+            firsts.resize(rows, 0);
+            begin.select_rows(initial, &firsts)?;
+        }
+        // (A part of a ten-thousandth of a sample is a rounding of the two rates.)
+        let (whole, blend) = (ratio.floor(), ratio.fract());
+        let (whole, blend) = match blend {
+            _ if blend < 1e-4 => (whole, 0.0),
+            _ if blend > 1.0 - 1e-4 => (whole + 1.0, 0.0),
+            _ => (whole, blend),
+        };
+        let count = whole as usize + usize::from(blend > 0.0);
+        let states = collect((0..count).map(|_| {
+            let mut state = network.zero_state(rows)?;
+            state.copy_from(&begin)?;
+            Ok(state)
+        }))?;
+        let config = network.config();
+        let cells = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
+        let lens = [config.output_size(), cells].map(|width| config.layers() * rows * width);
+        let between = network.zero_state(rows)?;
+        Ok(Past { states, at: 0, blend: blend as f32, between, initial: begin, lens })
+    }
+
+    /// Whether each sample begins from the state of the one before.
+    pub(super) fn is_plain(&self) -> bool {
+        self.states.len() == 1
+    }
+
+    /// The state that the next sample begins from and leaves its own in.
+    ///
+    /// # Errors
+    /// None: the states have the same sizes.
+    pub(super) fn next(&mut self) -> Result<&mut State, Error> {
+        let (at, count) = (self.at, self.states.len());
+        self.at = if at + 1 == count { 0 } else { at + 1 };
+        if self.blend > 0.0 {
+            self.between.lerp(&self.states[self.at], &self.states[at], self.blend)?;
+            std::mem::swap(&mut self.between, &mut self.states[at]);
+        }
+        Ok(&mut self.states[at])
+    }
+
+    /// All begin anew.
+    pub(super) fn reset(&mut self) -> Result<(), Error> {
+        self.at = 0;
+        self.states.iter_mut().try_for_each(|state| state.copy_from(&self.initial))
+    }
+
+    /// Floats of all states.
+    pub(super) fn len(&self) -> usize {
+        self.states.len() * (self.lens[0] + self.lens[1])
+    }
+
+    /// Writes all states to a slice that has [`len`](Past::len) floats: the one that is next first, each h
+    /// and then c.
+    pub(super) fn copy_to(&self, to: &mut [f32]) -> Result<(), Error> {
+        let (before, from) = self.states.split_at(self.at);
+        let [h_len, c_len] = self.lens;
+        for (state, to) in from.iter().chain(before).zip(to.chunks_exact_mut(h_len + c_len)) {
+            let (h, c) = to.split_at_mut(h_len);
+            state.copy_h_to(h)?;
+            state.copy_c_to(c)?;
+        }
+        Ok(())
+    }
+
+    /// Sets all states from such a slice.
+    pub(super) fn set(&mut self, from: &[f32]) -> Result<(), Error> {
+        let (before, after) = self.states.split_at_mut(self.at);
+        let [h_len, c_len] = self.lens;
+        for (state, from) in after.iter_mut().chain(before).zip(from.chunks_exact(h_len + c_len)) {
+            let (h, c) = from.split_at(h_len);
+            state.set_h(h)?;
+            state.set_c(c)?;
+        }
+        Ok(())
+    }
+}
