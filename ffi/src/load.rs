@@ -1,0 +1,92 @@
+//! Networks of files, and back.
+
+use crate::border::{Area, Code, Failure, check_apart, get, guard, make, put, slice, slice_mut, text};
+use crate::network::Network;
+use crate::options::cell;
+use fused_rnn::CellKind;
+use fused_rnn::format::onnx::Model;
+use fused_rnn::format::{Tensors, state_dict};
+use std::collections::BTreeMap;
+use std::ffi::c_char;
+
+/// The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
+/// nested lists; `size` bytes. Names begin with `prefix`, "" for none, and the file may have others beside
+/// them. `kind` is a frnn_cell; FRNN_CELL_OF_FILE takes what the shapes tell, and tanh for an RNN.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_load(
+    bytes: *const u8,
+    size: usize,
+    prefix: *const c_char,
+    kind: u32,
+    network: *mut *mut Network,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        make(network, || {
+            let tensors = Tensors::read(slice("bytes", bytes, size)?, text("prefix", prefix)?)?;
+            let kind = match cell(kind)? {
+                Some(kind) => kind,
+                None => state_dict::describe(&tensors)?.kind().unwrap_or(CellKind::ElmanTanh),
+            };
+            let mut network = state_dict::builder(&tensors, kind)?.build()?;
+            state_dict::load(tensors, &mut network)?;
+            Ok(Network::new(network))
+        })
+    }
+}
+
+/// The network of recurrent nodes of an ONNX model, `size` bytes: nodes above each other are one network, and
+/// `index` counts them from 0. The layout is that of the nodes, mostly FRNN_LAYOUT_TIME_MAJOR; states begin
+/// as zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_load_onnx(
+    bytes: *const u8,
+    size: usize,
+    index: usize,
+    network: *mut *mut Network,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        make(network, || {
+            let chains = Model::read(slice("bytes", bytes, size)?)?.chains(&BTreeMap::new())?;
+            let count = chains.len();
+            match chains.into_iter().nth(index) {
+                Some(chain) => Ok(Network::new(chain.into_network())),
+                None => {
+                    let text = format!("index: expected a number below {count}, got {index}");
+                    Err(Failure::new(Code::Range, text))
+                }
+            }
+        })
+    }
+}
+
+/// Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
+/// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_save(
+    network: *const Network,
+    prefix: *const c_char,
+    to: *mut u8,
+    capacity: usize,
+    size: *mut usize,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::written("to", to, capacity), Area::written("size", size, 1)])?;
+        // SAFETY: the caller's promise.
+        let (network, prefix) = unsafe { (get("network", network)?, text("prefix", prefix)?) };
+        let mut tensors = Tensors::new();
+        tensors.insert_all(prefix, state_dict::save(&network.network)?);
+        let bytes = tensors.to_safetensors(&[])?;
+        if !to.is_null() {
+            if capacity < bytes.len() {
+                let text = format!("to: expected room for {} bytes, got {capacity}", bytes.len());
+                return Err(Failure::new(Code::Length, text));
+            }
+            // SAFETY: the caller's promise.
+            unsafe { slice_mut("to", to, capacity) }?[..bytes.len()].copy_from_slice(&bytes);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { put("size", size, bytes.len()) }
+    })
+}

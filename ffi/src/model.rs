@@ -1,0 +1,141 @@
+//! Models: recurrent layers with what stands around them, of files or of parts.
+
+use crate::border::{Code, Failure, free, get, get_mut, guard, guard_value, make, slice};
+use crate::network::{Network, check_count};
+use crate::options::activation;
+use fused_rnn::Dense;
+use fused_rnn::stream;
+
+/// A model that runs sample by sample: layers in their order, skip connection, gains, sample rate.
+pub struct Model(pub(crate) stream::Model);
+
+/// Changes a model; on a failure it stays as it is.
+unsafe fn change(
+    model: *mut Model,
+    with: impl FnOnce(stream::Model) -> Result<stream::Model, Failure>,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise, of every function of this file.
+        let model = unsafe { get_mut("model", model) }?;
+        // (Layers are shared: a copy is cheap.)
+        model.0 = with(model.0.clone())?;
+        Ok(())
+    })
+}
+
+/// A model without layers, for `inputs` features. Layers are added in the order in which they run.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_create(inputs: usize, model: *mut *mut Model) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { make(model, || Ok(Model(stream::Model::new(inputs)))) }
+}
+
+/// The model of a file of an audio plug-in, `size` bytes: RTNeural's JSON, that of AIDA-X with skip
+/// connection, gains and sample rate, GuitarML's (Proteus, NeuralPi), NAM's with the architecture LSTM.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_load(bytes: *const u8, size: usize, model: *mut *mut Model) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { make(model, || Ok(Model(stream::Model::read(slice("bytes", bytes, size)?)?))) }
+}
+
+/// Frees a model. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_destroy(model: *mut Model) {
+    // SAFETY: the caller's promise.
+    unsafe { free(model) }
+}
+
+/// Adds recurrent layers, which run forward in time, with the parameters that they have now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_add_network(model: *mut Model, network: *const Network) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { change(model, |model| Ok(model.network(get("network", network)?.network.clone())?)) }
+}
+
+/// Adds a dense layer to `outputs` values: `weight` (outputs, inputs), row-major as PyTorch's, and `bias`
+/// (outputs), or NULL for zeros.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_add_dense(
+    model: *mut Model,
+    outputs: usize,
+    weight: *const f32,
+    weight_count: usize,
+    bias: *const f32,
+    bias_count: usize,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        change(model, |model| {
+            let mut parameters = slice("weight", weight, weight_count)?.to_vec();
+            let inputs = model.outputs();
+            check_count("weight", inputs.saturating_mul(outputs), parameters.len())?;
+            match bias.is_null() {
+                true => parameters.resize(parameters.len() + outputs, 0.0),
+                false => {
+                    check_count("bias", outputs, bias_count)?;
+                    parameters.extend(slice("bias", bias, bias_count)?);
+                }
+            }
+            Ok(model.dense(Dense::from_parameters(inputs, outputs, &parameters)?)?)
+        })
+    }
+}
+
+/// Adds a function of each value, a frnn_activation.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_add_activation(model: *mut Model, number: u32) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { change(model, |model| Ok(model.activation(activation(number)?)?)) }
+}
+
+/// Whether the first inputs, as many as there are outputs, are added to the outputs. Set it after the layers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_set_skip(model: *mut Model, skip: i32) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { change(model, |model| Ok(model.with_skip(skip != 0)?)) }
+}
+
+/// The factors of all inputs and of all outputs; 1 at first.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_set_gains(model: *mut Model, input: f32, output: f32) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { change(model, |model| Ok(model.with_gains(input, output)?)) }
+}
+
+/// The sample rate of the training, in hertz.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_set_sample_rate(model: *mut Model, sample_rate: f64) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { change(model, |model| Ok(model.with_sample_rate(sample_rate)?)) }
+}
+
+/// Features of the input; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_inputs(model: *const Model) -> usize {
+    // SAFETY: the caller's promise.
+    guard_value(0, || unsafe { get("model", model) }.map_or(0, |model| model.0.inputs()))
+}
+
+/// Features of the output; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_outputs(model: *const Model) -> usize {
+    // SAFETY: the caller's promise.
+    guard_value(0, || unsafe { get("model", model) }.map_or(0, |model| model.0.outputs()))
+}
+
+/// The sample rate of the training in hertz; 0 where it is not known, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_sample_rate(model: *const Model) -> f64 {
+    // SAFETY: the caller's promise.
+    let rate = || unsafe { get("model", model) }.ok().and_then(|model| model.0.sample_rate());
+    guard_value(0.0, || rate().unwrap_or(0.0))
+}
+
+/// The ratio for frnn_stream_create at a sample rate in hertz: that rate over the one of the training; 1
+/// where that one is not known, and for NULL. Below 1 the input must be resampled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_ratio_for(model: *const Model, sample_rate: f64) -> f64 {
+    // SAFETY: the caller's promise.
+    let ratio = || unsafe { get("model", model) }.map_or(1.0, |model| model.0.ratio_for(sample_rate));
+    guard_value(1.0, ratio)
+}

@@ -1,0 +1,342 @@
+//! Passes over sequences: what changes from call to call, and the calls.
+
+use crate::border::slice_mut;
+use crate::border::{Area, Code, Failure, check_apart, free, get, get_mut, guard, guard_value, make, slice};
+use crate::network::Network;
+use fused_rnn as rnn;
+use rnn::{Accumulate, Dims, Gradients, Keep, State, Tape, Upstream, Workspace};
+
+/// States, tape and memory for sequences of a network, for `batch` rows of `steps` steps.
+pub struct Pass {
+    shape: Shape,
+    state: State,
+    tape: Tape,
+    workspace: Workspace,
+    /// Gradients of the final states, where they are given.
+    last: [Option<Vec<f32>>; 2],
+    /// Gradients of the initial states, of the last pass backward.
+    first: [Vec<f32>; 2],
+}
+
+/// The shape of the sequences.
+struct Shape {
+    batch: usize,
+    steps: usize,
+    lengths: Option<Vec<usize>>,
+    mask: Option<Vec<bool>>,
+    resets: Option<Vec<bool>>,
+}
+
+impl Shape {
+    fn dims(&self) -> Dims<'_> {
+        let mut dims = Dims::new(self.batch, self.steps);
+        dims.lengths = self.lengths.as_deref();
+        dims.mask = self.mask.as_deref();
+        dims.resets = self.resets.as_deref();
+        dims
+    }
+}
+
+/// A pass for sequences of `batch` rows and `steps` steps; states are zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_create(
+    network: *const Network,
+    batch: usize,
+    steps: usize,
+    pass: *mut *mut Pass,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        make(pass, || {
+            let network = &get("network", network)?.network;
+            let state = network.zero_state(batch)?;
+            let first = [state.h(), state.c()];
+            let (tape, workspace) = (Tape::new(), Workspace::new());
+            let shape = Shape { batch, steps, lengths: None, mask: None, resets: None };
+            Ok(Pass { shape, state, tape, workspace, last: [None, None], first })
+        })
+    }
+}
+
+/// Frees a pass. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_destroy(pass: *mut Pass) {
+    // SAFETY: the caller's promise.
+    unsafe { free(pass) }
+}
+
+/// Another number of steps, for the calls from now on; states stay.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_steps(pass: *mut Pass, steps: usize) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { get_mut("pass", pass) }?.shape.steps = steps;
+        Ok(())
+    })
+}
+
+/// The length of each row, `count` of them, from 0 to the number of steps. NULL: all rows have all steps.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_lengths(pass: *mut Pass, lengths: *const usize, count: usize) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get_mut("pass", pass) }?;
+        pass.shape.lengths = match lengths.is_null() {
+            true => None,
+            // SAFETY: the caller's promise.
+            false => Some(unsafe { slice("lengths", lengths, count) }?.to_vec()),
+        };
+        Ok(())
+    })
+}
+
+/// Which steps are real, (batch, steps), 0 or not, and before which steps the state is zero; `count` of each.
+/// NULL: all steps are real, no state is reset.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_mask_and_resets(
+    pass: *mut Pass,
+    mask: *const u8,
+    resets: *const u8,
+    count: usize,
+) -> Code {
+    guard(|| {
+        let flags = |what, at: *const u8| match at.is_null() {
+            true => Ok::<_, Failure>(None),
+            // SAFETY: the caller's promise.
+            false => Ok(Some(unsafe { slice(what, at, count) }?.iter().map(|&flag| flag != 0).collect())),
+        };
+        let (mask, resets) = (flags("mask", mask)?, flags("resets", resets)?);
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get_mut("pass", pass) }?;
+        (pass.shape.mask, pass.shape.resets) = (mask, resets);
+        Ok(())
+    })
+}
+
+/// What the tape of training keeps: the states of every `every`th step, from which the steps between run
+/// again, or all for 0. It takes effect with the next frnn_pass_forward_train.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_checkpoints(pass: *mut Pass, every: usize) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get_mut("pass", pass) }?;
+        pass.tape = Tape::keeping(if every == 0 { Keep::All } else { Keep::Every(every) });
+        Ok(())
+    })
+}
+
+/// All states are zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_reset_state(pass: *mut Pass) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { get_mut("pass", pass) }?.state.reset();
+        Ok(())
+    })
+}
+
+/// Sets the states: `h` (layers * directions, batch, H), or as wide as the projection; `c` the same of an
+/// LSTM, and 0 values of other cells.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_state(
+    pass: *mut Pass,
+    h: *const f32,
+    h_count: usize,
+    c: *const f32,
+    c_count: usize,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (h, c) = unsafe { (slice("h", h, h_count)?, slice("c", c, c_count)?) };
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get_mut("pass", pass) }?;
+        check_state(pass, h.len(), c.len())?;
+        pass.state.set_h(h)?;
+        Ok(pass.state.set_c(c)?)
+    })
+}
+
+/// Writes the states: those that the last call has left.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_get_state(
+    pass: *const Pass,
+    h: *mut f32,
+    h_count: usize,
+    c: *mut f32,
+    c_count: usize,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::written("h", h, h_count), Area::written("c", c, c_count)])?;
+        // SAFETY: the caller's promise.
+        let (h, c) = unsafe { (slice_mut("h", h, h_count)?, slice_mut("c", c, c_count)?) };
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get("pass", pass) }?;
+        check_state(pass, h.len(), c.len())?;
+        pass.state.copy_h_to(h)?;
+        Ok(pass.state.copy_c_to(c)?)
+    })
+}
+
+fn check_state(pass: &Pass, h: usize, c: usize) -> Result<(), Failure> {
+    crate::network::check_count("h", pass.first[0].len(), h)?;
+    crate::network::check_count("c", pass.first[1].len(), c)
+}
+
+/// Bytes that the pass holds; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_bytes(pass: *const Pass) -> usize {
+    // SAFETY: the caller's promise.
+    guard_value(0, || match unsafe { get("pass", pass) } {
+        Ok(pass) => pass.state.bytes() + pass.tape.bytes() + pass.workspace.bytes(),
+        Err(_) => 0,
+    })
+}
+
+/// Runs sequences: `x` (batch, steps, I), or (steps, batch, I) where the layout is time-major; `y` (batch,
+/// steps, output size) in the same layout, or NULL where the final state alone is wanted. States are read
+/// from the pass and left there. Real time on one thread, from the second call on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_forward(
+    pass: *mut Pass,
+    network: *const Network,
+    x: *const f32,
+    x_count: usize,
+    y: *mut f32,
+    y_count: usize,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::read("x", x, x_count), Area::written("y", y, y_count)])?;
+        // SAFETY: the caller's promise.
+        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
+        // SAFETY: the caller's promise.
+        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+        let Pass { shape, state, workspace, .. } = pass;
+        Ok(network.network.forward(x, shape.dims(), state, y, workspace)?)
+    })
+}
+
+/// The same for training, with dropout and zoneout from `seed`: the pass keeps the tape for
+/// frnn_pass_backward.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_forward_train(
+    pass: *mut Pass,
+    network: *const Network,
+    x: *const f32,
+    x_count: usize,
+    y: *mut f32,
+    y_count: usize,
+    seed: u64,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::read("x", x, x_count), Area::written("y", y, y_count)])?;
+        // SAFETY: the caller's promise.
+        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
+        // SAFETY: the caller's promise.
+        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+        let Pass { shape, state, tape, workspace, .. } = pass;
+        Ok(network.network.forward_train(x, shape.dims(), state, y, tape, seed, workspace)?)
+    })
+}
+
+/// The gradients of the loss by the final states, for the calls of frnn_pass_backward from now on: `dhn` and
+/// `dcn` in the shapes of the states. NULL: zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_final_gradients(
+    pass: *mut Pass,
+    dhn: *const f32,
+    dhn_count: usize,
+    dcn: *const f32,
+    dcn_count: usize,
+) -> Code {
+    guard(|| {
+        let copy = |what, at: *const f32, count| match at.is_null() {
+            true => Ok::<_, Failure>(None),
+            // SAFETY: the caller's promise.
+            false => Ok(Some(unsafe { slice(what, at, count) }?.to_vec())),
+        };
+        let last = [copy("dhn", dhn, dhn_count)?, copy("dcn", dcn, dcn_count)?];
+        // SAFETY: the caller's promise.
+        unsafe { get_mut("pass", pass) }?.last = last;
+        Ok(())
+    })
+}
+
+/// Runs back through the sequences of the last frnn_pass_forward_train. `x` is its input; `dy` the gradient
+/// of the loss by `y`, or NULL for zero. `gradients` is that by all parameters, replaced, or added to where
+/// `accumulate` is not 0; `dx` that by `x`, in its shape. Both may be NULL where they are not wanted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_backward(
+    pass: *mut Pass,
+    network: *const Network,
+    x: *const f32,
+    x_count: usize,
+    dy: *const f32,
+    dy_count: usize,
+    gradients: *mut f32,
+    gradients_count: usize,
+    accumulate: i32,
+    dx: *mut f32,
+    dx_count: usize,
+) -> Code {
+    guard(|| {
+        check_apart(&[
+            Area::read("x", x, x_count),
+            Area::read("dy", dy, dy_count),
+            Area::written("gradients", gradients, gradients_count),
+            Area::written("dx", dx, dx_count),
+        ])?;
+        // SAFETY: the caller's promise.
+        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
+        // SAFETY: the caller's promise.
+        let x = unsafe { slice("x", x, x_count) }?;
+        // SAFETY: the caller's promise.
+        let (parameters, dx) =
+            unsafe { (optional("gradients", gradients, gradients_count)?, optional("dx", dx, dx_count)?) };
+        let Pass { tape, workspace, last: [dhn, dcn], first: [dh0, dc0], .. } = pass;
+        let mut upstream = Upstream::default();
+        if !dy.is_null() {
+            // SAFETY: the caller's promise.
+            upstream.dy = Some(unsafe { slice("dy", dy, dy_count) }?);
+        }
+        (upstream.dhn, upstream.dcn) = (dhn.as_deref(), dcn.as_deref());
+        let add = if accumulate == 0 { Accumulate::Overwrite } else { Accumulate::Add };
+        let mut slices = Gradients::default().with_accumulate(add).with_dh0(dh0).with_dc0(dc0);
+        (slices.parameters, slices.dx) = (parameters, dx);
+        Ok(network.network.backward(x, tape, upstream, slices, workspace)?)
+    })
+}
+
+/// Writes the gradients of the loss by the initial states, of the last frnn_pass_backward, in the shapes of
+/// the states.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_get_initial_gradients(
+    pass: *const Pass,
+    dh0: *mut f32,
+    dh0_count: usize,
+    dc0: *mut f32,
+    dc0_count: usize,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::written("dh0", dh0, dh0_count), Area::written("dc0", dc0, dc0_count)])?;
+        // SAFETY: the caller's promise.
+        let (h, c) = unsafe { (slice_mut("dh0", dh0, dh0_count)?, slice_mut("dc0", dc0, dc0_count)?) };
+        // SAFETY: the caller's promise.
+        let pass = unsafe { get("pass", pass) }?;
+        check_state(pass, h.len(), c.len())?;
+        h.copy_from_slice(&pass.first[0]);
+        c.copy_from_slice(&pass.first[1]);
+        Ok(())
+    })
+}
+
+/// Values to write, or `None` for NULL.
+///
+/// # Safety
+/// As for [`slice_mut`].
+unsafe fn optional<'a>(what: &str, at: *mut f32, count: usize) -> Result<Option<&'a mut [f32]>, Failure> {
+    if at.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice_mut(what, at, count) }.map(Some)
+}

@@ -1,0 +1,314 @@
+//! What a C program can pass that it should not: results and texts, and nothing written.
+
+use fused_rnn_c::*;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::{null, null_mut};
+
+/// A call that must fail with this result, and whose text has this part.
+macro_rules! fails {
+    ($code:expr, $part:expr, $call:expr) => {{
+        // SAFETY: hostile, but what the functions promise to refuse.
+        #[allow(unused_unsafe, reason = "some calls are closures")]
+        let got = unsafe { $call };
+        // SAFETY: a text that ends with a zero.
+        let text = unsafe { CStr::from_ptr(frnn_last_error()) }.to_str().unwrap().to_owned();
+        assert_eq!(got, $code, "{}: {text}", stringify!($call));
+        assert!(text.contains($part), "{}: {text}", stringify!($call));
+    }};
+}
+
+macro_rules! works {
+    ($call:expr) => {{
+        // SAFETY: live handles and arrays of the numbers that are passed.
+        let got = unsafe { $call };
+        // SAFETY: a text that ends with a zero.
+        assert_eq!(got, Code::Ok, "{}: {:?}", stringify!($call), unsafe {
+            CStr::from_ptr(frnn_last_error())
+        });
+    }};
+}
+
+struct Handles {
+    builder: *mut Builder,
+    network: *mut Network,
+    pass: *mut Pass,
+    model: *mut Model,
+    stream: *mut Stream,
+}
+
+/// A GRU of 4 units over 2 features, 3 rows of 5 steps, and a stream of 2 rows.
+fn handles() -> Handles {
+    let mut h = Handles {
+        builder: null_mut(),
+        network: null_mut(),
+        pass: null_mut(),
+        model: null_mut(),
+        stream: null_mut(),
+    };
+    works!(frnn_builder_create(2, 2, 4, &mut h.builder));
+    works!(frnn_builder_build(h.builder, &mut h.network));
+    works!(frnn_pass_create(h.network, 3, 5, &mut h.pass));
+    works!(frnn_model_create(2, &mut h.model));
+    works!(frnn_model_add_network(h.model, h.network));
+    works!(frnn_stream_create(h.model, 2, 1.0, &mut h.stream));
+    h
+}
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        // SAFETY: each was made and is used no more.
+        unsafe {
+            frnn_builder_destroy(self.builder);
+            frnn_network_destroy(self.network);
+            frnn_pass_destroy(self.pass);
+            frnn_model_destroy(self.model);
+            frnn_stream_destroy(self.stream);
+        }
+    }
+}
+
+#[test]
+fn null_handles_are_results_or_zeros() {
+    let h = handles();
+    let mut x = [0.0f32; 30];
+    let at = x.as_mut_ptr();
+    fails!(
+        Code::Pointer,
+        "new handle: expected a pointer, got NULL",
+        frnn_builder_create(1, 1, 1, null_mut())
+    );
+    fails!(Code::Pointer, "builder", frnn_builder_set_layers(null_mut(), 2));
+    fails!(Code::Pointer, "builder", frnn_builder_build(null(), &mut { h.network }));
+    fails!(Code::Pointer, "activations", frnn_builder_set_activations(h.builder, null(), 1));
+    fails!(Code::Pointer, "level", frnn_builder_set_level(h.builder, null()));
+    fails!(Code::Pointer, "network", frnn_network_clone(null(), &mut { h.network }));
+    fails!(Code::Pointer, "network", frnn_network_get_parameters(null(), at, 1));
+    fails!(Code::Pointer, "to", frnn_network_get_parameters(h.network, null_mut(), 1));
+    fails!(Code::Pointer, "from", frnn_network_set_parameters(h.network, null(), 1));
+    fails!(Code::Pointer, "name", frnn_network_set_parameter(h.network, null(), at, 1));
+    fails!(Code::Pointer, "network", frnn_pass_create(null(), 1, 1, &mut { h.pass }));
+    fails!(Code::Pointer, "pass", frnn_pass_forward(null_mut(), h.network, at, 30, null_mut(), 0));
+    fails!(Code::Pointer, "network", frnn_pass_forward(h.pass, null(), at, 30, null_mut(), 0));
+    fails!(Code::Pointer, "x", frnn_pass_forward(h.pass, h.network, null(), 30, null_mut(), 0));
+    fails!(Code::Pointer, "pass", frnn_pass_reset_state(null_mut()));
+    fails!(Code::Pointer, "model", frnn_model_set_skip(null_mut(), 1));
+    fails!(Code::Pointer, "network", frnn_model_add_network(h.model, null()));
+    fails!(Code::Pointer, "weight", frnn_model_add_dense(h.model, 1, null(), 4, null(), 0));
+    fails!(Code::Pointer, "bytes", frnn_model_load(null(), 3, &mut { h.model }));
+    fails!(Code::Pointer, "bytes", frnn_network_load_onnx(null(), 3, 0, &mut { h.network }));
+    fails!(Code::Pointer, "prefix", frnn_network_load([0u8].as_ptr(), 1, null(), 0, &mut { h.network }));
+    fails!(Code::Pointer, "model", frnn_stream_create(null(), 1, 1.0, &mut { h.stream }));
+    fails!(Code::Pointer, "stream", frnn_stream_process(null_mut(), at, at, 1));
+    fails!(Code::Pointer, "x", frnn_stream_process(h.stream, null(), at, 1));
+    fails!(Code::Pointer, "y", frnn_stream_process(h.stream, at, null_mut(), 1));
+    fails!(Code::Pointer, "x", frnn_stream_process_planar(h.stream, null(), null(), 1));
+    let (inputs, outputs) = ([null(); 4], [null_mut(); 8]);
+    fails!(
+        Code::Pointer,
+        "a channel of x",
+        frnn_stream_process_planar(h.stream, inputs.as_ptr(), outputs.as_ptr(), 1)
+    );
+    fails!(Code::Pointer, "stream", frnn_stream_reset(null_mut()));
+    // SAFETY: NULL is allowed.
+    unsafe {
+        assert_eq!(frnn_network_input_size(null()), 0);
+        assert_eq!(frnn_network_parameter_count(null()), 0);
+        assert_eq!(frnn_network_cell(null()), 0);
+        assert_eq!(frnn_pass_bytes(null()), 0);
+        assert_eq!((frnn_model_inputs(null()), frnn_model_sample_rate(null())), (0, 0.0));
+        assert_eq!(frnn_stream_state_count(null()), 0);
+        frnn_builder_destroy(null_mut());
+        frnn_network_destroy(null_mut());
+        frnn_pass_destroy(null_mut());
+        frnn_model_destroy(null_mut());
+        frnn_stream_destroy(null_mut());
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_results() {
+    let h = handles();
+    let mut made: *mut Builder = h.builder;
+    for cell in [0, 6, u32::MAX] {
+        fails!(Code::Range, "cell", frnn_builder_create(cell, 1, 1, &mut made));
+        assert!(made.is_null(), "a handle of a call that failed");
+    }
+    fails!(Code::Range, "direction", frnn_builder_set_direction(h.builder, 3));
+    fails!(Code::Range, "layout", frnn_builder_set_layout(h.builder, 2));
+    fails!(Code::Range, "bias", frnn_builder_set_bias(h.builder, 3));
+    fails!(Code::Range, "init", frnn_builder_set_init(h.builder, 3, 0));
+    fails!(Code::Range, "activation", frnn_builder_set_activations(h.builder, [99].as_ptr(), 1));
+    fails!(Code::Range, "activation", frnn_model_add_activation(h.model, 7));
+    fails!(Code::Name, "level", frnn_builder_set_level(h.builder, c"mmx".as_ptr()));
+    fails!(Code::Name, "UTF-8", frnn_builder_set_level(h.builder, c"\xFF".as_ptr()));
+    // What the setters refused has changed nothing.
+    let mut network = null_mut();
+    works!(frnn_builder_build(h.builder, &mut network));
+    // SAFETY: it was just made.
+    unsafe { frnn_network_destroy(network) };
+    for (layers, dropout, code) in
+        [(0, 0.0, Code::Range), (1, 1.5, Code::Range), (1 << 60, 0.0, Code::Memory)]
+    {
+        works!(frnn_builder_set_layers(h.builder, layers));
+        works!(frnn_builder_set_dropout(h.builder, dropout, 0.0, 0.0));
+        fails!(code, "", frnn_builder_build(h.builder, &mut network));
+        assert!(network.is_null());
+    }
+    works!(frnn_builder_set_layers(h.builder, 1));
+    works!(frnn_builder_set_projection(h.builder, 2));
+    fails!(Code::Unsupported, "projection", frnn_builder_build(h.builder, &mut network));
+    let mut pass = null_mut();
+    fails!(Code::Memory, "", frnn_pass_create(h.network, usize::MAX / 4, 5, &mut pass));
+    let mut stream = null_mut();
+    for (rows, ratio, code) in
+        [(0, 1.0, Code::Range), (1, f64::NAN, Code::Range), (usize::MAX, 1.0, Code::Memory)]
+    {
+        fails!(code, "", frnn_stream_create(h.model, rows, ratio, &mut stream));
+        assert!(stream.is_null());
+    }
+    let tensors = 4;
+    // SAFETY: a live handle.
+    assert_eq!(unsafe { frnn_network_tensor_count(h.network) }, tensors);
+    fails!(
+        Code::Range,
+        "below 4",
+        frnn_network_tensor(h.network, tensors, null_mut(), null_mut(), null_mut(), null_mut())
+    );
+    works!(frnn_network_tensor(h.network, 0, null_mut(), null_mut(), null_mut(), null_mut()));
+}
+
+#[test]
+fn lengths_that_do_not_fit_are_results_and_nothing_is_written() {
+    let h = handles();
+    let (mut x, mut y) = ([0.5f32; 30], [7.0f32; 60]);
+    fails!(Code::Length, "x: expected 30 values, got 29", {
+        frnn_pass_forward(h.pass, h.network, x.as_ptr(), 29, y.as_mut_ptr(), 60)
+    });
+    fails!(Code::Length, "y: expected 60 values, got 59", {
+        frnn_pass_forward(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 59)
+    });
+    fails!(
+        Code::Length,
+        "memory",
+        frnn_pass_forward(h.pass, h.network, x.as_ptr(), usize::MAX, null_mut(), 0)
+    );
+    works!(frnn_pass_set_lengths(h.pass, [5, 6, 5].as_ptr(), 3));
+    fails!(Code::Length, "length of row 1: expected at most 5 steps, got 6", {
+        frnn_pass_forward(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60)
+    });
+    works!(frnn_pass_set_lengths(h.pass, null(), 0));
+    works!(frnn_pass_set_mask_and_resets(h.pass, [1u8; 14].as_ptr(), null(), 14));
+    fails!(Code::Length, "mask: expected 15 values, got 14", {
+        frnn_pass_forward(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60)
+    });
+    works!(frnn_pass_set_mask_and_resets(h.pass, null(), null(), 0));
+    fails!(
+        Code::Length,
+        "h: expected 12 values, got 11",
+        frnn_pass_set_state(h.pass, x.as_ptr(), 11, null(), 0)
+    );
+    fails!(
+        Code::Length,
+        "c: expected 0 values, got 12",
+        frnn_pass_set_state(h.pass, x.as_ptr(), 12, y.as_ptr(), 12)
+    );
+    let backward = |gradients: *mut f32, count| {
+        // SAFETY: as many values as the numbers say.
+        unsafe {
+            frnn_pass_backward(
+                h.pass,
+                h.network,
+                x.as_ptr(),
+                30,
+                null(),
+                0,
+                gradients,
+                count,
+                0,
+                null_mut(),
+                0,
+            )
+        }
+    };
+    let mut gradients = vec![7.0f32; 96];
+    let at = gradients.as_mut_ptr();
+    fails!(Code::Unsupported, "backward on an empty tape", backward(at, 96));
+    works!(frnn_pass_forward_train(h.pass, h.network, x.as_ptr(), 30, null_mut(), 0, 1));
+    fails!(Code::Length, "gradients.parameters: expected 96 values, got 95", backward(at, 95));
+    fails!(Code::Length, "parameters: expected 96 values, got 95", {
+        frnn_network_set_parameters(h.network, gradients.as_ptr(), 95)
+    });
+    works!(frnn_network_set_parameters(h.network, [0.1f32; 96].as_ptr(), 96));
+    fails!(Code::Unsupported, "backward with other parameters", backward(at, 96));
+    fails!(Code::Name, "no parameter is named", {
+        frnn_network_set_parameter(h.network, c"weight".as_ptr(), gradients.as_ptr(), 1)
+    });
+    fails!(Code::Length, "state", frnn_stream_set_state(h.stream, x.as_ptr(), 3));
+    fails!(Code::Length, "", frnn_stream_process(h.stream, x.as_ptr(), y.as_mut_ptr(), usize::MAX / 2));
+    fails!(Code::Length, "weight: expected 8 values, got 7", {
+        frnn_model_add_dense(h.model, 2, x.as_ptr(), 7, null(), 0)
+    });
+    fails!(Code::Length, "bias: expected 2 values, got 1", {
+        frnn_model_add_dense(h.model, 2, x.as_ptr(), 8, x.as_ptr(), 1)
+    });
+    assert!(y == [7.0; 60] && gradients == [7.0; 96], "written by a call that failed");
+
+    // What is written overlaps what is read.
+    let at = x.as_mut_ptr();
+    fails!(Code::Overlap, "x and y", frnn_pass_forward(h.pass, h.network, at, 30, at, 60));
+    fails!(Code::Overlap, "x and y", frnn_stream_process(h.stream, at, at.wrapping_add(3), 2));
+    fails!(Code::Overlap, "h and c", frnn_pass_get_state(h.pass, at, 12, at.wrapping_add(1), 1));
+    assert_eq!(x, [0.5; 30]);
+    let odd = at.cast::<u8>().wrapping_add(2).cast::<f32>();
+    fails!(Code::Pointer, "multiple of 4", frnn_stream_process(h.stream, odd, y.as_mut_ptr(), 1));
+}
+
+#[test]
+fn files_that_are_none_are_results() {
+    let (mut network, mut model) = (null_mut(), null_mut());
+    let load = |bytes: &[u8], network: &mut *mut Network| {
+        // SAFETY: the bytes of the slice.
+        unsafe { frnn_network_load(bytes.as_ptr(), bytes.len(), c"".as_ptr(), 0, network) }
+    };
+    fails!(Code::Format, "an empty file", load(&[], &mut network));
+    fails!(Code::Format, "expected a file of safetensors", load(b"hello", &mut network));
+    fails!(Code::Format, "", load(b"{\"weight_ih_l0\": [1]}", &mut network));
+    fails!(Code::Format, "", frnn_network_load_onnx(b"\x08\x0a".as_ptr(), 2, 0, &mut network));
+    fails!(Code::Format, "only no field", frnn_model_load(b"{}".as_ptr(), 2, &mut model));
+    assert!(network.is_null() && model.is_null());
+    let h = handles();
+    let prefix = CString::new("rnn.").unwrap();
+    let (mut size, mut bytes) = (0, vec![7u8; 4000]);
+    works!(frnn_network_save(h.network, prefix.as_ptr(), null_mut(), 0, &mut size));
+    let needed = size;
+    fails!(Code::Length, "to: expected room", {
+        frnn_network_save(h.network, prefix.as_ptr(), bytes.as_mut_ptr(), needed - 1, &mut size)
+    });
+    assert!(bytes.iter().all(|&byte| byte == 7));
+    works!(frnn_network_save(h.network, prefix.as_ptr(), bytes.as_mut_ptr(), bytes.len(), &mut size));
+    works!(frnn_network_load(bytes.as_ptr(), size, prefix.as_ptr(), 2, &mut network));
+    // SAFETY: it was just made.
+    unsafe { frnn_network_destroy(network) };
+    fails!(Code::Format, "names that begin with", {
+        frnn_network_load(bytes.as_ptr(), size, c"other.".as_ptr(), 2, &mut network)
+    });
+    fails!(Code::Format, "weight_ih_l0", {
+        frnn_network_load(bytes.as_ptr(), size, prefix.as_ptr(), 1, &mut network)
+    });
+}
+
+#[test]
+fn results_have_texts() {
+    let text = |at: *const c_char| {
+        // SAFETY: a text that ends with a zero.
+        unsafe { CStr::from_ptr(at) }.to_str().unwrap()
+    };
+    let texts: std::collections::BTreeSet<_> = (0..=10).map(|code| text(frnn_result_text(code))).collect();
+    assert_eq!(texts.len(), 11);
+    assert_eq!(text(frnn_version()), env!("CARGO_PKG_VERSION"));
+    assert_eq!(frnn_abi_version(), FRNN_ABI_VERSION);
+    // Another thread has failures of its own.
+    fails!(Code::Pointer, "model", frnn_model_set_skip(null_mut(), 1));
+    std::thread::spawn(move || assert_eq!(text(frnn_last_error()), "no error")).join().unwrap();
+    assert!(text(frnn_last_error()).contains("model"));
+}
