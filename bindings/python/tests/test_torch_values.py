@@ -133,3 +133,18 @@ def test_cells_over_time_are_the_layer():
         torch.testing.assert_close(got, x.grad, rtol=1e-5, atol=1e-6)
         for a, b in zip(cell.parameters(), net.parameters()):
             torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_the_gradient_of_a_cell():
+    for kind in KINDS:
+        for rows in ((), (4,)):
+            cell = getattr(fused, f"{kind}Cell")(3, 7)
+            x = torch.randn(*rows, 3, requires_grad=True)
+            results = []
+            for one in (cell, fused.revert(copy.deepcopy(cell))):
+                state = one(x)
+                loss = sum(part.pow(3).sum() for part in parts(state))
+                slope, = torch.autograd.grad(loss, x, create_graph=True)
+                results.append([slope, *torch.autograd.grad(slope.pow(2).sum(), [x, *one.parameters()])])
+            for a, b in zip(*results):
+                torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

@@ -113,8 +113,8 @@ class Call:
         "lengths",
         "resets",
         "seed",
+        "step_of",
         "steps",
-        "wants_y",
     )
 
     def __init__(
@@ -128,14 +128,16 @@ class Call:
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
         seed: int = 0,
-        wants_y: bool = True,
+        step_of: tuple[int, ...] | None = None,
     ) -> None:
         self.kernel, self.batch, self.steps = kernel, batch, steps
         #: Of a PackedSequence: the rows of each step.
         self.batch_sizes = batch_sizes
         #: (B) of int64, (B, T) of bool.
         self.lengths, self.resets = lengths, resets
-        self.batch_first, self.seed, self.wants_y = batch_first, seed, wants_y
+        self.batch_first, self.seed = batch_first, seed
+        #: Of a cell: the axes of its input and states but for the last. There is no y then, as it is hn.
+        self.step_of = step_of
 
     def _sequences(self) -> tuple[int, int, int, int]:
         return self.batch, self.steps, _address(self.lengths), _address(self.resets)
@@ -154,11 +156,10 @@ class Call:
         if self.batch_sizes is not None:
             x = self._padded(x)
         first, second = (self.batch, self.steps) if self.batch_first else (self.steps, self.batch)
-        y = x.new_empty((first, second, kernel.y_width)) if self.wants_y else None
-        hn = x.new_empty((kernel.strands, self.batch, kernel.width))
-        cn = None
-        if kernel.cell_size is not None:
-            cn = x.new_empty((kernel.strands, self.batch, kernel.cell_size))
+        y = x.new_empty((first, second, kernel.y_width)) if self.step_of is None else None
+        rows = (kernel.strands, self.batch) if self.step_of is None else self.step_of
+        hn = x.new_empty((*rows, kernel.width))
+        cn = None if kernel.cell_size is None else x.new_empty((*rows, kernel.cell_size))
         sequences = self._sequences()
         tape, floats = None, 0
         if taping:

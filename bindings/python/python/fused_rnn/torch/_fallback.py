@@ -18,7 +18,7 @@ _PLAIN = (Tensor, Parameter)
 
 def of_context() -> str | None:
     """Why no call is one for the kernels now; None where it may be."""
-    if torch.jit.is_tracing():
+    if torch._C._is_tracing():
         return "tracing"
     if torch.is_autocast_enabled("cpu"):
         return "autocast"
@@ -30,8 +30,6 @@ def of_context() -> str | None:
         return "forward-mode differentiation"
     if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
         return "a mode of PyTorch that looks at its operators"
-    if torch.onnx.is_in_onnx_export():
-        return "export to ONNX"
     return None
 
 
@@ -54,7 +52,7 @@ def of_weights(weights: list[Any], shapes: list[tuple[int, ...]]) -> str | None:
         why = of_tensor(weight)
         if why is not None:
             return f"a weight that is {why}"
-        if weight.shape != shape or not weight.is_contiguous():
+        if not weight.is_contiguous() or weight.shape != shape:
             return f"a weight of shape {tuple(weight.shape)} in the place of {shape}"
     return None
 
@@ -110,6 +108,8 @@ def _recomputed(
         h0 = x.new_zeros((layers * directions, call.batch, width))
     if c0 is None and spec.kind == "lstm":
         c0 = x.new_zeros((layers * directions, call.batch, spec.hidden_size))
+    if call.step_of is not None:
+        x, h0, c0 = (t if t is None else t.reshape(1, call.batch, -1) for t in (x, h0, c0))
     packed = call.batch_sizes is not None
     of_layer, dropout = len(weights) // layers, options.get("dropout", 0.0)
     # (All layers at once where nothing is dropped between them.)
@@ -129,8 +129,9 @@ def _recomputed(
         if dropout and group + 1 < layers:
             x = x * _masks(call, group, directions * width)
     states = [torch.cat(part) for part in zip(*finals)]
-    y = x if call.wants_y else None
-    return y, states[0], states[1] if len(states) > 1 else None
+    if call.step_of is not None:
+        states = [state.reshape(*call.step_of, -1) for state in states]
+    return x if call.step_of is None else None, states[0], states[1] if len(states) > 1 else None
 
 
 def _masks(call: Call, layer: int, width: int) -> Tensor:

@@ -20,10 +20,6 @@ class _Cell:
             return super().forward(input, hx)
         call, x, h0, c0, weights = prepared
         _, hn, cn = _function.run(call, x, h0, c0, weights, False)
-        hn, cn = (
-            None if state is None else state.view(state.shape[1:] if input.dim() == 2 else -1)
-            for state in (hn, cn)
-        )
         return hn if cn is None else (hn, cn)
 
     def _kind(self) -> str:
@@ -61,9 +57,9 @@ class _Cell:
                 why = _fallback.of_tensor(state)
                 if why is not None or state.shape != (*input.shape[:-1], self.hidden_size):
                     return "another hx"
-                states[n] = state.reshape(1, batch, self.hidden_size).contiguous()
-        call = Call(kernel, batch, 1, wants_y=False)
-        return call, input.reshape(1, batch, self.input_size).contiguous(), *states, weights
+                states[n] = state.contiguous()
+        call = Call(kernel, batch, 1, step_of=input.shape[:-1])
+        return call, input.contiguous(), *states, weights
 
 
 class LSTMCell(_Cell, torch.nn.LSTMCell):
