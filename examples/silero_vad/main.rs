@@ -8,8 +8,8 @@
 //! Without a file the program trains a small GRU on signals of its own, voiced tones in noise (`own.rs`), and
 //! streams one that the GRU has not heard. With a file it is Silero VAD (`silero.rs`), whose LSTM this crate
 //! runs. The file is in the package silero-vad: `pip download --no-deps silero-vad` and `unzip -j
-//! silero_vad-*.whl '*16k.safetensors'`. AUDIO.f32 has mono floats at 16 kHz: `ffmpeg -i IN.wav -ar 16000
-//! -ac 1 -f f32le AUDIO.f32`.
+//! silero_vad-*.whl '*16k.safetensors'`. (The ONNX files of the package have other weights.) AUDIO.f32 has
+//! mono floats at 16 kHz: `ffmpeg -i IN.wav -ar 16000 -ac 1 -f f32le AUDIO.f32`.
 //!
 //! ```text
 //! 512 samples  ->  features  ->  one step of the layer  ->  one row of the head  ->  probability
