@@ -67,13 +67,14 @@
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! gates in the order i, f, g, o (LSTM) and r, z, n (GRU)
 //! x (B, T, I)    y (B, T, D * H)    or time-major: (T, B, I), (T, B, D * H)
+//!                                   or packed: (sum of lengths, I), (sum of lengths, D * H)
 //! h, c (layers * D, B, H)           D directions, 1 or 2; state of layer l, direction d at l * D + d
 //! ```
 //!
 //! Where an LSTM has a projection, its hidden states are P wide and its outputs `D * P`.
 //!
 //! A layer above the first reads both directions of the one below, side by side. Rows may have lengths of
-//! their own ([`Dims::with_lengths`]), steps that are left out ([`Dims::with_mask`]) and places where the
+//! their own ([`Dims::with_lengths`]), padded or [`packed`](Dims::packed), steps that are left out ([`Dims::with_mask`]) and places where the
 //! state begins anew ([`Dims::with_resets`]).
 //!
 //! # Exactness

@@ -5,7 +5,7 @@
 
 use arbitrary::Arbitrary;
 use fused_rnn::{
-    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Keep, Layout, Tape, Upstream, Workspace,
+    Accumulate, Bias, Builder, CellKind, Dims, Gradients, Keep, Layout, Recording, Tape, Upstream, Workspace,
 };
 
 /// A size: mostly small, sometimes absurd.
@@ -39,6 +39,11 @@ struct Input {
     slices: [Option<u8>; 6],
     keep: Option<Size>,
     state_batch: u8,
+    packed: bool,
+    strides: Option<[Size; 2]>,
+    wanted: Option<Vec<bool>>,
+    /// Floats of a tape in a slice, where not as many as there should be.
+    tape: Option<u16>,
 }
 
 fused_rnn_fuzz::target!(|input: Input| {
@@ -72,6 +77,8 @@ fused_rnn_fuzz::target!(|input: Input| {
     let mut dims = Dims::new(batch, steps);
     (dims.lengths, dims.mask, dims.resets) =
         (lengths.as_deref(), input.mask.as_deref(), input.resets.as_deref());
+    dims.is_packed = input.packed;
+    dims.x_strides = input.strides.map(|strides| strides.map(Size::get));
     let keep = match input.keep.map(Size::get) {
         None => Keep::All,
         Some(bytes) if input.flags & 128 != 0 => Keep::Within(bytes),
@@ -117,12 +124,24 @@ fused_rnn_fuzz::target!(|input: Input| {
     let accumulate = if asked(8) { Accumulate::Add } else { Accumulate::Overwrite };
     let mut gradients = Gradients::default().with_dx(&mut dx).with_accumulate(accumulate);
     gradients.parameters = (batch % 3 != 2).then_some(&mut parameters[..]);
-    (gradients.dh0, gradients.dc0) =
-        (asked(16).then_some(&mut dh0[..]), asked(32).then_some(&mut dc0[..]));
+    gradients.wanted = input.wanted.as_deref();
+    (gradients.dh0, gradients.dc0) = (asked(16).then_some(&mut dh0[..]), asked(32).then_some(&mut dc0[..]));
     let mut upstream = Upstream::default().with_dy(&y).with_dhn(&dhn);
     upstream.dcn = asked(64).then_some(&dhn[..]);
     if layer.backward(&x, &tape, upstream, gradients, &mut workspace).is_err() {
         assert!(parameters.iter().chain(&dx).chain(&dh0).chain(&dc0).all(|&v| v == 0.25));
+    }
+    if batch.saturating_mul(steps) < 1 << 20 {
+        let len = layer.tape_len(dims, keep).unwrap_or(0).min(1 << 20);
+        let mut slice = vec![0.25f32; input.tape.map_or(len, usize::from)];
+        let recording = Recording::new(dims).with_keep(keep).with_seed(1);
+        let forward = layer.forward_train_into(&x, recording, &mut state, None, &mut slice, &mut workspace);
+        assert!(forward.is_ok() || slice.iter().all(|&v| v == 0.25));
+        let gradients = Gradients::default().with_dx(&mut dx);
+        let _ = layer.backward_from(&x, recording, &slice, upstream, gradients, &mut workspace);
+        if batch.saturating_mul(steps) < 1 << 12 && layer.reserve(&mut workspace, dims, Some(keep)).is_ok() {
+            let _ = layer.reserve(&mut workspace, dims, None);
+        }
     }
     let _ = layer.set_parameter("weight_hh_l0", &x);
     let _ = state.set_h(&y);

@@ -115,9 +115,9 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
-        if let Some(&(upstream, plane)) = self.way.upstream {
+        if let Some((upstream, plane)) = self.way.upstream {
             let (time, row) = self.step.places.get(self.rank(v));
-            let row = upstream.plane(time, row, plane);
+            let row = upstream.plane(time, row, *plane);
             let start = self.unit(v);
             let from = &row[start..(start + I::LANES).min(row.len())];
             let dy = if from.len() == I::LANES { isa.load(from) } else { isa.load_partial(from) };

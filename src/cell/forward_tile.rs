@@ -185,13 +185,13 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
             // SAFETY: records of this tile.
             unsafe { self.write(self.step.after, v, masks.plane, self.masked(v, h)) };
         }
-        if let Some(&(output, plane)) = self.way.output {
+        if let Some((output, plane)) = self.way.output {
             let (time, row) = self.step.places.get(self.rank(v));
             let start = self.unit(v);
             let columns = output.grid.width().saturating_sub(start).min(I::LANES);
             // SAFETY: row and time exist; these columns belong to blocks of this tile.
             unsafe {
-                let to = output.address(time, row, plane, start);
+                let to = output.address(time, row, *plane, start);
                 if columns == I::LANES {
                     self.isa.store_ptr(to, h);
                 } else {

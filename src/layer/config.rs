@@ -3,9 +3,10 @@
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
+use crate::memory::Grid;
 use crate::sequence::{Pattern, Schedule, Threads};
 
-/// The order of the axes of a sequence.
+/// The order of the axes of a sequence. A call may have packed sequences instead: [`Dims::packed`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
@@ -91,12 +92,18 @@ pub struct Dims<'a> {
     /// reverse direction comes from the other side: its state is zero after that step, on its way into the
     /// episode before. A masked step resets as well; a step past the end of its row does not.
     pub resets: Option<&'a [bool]>,
+    /// Whether x, y, dy and dx are packed, `(sum of lengths, features)`, whatever the layout of the network:
+    /// see [`packed`](Dims::packed).
+    pub is_packed: bool,
+    /// The distances in x from a row to the next and from a step to the next, in floats, where x is not
+    /// contiguous: see [`with_x_strides`](Dims::with_x_strides).
+    pub x_strides: Option<[usize; 2]>,
 }
 
 impl<'a> Dims<'a> {
     /// `batch` rows of `steps` steps each.
     pub fn new(batch: usize, steps: usize) -> Self {
-        Dims { batch, steps, lengths: None, mask: None, resets: None }
+        Dims { batch, steps, lengths: None, mask: None, resets: None, is_packed: false, x_strides: None }
     }
 
     /// These dims, with a length for each row.
@@ -119,12 +126,70 @@ impl<'a> Dims<'a> {
         Dims { resets: Some(resets), ..self }
     }
 
+    /// These dims, of packed sequences: x, y and their gradients are `(sum of lengths, features)`, the steps
+    /// one after the other, and of each step the rows that have it, by falling length (rows of equal length in
+    /// their order). That is the `data` of PyTorch's `PackedSequence`, and nothing in it is padding. States and
+    /// flags stay in the order of the batch. Without lengths, packed is time-major.
+    ///
+    /// Results are the same bits as those of padded sequences.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gru};
+    ///
+    /// let gru = Gru::reset_after(1, 2).build()?;
+    /// // Rows of one step and of three: a0, b0 b1 b2.
+    /// let lengths = [1, 3];
+    /// let dims = Dims::new(2, 3).with_lengths(&lengths);
+    /// let padded = gru.run(&[0.1, 0.0, 0.0, 0.2, 0.3, 0.4], dims)?; // a0 - - b0 b1 b2
+    /// let packed = gru.run(&[0.2, 0.1, 0.3, 0.4], dims.packed())?; // b0 a0 b1 b2
+    /// assert_eq!(packed.y[2..4], padded.y[..2]);
+    /// assert_eq!(packed.y[4..], padded.y[8..]);
+    /// assert_eq!(packed.state.h(), padded.state.h());
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    #[doc(alias = "PackedSequence")]
+    pub fn packed(self) -> Self {
+        Dims { is_packed: true, ..self }
+    }
+
+    /// These dims, with an x that is not contiguous: from a row of the batch to the next it is so many floats,
+    /// from a step to the next so many, whatever the layout of the network. The features of a step lie next
+    /// to each other. x begins at its first value, and may end anywhere after its last. So a piece of longer
+    /// sequences, or some of their features, need no copy. (Gradients of x are contiguous, in the layout of
+    /// the network.)
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gru};
+    ///
+    /// let gru = Gru::reset_after(1, 2).build()?;
+    /// // Two rows of four steps; of each the steps 1 and 2.
+    /// let x = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+    /// let piece = gru.run(&x[1..], Dims::new(2, 2).with_x_strides(4, 1))?;
+    /// assert_eq!(piece.y, gru.run(&[0.2, 0.3, 0.6, 0.7], Dims::new(2, 2))?.y);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn with_x_strides(self, row: usize, step: usize) -> Self {
+        Dims { x_strides: Some([row, step]), ..self }
+    }
+
     pub(super) fn pattern(&self) -> Pattern<'a> {
-        Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets }
+        Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets, packed: self.is_packed }
+    }
+
+    /// The sequences of the caller, of dims that have been checked.
+    pub(super) fn sequences(&self) -> Sequences {
+        let &Dims { batch, steps, lengths, is_packed, x_strides, .. } = self;
+        let sum =
+            |lengths: &[usize]| lengths.iter().fold(0, |sum: usize, length| sum.saturating_add(*length));
+        let packed = lengths.filter(|_| is_packed).map(sum);
+        Sequences { batch, steps, packed, time_major: is_packed, x_strides }
     }
 
     /// Checks that lengths, mask and resets fit the batch.
     pub(super) fn check(&self) -> Result<(), Error> {
+        if self.is_packed && self.x_strides.is_some() {
+            return Err(Error::Unsupported { what: "strides of a packed sequence" });
+        }
         for (what, flags) in [("mask", self.mask), ("resets", self.resets)] {
             if let Some(flags) = flags {
                 check_len(what, checked_size(what, &[self.batch, self.steps])?, flags.len())?;
@@ -135,6 +200,64 @@ impl<'a> Dims<'a> {
         match lengths.iter().position(|&length| length > self.steps) {
             Some(row) => Err(Error::RowLength { row, steps: self.steps, got: lengths[row] }),
             None => Ok(()),
+        }
+    }
+}
+
+/// How the caller's sequences lie: what dims say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sequences {
+    pub(super) batch: usize,
+    pub(super) steps: usize,
+    /// The steps of all rows together, where these are packed by a table.
+    packed: Option<usize>,
+    /// Whether they are time-major, whatever the layout of the network.
+    time_major: bool,
+    x_strides: Option<[usize; 2]>,
+}
+
+impl Sequences {
+    /// The length of a contiguous sequence with so many features.
+    pub(super) fn len(&self, what: &'static str, features: usize) -> Result<usize, Error> {
+        match self.packed {
+            Some(count) => checked_size(what, &[count, features]),
+            None => checked_size(what, &[self.batch, self.steps, features]),
+        }
+    }
+
+    /// The shape of an input with so many features.
+    pub(super) fn x(&self, features: usize, layout: Layout) -> Result<Grid, Error> {
+        match self.x_strides {
+            Some(strides) => Grid::strided(self.steps, self.batch, features, strides),
+            None => self.grid(1, features, layout),
+        }
+    }
+
+    /// The shape of a contiguous sequence in this layout, or packed.
+    pub(super) fn grid(&self, planes: usize, width: usize, layout: Layout) -> Result<Grid, Error> {
+        match (self.packed, layout) {
+            (Some(count), _) => Grid::slot_major(1, count, planes, width),
+            (None, Layout::BatchFirst) if !self.time_major => {
+                Grid::row_major(self.steps, self.batch, planes, width)
+            }
+            (None, _) => Grid::slot_major(self.steps, self.batch, planes, width),
+        }
+    }
+
+    /// Whether there are steps in the sequences that are not among so many real ones.
+    pub(super) fn have_more_than(&self, real: usize) -> bool {
+        real < self.packed.unwrap_or(self.batch.saturating_mul(self.steps))
+    }
+
+    /// Checks the length of x.
+    pub(super) fn check_x(&self, x: &[f32], features: usize) -> Result<(), Error> {
+        match self.x_strides {
+            None => check_len("x", self.len("x", features)?, x.len()),
+            Some(_) => {
+                let expected = self.x(features, Layout::default())?.len();
+                let what = "x (to the last value of its strides)";
+                if x.len() >= expected { Ok(()) } else { Err(Error::Length { what, expected, got: x.len() }) }
+            }
         }
     }
 }

@@ -13,8 +13,9 @@
 
 use super::config::Config;
 use crate::cell::{C, Zoneout};
-use crate::memory::Grid;
+use crate::memory::{GridMut, GridRef};
 use crate::rng::dropout_scale;
+use crate::sequence::Rows;
 
 /// Seeds of unrelated streams, derived from the seed of a call.
 fn between_layers(seed: u64, layer: usize) -> u64 {
@@ -81,33 +82,26 @@ impl Dropout {
         }
     }
 
-    /// Copies the input of the network, multiplied by its factors.
-    pub(super) fn copy_input(&self, (x, from): (&[f32], Grid), (to, grid): (&mut [f32], Grid)) {
-        // A batch without rows may have any number of steps.
-        if self.batch == 0 {
-            return;
+    /// Copies the input of the network, of the steps that there are, multiplied by its factors.
+    pub(super) fn copy_input(&self, x: GridRef<'_>, to: GridMut<'_>, rows: &Rows) {
+        for (time, row) in rows.all_places() {
+            // SAFETY: the places exist, and nobody else works on the copy.
+            unsafe { to.columns(time, row, 0, 0..to.grid.width()) }.copy_from_slice(x.plane(time, row, 0));
         }
-        let width = grid.width();
-        for time in 0..grid.slots() {
-            for row in 0..self.batch {
-                let from = &x[from.offset(time, row, 0)..][..width];
-                to[grid.offset(time, row, 0)..][..width].copy_from_slice(from);
-            }
-        }
-        self.apply_to_input(to, grid);
+        self.apply_to_input(to, rows);
     }
 
     /// Multiplies the input of the network, or its gradient, by its factors.
-    pub(super) fn apply_to_input(&self, values: &mut [f32], grid: Grid) {
-        if self.input == 0.0 || self.batch == 0 {
+    pub(super) fn apply_to_input(&self, values: GridMut<'_>, rows: &Rows) {
+        if self.input == 0.0 {
             return;
         }
-        let (seed, width) = (input(self.seed, 0), grid.width());
-        for time in 0..grid.slots() {
-            for row in 0..self.batch {
-                for (unit, value) in values[grid.offset(time, row, 0)..][..width].iter_mut().enumerate() {
-                    *value *= dropout_scale(seed, (row * width + unit) as u64, self.input);
-                }
+        let (seed, width) = (input(self.seed, 0), values.grid.width());
+        for (time, row) in rows.all_places() {
+            // SAFETY: the places exist, and nobody else works on the values.
+            let values = unsafe { values.columns(time, row, 0, 0..width) };
+            for (unit, value) in values.iter_mut().enumerate() {
+                *value *= dropout_scale(seed, (row * width + unit) as u64, self.input);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! see the caller's layout. Everything is checked and all memory is made before the first value is
 //! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
 
-use super::config::{Config, Dims, Layout};
+use super::config::{Dims, Layout};
 use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
@@ -25,7 +25,7 @@ use crate::sequence::{self, Memory, Rows, Threads};
 #[derive(Debug, Clone)]
 pub struct Output {
     /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is
-    /// time-major.
+    /// time-major, or `(sum of lengths, D * H)` where the dims are packed.
     pub y: Vec<f32>,
     /// The final states of all layers.
     pub state: State,
@@ -80,10 +80,10 @@ impl Recurrent {
 
     fn run_in_new_memory(&self, x: &[f32], dims: Dims<'_>, from: Option<&State>) -> Result<Output, Error> {
         // Checks the input before memory for the answer is allocated.
-        let inputs = checked_size("x", &[dims.batch, dims.steps, self.config.input_size])?;
-        check_len("x", inputs, x.len())?;
+        let sequences = dims.sequences();
+        sequences.check_x(x, self.config.input_size)?;
         dims.check()?;
-        let mut y = zeros("y", &[dims.batch, dims.steps, self.config.output_size()])?;
+        let mut y = zeros("y", &[sequences.len("y", self.config.output_size())?])?;
         let mut state = self.zero_state(dims.batch)?;
         from.map_or(Ok(()), |from| state.copy_from(from))?;
         self.forward(x, dims, &mut state, Some(&mut y), &mut Workspace::new())?;
@@ -105,7 +105,9 @@ impl Recurrent {
 
     /// Runs sequences from `state`, and leaves their final states there.
     ///
-    /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
+    /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major. (Also with
+    ///   [strides](Dims::with_x_strides); `(sum of lengths, I)` where dims are [packed](Dims::packed), and so is
+    ///   `y` then.)
     /// - `y`: the hidden states of the last layer, `(B, T, D * H)` or `(T, B, D * H)`, both directions
     ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a
     ///   projection.)
@@ -168,15 +170,16 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<Option<TapeShape>, Error> {
         let config = &self.config;
-        let (batch, steps) = (dims.batch, dims.steps);
+        let (batch, steps, sequences) = (dims.batch, dims.steps, dims.sequences());
         let layers = config.layers;
-        check_len("x", checked_size("x", &[batch, steps, config.input_size])?, x.len())?;
+        sequences.check_x(x, config.input_size)?;
         dims.check()?;
         self.check_state(state, batch)?;
-        let output_size = checked_size("y", &[batch, steps, config.output_size()])?;
+        let output_len = sequences.len("y", config.output_size())?;
         if let Some(y) = &y {
-            check_len("y", output_size, y.len())?;
+            check_len("y", output_len, y.len())?;
         }
+        let inner_len = checked_size("y", &[batch, steps, config.output_size()])?;
 
         // All memory. Steps that go the short way find another order of rows after this.
         workspace.short = None;
@@ -190,26 +193,26 @@ impl Recurrent {
             }
             None => {
                 workspace_rows.set(batch, steps, dims.pattern())?;
-                let parts = Parts::new((layers - 1).min(2), output_size)?;
+                let parts = Parts::new((layers - 1).min(2), inner_len)?;
                 between.grow(parts.all())?;
                 (&*workspace_rows, None, TapeParts::default(), parts)
             }
         };
         let dropout = seed.map_or(Dropout::NONE, |seed| Dropout::of(config, seed, batch));
         let Room { threads, route, ring } = self.room(threads, rows, shape, (rings, memories))?;
-        let grids = Grids::of(config, layout, dims)?;
+        let grids = Grids::of(config, layout, sequences)?;
 
         // Nothing can go wrong from here on.
         let mut y = y;
-        if let (Some(y), true) = (&mut y, dims.lengths.is_some() || dims.mask.is_some()) {
+        if let (Some(y), true) = (&mut y, sequences.have_more_than(rows.extent().steps())) {
             y.fill(0.0);
         }
         let TapeParts { states, gates, masks, outputs: taped_outputs, input: dropped } = tape;
-        let mut input = GridRef::new(grids.x, x);
+        let mut input = GridRef::new(grids.x, x).by(rows.table());
         if let (Some(shape), Some(seed)) = (shape, seed) {
             shape.draw_masks(masks, config, seed);
             if let Some(grid) = shape.input {
-                dropout.copy_input((x, grids.x), (&mut *dropped, grid));
+                dropout.copy_input(input, GridMut::new(grid, &mut *dropped), rows);
                 input = GridRef::new(grid, dropped);
             }
         }
@@ -222,7 +225,7 @@ impl Recurrent {
             memories,
         };
         let network = Network { config, weights: &self.weights, rows, grids, shape, masks, dropout, seed };
-        let ends = (GridMut::reading(input), y.map(|y| GridMut::new(grids.y, y)));
+        let ends = (GridMut::reading(input), y.map(|y| GridMut::new(grids.y, y).by(rows.table())));
         sequence::in_pool(threads, || network.forward(route, ends, memory, state))?;
         Ok(shape)
     }
@@ -293,8 +296,8 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let (config, layers) = (&self.config, self.config.layers);
         dims.check()?;
-        checked_size("x", &[dims.batch, dims.steps, config.input_size])?;
-        let output_len = config.output_len(dims.batch, dims.steps)?;
+        let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
+        let grids = Grids::of(config, config.layout, dims.sequences())?;
         workspace.short = if keep.is_none() { self.short(dims, workspace.threads)? } else { None };
         if workspace.short.is_some() {
             return workspace.make_ready();
@@ -309,14 +312,14 @@ impl Recurrent {
             }
         };
         self.room(threads, rows, shape, (rings, memories))?;
-        between.grow(Parts::new((layers - 1).min(2), output_len)?.all())?;
+        between.grow(Parts::new((layers - 1).min(2), inner_len)?.all())?;
         if let Some(shape) = shape {
             self.transposed()?;
             let network = Network {
                 config,
                 weights: &self.weights,
                 rows,
-                grids: Grids::of(config, config.layout, dims)?,
+                grids,
                 // Without masks, which only runs read.
                 shape: None,
                 masks: &[],
@@ -340,11 +343,4 @@ struct Room {
 /// Whether states are kept in two slots in turns, and not all on a tape.
 fn in_rings(shape: Option<TapeShape>) -> bool {
     shape.is_none_or(|shape| shape.every.is_some())
-}
-
-impl Config {
-    /// Floats of the output of this many rows and steps.
-    pub(super) fn output_len(&self, batch: usize, steps: usize) -> Result<usize, Error> {
-        checked_size("y", &[batch, steps, self.output_size()])
-    }
 }

@@ -86,9 +86,9 @@ impl<'a> Upstream<'a> {
 pub struct Gradients<'a> {
     /// Gradient of the loss by the parameters, in the order of [`parameters`](crate::Recurrent::parameters).
     pub parameters: Option<&'a mut [f32]>,
-    /// For each tensor of [`named_parameters`](crate::Recurrent::named_parameters), in their order, whether its
-    /// gradient is wanted; `None` means all. The others are not computed, and their places in `parameters`
-    /// stay as they are.
+    /// For each tensor of [`named_parameters`](crate::Recurrent::named_parameters), in their order, whether
+    /// its gradient is wanted; `None` means all. The others are not computed, and their places in
+    /// `parameters` stay as they are.
     pub wanted: Option<&'a [bool]>,
     /// Whether `parameters` is replaced or added to. The other slices are always replaced.
     pub accumulate: Accumulate,

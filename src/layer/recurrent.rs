@@ -14,15 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// | to | call |
 /// |---|---|
-/// | run sequences from zero states, in new memory | [`run`](Recurrent::run) |
+/// | run sequences in new memory, from zero states or from a state | [`run`](Recurrent::run), [`run_from`](Recurrent::run_from) |
 /// | run sequences from a state, in the caller's memory | [`forward`](Recurrent::forward) |
 /// | run one step of a stream | [`step`](Recurrent::step) |
 /// | train | [`forward_train`](Recurrent::forward_train), then [`backward`](Recurrent::backward) |
+/// | train with a tape in the caller's memory | [`forward_train_into`](Recurrent::forward_train_into), then [`backward_from`](Recurrent::backward_from) |
+/// | allocate before the first call | [`reserve`](Recurrent::reserve) |
 /// | change the parameters | [`update`](Recurrent::update), [`set_parameters`](Recurrent::set_parameters), [`set_parameter`](Recurrent::set_parameter) |
 /// | read the parameters | [`parameters`](Recurrent::parameters) |
 /// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
 /// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
-/// | know the memory of a tape | [`tape_bytes`](Recurrent::tape_bytes) |
+/// | know the memory of a tape | [`tape_bytes`](Recurrent::tape_bytes), [`tape_len`](Recurrent::tape_len) |
 ///
 /// It holds its parameters in the canonical form, a flat slice in PyTorch's order, and packed for the kernels
 /// of its SIMD level. Calls take `&self`, so threads can share one network. The caller holds everything that

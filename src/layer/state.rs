@@ -136,10 +136,10 @@ impl State {
         Ok(())
     }
 
-    /// The final output, `(B, D * H)`, or `(B, D * P)` with a projection: of each row, the final hidden states
-    /// of the last layer, both directions side by side. It is what a classifier of sequences reads; with
-    /// lengths it is the output at the last step of each row (of the reverse direction, at the first), which
-    /// `y` has at a place of its own in every row. Its gradient goes into
+    /// The final output, `(B, D * H)`, or `(B, D * P)` with a projection: of each row, the final hidden
+    /// states of the last layer, both directions side by side. It is what a classifier of sequences reads;
+    /// with lengths it is the output at the last step of each row (of the reverse direction, at the first),
+    /// which `y` has at a place of its own in every row. Its gradient goes into
     /// [`Upstream::dfinal_output`](crate::Upstream::dfinal_output). It is allocated;
     /// [`copy_final_output_to`](State::copy_final_output_to) allocates nothing.
     ///
@@ -249,8 +249,8 @@ impl State {
     }
 
     /// Makes this `(1 - t) * from + t * to` of two other states, without an allocation: the state at a time
-    /// between two steps. With a sampling rate that is `k + t` times that of its training, an audio model goes
-    /// on from between the states of k and of k + 1 samples ago.
+    /// between two steps. With a sampling rate that is `k + t` times that of its training, an audio model
+    /// goes on from between the states of k and of k + 1 samples ago.
     ///
     /// ```
     /// use fused_rnn::Gru;

@@ -86,7 +86,8 @@ impl Recurrent {
     pub(super) fn short(&self, dims: Dims<'_>, threads: Option<Threads>) -> Result<Option<Short>, Error> {
         let config = &self.config;
         let threads = threads.unwrap_or(config.threads);
-        let one = dims.steps == 1 && dims.lengths.is_none() && dims.mask.is_none() && dims.resets.is_none();
+        let flags = dims.lengths.is_some() || dims.mask.is_some() || dims.resets.is_some();
+        let one = dims.steps == 1 && !flags && dims.x_strides.is_none();
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
         // have.
         let is_short = one
@@ -156,9 +157,14 @@ impl Recurrent {
         let scratch = &mut memory.scratch;
 
         // Nothing can go wrong from here on.
-        let (mut inner, half) = (inner.each_mut(between), grid.len() / 2);
+        let half = grid.len() / 2;
         // The output of the layer below, and that of this layer.
-        let (mut above, mut below) = (inner.next().unwrap_or_default(), inner.next().unwrap_or_default());
+        let (mut above, mut below) = (&mut [][..], &mut [][..]);
+        if layers > 1 {
+            let mut inner = inner.each_mut(between);
+            above = inner.next().unwrap_or_default();
+            below = inner.next().unwrap_or_default();
+        }
         for layer in 0..layers {
             let from = if layer == 0 { GridRef::new(input, x) } else { GridRef::new(output, &*below) };
             let to = match &mut y {

@@ -1,6 +1,6 @@
 //! What a forward pass keeps for the way back, and how much of it.
 
-use super::config::{Config, Dims};
+use super::config::{Config, Dims, Sequences};
 use super::dropout::draw_recurrent;
 use crate::cell::Masks;
 use crate::error::{Error, check_len, checked_size};
@@ -156,8 +156,7 @@ impl<'a> Taping<'a> {
 pub(super) struct Taped<'a> {
     pub(super) data: &'a [f32],
     pub(super) shape: TapeShape,
-    pub(super) batch: usize,
-    pub(super) steps: usize,
+    pub(super) sequences: Sequences,
     pub(super) seed: u64,
 }
 
@@ -166,8 +165,7 @@ pub(super) struct Taped<'a> {
 pub(super) struct TapedRun {
     pub(super) config: Config,
     pub(super) version: u64,
-    pub(super) batch: usize,
-    pub(super) steps: usize,
+    pub(super) sequences: Sequences,
     pub(super) seed: u64,
     pub(super) shape: TapeShape,
 }
@@ -414,8 +412,8 @@ impl Tape {
 
     /// What the last run has kept, and its rows.
     pub(super) fn taped<'a>(&'a self, run: &TapedRun) -> (Taped<'a>, &'a Rows) {
-        let &TapedRun { batch, steps, seed, shape, .. } = run;
-        (Taped { data: &self.data, shape, batch, steps, seed }, &self.rows)
+        let &TapedRun { sequences, seed, shape, .. } = run;
+        (Taped { data: &self.data, shape, sequences, seed }, &self.rows)
     }
 }
 
@@ -424,8 +422,8 @@ impl fmt::Debug for Tape {
         let run = self.run.as_ref();
         f.debug_struct("Tape")
             .field("keep", &self.keep)
-            .field("batch", &run.map(|run| run.batch))
-            .field("steps", &run.map(|run| run.steps))
+            .field("batch", &run.map(|run| run.sequences.batch))
+            .field("steps", &run.map(|run| run.sequences.steps))
             .field("bytes", &self.bytes())
             .finish()
     }

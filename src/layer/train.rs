@@ -1,6 +1,6 @@
 //! Training: forward with a tape, and backward.
 
-use super::config::Dims;
+use super::config::{Dims, Sequences};
 use super::dropout::Dropout;
 use super::gradients::{Gradients, Upstream};
 use super::network::{Grids, Network, WayBack};
@@ -36,15 +36,15 @@ impl Recurrent {
         tape.run = None;
         let taping = Some((Taping::Tape(tape), seed));
         let shape = self.through_layers(x, dims, self.config.layout, state, y, taping, workspace)?;
-        let (config, version, Dims { batch, steps, .. }) = (self.config.clone(), self.version, dims);
-        tape.run = shape.map(|shape| TapedRun { config, version, batch, steps, seed, shape });
+        let (config, version, sequences) = (self.config.clone(), self.version, dims.sequences());
+        tape.run = shape.map(|shape| TapedRun { config, version, sequences, seed, shape });
         Ok(())
     }
 
     /// [`forward_train`](Recurrent::forward_train) with a tape in memory of the caller's:
-    /// [`tape_len`](Recurrent::tape_len) floats, whatever their alignment and whatever stands in them. Tensors
-    /// of a framework can hold it: its autograd then frees, copies and offloads the tape as it does any other
-    /// tensor. Results are the same bits.
+    /// [`tape_len`](Recurrent::tape_len) floats, whatever their alignment and whatever stands in them. A
+    /// tensor of a framework can hold it: the autograd then frees, copies and offloads the tape as it does any
+    /// other tensor. Results are the same bits.
     ///
     /// ```
     /// use fused_rnn::{Dims, Gradients, Lstm, Recording, Upstream, Workspace};
@@ -144,6 +144,8 @@ impl Recurrent {
             return Err(refused("backward with other parameters than those of forward_train"));
         }
         let (taped, rows) = tape.taped(run);
+        // Its memory may be replaced.
+        workspace.short = None;
         let Workspace { between, backward: scratch, threads, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
@@ -177,7 +179,7 @@ impl Recurrent {
         let threads = threads.unwrap_or(self.config.threads);
         let shape = keep.place(&self.config, &dims, rows)?;
         check_len("tape", shape.len(), tape.len())?;
-        let taped = Taped { data: tape, shape, batch: dims.batch, steps: dims.steps, seed };
+        let taped = Taped { data: tape, shape, sequences: dims.sequences(), seed };
         self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
     }
 
@@ -190,17 +192,19 @@ impl Recurrent {
         (between, scratch, threads): (&mut AlignedBuf, &mut Scratch, Threads),
     ) -> Result<(), Error> {
         let config = &self.config;
-        let Taped { batch, steps, seed, shape, .. } = taped;
+        let Taped { sequences, seed, shape, .. } = taped;
+        let Sequences { batch, steps, .. } = sequences;
         let (hidden, directions, layers) = (config.hidden_size, config.directions(), config.layers);
         let outputs = config.outputs();
 
-        let input_len = checked_size("x", &[batch, steps, config.input_size])?;
-        let output_len = config.output_len(batch, steps)?;
+        let input_len = sequences.len("dx", config.input_size)?;
+        let output_len = sequences.len("dy", config.output_size())?;
+        let inner_len = checked_size("y", &[batch, steps, config.output_size()])?;
         let state_len = checked_size("state", &[layers * directions, batch, outputs])?;
         let cell_state_len = if config.kind.has_cell_state() { hidden } else { 0 };
         let cell_state_len = checked_size("state", &[layers * directions, batch, cell_state_len])?;
         let final_len = checked_size("state", &[batch, config.output_size()])?;
-        check_len("x", input_len, x.len())?;
+        sequences.check_x(x, config.input_size)?;
         let parameters = self.parameters().len();
         let optional = [
             ("gradients.parameters", parameters, gradients.parameters.as_deref().map(<[f32]>::len)),
@@ -225,15 +229,15 @@ impl Recurrent {
             config,
             weights: &self.weights,
             rows,
-            grids: Grids::of(config, config.layout, Dims::new(batch, steps))?,
+            grids: Grids::of(config, config.layout, sequences)?,
             shape: Some(shape),
             masks: tape.masks,
             dropout: Dropout::of(config, seed, batch),
             seed: Some(seed),
         };
-        let way = WayBack { x, tape, shape, transposed, ranges: &self.ranges, upstream };
+        let way = WayBack { x, sequences, tape, shape, transposed, ranges: &self.ranges, upstream };
         network.prepare_backward(shape.every, scratch)?;
-        let inner = Parts::new((layers - 1).min(2), output_len)?;
+        let inner = Parts::new((layers - 1).min(2), inner_len)?;
         between.grow(inner.all())?;
 
         let threads = self.worthwhile_threads(threads, rows.order.len(), rows.steps(), true);

@@ -32,12 +32,13 @@ impl AlignedBuf {
         Ok(buffer)
     }
 
-    /// Makes the buffer at least `len` floats long. A buffer that was shorter is replaced by zeros; one that
-    /// was long enough does not change.
+    /// Makes the buffer at least `len` floats long. A buffer that was shorter is freed and replaced by zeros;
+    /// one that was long enough does not change. Where memory is refused the buffer is empty.
     pub(crate) fn grow(&mut self, len: usize) -> Result<(), Error> {
         if len > self.len {
             checked_size("buffer", &[len])?;
             let count = len.div_ceil(LINE);
+            *self = AlignedBuf::default();
             let mut lines = Vec::new();
             lines.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 64 })?;
             lines.resize(count, Line([0.0; LINE]));

@@ -7,6 +7,7 @@
 //! what                          slot   row    plane          width
 //! sequence, time-major          time   batch  direction      hidden size    (T, B, D*H)
 //! sequence, batch-first         time   batch  direction      hidden size    (B, T, D*H)
+//! sequence, packed              time   batch  direction      hidden size    (sum of lengths, D*H), by a table
 //! states, of a place each       0      place  h | c          padded hidden  see `sequence/rows.rs`
 //! tape of the gates             0      place  i | f | g | o  padded hidden
 //! ```
@@ -46,6 +47,21 @@ impl Grid {
         let len = checked_size("memory", &[slots, rows, planes, width])?;
         let slot_stride = planes * width;
         Ok(Grid { slots, rows, planes, width, slot_stride, row_stride: slots * slot_stride, len })
+    }
+
+    /// One plane in rows of any distance, which may overlap: to read alone. There are no floats where there
+    /// are no slots or no rows.
+    pub(crate) fn strided(
+        slots: usize,
+        rows: usize,
+        width: usize,
+        [row_stride, slot_stride]: [usize; 2],
+    ) -> Result<Self, Error> {
+        let what = "memory";
+        let last = |count: usize, stride| checked_size(what, &[count.saturating_sub(1), stride]);
+        let end = last(slots, slot_stride)?.saturating_add(last(rows, row_stride)?).saturating_add(width);
+        let len = if slots == 0 || rows == 0 { 0 } else { checked_size(what, &[end])? };
+        Ok(Grid { slots, rows, planes: 1, width, slot_stride, row_stride, len })
     }
 
     /// Records of our own: slot-major, each plane padded to whole cache lines.
@@ -99,12 +115,40 @@ impl Grid {
     }
 }
 
+/// Where rows lie in a packed sequence: its steps one after the other, and of each the rows that have it, by
+/// falling length. Its grid has one slot, with all these rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Table<'a> {
+    /// The first row of each step.
+    pub(crate) starts: &'a [usize],
+    /// The rank of each row of the batch by falling length.
+    pub(crate) ranks: &'a [usize],
+}
+
+/// Where a plane starts, in a grid or by a table.
+#[inline(always)]
+fn offset(grid: &Grid, table: &Option<Table<'_>>, slot: usize, row: usize, plane: usize) -> usize {
+    match table {
+        None => grid.offset(slot, row, plane),
+        Some(table) => by_table(grid, table, slot, row, plane),
+    }
+}
+
+/// The same by a table, apart from the loops that find rows in grids.
+#[cold]
+#[inline(never)]
+fn by_table(grid: &Grid, table: &Table<'_>, step: usize, row: usize, plane: usize) -> usize {
+    grid.offset(0, table.starts[step] + table.ranks[row], plane)
+}
+
 /// A grid to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GridRef<'a> {
     /// Shape and strides.
     pub(crate) grid: Grid,
     data: &'a [f32],
+    /// Of a packed sequence.
+    table: Option<Table<'a>>,
 }
 
 impl<'a> GridRef<'a> {
@@ -113,13 +157,18 @@ impl<'a> GridRef<'a> {
     /// # Panics
     /// Where `data` is shorter; callers have checked.
     pub(crate) fn new(grid: Grid, data: &'a [f32]) -> Self {
-        GridRef { grid, data: &data[..grid.len()] }
+        GridRef { grid, data: &data[..grid.len()], table: None }
+    }
+
+    /// The same, with rows that are found by a table, if there is one.
+    pub(crate) fn by(self, table: Option<Table<'a>>) -> Self {
+        GridRef { table, ..self }
     }
 
     /// One plane of one row.
     #[inline(always)]
     pub(crate) fn plane(&self, slot: usize, row: usize, plane: usize) -> &'a [f32] {
-        let start = self.grid.offset(slot, row, plane);
+        let start = offset(&self.grid, &self.table, slot, row, plane);
         &self.data[start..start + self.grid.width]
     }
 }
@@ -130,6 +179,8 @@ pub(crate) struct GridMut<'a> {
     /// Shape and strides.
     pub(crate) grid: Grid,
     data: Shared<'a>,
+    /// Of a packed sequence.
+    table: Option<Table<'a>>,
 }
 
 impl<'a> GridMut<'a> {
@@ -138,25 +189,30 @@ impl<'a> GridMut<'a> {
     /// # Panics
     /// Where `data` is shorter; callers have checked.
     pub(crate) fn new(grid: Grid, data: &'a mut [f32]) -> Self {
-        GridMut { grid, data: Shared::new(&mut data[..grid.len()]) }
+        GridMut { grid, data: Shared::new(&mut data[..grid.len()]), table: None }
+    }
+
+    /// The same, with rows that are found by a table, if there is one.
+    pub(crate) fn by(self, table: Option<Table<'a>>) -> Self {
+        GridMut { table, ..self }
     }
 
     /// A read-only view, through which nothing may be written. Nobody may write the grid while the view
     /// lives. It is for code that reads a grid which other calls write.
     pub(crate) fn reading(view: GridRef<'a>) -> Self {
-        GridMut { grid: view.grid, data: Shared::reading(view.data) }
+        GridMut { grid: view.grid, data: Shared::reading(view.data), table: view.table }
     }
 
     /// A grid of nothing.
     pub(crate) fn empty() -> Self {
         let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0, len: 0 };
-        GridMut { grid, data: Shared::empty() }
+        GridMut { grid, data: Shared::empty(), table: None }
     }
 
     /// Where a column of a plane of a row is, or would be.
     #[inline(always)]
     pub(crate) fn address(&self, slot: usize, row: usize, plane: usize, column: usize) -> *mut f32 {
-        self.data.address(self.grid.offset(slot, row, plane) + column)
+        self.data.address(offset(&self.grid, &self.table, slot, row, plane) + column)
     }
 
     /// Columns of one plane of one row, to write.
@@ -176,7 +232,7 @@ impl<'a> GridMut<'a> {
         debug_assert!(columns.start <= columns.end && columns.end <= self.grid.width);
         // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
         unsafe {
-            let start = self.grid.offset(slot, row, plane) + columns.start;
+            let start = offset(&self.grid, &self.table, slot, row, plane) + columns.start;
             self.data.slice_mut(start, columns.end - columns.start)
         }
     }
@@ -308,6 +364,25 @@ mod tests {
         let batch_first = GridRef::new(Grid::row_major(2, 3, 2, 4).unwrap(), &data);
         assert_eq!(time_major.plane(1, 2, 1), &data[24 + 2 * 8 + 4..][..4]);
         assert_eq!(batch_first.plane(1, 2, 1), &data[2 * 16 + 8 + 4..][..4]);
+    }
+
+    #[test]
+    fn rows_lie_at_any_stride_or_by_a_table() {
+        let data: Vec<f32> = (0..24).map(|k| k as f32).collect();
+        // Two of four rows of six, and of those the columns 1 to 3.
+        let grid = Grid::strided(2, 2, 3, [12, 6]).unwrap();
+        assert_eq!(grid.len(), 12 + 6 + 3);
+        assert_eq!(GridRef::new(grid, &data[1..]).plane(1, 1, 0), [19.0, 20.0, 21.0]);
+        assert_eq!(Grid::strided(9, 9, 3, [0, 0]).unwrap().len(), 3);
+        assert_eq!(Grid::strided(0, 9, 3, [7, 7]).unwrap().len(), 0);
+        assert!(Grid::strided(2, 2, 1, [usize::MAX, 1]).is_err());
+
+        // Lengths 1 and 3: the second row is the longer.
+        let grid = Grid::slot_major(1, 4, 2, 3).unwrap();
+        let table = Table { starts: &[0, 2, 3], ranks: &[1, 0] };
+        let packed = GridRef::new(grid, &data).by(Some(table));
+        assert_eq!((packed.plane(0, 0, 0)[0], packed.plane(0, 1, 1)[0]), (6.0, 3.0));
+        assert_eq!(packed.plane(2, 1, 1), [21.0, 22.0, 23.0]);
     }
 
     #[test]

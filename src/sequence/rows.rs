@@ -11,6 +11,7 @@
 
 use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
+use crate::memory::Table;
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -23,6 +24,8 @@ pub(crate) struct Pattern<'a> {
     pub(crate) mask: Option<&'a [bool]>,
     /// (B, T): before steps that are true the state is zero.
     pub(crate) resets: Option<&'a [bool]>,
+    /// True if the caller's sequences are packed: without the steps past the end of a row.
+    pub(crate) packed: bool,
 }
 
 impl Pattern<'_> {
@@ -118,6 +121,10 @@ pub(crate) struct Rows {
     pub(super) checkpoint_starts: Vec<usize>,
     /// The first record of each of two slots that take turns.
     pub(super) ring: [usize; 2],
+    /// Of packed sequences: see [`Table`]. Empty where they are not packed, or packed without lengths, which is
+    /// time-major.
+    packed_starts: Vec<usize>,
+    packed_ranks: Vec<usize>,
     /// The rows and steps that were set last, if all rows had all steps.
     full: Option<(usize, usize)>,
 }
@@ -125,8 +132,16 @@ pub(crate) struct Rows {
 impl Rows {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        let lists =
-            [&self.order, &self.lengths, &self.first, &self.times, &self.starts, &self.checkpoint_starts];
+        let lists = [
+            &self.order,
+            &self.lengths,
+            &self.first,
+            &self.times,
+            &self.starts,
+            &self.checkpoint_starts,
+            &self.packed_starts,
+            &self.packed_ranks,
+        ];
         lists.map(|list| list.capacity() * size_of::<usize>()).iter().sum::<usize>()
             + self.ends.capacity() * size_of::<(bool, bool)>()
             + self.stretches.capacity() * size_of::<(usize, usize, usize, bool, bool)>()
@@ -135,7 +150,7 @@ impl Rows {
     /// Sorts rows by falling length; rows of equal length keep their order. Allocates only if there are more
     /// rows or steps than ever before.
     pub(crate) fn set(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
-        let Pattern { lengths, mask, resets } = pattern;
+        let Pattern { lengths, mask, resets, packed } = pattern;
         let full = pattern.is_whole();
         self.starts.clear();
         self.checkpoint_starts.clear();
@@ -145,6 +160,11 @@ impl Rows {
         self.full = None;
         self.times.clear();
         self.first.clear();
+        self.packed_starts.clear();
+        self.packed_ranks.clear();
+        if let (Some(lengths), true) = (lengths, packed) {
+            self.set_packed(lengths)?;
+        }
         if mask.is_some() || resets.is_some() {
             self.set_stretches(batch, steps, pattern)?;
         } else {
@@ -163,8 +183,37 @@ impl Rows {
         Ok(())
     }
 
+    /// Finds where the rows of each step lie in packed sequences.
+    fn set_packed(&mut self, lengths: &[usize]) -> Result<(), Error> {
+        let (batch, steps) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+        reserve(&mut self.packed_starts, steps)?;
+        reserve(&mut self.packed_ranks, batch)?;
+        reserve(&mut self.order, batch)?;
+        self.order.extend(0..batch);
+        self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+        self.packed_ranks.resize(batch, 0);
+        for (rank, &row) in self.order.iter().enumerate() {
+            self.packed_ranks[row] = rank;
+        }
+        let (mut start, mut running) = (0usize, batch);
+        for step in 0..steps {
+            self.packed_starts.push(start);
+            while running > 0 && lengths[self.order[running - 1]] <= step {
+                running -= 1;
+            }
+            start = start.saturating_add(running);
+        }
+        Ok(())
+    }
+
+    /// Where the rows of packed sequences lie; `None` where a grid says it.
+    pub(crate) fn table(&self) -> Option<Table<'_>> {
+        let table = Table { starts: &self.packed_starts, ranks: &self.packed_ranks };
+        (!table.ranks.is_empty()).then_some(table)
+    }
+
     fn set_stretches(&mut self, batch: usize, steps: usize, pattern: Pattern<'_>) -> Result<(), Error> {
-        let Pattern { lengths, mask, resets } = pattern;
+        let Pattern { lengths, mask, resets, .. } = pattern;
         let is_set = |flags: Option<&[bool]>, row: usize, time: usize| flags.map(|f| f[row * steps + time]);
         let real = |row: usize| 0..lengths.map_or(steps, |lengths| lengths[row]);
         // Rows that no memory can hold are refused before they are counted through.
@@ -209,6 +258,14 @@ impl Rows {
     #[inline(always)]
     pub(crate) fn time(&self, step: usize, rank: usize) -> usize {
         if self.times.is_empty() { step } else { self.times[self.first[rank] + step] }
+    }
+
+    /// The times and rows of all steps that there are.
+    pub(crate) fn all_places(&self) -> impl Iterator<Item = (usize, usize)> + use<'_> {
+        let ranks = self.lengths.iter().zip(&self.order).enumerate();
+        ranks.flat_map(move |(rank, (&length, &row))| {
+            (0..length).map(move |step| (self.time(step, rank), row))
+        })
     }
 
     /// The place of this step in the sequence, for all ranks.
@@ -324,6 +381,19 @@ mod tests {
     }
 
     #[test]
+    fn packed_sequences_have_the_rows_that_run_by_falling_length() {
+        let mut rows = Rows::default();
+        let pattern = Pattern { lengths: Some(&[2, 0, 3, 2]), packed: true, ..Pattern::default() };
+        rows.set(4, 3, pattern).unwrap();
+        let Table { starts, ranks } = rows.table().unwrap();
+        assert_eq!((starts, ranks), (&[0, 3, 6][..], &[1, 3, 0, 2][..]));
+        let places: Vec<_> = rows.all_places().collect();
+        assert_eq!(places, [(0, 2), (1, 2), (2, 2), (0, 0), (1, 0), (0, 3), (1, 3)]);
+        rows.set(4, 3, Pattern { packed: true, ..Pattern::default() }).unwrap();
+        assert!(rows.table().is_none(), "time-major");
+    }
+
+    #[test]
     fn rows_enter_where_a_pass_begins() {
         let mut rows = Rows::default();
         rows.set(4, 5, Pattern { lengths: Some(&[2, 0, 5, 3]), ..Pattern::default() }).unwrap();
@@ -389,7 +459,8 @@ mod tests {
         let mut rows = Rows::default();
         let mask = [true, false, true, true, false, false, false, false];
         let resets = [false, false, false, true, true, false, false, false];
-        let pattern = Pattern { lengths: Some(&[4, 3]), mask: Some(&mask), resets: Some(&resets) };
+        let pattern =
+            Pattern { lengths: Some(&[4, 3]), mask: Some(&mask), resets: Some(&resets), packed: false };
         rows.set(2, 4, pattern).unwrap();
         // Row 0: steps 0 and 2, then 3. Row 1: nothing, and nothing again.
         assert_eq!(rows.order, [0, 0, 1, 1]);

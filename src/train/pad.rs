@@ -264,6 +264,11 @@ fn check_steps(len: usize, width: usize, dims: Dims<'_>) -> Result<(), Error> {
 
 /// Whether lengths and mask fit the batch; the number of its steps, padding included.
 pub(super) fn check(dims: Dims<'_>) -> Result<usize, Error> {
+    if dims.is_packed {
+        return Err(Error::Unsupported {
+            what: "packed sequences here: losses and padding read padded ones",
+        });
+    }
     let count = checked_size("steps of the batch", &[dims.batch, dims.steps])?;
     if let Some(mask) = dims.mask {
         check_len("mask", count, mask.len())?;

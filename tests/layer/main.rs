@@ -12,6 +12,7 @@ mod gradients;
 mod masks;
 mod parameters;
 mod recurrent;
+mod sequences;
 mod state;
 mod tape;
 mod workspace;

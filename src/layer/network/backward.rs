@@ -4,6 +4,7 @@
 //! dy of a layer  ->  dropout  ->  backward of each direction  ->  its dx is the dy of the layer below
 //! ```
 
+use super::super::config::Sequences;
 use super::super::gradients::{Accumulate, Gradients, Upstream};
 use super::super::parameters::Ranges;
 use super::super::tape::{TapeParts, TapeShape};
@@ -19,6 +20,7 @@ use crate::simd::copy_flushed;
 pub(in super::super) struct WayBack<'a> {
     /// The input of the network, as the caller gave it.
     pub(in super::super) x: &'a [f32],
+    pub(in super::super) sequences: Sequences,
     pub(in super::super) tape: TapeParts<&'a [f32]>,
     pub(in super::super) shape: TapeShape,
     /// Of each strand, and so are the ranges of its parameters.
@@ -79,7 +81,7 @@ impl<'a> Network<'a> {
         let Network { config, rows, grids, .. } = *self;
         let Gradients { mut parameters, wanted, accumulate, mut dx, mut dh0, mut dc0 } = gradients;
         // Backward does not reach steps that no row has.
-        if let (Some(dx), true) = (&mut dx, rows.extent().steps() < grids.x.slots() * grids.x.rows()) {
+        if let (Some(dx), true) = (&mut dx, way.sequences.have_more_than(rows.extent().steps())) {
             dx.fill(0.0);
         }
         let add = accumulate == Accumulate::Add;
@@ -112,7 +114,7 @@ impl<'a> Network<'a> {
                 let strand = config.strand(layer, direction);
                 let dy = match way.upstream.dy {
                     _ if !last => Some((GridRef::new(grids.inner_output, up), direction)),
-                    dy => dy.map(|dy| (GridRef::new(grids.y, dy), direction)),
+                    dy => dy.map(|dy| (GridRef::new(grids.y, dy).by(rows.table()), direction)),
                 };
                 let inputs = self.inputs(way, layer, direction, dy);
                 let of_strand = |tensor| wanted.is(strand, tensor);
@@ -122,7 +124,7 @@ impl<'a> Network<'a> {
                 } else if layer > 0 {
                     None
                 } else {
-                    dx.as_deref_mut().map(|dx| (GridMut::new(grids.x, dx), direction > 0))
+                    dx.as_deref_mut().map(|dx| (GridMut::new(grids.dx, dx).by(rows.table()), direction > 0))
                 };
                 if targets.input.is_none() && !targets.want(&Tensor::ALL) && dh0.is_none() && dc0.is_none() {
                     continue;
@@ -139,7 +141,7 @@ impl<'a> Network<'a> {
             }
         }
         if let Some(dx) = dx {
-            self.dropout.apply_to_input(dx, grids.x);
+            self.dropout.apply_to_input(GridMut::new(grids.dx, dx).by(rows.table()), rows);
         }
         Ok(())
     }
@@ -170,7 +172,7 @@ impl<'a> Network<'a> {
         };
         let input = match (layer, shape.input) {
             (0, Some(grid)) => GridRef::new(grid, tape.input),
-            (0, None) => GridRef::new(self.grids.x, way.x),
+            (0, None) => GridRef::new(self.grids.x, way.x).by(self.rows.table()),
             _ => GridRef::new(self.grids.inner_input, shape.of_outputs.part(tape.outputs, layer - 1)),
         };
         let pass = self.pass(layer, direction);
@@ -180,7 +182,7 @@ impl<'a> Network<'a> {
     /// Where a row of a strand stands in the gradient of all states of a plane, and how wide it is there.
     fn state_range(&self, strand: usize, row: usize, plane: usize) -> std::ops::Range<usize> {
         let width = if plane == H { self.config.outputs() } else { self.config.hidden_size };
-        let start = (strand * self.grids.x.rows() + row) * width;
+        let start = (strand * self.grids.inner_output.rows() + row) * width;
         start..start + width
     }
 

@@ -11,7 +11,7 @@
 mod backward;
 mod forward;
 
-use super::config::{Config, Dims, Layout};
+use super::config::{Config, Layout, Sequences};
 use super::dropout::Dropout;
 use super::tape::TapeShape;
 use crate::cell::{Context, Weights};
@@ -24,8 +24,9 @@ pub(super) use forward::CallMemory;
 /// The shapes of the sequences of a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grids {
-    /// The caller's input and output.
+    /// The caller's input, its gradient, and the output.
     pub(super) x: Grid,
+    pub(super) dx: Grid,
     pub(super) y: Grid,
     /// The sequence between two layers, as the upper layer reads it and as the lower layer writes it.
     pub(super) inner_input: Grid,
@@ -34,15 +35,12 @@ pub(super) struct Grids {
 
 impl Grids {
     /// Those of a call in this layout.
-    pub(super) fn of(config: &Config, layout: Layout, dims: Dims<'_>) -> Result<Grids, Error> {
-        let (batch, steps, directions) = (dims.batch, dims.steps, config.directions());
-        let in_layout = |planes, width| match layout {
-            Layout::BatchFirst => Grid::row_major(steps, batch, planes, width),
-            Layout::TimeMajor => Grid::slot_major(steps, batch, planes, width),
-        };
+    pub(super) fn of(config: &Config, layout: Layout, sequences: Sequences) -> Result<Grids, Error> {
+        let (Sequences { batch, steps, .. }, directions) = (sequences, config.directions());
         Ok(Grids {
-            x: in_layout(1, config.input_size)?,
-            y: in_layout(directions, config.outputs())?,
+            x: sequences.x(config.input_size, layout)?,
+            dx: sequences.grid(1, config.input_size, layout)?,
+            y: sequences.grid(directions, config.outputs(), layout)?,
             inner_input: Grid::slot_major(steps, batch, 1, config.output_size())?,
             inner_output: Grid::slot_major(steps, batch, directions, config.outputs())?,
         })
