@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! weights    [address of weight_ih_l0, weight_hh_l0, ...]     in the order of `named_parameters`
-//! sequences  (rows, steps, lengths, resets)                   i64 (B) and bool (B, T) by address, 0 for none
+//! sequences  (rows, steps, lengths, resets, packed)           i64 (B) and bool (B, T) by address, 0 for none
 //! ```
 //!
 //! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are
@@ -29,8 +29,8 @@ pub struct Kernel {
     network: RwLock<Recurrent>,
 }
 
-/// Rows, steps, lengths and resets.
-type Sequences = (usize, usize, usize, usize);
+/// Rows, steps, lengths and resets, and whether x, y and their gradients are packed.
+type Sequences = (usize, usize, usize, usize, bool);
 
 /// Workspaces between calls: each call takes one, or makes it. They serve networks of any shape.
 static WORKSPACES: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
@@ -85,18 +85,19 @@ struct Rows<'a> {
     steps: usize,
     lengths: Option<Vec<usize>>,
     resets: Option<&'a [bool]>,
+    packed: bool,
 }
 
 impl<'a> Rows<'a> {
     /// # Safety
     /// - Where their addresses are not 0, `lengths` are as many i64 as rows, and `resets` a bool for each
     ///   step of each row, which live as long as this.
-    unsafe fn new((batch, steps, lengths, resets): Sequences) -> Self {
+    unsafe fn new((batch, steps, lengths, resets, packed): Sequences) -> Self {
         // SAFETY: promised by the caller.
         let (lengths, resets) = unsafe { (at::<i64>(lengths, batch), at(resets, batch * steps)) };
         // (Negative lengths become ones that are longer than T, which the crate refuses.)
         let lengths = lengths.map(|lengths| lengths.iter().map(|&length| length as usize).collect());
-        Rows { batch, steps, lengths, resets }
+        Rows { batch, steps, lengths, resets, packed }
     }
 
     fn dims(&self) -> Dims<'_> {
@@ -107,7 +108,15 @@ impl<'a> Rows<'a> {
         if let Some(resets) = self.resets {
             dims = dims.with_resets(resets);
         }
-        dims
+        if self.packed { dims.packed() } else { dims }
+    }
+
+    /// Steps of all rows that x and y have.
+    fn times(&self) -> usize {
+        let lengths = self.lengths.as_ref().filter(|_| self.packed);
+        let sum =
+            |lengths: &Vec<usize>| lengths.iter().fold(0, |sum: usize, length| sum.saturating_add(*length));
+        lengths.map_or(self.batch * self.steps, sum)
     }
 
     /// Multiply-adds of a pass, or more.
@@ -130,7 +139,7 @@ struct Sizes {
 impl Sizes {
     fn of(network: &Recurrent, rows: &Rows<'_>) -> Self {
         let config = network.config();
-        let (times, strands) = (rows.batch * rows.steps, config.layers() * config.directions() * rows.batch);
+        let (times, strands) = (rows.times(), config.layers() * config.directions() * rows.batch);
         Sizes {
             x: times * config.input_size(),
             y: times * config.output_size(),

@@ -73,7 +73,7 @@ def test_the_length_of_a_tape(kind):
         native = spec.kernel()
         for batch in (1, 2, 5):
             for steps in (1, 2, 7, 30):
-                assert _ops.tape_len(spec, batch, steps) == native.tape_len((batch, steps, 0, 0))
+                assert _ops.tape_len(spec, batch, steps) == native.tape_len((batch, steps, 0, 0, False))
 
 
 def run(net, x):

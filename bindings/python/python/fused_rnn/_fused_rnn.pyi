@@ -53,7 +53,7 @@ def forward_train(
     budget: int | None = None,
 ) -> tuple[_Floats, _Floats, _Floats | None, Tape]: ...
 
-_Sequences = tuple[int, int, int, int]
+_Sequences = tuple[int, int, int, int, bool]
 
 class Kernel:
     def __new__(cls, name: str, input_size: int, hidden_size: int, options: dict[str, Any]) -> Kernel: ...

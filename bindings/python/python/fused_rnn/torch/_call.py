@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import _VF, Tensor
+from torch import Tensor
 
 from .. import _fused_rnn
 
@@ -139,8 +139,9 @@ class Call:
         #: Of a cell: the axes of its input and states but for the last. There is no y then, as it is hn.
         self.step_of = step_of
 
-    def _sequences(self) -> tuple[int, int, int, int]:
-        return self.batch, self.steps, _address(self.lengths), _address(self.resets)
+    def _sequences(self) -> tuple[int, int, int, int, bool]:
+        packed = self.batch_sizes is not None
+        return self.batch, self.steps, _address(self.lengths), _address(self.resets), packed
 
     def forward(
         self,
@@ -153,10 +154,7 @@ class Call:
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """y, hn, cn, and the tape of a call that trains."""
         kernel = self.kernel
-        if self.batch_sizes is not None:
-            x = self._padded(x)
-        first, second = (self.batch, self.steps) if self.batch_first else (self.steps, self.batch)
-        y = x.new_empty((first, second, kernel.y_width)) if self.step_of is None else None
+        y = x.new_empty((*x.shape[:-1], kernel.y_width)) if self.step_of is None else None
         rows = (kernel.strands, self.batch) if self.step_of is None else self.step_of
         hn = x.new_empty((*rows, kernel.width))
         cn = None if kernel.cell_size is None else x.new_empty((*rows, kernel.cell_size))
@@ -175,7 +173,7 @@ class Call:
             floats,
             self.seed,
         )
-        return y if self.batch_sizes is None else self._packed(y), hn, cn, tape
+        return y, hn, cn, tape
 
     def backward(
         self,
@@ -191,8 +189,6 @@ class Call:
         kernel = self.kernel
         dy, dhn, dcn = (None if given is None else given.contiguous() for given in upstream)
         of_weights, of_x, of_h, of_c = wanted
-        if self.batch_sizes is not None:
-            x, dy = self._padded(x), None if dy is None else self._padded(dy)
         flat = x.new_empty(kernel.total) if any(of_weights) else None
         dx = torch.empty_like(x) if of_x else None
         dh0 = torch.empty_like(like[0]) if of_h else None
@@ -209,19 +205,10 @@ class Call:
             (_address(flat), _address(dx), _address(dh0), _address(dc0)),
             of_weights,
         )
-        if self.batch_sizes is not None and dx is not None:
-            dx = self._packed(dx)
         gradients = None
         if flat is not None:
             gradients = [part.view(shape) for part, shape in zip(flat.split(kernel.numels), kernel.shapes)]
         return gradients, dx, dh0, dc0
-
-    def _padded(self, data: Tensor) -> Tensor:
-        """A packed sequence in padded form, time-major."""
-        return _VF._pad_packed_sequence(data, self.batch_sizes, False, 0.0, self.steps)[0]
-
-    def _packed(self, padded: Tensor | None) -> Tensor | None:
-        return None if padded is None else _VF._pack_padded_sequence(padded, self.lengths, False)[0]
 
 
 def _address(tensor: Tensor | None) -> int:

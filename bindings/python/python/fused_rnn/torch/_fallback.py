@@ -139,5 +139,5 @@ def _masks(call: Call, layer: int, width: int) -> Tensor:
     masks = call.kernel.native.dropout_masks(layer, call._sequences(), call.seed)
     masks = torch.tensor(masks).view(call.steps, call.batch, width)
     if call.batch_sizes is not None:
-        return call._packed(masks)
+        return _VF._pack_padded_sequence(masks, call.lengths, False)[0]
     return masks.transpose(0, 1) if call.batch_first else masks

@@ -101,7 +101,7 @@ def forward(
 def _tape_terms(spec: Spec) -> tuple[int, int]:
     """What each state, and each step with a step more where they are even, takes of a tape."""
     native = spec.kernel()
-    one, two = (native.tape_len((1, steps, 0, 0)) - _between(spec, steps) for steps in (1, 2))
+    one, two = (native.tape_len((1, steps, 0, 0, False)) - _between(spec, steps) for steps in (1, 2))
     # one = 2 a + b, two = 3 a + 3 b
     per_step = (2 * two - 3 * one) // 3
     return (one - per_step) // 2, per_step

@@ -139,7 +139,7 @@ class _Recurrent:
         if resets is not None:
             options["resets"] = _checked("resets", resets, (batch, steps), (torch.bool,))
         spec = self._spec(self.training)
-        kernel = kernel_of(self, spec if not packed or not self.batch_first else _time_major(spec))
+        kernel = kernel_of(self, spec)
         why = _fallback.of_weights(self._flat_weights, kernel.shapes)
         if why is not None:
             return why
@@ -178,10 +178,6 @@ except ImportError:
     pass
 else:
     skip_code(_Recurrent.forward.__code__)
-
-
-def _time_major(spec: Spec) -> Spec:
-    return spec._replace(options=(("batch_first", False), *spec.options[1:]))
 
 
 def _checked(what: str, given: Any, shape: tuple[int, ...], dtypes: tuple[torch.dtype, ...]) -> Tensor:
