@@ -85,13 +85,24 @@
 //! - A sequence that runs forward in time may be cut anywhere, and `step` called T times equals `forward`
 //!   over T steps.
 //! - Results and gradients do not depend on the number of threads.
-//! - [`Level::Avx2`] and [`Level::Avx512`] give the same bits. [`Level::Portable`] does not fuse multiply and
-//!   add: it differs in the last bits, and in sums that overflow on the way.
+//! - [`Level::Avx2`], [`Level::Avx512`] and [`Level::Neon`] give the same bits, on x86-64 and on ARM.
+//!   [`Level::Portable`] does not fuse multiply and add: it differs in the last bits, and in sums that
+//!   overflow on the way. Its own bits are the same on every machine, WebAssembly included.
 //!
-//! Only [`Dense::forward`] and [`Dense::backward`] differ. They are products of `matrixmultiply`, which
-//! chooses its own instructions, so their bits depend on the machine and not on a level.
-//! [`Dense::forward_row`] and [`Dense::forward_into`], the exponentials of losses, the sums of CTC and the
-//! optimisers have the same bits on every machine.
+//! Which machines give the same bits:
+//!
+//! | of | the same bits |
+//! |---|---|
+//! | layers: outputs, states, gradients, whatever the options | on AVX2, AVX-512 and NEON; and, others than those, on the portable level of x86-64, ARM and WebAssembly |
+//! | [`Dense::forward_row`], [`Dense::forward_into`] | on every machine and level |
+//! | optimisers, dropout masks, [`Rng::uniform`] | on every machine |
+//! | squared, absolute and Huber losses; gradients of softmax with cross-entropy | on every machine |
+//! | [`Dense::forward`], [`Dense::backward`], orthogonal initialisation | no: `matrixmultiply` chooses its own instructions |
+//! | binary cross-entropy, CTC, values of cross-entropy, schedules of powers and cosines, [`Rng::normal`] | no: the platform computes `exp`, `ln`, `cos` and `powf` |
+//!
+//! The tests compare the first row on x86-64, on 64-bit ARM under emulation, and on WebAssembly in Node and
+//! in a browser. Other architectures have the portable level, untested. (On 32-bit ARM, NEON clears
+//! denormals.)
 //!
 //! Largest errors of the activations on every level. The tests `exhaustive` in `src/activation/` measure
 //! sigmoid, tanh and the functions of ONNX over all 2^32 floats; those of Keras were measured with steps of
@@ -141,6 +152,12 @@
 //! - No mode of the processor has to be set: a stream that fades away costs what any other costs (see above).
 //!
 //! The example `amplifier` does all of this with blocks of stereo sound, and counts allocations.
+//!
+//! # WebAssembly
+//!
+//! The portable level is the only one there. Compile with `-C target-feature=+simd128`: without it the level
+//! computes one float at a time. `wasm32-unknown-unknown` has one thread; more may be asked for.
+//! `examples/web` streams sound through an LSTM in an AudioWorklet.
 //!
 //! # Errors
 //!

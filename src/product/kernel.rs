@@ -25,7 +25,7 @@
 //! dW           zero, or dW      dG^T X                   dW
 //! ```
 //!
-//! How many rows a tile has is the level's register budget: `simd/avx512.rs`, `simd/avx2.rs`.
+//! How many rows a tile has is the level's register budget, which its file in `simd/` explains.
 
 use super::format::Format;
 use super::tile::Tile;

@@ -23,7 +23,7 @@
 //! of two milliseconds, the second core was lost for the whole pass.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The most shares of a stage, and so threads of a team. The claims on the stack have this size.
 pub(crate) const MOST_SHARES: usize = 32;
@@ -36,6 +36,25 @@ const SPINS: u32 = 256;
 /// that it may spend so. The time is shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
 const PATIENCE: Duration = Duration::from_micros(200);
 const PART_LOST: u32 = 3;
+
+/// What the leader measures its waits with.
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+use std::time::Instant as Clock;
+
+/// WebAssembly without a system has no clock: `Instant::now` traps. Time stands still there, so a leader
+/// waits for its helpers as long as they take. (Without threads it has none to wait for.)
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+struct Clock;
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl Clock {
+    fn now() -> Clock {
+        Clock
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
 
 /// An atomic on its own pair of cache lines: processors fetch a line together with its neighbour.
 #[repr(align(128))]
@@ -89,7 +108,7 @@ impl Stages<'_> {
 
     /// The loop of a member. Member 0 leads.
     fn attend(&self, member: usize) {
-        let (began, mut lost) = (Instant::now(), Duration::ZERO);
+        let (began, mut lost) = (Clock::now(), Duration::ZERO);
         loop {
             let stage = self.done.load(Ordering::Acquire) / self.shares;
             if stage >= self.stages || (member > 0 && self.dismissed.load(Ordering::Relaxed)) {
@@ -132,7 +151,7 @@ impl Stages<'_> {
             }
             std::hint::spin_loop();
         }
-        let since = Instant::now();
+        let since = Clock::now();
         while !over() {
             if patience.is_some_and(|patience| since.elapsed() > patience) {
                 self.dismissed.store(true, Ordering::Relaxed);

@@ -27,6 +27,8 @@ macro_rules! levels {
                 "Eight floats at a time, AVX2 and FMA.";
             Avx512: avx512 if target_arch = "x86_64" with "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",
                 "Sixteen floats at a time, AVX-512 F, BW, DQ and VL.";
+            Neon: neon if target_arch = "aarch64" with "neon",
+                "Eight floats at a time in two registers, NEON of 64-bit ARM.";
         }
     };
 }
@@ -100,6 +102,7 @@ macro_rules! define_pointers {
 
 /// Defines methods of an `Isa` that return a vector, each as one expression. An argument without a type is a
 /// vector. The expressions may call the intrinsics of the level, whose features `self` proves.
+#[allow(unused_macros, reason = "the portable level, the only one of some architectures, has none")]
 macro_rules! operations {
     ($(fn $name:ident($($argument:ident $(: $type:ty)?),*) = $value:expr;)*) => {
         $(
@@ -112,6 +115,7 @@ macro_rules! operations {
     };
 }
 
+#[allow(unused_macros, reason = "as above")]
 macro_rules! operand {
     () => {
         Self::Vector

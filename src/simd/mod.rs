@@ -14,10 +14,11 @@
 //! list.rs       the list of levels, a line each, and the macros that expand it
 //! level.rs      Level and Token: names and detection, from the list
 //! flush.rs      values that are too small to matter
-//! portable.rs avx2.rs avx512.rs    a level each: its vectors, the heights of its tiles, what it costs
+//! portable.rs avx2.rs avx512.rs neon.rs    a level each: its vectors, the heights of its tiles, what it
+//!               costs
 //! ```
 //!
-//! The zero-sized types [`Portable`], `Avx2` and `Avx512` can be made only where detection has found
+//! The zero-sized types [`Portable`], `Avx2`, `Avx512` and `Neon` can be made only where detection has found
 //! their instructions; that is what makes their methods safe to call.
 //!
 //! **Inlining rule.** Everything that a kernel calls with an `isa` must be `#[inline(always)]`. A function
@@ -25,8 +26,9 @@
 //! and spills, without a warning. ([`Isa::call`] makes a separate function that has the features.) For the
 //! same reason kernels use plain loops and no closures.
 //!
-//! **Same bits.** `Avx2` and `Avx512` fuse multiply and add and run the same chains, so that they give
-//! the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits.
+//! **Same bits.** `Avx2`, `Avx512` and `Neon` fuse multiply and add and run the same chains, so that they
+//! give the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits; it
+//! gives the same bits on every architecture.
 
 mod flush;
 mod level;
@@ -35,9 +37,9 @@ mod list;
 pub(crate) use flush::{any_tiny, copy_flushed, flush, flushed, has_tiny};
 pub use level::Level;
 pub(crate) use level::Token;
-pub(crate) use list::{
-    define_dispatcher, define_pointers, dispatcher, levels, operand, operations, pointers,
-};
+pub(crate) use list::{define_dispatcher, define_pointers, dispatcher, levels, pointers};
+#[allow(unused_imports, reason = "the portable level, the only one of some architectures, has none")]
+pub(crate) use list::{operand, operations};
 
 macro_rules! define_modules {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
@@ -240,6 +242,12 @@ pub(crate) fn prefetch<T>(at: *const T) {
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
     }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: a prefetch of any address has no effect but on the caches.
+    unsafe {
+        // (The intrinsic is not stable.)
+        std::arch::asm!("prfm pldl2keep, [{}]", in(reg) at, options(readonly, nostack, preserves_flags));
+    }
     let _ = at;
 }
 
@@ -250,6 +258,11 @@ pub(crate) fn prefetch_near<T>(at: *const T) {
     // SAFETY: as above.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(readonly, nostack, preserves_flags));
     }
     let _ = at;
 }

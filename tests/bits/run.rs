@@ -1,0 +1,185 @@
+//! What is done with a network, and all that comes out of it.
+
+use super::hashes::Hash;
+use super::networks::{CELLS, Draw, Network, Tapes, drawn, heights, large, power};
+use fused_rnn::{
+    Dims, Direction, Gradients, Keep, Layout, Level, Recurrent, State, Tape, Upstream, Workspace,
+};
+
+/// The inputs of a network. Sequences are in its layout.
+struct Data {
+    parameters: Vec<f32>,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+    /// h, c, and the gradients of the final ones.
+    states: [Vec<f32>; 4],
+    lengths: Vec<usize>,
+    mask: Vec<bool>,
+    resets: Vec<bool>,
+}
+
+impl Data {
+    fn of(network: &Network, layer: &Recurrent) -> Data {
+        let mut draw = Draw(network.seed.wrapping_mul(0x1_0001));
+        let &Network { batch, steps, hidden, scale, .. } = network;
+        // About 1 / sqrt(H).
+        let of_products = power(-((usize::BITS - hidden.leading_zeros()) as i32 / 2));
+        let mut parameters = Vec::with_capacity(layer.parameters().len());
+        for tensor in layer.named_parameters() {
+            let scale = if tensor.name.starts_with("norm") { 1.0 } else { of_products };
+            parameters.extend(draw.values(tensor.values.len(), scale));
+        }
+        let mut x = draw.values(batch * steps * network.input, scale);
+        if network.poisoned {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e38] {
+                let place = draw.below(x.len());
+                x[place] = value;
+            }
+        }
+        let start = if network.initial_state { scale.min(1.0) } else { 0.0 };
+        let [h, c] = [network.outputs, network.cell_units()].map(|units| network.cells() * batch * units);
+        Data {
+            parameters,
+            x,
+            dy: draw.values(batch * steps * network.directions() * network.outputs, scale),
+            states: [(h, start), (c, start), (h, scale), (c, scale)].map(|(n, scale)| draw.values(n, scale)),
+            lengths: (0..batch).map(|_| draw.below(steps + 1)).collect(),
+            mask: draw.flags(batch * steps, 6),
+            resets: draw.flags(batch * steps, 1),
+        }
+    }
+
+    fn dims(&self, network: &Network) -> Dims<'_> {
+        let mut dims = Dims::new(network.batch, network.steps);
+        if network.pattern[0] {
+            dims = dims.with_lengths(&self.lengths);
+        }
+        if network.pattern[1] {
+            dims = dims.with_mask(&self.mask);
+        }
+        if network.pattern[2] {
+            dims = dims.with_resets(&self.resets);
+        }
+        dims
+    }
+
+    fn state(&self, layer: &Recurrent, network: &Network) -> State {
+        let mut state = layer.zero_state(network.batch).unwrap();
+        state.set_h(&self.states[0]).unwrap();
+        state.set_c(&self.states[1]).unwrap();
+        state
+    }
+}
+
+type Tensors = Vec<(&'static str, Vec<f32>)>;
+
+/// Everything that comes out.
+fn run(network: &Network, data: &Data, level: Level) -> Tensors {
+    let mut layer = network.builder.clone().level(level).build().unwrap();
+    layer.update(|parameters| parameters.copy_from_slice(&data.parameters));
+    let (dims, mut workspace, mut tensors) = (data.dims(network), Workspace::new(), Tensors::new());
+
+    let (mut state, mut y) = (data.state(&layer, network), vec![f32::NAN; data.dy.len()]);
+    layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+    tensors.extend([("y", y), ("h", state.h()), ("c", state.c())]);
+    if network.direction == Direction::Forward {
+        stream(network, data, &layer, &mut tensors);
+    }
+
+    let keep = match network.tapes {
+        Tapes::All => Keep::All,
+        Tapes::Every(steps) => Keep::Every(steps),
+        Tapes::Within => {
+            let all = layer.tape_bytes(dims, Keep::All).unwrap();
+            let fewer = Keep::Within(all.saturating_sub(1));
+            if layer.tape_bytes(dims, fewer).is_ok() { fewer } else { Keep::Within(2 * all + (1 << 20)) }
+        }
+    };
+    let mut tape = Tape::keeping(keep);
+    for round in 0..network.rounds {
+        let (mut state, mut y) = (data.state(&layer, network), vec![f32::NAN; data.dy.len()]);
+        let seed = network.seed + round as u64;
+        layer
+            .forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, seed, &mut workspace)
+            .unwrap();
+        let mut dp = data.parameters.clone();
+        let mut dx = vec![f32::NAN; data.x.len()];
+        let [mut dh, mut dc] = [0, 1].map(|plane| vec![f32::NAN; data.states[plane].len()]);
+        let mut upstream = Upstream::default();
+        upstream.dy = network.upstream[0].then_some(&data.dy[..]);
+        upstream.dhn = network.upstream[1].then_some(&data.states[2][..]);
+        upstream.dcn = network.upstream[2].then_some(&data.states[3][..]);
+        let mut gradients = Gradients::of_parameters(&mut dp);
+        gradients.accumulate = network.accumulate;
+        (gradients.dx, gradients.dh0, gradients.dc0) =
+            (Some(&mut dx[..]), Some(&mut dh[..]), Some(&mut dc[..]));
+        layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
+        layer.update(|parameters| {
+            for (parameter, gradient) in parameters.iter_mut().zip(&dp) {
+                *parameter -= (gradient * power(-8)).clamp(-power(-5), power(-5));
+            }
+        });
+        tensors.extend([("training y", y), ("training h", state.h()), ("training c", state.c())]);
+        tensors.extend([("dx", dx), ("dh", dh), ("dc", dc), ("parameters", dp)]);
+    }
+    tensors
+}
+
+/// The same sequence step by step, whatever its lengths and masks.
+fn stream(network: &Network, data: &Data, layer: &Recurrent, tensors: &mut Tensors) {
+    let &Network { batch, steps, input, outputs, layout, .. } = network;
+    let (mut state, mut workspace) = (data.state(layer, network), Workspace::new());
+    let mut all = Vec::with_capacity(steps * batch * outputs);
+    for step in 0..steps {
+        let place = |row: usize| match layout {
+            Layout::TimeMajor => step * batch + row,
+            _ => row * steps + step,
+        };
+        let x: Vec<f32> =
+            (0..batch).flat_map(|row| &data.x[place(row) * input..][..input]).copied().collect();
+        let mut y = vec![f32::NAN; batch * outputs];
+        layer.step(&x, &mut state, Some(&mut y), &mut workspace).unwrap();
+        all.extend(y);
+    }
+    tensors.extend([("stream y", all), ("stream h", state.h()), ("stream c", state.c())]);
+}
+
+/// Of all tensors of all networks of a cell on a level.
+#[derive(Clone, Copy)]
+pub struct Sum {
+    pub hash: Hash,
+    pub values: usize,
+    /// The number of values that are finite and not zero: a hash of other values would say little.
+    pub telling: usize,
+}
+
+impl Sum {
+    const EMPTY: Sum = Sum { hash: Hash::EMPTY, values: 0, telling: 0 };
+
+    fn add(&mut self, hash: Hash, values: &[f32]) {
+        self.hash.add(&hash.0.to_le_bytes());
+        self.values += values.len();
+        self.telling += values.iter().filter(|value| value.is_finite() && **value != 0.0).count();
+    }
+}
+
+/// The sums of each of [`CELLS`] on these levels, over ordinary networks and over those of tiny values. `each` is told every tensor of every
+/// network: level, number of the network, cell, name, hash.
+pub fn sums(
+    levels: &[Level],
+    mut each: impl FnMut(Level, usize, &str, &str, Hash),
+) -> Vec<[[Sum; CELLS.len()]; 2]> {
+    let mut sums = vec![[[Sum::EMPTY; CELLS.len()]; 2]; levels.len()];
+    for (n, network) in [heights(), drawn(), large()].concat().iter().enumerate() {
+        let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
+        let data = Data::of(network, &network.builder.clone().build().unwrap());
+        for (level, sums) in levels.iter().zip(&mut sums) {
+            for (name, values) in run(network, &data, *level) {
+                let hash = Hash::of(&values);
+                sums[usize::from(network.is_tiny())][cell].add(hash, &values);
+                each(*level, n, CELLS[cell].1, name, hash);
+            }
+        }
+    }
+    sums
+}
