@@ -38,7 +38,7 @@ const PORTABLE: [[u64; 5]; 2] = [
     ],
 ];
 
-/// The hash of each of the cells on a level, of ordinary networks and of those of tiny values.
+/// The hashes on a level.
 pub fn expected(level: Level) -> [[u64; 5]; 2] {
     if level == Level::Portable { PORTABLE } else { FUSED }
 }

@@ -163,12 +163,12 @@ impl Sum {
     }
 }
 
-/// The sums of each of [`CELLS`] on these levels, over ordinary networks and over those of tiny values. `each` is told every tensor of every
-/// network: level, number of the network, cell, name, hash.
-pub fn sums(
-    levels: &[Level],
-    mut each: impl FnMut(Level, usize, &str, &str, Hash),
-) -> Vec<[[Sum; CELLS.len()]; 2]> {
+/// Of each of [`CELLS`]: of the ordinary networks, and of those of tiny values.
+pub type Sums = [[Sum; CELLS.len()]; 2];
+
+/// The sums on these levels, over all networks. `each` is told every tensor of every network: level, number
+/// of the network, cell, name, hash.
+pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Hash)) -> Vec<Sums> {
     let mut sums = vec![[[Sum::EMPTY; CELLS.len()]; 2]; levels.len()];
     for (n, network) in [heights(), drawn(), large()].concat().iter().enumerate() {
         let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
