@@ -77,6 +77,15 @@ impl Grid {
         self.len
     }
 
+    /// Whether nothing lies between its rows: slots follow each other whole, or within each row.
+    pub(crate) fn is_dense(&self) -> bool {
+        let record = self.planes * self.width;
+        let slot_major = (self.rows.checked_mul(record), record);
+        let row_major = (Some(record), self.slots * record);
+        let strides = (Some(self.slot_stride), self.row_stride);
+        strides == slot_major || strides == row_major
+    }
+
     /// The number of slots.
     pub(crate) fn slots(&self) -> usize {
         self.slots
@@ -253,12 +262,13 @@ impl<'a> GridMut<'a> {
     /// Consecutive slots, to read, in as few slices as they lie in.
     ///
     /// # Safety
-    /// - The slots lie inside the grid, and nobody writes them while the slices live.
+    /// - The grid is [dense](Grid::is_dense), the slots lie inside it, and nobody writes them while the slices
+    ///   live.
     pub(crate) unsafe fn stretches(&self, slots: Range<usize>) -> impl Iterator<Item = &'a [f32]> {
         debug_assert!(slots.start <= slots.end && slots.end <= self.grid.slots);
         let Grid { rows, slot_stride, row_stride, .. } = self.grid;
         // Slots follow each other whole, or within each row.
-        let (count, stride) = if slot_stride >= row_stride { (1, 0) } else { (rows, row_stride) };
+        let (count, stride) = if slot_stride == rows * row_stride { (1, 0) } else { (rows, row_stride) };
         (0..count).map(move |row| {
             let at = self.data.address(row * stride + slots.start * slot_stride);
             // SAFETY: inside the grid by the caller's promise, and the grid inside the slice it was made of.
@@ -371,7 +381,11 @@ mod tests {
         let data: Vec<f32> = (0..24).map(|k| k as f32).collect();
         // Two of four rows of six, and of those the columns 1 to 3.
         let grid = Grid::strided(2, 2, 3, [12, 6]).unwrap();
-        assert_eq!(grid.len(), 12 + 6 + 3);
+        assert_eq!((grid.len(), grid.is_dense()), (12 + 6 + 3, false));
+        assert!(
+            Grid::row_major(2, 3, 1, 4).unwrap().is_dense()
+                && Grid::slot_major(2, 3, 1, 4).unwrap().is_dense()
+        );
         assert_eq!(GridRef::new(grid, &data[1..]).plane(1, 1, 0), [19.0, 20.0, 21.0]);
         assert_eq!(Grid::strided(9, 9, 3, [0, 0]).unwrap().len(), 3);
         assert_eq!(Grid::strided(0, 9, 3, [7, 7]).unwrap().len(), 0);

@@ -49,7 +49,7 @@ pub(super) unsafe fn are_tiny(forward: &Forward<'_>, steps: &Range<usize>) -> bo
         return false;
     }
     let (rows, token) = (forward.pass.rows, forward.pass.weights().token);
-    if rows.as_they_come() {
+    if rows.as_they_come() && forward.input.grid.is_dense() {
         // SAFETY: all of these steps exist; the caller's promise.
         return any_tiny(token, unsafe { forward.input.stretches(steps.clone()) });
     }

@@ -13,7 +13,7 @@ use crate::cell::{C, H, Tensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{GridMut, GridRef, Parts};
 use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
-use crate::simd::copy_flushed;
+use crate::simd::{copy_flushed, flushed};
 
 /// What the way down reads.
 #[derive(Debug, Clone, Copy)]
@@ -211,7 +211,7 @@ impl<'a> Network<'a> {
                 if let (Some(from), true) = (last, entry.begins) {
                     let from = from[entry.row * self.config.output_size() + direction * outputs..].iter();
                     let record = &mut record[grid.offset(0, 0, H)..][..outputs];
-                    record.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                    record.iter_mut().zip(from).for_each(|(to, from)| *to += flushed(*from));
                 }
             });
         }
