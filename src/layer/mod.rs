@@ -20,8 +20,7 @@
 //! ```
 //!
 //! A *strand* is one direction of one layer: what has weights, a state and a pass of its own. Strands are
-//! numbered
-//! `layer * directions + direction`.
+//! numbered `layer * directions + direction`.
 
 mod builder;
 mod config;

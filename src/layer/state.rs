@@ -100,8 +100,7 @@ impl State {
     }
 
     /// The states of one name, `"h"` or `"c"`, in the shape of [`h`](State::h) or [`c`](State::c); `None`
-    /// where the cell
-    /// has none of this name.
+    /// where the cell has none of this name.
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -190,9 +189,8 @@ impl State {
         Ok(())
     }
 
-    /// The hidden state of one row of one direction of one layer, `strand = layer * directions +
-    /// direction`, without a
-    /// copy; `None` where there is no such strand or row.
+    /// The hidden state of one row of one direction of one layer, `strand = layer * directions + direction`,
+    /// without a copy; `None` where there is no such strand or row.
     pub fn row_h(&self, strand: usize, row: usize) -> Option<&[f32]> {
         self.row(strand, row, H)
     }
@@ -216,8 +214,7 @@ impl State {
     }
 
     /// Makes each row of this a copy of a row of another state, `rows[k]` there for row k here, without an
-    /// allocation: a
-    /// beam search goes on with its best rows, a server with the streams of its next batch.
+    /// allocation: a beam search goes on with its best rows, a server with the streams of its next batch.
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -232,8 +229,8 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where `rows` are not
-    /// as many as this
-    /// has, [`Error::OutOfRange`] where the other has no such row. This one is then as before.
+    /// as many as this has, [`Error::OutOfRange`] where the other has no such row. This one is then as
+    /// before.
     #[doc(alias = "beam")]
     #[doc(alias = "index_select")]
     pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {

@@ -1,12 +1,9 @@
 //! One step: what a stream calls for each frame.
 //!
 //! A step of few units takes a few hundred nanoseconds, in which the checks and shapes of a general call
-//! would be most
-//! of the time (16 units on a Zen 4: 0.55 of 0.6 microseconds). So a step on one thread goes its own way:
-//! no order of
-//! rows to find, no schedule, no chunks, and each layer is one dispatch. It runs the same kernels on the
-//! same records,
-//! and so gives the bits of `forward`.
+//! would be most of the time (16 units on a Zen 4: 0.55 of 0.6 microseconds). So a step on one thread goes
+//! its own way: no order of rows to find, no schedule, no chunks, and each layer is one dispatch. It runs the
+//! same kernels on the same records, and so gives the bits of `forward`.
 //!
 //! ```text
 //! state of a layer  ->  ring slot 0  ->  phases of the cell  ->  ring slot 1  ->  state
@@ -25,8 +22,7 @@ use crate::sequence::{self, Forward, Pass, Pattern, Records, Threads};
 
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or
-    /// `(B, P)` where
-    /// there is a projection.
+    /// `(B, P)` where there is a projection.
     ///
     /// T steps give the same bits as [`forward`](Recurrent::forward) over T steps. Allocates nothing once
     /// `workspace` has grown. With [`Threads::Auto`] a step runs on the caller's thread alone, and starts no

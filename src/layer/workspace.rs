@@ -59,10 +59,8 @@ impl Workspace {
 }
 
 /// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it
-/// all again, make
-/// the shapes with each size checked for overflow, and estimate whether threads are worth it, took a fifth
-/// of the
-/// instructions of a step of 16 units: `cargo bench --bench instructions`.)
+/// all again, make the shapes with each size checked for overflow, and estimate whether threads are worth it,
+/// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Short {
     /// The parameters that it is of, and the rows: another network has others.

@@ -70,8 +70,8 @@ impl<G: Gradient> Work<'_, G> {
     }
 
     /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the
-    /// processor does not foresee. Of 1024 units
-    /// a fifth of the time of dW was spent waiting for them. (`X207/next-sums`)
+    /// processor does not foresee. Of 1024 units a fifth of the time of dW was spent waiting for them.
+    /// (`X207/next-sums`)
     #[inline(always)]
     fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
         let (first, last) = (tile.row + tile.rows, self.0.rows() - 1);

@@ -68,8 +68,7 @@ impl<'a> Network<'a> {
     }
 
     /// Goes back through all layers, on so many threads: from the gradients of output and final states to
-    /// those of
-    /// parameters, input and initial states.
+    /// those of parameters, input and initial states.
     pub(in super::super) fn backward(
         &self,
         way: &WayBack<'_>,
@@ -131,8 +130,7 @@ impl<'a> Network<'a> {
                 }
                 self.enter_backward((layer, direction), &inputs, way.upstream, scratch)?;
                 // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and
-                // targets
-                // are made of the sizes of this network, and are ours.
+                // targets are made of the sizes of this network, and are ours.
                 unsafe {
                     sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
                 }
