@@ -11,7 +11,7 @@
 use super::pass::{Flushed, Forward};
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Grid, GridMut};
-use crate::simd::{Token, any_tiny, copy_flushed, has_tiny};
+use crate::simd::{Token, copy_flushed, has_tiny};
 use std::ops::Range;
 
 /// Floats of the steps that are copied together, or those of one step where that has more.
@@ -51,11 +51,11 @@ pub(super) unsafe fn are_tiny(forward: &Forward<'_>, steps: &Range<usize>) -> bo
     let (rows, token) = (forward.pass.rows, forward.pass.weights().token);
     if rows.as_they_come() && forward.input.grid.is_dense() {
         // SAFETY: all of these steps exist; the caller's promise.
-        return any_tiny(token, unsafe { forward.input.stretches(steps.clone()) });
+        return unsafe { forward.input.stretches(steps.clone()) }.any(|floats| has_tiny(token, floats));
     }
     let places = (steps.clone()).flat_map(|step| (0..rows.active(step)).map(move |rank| (step, rank)));
     // SAFETY: the step exists in active rows; the caller's promise.
-    any_tiny(token, places.map(|(step, rank)| unsafe { row(forward, step, rank) }))
+    places.map(|(step, rank)| unsafe { row(forward, step, rank) }).any(|floats| has_tiny(token, floats))
 }
 
 /// Copies the input of some steps, of which there is room for.

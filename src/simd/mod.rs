@@ -34,7 +34,7 @@ mod flush;
 mod level;
 mod list;
 
-pub(crate) use flush::{any_tiny, copy_flushed, flush, flushed, has_tiny};
+pub(crate) use flush::{copy_flushed, flush, flushed, has_tiny};
 pub use level::Level;
 pub(crate) use level::Token;
 pub(crate) use list::{define_dispatcher, define_pointers, dispatcher, levels, pointers};

@@ -80,8 +80,9 @@ fn machine() -> &'static Machine {
     }
 }
 
-/// Functions of this crate outside of all levels that a level may call: of plain floats in memory.
-const OUTSIDE: [&str; 1] = ["fused_rnn::train::dense::rows::halve"];
+/// Functions of this crate outside of all levels that a level may call: of plain floats in memory, and of
+/// places of packed sequences.
+const OUTSIDE: [&str; 2] = ["fused_rnn::train::dense::rows::halve", "fused_rnn::memory::grid::by_table"];
 
 /// What a level may call of others: copies of memory, and panics, which the standard library has compiled.
 /// (What is compiled here, a generic function or an instruction, is defined in the assembly.)
