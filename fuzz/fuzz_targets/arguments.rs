@@ -139,7 +139,8 @@ fused_rnn_fuzz::target!(|input: Input| {
         assert!(forward.is_ok() || slice.iter().all(|&v| v == 0.25));
         let gradients = Gradients::default().with_dx(&mut dx);
         let _ = layer.backward_from(&x, recording, &slice, upstream, gradients, &mut workspace);
-        if batch.saturating_mul(steps) < 1 << 12 && layer.reserve(&mut workspace, dims, Some(keep)).is_ok() {
+        // (A batch without steps has states.)
+        if batch.saturating_mul(steps.max(1)) < 1 << 12 && layer.reserve(&mut workspace, dims, Some(keep)).is_ok() {
             let _ = layer.reserve(&mut workspace, dims, None);
         }
     }
