@@ -140,7 +140,9 @@ fused_rnn_fuzz::target!(|input: Input| {
         let gradients = Gradients::default().with_dx(&mut dx);
         let _ = layer.backward_from(&x, recording, &slice, upstream, gradients, &mut workspace);
         // (A batch without steps has states.)
-        if batch.saturating_mul(steps.max(1)) < 1 << 12 && layer.reserve(&mut workspace, dims, Some(keep)).is_ok() {
+        if batch.saturating_mul(steps.max(1)) < 1 << 12
+            && layer.reserve(&mut workspace, dims, Some(keep)).is_ok()
+        {
             let _ = layer.reserve(&mut workspace, dims, None);
         }
     }
