@@ -123,7 +123,7 @@ unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: 
         let end = (first + ROW_BLOCKS).min(blocks.end);
         while block < end {
             let wide = widest_of(end - block, widest, gates);
-            // (The width is a power of two. A division was a hundredth of a step of 64 units.)
+            // (The width is a power of two: nothing is divided.)
             let tiles = if runs { (end - block) >> wide.trailing_zeros() } else { 1 };
             let tile = Tile { row, rows: 1, block, blocks: wide, tiles, quiet: tiles, part };
             // SAFETY: row and blocks of the ranges; the scratch has room for ROW_BLOCKS vectors.

@@ -72,6 +72,13 @@ fn run(
     Written { y, dx, others }
 }
 
+/// Drawn data, or with every third input so small that it counts as zero: copies are made of such inputs.
+fn data_of(case: &Case, tiny: bool) -> Data {
+    let mut data = Data::of(case);
+    data.x.iter_mut().skip(1).step_by(3).filter(|_| tiny).for_each(|x| *x *= 1e-36);
+    data
+}
+
 fn keeps() -> impl Strategy<Value = Keep> {
     prop_oneof![Just(Keep::All), (1..5usize).prop_map(Keep::Every)]
 }
@@ -91,10 +98,7 @@ proptest! {
         threads in 1..=2usize,
         tiny in any::<bool>(),
     ) {
-        let mut data = Data::of(&case);
-        // Values that count as zero, of which copies are made on the way.
-        data.x.iter_mut().skip(1).step_by(3).filter(|_| tiny).for_each(|x| *x *= 1e-36);
-        let data = data;
+        let data = data_of(&case, tiny);
         let dims = flags.dims(&case, &data);
         let lengths = data.lengths.clone().unwrap_or(vec![case.steps; case.batch]);
         let places = packed_places(&case, &lengths);
@@ -121,10 +125,7 @@ proptest! {
         threads in 1..=2usize,
         tiny in any::<bool>(),
     ) {
-        let mut data = Data::of(&case);
-        // Values that count as zero, of which copies are made on the way.
-        data.x.iter_mut().skip(1).step_by(3).filter(|_| tiny).for_each(|x| *x *= 1e-36);
-        let data = data;
+        let data = data_of(&case, tiny);
         let dims = flags.dims(&case, &data);
         // The features among others, and rows or steps outermost.
         let inner = case.input + more;
