@@ -192,6 +192,27 @@ pub unsafe extern "C" fn frnn_pass_bytes(pass: *const Pass) -> usize {
     })
 }
 
+/// Checks what both ways forward are given, and runs one of them.
+///
+/// # Safety
+/// - Handles and areas are as the header says.
+unsafe fn run_forward(
+    pass: *mut Pass,
+    network: *const Network,
+    (x, x_count): (*const f32, usize),
+    (y, y_count): (*mut f32, usize),
+    run: impl FnOnce(&mut Pass, &Network, &[f32], Option<&mut [f32]>) -> Result<(), fused_rnn::Error>,
+) -> Code {
+    guard(|| {
+        check_apart(&[Area::read("x", x, x_count), Area::written("y", y, y_count)])?;
+        // SAFETY: the caller's promise.
+        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
+        // SAFETY: the caller's promise.
+        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+        Ok(run(pass, network, x, y)?)
+    })
+}
+
 /// Runs sequences: `x` (batch, steps, I), or (steps, batch, I) where the layout is time-major; `y` (batch,
 /// steps, output size) in the same layout, or NULL where the final state alone is wanted. States are read
 /// from the pass and left there. Real time on one thread, from the second call on.
@@ -204,15 +225,12 @@ pub unsafe extern "C" fn frnn_pass_forward(
     y: *mut f32,
     y_count: usize,
 ) -> Code {
-    guard(|| {
-        check_apart(&[Area::read("x", x, x_count), Area::written("y", y, y_count)])?;
-        // SAFETY: the caller's promise.
-        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
-        // SAFETY: the caller's promise.
-        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+    let run = |pass: &mut Pass, network: &Network, x: &[f32], y: Option<&mut [f32]>| {
         let Pass { shape, state, workspace, .. } = pass;
-        Ok(network.network.forward(x, shape.dims(), state, y, workspace)?)
-    })
+        network.network.forward(x, shape.dims(), state, y, workspace)
+    };
+    // SAFETY: the caller's promise, passed on.
+    unsafe { run_forward(pass, network, (x, x_count), (y, y_count), run) }
 }
 
 /// The same for training, with dropout and zoneout from `seed`: the pass keeps the tape for
@@ -227,15 +245,12 @@ pub unsafe extern "C" fn frnn_pass_forward_train(
     y_count: usize,
     seed: u64,
 ) -> Code {
-    guard(|| {
-        check_apart(&[Area::read("x", x, x_count), Area::written("y", y, y_count)])?;
-        // SAFETY: the caller's promise.
-        let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
-        // SAFETY: the caller's promise.
-        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+    let run = |pass: &mut Pass, network: &Network, x: &[f32], y: Option<&mut [f32]>| {
         let Pass { shape, state, tape, workspace, .. } = pass;
-        Ok(network.network.forward_train(x, shape.dims(), state, y, tape, seed, workspace)?)
-    })
+        network.network.forward_train(x, shape.dims(), state, y, tape, seed, workspace)
+    };
+    // SAFETY: the caller's promise, passed on.
+    unsafe { run_forward(pass, network, (x, x_count), (y, y_count), run) }
 }
 
 /// The gradients of the loss by the final states, for the calls of frnn_pass_backward from now on: `dhn` and

@@ -1,13 +1,8 @@
-//! What the property tests of this program draw, and how they compare.
+//! What the property tests of this program draw.
 
 use crate::common::{Case, Data};
 use fused_rnn::{Dims, Recurrent, State};
 use proptest::prelude::*;
-
-/// The bits of values; NaN are alike.
-pub fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| if value.is_nan() { f32::NAN } else { *value }.to_bits()).collect()
-}
 
 /// The initial state of a case.
 pub fn initial(layer: &Recurrent, case: &Case, data: &Data) -> State {

@@ -1,7 +1,7 @@
 //! Where sequences begin and end: runs from a state, the final output, and its gradient.
 
-use crate::common::{Case, Data, property_cases};
-use crate::drawn::{bits, initial};
+use crate::common::{Case, Data, bits, property_cases};
+use crate::drawn::initial;
 use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Error, Gradients, Level, Recurrent, Schedule, Tape, Threads, Upstream, Workspace,

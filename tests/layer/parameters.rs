@@ -1,7 +1,7 @@
 //! Parameters that a framework owns: compared and set tensor by tensor, with gradients of those that it wants.
 
-use crate::common::{Case, Data, property_cases};
-use crate::drawn::{bits, initial};
+use crate::common::{Case, Data, bits, property_cases};
+use crate::drawn::initial;
 use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     Accumulate, CellKind, Error, Gradients, Keep, Level, Recurrent, Tape, Threads, Upstream, Workspace,

@@ -1,8 +1,8 @@
 //! Sequences that lie otherwise: packed, without padding, and inputs with strides. The bits are those of padded
 //! and contiguous ones.
 
-use crate::common::{Case, Data, Options, property_cases};
-use crate::drawn::{bits, initial, with_flags};
+use crate::common::{Case, Data, Options, bits, property_cases};
+use crate::drawn::{initial, with_flags};
 use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recording, Recurrent, Tape, Threads,

@@ -1,8 +1,8 @@
 //! A tape in memory of the caller's: the bits of a `Tape`, whatever the alignment and the contents of the
 //! memory; sizes that can be computed elsewhere; errors before writes.
 
-use crate::common::{Case, Data, Options, plain_activations, property_cases};
-use crate::drawn::{bits, initial, with_flags};
+use crate::common::{Case, Data, Options, bits, plain_activations, property_cases};
+use crate::drawn::{initial, with_flags};
 use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Keep, Level, Recording, Recurrent, Rng, Tape, Threads,
