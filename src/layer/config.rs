@@ -176,6 +176,15 @@ impl<'a> Dims<'a> {
         Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets, packed: self.is_packed }
     }
 
+    /// Whether they are a step of all rows, which lie next to each other.
+    pub(super) fn is_one_step(&self) -> bool {
+        self.steps == 1
+            && self.lengths.is_none()
+            && self.mask.is_none()
+            && self.resets.is_none()
+            && self.x_strides.is_none()
+    }
+
     /// The sequences of the caller, of dims that have been checked.
     pub(super) fn sequences(&self) -> Sequences {
         let &Dims { batch, steps, lengths, is_packed, x_strides, .. } = self;

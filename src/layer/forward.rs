@@ -15,7 +15,7 @@ use super::recurrent::Recurrent;
 use super::route::Route;
 use super::state::{State, VECTORS};
 use super::tape::{Keep, TapeParts, TapeShape, Taping};
-use super::workspace::Workspace;
+use super::workspace::{Short, Workspace};
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Parts};
 use crate::sequence::{self, Memory, Rows, Threads};
@@ -134,7 +134,12 @@ impl Recurrent {
     ) -> Result<(), Error> {
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
         if state.batch() == dims.batch && dims.steps == 1 {
-            workspace.short = self.short(dims, workspace.threads)?;
+            let threads = workspace.threads;
+            let wanted = (self.version, dims.batch, threads, true);
+            let is_kept = |of: Short| (of.version, of.batch, of.threads, of.anywhere) == wanted;
+            if !(dims.is_one_step() && workspace.short.is_some_and(is_kept)) {
+                workspace.short = self.short(dims, threads)?;
+            }
             if workspace.short.is_some() {
                 return self.run_short(x, state, y, workspace);
             }

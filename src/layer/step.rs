@@ -81,12 +81,11 @@ impl Recurrent {
     /// The shapes of a call, where it is a step that goes the short way.
     pub(super) fn short(&self, dims: Dims<'_>, threads: Option<Threads>) -> Result<Option<Short>, Error> {
         let config = &self.config;
+        let given = threads;
         let threads = threads.unwrap_or(config.threads);
-        let flags = dims.lengths.is_some() || dims.mask.is_some() || dims.resets.is_some();
-        let one = dims.steps == 1 && !flags && dims.x_strides.is_none();
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
         // have.
-        let is_short = one
+        let is_short = dims.is_one_step()
             && dims.batch > 0
             && config.direction == Direction::Forward
             && config.zoneout_of(0, None).is_none()
@@ -104,6 +103,7 @@ impl Recurrent {
         Ok(Some(Short {
             version: self.version,
             batch,
+            threads: given,
             ready: false,
             anywhere: threads.is_one(config.work_per_step().saturating_mul(batch)),
             in_place,

@@ -66,6 +66,8 @@ pub(super) struct Short {
     /// The parameters that it is of, and the rows: another network has others.
     pub(super) version: u64,
     pub(super) batch: usize,
+    /// The threads that it was checked for.
+    pub(super) threads: Option<Threads>,
     /// Whether it is short whatever pool the caller is in.
     pub(super) anywhere: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.

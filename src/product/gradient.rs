@@ -41,10 +41,10 @@ pub(crate) trait Gradient {
     fn rows(&self) -> usize;
     /// The slot and the row of the grid for this row of the product.
     fn target(&self, row: usize) -> (usize, usize);
-    /// Whether rows that follow each other have targets that do.
+    /// Whether rows that follow each other have targets that do: their tiles are multiplied in runs.
     const IN_ORDER: bool;
-    /// Makes the segments of a tile. Those that need a list of rows use this one.
-    fn push_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments);
+    /// Makes the segments of a tile, and of those that follow it in a run.
+    fn push_segments(&self, tile: &Tile, to: &mut Segments);
 }
 
 /// A gradient as work for a sweep.
@@ -69,9 +69,7 @@ impl<G: Gradient> Work<'_, G> {
         Rows::listed(list)
     }
 
-    /// Prefetches the sums of the tile that comes next: some lines of each row, rows apart, which the
-    /// processor does not foresee. Of 1024 units a fifth of the time of dW was spent waiting for them.
-    /// (`X207/next-sums`)
+    /// Prefetches the sums of the tile that comes next, as kernels do in a run.
     #[inline(always)]
     fn prefetch_next(&self, to: GridMut<'_>, tile: &Tile, lanes: usize) {
         let (first, last) = (tile.row + tile.rows, self.0.rows() - 1);
@@ -90,12 +88,31 @@ impl<G: Gradient> Work<'_, G> {
     /// - The ends have the tile's rows and blocks, and are ours.
     #[inline(always)]
     unsafe fn multiply(&self, tile: &Tile, ends: &Ends) {
-        let mut list = [std::ptr::null_mut(); MOST_ROWS];
         let mut segments = Segments::new();
-        self.0.push_segments(tile, &mut list, &mut segments);
+        self.0.push_segments(tile, &mut segments);
         let product = Product { ends, segments: segments.all() };
         // SAFETY: the caller's promise; the segments exist by that of who made the gradient.
         unsafe { self.0.table().kernel(1, tile.blocks, tile.rows)(&product) };
+    }
+
+    /// A tile, or a run of them, whose blocks are whole.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`].
+    #[inline(always)]
+    unsafe fn whole_blocks(&self, to: GridMut<'_>, add: bool, tile: &Tile) {
+        let lanes = self.0.table().lanes;
+        if const { !G::IN_ORDER } {
+            self.prefetch_next(to, tile, lanes);
+        }
+        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let mut place = Place { rows: self.rows(to, tile, &mut list), block: lanes, gate: 0, next: 0 };
+        place.follow(tile);
+        let start = if add { place } else { Place::zero() };
+        let (tiles, quiet, fetches_next) = (tile.tiles, tile.quiet, true);
+        let ends = Ends { tiles, quiet, fetches_next, ..Ends::new(start, place) };
+        // SAFETY: rows and columns exist, and are ours by the caller's promise.
+        unsafe { self.multiply(tile, &ends) };
     }
 
     /// A tile whose last block is in part: on a copy, where it is whole.
@@ -143,19 +160,28 @@ impl<G: Gradient> Tiles for Work<'_, G> {
         0
     }
     #[inline(always)]
+    fn takes_runs(&self) -> bool {
+        G::IN_ORDER
+    }
+    #[inline(always)]
     unsafe fn products(&mut self, tile: &Tile, _: *mut f32) {
         let (to, add) = self.0.to();
-        let table = self.0.table();
-        self.prefetch_next(to, tile, table.lanes);
-        if (tile.block + tile.blocks) * table.lanes > to.grid.width() {
-            // SAFETY: the caller's promise, passed on.
-            return unsafe { self.last_blocks(to, add, tile) };
+        let lanes = self.0.table().lanes;
+        if tile.end_block() * lanes > to.grid.width() {
+            for one in tile.each() {
+                // SAFETY: the caller's promise, passed on.
+                unsafe {
+                    if one.end_block() * lanes > to.grid.width() {
+                        self.last_blocks(to, add, &one);
+                    } else {
+                        self.whole_blocks(to, add, &one);
+                    }
+                }
+            }
+            return;
         }
-        let mut list = [std::ptr::null_mut(); MOST_ROWS];
-        let place = Place { rows: self.rows(to, tile, &mut list), block: table.lanes, gate: 0, next: 0 };
-        let start = if add { place } else { Place::zero() };
-        // SAFETY: rows and columns exist, and are ours by the caller's promise.
-        unsafe { self.multiply(tile, &Ends::new(start, place)) };
+        // SAFETY: as above.
+        unsafe { self.whole_blocks(to, add, tile) };
     }
 }
 
@@ -186,49 +212,6 @@ pub(crate) struct WeightGradient<'a> {
     pub(crate) add: bool,
 }
 
-impl Gradient for WeightGradient<'_> {
-    fn table(&self) -> &'static Table {
-        self.table
-    }
-    #[inline(always)]
-    fn to(&self) -> (GridMut<'_>, bool) {
-        (self.to, self.add)
-    }
-    #[inline(always)]
-    fn rows(&self) -> usize {
-        self.units
-    }
-    const IN_ORDER: bool = true;
-    #[inline(always)]
-    fn target(&self, unit: usize) -> (usize, usize) {
-        (self.gate, unit)
-    }
-    #[inline(always)]
-    fn push_segments(&self, tile: &Tile, list: &mut [*mut u32; MOST_ROWS], to: &mut Segments) {
-        let Range { start, end } = self.places;
-        let first = self.grads.from(start, self.plane, tile.row).as_ptr().cast_mut().cast();
-        // Units of one line are neighbours.
-        let columns = if tile.row % LINE + tile.rows <= LINE {
-            Rows::strided(first, 1)
-        } else {
-            for (r, column) in list.iter_mut().enumerate().take(tile.rows) {
-                *column = self.grads.from(start, self.plane, tile.row + r).as_ptr().cast_mut().cast();
-            }
-            Rows::listed(list)
-        };
-        // The next block of X is contiguous only if the product covers all places. (A chunk has more than
-        // that where units are few, and all of X is near, or where there are more than so many rows.)
-        let whole = start == 0 && end == self.packed.depth();
-        let ahead = if whole {
-            self.packed.prefetch(tile.block + tile.blocks, tile.blocks, tile.part)
-        } else {
-            Prefetch::NONE
-        };
-        let weights = self.packed.weights_of(tile.block, tile.blocks, start..end, ahead);
-        to.push(Segment::columns(columns, weights));
-    }
-}
-
 impl WeightGradient<'_> {
     /// All blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`] units
     /// at a time, so that both stay in a near cache.
@@ -238,17 +221,73 @@ impl WeightGradient<'_> {
     ///   and the gate with these units and as many columns as `packed` in `to`; nobody else works on them.
     pub(crate) unsafe fn sweep(&self, units: Range<usize>) {
         let blocks = self.packed.blocks();
+        let mut columns = [std::ptr::null_mut(); UNITS];
         for start in self.places.clone().step_by(PLACES) {
             let places = start..(start + PLACES).min(self.places.end);
             let add = self.add || start > self.places.start;
-            let part = WeightGradient { places, add, ..self.clone() };
             for first in units.clone().step_by(UNITS) {
                 let units = first..(first + UNITS).min(units.end);
+                for (column, unit) in columns.iter_mut().zip(units.clone()) {
+                    *column = self.grads.from(start, self.plane, unit).as_ptr().cast_mut().cast();
+                }
+                let part = PartOfPlaces {
+                    of: self,
+                    places: places.clone(),
+                    add,
+                    columns: &columns,
+                    first_unit: first,
+                };
                 for first in (0..blocks).step_by(WIDE) {
                     // SAFETY: the caller's promise, passed on.
                     unsafe { sweep_gradient(&part, units.clone(), first..(first + WIDE).min(blocks)) };
                 }
             }
         }
+    }
+}
+
+/// The part of a gradient that some places give to some units.
+struct PartOfPlaces<'a> {
+    of: &'a WeightGradient<'a>,
+    places: Range<usize>,
+    add: bool,
+    /// The column of dG of each unit from `first_unit` on, at the first place.
+    columns: &'a [*mut u32],
+    first_unit: usize,
+}
+
+impl Gradient for PartOfPlaces<'_> {
+    fn table(&self) -> &'static Table {
+        self.of.table
+    }
+    #[inline(always)]
+    fn to(&self) -> (GridMut<'_>, bool) {
+        (self.of.to, self.add)
+    }
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.of.units
+    }
+    const IN_ORDER: bool = true;
+    #[inline(always)]
+    fn target(&self, unit: usize) -> (usize, usize) {
+        (self.of.gate, unit)
+    }
+    #[inline(always)]
+    fn push_segments(&self, tile: &Tile, to: &mut Segments) {
+        let (Range { start, end }, packed) = (self.places.clone(), self.of.packed);
+        // The next block of X is contiguous only if the product covers all places. (A chunk has more than
+        // that where units are few, and all of X is near, or where there are more than so many rows.)
+        let whole = start == 0 && end == packed.depth();
+        let ahead = if whole {
+            packed.prefetch(tile.block + tile.blocks, tile.blocks, tile.part)
+        } else {
+            Prefetch::NONE
+        };
+        let columns = Rows::listed(&self.columns[tile.row - self.first_unit..]);
+        let weights = packed.weights_of(tile.block, tile.blocks, start..end, ahead);
+        let mut segment = Segment::columns(columns, weights);
+        segment.follow(tile);
+        to.push(segment);
     }
 }

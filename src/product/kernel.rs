@@ -44,7 +44,7 @@ pub(crate) struct Rows<T> {
     first: *mut T,
     stride: usize,
     /// Null where there is none.
-    list: *const [*mut T; MOST_ROWS],
+    list: *const *mut T,
 }
 
 impl<T> Rows<T> {
@@ -54,11 +54,11 @@ impl<T> Rows<T> {
         Rows { first, stride, list: std::ptr::null() }
     }
 
-    /// Rows that lie anywhere; those past the tile's are not looked at. The list is there as long as kernels
-    /// run on it.
+    /// Rows that lie anywhere: as many as the tile has, or the tiles of a run. The list is there as long as
+    /// kernels run on it.
     #[inline(always)]
-    pub(crate) fn listed(list: &[*mut T; MOST_ROWS]) -> Self {
-        Rows { first: std::ptr::null_mut(), stride: 0, list }
+    pub(crate) fn listed(list: &[*mut T]) -> Self {
+        Rows { first: std::ptr::null_mut(), stride: 0, list: list.as_ptr() }
     }
 
     /// The rows from `row` on of those at this stride, the first of which is at `base`.
@@ -67,10 +67,16 @@ impl<T> Rows<T> {
         self.first = base.wrapping_add(row * self.stride);
     }
 
-    /// Where each of R rows begins, of those at a stride so much further on.
+    /// From the rows of a tile of a run to those of the next one: words, or places of the list.
+    #[inline(always)]
+    fn next(self, tile: &Tile) -> usize {
+        if self.list.is_null() { tile.rows * self.stride } else { tile.rows }
+    }
+
+    /// Where each of R rows begins, so many words or places of the list further on.
     ///
     /// # Safety
-    /// - The list is there, if one was given.
+    /// - The list is there, if one was given, and has R rows from there on.
     #[inline(always)]
     unsafe fn starts<const R: usize>(self, on: usize) -> [*mut T; R] {
         let mut starts = [self.first.wrapping_add(on); R];
@@ -79,9 +85,10 @@ impl<T> Rows<T> {
                 starts[r] = starts[r - 1].wrapping_add(self.stride);
             }
         } else {
-            // SAFETY: the caller's promise.
-            let list = unsafe { &*self.list };
-            starts.copy_from_slice(&list[..R]);
+            for r in 0..R {
+                // SAFETY: the caller's promise.
+                starts[r] = unsafe { *self.list.add(on + r) };
+            }
         }
         starts
     }
@@ -96,7 +103,7 @@ pub(crate) struct Place {
     pub(crate) block: usize,
     /// Floats from a gate to the next.
     pub(crate) gate: usize,
-    /// Floats from a tile of a run to the next.
+    /// From a tile of a run to the next: floats, or places of a list.
     pub(crate) next: usize,
 }
 
@@ -135,7 +142,7 @@ impl Place {
     /// The tiles that follow in a run.
     #[inline(always)]
     pub(crate) fn follow(&mut self, tile: &Tile) {
-        self.next = if tile.rows == 1 { tile.blocks * self.block } else { tile.rows * self.rows.stride };
+        self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
     }
 
     /// Rows at a stride.
@@ -163,8 +170,8 @@ pub(crate) struct Segment {
     /// What to prefetch meanwhile, and how many words of it at each step: at most a line.
     pub(crate) ahead: *const u32,
     pub(crate) pace: usize,
-    /// Words from the rows of a tile of a run to those of the next, and from its weights to those of the
-    /// next.
+    /// From the rows of a tile of a run to those of the next, in words or places of a list, and from its
+    /// weights to those of the next, in words.
     pub(crate) next: [usize; 2],
 }
 
@@ -189,8 +196,13 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
-        self.next =
-            if tile.rows == 1 { [0, tile.blocks * self.block] } else { [tile.rows * self.rows.stride, 0] };
+        self.follow(tile);
+    }
+
+    /// The tiles that follow in a run.
+    #[inline(always)]
+    pub(super) fn follow(&mut self, tile: &Tile) {
+        self.next = if tile.rows == 1 { [0, tile.blocks * self.block] } else { [self.rows.next(tile), 0] };
     }
 
     /// Columns of lines, k counting through the rows: a word in each line.
@@ -269,13 +281,15 @@ pub(crate) struct Ends {
     pub(crate) tiles: usize,
     /// How many of them, the first ones, prefetch nothing.
     pub(crate) quiet: usize,
+    /// Whether each prefetches the places of `to` of the one after it. Of one gate only.
+    pub(crate) fetches_next: bool,
 }
 
 impl Ends {
     /// From here to there, without a turn.
     #[inline(always)]
     pub(crate) fn new(start: Place, to: Place) -> Self {
-        Ends { start, to, turn: None, tiles: 1, quiet: 0 }
+        Ends { start, to, turn: None, tiles: 1, quiet: 0, fetches_next: false }
     }
 }
 
@@ -323,8 +337,19 @@ unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: u
     product: &Product<'_>,
     tile: usize,
 ) {
-    let Product { ends: &Ends { start, to, turn, quiet, .. }, segments } = *product;
+    let Product { ends: &Ends { start, to, turn, tiles, quiet, fetches_next }, segments } = *product;
     debug_assert!(G == TURNING_GATES || turn.is_none());
+    if const { G == 1 } && fetches_next && tile + 1 < tiles {
+        // Some lines of each row, rows apart, which the processor does not foresee: of 1024 units a fifth of
+        // the time of dW was spent waiting for them. (`X207/next-sums`)
+        // SAFETY: the list, where there is one, has the rows of the next tile, too.
+        let next: [_; R] = unsafe { to.rows.starts((tile + 1) * to.next) };
+        for row in next {
+            for u in (0..U).step_by(LINE / I::LANES) {
+                prefetch(row.wrapping_add(u * to.block));
+            }
+        }
+    }
     let mut acc = [[[isa.zero(); G]; U]; R];
     // SAFETY: here and below, lists are there by the caller's promise.
     let rows: [_; R] = unsafe { start.rows.starts(tile * start.next) };

@@ -99,6 +99,23 @@ pub(crate) struct Tile {
     pub(crate) part: Part,
 }
 
+impl Tile {
+    /// The block behind its last, and behind those of the tiles that follow it.
+    #[inline(always)]
+    pub(super) fn end_block(&self) -> usize {
+        self.block + self.blocks * if self.rows == 1 { self.tiles } else { 1 }
+    }
+
+    /// The tiles of a run, one by one, of which none prefetches anything.
+    pub(super) fn each(&self) -> impl Iterator<Item = Tile> {
+        let Tile { row, rows, block, blocks, tiles, .. } = *self;
+        (0..tiles).map(move |n| {
+            let (row, block) = if rows == 1 { (row, block + n * blocks) } else { (row + n * rows, block) };
+            Tile { row, rows, block, blocks, tiles: 1, quiet: 1, part: Part { index: 0, of: 0 } }
+        })
+    }
+}
+
 /// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take
 /// half a line per input. With it, weights from afar are as good as weights in the level-2 cache.
 /// (`X207/tile-prefetch`)

@@ -1,7 +1,7 @@
 //! The gradient of the input: `dx = dG W` at the places of a chunk, a sum over the gates of W.
 
 use crate::memory::{GridMut, LinesRef};
-use crate::product::{Gates, Gradient, MOST_ROWS, Panel, Segment, Segments, Table, Tile};
+use crate::product::{Gates, Gradient, Panel, Segment, Segments, Table, Tile};
 use crate::sequence::rows::Rows;
 
 /// `dG W`, or the part of it of some gates. The rows of the product are the places; its blocks are columns of
@@ -40,7 +40,7 @@ impl Gradient for InputGradient<'_> {
         (self.rows.time(step, rank), self.rows.order[rank])
     }
     #[inline(always)]
-    fn push_segments(&self, tile: &Tile, _: &mut [*mut u32; MOST_ROWS], to: &mut Segments) {
+    fn push_segments(&self, tile: &Tile, to: &mut Segments) {
         for gate in self.gates.range() {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
             let ahead = self.gates.prefetch(self.weights, gate, tile);
