@@ -10,6 +10,9 @@
 //! the stack, as the sums of a cell do, is slower (`X207/stack`). A row of the target is as wide as the
 //! matrix, and not padded: a tile of the last blocks of a row goes by way of a copy, where they are whole.
 //!
+//! Where depth is small, what surrounds a tile is as long as its product. So tiles of dW are multiplied in
+//! runs, with the columns of dG found once for all blocks of X (`Z4/runs`).
+//!
 //! `matrixmultiply` in the place of dW and dR is no slower (`X207/matrixmultiply`). What decides is that it
 //! packs both operands and allocates on each call, computes sixteen columns where the input has one, picks a
 //! level of its own, and sums each chunk by itself.
@@ -167,11 +170,11 @@ impl<G: Gradient> Tiles for Work<'_, G> {
     unsafe fn products(&mut self, tile: &Tile, _: *mut f32) {
         let (to, add) = self.0.to();
         let lanes = self.0.table().lanes;
-        if tile.end_block() * lanes > to.grid.width() {
+        if (tile.block + tile.blocks_of_run()) * lanes > to.grid.width() {
             for one in tile.each() {
                 // SAFETY: the caller's promise, passed on.
                 unsafe {
-                    if one.end_block() * lanes > to.grid.width() {
+                    if (one.block + one.blocks) * lanes > to.grid.width() {
                         self.last_blocks(to, add, &one);
                     } else {
                         self.whole_blocks(to, add, &one);

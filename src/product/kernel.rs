@@ -201,7 +201,7 @@ impl Segment {
 
     /// The tiles that follow in a run.
     #[inline(always)]
-    pub(super) fn follow(&mut self, tile: &Tile) {
+    pub(crate) fn follow(&mut self, tile: &Tile) {
         self.next = if tile.rows == 1 { [0, tile.blocks * self.block] } else { [self.rows.next(tile), 0] };
     }
 

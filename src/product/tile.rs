@@ -2,6 +2,7 @@
 //! next.
 
 use crate::simd::LINE;
+use std::ops::Range;
 
 /// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of
 /// row 1.
@@ -100,10 +101,16 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// The block behind its last, and behind those of the tiles that follow it.
+    /// The rows of the run.
     #[inline(always)]
-    pub(super) fn end_block(&self) -> usize {
-        self.block + self.blocks * if self.rows == 1 { self.tiles } else { 1 }
+    pub(crate) fn rows_of_run(&self) -> Range<usize> {
+        self.row..self.row + self.rows * if self.rows == 1 { 1 } else { self.tiles }
+    }
+
+    /// The blocks of a row of the run.
+    #[inline(always)]
+    pub(crate) fn blocks_of_run(&self) -> usize {
+        self.blocks * if self.rows == 1 { self.tiles } else { 1 }
     }
 
     /// The tiles of a run, one by one, of which none prefetches anything.

@@ -396,6 +396,11 @@ impl Tiles for PhaseProducts<'_> {
         usize::from(self.gates.are_last())
     }
 
+    #[inline(always)]
+    fn takes_runs(&self) -> bool {
+        true
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let (backward, table) = (self.backward, self.table());
         let (lanes, unit) = (table.lanes, tile.block * table.lanes);
@@ -403,17 +408,18 @@ impl Tiles for PhaseProducts<'_> {
         // What is read when the products are done. Later phases find it there, and an initial state has none.
         if self.first && self.at.back.is_step && self.gates.are_last() {
             let shape = backward.pass.weights().shape();
-            for row in tile.row..tile.row + tile.rows {
-                self.at.back.tape.prefetch(row, shape.tape, unit, tile.blocks * lanes);
-                self.at.step.before.prefetch(row, shape.state.len(), unit, tile.blocks * lanes);
+            let units = tile.blocks_of_run() * lanes;
+            for row in tile.rows_of_run() {
+                self.at.back.tape.prefetch(row, shape.tape, unit, units);
+                self.at.step.before.prefetch(row, shape.state.len(), unit, units);
             }
         }
         let waiting = || {
             let at = carry.address(tile.row, backward.pass.waiting(), unit);
             Place::strided(at, carry.row_stride(), lanes, 0)
         };
-        let start = if self.gates.are_first() { Place::zero() } else { waiting() };
-        let to = if self.gates.are_last() {
+        let mut start = if self.gates.are_first() { Place::zero() } else { waiting() };
+        let mut to = if self.gates.are_last() {
             Place::strided(scratch, tile.blocks * lanes, lanes, 0)
         } else {
             waiting()
@@ -427,10 +433,15 @@ impl Tiles for PhaseProducts<'_> {
                 let ahead = self.gates.prefetch(self.panels, gate, tile);
                 let weights = panel.weights(tile.block, tile.blocks, ahead);
                 let first = rows.address(0, (self.planes)(gate), 0);
-                segments.push(Segment::lines(first, rows.stride(), weights));
+                let mut segment = Segment::lines(first, rows.stride(), weights);
+                segment.follow(tile);
+                segments.push(segment);
             }
         }
-        let product = Product { ends: &Ends::new(start, to), segments: segments.all() };
+        start.follow(tile);
+        to.follow(tile);
+        let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
+        let product = Product { ends: &ends, segments: segments.all() };
         // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read
         // are done in all blocks.
         unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };

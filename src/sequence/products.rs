@@ -209,16 +209,16 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
-    /// Prefetches the records that the tile will write when its products are done: they are new to the
+    /// Prefetches the records that the tile, or the run of them, will write when its products are done: they are new to the
     /// caches, and the states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
     fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
         let Some(tape) = self.at.ahead.tape else { return };
-        let unit = tile.block * lanes;
-        for row in tile.row..tile.row + tile.rows {
-            tape.prefetch(row, shape.tape, unit, tile.blocks * lanes);
-            self.at.step.after.prefetch(row, shape.state.len(), unit, tile.blocks * lanes);
+        let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
+        for row in tile.rows_of_run() {
+            tape.prefetch(row, shape.tape, unit, units);
+            self.at.step.after.prefetch(row, shape.state.len(), unit, units);
         }
     }
 }
@@ -270,11 +270,10 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
-    /// Where rows lie at a stride. Not where there is a tape: each tile has its records prefetched when its
-    /// turn comes.
+    /// Where rows lie at a stride.
     #[inline(always)]
     fn takes_runs(&self) -> bool {
-        self.forward.tape.is_none() && self.forward.pass.rows.as_they_come()
+        self.forward.pass.rows.as_they_come()
     }
 
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
