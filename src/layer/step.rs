@@ -124,55 +124,48 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let layers = self.config.layers;
-        let Some(Short {
-            batch,
-            in_place,
-            states: grid,
-            scratch: scratch_grid,
-            input,
-            output,
-            inner,
-            ready,
-            ..
-        }) = workspace.short
-        else {
-            return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
-        };
-        check_len("x", input.len(), x.len())?;
-        self.check_state(state, batch)?;
+        let unmade = Error::Unsupported { what: "a step whose shapes nobody has made" };
+        let Some(short) = &workspace.short else { return Err(unmade) };
+        check_len("x", short.input.len(), x.len())?;
+        self.check_state(state, short.batch)?;
         if let Some(y) = &y {
-            check_len("y", output.len(), y.len())?;
+            check_len("y", short.output.len(), y.len())?;
         }
 
-        if !ready {
+        if !short.ready {
             workspace.make_ready()?;
         }
-        let Workspace { rows, rings, forward: memories, between, .. } = workspace;
+        // (Below, branches choose references and slices, and records and grids are made once, behind them. Made
+        // in the branches and moved, they waited for their own stores: a twelfth of a step of 16 units.)
+        let Workspace { rows, rings, forward: memories, between, short: Some(short), .. } = workspace else {
+            return Err(unmade);
+        };
+        let in_place = short.in_place;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let scratch = &mut memory.scratch;
 
         // Nothing can go wrong from here on.
-        let half = grid.len() / 2;
+        let half = short.states.len() / 2;
         // The output of the layer below, and that of this layer.
         let (mut above, mut below) = (&mut [][..], &mut [][..]);
         if layers > 1 {
-            let mut inner = inner.each_mut(between);
+            let mut inner = short.inner.each_mut(between);
             above = inner.next().unwrap_or_default();
             below = inner.next().unwrap_or_default();
         }
         for layer in 0..layers {
-            let from = if layer == 0 { GridRef::new(input, x) } else { GridRef::new(output, &*below) };
+            let (shape, from) = if layer == 0 { (&short.input, x) } else { (&short.output, &*below) };
             let to = match &mut y {
                 _ if layer + 1 < layers => Some(&mut above[..]),
                 Some(y) => Some(&mut **y),
                 None => None,
             };
             let records = if in_place {
-                Records::in_place(rows, GridMut::new(grid, state.strand_mut(layer)))
+                state.strand_mut(layer)
             } else {
                 states[..half].copy_from_slice(state.strand(layer));
-                Records::ring(rows, GridMut::new(grid, states))
+                &mut states[..]
             };
             let forward = Forward {
                 pass: Pass {
@@ -180,14 +173,14 @@ impl Recurrent {
                     rows,
                     reverse: false,
                 },
-                input: GridMut::reading(from),
+                input: GridMut::reading(GridRef::new(*shape, from)),
                 given: false,
                 flushed: None,
-                output: to.map(|to| (GridMut::new(output, to), 0)),
-                states: records,
+                output: to.map(|to| (GridMut::new(short.output, to), 0)),
+                states: Records::of_step(rows, GridMut::new(short.states, records), in_place),
                 tape: None,
                 checkpoints: None,
-                scratch: GridMut::new(scratch_grid, scratch),
+                scratch: GridMut::new(short.scratch, scratch),
                 projected: None,
             };
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
