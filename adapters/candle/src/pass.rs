@@ -1,0 +1,144 @@
+//! One call of the core on slices, forward and backward.
+//!
+//! ```text
+//! parameters  one slice for each tensor            in the order of the core's named parameters
+//! x, y        (B, T, I), (B, T, D * H)             or time-major, or packed
+//! states      h (L * D, B, H) | c (L * D, B, H)    one after the other; c where the cell has one
+//! tape        what backward needs of forward       the layout of the core
+//! ```
+
+use crate::call::Sequences;
+use crate::kernel::{Kernel, with_workspace};
+use crate::{of_core, refused};
+use candle_core::{Layout, Result};
+use fused_rnn::{Config, Dims, Gradients, Keep, Recording, Threads, Upstream};
+use std::sync::Arc;
+
+/// A call, without its tensors.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) sequences: Sequences,
+    pub(crate) threads: Option<Threads>,
+    /// The seed of a call that keeps a tape; `None` of one that keeps none.
+    pub(crate) record: Option<u64>,
+}
+
+/// What forward gives.
+pub(crate) struct Forward {
+    pub(crate) y: Vec<f32>,
+    /// The final states.
+    pub(crate) state: Vec<f32>,
+    /// Empty in a call that keeps none.
+    pub(crate) tape: Vec<f32>,
+}
+
+/// Gradients that are wanted: of each tensor of the parameters, of x, of the initial states.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) parameters: &'a [bool],
+    pub(crate) x: bool,
+    pub(crate) state: bool,
+}
+
+/// What backward gives: those gradients that were wanted.
+pub(crate) struct Backward {
+    /// Of all parameters, one after the other; zero where not wanted.
+    pub(crate) parameters: Option<Vec<f32>>,
+    pub(crate) x: Option<Vec<f32>>,
+    pub(crate) state: Option<Vec<f32>>,
+}
+
+/// Widths of the planes of a state, for so many rows: floats of h and of c.
+pub(crate) fn state_lens(config: &Config, batch: usize) -> [usize; 2] {
+    let strands = config.layers() * config.directions() * batch;
+    let c = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
+    [strands * config.projection().unwrap_or(config.hidden_size()), strands * c]
+}
+
+impl Pass {
+    /// Runs forward from initial states, or from zeros where there are none.
+    pub(crate) fn forward(
+        &self,
+        parameters: &[&[f32]],
+        (x, layout): (&[f32], &Layout),
+        initial: &[f32],
+    ) -> Result<Forward> {
+        let network = self.kernel.with(parameters).map_err(of_core)?;
+        let (config, dims) = (network.config(), self.dims(layout)?);
+        let [h_len, c_len] = state_lens(config, self.sequences.batch);
+        let mut state = network.zero_state(self.sequences.batch).map_err(of_core)?;
+        if !initial.is_empty() {
+            let (h, c) = initial.split_at(h_len.min(initial.len()));
+            state.set_h(h).and_then(|()| state.set_c(c)).map_err(of_core)?;
+        }
+        let y_len = self.sequences.output_shape(config.output_size()).into_iter().product();
+        let mut y = vec![0.0; y_len];
+        let mut tape = Vec::new();
+        with_workspace(self.threads, |workspace| match self.record {
+            Some(seed) => {
+                let recording = Recording::new(dims).with_seed(seed);
+                tape = vec![0.0; network.tape_len(dims, Keep::All)?];
+                network.forward_train_into(x, recording, &mut state, Some(&mut y), &mut tape, workspace)
+            }
+            None => network.forward(x, dims, &mut state, Some(&mut y), workspace),
+        })
+        .map_err(of_core)?;
+        let mut ends = vec![0.0; h_len + c_len];
+        let (h, c) = ends.split_at_mut(h_len);
+        state.copy_h_to(h).and_then(|()| state.copy_c_to(c)).map_err(of_core)?;
+        Ok(Forward { y, state: ends, tape })
+    }
+
+    /// Runs backward from a tape, and from gradients of the output, where there are any, and of the final
+    /// states.
+    pub(crate) fn backward(
+        &self,
+        parameters: &[&[f32]],
+        (x, layout): (&[f32], &Layout),
+        tape: &[f32],
+        (dy, dstate): (Option<&[f32]>, &[f32]),
+        wanted: Wanted<'_>,
+    ) -> Result<Backward> {
+        let seed = self.record.ok_or_else(|| {
+            refused("backward of zoneout", "a call in training (`Call::with_train`)", "one in evaluation")
+        })?;
+        let network = self.kernel.with(parameters).map_err(of_core)?;
+        let (config, dims) = (network.config(), self.dims(layout)?);
+        let [h_len, c_len] = state_lens(config, self.sequences.batch);
+        let x_len = self.sequences.output_shape(config.input_size()).into_iter().product();
+        let zeros = |wanted: bool, len: usize| wanted.then(|| vec![0.0; len]);
+        let any = wanted.parameters.contains(&true);
+        let mut made = Backward {
+            parameters: zeros(any, network.parameters().len()),
+            x: zeros(wanted.x, x_len),
+            state: zeros(wanted.state, h_len + c_len),
+        };
+        let mut upstream = Upstream::default();
+        let (dhn, dcn) = dstate.split_at(h_len.min(dstate.len()));
+        (upstream.dy, upstream.dhn, upstream.dcn) = (dy, Some(dhn), Some(dcn));
+        let mut gradients = Gradients::default();
+        gradients.parameters = made.parameters.as_deref_mut();
+        gradients.wanted = Some(wanted.parameters);
+        gradients.dx = made.x.as_deref_mut();
+        (gradients.dh0, gradients.dc0) = match &mut made.state {
+            Some(state) => {
+                let (h, c) = state.split_at_mut(h_len);
+                (Some(h), Some(c))
+            }
+            None => (None, None),
+        };
+        let recording = Recording::new(dims).with_seed(seed);
+        with_workspace(self.threads, |workspace| {
+            network.backward_from(x, recording, tape, upstream, gradients, workspace)
+        })
+        .map_err(of_core)?;
+        Ok(made)
+    }
+
+    fn dims(&self, x: &Layout) -> Result<Dims<'_>> {
+        self.sequences.dims(x).ok_or_else(|| {
+            refused("x", "features that lie next to each other", format!("strides {:?}", x.stride()))
+        })
+    }
+}
