@@ -1,10 +1,16 @@
-//! NumPy arrays in and out. Arrays are float32, row-major and without gaps; the Python side sees to that, and
-//! what comes here otherwise is an error.
+//! NumPy arrays in and out. What is read may lie in any order: it is copied where it is not row-major without
+//! gaps. What is written has to be.
 
 use crate::errors::{raised, refused};
 use fused_rnn::{Config, Dims, Error, Layout};
-use numpy::{PyArrayDyn, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods};
+use numpy::ndarray::Dimension;
+use numpy::{
+    PyArrayDyn, PyReadonlyArray, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use std::borrow::Cow;
 
 pub type Floats<'py> = PyReadonlyArrayDyn<'py, f32>;
 pub type FloatsMut<'py> = PyReadwriteArrayDyn<'py, f32>;
@@ -12,14 +18,42 @@ pub type FloatsMut<'py> = PyReadwriteArrayDyn<'py, f32>;
 pub type NewFloats<'py> = Bound<'py, PyArrayDyn<f32>>;
 pub type Flags<'py> = PyReadonlyArray2<'py, bool>;
 
-/// The values of an array.
-pub fn values<'a, T: numpy::Element>(what: &str, array: &'a PyReadonlyArrayDyn<'_, T>) -> PyResult<&'a [T]> {
-    array.as_slice().map_err(|_| refused(what, "a C-contiguous array", "another"))
+/// The values of an array in row-major order: the array's own, or a copy. (Its `as_slice` gives those of a
+/// column-major array too, in their order.)
+pub fn values<'a, T: numpy::Element + Copy, D: Dimension>(
+    array: &'a PyReadonlyArray<'_, T, D>,
+) -> PyResult<Cow<'a, [T]>> {
+    if let (true, Ok(values)) = (array.is_c_contiguous(), array.as_slice()) {
+        return Ok(Cow::Borrowed(values));
+    }
+    // (By NumPy, which also reads what lies at odd addresses.)
+    let copy = array.call_method1("copy", ("C",))?;
+    let copy: PyReadonlyArray<'_, T, D> = copy.extract()?;
+    Ok(Cow::Owned(copy.as_slice()?.to_vec()))
 }
 
 /// The values of an array, to write.
 pub fn values_mut<'a>(what: &str, array: &'a mut FloatsMut<'_>) -> PyResult<&'a mut [f32]> {
-    array.as_slice_mut().map_err(|_| refused(what, "a C-contiguous array", "another"))
+    let other = || refused(what, "a C-contiguous array", "another");
+    if !array.is_c_contiguous() {
+        return Err(other());
+    }
+    array.as_slice_mut().map_err(|_| other())
+}
+
+/// An argument as an array of float32.
+pub fn floats<'py>(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Floats<'py>> {
+    given.extract().map_err(|_| no_floats(what, given))
+}
+
+/// What is no array of float32, or cannot be written because others read it.
+pub fn no_floats(what: &str, given: &Bound<'_, PyAny>) -> PyErr {
+    let got = match given.getattr("dtype") {
+        Ok(dtype) if dtype.to_string() == "float32" => "one that is in use or cannot be written".to_string(),
+        Ok(dtype) => dtype.to_string(),
+        Err(_) => given.get_type().to_string(),
+    };
+    PyTypeError::new_err(format!("{what}: expected an array of float32, got {got}"))
 }
 
 /// The array itself, where it has been written.
@@ -54,22 +88,22 @@ pub fn array<'py>(py: Python<'py>, values: &[f32], shape: &[usize]) -> PyResult<
 }
 
 /// The sequences of a call: B rows of T steps, which of them are real, and where states begin anew.
-pub struct Sequences<'py> {
+pub struct Sequences<'a> {
     pub batch: usize,
     pub steps: usize,
     lengths: Option<Vec<usize>>,
-    mask: Option<Flags<'py>>,
-    resets: Option<Flags<'py>>,
+    mask: Option<Cow<'a, [bool]>>,
+    resets: Option<Cow<'a, [bool]>>,
 }
 
-impl<'py> Sequences<'py> {
+impl<'a> Sequences<'a> {
     /// Those of x.
     pub fn of(
         config: &Config,
-        x: &Floats<'py>,
+        x: &Floats<'_>,
         lengths: Option<Vec<i64>>,
-        mask: Option<Flags<'py>>,
-        resets: Option<Flags<'py>>,
+        mask: Option<&'a Flags<'_>>,
+        resets: Option<&'a Flags<'_>>,
     ) -> PyResult<Self> {
         let batch_first = config.layout() == Layout::BatchFirst;
         let &[first, second, features] = x.shape() else {
@@ -80,12 +114,10 @@ impl<'py> Sequences<'py> {
             return Err(refused("x", format!("{} features", config.input_size()), features));
         }
         let (batch, steps) = if batch_first { (first, second) } else { (second, first) };
-        for (what, flags) in [("mask", &mask), ("resets", &resets)] {
-            if let Some(flags) = flags {
-                check_shape(what, &[batch, steps], flags.shape())?;
-                flags.as_slice().map_err(|_| refused(what, "a C-contiguous array", "another"))?;
-            }
+        for (what, flags) in [("mask", mask), ("resets", resets)] {
+            flags.map_or(Ok(()), |flags| check_shape(what, &[batch, steps], flags.shape()))?;
         }
+        let (mask, resets) = (mask.map(values).transpose()?, resets.map(values).transpose()?);
         let length = |(row, length)| {
             let of_row = || format!("length of row {row}");
             usize::try_from(length).map_err(|_| refused(&of_row(), "at least 0 steps", length))
@@ -100,10 +132,10 @@ impl<'py> Sequences<'py> {
         if let Some(lengths) = &self.lengths {
             dims = dims.with_lengths(lengths);
         }
-        if let Some(mask) = self.mask.as_ref().and_then(|mask| mask.as_slice().ok()) {
+        if let Some(mask) = &self.mask {
             dims = dims.with_mask(mask);
         }
-        if let Some(resets) = self.resets.as_ref().and_then(|resets| resets.as_slice().ok()) {
+        if let Some(resets) = &self.resets {
             dims = dims.with_resets(resets);
         }
         dims

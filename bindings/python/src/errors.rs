@@ -1,15 +1,33 @@
 //! The crate's errors as Python's exceptions: `MemoryError` where memory is refused, and else `ValueError`,
-//! with the crate's text.
+//! with the crate's text. Functions that it names have their names here.
 
 use fused_rnn::Error;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
+/// What the crate's texts call a reader, and what it is here.
+const READERS: [(&str, &str); 5] = [
+    ("Tensors::from_safetensors", "load_torch"),
+    ("Tensors::from_torch", "load_torch"),
+    ("Tensors::from_npz", "load_torch"),
+    ("format::onnx::Model::read", "load_onnx"),
+    ("format::onnx::Model::from_bytes", "load_onnx"),
+];
+/// Features that are always on here.
+const FEATURES: [&str; 6] = ["safetensors", "torch", "npz", "onnx", "keras", "json"];
+
 /// The exception for an error of the crate.
 pub fn raised(error: Error) -> PyErr {
+    let mut text = error.to_string();
+    for (reader, name) in READERS {
+        text = text.replace(reader, name);
+    }
+    for feature in FEATURES {
+        text = text.replace(&format!(" (feature `{feature}`)"), "");
+    }
     match error {
-        Error::OutOfMemory { .. } => PyMemoryError::new_err(error.to_string()),
-        _ => PyValueError::new_err(error.to_string()),
+        Error::OutOfMemory { .. } => PyMemoryError::new_err(text),
+        _ => PyValueError::new_err(text),
     }
 }
 

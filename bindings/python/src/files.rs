@@ -20,7 +20,7 @@ fn tensors(source: &Bound<'_, PyAny>, prefix: &str) -> PyResult<Tensors> {
     let mut all = Tensors::new();
     for (name, value) in arrays {
         let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
-        let values = values(&name, &value)?.to_vec();
+        let values = values(&value)?.into_owned();
         all.insert(name, Tensor::new(value.shape(), values).map_err(raised)?);
     }
     Ok(if prefix.is_empty() { all } else { all.split_off_prefix(prefix) })
@@ -121,7 +121,7 @@ impl KerasLayer {
         let &[batch, steps, _] = x.shape() else {
             return Err(refused("x", "3 axes (B, T, I)", x.shape().len()));
         };
-        let tensor = Tensor::new(x.shape(), values("x", &x)?.to_vec()).map_err(raised)?;
+        let tensor = Tensor::new(x.shape(), values(&x)?.into_owned()).map_err(raised)?;
         let mut state = match (&h, &c) {
             (None, None) if self.layer.stateful() => None,
             _ => Some(state_of(network, batch, h.as_ref(), c.as_ref())?),
@@ -136,11 +136,11 @@ impl KerasLayer {
         let steps_of_mask = match &mask {
             Some(mask) => {
                 check_shape("mask", &[batch, steps], mask.shape())?;
-                Some(mask.as_slice().map_err(|_| refused("mask", "a C-contiguous array", "another"))?)
+                Some(values(mask)?)
             }
             None => None,
         };
-        let mask = match (&lengths, steps_of_mask) {
+        let mask = match (&lengths, &steps_of_mask) {
             (Some(_), Some(_)) => return Err(refused("lengths and mask", "one of them", "both")),
             (Some(lengths), None) => Mask::Lengths(lengths),
             (None, Some(mask)) => Mask::Steps(mask),

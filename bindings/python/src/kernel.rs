@@ -21,12 +21,16 @@ use fused_rnn::{
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A network whose parameters are those of the tensors that it was called with last.
+///
+/// A call takes the network as it is then, and no lock stays while it runs: a thread of the pool that waits
+/// for its share may meanwhile begin the call of another. Calls at the same time with other weights have
+/// networks of their own.
 #[pyclass(frozen, module = "fused_rnn._fused_rnn")]
 pub struct Kernel {
-    network: RwLock<Recurrent>,
+    network: Mutex<Arc<Recurrent>>,
 }
 
 /// Rows, steps, lengths and resets, and whether x, y and their gradients are packed.
@@ -156,15 +160,11 @@ fn bytes(values: &[f32]) -> &[u8] {
 }
 
 impl Kernel {
-    /// Calls with the network, once its parameters are these.
+    /// The network with these parameters.
     ///
     /// # Safety
     /// - `weights` are the addresses of as many values as the parameters have, tensor by tensor.
-    unsafe fn with_weights<T>(
-        &self,
-        weights: &[usize],
-        call: impl FnOnce(&Recurrent) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    unsafe fn with_weights(&self, weights: &[usize]) -> Result<Arc<Recurrent>, Error> {
         let differ = |network: &Recurrent| {
             network.named_parameters().zip(weights).any(|(parameter, &address)| {
                 // SAFETY: promised by the caller.
@@ -172,22 +172,20 @@ impl Kernel {
                 given.is_none_or(|given| bytes(given) != bytes(parameter.values))
             })
         };
-        let network = self.network.read().unwrap_or_else(PoisonError::into_inner);
-        if !differ(&network) {
-            return call(&network);
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        if differ(&network) {
+            let lengths = network.named_parameters().map(|parameter| parameter.range.len());
+            let given = lengths.zip(weights);
+            // SAFETY: promised by the caller.
+            let given: Vec<&[f32]> =
+                given.filter_map(|(len, &address)| unsafe { at(address, len) }).collect();
+            Arc::make_mut(&mut network).set_parameters(&given)?;
         }
-        drop(network);
-        let mut network = self.network.write().unwrap_or_else(PoisonError::into_inner);
-        let lengths: Vec<usize> = network.named_parameters().map(|parameter| parameter.range.len()).collect();
-        let given = lengths.into_iter().zip(weights);
-        // SAFETY: promised by the caller.
-        let given: Vec<&[f32]> = given.filter_map(|(len, &address)| unsafe { at(address, len) }).collect();
-        network.set_parameters(&given)?;
-        call(&RwLockWriteGuard::downgrade(network))
+        Ok(network.clone())
     }
 
-    fn read<T>(&self, ask: impl FnOnce(&Recurrent) -> T) -> T {
-        ask(&self.network.read().unwrap_or_else(PoisonError::into_inner))
+    fn get(&self) -> Arc<Recurrent> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -197,25 +195,25 @@ impl Kernel {
     fn new(name: &str, input_size: usize, hidden_size: usize, options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let builder = with_options(Builder::new(kind(name)?, input_size, hidden_size), options)?;
         let network = builder.init(fused_rnn::Init::Zero, 0).build().map_err(raised)?;
-        Ok(Kernel { network: RwLock::new(network) })
+        Ok(Kernel { network: Mutex::new(Arc::new(network)) })
     }
 
     /// Name and shape of each parameter.
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        self.read(|network| network.named_parameters().map(|tensor| (tensor.name, tensor.shape)).collect())
+        self.get().named_parameters().map(|tensor| (tensor.name, tensor.shape)).collect()
     }
 
     /// Floats of the tape of such sequences.
     fn tape_len(&self, sequences: Sequences) -> PyResult<usize> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        self.read(|network| network.tape_len(rows.dims(), Keep::All)).map_err(raised)
+        self.get().tape_len(rows.dims(), Keep::All).map_err(raised)
     }
 
     /// The factors of dropout between layers, (steps, rows, output_size), that a seed draws.
     fn dropout_masks(&self, layer: usize, sequences: Sequences, seed: u64) -> PyResult<Vec<f32>> {
         let (batch, steps, ..) = sequences;
-        self.read(|network| network.dropout_masks(layer, batch, steps, seed)).map_err(raised)
+        self.get().dropout_masks(layer, batch, steps, seed).map_err(raised)
     }
 
     /// Forward: reads `inputs` (x, h0, c0), writes `outputs` (y, hn, cn), and in training a tape of so many
@@ -236,7 +234,7 @@ impl Kernel {
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        let work = self.read(|network| rows.work(network));
+        let work = rows.work(&self.get());
         let forward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);
             let ((x, h0, c0), (y, hn, cn)) = (inputs, outputs);
@@ -260,7 +258,8 @@ impl Kernel {
             leave(&state, hn, cn)
         };
         // SAFETY: promised by the Python side.
-        pool::run(py, Some(threads), work, || unsafe { self.with_weights(&weights, forward) }).map_err(raised)
+        let network = || unsafe { self.with_weights(&weights) };
+        pool::run(py, Some(threads), work, || forward(&*network()?)).map_err(raised)
     }
 
     /// Backward from a tape: reads `upstream` (dy, dhn, dcn), writes `gradients` (parameters, dx, dh0, dc0),
@@ -282,7 +281,7 @@ impl Kernel {
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        let work = self.read(|network| rows.work(network)).saturating_mul(2);
+        let work = rows.work(&self.get()).saturating_mul(2);
         let backward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);
             let (dy, dhn, dcn) = upstream;
@@ -306,8 +305,8 @@ impl Kernel {
             })
         };
         // SAFETY: promised by the Python side.
-        pool::run(py, Some(threads), work, || unsafe { self.with_weights(&weights, backward) })
-            .map_err(raised)
+        let network = || unsafe { self.with_weights(&weights) };
+        pool::run(py, Some(threads), work, || backward(&*network()?)).map_err(raised)
     }
 }
 

@@ -40,6 +40,8 @@ mod _fused_rnn {
     #[pymodule_export]
     use super::network::Network;
     #[pymodule_export]
+    use super::pool::named_threads;
+    #[pymodule_export]
     use super::stream::Stream;
     #[pymodule_export]
     use super::training::{Tape, forward_train};

@@ -15,6 +15,7 @@ use fused_rnn::{Builder, Config, Recurrent, State, Tape, Threads, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// `fused_rnn.Network` has its documentation.
@@ -55,7 +56,7 @@ impl Network {
         network: &Recurrent,
         x: &Floats<'py>,
         (h, c): (Option<Floats<'py>>, Option<Floats<'py>>),
-        sequences: &Sequences<'py>,
+        sequences: &Sequences<'_>,
         out: Option<FloatsMut<'py>>,
         training: Option<(&mut Tape, u64)>,
     ) -> PyResult<Outputs<'py>> {
@@ -69,14 +70,14 @@ impl Network {
             }
             None => zeros(py, "y", &shape)?.readwrite(),
         };
-        let (input, dims) = (values("x", x)?, sequences.dims());
+        let (input, dims) = (values(x)?, sequences.dims());
         let output = values_mut("out", &mut y)?;
         let (work, to) = (sequences.work(network.parameters().len()), &mut state);
         self.with_workspace(|workspace| {
             run(py, config, work, || match training {
-                None => network.forward(input, dims, to, Some(output), workspace),
+                None => network.forward(&input, dims, to, Some(output), workspace),
                 Some((tape, seed)) => {
-                    network.forward_train(input, dims, to, Some(output), tape, seed, workspace)
+                    network.forward_train(&input, dims, to, Some(output), tape, seed, workspace)
                 }
             })
         })
@@ -114,12 +115,16 @@ pub fn state_shapes(network: &Recurrent, batch: usize) -> ([usize; 3], Option<[u
 }
 
 /// Checks that an array of states has the shape that it should have.
-pub fn check_state<'a>(what: &str, shape: Option<[usize; 3]>, given: &'a Floats<'_>) -> PyResult<&'a [f32]> {
+pub fn check_state<'a>(
+    what: &str,
+    shape: Option<[usize; 3]>,
+    given: &'a Floats<'_>,
+) -> PyResult<Cow<'a, [f32]>> {
     match shape {
         Some(shape) => check_shape(what, &shape, given.shape())?,
         None => return Err(refused(what, "none, as the cell has no cell state", "one")),
     }
-    values(what, given)
+    values(given)
 }
 
 /// A state with these values, and zeros where there are none.
@@ -132,10 +137,10 @@ pub fn state_of(
     let mut state = network.zero_state(batch).map_err(raised)?;
     let (of_h, of_c) = state_shapes(network, batch);
     if let Some(h) = h {
-        state.set_h(check_state("h", Some(of_h), h)?).map_err(raised)?;
+        state.set_h(&check_state("h", Some(of_h), h)?).map_err(raised)?;
     }
     if let Some(c) = c {
-        state.set_c(check_state("c", of_c, c)?).map_err(raised)?;
+        state.set_c(&check_state("c", of_c, c)?).map_err(raised)?;
     }
     Ok(state)
 }
@@ -215,14 +220,11 @@ impl Network {
                 return Err(raised(fused_rnn::Error::UnknownParameter { name }));
             };
             check_shape(&name, &of.shape, value.shape())?;
-            values(&name, &value)?;
-            new.push((of.range, value));
+            new.push((of.range, values(&value)?.into_owned()));
         }
         Arc::make_mut(&mut shared).update(|parameters| {
             for (range, value) in new {
-                if let Ok(value) = value.as_slice() {
-                    parameters[range].copy_from_slice(value);
-                }
+                parameters[range].copy_from_slice(&value);
             }
         });
         Ok(())
@@ -242,7 +244,7 @@ impl Network {
         out: Option<FloatsMut<'py>>,
     ) -> PyResult<Outputs<'py>> {
         let network = self.get();
-        let sequences = Sequences::of(network.config(), &x, lengths, mask, resets)?;
+        let sequences = Sequences::of(network.config(), &x, lengths, mask.as_ref(), resets.as_ref())?;
         self.call(py, &network, &x, (h, c), &sequences, out, None)
     }
 

@@ -5,6 +5,7 @@
 //! a process that finds pools of another process id makes its own. It leaks those of its parent: to drop them
 //! would be to wait for threads that are not there.
 
+use crate::errors::refused;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::HashMap;
@@ -15,13 +16,27 @@ type Pools = (u32, HashMap<usize, &'static ThreadPool>);
 
 static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
 
-/// The number of threads where nobody says one: `FUSED_RNN_THREADS`, or those of the machine.
+/// The most threads of a pool; the crate shares no call among more.
+const MOST: usize = 256;
+
+/// The threads that `FUSED_RNN_THREADS` names, if it does. (Asked when the module is imported, which fails where
+/// it names none.)
+#[pyfunction]
+pub fn named_threads() -> PyResult<Option<usize>> {
+    match std::env::var("FUSED_RNN_THREADS") {
+        Ok(named) if !named.is_empty() => match named.parse() {
+            Ok(count @ 1..=MOST) => Ok(Some(count)),
+            _ => Err(refused("FUSED_RNN_THREADS", format!("a number from 1 to {MOST}"), named)),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The number of threads where nobody says one: those that are named, or those of the machine.
 pub fn default_threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
-    *THREADS.get_or_init(|| {
-        let named = std::env::var("FUSED_RNN_THREADS").ok().and_then(|count| count.parse().ok());
-        named.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
-    })
+    let of_machine = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+    *THREADS.get_or_init(|| named_threads().ok().flatten().unwrap_or_else(of_machine))
 }
 
 /// The pool of this many threads; `None` where the system makes no more.
@@ -58,7 +73,7 @@ pub fn run<T: Send>(
         return call();
     }
     // (The table of pools is used with Python's lock alone, so that no fork finds it locked.)
-    let threads = threads.unwrap_or_else(default_threads);
+    let threads = threads.unwrap_or_else(default_threads).min(MOST);
     let pool = if threads < 2 { None } else { of(threads) };
     py.detach(|| match pool {
         Some(pool) => pool.install(call),

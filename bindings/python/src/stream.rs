@@ -1,12 +1,13 @@
 //! One step at a time: a network with its state and its workspace.
 
-use crate::arrays::{Floats, FloatsMut, NewFloats, bound, check_shape, values, values_mut, zeros};
+use crate::arrays::{FloatsMut, NewFloats, bound, check_shape, floats, no_floats, values, values_mut, zeros};
 use crate::errors::{raised, refused};
 use crate::network::{check_state, new_workspace, run, state_arrays, state_shapes};
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Streams of a network, one for each row of a batch: what goes on from call to call is kept here.
@@ -57,9 +58,12 @@ impl Stream {
     fn step<'py>(
         &self,
         py: Python<'py>,
-        frame: Floats<'py>,
-        out: Option<FloatsMut<'py>>,
+        frame: &Bound<'py, PyAny>,
+        out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<NewFloats<'py>> {
+        let frame = floats("frame", frame)?;
+        let new = |out: &Bound<'py, PyAny>| out.extract().map_err(|_| no_floats("out", out));
+        let out: Option<FloatsMut<'py>> = out.map(new).transpose()?;
         let config = self.network.config();
         let both = [self.batch, config.output_size()];
         let row = frame.shape().len() == 1 && self.batch == 1;
@@ -76,23 +80,28 @@ impl Stream {
             }
             None => zeros(py, "y", output)?.readwrite(),
         };
-        let (x, to) = (values("frame", &frame)?, Some(values_mut("out", &mut y)?));
+        let (x, to) = (values(&frame)?, Some(values_mut("out", &mut y)?));
         let mut inner = self.inner()?;
         let Inner { state, workspace } = &mut *inner;
         let work = self.network.parameters().len().saturating_mul(self.batch);
-        let call = || self.network.step(x, state, to, workspace);
+        let call = || self.network.step(&x, state, to, workspace);
         run(py, config, work, call).map_err(raised)?;
         Ok(bound(&y))
     }
 
     /// Sets the state of all rows to zero, or that of some: `reset(rows=[2, 5])`.
     #[pyo3(signature = (rows=None))]
-    fn reset(&self, rows: Option<Vec<usize>>) -> PyResult<()> {
+    fn reset(&self, rows: Option<Vec<Bound<'_, PyAny>>>) -> PyResult<()> {
         let mut inner = self.inner()?;
         let Some(rows) = rows else {
             inner.state.reset();
             return Ok(());
         };
+        // (True and false are integers to Python: a mask would zero the rows 0 and 1.)
+        if rows.iter().any(|row| row.is_instance_of::<PyBool>()) {
+            return Err(PyTypeError::new_err("rows: expected their numbers, got bool"));
+        }
+        let rows: Vec<usize> = rows.iter().map(|row| row.extract()).collect::<PyResult<_>>()?;
         if let Some(&row) = rows.iter().find(|&&row| row >= self.batch) {
             return Err(refused("row of a stream", format!("a row below {}", self.batch), row));
         }
@@ -112,18 +121,18 @@ impl Stream {
     #[setter]
     fn set_state(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
         let (of_h, of_c) = state_shapes(&self.network, self.batch);
-        let (h, c): (Floats<'_>, Option<Floats<'_>>) = match of_c {
-            Some(_) => {
-                let (h, c) = state.extract()?;
-                (h, Some(c))
-            }
-            None => (state.extract()?, None),
+        let (h, c) = match of_c {
+            Some(_) => match &state.extract::<Vec<Bound<'_, PyAny>>>()?[..] {
+                [h, c] => (floats("h", h)?, Some(floats("c", c)?)),
+                other => return Err(refused("state", "a pair (h, c)", other.len())),
+            },
+            None => (floats("state", state)?, None),
         };
         // Checked both, before either is written.
         let h = check_state("h", Some(of_h), &h)?;
         let c = c.as_ref().map(|c| check_state("c", of_c, c)).transpose()?;
         let mut inner = self.inner()?;
-        inner.state.set_h(h).map_err(raised)?;
-        c.map_or(Ok(()), |c| inner.state.set_c(c).map_err(raised))
+        inner.state.set_h(&h).map_err(raised)?;
+        c.map_or(Ok(()), |c| inner.state.set_c(&c).map_err(raised))
     }
 }

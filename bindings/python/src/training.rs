@@ -55,7 +55,7 @@ pub fn forward_train<'py>(
         (Some(_), Some(_)) => return Err(refused("every and budget", "one of them", "both")),
     };
     let (owner, network, mut tape) = (network, network.get(), fused_rnn::Tape::keeping(keep));
-    let sequences = Sequences::of(network.config(), &x, lengths, mask, resets)?;
+    let sequences = Sequences::of(network.config(), &x, lengths, mask.as_ref(), resets.as_ref())?;
     let training = Some((&mut tape, seed));
     let (y, h, c) = owner.call(py, &network, &x, (h, c), &sequences, None, training)?;
     let work = sequences.work(network.parameters().len()).saturating_mul(3);
@@ -85,17 +85,14 @@ impl Tape {
         check_shape("x", &self.shape, x.shape())?;
         let [first, second, _] = self.shape;
         let (of_h, of_c) = state_shapes(network, self.batch);
-        let mut upstream = Upstream::default();
         if let Some(dy) = &dy {
             check_shape("dy", &[first, second, config.output_size()], dy.shape())?;
-            upstream = upstream.with_dy(values("dy", dy)?);
         }
-        if let Some(dh) = &dh {
-            upstream = upstream.with_dhn(check_state("dh", Some(of_h), dh)?);
-        }
-        if let Some(dc) = &dc {
-            upstream = upstream.with_dcn(check_state("dc", of_c, dc)?);
-        }
+        let dy = dy.as_ref().map(values).transpose()?;
+        let dh = dh.as_ref().map(|dh| check_state("dh", Some(of_h), dh)).transpose()?;
+        let dc = dc.as_ref().map(|dc| check_state("dc", of_c, dc)).transpose()?;
+        let mut upstream = Upstream::default();
+        (upstream.dy, upstream.dhn, upstream.dcn) = (dy.as_deref(), dh.as_deref(), dc.as_deref());
 
         let (of_parameters, of_x, of_state) = wanted;
         let new = |wanted: bool, what, shape: Option<&[usize]>| match shape.filter(|_| wanted) {
@@ -111,11 +108,11 @@ impl Tape {
         gradients.dx = dx.as_mut().map(|array| values_mut("dx", array)).transpose()?;
         gradients.dh0 = dh0.as_mut().map(|array| values_mut("dh0", array)).transpose()?;
         gradients.dc0 = dc0.as_mut().map(|array| values_mut("dc0", array)).transpose()?;
-        let input = values("x", &x)?;
+        let input = values(&x)?;
         let mut own = new_workspace(network);
         let mut kept = self.workspace.try_lock();
         let workspace = kept.as_deref_mut().unwrap_or(&mut own);
-        let call = || network.backward(input, &self.tape, upstream, gradients, workspace);
+        let call = || network.backward(&input, &self.tape, upstream, gradients, workspace);
         run(py, config, self.work, call).map_err(raised)?;
 
         let by_name = PyDict::new(py);

@@ -73,3 +73,25 @@ def test_chains_of_onnx():
         fused_rnn.load_onnx(FOLDER / "onnx_cases/gru_taken_apart.onnx")
     with pytest.raises(ValueError, match="ONNX"):
         fused_rnn.load_onnx(FOLDER / "pt/lstm.pt")
+
+
+def test_state_dicts_of_narrow_floats_and_with_integers():
+    torch = pytest.importorskip("torch")
+    rnn = torch.nn.LSTM(3, 4)
+    for dtype in (torch.bfloat16, torch.float16):
+        state = {name: value.to(dtype) for name, value in rnn.state_dict().items()}
+        net = fused_rnn.load_torch(state | {"seen": torch.tensor(3)})
+        for name, value in net.parameters().items():
+            assert np.array_equal(value, state[name].float().numpy())
+
+
+def test_messages_name_what_there_is(tmp_path):
+    torch = pytest.importorskip("torch")
+    state = torch.nn.LSTM(3, 4).state_dict()
+    with pytest.raises(ValueError, match="prefix: expected one of the recurrent modules, got 'rnn.'; there are ''"):
+        fused_rnn.load_torch(state, "rnn.")
+    with pytest.raises(FileNotFoundError):
+        fused_rnn.load_onnx(tmp_path / "none.onnx")
+    torch.save(state, tmp_path / "lstm.pt")
+    with pytest.raises(ValueError, match=r"got a file of PyTorch \(.pt, .pth\): load_torch reads it$"):
+        fused_rnn.load_onnx(tmp_path / "lstm.pt")

@@ -355,3 +355,24 @@ def test_the_version_is_that_of_the_crate():
     ]
     versions = {re.search(r'^version = "(.*)"', path.read_text(), re.M).group(1) for path in manifests}
     assert versions == {fused_rnn.__version__}
+
+
+def test_a_tape_is_of_its_network():
+    net, x = fused_rnn.LSTM(3, 4), np.ones((2, 5, 3), np.float32)
+    y, _, tape = net.forward_train(x)
+    with pytest.raises(ValueError, match="tape: expected one that this network has filled"):
+        fused_rnn.LSTM(3, 4).backward(x, tape, y)
+    assert net.backward(x, tape, y).x.any()
+
+
+def test_numbers_below_zero_are_value_errors():
+    with pytest.raises(ValueError, match="input_size: expected an integer from 0"):
+        fused_rnn.LSTM(-1, 3)
+    with pytest.raises(ValueError, match="seed: expected an integer from 0"):
+        fused_rnn.LSTM(1, 3).forward_train(np.zeros((1, 1, 1), np.float32), seed=-1)
+
+
+def test_masked_arrays_are_refused():
+    x = np.ma.masked_less(np.zeros((1, 2, 3), np.float32), 1)
+    with pytest.raises(TypeError, match="x: expected an array without a mask"):
+        fused_rnn.GRU(3, 4)(x)

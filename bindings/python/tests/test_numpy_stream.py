@@ -62,6 +62,41 @@ def test_another_thread_is_refused_while_a_step_runs():
     assert refused and "one thread at a time" in refused[0]
 
 
+def test_arrays_in_any_order_are_read_and_row_major_ones_are_written():
+    net, x = fused_rnn.LSTM(3, 3), uniform(3, 5, 3)
+    expected = net.stream(3).step(np.ascontiguousarray(x[:, 1]))
+    odd = np.frombuffer(b"\0" + x[:, 1].tobytes(), np.uint8)[1:].view(np.float32).reshape(3, 3)
+    for frame in (x[:, 1], np.asfortranarray(x[:, 1]), x[::-1, 1][::-1], odd):
+        assert np.array_equal(net.stream(3).step(frame), expected)
+    h, c = uniform(1, 3, 3, seed=1), uniform(1, 3, 3, seed=2)
+    stream = net.stream(3)
+    stream.state = [np.asfortranarray(h), c.transpose(0, 2, 1).copy().transpose(0, 2, 1)]
+    assert all(np.array_equal(a, b) for a, b in zip(stream.state, (h, c)))
+    with pytest.raises(ValueError, match="out: expected a C-contiguous array"):
+        net.stream(3).step(x[:, 1], np.empty((3, 3), np.float32).T)
+    for out in (np.empty((3, 5, 3), np.float32, order="F"), np.empty((3, 5, 6), np.float32)[..., ::2]):
+        with pytest.raises(ValueError, match="out: expected a C-contiguous array"):
+            net(x, out=out)
+
+
+def test_wrong_arguments_say_which():
+    stream = fused_rnn.LSTM(3, 7).stream(2)
+    with pytest.raises(TypeError, match="frame: expected an array of float32, got float64"):
+        stream.step(np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="frame: expected an array of float32, got <class 'list'>"):
+        stream.step([[1, 2, 3]] * 2)
+    square = fused_rnn.GRU(3, 3).stream()
+    frame = np.zeros(3, np.float32)
+    with pytest.raises(TypeError, match="out: expected an array of float32, got one that is in use"):
+        square.step(frame, frame)
+    with pytest.raises(TypeError, match="rows: expected their numbers, got bool"):
+        stream.reset([True, False])
+    with pytest.raises(ValueError, match=r"state: expected a pair \(h, c\), got 3"):
+        stream.state = [np.zeros((1, 2, 7), np.float32)] * 3
+    with pytest.raises(ValueError, match="batch: expected an integer from 0"):
+        fused_rnn.LSTM(3, 7).stream(-1)
+
+
 def test_a_step_writes_nothing_when_it_is_refused():
     stream, out = fused_rnn.RNN(3, 7).stream(2), np.full((2, 7), 5, np.float32)
     with pytest.raises(ValueError):

@@ -163,3 +163,16 @@ def test_export_has_pytorchs_operator(kind, strict):
 def test_extras_compile_around_a_break():
     net, x = fused.GRU(3, 8, layer_norm=1e-5), torch.randn(4, 5, 3)
     assert torch.equal(torch.compile(lambda x: net(x)[0] * 2, backend="aot_eager")(x), net(x)[0] * 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_autocast_inside_of_the_compiled_function(kind):
+    x, dtypes = torch.randn(4, 2, 3), []
+    for net in (module(kind, 3, 5), ours(module(kind, 3, 5))):
+
+        def call(x, net=net):
+            with torch.autocast("cpu", torch.bfloat16):
+                return net(x)[0]
+
+        dtypes.append(torch.compile(call, backend="aot_eager")(x).dtype)
+    assert dtypes[0] == dtypes[1]

@@ -101,3 +101,29 @@ def test_wrong_extras_are_named():
         fused.GRU(3, 5, recurrent_dropout=1.0)
     with pytest.raises(TypeError):
         fused.GRU(3, 5, depth=2)
+
+
+def test_lengths_and_resets_may_be_filled_again_before_backward():
+    torch.manual_seed(0)
+    net, x = fused.LSTM(3, 8), torch.randn(6, 2, 3)
+    for name, before, after in (
+        ("lengths", torch.tensor([6, 2]), torch.tensor([1, 6])),
+        ("resets", torch.rand(2, 6) < 0.3, torch.zeros(2, 6, dtype=torch.bool)),
+    ):
+        found = []
+        for new in (before, after):
+            net.zero_grad()
+            given = before.clone()
+            y, _ = net(x, **{name: given})
+            given.copy_(new)
+            y.pow(2).sum().backward()
+            found.append(net.weight_hh_l0.grad.clone())
+        assert torch.equal(*found), name
+
+
+def test_an_inference_tensor_may_be_the_input_of_training():
+    net = fused.GRU(3, 5)
+    with torch.inference_mode():
+        x = torch.randn(4, 2, 3)
+    net(x)[0].sum().backward()
+    assert net.weight_ih_l0.grad.any()

@@ -100,6 +100,12 @@ CONTEXTS = {
     "a weight of another shape": lambda net, x: reshaped(net, x),
     "dropout of 1": lambda net, x: dropped(net, x),
     "sparse": lambda net, x: net(x.to_sparse()),
+    "packed, more rows than data": lambda net, x: net(PackedSequence(x[0:5, 0], torch.tensor([4, 3, 2]))),
+    "packed, far more": lambda net, x: net(PackedSequence(x[:, 0], torch.tensor([4] * 2000))),
+    "packed, a step without rows": lambda net, x: net(PackedSequence(x[:3, 0], torch.tensor([3, 0]))),
+    "packed, negative": lambda net, x: net(PackedSequence(x[:3, 0], torch.tensor([4, -1]))),
+    "packed, int32": lambda net, x: net(PackedSequence(x[:, 0], torch.tensor([3, 1], dtype=torch.int32))),
+    "a projection of a GRU": lambda net, x: projected(net, x),
     "make_fx": lambda net, x: made_fx(net, x),
     "a mode": lambda net, x: moded(net, x),
 }
@@ -133,6 +139,13 @@ def reshaped(net, x):
     return net(x)
 
 
+def projected(net, x):
+    if not isinstance(net, torch.nn.LSTM):
+        net.proj_size = 2
+        net(x, as_hx(net, x.dtype, lambda s: s[..., :2]))
+    return None
+
+
 def dropped(net, x):
     net.num_layers, net.dropout = net.num_layers, 1.0
     torch.manual_seed(0)
@@ -162,6 +175,17 @@ def test_the_same_as_pytorch(kind, context, calls):
     got = outcome(lambda: CONTEXTS[context](ours(theirs), x))
     same(got, expected)
     assert calls[0] == 0, context
+
+
+def test_packed_sequences_that_do_not_fit_are_never_the_kernels():
+    """(Some of these PyTorch reads and writes past their ends.)"""
+    net, data = fused.GRU(3, 5), torch.randn(9, 3)
+    for sizes in ([3, 2], [1, 8], [9, 0], [10, -1], [4, 4, 2]):
+        assert "batch sizes" in fused.why(net, PackedSequence(data, torch.tensor(sizes)))
+    for order in ([0], [0, 1, 2, 3, 4, 5]):
+        packed = PackedSequence(data, torch.tensor([5, 4]), torch.tensor(order), torch.tensor(order))
+        assert "order" in fused.why(net, packed)
+    assert fused.why(net, PackedSequence(data, torch.tensor([5, 4]))) is None
 
 
 def test_grad_of_torch_func_is_the_kernels(calls):

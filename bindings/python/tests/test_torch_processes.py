@@ -102,6 +102,28 @@ def test_threads_share_a_module_and_its_backward(kind):
     assert not wrong
 
 
+def test_threads_call_a_module_whose_weights_change():
+    """Calls that are shared among threads, one of which may begin another's call while it waits."""
+    net, x = ours(module("LSTM", 32, 128, 2)), torch.randn(50, 16, 32)
+    ends, wrong = threading.Event(), []
+
+    def serve():
+        with torch.no_grad():
+            while not ends.is_set():
+                if not torch.isfinite(net(x)[0]).all():
+                    wrong.append("values")
+
+    threads = [threading.Thread(target=serve, daemon=True) for _ in range(2)]
+    [thread.start() for thread in threads]
+    with torch.no_grad():
+        for _ in range(100):
+            net.weight_hh_l1.add_(1e-6)
+            net(x)
+    ends.set()
+    [thread.join(60) for thread in threads]
+    assert not wrong and not any(thread.is_alive() for thread in threads)
+
+
 FORMS = [
     {},
     {"find_unused_parameters": True},

@@ -1,24 +1,28 @@
-"""Arrays on their way to the kernels: float32, row-major, without gaps. Nothing is cast silently."""
+"""Arrays and numbers on their way to the kernels. Nothing is cast silently; what lies in another order than
+row-major is copied by the extension."""
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 
 def floats(what: str, values: Any) -> np.ndarray:
-    """The array itself where it is float32 and row-major; a copy where it has strides or is no array yet.
+    """The array itself, or what is none yet as an array.
 
     Tensors of other packages on the CPU are read without a copy, through `__dlpack__`.
     """
     if not isinstance(values, np.ndarray):
         values = np.from_dlpack(values) if hasattr(values, "__dlpack__") else np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{what}: expected an array without a mask, got a masked array; give mask= or lengths=")
     if values.dtype != np.float32:
         raise TypeError(
             f"{what}: expected float32, got {values.dtype}; convert it with astype(numpy.float32)"
         )
-    return np.ascontiguousarray(values) if values.ndim else values
+    return values
 
 
 def output(what: str, array: np.ndarray | None) -> np.ndarray | None:
@@ -36,7 +40,15 @@ def flags(what: str, values: Any) -> np.ndarray | None:
     values = np.asarray(values)
     if values.dtype != np.bool_:
         raise TypeError(f"{what}: expected bool, got {values.dtype}")
-    return np.ascontiguousarray(values)
+    return values
+
+
+def count(what: str, value: Any) -> int:
+    """An integer from 0 to 2^64 - 1."""
+    value = operator.index(value)
+    if not 0 <= value < 1 << 64:
+        raise ValueError(f"{what}: expected an integer from 0 to 2^64 - 1, got {value}")
+    return value
 
 
 def lengths(values: Any) -> list[int] | None:

@@ -19,12 +19,25 @@ Source = Union[str, "os.PathLike[str]", bytes, "Mapping[str, Any]"]
 
 def _source(source: Source) -> bytes | dict[str, np.ndarray]:
     if isinstance(source, Mapping):
-        # (A tensor that autograd follows has no __dlpack__ that works.)
-        detached = {
-            name: getattr(value, "detach", lambda value=value: value)() for name, value in source.items()
-        }
-        return {name: _arrays.floats(name, value) for name, value in detached.items()}
+        arrays = {name: _weights(name, value) for name, value in source.items()}
+        return {name: array for name, array in arrays.items() if array is not None}
     return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+def _weights(name: str, value: Any) -> np.ndarray | None:
+    """A tensor of a state dict; None of integers, which are no weights. Narrower floats are widened, as those
+    of a file are."""
+    if hasattr(value, "is_floating_point"):
+        # (A tensor that autograd follows has no __dlpack__ that works, and NumPy knows no bfloat16.)
+        value = value.detach().cpu()
+        if not value.is_floating_point():
+            return None
+        value = value.float() if value.element_size() < 4 else value
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+        return None
+    elif isinstance(value, np.ndarray) and value.dtype == np.float16:
+        value = value.astype(np.float32)
+    return _arrays.floats(name, value)
 
 
 class TorchModule(NamedTuple):
@@ -64,6 +77,9 @@ def load_torch(
             names = ", ".join(repr(module.prefix) for module in modules) or "none"
             raise ValueError(f"prefix: expected one of the recurrent modules, got none; there are {names}")
         prefix = found[0].prefix
+    elif not found and modules:
+        names = ", ".join(repr(module.prefix) for module in modules)
+        raise ValueError(f"prefix: expected one of the recurrent modules, got {prefix!r}; there are {names}")
     if kind is None:
         kinds = found[0].kinds if found else []
         if len(kinds) != 1:
@@ -150,6 +166,7 @@ class OnnxChain:
 
 def load_onnx(path: str | os.PathLike[str]) -> list[OnnxChain]:
     """The recurrent parts of an ONNX model. What cannot be had of it is said by a warning."""
+    os.stat(path)  # FileNotFoundError, as of the other readers.
     chains, said = _fused_rnn.onnx_chains(os.fspath(path))
     for text in said:
         warnings.warn(text, stacklevel=2)

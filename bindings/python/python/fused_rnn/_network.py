@@ -29,10 +29,10 @@ class Gradients(NamedTuple):
 class Tape:
     """What `Network.forward_train` keeps for `Network.backward`, with the parameters of then."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_native", "_network")
 
-    def __init__(self, native: _fused_rnn.Tape) -> None:
-        self._native = native
+    def __init__(self, native: _fused_rnn.Tape, network: Network) -> None:
+        self._native, self._network = native, network
 
     @property
     def nbytes(self) -> int:
@@ -63,7 +63,8 @@ class Network:
 
         `LSTM`, `GRU` and `RNN` are the usual way, and list the options.
         """
-        self._native = _fused_rnn.Network(kind, input_size, hidden_size, options)
+        sizes = _arrays.count("input_size", input_size), _arrays.count("hidden_size", hidden_size)
+        self._native = _fused_rnn.Network(kind, *sizes, options)
 
     @classmethod
     def _of(cls, native: _fused_rnn.Network) -> Network:
@@ -135,7 +136,7 @@ class Network:
 
         They keep the weights of now. A network that runs in reverse, or in both directions, has none.
         """
-        return self._native.stream(batch)
+        return self._native.stream(_arrays.count("batch", batch))
 
     def forward_train(
         self,
@@ -157,8 +158,13 @@ class Network:
         """
         x, (h, c) = _arrays.floats("x", x), self._pair(state)
         pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask), _arrays.flags("resets", resets)
+        seed = _arrays.count("seed", seed)
+        every, budget = (
+            given if given is None else _arrays.count(what, given)
+            for what, given in (("every", every), ("budget", budget))
+        )
         y, h, c, tape = _fused_rnn.forward_train(self._native, x, h, c, *pattern, seed, every, budget)
-        return y, h if c is None else (h, c), Tape(tape)
+        return y, h if c is None else (h, c), Tape(tape, self)
 
     def backward(
         self,
@@ -178,6 +184,8 @@ class Network:
         for name in wanted:
             if name not in known:
                 raise ValueError(f"wanted: expected some of {', '.join(known)}, got {name!r}")
+        if tape._network is not self:
+            raise ValueError("tape: expected one that this network has filled, got one of another network")
         dh, dc = self._pair(dstate)
         dy = None if dy is None else _arrays.floats("dy", dy)
         which = tuple(name in wanted for name in known)

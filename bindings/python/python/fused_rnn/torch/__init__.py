@@ -21,7 +21,7 @@ _fallback.py which calls are PyTorch's, and double backward
 """
 
 from .cells import GRUCell, LSTMCell, RNNCell
-from .convert import convert, revert
+from .convert import convert, revert, why
 from .modules import GRU, LSTM, RNN
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "convert", "revert"]
+__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "convert", "revert", "why"]

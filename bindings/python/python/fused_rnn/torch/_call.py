@@ -99,7 +99,7 @@ def threads() -> int:
     return _THREADS or torch.get_num_threads()
 
 
-_THREADS = int(os.environ.get("FUSED_RNN_THREADS") or 0)
+_THREADS = _fused_rnn.named_threads() or 0
 
 
 class Call:

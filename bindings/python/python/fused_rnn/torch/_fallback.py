@@ -1,4 +1,4 @@
-"""Which calls are PyTorch's, and the gradient of a gradient, which is PyTorch's too."""
+"""Which calls are PyTorch's, and gradients that are PyTorch's too: of a gradient, and of many at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, _VF
+from torch._functorch.eager_transforms import enable_inplace_requires_grad
 from torch.autograd import forward_ad
 from torch.nn import Parameter
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from ._call import Call
 
@@ -28,9 +31,20 @@ def of_context() -> str | None:
             return "a transform of torch.func other than grad"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation"
-    if torch._C._len_torch_dispatch_stack() > 0 or torch._C._is_torch_function_mode_enabled():
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return "a mode of PyTorch that looks at its operators"
+    # (A default device is such a mode too.)
+    if torch._C._is_torch_function_mode_enabled() and not all(
+        isinstance(mode, DeviceContext) and mode.device.type == "cpu"
+        for mode in _get_current_function_mode_stack()
+    ):
         return "a mode of PyTorch that looks at its operators"
     return None
+
+
+def batched(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether some of them are many at a time, of a `vmap` over gradients: they have no memory of their own."""
+    return any(tensor is not None and not torch._C._has_storage(tensor) for tensor in tensors)
 
 
 def of_tensor(tensor: Any) -> str | None:
@@ -66,7 +80,7 @@ def differentiable(
     upstream: tuple[Tensor | None, Tensor | None, Tensor | None],
     needs: Iterable[bool],
 ) -> list[Tensor | None]:
-    """Gradients of x, h0, c0 and the weights that can be differentiated again.
+    """Gradients of x, h0, c0 and the weights that can be differentiated again, also of many `upstream` at a time.
 
     The call is computed again by PyTorch's operators, layer by layer where values are dropped between layers,
     with the masks that the kernel drew.
@@ -77,7 +91,16 @@ def differentiable(
     beyond = sorted(set(options) - known) + [name for name, given in own.items() if given is not None]
     if beyond:
         raise NotImplementedError(f"the gradient of a gradient, with {', '.join(beyond)}")
-    inputs = x, h0, c0, *weights
+    # (Backward of `torch.func.vjp` comes when the transform is over: what it followed is inside of wrappers
+    # that follow nothing any more, and is followed anew.)
+    needs = list(needs)
+    inputs = [t if t is None else _functorch.unwrap_if_dead(t) for t in (x, h0, c0, *weights)]
+    with enable_inplace_requires_grad(True):
+        inputs = [
+            t.detach().requires_grad_() if need and not t.requires_grad else t
+            for t, need in zip(inputs, needs)
+        ]
+    x, h0, c0, *weights = inputs
     with torch.enable_grad():
         outputs = _recomputed(call, x, h0, c0, weights, options)
         pairs = [(out, g) for out, g in zip(outputs, upstream) if out is not None and g is not None]

@@ -36,8 +36,9 @@ class RecurrentFunction(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, dhn: Tensor | None, dcn: Tensor | None, _: Any) -> Any:
         x, h0, c0, tape, *weights = ctx.saved_tensors
         needs = ctx.needs_input_grad
-        if torch.is_grad_enabled():
-            # The gradient itself is to be differentiated (create_graph): by PyTorch's own operators.
+        if torch.is_grad_enabled() or _fallback.batched((dy, dhn, dcn)):
+            # The gradient itself is to be differentiated (create_graph), or there are many: by PyTorch's own
+            # operators.
             gradients = _fallback.differentiable(ctx.call, x, h0, c0, weights, (dy, dhn, dcn), needs[1:])
             return None, *gradients
         if dy is None and dhn is None and dcn is None:
@@ -55,6 +56,8 @@ def run(
     """y, hn, cn: with autograd where something needs a gradient."""
     tensors = x, h0, c0, *weights
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        # (PyTorch's own forward saves copies of these.)
+        x, h0, c0 = (t.clone() if t is not None and t.is_inference() else t for t in (x, h0, c0))
         y, hn, cn, _ = RecurrentFunction.apply(call, x, h0, c0, *weights)
         return y, hn, cn
     # Something is dropped also without autograd, by forward with a tape.

@@ -12,6 +12,7 @@ tape follows from three of its lengths, which the kernel itself is asked for.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from functools import lru_cache
 from typing import Any, Optional
@@ -27,6 +28,9 @@ _GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 #: other weights than before is only slower.
 _kernels: OrderedDict[tuple[Spec, int], Kernel] = OrderedDict()
 _KEPT = 64
+# (As in `_call.py`: a lock of a kernel may be another thread's.)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kernels.clear)
 
 
 def _spec(
@@ -239,6 +243,7 @@ def compiled(module: Any, torchs: Any, input: Any, hx: Any, lengths: Any, resets
         or module.extras
         or lengths is not None
         or resets is not None
+        or torch.is_autocast_enabled("cpu")
         or not _is_plain(input, module, weights, hx)
     ):
         return module._eager(torchs, input, hx, lengths, resets)

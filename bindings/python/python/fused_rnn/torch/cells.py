@@ -14,6 +14,9 @@ from ._call import Call, Spec, kernel_of
 class _Cell:
     """What the three have in common; it stands before PyTorch's class."""
 
+    #: Arguments of a call beyond PyTorch's.
+    beyond = ()
+
     def forward(self, input: Tensor, hx: Any = None) -> Any:
         """As PyTorch's."""
         if torch.compiler.is_dynamo_compiling() or isinstance(prepared := self._prepared(input, hx), str):
@@ -42,9 +45,11 @@ class _Cell:
         kind = self._kind()
         if kind not in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
             return kind
-        options = (("batch_first", False),) + ((("bias", False),) if not self.bias else ())
+        # (As PyTorch's cells, which ask their parameters and not `bias`.)
+        has_bias = self.bias_ih is not None and self.bias_hh is not None
+        options = (("batch_first", False),) + ((("bias", False),) if not has_bias else ())
         kernel = kernel_of(self, Spec(kind, self.input_size, self.hidden_size, options))
-        weights = [self.weight_ih, self.weight_hh, *((self.bias_ih, self.bias_hh) if self.bias else ())]
+        weights = [self.weight_ih, self.weight_hh, *((self.bias_ih, self.bias_hh) if has_bias else ())]
         why = _fallback.of_weights(weights, kernel.shapes)
         if why is not None:
             return why

@@ -4,7 +4,7 @@ stay what they are."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -48,6 +48,15 @@ def revert(model: _Model) -> _Model:
     for module in model.modules():
         module.__class__ = _TORCHS.get(type(module), type(module))
     return model
+
+
+def why(module: torch.nn.Module, input: Any, hx: Any = None, **keywords: Any) -> str | None:
+    """Why a call of this layer or cell with these arguments is PyTorch's own forward at this moment, in words;
+    None where it is on the kernels. (Of a call that is not compiled.)"""
+    if type(module) not in _TORCHS:
+        return f"{type(module).__name__} is none of this package's layers"
+    prepared = module._prepared(input, hx, *(keywords.get(name) for name in module.beyond))
+    return prepared if isinstance(prepared, str) else None
 
 
 def twin(module: torch.nn.Module) -> torch.nn.Module:

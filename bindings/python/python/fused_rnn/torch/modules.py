@@ -19,6 +19,8 @@ class _Recurrent:
 
     #: Options beyond PyTorch's, by keyword. (Of the class, so that a module that was converted has none.)
     extras: tuple[tuple[str, Any], ...] = ()
+    #: Arguments of a call beyond PyTorch's.
+    beyond = "lengths", "resets"
 
     def __init__(self, *args: Any, **keywords: Any) -> None:
         own = extras.taken(keywords)
@@ -119,12 +121,19 @@ class _Recurrent:
             return f"input that is {why}"
         if not 0.0 <= self.dropout < 1.0:
             return f"dropout of {self.dropout}"
+        if self.mode not in _KINDS or (self.proj_size and self.mode != "LSTM"):
+            return f"mode {self.mode} with a projection of {self.proj_size}"
         batched, batch_first = not packed and x.dim() == 3, self.batch_first and not packed
         if x.dim() not in ((2,) if packed else (2, 3)) or x.shape[-1] != self.input_size or x.numel() == 0:
             return f"input of shape {tuple(x.shape)}"
         options = {"lengths": None, "resets": None}
         if packed:
             sizes = input.batch_sizes
+            if not _falls(sizes, len(x)):
+                return "batch sizes that do not fit the data"
+            orders = input.sorted_indices, input.unsorted_indices
+            if any(order is not None and list(order.shape) != sizes[:1].tolist() for order in orders):
+                return "an order of other rows than the data's"
             batch, steps, options["batch_sizes"] = int(sizes[0]), len(sizes), sizes
             # Lengths of the rows, which fall.
             options["lengths"] = (sizes[:, None] > torch.arange(batch)).sum(0)
@@ -187,7 +196,17 @@ def _checked(what: str, given: Any, shape: tuple[int, ...], dtypes: tuple[torch.
         raise TypeError(f"{what}: expected {dtypes[0]}, got {given.dtype}")
     if given.shape != shape:
         raise ValueError(f"{what}: expected shape {shape}, got {tuple(given.shape)}")
-    return given.contiguous()
+    # A copy: backward reads it too, when its owner may have filled it again.
+    return given.clone(memory_format=torch.contiguous_format)
+
+
+def _falls(sizes: Tensor, rows: int) -> bool:
+    """Whether these are the rows of each step of a packed sequence, so many in all."""
+    if sizes.dtype != torch.int64 or sizes.dim() != 1 or not sizes.is_cpu or len(sizes) == 0:
+        return False
+    if torch.any(sizes[1:] > sizes[:-1]):
+        return False
+    return int(sizes[-1]) > 0 and int(sizes.sum()) == rows
 
 
 class LSTM(_Recurrent, torch.nn.LSTM):
