@@ -376,3 +376,15 @@ def test_masked_arrays_are_refused():
     x = np.ma.masked_less(np.zeros((1, 2, 3), np.float32), 1)
     with pytest.raises(TypeError, match="x: expected an array without a mask"):
         fused_rnn.GRU(3, 4)(x)
+
+
+@pytest.mark.parametrize("named", ["abc", "1.5", "-1", "0", "100000"])
+def test_a_wrong_number_of_threads_is_told_at_once(named):
+    done = subprocess.run(
+        [sys.executable, "-c", "import fused_rnn"],
+        env=os.environ | {"FUSED_RNN_THREADS": named},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"FUSED_RNN_THREADS: expected a number from 1 to 256, got {named}" in done.stderr

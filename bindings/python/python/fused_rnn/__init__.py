@@ -13,8 +13,11 @@ Keras's; only they import those packages.
 """
 
 from ._files import KerasLayer, OnnxChain, keras_names, load_keras, load_onnx, load_torch, torch_modules
-from ._fused_rnn import Stream
+from ._fused_rnn import Stream, named_threads
 from ._network import GRU, LSTM, RNN, Gradients, Network, Tape
+
+# ValueError where FUSED_RNN_THREADS is no number of threads: before the first call, which would not say so.
+named_threads()
 
 __all__ = [
     "GRU",
