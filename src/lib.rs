@@ -136,6 +136,21 @@
 //! set, and an initial state is taken as it is. NaN and infinities propagate; which NaN comes out, its sign
 //! and its lower bits, is the processor's choice and no part of any promise.
 //!
+//! # Precision
+//!
+//! [`Builder::precision`] chooses how weights are stored and multiplied. Every cell, option, level and way of
+//! running has every [`Precision`]; [`Precision::Int8`] does not train. Each keeps the promises above: a row does
+//! not depend on its batch, nor results on threads or on where a sequence is cut, and levels that fuse give the
+//! same bits. The sums of products themselves are the same bits on every level, the portable one included, in
+//! [`Precision::Bf16`] and [`Precision::Int8`].
+//!
+//! | | weights | x and h | bytes of packed weights | trains |
+//! |---|---|---|---|---|
+//! | [`F32`](Precision::F32) | f32 | f32 | 4 a weight | yes |
+//! | [`Bf16Weights`](Precision::Bf16Weights) | bf16 | f32 | 2 | yes |
+//! | [`Bf16`](Precision::Bf16) | bf16 | bf16 | 2 | yes |
+//! | [`Int8`](Precision::Int8) | integers, a scale for each unit and gate | integers, a scale for each row and step | 1, and 8 for each unit and gate | no |
+//!
 //! # Real time
 //!
 //! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, and
@@ -207,6 +222,7 @@ pub use layer::{
     Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm,
     NamedParameter, Output, Recording, Recurrent, Rnn, State, Tape, Upstream, Workspace,
 };
+pub use product::Precision;
 pub use rng::Rng;
 pub use sequence::{Schedule, Threads};
 pub use simd::Level;

@@ -48,6 +48,7 @@ fn model(layer: &Recurrent) -> reference::Model<f32> {
         bidirectional: config.directions() == 2,
         reverse: false,
         variants: Default::default(),
+        precision: Default::default(),
         params: params.collect(),
     }
 }

@@ -19,7 +19,7 @@
 use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
-use crate::product::{Panel, Source, Table, table};
+use crate::product::{MakeRow, Panel, Precision, Source, Table, make_row, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -122,8 +122,15 @@ impl UnitVectors {
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
     pub(crate) token: Token,
-    /// The kernels of the level.
+    pub(crate) precision: Precision,
+    /// The kernels of the level: forward, of gradients with weights on the way back, and of the gradients of
+    /// weights.
     pub(crate) table: &'static Table,
+    pub(crate) backward: &'static Table,
+    pub(crate) gradient: &'static Table,
+    /// How rows are made for the products, where they are not multiplied as they lie. (Those of gradients are
+    /// made if the precision trains in its own.)
+    pub(crate) make_row: Option<MakeRow>,
     pub(crate) variant: Variant,
     pub(crate) cell: Entry,
     pub(crate) panels: Vec<Panel>,
@@ -164,17 +171,29 @@ impl Weights {
     }
 
     /// Room for the weights of a cell, all zero.
-    pub(crate) fn new(token: Token, variant: Variant, inputs: usize, units: usize) -> Result<Self, Error> {
-        let (cell, table) = (variant.entry(token), table(token));
+    pub(crate) fn new(
+        (token, precision): (Token, Precision),
+        variant: Variant,
+        inputs: usize,
+        units: usize,
+    ) -> Result<Self, Error> {
+        let (cell, backward) = (variant.entry(token), table(token, precision.of_gradients()));
+        let (table, gradient) = (table(token, precision), table(token, Precision::F32));
         let (shape, lanes, outputs) = (cell.shape, table.lanes, variant.outputs(units));
+        let words = precision.forward(table.offset);
+        let panel = |depth, gates, units| Panel::new(words, lanes, depth, gates, units);
         let panels = collect(shape.packed.iter().map(|packed| match packed.matrix {
-            Matrix::Input => Panel::new(lanes, inputs, packed.gates, units),
-            Matrix::Recurrent => Panel::new(lanes, outputs, packed.gates, units),
-            Matrix::Projection => Panel::new(lanes, units, packed.gates, outputs),
+            Matrix::Input => panel(inputs, packed.gates, units),
+            Matrix::Recurrent => panel(outputs, packed.gates, units),
+            Matrix::Projection => panel(units, packed.gates, outputs),
         }))?;
         Ok(Weights {
             token,
+            precision,
             table,
+            backward,
+            gradient,
+            make_row: make_row(token, precision),
             variant,
             cell,
             panels,
@@ -290,11 +309,12 @@ impl TransposedWeights {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
         let (units, outputs) = (weights.units(), weights.outputs());
         let second = if shape.second_gradient().is_some() { outputs } else { 0 };
-        let of_gates = |count: usize, width| collect((0..count).map(|_| Panel::new(lanes, units, 1, width)));
+        let panel = |depth, units| Panel::new(weights.precision.backward(), lanes, depth, 1, units);
+        let of_gates = |count: usize, width| collect((0..count).map(|_| panel(units, width)));
         Ok(TransposedWeights {
             input: of_gates(shape.input.len(), weights.inputs())?,
             hidden: of_gates(shape.hidden_gates(), outputs)?,
-            second: Panel::new(lanes, second, 1, units)?,
+            second: panel(second, units)?,
         })
     }
 

@@ -6,6 +6,7 @@ use super::recurrent::Recurrent;
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options};
 use crate::error::{Error, check_len, reserve};
+use crate::product::{MOST_INPUTS, Precision};
 use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
 
@@ -173,6 +174,7 @@ impl Builder {
             plain: true,
             projection: None,
             layer_norm: None,
+            precision: Precision::default(),
             input_size,
             hidden_size,
             layers: 1,
@@ -345,6 +347,13 @@ impl Builder {
         self.seed = seed;
         self
     }
+    /// How weights are stored and multiplied. The default is [`Precision::F32`].
+    #[doc(alias = "bfloat16")]
+    #[doc(alias = "dtype")]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.config.precision = precision;
+        self
+    }
     /// Pins the SIMD level. The default is [`Level::from_env`].
     pub fn level(mut self, level: Level) -> Self {
         self.level = Some(level);
@@ -370,7 +379,7 @@ impl Builder {
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
     /// weights do not fit into memory, [`Error::OutOfRange`] where a dropout is not in `[0, 1)`, the
-    /// projection is not in `1..=H`, an epsilon or a clip is not a positive number or a parameter of an
+    /// projection is not in `1..=H`, a width is more than 131072 in [`Precision::Int8`], an epsilon or a clip is not a positive number or a parameter of an
     /// activation is not finite, [`Error::Length`] where there are more or fewer activations than the cell
     /// has, [`Error::Unsupported`] where the cell has no such option or the network no reverse direction for
     /// its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be
@@ -389,6 +398,18 @@ impl Builder {
         for (what, size) in sizes {
             if size == 0 {
                 return Err(Error::ZeroSize { what });
+            }
+        }
+        if config.precision == Precision::Int8 {
+            let widths = [
+                ("input_size in Int8", config.input_size),
+                ("hidden_size in Int8", config.hidden_size),
+                ("output width in Int8", config.output_size()),
+            ];
+            for (what, got) in widths {
+                if got > MOST_INPUTS {
+                    return Err(Error::OutOfRange { what, expected: "at most 131072", got: got as f64 });
+                }
             }
         }
         let dropouts = [

@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::cell::{CellKind, Options, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::Grid;
+use crate::product::Precision;
 use crate::sequence::{Pattern, Schedule, Threads};
 
 /// The order of the axes of a sequence. A call may have packed sequences instead: [`Dims::packed`].
@@ -281,6 +282,7 @@ pub struct Config {
     pub(super) plain: bool,
     pub(super) projection: Option<usize>,
     pub(super) layer_norm: Option<f32>,
+    pub(super) precision: Precision,
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
     pub(super) layers: usize,
@@ -368,6 +370,14 @@ impl Config {
     /// The epsilon of the layer normalisation, where there is one.
     pub fn layer_norm(&self) -> Option<f32> {
         self.layer_norm
+    }
+    /// How weights are stored and multiplied.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+    /// Whether the network can be trained.
+    pub(super) fn check_trains(&self) -> Result<(), Error> {
+        if self.precision.trains() { Ok(()) } else { Err(Error::Unsupported { what: "training in Int8" }) }
     }
     /// Features of the output, `D * H`, or `D * P`.
     #[doc(alias = "hidden_size")]

@@ -177,6 +177,9 @@ impl Recurrent {
         let config = &self.config;
         let (batch, steps, sequences) = (dims.batch, dims.steps, dims.sequences());
         let layers = config.layers;
+        if taping.is_some() {
+            config.check_trains()?;
+        }
         sequences.check_x(x, config.input_size)?;
         dims.check()?;
         self.check_state(state, batch)?;
@@ -262,7 +265,7 @@ impl Recurrent {
         for memory in &mut memories[..passes] {
             // Above the first, all layers are of one shape.
             for layer in 0..layers.min(2) {
-                memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest)?;
+                memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest, threads)?;
             }
         }
         Ok(Room { threads, route, ring })
@@ -300,6 +303,9 @@ impl Recurrent {
         keep: Option<Keep>,
     ) -> Result<(), Error> {
         let (config, layers) = (&self.config, self.config.layers);
+        if keep.is_some() {
+            config.check_trains()?;
+        }
         dims.check()?;
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
         let grids = Grids::of(config, config.layout, dims.sequences())?;

@@ -63,7 +63,7 @@ impl Recurrent {
         let weights = collect((0..ranges.len()).map(|strand| {
             let input = config.layer_input(strand / config.directions());
             let variant = config.variant(strand % config.directions());
-            Weights::new(token, variant, input, config.hidden_size)
+            Weights::new((token, config.precision), variant, input, config.hidden_size)
         }))?;
         let (transposed, version) = (OnceLock::new(), next_version());
         Ok(Recurrent { config, token, ranges, parameters, weights, transposed, version })

@@ -109,6 +109,7 @@ impl Recurrent {
             in_place,
             states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
+            made: sequence::made_rows(&self.weights[..config.layers.min(2)], batch, 1)?,
             input: Grid::slot_major(1, batch, 1, config.input_size)?,
             output: Grid::slot_major(1, batch, 1, outputs)?,
             inner: Parts::new((config.layers - 1).min(2), batch * outputs)?,
@@ -143,7 +144,7 @@ impl Recurrent {
         let in_place = short.in_place;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
-        let scratch = &mut memory.scratch;
+        let (scratch, made) = (&mut memory.scratch, &mut memory.made);
 
         // Nothing can go wrong from here on.
         let half = short.states.len() / 2;
@@ -181,6 +182,7 @@ impl Recurrent {
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(short.scratch, scratch),
+                made: GridMut::new(short.made, made),
                 projected: None,
             };
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
@@ -199,12 +201,15 @@ impl Workspace {
     /// Makes room for steps that go the short way.
     pub(super) fn make_ready(&mut self) -> Result<(), Error> {
         let Workspace { rows, rings, forward: memories, between, short, .. } = self;
-        let Some(Short { batch, states, scratch, input, inner, ready, .. }) = short else { return Ok(()) };
+        let Some(Short { batch, states, scratch, made, input, inner, ready, .. }) = short else {
+            return Ok(());
+        };
         rows.set(*batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
         rings[0].grow(states.len())?;
         memories[0].scratch.grow(scratch.len())?;
+        memories[0].made.grow(made.len())?;
         memories[0].flushed.grow(input.len())?;
         between.grow(inner.all())?;
         *ready = true;

@@ -78,6 +78,8 @@ pub(super) struct Short {
     /// Of one direction of one layer, of a slot or of two.
     pub(super) states: Grid,
     pub(super) scratch: Grid,
+    /// Of the rows that are made for products, of the layer whose rows are the widest.
+    pub(super) made: Grid,
     pub(super) input: Grid,
     pub(super) output: Grid,
     /// The outputs of the layers but the last, two in turns.

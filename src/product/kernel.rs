@@ -27,9 +27,9 @@
 //!
 //! How many rows a tile has is the level's register budget, which its file in `simd/` explains.
 
-use super::format::Format;
+use super::format::{Format, Part};
 use super::tile::Tile;
-use crate::simd::{Isa, LINE, Routine, prefetch, prefetch_near};
+use crate::simd::{Isa, LINE, Routine, prefetch};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
@@ -78,7 +78,7 @@ impl<T> Rows<T> {
     /// # Safety
     /// - The list is there, if one was given, and has R rows from there on.
     #[inline(always)]
-    unsafe fn starts<const R: usize>(self, on: usize) -> [*mut T; R] {
+    pub(super) unsafe fn starts<const R: usize>(self, on: usize) -> [*mut T; R] {
         let mut starts = [self.first.wrapping_add(on); R];
         if self.list.is_null() {
             for r in 1..R {
@@ -155,14 +155,15 @@ impl Place {
 /// A part of the sum: rows of A, and the blocks of a panel.
 ///
 /// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and
-/// `jump` more words from the end of a run to the next.
+/// `jump` more words from the end of a run to the next. (Words of rows: a word of a panel may have the weights
+/// of several. Only formats whose words are alike have rows in more than one run.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) rows: Rows<u32>,
     pub(crate) step: usize,
     pub(crate) run: usize,
     pub(crate) jump: usize,
-    /// The depth.
+    /// The depth, in words of the panel.
     pub(crate) words: usize,
     /// The tile's first block of weights, and words from a block to the next.
     pub(crate) panel: *const u32,
@@ -179,8 +180,8 @@ impl Segment {
     /// Rows along k.
     #[inline(always)]
     pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
-        let Weights { panel, block, words, ahead, pace } = weights;
-        Segment { rows, step: 1, run: words, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
+        let Weights { panel, block, inputs, words, ahead, pace } = weights;
+        Segment { rows, step: 1, run: inputs, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
 
     /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride`
@@ -246,6 +247,8 @@ impl Segments {
 pub(crate) struct Weights {
     pub(super) panel: *const u32,
     pub(super) block: usize,
+    /// The depth, in inputs and in words.
+    pub(super) inputs: usize,
     pub(super) words: usize,
     pub(super) ahead: *const u32,
     pub(super) pace: usize,
@@ -383,7 +386,7 @@ unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: u
             last = G;
         }
         // SAFETY: the caller's promise, passed on.
-        acc = unsafe { add::<I, F, G, U, R>(isa, acc, segment, tile, quiet) };
+        acc = unsafe { F::add::<I, G, U, R>(isa, acc, segment, Part { index: tile, quiet }) };
     }
     // SAFETY: as above.
     let rows: [_; R] = unsafe { to.rows.starts(tile * to.next) };
@@ -396,89 +399,4 @@ unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: u
             }
         }
     }
-}
-
-/// The sums after a segment.
-///
-/// # Safety
-/// - As for [`Multiply`].
-#[inline(always)]
-unsafe fn add<I: Isa, F: Format, const G: usize, const U: usize, const R: usize>(
-    isa: I,
-    mut acc: [[[I::Vector; G]; U]; R],
-    segment: &Segment,
-    tile: usize,
-    quiet: usize,
-) -> [[[I::Vector; G]; U]; R] {
-    let Segment { rows, step, run, jump, words, panel, block, mut ahead, mut pace, next } = *segment;
-    let [next_rows, next_panel] = next;
-    // SAFETY: the list is there by the caller's promise.
-    let rows: [_; R] = unsafe { rows.starts(tile * next_rows) };
-    if tile < quiet {
-        (ahead, pace) = (panel, 0);
-    }
-    // The place in every row, and in every block of the panel: in registers, once for all of them.
-    let mut at = 0;
-    let mut weight = panel.wrapping_add(tile * next_panel);
-    let mut next = ahead.wrapping_add(tile.saturating_sub(quiet) * pace * words);
-    let mut left = words;
-    while left > 0 {
-        let count = run.min(left);
-        left -= count;
-        if left > 0 {
-            // A run lies too far behind the one before for the processor to foresee: 14 % of a tile's time
-            // with AVX2 was spent waiting for the first word of each.
-            for r in 0..R {
-                prefetch_near(rows[r].wrapping_add(at + count * step).wrapping_add(jump));
-            }
-        }
-        // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where
-        // weights are more than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's
-        // tiles on the stack, at 15 %.)
-        for _ in 0..count {
-            // Spread over the whole product: a burst of them would keep its loads waiting.
-            prefetch(next);
-            next = next.wrapping_add(pace);
-            // All rows have a register and a weight one in turn; where tiles are tall, the other way around.
-            // (There it is one register less, and the last. Where rows are fewer than they may be, LLVM moves
-            // accumulators about.)
-            if const { R > I::HEIGHTS[4] } {
-                let mut w = [[isa.zero(); G]; U];
-                for u in 0..U {
-                    for g in 0..G {
-                        // SAFETY: the panel has this word of this block and gate.
-                        w[u][g] = unsafe { F::weights(isa, weight.add(u * block + g * I::LANES)) };
-                    }
-                }
-                for r in 0..R {
-                    // SAFETY: the row has this word.
-                    let a = unsafe { F::broadcast(isa, rows[r].add(at)) };
-                    for u in 0..U {
-                        for g in 0..G {
-                            acc[r][u][g] = F::dot(isa, a, w[u][g], acc[r][u][g]);
-                        }
-                    }
-                }
-            } else {
-                let mut a = [isa.zero(); R];
-                for r in 0..R {
-                    // SAFETY: as above.
-                    a[r] = unsafe { F::broadcast(isa, rows[r].add(at)) };
-                }
-                for u in 0..U {
-                    for g in 0..G {
-                        // SAFETY: as above.
-                        let w = unsafe { F::weights(isa, weight.add(u * block + g * I::LANES)) };
-                        for r in 0..R {
-                            acc[r][u][g] = F::dot(isa, a[r], w, acc[r][u][g]);
-                        }
-                    }
-                }
-            }
-            weight = weight.wrapping_add(G * I::LANES);
-            at += step;
-        }
-        at = at.wrapping_add(jump);
-    }
-    acc
 }

@@ -2,7 +2,7 @@
 //! or batches.
 //!
 //! ```text
-//! format.rs    Format: what a word of a panel is (f32), how it is packed and multiplied: a precision is one file
+//! format/      Precision: what a word of a panel is, how it is packed and multiplied: a precision is one file
 //! tile.rs      Tile: rows and blocks, and which part of the next weights they prefetch
 //! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
 //! kernel.rs    Product, Segment, Place: what a kernel multiplies; the micro-kernel itself
@@ -20,7 +20,7 @@
 //! | here | is |
 //! |---|---|
 //! | panel | B packed: BLIS's micro-panels of B, one after the other; oneDNN's packed `weights_layer`, `weights_iter` |
-//! | word | 32 bits of depth: one f32; a narrower format has several inputs in it |
+//! | word | 32 bits of depth: one f32, two bf16, or four bytes |
 //! | block | as many units as a vector has lanes: NR of one gate |
 //! | gate | one of the vectors that lie side by side in a panel; a tile has an accumulator of each |
 //! | tile | R rows by U blocks by G gates of accumulators in registers: MR = R, NR = U G lanes |
@@ -44,6 +44,10 @@ mod table;
 mod tile;
 
 pub(crate) use cuts::{Gates, cuts};
+pub use format::Precision;
+#[cfg(test)]
+pub(crate) use format::Words;
+pub(crate) use format::{FRONT, MOST_INPUTS, MakeRow, RowToMake, make_row, round, row_words};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments, Weights};

@@ -17,15 +17,15 @@
 //! gates of its units side by side, as the cell needs them. Units past the last are zero, and so are values
 //! that are too small to matter (`simd/flush.rs`).
 //!
-//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
-//! (`format.rs`).
+//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 or
+//! for several (`format/`).
 
-use super::format::{F32, Format};
+use super::format::{Words, round};
 use super::kernel::{Prefetch, Weights};
 use super::tile::Part;
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
-use crate::simd::{Isa, Kernel, Token, dispatch, flush, flushed};
+use crate::simd::{Isa, Kernel, Token, copy_flushed, dispatch, flush, flushed};
 use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -50,27 +50,36 @@ const GROUP: usize = 8;
 pub(crate) struct Panel {
     /// Words, in the memory of floats.
     data: AlignedBuf,
+    of: Words,
     lanes: usize,
     depth: usize,
     gates: usize,
     units: usize,
-    /// Blocks, and words of each: asked for at each product, where to divide would show.
+    /// Words of depth, blocks, and words of each: asked for at each product, where to divide would show.
+    words: usize,
     blocks: usize,
     block_len: usize,
 }
 
 impl Panel {
     /// A panel of this shape in this memory.
-    fn of(data: AlignedBuf, lanes: usize, depth: usize, gates: usize, units: usize) -> Self {
-        let (words, blocks) = (depth.div_ceil(F32::INPUTS), units.div_ceil(lanes));
-        Panel { data, lanes, depth, gates, units, blocks, block_len: words * gates * lanes }
+    fn of(data: AlignedBuf, of: Words, lanes: usize, [depth, gates, units]: [usize; 3]) -> Self {
+        let (words, blocks) = (depth.div_ceil(of.inputs()), units.div_ceil(lanes));
+        let block_len = (words + of.tail()) * gates * lanes;
+        Panel { data, of, lanes, depth, gates, units, words, blocks, block_len }
     }
 
     /// A panel of zeros.
-    pub(crate) fn new(lanes: usize, depth: usize, gates: usize, units: usize) -> Result<Self, Error> {
-        let words = depth.div_ceil(F32::INPUTS);
+    pub(crate) fn new(
+        of: Words,
+        lanes: usize,
+        depth: usize,
+        gates: usize,
+        units: usize,
+    ) -> Result<Self, Error> {
+        let words = depth.div_ceil(of.inputs()).saturating_add(of.tail());
         let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, words, gates])?;
-        Ok(Panel::of(AlignedBuf::zeroed(size)?, lanes, depth, gates, units))
+        Ok(Panel::of(AlignedBuf::zeroed(size)?, of, lanes, [depth, gates, units]))
     }
 
     /// A panel for [`pack_rows`](Panel::pack_rows), with room for so many rows of so many units.
@@ -89,6 +98,13 @@ impl Panel {
         dispatch(token, PackRows { panel: self, units, rows });
     }
 
+    /// Rounds the rows that it was filled with.
+    pub(crate) fn round_rows(&mut self) {
+        debug_assert!(self.of == Words::F32);
+        let len = self.blocks * self.block_len;
+        round(&mut self.data[..len]);
+    }
+
     /// Fills the panel with NaN, so that a test sees whether it is packed again.
     #[cfg(test)]
     pub(crate) fn poison(&mut self) {
@@ -104,7 +120,8 @@ impl Panel {
     /// Fills the panel from a matrix.
     pub(crate) fn pack(&mut self, from: Source<'_>) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
-        let (lanes, gates) = (self.lanes, self.gates);
+        let &mut Panel { of, lanes, depth, gates, .. } = self;
+        let Source { unit_stride, depth_stride, .. } = from;
         if self.block_len == 0 {
             return;
         }
@@ -112,20 +129,16 @@ impl Panel {
             let first = block * lanes;
             let count = lanes.min(self.units - first);
             for (gate, &start) in from.gate_starts.iter().enumerate() {
-                let start = start + first * from.unit_stride;
-                for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
-                    let to = &mut to[gate * lanes..][..count];
-                    let from_k = &from.data[start + k * F32::INPUTS * from.depth_stride..];
-                    let word = |&input: &f32| f32::from_bits(F32::word(&[flushed(input)]));
-                    if from.unit_stride == 1 {
-                        for (to, from) in to.iter_mut().zip(&from_k[..count]) {
-                            *to = word(from);
-                        }
-                    } else {
-                        for (lane, to) in to.iter_mut().enumerate() {
-                            *to = word(&from_k[lane * from.unit_stride]);
-                        }
+                let from = &from.data[start + first * unit_stride..];
+                if of == Words::F32 && unit_stride == 1 {
+                    for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
+                        copy_flushed(&from[k * depth_stride..][..count], &mut to[gate * lanes..][..count]);
                     }
+                    continue;
+                }
+                for lane in 0..count {
+                    let values = (0..depth).map(|k| from[lane * unit_stride + k * depth_stride]);
+                    of.pack(values, to[gate * lanes + lane..].iter_mut().step_by(gates * lanes));
                 }
             }
         }
@@ -188,7 +201,7 @@ impl Panel {
         if part.is_none() || block >= self.blocks {
             return Prefetch::NONE;
         }
-        let (pace, first) = part.pace(self.gates * self.lanes * count, self.depth.div_ceil(F32::INPUTS));
+        let (pace, first) = part.pace(self.gates * self.lanes * count, self.words);
         Prefetch { at: self.address(block).wrapping_add(first), pace }
     }
 
@@ -209,13 +222,21 @@ impl Panel {
     ) -> Weights {
         debug_assert!(block + count <= self.blocks && inputs.start <= inputs.end && inputs.end <= self.depth);
         debug_assert!(self.blocks * self.block_len <= self.data.len());
-        let (first, words) = (inputs.start / F32::INPUTS, inputs.len().div_ceil(F32::INPUTS));
+        let whole = inputs.len() == self.depth;
+        let (first, words) = if whole { (0, self.words) } else { self.words_of(&inputs) };
         let panel = self.address(block).wrapping_add(first * self.gates * self.lanes);
         // With no weights ahead it is the first weight again and again, which costs one load slot of ten
         // free. (And not any address: one that is not mapped would cost a walk through the page tables.)
         let Prefetch { at, pace } = ahead;
         let ahead = if pace == 0 { panel } else { at };
-        Weights { panel, block: self.block_len, words, ahead, pace }
+        Weights { panel, block: self.block_len, inputs: inputs.len(), words, ahead, pace }
+    }
+
+    /// The first word of some inputs, which begin with one, and how many words they have.
+    #[inline(always)]
+    fn words_of(&self, inputs: &Range<usize>) -> (usize, usize) {
+        debug_assert!(inputs.start.is_multiple_of(self.of.inputs()));
+        (inputs.start / self.of.inputs(), inputs.len().div_ceil(self.of.inputs()))
     }
 
     /// The floats of a block, of all inputs.
@@ -238,7 +259,8 @@ impl<'a, R: ExactSizeIterator<Item = Row<'a>>> Kernel for PackRows<'_, R> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let PackRows { panel, units, mut rows } = self;
-        *panel = Panel::of(std::mem::take(&mut panel.data), I::LANES, rows.len(), 1, units);
+        let data = std::mem::take(&mut panel.data);
+        *panel = Panel::of(data, Words::F32, I::LANES, [rows.len(), 1, units]);
         let (whole, block_len) = (units / I::LANES, panel.block_len);
         let mut k = 0;
         loop {
@@ -273,7 +295,7 @@ impl<'a, R: ExactSizeIterator<Item = Row<'a>>> Kernel for PackRows<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
+    use super::super::{Precision, table};
     use super::*;
     use crate::simd::Level;
 
@@ -282,7 +304,7 @@ mod tests {
         let (gates, units, depth, lanes) = (3, 7, 5, 4);
         let data: Vec<f32> = (0..gates * units * depth).map(|k| k as f32 + 1.0).collect();
         let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-        let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
+        let mut panel = Panel::new(Words::F32, lanes, depth, gates, units).unwrap();
         let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
         panel.pack(source);
         assert_eq!((panel.blocks(), panel.bytes()), (2, 4 * 2 * 4 * 5 * 3), "with the padding");
@@ -305,7 +327,7 @@ mod tests {
             (0..count).map(|k| (0..units + 2).map(|u| (100 * k + u) as f32 + 1.0).collect()).collect();
         for level in Level::available() {
             let token = level.token().unwrap();
-            let (mut panel, lanes) = (Panel::default(), table(token).lanes);
+            let (mut panel, lanes) = (Panel::default(), table(token, Precision::F32).lanes);
             panel.reserve(lanes, count, units).unwrap();
             // What was there before must not stay.
             panel.data.fill(7.0);
@@ -323,7 +345,7 @@ mod tests {
 
     #[test]
     fn tiny_values_are_packed_as_zero() {
-        let mut panel = Panel::new(4, 2, 1, 2).unwrap();
+        let mut panel = Panel::new(Words::F32, 4, 2, 1, 2).unwrap();
         let data = [1e-30, -9e-31, 1e-40, -1.0];
         panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
         assert_eq!(panel.block(0), [1e-30, 0., 0., 0., 0., -1., 0., 0.]);
@@ -331,7 +353,7 @@ mod tests {
             let token = level.token().unwrap();
             let mut row = [2.0; 17];
             (row[1], row[16]) = (-1e-31, 1e-45);
-            panel.reserve(table(token).lanes, 1, 17).unwrap();
+            panel.reserve(table(token, Precision::F32).lanes, 1, 17).unwrap();
             panel.pack_rows(token, 17, std::iter::once(Row::of(&row)));
             let lanes = panel.lanes;
             let packed: Vec<f32> = (0..17).map(|n| panel.block(n / lanes)[n % lanes]).collect();
@@ -342,7 +364,7 @@ mod tests {
     #[test]
     fn a_transposed_source_reads_columns() {
         let data: Vec<f32> = (0..6).map(|k| k as f32).collect();
-        let mut panel = Panel::new(4, 3, 1, 2).unwrap();
+        let mut panel = Panel::new(Words::F32, 4, 3, 1, 2).unwrap();
         panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
         assert_eq!(panel.block(0), [0., 1., 0., 0., 2., 3., 0., 0., 4., 5., 0., 0.]);
     }

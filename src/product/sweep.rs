@@ -164,7 +164,8 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
                     break;
                 }
                 let mut run = 1;
-                if runs {
+                // (A run of tiles of one row goes along blocks.)
+                if runs && height > 1 {
                     // As many of this height as there are, and as there is room for.
                     let like = if tile < larger { larger } else { tiles } - tile;
                     run = like.min((SCRATCH - waiting) / (height * per_row).max(1));
@@ -187,7 +188,7 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
+    use super::super::{Precision, table};
     use super::*;
     use crate::simd::Level;
     use std::cell::RefCell;
@@ -252,7 +253,7 @@ mod tests {
                 for (rows, blocks) in [(0, 3), (1, 1), (1, 11), (2, 5), (7, 4), (8, 6), (13, 9), (41, 5)] {
                     let empty = RefCell::new(vec![vec![0; blocks]; rows]);
                     let mut work = Count {
-                        table: table(level.token().unwrap()),
+                        table: table(level.token().unwrap(), Precision::F32),
                         gates,
                         sums,
                         runs,

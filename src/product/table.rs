@@ -11,7 +11,7 @@
 //! 2        4         1
 //! ```
 
-use super::format::{F32, Format};
+use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::kernel::{MOST_ROWS, Multiply, Product};
 use crate::simd::{Isa, Routine, Token, levels};
 
@@ -28,6 +28,8 @@ pub(crate) struct Table {
     pub(crate) lanes: usize,
     /// Multiply-adds of one core in a nanosecond.
     pub(crate) rate: f64,
+    /// The level's [offset](Isa::BYTE_OFFSET) of bytes.
+    pub(crate) offset: u8,
     heights: [usize; 5],
     /// For each number of gates, of 1, 2 and 4 blocks.
     kernels: [[Heights; 3]; 5],
@@ -65,9 +67,82 @@ unsafe fn absent(_: &Product<'_>) {
     unreachable!("a tile that the table does not have");
 }
 
+/// The most rows of the tiles of a format on a level of these heights.
+const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
+    let mut heights = *level;
+    let mut n = 1;
+    while n < heights.len() {
+        heights[n] /= F::REGISTERS;
+        if heights[n] > F::MOST_ROWS {
+            heights[n] = F::MOST_ROWS;
+        }
+        if heights[n] == 0 {
+            heights[n] = 1;
+        }
+        n += 1;
+    }
+    heights
+}
+
 /// Whether sweeps take such a tile.
 const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, rows: usize) -> bool {
     rows <= height(heights, gates, blocks)
+}
+
+/// The tables of a level, with the kernels compiled for these features.
+macro_rules! define_kernels {
+    ($Level:ident $($features:tt)?) => {
+        use super::*;
+        use crate::simd::$Level as Level;
+
+        /// # Safety
+        /// - The machine has the features; the rest as for [`Multiply`].
+        $(#[target_feature(enable = $features)])?
+        unsafe fn multiply<F: Format, const G: usize, const U: usize, const R: usize>(product: &Product<'_>) {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
+        }
+
+        /// (Of both branches only the one that is taken is compiled: a value of a constant.)
+        const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> Kernel {
+            if is_taken(&heights_of::<F>(&Level::HEIGHTS), G, U, R) { multiply::<F, G, U, R> } else { absent }
+        }
+
+        const fn heights<F: Format, const G: usize, const U: usize>() -> Heights {
+            [
+                kernel::<F, G, U, 1>(),
+                kernel::<F, G, U, 2>(),
+                kernel::<F, G, U, 3>(),
+                kernel::<F, G, U, 4>(),
+                kernel::<F, G, U, 5>(),
+                kernel::<F, G, U, 6>(),
+                kernel::<F, G, U, 7>(),
+                kernel::<F, G, U, 8>(),
+            ]
+        }
+
+        const fn gates<F: Format, const G: usize>() -> [Heights; 3] {
+            [heights::<F, G, 1>(), heights::<F, G, 2>(), heights::<F, G, 4>()]
+        }
+
+        const fn table<F: Format>() -> Table {
+            assert!(Level::HEIGHTS[1] <= MOST_ROWS);
+            let kernels = [
+                [[absent as Kernel; MOST_ROWS]; 3],
+                gates::<F, 1>(),
+                gates::<F, 2>(),
+                gates::<F, 3>(),
+                gates::<F, 4>(),
+            ];
+            Table {
+                lanes: Level::LANES,
+                rate: Level::MULTIPLY_ADDS * F::SPEED,
+                offset: Level::BYTE_OFFSET,
+                heights: heights_of::<F>(&Level::HEIGHTS),
+                kernels,
+            }
+        }
+    };
 }
 
 macro_rules! define_tables {
@@ -75,63 +150,29 @@ macro_rules! define_tables {
         $(
             #[cfg($cfg)]
             mod $file {
-                use super::*;
-                use crate::simd::$Level as Level;
+                define_kernels! { $Level $($features)? }
 
-                /// # Safety
-                /// - The machine has the level; the rest as for [`Multiply`].
-                $(#[target_feature(enable = $features)])?
-                unsafe fn multiply<F: Format, const G: usize, const U: usize, const R: usize>(
-                    product: &Product<'_>,
-                ) {
-                    // SAFETY: the caller's promise, passed on.
-                    unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
+                pub(super) fn of(precision: Precision) -> &'static Table {
+                    match precision {
+                        Precision::F32 => const { &table::<F32>() },
+                        Precision::Bf16Weights => const { &table::<Bf16Weights>() },
+                        Precision::Bf16 => const { &table::<Bf16>() },
+                        Precision::Int8 => const { &table::<Int8<false>>() },
+                    }
                 }
-
-                /// (Of both branches only the one that is taken is compiled: a value of a constant.)
-                const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> Kernel {
-                    if is_taken(&Level::HEIGHTS, G, U, R) { multiply::<F, G, U, R> } else { absent }
-                }
-
-                const fn heights<F: Format, const G: usize, const U: usize>() -> Heights {
-                    [
-                        kernel::<F, G, U, 1>(),
-                        kernel::<F, G, U, 2>(),
-                        kernel::<F, G, U, 3>(),
-                        kernel::<F, G, U, 4>(),
-                        kernel::<F, G, U, 5>(),
-                        kernel::<F, G, U, 6>(),
-                        kernel::<F, G, U, 7>(),
-                        kernel::<F, G, U, 8>(),
-                    ]
-                }
-
-                const fn gates<F: Format, const G: usize>() -> [Heights; 3] {
-                    [heights::<F, G, 1>(), heights::<F, G, 2>(), heights::<F, G, 4>()]
-                }
-
-                const fn table<F: Format>() -> Table {
-                    assert!(Level::HEIGHTS[1] <= MOST_ROWS);
-                    let kernels = [
-                        [[absent as Kernel; MOST_ROWS]; 3],
-                        gates::<F, 1>(),
-                        gates::<F, 2>(),
-                        gates::<F, 3>(),
-                        gates::<F, 4>(),
-                    ];
-                    Table { lanes: Level::LANES, rate: Level::MULTIPLY_ADDS, heights: Level::HEIGHTS, kernels }
-                }
-
-                pub(super) static OF_F32: Table = table::<F32>();
             }
         )*
 
-        /// The kernels of a level.
-        pub(crate) fn table(token: Token) -> &'static Table {
+        /// The kernels of a level for a precision.
+        pub(crate) fn table(token: Token, precision: Precision) -> &'static Table {
+            #[cfg(target_arch = "x86_64")]
+            if let (Precision::Int8, Some(table)) = (precision, vnni::table_of(token)) {
+                return table;
+            }
             match token {
                 $(
                     #[cfg($cfg)]
-                    Token::$Level(_) => &$file::OF_F32,
+                    Token::$Level(_) => $file::of(precision),
                 )*
             }
         }
@@ -140,9 +181,37 @@ macro_rules! define_tables {
 
 levels! { [define_tables] }
 
+/// Sums of products of bytes by the instruction for them, which some machines of a level have.
+#[cfg(target_arch = "x86_64")]
+mod vnni {
+    use super::*;
+
+    mod avx2 {
+        define_kernels! { Avx2 "avx2,fma,avxvnni" }
+        pub(super) static TABLE: Table = table::<Int8<true>>();
+    }
+    mod avx512 {
+        define_kernels! { Avx512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma" }
+        pub(super) static TABLE: Table = table::<Int8<true>>();
+    }
+
+    /// The kernels for bytes, where the machine has the instruction for vectors of the level.
+    pub(super) fn table_of(token: Token) -> Option<&'static Table> {
+        match token {
+            Token::Avx2(_) if is_x86_feature_detected!("avxvnni") => Some(&avx2::TABLE),
+            Token::Avx512(_) if is_x86_feature_detected!("avx512vnni") => Some(&avx512::TABLE),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Ends, Panel, Place, Prefetch, Rows, Segment, Source, WIDE};
+    use super::super::tile::Part;
+    use super::super::{
+        Ends, FRONT, Panel, Place, Prefetch, RowToMake, Rows, Segment, Source, Tile, WIDE, Words, make_row,
+        row_words,
+    };
     use super::*;
     use crate::simd::Level;
 
@@ -151,7 +220,7 @@ mod tests {
     #[test]
     fn every_kernel_is_the_chain_of_its_segments() {
         for level in Level::available() {
-            let table = table(level.token().unwrap());
+            let table = table(level.token().unwrap(), Precision::F32);
             let fused = level != Level::Portable;
             for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
                 for rows in 1..=MOST_ROWS {
@@ -160,6 +229,143 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// Every tile that sweeps take with bf16 weights, of segments with and without an input in a half word, and
+    /// of runs, has the bits of the one with the rounded weights in f32.
+    #[test]
+    fn kernels_of_bf16_weights_are_those_of_f32_on_the_rounded_ones() {
+        for level in Level::available() {
+            let token = level.token().unwrap();
+            let [narrow, wide] = [Precision::Bf16Weights, Precision::F32].map(|of| table(token, of));
+            for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
+                for rows in 1..=narrow.height(gates, blocks) {
+                    let [got, want] = [(narrow, Words::Bf16), (wide, Words::Rounded)]
+                        .map(|(table, words)| products(table, words, (gates, blocks, rows)));
+                    assert_eq!(got, want, "{level}: {gates} x {blocks} x {rows}");
+                }
+            }
+        }
+    }
+
+    /// The bits of two tiles, one after the other, over two segments.
+    fn products(table: &Table, words: Words, (gates, blocks, rows): (usize, usize, usize)) -> Vec<u32> {
+        let (lanes, units, depths) = (table.lanes, 2 * table.lanes * blocks, [7, 10]);
+        let value = |n: usize| ((n * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
+        let left: Vec<f32> = (0..2 * rows * 100).map(|n| value(n + 77)).collect();
+        let panels = depths.map(|depth| {
+            let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
+            let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
+            let mut panel = Panel::new(words, lanes, depth, gates, units).unwrap();
+            panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
+            panel
+        });
+        let tile = Tile { row: 0, rows, block: 0, blocks, tiles: 2, quiet: 2, part: Part::of_tile(0, 1) };
+        let segments = panels.each_ref().map(|panel| {
+            let weights = panel.weights(0, blocks, Prefetch::NONE);
+            let rows = Rows::strided(left.as_ptr().cast_mut().cast::<u32>(), 100);
+            let mut segment = Segment::rows(rows, weights);
+            segment.set_weights(weights, &tile);
+            segment
+        });
+        // Of one row the tiles are blocks, else rows.
+        let per_row = units * gates;
+        let mut to = vec![9.0f32; 2 * rows * per_row];
+        let mut target = Place::strided(to.as_mut_ptr(), per_row, lanes * gates, lanes);
+        target.follow(&tile);
+        let ends = Ends { tiles: 2, quiet: 2, ..Ends::new(Place::zero(), target) };
+        // SAFETY: all places exist, and `to` is ours.
+        unsafe { table.kernel(gates, blocks, rows)(&Product { ends: &ends, segments: &segments }) };
+        to.iter().map(|value| value.to_bits()).collect()
+    }
+
+    /// The tiles of words that are made of rows, with sums over several groups of words, against plain loops:
+    /// the same bits on every level.
+    #[test]
+    fn kernels_of_made_rows_are_their_sums_on_every_level() {
+        for (level, precision) in
+            Level::available().flat_map(|level| [(level, Precision::Bf16), (level, Precision::Int8)])
+        {
+            let token = level.token().unwrap();
+            let tables = [Some(table(token, precision)), without_vnni(token, precision)];
+            for table in tables.into_iter().flatten() {
+                for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
+                    for rows in 1..=table.height(gates, blocks) {
+                        check_made(token, precision, table, (gates, blocks, rows));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The kernels for bytes without the instruction for them.
+    fn without_vnni(token: Token, precision: Precision) -> Option<&'static Table> {
+        match token {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => Some(avx512::of(precision)),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => Some(avx2::of(precision)),
+            _ => None,
+        }
+    }
+
+    fn check_made(
+        token: Token,
+        precision: Precision,
+        table: &Table,
+        (gates, blocks, rows): (usize, usize, usize),
+    ) {
+        let (lanes, units, depth) = (table.lanes, table.lanes * blocks, 85);
+        let value = |n: usize| ((n * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
+        let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + 3)).collect();
+        let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
+        let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
+        panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
+        let left: Vec<f32> = (0..rows * depth).map(|n| value(n + 77)).collect();
+        let words = row_words(precision, depth);
+        let mut made = vec![0xFFu32; rows * words];
+        let make = make_row(token, precision).unwrap();
+        for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(words)) {
+            // SAFETY: the row exists, and the words are ours.
+            unsafe { make(&RowToMake::new(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
+        }
+        let first = made[FRONT..].as_ptr().cast_mut();
+        let segment = Segment::rows(Rows::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
+        let bias: Vec<f32> = (0..units * gates).map(value).collect();
+        let mut to = vec![9.0f32; rows * units * gates];
+        let start = Place::shared(bias.as_ptr(), lanes * gates, lanes);
+        let target = Place::strided(to.as_mut_ptr(), units * gates, lanes * gates, lanes);
+        let product = Product { ends: &Ends::new(start, target), segments: &[segment] };
+        // SAFETY: all places exist, and `to` is ours.
+        unsafe { table.kernel(gates, blocks, rows)(&product) };
+        for (row, unit, g) in
+            (0..rows).flat_map(|row| (0..units).flat_map(move |unit| (0..gates).map(move |g| (row, unit, g))))
+        {
+            let weights = &data[(g * units + unit) * depth..][..depth];
+            let row_of = &left[row * depth..][..depth];
+            let at = (unit / lanes * gates + g) * lanes + unit % lanes;
+            let mut want = bias[at];
+            if precision == Precision::Int8 {
+                let scale =
+                    |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+                let q = |value: f32, largest: f32| (value * (127.0 / largest)).round_ties_even() as i64;
+                let (of_row, of_unit) = (scale(row_of), scale(weights));
+                let sum: i64 = row_of.iter().zip(weights).map(|(&x, &w)| q(x, of_row) * q(w, of_unit)).sum();
+                want += sum as f32 * (of_row / 127.0 * (of_unit / 127.0));
+            } else {
+                let narrow =
+                    |x: f32| f32::from_bits((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
+                for (xs, ws) in row_of.chunks(32).zip(weights.chunks(32)) {
+                    let mut parts = [0.0f32; 2];
+                    for (k, (&x, &w)) in xs.iter().zip(ws).enumerate() {
+                        parts[k % 2] += narrow(x) * narrow(w);
+                    }
+                    want += parts[0] + parts[1];
+                }
+            }
+            let got = to[row * units * gates + at];
+            assert_eq!(got.to_bits(), want.to_bits(), "{precision:?} {gates} x {blocks} x {rows}");
         }
     }
 
@@ -173,7 +379,7 @@ mod tests {
             .map(|&depth| {
                 let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
                 let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-                let mut panel = Panel::new(lanes, depth, gates, units).unwrap();
+                let mut panel = Panel::new(Words::F32, lanes, depth, gates, units).unwrap();
                 let from = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
                 panel.pack(from);
                 (panel, data)

@@ -9,6 +9,7 @@
 //! real.rs       f32 or f64, vectors and matrices of them
 //! cell.rs       which cell, with which activations
 //! model.rs      parameters, arguments, results
+//! precision.rs  how matrices are stored and multiplied
 //! step.rs       one step of one row, forward and backward
 //! sequence.rs   all steps of all rows through all layers
 //! ```
@@ -101,11 +102,13 @@
 
 mod cell;
 mod model;
+mod precision;
 mod real;
 mod sequence;
 mod step;
 
 pub use cell::{Activation, Cell, Variant};
 pub use model::{Gradients, Input, Model, Output, Params, Upstream};
+pub use precision::Precision;
 pub use real::Real;
 pub use sequence::{backward, forward};

@@ -1,6 +1,7 @@
 //! What a pass is given and gives back: parameters, arguments, results, and the steps that backward needs.
 
 use super::cell::{Cell, Variant};
+use super::precision::Precision;
 use super::real::{Real, flushed};
 use std::array;
 
@@ -42,6 +43,16 @@ impl<F: Real> Params<F> {
             norm_ih: vec![],
             norm_hh: vec![],
             norm_c: vec![],
+        }
+    }
+
+    /// The same, with matrices as a precision has them.
+    fn rounded(&self, precision: Precision) -> Self {
+        Params {
+            weight_ih: precision.matrix(&self.weight_ih),
+            weight_hh: precision.matrix(&self.weight_hh),
+            weight_hr: precision.matrix(&self.weight_hr),
+            ..self.clone()
         }
     }
 
@@ -98,14 +109,17 @@ pub struct Model<F> {
     pub reverse: bool,
     /// The variant of each direction.
     pub variants: [Variant; 2],
+    /// How its matrices are multiplied.
+    pub precision: Precision,
     /// The parameters, at `layer * D + direction`.
     pub params: Vec<Params<F>>,
 }
 
 impl<F: Real> Model<F> {
-    /// The same, with zero in place of parameters too small to matter.
+    /// The same, with matrices as the precision has them, and zero in place of parameters too small to matter.
     pub(super) fn flushed(&self) -> Self {
-        Model { params: self.params.iter().map(Params::flushed).collect(), ..self.clone() }
+        let flushed = |params: &Params<F>| params.rounded(self.precision).flushed();
+        Model { params: self.params.iter().map(flushed).collect(), ..self.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::cell::{Cell, clamp};
 use super::model::{Model, Params, Step};
-use super::real::{Real, add, add_outer, add_transposed, affine, flushed, normalise, product, through_norm};
+use super::real::{Real, add, add_outer, flushed, normalise, product, through_norm};
 use std::array;
 
 pub(super) fn step_forward<F: Real>(
@@ -17,12 +17,15 @@ pub(super) fn step_forward<F: Real>(
     let plain = cell.plain_rows(hidden);
     let masked = product(h, mask);
     let (mut normalised, mut factors) = (array::from_fn(|_| vec![]), [F::ZERO; 3]);
-    let mut a = affine(&params.weight_ih, x, &params.bias_ih);
-    let mut q = affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain]);
+    let mut a = model.precision.affine(&params.weight_ih, x, &params.bias_ih);
+    let mut q =
+        model.precision.affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain]);
     if let Some(epsilon) = model.layer_norm {
         let zeros = vec![F::ZERO; plain];
-        (normalised[0], factors[0]) = normalise(&affine(&params.weight_ih, x, &zeros), epsilon);
-        (normalised[1], factors[1]) = normalise(&affine(&params.weight_hh, &masked, &zeros), epsilon);
+        (normalised[0], factors[0]) =
+            normalise(&model.precision.affine(&params.weight_ih, x, &zeros), epsilon);
+        (normalised[1], factors[1]) =
+            normalise(&model.precision.affine(&params.weight_hh, &masked, &zeros), epsilon);
         a = product(&params.norm_ih, &normalised[0]);
         q = product(&params.norm_hh, &normalised[1]);
         add(&mut a, &params.bias_ih);
@@ -67,7 +70,11 @@ pub(super) fn step_forward<F: Real>(
             }
             if cell == Cell::GruResetBefore {
                 let rh = product(&gates[..hidden], &masked);
-                q.extend(affine(&params.weight_hh[plain * hidden..], &rh, &params.bias_hh[plain..]));
+                q.extend(model.precision.affine(
+                    &params.weight_hh[plain * hidden..],
+                    &rh,
+                    &params.bias_hh[plain..],
+                ));
             }
             for j in 0..hidden {
                 let [r, z, n] = rows(j, hidden);
@@ -86,7 +93,7 @@ pub(super) fn step_forward<F: Real>(
     let mut m = vec![];
     if let Some(size) = model.projection {
         m = h_next;
-        h_next = affine(&params.weight_hr, &m, &vec![F::ZERO; size]);
+        h_next = model.precision.affine(&params.weight_hr, &m, &vec![F::ZERO; size]);
     }
     let (x, h, c, mask) = (x.to_vec(), h.to_vec(), c.to_vec(), mask.to_vec());
     Step {
@@ -125,7 +132,7 @@ pub(super) fn step_backward<F: Real>(
     let Step { x, h, c, q, gates, slopes, outputs, output_slopes, clip_slopes, m, c_next, .. } = step;
     let Step { normalised, factors, mask, masked, .. } = step;
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
-    let plain = cell.plain_rows(hidden);
+    let (plain, precision) = (cell.plain_rows(hidden), model.precision);
     let mut da = vec![F::ZERO; gates.len()];
     let mut dh = vec![F::ZERO; h.len()];
     let mut dmasked = dh.clone();
@@ -135,8 +142,9 @@ pub(super) fn step_backward<F: Real>(
     let mut dh_next = dh_next.to_vec();
     if model.projection.is_some() {
         let mut dm = vec![F::ZERO; hidden];
-        add_transposed(&mut dm, &params.weight_hr, &dh_next);
-        add_outer(&mut grads.weight_hr, &dh_next, m);
+        dh_next = precision.operand(&dh_next);
+        precision.add_transposed(&mut dm, &params.weight_hr, &dh_next, dh_next.len());
+        add_outer(&mut grads.weight_hr, &dh_next, &precision.operand(m));
         dh_next = dm;
     }
 
@@ -186,8 +194,13 @@ pub(super) fn step_backward<F: Real>(
             } else {
                 // n = tanh(a_n + R_n (r h) + b_hh_n)
                 let mut drh = vec![F::ZERO; hidden];
-                add_transposed(&mut drh, &params.weight_hh[plain * hidden..], da_n);
-                add_outer(&mut grads.weight_hh[plain * hidden..], da_n, &product(r, masked));
+                let da_n = &precision.operand(da_n);
+                precision.add_transposed(&mut drh, &params.weight_hh[plain * hidden..], da_n, hidden);
+                add_outer(
+                    &mut grads.weight_hh[plain * hidden..],
+                    da_n,
+                    &precision.operand(&product(r, masked)),
+                );
                 add(&mut dmasked, &product(&drh, r));
                 product(&drh, masked)
             };
@@ -210,6 +223,8 @@ pub(super) fn step_backward<F: Real>(
         dq[2 * hidden..].copy_from_slice(&product(&gates[..hidden], &da[2 * hidden..]));
     }
 
+    (da, dq) = (precision.operand(&da), precision.operand(&dq));
+
     // a = W x + b_ih, or with W x normalised; q alike.
     add(&mut grads.bias_ih, &da);
     add(&mut grads.bias_hh, &dq);
@@ -218,12 +233,14 @@ pub(super) fn step_backward<F: Real>(
         add(&mut grads.norm_hh, &product(&dq, &normalised[1]));
         da = through_norm(&product(&da, &params.norm_ih), &normalised[0], factors[0]);
         dq = through_norm(&product(&dq, &params.norm_hh), &normalised[1], factors[1]);
+        (da, dq) = (precision.operand(&da), precision.operand(&dq));
     }
-    add_outer(&mut grads.weight_ih, &da, x);
-    add_transposed(dx, &params.weight_ih, &da);
+    add_outer(&mut grads.weight_ih, &da, &precision.operand(x));
+    precision.add_transposed(dx, &params.weight_ih, &da, hidden);
     // q = R h + b_hh
+    let masked = &precision.operand(masked);
     add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], masked);
-    add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain]);
+    precision.add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain], hidden);
     add(&mut dh, &product(&dmasked, mask));
     (dh, dc)
 }

@@ -22,15 +22,18 @@
 
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
+use super::made::{address, grid_of_gradients, make_gradients};
 use super::pass::{Backward, Pass};
 use super::replay::Replay;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Walk, go, step_and_phase, take_steps};
+use super::team::MOST_SHARES;
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, Panel, Place, Product, Segment, Segments, Table, Tile, Tiles, cuts, sweep,
+    Blocks, Ends, Gates, Panel, Place, Product, Rows as RowsOf, Segment, Segments, Table, Tile, Tiles, cuts,
+    round, sweep,
 };
 use std::ops::Range;
 
@@ -41,6 +44,8 @@ pub(crate) struct Scratch {
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
     pub(crate) packed: Packed,
+    /// Gate gradients that are made for the products of a step.
+    made: AlignedBuf,
     replay: Replay,
     starts: Vec<usize>,
     /// (step, rank) of the gate gradients of the chunk.
@@ -63,7 +68,10 @@ impl Scratch {
     pub(crate) fn bytes(&self) -> usize {
         let lists = self.starts.capacity() * size_of::<usize>()
             + self.places.capacity() * size_of::<(usize, usize)>();
-        let buffers = size_of_val(&self.grads[..]) + size_of_val(&self.carry[..]);
+        let buffers = [&self.grads, &self.carry, &self.made]
+            .map(|buffer| size_of_val(&buffer[..]))
+            .iter()
+            .sum::<usize>();
         lists + buffers + self.packed.bytes() + self.replay.bytes()
     }
 
@@ -82,6 +90,7 @@ impl Scratch {
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
         self.grads.grow(Lines::new(with_seam, shape.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
+        self.made.grow(Scratch::made_grid(pass, 1)?.len())?;
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
         reserve(&mut self.places, places)?;
@@ -89,6 +98,12 @@ impl Scratch {
             None => Ok(()),
             Some(every) => self.replay.prepare(pass, state_planes, every.min(rows.steps())),
         }
+    }
+
+    /// The shape of `made`.
+    fn made_grid(pass: &Pass<'_>, shares: usize) -> Result<Grid, Error> {
+        let gates = pass.weights().shape().hidden_gates().max(1);
+        grid_of_gradients(pass.weights(), shares, pass.rows.order.len(), gates)
     }
 
     /// The shape of `carry`.
@@ -119,6 +134,7 @@ pub(crate) unsafe fn backward(
         Kept::Checkpoints(checkpoints) => Some(checkpoints.every),
     };
     scratch.prepare(&pass, every, pass.state_planes())?;
+    scratch.made.grow(Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?.len())?;
     let (weights, rows, reverse) = (pass.weights(), pass.rows, pass.reverse);
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
@@ -134,10 +150,11 @@ pub(crate) unsafe fn backward(
         bytes,
         blocks: weights.blocks_of(weights.outputs()).max(transposed.second.blocks()),
         phases: shape.forward.len(),
-        rate: weights.table.rate,
+        rate: weights.backward.rate,
     };
 
-    let Scratch { grads, carry, packed, starts, places, replay } = scratch;
+    let Scratch { grads, carry, packed, made, starts, places, replay } = scratch;
+    let made_grid = Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
     for segment in against(0..steps, every.unwrap_or(steps), reverse) {
         let (states, tape) = match kept {
             Kept::All { states, tape } => (states, tape),
@@ -170,6 +187,7 @@ pub(crate) unsafe fn backward(
                 starts,
                 first_step,
                 carry: GridMut::new(carry_grid, carry),
+                made: GridMut::new(made_grid, made),
             };
             // Rows that are no longer there do not count.
             let load = Load { rows: places.len().div_ceil(range.len()), ..load };
@@ -316,6 +334,22 @@ impl Steps<'_> {
             planes,
             of_step,
             gates,
+            slot: share.index(),
+        };
+        // Of each gate of a product, the gradients of some rows at a step as words.
+        let make = |count: usize, planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
+            let Some(step) = step.filter(|_| weights.precision.rounds()) else { return };
+            for gate in 0..count {
+                let width =
+                    transposed.hidden.get(gate).filter(|_| phase == 0).unwrap_or(&transposed.second).depth();
+                // SAFETY: the gradients of these rows are done; the slot is that of this share alone.
+                unsafe {
+                    let grads = backward.grads.slot(backward.flat(step, 0));
+                    let from = |row| grads.address(row, planes(gate), 0).cast_const();
+                    let to = (&backward.made, share.index(), gate);
+                    make_gradients(weights, (from, grads.stride()), width, rows.clone(), to);
+                }
+            }
         };
         let planes: &dyn Fn(usize) -> usize = &|gate| shape.recurrent[gate].0;
         if phase == 0 {
@@ -323,6 +357,7 @@ impl Steps<'_> {
             // read.
             let readers = if following.is_none() { 0 } else { rows.len() };
             let blocks = share.part(weights.blocks_of(weights.outputs()));
+            make(transposed.hidden.len(), planes, following);
             for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
                 let mut work = work(&transposed.hidden[..], planes, following, gates);
                 // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by
@@ -335,6 +370,7 @@ impl Steps<'_> {
             let second = shape.second_gradient();
             let panels = if second.is_some() { std::slice::from_ref(&transposed.second) } else { &[] };
             let plane: &dyn Fn(usize) -> usize = &|_| second.unwrap_or(0);
+            make(panels.len(), plane, step);
             for (gates, blocks) in cuts(panels, 0, share.part(transposed.second.blocks())) {
                 // SAFETY: as above.
                 unsafe { sweep(&mut work(panels, plane, step, gates), rows.clone(), blocks) }
@@ -380,12 +416,15 @@ struct PhaseProducts<'a> {
     of_step: Option<usize>,
     /// The gates whose products are added here.
     gates: Gates,
+    /// The slot of made gradients.
+    slot: usize,
 }
 
 impl Tiles for PhaseProducts<'_> {
     #[inline(always)]
     fn table(&self) -> &'static Table {
-        self.backward.pass.weights().table
+        let weights = self.backward.pass.weights();
+        weights.backward
     }
     #[inline(always)]
     fn gates(&self) -> usize {
@@ -433,7 +472,12 @@ impl Tiles for PhaseProducts<'_> {
                 let ahead = self.gates.prefetch(self.panels, gate, tile);
                 let weights = panel.weights(tile.block, tile.blocks, ahead);
                 let first = rows.address(0, (self.planes)(gate), 0);
-                let mut segment = Segment::lines(first, rows.stride(), weights);
+                let mut segment = if backward.pass.weights().precision.rounds() {
+                    let first = address(&backward.made, self.slot, tile.row, gate);
+                    Segment::rows(RowsOf::strided(first, backward.made.grid.row_stride()), weights)
+                } else {
+                    Segment::lines(first, rows.stride(), weights)
+                };
                 segment.follow(tile);
                 segments.push(segment);
             }
@@ -452,6 +496,20 @@ impl Tiles for PhaseProducts<'_> {
         // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the
         // sums.
         unsafe { (self.finish)(&BackwardSums { step: self.at, area, sums }) };
+        let weights = self.backward.pass.weights();
+        if weights.precision.rounds() && self.at.back.is_step {
+            let lanes = self.table().lanes;
+            for (v, plane) in
+                (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
+            {
+                let (row, unit) = (row + blocks.row(v), (block + blocks.column(v)) * lanes);
+                // SAFETY: gradients of this tile, padding included; they are floats, whether they were written or
+                // not.
+                round(unsafe {
+                    std::slice::from_raw_parts_mut(self.at.back.grads.address(row, plane, unit), lanes)
+                });
+            }
+        }
     }
 }
 

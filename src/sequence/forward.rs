@@ -16,10 +16,12 @@
 use super::cost::Load;
 use super::flushed;
 use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
+use super::made;
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
+use super::team::MOST_SHARES;
 use crate::cell::Weights;
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
@@ -34,6 +36,9 @@ pub(crate) struct Memory {
     projected: AlignedBuf,
     /// (step, rank) of the rows of that product.
     places: Vec<(usize, usize)>,
+    /// Rows that are made for the products of a step, and of such a chunk.
+    pub(crate) made: AlignedBuf,
+    made_inputs: AlignedBuf,
     /// Copies of inputs with tiny values.
     pub(crate) flushed: AlignedBuf,
 }
@@ -45,14 +50,22 @@ impl Memory {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let places = self.places.capacity() * size_of::<(usize, usize)>();
-        let buffers = [&self.scratch, &self.projected, &self.flushed];
+        let buffers = [&self.scratch, &self.projected, &self.flushed, &self.made, &self.made_inputs];
         buffers.map(|buffer| size_of_val(&buffer[..])).iter().sum::<usize>() + places
     }
 
     /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their
-    /// lengths.
-    pub(crate) fn prepare(&mut self, weights: &Weights, batch: usize, steps: usize) -> Result<(), Error> {
+    /// lengths, on so many threads.
+    pub(crate) fn prepare(
+        &mut self,
+        weights: &Weights,
+        batch: usize,
+        steps: usize,
+        threads: usize,
+    ) -> Result<(), Error> {
         let (shape, units) = (weights.shape(), weights.units());
+        self.made
+            .grow(made::grid(std::slice::from_ref(weights), batch, threads.clamp(1, MOST_SHARES))?.len())?;
         self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
         self.flushed.grow(flushed::most_floats(weights.inputs(), batch, steps)?)?;
         // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have
@@ -60,6 +73,7 @@ impl Memory {
         for rows in 1..=batch.min(MOST_ROWS) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
                 self.projected.grow(Grid::padded(chunk, rows, shape.input.len(), units)?.len())?;
+                self.made_inputs.grow(made::grid_of_inputs(weights, chunk * rows)?.len())?;
                 reserve(&mut self.places, chunk * rows)?;
             }
         }
@@ -104,8 +118,8 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 }
 
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any.
-/// The initial states lie in their slots; afterwards the final ones do. `forward.scratch` and
-/// `forward.projected` are set here.
+/// The initial states lie in their slots; afterwards the final ones do. `forward.scratch`,
+/// `forward.made` and `forward.projected` are set here.
 ///
 /// # Safety
 /// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and
@@ -149,7 +163,7 @@ pub(crate) unsafe fn forward(
 /// The first step of a pass, of all its rows, on this thread.
 ///
 /// # Safety
-/// - There is at least one row, and `forward.scratch` has a record for each.
+/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`.
 /// - As for [`forward`](fn@forward).
 #[inline]
 pub(crate) unsafe fn step(forward: &Forward<'_>) {
@@ -171,7 +185,7 @@ unsafe fn run(
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
-    memory.prepare(weights, rows.order.len(), steps.len())?;
+    memory.prepare(weights, rows.order.len(), steps.len(), threads)?;
     let per_row = weights.recurrent_multiply_adds() + weights.input_multiply_adds();
     // SAFETY: the caller's promise.
     let are_tiny = unsafe { flushed::are_tiny(&forward, &steps) };
@@ -234,15 +248,20 @@ unsafe fn run_piece(
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
-    let Memory { scratch, projected, places, .. } = memory;
-    let mut forward =
-        Forward { scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch), ..forward };
+    let Memory { scratch, projected, places, made, made_inputs, .. } = memory;
+    let shares = if let Split::Units(shares) = split { shares } else { 1 };
+    let mut forward = Forward {
+        scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
+        made: GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made),
+        ..forward
+    };
     let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
         // SAFETY: the caller's promise, passed on.
         unsafe { go(&Steps { forward: &forward, range: steps.clone() }, &rows.lengths, &steps, split) };
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, active, shape.input.len(), units)?, projected);
+    let made = GridMut::new(made::grid_of_inputs(weights, chunk * active)?, made_inputs);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
@@ -254,7 +273,7 @@ unsafe fn run_piece(
         let to = Projected { sums, first_step: range.start };
         forward.projected = None;
         // SAFETY: the caller's promise, passed on; the sums have a record of each place.
-        unsafe { multiply_inputs(&forward, to, places, split) };
+        unsafe { multiply_inputs(&forward, (to, made), places, split) };
         forward.projected = Some(to);
         // SAFETY: as above, and the sums are of these steps.
         unsafe { go(&Steps { forward: &forward, range: range.clone() }, &rows.lengths, &range, split) };

@@ -10,10 +10,12 @@
 //! sums    [step of the chunk][rank][gate of W][unit]        b + W x
 //! ```
 
+use super::made::{self, make_inputs};
 use super::pass::{Forward, Projected};
 use super::products::{input_rows, weights_of};
 use super::schedule::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
+use crate::memory::GridMut;
 use crate::product::{
     Ends, MOST_ROWS as TILE_ROWS, Place, Product, Rows, Segment, Table, Tile, Tiles, sweep,
 };
@@ -53,19 +55,27 @@ pub(super) fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Opti
 /// reads weights and sums of its own.
 ///
 /// # Safety
-/// - The input has the steps and rows of these places, and `to` has a record of each; nobody else works on
-///   that.
+/// - The input has the steps and rows of these places, and `to` has a record of each, and `made` a row where
+///   rows are made; nobody else works on these.
 pub(super) unsafe fn multiply_inputs(
     forward: &Forward<'_>,
-    to: Projected<'_>,
+    (to, made): (Projected<'_>, GridMut<'_>),
     places: &[(usize, usize)],
     split: Split,
 ) {
+    if let Some(make) = forward.pass.weights().make_row {
+        let (Split::Rows(threads) | Split::Units(threads)) = split;
+        over_range(0..places.len(), threads, &|range| {
+            // SAFETY: the caller's promise; the places are those of this thread alone.
+            unsafe { make_inputs(make, forward, places, range, &made) }
+        });
+    }
     for call in forward.pass.weights().shape().forward.iter().flat_map(|phase| phase.calls) {
         let Some(product) = call.products.iter().find(|product| product.rows == Operand::Input) else {
             continue;
         };
-        let work = InputProducts { forward, to, places, stride: stride(forward, to, places), call, product };
+        let stride = stride(forward, to, places);
+        let work = InputProducts { forward, to, made, places, stride, call, product };
         let blocks = forward.pass.weights().panels[product.weights].blocks();
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
@@ -97,6 +107,8 @@ fn stride(forward: &Forward<'_>, to: Projected<'_>, places: &[(usize, usize)]) -
 struct InputProducts<'a> {
     forward: &'a Forward<'a>,
     to: Projected<'a>,
+    /// The inputs, where rows are made.
+    made: GridMut<'a>,
     /// (step, rank)
     places: &'a [(usize, usize)],
     /// As [`stride`] says.
@@ -153,6 +165,11 @@ impl Tiles for InputProducts<'_> {
             }
             let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
             (Rows::listed(&to_list), inputs)
+        };
+        let inputs = if weights.make_row.is_some() {
+            Rows::strided(made::address(&self.made, 0, tile.row, 0), self.made.grid.row_stride())
+        } else {
+            inputs
         };
         let mut to = Place { rows: to, block: table.lanes, gate: sums.grid.width(), next: 0 };
         start.follow(tile);

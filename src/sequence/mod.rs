@@ -8,6 +8,7 @@
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! products.rs   a phase of a step as products of kernels, and what finishes them
 //! flushed.rs    inputs with tiny values
+//! made.rs       rows that are made for a precision
 //! input.rs      input products of many steps beforehand
 //! backward.rs   gate gradients from the tape, chunk by chunk against time
 //! replay.rs     forward again between checkpoints, on the way back
@@ -25,6 +26,7 @@ mod flushed;
 mod forward;
 mod gradient;
 mod input;
+mod made;
 mod pass;
 mod products;
 mod records;
@@ -38,6 +40,7 @@ pub(crate) use cost::{too_little, wavefront_nanoseconds, worthwhile};
 pub(crate) use flushed::flushed_step;
 pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
+pub(crate) use made::grid as made_rows;
 pub(crate) use pass::{Checkpoints, Forward, Pass};
 pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};

@@ -78,6 +78,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) checkpoints: Option<Checkpoints<'a>>,
     /// The scratch records, from one phase of a step to later ones: one slot, with a row for each rank.
     pub(crate) scratch: GridMut<'a>,
+    /// The rows of a step that are made for its products: a slot of each share. Of nothing where they are
+    /// multiplied as they lie.
+    pub(crate) made: GridMut<'a>,
     /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
 }
@@ -119,6 +122,9 @@ pub(crate) struct Backward<'a> {
     pub(crate) starts: &'a [usize],
     pub(crate) first_step: usize,
     pub(crate) carry: GridMut<'a>,
+    /// Gate gradients that are made for products: a slot of each share. Of nothing where they are multiplied as
+    /// they lie.
+    pub(crate) made: GridMut<'a>,
 }
 
 impl Backward<'_> {

@@ -10,6 +10,7 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
+use super::made::{self, make_rows};
 use super::pass::{Flushed, Forward, Projected};
 use super::schedule::Share;
 use crate::cell::{
@@ -62,7 +63,7 @@ impl ReadyCall {
         to: &'b mut MaybeUninit<Self>,
         call: &Call,
         forward: &Forward<'_>,
-        step: usize,
+        (step, share): (usize, Share),
         at: &ForwardStep<'_>,
     ) -> &'b mut Self {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
@@ -87,6 +88,10 @@ impl ReadyCall {
                     let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
                     ready.ends.start = Place::strided(ready.start, row, lanes, gate);
                     continue;
+                }
+                (operand, _) if weights.make_row.is_some() => {
+                    let first = made::address(&forward.made, share.index(), 0, made::plane(operand));
+                    (first, forward.made.grid.row_stride())
                 }
                 (Operand::Input, None) => match forward.flushed {
                     Some(Flushed { inputs, first_step }) => {
@@ -191,8 +196,15 @@ impl<'a> PhaseProducts<'a> {
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
+        if let Some(make) = weights.make_row {
+            // SAFETY: the caller's promise; the slot is that of this share alone.
+            unsafe {
+                let of_phase = (step, products.phase);
+                make_rows(make, forward, of_phase, &products.at, rows.clone(), share.index());
+            }
+        }
         for (n, call) in products.phase.calls.iter().enumerate() {
-            ReadyCall::fill(&mut products.calls[n], call, forward, step, &products.at);
+            ReadyCall::fill(&mut products.calls[n], call, forward, (step, share), &products.at);
         }
         let blocks = share.part(products.blocks());
         // SAFETY: the caller's promise, passed on.
@@ -223,6 +235,17 @@ impl<'a> PhaseProducts<'a> {
     }
 }
 
+/// Where the input of a rank at a step lies: the caller's, or a flushed copy.
+#[inline(always)]
+pub(super) fn input_row(forward: &Forward<'_>, step: usize, rank: usize) -> *mut u32 {
+    let rows = forward.pass.rows;
+    match forward.flushed {
+        Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, rank, 0, 0),
+        None => forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0),
+    }
+    .cast()
+}
+
 /// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]
 pub(super) fn input_rows(
@@ -231,14 +254,9 @@ pub(super) fn input_rows(
     list: &mut [*mut u32; MOST_ROWS],
     place: impl Fn(usize) -> (usize, usize),
 ) -> Rows<u32> {
-    let rows = forward.pass.rows;
     let row = |r| {
         let (step, rank) = place(r);
-        match forward.flushed {
-            Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, rank, 0, 0),
-            None => forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0),
-        }
-        .cast()
+        input_row(forward, step, rank)
     };
     if count == 1 {
         return Rows::strided(row(0), 0);

@@ -52,7 +52,7 @@ impl Replay {
         let (states, tape) = shapes(pass, planes, pass.rows.extent().steps_before(steps))?;
         self.states.grow(states.len())?;
         self.tape.grow(tape.len())?;
-        self.memory.prepare(weights, pass.rows.order.len(), steps)
+        self.memory.prepare(weights, pass.rows.order.len(), steps, 1)
     }
 
     /// Runs the steps `range`, which begin at a checkpoint and end at the next or with the sequence.
@@ -98,6 +98,7 @@ impl Replay {
             tape: Some(tape),
             checkpoints: None,
             scratch: GridMut::empty(),
+            made: GridMut::empty(),
             projected: None,
         };
         // SAFETY: the caller's promise; states and tape have the shapes of these steps, and are ours.

@@ -93,6 +93,12 @@ impl Share {
     /// The whole.
     pub(crate) const ALL: Share = Share { index: 0, of: 1 };
 
+    /// Which it is.
+    #[inline(always)]
+    pub(crate) fn index(self) -> usize {
+        self.index
+    }
+
     /// The share of `count` things.
     pub(crate) fn part(self, count: usize) -> Range<usize> {
         count * self.index / self.of..count * (self.index + 1) / self.of

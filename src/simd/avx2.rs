@@ -71,6 +71,27 @@ impl Isa for Avx2 {
         unsafe { outlined::avx2(self, work) }
     }
 
+    const BYTE_OFFSET: u8 = 128;
+    #[inline(always)]
+    unsafe fn dot_bytes<const VNNI: bool>(self, row: __m256, weights: __m256, sum: __m256) -> __m256 {
+        // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
+        unsafe {
+            let [row, weights, sum] = [row, weights, sum].map(|v| _mm256_castps_si256(v));
+            let sum = if VNNI {
+                _mm256_dpbusd_avx_epi32(sum, row, weights)
+            } else {
+                // The even and the odd bytes as integers of 16 bits, whose products are summed in pairs.
+                let even = _mm256_madd_epi16(
+                    _mm256_and_si256(row, _mm256_set1_epi16(0xFF)),
+                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
+                );
+                let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(row), _mm256_srai_epi16::<8>(weights));
+                _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+            };
+            _mm256_castsi256_ps(sum)
+        }
+    }
+
     // `max` and `min` give their second operand where either is NaN. The comparison "not less than" is true
     // for NaN, so NaN stays.
     operations! {
@@ -98,5 +119,8 @@ impl Isa for Avx2 {
             let magic = _mm256_set1_epi32(magic.cast_signed());
             _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
         };
+        fn float_of_int(a) = _mm256_cvtepi32_ps(_mm256_castps_si256(a));
+        fn lower_halves(a) = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(a)));
+        fn upper_halves(a) = _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(!0xFFFF)));
     }
 }

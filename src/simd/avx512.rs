@@ -85,6 +85,27 @@ impl Isa for Avx512 {
         unsafe { outlined::avx512(self, work) }
     }
 
+    const BYTE_OFFSET: u8 = 128;
+    #[inline(always)]
+    unsafe fn dot_bytes<const VNNI: bool>(self, row: __m512, weights: __m512, sum: __m512) -> __m512 {
+        // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
+        unsafe {
+            let [row, weights, sum] = [row, weights, sum].map(|v| _mm512_castps_si512(v));
+            let sum = if VNNI {
+                _mm512_dpbusd_epi32(sum, row, weights)
+            } else {
+                // The even and the odd bytes as integers of 16 bits, whose products are summed in pairs.
+                let even = _mm512_madd_epi16(
+                    _mm512_and_si512(row, _mm512_set1_epi16(0xFF)),
+                    _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(weights)),
+                );
+                let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(row), _mm512_srai_epi16::<8>(weights));
+                _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+            };
+            _mm512_castsi512_ps(sum)
+        }
+    }
+
     // `max` and `min` give their second operand where either is NaN. The comparison "not less than" is true
     // for NaN, so NaN stays.
     operations! {
@@ -113,5 +134,8 @@ impl Isa for Avx512 {
             let magic = _mm512_set1_epi32(magic.cast_signed());
             _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
         };
+        fn float_of_int(a) = _mm512_cvtepi32_ps(_mm512_castps_si512(a));
+        fn lower_halves(a) = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(a)));
+        fn upper_halves(a) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(!0xFFFF)));
     }
 }

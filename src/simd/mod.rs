@@ -155,6 +155,28 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The bits of `magic` minus the bits of `a`, as integers: the seed of a reciprocal.
     fn recip_seed(self, magic: u32, a: Self::Vector) -> Self::Vector;
 
+    /// The lower half of the bits of each lane as the upper half, above zeros: of a pair of bf16 the first.
+    fn lower_halves(self, a: Self::Vector) -> Self::Vector;
+    /// The upper half of the bits of each lane, above zeros: of a pair of bf16 the second.
+    fn upper_halves(self, a: Self::Vector) -> Self::Vector;
+
+    /// What is added to the bytes of a row before [`dot_bytes`](Self::dot_bytes) multiplies them: 128 where it
+    /// takes them as unsigned.
+    const BYTE_OFFSET: u8;
+    /// Per lane the integer `sum`, and the products of the four bytes of `row` with the four signed ones of
+    /// `weights`, exactly (but for an overflow of the sum, which wraps around). With VNNI by its instruction.
+    ///
+    /// # Safety
+    /// - With VNNI: the machine has that for vectors of this level, and the caller is compiled with it.
+    unsafe fn dot_bytes<const VNNI: bool>(
+        self,
+        row: Self::Vector,
+        weights: Self::Vector,
+        sum: Self::Vector,
+    ) -> Self::Vector;
+    /// Per lane the nearest float of an integer, ties to even.
+    fn float_of_int(self, a: Self::Vector) -> Self::Vector;
+
     /// Calls work that is compiled once for this level, as a separate function. It is for work that takes
     /// much longer than a call and that would be inlined in many places.
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output;
@@ -313,6 +335,34 @@ mod tests {
                 isa.store_partial(&mut out, va);
                 assert_eq!(out, a[..m]);
             }
+            same("lower_halves", isa.lower_halves(va), &|k| f32::from_bits(a[k].to_bits() << 16));
+            let masked = |k: usize| f32::from_bits(b[k].to_bits() & 0xFFFF_0000);
+            same("upper_halves", isa.upper_halves(vb), &masked);
+            let ints: Vec<i32> = (0..n as i32).map(|k| (k - 2) * 268_435_399 / 3).collect();
+            let as_floats: Vec<f32> = ints.iter().map(|&i| f32::from_bits(i.cast_unsigned())).collect();
+            same("float_of_int", isa.float_of_int(isa.load(&as_floats)), &|k| ints[k] as f32);
+            let bytes = |seed: u32| -> Vec<[u8; 4]> {
+                let byte = |k: usize| (k as u32 * 4 + seed).wrapping_mul(2_654_435_761).to_le_bytes();
+                let mut all: Vec<[u8; 4]> = (0..n).map(byte).collect();
+                (all[0], all[1]) = ([255, 255, 0, 0], [0, 128, 127, 1]);
+                all
+            };
+            let (row, weights) =
+                (bytes(1), bytes(9).iter().map(|w| w.map(|w| w.max(129))).collect::<Vec<_>>());
+            let [vr, vw] = [&row, &weights].map(|words| {
+                let floats: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+                isa.load(&floats)
+            });
+            let dot = |k: usize| {
+                let of_row = |b: u8| {
+                    if I::BYTE_OFFSET == 0 { i32::from(b.cast_signed()) } else { i32::from(b) }
+                };
+                let products = row[k].iter().zip(weights[k]);
+                let sum: i32 = products.map(|(&a, w)| of_row(a) * i32::from(w.cast_signed())).sum();
+                f32::from_bits(ints[k].wrapping_add(sum).cast_unsigned())
+            };
+            // SAFETY: without VNNI.
+            same("dot_bytes", unsafe { isa.dot_bytes::<false>(vr, vw, isa.load(&as_floats)) }, &dot);
             let nan = isa.splat(f32::NAN);
             same("max keeps NaN", isa.max(va, nan), &|_| f32::NAN);
             same("min keeps NaN", isa.min(va, nan), &|_| f32::NAN);

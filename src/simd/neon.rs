@@ -106,6 +106,26 @@ impl Isa for Neon {
         unsafe { outlined::neon(self, work) }
     }
 
+    const BYTE_OFFSET: u8 = 0;
+    // (SDOT is not stable.)
+    #[inline(always)]
+    unsafe fn dot_bytes<const VNNI: bool>(
+        self,
+        row: float32x4x2_t,
+        weights: float32x4x2_t,
+        sum: float32x4x2_t,
+    ) -> float32x4x2_t {
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            both!(row, weights, sum => {
+                let (a, w) = (vreinterpretq_s8_f32(row), vreinterpretq_s8_f32(weights));
+                let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(w)));
+                let high = vpaddlq_s16(vmull_high_s8(a, w));
+                vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(sum), vpaddq_s32(low, high)))
+            })
+        }
+    }
+
     // `max` and `min` give their second operand where either is NaN: no comparison holds for NaN. So a NaN
     // also stays where magnitudes below a limit are cleared.
     operations! {
@@ -132,6 +152,11 @@ impl Isa for Neon {
         });
         fn recip_seed(magic: u32, a) = both!(a => {
             vreinterpretq_f32_u32(vsubq_u32(vdupq_n_u32(magic), vreinterpretq_u32_f32(a)))
+        });
+        fn float_of_int(a) = both!(a => vcvtq_f32_s32(vreinterpretq_s32_f32(a)));
+        fn lower_halves(a) = both!(a => vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(a))));
+        fn upper_halves(a) = both!(a => {
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vdupq_n_u32(!0xFFFF)))
         });
     }
 }

@@ -11,7 +11,7 @@
 //! a weight vector, a broadcast and a product take the rest but one.
 
 use super::{Isa, Outlined, outlined};
-use wide::{f32x4, u32x4};
+use wide::{f32x4, i16x8, i32x4, u16x8, u32x4};
 
 /// The instructions that the crate was compiled for.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +129,30 @@ impl Isa for Portable {
     #[inline(always)]
     fn recip_seed(self, magic: u32, a: f32x4) -> f32x4 {
         from_bits(u32x4::splat(magic) - bits(a))
+    }
+    const BYTE_OFFSET: u8 = 128;
+    #[inline(always)]
+    unsafe fn dot_bytes<const VNNI: bool>(self, row: f32x4, weights: f32x4, sum: f32x4) -> f32x4 {
+        // The even and the odd bytes as integers of 16 bits, whose products are summed in pairs.
+        let (row, weights): (u16x8, i16x8) = (bytemuck::cast(row), bytemuck::cast(weights));
+        let even: i16x8 = bytemuck::cast(row & u16x8::splat(0xFF));
+        let odd: i16x8 = bytemuck::cast(row >> 8);
+        let pairs = even.dot((weights << 8) >> 8) + odd.dot(weights >> 8);
+        let sum: i32x4 = bytemuck::cast(sum);
+        bytemuck::cast(sum + pairs)
+    }
+    #[inline(always)]
+    fn float_of_int(self, a: f32x4) -> f32x4 {
+        let a: i32x4 = bytemuck::cast(a);
+        a.round_float()
+    }
+    #[inline(always)]
+    fn lower_halves(self, a: f32x4) -> f32x4 {
+        from_bits(bits(a) << 16)
+    }
+    #[inline(always)]
+    fn upper_halves(self, a: f32x4) -> f32x4 {
+        from_bits(bits(a) & u32x4::splat(!0xFFFF))
     }
     #[inline(always)]
     fn call<W: Outlined<Self>>(self, work: W) -> W::Output {

@@ -3,8 +3,8 @@
 
 use fused_rnn::reference;
 use fused_rnn::{
-    Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Recurrent,
-    Rng, Tape, Threads, Upstream, Workspace,
+    Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Precision,
+    Recurrent, Rng, Tape, Threads, Upstream, Workspace,
 };
 
 /// The options of a cell.
@@ -455,6 +455,13 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
         bidirectional: case.direction == Direction::Both,
         reverse: case.direction == Direction::Reverse,
         variants: [case.variant(case.direction == Direction::Reverse), case.variant(true)],
+        precision: match layer.config().precision() {
+            Precision::F32 => reference::Precision::Exact,
+            Precision::Bf16Weights => reference::Precision::Bf16Weights,
+            Precision::Bf16 => reference::Precision::Bf16,
+            Precision::Int8 => reference::Precision::Int8,
+            other => panic!("no reference for {other:?}"),
+        },
         params,
     };
     let (batch, steps) = (case.batch, case.steps);

@@ -167,6 +167,7 @@ pub fn zeros(
         bidirectional,
         reverse: false,
         variants: Default::default(),
+        precision: Default::default(),
         params: vec![],
     };
     let directions = model.directions();

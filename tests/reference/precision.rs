@@ -47,6 +47,7 @@ fn narrow(model: &Model<f64>) -> Model<f32> {
         bidirectional,
         reverse,
         variants,
+        precision: model.precision,
         params,
     }
 }

@@ -1,7 +1,8 @@
 //! The gradient of the input: `dx = dG W` at the places of a chunk, a sum over the gates of W.
 
 use crate::memory::{GridMut, LinesRef};
-use crate::product::{Gates, Gradient, Panel, Segment, Segments, Table, Tile};
+use crate::product::{Gates, Gradient, Panel, Rows as RowsOf, Segment, Segments, Table, Tile};
+use crate::sequence::made::address;
 use crate::sequence::rows::Rows;
 
 /// `dG W`, or the part of it of some gates. The rows of the product are the places; its blocks are columns of
@@ -9,6 +10,8 @@ use crate::sequence::rows::Rows;
 pub(super) struct InputGradient<'a> {
     pub(super) table: &'static Table,
     pub(super) grads: LinesRef<'a>,
+    /// The same as the words of the precision, where it does not multiply them as they lie.
+    pub(super) made: Option<GridMut<'a>>,
     /// For each gate of W, the plane of its gradient.
     pub(super) planes: &'static [usize],
     /// W^T of each gate.
@@ -45,7 +48,13 @@ impl Gradient for InputGradient<'_> {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
             let ahead = self.gates.prefetch(self.weights, gate, tile);
             let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
-            to.push(Segment::lines(rows, self.grads.stride(), weights));
+            to.push(match &self.made {
+                None => Segment::lines(rows, self.grads.stride(), weights),
+                Some(made) => {
+                    let first = address(made, 0, tile.row, gate);
+                    Segment::rows(RowsOf::strided(first, made.grid.row_stride()), weights)
+                }
+            });
         }
     }
 }

@@ -99,8 +99,9 @@ impl<'a> Contribution<'a> {
         let of_share = share.part(self.chunk.places.len());
         for (gates, blocks) in cuts(weights, of_share.len(), 0..blocks) {
             let product = InputGradient {
-                table: pass.weights().table,
+                table: pass.weights().backward,
                 grads: self.chunk.grads,
+                made: self.packed.made(),
                 planes: shape.input,
                 weights,
                 add: add || !gates.are_first(),
@@ -122,7 +123,7 @@ impl<'a> Contribution<'a> {
         let (pass, packed) = (&self.inputs.pass, self.packed);
         let (shape, cell) = (pass.weights().shape(), pass.weights());
         let of = |tensor, plane, gate, units, packed| WeightGradient {
-            table: cell.table,
+            table: cell.gradient,
             grads: self.chunk.grads,
             plane,
             gate,

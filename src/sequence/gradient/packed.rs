@@ -1,13 +1,15 @@
 //! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
 //!
-//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
+//! (And dG as words, for the product with W, of a precision that needs them.) They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
 //! the tape.
 
 use super::{Chunk, Inputs, Targets};
 use crate::cell::{Tensor, Weights};
 use crate::error::Error;
-use crate::memory::Row;
+use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
+use crate::sequence::made::{grid_of_gradients, make_gradients};
+use crate::sequence::schedule::over_range;
 
 /// The rows of a chunk.
 #[derive(Debug, Default)]
@@ -16,12 +18,16 @@ pub(crate) struct Packed {
     pub(super) hidden: Panel,
     /// The rows that the weights of the second phase were multiplied with.
     pub(super) second: Panel,
+    /// dG as the words of a precision that does not multiply it as it lies, and the shape of that.
+    words: AlignedBuf,
+    grid: Option<Grid>,
 }
 
 impl Packed {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        [&self.input, &self.hidden, &self.second].map(Panel::held).iter().sum()
+        let panels: usize = [&self.input, &self.hidden, &self.second].map(Panel::held).iter().sum();
+        panels + size_of_val(&self.words[..])
     }
 
     /// X, Y and M.
@@ -30,9 +36,40 @@ impl Packed {
         [&mut self.input, &mut self.hidden, &mut self.second]
     }
 
+    /// dG as the words of the precision, where it was made.
+    pub(super) fn made(&self) -> Option<GridMut<'_>> {
+        self.grid.map(|grid| GridMut::reading(GridRef::new(grid, &self.words)))
+    }
+
+    /// Makes the gate gradients of a chunk that the product with W reads, where the precision does not multiply
+    /// them as they lie.
+    ///
+    /// # Safety
+    /// - Nobody writes the gradients of the chunk's places.
+    unsafe fn make(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
+        let (weights, places) = (inputs.pass.weights(), chunk.places.len());
+        let gates = weights.shape().input;
+        // (`reserve` has checked this size.)
+        let grid = grid_of_gradients(weights, 1, places, gates.len()).ok();
+        self.grid = grid.filter(|grid| grid.len() > 0);
+        let Some(grid) = self.grid else { return };
+        let to = GridMut::new(grid, &mut self.words);
+        over_range(0..places, threads, &|places| {
+            for (gate, &plane) in gates.iter().enumerate() {
+                let from = |place| chunk.grads.from(place, plane, 0).as_ptr();
+                // SAFETY: the caller's promise; the places are those of this thread alone.
+                unsafe {
+                    let from = (from, chunk.grads.stride());
+                    make_gradients(weights, from, weights.units(), places.clone(), (&to, 0, gate));
+                }
+            }
+        });
+    }
+
     /// Makes room for a chunk of `places` places.
     pub(crate) fn reserve(&mut self, weights: &Weights, places: usize) -> Result<(), Error> {
         let (lanes, shape) = (weights.table.lanes, weights.shape());
+        self.words.grow(grid_of_gradients(weights, 1, places, shape.input.len())?.len())?;
         self.input.reserve(lanes, places, weights.inputs())?;
         if shape.hidden_gates() > 0 {
             self.hidden.reserve(lanes, places, weights.outputs())?;
@@ -55,7 +92,12 @@ impl Packed {
         targets: &Targets<'_>,
         threads: usize,
     ) {
-        let Packed { input, hidden, second } = self;
+        self.grid = None;
+        if targets.input.is_some() {
+            // SAFETY: the caller's promise.
+            unsafe { self.make(inputs, chunk, threads) };
+        }
+        let Packed { input, hidden, second, .. } = self;
         let wanted = targets.want(&[Tensor::WeightIh]);
         let mut x = || {
             let (weights, rows) = (inputs.pass.weights(), inputs.pass.rows);
@@ -63,6 +105,9 @@ impl Packed {
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             if wanted {
                 input.pack_rows(weights.token, weights.inputs(), chunk.places.iter().map(x));
+                if weights.precision.rounds() {
+                    input.round_rows();
+                }
             }
         };
         // SAFETY: the caller's promise, passed on.
@@ -94,6 +139,9 @@ unsafe fn pack_states(
         // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
         let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
         hidden.pack_rows(token, weights.outputs(), chunk.places.iter().map(h));
+        if weights.precision.rounds() {
+            hidden.round_rows();
+        }
     }
     // What a projection multiplies, or the last gate of R.
     let of_second = if shape.projection.is_some() { Tensor::WeightHr } else { Tensor::WeightHh };
@@ -101,5 +149,8 @@ unsafe fn pack_states(
         // SAFETY: as above.
         let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
         second.pack_rows(token, weights.units(), chunk.places.iter().map(m));
+        if weights.precision.rounds() {
+            second.round_rows();
+        }
     }
 }

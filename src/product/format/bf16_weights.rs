@@ -1,0 +1,80 @@
+//! Weights in bf16, everything else in f32: a word of a panel has the weights of two inputs, a word of a row is
+//! one input.
+//!
+//! ```text
+//! word        [ odd input | even input ]
+//! even        word << 16                   multiplied first
+//! odd         word & FFFF0000              then this: the chain of f32, in the order of the inputs
+//! ```
+//!
+//! A bf16 is the upper half of an f32, so a shift or a mask widens it, exactly. The chain is that of `f32.rs`
+//! on the rounded weights, and so are the bits. Half of the bytes come in, which is what a single row waits
+//! for; many rows pay a shift or a mask for each vector of weights and tile.
+
+use super::{Format, Load, Part, multiply_add};
+use crate::product::kernel::Segment;
+use crate::simd::{Isa, prefetch};
+
+/// See the head of the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bf16Weights;
+
+/// The weights of the even inputs, and of the odd ones.
+struct Even;
+struct Odd;
+
+impl Load for Even {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(isa: I, at: *const u32) -> I::Vector {
+        // SAFETY: the caller's promise; any bits are a float.
+        isa.lower_halves(unsafe { isa.load_ptr(at.cast()) })
+    }
+}
+
+impl Load for Odd {
+    #[inline(always)]
+    unsafe fn load<I: Isa>(isa: I, at: *const u32) -> I::Vector {
+        // SAFETY: as above.
+        isa.upper_halves(unsafe { isa.load_ptr(at.cast()) })
+    }
+}
+
+impl Format for Bf16Weights {
+    const MOST_ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(
+        isa: I,
+        mut sums: [[[I::Vector; G]; U]; R],
+        segment: &Segment,
+        Part { index, quiet }: Part,
+    ) -> [[[I::Vector; G]; U]; R] {
+        // Rows lie along k, in one run of all inputs.
+        let Segment { rows, run: inputs, words, panel, block, mut ahead, mut pace, next, .. } = *segment;
+        let [next_rows, next_panel] = next;
+        // SAFETY: the list is there by the caller's promise.
+        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
+        if index < quiet {
+            (ahead, pace) = (panel, 0);
+        }
+        let mut at = 0;
+        let mut weight = panel.wrapping_add(index * next_panel);
+        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        for _ in 0..inputs / 2 {
+            prefetch(next);
+            next = next.wrapping_add(pace);
+            // SAFETY: rows and panel have these inputs.
+            unsafe {
+                sums = multiply_add::<I, Even, G, U, R>(isa, sums, &rows, at, weight, block);
+                sums = multiply_add::<I, Odd, G, U, R>(isa, sums, &rows, at + 1, weight, block);
+            }
+            weight = weight.wrapping_add(G * I::LANES);
+            at += 2;
+        }
+        if inputs % 2 == 1 {
+            // SAFETY: as above; the last word has one input.
+            sums = unsafe { multiply_add::<I, Even, G, U, R>(isa, sums, &rows, at, weight, block) };
+        }
+        sums
+    }
+}

@@ -1,0 +1,160 @@
+//! Integers of eight bits: a word of a panel has the weights of four inputs, a word of a row four inputs.
+//!
+//! ```text
+//! weights     q = round(w * 127 / m)  with m the largest |w| of the unit and gate; scale m / 127
+//! rows        the same, with m the largest of the row at this step
+//! sum         s = sum of q_w q_x  in 32 bits: exact, in whatever order
+//! after       out = out + f32(s) * (scale of the row * scale of the unit)       of each segment
+//!
+//! a block     [words][gate][lane] | scales [gate][lane] | where sums begin [gate][lane]
+//! ```
+//!
+//! Rounding is to nearest, ties to even; q is from -127 to 127. A product is less than 2^14, so sums of as many
+//! inputs as a layer may have ([`MOST_INPUTS`]) stay within 32 bits.
+//!
+//! **Signs.** x86's instructions multiply unsigned with signed bytes. There, and on the portable level, a byte
+//! of a row is q + 128, and a sum begins with -128 times the sum of its weights. What is in between may wrap
+//! around, and the end is right. (VPMADDUBSW is not used: it saturates at 16 bits.) On NEON both are signed.
+//!
+//! **What has no bytes.** Where a row has an infinity or a NaN its scale is NaN, and so are all its sums; where
+//! the weights of a unit have one, its sums are. Where all are too small to matter the scale is zero.
+
+use super::{Format, Part};
+use crate::product::kernel::Segment;
+use crate::simd::{Isa, flushed, prefetch};
+
+/// See the head of the file. By the instruction for such products where the machine has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Int8<const VNNI: bool>;
+
+/// The most inputs, or units, of a layer.
+pub(crate) const MOST_INPUTS: usize = 1 << 17;
+
+/// The largest q.
+const LARGEST: f32 = 127.0;
+
+/// The scale of some values, and its inverse.
+#[inline(always)]
+pub(super) fn scale_of(values: impl Iterator<Item = f32>) -> (f32, f32) {
+    // Bits without the sign order magnitudes as numbers do, and NaN above them.
+    let largest = values.fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7FFF_FFFF));
+    let largest = f32::from_bits(largest);
+    if !largest.is_finite() {
+        return (f32::NAN, 0.0);
+    }
+    if flushed(largest) == 0.0 {
+        return (0.0, 0.0);
+    }
+    (largest / LARGEST, LARGEST / largest)
+}
+
+/// The nearest integer of a value times the inverse of its scale, ties to even, as a byte.
+#[inline(always)]
+pub(super) fn byte(value: f32, inverse: f32) -> u8 {
+    // The unit in the last place of 1.5 * 2^23 is one: the sum rounds, and its low bits are the integer.
+    (value * inverse + 12_582_912.0).to_bits() as u8
+}
+
+/// A word of four bytes, the first in the lowest.
+pub(super) fn word(bytes: [u8; 4]) -> u32 {
+    u32::from_le_bytes(bytes)
+}
+
+impl<const VNNI: bool> Format for Int8<VNNI> {
+    // Without the instruction it is for machines that have it on no level, where speed is f32's.
+    const MOST_ROWS: usize = if VNNI { 4 } else { 2 };
+    // The sums in f32 wait beside those in integers.
+    const REGISTERS: usize = 2;
+    const SPEED: f64 = if VNNI { 4.0 } else { 1.0 };
+
+    #[inline(always)]
+    unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(
+        isa: I,
+        mut sums: [[[I::Vector; G]; U]; R],
+        segment: &Segment,
+        Part { index, quiet }: Part,
+    ) -> [[[I::Vector; G]; U]; R] {
+        let Segment { rows, words, panel, block, mut ahead, mut pace, next, .. } = *segment;
+        let [next_rows, next_panel] = next;
+        // SAFETY: the list is there by the caller's promise.
+        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
+        if index < quiet {
+            (ahead, pace) = (panel, 0);
+        }
+        let mut weight = panel.wrapping_add(index * next_panel);
+        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        let scales = weight.wrapping_add(words * G * I::LANES).cast::<f32>();
+        let mut whole = [[[isa.zero(); G]; U]; R];
+        for u in 0..U {
+            for g in 0..G {
+                // SAFETY: the block has these after its words.
+                let begin = unsafe { isa.load_ptr(scales.add(u * block + (G + g) * I::LANES)) };
+                for r in 0..R {
+                    whole[r][u][g] = begin;
+                }
+            }
+        }
+        for at in 0..words {
+            prefetch(next);
+            next = next.wrapping_add(pace);
+            let mut a = [isa.zero(); R];
+            for r in 0..R {
+                // SAFETY: the row has this word. Any bits are a float.
+                a[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
+            }
+            for u in 0..U {
+                for g in 0..G {
+                    // SAFETY: the panel has this word of this block and gate; the machine has what the format
+                    // needs by the caller's promise.
+                    unsafe {
+                        let w = isa.load_ptr(weight.add(u * block + g * I::LANES).cast());
+                        for r in 0..R {
+                            whole[r][u][g] = isa.dot_bytes::<VNNI>(a[r], w, whole[r][u][g]);
+                        }
+                    }
+                }
+            }
+            weight = weight.wrapping_add(G * I::LANES);
+        }
+        for r in 0..R {
+            // SAFETY: the scale stands before the row.
+            let of_row = isa.splat(unsafe { *rows[r].sub(1).cast::<f32>() });
+            for u in 0..U {
+                for g in 0..G {
+                    // SAFETY: as above.
+                    let of_unit = unsafe { isa.load_ptr(scales.add(u * block + g * I::LANES)) };
+                    // Not fused: the same on every level.
+                    let part = isa.mul(isa.float_of_int(whole[r][u][g]), isa.mul(of_row, of_unit));
+                    sums[r][u][g] = isa.add(sums[r][u][g], part);
+                }
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_scales_by_hand() {
+        let of = |values: &[f32]| {
+            let (scale, inverse) = scale_of(values.iter().copied());
+            let bytes = values.iter().map(|&value| byte(value, inverse) as i8).collect::<Vec<_>>();
+            (scale, bytes)
+        };
+        assert_eq!(of(&[127.0, -127.0, 1.0, 0.5, 1.5, -2.5, 0.0]), (1.0, vec![127, -127, 1, 0, 2, -2, 0]));
+        assert_eq!(of(&[-0.5, 0.25]), (0.5 / 127.0, vec![-127, 64]));
+        assert_eq!(of(&[0.0, 1e-31, -1e-40]), (0.0, vec![0, 0, 0]));
+        assert_eq!(of(&[f32::MAX, -f32::MAX, 1e30]).1, [127, -127, 0]);
+        for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(of(&[1.0, odd, -2.0]).0.is_nan());
+        }
+        // No value leaves the range.
+        for largest in (0..1900u32).map(|n| f32::from_bits(0x0DA2_4260 + n * 1_000_003)) {
+            let (_, inverse) = scale_of(std::iter::once(largest));
+            assert_eq!((byte(largest, inverse), byte(-largest, inverse)), (127, 129), "{largest:e}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What a word of 32 bits in a panel and in a row is, and what a kernel does with it.
+//!
+//! Depth is counted in words: a panel has a vector of words for each gate, one after the other along the
+//! inputs, and a kernel takes them front to back. So panels, tiles and sweeps are the same for every
+//! precision, which is one file here and a line in the lists below:
+//!
+//! ```text
+//!                 word of a panel      rows                  sums
+//! f32.rs          1 input, f32         f32, as they lie      one chain of multiply-adds in f32
+//! bf16_weights.rs 2 inputs, bf16       f32, as they lie      the chain of f32, with the rounded weights
+//! bf16.rs         2 inputs, bf16       2 inputs, bf16        f32, in the order of AMX's tiles
+//! int8.rs         4 inputs, bytes      4 inputs, bytes       exact in 32 bits, then scaled, in f32
+//! ```
+//!
+//! `rows.rs` makes the rows that are not multiplied as they lie.
+//!
+//! Which kernel runs follows from precision and level alone, never from the number of rows: or a row would
+//! depend on its batch.
+
+mod bf16;
+mod bf16_weights;
+mod f32;
+mod int8;
+mod rows;
+
+use super::kernel::Segment;
+use crate::simd::{Isa, flushed};
+pub(super) use bf16::Bf16;
+use bf16::{operand, pair, rounded};
+pub(super) use bf16_weights::Bf16Weights;
+pub(super) use f32::F32;
+pub(super) use int8::Int8;
+pub(crate) use int8::MOST_INPUTS;
+use int8::{byte, scale_of, word};
+pub(crate) use rows::{FRONT, MakeRow, RowToMake, make_row, row_words};
+
+/// How weights are stored, and how the products with them are computed.
+///
+/// Whatever the precision, parameters are set and returned as f32, and what is no product of a matrix stays
+/// f32: biases, peepholes, normalisation, activations, and the states.
+///
+/// ```
+/// use fused_rnn::{Dims, Lstm, Precision};
+///
+/// let lstm = Lstm::builder(40, 256).precision(Precision::Bf16Weights).build()?;
+/// let output = lstm.run(&[0.1; 400], Dims::new(1, 10))?;
+/// assert_eq!(lstm.config().precision(), Precision::Bf16Weights);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Weights, inputs and sums in f32.
+    #[default]
+    F32,
+    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32. All
+    /// arithmetic is that of [`F32`](Precision::F32), and so are the bits of all results, gradients included:
+    /// those of a network in `F32` whose weight matrices are the rounded ones. Packed weights take half of the
+    /// bytes, which is what few rows of many units wait for.
+    ///
+    /// Training rounds at each pass and keeps the parameters themselves in f32; the gradients of the rounded
+    /// weights are taken for those of the parameters (*straight through*: Bengio, Léonard, Courville 2013,
+    /// arXiv 1308.3432). An update that is smaller than the rounding is not lost.
+    Bf16Weights,
+    /// Products of bf16 with sums in f32. Weights are rounded when they are packed; inputs and states when they
+    /// are multiplied, to the nearest, ties to even, and to zero below 2^-56 (1.4e-17). The sums have the order
+    /// of the instruction TDPBF16PS:
+    ///
+    /// ```text
+    /// of 32 inputs    e = the chain of the even ones, from zero     o = that of the odd ones
+    /// then            sum = sum + (e + o)
+    /// ```
+    ///
+    /// Products of two bf16 are exact in f32, so all sums are the same bits on every level.
+    ///
+    /// It trains: parameters and their gradients are f32, the gradients of gates are rounded to bf16 as soon as
+    /// they are stored, and the products of both ways are those above. (Gradients of weights are one chain of
+    /// f32 over time, of the rounded operands. An update that is smaller than the rounding of a weight is not
+    /// lost.)
+    Bf16,
+    /// Products of integers of eight bits. Weights are rounded when they are packed, with a scale for each unit
+    /// and gate; inputs and states with a scale for each row at each step:
+    ///
+    /// ```text
+    /// W x = s_w s_x (q_w q_x)      q_w = round(w / s_w), s_w = max|w| / 127       q_x, s_x likewise
+    /// ```
+    ///
+    /// The sums of integers are exact, the same on every level; what is made of them are f32, and all promises
+    /// of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the bytes. Sums of a
+    /// row that has an infinity or a NaN are NaN, and so are those of a unit with such a weight; an input whose
+    /// magnitudes are all below 1e-30 counts as zero.
+    ///
+    /// For inference: [`forward_train`](crate::Recurrent::forward_train) is an error.
+    Int8,
+}
+
+impl Precision {
+    /// Every precision.
+    pub const ALL: &'static [Precision] =
+        &[Precision::F32, Precision::Bf16Weights, Precision::Bf16, Precision::Int8];
+
+    /// Whether a network can be trained in it.
+    pub fn trains(self) -> bool {
+        self != Precision::Int8
+    }
+
+    /// The words of panels on the way forward, on a level with this [offset](Isa::BYTE_OFFSET).
+    pub(crate) fn forward(self, offset: u8) -> Words {
+        match self {
+            Precision::F32 => Words::F32,
+            Precision::Bf16Weights => Words::Bf16,
+            Precision::Bf16 => Words::Pairs,
+            Precision::Int8 => Words::Bytes { offset },
+        }
+    }
+
+    /// The precision of the products of gradients with weights.
+    pub(crate) fn of_gradients(self) -> Precision {
+        if self == Precision::Bf16 { self } else { Precision::F32 }
+    }
+
+    /// Whether gradients of gates, and what weight gradients multiply them with, are rounded.
+    pub(crate) fn rounds(self) -> bool {
+        self == Precision::Bf16
+    }
+
+    /// The words of panels on the way back.
+    pub(crate) fn backward(self) -> Words {
+        match self {
+            Precision::F32 | Precision::Int8 => Words::F32,
+            Precision::Bf16Weights => Words::Rounded,
+            Precision::Bf16 => Words::Pairs,
+        }
+    }
+}
+
+/// What the words of a panel are. Values that are too small to matter are zero in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Words {
+    /// An f32.
+    #[default]
+    F32,
+    /// An f32 that has been rounded to bf16.
+    Rounded,
+    /// Two bf16, the first in the lower half. What is missing in a last word is zero.
+    Bf16,
+    /// Two bf16 that are multiplied with bf16: values below 2^-56 are zero.
+    Pairs,
+    /// Four bytes, with a scale for each unit and gate after the last word, and then where sums begin.
+    Bytes { offset: u8 },
+}
+
+impl Words {
+    /// The inputs of a word.
+    pub(super) fn inputs(self) -> usize {
+        match self {
+            Words::F32 | Words::Rounded => 1,
+            Words::Bf16 | Words::Pairs => 2,
+            Words::Bytes { .. } => 4,
+        }
+    }
+
+    /// What a block has after its words, in vectors of each gate.
+    pub(super) fn tail(self) -> usize {
+        if matches!(self, Words::Bytes { .. }) { 2 } else { 0 }
+    }
+
+    /// Makes the words of one unit and gate, of as many inputs as there are values, and its tail. They go one
+    /// by one to the floats at `to`.
+    pub(super) fn pack<'a>(
+        self,
+        values: impl Iterator<Item = f32> + Clone,
+        mut to: impl Iterator<Item = &'a mut f32>,
+    ) {
+        let (scale, inverse) = match self {
+            Words::Bytes { .. } => scale_of(values.clone()),
+            _ => (0.0, 0.0),
+        };
+        let (mut rest, mut sum) = (values.peekable(), 0);
+        while let Some(first) = rest.next() {
+            let of = |rest: &mut dyn Iterator<Item = f32>| rest.next().unwrap_or(0.0);
+            let word = match self {
+                Words::F32 => flushed(first).to_bits(),
+                Words::Rounded => rounded(first).to_bits(),
+                Words::Bf16 => pair(rounded(first), rounded(of(&mut rest))),
+                Words::Pairs => pair(operand(first), operand(of(&mut rest))),
+                Words::Bytes { .. } => {
+                    let values = [first, of(&mut rest), of(&mut rest), of(&mut rest)];
+                    let bytes = values.map(|value| byte(flushed(value), inverse));
+                    sum += bytes.iter().map(|&byte| i32::from(byte.cast_signed())).sum::<i32>();
+                    word(bytes)
+                }
+            };
+            let to = to.next().expect("a word for each of these inputs");
+            *to = f32::from_bits(word);
+        }
+        if let Words::Bytes { offset } = self {
+            let begin = -i32::from(offset) * sum;
+            for (to, value) in to.zip([scale, f32::from_bits(begin.cast_unsigned())]) {
+                *to = value;
+            }
+        }
+    }
+}
+
+/// Rounds values to the bf16 that [`Precision::Bf16`] multiplies.
+#[inline(always)]
+pub(crate) fn round(values: &mut [f32]) {
+    values.iter_mut().for_each(|value| *value = operand(*value));
+}
+
+/// How the words of a panel are multiplied with rows.
+pub(super) trait Format: Copy + Send + Sync + 'static {
+    /// The most rows of a tile, where the level has registers for more: each height is a kernel to compile.
+    const MOST_ROWS: usize;
+    /// Registers that a sum takes.
+    const REGISTERS: usize = 1;
+    /// Products of inputs with weights, of those that f32 does in the same time.
+    const SPEED: f64 = 1.0;
+
+    /// The sums after a segment.
+    ///
+    /// # Safety
+    /// - As for [`Multiply`](super::kernel::Multiply).
+    unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(
+        isa: I,
+        sums: [[[I::Vector; G]; U]; R],
+        segment: &Segment,
+        tile: Part,
+    ) -> [[[I::Vector; G]; U]; R];
+}
+
+/// Which tile of a run it is, and how many of them prefetch nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) index: usize,
+    pub(super) quiet: usize,
+}
+
+/// Weights that a kernel loads as a vector of f32.
+trait Load {
+    /// # Safety
+    /// - `LANES` words are readable at `at`.
+    unsafe fn load<I: Isa>(isa: I, at: *const u32) -> I::Vector;
+}
+
+/// The sums after one input: a word of each row at `at`, with G vectors of weights of each of U blocks.
+///
+/// # Safety
+/// - The rows have the word, and the panel has these weights.
+#[inline(always)]
+unsafe fn multiply_add<I: Isa, W: Load, const G: usize, const U: usize, const R: usize>(
+    isa: I,
+    mut sums: [[[I::Vector; G]; U]; R],
+    rows: &[*mut u32; R],
+    at: usize,
+    weights: *const u32,
+    block: usize,
+) -> [[[I::Vector; G]; U]; R] {
+    // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There it
+    // is one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators
+    // about.)
+    if const { R > I::HEIGHTS[4] } {
+        let mut w = [[isa.zero(); G]; U];
+        for u in 0..U {
+            for g in 0..G {
+                // SAFETY: the panel has this word of this block and gate.
+                w[u][g] = unsafe { W::load(isa, weights.add(u * block + g * I::LANES)) };
+            }
+        }
+        for r in 0..R {
+            // SAFETY: the row has this word.
+            let a = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
+            for u in 0..U {
+                for g in 0..G {
+                    sums[r][u][g] = isa.mul_add(a, w[u][g], sums[r][u][g]);
+                }
+            }
+        }
+    } else {
+        let mut a = [isa.zero(); R];
+        for r in 0..R {
+            // SAFETY: as above.
+            a[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
+        }
+        for u in 0..U {
+            for g in 0..G {
+                // SAFETY: as above.
+                let w = unsafe { W::load(isa, weights.add(u * block + g * I::LANES)) };
+                for r in 0..R {
+                    sums[r][u][g] = isa.mul_add(a[r], w, sums[r][u][g]);
+                }
+            }
+        }
+    }
+    sums
+}

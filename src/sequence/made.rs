@@ -1,0 +1,141 @@
+//! Rows that are made for the products of a precision: of bytes, for one.
+//!
+//! What a phase of a step multiplies is made at its beginning, by each thread for itself: threads that share
+//! units make all rows, each in memory of its own, since a row takes a small part of the time of the products
+//! with it, and to wait for each other would take longer.
+//!
+//! ```text
+//! rows    [share][rank][x | h | scratch][front | words]        of a step
+//! rows    [place][front | words]                               of the inputs of a chunk of steps
+//! dG      [share][rank][gate][front | words]                   of a step, for dh
+//! dG      [place][gate][front | words]                         of a chunk, for dx
+//! ```
+
+use super::pass::Forward;
+use super::products::input_row;
+use crate::cell::{ForwardStep, Operand, Phase, Weights};
+use crate::error::Error;
+use crate::memory::{Grid, GridMut, Planes};
+use crate::product::{FRONT, MakeRow, RowToMake, row_words};
+use std::ops::Range;
+
+/// Planes of the rows of a step.
+const PLANES: usize = 3;
+
+/// The plane of an operand.
+#[inline(always)]
+pub(super) fn plane(operand: Operand) -> usize {
+    match operand {
+        Operand::Input => 0,
+        Operand::Hidden => 1,
+        Operand::Scratch(_) => 2,
+    }
+}
+
+/// The shape of the rows of a step, for so many shares and the widest of these layers: of nothing where rows
+/// are multiplied as they lie.
+pub(crate) fn grid(layers: &[Weights], batch: usize, shares: usize) -> Result<Grid, Error> {
+    let is_made = |weights: &&Weights| weights.make_row.is_some();
+    let widest = |weights: &Weights| {
+        let width = weights.inputs().max(weights.outputs()).max(weights.units());
+        row_words(weights.precision, width)
+    };
+    match layers.iter().filter(is_made).map(widest).max() {
+        Some(words) => Grid::slot_major(shares, batch, PLANES, words),
+        None => Grid::slot_major(0, 0, 0, 0),
+    }
+}
+
+/// The shape of the rows of the inputs of so many places.
+pub(super) fn grid_of_inputs(weights: &Weights, places: usize) -> Result<Grid, Error> {
+    let places = if weights.make_row.is_some() { places } else { 0 };
+    Grid::slot_major(1, places, 1, row_words(weights.precision, weights.inputs()))
+}
+
+/// Where the words of a row are.
+#[inline(always)]
+pub(super) fn address(rows: &GridMut<'_>, slot: usize, row: usize, plane: usize) -> *mut u32 {
+    rows.address(slot, row, plane, FRONT).cast()
+}
+
+/// Makes the rows that a phase of a step multiplies, in the slot of a share.
+///
+/// # Safety
+/// - As for the products of the phase; `forward.made` has the slot and these ranks, which are ours.
+pub(super) unsafe fn make_rows(
+    make: MakeRow,
+    forward: &Forward<'_>,
+    (step, phase): (usize, &Phase),
+    at: &ForwardStep<'_>,
+    ranks: Range<usize>,
+    slot: usize,
+) {
+    let (pass, weights) = (&forward.pass, forward.pass.weights());
+    let mut made = [false; PLANES];
+    for operand in phase.calls.iter().flat_map(|call| call.products).map(|product| product.rows) {
+        let done = operand == Operand::Input && forward.projected.is_some();
+        if done || std::mem::replace(&mut made[plane(operand)], true) {
+            continue;
+        }
+        for rank in ranks.clone() {
+            let (from, width) = match operand {
+                Operand::Input => (input_row(forward, step, rank).cast(), weights.inputs()),
+                Operand::Hidden => (at.step.before.address(rank, pass.multiplied(), 0), weights.outputs()),
+                Operand::Scratch(plane) => (at.ahead.scratch.address(rank, plane, 0), weights.units()),
+            };
+            let to = address(&forward.made, slot, rank, plane(operand));
+            // SAFETY: the row exists, and nobody writes it; the words are ours.
+            unsafe { make(&RowToMake::new(from, width, to)) };
+        }
+    }
+}
+
+/// Makes the rows of the inputs of some places.
+///
+/// # Safety
+/// - The places are (step, rank) that exist in the input, which nobody writes; the rows are ours.
+pub(super) unsafe fn make_inputs(
+    make: MakeRow,
+    forward: &Forward<'_>,
+    places: &[(usize, usize)],
+    range: Range<usize>,
+    to: &GridMut<'_>,
+) {
+    for place in range {
+        let (step, rank) = places[place];
+        let (from, width) = (input_row(forward, step, rank).cast(), forward.pass.weights().inputs());
+        // SAFETY: as above.
+        unsafe { make(&RowToMake::new(from, width, address(to, 0, place, 0))) };
+    }
+}
+
+/// The shape of gate gradients that are made for products: so many gates of each row. Of nothing where they are
+/// multiplied as they lie.
+pub(super) fn grid_of_gradients(
+    weights: &Weights,
+    shares: usize,
+    rows: usize,
+    gates: usize,
+) -> Result<Grid, Error> {
+    let shares = if weights.precision.rounds() { shares } else { 0 };
+    Grid::slot_major(shares, rows, gates, row_words(weights.precision, weights.units()))
+}
+
+/// Makes the gradients of a gate of some rows, each of which begins where `from` says and goes on in lines.
+///
+/// # Safety
+/// - The gradients exist, and nobody writes them; the rows are ours.
+pub(super) unsafe fn make_gradients(
+    weights: &Weights,
+    (from, stride): (impl Fn(usize) -> *const f32, usize),
+    width: usize,
+    rows: Range<usize>,
+    (to, slot, gate): (&GridMut<'_>, usize, usize),
+) {
+    let Some(make) = weights.make_row else { return };
+    for row in rows {
+        let to = address(to, slot, row, gate);
+        // SAFETY: the caller's promise.
+        unsafe { make(&RowToMake { from: from(row), stride, width, to }) };
+    }
+}
