@@ -25,9 +25,9 @@ mod networks;
 mod run;
 
 use fused_rnn::Level;
-use hashes::{Hash, expected};
+use hashes::{Hash, PRECISIONS, expected};
 use networks::{CELLS, Draw, FEATURES, drawn, heights, large, power};
-use run::{Sum, sums};
+use run::{Sum, hash_of, sums};
 use std::collections::BTreeMap;
 
 #[test]
@@ -58,6 +58,24 @@ fn results_have_their_bits() {
             }
         }
         println!("bits {level} {:#018x}", all.0);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The same in other precisions.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "kernels without optimisation take minutes")]
+fn results_in_other_precisions_have_their_bits() {
+    let mut wrong = Vec::new();
+    for (precision, expected) in PRECISIONS {
+        for level in Level::available() {
+            let expected = expected[usize::from(level == Level::Portable)];
+            let got = hash_of(level, precision).0;
+            println!("bits {precision} {level} {got:#018x}");
+            if got != expected {
+                wrong.push(format!("{precision}, {level}: expected {expected:#018x}, got {got:#018x}"));
+            }
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

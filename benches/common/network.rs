@@ -2,7 +2,8 @@
 
 use super::{Mode, Shape};
 use fused_rnn::{
-    Dims, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, State, Tape, Threads, Upstream, Workspace,
+    Dims, Error, Gradients, Keep, Layout, Level, Precision, Recurrent, Rng, State, Tape, Threads, Upstream,
+    Workspace,
 };
 
 /// All sequences are time-major, `(T, B, I)` and `(T, B, D * H)`, which is what oneDNN and PyTorch take.
@@ -33,6 +34,21 @@ impl Network {
         let mut rng = Rng::new(1);
         let x = (0..shape.batch * shape.steps * shape.input).map(|_| rng.uniform(-1.0, 1.0)).collect();
         Self::with(shape, level, threads, x, None)
+    }
+
+    /// The same in a precision.
+    pub fn in_precision(
+        shape: &Shape,
+        level: Level,
+        threads: usize,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let mut network = Self::new(shape, level, threads)?;
+        if precision != Precision::F32 {
+            let builder = shape.builder().layout(Layout::TimeMajor).level(level).precision(precision);
+            network.layer = builder.threads(Threads::Count(threads)).build()?;
+        }
+        Ok(network)
     }
 
     /// Given inputs `(T, B, I)`, and parameters in the canonical order.

@@ -5,6 +5,7 @@
 //! cargo bench --bench grid -- --mode train --threads 2                        fwd | train | step
 //! cargo bench --bench grid -- --json --shape "lstm B32 T100 I256 H256 L1"     one JSON object a line
 //! cargo bench --bench grid -- --level avx2 --seconds 0.5
+//! cargo bench --bench grid -- --precision f32,bf16_weights,int8               by turns, and ratios to the first
 //! cargo bench --bench grid -- --limits --threads 2                            the machine alone
 //! cargo bench --bench grid -- --list --mode step                              the names of a mode's shapes
 //! cargo bench --bench grid -- --serve                                         a worker, see serve.rs
@@ -32,7 +33,7 @@ mod serve;
 
 use common::limits::{Limits, Roofline};
 use common::{Mode, Network, Shape, shape, timing};
-use fused_rnn::Level;
+use fused_rnn::{Level, Precision};
 
 /// The options of a run.
 struct Options {
@@ -44,8 +45,13 @@ struct Options {
     threads: usize,
     level: Level,
     seconds: f64,
+    /// More than one are timed by turns.
+    precisions: Vec<Precision>,
     shapes: Vec<Shape>,
 }
+
+/// Turns that each precision gets.
+const TURNS: usize = 9;
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
@@ -57,6 +63,7 @@ fn options() -> Result<Options, String> {
         threads: 1,
         level: Level::from_env().map_err(|error| error.to_string())?,
         seconds: 1.0,
+        precisions: vec![Precision::F32],
         shapes: Vec::new(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -85,6 +92,14 @@ fn options() -> Result<Options, String> {
                 let name = value()?;
                 let level = Level::available().find(|level| level.to_string() == name);
                 options.level = level.ok_or(format!("--level: this machine has no level {name}"))?;
+            }
+            "--precision" => {
+                let named = |name: &str| {
+                    let all = Precision::ALL.iter().copied();
+                    let found = all.into_iter().find(|precision| precision.to_string() == name);
+                    found.ok_or(format!("--precision: there is no precision {name}"))
+                };
+                options.precisions = value()?.split(',').map(named).collect::<Result<_, _>>()?;
             }
             "--shape" => options.shapes.push(value()?.parse()?),
             other => return Err(format!("unknown argument {other}")),
@@ -143,6 +158,45 @@ fn print_shape(shape: &Shape, times: timing::Times, roofline: &Roofline, options
     }
 }
 
+/// The medians of all precisions, timed by turns, and how many times as fast as the first each is.
+fn compare(shape: &Shape, options: &Options) -> Result<(), String> {
+    let Options { mode, threads, level, ref precisions, .. } = *options;
+    let network = |&precision| Network::in_precision(shape, level, threads, precision);
+    let networks: Result<Vec<_>, _> = precisions.iter().map(network).collect();
+    let mut networks = networks.map_err(|error| error.to_string())?;
+    let mut medians = vec![Vec::new(); networks.len()];
+    for _ in 0..TURNS {
+        for (network, medians) in networks.iter_mut().zip(&mut medians) {
+            let mut result = Ok(());
+            let seconds = options.seconds / TURNS as f64;
+            medians.push(timing::time(seconds, || result = network.call(mode)).median);
+            result.map_err(|error| error.to_string())?;
+        }
+    }
+    let of = |n: usize, turn: usize| medians[n][turn];
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[TURNS / 2]
+    };
+    for (n, precision) in precisions.iter().enumerate() {
+        let time = median((0..TURNS).map(|turn| of(n, turn)).collect());
+        // Of each turn by itself: what the machine does besides falls on all of its precisions.
+        let ratio = median((0..TURNS).map(|turn| of(0, turn) / of(n, turn)).collect());
+        if options.json {
+            println!(
+                "{{\"precision\": \"{precision}\", \"level\": \"{level}\", \"mode\": \"{}\", \"th\": {threads}, \
+                 \"shape\": \"{shape}\", \"med_us\": {:.3}, \"ratio\": {ratio:.3}}}",
+                mode.name(),
+                time * 1e6
+            );
+        } else {
+            let shape = shape.to_string();
+            println!("{shape:40} {:5} {precision:12} {:12.2} us  {ratio:6.2}", mode.name(), time * 1e6);
+        }
+    }
+    Ok(())
+}
+
 fn run(options: &Options) -> Result<(), String> {
     let Options { mode, threads, level, .. } = *options;
     if options.list {
@@ -153,6 +207,9 @@ fn run(options: &Options) -> Result<(), String> {
     pool.map_err(|error| error.to_string())?;
     if options.serve {
         return serve::serve(level, threads).map_err(|error| error.to_string());
+    }
+    if options.precisions != [Precision::F32] {
+        return options.shapes.iter().try_for_each(|shape| compare(shape, options));
     }
     if options.limits || !options.json {
         print_limits(&Limits::measure(level, threads), options);

@@ -5,10 +5,11 @@
 
 use fused_rnn::{Level, Threads};
 use fused_rnn_fuzz::common::{Data, run_layer};
-use fused_rnn_fuzz::{Shape, same_bits};
+use fused_rnn_fuzz::{Drawn, Shape, same_bits};
 
-fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>)| {
-    let (Shape(case), special) = input;
+fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>, Drawn)| {
+    let (Shape(case), special, drawn) = input;
+    let precision = drawn.that_trains();
     let mut data = Data::of(&case);
     for &(at, value) in &special {
         let mut slices =
@@ -20,7 +21,8 @@ fused_rnn_fuzz::target!(|input: (Shape, Vec<(u16, f32)>)| {
         }
     }
     let of = |level| {
-        let layer = case.layer(|builder| builder.level(level).threads(Threads::Count(1)));
+        let layer =
+            case.layer(|builder| builder.level(level).precision(precision).threads(Threads::Count(1)));
         run_layer(&layer, &case, &data)
     };
     let all: Vec<_> = Level::available().map(|level| (level, of(level))).collect();

@@ -5,10 +5,10 @@
 
 use fused_rnn::{Dims, Layout, Level, Workspace};
 use fused_rnn_fuzz::common::{Case, Data};
-use fused_rnn_fuzz::{Shape, same_bits};
+use fused_rnn_fuzz::{Drawn, Shape, same_bits};
 
-fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
-    let (Shape(case), row, mask, resets, junk) = input;
+fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32, Drawn)| {
+    let (Shape(case), row, mask, resets, junk, Drawn(precision)) = input;
     let case = Case { layout: Layout::BatchFirst, ..case };
     if case.batch == 0 {
         return;
@@ -32,7 +32,7 @@ fused_rnn_fuzz::target!(|input: (Shape, u8, Vec<bool>, Vec<bool>, f32)| {
             *x = junk;
         }
     }
-    let layer = case.layer(|builder| builder.level(Level::best()));
+    let layer = case.layer(|builder| builder.level(Level::best()).precision(precision));
     let mut workspace = Workspace::new();
     let width = case.directions() * case.outputs();
     let (mut y, mut state) = (vec![f32::NAN; batch * steps * width], layer.zero_state(batch).unwrap());

@@ -4,14 +4,14 @@
 
 use fused_rnn::{Dims, Direction, Layout, Level, Workspace};
 use fused_rnn_fuzz::common::{Case, Data};
-use fused_rnn_fuzz::{Shape, same_bits};
+use fused_rnn_fuzz::{Drawn, Shape, same_bits};
 
-fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>, bool)| {
-    let (Shape(mut case), cuts, zoneout) = input;
+fused_rnn_fuzz::target!(|input: (Shape, Vec<u8>, bool, Drawn)| {
+    let (Shape(mut case), cuts, zoneout, Drawn(precision)) = input;
     case.options.zoneout = if zoneout { [0.4, 0.0] } else { [0.0; 2] };
     let case = Case { direction: Direction::Forward, ragged: false, layout: Layout::TimeMajor, ..case };
     let data = Data::of(&case);
-    let layer = case.layer(|builder| builder.level(Level::best()));
+    let layer = case.layer(|builder| builder.level(Level::best()).precision(precision));
     let (batch, steps) = (case.batch, case.steps);
     let mut workspace = Workspace::new();
     let begin = || {

@@ -4,7 +4,7 @@
 //! seed for the values; the targets that need hostile values take those from the bytes as well.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
+use fused_rnn::{Activation, Bias, CellKind, Direction, Layout, Precision};
 #[cfg(fuzzing)]
 pub use libfuzzer_sys;
 
@@ -40,6 +40,23 @@ impl<'a> Arbitrary<'a> for Shape {
             initial_state: u.arbitrary()?,
             seed: u.arbitrary()?,
         }))
+    }
+}
+
+/// A precision: mostly f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn(pub Precision);
+
+impl Drawn {
+    /// The same, or one that trains.
+    pub fn that_trains(self) -> Precision {
+        if self.0.trains() { self.0 } else { Precision::Bf16 }
+    }
+}
+
+impl<'a> Arbitrary<'a> for Drawn {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Drawn(if u.arbitrary()? { *u.choose(Precision::ALL)? } else { Precision::F32 }))
     }
 }
 

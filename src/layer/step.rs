@@ -144,7 +144,8 @@ impl Recurrent {
         let in_place = short.in_place;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
-        let (scratch, made) = (&mut memory.scratch, &mut memory.made);
+        let scratch = &mut memory.scratch;
+        let made = (short.made.len() > 0).then(|| GridMut::new(short.made, &mut memory.made));
 
         // Nothing can go wrong from here on.
         let half = short.states.len() / 2;
@@ -182,7 +183,7 @@ impl Recurrent {
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(short.scratch, scratch),
-                made: GridMut::new(short.made, made),
+                made: made.as_ref(),
                 projected: None,
             };
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,

@@ -163,7 +163,8 @@ pub(crate) unsafe fn forward(
 /// The first step of a pass, of all its rows, on this thread.
 ///
 /// # Safety
-/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`.
+/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`, which is
+///   there where rows are made.
 /// - As for [`forward`](fn@forward).
 #[inline]
 pub(crate) unsafe fn step(forward: &Forward<'_>) {
@@ -250,9 +251,10 @@ unsafe fn run_piece(
     let (shape, units) = (weights.shape(), weights.units());
     let Memory { scratch, projected, places, made, made_inputs, .. } = memory;
     let shares = if let Split::Units(shares) = split { shares } else { 1 };
+    let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
-        made: GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made),
+        made: weights.make_row.map(|_| &made),
         ..forward
     };
     let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
@@ -261,7 +263,7 @@ unsafe fn run_piece(
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, active, shape.input.len(), units)?, projected);
-    let made = GridMut::new(made::grid_of_inputs(weights, chunk * active)?, made_inputs);
+    let inputs = GridMut::new(made::grid_of_inputs(weights, chunk * active)?, made_inputs);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
@@ -273,7 +275,7 @@ unsafe fn run_piece(
         let to = Projected { sums, first_step: range.start };
         forward.projected = None;
         // SAFETY: the caller's promise, passed on; the sums have a record of each place.
-        unsafe { multiply_inputs(&forward, (to, made), places, split) };
+        unsafe { multiply_inputs(&forward, (to, inputs), places, split) };
         forward.projected = Some(to);
         // SAFETY: as above, and the sums are of these steps.
         unsafe { go(&Steps { forward: &forward, range: range.clone() }, &rows.lengths, &range, split) };

@@ -61,16 +61,16 @@ pub(super) fn address(rows: &GridMut<'_>, slot: usize, row: usize, plane: usize)
 /// Makes the rows that a phase of a step multiplies, in the slot of a share.
 ///
 /// # Safety
-/// - As for the products of the phase; `forward.made` has the slot and these ranks, which are ours.
+/// - As for the products of the phase; there are the slot and these ranks, which are ours.
 pub(super) unsafe fn make_rows(
-    make: MakeRow,
     forward: &Forward<'_>,
     (step, phase): (usize, &Phase),
     at: &ForwardStep<'_>,
     ranks: Range<usize>,
-    slot: usize,
+    (to, slot): (&GridMut<'_>, usize),
 ) {
     let (pass, weights) = (&forward.pass, forward.pass.weights());
+    let Some(make) = weights.make_row else { return };
     let mut made = [false; PLANES];
     for operand in phase.calls.iter().flat_map(|call| call.products).map(|product| product.rows) {
         let done = operand == Operand::Input && forward.projected.is_some();
@@ -83,7 +83,7 @@ pub(super) unsafe fn make_rows(
                 Operand::Hidden => (at.step.before.address(rank, pass.multiplied(), 0), weights.outputs()),
                 Operand::Scratch(plane) => (at.ahead.scratch.address(rank, plane, 0), weights.units()),
             };
-            let to = address(&forward.made, slot, rank, plane(operand));
+            let to = address(to, slot, rank, plane(operand));
             // SAFETY: the row exists, and nobody writes it; the words are ours.
             unsafe { make(&RowToMake::new(from, width, to)) };
         }

@@ -80,8 +80,8 @@ impl ReadyCall {
                 ready.ends.turn = Some((ready.count, biases(ready.fresh)));
             }
             let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
-            let (rows, stride) = match (rows, forward.projected) {
-                (Operand::Input, Some(Projected { sums, first_step })) => {
+            let (rows, stride) = match (rows, forward.projected, forward.made) {
+                (Operand::Input, Some(Projected { sums, first_step }), _) => {
                     // It is done: the sums go on from there.
                     let first = weights.shape().packed[index].first;
                     ready.start = sums.address(step - first_step, 0, first, 0);
@@ -89,11 +89,11 @@ impl ReadyCall {
                     ready.ends.start = Place::strided(ready.start, row, lanes, gate);
                     continue;
                 }
-                (operand, _) if weights.make_row.is_some() => {
-                    let first = made::address(&forward.made, share.index(), 0, made::plane(operand));
-                    (first, forward.made.grid.row_stride())
+                (operand, _, Some(made)) => {
+                    let first = made::address(made, share.index(), 0, made::plane(operand));
+                    (first, made.grid.row_stride())
                 }
-                (Operand::Input, None) => match forward.flushed {
+                (Operand::Input, None, None) => match forward.flushed {
                     Some(Flushed { inputs, first_step }) => {
                         (inputs.address(step - first_step, 0, 0, 0).cast(), inputs.grid.row_stride())
                     }
@@ -103,8 +103,8 @@ impl ReadyCall {
                     }
                     None => (std::ptr::null_mut(), 0),
                 },
-                (Operand::Hidden, _) => of(at.step.before, pass.multiplied()),
-                (Operand::Scratch(plane), _) => of(at.ahead.scratch, plane),
+                (Operand::Hidden, _, None) => of(at.step.before, pass.multiplied()),
+                (Operand::Scratch(plane), _, None) => of(at.ahead.scratch, plane),
             };
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
             ready.operands[ready.count].write((index, rows));
@@ -196,12 +196,10 @@ impl<'a> PhaseProducts<'a> {
             finish: weights.cell.forward[phase],
             first: phase == 0,
         };
-        if let Some(make) = weights.make_row {
+        if let Some(made) = forward.made {
+            let of_phase = (step, products.phase);
             // SAFETY: the caller's promise; the slot is that of this share alone.
-            unsafe {
-                let of_phase = (step, products.phase);
-                make_rows(make, forward, of_phase, &products.at, rows.clone(), share.index());
-            }
+            unsafe { make_rows(forward, of_phase, &products.at, rows.clone(), (made, share.index())) };
         }
         for (n, call) in products.phase.calls.iter().enumerate() {
             ReadyCall::fill(&mut products.calls[n], call, forward, (step, share), &products.at);

@@ -98,7 +98,7 @@ impl Replay {
             tape: Some(tape),
             checkpoints: None,
             scratch: GridMut::empty(),
-            made: GridMut::empty(),
+            made: None,
             projected: None,
         };
         // SAFETY: the caller's promise; states and tape have the shapes of these steps, and are ours.

@@ -1,6 +1,6 @@
 //! The hashes of the networks, and how they are made.
 
-use fused_rnn::Level;
+use fused_rnn::{Level, Precision};
 
 /// The hash of each of the cells, on the levels that fuse multiply and add: of the ordinary networks, and of
 /// those whose values lie about 1e-30, below which values count as zero.
@@ -36,6 +36,14 @@ const PORTABLE: [[u64; 5]; 2] = [
         0x4d62_702d_09c2_ee0b,
         0xd886_52c7_99eb_4aef,
     ],
+];
+
+/// The hash of all networks but the large ones in other precisions: on the levels that fuse, and on the portable
+/// one.
+pub const PRECISIONS: [(Precision, [u64; 2]); 3] = [
+    (Precision::Bf16Weights, [0xc701_3bfa_c6c4_1d58, 0x5149_6278_70c0_f892]),
+    (Precision::Bf16, [0xa5ec_0a3b_d723_b95f, 0x133f_790c_6099_1e9e]),
+    (Precision::Int8, [0xc15c_3adc_fcbc_0513, 0x9bf2_18df_66c6_9de4]),
 ];
 
 /// The hashes on a level.

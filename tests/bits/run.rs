@@ -3,7 +3,7 @@
 use super::hashes::Hash;
 use super::networks::{CELLS, Draw, Network, Tapes, drawn, heights, large, power};
 use fused_rnn::{
-    Dims, Direction, Gradients, Keep, Layout, Level, Recurrent, State, Tape, Upstream, Workspace,
+    Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };
 
 /// The inputs of a network. Sequences are in its layout.
@@ -74,8 +74,8 @@ impl Data {
 type Tensors = Vec<(&'static str, Vec<f32>)>;
 
 /// Everything that comes out.
-fn run(network: &Network, data: &Data, level: Level) -> Tensors {
-    let mut layer = network.builder.clone().level(level).build().unwrap();
+fn run(network: &Network, data: &Data, level: Level, precision: Precision) -> Tensors {
+    let mut layer = network.builder.clone().level(level).precision(precision).build().unwrap();
     layer.update(|parameters| parameters.copy_from_slice(&data.parameters));
     let (dims, mut workspace, mut tensors) = (data.dims(network), Workspace::new(), Tensors::new());
 
@@ -84,6 +84,9 @@ fn run(network: &Network, data: &Data, level: Level) -> Tensors {
     tensors.extend([("y", y), ("h", state.h()), ("c", state.c())]);
     if network.direction == Direction::Forward {
         stream(network, data, &layer, &mut tensors);
+    }
+    if !precision.trains() {
+        return tensors;
     }
 
     let keep = match network.tapes {
@@ -174,7 +177,7 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
         let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
         let data = Data::of(network, &network.builder.clone().build().unwrap());
         for (level, sums) in levels.iter().zip(&mut sums) {
-            for (name, values) in run(network, &data, *level) {
+            for (name, values) in run(network, &data, *level, Precision::F32) {
                 let hash = Hash::of(&values);
                 sums[usize::from(network.is_tiny())][cell].add(hash, &values);
                 each(*level, n, CELLS[cell].1, name, hash);
@@ -182,4 +185,17 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
         }
     }
     sums
+}
+
+/// The hash of all that comes out of the networks in a precision on a level; of those that are not the large
+/// ones.
+pub fn hash_of(level: Level, precision: Precision) -> Hash {
+    let mut all = Hash::EMPTY;
+    for network in [heights(), drawn()].concat() {
+        let data = Data::of(&network, &network.builder.clone().build().unwrap());
+        for (_, values) in run(&network, &data, level, precision) {
+            all.add(&Hash::of(&values).0.to_le_bytes());
+        }
+    }
+    all
 }

@@ -155,7 +155,7 @@ impl<'a> Network<'a> {
             tape: memory.tape,
             checkpoints: memory.checkpoints,
             scratch: GridMut::empty(),
-            made: GridMut::empty(),
+            made: None,
             projected: None,
         }
     }

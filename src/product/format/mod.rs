@@ -33,6 +33,7 @@ pub(super) use int8::Int8;
 pub(crate) use int8::MOST_INPUTS;
 use int8::{byte, scale_of, word};
 pub(crate) use rows::{FRONT, MakeRow, RowToMake, make_row, row_words};
+use std::fmt;
 
 /// How weights are stored, and how the products with them are computed.
 ///
@@ -99,6 +100,15 @@ impl Precision {
     pub const ALL: &'static [Precision] =
         &[Precision::F32, Precision::Bf16Weights, Precision::Bf16, Precision::Int8];
 
+    fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16Weights => "bf16_weights",
+            Precision::Bf16 => "bf16",
+            Precision::Int8 => "int8",
+        }
+    }
+
     /// Whether a network can be trained in it.
     pub fn trains(self) -> bool {
         self != Precision::Int8
@@ -131,6 +141,12 @@ impl Precision {
             Precision::Bf16Weights => Words::Rounded,
             Precision::Bf16 => Words::Pairs,
         }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
