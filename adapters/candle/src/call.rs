@@ -27,7 +27,7 @@ pub struct Call<'a> {
     pub resets: Option<&'a [bool]>,
     /// Whether the sequences are packed, `(sum of lengths, features)`: the steps one after the other, and of
     /// each step the rows that have it, by falling length. That is the `data` of PyTorch's `PackedSequence`.
-    /// It needs `lengths`.
+    /// It needs `lengths`, of which the longest is T.
     pub packed: bool,
     /// Whether dropout and zoneout draw, as in training.
     pub train: bool,

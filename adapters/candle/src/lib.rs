@@ -18,8 +18,8 @@
 //! ```text
 //! call       what a call says beside its input
 //! state      initial and final states as tensors
+//! slices     the floats of candle's tensors, without a copy; new memory
 //! parameters the parameters, by their names in a VarBuilder
-//! slices     the floats of candle's tensors, without a copy
 //! kernel     a network of the core that follows the parameters
 //! pass       one call of the core, on slices
 //! graph      the nodes of candle's graph

@@ -9,6 +9,7 @@
 
 use crate::call::Sequences;
 use crate::kernel::{Kernel, with_workspace};
+use crate::slices::zeros;
 use crate::{of_core, refused};
 use candle_core::{Layout, Result};
 use fused_rnn::{Config, Dims, Gradients, Keep, Recording, Threads, Upstream};
@@ -66,25 +67,25 @@ impl Pass {
     ) -> Result<Forward> {
         let network = self.kernel.with(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
-        let [h_len, c_len] = state_lens(config, self.sequences.batch);
+        // (It is refused where these lengths are no numbers.)
         let mut state = network.zero_state(self.sequences.batch).map_err(of_core)?;
+        let [h_len, c_len] = state_lens(config, self.sequences.batch);
         if !initial.is_empty() {
             let (h, c) = initial.split_at(h_len.min(initial.len()));
             state.set_h(h).and_then(|()| state.set_c(c)).map_err(of_core)?;
         }
-        let y_len = self.sequences.output_shape(config.output_size()).into_iter().product();
-        let mut y = vec![0.0; y_len];
-        let mut tape = Vec::new();
+        let mut y = zeros("y", &self.sequences.output_shape(config.output_size()))?;
+        let tape_len = self.record.map_or(Ok(0), |_| network.tape_len(dims, Keep::All));
+        let mut tape = zeros("tape", &[tape_len.map_err(of_core)?])?;
         with_workspace(self.threads, |workspace| match self.record {
             Some(seed) => {
                 let recording = Recording::new(dims).with_seed(seed);
-                tape = vec![0.0; network.tape_len(dims, Keep::All)?];
                 network.forward_train_into(x, recording, &mut state, Some(&mut y), &mut tape, workspace)
             }
             None => network.forward(x, dims, &mut state, Some(&mut y), workspace),
         })
         .map_err(of_core)?;
-        let mut ends = vec![0.0; h_len + c_len];
+        let mut ends = zeros("state", &[h_len + c_len])?;
         let (h, c) = ends.split_at_mut(h_len);
         state.copy_h_to(h).and_then(|()| state.copy_c_to(c)).map_err(of_core)?;
         Ok(Forward { y, state: ends, tape })
@@ -106,13 +107,13 @@ impl Pass {
         let network = self.kernel.with(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
         let [h_len, c_len] = state_lens(config, self.sequences.batch);
-        let x_len = self.sequences.output_shape(config.input_size()).into_iter().product();
-        let zeros = |wanted: bool, len: usize| wanted.then(|| vec![0.0; len]);
+        let x_shape = self.sequences.output_shape(config.input_size());
+        let made = |what, wanted: bool, sizes: &[usize]| wanted.then(|| zeros(what, sizes)).transpose();
         let any = wanted.parameters.contains(&true);
         let mut made = Backward {
-            parameters: zeros(any, network.parameters().len()),
-            x: zeros(wanted.x, x_len),
-            state: zeros(wanted.state, h_len + c_len),
+            parameters: made("gradient of the parameters", any, &[network.parameters().len()])?,
+            x: made("gradient of x", wanted.x, &x_shape)?,
+            state: made("gradient of the state", wanted.state, &[h_len + c_len])?,
         };
         let mut upstream = Upstream::default();
         let (dhn, dcn) = dstate.split_at(h_len.min(dstate.len()));

@@ -72,17 +72,17 @@ fn in_place_of_candle(
 ///
 /// It holds the output. It holds the states of all layers, with the cell states of an LSTM, after
 /// [`RNN::step`] and at the end of a sequence. For the steps before, whose states hardly any program reads,
-/// they are computed when they are asked for, by running the sequence up to there. They have the same bits,
-/// and gradients as well.
+/// they are computed when they are asked for, by running the sequence up to there. They have the same bits as
+/// long as no parameter has changed since, and gradients as well.
 #[derive(Debug, Clone)]
 pub struct Step {
     h: Tensor,
-    source: From,
+    origin: Origin,
 }
 
 /// Where the states of all layers come from.
 #[derive(Debug, Clone)]
-enum From {
+enum Origin {
     Here(State),
     /// The end of this many steps of a sequence.
     Prefix(Arc<Prefix>, usize),
@@ -107,9 +107,9 @@ impl Step {
     /// Of a bidirectional or reverse layer, where there is no such state before the end of a sequence; and
     /// those of [`Layer::run`].
     pub fn state(&self) -> Result<State> {
-        match &self.source {
-            From::Here(state) => Ok(state.clone()),
-            From::Prefix(prefix, steps) => {
+        match &self.origin {
+            Origin::Here(state) => Ok(state.clone()),
+            Origin::Prefix(prefix, steps) => {
                 let Prefix { layer, x, initial } = &**prefix;
                 check_forward(layer, "the state at a step")?;
                 let x = x.narrow(time_axis(layer), 0, *steps)?;
@@ -168,11 +168,11 @@ impl RNN for Layer {
                 }
                 Y::InGraph(shared) => ends.apply_op1(graph::Step(Arc::clone(shared), t)),
             }?;
-            let source = match t + 1 == sequences.steps {
-                true => From::Here(last.clone()),
-                false => From::Prefix(Arc::clone(&prefix), t + 1),
+            let origin = match t + 1 == sequences.steps {
+                true => Origin::Here(last.clone()),
+                false => Origin::Prefix(Arc::clone(&prefix), t + 1),
             };
-            Ok(Step { h, source })
+            Ok(Step { h, origin })
         };
         (0..sequences.steps).map(step).collect()
     }
@@ -195,7 +195,7 @@ impl Layer {
     /// Where the state is of another layer.
     pub fn step_of(&self, state: State) -> Result<Step> {
         let state = self.state(state.h, state.c)?;
-        Ok(Step { h: state.output()?, source: From::Here(state) })
+        Ok(Step { h: state.output()?, origin: Origin::Here(state) })
     }
 }
 

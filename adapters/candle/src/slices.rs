@@ -1,4 +1,4 @@
-//! The floats of candle's tensors, without a copy.
+//! The floats of candle's tensors, without a copy, and memory for new ones.
 
 use crate::refused;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor};
@@ -18,6 +18,13 @@ pub(crate) fn check_place(what: &str, dtype: DType, device: &Device) -> Result<(
         return Err(refused(what, DType::F32.as_str(), dtype.as_str()));
     }
     Ok(())
+}
+
+/// Zeros, as many as the product of these sizes.
+pub(crate) fn zeros(what: &str, sizes: &[usize]) -> Result<Vec<f32>> {
+    let len = sizes.iter().try_fold(1usize, |len, &size| len.checked_mul(size));
+    let zeros = len.and_then(|len| bytemuck::allocation::try_zeroed_vec(len).ok());
+    zeros.ok_or_else(|| refused(what, "a size that memory has", format!("{sizes:?} floats")))
 }
 
 /// The floats of a storage from the first of a layout on: those of a contiguous layout alone.

@@ -218,6 +218,41 @@ fn lengths_masks_and_resets() -> Result<()> {
 }
 
 #[test]
+fn drawn_cases() -> Result<()> {
+    for seed in 0..60 {
+        let mut rng = Rng::new(1000 + seed);
+        let mut below = |count: usize| (rng.uniform(0.0, count as f32) as usize).min(count - 1);
+        let (batch, steps) = (1 + below(6), 1 + below(9));
+        let mut lengths: Vec<usize> = (0..batch).map(|_| below(steps + 1)).collect();
+        let packed = below(4) == 0;
+        if packed {
+            lengths[batch / 2] = steps; // which are as many as the longest row has
+        }
+        let mut flags = |there: bool| there.then(|| (0..batch * steps).map(|_| below(3) > 0).collect());
+        let case = Case {
+            mask: flags(seed % 3 == 0),
+            resets: flags(seed % 4 == 1),
+            kind: KINDS[below(4)],
+            input: 1 + below(9),
+            hidden: 1 + below(20),
+            layers: 1 + below(3),
+            direction: [Direction::Forward, Direction::Reverse, Direction::Both][below(3)],
+            layout: [Layout::BatchFirst, Layout::TimeMajor][below(2)],
+            bias: [Bias::Double, Bias::None][below(2)],
+            dropout: [0.0, 0.3][below(2)],
+            train: below(2) == 0,
+            batch,
+            steps,
+            lengths: (packed || below(2) == 0).then_some(lengths),
+            packed,
+            with_state: below(2) == 0,
+        };
+        check(&case, seed)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn dropout_in_training_and_in_evaluation() -> Result<()> {
     for kind in KINDS {
         let case = Case { kind, layers: 3, dropout: 0.4, direction: Direction::Both, ..PLAIN };

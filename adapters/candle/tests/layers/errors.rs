@@ -114,6 +114,20 @@ fn parameters() -> Result<()> {
     Ok(())
 }
 
+/// Shapes that no memory has: an input of one row that is said to be many.
+#[test]
+fn sizes() -> Result<()> {
+    let (layer, _varmap) = layer(Lstm::builder(3, 8));
+    let one = drawn(&mut Rng::new(1), &[1, 1, 3]);
+    for layer in [layer.clone(), layer.detach()] {
+        for (batch, steps) in [(1 << 50, 1), (1, 1 << 50), (1 << 30, 1 << 29)] {
+            let said = layer.forward(&one.broadcast_as((batch, steps, 3))?).unwrap_err().to_string();
+            assert!(["expected", "out of memory"].iter().any(|part| said.contains(part)), "{said}");
+        }
+    }
+    Ok(())
+}
+
 /// Zoneout blends states in evaluation, which has no backward: not silently another gradient.
 #[test]
 fn zoneout_in_evaluation() -> Result<()> {

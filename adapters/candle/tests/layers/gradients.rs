@@ -192,6 +192,52 @@ fn an_optimiser_of_candle() -> Result<()> {
     Ok(())
 }
 
+/// Threads share a layer, each with a graph of its own.
+#[test]
+fn threads() -> Result<()> {
+    let (layer, varmap) = layer(Lstm::builder(3, 16).layers(2));
+    let run = |seed: u64| {
+        let x = drawn(&mut Rng::new(seed), &[4, 9, 3]);
+        let gradients = layer.run(&x, &Call::default(), None)?.0.sqr()?.sum_all()?.backward()?;
+        let of = |name: &str| floats(gradients.get(&varmap.data().lock().unwrap()[name]).unwrap());
+        Ok::<_, candle_core::Error>(layer.parameters().flat_map(|(name, _)| of(name)).collect::<Vec<f32>>())
+    };
+    let alone = (0..8).map(run).collect::<Result<Vec<_>>>()?;
+    std::thread::scope(|scope| {
+        let all: Vec<_> =
+            (0..8).map(|seed| scope.spawn(move || (0..5).map(|_| run(seed)).collect())).collect();
+        for (thread, alone) in all.into_iter().zip(&alone) {
+            let runs: Result<Vec<_>> = thread.join().unwrap();
+            assert!(runs.unwrap().iter().all(|gradients| gradients == alone));
+        }
+    });
+    Ok(())
+}
+
+/// The tape lives as long as its graph.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory() -> Result<()> {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let (layer, _varmap) = layer(Lstm::builder(8, 64));
+    let x = drawn(&mut Rng::new(1), &[8, 50, 8]);
+    let step = || layer.run(&x, &Call::default(), None)?.0.sqr()?.sum_all()?.backward();
+    step()?;
+    let before = resident();
+    // Some 0.6 MB of tape in each.
+    let (count, last) = (400, step()?);
+    for _ in 0..count {
+        step()?;
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes in {count} steps");
+    drop(last);
+    Ok(())
+}
+
 #[test]
 fn seeds_of_dropout() -> Result<()> {
     let (layer, _varmap) = layer(Lstm::builder(3, 5).layers(2).dropout(0.5));
