@@ -230,8 +230,9 @@ impl Layer {
             let seed = call.seed.unwrap_or_else(|| next_seed.fetch_add(1, Ordering::Relaxed));
             return Ok((training(), Some(seed)));
         }
-        // (Zoneout has no backward in evaluation, where it blends states.)
-        if !tracked || zones {
+        // (Backward of these is an error, and evaluation of variables none: each call of such tracks.)
+        let no_backward = zones || !config.precision().trains();
+        if !tracked || no_backward {
             return Ok((training(), None));
         }
         if !drops {

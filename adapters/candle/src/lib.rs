@@ -45,7 +45,7 @@ mod state;
 
 pub use call::Call;
 pub use fused_rnn;
-pub use fused_rnn::{Bias, Builder, Config, Direction, Gru, Layout, Lstm, Rnn, Threads};
+pub use fused_rnn::{Bias, Builder, Config, Direction, Gru, Layout, Lstm, Precision, Rnn, Threads};
 pub use layer::Layer;
 pub use rnn::{Step, gru, lstm};
 pub use state::State;

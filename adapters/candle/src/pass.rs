@@ -102,7 +102,8 @@ impl Pass {
         wanted: Wanted<'_>,
     ) -> Result<Backward> {
         let seed = self.record.ok_or_else(|| {
-            refused("backward of zoneout", "a call in training (`Call::with_train`)", "one in evaluation")
+            let expected = "zoneout in training (`Call::with_train`), or a precision that trains";
+            refused("backward", expected, "zoneout in evaluation, or `Precision::Int8`")
         })?;
         let network = self.kernel.with(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);

@@ -3,7 +3,7 @@
 use crate::support::{CPU, drawn, floats, layer, variable, weighed};
 use candle_core::{IndexOp, Result};
 use fused_rnn_candle::fused_rnn::{Activation, CellKind, Dims, Gradients, Rng, Tape, Upstream, Workspace};
-use fused_rnn_candle::{Builder, Call, Gru, Lstm, Rnn, Threads};
+use fused_rnn_candle::{Builder, Call, Gru, Lstm, Precision, Rnn, Threads};
 
 const BATCH: usize = 5;
 const STEPS: usize = 7;
@@ -30,6 +30,7 @@ fn builders() -> Vec<Builder> {
         Gru::reset_before(6, 21).layers(2).recurrent_dropout(0.1),
         Rnn::tanh(6, 21).layers(2),
         Rnn::relu(6, 21).bidirectional(true),
+        lstm().precision(Precision::Bf16).layers(2),
         Builder::new(CellKind::Lstm, 6, 21).threads(Threads::Count(2)),
     ]
 }

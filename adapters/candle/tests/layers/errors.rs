@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::rnn::{LSTMConfig, RNN};
 use candle_nn::{VarBuilder, VarMap};
 use fused_rnn_candle::fused_rnn::Rng;
-use fused_rnn_candle::{Call, Gru, Layer, Lstm};
+use fused_rnn_candle::{Call, Gru, Layer, Lstm, Precision};
 use std::collections::HashMap;
 
 fn assert_refused<T>(result: Result<T>, parts: &[&str]) {
@@ -128,9 +128,12 @@ fn sizes() -> Result<()> {
     Ok(())
 }
 
-/// Zoneout blends states in evaluation, which has no backward: not silently another gradient.
+/// Zoneout blends states in evaluation, and integers do not train: no backward, and not silently another.
 #[test]
-fn zoneout_in_evaluation() -> Result<()> {
+fn evaluation_without_backward() -> Result<()> {
+    let (integers, _varmap) = layer(Lstm::builder(3, 8).precision(Precision::Int8));
+    let y = integers.forward(&drawn(&mut Rng::new(1), &[2, 6, 3]))?;
+    assert_refused(y.sum_all()?.backward(), &["Int8"]);
     let (layer, _varmap) = layer(Lstm::builder(3, 8).zoneout(0.1, 0.1));
     let x = drawn(&mut Rng::new(1), &[2, 6, 3]);
     let y = layer.forward(&x)?;
