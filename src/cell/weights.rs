@@ -111,6 +111,12 @@ impl UnitVectors {
         &self.data[start..start + self.lanes]
     }
 
+    /// Where a vector of a block is, and those after it.
+    #[inline(always)]
+    pub(crate) fn address(&self, block: usize, vector: usize) -> *const f32 {
+        self.data[(block * self.count + vector) * self.lanes..].as_ptr()
+    }
+
     /// Floats from a block to the next.
     #[inline(always)]
     pub(crate) fn block_len(&self) -> usize {

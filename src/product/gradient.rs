@@ -24,6 +24,7 @@ use super::table::Table;
 use super::tile::Tile;
 use crate::memory::{GridMut, LinesRef};
 use crate::simd::{LINE, prefetch};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of
@@ -133,21 +134,23 @@ impl<G: Gradient> Work<'_, G> {
             *row = to.address(slot, target, 0, first);
         }
         #[repr(align(64))]
-        struct Whole([[f32; WIDE * LINE]; MOST_ROWS]);
-        let mut whole = Whole([[0.0; WIDE * LINE]; MOST_ROWS]);
+        struct Whole([[MaybeUninit<f32>; WIDE * LINE]; MOST_ROWS]);
+        let mut whole = Whole([[const { MaybeUninit::uninit() }; WIDE * LINE]; MOST_ROWS]);
+        debug_assert!(columns < width && width <= WIDE * LINE);
         if add {
             for (whole, &row) in whole.0.iter_mut().zip(&list).take(tile.rows) {
                 // SAFETY: the row has so many columns from here on, which are ours, fewer than the copy.
-                unsafe { std::ptr::copy_nonoverlapping(row, whole.as_mut_ptr(), columns) };
+                unsafe { std::ptr::copy_nonoverlapping(row, whole.as_mut_ptr().cast(), columns) };
+                whole[columns..width].fill(MaybeUninit::new(0.0));
             }
         }
-        debug_assert!(columns < width && width <= WIDE * LINE);
         let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
-        // SAFETY: the copy has the tile's rows and blocks.
-        unsafe { self.multiply(tile, &Ends::new(place, place)) };
+        let start = if add { place } else { Place::zero() };
+        // SAFETY: the copy has the tile's rows and blocks, and is set where it is read.
+        unsafe { self.multiply(tile, &Ends::new(start, place)) };
         for (whole, &row) in whole.0.iter().zip(&list).take(tile.rows) {
-            // SAFETY: as above.
-            unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr(), row, columns) };
+            // SAFETY: as above; the product has set so many columns.
+            unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr().cast(), row, columns) };
         }
     }
 }

@@ -54,6 +54,6 @@ pub(crate) use kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
-pub(crate) use sweep::{ROW_BLOCKS, Tiles, WIDE, sweep};
+pub(crate) use sweep::{MOST_ROWS_OF_RUN, ROW_BLOCKS, Tiles, WIDE, sweep};
 pub(crate) use table::{Table, table};
 pub(crate) use tile::{Blocks, Tile};

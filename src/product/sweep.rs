@@ -62,6 +62,8 @@ pub(crate) const WIDE: usize = 4;
 const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
+/// The rows of a run of tiles are no more, where their sums wait.
+pub(crate) const MOST_ROWS_OF_RUN: usize = SCRATCH;
 /// Blocks of a single row that are finished together, after the products of all of them.
 pub(crate) const ROW_BLOCKS: usize = 8;
 
@@ -170,6 +172,7 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
                     let like = if tile < larger { larger } else { tiles } - tile;
                     run = like.min((SCRATCH - waiting) / (height * per_row).max(1));
                 }
+                debug_assert!(run == 1 || height > 1, "a run of single rows goes along the blocks");
                 let (quiet, part) = Part::of_run(tile, run, tiles);
                 let of_tile = Tile { row, rows: height, block, blocks: wide, tiles: run, quiet, part };
                 // SAFETY: rows and blocks of the ranges; there is room for these sums.

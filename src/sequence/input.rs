@@ -12,7 +12,7 @@
 
 use super::made::{self, make_inputs};
 use super::pass::{Forward, Projected};
-use super::products::{input_rows, weights_of};
+use super::products::{NO_LIST, input_rows, weights_of};
 use super::schedule::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
@@ -146,12 +146,11 @@ impl Tiles for InputProducts<'_> {
         };
         let mut start = match self.call.start {
             Start::Bias(first) => {
-                Place::shared(biases.get(tile.block, first).as_ptr(), biases.block_len(), table.lanes)
+                Place::shared(biases.address(tile.block, first), biases.block_len(), table.lanes)
             }
             Start::Zero => Place::zero(),
         };
-        let (mut to_list, mut input_list) =
-            ([std::ptr::null_mut(); TILE_ROWS], [std::ptr::null_mut(); TILE_ROWS]);
+        let (mut to_list, mut input_list) = ([std::ptr::null_mut(); TILE_ROWS], NO_LIST);
         let (to, inputs) = if let Some(stride) = self.stride {
             let (step, rank) = self.places[tile.row];
             let rows = self.forward.pass.rows;

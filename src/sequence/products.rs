@@ -18,8 +18,8 @@ use crate::cell::{
 };
 use crate::memory::{Planes, Slot};
 use crate::product::{
-    Blocks, Ends, MOST_ROWS, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles, Weights,
-    sweep,
+    Blocks, Ends, MOST_ROWS_OF_RUN, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles,
+    Weights, sweep,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -68,7 +68,7 @@ impl ReadyCall {
     ) -> &'b mut Self {
         let (pass, weights) = (&forward.pass, forward.pass.weights());
         let lanes = weights.table.lanes;
-        let bias = |first| weights.biases.get(0, first).as_ptr().cast_mut();
+        let bias = |first| weights.biases.address(0, first).cast_mut();
         let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
         let ready = match call.start {
             Start::Bias(first) => to.write(ReadyCall::new(bias(first), biases(bias(first)))),
@@ -122,7 +122,7 @@ impl ReadyCall {
         to: Place,
         forward: &Forward<'_>,
         step: usize,
-        list: &mut [*mut u32; MOST_ROWS],
+        list: &mut List,
     ) -> Product<'_> {
         let ReadyCall { ends, start, fresh, segments, operands, count } = self;
         (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
@@ -138,7 +138,8 @@ impl ReadyCall {
             // SAFETY: there are operands for each segment.
             let (panel, rows) = unsafe { operands[n].assume_init() };
             if rows.is_null() {
-                segments[n].rows = input_rows(forward, tile.rows, list, |r| (step, tile.row + r));
+                let count = tile.rows_of_run().len();
+                segments[n].rows = input_rows(forward, count, list, |r| (step, tile.row + r));
             } else {
                 segments[n].rows.move_to(rows, tile.row);
             }
@@ -219,8 +220,8 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
-    /// Prefetches the records that the tile, or the run of them, will write when its products are done: they are new to the
-    /// caches, and the states of each row and plane too far apart for the processor to foresee.
+    /// Prefetches the records that the tile, or the run of them, will write when its products are done: they
+    /// are new to the caches, and the states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
     fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
@@ -244,12 +245,17 @@ pub(super) fn input_row(forward: &Forward<'_>, step: usize, rank: usize) -> *mut
     .cast()
 }
 
+/// Where rows of a tile, or of a run of tiles, lie.
+pub(super) type List = [MaybeUninit<*mut u32>; MOST_ROWS_OF_RUN];
+/// A list of which nothing is set.
+pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MOST_ROWS_OF_RUN];
+
 /// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]
 pub(super) fn input_rows(
     forward: &Forward<'_>,
     count: usize,
-    list: &mut [*mut u32; MOST_ROWS],
+    list: &mut List,
     place: impl Fn(usize) -> (usize, usize),
 ) -> Rows<u32> {
     let row = |r| {
@@ -259,10 +265,11 @@ pub(super) fn input_rows(
     if count == 1 {
         return Rows::strided(row(0), 0);
     }
-    for (r, to) in list.iter_mut().enumerate().take(count) {
-        *to = row(r);
+    for (r, to) in list[..count].iter_mut().enumerate() {
+        to.write(row(r));
     }
-    Rows::listed(list)
+    // SAFETY: so many are set.
+    Rows::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
 }
 
 /// A tile's blocks of a panel, and its part of the next ones to prefetch.
@@ -286,10 +293,9 @@ impl Tiles for PhaseProducts<'_> {
         self.phase.sums
     }
 
-    /// Where rows lie at a stride.
     #[inline(always)]
     fn takes_runs(&self) -> bool {
-        self.forward.pass.rows.as_they_come()
+        true
     }
 
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
@@ -298,7 +304,7 @@ impl Tiles for PhaseProducts<'_> {
         if self.first {
             self.prefetch_records(tile);
         }
-        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let mut list = NO_LIST;
         if self.phase.calls.is_empty() {
             // SAFETY: the scratch has room for all sums of the tile.
             unsafe { scratch.write_bytes(0, tile.tiles * tile.rows * tile.blocks * per_block) };
