@@ -6,7 +6,8 @@
 //!
 //! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or
 //! what `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (which
-//! GRU, activations, clipping) is in the metadata of the output, at `NAME.cell` and so on.
+//! GRU, activations, clipping, coupled gates, the epsilon of layer normalisation, how Keras merges directions) is
+//! in the metadata of the output, at `NAME.cell` and so on; what is not written, initial states, is said.
 
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, keras, state_dict};
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 #[derive(Default)]
 struct Found {
     layers: Vec<(String, Recurrent)>,
+    /// More metadata than a network has.
+    metadata: Vec<(String, String)>,
     others: Vec<String>,
 }
 
@@ -30,12 +33,13 @@ impl Found {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Found, Error> {
-    // An ONNX file has no magic number: it is one if it can be read as one, and has nodes.
-    if let Ok(model) = Model::read(bytes)
-        && model.nodes().len() + model.other_nodes().len() > 0
-    {
-        return Ok(onnx(&model));
+fn read(path: &str, bytes: &[u8]) -> Result<Found, Error> {
+    // An ONNX file has no magic number: it is one if it can be read as one, and has nodes. By its path, so that
+    // data in files beside it are found.
+    match Model::open(path) {
+        Ok(model) if model.nodes().len() + model.other_nodes().len() > 0 => return Ok(onnx(&model)),
+        Err(error) if path.ends_with(".onnx") => return Err(error),
+        _ => {}
     }
     let options = Tensors::safetensors_metadata(bytes).unwrap_or_default();
     let layers: Vec<&str> = options.keys().filter_map(|key| key.strip_suffix("/layer")).collect();
@@ -47,6 +51,9 @@ fn onnx(model: &Model) -> Found {
     for (index, node) in model.nodes().iter().enumerate() {
         let name = format!("{}#{index}", node.name());
         found.add(&name, node.with_weights(model, &BTreeMap::new()).map(|node| node.into_layer()));
+        if [5, 6].into_iter().any(|index| node.input(index).is_some_and(|state| !state.is_empty())) {
+            found.others.push(format!("{name}: its initial states, which are not written"));
+        }
     }
     let others = model.other_nodes();
     let types: BTreeSet<&str> = others.iter().map(|node| node.op_type()).collect();
@@ -57,7 +64,13 @@ fn onnx(model: &Model) -> Found {
 fn keras(bytes: &[u8], names: &[&str]) -> Found {
     let mut found = Found::default();
     for name in names {
-        found.add(name, keras::Layer::from_safetensors(bytes, name).map(|layer| layer.network().clone()));
+        let layer = keras::Layer::from_safetensors(bytes, name);
+        if let Ok(layer) = &layer
+            && let Some(merge) = layer.merge()
+        {
+            found.metadata.push((format!("{name}.merge"), format!("{merge:?}")));
+        }
+        found.add(name, layer.map(|layer| layer.into_network()));
     }
     found
 }
@@ -81,8 +94,8 @@ fn torch(file: &Tensors) -> Found {
 fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let text = |error: Error| format!("{path}: {error}");
-    let found = read(&bytes).map_err(text)?;
-    let (mut file, mut metadata) = (Tensors::new(), Vec::new());
+    let found = read(path, &bytes).map_err(text)?;
+    let (mut file, mut metadata) = (Tensors::new(), found.metadata);
     for (name, network) in &found.layers {
         let config = network.config();
         let [input, hidden, layers] = [config.input_size(), config.hidden_size(), config.layers()];
@@ -93,7 +106,11 @@ fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
             ("cell", format!("{:?}", config.kind())),
             ("direction", format!("{:?}", config.direction())),
             ("activations", format!("{:?}", config.activations(false))),
+            ("activations_reverse", format!("{:?}", config.activations(true))),
             ("clip", format!("{:?}", config.clip())),
+            ("cell_clip", format!("{:?}", config.cell_clip())),
+            ("coupled", config.coupled().to_string()),
+            ("layer_norm", format!("{:?}", config.layer_norm())),
         ] {
             metadata.push((format!("{prefix}{key}"), value));
         }
@@ -101,7 +118,10 @@ fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
     }
     found.others.iter().for_each(|other| println!("  beside: {other}"));
     println!("{} recurrent layers", found.layers.len());
-    let Some(output) = output.filter(|_| !found.layers.is_empty()) else { return Ok(()) };
+    let Some(output) = output else { return Ok(()) };
+    if found.layers.is_empty() {
+        return Err(format!("{path}: expected a recurrent layer to write, got none"));
+    }
     let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let bytes = file.to_safetensors(&metadata).map_err(text)?;
     std::fs::write(output, bytes).map_err(|error| format!("{output}: {error}"))

@@ -292,6 +292,11 @@ fn forms_that_contradict_themselves_are_errors() {
         assert!(error.contains(want), "{error}");
         assert!(form.save(&lstm).is_err());
     }
+    for scale in [0.0, f32::NAN, f32::INFINITY] {
+        let wrong = Arrays { input_scales: vec![scale], ..arrays.clone() };
+        let said = form().load(&mut lstm, &[wrong]).unwrap_err().to_string();
+        assert!(said.starts_with("the scale of weights: expected a finite number other than zero"), "{said}");
+    }
     let wrong = Arrays { input_scales: vec![1.0; 3], ..arrays.clone() };
     let error = form().load(&mut lstm, &[wrong]).unwrap_err().to_string();
     assert_eq!(error, "scales of weight_ih of the weights _l0: expected none, 1 or 4, got 3");

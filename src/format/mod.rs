@@ -35,8 +35,8 @@
 //! | others | arrays | a [`Convention`] or a [`Form`] |
 //!
 //! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
-//! and the network of a file allocate is bounded by a multiple of the length of the file: for ONNX 300 times,
-//! as an empty message is two bytes; for a pickle 100 times, as an instruction is one byte; for `.npz` 4000
+//! and the network of a file allocate is bounded by a multiple of the length of the file: for ONNX 300 times
+//! and some megabytes, as an empty message is two bytes; for a pickle 100 times, as an instruction is one byte; for `.npz` 4000
 //! times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its shapes say; inputs of no
 //! steps have shapes without any values.
 

@@ -243,6 +243,9 @@ fn paths_out_of_the_folder() {
     }
     #[cfg(unix)]
     std::os::unix::fs::symlink(place.join("secret.bin"), inner.join("link.bin")).unwrap();
+    // Whoever opens a pipe waits for a writer.
+    #[cfg(unix)]
+    assert!(std::process::Command::new("mkfifo").arg(inner.join("pipe.bin")).status().unwrap().success());
     let entry =
         |key: &str, value: &str| field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
     let w = tensor("W", &[1, 1, 1], &[0.5]);
@@ -270,6 +273,8 @@ fn paths_out_of_the_folder() {
         ("deeper", "expected a file in the folder of the model"),
         #[cfg(unix)]
         ("link.bin", "expected a file in the folder of the model"),
+        #[cfg(unix)]
+        ("pipe.bin", "expected a file in the folder of the model"),
         ("absent.bin", "expected a file that can be read"),
     ] {
         let said = read(&[("location", location)]).unwrap_err();

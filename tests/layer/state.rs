@@ -103,6 +103,8 @@ fn states_are_blended() {
     let more = layer.zero_state(3).unwrap();
     let error = Err(Error::Mismatch { what: "state: batch", expected: 2, got: 3 });
     assert_eq!((between.lerp(&more, &other, 0.5), between.lerp(&one, &more, 0.5)), (error.clone(), error));
+    let said = between.lerp(&one, &other, f32::NAN).unwrap_err().to_string();
+    assert_eq!(said, "t: expected a finite number, got NaN");
     assert_eq!(between.h(), [3.0; 8]);
 }
 

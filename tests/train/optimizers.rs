@@ -124,6 +124,10 @@ fn what_cannot_be_loaded_is_named_and_nothing_changes() {
     assert_eq!(short, "exp_avg_sq: expected a tensor of shape [2], got shape [1]");
     let negative = said("exp_avg_sq", Some(tensor(&[1.0, -1.0])));
     assert_eq!(negative, "exp_avg_sq: expected averages of at least 0, got -1");
+    for (name, value) in [("exp_avg", f32::NAN), ("exp_avg_sq", f32::INFINITY)] {
+        let said = said(name, Some(tensor(&[1.0, value])));
+        assert!(said.starts_with(&format!("{name}: expected finite averages, got")), "{said}");
+    }
     for bad in [-1.0, 0.5, f32::NAN, 1e9] {
         let refused = said("step", Some(number(bad)));
         assert_eq!(refused, format!("step: expected a whole number from 0 to 16777216, got {bad}"));

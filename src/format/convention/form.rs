@@ -115,6 +115,12 @@ pub struct Form {
     pub(super) bias_scale: f32,
 }
 
+/// Whether weights can be had from numbers in units of this scale, and back.
+fn check_scale(scale: f32) -> Result<(), Error> {
+    let (what, expected) = ("the scale of weights", "a finite number other than zero");
+    if scale.is_normal() { Ok(()) } else { Err(Error::OutOfRange { what, expected, got: f64::from(scale) }) }
+}
+
 impl Form {
     /// PyTorch's form: rows, gates in the order i f g o or r z n, two bias vectors, no constants; for an LSTM
     /// also peepholes in the order i f o, and projections as (P, H).
@@ -227,7 +233,10 @@ impl Form {
                 self.orientation.check_shape(&what(name), [strand.gates, strand.hidden, columns], shape)?;
                 let scales = match scales.len() {
                     0 => None,
-                    count if count == 1 || count == strand.rows() => Some(scales.as_slice()),
+                    count if count == 1 || count == strand.rows() => {
+                        scales.iter().try_for_each(|&scale| check_scale(scale))?;
+                        Some(scales.as_slice())
+                    }
                     count => {
                         let expected = format!("none, 1 or {}", strand.rows());
                         return Err(refused(what(&format!("scales of {name}")), expected, count.to_string()));
@@ -369,12 +378,7 @@ impl Form {
             let what = if *gate == Gate::Forget { "forget_bias" } else { "what is added to a gate" };
             return Err(Error::OutOfRange { what, expected: "a finite number", got: f64::from(*value) });
         }
-        for scale in [self.scale, self.bias_scale] {
-            if !scale.is_normal() {
-                let (what, expected) = ("the scale of weights", "a finite number other than zero");
-                return Err(Error::OutOfRange { what, expected, got: f64::from(scale) });
-            }
-        }
+        [self.scale, self.bias_scale].into_iter().try_for_each(check_scale)?;
         Ok(Resolved { form: self, order, signs, added, peepholes })
     }
 

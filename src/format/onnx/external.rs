@@ -75,11 +75,12 @@ impl Folder {
         if !path.starts_with(&folder) {
             return Err(refused(what, "a file in the folder of the model", got()));
         }
-        let mut file = File::open(&path).map_err(wrong)?;
-        let data = file.metadata().map_err(wrong)?;
+        // (Asked before it is opened: to open a pipe is to wait for who writes it.)
+        let data = std::fs::metadata(&path).map_err(wrong)?;
         if !data.is_file() {
             return Err(refused(what, "a file in the folder of the model", got()));
         }
+        let mut file = File::open(&path).map_err(wrong)?;
         let Some(bytes) = bytes.filter(|&bytes| place.length.is_none_or(|length| length == bytes as u64))
         else {
             let length = place.length.map_or("another".to_owned(), |length| length.to_string());

@@ -15,8 +15,8 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Warning {
     /// A cell that the file has not as a recurrent node, but as the products and activations that it is made
-    /// of. This crate does not put it together again: export the model with its recurrent nodes, or take the
-    /// weights by their names.
+    /// of. [`Model::reassembled`](super::Model::reassembled) puts LSTMs together again where it can do so
+    /// surely; else export the model with its recurrent nodes, or take the weights by their names.
     TakenApart {
         /// [`Kind::Lstm`] or [`Kind::Gru`].
         kind: Kind,

@@ -36,7 +36,11 @@ impl Saved {
 
     /// Averages of any sign.
     pub(super) fn averages(&mut self, name: &str, count: usize) -> Result<Vec<f32>, Error> {
-        self.tensors.take(name, &[count])
+        let averages = self.tensors.take(name, &[count])?;
+        match averages.iter().find(|average| !average.is_finite()) {
+            Some(average) => Err(refused(name, "finite averages", average.to_string())),
+            None => Ok(averages),
+        }
     }
 
     /// Averages of squares: none is below zero, of which there is no root.
