@@ -103,6 +103,8 @@ mod tests {
         let cut = [(0..1, 1..5), (1..2, 1..5), (0..1, 5..9), (1..2, 5..9), (0..1, 9..10), (1..2, 9..10)];
         assert_eq!(of(&large, FEW_ROWS + 1, 1..10), cut);
         assert_eq!(of(&panels(2, 512), 100, 1..9), [(0..2, 1..9)], "just enough room");
+        let four = [(0..1, 0..4), (1..2, 0..4), (2..3, 0..4), (3..4, 0..4)];
+        assert_eq!(of(&panels(4, 512), 100, 0..4), four, "all gates count");
         assert_eq!(of(&large, 100, 3..3), []);
         let nothing = 0..0;
         assert_eq!(of(&panels(0, 1), 100, 0..3), [(nothing, 0..3)], "all of an empty sum");

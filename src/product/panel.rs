@@ -308,6 +308,8 @@ mod tests {
         let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
         panel.pack(source);
         assert_eq!((panel.blocks(), panel.bytes()), (2, 4 * 2 * 4 * 5 * 3), "with the padding");
+        assert_eq!(panel.multiply_adds(), 2 * 4 * 5 * 3, "with the padding");
+        assert_eq!((panel.units(), panel.depth(), panel.lanes()), (7, 5, 4));
         for unit in 0..panel.blocks() * lanes {
             for k in 0..depth {
                 for gate in 0..gates {

@@ -202,6 +202,8 @@ mod tests {
         gates: usize,
         sums: usize,
         runs: bool,
+        /// Where the scratch begins.
+        scratch: *mut f32,
         multiplied: RefCell<Vec<Vec<usize>>>,
         finished: RefCell<Vec<Vec<usize>>>,
         prefetched: RefCell<usize>,
@@ -228,6 +230,10 @@ mod tests {
             assert!(self.runs || tile.tiles == 1);
             let (rows, blocks) = if tile.rows == 1 { (1, tile.tiles) } else { (tile.tiles, 1) };
             let (rows, blocks) = (tile.rows * rows, tile.blocks * blocks);
+            // The first sums of a sweep lie at the beginning.
+            self.scratch = if self.scratch.is_null() { scratch } else { self.scratch };
+            let waiting = (scratch as usize - self.scratch as usize) / size_of::<f32>() / lanes;
+            assert!(waiting + rows * blocks * self.sums <= SCRATCH, "room for the sums");
             for (r, u) in (0..rows).flat_map(|r| (0..blocks).map(move |u| (r, u))) {
                 self.multiplied.borrow_mut()[tile.row + r][tile.block + u] += 1;
                 for n in 0..self.sums * lanes {
@@ -260,6 +266,7 @@ mod tests {
                         gates,
                         sums,
                         runs,
+                        scratch: std::ptr::null_mut(),
                         multiplied: empty.clone(),
                         finished: empty,
                         prefetched: RefCell::new(0),

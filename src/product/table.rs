@@ -252,7 +252,7 @@ mod tests {
     /// The bits of two tiles, one after the other, over two segments.
     fn products(table: &Table, words: Words, (gates, blocks, rows): (usize, usize, usize)) -> Vec<u32> {
         let (lanes, units, depths) = (table.lanes, 2 * table.lanes * blocks, [7, 10]);
-        let value = |n: usize| ((n * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
+        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
         let left: Vec<f32> = (0..2 * rows * 100).map(|n| value(n + 77)).collect();
         let panels = depths.map(|depth| {
             let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
@@ -317,7 +317,7 @@ mod tests {
         (gates, blocks, rows): (usize, usize, usize),
     ) {
         let (lanes, units, depth) = (table.lanes, table.lanes * blocks, 85);
-        let value = |n: usize| ((n * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
+        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
         let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + 3)).collect();
         let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
         let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
@@ -371,7 +371,7 @@ mod tests {
 
     fn check(table: &Table, fused: bool, (gates, blocks, rows): (usize, usize, usize)) {
         let (lanes, units) = (table.lanes, table.lanes * blocks);
-        let value = |n: usize| ((n * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
+        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
         let madd = |a: f32, b: f32, c: f32| if fused { a.mul_add(b, c) } else { a * b + c };
         // Depths of rows, of lines (with a last run in part), and of columns.
         let depths = [5, 37, 3];

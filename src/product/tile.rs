@@ -143,7 +143,7 @@ const ONE: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::{LAST_TILES, LINE, Part};
+    use super::{LAST_TILES, LINE, Part, Tile};
 
     #[test]
     fn the_last_tiles_prefetch_all_of_the_next_block() {
@@ -164,5 +164,39 @@ mod tests {
             assert!(seen.iter().all(|&n| n <= 1));
         }
         assert!(Part::of_tile(0, 1).is_none());
+    }
+
+    #[test]
+    fn the_tiles_of_a_run_prefetch_what_each_would_alone() {
+        for tiles in 1..20 {
+            for (index, count) in (0..tiles).flat_map(|index| (1..=tiles - index).map(move |n| (index, n))) {
+                let (quiet, part) = Part::of_run(index, count, tiles);
+                for n in 0..count {
+                    let alone = Part::of_tile(index + n, tiles);
+                    assert_eq!(alone.is_none(), n < quiet, "tile {n} of {count} from {index} of {tiles}");
+                    if n >= quiet {
+                        assert_eq!((part.index + n - quiet, part.of), (alone.index, alone.of));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_goes_along_the_rows_or_of_one_row_along_the_blocks() {
+        let part = Part::of_tile(0, 1);
+        let rows = Tile { row: 3, rows: 2, block: 5, blocks: 4, tiles: 3, quiet: 3, part };
+        let blocks = Tile { rows: 1, ..rows };
+        assert_eq!((rows.rows_of_run(), rows.blocks_of_run()), (3..9, 4));
+        assert_eq!((blocks.rows_of_run(), blocks.blocks_of_run()), (3..4, 12));
+        for (run, want) in [(rows, [(3, 5), (5, 5), (7, 5)]), (blocks, [(3, 5), (3, 9), (3, 13)])] {
+            let each: Vec<Tile> = run.each().collect();
+            let starts: Vec<_> = each.iter().map(|tile| (tile.row, tile.block)).collect();
+            assert_eq!(starts, want);
+            for tile in each {
+                assert_eq!((tile.rows, tile.blocks, tile.tiles), (run.rows, run.blocks, 1));
+                assert!(tile.quiet == 1 && tile.part.is_none());
+            }
+        }
     }
 }
