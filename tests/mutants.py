@@ -3,7 +3,8 @@
 notices.
 
     pip install tree-sitter tree-sitter-rust; cargo install cargo-mutants
-    python3 tests/mutants.py -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' -f 'src/product/*.rs' --to mutants.jsonl
+    python3 tests/mutants.py -f 'src/product/**/*.rs' -f 'src/cell/*.rs' -f 'src/sequence/**/*.rs' \\
+        --to mutants.jsonl
 
 The mutants are those that cargo-mutants lists. Building each by itself takes longer than testing it, so all
 of them are compiled into one program, which asks at each place whether the mutant there is the one that is
@@ -12,18 +13,20 @@ switched on:
     a + b      ->    match (a, b) { (l, r) => if crate::mutant(7) { l - r } else { l + r } }
 
 A mutant that does not compile in that form (the compiler's errors name it) is built by itself, from its own
-change; one that does not compile so either is `build`, and no mutant. The others meet the test programs from
-the quickest to the slowest, until a test fails: `caught` (by which program), or `timeout` (caught too). First
-with a few cases of each property; who survives is `explained`, if what it changes is listed below with the
-reason why no test can notice, or meets many cases, and is `missed` if none of them fails.
+change; one that does not compile so either (or is a value of another type) is `build`, and no mutant. The
+others meet the test programs from the quickest to the slowest, until a test fails: `caught` (by which
+program), or `timeout` (caught too). First with a few cases of each property; who survives is `explained`, if
+what it changes is listed below with the reason why no test can notice, or meets many cases, and is `missed`
+if none of them fails.
 
 All is built for 32-bit x86, where the portable level is the only one and compiles in seconds; that needs
 `rustup target add i686-unknown-linux-gnu` and a C compiler for it (Debian: gcc-multilib). One JSON object a
 line goes to `--to`; mutants that are in it already are left out, so a run can be stopped and taken up. Most
 mutants take a second, who survives minutes.
 
-What this does not see: unsafe functions (cargo-mutants leaves them out), files that git does not know, and
-checks of arguments, for which `errors` and `edge` ask at sizes of 64 bits and so are not among the programs.
+cargo-mutants leaves unsafe functions out; it is shown a copy in which they are safe, so that they are mutated
+as well. What this does not see: files that git does not know, and checks of arguments, for which `errors` and
+`edge` ask at sizes of 64 bits and so are not among the programs.
 """
 
 import argparse
@@ -33,6 +36,8 @@ import os
 import pathlib
 import re
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,33 +61,35 @@ pub(crate) fn mutant(number: u32) -> bool {
     *ON == number
 }
 """
+# What benches and examples depend on, which takes longer to build than the rest.
+OF_BENCHES = r"^(clap|criterion|indicatif|plotters|rustc-demangle) = .*\n"
 # How many cases properties have, at first and for those who survive.
 CASES = [4, 48]
 # Changes that leave all results as they are: (what the mutant's name and its line match, why). Asked of
 # survivors alone.
 EXPLAINED = [
     # Speed.
+    (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
+    (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
+    (r">::add \| if left > 0 \{|let whole = start == 0", "what is prefetched"),
+    (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
     (
-        r"Panel::span|Part::|\.span\(|let pace|part\.split\(|Gates::(ahead|next)",
-        "which weights are prefetched",
-    ),
-    (
-        r"::address ->|prefetch|T::RUN < usize::MAX|LineRows<'_, R>>::next|LeftOperand::next",
-        "what else is prefetched",
-    ),
-    (
-        r"let (narrow|highest|widest) =|if const { (R > I::TILE_ROWS|U == NARROW)",
+        r"let (narrow|widest) =|replace height -> usize with 1|left >= widest|left >= 2 && gates",
         "how many blocks and rows a tile takes",
     ),
-    (r"if T::ACCUMULATORS (==|>) 1 =>", "keeps tiles that are never asked for out of the program"),
-    (r"replace CellTile<'a, I, W>::blocks -> usize with 1", "how often the moments of a row are found"),
-    (r"Weights::recurrent_len|chunk_steps", "whether and how far input products are done beforehand"),
+    (r"replace is_taken -> bool with true", "tiles that are never asked for are in the program"),
+    (r"(> with >=|\+ with \*) in panel .*> SCRATCH|delete match arm 1 in sweep", "how many tiles wait"),
+    (r"run = like|takes_runs -> bool with false", "how many tiles are multiplied in a run"),
     (
-        r"const (MOST_ROWS|INPUTS_PER_ROW|WORTH_A_PIECE)",
+        r"replace CellTile<'a, I, D, W>::blocks -> usize with 1",
+        "how often the moments of a row are found",
+    ),
+    (r"chunk_steps", "whether and how far input products are done beforehand"),
+    (
+        r"const (MOST_ROWS|ROWS_OF_BYTES|INPUTS_PER_ROW|WORTH_A_PIECE)",
         "whether and how far input products are done beforehand",
     ),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
-    (r"PHASE == 0 && self.way.step.is_some\(\)", "whether what is read next is prefetched"),
     (r"replace \+ with \* in load ", "how threads share the work"),
     (r"replace > with (<|>=) in Stages<'_>::wait .*patience", "when helpers are sent home"),
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
@@ -97,7 +104,6 @@ EXPLAINED = [
         r"replace < with <= in share .*while cut|replace - with . in share",
         "half of all never reaches into the last row",
     ),
-    (r"\+ with \* in Waiting<V>::has_room", "how many tiles are finished together"),
     (r"Pattern<'_>::is_whole -> bool with false", "a way around the general one"),
     (r"is_narrow -> bool with false|< with (==|<=) in is_narrow", "another way to the same bits"),
     (
@@ -108,7 +114,6 @@ EXPLAINED = [
         r"I::LANES.min\(units - \(unit \+ v \* I::LANES\)\)",
         "several vectors are whole, and the last in part is alone",
     ),
-    (r"Product for .*::rows -> usize", "what else is prefetched"),
     (r"zoneout.p\[plane\] > 0.0", "a plane without zoneout takes all of what is new, by either way"),
     (r"if chosen && self.new_cell_state\(\) != C", "the same plane is written twice"),
     (r"Rows::in_order -> bool with false", "dropout before all chunks instead of before each"),
@@ -119,12 +124,7 @@ EXPLAINED = [
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
-    (r"replace \+ with - .*\| t\.set_gradient\(v, DA \+ (R_|I),", "zero is added"),
-    (
-        r"replace \+ with - .*\| \(DV \+ I,|gru_norm.rs:\d+:(26|35): replace \+ with - .*\(D[AV] \+ R_, ",
-        "zero is added",
-    ),
-    (r"_ if bias == traits.gates => hh", "past the end of the biases of the input there is zero"),
+    (r"replace \+ with - .*\| .*D[AV] \+ (I|R_),", "zero is added"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
 ARITHMETIC = {"+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"}
@@ -159,8 +159,10 @@ class Switched:
         return self.lines[point["line"] - 1] + len(line[:point["column"] - 1].encode())
 
     def node(self, mutant):
-        """What is to be wrapped: an expression, the body of a function, or the pattern of an arm."""
+        """What is to be wrapped: an expression, the body of a function, the pattern of an arm, a field."""
         start, end = self.place(mutant["span"]["start"]), self.place(mutant["span"]["end"])
+        # (The span of a field has its comma.)
+        end = start if mutant["genre"] == "StructField" else end
         node = self.tree.root_node.descendant_for_byte_range(start, end)
         kinds = {
             "BinaryOperator": ("binary_expression", "compound_assignment_expr"),
@@ -168,6 +170,7 @@ class Switched:
             "FnValue": ("function_item",),
             "MatchArm": ("match_arm",),
             "MatchArmGuard": ("match_pattern",),
+            "StructField": ("field_initializer", "shorthand_field_initializer"),
         }.get(mutant["genre"], ())
         while node is not None and node.type not in kinds:
             node = node.parent
@@ -219,6 +222,14 @@ class Switched:
             changed = (
                 b"(match (" + operand + b") { v => " + choice(operator + b"v", lambda by: by + b"v") + b" })"
             )
+        elif node.type in ("field_initializer", "shorthand_field_initializer"):
+            # Without the field it is that of the base.
+            base = next(child for child in node.parent.children if child.type == "base_field_initializer")
+            name, value = node, self.plain(node, without)
+            if node.type == "field_initializer":
+                name, value = node.child_by_field_name("field"), field("value")
+            of_base = b"(" + self.plain(base.children[1], without) + b")." + name.text
+            changed = name.text + b": " + choice(value, lambda by: of_base)
         elif node.type == "match_pattern":
             pattern = self.source[node.start_byte:node.child_by_field_name("condition").start_byte]
             condition = field("condition")
@@ -279,14 +290,18 @@ class Tree:
 
     def __init__(self, folder, name):
         self.path = folder / name
-        self.path.mkdir()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
         names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
         packed = subprocess.run(["tar", "c", "--null", "-T", "-"], cwd=ROOT, input=names, check=True,
                                 capture_output=True).stdout
         subprocess.run(["tar", "x", "-C", self.path], input=packed, check=True)
+        manifest = self.path / "Cargo.toml"
+        manifest.write_text(re.sub(OF_BENCHES, "", manifest.read_text(), flags=re.MULTILINE))
         self.environment = {
             **os.environ,
-            "CARGO_TARGET_DIR": str(folder / f"target-{name}"),
+            # One for all trees: what the project depends on is built once.
+            "CARGO_TARGET_DIR": str(folder / "target"),
             "CARGO_INCREMENTAL": "1",
             "RUST_BACKTRACE": "0",
         }
@@ -333,16 +348,18 @@ class Tree:
         return found
 
     def timeouts(self, programs):
-        """After how long each program has got stuck. Without any mutant it must pass, and how long that takes
-        decides."""
+        """After how much processor time each program has got stuck. Without any mutant it must pass, and how
+        long that takes decides."""
         found = {}
         for name in PROGRAMS:
-            start = time.monotonic()
+            start = resource.getrusage(resource.RUSAGE_CHILDREN)
             environment = {**self.environment, "PROPTEST_CASES": str(CASES[0])}
-            if run(programs[name], self.path, environment, float(1 << 20)) != "passed":
+            if run(programs[name], self.path, environment, 1 << 20) != "passed":
                 sys.exit(f"{name} must pass before anything is changed")
-            found[name] = 10 + 10 * (time.monotonic() - start)
-            print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
+            end = resource.getrusage(resource.RUSAGE_CHILDREN)
+            took = end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
+            found[name] = 10 + 10 * took
+            print(f"{name}: {took:.1f} s", flush=True)
         return found
 
     def verdict(self, programs, mutant, number, timeouts):
@@ -359,16 +376,45 @@ class Tree:
         return "missed"
 
 
+def idle(process):
+    """Whether all threads of a process sleep, and the processor time that it has used."""
+    states, used = set(), 0
+    for stat in pathlib.Path(f"/proc/{process}/task").glob("*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        states.add(fields[0])
+        used += int(fields[11]) + int(fields[12])
+    return states <= {"S"}, used
+
+
 def run(program, tree, environment, timeout):
-    """Runs a test program until its first failure."""
+    """Runs a test program until its first failure, for so many seconds of processor time. One that sleeps for
+    half a minute waits for itself. (One that runs may have to wait for others, on a machine with much to do.)
+    """
     skips = [argument for test in SKIPPED for argument in ("--skip", test)]
-    # A wrong size may ask for any amount of memory.
+
+    def limit():
+        # A wrong size may ask for any amount of memory.
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(timeout), int(timeout) + 1))
+
     process = subprocess.Popen([program, *skips], cwd=tree, env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True,
-                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
-    late = threading.Event()
-    timer = threading.Timer(timeout, lambda: (late.set(), process.kill()))
-    timer.start()
+                               stderr=subprocess.DEVNULL, text=True, preexec_fn=limit)
+    late, ended = threading.Event(), threading.Event()
+
+    def watch():
+        before = None
+        while not ended.wait(30):
+            now = idle(process.pid)
+            if now == before and now[0]:
+                late.set()
+                return process.kill()
+            before = now
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     failed = False
     for line in process.stdout:
         if line.endswith("... FAILED\n"):
@@ -376,9 +422,10 @@ def run(program, tree, environment, timeout):
             process.kill()
             break
     status = process.wait()
-    timer.cancel()
+    ended.set()
+    watcher.join()
     process.stdout.close()
-    if late.is_set():
+    if late.is_set() or status in (-signal.SIGXCPU, -signal.SIGKILL) and not failed:
         return "timeout in"
     return "caught by" if failed or status != 0 else "passed"
 
@@ -391,10 +438,19 @@ def explained(mutant):
 
 
 def listed(files):
-    command = ["cargo", "mutants", "--list", "--json", "--diff"]
-    for pattern in files:
-        command += ["-f", pattern]
-    mutants = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    # As long as the words, so that every place stays where it is.
+    unsafe, safe = "unsafe fn", "/*uns*/fn"
+    with tempfile.TemporaryDirectory(prefix="fused-rnn-mutants-") as folder:
+        copy = Tree(pathlib.Path(folder), "listed").path
+        for path in copy.glob("src/**/*.rs"):
+            path.write_text(path.read_text().replace(unsafe, safe))
+        found = {}
+        for pattern in files:
+            command = ["cargo", "mutants", "--list", "--json", "--diff", "-f", pattern]
+            done = subprocess.run(command, cwd=copy, check=True, capture_output=True, text=True)
+            for mutant in json.loads(done.stdout.replace(safe, unsafe)):
+                found.setdefault(mutant["name"], mutant)
+    mutants = list(found.values())
     # The lines as they are now: a run may take an hour, in which somebody edits the files.
     lines = {name: (ROOT / name).read_text().splitlines() for name in {mutant["file"] for mutant in mutants}}
     for mutant in mutants:
@@ -407,7 +463,8 @@ def uninlined(source):
 
 
 def switch(tree, mutants):
-    """Puts all mutants into the tree. Returns the numbers of those that do not fit."""
+    """Puts all mutants into the tree. Returns the numbers of those that do not fit, and which of them do not
+    compile by themselves either: values of another type than their function's."""
     files = {}
     for name in sorted({mutant["file"] for mutant in mutants.values()}):
         of_file = {number: mutant for number, mutant in mutants.items() if mutant["file"] == name}
@@ -417,13 +474,15 @@ def switch(tree, mutants):
     # Kernels in one piece with all their mutants in them take the compiler many minutes.
     for path in tree.path.glob("src/**/*.rs"):
         path.write_text(uninlined(path.read_text()))
-    without = set().union(*(file.left_out for file in files.values()))
+    left_out = set().union(*(file.left_out for file in files.values()))
+    without = set(left_out)
     while True:
         for name, file in files.items():
             (tree.path / name).write_text(uninlined(file.text(without)))
         errors = tree.errors()
         if not errors:
-            return without
+            values = {number for number in without if mutants[number]["genre"] == "FnValue"}
+            return without, values - left_out
         found = set()
         for name, byte in errors:
             text = (tree.path / name).read_bytes()
@@ -442,9 +501,11 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-f", "--file", action="append", required=True, help="files to mutate, a pattern")
+    parser.add_argument("-f", "--file", action="append", required=True,
+                        help="files to mutate, a pattern; in the order of several")
     parser.add_argument("--to", type=pathlib.Path, required=True, help="where results go, a line each")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants that are tested at a time")
+    parser.add_argument("--folder", type=pathlib.Path, help="where copies are built, kept for the next run")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new mutant after so many")
     arguments = parser.parse_args()
     begin = time.monotonic()
@@ -463,9 +524,11 @@ def main():
 
     lock = threading.Lock()
     with tempfile.TemporaryDirectory(prefix="fused-rnn-mutants-") as folder:
-        folder = pathlib.Path(folder)
+        folder = (arguments.folder or pathlib.Path(folder)).absolute()
         tree = Tree(folder, "switched")
-        singly = switch(tree, mutants)
+        singly, never = switch(tree, mutants)
+        for number in sorted(never):
+            tell(mutants[number], "build")
         programs = tree.build()
         if programs is None:
             sys.exit("the tree with all mutants does not build")
@@ -483,7 +546,7 @@ def main():
             list(pool.map(test, order))
 
         # What does not fit: each in a tree of its own, one tree per job.
-        rest = iter(sorted(singly))
+        rest = iter(sorted(singly - never))
 
         def singles(job):
             tree, timeouts = Tree(folder, f"single-{job}"), None
