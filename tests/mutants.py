@@ -80,6 +80,8 @@ EXPLAINED = [
     (r"replace is_taken -> bool with true", "tiles that are never asked for are in the program"),
     (r"(> with >=|\+ with \*) in panel .*> SCRATCH|delete match arm 1 in sweep", "how many tiles wait"),
     (r"run = like|takes_runs -> bool with false", "how many tiles are multiplied in a run"),
+    (r"Work<'_, G>>::sums -> usize with 1", "how many tiles are multiplied in a run, as none is finished"),
+    (r"> with >= in <impl Tiles for Work.*blocks_of_run", "a run of whole blocks, or its tiles one by one"),
     (
         r"replace CellTile<'a, I, D, W>::blocks -> usize with 1",
         "how often the moments of a row are found",
