@@ -384,6 +384,59 @@ fn values_and_weights_without_a_scale() {
     }
 }
 
+/// Weights that were quantised elsewhere keep their integers: scales of each row, and one for all, and what is
+/// beyond their range.
+#[test]
+fn weights_keep_the_integers_of_given_scales() {
+    for level in Level::available() {
+        let case = Case { bias: Bias::None, ..Case::simple(CellKind::ElmanRelu, 1, 1, 9, 20) };
+        let mut layer = layer(&case, Precision::Int8, level, 1, Schedule::Auto);
+        let q: Vec<i32> = (0..9 * 20).map(|n| (n * 71) % 256 - 128).collect();
+        let x: Vec<f32> = (0..9).map(|n| (n * 31 - 127) as f32).collect();
+        let each: Vec<f32> = (0..20).map(|row| 0.001 * (row + 1) as f32).collect();
+        for scales in [&each[..], &[0.0625]] {
+            let scale = |row: usize| if scales.len() > 1 { scales[row] } else { scales[0] };
+            let weights: Vec<f32> = q.iter().enumerate().map(|(n, &q)| scale(n / 9) * q as f32).collect();
+            layer.set_parameter("weight_ih_l0", &weights).unwrap();
+            layer.set_scales("weight_ih_l0", scales).unwrap();
+            let y = layer.run(&x, Dims::new(1, 1)).unwrap().y;
+            for (row, (q, y)) in q.chunks(9).zip(y).enumerate() {
+                let sum: i32 = q.iter().zip(&x).map(|(&q, &x)| q * x as i32).sum();
+                assert_eq!(y, (sum as f32 * (1.0 * scale(row))).max(0.0), "{level}, row {row}");
+            }
+            // They stay when other parameters change, and when the network does.
+            let again = layer.in_precision(Precision::Int8).unwrap();
+            layer.update(|_| ());
+            assert_eq!(layer.run(&x, Dims::new(1, 1)).unwrap().y, again.run(&x, Dims::new(1, 1)).unwrap().y);
+        }
+        layer.set_parameter("weight_ih_l0", &[1e20; 180]).unwrap();
+        let most = layer.run(&[127.0; 9], Dims::new(1, 1)).unwrap().y;
+        assert_eq!(most, [9.0 * 127.0 * 127.0 * 0.0625; 20]);
+        layer.set_parameter("weight_ih_l0", &[f32::NAN; 180]).unwrap();
+        assert!(layer.run(&x, Dims::new(1, 1)).unwrap().y.iter().all(|y| y.is_nan()));
+        layer.set_scales("weight_ih_l0", &[]).unwrap();
+    }
+}
+
+/// What is wrong with scales is named, and changes nothing.
+#[test]
+fn wrong_scales_are_errors() {
+    let case = Case::simple(CellKind::GruResetAfter, 1, 1, 3, 4);
+    let mut layer = case.layer(|builder| builder.precision(Precision::Int8));
+    let before = layer.run(&[0.5; 3], Dims::new(1, 1)).unwrap().y;
+    for odd in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-40, 1e31] {
+        let wrong = layer.set_scales("weight_hh_l0", &[odd]);
+        assert!(matches!(wrong, Err(Error::OutOfRange { .. })), "{odd}: {wrong:?}");
+    }
+    assert!(matches!(layer.set_scales("weight_ih_l0", &[1.0; 11]), Err(Error::Format { .. })));
+    for name in ["bias_ih_l0", "weight_ih_l1", ""] {
+        assert_eq!(layer.set_scales(name, &[1.0]), Err(Error::UnknownParameter { name: name.to_owned() }));
+    }
+    assert_eq!(layer.run(&[0.5; 3], Dims::new(1, 1)).unwrap().y, before);
+    let mut other = layer.in_precision(Precision::Bf16).unwrap();
+    assert!(matches!(other.set_scales("weight_ih_l0", &[1.0]), Err(Error::Unsupported { .. })));
+}
+
 /// Training in integers is an error that names it, and writes nothing.
 #[test]
 fn integers_do_not_train() {

@@ -212,8 +212,14 @@ impl Weights {
         })
     }
 
-    /// Packs these parameters, as far as they are made of tensors that have changed.
-    pub(crate) fn pack(&mut self, from: &Canonical<'_>, changed: &PerTensor<bool>) {
+    /// Packs these parameters, as far as they are made of tensors that have changed. Bytes have the scales that
+    /// are given, one for each row of a matrix or one for all.
+    pub(crate) fn pack(
+        &mut self,
+        from: &Canonical<'_>,
+        scales: Option<&PerTensor<Vec<f32>>>,
+        changed: &PerTensor<bool>,
+    ) {
         let shape = self.shape();
         for (packed, panel) in shape.packed.iter().zip(&mut self.panels) {
             if !changed[packed.matrix.tensor()] {
@@ -227,7 +233,12 @@ impl Weights {
             let starts: [usize; MOST_GATES] =
                 std::array::from_fn(|gate| (packed.first + gate) * rows * width);
             let (data, gate_starts) = (from[packed.matrix.tensor()], &starts[..packed.gates]);
-            panel.pack(Source { data, gate_starts, unit_stride: width, depth_stride: 1 });
+            let given = scales.map_or(&[][..], |scales| &scales[packed.matrix.tensor()]);
+            let given = match given.len() {
+                0 | 1 => given,
+                _ => &given[packed.first * rows..(packed.first + packed.gates) * rows],
+            };
+            panel.pack_with(Source { data, gate_starts, unit_stride: width, depth_stride: 1 }, given);
         }
         let any = |of: &[Tensor]| of.iter().any(|&tensor| changed[tensor]);
         let biases = any(&[Tensor::BiasIh, Tensor::BiasHh]);

@@ -6,7 +6,7 @@ use super::recurrent::Recurrent;
 use crate::activation::Activation;
 use crate::cell::{CellKind, Options};
 use crate::error::{Error, check_len, reserve};
-use crate::product::{MOST_INPUTS, Precision};
+use crate::product::Precision;
 use crate::sequence::{Schedule, Threads};
 use crate::simd::Level;
 
@@ -400,18 +400,7 @@ impl Builder {
                 return Err(Error::ZeroSize { what });
             }
         }
-        if config.precision == Precision::Int8 {
-            let widths = [
-                ("input_size in Int8", config.input_size),
-                ("hidden_size in Int8", config.hidden_size),
-                ("output width in Int8", config.output_size()),
-            ];
-            for (what, got) in widths {
-                if got > MOST_INPUTS {
-                    return Err(Error::OutOfRange { what, expected: "at most 131072", got: got as f64 });
-                }
-            }
-        }
+        config.check_precision()?;
         let dropouts = [
             ("dropout", config.dropout),
             ("recurrent_dropout", config.recurrent_dropout),

@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::cell::{CellKind, Options, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::Grid;
-use crate::product::Precision;
+use crate::product::{MOST_INPUTS, Precision};
 use crate::sequence::{Pattern, Schedule, Threads};
 
 /// The order of the axes of a sequence. A call may have packed sequences instead: [`Dims::packed`].
@@ -374,6 +374,20 @@ impl Config {
     /// How weights are stored and multiplied.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+    /// Checks that the precision has sums for rows as wide as these.
+    pub(super) fn check_precision(&self) -> Result<(), Error> {
+        let widths = [
+            ("input_size in Int8", self.input_size),
+            ("hidden_size in Int8", self.hidden_size),
+            ("output width in Int8", self.output_size()),
+        ];
+        match widths.into_iter().find(|&(_, got)| got > MOST_INPUTS) {
+            Some((what, got)) if self.precision == Precision::Int8 => {
+                Err(Error::OutOfRange { what, expected: "at most 131072", got: got as f64 })
+            }
+            _ => Ok(()),
+        }
     }
     /// Whether the network can be trained.
     pub(super) fn check_trains(&self) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use super::init::{Init, initialise};
 use super::parameters::{NamedParameter, Ranges, tensors};
 use crate::cell::{PerTensor, TransposedWeights, Weights};
 use crate::error::{Error, collect, zeros};
+use crate::product::Precision;
 use crate::simd::{Level, Token};
 use std::fmt;
 use std::sync::OnceLock;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// | train with a tape in the caller's memory | [`forward_train_into`](Recurrent::forward_train_into), then [`backward_from`](Recurrent::backward_from) |
 /// | allocate before the first call | [`reserve`](Recurrent::reserve) |
 /// | change the parameters | [`update`](Recurrent::update), [`set_parameters`](Recurrent::set_parameters), [`set_parameter`](Recurrent::set_parameter) |
+/// | change the precision | [`in_precision`](Recurrent::in_precision), [`set_scales`](Recurrent::set_scales) |
 /// | read the parameters | [`parameters`](Recurrent::parameters) |
 /// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
 /// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
@@ -41,6 +43,8 @@ pub struct Recurrent {
     token: Token,
     pub(super) ranges: Vec<Ranges>,
     parameters: Vec<f32>,
+    /// The scales that were given for matrices of each strand; empty where none were.
+    scales: Vec<PerTensor<Vec<f32>>>,
     pub(super) weights: Vec<Weights>,
     /// The first backward pass packs these weights.
     transposed: OnceLock<Vec<TransposedWeights>>,
@@ -66,7 +70,7 @@ impl Recurrent {
             Weights::new((token, config.precision), variant, input, config.hidden_size)
         }))?;
         let (transposed, version) = (OnceLock::new(), next_version());
-        Ok(Recurrent { config, token, ranges, parameters, weights, transposed, version })
+        Ok(Recurrent { config, token, ranges, parameters, scales: Vec::new(), weights, transposed, version })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {
@@ -201,6 +205,92 @@ impl Recurrent {
         Ok(any)
     }
 
+    /// The same network in another precision: with these parameters, and given scales where both have bytes.
+    ///
+    /// ```
+    /// use fused_rnn::{Gru, Precision};
+    ///
+    /// let gru = Gru::reset_after(40, 256).build()?;
+    /// let small = gru.in_precision(Precision::Int8)?;
+    /// assert_eq!(small.parameters(), gru.parameters());
+    /// assert!(small.bytes() < gru.bytes());
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] where a width is more than 131072 in [`Precision::Int8`], [`Error::SizeOverflow`]
+    /// or [`Error::OutOfMemory`] where it does not fit into memory.
+    #[doc(alias = "quantize")]
+    #[doc(alias = "quantize_dynamic")]
+    #[doc(alias = "to")]
+    pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
+        let config = Config { precision, ..self.config.clone() };
+        config.check_precision()?;
+        let mut other = Recurrent::zero(config, self.token)?;
+        other.parameters.copy_from_slice(&self.parameters);
+        if precision == Precision::Int8 {
+            other.scales.clone_from(&self.scales);
+        }
+        other.pack_all();
+        Ok(other)
+    }
+
+    /// Gives the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one for
+    /// each of its rows, or one for all of them; with none it has its own again. A matrix that was quantised
+    /// elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that are the
+    /// nearest that there is.)
+    ///
+    /// ```
+    /// use fused_rnn::{Precision, Rnn};
+    ///
+    /// let mut rnn = Rnn::tanh(2, 1).precision(Precision::Int8).build()?;
+    /// rnn.set_parameter("weight_ih_l0", &[-3.0 * 0.02, 100.0 * 0.02])?;
+    /// rnn.set_scales("weight_ih_l0", &[0.02])?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the network is in another precision, [`Error::UnknownParameter`] where no
+    /// matrix has this name, [`Error::Format`] where there are neither none, nor one, nor as many as rows,
+    /// [`Error::OutOfRange`] where one is not from 1e-30 to 1e30. All is then as before.
+    pub fn set_scales(&mut self, name: &str, scales: &[f32]) -> Result<(), Error> {
+        if self.config.precision != Precision::Int8 {
+            return Err(Error::Unsupported { what: "scales of weights in another precision than Int8" });
+        }
+        let found = tensors(&self.config, &self.ranges).enumerate().find(|(_, tensor)| tensor.0 == name);
+        let matrix = found.filter(|(_, (name, ..))| name.starts_with("weight_"));
+        let (at, (_, shape, _)) = matrix.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
+        if scales.len() > 1 && scales.len() != shape[0] {
+            let (expected, got) = (format!("0, 1 or {} values", shape[0]), scales.len().to_string());
+            return Err(Error::Format { what: format!("scales of {name}"), expected, got });
+        }
+        if let Some(&got) = scales.iter().find(|scale| !(1e-30..=1e30).contains(*scale)) {
+            let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");
+            return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
+        }
+        let mut own = Vec::new();
+        crate::error::reserve(&mut own, scales.len())?;
+        own.extend_from_slice(scales);
+        if self.scales.is_empty() {
+            self.scales.resize_with(self.ranges.len(), PerTensor::default);
+        }
+        let found = {
+            let all = self.ranges.iter().enumerate();
+            let existing =
+                all.flat_map(|(strand, ranges)| ranges.existing().map(move |(tensor, _)| (strand, tensor)));
+            { existing }.nth(at)
+        };
+        let Some((strand, tensor)) = found else {
+            return Err(Error::UnknownParameter { name: name.to_owned() });
+        };
+        self.scales[strand].0[tensor as usize] = own;
+        let mut changed = PerTensor::default();
+        changed.0[tensor as usize] = true;
+        self.pack(strand, &changed);
+        self.version = next_version();
+        Ok(())
+    }
+
     /// Lets `change` write to the parameters, then packs them again, even if `change` panics. Tapes that were
     /// made before can no longer be used by [`backward`](Recurrent::backward), even if no value changed.
     ///
@@ -237,7 +327,7 @@ impl Recurrent {
     /// Packs again what is made of the tensors of a strand that have changed.
     fn pack(&mut self, strand: usize, changed: &PerTensor<bool>) {
         let canonical = self.ranges[strand].canonical(&self.parameters);
-        self.weights[strand].pack(&canonical, changed);
+        self.weights[strand].pack(&canonical, self.scales.get(strand), changed);
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
         if let Some(weights) = transposed.get_mut(strand) {
             weights.pack(&self.weights[strand].variant, &canonical, changed);

@@ -119,6 +119,13 @@ impl Panel {
 
     /// Fills the panel from a matrix.
     pub(crate) fn pack(&mut self, from: Source<'_>) {
+        self.pack_with(from, &[]);
+    }
+
+    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none
+    /// where bytes are to have their own.
+    pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
+        let units = self.units;
         debug_assert_eq!(from.gate_starts.len(), self.gates);
         let &mut Panel { of, lanes, depth, gates, .. } = self;
         let Source { unit_stride, depth_stride, .. } = from;
@@ -138,7 +145,9 @@ impl Panel {
                 }
                 for lane in 0..count {
                     let values = (0..depth).map(|k| from[lane * unit_stride + k * depth_stride]);
-                    of.pack(values, to[gate * lanes + lane..].iter_mut().step_by(gates * lanes));
+                    let scale = if scales.len() > 1 { gate * units + first + lane } else { 0 };
+                    let given = scales.get(scale).copied();
+                    of.pack(values, given, to[gate * lanes + lane..].iter_mut().step_by(gates * lanes));
                 }
             }
         }

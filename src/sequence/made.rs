@@ -12,7 +12,6 @@
 //! ```
 
 use super::pass::Forward;
-use super::products::input_row;
 use crate::cell::{ForwardStep, Operand, Phase, Weights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, Planes};
@@ -79,7 +78,7 @@ pub(super) unsafe fn make_rows(
         }
         for rank in ranks.clone() {
             let (from, width) = match operand {
-                Operand::Input => (input_row(forward, step, rank).cast(), weights.inputs()),
+                Operand::Input => (forward.input_row(step, rank).cast(), weights.inputs()),
                 Operand::Hidden => (at.step.before.address(rank, pass.multiplied(), 0), weights.outputs()),
                 Operand::Scratch(plane) => (at.ahead.scratch.address(rank, plane, 0), weights.units()),
             };
@@ -103,7 +102,7 @@ pub(super) unsafe fn make_inputs(
 ) {
     for place in range {
         let (step, rank) = places[place];
-        let (from, width) = (input_row(forward, step, rank).cast(), forward.pass.weights().inputs());
+        let (from, width) = (forward.input_row(step, rank).cast(), forward.pass.weights().inputs());
         // SAFETY: as above.
         unsafe { make(&RowToMake::new(from, width, address(to, 0, place, 0))) };
     }

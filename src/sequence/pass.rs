@@ -85,6 +85,19 @@ pub(crate) struct Forward<'a> {
     pub(crate) projected: Option<Projected<'a>>,
 }
 
+impl Forward<'_> {
+    /// Where the input of a rank at a step lies: the caller's, or a flushed copy.
+    #[inline(always)]
+    pub(crate) fn input_row(&self, step: usize, rank: usize) -> *mut u32 {
+        let rows = self.pass.rows;
+        match self.flushed {
+            Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, rank, 0, 0),
+            None => self.input.address(rows.time(step, rank), rows.order[rank], 0, 0),
+        }
+        .cast()
+    }
+}
+
 /// The states before the steps `every`, `2 every` and so on, in slots 1, 2 and so on, of the rows that have
 /// those steps. Slot 0 has the initial states.
 #[derive(Debug, Clone, Copy)]

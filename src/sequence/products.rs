@@ -234,17 +234,6 @@ impl<'a> PhaseProducts<'a> {
     }
 }
 
-/// Where the input of a rank at a step lies: the caller's, or a flushed copy.
-#[inline(always)]
-pub(super) fn input_row(forward: &Forward<'_>, step: usize, rank: usize) -> *mut u32 {
-    let rows = forward.pass.rows;
-    match forward.flushed {
-        Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, rank, 0, 0),
-        None => forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0),
-    }
-    .cast()
-}
-
 /// Where rows of a tile, or of a run of tiles, lie.
 pub(super) type List = [MaybeUninit<*mut u32>; MOST_ROWS_OF_RUN];
 /// A list of which nothing is set.
@@ -260,7 +249,7 @@ pub(super) fn input_rows(
 ) -> Rows<u32> {
     let row = |r| {
         let (step, rank) = place(r);
-        input_row(forward, step, rank)
+        forward.input_row(step, rank)
     };
     if count == 1 {
         return Rows::strided(row(0), 0);

@@ -9,8 +9,8 @@
 //! a block     [words][gate][lane] | scales [gate][lane] | where sums begin [gate][lane]
 //! ```
 //!
-//! Rounding is to nearest, ties to even; q is from -127 to 127. A product is less than 2^14, so sums of as many
-//! inputs as a layer may have ([`MOST_INPUTS`]) stay within 32 bits.
+//! Rounding is to nearest, ties to even; q is from -127 to 127, or with a given scale from -128. A product is at
+//! most 127 * 128, so sums of as many inputs as a layer may have ([`MOST_INPUTS`]) stay within 32 bits.
 //!
 //! **Signs.** x86's instructions multiply unsigned with signed bytes. There, and on the portable level, a byte
 //! of a row is q + 128, and a sum begins with -128 times the sum of its weights. What is in between may wrap
@@ -53,6 +53,14 @@ pub(super) fn scale_of(values: impl Iterator<Item = f32>) -> (f32, f32) {
 pub(super) fn byte(value: f32, inverse: f32) -> u8 {
     // The unit in the last place of 1.5 * 2^23 is one: the sum rounds, and its low bits are the integer.
     (value * inverse + 12_582_912.0).to_bits() as u8
+}
+
+/// The same of a weight whose scale may be given: what is more than a byte has is the nearest.
+#[inline(always)]
+pub(super) fn weight(value: f32, inverse: f32) -> u8 {
+    // (A NaN stays one. Its scale is NaN, and its bytes do not matter.)
+    let scaled = (value * inverse).max(-128.0).min(LARGEST);
+    byte(scaled, 1.0)
 }
 
 /// A word of four bytes, the first in the lowest.

@@ -31,7 +31,7 @@ pub(super) use bf16_weights::Bf16Weights;
 pub(super) use f32::F32;
 pub(super) use int8::Int8;
 pub(crate) use int8::MOST_INPUTS;
-use int8::{byte, scale_of, word};
+use int8::{scale_of, weight, word};
 pub(crate) use rows::{FRONT, MakeRow, RowToMake, make_row, row_words};
 use std::fmt;
 
@@ -182,14 +182,18 @@ impl Words {
     }
 
     /// Makes the words of one unit and gate, of as many inputs as there are values, and its tail. They go one
-    /// by one to the floats at `to`.
+    /// by one to the floats at `to`. Bytes are made with the scale that is given, or with their own.
     pub(super) fn pack<'a>(
         self,
         values: impl Iterator<Item = f32> + Clone,
+        given: Option<f32>,
         mut to: impl Iterator<Item = &'a mut f32>,
     ) {
         let (scale, inverse) = match self {
-            Words::Bytes { .. } => scale_of(values.clone()),
+            Words::Bytes { .. } => match given {
+                Some(scale) if values.clone().all(f32::is_finite) => (scale, scale.recip()),
+                _ => scale_of(values.clone()),
+            },
             _ => (0.0, 0.0),
         };
         let (mut rest, mut sum) = (values.peekable(), 0);
@@ -202,7 +206,7 @@ impl Words {
                 Words::Pairs => pair(operand(first), operand(of(&mut rest))),
                 Words::Bytes { .. } => {
                     let values = [first, of(&mut rest), of(&mut rest), of(&mut rest)];
-                    let bytes = values.map(|value| byte(flushed(value), inverse));
+                    let bytes = values.map(|value| weight(flushed(value), inverse));
                     sum += bytes.iter().map(|&byte| i32::from(byte.cast_signed())).sum::<i32>();
                     word(bytes)
                 }
