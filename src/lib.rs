@@ -151,6 +151,21 @@
 //! | [`Bf16`](Precision::Bf16) | bf16 | bf16 | 2 | yes |
 //! | [`Int8`](Precision::Int8) | integers, a scale for each unit and gate | integers, a scale for each row and step | 1, and 8 for each unit and gate | no |
 //!
+//! How far outputs are from f64, root mean square and largest error over 1000 steps of one row, of layers of 128
+//! units and 64 inputs with PyTorch's initial weights and inputs from -1 to 1 (`cargo run --release --example
+//! accuracy` measures them, for shorter sequences too, over which errors are as large; Zen 4, AVX-512):
+//!
+//! | | `F32` | `Bf16Weights` | `Bf16` | `Int8` |
+//! |---|---|---|---|---|
+//! | LSTM | 2.1e-8, 1.7e-7 | 1.2e-4, 7.1e-4 | 1.6e-4, 9.6e-4 | 3.8e-4, 2.2e-3 |
+//! | GRU, reset after | 2.4e-8, 1.6e-7 | 2.4e-4, 1.3e-3 | 3.1e-4, 1.5e-3 | 7.6e-4, 3.5e-3 |
+//! | GRU, reset before | 4.3e-8, 3.2e-7 | 2.4e-4, 1.3e-3 | 3.1e-4, 1.5e-3 | 7.6e-4, 3.3e-3 |
+//! | Elman, tanh | 8.6e-8, 5.9e-7 | 5.4e-4, 2.5e-3 | 7.2e-4, 3.4e-3 | 1.8e-3, 9.5e-3 |
+//! | Elman, rectifier | 4.8e-8, 5.5e-7 | 3.4e-4, 2.1e-3 | 4.5e-4, 3.0e-3 | 1.1e-3, 6.8e-3 |
+//!
+//! [`Recurrent::in_precision`] gives a network that exists, from a file for one, in another precision. Weights
+//! that were quantised elsewhere keep their integers by [`Recurrent::set_scales`].
+//!
 //! # Real time
 //!
 //! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, and

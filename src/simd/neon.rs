@@ -33,8 +33,9 @@
 //! they are. FRECPE, FMAX and FMAXNM are not used: estimates, NaN and the signs of zeros would differ from
 //! x86-64.
 //!
-//! **Precisions**: f32, as on every level so far. Narrower ones need operations of their own here: shifts that
-//! widen bf16, SDOT for int8 where the machine has it.
+//! **Precisions.** Shifts and masks widen bf16. Bytes are multiplied by SMULL and summed in pairs: seven
+//! instructions for a register of sixteen. (SDOT would be one, where the machine has it; its intrinsic is not
+//! stable.)
 
 use super::{Isa, Outlined, operations, outlined};
 use std::arch::aarch64::*;
