@@ -76,7 +76,9 @@ impl Isa for Avx2 {
     unsafe fn dot_bytes<const VNNI: bool>(self, row: __m256, weights: __m256, sum: __m256) -> __m256 {
         // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
         unsafe {
-            let (row, weights, sum) = (_mm256_castps_si256(row), _mm256_castps_si256(weights), _mm256_castps_si256(sum));
+            // (Not by a closure, which may stay a function.)
+            let (row, weights) = (_mm256_castps_si256(row), _mm256_castps_si256(weights));
+            let sum = _mm256_castps_si256(sum);
             let sum = if VNNI {
                 _mm256_dpbusd_avx_epi32(sum, row, weights)
             } else {

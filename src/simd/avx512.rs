@@ -90,7 +90,9 @@ impl Isa for Avx512 {
     unsafe fn dot_bytes<const VNNI: bool>(self, row: __m512, weights: __m512, sum: __m512) -> __m512 {
         // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
         unsafe {
-            let (row, weights, sum) = (_mm512_castps_si512(row), _mm512_castps_si512(weights), _mm512_castps_si512(sum));
+            // (Not by a closure, which may stay a function.)
+            let (row, weights) = (_mm512_castps_si512(row), _mm512_castps_si512(weights));
+            let sum = _mm512_castps_si512(sum);
             let sum = if VNNI {
                 _mm512_dpbusd_epi32(sum, row, weights)
             } else {
