@@ -3,7 +3,7 @@
 use crate::activations::{activations, said};
 use crate::errors::refused;
 use fused_rnn::{
-    Bias, Builder, CellKind, Config, Direction, Init, Layout, Level, Recurrent, Schedule, Threads,
+    Bias, Builder, CellKind, Config, Direction, Init, Layout, Level, Precision, Recurrent, Schedule, Threads,
 };
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -21,6 +21,12 @@ const DIRECTIONS: [(&str, Direction); 3] =
     [("forward", Direction::Forward), ("reverse", Direction::Reverse), ("both", Direction::Both)];
 const BIASES: [(&str, Bias); 3] = [("double", Bias::Double), ("single", Bias::Single), ("none", Bias::None)];
 const INITS: [(&str, Init); 3] = [("pytorch", Init::PyTorch), ("keras", Init::Keras), ("zero", Init::Zero)];
+const PRECISIONS: [(&str, Precision); 4] = [
+    ("f32", Precision::F32),
+    ("bf16_weights", Precision::Bf16Weights),
+    ("bf16", Precision::Bf16),
+    ("int8", Precision::Int8),
+];
 const SCHEDULES: [(&str, Schedule); 4] = [
     ("auto", Schedule::Auto),
     ("rows", Schedule::Rows),
@@ -120,6 +126,7 @@ fn with_option(
         "level" => builder.level(level(&name()?)?),
         "threads" => builder.threads(Threads::Count(value.extract()?)),
         "schedule" => builder.schedule(named(key, &SCHEDULES, &name()?)?),
+        "precision" => builder.precision(named(key, &PRECISIONS, &name()?)?),
         _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument {key:?}"))),
     })
 }
@@ -166,6 +173,7 @@ pub fn options_of<'py>(py: Python<'py>, network: &Recurrent) -> PyResult<Bound<'
     differs!("input_dropout", input_dropout, |dropout| dropout);
     differs!("zoneout", zoneout, |zoneout| (zoneout[0], zoneout[1]));
     differs!("schedule", schedule, |schedule| name_of(&SCHEDULES, schedule));
+    differs!("precision", precision, |precision| name_of(&PRECISIONS, precision));
     if let Threads::Count(count) = config.threads() {
         put("threads", Some(count.into_pyobject(py)?.into_any()))?;
     }

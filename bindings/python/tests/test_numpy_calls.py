@@ -357,6 +357,23 @@ def test_the_version_is_that_of_the_crate():
     assert versions == {fused_rnn.__version__}
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16_weights", "bf16", "int8"])
+def test_precisions(precision):
+    net, x = fused_rnn.LSTM(5, 24, num_layers=2, precision=precision), uniform(3, 9, 5)
+    plain = fused_rnn.LSTM(5, 24, num_layers=2)
+    plain.set_parameters(net.parameters())
+    y, expected = net(x)[0], plain(x)[0]
+    assert np.array_equal(y, expected) == (precision == "f32")
+    assert np.abs(y - expected).max() < 0.02
+    assert np.array_equal(pickle.loads(pickle.dumps(net))(x)[0], y)
+    if precision == "int8":
+        with pytest.raises(ValueError, match="training in Int8"):
+            net.forward_train(x)
+    else:
+        _, _, tape = net.forward_train(x)
+        assert np.isfinite(net.backward(x, tape, y).x).all()
+
+
 def test_a_tape_is_of_its_network():
     net, x = fused_rnn.LSTM(3, 4), np.ones((2, 5, 3), np.float32)
     y, _, tape = net.forward_train(x)

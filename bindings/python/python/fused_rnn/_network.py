@@ -260,6 +260,7 @@ _OPTIONS = """
     threads: at most so many; by default those of the machine, or FUSED_RNN_THREADS, where they pay off.
     level: the SIMD level, "portable", "avx2" or "avx512"; by default the widest of the machine, or
         FUSED_RNN_LEVEL.
+    precision: "f32"; "bf16_weights" or "bf16", of weights alone or of products; "int8", which does not train.
     schedule: "auto", "rows", "units", "layers": what threads share, for measurements. Same bits.
     """
 _NORM = "\n    layer_norm: the epsilon of layer normalisation (Ba, Kiros, Hinton 2016)."
