@@ -59,7 +59,7 @@ pub(super) fn byte(value: f32, inverse: f32) -> u8 {
 #[inline(always)]
 pub(super) fn weight(value: f32, inverse: f32) -> u8 {
     // (A NaN stays one. Its scale is NaN, and its bytes do not matter.)
-    let scaled = (value * inverse).max(-128.0).min(LARGEST);
+    let scaled = (value * inverse).clamp(-128.0, LARGEST);
     byte(scaled, 1.0)
 }
 
