@@ -9,6 +9,7 @@ use burn::tensor::{DType, Device, Tensor};
 use common::{bits, gradient, parameter_gradients, parameters, tensor, uniform, values};
 use fused_rnn::{Builder, CellKind, Recurrent, Rng};
 use fused_rnn_burn::{Direction, Error, Gru, GruConfig, Lstm, LstmConfig, RnnConfig, Sequences};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A model as users write it.
 #[derive(Module, Debug)]
@@ -26,9 +27,17 @@ fn sample(device: &Device) -> Tensor<3> {
     if device.is_autodiff() { x.require_grad() } else { x }
 }
 
+/// Tests take turns: a device has one generator for the whole process, and a seed is for what is drawn next,
+/// by whomever.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Names and shapes are those of PyTorch's `state_dict`, and of the kernels.
 #[test]
 fn parameters_have_the_names_of_pytorch() {
+    let _turn = turn();
     let lstm =
         LstmConfig::new(2, 3).with_layers(2).with_direction(Direction::Both).init(&training()).unwrap();
     let named = parameters(&lstm, None);
@@ -57,6 +66,7 @@ fn parameters_have_the_names_of_pytorch() {
 /// What a record keeps is found again, in a new module and in a larger one.
 #[test]
 fn records() {
+    let _turn = turn();
     let device = Device::flex();
     let x = sample(&device);
     let saved = GruConfig::new(2, 5).with_layers(2).init(&device).unwrap();
@@ -80,6 +90,7 @@ fn records() {
 /// Files of burn, through a folder of this test.
 #[test]
 fn files() {
+    let _turn = turn();
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("record");
     std::fs::create_dir_all(&folder).unwrap();
     let device = training();
@@ -98,6 +109,7 @@ fn files() {
 /// Configurations are saved and loaded as burn's are.
 #[test]
 fn configurations() {
+    let _turn = turn();
     use burn::config::Config;
     let config = LstmConfig::new(2, 3).with_clip(Some(0.5)).with_direction(Direction::Both);
     let loaded = LstmConfig::load_binary(config.to_string().as_bytes()).unwrap();
@@ -107,6 +119,7 @@ fn configurations() {
 /// Frozen tensors have no gradient, and the others the same.
 #[test]
 fn gradients_of_some_parameters() {
+    let _turn = turn();
     struct Freeze(&'static str, String);
     impl ModuleMapper for Freeze {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -138,6 +151,7 @@ fn gradients_of_some_parameters() {
 /// A parameter that is the result of other tensors passes its gradient on.
 #[test]
 fn gradients_through_adapted_parameters() {
+    let _turn = turn();
     let lstm = LstmConfig::new(2, 3).init(&training()).unwrap();
     let adapted = lstm.clone().apply_lora(burn::module::Lora::new(2, 2.0));
     let x = sample(&training()).detach();
@@ -152,6 +166,7 @@ fn gradients_through_adapted_parameters() {
 /// A graph keeps the parameters that it was made with, whatever clones of the layer run in between.
 #[test]
 fn clones_with_other_parameters() {
+    let _turn = turn();
     let first = LstmConfig::new(2, 5).init(&training()).unwrap();
     let second = first.clone().load_record(LstmConfig::new(2, 5).init(&training()).unwrap().into_record());
     let x = sample(&training());
@@ -182,6 +197,7 @@ fn clones_with_other_parameters() {
 /// One layer may run twice in a graph.
 #[test]
 fn twice_in_a_graph() {
+    let _turn = turn();
     let gru = GruConfig::new(2, 2).init(&training()).unwrap();
     let x = sample(&training());
     let (y, h) = gru.forward(x.clone(), None).unwrap();
@@ -201,6 +217,7 @@ fn twice_in_a_graph() {
 /// Dropout is on while training, from the seed of the device, and off in validation and where it is frozen.
 #[test]
 fn dropout() {
+    let _turn = turn();
     let device = training();
     let x = Tensor::<3>::ones([4, 6, 2], &device);
     let config = LstmConfig::new(2, 64).with_layers(2).with_dropout(0.5);
@@ -233,6 +250,7 @@ fn dropout() {
 /// Its gradient is the slope of the pass with these masks.
 #[test]
 fn gradient_of_dropout() {
+    let _turn = turn();
     let device = training();
     let gru = GruConfig::new(2, 8).with_layers(2).with_dropout(0.4).with_recurrent_dropout(0.2);
     let gru = gru.init(&device).unwrap();
@@ -250,6 +268,7 @@ fn gradient_of_dropout() {
 /// The seed of the device decides how parameters begin.
 #[test]
 fn first_parameters() {
+    let _turn = turn();
     let device = training();
     let new = || {
         device.seed(5);
@@ -266,6 +285,7 @@ fn first_parameters() {
 /// From a network of the kernels and back, with all options that there are.
 #[test]
 fn networks_of_the_kernels() {
+    let _turn = turn();
     let device = Device::flex();
     let x = sample(&device);
     let network: Recurrent =
@@ -286,6 +306,7 @@ fn networks_of_the_kernels() {
 /// Wrong arguments are errors that say what was expected and what was got.
 #[test]
 fn errors() {
+    let _turn = turn();
     let device = Device::flex();
     let lstm = LstmConfig::new(2, 3).init(&device).unwrap();
     let says = |error: Error, what: &str| {
@@ -325,6 +346,7 @@ fn errors() {
 /// A device without memory of this process is an error, for a new layer and for an input.
 #[test]
 fn devices_without_slices() {
+    let _turn = turn();
     let capture = Device::capture();
     let error = GruConfig::new(2, 3).init(&capture).unwrap_err();
     assert!(error.to_string().starts_with("device of the layer: expected Device::flex(), "), "{error}");
@@ -335,6 +357,7 @@ fn devices_without_slices() {
 /// It is shown as burn shows modules.
 #[test]
 fn display() {
+    let _turn = turn();
     let gru = GruConfig::new(2, 3).init(&Device::flex()).unwrap();
     let shown = gru.to_string();
     assert!(
@@ -352,6 +375,7 @@ fn display() {
 /// Inputs that are computed again by a strategy of checkpointing, and views, give the same bits.
 #[test]
 fn strategies_of_checkpointing() {
+    let _turn = turn();
     let results = |device: &Device| {
         device.seed(1);
         let lstm = LstmConfig::new(4, 6).with_direction(Direction::Both).init(device).unwrap();
