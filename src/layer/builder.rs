@@ -379,8 +379,8 @@ impl Builder {
     /// # Errors
     /// [`Error::ZeroSize`] where a size is 0, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the
     /// weights do not fit into memory, [`Error::OutOfRange`] where a dropout is not in `[0, 1)`, the
-    /// projection is not in `1..=H`, a width is more than 131072 in [`Precision::Int8`], an epsilon or a clip is not a positive number or a parameter of an
-    /// activation is not finite, [`Error::Length`] where there are more or fewer activations than the cell
+    /// projection is not in `1..=H`, a width is more than 131072 in [`Precision::Int8`], an epsilon or a clip is
+    /// not a positive number or a parameter of an activation is not finite, [`Error::Length`] where there are more or fewer activations than the cell
     /// has, [`Error::Unsupported`] where the cell has no such option or the network no reverse direction for
     /// its activations, [`Error::LevelUnavailable`] or [`Error::UnknownLevel`] where the SIMD level cannot be
     /// had.

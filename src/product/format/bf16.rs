@@ -15,9 +15,9 @@
 //! 2^-126, the smallest normal float, and so is every sum of products that is not zero: what a processor does
 //! with denormals does not matter.
 
-use super::{Format, Part};
+use super::{Format, Part, begin, broadcast};
 use crate::product::kernel::Segment;
-use crate::simd::{Isa, LINE, flushed, prefetch};
+use crate::simd::{Isa, LINE, flushed};
 
 /// See the head of the file.
 #[derive(Debug, Clone, Copy)]
@@ -63,30 +63,20 @@ impl Format for Bf16 {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        Part { index, quiet }: Part,
+        tile: Part,
     ) -> [[[I::Vector; G]; U]; R] {
-        let Segment { rows, words, panel, block, mut ahead, mut pace, next, .. } = *segment;
-        let [next_rows, next_panel] = next;
+        let Segment { words, block, .. } = *segment;
         // SAFETY: the list is there by the caller's promise.
-        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
-        if index < quiet {
-            (ahead, pace) = (panel, 0);
-        }
-        let mut weight = panel.wrapping_add(index * next_panel);
-        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        let (rows, mut weight, mut ahead) = unsafe { begin::<R>(segment, tile) };
         let mut at = 0;
         while at < words {
             let end = (at + LINE).min(words);
             let mut even = [[[isa.zero(); G]; U]; R];
             let mut odd = even;
             while at < end {
-                prefetch(next);
-                next = next.wrapping_add(pace);
-                let mut a = [isa.zero(); R];
-                for r in 0..R {
-                    // SAFETY: the row has this word. Any bits are a float.
-                    a[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
-                }
+                ahead.fetch();
+                // SAFETY: the rows have this word.
+                let a = unsafe { broadcast(isa, &rows, at) };
                 for u in 0..U {
                     for g in 0..G {
                         // SAFETY: the panel has this word of this block and gate.

@@ -11,9 +11,9 @@
 //! on the rounded weights, and so are the bits. Half of the bytes come in, which is what a single row waits
 //! for; many rows pay a shift or a mask for each vector of weights and tile.
 
-use super::{Format, Load, Part, multiply_add};
+use super::{Format, Load, Part, begin, multiply_add};
 use crate::product::kernel::Segment;
-use crate::simd::{Isa, prefetch};
+use crate::simd::Isa;
 
 /// See the head of the file.
 #[derive(Debug, Clone, Copy)]
@@ -47,22 +47,15 @@ impl Format for Bf16Weights {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        Part { index, quiet }: Part,
+        tile: Part,
     ) -> [[[I::Vector; G]; U]; R] {
         // Rows lie along k, in one run of all inputs.
-        let Segment { rows, run: inputs, words, panel, block, mut ahead, mut pace, next, .. } = *segment;
-        let [next_rows, next_panel] = next;
-        // SAFETY: the list is there by the caller's promise.
-        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
-        if index < quiet {
-            (ahead, pace) = (panel, 0);
-        }
+        let Segment { run: inputs, block, .. } = *segment;
         let mut at = 0;
-        let mut weight = panel.wrapping_add(index * next_panel);
-        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        // SAFETY: the list is there by the caller's promise.
+        let (rows, mut weight, mut ahead) = unsafe { begin::<R>(segment, tile) };
         for _ in 0..inputs / 2 {
-            prefetch(next);
-            next = next.wrapping_add(pace);
+            ahead.fetch();
             // SAFETY: rows and panel have these inputs.
             unsafe {
                 sums = multiply_add::<I, Even, G, U, R>(isa, sums, &rows, at, weight, block);

@@ -1,9 +1,9 @@
 //! Floats of 32 bits: a word of a panel is the weight of one input, and a word of a row is one input. Each sum
 //! is one chain of multiply-adds, rounded once a product where the level fuses.
 
-use super::{Format, Load, Part, multiply_add};
+use super::{Format, Load, Part, begin, multiply_add};
 use crate::product::kernel::{MOST_ROWS, Segment};
-use crate::simd::{Isa, prefetch, prefetch_near};
+use crate::simd::{Isa, prefetch_near};
 
 /// See the head of the file.
 #[derive(Debug, Clone, Copy)]
@@ -25,19 +25,13 @@ impl Format for F32 {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        Part { index, quiet }: Part,
+        tile: Part,
     ) -> [[[I::Vector; G]; U]; R] {
-        let Segment { rows, step, run, jump, words, panel, block, mut ahead, mut pace, next } = *segment;
-        let [next_rows, next_panel] = next;
-        // SAFETY: the list is there by the caller's promise.
-        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
-        if index < quiet {
-            (ahead, pace) = (panel, 0);
-        }
+        let Segment { step, run, jump, words, block, .. } = *segment;
         // The place in every row, and in every block of the panel: in registers, once for all of them.
         let mut at = 0;
-        let mut weight = panel.wrapping_add(index * next_panel);
-        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        // SAFETY: the list is there by the caller's promise.
+        let (rows, mut weight, mut ahead) = unsafe { begin::<R>(segment, tile) };
         let mut left = words;
         while left > 0 {
             let count = run.min(left);
@@ -53,9 +47,7 @@ impl Format for F32 {
             // weights are more than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's
             // tiles on the stack, at 15 %.)
             for _ in 0..count {
-                // Spread over the whole product: a burst of them would keep its loads waiting.
-                prefetch(next);
-                next = next.wrapping_add(pace);
+                ahead.fetch();
                 // SAFETY: rows and panel have this word.
                 sums = unsafe { multiply_add::<I, F32, G, U, R>(isa, sums, &rows, at, weight, block) };
                 weight = weight.wrapping_add(G * I::LANES);

@@ -19,9 +19,9 @@
 //! **What has no bytes.** Where a row has an infinity or a NaN its scale is NaN, and so are all its sums; where
 //! the weights of a unit have one, its sums are. Where all are too small to matter the scale is zero.
 
-use super::{Format, Part};
+use super::{Format, Part, begin, broadcast};
 use crate::product::kernel::Segment;
-use crate::simd::{Isa, flushed, prefetch};
+use crate::simd::{Isa, flushed};
 
 /// See the head of the file. By the instruction for such products where the machine has it.
 #[derive(Debug, Clone, Copy)]
@@ -80,17 +80,11 @@ impl<const VNNI: bool> Format for Int8<VNNI> {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        Part { index, quiet }: Part,
+        tile: Part,
     ) -> [[[I::Vector; G]; U]; R] {
-        let Segment { rows, words, panel, block, mut ahead, mut pace, next, .. } = *segment;
-        let [next_rows, next_panel] = next;
+        let Segment { words, block, .. } = *segment;
         // SAFETY: the list is there by the caller's promise.
-        let rows: [_; R] = unsafe { rows.starts(index * next_rows) };
-        if index < quiet {
-            (ahead, pace) = (panel, 0);
-        }
-        let mut weight = panel.wrapping_add(index * next_panel);
-        let mut next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+        let (rows, mut weight, mut ahead) = unsafe { begin::<R>(segment, tile) };
         let scales = weight.wrapping_add(words * G * I::LANES).cast::<f32>();
         let mut whole = [[[isa.zero(); G]; U]; R];
         for u in 0..U {
@@ -103,13 +97,9 @@ impl<const VNNI: bool> Format for Int8<VNNI> {
             }
         }
         for at in 0..words {
-            prefetch(next);
-            next = next.wrapping_add(pace);
-            let mut a = [isa.zero(); R];
-            for r in 0..R {
-                // SAFETY: the row has this word. Any bits are a float.
-                a[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
-            }
+            ahead.fetch();
+            // SAFETY: the rows have this word.
+            let a = unsafe { broadcast(isa, &rows, at) };
             for u in 0..U {
                 for g in 0..G {
                     // SAFETY: the panel has this word of this block and gate; the machine has what the format

@@ -24,7 +24,7 @@ mod int8;
 mod rows;
 
 use super::kernel::Segment;
-use crate::simd::{Isa, flushed};
+use crate::simd::{Isa, flushed, prefetch};
 pub(super) use bf16::Bf16;
 use bf16::{operand, pair, rounded};
 pub(super) use bf16_weights::Bf16Weights;
@@ -257,6 +257,54 @@ pub(super) struct Part {
     pub(super) quiet: usize,
 }
 
+/// What a tile prefetches, some words of it at each word of depth.
+struct Ahead {
+    next: *const u32,
+    pace: usize,
+}
+
+impl Ahead {
+    /// Prefetches what comes next. Spread over the whole product: a burst would keep its loads waiting.
+    #[inline(always)]
+    fn fetch(&mut self) {
+        prefetch(self.next);
+        self.next = self.next.wrapping_add(self.pace);
+    }
+}
+
+/// Where the rows and the weights of a tile of a run begin, and what it prefetches.
+///
+/// # Safety
+/// - The list of rows is there, if one was given.
+#[inline(always)]
+unsafe fn begin<const R: usize>(
+    segment: &Segment,
+    Part { index, quiet }: Part,
+) -> ([*mut u32; R], *const u32, Ahead) {
+    let Segment { rows, words, panel, mut ahead, mut pace, next: [next_rows, next_panel], .. } = *segment;
+    if index < quiet {
+        (ahead, pace) = (panel, 0);
+    }
+    let next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
+    // SAFETY: the caller's promise.
+    let rows = unsafe { rows.starts(index * next_rows) };
+    (rows, panel.wrapping_add(index * next_panel), Ahead { next, pace })
+}
+
+/// A word of each row, in all lanes. Any bits are a float.
+///
+/// # Safety
+/// - The rows have the word.
+#[inline(always)]
+unsafe fn broadcast<I: Isa, const R: usize>(isa: I, rows: &[*mut u32; R], at: usize) -> [I::Vector; R] {
+    let mut words = [isa.zero(); R];
+    for r in 0..R {
+        // SAFETY: the caller's promise.
+        words[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
+    }
+    words
+}
+
 /// Weights that a kernel loads as a vector of f32.
 trait Load {
     /// # Safety
@@ -298,11 +346,8 @@ unsafe fn multiply_add<I: Isa, W: Load, const G: usize, const U: usize, const R:
             }
         }
     } else {
-        let mut a = [isa.zero(); R];
-        for r in 0..R {
-            // SAFETY: as above.
-            a[r] = isa.splat(unsafe { *rows[r].add(at).cast::<f32>() });
-        }
+        // SAFETY: as above.
+        let a = unsafe { broadcast(isa, rows, at) };
         for u in 0..U {
             for g in 0..G {
                 // SAFETY: as above.
