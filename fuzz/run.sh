@@ -6,6 +6,7 @@
 #                                            for SECONDS
 #   bash fuzz/run.sh keep [TARGET ...]       corpus that reaches code which no seed reaches becomes a seed
 #
+# FUZZ_SEED=N draws the same new inputs again, as far as the time goes; without it they differ from run to run.
 # New inputs that reach new code go to fuzz/corpus/TARGET; an input that fails goes to fuzz/artifacts/TARGET.
 # Fuzzing needs a C++ compiler, and a nightly toolchain for the sanitizer; with SANITIZER=none any
 # toolchain will do.
@@ -69,6 +70,6 @@ for target in "$@"; do
     dictionary=()
     [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
     echo "== $target: $mode seconds"
-    "$binary" "${limit[@]}" -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 \
+    "$binary" "${limit[@]}" -rss_limit_mb=4096 -timeout=60 -print_final_stats=1 -seed="${FUZZ_SEED:-0}" \
         "${dictionary[@]}" -artifact_prefix="artifacts/$target/" $(inputs "$target")
 done
