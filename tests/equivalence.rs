@@ -11,7 +11,7 @@ mod strategies;
 use common::{
     ACTIVATIONS, Case, Data, Options, compare, compare_or_move, reference_run, run, run_layer, run_parts,
 };
-use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Rng, Schedule, Threads};
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Schedule, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use strategies::{direction, options, trained};

@@ -12,7 +12,7 @@
 //! way, every tile reads them from afar. Gate by gate it is a quarter of that; the sums wait in memory in
 //! between, and are the same bits. (`X207/gate-by-gate`)
 
-use super::kernel::Prefetch;
+use super::operand::Prefetch;
 use super::{Panel, Tile, WIDE};
 use std::ops::Range;
 

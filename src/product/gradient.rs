@@ -17,7 +17,8 @@
 //! packs both operands and allocates on each call, computes sixteen columns where the input has one, picks a
 //! level of its own, and sums each chunk by itself.
 
-use super::kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments};
+use super::kernel::{Ends, Product};
+use super::operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments};
 use super::panel::Panel;
 use super::sweep::{Tiles, WIDE, sweep};
 use super::table::Table;

@@ -5,7 +5,8 @@
 //! format/      Precision: what a word of a panel is, how it is packed and multiplied: a precision is one file
 //! tile.rs      Tile: rows and blocks, and which part of the next weights they prefetch
 //! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
-//! kernel.rs    Product, Segment, Place: what a kernel multiplies; the micro-kernel itself
+//! operand.rs   Rows, Place, Segment, Weights: where what a kernel multiplies lies
+//! kernel.rs    Product: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
 //! sweep.rs     sweep: the loop over blocks and rows around the kernels
 //! cuts.rs      a sum over several panels, gate by gate where they are too many for the cache
@@ -37,6 +38,7 @@ mod gemm;
 mod gradient;
 mod kernel;
 mod narrow;
+mod operand;
 mod panel;
 mod sums;
 mod sweep;
@@ -50,8 +52,9 @@ pub(crate) use format::Words;
 pub(crate) use format::{FRONT, MOST_INPUTS, MakeRow, RowToMake, make_row, round, row_words};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
-pub(crate) use kernel::{Ends, MOST_ROWS, Place, Prefetch, Product, Rows, Segment, Segments, Weights};
+pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
+pub(crate) use operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments, Weights};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
 pub(crate) use sweep::{MOST_ROWS_OF_RUN, ROW_BLOCKS, Tiles, WIDE, sweep};

@@ -82,23 +82,17 @@ impl Narrow<'_> {
     /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
     #[inline(always)]
     fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
-        let WeightGradient { grads, plane, gate, packed, to, add, .. } = self.gradient;
+        let WeightGradient { grads, plane, packed, add, .. } = self.gradient;
         let count = packed.depth();
         let x = packed.block(0);
         let mut sums = [[isa.zero(); N]; V];
-        let mut lanes = [[[0.0; LINE]; N]; V];
-        let units = to.grid.rows();
         for v in 0..V {
             for n in 0..N {
-                if !*add {
-                    continue;
+                if *add {
+                    let mut lanes = [0.0; LINE];
+                    self.read(unit + v * I::LANES, input + n, &mut lanes[..I::LANES]);
+                    sums[v][n] = isa.load(&lanes);
                 }
-                for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
-                    let from = to.address(*gate, unit + v * I::LANES + lane, 0, input + n);
-                    // SAFETY: the unit exists, and is ours by the promise to `narrow_gradient`.
-                    lanes[v][n][lane] = unsafe { *from };
-                }
-                sums[v][n] = isa.load(&lanes[v][n]);
             }
         }
         let mut columns: [&[f32]; V] = [&[]; V];
@@ -116,13 +110,30 @@ impl Narrow<'_> {
         }
         for v in 0..V {
             for n in 0..N {
-                isa.store(&mut lanes[v][n], sums[v][n]);
-                for lane in 0..I::LANES.min(units - (unit + v * I::LANES)) {
-                    let at = to.address(*gate, unit + v * I::LANES + lane, 0, input + n);
-                    // SAFETY: as above.
-                    unsafe { *at = lanes[v][n][lane] };
-                }
+                let mut lanes = [0.0; LINE];
+                isa.store(&mut lanes, sums[v][n]);
+                self.write(unit + v * I::LANES, input + n, &lanes[..I::LANES]);
             }
+        }
+    }
+
+    /// Reads the gradients of an input and of the units from `unit` on, as far as they exist.
+    #[inline(never)]
+    fn read(&self, unit: usize, input: usize, lanes: &mut [f32]) {
+        let WeightGradient { gate, to, .. } = self.gradient;
+        for (lane, value) in lanes.iter_mut().take(to.grid.rows() - unit).enumerate() {
+            // SAFETY: the unit exists, and is ours by the promise to `narrow_gradient`.
+            *value = unsafe { *to.address(*gate, unit + lane, 0, input) };
+        }
+    }
+
+    /// Writes the same gradients.
+    #[inline(never)]
+    fn write(&self, unit: usize, input: usize, lanes: &[f32]) {
+        let WeightGradient { gate, to, .. } = self.gradient;
+        for (lane, &value) in lanes.iter().take(to.grid.rows() - unit).enumerate() {
+            // SAFETY: as above.
+            unsafe { *to.address(*gate, unit + lane, 0, input) = value };
         }
     }
 }

@@ -20,8 +20,9 @@
 //! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 or
 //! for several (`format/`).
 
-use super::format::{Words, round};
-use super::kernel::{Prefetch, Weights};
+use super::format::{Precision, Words, round};
+use super::operand::{Prefetch, Weights};
+use super::table::table;
 use super::tile::Part;
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
@@ -89,13 +90,30 @@ impl Panel {
 
     /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
     /// There must be room for them, in vectors of the token's level. Tiny values become zero.
+    ///
+    /// (Kernels get a few rows at a time: compiled for what gives them, there would be one for each caller.)
     pub(crate) fn pack_rows<'a>(
         &mut self,
         token: Token,
         units: usize,
-        rows: impl ExactSizeIterator<Item = Row<'a>>,
+        mut rows: impl ExactSizeIterator<Item = Row<'a>>,
     ) {
-        dispatch(token, PackRows { panel: self, units, rows });
+        let (data, lanes) = (std::mem::take(&mut self.data), table(token, Precision::F32).lanes);
+        *self = Panel::of(data, Words::F32, lanes, [rows.len(), 1, units]);
+        let mut group = [Row::of(&[]); GROUP];
+        let mut first = 0;
+        loop {
+            let mut count = 0;
+            for (to, from) in group.iter_mut().zip(&mut rows) {
+                *to = from;
+                count += 1;
+            }
+            if count == 0 {
+                return;
+            }
+            dispatch(token, PackRows { panel: self, first, rows: &group[..count] });
+            first += count;
+        }
     }
 
     /// Rounds the rows that it was filled with.
@@ -255,56 +273,43 @@ impl Panel {
     }
 }
 
-/// The arguments of [`Panel::pack_rows`].
-struct PackRows<'p, R> {
+/// Rows that become the inputs from `first` on of a panel of f32, of one gate.
+struct PackRows<'p, 'a> {
     panel: &'p mut Panel,
-    units: usize,
-    rows: R,
+    first: usize,
+    rows: &'p [Row<'a>],
 }
 
-impl<'a, R: ExactSizeIterator<Item = Row<'a>>> Kernel for PackRows<'_, R> {
+impl Kernel for PackRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let PackRows { panel, units, mut rows } = self;
-        let data = std::mem::take(&mut panel.data);
-        *panel = Panel::of(data, Words::F32, I::LANES, [rows.len(), 1, units]);
-        let (whole, block_len) = (units / I::LANES, panel.block_len);
-        let mut k = 0;
-        loop {
-            let mut group = [Row::of(&[]); GROUP];
-            let mut count = 0;
-            for (to, from) in group.iter_mut().zip(&mut rows) {
-                assert!(from.len() >= units);
-                *to = from;
-                count += 1;
-            }
-            if count == 0 {
-                return;
-            }
-            for block in 0..panel.blocks {
-                let to = &mut panel.data[block * block_len + k * I::LANES..][..count * I::LANES];
-                for (to, from) in to.chunks_exact_mut(I::LANES).zip(group) {
-                    let start = block * I::LANES;
-                    if block < whole {
-                        isa.store(to, flush(isa, from.load(isa, start)));
-                    } else {
-                        let (to, padding) = to.split_at_mut(units - start);
-                        from.copy(start, to);
-                        to.iter_mut().for_each(|value| *value = flushed(*value));
-                        padding.fill(0.0);
-                    }
+        let PackRows { panel, first, rows } = self;
+        let Panel { units, block_len, .. } = *panel;
+        let whole = units / I::LANES;
+        for row in rows {
+            assert!(row.len() >= units);
+        }
+        for block in 0..panel.blocks {
+            let to = &mut panel.data[block * block_len + first * I::LANES..][..rows.len() * I::LANES];
+            for (to, from) in to.chunks_exact_mut(I::LANES).zip(rows) {
+                let start = block * I::LANES;
+                if block < whole {
+                    isa.store(to, flush(isa, from.load(isa, start)));
+                } else {
+                    let (to, padding) = to.split_at_mut(units - start);
+                    from.copy(start, to);
+                    to.iter_mut().for_each(|value| *value = flushed(*value));
+                    padding.fill(0.0);
                 }
             }
-            k += count;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Precision, table};
     use super::*;
     use crate::simd::Level;
 

@@ -14,31 +14,48 @@ dispatcher!(dispatch);
 
 /// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of N vectors of
 /// one length. `factor` gives the row of factors of a place.
-pub(crate) fn sum_over_places<'a, F, const N: usize>(
+///
+/// (Kernels get the rows of some places at a time: compiled for what gives them, there would be one for each
+/// caller. The sums in between are the same floats in memory as in registers.)
+pub(crate) fn sum_over_places<'a, const N: usize>(
     token: Token,
     (grads, plane): (LinesRef<'_>, usize),
     places: usize,
-    factor: Option<F>,
-    to: [&mut [f32]; N],
-) where
-    F: Fn(usize) -> Row<'a>,
-{
-    dispatch(token, SumOverPlaces { grads, plane, places, factor, to });
+    factor: Option<impl Fn(usize) -> Row<'a>>,
+    mut to: [&mut [f32]; N],
+) {
+    let Some(factor) = factor else {
+        dispatch(token, SumOverPlaces { grads, plane, places: 0..places, factors: None, to: &mut to });
+        return;
+    };
+    for first in (0..places).step_by(GROUP) {
+        let places = first..(first + GROUP).min(places);
+        let mut rows = [Row::of(&[]); GROUP];
+        for (row, place) in rows.iter_mut().zip(places.clone()) {
+            *row = factor(place);
+        }
+        let factors = Some(&rows[..places.len()]);
+        dispatch(token, SumOverPlaces { grads, plane, places, factors, to: &mut to });
+    }
 }
 
-struct SumOverPlaces<'a, F, const N: usize> {
+/// The rows of factors that are gathered at a time.
+const GROUP: usize = 64;
+
+struct SumOverPlaces<'a, 't, const N: usize> {
     grads: LinesRef<'a>,
     plane: usize,
-    places: usize,
-    factor: Option<F>,
-    to: [&'a mut [f32]; N],
+    places: Range<usize>,
+    /// One row for each place.
+    factors: Option<&'a [Row<'a>]>,
+    to: &'a mut [&'t mut [f32]; N],
 }
 
 /// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one
 /// before.
 const VECTORS: usize = 4;
 
-impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> Kernel for SumOverPlaces<'_, F, N> {
+impl<const N: usize> Kernel for SumOverPlaces<'_, '_, N> {
     type Output = ();
 
     #[inline(always)]
@@ -54,22 +71,23 @@ impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> Kernel for SumOverPlaces<'_, F
     }
 }
 
-impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> SumOverPlaces<'_, F, N> {
+impl<const N: usize> SumOverPlaces<'_, '_, N> {
     /// V vectors of these columns, the last of them perhaps in part.
     #[inline(always)]
     fn sum<I: Isa, const V: usize>(&mut self, isa: I, columns: Range<usize>) {
         let (mut sums, mut gradients) = ([[isa.zero(); V]; N], [&[][..]; V]);
-        for (sums, to) in sums.iter_mut().zip(&self.to) {
+        for (sums, to) in sums.iter_mut().zip(self.to.iter()) {
             for (sum, to) in sums.iter_mut().zip(to[columns.clone()].chunks(I::LANES)) {
                 *sum = isa.load_partial(to);
             }
         }
         for (v, gradients) in gradients.iter_mut().enumerate() {
-            *gradients = self.grads.from(0, self.plane, columns.start + v * I::LANES);
+            *gradients = self.grads.from(self.places.start, self.plane, columns.start + v * I::LANES);
         }
-        match &self.factor {
+        let count = self.places.len();
+        match self.factors {
             None => {
-                for place in 0..self.places {
+                for place in 0..count {
                     for v in 0..V {
                         let gradient = isa.load(&gradients[v][place * LINE..]);
                         for sums in &mut sums {
@@ -78,9 +96,8 @@ impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> SumOverPlaces<'_, F, N> {
                     }
                 }
             }
-            Some(factor) => {
-                for place in 0..self.places {
-                    let factor = factor(place);
+            Some(factors) => {
+                for (place, factor) in factors.iter().enumerate() {
                     for v in 0..V {
                         let factor = factor.load(isa, columns.start + v * I::LANES);
                         let gradient = isa.load(&gradients[v][place * LINE..]);
@@ -91,7 +108,7 @@ impl<'r, F: Fn(usize) -> Row<'r>, const N: usize> SumOverPlaces<'_, F, N> {
                 }
             }
         }
-        for (sums, to) in sums.iter().zip(&mut self.to) {
+        for (sums, to) in sums.iter().zip(self.to.iter_mut()) {
             for (&sum, to) in sums.iter().zip(to[columns.clone()].chunks_mut(I::LANES)) {
                 isa.store_partial(to, sum);
             }

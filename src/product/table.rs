@@ -12,7 +12,8 @@
 //! ```
 
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
-use super::kernel::{MOST_ROWS, Multiply, Product};
+use super::kernel::{Multiply, Product};
+use super::operand::MOST_ROWS;
 use crate::simd::{Isa, Routine, Token, levels};
 
 /// A kernel: see [`Multiply`] for what it computes and for what its caller promises.

@@ -129,6 +129,11 @@ pub(crate) struct Rows {
     full: Option<(usize, usize)>,
 }
 
+/// Sorts rows by falling length, those of one length by their index.
+fn sort_by_length(rows: &mut [usize], lengths: &[usize]) {
+    rows.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+}
+
 impl Rows {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
@@ -173,7 +178,7 @@ impl Rows {
             reserve(&mut self.ends, batch)?;
             self.order.extend(0..batch);
             if let Some(lengths) = lengths {
-                self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+                sort_by_length(&mut self.order, lengths);
             }
             self.lengths.extend(self.order.iter().map(|&row| lengths.map_or(steps, |lengths| lengths[row])));
             self.ends.resize(batch, (true, true));
@@ -190,7 +195,7 @@ impl Rows {
         reserve(&mut self.packed_ranks, batch)?;
         reserve(&mut self.order, batch)?;
         self.order.extend(0..batch);
-        self.order.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+        sort_by_length(&mut self.order, lengths);
         self.packed_ranks.resize(batch, 0);
         for (rank, &row) in self.order.iter().enumerate() {
             self.packed_ranks[row] = rank;

@@ -16,7 +16,7 @@
 //! with denormals does not matter.
 
 use super::{Format, Part, begin, broadcast};
-use crate::product::kernel::Segment;
+use crate::product::operand::Segment;
 use crate::simd::{Isa, LINE, flushed};
 
 /// See the head of the file.

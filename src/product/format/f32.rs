@@ -2,7 +2,7 @@
 //! is one chain of multiply-adds, rounded once a product where the level fuses.
 
 use super::{Format, Load, Part, begin, multiply_add};
-use crate::product::kernel::{MOST_ROWS, Segment};
+use crate::product::operand::{MOST_ROWS, Segment};
 use crate::simd::{Isa, prefetch_near};
 
 /// See the head of the file.

@@ -23,7 +23,7 @@ mod f32;
 mod int8;
 mod rows;
 
-use super::kernel::Segment;
+use super::operand::Segment;
 use crate::simd::{Isa, flushed, prefetch};
 pub(super) use bf16::Bf16;
 use bf16::{operand, pair, rounded};

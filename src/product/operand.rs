@@ -1,0 +1,248 @@
+//! The operands of a kernel: where the rows and the weights of a tile lie, and where its sums begin and go.
+//!
+//! ```text
+//! Rows       row r of a tile: at a stride, or where a list says
+//! Place      the sums of a tile: a vector for each row, block and gate
+//! Segment    a part of the sum over k: rows of A, and blocks of a panel
+//! Weights    the blocks of a panel, and what to prefetch meanwhile
+//! ```
+//!
+//! These are addresses, not slices: threads share what they point to, and kernels promise which part is theirs.
+
+use super::tile::Tile;
+use crate::simd::LINE;
+use std::mem::MaybeUninit;
+
+/// The most rows that a tile of any level has.
+pub(crate) const MOST_ROWS: usize = 8;
+/// The most segments of a product: a gate each, on the way back.
+pub(crate) const MOST_SEGMENTS: usize = 4;
+
+/// The rows of a tile: at a stride, or each where a list says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<T> {
+    first: *mut T,
+    stride: usize,
+    /// Null where there is none.
+    list: *const *mut T,
+}
+
+impl<T> Rows<T> {
+    /// Rows at a stride.
+    #[inline(always)]
+    pub(crate) fn strided(first: *mut T, stride: usize) -> Self {
+        Rows { first, stride, list: std::ptr::null() }
+    }
+
+    /// Rows that lie anywhere: as many as the tile has, or the tiles of a run. The list is there as long as
+    /// kernels run on it.
+    #[inline(always)]
+    pub(crate) fn listed(list: &[*mut T]) -> Self {
+        Rows { first: std::ptr::null_mut(), stride: 0, list: list.as_ptr() }
+    }
+
+    /// The rows from `row` on of those at this stride, the first of which is at `base`.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, base: *mut T, row: usize) {
+        self.first = base.wrapping_add(row * self.stride);
+    }
+
+    /// From the rows of a tile of a run to those of the next one: words, or places of the list.
+    #[inline(always)]
+    fn next(self, tile: &Tile) -> usize {
+        if self.list.is_null() { tile.rows * self.stride } else { tile.rows }
+    }
+
+    /// Where each of R rows begins, so many words or places of the list further on.
+    ///
+    /// # Safety
+    /// - The list is there, if one was given, and has R rows from there on.
+    #[inline(always)]
+    pub(super) unsafe fn starts<const R: usize>(self, on: usize) -> [*mut T; R] {
+        let mut starts = [self.first.wrapping_add(on); R];
+        if self.list.is_null() {
+            for r in 1..R {
+                starts[r] = starts[r - 1].wrapping_add(self.stride);
+            }
+        } else {
+            for r in 0..R {
+                // SAFETY: the caller's promise.
+                starts[r] = unsafe { *self.list.add(on + r) };
+            }
+        }
+        starts
+    }
+}
+
+/// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g *
+/// gate`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) rows: Rows<f32>,
+    /// Floats from a block to the next.
+    pub(crate) block: usize,
+    /// Floats from a gate to the next.
+    pub(crate) gate: usize,
+    /// From a tile of a run to the next: floats, or places of a list.
+    pub(crate) next: usize,
+}
+
+/// Zeros for a vector of any level.
+#[repr(align(64))]
+struct Zeros([f32; LINE]);
+static ZEROS: Zeros = Zeros([0.0; LINE]);
+
+impl Place {
+    /// Zeros for a vector of any level, on a cache line.
+    #[inline(always)]
+    pub(crate) fn zeros() -> *const f32 {
+        ZEROS.0.as_ptr()
+    }
+
+    /// Zeros, to begin with.
+    #[inline(always)]
+    pub(crate) fn zero() -> Self {
+        Place::shared(Place::zeros(), 0, 0)
+    }
+
+    /// The same vectors for every row, to begin with: biases.
+    #[inline(always)]
+    pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
+        Place::strided(at.cast_mut(), 0, block, gate)
+    }
+
+    /// The rows and blocks of a tile, and of those that follow it in a run, of the place whose row 0 and
+    /// block 0 are at `base`.
+    #[inline(always)]
+    pub(crate) fn move_to(&mut self, base: *mut f32, tile: &Tile) {
+        self.rows.move_to(base.wrapping_add(tile.block * self.block), tile.row);
+        self.follow(tile);
+    }
+
+    /// The tiles that follow in a run.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, tile: &Tile) {
+        self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
+    }
+
+    /// Rows at a stride.
+    #[inline(always)]
+    pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
+        Place { rows: Rows::strided(at, row), block, gate, next: 0 }
+    }
+}
+
+/// A part of the sum: rows of A, and the blocks of a panel.
+///
+/// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and
+/// `jump` more words from the end of a run to the next. (Words of rows: a word of a panel may have the weights
+/// of several. Only formats whose words are alike have rows in more than one run.)
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segment {
+    pub(crate) rows: Rows<u32>,
+    pub(crate) step: usize,
+    pub(crate) run: usize,
+    pub(crate) jump: usize,
+    /// The depth, in words of the panel.
+    pub(crate) words: usize,
+    /// The tile's first block of weights, and words from a block to the next.
+    pub(crate) panel: *const u32,
+    pub(crate) block: usize,
+    /// What to prefetch meanwhile, and how many words of it at each step: at most a line.
+    pub(crate) ahead: *const u32,
+    pub(crate) pace: usize,
+    /// From the rows of a tile of a run to those of the next, in words or places of a list, and from its
+    /// weights to those of the next, in words.
+    pub(crate) next: [usize; 2],
+}
+
+impl Segment {
+    /// Rows along k.
+    #[inline(always)]
+    pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
+        let Weights { panel, block, inputs, words, ahead, pace } = weights;
+        Segment { rows, step: 1, run: inputs, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
+    }
+
+    /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride`
+    /// on.
+    #[inline(always)]
+    pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
+        let rows = Rows::strided(first.cast_mut().cast(), LINE);
+        Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
+    }
+
+    /// The same rows with other weights of the same panel, those of a tile, and of the tiles that follow in a
+    /// run.
+    #[inline(always)]
+    pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
+        (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
+        self.follow(tile);
+    }
+
+    /// The tiles that follow in a run.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, tile: &Tile) {
+        self.next = if tile.rows == 1 { [0, tile.blocks * self.block] } else { [self.rows.next(tile), 0] };
+    }
+
+    /// Columns of lines, k counting through the rows: a word in each line.
+    #[inline(always)]
+    pub(crate) fn columns(columns: Rows<u32>, weights: Weights) -> Self {
+        Segment { step: LINE, ..Segment::rows(columns, weights) }
+    }
+}
+
+/// Some segments, made one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Segments {
+    segments: [MaybeUninit<Segment>; MOST_SEGMENTS],
+    count: usize,
+}
+
+impl Segments {
+    /// None.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Segments { segments: [const { MaybeUninit::uninit() }; MOST_SEGMENTS], count: 0 }
+    }
+
+    /// Adds one.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.segments[self.count].write(segment);
+        self.count += 1;
+    }
+
+    /// All of them.
+    #[inline(always)]
+    pub(crate) fn all(&self) -> &[Segment] {
+        // SAFETY: so many are set.
+        unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast(), self.count) }
+    }
+}
+
+/// The weights of a segment, as [`Panel::weights`](super::Panel::weights) gives them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weights {
+    pub(super) panel: *const u32,
+    pub(super) block: usize,
+    /// The depth, in inputs and in words.
+    pub(super) inputs: usize,
+    pub(super) words: usize,
+    pub(super) ahead: *const u32,
+    pub(super) pace: usize,
+}
+
+/// Weights to prefetch, as [`Panel::prefetch`](super::Panel::prefetch) gives them: from where on, and how
+/// many words at each word of depth.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prefetch {
+    pub(super) at: *const u32,
+    pub(super) pace: usize,
+}
+
+impl Prefetch {
+    /// Nothing.
+    pub(crate) const NONE: Prefetch = Prefetch { at: std::ptr::null(), pace: 0 };
+}
