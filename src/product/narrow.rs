@@ -90,7 +90,8 @@ impl Narrow<'_> {
             for n in 0..N {
                 if *add {
                     let mut lanes = [0.0; LINE];
-                    self.read(unit + v * I::LANES, input + n, &mut lanes[..I::LANES]);
+                    // SAFETY: the promise to `narrow_gradient`.
+                    unsafe { read(self.gradient, unit + v * I::LANES, input + n, &mut lanes[..I::LANES]) };
                     sums[v][n] = isa.load(&lanes);
                 }
             }
@@ -112,28 +113,33 @@ impl Narrow<'_> {
             for n in 0..N {
                 let mut lanes = [0.0; LINE];
                 isa.store(&mut lanes, sums[v][n]);
-                self.write(unit + v * I::LANES, input + n, &lanes[..I::LANES]);
+                // SAFETY: as above.
+                unsafe { write(self.gradient, unit + v * I::LANES, input + n, &lanes[..I::LANES]) };
             }
         }
     }
+}
 
-    /// Reads the gradients of an input and of the units from `unit` on, as far as they exist.
-    #[inline(never)]
-    fn read(&self, unit: usize, input: usize, lanes: &mut [f32]) {
-        let WeightGradient { gate, to, .. } = self.gradient;
-        for (lane, value) in lanes.iter_mut().take(to.grid.rows() - unit).enumerate() {
-            // SAFETY: the unit exists, and is ours by the promise to `narrow_gradient`.
-            *value = unsafe { *to.address(*gate, unit + lane, 0, input) };
-        }
+/// Reads the gradients of an input and of the units from `unit` on, as far as they exist.
+///
+/// # Safety
+/// - As for [`narrow_gradient`], of these units.
+#[inline(never)]
+unsafe fn read(of: &WeightGradient<'_>, unit: usize, input: usize, lanes: &mut [f32]) {
+    for (lane, value) in lanes.iter_mut().take(of.to.grid.rows() - unit).enumerate() {
+        // SAFETY: the unit exists, and is ours by the caller's promise.
+        *value = unsafe { *of.to.address(of.gate, unit + lane, 0, input) };
     }
+}
 
-    /// Writes the same gradients.
-    #[inline(never)]
-    fn write(&self, unit: usize, input: usize, lanes: &[f32]) {
-        let WeightGradient { gate, to, .. } = self.gradient;
-        for (lane, &value) in lanes.iter().take(to.grid.rows() - unit).enumerate() {
-            // SAFETY: as above.
-            unsafe { *to.address(*gate, unit + lane, 0, input) = value };
-        }
+/// Writes the same gradients.
+///
+/// # Safety
+/// - As for [`read`].
+#[inline(never)]
+unsafe fn write(of: &WeightGradient<'_>, unit: usize, input: usize, lanes: &[f32]) {
+    for (lane, &value) in lanes.iter().take(of.to.grid.rows() - unit).enumerate() {
+        // SAFETY: as above.
+        unsafe { *of.to.address(of.gate, unit + lane, 0, input) = value };
     }
 }

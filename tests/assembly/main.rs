@@ -83,7 +83,12 @@ fn machine() -> &'static Machine {
 
 /// Functions of this crate outside of all levels that a level may call: of plain floats in memory, and of
 /// places of packed sequences.
-const OUTSIDE: [&str; 2] = ["fused_rnn::train::dense::rows::halve", "fused_rnn::memory::grid::by_table"];
+const OUTSIDE: [&str; 4] = [
+    "fused_rnn::train::dense::rows::halve",
+    "fused_rnn::memory::grid::by_table",
+    "fused_rnn::product::narrow::read",
+    "fused_rnn::product::narrow::write",
+];
 
 /// What a level may call of others: copies of memory, and panics, which the standard library has compiled.
 /// (What is compiled here, a generic function or an instruction, is defined in the assembly.)
