@@ -51,9 +51,10 @@ use lstm::Lstm;
 use lstm_norm::LstmNorm;
 pub(crate) use registry::Entry;
 pub(crate) use shape::{
-    BiasOf, Call, Factor, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start, VectorGradient,
+    BiasOf, Call, Factor, MOST_PHASES, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start,
+    VectorGradient,
 };
-use shape::{MOST_PHASES, bias_gradients, concat, gain_gradients};
+use shape::{bias_gradients, concat, gain_gradients};
 use std::ops::Range;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
 pub(crate) use tile::{Area, Context, Places, Step};

@@ -22,9 +22,10 @@ use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use super::team::MOST_SHARES;
-use crate::cell::Weights;
+use crate::cell::{MOST_PHASES, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Memory of a forward pass that is used again by the next.
@@ -170,8 +171,9 @@ pub(crate) unsafe fn forward(
 pub(crate) unsafe fn step(forward: &Forward<'_>) {
     for phase in 0..forward.pass.weights().shape().forward.len() {
         let rows = 0..forward.pass.rows.order.len();
+        let mut products = MaybeUninit::uninit();
         // SAFETY: the caller's promise; the phases run in order.
-        unsafe { PhaseProducts::sweep(forward, 0, phase, rows, Share::ALL) };
+        unsafe { PhaseProducts::make(&mut products, forward, 0, phase, Share::ALL).sweep(rows) };
     }
 }
 
@@ -289,22 +291,61 @@ struct Steps<'a> {
     range: Range<usize>,
 }
 
+impl Steps<'_> {
+    /// The n-th step, and the rows of these ranks that have it.
+    #[inline(always)]
+    fn nth(&self, n: usize, ranks: &Range<usize>) -> (usize, Range<usize>) {
+        let pass = &self.forward.pass;
+        let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
+        (step, ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end))
+    }
+
+    fn phases(&self) -> usize {
+        self.forward.pass.weights().shape().forward.len()
+    }
+}
+
 impl Walk for Steps<'_> {
     fn stages(&self) -> usize {
-        self.range.len() * self.forward.pass.weights().shape().forward.len()
+        self.range.len() * self.phases()
     }
 
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
-        let pass = &self.forward.pass;
-        let (n, phase) = step_and_phase(stage, pass.weights().shape().forward.len());
-        let step = if pass.reverse { self.range.end - 1 - n } else { self.range.start + n };
-        let active = ranks.start..pass.rows.active(step).clamp(ranks.start, ranks.end);
+        let (n, phase) = step_and_phase(stage, self.phases());
+        let (step, active) = self.nth(n, &ranks);
         if active.is_empty() {
             return;
         }
+        let mut products = MaybeUninit::uninit();
         // SAFETY: rows and blocks of this thread alone, by the caller's promise; and by it, steps run in
         // order and a phase is done in all blocks before the next begins.
-        unsafe { PhaseProducts::sweep(self.forward, step, phase, active, share) };
+        unsafe { PhaseProducts::make(&mut products, self.forward, step, phase, share).sweep(active) };
+    }
+
+    /// (Each phase is made ready once, and goes from step to step.)
+    unsafe fn stages_of(&self, ranks: Range<usize>) {
+        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MOST_PHASES];
+        let (count, mut are_ready) = (self.phases(), false);
+        for n in 0..self.range.len() {
+            let (step, active) = self.nth(n, &ranks);
+            if active.is_empty() {
+                continue;
+            }
+            for (phase, products) in phases[..count].iter_mut().enumerate() {
+                // SAFETY: as for a stage; where all phases are ready, they are set.
+                unsafe {
+                    let products = if are_ready {
+                        let products = products.assume_init_mut();
+                        products.go_to(step);
+                        products
+                    } else {
+                        PhaseProducts::make(products, self.forward, step, phase, Share::ALL)
+                    };
+                    products.sweep(active.clone());
+                }
+            }
+            are_ready = true;
+        }
     }
 }
 

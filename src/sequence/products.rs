@@ -16,7 +16,7 @@ use super::schedule::Share;
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
-use crate::memory::{Planes, Slot};
+use crate::memory::Planes;
 use crate::product::{
     Blocks, Ends, MOST_ROWS_OF_RUN, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles,
     Weights, sweep,
@@ -28,17 +28,20 @@ use std::ops::Range;
 const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
 
-/// One call of the plan, made ready for a step. What tiles change is where their rows and blocks begin.
+/// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their rows and
+/// blocks begin.
 #[derive(Debug, Clone, Copy)]
 struct ReadyCall {
     ends: Ends,
     /// Where sums begin in rank 0 and block 0, and where those of the turn do.
     start: *mut f32,
     fresh: *mut f32,
-    /// `count` segments, and of each its panel and where the row of rank 0 is; null for an input whose rows
-    /// lie at no stride.
+    /// The gate of the input products that sums go on from, where those are done.
+    goes_on: Option<usize>,
+    /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null for an
+    /// input whose rows lie at no stride.
     segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
-    operands: [MaybeUninit<(usize, *mut u32)>; MOST_PRODUCTS],
+    operands: [MaybeUninit<(usize, Operand, *mut u32)>; MOST_PRODUCTS],
     count: usize,
 }
 
@@ -51,22 +54,17 @@ impl ReadyCall {
             ends: Ends::new(start, start),
             start: at,
             fresh: at,
+            goes_on: None,
             segments: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
             operands: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
             count: 0,
         }
     }
 
-    /// Makes it of the plan.
+    /// Makes it of the plan, for any step.
     #[inline(always)]
-    fn fill<'b>(
-        to: &'b mut MaybeUninit<Self>,
-        call: &Call,
-        forward: &Forward<'_>,
-        (step, share): (usize, Share),
-        at: &ForwardStep<'_>,
-    ) -> &'b mut Self {
-        let (pass, weights) = (&forward.pass, forward.pass.weights());
+    fn fill(to: &mut MaybeUninit<Self>, call: &Call, forward: &Forward<'_>, at: &ForwardStep<'_>) {
+        let weights = forward.pass.weights();
         let lanes = weights.table.lanes;
         let bias = |first| weights.biases.address(0, first).cast_mut();
         let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
@@ -79,39 +77,52 @@ impl ReadyCall {
                 ready.fresh = bias(first);
                 ready.ends.turn = Some((ready.count, biases(ready.fresh)));
             }
-            let of = |slot: Slot<'_>, plane| (slot.address(0, plane, 0).cast(), slot.row_stride());
-            let (rows, stride) = match (rows, forward.projected, forward.made) {
-                (Operand::Input, Some(Projected { sums, first_step }), _) => {
-                    // It is done: the sums go on from there.
-                    let first = weights.shape().packed[index].first;
-                    ready.start = sums.address(step - first_step, 0, first, 0);
-                    let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
-                    ready.ends.start = Place::strided(ready.start, row, lanes, gate);
-                    continue;
-                }
-                (operand, _, Some(made)) => {
-                    let first = made::address(made, share.index(), 0, made::plane(operand));
-                    (first, made.grid.row_stride())
-                }
-                (Operand::Input, None, None) => match forward.flushed {
-                    Some(Flushed { inputs, first_step }) => {
-                        (inputs.address(step - first_step, 0, 0, 0).cast(), inputs.grid.row_stride())
-                    }
-                    None if pass.rows.as_they_come() => {
-                        let first = forward.input.address(step, 0, 0, 0);
-                        (first.cast(), forward.input.grid.row_stride())
-                    }
-                    None => (std::ptr::null_mut(), 0),
+            if let (Operand::Input, Some(Projected { sums, .. })) = (rows, forward.projected) {
+                // It is done: the sums go on from there.
+                ready.goes_on = Some(weights.shape().packed[index].first);
+                let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
+                ready.ends.start = Place::strided(ready.start, row, lanes, gate);
+                continue;
+            }
+            let stride = match (rows, forward.made) {
+                (_, Some(made)) => made.grid.row_stride(),
+                (Operand::Input, None) => match forward.flushed {
+                    Some(Flushed { inputs, .. }) => inputs.grid.row_stride(),
+                    None if forward.pass.rows.as_they_come() => forward.input.grid.row_stride(),
+                    None => 0,
                 },
-                (Operand::Hidden, _, None) => of(at.step.before, pass.multiplied()),
-                (Operand::Scratch(plane), _, None) => of(at.ahead.scratch, plane),
+                (Operand::Hidden, None) => at.step.before.row_stride(),
+                (Operand::Scratch(_), None) => at.ahead.scratch.row_stride(),
             };
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
-            ready.operands[ready.count].write((index, rows));
-            ready.segments[ready.count].write(Segment::rows(Rows::strided(rows, stride), panel));
+            let nowhere = std::ptr::null_mut();
+            ready.operands[ready.count].write((index, rows, nowhere));
+            ready.segments[ready.count].write(Segment::rows(Rows::strided(nowhere, stride), panel));
             ready.count += 1;
         }
-        ready
+    }
+
+    /// Moves it to a step.
+    #[inline(always)]
+    fn go_to(&mut self, forward: &Forward<'_>, (step, share): (usize, Share), at: &ForwardStep<'_>) {
+        let pass = &forward.pass;
+        if let (Some(gate), Some(Projected { sums, first_step })) = (self.goes_on, forward.projected) {
+            self.start = sums.address(step - first_step, 0, gate, 0);
+        }
+        for n in 0..self.count {
+            // SAFETY: so many are set.
+            let (_, operand, rows) = unsafe { self.operands[n].assume_init_mut() };
+            *rows = match (*operand, forward.made) {
+                (operand, Some(made)) => made::address(made, share.index(), 0, made::plane(operand)),
+                (Operand::Input, None) => match forward.flushed {
+                    Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, 0, 0, 0).cast(),
+                    None if pass.rows.as_they_come() => forward.input.address(step, 0, 0, 0).cast(),
+                    None => std::ptr::null_mut(),
+                },
+                (Operand::Hidden, None) => at.step.before.address(0, pass.multiplied(), 0).cast(),
+                (Operand::Scratch(plane), None) => at.ahead.scratch.address(0, plane, 0).cast(),
+            };
+        }
     }
 
     /// Moves it to a tile whose sums go to `to`, with the rows of an input that lie at no stride in `list`.
@@ -124,7 +135,7 @@ impl ReadyCall {
         step: usize,
         list: &mut List,
     ) -> Product<'_> {
-        let ReadyCall { ends, start, fresh, segments, operands, count } = self;
+        let ReadyCall { ends, start, fresh, segments, operands, count, .. } = self;
         (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
         ends.to.follow(tile);
         ends.start.move_to(*start, tile);
@@ -136,7 +147,7 @@ impl ReadyCall {
             unsafe { std::slice::from_raw_parts_mut(segments.as_mut_ptr().cast::<Segment>(), *count) };
         for n in 0..segments.len() {
             // SAFETY: there are operands for each segment.
-            let (panel, rows) = unsafe { operands[n].assume_init() };
+            let (panel, _, rows) = unsafe { operands[n].assume_init() };
             if rows.is_null() {
                 let count = tile.rows_of_run().len();
                 segments[n].rows = input_rows(forward, count, list, |r| (step, tile.row + r));
@@ -149,9 +160,10 @@ impl ReadyCall {
     }
 }
 
-/// One phase of one step.
+/// One phase of the steps of a pass, one step after the other.
 pub(super) struct PhaseProducts<'a> {
     forward: &'a Forward<'a>,
+    share: Share,
     step: usize,
     phase: &'static Phase,
     /// As many as the phase has.
@@ -164,50 +176,68 @@ pub(super) struct PhaseProducts<'a> {
 }
 
 impl<'a> PhaseProducts<'a> {
-    /// Sweeps a phase of a step over some rows and a share of the blocks.
+    /// A phase, at a step and for a share of the blocks. (It is made in place: to move it would be a tenth of a
+    /// small step.)
+    ///
+    /// # Safety
+    /// - The step exists in some row.
+    #[inline(always)]
+    pub(super) unsafe fn make<'b>(
+        to: &'b mut MaybeUninit<Self>,
+        forward: &'a Forward<'a>,
+        step: usize,
+        phase: usize,
+        share: Share,
+    ) -> &'b mut Self {
+        let weights = forward.pass.weights();
+        let products = to.write(PhaseProducts {
+            forward,
+            share,
+            step,
+            phase: &weights.shape().forward[phase],
+            calls: [const { MaybeUninit::uninit() }; MOST_CALLS],
+            // SAFETY: the caller's promise.
+            at: unsafe { step_ahead(forward, step) },
+            finish: weights.cell.forward[phase],
+            first: phase == 0,
+        });
+        for (n, call) in products.phase.calls.iter().enumerate() {
+            ReadyCall::fill(&mut products.calls[n], call, forward, &products.at);
+        }
+        products
+    }
+
+    /// Moves it to another step.
+    ///
+    /// # Safety
+    /// - The step exists in some row.
+    #[inline(always)]
+    pub(super) unsafe fn go_to(&mut self, step: usize) {
+        self.step = step;
+        // SAFETY: the caller's promise.
+        self.at = unsafe { step_ahead(self.forward, step) };
+    }
+
+    /// Sweeps it over some rows and its share of the blocks.
     ///
     /// # Safety
     /// - The step exists in these rows, and nobody else works on them and these blocks.
     /// - The step before is done, and so are the phases before.
     #[inline(always)]
-    pub(super) unsafe fn sweep(
-        forward: &'a Forward<'a>,
-        step: usize,
-        phase: usize,
-        rows: Range<usize>,
-        share: Share,
-    ) {
-        let (pass, weights) = (&forward.pass, forward.pass.weights());
-        let (before, after) = pass.slots(step);
-        // SAFETY: step and rows exist, and so do their records.
-        let (before, after, tape, scratch) = unsafe {
-            let mut tape = None;
-            if let Some(records) = forward.tape {
-                tape = Some(records.slot(step, 0));
-            }
-            (forward.states.slot(before, 0), forward.states.slot(after, 0), tape, forward.scratch.slot(0, 0))
-        };
-        let ahead = Ahead { tape, scratch, output: forward.output.as_ref() };
-        let mut products = PhaseProducts {
-            forward,
-            step,
-            phase: &weights.shape().forward[phase],
-            calls: [const { MaybeUninit::uninit() }; MOST_CALLS],
-            at: ForwardStep { step: pass.step(step, before, after), ahead },
-            finish: weights.cell.forward[phase],
-            first: phase == 0,
-        };
+    pub(super) unsafe fn sweep(&mut self, rows: Range<usize>) {
+        let PhaseProducts { forward, share, step, .. } = *self;
         if let Some(made) = forward.made {
-            let of_phase = (step, products.phase);
+            let of_phase = (step, self.phase);
             // SAFETY: the caller's promise; the slot is that of this share alone.
-            unsafe { make_rows(forward, of_phase, &products.at, rows.clone(), (made, share.index())) };
+            unsafe { make_rows(forward, of_phase, &self.at, rows.clone(), (made, share.index())) };
         }
-        for (n, call) in products.phase.calls.iter().enumerate() {
-            ReadyCall::fill(&mut products.calls[n], call, forward, (step, share), &products.at);
+        for n in 0..self.phase.calls.len() {
+            // SAFETY: each call of the phase was made ready.
+            unsafe { self.calls[n].assume_init_mut() }.go_to(forward, (step, share), &self.at);
         }
-        let blocks = share.part(products.blocks());
+        let blocks = share.part(self.blocks());
         // SAFETY: the caller's promise, passed on.
-        unsafe { sweep(&mut products, rows, blocks) };
+        unsafe { sweep(self, rows, blocks) };
     }
 
     /// The blocks of the units that the phase computes.
@@ -231,6 +261,28 @@ impl<'a> PhaseProducts<'a> {
             tape.prefetch(row, shape.tape, unit, units);
             self.at.step.after.prefetch(row, shape.state.len(), unit, units);
         }
+    }
+}
+
+/// The records of a step, from rank 0 on.
+///
+/// # Safety
+/// - The step exists in some row.
+#[inline(always)]
+unsafe fn step_ahead<'a>(forward: &'a Forward<'a>, step: usize) -> ForwardStep<'a> {
+    let pass = &forward.pass;
+    let (before, after) = pass.slots(step);
+    // SAFETY: the step exists, and so do its records.
+    let (before, after, tape, scratch) = unsafe {
+        let mut tape = None;
+        if let Some(records) = forward.tape {
+            tape = Some(records.slot(step, 0));
+        }
+        (forward.states.slot(before, 0), forward.states.slot(after, 0), tape, forward.scratch.slot(0, 0))
+    };
+    ForwardStep {
+        step: pass.step(step, before, after),
+        ahead: Ahead { tape, scratch, output: forward.output.as_ref() },
     }
 }
 

@@ -116,6 +116,17 @@ pub(crate) trait Walk: Sync {
     /// - Nobody else works on these rows and units.
     /// - The stages before are done, for these rows and all units.
     unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share);
+
+    /// Does all stages of some rows and all units, in order.
+    ///
+    /// # Safety
+    /// - Nobody else works on these rows.
+    unsafe fn stages_of(&self, ranks: Range<usize>) {
+        for stage in 0..self.stages() {
+            // SAFETY: the caller's promise.
+            unsafe { self.stage(stage, ranks.clone(), Share::ALL) };
+        }
+    }
 }
 
 /// The step and the phase of a stage, of so many phases a step: mostly one, and then nothing is divided.
@@ -148,11 +159,8 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
             &|rank| lengths[rank].clamp(steps.start, steps.end) - steps.start,
             threads,
             &|ranks| {
-                for stage in 0..walk.stages() {
-                    // SAFETY: the caller's promise; the rows are those of this thread alone, which does the
-                    // stages in order.
-                    unsafe { walk.stage(stage, ranks.clone(), Share::ALL) };
-                }
+                // SAFETY: the caller's promise; the rows are those of this thread alone.
+                unsafe { walk.stages_of(ranks) };
             },
         ),
         Split::Units(threads) => over_stages(walk.stages(), threads, &|stage, index| {
