@@ -11,12 +11,15 @@
 //! npy.rs        one array from an .npy file          data.rs      sequences and labels, checked
 //! model.rs      recurrent layer and head             trainer.rs   a training step, and epochs of them
 //! progress.rs   a bar or a line per epoch            report.rs    the table at the end
-//! weights.rs    safetensors with PyTorch's names     curve.rs     the learning curve
+//! weights.rs    safetensors with PyTorch's names     curve.rs     the learning curve, by common/chart.rs
 //! output.rs     files that appear all together or not at all
 //! ```
 //!
 //! A mistake in the input ends with one line on the standard error and status 1, and no file is written.
 
+#[allow(dead_code, reason = "lines alone")]
+#[path = "../common/chart.rs"]
+mod chart;
 mod cli;
 mod curve;
 mod data;

@@ -10,21 +10,23 @@
 //! Each window is seen in units of its own mean: cycles of the sun grow and fall together.
 //!
 //! The first part of the series is for training, the next tells when to stop, the last is the test, whose
-//! origins move year by year. The forecasts of five networks are averaged, as seeds differ by more than models
-//! do. Two honest simple methods stand beside them: the last value, and the value one season ago.
+//! origins move year by year. The forecasts of five networks are averaged, as seeds differ by more than
+//! models do. Two honest simple methods stand beside them: the last value, and the value one season ago.
+
+#[path = "../common/mod.rs"]
+mod common;
 
 use clap::Parser;
-use fused_rnn::train::{
-    AdamConfig, AdamW, Dense, Dropout, EarlyStopping, Optimizer, Progress, RateSchedule, Regression,
-    clip_global_norm,
-};
-use fused_rnn::{Accumulate, Dims, Gradients, Init, Lstm, Recurrent, Rng, Tape, Upstream, Workspace};
-use plotters::prelude::*;
-use std::error::Error;
+use common::{Better, Network, Outcome, Outcomes, Sees, Shared, Values, chart};
+use fused_rnn::train::{EarlyStopping, Progress, Regression};
+use fused_rnn::{Dims, Lstm, Rng};
 use std::path::PathBuf;
+use std::time::Instant;
 
 #[derive(Parser)]
 struct Args {
+    #[command(flatten)]
+    shared: Shared,
     /// A table with commas, whose last column is the series; the first line may have names.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/forecast/sunspots.csv"))]
     data: PathBuf,
@@ -44,12 +46,10 @@ struct Args {
     /// Networks whose forecasts are averaged.
     #[arg(long, default_value_t = 5)]
     networks: u64,
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Where the picture goes.
-    #[arg(long, default_value = "target/forecast.svg")]
-    svg: PathBuf,
 }
+
+/// The mean absolute error that sunspots may have.
+const MARK: f64 = 24.0;
 
 /// The series, and where its parts end.
 struct Series {
@@ -62,7 +62,7 @@ struct Series {
 }
 
 impl Series {
-    fn read(args: &Args) -> Result<Self, Box<dyn Error>> {
+    fn read(args: &Args) -> Outcomes<Self> {
         let text = std::fs::read_to_string(&args.data)?;
         let last = |line: &str| line.rsplit(',').next().and_then(|value| value.trim().parse::<f32>().ok());
         let values: Vec<f32> = text.lines().filter_map(last).collect();
@@ -103,143 +103,102 @@ impl Series {
     }
 
     /// The mean absolute error of forecasts.
-    fn error(&self, origins: &[usize], forecast: impl Fn(usize) -> Vec<f32>) -> f32 {
+    fn error(&self, origins: &[usize], forecast: impl Fn(usize) -> Vec<f32>) -> f64 {
         let distance = |&o: &usize| {
             let pairs = self.truth(o).iter().zip(forecast(o)).map(|(a, b)| (a - b).abs());
             pairs.sum::<f32>() / self.horizon as f32
         };
-        origins.iter().map(distance).sum::<f32>() / origins.len() as f32
+        f64::from(origins.iter().map(distance).sum::<f32>() / origins.len() as f32)
     }
 }
 
-#[derive(Clone)]
-struct Network {
-    lstm: Recurrent,
-    head: Dense,
-}
-
-impl Network {
-    /// What it says of some windows, in their units.
-    fn run(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, fused_rnn::Error> {
-        let output = self.lstm.run(x, Dims::new(batch, x.len() / batch))?;
-        let mut y = vec![0.0; batch * self.head.outputs()];
-        self.head.forward(&output.state.h(), batch, &mut y)?;
-        Ok(y)
-    }
-
-    fn forecast(&self, series: &Series, origin: usize) -> Result<Vec<f32>, fused_rnn::Error> {
-        let (x, _) = series.batch(&[origin]);
-        Ok(self.run(&x, 1)?.iter().map(|v| v * series.scale(origin)).collect())
-    }
+/// What a network says of the values from an origin on.
+fn forecast(net: &Network, series: &Series, origin: usize) -> Result<Vec<f32>, fused_rnn::Error> {
+    let (x, _) = series.batch(&[origin]);
+    let y = net.logits(&x, Dims::new(1, series.window))?;
+    Ok(y.iter().map(|v| v * series.scale(origin)).collect())
 }
 
 /// Trains a network until the validation part does not improve, and gives the best one.
-fn train(series: &Series, args: &Args, seed: u64) -> Result<Network, Box<dyn Error>> {
-    let lstm = Lstm::builder(1, args.units).init(Init::PyTorch, seed).build()?;
-    let mut net = Network { lstm, head: Dense::new_pytorch(args.units, args.horizon, seed ^ 1)? };
-    let (count, of_head) = (net.lstm.parameters().len(), net.head.parameter_count());
-    let config = AdamConfig { learning_rate: 3e-3, weight_decay: 0.03, ..AdamConfig::adam_w() };
-    let (mut adam, schedule) = (AdamW::new(count + of_head, config)?, RateSchedule::cosine(3000, 0.02)?);
-    let (loss, dropout) = (Regression::huber(1.0)?, Dropout::new(0.1, seed)?);
-    let (mut gradients, mut head_gradients) = (vec![0.0; count], vec![0.0; of_head]);
-    let (mut tape, mut workspace) = (Tape::new(), Workspace::new());
-    let (mut stopping, mut best, mut step) = (EarlyStopping::new(120), net.clone(), 0);
+fn train(series: &Series, args: &Args, number: u64) -> Outcomes<Network> {
+    let mut shared = args.shared.clone();
+    shared.seed += number;
+    let lstm = Lstm::builder(1, args.units);
+    let mut net = Network::new(lstm, Sees::Last, args.horizon, 3e-3, 3000, &shared)?;
+    let (loss, mut stopping) = (Regression::huber(1.0)?, EarlyStopping::new(120));
+    let mut best = (net.layer.clone(), net.head.clone());
     let mut order = series.origins(0..series.training);
     let validation = series.batch(&series.origins(series.training..series.validation));
     let validation_rows = validation.0.len() / series.window;
-    let mut rng = Rng::new(seed);
+    let mut rng = Rng::new(shared.seed);
     for _ in 0..args.epochs {
         rng.shuffle(&mut order);
         for origins in order.chunks(32) {
-            let ((x, targets), batch) = (series.batch(origins), origins.len());
-            let (dims, mut state) = (Dims::new(batch, series.window), net.lstm.zero_state(batch)?);
-            net.lstm.forward_train(&x, dims, &mut state, None, &mut tape, step, &mut workspace)?;
-            let mut h = state.h();
-            dropout.forward(step, &mut h);
-            let mut y = vec![0.0; targets.len()];
-            net.head.forward(&h, batch, &mut y)?;
-            let (mut dy, mut dh) = (vec![0.0; y.len()], vec![0.0; h.len()]);
-            loss.loss(&y, &targets, Some(&mut dy))?;
-            net.head.backward(&h, &dy, batch, &mut head_gradients, Accumulate::Overwrite, Some(&mut dh))?;
-            dropout.backward(step, &mut dh);
-            let to = Gradients::of_parameters(&mut gradients);
-            net.lstm.backward(&x, &tape, Upstream::default().with_dhn(&dh), to, &mut workspace)?;
-            clip_global_norm(&mut [&mut gradients, &mut head_gradients], 1.0)?;
-            adam.set_learning_rate(schedule.rate(3e-3, step))?;
-            let Network { lstm, head } = &mut net;
-            lstm.update(|parameters| {
-                adam.step_all(&mut [(parameters, &gradients), (head.parameters_mut(), &head_gradients)])
-            })?;
-            step += 1;
+            let (x, targets) = series.batch(origins);
+            let (dims, mut state) =
+                (Dims::new(origins.len(), series.window), net.layer.zero_state(origins.len())?);
+            net.step(&x, dims, &mut state, None, |y, dy| loss.loss(y, &targets, Some(dy)))?;
         }
-        let y = net.run(&validation.0, validation_rows)?;
+        let y = net.logits(&validation.0, Dims::new(validation_rows, series.window))?;
         match stopping.observe(loss.loss(&y, &validation.1, None)?) {
-            Progress::Improved => best = net.clone(),
+            Progress::Improved => best = (net.layer.clone(), net.head.clone()),
             Progress::Stop => break,
             _ => {}
         }
     }
-    println!(
-        "seed {seed}: {} epochs, best after {}",
-        stopping.seen(),
-        stopping.best_at().map_or(0, |n| n + 1)
-    );
-    Ok(best)
+    let best_at = stopping.best_at().map_or(0, |n| n + 1);
+    println!("network {number}: {} epochs, best after {best_at}", stopping.seen());
+    (net.layer, net.head) = best;
+    Ok(net)
 }
 
-/// The series as a line, and forecasts from some origins.
-fn draw(series: &Series, args: &Args, forecasts: &[(usize, Vec<f32>)]) -> Result<(), Box<dyn Error>> {
-    let page = SVGBackend::new(&args.svg, (960, 360)).into_drawing_area();
-    page.fill(&WHITE)?;
-    let highest = series.values.iter().copied().fold(f32::MIN, f32::max);
-    let lowest = series.values.iter().copied().fold(f32::MAX, f32::min);
-    let first = series.validation.saturating_sub(series.window);
-    let mut chart = ChartBuilder::on(&page)
-        .margin(14)
-        .caption("Forecasts and what came", ("sans-serif", 16))
-        .x_label_area_size(30)
-        .y_label_area_size(48)
-        .build_cartesian_2d(first..series.values.len(), lowest..highest * 1.05)?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .light_line_style(TRANSPARENT)
-        .x_desc("value of the series")
-        .draw()?;
-    let truth = (first..series.values.len()).map(|t| (t, series.values[t]));
-    chart.draw_series(LineSeries::new(truth, RGBColor(60, 60, 60).stroke_width(2)))?;
-    for (origin, forecast) in forecasts {
-        let points = forecast.iter().enumerate().map(|(k, &v)| (origin + k, v));
-        chart.draw_series(LineSeries::new(points, RGBColor(214, 96, 20).stroke_width(2)))?;
-    }
-    page.present()?;
-    Ok(())
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Outcomes {
     let args = Args::parse();
     let series = Series::read(&args)?;
+    if let Some(path) = &args.shared.export {
+        let sizes = vec![series.window, series.horizon, series.training, series.validation, args.units];
+        let values = Values::Floats(series.values);
+        return common::export(path, &[("sizes".into(), Values::Numbers(sizes)), ("values".into(), values)]);
+    }
+    let start = Instant::now();
     let networks: Vec<Network> =
-        (0..args.networks).map(|n| train(&series, &args, args.seed + n)).collect::<Result<_, _>>()?;
+        (0..args.networks).map(|n| train(&series, &args, n)).collect::<Result<_, _>>()?;
+    let time = start.elapsed();
     let mean = |origin: usize| {
         let mut sum = vec![0.0; args.horizon];
         for net in &networks {
-            let forecast = net.forecast(&series, origin).expect("a window of the series");
+            let forecast = forecast(net, &series, origin).expect("a window of the series");
             sum.iter_mut().zip(forecast).for_each(|(sum, v)| *sum += v / networks.len() as f32);
         }
         sum
     };
     let origins = series.origins(series.validation..series.values.len());
-    println!("\nmean absolute error over {} origins, 1 to {} ahead", origins.len(), args.horizon);
-    let last = series.error(&origins, |o| vec![series.values[o - 1]; args.horizon]);
-    let (naive, lstm) =
-        (series.error(&origins, |o| series.seasonal(o).collect()), series.error(&origins, mean));
-    println!("  the last value       {last:8.2}");
-    println!("  one season ago       {naive:8.2}");
-    println!("  LSTM                 {lstm:8.2}");
-    let shown =
-        origins.iter().step_by(args.horizon).map(|&origin| (origin, mean(origin))).collect::<Vec<_>>();
-    draw(&series, &args, &shown)?;
-    println!("picture: {}", args.svg.display());
-    if lstm >= last.min(naive) { Err("the network is no better than a simple method".into()) } else { Ok(()) }
+    println!("{} origins, 1 to {} ahead", origins.len(), args.horizon);
+
+    let picture = args.shared.picture("forecast")?;
+    let point = |t: usize, value: f32| (t as f64, f64::from(value));
+    let first = series.validation.saturating_sub(series.window);
+    let truth = (first..series.values.len()).map(|t| point(t, series.values[t])).collect();
+    let forecasts = origins
+        .iter()
+        .step_by(args.horizon)
+        .map(|&origin| (origin..).zip(mean(origin)).map(|(t, value)| point(t, value)).collect::<Vec<_>>());
+    let lines = std::iter::once(("what came", truth)).chain(forecasts.map(|line| ("", line)));
+    let lines: Vec<chart::Line> = lines.collect();
+    chart::write(&picture, (960, 360), "Forecasts and what came", |page| {
+        chart::lines(page, "", ["value of the series", ""], &lines, false)
+    })?;
+    let outcome = Outcome {
+        what: "mean absolute error",
+        better: Better::Lower,
+        mark: if args.data.ends_with("examples/forecast/sunspots.csv") { MARK } else { f64::MAX },
+        baselines: &[
+            ("the last value", series.error(&origins, |o| vec![series.values[o - 1]; args.horizon])),
+            ("one season ago", series.error(&origins, |o| series.seasonal(o).collect())),
+        ],
+        network: ("LSTM", series.error(&origins, mean)),
+        time,
+        picture: &picture,
+    };
+    outcome.judge(&args.shared)
 }

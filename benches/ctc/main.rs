@@ -1,0 +1,119 @@
+//! The CTC loss with its gradient: cases from a file, timed, and what comes out of them.
+//!
+//! ```text
+//! cargo bench --bench ctc                                 cases of its own
+//! cargo bench --bench ctc -- --cases IN --results OUT     those of a safetensors file, for a peer to compare
+//! ```
+//!
+//! Case n of a file is `n.logits (T, B, C)`, time-major, `n.lengths (B)`, `n.labels`, `n.label_lengths (B)`, the
+//! blank being class 0; its results are `n.loss`, `n.gradient (T, B, C)` and `n.seconds`, the median of a call on
+//! one thread.
+
+use clap::Parser;
+use fused_rnn::train::{Ctc, CtcWorkspace};
+use fused_rnn::{Dims, Layout, Rng};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, requires = "results")]
+    cases: Option<PathBuf>,
+    #[arg(long, requires = "cases")]
+    results: Option<PathBuf>,
+    /// For each case.
+    #[arg(long, default_value_t = 0.2)]
+    seconds: f64,
+    /// What `cargo bench` says.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+struct Case {
+    logits: Vec<f32>,
+    /// T, B, C.
+    shape: [usize; 3],
+    lengths: Vec<usize>,
+    labels: Vec<usize>,
+    label_lengths: Vec<usize>,
+}
+
+impl Case {
+    /// Rows of half the steps and more, labels a fifth of the steps.
+    fn drawn(steps: usize, batch: usize, classes: usize, rng: &mut Rng) -> Self {
+        let lengths: Vec<usize> = (0..batch).map(|_| steps / 2 + rng.below(steps / 2 + 1)).collect();
+        let label_lengths: Vec<usize> = lengths.iter().map(|&length| length / 5).collect();
+        let labels = (0..label_lengths.iter().sum()).map(|_| 1 + rng.below(classes - 1)).collect();
+        let logits = (0..steps * batch * classes).map(|_| rng.uniform(-3.0, 3.0)).collect();
+        Case { logits, shape: [steps, batch, classes], lengths, labels, label_lengths }
+    }
+
+    fn read(file: &SafeTensors<'_>, number: usize) -> Option<Self> {
+        let logits = file.tensor(&format!("{number}.logits")).ok()?;
+        let numbers = |name: &str| -> Vec<usize> {
+            let tensor = file.tensor(&format!("{number}.{name}")).expect("a whole case");
+            let (words, _) = tensor.data().as_chunks::<8>();
+            words.iter().map(|&word| i64::from_le_bytes(word) as usize).collect()
+        };
+        let (words, _) = logits.data().as_chunks::<4>();
+        Some(Case {
+            logits: words.iter().map(|&word| f32::from_le_bytes(word)).collect(),
+            shape: logits.shape().try_into().expect("three dimensions"),
+            lengths: numbers("lengths"),
+            labels: numbers("labels"),
+            label_lengths: numbers("label_lengths"),
+        })
+    }
+
+    /// The loss, its gradient, and the median time of a call.
+    fn run(&self, seconds: f64) -> (f64, Vec<f32>, f64) {
+        let [steps, batch, classes] = self.shape;
+        let ctc = Ctc::new(classes).layout(Layout::TimeMajor).zero_infinity();
+        let dims = Dims::new(batch, steps).with_lengths(&self.lengths);
+        let (mut gradient, mut workspace) = (vec![0.0; self.logits.len()], CtcWorkspace::new());
+        let mut call = || {
+            let to = Some(&mut gradient[..]);
+            let loss = ctc.loss(&self.logits, dims, &self.labels, &self.label_lengths, to, &mut workspace);
+            loss.expect("a case that fits together")
+        };
+        let loss = call();
+        let (begin, mut times) = (Instant::now(), Vec::new());
+        while times.is_empty() || begin.elapsed().as_secs_f64() < seconds {
+            let start = Instant::now();
+            call();
+            times.push(start.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        (loss, gradient, times[times.len() / 2])
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    let (Some(cases), Some(results)) = (&args.cases, &args.results) else {
+        let mut rng = Rng::new(0);
+        for [steps, batch, classes] in [[50, 16, 11], [200, 16, 30], [500, 32, 30], [200, 8, 1000]] {
+            let (_, _, seconds) = Case::drawn(steps, batch, classes, &mut rng).run(args.seconds);
+            println!("T {steps:4} B {batch:3} C {classes:5}   {:9.1} us", seconds * 1e6);
+        }
+        return Ok(());
+    };
+    let bytes = std::fs::read(cases)?;
+    let file = SafeTensors::deserialize(&bytes)?;
+    let mut out: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for number in 0.. {
+        let Some(case) = Case::read(&file, number) else { break };
+        let (loss, gradient, seconds) = case.run(args.seconds);
+        let bytes = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
+        out.push((format!("{number}.gradient"), case.shape.to_vec(), bytes));
+        for (name, value) in [("loss", loss), ("seconds", seconds)] {
+            out.push((format!("{number}.{name}"), vec![1], (value as f32).to_le_bytes().to_vec()));
+        }
+    }
+    let views = out
+        .iter()
+        .map(|(name, shape, bytes)| Ok((&name[..], TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    Ok(std::fs::write(results, safetensors::serialize(views, None)?)?)
+}

@@ -1,0 +1,61 @@
+//! Scores on data that no method has seen, and whether they are enough.
+
+use super::{Outcomes, Shared};
+use std::path::Path;
+use std::time::Duration;
+
+/// Which of two scores is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Better {
+    Higher,
+    Lower,
+}
+
+/// What an application has found out.
+pub(crate) struct Outcome<'a> {
+    /// What the score is.
+    pub(crate) what: &'a str,
+    pub(crate) better: Better,
+    /// The score that the network must reach.
+    pub(crate) mark: f64,
+    /// Simple methods, which the network must beat.
+    pub(crate) baselines: &'a [(&'a str, f64)],
+    pub(crate) network: (&'a str, f64),
+    /// The time that the network was trained for.
+    pub(crate) time: Duration,
+    pub(crate) picture: &'a Path,
+}
+
+impl Outcome<'_> {
+    /// Prints everything.
+    ///
+    /// # Errors
+    /// Where the network has not reached the mark, or a simple method is as good.
+    pub(crate) fn judge(self, shared: &Shared) -> Outcomes {
+        let (name, score) = self.network;
+        let mark = shared.mark.unwrap_or(self.mark);
+        println!(
+            "\n{} ({})",
+            self.what,
+            if self.better == Better::Higher { "of 1" } else { "the less the better" }
+        );
+        for (name, score) in self.baselines {
+            println!("  {name:34} {score:8.4}");
+        }
+        println!("  {name:34} {score:8.4}   mark {mark}");
+        println!("score    {score:.5}");
+        println!("time     {:.2} s of training", self.time.as_secs_f64());
+        println!("picture  {}", self.picture.display());
+        let beats = |other: f64| match self.better {
+            Better::Higher => score > other,
+            Better::Lower => score < other,
+        };
+        if !(beats(mark) || score == mark) {
+            return Err(format!("{name}: expected {} {mark}, got {score:.4}", self.what).into());
+        }
+        match self.baselines.iter().find(|(_, score)| !beats(*score)) {
+            Some((simple, _)) => Err(format!("{name} is no better than {simple}").into()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Text: a network reads a book character by character, and then writes on by itself.
+//!
+//! ```text
+//! cargo run --release --example generate
+//! cargo run --release --example generate -- --data book.txt --begin "Once upon a time" --write 2000
+//!
+//! characters (B, T)  ->  Embedding  ->  LSTM  ->  Dense  ->  the next character (B, T, C)
+//!                                        |
+//!                                state of the next T
+//! ```
+//!
+//! The text is laid out in rows that are read side by side. The state goes on from one step of training to
+//! the next, the gradient does not (truncated BPTT). The last tenth of the text is for the test. Afterwards
+//! the network writes as a stream: a character, a step of the layer, the next character.
+//!
+//! The simple method counts: how often did a character follow the last few? Counts of longer contexts are
+//! mixed with those of shorter ones (Witten & Bell, *The zero-frequency problem*, 1991).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use clap::Parser;
+use common::{Better, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, Vocabulary, chart};
+use fused_rnn::train::{softmax, softmax_cross_entropy};
+use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    shared: Shared,
+    /// A text of your own.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generate/alice.txt"))]
+    data: PathBuf,
+    #[arg(long, default_value_t = 12)]
+    epochs: usize,
+    #[arg(long, default_value_t = 192)]
+    units: usize,
+    /// What the network goes on from.
+    #[arg(long, default_value = "Alice was ")]
+    begin: String,
+    /// Characters that the network writes.
+    #[arg(long, default_value_t = 600)]
+    write: usize,
+    /// How much chance there is in what it writes: 1 as in the text, near 0 the likeliest.
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f32,
+}
+
+/// Numbers for a character; rows side by side, and the steps of a training step.
+const WIDTH: usize = 32;
+const ROWS: usize = 16;
+const STEPS: usize = 64;
+/// Bits for each character of the test.
+const MARK: f64 = 2.18;
+
+/// The network, and the state that goes on from step to step.
+struct Writer {
+    characters: Embedded,
+    network: Network,
+    state: State,
+}
+
+impl Writer {
+    /// A training step on the columns `ROWS x STEPS` of a text from `start` on. Gives the loss before it.
+    fn step(&mut self, text: &[usize], start: usize) -> Result<f64, Error> {
+        let length = (text.len() - 1) / ROWS;
+        if start == 0 {
+            self.state.reset();
+        }
+        let steps = STEPS.min(length - start);
+        let row = |row: usize, shift: usize| &text[row * length + start + shift..][..steps];
+        let read: Vec<usize> = (0..ROWS).flat_map(|r| row(r, 0)).copied().collect();
+        let next: Vec<usize> = (0..ROWS).flat_map(|r| row(r, 1)).copied().collect();
+        let (x, rate) = (self.characters.of(&read)?, self.network.learner.rate());
+        let (mut dx, classes) = (vec![0.0; x.len()], self.network.head.outputs());
+        let dims = Dims::new(ROWS, steps);
+        let loss = self.network.step(&x, dims, &mut self.state, Some(&mut dx), |z, dz| {
+            softmax_cross_entropy(z, classes, &next, Some(dz))
+        })?;
+        self.characters.step(&read, &dx, rate)?;
+        Ok(loss)
+    }
+
+    /// Bits for each character of a text after its first.
+    fn bits(&self, text: &[usize]) -> Result<f64, Error> {
+        let x = self.characters.of(&text[..text.len() - 1])?;
+        let z = self.network.logits(&x, Dims::new(1, text.len() - 1))?;
+        Ok(softmax_cross_entropy(&z, self.network.head.outputs(), &text[1..], None)? / std::f64::consts::LN_2)
+    }
+
+    /// Goes on from some characters, one by one.
+    fn write(
+        &self,
+        begin: &[usize],
+        count: usize,
+        temperature: f32,
+        rng: &mut Rng,
+    ) -> Result<Vec<usize>, Error> {
+        let Network { layer, head, .. } = &self.network;
+        let (mut state, mut workspace) = (layer.zero_state(1)?, Workspace::new());
+        let (mut h, mut z) = (vec![0.0; head.inputs()], vec![0.0; head.outputs()]);
+        let (mut shares, mut x, mut text) = (z.clone(), [0.0; WIDTH], begin.to_vec());
+        for at in 0..begin.len() + count - 1 {
+            self.characters.embedding.forward(&text[at..at + 1], &mut x)?;
+            layer.step(&x, &mut state, Some(&mut h), &mut workspace)?;
+            if at + 1 < begin.len() {
+                continue;
+            }
+            head.forward_row(&h, &mut z)?;
+            z.iter_mut().for_each(|z| *z /= temperature);
+            softmax(&z, z.len(), &mut shares)?;
+            let mut chance = rng.uniform(0.0, 1.0);
+            let drawn = shares.iter().position(|share| {
+                chance -= share;
+                chance < 0.0
+            });
+            text.push(drawn.unwrap_or(0));
+        }
+        Ok(text)
+    }
+}
+
+/// Bits for each character of a test, by counts of what followed the last `context` characters in a text.
+fn counted(text: &[usize], test: &[usize], context: usize, classes: usize) -> f64 {
+    let mut counts = HashMap::<&[usize], HashMap<usize, f64>>::new();
+    for at in context..text.len() {
+        for length in 0..=context {
+            *counts.entry(&text[at - length..at]).or_default().entry(text[at]).or_default() += 1.0;
+        }
+    }
+    let bits = |at: usize| {
+        let mut share = 1.0 / classes as f64;
+        for of_context in (0..=context).filter_map(|length| counts.get(&test[at - length..at])) {
+            let (all, kinds) = (of_context.values().sum::<f64>(), of_context.len() as f64);
+            share = (of_context.get(&test[at]).unwrap_or(&0.0) + kinds * share) / (all + kinds);
+        }
+        -share.log2()
+    };
+    (context..test.len()).map(bits).sum::<f64>() / (test.len() - context) as f64
+}
+
+fn main() -> Outcomes {
+    let args = Args::parse();
+    let text = std::fs::read_to_string(&args.data)?;
+    let characters = Vocabulary::new(&["?"], text.split_inclusive(|_| true), 3);
+    let number = |text: &str| -> Vec<usize> {
+        text.split_inclusive(|_| true).map(|character| characters.number(character)).collect()
+    };
+    let (numbers, begin) = (number(&text), number(&args.begin));
+    let (training, test) = numbers.split_at(numbers.len() / 10 * 9);
+    if test.len() < 100 || begin.is_empty() || args.write == 0 || args.temperature <= 0.0 {
+        return Err(
+            "expected a text of 1000 characters, a beginning, something to write and a temperature".into()
+        );
+    }
+    if let Some(path) = &args.shared.export {
+        let sizes = vec![characters.len(), args.units, ROWS, STEPS];
+        let tensors = [("sizes", sizes), ("training", training.to_vec()), ("test", test.to_vec())];
+        let tensors = tensors.map(|(name, numbers)| (name.to_owned(), Values::Numbers(numbers)));
+        return common::export(path, &tensors);
+    }
+    println!(
+        "{} characters for training, {} for tests, {} kinds",
+        training.len(),
+        test.len(),
+        characters.len()
+    );
+    let steps = ((training.len() - 1) / ROWS).div_ceil(STEPS);
+    let epochs = Epochs::new(args.epochs, steps, 1, &args.shared).in_order();
+    let lstm = Lstm::builder(WIDTH, args.units);
+    let network = Network::new(lstm, Sees::Each, characters.len(), 6e-3, epochs.steps(), &args.shared)?;
+    let embedded = Embedded::new(characters.len(), WIDTH, args.shared.seed)?;
+    let mut net = Writer { characters: embedded, state: network.layer.zero_state(ROWS)?, network };
+    let step = |net: &mut Writer, chosen: &[usize]| Ok(net.step(training, chosen[0] * STEPS)?);
+    let (curve, time) = epochs.run(&mut net, "bits a character", step, |net| Ok(net.bits(test)?))?;
+
+    let start = Instant::now();
+    let written = net.write(&begin, args.write, args.temperature, &mut Rng::new(args.shared.seed))?;
+    let rate = written.len() as f64 / start.elapsed().as_secs_f64();
+    let written: String = written.iter().map(|&number| &characters.words[number][..]).collect();
+    println!("\n{written}\n\n{rate:.0} characters a second");
+    let of_counts = |context| (context, counted(training, test, context, characters.len()));
+    let (context, best) = (1..=6).map(of_counts).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
+    let picture = args.shared.picture("generate")?;
+    let flat = vec![(1.0, best), (args.epochs as f64, best)];
+    let score = curve.last().map_or(f64::MAX, |point| point.1);
+    chart::write(&picture, (720, 420), "Bits for each character of the test", |page| {
+        chart::lines(page, "", ["epoch", ""], &[("LSTM", curve), ("counts", flat)], false)
+    })?;
+    let outcome = Outcome {
+        what: "bits for each character of the test",
+        better: Better::Lower,
+        mark: if args.data.ends_with("examples/generate/alice.txt") { MARK } else { f64::MAX },
+        baselines: &[(&format!("counts after {context} characters"), best)],
+        network: ("LSTM", score),
+        time,
+        picture: &picture,
+    };
+    outcome.judge(&args.shared)
+}

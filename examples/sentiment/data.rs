@@ -1,0 +1,124 @@
+//! Reviews: those of a grammar, or rows of a table.
+//!
+//! ```text
+//! review    clause (and clause)* [but clause (and clause)*]          what follows "but" decides
+//! clause    the noun was [not | hardly | never] [adverb] adjective
+//!           nobody said the noun was adjective                       also turned around
+//! ```
+//!
+//! A clause may begin with a remark that has a "not" of its own and turns nothing around. Each side of a
+//! "but" has an odd number of clauses, and most of them decide.
+
+use super::common::{Outcomes, Vocabulary};
+use fused_rnn::Rng;
+use std::path::Path;
+
+/// Reviews as numbers of words, and the classes of each.
+pub(crate) struct Reviews {
+    pub(crate) training: (Vec<Vec<usize>>, Vec<usize>),
+    pub(crate) test: (Vec<Vec<usize>>, Vec<usize>),
+    pub(crate) words: Vocabulary,
+    pub(crate) classes: Vec<String>,
+}
+
+const NOUNS: &str = "food soup bread wine service waiter room view music price menu dessert table coffee";
+const GOOD: &str = "good great friendly fresh lovely fine tasty warm excellent charming fair delightful";
+const BAD: &str = "bad awful rude stale ugly poor bland cold terrible dull unfair disappointing";
+const ADVERBS: &str = "very really quite so rather truly";
+const TURNED: &str = "not hardly never";
+const REMARKS: [&str; 4] = [
+    "i had not been here before and",
+    "as my good friend never tires of saying",
+    "not far from the station",
+    "with no bad feelings about it",
+];
+
+fn word(rng: &mut Rng, words: &'static str) -> &'static str {
+    words.split(' ').nth(rng.below(words.split(' ').count())).unwrap_or("")
+}
+
+/// Adds a clause. Gives whether it is a good one.
+fn clause(rng: &mut Rng, text: &mut Vec<&'static str>) -> bool {
+    if rng.below(4) == 0 {
+        text.extend(REMARKS[rng.below(REMARKS.len())].split(' '));
+    }
+    let turned = rng.below(3) == 0;
+    let by_person = turned && rng.below(4) == 0;
+    if by_person {
+        text.extend(["nobody", "said"]);
+    }
+    text.extend(["the", word(rng, NOUNS), "was"]);
+    if turned && !by_person {
+        text.push(word(rng, TURNED));
+    }
+    if rng.below(3) == 0 {
+        text.push(word(rng, ADVERBS));
+    }
+    let good = rng.below(2) == 0;
+    text.push(word(rng, if good { GOOD } else { BAD }));
+    good != turned
+}
+
+/// Adds one or three clauses. Gives whether most of them are good.
+fn side(rng: &mut Rng, text: &mut Vec<&'static str>) -> bool {
+    let clauses = 1 + 2 * rng.below(2);
+    let mut good = usize::from(clause(rng, text));
+    for _ in 1..clauses {
+        text.push("and");
+        good += usize::from(clause(rng, text));
+    }
+    2 * good > clauses
+}
+
+impl Reviews {
+    /// So many reviews for training and a fifth as many for tests.
+    pub(crate) fn of_grammar(count: usize, seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5e17);
+        let review = |_| {
+            let mut text = Vec::new();
+            let mut good = side(&mut rng, &mut text);
+            if rng.below(2) == 0 {
+                text.push("but");
+                good = side(&mut rng, &mut text);
+            }
+            (text, usize::from(good))
+        };
+        let rows: Vec<(Vec<&str>, usize)> = (0..count + count / 5).map(review).collect();
+        Reviews::of_rows(&rows, count, vec!["bad".to_owned(), "good".to_owned()])
+    }
+
+    /// A table: in each line a text, a comma and a label. A fifth of the rows, at random, is for tests.
+    pub(crate) fn read(path: &Path, seed: u64) -> Outcomes<Self> {
+        let table = std::fs::read_to_string(path)?.to_lowercase();
+        let mut lines: Vec<(&str, &str)> = table.lines().filter_map(|line| line.rsplit_once(',')).collect();
+        Rng::new(seed).shuffle(&mut lines);
+        let mut classes: Vec<String> = lines.iter().map(|line| line.1.trim().to_owned()).collect();
+        classes.sort();
+        classes.dedup();
+        if classes.len() < 2 || lines.len() < 10 {
+            let got = format!("{} in {} rows", classes.len(), lines.len());
+            return Err(format!("{}: expected 2 labels in 10 rows, got {got}", path.display()).into());
+        }
+        let number = |label| classes.iter().position(|class| class == label).unwrap_or(0);
+        let rows: Vec<(Vec<&str>, usize)> = lines
+            .iter()
+            .map(|(text, label)| {
+                let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
+                (words.filter(|word| !word.is_empty()).collect(), number(label.trim()))
+            })
+            .collect();
+        Ok(Reviews::of_rows(&rows, rows.len() * 4 / 5, classes))
+    }
+
+    /// Words that occur twice and more in the first `training` rows get numbers.
+    fn of_rows(rows: &[(Vec<&str>, usize)], training: usize, classes: Vec<String>) -> Self {
+        let words = rows[..training].iter().flat_map(|row| row.0.iter().copied());
+        let words = Vocabulary::new(&["?"], words, 2);
+        let numbered = |rows: &[(Vec<&str>, usize)]| {
+            let numbers = |text: &Vec<&str>| text.iter().map(|word| words.number(word)).collect();
+            rows.iter().map(|(text, label)| (numbers(text), *label)).unzip()
+        };
+        let (training, test) = (numbered(&rows[..training]), numbered(&rows[training..]));
+        Reviews { training, test, words, classes }
+    }
+}

@@ -1,0 +1,126 @@
+//! Sentiment: is a review good or bad? Reviews of a grammar, or rows of a table of your own.
+//!
+//! ```text
+//! cargo run --release --example sentiment
+//! cargo run --release --example sentiment -- --data reviews.csv       text,label in each line
+//!
+//! tokens (B, T)  ->  Embedding  ->  bidirectional LSTM, lengths  ->  final outputs (B, 2 H)
+//!                ->  Dropout  ->  Dense  ->  (B, classes)
+//! ```
+//!
+//! The grammar (`data.rs`) turns words around by what stands before them: a bag of words, the simple method
+//! here, knows which words there are, and not what they say.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod data;
+
+use clap::Parser;
+use common::{
+    Better, Curve, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart, words,
+};
+use data::Reviews;
+use fused_rnn::train::softmax_cross_entropy;
+use fused_rnn::{Error, Lstm};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    shared: Shared,
+    /// A table of your own: in each line a text, a comma and its label.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Reviews that the grammar makes for training.
+    #[arg(long, default_value_t = 6000)]
+    reviews: usize,
+    #[arg(long, default_value_t = 5)]
+    epochs: usize,
+}
+
+/// Numbers for a word, units of each direction, rows of a step.
+const WIDTH: usize = 32;
+const UNITS: usize = 32;
+const BATCH: usize = 32;
+/// The share of test reviews that must be right.
+const MARK: f64 = 0.97;
+
+/// What a trained network says of the test reviews, its accuracy on them after each epoch, and the time.
+fn train(args: &Args, reviews: &Reviews) -> Outcomes<(Vec<usize>, Curve, Duration)> {
+    let ((rows, labels), test, classes) = (&reviews.training, &reviews.test, reviews.classes.len());
+    let epochs = Epochs::new(args.epochs, rows.len(), BATCH, &args.shared);
+    let lstm = Lstm::builder(WIDTH, UNITS).bidirectional(true);
+    let network = Network::new(lstm, Sees::Last, classes, 4e-3, epochs.steps(), &args.shared)?;
+    let mut net = (Embedded::new(reviews.words.len(), WIDTH, args.shared.seed)?, network);
+    let step = |(words, network): &mut (Embedded, Network), chosen: &[usize]| {
+        let tokens: Vec<&[usize]> = chosen.iter().map(|&row| &rows[row][..]).collect();
+        let labels: Vec<usize> = chosen.iter().map(|&row| labels[row]).collect();
+        let batch = words::batch(&tokens)?;
+        let (x, rate) = (words.of(&batch.values)?, network.learner.rate());
+        let mut dx = vec![0.0; x.len()];
+        let mut state = network.layer.zero_state(chosen.len())?;
+        let loss = network.step(&x, batch.dims(), &mut state, Some(&mut dx), |z, dz| {
+            softmax_cross_entropy(z, classes, &labels, Some(dz))
+        })?;
+        words.step(&batch.values, &dx, rate)?;
+        Ok(loss)
+    };
+    let (batch, mut said) = (words::batch(&test.0)?, Vec::new());
+    let score = |(words, network): &(Embedded, Network)| {
+        said = baseline::best(&network.logits(&words.of(&batch.values)?, batch.dims())?, classes);
+        Ok(baseline::alike(&test.1, &said))
+    };
+    let (curve, time) = epochs.run(&mut net, "test accuracy", step, score)?;
+    Ok((said, curve, time))
+}
+
+/// The accuracy of words that are counted, without their order, and a regression.
+fn bag_of_words(reviews: &Reviews, seed: u64) -> Result<f64, Error> {
+    let (training, test, count) = (&reviews.training, &reviews.test, reviews.words.len());
+    let bag = |tokens: &Vec<usize>| {
+        let mut counts = vec![0.0; count];
+        tokens.iter().for_each(|&token| counts[token] += 1.0);
+        counts
+    };
+    let bags = |rows: &[Vec<usize>]| rows.iter().flat_map(bag).collect::<Vec<f32>>();
+    let dense = baseline::regression(&bags(&training.0), &training.1, reviews.classes.len(), seed)?;
+    Ok(baseline::alike(&test.1, &baseline::said(&dense, &bags(&test.0))?))
+}
+
+fn main() -> Outcomes {
+    let args = Args::parse();
+    let reviews = match &args.data {
+        Some(path) => Reviews::read(path, args.shared.seed)?,
+        None => Reviews::of_grammar(args.reviews, args.shared.seed),
+    };
+    let Reviews { training, test, words, classes } = &reviews;
+    if let Some(path) = &args.shared.export {
+        let sizes = Values::Numbers(vec![words.len(), classes.len()]);
+        let mut tensors = vec![("sizes".to_owned(), sizes)];
+        for (name, (rows, labels)) in [("training", training), ("test", test)] {
+            common::put_rows(&mut tensors, &format!("{name}.tokens"), rows);
+            tensors.push((format!("{name}.labels"), Values::Numbers(labels.clone())));
+        }
+        return common::export(path, &tensors);
+    }
+    println!("{} reviews for training, {} for tests, {} words", training.0.len(), test.0.len(), words.len());
+    println!("for example \"{}\": {}", words.text(&training.0[0]), classes[training.1[0]]);
+    let (said, curve, time) = train(&args, &reviews)?;
+    let picture = args.shared.picture("sentiment")?;
+    chart::write(&picture, (960, 420), "Sentiment of test reviews", |page| {
+        let (left, right) = page.split_horizontally(480);
+        chart::lines(&left, "Accuracy", ["epoch", ""], &[("", curve)], false)?;
+        chart::confusion(&right, classes, &test.1, &said)
+    })?;
+    let outcome = Outcome {
+        what: "test reviews that are right",
+        better: Better::Higher,
+        mark: if args.data.is_some() { 0.0 } else { MARK },
+        baselines: &[("bag of words", bag_of_words(&reviews, args.shared.seed)?)],
+        network: ("bidirectional LSTM", baseline::alike(&test.1, &said)),
+        time,
+        picture: &picture,
+    };
+    outcome.judge(&args.shared)
+}

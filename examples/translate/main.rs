@@ -1,0 +1,248 @@
+//! Translation: one LSTM reads, another writes. Numbers become words, or pairs of texts of your own.
+//!
+//! ```text
+//! cargo run --release --example translate
+//! cargo run --release --example translate -- --data pairs.tsv        source, a tab, target in each line
+//!
+//! characters (B, S)  ->  Embedding  ->  LSTM that reads   ->  its final states h, c
+//!                                                                     |  handed over
+//! START word word .. ->  Embedding  ->  LSTM that writes  ->  Dense  ->  word word .. END
+//! ```
+//!
+//! In training the writer is given the right word at each step (teacher forcing), and the gradients of its
+//! initial states go on to the reader. Afterwards it is given what it has said itself, step by step, all test
+//! sources in one batch. The simple method is a translation memory: what was the translation of the source of
+//! the training part that is nearest?
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use clap::Parser;
+use common::{
+    Better, Epochs, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart, words,
+};
+use fused_rnn::train::{Dense, gather_steps, scatter_steps, softmax_cross_entropy};
+use fused_rnn::{Accumulate, Error, Gradients, Layout, Rng, Upstream, Workspace};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    shared: Shared,
+    /// Pairs of your own: in each line a source, a tab and its translation.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Numbers for training. There are 1000 others for tests.
+    #[arg(long, default_value_t = 6000)]
+    numbers: usize,
+    #[arg(long, default_value_t = 12)]
+    epochs: usize,
+}
+
+/// Numbers for a character or word, units, rows of a step.
+const WIDTH: usize = 32;
+const UNITS: usize = 96;
+const BATCH: usize = 32;
+/// The share of words that may be wrong.
+const MARK: f64 = 0.02;
+/// Words with numbers of their own: unknown and padding, the first that the writer reads, the last it says.
+const WORDS: [&str; 3] = ["?", "START", "END"];
+const START: usize = 1;
+const END: usize = 2;
+
+/// Sources as numbers of characters, targets as numbers of words.
+struct Pairs {
+    training: Vec<[Vec<usize>; 2]>,
+    test: Vec<[Vec<usize>; 2]>,
+    characters: Vocabulary,
+    words: Vocabulary,
+}
+
+/// A number below a million in words.
+fn say(number: usize) -> String {
+    const SMALL: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen \
+                         fourteen fifteen sixteen seventeen eighteen nineteen";
+    const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
+    let word = |words: &str, place: usize| words.split(' ').nth(place).unwrap_or("").to_owned();
+    let (unit, first) = match number {
+        0..20 => return word(SMALL, number),
+        20..100 => (10, word(TENS, number / 10 - 2)),
+        100..1000 => (100, word(SMALL, number / 100) + " hundred"),
+        _ => (1000, say(number / 1000) + " thousand"),
+    };
+    if number % unit == 0 { first } else { first + " " + &say(number % unit) }
+}
+
+impl Pairs {
+    fn new(args: &Args) -> Outcomes<Self> {
+        let mut rng = Rng::new(args.shared.seed ^ 0x7a);
+        let mut lines = match &args.data {
+            Some(path) => std::fs::read_to_string(path)?.lines().map(Into::into).collect(),
+            None => {
+                let mut numbers = std::collections::BTreeSet::new();
+                while numbers.len() < args.numbers + 1000 {
+                    numbers.insert(rng.below([10_000, 100_000, 1_000_000][numbers.len() % 3]));
+                }
+                numbers.into_iter().map(|number| format!("{number}\t{}", say(number))).collect::<Vec<_>>()
+            }
+        };
+        rng.shuffle(&mut lines);
+        let pairs: Vec<(&str, &str)> = lines.iter().filter_map(|line| line.split_once('\t')).collect();
+        let training = if args.data.is_some() { pairs.len() * 9 / 10 } else { args.numbers };
+        if training < 10 {
+            return Err(format!("expected 12 sources and targets, got {}", pairs.len()).into());
+        }
+        let characters =
+            Vocabulary::new(&WORDS[..1], pairs.iter().flat_map(|pair| pair.0.split_inclusive(|_| true)), 1);
+        let words = Vocabulary::new(&WORDS, pairs.iter().flat_map(|pair| pair.1.split_whitespace()), 1);
+        let numbered = |(source, target): &(&str, &str)| {
+            let source = source.split_inclusive(|_| true).map(|c| characters.number(c)).collect();
+            [source, target.split_whitespace().map(|word| words.number(word)).collect()]
+        };
+        let mut all: Vec<[Vec<usize>; 2]> = pairs.iter().map(numbered).collect();
+        let test = all.split_off(training);
+        Ok(Pairs { training: all, test, characters, words })
+    }
+}
+
+struct Network {
+    reader: WordLayer,
+    writer: WordLayer,
+    head: Dense,
+    head_gradients: Vec<f32>,
+    learner: Learner,
+    workspace: Workspace,
+}
+
+impl Network {
+    fn new(args: &Args, pairs: &Pairs, steps: usize) -> Result<Self, Error> {
+        let layer = |words: &Vocabulary| WordLayer::new(words.len(), WIDTH, UNITS, &args.shared);
+        let (reader, writer) = (layer(&pairs.characters)?, layer(&pairs.words)?);
+        let head = Dense::new_pytorch(UNITS, pairs.words.len(), args.shared.seed ^ 3)?;
+        let head_gradients = vec![0.0; head.parameter_count()];
+        let count = 2 * reader.gradients.len() + head_gradients.len();
+        let learner = Learner::new(count, 5e-3, steps)?;
+        Ok(Network { reader, writer, head, head_gradients, learner, workspace: Workspace::new() })
+    }
+
+    /// A training step: gives the loss before it.
+    fn step(&mut self, sources: &[&[usize]], targets: &[&[usize]]) -> Result<f64, Error> {
+        let Network { reader, writer, head, head_gradients, learner, workspace } = self;
+        let given: Vec<Vec<usize>> = targets.iter().map(|words| [&[START], *words].concat()).collect();
+        let wanted: Vec<usize> = targets.iter().flat_map(|words| [*words, &[END]].concat()).collect();
+        let (source, given) = (words::batch(sources)?, words::batch(&given)?);
+        let (read, written, batch) = (source.dims(), given.dims(), sources.len());
+        let (x, w) = (reader.words.of(&source.values)?, writer.words.of(&given.values)?);
+        let mut state = reader.lstm.zero_state(batch)?;
+        reader.lstm.forward_train(&x, read, &mut state, None, &mut reader.tape, learner.steps, workspace)?;
+        let mut y = vec![0.0; given.values.len() * UNITS];
+        let (tape, seed) = (&mut writer.tape, learner.steps);
+        writer.lstm.forward_train(&w, written, &mut state, Some(&mut y), tape, seed, workspace)?;
+        // The head sees real steps alone.
+        let mut h = Vec::new();
+        gather_steps(&y, UNITS, written, Layout::BatchFirst, &mut h)?;
+        let mut z = vec![0.0; wanted.len() * head.outputs()];
+        let (mut dz, mut dh, mut dy) = (z.clone(), h.clone(), y.clone());
+        head.forward(&h, wanted.len(), &mut z)?;
+        let loss = softmax_cross_entropy(&z, head.outputs(), &wanted, Some(&mut dz))?;
+
+        head.backward(&h, &dz, wanted.len(), head_gradients, Accumulate::Overwrite, Some(&mut dh))?;
+        scatter_steps(&dh, UNITS, written, Layout::BatchFirst, &mut dy)?;
+        let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+        let (mut dh0, mut dc0) = (vec![0.0; batch * UNITS], vec![0.0; batch * UNITS]);
+        let to = Gradients::of_parameters(&mut writer.gradients).with_dx(&mut dw);
+        let to = to.with_dh0(&mut dh0).with_dc0(&mut dc0);
+        writer.lstm.backward(&w, &writer.tape, Upstream::default().with_dy(&dy), to, workspace)?;
+        let to = Gradients::of_parameters(&mut reader.gradients).with_dx(&mut dx);
+        let upstream = Upstream::default().with_dhn(&dh0).with_dcn(&dc0);
+        reader.lstm.backward(&x, &reader.tape, upstream, to, workspace)?;
+
+        reader.words.step(&source.values, &dx, learner.rate())?;
+        writer.words.step(&given.values, &dw, learner.rate())?;
+        reader.lstm.update(|of_reader| {
+            writer.lstm.update(|of_writer| {
+                let of_head = (head.parameters_mut(), &mut head_gradients[..]);
+                let of_reader = (of_reader, &mut reader.gradients[..]);
+                learner.step(&mut [of_reader, (of_writer, &mut writer.gradients), of_head])
+            })
+        })?;
+        Ok(loss)
+    }
+
+    /// The words of each source, each word the likeliest after those before it.
+    fn translate(&self, sources: &[&[usize]], longest: usize) -> Result<Vec<Vec<usize>>, Error> {
+        let (source, batch) = (words::batch(sources)?, sources.len());
+        let x = self.reader.words.of(&source.values)?;
+        let mut state = self.reader.lstm.run(&x, source.dims())?.state;
+        let (mut said, mut last) = (vec![Vec::<usize>::new(); batch], vec![START; batch]);
+        let (mut h, mut z) = (vec![0.0; batch * UNITS], vec![0.0; batch * self.head.outputs()]);
+        let mut workspace = Workspace::new();
+        for _ in 0..longest {
+            self.writer.lstm.step(&self.writer.words.of(&last)?, &mut state, Some(&mut h), &mut workspace)?;
+            self.head.forward(&h, batch, &mut z)?;
+            // A row that has said END says nothing more.
+            let words = baseline::best(&z, self.head.outputs()).into_iter().zip(&last);
+            last = words.map(|(word, &last)| if last == END { END } else { word }).collect();
+            let rows = said.iter_mut().zip(&last).filter(|(_, word)| **word != END);
+            rows.for_each(|(row, &word)| row.push(word));
+        }
+        Ok(said)
+    }
+}
+
+fn main() -> Outcomes {
+    let args = Args::parse();
+    let pairs = Pairs::new(&args)?;
+    let half =
+        |rows: &[[Vec<usize>; 2]], half: usize| rows.iter().map(|row| row[half].clone()).collect::<Vec<_>>();
+    let (sources, truth) = (half(&pairs.test, 0), half(&pairs.test, 1));
+    if let Some(path) = &args.shared.export {
+        let sizes = vec![pairs.characters.len(), pairs.words.len()];
+        let mut tensors = vec![("sizes".to_owned(), common::Values::Numbers(sizes))];
+        for (name, rows) in [("training", &pairs.training), ("test", &pairs.test)] {
+            common::put_rows(&mut tensors, &format!("{name}.sources"), &half(rows, 0));
+            common::put_rows(&mut tensors, &format!("{name}.targets"), &half(rows, 1));
+        }
+        return common::export(path, &tensors);
+    }
+    println!("{} pairs for training, {} for tests", pairs.training.len(), pairs.test.len());
+    let longest = 2 + truth.iter().map(Vec::len).max().unwrap_or(0);
+    let sources: Vec<&[usize]> = sources.iter().map(|row| &row[..]).collect();
+    let epochs = Epochs::new(args.epochs, pairs.training.len(), BATCH, &args.shared);
+    let mut net = Network::new(&args, &pairs, epochs.steps())?;
+    let step = |net: &mut Network, chosen: &[usize]| {
+        let rows = |half: usize| chosen.iter().map(|&row| &pairs.training[row][half][..]).collect::<Vec<_>>();
+        Ok(net.step(&rows(0), &rows(1))?)
+    };
+    let mut said = Vec::new();
+    let score = |net: &Network| {
+        said = net.translate(&sources, longest)?;
+        Ok(baseline::error_rate(&truth, &said))
+    };
+    let (curve, time) = epochs.run(&mut net, "words wrong", step, score)?;
+
+    let nearest = |source: &&[usize]| {
+        let near = pairs.training.iter().min_by_key(|row| baseline::distance(&row[0], source));
+        near.map_or_else(Vec::new, |row| row[1].clone())
+    };
+    let memory: Vec<Vec<usize>> = sources.iter().map(nearest).collect();
+    for (source, said) in sources.iter().zip(&said).take(3) {
+        println!("{} -> {}", pairs.characters.text(source).replace(' ', ""), pairs.words.text(said));
+    }
+    let whole = said.iter().zip(&truth).filter(|(said, truth)| said == truth).count();
+    println!("{whole} of {} without a mistake", truth.len());
+    let picture = args.shared.picture("translate")?;
+    chart::write(&picture, (720, 420), "Translation of test sources", |page| {
+        chart::lines(page, "Share of words that are wrong", ["epoch", ""], &[("", curve)], true)
+    })?;
+    let outcome = Outcome {
+        what: "words wrong in test translations",
+        better: Better::Lower,
+        mark: if args.data.is_some() { 1.0 } else { MARK },
+        baselines: &[("translation memory", baseline::error_rate(&truth, &memory))],
+        network: ("LSTM reads, LSTM writes", baseline::error_rate(&truth, &said)),
+        time,
+        picture: &picture,
+    };
+    outcome.judge(&args.shared)
+}
