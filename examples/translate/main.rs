@@ -70,7 +70,7 @@ fn say(number: usize) -> String {
         100..1000 => (100, word(SMALL, number / 100) + " hundred"),
         _ => (1000, say(number / 1000) + " thousand"),
     };
-    if number % unit == 0 { first } else { first + " " + &say(number % unit) }
+    if number.is_multiple_of(unit) { first } else { first + " " + &say(number % unit) }
 }
 
 impl Pairs {
