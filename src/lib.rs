@@ -163,8 +163,15 @@
 //! | Elman, tanh | 8.6e-8, 5.9e-7 | 5.4e-4, 2.5e-3 | 7.2e-4, 3.4e-3 | 1.8e-3, 9.5e-3 |
 //! | Elman, rectifier | 4.8e-8, 5.5e-7 | 3.4e-4, 2.1e-3 | 4.5e-4, 3.0e-3 | 1.1e-3, 6.8e-3 |
 //!
-//! [`Recurrent::in_precision`] gives a network that exists, from a file for one, in another precision. Weights
-//! that were quantised elsewhere keep their integers by [`Recurrent::set_scales`].
+//! [`Recurrent::in_precision`] gives a network that exists, from a file for one, in another precision.
+//! Parameters stay in f32 beside the packed weights, until [`Recurrent::drop_parameters`] frees them: a
+//! network that only infers then takes the bytes of the table alone, a quarter or an eighth of those of `F32`
+//! with its parameters.
+//!
+//! Weights that were rounded elsewhere are kept as they are. bf16 of a file is exact in f32 and in bf16.
+//! Matrices of int8 with scales keep their integers in [`Precision::Int8`], from a `state_dict`
+//! ([`format::state_dict::load`]), from any form with scales ([`format::Form::load`]), from ONNX's
+//! `DynamicQuantizeLSTM` where they fit ([`format::onnx`]), or by [`Recurrent::set_scales`].
 //!
 //! # Real time
 //!

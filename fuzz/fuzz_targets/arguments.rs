@@ -151,4 +151,9 @@ fused_rnn_fuzz::target!(|input: Input| {
     let _ = state.set_h(&y);
     let _ = state.set_c(&y);
     let _ = state.reset_row(steps);
+    layer.drop_parameters();
+    let (mut tape, again) = (Tape::new(), &layer);
+    assert!(again.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).is_err());
+    let _ = again.forward(&x, dims, &mut state, None, &mut workspace);
+    assert!(layer.set_parameter("weight_hh_l0", &x).is_err());
 });

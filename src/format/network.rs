@@ -4,7 +4,7 @@
 use super::refused;
 use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
-use crate::layer::{Bias, Config, Recurrent};
+use crate::layer::{Bias, Config, Recurrent, is_scale};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -27,6 +27,7 @@ pub(super) struct StrandSizes {
 
 impl StrandSizes {
     pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<StrandSizes, Error> {
+        network.check_parameters()?;
         let columns = |name: &str| {
             let name = format!("{name}{suffix}");
             let found = network.named_parameters().find(|tensor| tensor.name == name);
@@ -51,15 +52,19 @@ pub(super) struct Change {
     /// The tensors that have no new values yet: shape, and place in the flat slice.
     open: BTreeMap<String, (Vec<usize>, Range<usize>)>,
     values: Vec<(Range<usize>, Vec<f32>)>,
+    /// The scales of matrices of integers, by name.
+    scales: BTreeMap<String, Vec<f32>>,
 }
 
 impl Change {
-    pub(super) fn of(network: &Recurrent) -> Change {
+    pub(super) fn of(network: &Recurrent) -> Result<Change, Error> {
+        network.check_parameters()?;
         let config = network.config();
         let open = network.named_parameters().map(|tensor| (tensor.name, (tensor.shape, tensor.range)));
         let open = open.collect();
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
-        Change { kind, bias, hidden, open, values: Vec::new() }
+        let (values, scales) = Default::default();
+        Ok(Change { kind, bias, hidden, open, values, scales })
     }
 
     /// The tensors that have no new values yet, with their shapes.
@@ -77,6 +82,29 @@ impl Change {
             return Err(refused(name, format!("{} values, shape {shape:?}", range.len()), got));
         }
         self.values.push((range, values));
+        Ok(())
+    }
+
+    /// New values for a matrix that was quantised elsewhere, with the scales of its rows, or one for all of
+    /// them: each value is an integer times its scale. A network of bytes keeps the integers of a row where
+    /// all are from -128 to 127; any other row has a scale of its own.
+    pub(super) fn put_integers(&mut self, name: &str, values: Vec<f32>, scales: &[f32]) -> Result<(), Error> {
+        let columns = self.open.get(name).and_then(|(shape, _)| shape.get(1)).copied().unwrap_or(1);
+        let kept = values.chunks_exact(columns.max(1)).enumerate().map(|(row, values)| {
+            let given = scales.get(if scales.len() > 1 { row } else { 0 }).map_or(0.0, |scale| scale.abs());
+            let is_byte = |&value: &f32| {
+                let integer = (value / given).round();
+                (-128.0..=127.0).contains(&integer) && integer * given == value
+            };
+            if is_scale(given) && values.iter().all(is_byte) {
+                return given;
+            }
+            let own = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0;
+            if is_scale(own) { own } else { 1.0 }
+        });
+        let kept = kept.collect();
+        self.put(name, values)?;
+        self.scales.insert(name.to_owned(), kept);
         Ok(())
     }
 
@@ -125,7 +153,7 @@ impl Change {
         if let Some((name, (shape, _))) = self.open.first_key_value() {
             return Err(refused(name, format!("a tensor of shape {shape:?}"), "none"));
         }
-        network.update(|parameters| {
+        network.update_with_scales(self.scales, |parameters| {
             for (range, values) in self.values {
                 parameters[range].copy_from_slice(&values);
             }

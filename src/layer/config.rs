@@ -389,10 +389,6 @@ impl Config {
             _ => Ok(()),
         }
     }
-    /// Whether the network can be trained.
-    pub(super) fn check_trains(&self) -> Result<(), Error> {
-        if self.precision.trains() { Ok(()) } else { Err(Error::Unsupported { what: "training in Int8" }) }
-    }
     /// Features of the output, `D * H`, or `D * P`.
     #[doc(alias = "hidden_size")]
     pub fn output_size(&self) -> usize {

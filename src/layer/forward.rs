@@ -178,7 +178,7 @@ impl Recurrent {
         let (batch, steps, sequences) = (dims.batch, dims.steps, dims.sequences());
         let layers = config.layers;
         if taping.is_some() {
-            config.check_trains()?;
+            self.check_trains()?;
         }
         sequences.check_x(x, config.input_size)?;
         dims.check()?;
@@ -304,7 +304,7 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let (config, layers) = (&self.config, self.config.layers);
         if keep.is_some() {
-            config.check_trains()?;
+            self.check_trains()?;
         }
         dims.check()?;
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;

@@ -44,6 +44,8 @@ mod train;
 
 mod recurrent;
 
+mod scales;
+
 mod masks;
 
 pub use builder::{Builder, Gru, Lstm, Rnn};
@@ -53,6 +55,7 @@ pub use gradients::{Accumulate, Gradients, Upstream};
 pub use init::Init;
 pub use parameters::NamedParameter;
 pub use recurrent::Recurrent;
+pub(crate) use scales::is_scale;
 pub use state::State;
 pub use tape::{Keep, Recording, Tape};
 pub use workspace::Workspace;

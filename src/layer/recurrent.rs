@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// | change the precision | [`in_precision`](Recurrent::in_precision), [`set_scales`](Recurrent::set_scales) |
 /// | read the parameters | [`parameters`](Recurrent::parameters) |
 /// | read them by name | [`named_parameters`](Recurrent::named_parameters) |
+/// | keep nothing but packed weights | [`drop_parameters`](Recurrent::drop_parameters) |
 /// | make a state of zeros | [`zero_state`](Recurrent::zero_state) |
 /// | know the memory of a tape | [`tape_bytes`](Recurrent::tape_bytes), [`tape_len`](Recurrent::tape_len) |
 ///
@@ -42,9 +43,10 @@ pub struct Recurrent {
     pub(super) config: Config,
     token: Token,
     pub(super) ranges: Vec<Ranges>,
+    /// Empty once they have been dropped: no network has none.
     parameters: Vec<f32>,
     /// The scales that were given for matrices of each strand; empty where none were.
-    scales: Vec<PerTensor<Vec<f32>>>,
+    pub(super) scales: Vec<PerTensor<Vec<f32>>>,
     pub(super) weights: Vec<Weights>,
     /// The first backward pass packs these weights.
     transposed: OnceLock<Vec<TransposedWeights>>,
@@ -54,7 +56,7 @@ pub struct Recurrent {
 }
 
 /// A version that no parameters have had before.
-fn next_version() -> u64 {
+pub(super) fn next_version() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -89,18 +91,71 @@ impl Recurrent {
         self.token.level()
     }
 
-    /// The bytes that it holds: the parameters, and the weights packed for the kernels. The packed weights
-    /// are about as many bytes as the parameters for forward, and as many again from the first backward pass
-    /// on.
+    /// The bytes that it holds: the parameters, and the weights packed for the kernels. In
+    /// [`Precision::F32`] the packed weights are about as many bytes as the parameters for forward, and as
+    /// many again from the first backward pass on; in other precisions half of them or a quarter for forward.
+    /// Without parameters, once they have been [dropped](Recurrent::drop_parameters).
     pub fn bytes(&self) -> usize {
         let transposed = self.transposed.get().map(Vec::as_slice).unwrap_or_default();
         let packed: usize = self.weights.iter().map(Weights::bytes).sum();
         let transposed: usize = transposed.iter().map(TransposedWeights::bytes).sum();
-        size_of_val(&self.parameters[..]) + packed + transposed
+        let scales = self.scales.iter().flat_map(|scales| &scales.0);
+        let scales: usize = scales.map(|scales| size_of_val(&scales[..])).sum();
+        size_of_val(&self.parameters[..]) + scales + packed + transposed
+    }
+
+    /// Frees the parameters in f32, which inference does not need: what stays are the weights packed for it,
+    /// of a quarter of these bytes in [`Precision::Int8`], of half in [`Precision::Bf16Weights`]. Results are
+    /// the same bits as before. There is no way back but to build the network and to load it again.
+    ///
+    /// From then on [`parameters`](Recurrent::parameters) is empty, and
+    /// [`named_parameters`](Recurrent::named_parameters) lists none; whatever else reads or sets parameters
+    /// is [`Error::Unsupported`]: training, [`set_parameter`](Recurrent::set_parameter),
+    /// [`set_parameters`](Recurrent::set_parameters), [`set_scales`](Recurrent::set_scales),
+    /// [`in_precision`](Recurrent::in_precision), and to load and save by [`mod@format`](crate::format). A
+    /// clone made before keeps its own.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm, Precision};
+    ///
+    /// let mut lstm = Lstm::builder(128, 256).precision(Precision::Int8).build()?;
+    /// let (whole, count) = (lstm.bytes(), lstm.parameters().len());
+    /// lstm.drop_parameters();
+    /// assert_eq!(lstm.bytes(), whole - 4 * count);
+    /// assert!(lstm.bytes() < whole / 4);
+    /// lstm.run(&[0.1; 1280], Dims::new(1, 10))?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    #[doc(alias = "freeze")]
+    #[doc(alias = "eval")]
+    pub fn drop_parameters(&mut self) {
+        (self.parameters, self.scales, self.transposed) = (Vec::new(), Vec::new(), OnceLock::new());
+    }
+
+    /// Whether it still has its parameters, or only packed weights:
+    /// [`drop_parameters`](Recurrent::drop_parameters).
+    pub fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
+    }
+
+    /// Refuses what needs parameters where there are none any more.
+    pub(crate) fn check_parameters(&self) -> Result<(), Error> {
+        let what = "parameters of a network that has dropped them";
+        if self.has_parameters() { Ok(()) } else { Err(Error::Unsupported { what }) }
+    }
+
+    /// Refuses training where the precision or the network has none.
+    pub(super) fn check_trains(&self) -> Result<(), Error> {
+        if !self.config.precision.trains() {
+            return Err(Error::Unsupported { what: "training in Int8" });
+        }
+        let what = "training of a network that has dropped its parameters";
+        if self.has_parameters() { Ok(()) } else { Err(Error::Unsupported { what }) }
     }
 
     /// All parameters: for each layer and direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`,
-    /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such.
+    /// `weight_hr`, `peephole`, `norm_ih`, `norm_hh`, `norm_c`, as far as there are such. Empty once they
+    /// have been [dropped](Recurrent::drop_parameters).
     #[doc(alias = "get_weights")]
     #[doc(alias = "parameters_mut")]
     pub fn parameters(&self) -> &[f32] {
@@ -110,7 +165,8 @@ impl Recurrent {
     /// The tensors that the parameters are made of, by PyTorch's names, in their order.
     #[doc(alias = "state_dict")]
     pub fn named_parameters(&self) -> impl Iterator<Item = NamedParameter<'_>> {
-        tensors(&self.config, &self.ranges).map(|(name, shape, range)| NamedParameter {
+        let all = if self.has_parameters() { &self.ranges[..] } else { &[] };
+        tensors(&self.config, all).map(|(name, shape, range)| NamedParameter {
             name,
             shape,
             values: &self.parameters[range.clone()],
@@ -126,7 +182,8 @@ impl Recurrent {
     /// Sets one tensor by its name, if it has other bits than these values. Gives whether it had.
     ///
     /// # Errors
-    /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size.
+    /// [`Error::UnknownParameter`] where none has this name, [`Error::Format`] where it has another size,
+    /// [`Error::Unsupported`] where parameters have been [dropped](Recurrent::drop_parameters).
     #[doc(alias = "set_weights")]
     #[doc(alias = "load_state_dict")]
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<bool, Error> {
@@ -139,8 +196,8 @@ impl Recurrent {
     /// differ from those of the values. Gives whether any did.
     ///
     /// A framework that owns its parameters calls this before each pass. Values that are the same cost a
-    /// comparison, and nothing else: they are not packed, and where no tensor has changed, tapes of before are
-    /// still good. Of the others only what is made of them is packed. Nothing is allocated.
+    /// comparison, and nothing else: they are not packed, and where no tensor has changed, tapes of before
+    /// are still good. Of the others only what is made of them is packed. Nothing is allocated.
     ///
     /// ```
     /// use fused_rnn::Lstm;
@@ -160,8 +217,9 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where there are more tensors or fewer, [`Error::Format`] where one has another size.
-    /// All parameters are then as before.
+    /// [`Error::Mismatch`] where there are more tensors or fewer, [`Error::Format`] where one has another
+    /// size, [`Error::Unsupported`] where parameters have been [dropped](Recurrent::drop_parameters). All
+    /// parameters are then as before.
     pub fn set_parameters(&mut self, tensors: &[&[f32]]) -> Result<bool, Error> {
         let (expected, got) = (self.tensor_count(), tensors.len());
         if expected != got {
@@ -172,6 +230,7 @@ impl Recurrent {
 
     /// Sets those tensors for whose number there are values, and packs what has changed.
     fn set_some<'a>(&mut self, values: impl Fn(usize) -> Option<&'a [f32]>) -> Result<bool, Error> {
+        self.check_parameters()?;
         let existing = || self.ranges.iter().flat_map(Ranges::existing).map(|(_, range)| range).enumerate();
         for (n, range) in existing() {
             let Some(values) = values(n).filter(|values| values.len() != range.len()) else { continue };
@@ -218,12 +277,14 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where a width is more than 131072 in [`Precision::Int8`], [`Error::SizeOverflow`]
-    /// or [`Error::OutOfMemory`] where it does not fit into memory.
+    /// [`Error::OutOfRange`] where a width is more than 131072 in [`Precision::Int8`], [`Error::Unsupported`]
+    /// where parameters have been [dropped](Recurrent::drop_parameters), [`Error::SizeOverflow`] or
+    /// [`Error::OutOfMemory`] where it does not fit into memory.
     #[doc(alias = "quantize")]
     #[doc(alias = "quantize_dynamic")]
     #[doc(alias = "to")]
     pub fn in_precision(&self, precision: Precision) -> Result<Self, Error> {
+        self.check_parameters()?;
         let config = Config { precision, ..self.config.clone() };
         config.check_precision()?;
         let mut other = Recurrent::zero(config, self.token)?;
@@ -235,64 +296,11 @@ impl Recurrent {
         Ok(other)
     }
 
-    /// Gives the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one for
-    /// each of its rows, or one for all of them; with none it has its own again. A matrix that was quantised
-    /// elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that are the
-    /// nearest that there is.)
-    ///
-    /// ```
-    /// use fused_rnn::{Precision, Rnn};
-    ///
-    /// let mut rnn = Rnn::tanh(2, 1).precision(Precision::Int8).build()?;
-    /// rnn.set_parameter("weight_ih_l0", &[-3.0 * 0.02, 100.0 * 0.02])?;
-    /// rnn.set_scales("weight_ih_l0", &[0.02])?;
-    /// # Ok::<(), fused_rnn::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] where the network is in another precision, [`Error::UnknownParameter`] where no
-    /// matrix has this name, [`Error::Format`] where there are neither none, nor one, nor as many as rows,
-    /// [`Error::OutOfRange`] where one is not from 1e-30 to 1e30. All is then as before.
-    pub fn set_scales(&mut self, name: &str, scales: &[f32]) -> Result<(), Error> {
-        if self.config.precision != Precision::Int8 {
-            return Err(Error::Unsupported { what: "scales of weights in another precision than Int8" });
-        }
-        let found = tensors(&self.config, &self.ranges).enumerate().find(|(_, tensor)| tensor.0 == name);
-        let matrix = found.filter(|(_, (name, ..))| name.starts_with("weight_"));
-        let (at, (_, shape, _)) = matrix.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
-        if scales.len() > 1 && scales.len() != shape[0] {
-            let (expected, got) = (format!("0, 1 or {} values", shape[0]), scales.len().to_string());
-            return Err(Error::Format { what: format!("scales of {name}"), expected, got });
-        }
-        if let Some(&got) = scales.iter().find(|scale| !(1e-30..=1e30).contains(*scale)) {
-            let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");
-            return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
-        }
-        let mut own = Vec::new();
-        crate::error::reserve(&mut own, scales.len())?;
-        own.extend_from_slice(scales);
-        if self.scales.is_empty() {
-            self.scales.resize_with(self.ranges.len(), PerTensor::default);
-        }
-        let found = {
-            let all = self.ranges.iter().enumerate();
-            let existing =
-                all.flat_map(|(strand, ranges)| ranges.existing().map(move |(tensor, _)| (strand, tensor)));
-            { existing }.nth(at)
-        };
-        let Some((strand, tensor)) = found else {
-            return Err(Error::UnknownParameter { name: name.to_owned() });
-        };
-        self.scales[strand].0[tensor as usize] = own;
-        let mut changed = PerTensor::default();
-        changed.0[tensor as usize] = true;
-        self.pack(strand, &changed);
-        self.version = next_version();
-        Ok(())
-    }
-
     /// Lets `change` write to the parameters, then packs them again, even if `change` panics. Tapes that were
     /// made before can no longer be used by [`backward`](Recurrent::backward), even if no value changed.
+    ///
+    /// A network that has [dropped](Recurrent::drop_parameters) its parameters hands an empty slice to
+    /// `change`, and stays as it is: see [`has_parameters`](Recurrent::has_parameters).
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -320,12 +328,15 @@ impl Recurrent {
     }
 
     fn pack_all(&mut self) {
+        if !self.has_parameters() {
+            return;
+        }
         self.version = next_version();
         (0..self.ranges.len()).for_each(|strand| self.pack(strand, &PerTensor::ALL));
     }
 
     /// Packs again what is made of the tensors of a strand that have changed.
-    fn pack(&mut self, strand: usize, changed: &PerTensor<bool>) {
+    pub(super) fn pack(&mut self, strand: usize, changed: &PerTensor<bool>) {
         let canonical = self.ranges[strand].canonical(&self.parameters);
         self.weights[strand].pack(&canonical, self.scales.get(strand), changed);
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();

@@ -191,6 +191,7 @@ impl Recurrent {
         gradients: Gradients<'_>,
         (between, scratch, threads): (&mut AlignedBuf, &mut Scratch, Threads),
     ) -> Result<(), Error> {
+        self.check_trains()?;
         let config = &self.config;
         let Taped { sequences, seed, shape, .. } = taped;
         let Sequences { batch, steps, .. } = sequences;

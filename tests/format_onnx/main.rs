@@ -7,6 +7,7 @@ mod chains;
 mod fold;
 mod hostile;
 mod model;
+mod quantized;
 mod writer;
 
 use fused_rnn::format::onnx::{Model, Value, read_tensor};

@@ -1,10 +1,13 @@
-//! Parameters that a framework owns: compared and set tensor by tensor, with gradients of those that it wants.
+//! Parameters that a framework owns: compared and set tensor by tensor, with gradients of those that it
+//! wants.
 
 use crate::common::{Case, Data, bits, property_cases};
 use crate::drawn::initial;
 use crate::strategies::{cases_from, trained};
+use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::{
-    Accumulate, CellKind, Error, Gradients, Keep, Level, Recurrent, Tape, Threads, Upstream, Workspace,
+    Accumulate, CellKind, Dims, Error, Gradients, Keep, Level, Lstm, Precision, Recording, Recurrent, Tape,
+    Threads, Upstream, Workspace,
 };
 use proptest::prelude::*;
 
@@ -176,4 +179,83 @@ fn wrong_tensors_are_refused_and_none_is_set() {
     let refused = layer.backward(&data.x, &tape, Upstream::default(), gradients, &mut workspace);
     assert_eq!(refused, Err(Error::Length { what: "gradients.wanted", expected: 8, got: 9 }));
     assert!(parameters.iter().all(|&value| value == 7.0));
+}
+
+/// A network without its parameters computes the same bits from its packed weights alone; what needs
+/// parameters is an error that says so, and writes nothing.
+#[test]
+fn dropped_parameters_leave_the_packed_weights() {
+    for &precision in Precision::ALL {
+        let builder = || Lstm::builder(24, 40).layers(2).bidirectional(true).precision(precision);
+        let whole = builder().build().unwrap();
+        let mut packed = whole.clone();
+        if precision == Precision::Int8 {
+            packed.set_scales("weight_hh_l1", &[0.25]).unwrap();
+            packed.set_scales("weight_hh_l1", &[]).unwrap();
+        } else {
+            // The weights of backward go, too.
+            let (x, recording) = ([0.25; 24], Recording::new(Dims::new(1, 1)));
+            let mut tape = vec![0.0; packed.tape_len(recording.dims, recording.keep).unwrap()];
+            let (mut state, mut workspace) = (packed.zero_state(1).unwrap(), Workspace::new());
+            packed.forward_train_into(&x, recording, &mut state, None, &mut tape, &mut workspace).unwrap();
+            let mut dx = [0.0; 24];
+            let to = Gradients::default().with_dx(&mut dx);
+            packed.backward_from(&x, recording, &tape, Upstream::default(), to, &mut workspace).unwrap();
+            assert!(packed.bytes() > whole.bytes());
+        }
+        let before = whole.bytes();
+        packed.drop_parameters();
+        let count = whole.parameters().len();
+        assert_eq!((packed.has_parameters(), whole.has_parameters()), (false, true));
+        assert_eq!(packed.bytes(), before - 4 * count, "{precision}");
+        assert_eq!((packed.parameters().len(), packed.named_parameters().count()), (0, 0));
+
+        let x: Vec<f32> = (0..3 * 7 * 24).map(|n| (n * 37 % 101) as f32 / 50.0 - 1.0).collect();
+        let run = |layer: &Recurrent| layer.run(&x, Dims::new(3, 7)).unwrap();
+        assert_eq!(bits(&run(&packed).y), bits(&run(&whole).y), "{precision}");
+        assert_eq!(bits(&run(&packed.clone()).y), bits(&run(&whole).y), "{precision}");
+
+        let missing = || Error::Unsupported { what: "parameters of a network that has dropped them" };
+        assert_eq!(packed.set_parameter("bias_ih_l0", &[0.0; 160]), Err(missing()));
+        let own: Vec<&[f32]> = whole.named_parameters().map(|tensor| tensor.values).collect();
+        assert_eq!(packed.set_parameters(&own), Err(missing()));
+        assert_eq!(packed.in_precision(Precision::F32).map(|_| ()), Err(missing()));
+        assert_eq!(state_dict::save(&packed), Err(missing()));
+        let tensors = state_dict::save(&whole).unwrap();
+        assert_eq!(state_dict::load(tensors, &mut packed), Err(missing()));
+        let arrays = Convention::Keras.save(&whole).unwrap();
+        assert_eq!(Convention::Keras.load(&mut packed, &arrays), Err(missing()));
+        assert_eq!(Convention::Keras.save(&packed), Err(missing()));
+        if precision == Precision::Int8 {
+            assert_eq!(packed.set_scales("weight_hh_l1", &[1.0]), Err(missing()));
+        }
+        assert_eq!(packed.update(|parameters| parameters.len()), 0);
+
+        let (mut state, mut tape, mut workspace) =
+            (packed.zero_state(3).unwrap(), Tape::new(), Workspace::new());
+        let mut y = vec![7.0; 3 * 7 * 80];
+        let dims = Dims::new(3, 7);
+        let trained = packed.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace);
+        let reserved = packed.reserve(&mut workspace, dims, Some(Keep::All));
+        let what = match precision {
+            Precision::Int8 => "training in Int8",
+            _ => "training of a network that has dropped its parameters",
+        };
+        let missing = Error::Unsupported { what };
+        assert_eq!((trained, reserved), (Err(missing.clone()), Err(missing.clone())));
+        assert!(y.iter().all(|&y| y == 7.0));
+        // A tape from before is of no use.
+        if precision.trains() {
+            let mut before = whole.clone();
+            before.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).unwrap();
+            before.drop_parameters();
+            let mut dx = vec![7.0; x.len()];
+            let to = Gradients::default().with_dx(&mut dx);
+            let back = before.backward(&x, &tape, Upstream::default().with_dy(&y), to, &mut workspace);
+            assert_eq!(back, Err(missing));
+            assert!(dx.iter().all(|&dx| dx == 7.0));
+        }
+        packed.reserve(&mut workspace, dims, None).unwrap();
+        assert_eq!(bits(&run(&packed).y), bits(&run(&whole).y), "{precision}, after all of these");
+    }
 }

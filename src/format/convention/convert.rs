@@ -20,23 +20,32 @@ pub(super) struct Resolved<'f> {
 }
 
 impl Resolved<'_> {
+    /// What the numbers of a matrix are multiplied by, of all rows or of each, in our order. A system has
+    /// scales of rows, or none.
+    pub(super) fn scales_to_ours(&self, strand: &StrandSizes, scales: Option<&[f32]>) -> Vec<f32> {
+        match scales {
+            None => vec![self.form.scale],
+            Some(&[scale]) => vec![scale * self.form.scale],
+            Some(scales) => {
+                let ours = permute(scales, strand.hidden, &inverse(&self.order));
+                ours.into_iter().map(|scale| scale * self.form.scale).collect()
+            }
+        }
+    }
+
+    /// A matrix, times these scales.
     pub(super) fn matrix_to_ours(
         &self,
         strand: &StrandSizes,
         k: usize,
         from: &[f32],
-        scales: Option<&[f32]>,
+        scales: &[f32],
     ) -> Vec<f32> {
         let (sizes, places) = ([strand.gates, strand.hidden, k], inverse(&self.order));
         let ours = elements(sizes).map(|[gate, unit, k]| {
-            let place = places[gate];
-            let row = match scales {
-                None => 1.0,
-                Some(&[scale]) => scale,
-                Some(scales) => scales[place * strand.hidden + unit],
-            };
-            let value = from[self.form.orientation.place(sizes, [place, unit, k])];
-            value * (row * self.form.scale * self.signs[gate])
+            let row = scales[if scales.len() > 1 { gate * strand.hidden + unit } else { 0 }];
+            let value = from[self.form.orientation.place(sizes, [places[gate], unit, k])];
+            value * (row * self.signs[gate])
         });
         ours.collect()
     }

@@ -203,6 +203,10 @@ impl Form {
     ///
     /// Where the network has one bias vector and the weights have two, it gets their sum.
     ///
+    /// Of matrices with scales, a network in [`Precision::Int8`](crate::Precision::Int8) keeps the integers
+    /// of each row where all are from -128 to 127. Rows of other numbers are rounded with scales of their
+    /// own, as are matrices without scales.
+    ///
     /// # Errors
     /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
     /// cell's, an array has another size or shape, a parameter of the network has no counterpart, or a bias
@@ -210,7 +214,7 @@ impl Form {
     /// is added to a bias is not finite, or a scale is not finite or is zero. The network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
-        let mut change = Change::of(network);
+        let mut change = Change::of(network)?;
         let expected = network.config().strands();
         if cells.len() != expected {
             return Err(refused("layers * directions", expected.to_string(), cells.len().to_string()));
@@ -242,8 +246,14 @@ impl Form {
                         return Err(refused(what(&format!("scales of {name}")), expected, count.to_string()));
                     }
                 };
-                change
-                    .put(&format!("{name}{suffix}"), form.matrix_to_ours(&strand, columns, from, scales))?;
+                let (name, scales) = (format!("{name}{suffix}"), form.scales_to_ours(&strand, scales));
+                let ours = form.matrix_to_ours(&strand, columns, from, &scales);
+                // (A scale of one is none: numbers that are weights.)
+                if scales == [1.0] {
+                    change.put(&name, ours)?;
+                } else {
+                    change.put_integers(&name, ours, &scales)?;
+                }
             }
             self.check_bias(&what("bias"), &strand, arrays)?;
             let [bias_ih, bias_hh] = form.biases_to_ours(&strand, &arrays.bias);
@@ -263,8 +273,13 @@ impl Form {
                 check(what("projection"), strand.hidden * strand.output, arrays.projection.len())?;
                 let ours =
                     |place| arrays.projection[orientation.place([1, strand.output, strand.hidden], place)];
-                let ours = elements([1, strand.output, strand.hidden]).map(ours).collect();
-                change.put(&format!("weight_hr{suffix}"), scaled(ours, self.scale))?;
+                let ours: Vec<f32> = elements([1, strand.output, strand.hidden]).map(ours).collect();
+                let (name, ours) = (format!("weight_hr{suffix}"), scaled(ours, self.scale));
+                if self.scale == 1.0 {
+                    change.put(&name, ours)?;
+                } else {
+                    change.put_integers(&name, ours, &[self.scale])?;
+                }
             }
         }
         change.apply(network)

@@ -23,6 +23,7 @@ use super::operator::{Kind, Operator};
 use crate::State;
 use crate::error::Error;
 use crate::layer::{Layout, Recurrent};
+use crate::product::Precision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -213,7 +214,7 @@ pub(super) struct Layer<'a> {
 
 impl<'a> Layer<'a> {
     fn hidden(&self) -> usize {
-        self.weights.r.shape().last().copied().unwrap_or(0)
+        self.weights.r.values.shape().last().copied().unwrap_or(0)
     }
 
     /// The axes of Y.
@@ -257,7 +258,7 @@ impl<'a> Layer<'a> {
         let plain = |operator: &Operator| Operator { empty_rows: Default::default(), ..operator.clone() };
         plain(a) == plain(b)
             && self.hidden() == next.hidden()
-            && next.weights.w.shape().last().copied() == width
+            && next.weights.w.values.shape().last().copied() == width
             && self.node.scope() == next.node.scope()
             && self.node.input(4) == next.node.input(4)
     }
@@ -284,15 +285,19 @@ fn network(chain: &[&Layer<'_>]) -> Result<Recurrent, Error> {
     let (first, operator) = (chain[0], &chain[0].operator);
     // Each by itself is checked as a node is.
     for layer in chain {
-        super::node::Node::new(layer.operator.clone(), &layer.weights.borrow())?;
+        layer.weights.node(layer.operator.clone())?;
     }
-    let input = first.weights.w.shape().last().copied().unwrap_or(0);
+    let input = first.weights.w.values.shape().last().copied().unwrap_or(0);
     let peephole = chain.iter().any(|layer| layer.weights.p.is_some());
-    let mut network =
-        operator.builder(input, first.hidden())?.layers(chain.len()).peephole(peephole).build()?;
+    let bytes = chain.iter().all(|layer| layer.weights.precision() == Precision::Int8);
+    let precision = if bytes { Precision::Int8 } else { Precision::F32 };
+    let builder = operator.builder(input, first.hidden())?.layers(chain.len()).peephole(peephole);
+    let mut network = builder.precision(precision).build()?;
     let cells: Vec<Arrays> = chain
         .iter()
-        .flat_map(|layer| super::node::cells(&layer.weights.borrow(), operator, peephole))
+        .flat_map(|layer| {
+            super::node::cells(&layer.weights.borrow(), layer.weights.scales(), operator, peephole)
+        })
         .collect();
     Convention::Onnx.load(&mut network, &cells)?;
     Ok(network)

@@ -15,7 +15,7 @@
 //! model_node.rs   a recurrent node of it: ModelNode
 //! attributes.rs   the attributes of that node
 //! run.rs          a model run as a whole
-//! quantized.rs    the weights of DynamicQuantizeLSTM
+//! quantized.rs    the weights of DynamicQuantizeLSTM, in integers
 //! axes.rs         the axes of a node's Y, on their way to the X of another
 //! chain.rs        nodes above each other as one network: Chain
 //! search.rs       cells that are no nodes any more, by their equations

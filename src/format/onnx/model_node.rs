@@ -8,9 +8,10 @@ use super::model::{Model, Value, floats};
 use super::node::{Inputs, Node, Outputs, Weights};
 use super::operator::{EmptyRows, Kind, Operator};
 use super::proto::NodeProto;
-use super::quantized::dequantized;
+use super::quantized::{Matrix, quantized};
 use crate::error::Error;
 use crate::layer::Layout;
+use crate::product::Precision;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -68,9 +69,12 @@ impl ModelNode {
         model.graph().place(self.scope)
     }
 
-    /// Whether its weights are integers with scales, as those of `DynamicQuantizeLSTM` are. They become f32
-    /// when they are read, and the node is computed in f32, where ONNX Runtime quantises x and h too: its
-    /// numbers are some 1e-2 off.
+    /// Whether its weights are integers with scales, as those of `DynamicQuantizeLSTM` are. Where they are
+    /// signed bytes, or bytes with a zero point in the middle, the layer is one of
+    /// [`Precision::Int8`] with these integers, whose results are some 1e-2 from ONNX Runtime's, as both
+    /// round x and h, and each in its way. With other zero points they are no signed bytes, and the layer is
+    /// one of [`Precision::F32`] with the weights that they say. ([`Node::in_precision`] makes the one of the
+    /// other; the configuration of the layer says which it is.)
     pub fn is_quantized(&self) -> bool {
         self.quantized
     }
@@ -114,7 +118,7 @@ impl ModelNode {
     /// or one has another shape or type.
     pub fn with_weights(&self, model: &Model, supplied: &BTreeMap<String, Value>) -> Result<Node, Error> {
         let (operator, weights) = self.weights(&mut Fold::new(model.graph(), supplied))?;
-        Node::new(operator, &weights.borrow())
+        weights.node(operator)
     }
 
     /// The attributes and the weights.
@@ -133,7 +137,7 @@ impl ModelNode {
         }
         let (w, r) = (self.matrix(fold, 1, "W", 8)?, self.matrix(fold, 2, "R", 10)?);
         let (b, p) = (self.floats(fold, 3)?, self.floats(fold, 7)?);
-        if let (Some(hidden), Some(&got)) = (hidden, r.shape().last())
+        if let (Some(hidden), Some(&got)) = (hidden, r.values.shape().last())
             && hidden != got
         {
             let what = format!("node {:?}, attribute hidden_size", self.name());
@@ -142,14 +146,15 @@ impl ModelNode {
         Ok((operator, OwnedWeights { w, r, b, p }))
     }
 
-    /// W or R; those of a quantised node with their scale and zero point, whose inputs begin at `scale`.
+    /// W or R; those of a quantised node in integers, with their scales and the precision that keeps them,
+    /// from the inputs that begin at `scale`.
     fn matrix<'a>(
         &'a self,
         fold: &mut Fold<'a>,
         index: usize,
         what: &str,
         scale: usize,
-    ) -> Result<Tensor, Error> {
+    ) -> Result<Matrix, Error> {
         let need = |found: Option<Array>, what: &str| {
             found.ok_or_else(|| refused(format!("node {:?}", self.name()), what, "none"))
         };
@@ -158,11 +163,11 @@ impl ModelNode {
         // (Nodes may share a matrix, and each has its own copy.)
         fold.budget().spend(matrix.shape())?;
         if !self.quantized {
-            return floats(name, &matrix);
+            return floats(name, &matrix).map(Matrix::of_weights);
         }
         let scales = need(self.array(fold, scale)?, &format!("the scale of {what}"))?;
         let zero_point = self.array(fold, scale + 1)?;
-        dequantized(name, &matrix, &scales, zero_point.as_ref())
+        quantized(name, &matrix, &scales, zero_point.as_ref())
     }
 
     /// Runs the node on inputs by name, and gives its outputs by name: those of Y, Y_h and Y_c that it has.
@@ -180,7 +185,7 @@ impl ModelNode {
     ) -> Result<BTreeMap<String, Tensor>, Error> {
         let mut fold = Fold::new(model.graph(), inputs);
         let (operator, weights) = self.weights(&mut fold)?;
-        let node = Node::new(operator, &weights.borrow())?;
+        let node = weights.node(operator)?;
         let x = self.floats(&mut fold, 0)?;
         let x = x.ok_or_else(|| refused(format!("node {:?}", self.name()), "X", "none"))?;
         let time_major = node.operator().layout == Layout::TimeMajor;
@@ -269,14 +274,27 @@ impl ModelNode {
 /// The weights of a node, as they were found.
 #[derive(Debug)]
 pub(super) struct OwnedWeights {
-    pub(super) w: Tensor,
-    pub(super) r: Tensor,
+    pub(super) w: Matrix,
+    pub(super) r: Matrix,
     pub(super) b: Option<Tensor>,
     pub(super) p: Option<Tensor>,
 }
 
 impl OwnedWeights {
     pub(super) fn borrow(&self) -> Weights<'_> {
-        Weights { w: &self.w, r: &self.r, b: self.b.as_ref(), p: self.p.as_ref() }
+        Weights { w: &self.w.values, r: &self.r.values, b: self.b.as_ref(), p: self.p.as_ref() }
+    }
+
+    pub(super) fn scales(&self) -> [&[f32]; 2] {
+        [&self.w.scales, &self.r.scales]
+    }
+
+    /// The precision that keeps them.
+    pub(super) fn precision(&self) -> Precision {
+        if self.w.has_bytes() && self.r.has_bytes() { Precision::Int8 } else { Precision::F32 }
+    }
+
+    pub(super) fn node(&self, operator: Operator) -> Result<Node, Error> {
+        Node::with_scales(operator, &self.borrow(), self.scales(), self.precision())
     }
 }

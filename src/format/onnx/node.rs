@@ -11,6 +11,7 @@ use super::super::{Arrays, Convention, Tensor, refused};
 use super::operator::{EmptyRows, Kind, Operator};
 use crate::error::{Error, zeros};
 use crate::layer::{Dims, Layout, Recurrent, Workspace};
+use crate::product::Precision;
 
 /// The weights of an operator.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +65,16 @@ impl Node {
     /// [`Error::Format`] where a weight has another shape or an attribute belongs to another operator, and
     /// the errors of [`Builder::build`](crate::Builder::build).
     pub fn new(operator: Operator, weights: &Weights<'_>) -> Result<Node, Error> {
+        Node::with_scales(operator, weights, [&[]; 2], Precision::F32)
+    }
+
+    /// The same with scales of W and of R, where these are integers: in this precision.
+    pub(super) fn with_scales(
+        operator: Operator,
+        weights: &Weights<'_>,
+        scales: [&[f32]; 2],
+        precision: Precision,
+    ) -> Result<Node, Error> {
         let directions = operator.directions();
         let gates = operator.cell().gates();
         let &[_, rows, input] = weights.w.shape() else {
@@ -83,9 +94,10 @@ impl Node {
             }
             p.check_shape("P", &[directions, hidden.saturating_mul(3)])?;
         }
-        let mut layer = operator.builder(input, hidden)?.peephole(p.is_some()).build()?;
+        let builder = operator.builder(input, hidden)?.peephole(p.is_some()).precision(precision);
+        let mut layer = builder.build()?;
         let weights = Weights { p, ..*weights };
-        let cells = cells(&weights, &operator, p.is_some());
+        let cells = cells(&weights, scales, &operator, p.is_some());
         Convention::Onnx.load(&mut layer, &cells)?;
         Ok(Node { operator, layer })
     }
@@ -98,6 +110,14 @@ impl Node {
     /// The layer that the operator is.
     pub fn layer(&self) -> &Recurrent {
         &self.layer
+    }
+
+    /// The node in another precision, as of [`Recurrent::in_precision`].
+    ///
+    /// # Errors
+    /// As for [`Recurrent::in_precision`].
+    pub fn in_precision(&self, precision: Precision) -> Result<Node, Error> {
+        Ok(Node { operator: self.operator.clone(), layer: self.layer.in_precision(precision)? })
     }
 
     /// The layer, without the operator's shapes.
@@ -174,11 +194,18 @@ impl Node {
 }
 
 /// The arrays of each direction; with peepholes of zero where there are none and there should be.
-pub(super) fn cells(weights: &Weights<'_>, operator: &Operator, peephole: bool) -> Vec<Arrays> {
+pub(super) fn cells(
+    weights: &Weights<'_>,
+    [input_scales, recurrent_scales]: [&[f32]; 2],
+    operator: &Operator,
+    peephole: bool,
+) -> Vec<Arrays> {
     let directions = operator.directions();
-    let part = |tensor: Option<&Tensor>, direction: usize| {
-        let values = tensor.map_or(&[][..], Tensor::values);
+    let of_direction = |values: &[f32], direction: usize| {
         values[values.len() / directions * direction..][..values.len() / directions].to_vec()
+    };
+    let part = |tensor: Option<&Tensor>, direction: usize| {
+        of_direction(tensor.map_or(&[][..], Tensor::values), direction)
     };
     let hidden = weights.r.shape().last().copied().unwrap_or(0);
     let arrays = |direction| Arrays {
@@ -189,6 +216,8 @@ pub(super) fn cells(weights: &Weights<'_>, operator: &Operator, peephole: bool) 
             None if peephole => vec![0.0; 3 * hidden],
             p => part(p, direction),
         },
+        input_scales: of_direction(input_scales, direction),
+        recurrent_scales: of_direction(recurrent_scales, direction),
         ..Arrays::default()
     };
     (0..directions).map(arrays).collect()

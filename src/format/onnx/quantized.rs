@@ -5,21 +5,49 @@
 //! scales and zero points             (D), or (D, 4 H) with one for each row of LSTM's W and R
 //! ```
 //!
-//! ONNX Runtime quantises x and h in each step as well and multiplies bytes. Here the weights become f32
-//! once, and what is computed is the LSTM that these weights say: nearer to the model before it was
-//! quantised, and some 1e-2 from ONNX Runtime's numbers.
+//! A weight is (q - z) s, with z its zero point. Where all q - z of both matrices are from -128 to 127, as
+//! with zero points of 0 for int8 and 128 for uint8, the layer is one of [`Int8`](crate::Precision::Int8) with these
+//! integers and scales. Others have no place in a signed byte: the layer is one of f32 then, with the weights
+//! that they say.
+//!
+//! ONNX Runtime makes bytes of x and h too, with a zero point: of all of X with one scale, of the h of all
+//! rows with one at each step. Here each row has its own, and no row depends on others: results differ by
+//! some 1e-2, which is how far each of the two is from the LSTM of the same weights in f32.
 
 use super::super::{Tensor, refused};
 use super::fold::Array;
 use crate::error::{Error, zeros};
+use crate::layer::is_scale;
 
-/// W or R as an LSTM has it, (D, 4 H, columns).
-pub(super) fn dequantized(
+/// W or R as an LSTM has it, (D, 4 H, columns): weights, or integers with what they are multiplied by, a number
+/// for each direction or for each of its rows.
+#[derive(Debug)]
+pub(super) struct Matrix {
+    pub(super) values: Tensor,
+    pub(super) scales: Vec<f32>,
+}
+
+impl Matrix {
+    /// A matrix of weights.
+    pub(super) fn of_weights(values: Tensor) -> Matrix {
+        Matrix { values, scales: Vec::new() }
+    }
+
+    /// Whether these are signed bytes with scales.
+    pub(super) fn has_bytes(&self) -> bool {
+        let is_byte = |value: &f32| (-128.0..=127.0).contains(value);
+        let has_scales = !self.scales.is_empty() && self.scales.iter().all(|&scale| is_scale(scale));
+        has_scales && self.values.values().iter().all(is_byte)
+    }
+}
+
+/// W or R of a quantised node.
+pub(super) fn quantized(
     name: &str,
     bytes: &Array,
     scale: &Array,
     zero_point: Option<&Array>,
-) -> Result<Tensor, Error> {
+) -> Result<Matrix, Error> {
     let wrong = |expected: &str, got: String| refused(name, expected, got);
     let (&[directions, columns, rows], Some(values)) = (bytes.shape(), bytes.as_integers()) else {
         let got = format!("{:?} of {:?}", bytes.element(), bytes.shape());
@@ -34,7 +62,7 @@ pub(super) fn dequantized(
             Err(refused(format!("{name}, {what}"), expected, format!("{other:?}")))
         }
     };
-    let scale_per_row = per_row(scale, "scale")?;
+    per_row(scale, "scale")?;
     let scales =
         scale.as_floats().ok_or_else(|| wrong("scales of floats", format!("{:?}", scale.element())))?;
     let zero_per_row = zero_point.map(|zero| per_row(zero, "zero point")).transpose()?;
@@ -47,16 +75,16 @@ pub(super) fn dequantized(
     let at = |per_row: bool, direction: usize, row: usize| {
         if per_row { direction * rows + row } else { direction }
     };
-    let mut floats = zeros("weights", &[directions, rows, columns])?;
+    let mut integers = zeros("weights", &[directions, rows, columns])?;
     for direction in 0..directions {
         for row in 0..rows {
-            let scale = scales[at(scale_per_row, direction, row)];
             let zero = zero_per_row.map_or(0, |per_row| zero_points[at(per_row, direction, row)]);
             for column in 0..columns {
                 let value = values[(direction * columns + column) * rows + row].wrapping_sub(zero);
-                floats[(direction * rows + row) * columns + column] = value as f32 * scale;
+                integers[(direction * rows + row) * columns + column] = value as f32;
             }
         }
     }
-    Tensor::new(&[directions, rows, columns], floats)
+    let values = Tensor::new(&[directions, rows, columns], integers)?;
+    Ok(Matrix { values, scales: scales.to_vec() })
 }

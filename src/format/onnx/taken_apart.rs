@@ -29,8 +29,8 @@ pub enum Warning {
         /// The name of the new hidden state.
         output: String,
     },
-    /// A node whose weights are integers: it is computed in f32 here, and ONNX Runtime's numbers are some
-    /// 1e-2 off.
+    /// A node whose weights are integers: x and h are rounded in another way than ONNX Runtime's, whose
+    /// numbers are some 1e-2 off.
     Quantized {
         /// The place of the graph that it stands in.
         place: String,
@@ -53,7 +53,11 @@ impl fmt::Display for Warning {
                 )
             }
             Warning::Quantized { place, node } => {
-                write!(f, "{node:?}{} has weights of integers and is computed in f32", at(place))
+                write!(
+                    f,
+                    "{node:?}{} has weights of integers, and rounds x and h otherwise than ONNX Runtime",
+                    at(place)
+                )
             }
         }
     }

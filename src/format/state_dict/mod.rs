@@ -13,7 +13,8 @@
 //!
 //! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
 //! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or
-//! pruning make of several tensors are made of them here (once; they are plain weights then). Tensors that
+//! pruning make of several tensors are made of them here (once; they are plain weights then), and so are
+//! weights of int8 with scales. Tensors that
 //! are no parameter of a recurrent module, and integers, are left alone.
 //!
 //! ```text
@@ -41,13 +42,13 @@ mod names;
 pub use modules::{Module, describe, modules};
 
 use super::network::{Change, suffix};
-use super::tensor::unwrapped;
+use super::tensor::{of_shape, unwrapped};
 use super::{Tensor, Tensors, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::{Bias, Builder, Init, Recurrent};
 use modules::{described, matrix};
-use names::{is_parameter, parameters};
+use names::{is_parameter, numbers, parameters, scales};
 use std::collections::BTreeSet;
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions and biases.
@@ -55,11 +56,7 @@ use std::collections::BTreeSet;
 /// # Errors
 /// [`Error::Format`] where a tensor is missing that these are read off, or its shape is none of this cell's.
 pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
-    let mut copies = Tensors::new();
-    for (name, tensor) in tensors.iter().filter(|(name, _)| is_parameter(&unwrapped(name))) {
-        copies.insert(name, tensor.clone());
-    }
-    let own = take_parameters(&mut copies)?;
+    let own = parameters(own_tensors(tensors)?)?;
     let [rows, input] = matrix(&own, tensors, "weight_ih_l0")?;
     let has = |name: &str| own.get(name).is_some();
     let (hidden, recurrent) = (rows / kind.gates(), kind.recurrent_gates());
@@ -95,25 +92,44 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
         .init(Init::Zero, 0))
 }
 
-/// Takes out the parameters of the module whose names these are, whole, by PyTorch's names with layers.
-fn take_parameters(tensors: &mut Tensors) -> Result<Tensors, Error> {
+/// The parameters of the module whose names these are, and their parts, by the names without wrappers.
+fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
     let mut own = Tensors::new();
-    for name in tensors.names().map(str::to_owned).collect::<Vec<_>>() {
-        let short = unwrapped(&name);
+    for (name, tensor) in numbers(tensors) {
+        let short = unwrapped(name);
         if !is_parameter(&short) {
             continue;
         }
         if own.get(&short).is_some() {
-            return Err(refused(name.as_str(), "names that differ", format!("two tensors {short:?}")));
+            return Err(refused(name, "names that differ", format!("two tensors {short:?}")));
         }
-        if let Some(tensor) = tensors.remove(&name) {
-            own.insert(short, tensor);
-        }
+        own.insert(short, tensor.into_owned());
     }
-    parameters(own)
+    Ok(own)
 }
 
 /// Sets all parameters of a network from these tensors.
+///
+/// What the precision of the network keeps is kept as the file has it: bf16 in
+/// [`Precision::Bf16Weights`](crate::Precision::Bf16Weights) and [`Bf16`](crate::Precision::Bf16), and in
+/// [`Int8`](crate::Precision::Int8) matrices of int8 with scales. All else is rounded once, from f32.
+///
+/// ```
+/// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors, state_dict};
+/// use fused_rnn::{CellKind, Precision};
+///
+/// // Matrices of int8, (G H, K), with a scale for each row, or one for all.
+/// let mut file = Tensors::new();
+/// file.insert_raw("weight_ih_l0", RawTensor::new(DType::I8, &[2, 1], vec![127, 0xFE])?);
+/// file.insert("weight_ih_l0_scale", Tensor::new(&[2, 1], vec![0.5, 0.25])?);
+/// file.insert_raw("weight_hh_l0", RawTensor::new(DType::I8, &[2, 2], vec![1, 2, 3, 4])?);
+/// file.insert("weight_hh_l0_scale", Tensor::new(&[1], vec![0.01])?);
+/// let builder = state_dict::builder(&file, CellKind::ElmanTanh)?;
+/// let mut rnn = builder.precision(Precision::Int8).build()?;
+/// state_dict::load(file, &mut rnn)?;
+/// assert_eq!(rnn.parameters()[..2], [63.5, -0.5]);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
 ///
 /// A network with one bias vector gets the sum of two. Tensors of other names than a recurrent module's
 /// parameters have are left alone.
@@ -121,16 +137,17 @@ fn take_parameters(tensors: &mut Tensors) -> Result<Tensors, Error> {
 /// # Errors
 /// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, or where
 /// biases cannot be added: each by name. The network is then as before.
-pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
-    let mut own = take_parameters(&mut tensors)?;
+pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
+    let own = own_tensors(&tensors)?;
+    let (scales, mut own) = (scales(&own), parameters(own)?);
     let biased: BTreeSet<String> =
         own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
-    // What is missing may be among what is left, by a longer name.
+    // What is missing may be in the file by a longer name.
     let mut take = |name: &str, shape: &[usize]| match own.get(name) {
         Some(_) => own.take(name, shape),
-        None => tensors.take(name, shape),
+        None => Err(refused(name, of_shape(shape), tensors.missing(name))),
     };
-    let mut change = Change::of(network);
+    let mut change = Change::of(network)?;
     let config = network.config();
     let [rows, second] =
         [config.kind().gates(), config.kind().recurrent_gates()].map(|gates| gates * config.hidden_size());
@@ -144,7 +161,11 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
         }
     }
     for (name, shape) in change.open() {
-        change.put(&name, take(&name, &shape)?)?;
+        let values = take(&name, &shape)?;
+        match scales.get(&name) {
+            Some(scales) => change.put_integers(&name, values, scales)?,
+            None => change.put(&name, values)?,
+        }
     }
     own.finish()?;
     change.apply(network)
@@ -155,8 +176,9 @@ pub fn load(mut tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> 
 /// Where the network has one bias vector, PyTorch's second is zeros.
 ///
 /// # Errors
-/// [`Error::Format`] where the network cannot be told by its tensors, which none is today.
+/// [`Error::Unsupported`] where the network has dropped its parameters.
 pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
+    network.check_parameters()?;
     let (mut tensors, config) = (Tensors::new(), network.config());
     for parameter in network.named_parameters() {
         let second = config.kind().recurrent_gates() * config.hidden_size();

@@ -1,6 +1,6 @@
 //! The recurrent modules of a file, and what their tensors say of them.
 
-use super::names::{module, parameters};
+use super::names::{module, numbers, parameters};
 use super::{Tensor, Tensors, builder, load, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
@@ -91,8 +91,8 @@ impl fmt::Display for Module {
 /// The tensors of one module, without its prefix.
 fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     let mut tensors = Tensors::new();
-    for (name, tensor) in file.iter().filter(|(name, _)| module(name) == Some(prefix)) {
-        tensors.insert(&name[prefix.len()..], tensor.clone());
+    for (name, tensor) in numbers(file).filter(|(name, _)| module(name) == Some(prefix)) {
+        tensors.insert(&name[prefix.len()..], tensor.into_owned());
     }
     tensors
 }
@@ -119,9 +119,9 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
     let mut groups: BTreeMap<&str, Tensors> = BTreeMap::new();
-    for (name, tensor) in file.iter() {
+    for (name, tensor) in numbers(file) {
         if let Some(prefix) = module(name) {
-            groups.entry(prefix).or_default().insert(&name[prefix.len()..], tensor.clone());
+            groups.entry(prefix).or_default().insert(&name[prefix.len()..], tensor.into_owned());
         }
     }
     let described = groups.into_iter().filter_map(|(prefix, tensors)| {

@@ -7,10 +7,13 @@
 //! |---|---|---|
 //! | `W_g`, `W_v`; `parametrizations.W.original0`, `.original1` | `g v / norm(v)`: the 2-norm of each row where g is (rows, 1), of each column where it is (1, columns), of all of v where it is one number | `torch.nn.utils.weight_norm`, `torch.nn.utils.parametrizations.weight_norm` |
 //! | `W_orig`, `W_u`, `W_v`; `parametrizations.W.original`, `.0._u`, `.0._v` | `W / (u . W v)`, u of its rows and v of its columns, or u of its columns and v of its rows: `W / (u . W^T v)` | `torch.nn.utils.spectral_norm`, `torch.nn.utils.parametrizations.spectral_norm` |
+//! | `W` of int8, `W_scale`, with or without `W_zero_point`, an integer | `scale (W - zero_point)`: one scale and zero point, or one for each row | named as compressed-tensors names those of a linear layer |
 //! | `W_orig`, `W_mask` | `W mask`, element by element | `torch.nn.utils.prune` |
 
-use super::super::{Tensor, Tensors, refused};
+use super::super::{DType, Tensor, Tensors, refused};
 use crate::error::Error;
+use crate::layer::is_scale;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a parameter is called before its layer.
@@ -31,6 +34,9 @@ enum Part {
     /// Called as `Direction` is in the names without parametrizations.
     Right,
     Mask,
+    /// Of integers.
+    Scale,
+    ZeroPoint,
     /// Of a parametrization that is not in the table.
     Unknown,
 }
@@ -55,6 +61,8 @@ fn parse(name: &str) -> Option<(String, Part)> {
         ("_orig", Part::Original),
         ("_u", Part::Left),
         ("_mask", Part::Mask),
+        ("_scale", Part::Scale),
+        ("_zero_point", Part::ZeroPoint),
     ];
     let (parameter, part) = parts
         .iter()
@@ -73,6 +81,26 @@ fn canonical(name: &str) -> Option<String> {
     let layer = layer.strip_suffix("_reverse").unwrap_or(layer);
     let number = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
     number.then(|| name.to_owned())
+}
+
+/// The tensors of a file that may be parameters or parts of them: its floats, and integers that have scales.
+pub(super) fn numbers(file: &Tensors) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
+    let integers = file.others().filter_map(|(name, raw)| {
+        let whole = name.strip_suffix("_zero_point").unwrap_or(name);
+        let is_one = if whole == name { raw.dtype() == DType::I8 } else { !raw.dtype().is_float() };
+        let scaled = is_one && file.get(&format!("{whole}_scale")).is_some();
+        Some((name, Cow::Owned(raw.to_tensor().ok().filter(|_| scaled)?)))
+    });
+    file.iter().map(|(name, tensor)| (name, Cow::Borrowed(tensor))).chain(integers)
+}
+
+/// The scales of the matrices of integers among the parameters of a module.
+pub(super) fn scales(own: &Tensors) -> BTreeMap<String, Vec<f32>> {
+    let scale = |(name, tensor): (&str, &Tensor)| match parse(name) {
+        Some((parameter, Part::Scale)) => Some((parameter, tensor.values().to_vec())),
+        _ => None,
+    };
+    own.iter().filter_map(scale).collect()
 }
 
 /// Whether this is the name of a parameter of a recurrent module, or of a part of one.
@@ -121,9 +149,14 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
             spectral_norm(take(Part::Original), take(Part::Left), take(Part::Direction))?
         } else if has(&[Part::Original, Part::Mask]) {
             masked(take(Part::Original), take(Part::Mask))?
+        } else if has(&[Part::Whole, Part::Scale]) {
+            dequantized(take(Part::Whole), take(Part::Scale), None)?
+        } else if has(&[Part::Whole, Part::Scale, Part::ZeroPoint]) {
+            dequantized(take(Part::Whole), take(Part::Scale), Some(take(Part::ZeroPoint)))?
         } else {
             let got = parts.into_values().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
-            let expected = "the tensor, or all that weight_norm, spectral_norm or pruning makes it of";
+            let expected =
+                "the tensor, or all that weight_norm, spectral_norm, pruning or quantisation makes it of";
             return Err(refused(parameter, expected, got));
         };
         whole.insert(parameter, tensor);
@@ -189,6 +222,34 @@ fn spectral_norm(original: Named, (left, u): Named, (right, v): Named) -> Result
     let sigma: f64 = sigma.sum();
     let scaled = original.values().iter().map(|&value| (f64::from(value) / sigma) as f32).collect();
     Tensor::new(original.shape(), scaled)
+}
+
+/// `scale (W - zero_point)`.
+fn dequantized((name, integers): Named, scale: Named, zero_point: Option<Named>) -> Result<Tensor, Error> {
+    if integers.dtype() != DType::I8 {
+        return Err(refused(name, "integers of int8, as it has a scale", format!("{:?}", integers.dtype())));
+    }
+    let &[rows, columns] = integers.shape() else {
+        return Err(refused(name, "a matrix, as it has a scale", format!("shape {:?}", integers.shape())));
+    };
+    let per_row = |(name, of): &Named| match *of.shape() {
+        [] | [1] | [1, 1] => Ok(false),
+        [r] | [r, 1] if r == rows => Ok(true),
+        _ => {
+            let expected = format!("shape [], [1], [{rows}] or [{rows}, 1]");
+            Err(refused(name, expected, format!("shape {:?}", of.shape())))
+        }
+    };
+    let (scales, zeros) = (per_row(&scale)?, zero_point.as_ref().map(per_row).transpose()?);
+    if let Some(&got) = scale.1.values().iter().find(|&&scale| !is_scale(scale)) {
+        return Err(refused(scale.0, "numbers from 1e-30 to 1e30", got.to_string()));
+    }
+    let weights = integers.values().iter().enumerate().map(|(place, &integer)| {
+        let at = |per_row: bool| if per_row { place / columns } else { 0 };
+        let zero = zero_point.as_ref().map_or(0.0, |zero| zero.1.values()[at(zeros == Some(true))]);
+        (integer - zero) * scale.1.values()[at(scales)]
+    });
+    Tensor::new(integers.shape(), weights.collect())
 }
 
 /// `W mask`.

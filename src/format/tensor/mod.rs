@@ -161,7 +161,7 @@ impl fmt::Debug for RawTensor {
 }
 
 /// What errors say that they expected.
-fn of_shape(shape: &[usize]) -> String {
+pub(super) fn of_shape(shape: &[usize]) -> String {
     format!("a tensor of shape {shape:?}")
 }
 

@@ -1,0 +1,88 @@
+//! Scales of weights that were quantised elsewhere: given by name, or with all parameters of a file.
+
+use super::parameters::{Ranges, tensors};
+use super::recurrent::{Recurrent, next_version};
+use crate::cell::{PerTensor, Tensor};
+use crate::error::Error;
+use crate::product::Precision;
+use std::collections::BTreeMap;
+
+/// Whether weights can be had from integers and back with it.
+pub(crate) fn is_scale(scale: f32) -> bool {
+    (1e-30..=1e30).contains(&scale)
+}
+
+impl Recurrent {
+    /// Gives the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one
+    /// for each of its rows, or one for all of them; with none it has its own again. A matrix that was
+    /// quantised elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that
+    /// are the nearest that there is.) To load a file gives the scales that the file has, and all other
+    /// matrices their own.
+    ///
+    /// ```
+    /// use fused_rnn::{Precision, Rnn};
+    ///
+    /// let mut rnn = Rnn::tanh(2, 1).precision(Precision::Int8).build()?;
+    /// rnn.set_parameter("weight_ih_l0", &[-3.0 * 0.02, 100.0 * 0.02])?;
+    /// rnn.set_scales("weight_ih_l0", &[0.02])?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the network is in another precision, or its parameters have been
+    /// [dropped](Recurrent::drop_parameters), [`Error::UnknownParameter`] where no matrix has this name,
+    /// [`Error::Format`] where there are neither none, nor one, nor as many as rows, [`Error::OutOfRange`]
+    /// where one is not from 1e-30 to 1e30. All is then as before.
+    pub fn set_scales(&mut self, name: &str, scales: &[f32]) -> Result<(), Error> {
+        if self.config.precision != Precision::Int8 {
+            return Err(Error::Unsupported { what: "scales of weights in another precision than Int8" });
+        }
+        self.check_parameters()?;
+        let found = tensors(&self.config, &self.ranges).zip(self.places()).find(|((own, ..), _)| own == name);
+        let matrix = found.filter(|_| name.starts_with("weight_"));
+        let unknown = || Error::UnknownParameter { name: name.to_owned() };
+        let ((_, shape, _), (strand, tensor)) = matrix.ok_or_else(unknown)?;
+        if scales.len() > 1 && scales.len() != shape[0] {
+            let (expected, got) = (format!("0, 1 or {} values", shape[0]), scales.len().to_string());
+            return Err(Error::Format { what: format!("scales of {name}"), expected, got });
+        }
+        if let Some(&got) = scales.iter().find(|&&scale| !is_scale(scale)) {
+            let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");
+            return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
+        }
+        let mut own = Vec::new();
+        crate::error::reserve(&mut own, scales.len())?;
+        own.extend_from_slice(scales);
+        self.scales.resize_with(self.ranges.len(), PerTensor::default);
+        self.scales[strand].0[tensor as usize] = own;
+        let mut changed = PerTensor::default();
+        changed.0[tensor as usize] = true;
+        self.pack(strand, &changed);
+        self.version = next_version();
+        Ok(())
+    }
+
+    /// [`update`](Recurrent::update) with the scales of what is set, by the names of matrices. Those that are
+    /// not named have their own.
+    pub(crate) fn update_with_scales(
+        &mut self,
+        mut scales: BTreeMap<String, Vec<f32>>,
+        change: impl FnOnce(&mut [f32]),
+    ) {
+        let mut own: Vec<PerTensor<Vec<f32>>> = Vec::new();
+        if self.config.precision == Precision::Int8 && !scales.is_empty() {
+            own.resize_with(self.ranges.len(), PerTensor::default);
+            for ((name, ..), (strand, tensor)) in tensors(&self.config, &self.ranges).zip(self.places()) {
+                own[strand].0[tensor as usize] = scales.remove(&name).unwrap_or_default();
+            }
+        }
+        self.scales = own;
+        self.update(change);
+    }
+
+    /// The strand of each tensor, and which of its tensors it is, in the order of the names.
+    fn places(&self) -> impl Iterator<Item = (usize, Tensor)> {
+        let strands = self.ranges.iter().enumerate();
+        strands.flat_map(|(strand, of)| Ranges::existing(of).map(move |(tensor, _)| (strand, tensor)))
+    }
+}
