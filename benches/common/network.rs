@@ -33,7 +33,7 @@ impl Network {
     pub fn new(shape: &Shape, level: Level, threads: usize) -> Result<Self, Error> {
         let mut rng = Rng::new(1);
         let x = (0..shape.batch * shape.steps * shape.input).map(|_| rng.uniform(-1.0, 1.0)).collect();
-        Self::with(shape, level, threads, x, None)
+        Self::with((shape, Precision::F32), level, threads, x, None)
     }
 
     /// The same in a precision.
@@ -44,22 +44,19 @@ impl Network {
         precision: Precision,
     ) -> Result<Self, Error> {
         let mut network = Self::new(shape, level, threads)?;
-        if precision != Precision::F32 {
-            let builder = shape.builder().layout(Layout::TimeMajor).level(level).precision(precision);
-            network.layer = builder.threads(Threads::Count(threads)).build()?;
-        }
+        network.layer = network.layer.in_precision(precision)?;
         Ok(network)
     }
 
-    /// Given inputs `(T, B, I)`, and parameters in the canonical order.
+    /// In a precision, with given inputs `(T, B, I)`, and parameters in the canonical order.
     pub fn with(
-        shape: &Shape,
+        (shape, precision): (&Shape, Precision),
         level: Level,
         threads: usize,
         x: Vec<f32>,
         parameters: Option<&[f32]>,
     ) -> Result<Self, Error> {
-        let builder = shape.builder().layout(Layout::TimeMajor).level(level);
+        let builder = shape.builder().layout(Layout::TimeMajor).level(level).precision(precision);
         let mut layer = builder.threads(Threads::Count(threads)).build()?;
         if let Some(parameters) = parameters {
             let expected = layer.parameters().len();

@@ -8,7 +8,7 @@
 //! cargo bench --bench grid -- --precision f32,bf16_weights,int8               by turns, and ratios to the first
 //! cargo bench --bench grid -- --limits --threads 2                            the machine alone
 //! cargo bench --bench grid -- --list --mode step                              the names of a mode's shapes
-//! cargo bench --bench grid -- --serve                                         a worker, see serve.rs
+//! cargo bench --bench grid -- --serve --precision int8                        a worker, see serve.rs
 //! ```
 //!
 //! A shape is `lstm|gru|gru_before|rnn_tanh|rnn_relu B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`,
@@ -206,7 +206,10 @@ fn run(options: &Options) -> Result<(), String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     pool.map_err(|error| error.to_string())?;
     if options.serve {
-        return serve::serve(level, threads).map_err(|error| error.to_string());
+        let [precision] = options.precisions[..] else {
+            return Err("--precision: a worker has one".to_owned());
+        };
+        return serve::serve(precision, level, threads).map_err(|error| error.to_string());
     }
     if options.precisions != [Precision::F32] {
         return options.shapes.iter().try_for_each(|shape| compare(shape, options));

@@ -15,7 +15,7 @@
 
 use crate::common::limits::{Limits, Roofline};
 use crate::common::{Mode, Network, Shape, timing};
-use fused_rnn::Level;
+use fused_rnn::{Level, Precision};
 use std::fs;
 use std::io::{BufRead, Write};
 
@@ -35,7 +35,12 @@ fn read_floats(path: &str) -> Result<Vec<f32>, String> {
     Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
-fn prepare(line: &str, level: Level, threads: usize) -> Result<(Network, Mode), String> {
+fn prepare(
+    line: &str,
+    precision: Precision,
+    level: Level,
+    threads: usize,
+) -> Result<(Network, Mode), String> {
     let shape: Shape = field(line, "shape")?.parse()?;
     let mode: Mode = field(line, "mode")?.parse()?;
     let mut x = read_floats(field(line, "data")?)?;
@@ -45,7 +50,8 @@ fn prepare(line: &str, level: Level, threads: usize) -> Result<(Network, Mode), 
     }
     let parameters = x.split_off(inputs);
     let text = |error: fused_rnn::Error| error.to_string();
-    let mut network = Network::with(&shape, level, threads, x, Some(&parameters)).map_err(text)?;
+    let of = (&shape, precision);
+    let mut network = Network::with(of, level, threads, x, Some(&parameters)).map_err(text)?;
     match mode {
         Mode::Step => (0..shape.steps).try_for_each(|t| network.step(t)).map_err(text)?,
         _ => network.call(mode).map_err(text)?,
@@ -64,12 +70,11 @@ fn answer(
     line: &str,
     prepared: &mut Option<(Network, Mode)>,
     limits: &mut Option<Limits>,
-    level: Level,
-    threads: usize,
+    (precision, level, threads): (Precision, Level, usize),
 ) -> Result<String, String> {
     if field(line, "cmd")? == "prepare" {
         *prepared = None;
-        *prepared = Some(prepare(line, level, threads)?);
+        *prepared = Some(prepare(line, precision, level, threads)?);
         return Ok("{\"ok\": true}".to_owned());
     }
     let (network, mode) = prepared.as_mut().ok_or("nothing is prepared")?;
@@ -93,11 +98,11 @@ fn answer(
 }
 
 /// Answers lines until the input ends.
-pub fn serve(level: Level, threads: usize) -> std::io::Result<()> {
+pub fn serve(precision: Precision, level: Level, threads: usize) -> std::io::Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(
         output,
-        "{{\"peer\": \"fused-rnn\", \"version\": \"{}\", \"settings\": \"level {level}, weights packed once, \
+        "{{\"peer\": \"fused-rnn\", \"version\": \"{}\", \"settings\": \"{precision}, level {level}, weights packed once, \
          time-major, caller-held state, tape and workspace\"}}",
         env!("CARGO_PKG_VERSION")
     )?;
@@ -105,7 +110,7 @@ pub fn serve(level: Level, threads: usize) -> std::io::Result<()> {
     let (mut prepared, mut limits) = (None, None);
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let reply = answer(&line, &mut prepared, &mut limits, level, threads);
+        let reply = answer(&line, &mut prepared, &mut limits, (precision, level, threads));
         let reply = reply.unwrap_or_else(|error| format!("{{\"error\": \"{}\"}}", error.replace('"', "'")));
         writeln!(output, "{reply}")?;
         output.flush()?;

@@ -4,6 +4,7 @@
     python benches/peers/compare.py --mode fwd,train,step --threads 1,2 --out benches/record/MACHINE/DATE
     python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L1"
     python benches/peers/compare.py --peers onednn,torch --rounds 9 --seconds 0.3
+    python benches/peers/compare.py --precision int8 --mode fwd,step          peers in int8; or bf16_weights, bf16
     python benches/peers/compare.py --report benches/record/MACHINE/DATE     tables and charts, from a record
 
 Needs Rust, Python 3.11 or later and a C++ compiler (for oneDNN also libdnnl-dev); a peer that is missing is
@@ -39,6 +40,11 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each peer in each round")
     parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
+    parser.add_argument(
+        "--precision",
+        default="f32",
+        help="f32, bf16_weights, bf16 or int8 of this crate; peers in f32, bf16 or int8",
+    )
     parser.add_argument("--level", help="pins this crate's SIMD level")
     parser.add_argument(
         "--out", type=Path, help="folder of the record; without it one under target/peers/records"
@@ -88,7 +94,7 @@ def main():
     import record
     import report
     from session import Session, build_all
-    from workers_list import BUILD
+    from workers_list import BUILD, PRECISIONS
 
     modes, threads = args.mode.split(","), args.threads.split(",")
     if not set(modes) <= {"fwd", "train", "step"}:
@@ -96,6 +102,10 @@ def main():
     if not all(n.isdecimal() and int(n) > 0 for n in threads):
         sys.exit(f"--threads: expected numbers from 1, with commas, got {args.threads}")
     threads = [int(n) for n in threads]
+    if args.precision not in PRECISIONS:
+        sys.exit(f"--precision: expected one of {', '.join(PRECISIONS)}, got {args.precision}")
+    if args.precision == "int8" and "train" in modes:
+        sys.exit("--precision int8: expected no mode train")
     if args.rounds < 1:
         sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
     if args.shapes is not None:
@@ -107,7 +117,7 @@ def main():
     now = datetime.datetime.now().astimezone()
     out = args.out or BUILD / "records" / now.strftime("%Y-%m-%d-%H%M%S")
     measured = record.crate()
-    own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level)
+    own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level, args.precision)
     out.mkdir(parents=True, exist_ok=True)
     for name, reason in missing.items():
         print(f"{name}: skipped: {reason}", flush=True)
@@ -120,12 +130,13 @@ def main():
                 "machine": record.machine(),
                 "crate": measured,
                 "mode": mode,
+                "precision": args.precision,
                 "threads": count,
                 "rounds": args.rounds,
                 "seconds": args.seconds,
                 "missing": dict(missing),
             }
-            with Session(own, peers, mode, count, BUILD / "logs") as session:
+            with Session(own, peers, mode, count, BUILD / "logs", args.precision) as session:
                 about["missing"] |= session.missing
                 about["peers"] = session.settings()
                 rows = []

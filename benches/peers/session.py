@@ -11,24 +11,31 @@ from pathlib import Path
 
 import numpy as np
 from protocol import Shape
-from workers_list import PEERS, Missing, build_own, thread_environment
+from workers_list import PEERS, PRECISIONS, Missing, build_own, peer_environment
 
 OWN = "fused-rnn"
 # The largest difference of each result tensor from this crate's, over the largest value of that tensor.
-TOLERANCE = {"fwd": 1e-4, "step": 1e-4, "train": 1e-3}
+TOLERANCE = {
+    "f32": {"fwd": 1e-4, "step": 1e-4, "train": 1e-3},
+    "bf16": {"fwd": 2e-2, "step": 2e-2, "train": 5e-2},
+    "int8": {"fwd": 5e-2, "step": 5e-2},
+}
 # Steps that are checked in step mode.
 CHECKED_STEPS = 8
 
 
-def build_all(names, level):
-    """This crate's command, the peers' commands, and why the others are missing."""
+def build_all(names, level, precision="f32"):
+    """This crate's command in one of its precisions, the commands of the peers that have such, and why the others
+    are missing."""
     known = [peer.name for peer in PEERS]
     if names is not None and not set(names) <= set(known):
         raise SystemExit(f"--peers: expected some of {','.join(known)}, got {','.join(names)}")
     print("building this crate's grid", flush=True)
-    own = build_own(level)
+    own = build_own(level, precision)
     commands, missing = {}, {}
     for peer in PEERS:
+        if PRECISIONS[precision] not in peer.precisions.split():
+            continue
         if names is None or peer.name in names:
             try:
                 commands[peer.name] = (peer, peer.build())
@@ -45,10 +52,10 @@ class Died(Exception):
 class Worker:
     """One process that speaks the protocol; stopped but for the time of its answers."""
 
-    def __init__(self, name, command, threads, log):
+    def __init__(self, name, command, threads, precision, log):
         self.name = name
         self.log = log
-        environment = {**os.environ, **thread_environment(threads)}
+        environment = {**os.environ, **peer_environment(threads, precision)}
         with open(log, "ab") as stderr:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
@@ -109,18 +116,19 @@ class Case:
         """The shape as the workers run it."""
         return replace(self.shape, steps=CHECKED_STEPS) if self.mode == "step" else self.shape
 
-    def make(self, with_model):
-        """Inputs in [-1, 1) and weights as PyTorch begins, in float32, from a fixed seed."""
+    def make(self, with_model, in_bytes=False):
+        """Inputs in [-1, 1) and weights as PyTorch begins, in float32, from a fixed seed; the model with weights
+        of int8, if those of peers are."""
         shape, rng = self.checked, np.random.default_rng(1)
         x = rng.uniform(-1, 1, shape.steps * shape.batch * shape.input)
         limit = 1 / np.sqrt(shape.hidden)
         parameters = rng.uniform(-limit, limit, shape.parameters()).astype("<f4")
         np.concatenate([x.astype("<f4"), parameters]).tofile(self.folder / "data")
         if with_model:
-            from onnx_model import onnx_model
+            from as_onnx import onnx_model, quantized
 
             model = onnx_model(shape, shape.split(parameters), self.mode == "step")
-            (self.folder / "model.onnx").write_bytes(model)
+            (self.folder / "model.onnx").write_bytes(quantized(model) if in_bytes else model)
 
     def request(self, name):
         return {
@@ -154,10 +162,11 @@ class Case:
 
 
 class Session:
-    """All workers of one mode and number of threads."""
+    """All workers of one mode, number of threads and precision."""
 
-    def __init__(self, own, peers, mode, threads, logs):
-        self.mode, self.threads, self.logs = mode, threads, logs
+    def __init__(self, own, peers, mode, threads, logs, precision="f32"):
+        self.mode, self.threads, self.logs, self.precision = mode, threads, logs, precision
+        self.tolerance = TOLERANCE[PRECISIONS[precision]].get(mode)
         logs.mkdir(parents=True, exist_ok=True)
         self.commands = {OWN: own(threads)}
         self.models, self.lengths = set(), {OWN}
@@ -182,7 +191,7 @@ class Session:
 
     def start(self, name):
         log = self.logs / f"{name}-{self.mode}-{self.threads}.log"
-        self.workers[name] = Worker(name, self.commands[name], self.threads, log)
+        self.workers[name] = Worker(name, self.commands[name], self.threads, self.precision, log)
 
     def __enter__(self):
         return self
@@ -215,10 +224,10 @@ class Session:
                 row["difference"] = case.difference(name)
             except ValueError as error:
                 return row | {"status": "differs", "why": str(error)}
-            if row["difference"] > TOLERANCE[case.mode]:
+            if row["difference"] > self.tolerance:
                 why = (
                     f"results differ by {row['difference']:.2g} of the largest, "
-                    f"allowed {TOLERANCE[case.mode]:.0e}"
+                    f"allowed {self.tolerance:.0e}"
                 )
                 return row | {"status": "differs", "why": why}
         return row
@@ -227,7 +236,8 @@ class Session:
         """Checks all, times them in turns, and returns the shape's row."""
         shape = Shape.parse(shape_text)
         case = Case(shape, self.mode, Path(self.folder.name))
-        case.make(bool(self.models & set(self.workers)))
+        in_bytes = PRECISIONS[self.precision] == "int8" and shape.cell == "lstm"
+        case.make(bool(self.models & set(self.workers)), in_bytes)
         rows = {name: self.prepare(case, name) for name in self.commands}
         own = rows[OWN]
         if own["status"] != "ok":

@@ -39,6 +39,8 @@ def arguments():
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="of the whole model")
+    parser.add_argument("--validation-split", type=float, default=0.0, help="share, the last rows, not trained")
     parser.add_argument("--init", choices=["keras", "torch"], default="keras", help="initial weights")
     return parser.parse_args()
 
@@ -78,10 +80,15 @@ def main():
     pixels, labels = np.load(args.data), np.load(args.labels)
     x = pixels.reshape(len(pixels), -1, 1).astype("float32") / (16.0 if args.scale else 1.0)
     x, y = torch.from_numpy(x), torch.from_numpy(labels.astype("int64"))
+    held = round(args.validation_split * len(x))
+    x, held_x = x[: len(x) - held], x[len(x) - held :]
+    y, held_y = y[: len(y) - held], y[len(y) - held :]
 
     model = Model()
     if args.init == "keras":
         keras_init(model)
+    if args.precision == "bf16":
+        model, x, held_x = model.to(torch.bfloat16), x.to(torch.bfloat16), held_x.to(torch.bfloat16)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
     criterion = nn.CrossEntropyLoss()
 
@@ -108,6 +115,7 @@ def main():
         logits = torch.cat([model(rows) for rows in x.split(args.batch_size)])
         final_loss = criterion(logits, y).item()
         final_accuracy = (logits.argmax(1) == y).float().mean().item()
+        right = (model(held_x).argmax(1) == held_y).float().mean().item() if held else None
 
     result = {
         "program": "torch_fit",
@@ -130,6 +138,8 @@ def main():
         "epoch_accuracy": [round(value, 5) for value in accuracies],
         "final_loss": round(final_loss, 5),
         "final_accuracy": round(final_accuracy, 5),
+        "precision": args.precision,
+        "validation_accuracy": right and round(right, 5),
     }
     print(json.dumps(result))
 

@@ -51,7 +51,22 @@ def build_cpp(name, source, flags):
 
 
 def build_onednn():
+    """oneDNN of the system, with OpenMP."""
     return build_cpp("onednn", HERE / "cpp" / "onednn_worker.cpp", ["-fopenmp", "-ldnnl"])
+
+
+def build_onednn_sycl():
+    """oneDNN of PyPI's onednn-devel, which runs on SYCL's CPU device; DPCPP_CPU_NUM_CUS is its number of threads."""
+    prefix = Path(sys.prefix)
+    if not (prefix / "include" / "dnnl_sycl.h").exists():
+        raise Missing("no onednn-devel in this environment (pip install onednn onednn-devel)")
+    libraries = prefix / "lib"
+    flags = [f"-I{prefix / 'include'}", f"-L{libraries}", "-ldnnl"]
+    flags += [f"-Wl,{option},{libraries}" for option in ("-rpath", "-rpath-link")]
+    command = build_cpp("onednn-sycl", HERE / "cpp" / "onednn_worker.cpp", flags)
+    icd = f"OCL_ICD_FILENAMES={libraries / 'libintelocl.so'}"
+    paths = f"LD_LIBRARY_PATH={libraries}"
+    return lambda threads: ["env", icd, paths, f"DPCPP_CPU_NUM_CUS={threads}", *command(threads)]
 
 
 def rtneural_folder():
@@ -92,7 +107,11 @@ def build_rust(name):
     return lambda threads: [str(target / "release" / f"peer-{name}")]
 
 
-def build_own(level=None):
+# This crate's precisions, and those of the peers beside each.
+PRECISIONS = {"f32": "f32", "bf16_weights": "bf16", "bf16": "bf16", "int8": "int8"}
+
+
+def build_own(level=None, precision="f32"):
     """The grid bench as a worker."""
     import json
 
@@ -100,7 +119,7 @@ def build_own(level=None):
     for line in run(command, cwd=ROOT).splitlines():
         message = json.loads(line)
         if message.get("executable") and message["target"]["name"] == "grid":
-            extra = ["--level", level] if level else []
+            extra = ["--precision", precision, *(["--level", level] if level else [])]
             return lambda threads: [message["executable"], "--serve", "--threads", str(threads), *extra]
     raise Missing("cargo bench made no grid")
 
@@ -113,6 +132,8 @@ class Peer:
     # Said in the record: how it is run.
     modes: str
     needs_model: bool = False
+    # Those that its worker has.
+    precisions: str = "f32"
     # Whether its worker takes a length for each row.
     lengths: bool = False
     environment: dict = field(default_factory=dict)
@@ -120,21 +141,23 @@ class Peer:
 
 PEERS = [
     Peer("onednn", build_onednn, "fwd train step"),
-    Peer("torch", lambda: python_worker("torch"), "fwd train step", lengths=True),
-    Peer("ort", lambda: python_worker("ort"), "fwd step"),
-    Peer("openvino", lambda: python_worker("openvino"), "fwd step"),
+    Peer("onednn-sycl", build_onednn_sycl, "fwd train step", precisions="f32 bf16 int8"),
+    Peer("torch", lambda: python_worker("torch"), "fwd train step", lengths=True, precisions="f32 bf16 int8"),
+    Peer("ort", lambda: python_worker("ort"), "fwd step", precisions="f32 int8"),
+    Peer("openvino", lambda: python_worker("openvino"), "fwd step", precisions="f32 bf16"),
+    Peer("ncnn", lambda: python_worker("ncnn"), "fwd step", precisions="f32 int8"),
     Peer("tensorflow", lambda: python_worker("tensorflow"), "fwd train step"),
     Peer("jax", lambda: python_worker("jax"), "fwd train step"),
     Peer("tract", lambda: build_rust("tract"), "fwd step", needs_model=True),
-    Peer("rten", lambda: build_rust("rten"), "fwd step", needs_model=True),
+    Peer("rten", lambda: build_rust("rten"), "fwd step", needs_model=True, precisions="f32 int8"),
     Peer("candle", lambda: build_rust("candle"), "fwd train step"),
     Peer("burn", lambda: build_rust("burn"), "fwd train step"),
     Peer("rtneural", build_rtneural, "fwd step"),
 ]
 
 
-def thread_environment(threads):
-    """The variables by which each peer's pool learns its size."""
+def peer_environment(threads, precision):
+    """The variables by which each peer's pool learns its size, and its worker the precision."""
     names = [
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
@@ -142,4 +165,5 @@ def thread_environment(threads):
         "RAYON_NUM_THREADS",
         "RTEN_NUM_THREADS",
     ]
-    return {**dict.fromkeys(names, str(threads)), "PEER_THREADS": str(threads)}
+    own = {"PEER_THREADS": str(threads), "PEER_PRECISION": PRECISIONS[precision]}
+    return {**dict.fromkeys(names, str(threads)), **own}

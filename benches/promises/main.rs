@@ -27,7 +27,7 @@ mod common;
 
 use common::unfused::Unfused;
 use common::{Mode, Network, Shape, check};
-use fused_rnn::{Level, Rng};
+use fused_rnn::{Level, Precision, Rng};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +85,7 @@ fn silent(shape: &str, mode: Mode) -> Result<Row, Failure> {
     let mut silent = loud.clone();
     silent[half..].fill(0.0);
     let make = |x| -> Result<Network, Failure> {
-        let mut network = Network::with(&whole, Level::best(), 1, x, None)?;
+        let mut network = Network::with((&whole, Precision::F32), Level::best(), 1, x, None)?;
         // No biases, and small weights: every state and every gradient fades.
         let biases: Vec<_> = (network.layer.named_parameters())
             .filter(|tensor| tensor.name.contains("bias"))

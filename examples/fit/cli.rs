@@ -1,7 +1,7 @@
 //! The command line, and its errors of one line.
 
 use clap::{Parser, ValueEnum};
-use fused_rnn::CellKind;
+use fused_rnn::{CellKind, Precision};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Hidden units of each layer and direction.
     #[arg(long, value_name = "H", default_value = "128", value_parser = at_least_one)]
     pub(crate) hidden: NonZeroUsize,
+    /// Precision of the products of the recurrent layers, in training too.
+    #[arg(long, value_enum, default_value_t = In::F32)]
+    pub(crate) precision: In,
     /// Layers on top of each other.
     #[arg(long, value_name = "L", default_value = "1", value_parser = at_least_one)]
     pub(crate) layers: NonZeroUsize,
@@ -132,6 +135,28 @@ impl Cell {
     }
 }
 
+/// The precisions that train, by their names on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum In {
+    /// f32
+    F32,
+    /// Weights in bf16, all else in f32
+    Bf16Weights,
+    /// Products of bf16, summed in f32
+    Bf16,
+}
+
+impl In {
+    /// The precision as the crate names it.
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            In::F32 => Precision::F32,
+            In::Bf16Weights => Precision::Bf16Weights,
+            In::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
 /// The request of a command line.
 pub(crate) enum Request {
     /// A run.
@@ -215,12 +240,13 @@ mod tests {
         let options = run(
             "--data a.npy --labels b.npy --classes 7 --scale -2 --cell gru-before --hidden 3 --layers 2 \
              --bidirectional --dropout 0.5 --epochs 4 --batch-size 5 --validation-split 0.2 \
-             --learning-rate 0.1 --weight-decay 1e-4 --clip-norm 1 --threads 2 --seed 9 --save here",
+             --learning-rate 0.1 --weight-decay 1e-4 --clip-norm 1 --threads 2 --seed 9 --save here \
+             --precision bf16-weights",
         );
         let options = options.unwrap();
         assert_eq!(options.cell.kind(), CellKind::GruResetBefore);
         assert_eq!((options.dropout, options.clip_norm, options.scale), (0.5, Some(1.0), -2.0));
-        assert_eq!(options.seed, 9);
+        assert_eq!((options.seed, options.precision.precision()), (9, Precision::Bf16Weights));
         assert_eq!(options.save, PathBuf::from("here"));
     }
 
@@ -241,6 +267,7 @@ mod tests {
             ("--clip-norm 0", "--clip-norm"),
             ("--scale 0", "--scale"),
             ("--cell lstn", "--cell"),
+            ("--precision int8", "--precision"),
             ("--data a.npy", "--labels"),
             ("--labels a.npy", "--data"),
             ("--classes 3", "--labels"),

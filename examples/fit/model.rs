@@ -34,6 +34,7 @@ impl Model {
             .bidirectional(options.bidirectional)
             .bias(if options.cell == Cell::Gru { Bias::Double } else { Bias::Single })
             .dropout(options.dropout)
+            .precision(options.precision.precision())
             .threads(options.threads.map_or(Threads::Auto, |count| Threads::Count(count.get())))
             .init(Init::Keras, seeds.fork(0).bits())
             .build()?;

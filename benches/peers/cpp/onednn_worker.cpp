@@ -5,11 +5,16 @@
 // inputs of their own size, one primitive for all layers or one for each.
 //
 // Layouts: sequences tnc = (T, B, C), states ldnc, weights (L, D, in, gates, H) in ldigo before the reorder, bias ldgo.
+// Precision (PEER_PRECISION): bf16 has sequences, states and weights in bf16, biases and c in f32. int8 has sequences
+// and h in u8, one scale for both, 127 over the largest of x and 1, around 128; weights in s8 with a scale for each row,
+// 127 over its largest; the last outputs and c in f32.
+//
 // oneDNN's gates: LSTM i, f, g, o as ours; GRU z, r, n. Its plain GRU resets before the product, lbr_gru after it, with
 // a fourth bias for the recurrent half of n.
 #include "protocol.hpp"
 
 #include <dnnl.hpp>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <unordered_map>
@@ -30,7 +35,15 @@ stream& queue() {
     return s;
 }
 
-md plain(memory::dims dims, tag t) { return md(dims, memory::data_type::f32, t); }
+using type = memory::data_type;
+
+const std::string precision = std::getenv("PEER_PRECISION") ? std::getenv("PEER_PRECISION") : "f32";
+// Of sequences and h, and of weights.
+const type of_data = precision == "bf16" ? type::bf16 : precision == "int8" ? type::u8 : type::f32;
+const type of_weights = precision == "bf16" ? type::bf16 : precision == "int8" ? type::s8 : type::f32;
+
+md typed(memory::dims dims, type t, tag layout) { return md(dims, t, layout); }
+md plain(memory::dims dims, tag t) { return typed(dims, type::f32, t); }
 
 float* values(const memory& m) { return static_cast<float*>(m.get_data_handle()); }
 
@@ -40,13 +53,42 @@ memory zeros(const md& d) {
     return m;
 }
 
-memory reordered(const memory& from, const md& to) {
+memory reordered(const memory& from, const md& to, const primitive_attr& attr = {}) {
     if (from.get_desc() == to) return from;
     memory m = zeros(to);
-    reorder(from, m).execute(queue(), const_cast<memory&>(from), m);
+    reorder(from, m, attr).execute(queue(), const_cast<memory&>(from), m);
     queue().wait();
     return m;
 }
+
+// What the numbers of x and h are multiplied by, and what is added, where they are u8.
+struct Quantities {
+    float scale = 1, shift = 0;
+
+    Floats from(const memory& m) const {
+        md d = m.get_desc();
+        memory wide = reordered(m, md(d.get_dims(), type::f32, d.get_ndims() == 4 ? tag::ldnc : tag::tnc));
+        const float* at = values(wide);
+        Floats all(at, at + wide.get_desc().get_size() / sizeof(float));
+        if (d.get_data_type() == type::u8)
+            for (float& value : all) value = (value - shift) / scale;
+        return all;
+    }
+    void to(const memory& m, const float* from) const {
+        md d = m.get_desc();
+        memory wide = zeros(md(d.get_dims(), type::f32, d.get_ndims() == 4 ? tag::ldnc : tag::tnc));
+        size_t count = wide.get_desc().get_size() / sizeof(float);
+        bool bytes = d.get_data_type() == type::u8;
+        for (size_t k = 0; k < count; k++) values(wide)[k] = bytes ? from[k] * scale + shift : from[k];
+        reorder(wide, m).execute(queue(), wide, const_cast<memory&>(m));
+        queue().wait();
+    }
+    // Zeros.
+    void clear(const memory& m) const {
+        bool bytes = m.get_desc().get_data_type() == type::u8;
+        std::memset(m.get_data_handle(), bytes ? int(shift) : 0, m.get_desc().get_size());
+    }
+};
 
 // A primitive descriptor from the arguments of an operation: version 2 puts a descriptor in between.
 template <class P, class... A>
@@ -85,6 +127,7 @@ struct Network {
     std::vector<memory> sequences, gradients;  // before each part, and after the last
     Floats inputs;
     std::vector<memory> states;
+    Quantities quantities;
 
     // Our gate of each of oneDNN's.
     std::vector<int> order() const {
@@ -98,13 +141,19 @@ struct Network {
         : s(s), training(mode == "train"), step(mode == "step") {
         int steps = step ? 1 : s.steps, outputs = s.hidden * s.directions;
         inputs.assign(x, x + size_t(s.steps) * s.batch * s.input);
-        auto sequence = [&](int width) { return plain({steps, s.batch, width}, tag::tnc); };
+        if (precision == "int8") {
+            float largest = 1;
+            for (float value : inputs) largest = std::max(largest, std::fabs(value));
+            quantities = {127 / largest, 128};
+        }
+        auto sequence = [&](int width) { return typed({steps, s.batch, width}, of_data, tag::tnc); };
         int in_each = fused ? s.layers : 1;
         for (int first = 0; first < s.layers; first += in_each) sequences.push_back(zeros(sequence(s.layer_input(first))));
-        sequences.push_back(zeros(sequence(outputs)));
-        std::copy_n(x, size_t(steps) * s.batch * s.input, values(sequences[0]));
+        bool last_in_f32 = precision == "int8";
+        sequences.push_back(zeros(last_in_f32 ? plain({steps, s.batch, outputs}, tag::tnc) : sequence(outputs)));
+        quantities.to(sequences[0], x);
         if (training) {
-            for (const memory& m : sequences) gradients.push_back(zeros(m.get_desc()));
+            for (const memory& m : sequences) gradients.push_back(zeros(plain(m.get_desc().get_dims(), tag::tnc)));
             std::fill_n(values(gradients.back()), size_t(steps) * s.batch * outputs, 1.0f);
         }
         auto prop = training || training_descriptor ? prop_kind::forward_training : prop_kind::forward_inference;
@@ -138,23 +187,45 @@ struct Network {
         }
         auto direction = D == 2 ? rnn_direction::bidirectional_concat : rnn_direction::unidirectional_left2right;
         md source = sequences[k].get_desc(), target = sequences[k + 1].get_desc(), none;
-        md any_layer = plain({L, D, I, G, H}, tag::any), any_iter = plain({L, D, H, G, H}, tag::any);
-        md b = bias.get_desc(), all = plain({L, D, s.batch, H}, tag::ldnc);
+        md any_layer = typed({L, D, I, G, H}, of_weights, tag::any);
+        md any_iter = typed({L, D, H, G, H}, of_weights, tag::any);
+        md d_layer = plain({L, D, I, G, H}, tag::any), d_iter = plain({L, D, H, G, H}, tag::any);
+        md b = bias.get_desc(), all = typed({L, D, s.batch, H}, of_data, tag::ldnc);
+        md all_c = plain({L, D, s.batch, H}, tag::ldnc);
+        primitive_attr attr;
+        if (precision == "int8") {
+            Floats scales(size_t(G) * H);
+            for (size_t row = 0; row < scales.size(); row++) {
+                float largest = 1e-30f;
+                for (memory* m : {&layer, &iter}) {
+                    size_t count = m->get_desc().get_size() / sizeof(float);
+                    for (size_t k = row; k < count; k += scales.size())
+                        largest = std::max(largest, std::fabs(values(*m)[k]));
+                }
+                scales[row] = 127 / largest;
+            }
+            attr.set_rnn_data_qparams(quantities.scale, quantities.shift);
+            attr.set_rnn_weights_qparams((1 << 3) + (1 << 4), scales);
+        }
         // States before, in training too: without one, oneDNN 2.6 gives wrong gradients of the recurrent weights where
         // it sums them over all steps at once (found by the comparison of results). States after only for steps.
         md state = step || training ? all : none, after = step ? all : none;
+        md state_c = step || training ? all_c : none, after_c = step ? all_c : none;
+        // Gradients are f32.
+        md d_source = training ? gradients[k].get_desc() : none, d_target = training ? gradients[k + 1].get_desc() : none;
+        md d_state = training ? all_c : none;
 
         auto finish = [&](const auto& pd) {
             implementation = pd.impl_info_str();
             p.forward_arguments = {{DNNL_ARG_SRC_LAYER, sequences[k]},
-                                   {DNNL_ARG_WEIGHTS_LAYER, reordered(layer, pd.weights_layer_desc())},
-                                   {DNNL_ARG_WEIGHTS_ITER, reordered(iter, pd.weights_iter_desc())},
+                                   {DNNL_ARG_WEIGHTS_LAYER, reordered(layer, pd.weights_layer_desc(), attr)},
+                                   {DNNL_ARG_WEIGHTS_ITER, reordered(iter, pd.weights_iter_desc(), attr)},
                                    {DNNL_ARG_BIAS, bias},
                                    {DNNL_ARG_DST_LAYER, sequences[k + 1]}};
             if (pd.workspace_desc().get_size()) p.forward_arguments[DNNL_ARG_WORKSPACE] = zeros(pd.workspace_desc());
             if (training) {
                 p.forward_arguments[DNNL_ARG_SRC_ITER] = zeros(state);
-                if (s.cell == "lstm") p.forward_arguments[DNNL_ARG_SRC_ITER_C] = zeros(state);
+                if (s.cell == "lstm") p.forward_arguments[DNNL_ARG_SRC_ITER_C] = zeros(state_c);
             }
             if (step) {
                 // In place, as oneDNN allows: the state after is the state before of the next step.
@@ -162,7 +233,7 @@ struct Network {
                 states.push_back(h);
                 p.forward_arguments[DNNL_ARG_SRC_ITER] = h, p.forward_arguments[DNNL_ARG_DST_ITER] = h;
                 if (s.cell == "lstm") {
-                    memory c = zeros(state);
+                    memory c = zeros(state_c);
                     states.push_back(c);
                     p.forward_arguments[DNNL_ARG_SRC_ITER_C] = c, p.forward_arguments[DNNL_ARG_DST_ITER_C] = c;
                 }
@@ -180,31 +251,32 @@ struct Network {
             p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_LAYER] = p.d_layer;
             p.backward_arguments[DNNL_ARG_DIFF_WEIGHTS_ITER] = p.d_iter;
             p.backward_arguments[DNNL_ARG_DIFF_BIAS] = p.d_bias;
-            p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER] = zeros(state);
-            if (s.cell == "lstm") p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER_C] = zeros(state);
+            p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER] = zeros(d_state);
+            if (s.cell == "lstm") p.backward_arguments[DNNL_ARG_DIFF_SRC_ITER_C] = zeros(d_state);
         };
         auto back = prop_kind::backward;
         auto three = [&](auto forward, auto backward) {
             using F = decltype(forward);
             using B = decltype(backward);
-            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, after);
+            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, after,
+                                      attr);
             p.forward = F(pd);
             finish(pd);
             if (!training) return;
-            auto bd = backward_desc<B>(pd, back, direction, source, state, any_layer, any_iter, b, target, none, source,
-                                       state, any_layer, any_iter, b, target, none);
+            auto bd = backward_desc<B>(pd, back, direction, source, state, any_layer, any_iter, b, target, none, d_source,
+                                       d_state, d_layer, d_iter, b, d_target, none);
             p.backward = B(bd);
             finish_backward(bd);
         };
         if (s.cell == "lstm") {
-            auto pd = forward_desc<lstm_forward>(prop, direction, source, state, state, any_layer, any_iter, b, target,
-                                                 after, after);
+            auto pd = forward_desc<lstm_forward>(prop, direction, source, state, state_c, any_layer, any_iter, b,
+                                                 target, after, after_c, attr);
             p.forward = lstm_forward(pd);
             finish(pd);
             if (!training) return;
-            auto bd = backward_desc<lstm_backward>(pd, back, direction, source, state, state, any_layer, any_iter, b,
-                                                   target, none, none, source, state, state, any_layer, any_iter, b,
-                                                   target, none, none);
+            auto bd = backward_desc<lstm_backward>(pd, back, direction, source, state, state_c, any_layer, any_iter, b,
+                                                   target, none, none, d_source, d_state, d_state, d_layer, d_iter, b,
+                                                   d_target, none, none);
             p.backward = lstm_backward(bd);
             finish_backward(bd);
         } else if (s.cell == "gru") {
@@ -214,13 +286,13 @@ struct Network {
         } else {
             auto f = s.cell == "rnn_tanh" ? algorithm::eltwise_tanh : algorithm::eltwise_relu;
             auto pd = forward_desc<vanilla_rnn_forward>(prop, f, direction, source, state, any_layer, any_iter, b,
-                                                        target, after);
+                                                        target, after, attr);
             p.forward = vanilla_rnn_forward(pd);
             finish(pd);
             if (!training) return;
             auto bd = backward_desc<vanilla_rnn_backward>(pd, back, f, direction, source, state, any_layer, any_iter, b,
-                                                          target, none, source, state, any_layer, any_iter, b, target,
-                                                          none);
+                                                          target, none, d_source, d_state, d_layer, d_iter, b,
+                                                          d_target, none);
             p.backward = vanilla_rnn_backward(bd);
             finish_backward(bd);
         }
@@ -244,17 +316,17 @@ struct Network {
         Floats out;
         auto append = [&](const float* from, size_t count) { out.insert(out.end(), from, from + count); };
         if (step) {
-            for (memory& m : states) std::memset(m.get_data_handle(), 0, m.get_desc().get_size());
+            for (memory& m : states) quantities.clear(m);
             for (int t = 0; t < s.steps; t++) {
-                std::copy_n(&inputs[size_t(t) * s.batch * s.input], s.batch * s.input, values(sequences[0]));
+                quantities.to(sequences[0], &inputs[size_t(t) * s.batch * s.input]);
                 run();
-                append(values(y), width);
+                append(quantities.from(y).data(), width);
             }
-            std::copy_n(inputs.data(), s.batch * s.input, values(sequences[0]));
+            quantities.to(sequences[0], inputs.data());
             return out;
         }
         run();
-        append(values(y), width * s.steps);
+        append(quantities.from(y).data(), width * s.steps);
         if (!training) return out;
         append(values(gradients[0]), inputs.size());
         for (Part& p : parts) {
@@ -286,11 +358,14 @@ struct Network {
 int main() {
     auto prepare = [](const Shape& s, const std::string& mode, const float* x, const std::vector<peer::Cell>& cells) {
         if (mode == "step" && s.directions == 2) throw Skip("a stream has no end to start from");
+        if (precision == "int8" && mode == "train") throw Skip("int8 is for inference");
+        if (precision == "int8" && s.cell != "lstm" && s.cell != "gru_before") throw Skip("no int8 for this cell");
         std::vector<Variant> variants;
         bool can_fuse = s.layers > 1 && s.directions == 1 && s.input == s.hidden;
         for (bool training_descriptor : {false, true})
             for (bool fused : {false, true}) {
                 if ((fused && !can_fuse) || (mode == "train" && training_descriptor)) continue;
+                if (precision == "int8" && training_descriptor) continue;
                 auto network = std::make_shared<Network>(s, mode, training_descriptor, fused, x, cells);
                 std::string label = network->implementation;
                 if (s.layers > 1) label += fused ? ", all layers in one" : ", layer by layer";
@@ -302,5 +377,6 @@ int main() {
     std::ostringstream version;
     version << v->major << '.' << v->minor << '.' << v->patch;
     peer::serve("onednn", version.str(),
-                "C++, weights in the primitive's own layout; inference or training descriptor, the faster", prepare);
+                "C++, " + precision + ", weights in the primitive's own layout; inference or training descriptor, the faster",
+                prepare);
 }

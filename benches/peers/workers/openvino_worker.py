@@ -1,4 +1,4 @@
-"""OpenVINO: the ONNX model compiled for the CPU, f32, the latency hint, tensors set beforehand."""
+"""OpenVINO: the ONNX model compiled for the CPU, f32 or the hint bf16, the latency hint, tensors set beforehand."""
 import argparse
 
 arguments = argparse.ArgumentParser()
@@ -7,8 +7,8 @@ args = arguments.parse_args()
 
 import numpy as np
 import openvino as ov
-from onnx_model import onnx_model, states
-from protocol import Skip, Variant, serve
+from as_onnx import onnx_model, states
+from protocol import PRECISION, Skip, Variant, serve
 
 CORE = ov.Core()
 
@@ -22,7 +22,7 @@ def prepare(shape, mode, x, parameters, request):
     settings = {
         "INFERENCE_NUM_THREADS": args.threads,
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": PRECISION,
         "PERFORMANCE_HINT": "LATENCY",
     }
     compiled = CORE.compile_model(model, "CPU", settings)
@@ -69,6 +69,6 @@ def prepare(shape, mode, x, parameters, request):
 serve(
     "openvino",
     ov.__version__.split("-")[0],
-    "f32, latency hint, one stream; the Python call included",
+    f"precision hint {PRECISION}, latency hint, one stream; the Python call included",
     prepare,
 )

@@ -1,4 +1,5 @@
-"""ONNX Runtime: one session, inputs and outputs bound beforehand, so that no call allocates or copies."""
+"""ONNX Runtime: one session, inputs and outputs bound beforehand, so that no call allocates or copies; in int8
+by quantize_dynamic, with one scale for a matrix or one for each row."""
 import argparse
 
 arguments = argparse.ArgumentParser()
@@ -7,8 +8,8 @@ args = arguments.parse_args()
 
 import numpy as np
 import onnxruntime as ort
-from onnx_model import onnx_model, states
-from protocol import Skip, Variant, serve
+from as_onnx import onnx_model, quantized, states
+from protocol import PRECISION, Skip, Variant, serve
 
 
 def prepare(shape, mode, x, parameters, request):
@@ -16,12 +17,21 @@ def prepare(shape, mode, x, parameters, request):
         raise Skip("inference only")
     if mode == "step" and shape.directions == 2:
         raise Skip("a stream has no end to start from")
+    model = onnx_model(shape, parameters, mode == "step")
+    if PRECISION == "f32":
+        return [variant(shape, mode, x, model, "bound inputs and outputs")]
+    if shape.cell != "lstm":
+        raise Skip("has int8 for the LSTM alone")
+    scales = {"a scale for each matrix": False, "a scale for each row": True}
+    return [variant(shape, mode, x, quantized(model, rows), label) for label, rows in scales.items()]
+
+
+def variant(shape, mode, x, model, label):
     options = ort.SessionOptions()
     options.intra_op_num_threads = args.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    model = onnx_model(shape, parameters, mode == "step")
     kept = []
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -78,7 +88,7 @@ def prepare(shape, mode, x, parameters, request):
             frame.update_inplace(np.ascontiguousarray(x[:1]))
             return outputs
 
-    return [Variant("bound inputs and outputs", call, results)]
+    return Variant(label, call, results)
 
 
 serve(

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# f32, bf16 or int8: that in which a peer computes.
+PRECISION = os.environ.get("PEER_PRECISION", "f32")
+
 GATES = {"lstm": 4, "gru": 3, "gru_before": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
@@ -167,7 +170,8 @@ def serve(peer, version, settings, prepare):
                 size = shape.steps * shape.batch * shape.input
                 x = data[:size].reshape(shape.steps, shape.batch, shape.input)
                 variants = prepare(shape, request["mode"], x, shape.split(data[size:]), request)
-                chosen = best_variant(variants)
+                asked = request.get("variant")
+                chosen = best_variant([v for v in variants if not asked or v.label == asked])
                 results = [np.asarray(r, dtype="<f4").ravel() for r in chosen.results()]
                 np.concatenate(results).tofile(request["out"])
                 reply(ok=True, variant=chosen.label)

@@ -1,6 +1,9 @@
-"""PyTorch: nn.LSTM, nn.GRU, nn.RNN (for steps also the cells), with and without oneDNN behind them."""
+"""PyTorch: nn.LSTM, nn.GRU, nn.RNN (for steps also the cells), with and without oneDNN behind them; in bf16
+(weights, inputs and states; training also by autocast of f32), and in int8 by quantize_dynamic."""
 import argparse
+import copy
 import os
+import warnings
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--threads", type=int, required=True)
@@ -9,7 +12,7 @@ os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
 import numpy as np
 import torch
-from protocol import Skip, Variant, serve
+from protocol import PRECISION, Skip, Variant, serve
 
 torch.set_num_threads(args.threads)
 LAYERS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn_tanh": torch.nn.RNN, "rnn_relu": torch.nn.RNN}
@@ -28,6 +31,21 @@ def load(module, parameters):
     return module
 
 
+def narrow(module):
+    """The module in the precision of this process."""
+    if PRECISION == "bf16":
+        return module.to(torch.bfloat16)
+    if PRECISION == "int8":
+        kinds = {type(module)}
+        if kinds == {torch.nn.RNN}:
+            raise Skip("quantize_dynamic has no nn.RNN")
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(
+            torch.nn.Sequential(module).eval(), kinds, dtype=torch.qint8
+        )[0]
+    return module
+
+
 def prepare(shape, mode, x, parameters, request):
     if shape.cell not in LAYERS:
         raise Skip("PyTorch has no GRU that resets before the product")
@@ -36,7 +54,13 @@ def prepare(shape, mode, x, parameters, request):
         shape.input, shape.hidden, shape.layers, bidirectional=shape.directions == 2, **kind
     )
     load(layer, parameters)
+    if mode == "train" and PRECISION == "int8":
+        raise Skip("int8 is for inference")
+    wide, layer = copy.deepcopy(layer), narrow(layer)
     x = torch.from_numpy(x.copy())
+    x_wide = x
+    if PRECISION == "bf16":
+        x = x.to(torch.bfloat16)
     lengths = shape.lengths()
     if lengths is not None and min(lengths) == 0:
         raise Skip("PyTorch packs no empty rows")
@@ -51,8 +75,11 @@ def prepare(shape, mode, x, parameters, request):
         with torch.inference_mode():
             return run(x)
 
+    def in_f32(tensors):
+        return [tensor.float() for tensor in tensors]
+
     x_train = x.clone().requires_grad_(True)
-    ones = torch.ones(shape.steps, shape.batch, shape.directions * shape.hidden)
+    ones = torch.ones(shape.steps, shape.batch, shape.directions * shape.hidden, dtype=x.dtype)
 
     def train():
         for parameter in layer.parameters():
@@ -64,7 +91,23 @@ def prepare(shape, mode, x, parameters, request):
 
     def train_results():
         y = train().detach().clone()
-        return [y, x_train.grad, *(p.grad for p in layer.parameters())]
+        return in_f32([y, x_train.grad, *(p.grad for p in layer.parameters())])
+
+    x_autocast = x_wide.clone().requires_grad_(True)
+    ones_wide = ones.float()
+
+    def train_autocast():
+        for parameter in wide.parameters():
+            parameter.grad = None
+        x_autocast.grad = None
+        with torch.autocast("cpu", torch.bfloat16):
+            y = wide(x_autocast)[0]
+        y.backward(ones_wide.to(y.dtype))
+        return y
+
+    def train_autocast_results():
+        y = train_autocast().detach().clone()
+        return in_f32([y, x_autocast.grad, *(p.grad for p in wide.parameters())])
 
     def steps(advance):
         """A call that takes one step on a state, and all steps from zero."""
@@ -80,7 +123,7 @@ def prepare(shape, mode, x, parameters, request):
                 for frame in x:
                     y, held[0] = advance(frame, held[0])
                     outputs.append(y.reshape(shape.batch, -1).clone())
-            return [torch.stack(outputs)]
+            return in_f32([torch.stack(outputs)])
 
         return one, all_
 
@@ -100,7 +143,7 @@ def prepare(shape, mode, x, parameters, request):
 
         ways = {"nn layer": advance_layer}
         if shape.layers == 1:
-            cell = load(CELLS[shape.cell](shape.input, shape.hidden, **kind), parameters)
+            cell = narrow(load(CELLS[shape.cell](shape.input, shape.hidden, **kind), parameters))
 
             def advance_cell(frame, state):
                 state = cell(frame, state)
@@ -110,14 +153,21 @@ def prepare(shape, mode, x, parameters, request):
         made = {name: steps(way) for name, way in ways.items()}
     elif mode == "train":
         made = {"nn layer": (train, train_results)}
+        if PRECISION == "bf16" and lengths is None:
+            made["autocast"] = (train_autocast, train_autocast_results)
     else:
         layer.eval()
-        made = {"nn layer": (forward, lambda: [forward()])}
+        made = {"nn layer": (forward, lambda: in_f32([forward()]))}
     return [
         Variant(f"{name}, oneDNN {'on' if on else 'off'}", with_onednn(on, call), with_onednn(on, results))
         for name, (call, results) in made.items()
-        for on in ((True, False) if shape.cell == "lstm" and name == "nn layer" else (True,))
+        for on in ((True, False) if shape.cell == "lstm" and name == "nn layer" and PRECISION != "int8" else (True,))
     ]
 
 
-serve("torch", torch.__version__, "inference_mode; oneDNN on or off and layer or cell, the faster", prepare)
+SETTINGS = {
+    "f32": "inference_mode; oneDNN on or off and layer or cell, the faster",
+    "bf16": "modules, inputs and states in bfloat16, training also by autocast; oneDNN on or off, the fastest",
+    "int8": "quantize_dynamic to qint8; layer or cell, the faster",
+}
+serve("torch", torch.__version__, SETTINGS[PRECISION], prepare)

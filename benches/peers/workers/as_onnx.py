@@ -4,6 +4,10 @@ Sequences: x (T, B, I) -> y (T, B, D * H), from zero states. Steps: also h0, c0 
 hn, cn as outputs, (1, B, H), with T = 1. Gates go from i, f, g, o to ONNX's i, o, f, c, and from r, z, n to
 z, r, h.
 """
+import logging
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -18,6 +22,19 @@ def states(shape):
     kinds = ["h", "c"] if shape.cell == "lstm" else ["h"]
     names = [f"{kind}{layer}" for layer in range(shape.layers) for kind in kinds]
     return [f"{name}_in" for name in names], [f"{name}_out" for name in names]
+
+
+def quantized(model, per_channel=False):
+    """The model with weights of int8, as ONNX Runtime's quantize_dynamic makes it: LSTM becomes
+    DynamicQuantizeLSTM."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, narrow = Path(folder) / "plain.onnx", Path(folder) / "narrow.onnx"
+        plain.write_bytes(model)
+        quantize_dynamic(plain, narrow, weight_type=QuantType.QInt8, per_channel=per_channel)
+        return narrow.read_bytes()
 
 
 def onnx_model(shape, parameters, step):
