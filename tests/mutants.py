@@ -50,7 +50,7 @@ import tree_sitter_rust
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = "i686-unknown-linux-gnu"
 # Quickest first.
-PROGRAMS = ["golden", "pattern", "lib", "threads", "equivalence", "exact", "integers"]
+PROGRAMS = ["golden", "pattern", "lib", "precision", "threads", "equivalence", "exact", "integers"]
 # Tests of activations, which are not mutated here and take longest.
 SKIPPED = ["exhaustive", "errors_stay_below", "values_and_slopes", "tanh_is_odd"]
 SWITCH = """

@@ -7,12 +7,12 @@ the tensors of a run of the whole model on random inputs; of a node in a branch,
 that node and the constants that it needs. Initial states that are zeros are not told: the crate has to see by
 itself that they are. An LSTM cell that was taken apart and that the crate puts together again is compared
 with its own nodes, on random tensors. Prints the largest difference of a node's outputs as a part of their
-largest value. The status is 1 where a node is more than 1e-5 apart.
+largest value. The status is 1 where a node is more than 1e-5 apart, or of bytes more than ONNX Runtime is.
 Why: these files have their weights made by nodes, in branches, as bytes and taken apart, as real exporters do
 it.
 
-A node with weights of bytes (DynamicQuantizeLSTM) is compared with the LSTM of the same weights dequantised,
-which is what the crate computes; how far ONNX Runtime's own bytes are from that is printed beside it.
+A node with weights of bytes (DynamicQuantizeLSTM) is compared with the LSTM of the same weights dequantised: it
+may be as far from that as ONNX Runtime's own bytes are, which is printed beside it.
 
 usage: python tests/golden/check_onnx_packages.py [--profile release|dev] [--wheels FOLDER]
 needs: cargo, numpy, onnx, onnxruntime, pip (versions: benches/peers/requirements.txt)
@@ -189,7 +189,7 @@ def tensors_of(model, path, node):
         names = [name for name in node.output if name]
         values |= dict(zip(names, session(made).run(names, values), strict=True))
     if node.op_type != "DynamicQuantizeLSTM":
-        return values, ""
+        return values, 0.0
     lstm, tensors = dequantized(model, path, node)
     dynamic = node_inputs(node).values()
     path = (*path, helper.make_graph([], "weights", [], [], tensors))
@@ -198,7 +198,7 @@ def tensors_of(model, path, node):
     names = [name for name in node.output if name]
     floats = dict(zip(names, session(made).run(names, inputs), strict=True))
     apart = max(np.abs(floats[name] - values[name]).max() / np.abs(floats[name]).max() for name in names)
-    return values | floats, f"  (ONNX Runtime's own bytes: {apart:.1e})"
+    return values | floats, apart
 
 
 def made_of_zeros(path, name):
@@ -242,15 +242,15 @@ def check_cell(example, file, model, cell, folder):
 def check(example, file, model, path, node, folder):
     # Each node has its own numbers, whichever others there are.
     STREAM.seed(zlib.crc32(f"{file.name} {node.name}".encode()))
-    values, note = tensors_of(model, path, node)
+    values, allowed = tensors_of(model, path, node)
     given = [(name, values[name]) for name in node_inputs(node).values()]
     given = [(name, value) for name, value in given if name == node.input[0] or value.any()]
     outputs = [(name, values[name]) for name in node.output if name]
-    return compare(example, file, node.name, given, outputs, folder, node.op_type, note)
+    return compare(example, file, node.name, given, outputs, folder, node.op_type, allowed)
 
 
-def compare(example, file, name, inputs, outputs, folder, what, note=""):
-    """Runs the example on one node."""
+def compare(example, file, name, inputs, outputs, folder, what, of_bytes=0.0):
+    """Runs the example on one node; `of_bytes` is how far ONNX Runtime's own bytes are, where there are some."""
     data = Path(folder)
     for old in data.glob("*.pb"):
         old.unlink()
@@ -260,7 +260,8 @@ def compare(example, file, name, inputs, outputs, folder, what, note=""):
     ran = subprocess.run([example, file, data, name], capture_output=True, text=True)
     relative = [float(number) for number in re.findall(r"relative (\S+)", ran.stdout)]
     worst = max(relative, default=float("nan"))
-    good = ran.returncode == 0 and worst <= TOLERANCE
+    good = ran.returncode == 0 and worst <= max(TOLERANCE, of_bytes)
+    note = f"  (ONNX Runtime's own bytes: {of_bytes:.1e})" if of_bytes else ""
     place = re.search(r'place "(.*)"', ran.stdout)
     place = place.group(1) if place else ""
     print(f"  {what} {name[-60:]!r}{' in ' + place[-70:] if place else ''}: {worst:.1e}{note}")
@@ -313,7 +314,7 @@ def main():
                 worst, count, bad = max(worst, apart), count + 1, bad + (not good)
             print("".join(f"  {line}\n" for line in listed.splitlines() if line.startswith("note")), end="")
     print(
-        f"{count} nodes and cells, {bad} further apart than {TOLERANCE}; "
+        f"{count} nodes and cells, {bad} further apart than {TOLERANCE} or than ONNX Runtime's own bytes; "
         f"the largest difference is {worst:.1e}"
     )
     sys.exit(1 if bad or not count else 0)
