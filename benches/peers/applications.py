@@ -31,7 +31,7 @@ ROOT = HERE.parents[1]
 
 # For each application: options that change its data, options of training that both have, and both shortened.
 APPLICATIONS = {
-    "forecast": {"both": {"epochs": 400, "networks": 5}, "short": {"networks": 1}},
+    "forecast": {"both": {"epochs": 400, "networks": 5}, "short": {"epochs": 20, "networks": 1}},
     "sentiment": {"both": {"epochs": 5}, "short": {"epochs": 1}},
     "translate": {"both": {"epochs": 12}, "short": {"epochs": 1}},
     "transcribe": {"both": {"epochs": 8}, "short": {"epochs": 1}},

@@ -14,8 +14,7 @@ pub(crate) fn regression(x: &[f32], labels: &[usize], classes: usize, seed: u64)
     for _ in 0..30 {
         rng.shuffle(&mut order);
         for rows in order.chunks(32) {
-            let x: Vec<f32> =
-                rows.iter().flat_map(|&row| &x[row * features..][..features]).copied().collect();
+            let x = rows.iter().map(|&row| &x[row * features..][..features]).collect::<Vec<_>>().concat();
             let labels: Vec<usize> = rows.iter().map(|&row| labels[row]).collect();
             let (mut z, mut dz) = (vec![0.0; rows.len() * classes], vec![0.0; rows.len() * classes]);
             dense.forward(&x, rows.len(), &mut z)?;
