@@ -405,8 +405,8 @@ mod tests {
 
     #[test]
     fn rows_by_dot_products_agree_with_the_definition_in_any_batch() {
-        for inputs in [1, 7, 8, 15, 16, 17, 24, 31, 40, 300] {
-            for outputs in [1, 3, 4, 5, 10] {
+        for inputs in (1..=33).chain([40, 47, 300]) {
+            for outputs in [1, 3, 4, 5, 10, 64] {
                 let dense = Dense::new_pytorch(inputs, outputs, 5).unwrap();
                 let batch = 5;
                 let (x, mut y) = (random(batch * inputs, 6), vec![f32::NAN; batch * outputs]);
@@ -427,13 +427,26 @@ mod tests {
                                 sums[k] += sums[k + half];
                             }
                         }
-                        assert_eq!(got, dense.bias()[o] + sums[0], "{inputs} {outputs}");
+                        let want = dense.bias()[o] + sums[0];
+                        assert_eq!(got.to_bits(), want.to_bits(), "{inputs} {outputs}");
                         let product = |(&x, &w): (&f32, &f32)| f64::from(x) * f64::from(w);
                         let exact = x.iter().zip(row).map(product).sum::<f64>() + f64::from(dense.bias()[o]);
                         assert!((exact - f64::from(got)).abs() < 3e-6, "{exact} {got}");
                     }
                 }
             }
+        }
+    }
+
+    /// Sums begin at zero: a bias of -0 and products of -0 are 0, however many products there are.
+    #[test]
+    fn products_of_negative_zero_are_zero() {
+        for inputs in [1, 2, 15, 16, 17] {
+            let parameters = [vec![-1.0; inputs], vec![-0.0]].concat();
+            let dense = Dense::from_parameters(inputs, 1, &parameters).unwrap();
+            let mut y = [f32::NAN];
+            dense.forward_row(&vec![0.0; inputs], &mut y).unwrap();
+            assert_eq!(y[0].to_bits(), 0, "{inputs}");
         }
     }
 

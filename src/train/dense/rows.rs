@@ -9,17 +9,17 @@
 //! ```
 //!
 //! So a value depends only on its row of `x` and its row of `W`, and has the same bits on every level:
-//! nothing is fused. The loops are plain code that the compiler turns into vectors, sixteen floats wide where
-//! the machine has them. A tile is of some rows of `x` and some of `W`, so that what is loaded is used
-//! several times and several chains of additions run side by side.
+//! nothing is fused. A tile is of some rows of `x` and some of `W`, so that what is loaded is used several times
+//! and several chains of additions run side by side.
+//!
+//! With fewer than sixteen inputs each partial sum is one product, and their number is known to the compiler.
 
 use crate::simd::{Isa, Kernel, Token, dispatch};
 
 /// Partial sums of a dot product.
 const LANES: usize = 16;
-const HALF: usize = LANES / 2;
-/// The number of multiply-adds from which it pays to ask which instructions the machine has.
-const SMALL: usize = 256;
+/// The most vectors that hold them: of four floats.
+const MOST: usize = 4;
 
 /// The operands: `x (B, I)`, `weight (O, I)`, `bias (O)`, `y (B, O)`, of sizes that fit.
 pub(super) struct Rows<'a> {
@@ -33,25 +33,48 @@ pub(super) struct Rows<'a> {
 impl Rows<'_> {
     /// Computes `y`.
     pub(super) fn run(self) {
-        if self.x.len().saturating_mul(self.bias.len()) < SMALL {
-            self.one_by_one::<2>();
-        } else {
-            dispatch(Token::best(), self);
+        match self.inputs {
+            1 => self.few::<1>(),
+            2 => self.few::<2>(),
+            3 => self.few::<3>(),
+            4 => self.few::<4>(),
+            5 => self.few::<5>(),
+            6 => self.few::<6>(),
+            7 => self.few::<7>(),
+            8 => self.few::<8>(),
+            9 => self.few::<9>(),
+            10 => self.few::<10>(),
+            11 => self.few::<11>(),
+            12 => self.few::<12>(),
+            13 => self.few::<13>(),
+            14 => self.few::<14>(),
+            15 => self.few::<15>(),
+            _ => dispatch(Token::best(), self),
+        }
+    }
+
+    /// Rows of N inputs, fewer than there are partial sums.
+    fn few<const N: usize>(self) {
+        let (weight, _) = self.weight.as_chunks::<N>();
+        for (x, y) in self.x.as_chunks::<N>().0.iter().zip(self.y.chunks_exact_mut(self.bias.len())) {
+            for ((y, w), bias) in y.iter_mut().zip(weight).zip(self.bias) {
+                *y = bias + few_products(x, w);
+            }
         }
     }
 
     /// One row at a time.
     #[inline(always)]
-    fn one_by_one<const O: usize>(self) {
+    fn one_by_one<I: Isa, const O: usize>(self, isa: I) {
         let Rows { inputs, x, weight, bias, y } = self;
         for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(bias.len())) {
-            tiles::<1, O>([x], weight, bias, [y]);
+            tiles::<I, 1, O>(isa, [x], weight, bias, [y]);
         }
     }
 
     /// Rows in pairs.
     #[inline(always)]
-    fn two_by_two(self) {
+    fn two_by_two<I: Isa>(self, isa: I) {
         let Rows { inputs, x, weight, bias, y } = self;
         let outputs = bias.len();
         let pairs = x.len() / (2 * inputs);
@@ -59,9 +82,9 @@ impl Rows<'_> {
         let (y, y_rest) = y.split_at_mut(pairs * 2 * outputs);
         for (x, y) in x.chunks_exact(2 * inputs).zip(y.chunks_exact_mut(2 * outputs)) {
             let (x, y) = (x.split_at(inputs), y.split_at_mut(outputs));
-            tiles::<2, 2>([x.0, x.1], weight, bias, [y.0, y.1]);
+            tiles::<I, 2, 2>(isa, [x.0, x.1], weight, bias, [y.0, y.1]);
         }
-        Rows { inputs, x: x_rest, weight, bias, y: y_rest }.one_by_one::<4>();
+        Rows { inputs, x: x_rest, weight, bias, y: y_rest }.one_by_one::<I, 4>(isa);
     }
 }
 
@@ -71,14 +94,33 @@ impl Kernel for Rows<'_> {
     /// Eight vectors of sums at a time: as many additions as are under way at once, and no more than there
     /// are registers for beside the operands.
     #[inline(always)]
-    fn run<I: Isa>(self, _: I) {
-        if I::LANES < 8 { self.one_by_one::<2>() } else { self.two_by_two() }
+    fn run<I: Isa>(self, isa: I) {
+        if I::LANES < 8 { self.one_by_one::<I, 2>(isa) } else { self.two_by_two(isa) }
     }
+}
+
+/// The sum of N products in the order of sixteen partial sums, those left out that are zero.
+#[inline(always)]
+fn few_products<const N: usize>(x: &[f32; N], w: &[f32; N]) -> f32 {
+    let mut sums = [0.0; N];
+    for k in 0..N {
+        sums[k] = x[k] * w[k];
+    }
+    for half in [8, 4, 2, 1] {
+        for k in 0..half {
+            if k + half < N {
+                sums[k] += sums[k + half];
+            }
+        }
+    }
+    // (Partial sums begin at zero, so that none is a negative zero.)
+    0.0 + sums[0]
 }
 
 /// All outputs of R rows, O at a time.
 #[inline(always)]
-fn tiles<const R: usize, const O: usize>(
+fn tiles<I: Isa, const R: usize, const O: usize>(
+    isa: I,
     x: [&[f32]; R],
     weight: &[f32],
     bias: &[f32],
@@ -91,7 +133,7 @@ fn tiles<const R: usize, const O: usize>(
         for (o, w) in w.iter_mut().enumerate() {
             *w = &weight[(at + o) * inputs..][..inputs];
         }
-        let sums = dots(x, w);
+        let sums = dots(isa, x, w);
         for (y, sums) in y.iter_mut().zip(sums) {
             for o in 0..O {
                 y[at + o] = bias[at + o] + sums[o];
@@ -100,7 +142,7 @@ fn tiles<const R: usize, const O: usize>(
         at += O;
     }
     while at < bias.len() {
-        let sums = dots(x, [&weight[at * inputs..][..inputs]]);
+        let sums = dots(isa, x, [&weight[at * inputs..][..inputs]]);
         for (y, [sum]) in y.iter_mut().zip(sums) {
             y[at] = bias[at] + sum;
         }
@@ -110,68 +152,84 @@ fn tiles<const R: usize, const O: usize>(
 
 /// The dot products of R rows with O rows, all of one length.
 #[inline(always)]
-fn dots<const R: usize, const O: usize>(x: [&[f32]; R], w: [&[f32]; O]) -> [[f32; O]; R] {
-    // The slices are cut to one length here, so the loop needs no checks.
+fn dots<I: Isa, const R: usize, const O: usize>(isa: I, x: [&[f32]; R], w: [&[f32]; O]) -> [[f32; O]; R] {
     let count = x[0].len();
-    let (x, w) = (x.map(|x| &x[..count]), w.map(|w| &w[..count]));
-    let mut sums = [[[0.0; LANES]; O]; R];
+    let mut sums = [[[isa.zero(); MOST]; O]; R];
     let mut at = 0;
     while at + LANES <= count {
-        add::<R, O, LANES>(&mut sums, x.map(|x| &x[at..at + LANES]), w.map(|w| &w[at..at + LANES]));
+        add(isa, &mut sums, x, w, at, at + LANES);
         at += LANES;
     }
-    if at + HALF <= count {
-        add::<R, O, HALF>(&mut sums, x.map(|x| &x[at..at + HALF]), w.map(|w| &w[at..at + HALF]));
-        at += HALF;
-    }
     if at < count {
-        // The last elements, padded with zeros, which add nothing. An index into the sums would keep the sums
-        // in memory.
-        let (mut last_x, mut last_w) = ([[0.0; LANES]; R], [[0.0; LANES]; O]);
-        for (last, values) in last_x.iter_mut().zip(&x).chain(last_w.iter_mut().zip(&w)) {
-            for (last, value) in last[at % LANES..].iter_mut().zip(&values[at..]) {
-                *last = *value;
+        add(isa, &mut sums, x, w, at, count);
+    }
+    let mut stored = [[[0.0; LANES]; O]; R];
+    for r in 0..R {
+        for o in 0..O {
+            for k in 0..LANES / I::LANES {
+                isa.store(&mut stored[r][o][k * I::LANES..], sums[r][o][k]);
             }
         }
-        let (x, w) = (last_x.each_ref().map(|x| &x[..]), last_w.each_ref().map(|w| &w[..]));
-        add::<R, O, LANES>(&mut sums, x, w);
     }
-    // (By loops: `map` was left outside of the level.)
+    halve(&stored)
+}
+
+/// Adds the products of the elements from `at` to `end`, at most sixteen.
+#[inline(always)]
+fn add<I: Isa, const R: usize, const O: usize>(
+    isa: I,
+    sums: &mut [[[I::Vector; MOST]; O]; R],
+    x: [&[f32]; R],
+    w: [&[f32]; O],
+    at: usize,
+    end: usize,
+) {
+    let mut of_w = [[isa.zero(); MOST]; O];
+    for o in 0..O {
+        of_w[o] = lanes(isa, &w[o][at..end]);
+    }
+    for r in 0..R {
+        let of_x = lanes(isa, &x[r][at..end]);
+        for o in 0..O {
+            for k in 0..LANES / I::LANES {
+                sums[r][o][k] = isa.add(sums[r][o][k], isa.mul(of_x[k], of_w[o][k]));
+            }
+        }
+    }
+}
+
+/// Sixteen values, or fewer and zeros after them, which add nothing to a sum.
+#[inline(always)]
+fn lanes<I: Isa>(isa: I, values: &[f32]) -> [I::Vector; MOST] {
+    let mut lanes = [isa.zero(); MOST];
+    if values.len() == LANES {
+        for k in 0..LANES / I::LANES {
+            lanes[k] = isa.load(&values[k * I::LANES..]);
+        }
+    } else {
+        for k in 0..LANES / I::LANES {
+            let (start, end) = (values.len().min(k * I::LANES), values.len().min((k + 1) * I::LANES));
+            lanes[k] = isa.load_partial(&values[start..end]);
+        }
+    }
+    lanes
+}
+
+/// The sums of sixteen numbers each, by halves. Outside of the level, where the compiler finds better code for it:
+/// inlined, it took three times as long (Zen 4, 10 rows of 16).
+#[inline(never)]
+fn halve<const R: usize, const O: usize>(sums: &[[[f32; LANES]; O]; R]) -> [[f32; O]; R] {
     let mut dots = [[0.0; O]; R];
     for r in 0..R {
         for o in 0..O {
-            dots[r][o] = halve(&sums[r][o]);
+            let mut sums = sums[r][o];
+            for half in [8, 4, 2, 1] {
+                for k in 0..half {
+                    sums[k] += sums[k + half];
+                }
+            }
+            dots[r][o] = sums[0];
         }
     }
     dots
-}
-
-/// Adds the products of N elements to the first N partial sums.
-#[inline(always)]
-fn add<const R: usize, const O: usize, const N: usize>(
-    sums: &mut [[[f32; LANES]; O]; R],
-    x: [&[f32]; R],
-    w: [&[f32]; O],
-) {
-    let (x, w) = (x.map(|x| &x[..N]), w.map(|w| &w[..N]));
-    for r in 0..R {
-        for o in 0..O {
-            for k in 0..N {
-                sums[r][o][k] += x[r][k] * w[o][k];
-            }
-        }
-    }
-}
-
-/// The sum of sixteen numbers, by halves. It is not inlined: the compiler would use this order to split the
-/// sums of the loop above into pairs.
-#[inline(never)]
-fn halve(sums: &[f32; LANES]) -> f32 {
-    let mut sums = *sums;
-    for half in [8, 4, 2, 1] {
-        for k in 0..half {
-            sums[k] += sums[k + half];
-        }
-    }
-    sums[0]
 }
