@@ -85,7 +85,8 @@ fn torch(file: &Tensors) -> Found {
         }
         found.add(name, module.network(file, module.kind().unwrap_or(CellKind::ElmanTanh)));
     }
-    let rest = file.iter().filter(|(name, _)| !modules.iter().any(|module| module.owns(name)));
+    let owned: BTreeSet<&str> = modules.iter().flat_map(|module| module.names(file)).collect();
+    let rest = file.iter().filter(|(name, _)| !owned.contains(name));
     found.others.extend(rest.map(|(name, tensor)| format!("{name} {:?}", tensor.shape())));
     found.others.extend(file.others().map(|(name, raw)| format!("{name} {raw:?}")));
     found

@@ -460,6 +460,40 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
 
 /// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the
 /// other rows do not notice.
+/// A file of thousands of modules, one of them in another and one without a prefix. (Minutes, if the time were
+/// the square of their number.)
+#[test]
+fn a_file_of_thousands_of_modules() {
+    let network = one(CellKind::GruResetAfter, 1, 1);
+    let mut file = Tensors::new();
+    for index in 0..5000 {
+        file.insert_all(&format!("layers.{index}."), state_dict::save(&network).unwrap());
+    }
+    for prefix in ["", "layers.7.inner."] {
+        file.insert_all(prefix, state_dict::save(&one(CellKind::Lstm, 2, 3)).unwrap());
+    }
+    file.insert("layers.7.bias", Tensor::new(&[1], vec![0.0]).unwrap());
+    let modules = state_dict::modules(&file);
+    assert_eq!(modules.len(), 5002);
+    let mut owned = 0;
+    for module in &modules {
+        let loaded = module.network(&file, module.kind().unwrap()).unwrap();
+        assert_eq!(
+            loaded.config().kind(),
+            if module.input_size == 2 { CellKind::Lstm } else { CellKind::GruResetAfter }
+        );
+        assert_eq!(module.names(&file).count(), 4, "{module}");
+        assert!(module.names(&file).all(|name| module.owns(name)));
+        owned += 4;
+    }
+    assert_eq!(owned + 1, file.names().count());
+    let mut taken = 0;
+    for module in modules.iter().filter(|module| module.prefix.len() > 10) {
+        taken += file.split_off_prefix(&module.prefix).names().count();
+    }
+    assert_eq!(taken + file.names().count(), owned + 1);
+}
+
 #[test]
 fn a_row_of_no_steps_in_keras() {
     let (steps, input, hidden) = (4, 3, 2);

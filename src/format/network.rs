@@ -26,16 +26,10 @@ pub(super) struct StrandSizes {
 }
 
 impl StrandSizes {
-    pub(super) fn of(network: &Recurrent, suffix: &str) -> Result<StrandSizes, Error> {
-        network.check_parameters()?;
-        let columns = |name: &str| {
-            let name = format!("{name}{suffix}");
-            let found = network.named_parameters().find(|tensor| tensor.name == name);
-            found.and_then(|tensor| tensor.shape.get(1).copied()).ok_or(Error::UnknownParameter { name })
-        };
-        let (config, input) = (network.config(), columns("weight_ih")?);
+    pub(super) fn of(config: &Config, strand: usize) -> StrandSizes {
         let (gates, hidden) = (config.kind().gates(), config.hidden_size());
-        Ok(StrandSizes { gates, hidden, input, output: config.projection().unwrap_or(hidden) })
+        let input = config.layer_input(strand / config.directions());
+        StrandSizes { gates, hidden, input, output: config.projection().unwrap_or(hidden) }
     }
 
     /// Rows of its weight matrices.

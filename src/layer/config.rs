@@ -447,7 +447,7 @@ impl Config {
         }
     }
     /// Features of the input of a layer.
-    pub(super) fn layer_input(&self, layer: usize) -> usize {
+    pub(crate) fn layer_input(&self, layer: usize) -> usize {
         if layer == 0 { self.input_size } else { self.output_size() }
     }
     /// Multiply-adds of one step of one row through all layers.

@@ -221,7 +221,7 @@ impl Form {
         }
         for (index, arrays) in cells.iter().enumerate() {
             let suffix = suffix(network.config(), index);
-            let strand = StrandSizes::of(network, &suffix)?;
+            let strand = StrandSizes::of(network.config(), index);
             let what = |array: &str| format!("{array} of the weights {suffix}");
             for (name, columns, from, shape, scales) in [
                 ("weight_ih", strand.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
@@ -295,14 +295,17 @@ impl Form {
     /// system has no place for; [`Error::OutOfRange`] as for [`load`](Form::load).
     pub fn save(&self, network: &Recurrent) -> Result<Vec<Arrays>, Error> {
         let form = self.resolve(network)?;
+        network.check_parameters()?;
+        // The tensors of a strand follow each other, in the order of the strands.
+        let mut tensors = network.named_parameters().peekable();
         let cell_arrays = |index| {
             let suffix = suffix(network.config(), index);
-            let strand = StrandSizes::of(network, &suffix)?;
+            let strand = StrandSizes::of(network.config(), index);
             let mut arrays = Arrays::default();
             let mut biases = [vec![0.0; strand.rows()], vec![0.0; strand.rows()]];
             let mut biased = !self.added.is_empty();
-            for tensor in network.named_parameters() {
-                let Some(name) = tensor.name.strip_suffix(&suffix) else { continue };
+            while let Some(tensor) = tensors.next_if(|tensor| tensor.name.ends_with(&suffix)) {
+                let name = &tensor.name[..tensor.name.len() - suffix.len()];
                 match (name, form.peepholes, self.projection) {
                     ("weight_ih", ..) => {
                         arrays.input = form.matrix_to_theirs(&strand, strand.input, tensor.values);
@@ -328,7 +331,7 @@ impl Form {
                     }
                     _ => {
                         let expected = format!("a parameter that {} has", self.name);
-                        return Err(refused(tensor.name, expected, "one that it has not"));
+                        return Err(refused(tensor.name.as_str(), expected, "one that it has not"));
                     }
                 }
             }

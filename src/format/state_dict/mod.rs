@@ -95,7 +95,7 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
 /// The parameters of the module whose names these are, and their parts, by the names without wrappers.
 fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
     let mut own = Tensors::new();
-    for (name, tensor) in numbers(tensors) {
+    for (name, tensor) in numbers(tensors, "") {
         let short = unwrapped(name);
         if !is_parameter(&short) {
             continue;

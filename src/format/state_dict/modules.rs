@@ -5,6 +5,7 @@ use super::{Tensor, Tensors, builder, load, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -54,6 +55,11 @@ impl Module {
         module(name) == Some(self.prefix.as_str())
     }
 
+    /// The names of its tensors in `file`: those that it [owns](Module::owns).
+    pub fn names<'f>(&self, file: &'f Tensors) -> impl Iterator<Item = &'f str> + use<'f, '_> {
+        of_prefix(file, &self.prefix).map(|(name, _)| name)
+    }
+
     /// The network that this module of `file` is, with its parameters, where it is of this cell.
     ///
     /// # Errors
@@ -88,10 +94,18 @@ impl fmt::Display for Module {
     }
 }
 
-/// The tensors of one module, without its prefix.
+/// The tensors of one module.
+fn of_prefix<'f, 'p>(
+    file: &'f Tensors,
+    prefix: &'p str,
+) -> impl Iterator<Item = (&'f str, Cow<'f, Tensor>)> + use<'f, 'p> {
+    numbers(file, prefix).filter(move |(name, _)| module(name) == Some(prefix))
+}
+
+/// The same without its prefix.
 fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     let mut tensors = Tensors::new();
-    for (name, tensor) in numbers(file).filter(|(name, _)| module(name) == Some(prefix)) {
+    for (name, tensor) in of_prefix(file, prefix) {
         tensors.insert(&name[prefix.len()..], tensor.into_owned());
     }
     tensors
@@ -119,7 +133,7 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
     let mut groups: BTreeMap<&str, Tensors> = BTreeMap::new();
-    for (name, tensor) in numbers(file) {
+    for (name, tensor) in numbers(file, "") {
         if let Some(prefix) = module(name) {
             groups.entry(prefix).or_default().insert(&name[prefix.len()..], tensor.into_owned());
         }

@@ -83,15 +83,19 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The tensors of a file that may be parameters or parts of them: its floats, and integers that have scales.
-pub(super) fn numbers(file: &Tensors) -> impl Iterator<Item = (&str, Cow<'_, Tensor>)> {
-    let integers = file.others().filter_map(|(name, raw)| {
+/// The tensors of a file that may be parameters or parts of them: its floats, and integers that have scales. Those
+/// whose names begin with `prefix`.
+pub(super) fn numbers<'f, 'p>(
+    file: &'f Tensors,
+    prefix: &'p str,
+) -> impl Iterator<Item = (&'f str, Cow<'f, Tensor>)> + use<'f, 'p> {
+    let integers = file.others_beginning_with(prefix).filter_map(move |(name, raw)| {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
         let is_one = if whole == name { raw.dtype() == DType::I8 } else { !raw.dtype().is_float() };
         let scaled = is_one && file.get(&format!("{whole}_scale")).is_some();
         Some((name, Cow::Owned(raw.to_tensor().ok().filter(|_| scaled)?)))
     });
-    file.iter().map(|(name, tensor)| (name, Cow::Borrowed(tensor))).chain(integers)
+    file.beginning_with(prefix).map(|(name, tensor)| (name, Cow::Borrowed(tensor))).chain(integers)
 }
 
 /// The scales of the matrices of integers among the parameters of a module.

@@ -4,6 +4,7 @@ use super::super::refused;
 use super::{DType, RawTensor, Tensor, of_shape};
 use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Tensors by name: what a file of weights holds.
 ///
@@ -113,6 +114,11 @@ impl Tensors {
         self.map.remove(name)
     }
 
+    /// Takes out one of the [`others`](Tensors::others); `None` where there is none of this name.
+    pub fn remove_raw(&mut self, name: &str) -> Option<RawTensor> {
+        self.others.remove(name)
+    }
+
     /// Takes out the values of a tensor that must be there and have this shape.
     ///
     /// # Errors
@@ -164,6 +170,22 @@ impl Tensors {
         self.map.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Those of f32 whose names begin with `prefix`, in alphabetical order; the others are not looked at.
+    pub(in crate::format) fn beginning_with<'t, 'p>(
+        &'t self,
+        prefix: &'p str,
+    ) -> impl Iterator<Item = (&'t str, &'t Tensor)> + use<'t, 'p> {
+        beginning_with(&self.map, prefix).map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The same of the [`others`](Tensors::others).
+    pub(in crate::format) fn others_beginning_with<'t, 'p>(
+        &'t self,
+        prefix: &'p str,
+    ) -> impl Iterator<Item = (&'t str, &'t RawTensor)> + use<'t, 'p> {
+        beginning_with(&self.others, prefix).map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// What is no weight, with its names, in alphabetical order.
     pub fn others(&self) -> impl Iterator<Item = (&str, &RawTensor)> {
         self.others.iter().map(|(name, tensor)| (name.as_str(), tensor))
@@ -193,14 +215,18 @@ impl IntoIterator for Tensors {
     }
 }
 
+/// The entries whose names begin with `prefix`: they follow each other in the alphabet.
+fn beginning_with<'m, 'p, T>(
+    map: &'m BTreeMap<String, T>,
+    prefix: &'p str,
+) -> impl Iterator<Item = (&'m String, &'m T)> + use<'m, 'p, T> {
+    let from = (Bound::Included(prefix), Bound::Unbounded);
+    map.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix))
+}
+
 /// Takes out all whose name begins with `prefix`, which their names lose.
 fn split<T>(map: &mut BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
-    let mut taken = BTreeMap::new();
-    for (name, tensor) in std::mem::take(map) {
-        match name.strip_prefix(prefix) {
-            Some(rest) => taken.insert(rest.to_owned(), tensor),
-            None => map.insert(name, tensor),
-        };
-    }
-    taken
+    let names: Vec<String> = beginning_with(map, prefix).map(|(name, _)| name.clone()).collect();
+    let take = |name: String| Some((name[prefix.len()..].to_owned(), map.remove(&name)?));
+    names.into_iter().filter_map(take).collect()
 }
