@@ -8,7 +8,10 @@
 //! The rule is that of Keras' `EarlyStopping`: the wait begins anew with each improvement, and a value that
 //! is better than the best by less than `min_delta` counts as none. NaN never is an improvement.
 
+use super::refused;
+use super::saved::{self, Saved};
 use crate::Error;
+use crate::format::Tensors;
 
 /// The result of [`EarlyStopping::observe`].
 #[non_exhaustive]
@@ -52,6 +55,11 @@ pub struct EarlyStopping {
     waited: usize,
 }
 
+const BEST: &str = "best";
+const BEST_AT: &str = "best_at";
+const SEEN: &str = "seen";
+const WAITED: &str = "waited";
+
 impl EarlyStopping {
     /// An early stopping after `patience` values in a row without an improvement (after one, if that is 0);
     /// less is better.
@@ -86,13 +94,70 @@ impl EarlyStopping {
             false => value < self.best - self.min_delta,
         };
         let at = self.seen;
-        self.seen += 1;
+        self.seen = self.seen.saturating_add(1);
         if improved {
             (self.best, self.best_at, self.waited) = (value, Some(at), 0);
             return Progress::Improved;
         }
-        self.waited += 1;
+        self.waited = self.waited.saturating_add(1);
         if self.waited >= self.patience { Progress::Stop } else { Progress::Waiting }
+    }
+
+    /// What it has seen, for training that is resumed: `best` (the bits of an f64, as an integer), `best_at`
+    /// (-1 before there is one), `seen` and `waited`. Patience and the other options are the caller's.
+    ///
+    /// ```
+    /// use fused_rnn::train::{EarlyStopping, Progress};
+    ///
+    /// let mut stopping = EarlyStopping::new(2);
+    /// assert_eq!([0.5, 0.7].map(|loss| stopping.observe(loss)), [Progress::Improved, Progress::Waiting]);
+    /// // Later: a value is the second in a row that is no better.
+    /// let mut resumed = EarlyStopping::new(2);
+    /// resumed.load(stopping.save()?)?;
+    /// assert_eq!(resumed.observe(0.6), Progress::Stop);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None today.
+    #[doc(alias = "state_dict")]
+    pub fn save(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        saved::insert_double(&mut tensors, BEST, self.best)?;
+        let best_at = self.best_at.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX));
+        saved::insert_integer(&mut tensors, BEST_AT, best_at)?;
+        saved::insert_count(&mut tensors, SEEN, self.seen as u64)?;
+        saved::insert_count(&mut tensors, WAITED, self.waited as u64)?;
+        Ok(tensors)
+    }
+
+    /// Takes back what [`save`](EarlyStopping::save) gave, into one with the same options.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where a tensor is missing, is no such number or is left over, or the numbers do not
+    /// fit each other. Nothing has changed then.
+    #[doc(alias = "load_state_dict")]
+    pub fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        let mut saved = Saved::new(tensors);
+        let size = |name: &str, count: u64| {
+            usize::try_from(count).map_err(|_| refused(name, "a size", count.to_string()))
+        };
+        let best = saved.best(BEST)?;
+        let best_at = match saved.integer(BEST_AT)? {
+            -1 => None,
+            at => Some(usize::try_from(at).map_err(|_| refused(BEST_AT, "-1 or a place", at.to_string()))?),
+        };
+        let (seen, waited) = (size(SEEN, saved.count(SEEN)?)?, size(WAITED, saved.count(WAITED)?)?);
+        saved.finish()?;
+        // Since the best, or from the beginning on, all others have been waited for.
+        let since = best_at.map_or(Some(seen), |at| seen.checked_sub(at)?.checked_sub(1));
+        let none = if self.maximize { f64::NEG_INFINITY } else { f64::INFINITY };
+        if since != Some(waited) || best_at.is_none() && best != none {
+            let got = format!("best {best} at {best_at:?}, {seen} seen, {waited} waited");
+            return Err(refused("early stopping", "numbers that fit each other", got));
+        }
+        *self = EarlyStopping { best, best_at, seen, waited, ..*self };
+        Ok(())
     }
 
     /// The best value that [`observe`](EarlyStopping::observe) has seen; infinite before the first.
@@ -124,6 +189,50 @@ mod tests {
         assert_eq!((stopping.best(), stopping.best_at(), stopping.seen()), (1.0, Some(4), 7));
         // Once more, where somebody goes on.
         assert_eq!([stopping.observe(2.0), stopping.observe(0.5)], [Stop, Improved]);
+    }
+
+    #[test]
+    fn what_was_saved_goes_on() {
+        // One third is no f32.
+        let values = [3.0, 1.0 / 3.0, f64::NAN, 0.5, 0.333, 0.4, 0.5];
+        for cut in 0..=values.len() {
+            for new in [EarlyStopping::new(2), EarlyStopping::new(2).maximize()] {
+                let (mut whole, mut resumed) = (new, new);
+                values[..cut].iter().for_each(|&value| _ = whole.observe(value));
+                resumed.load(whole.save().unwrap()).unwrap();
+                assert_eq!(resumed, whole);
+                for &value in &values[cut..] {
+                    assert_eq!(resumed.observe(value), whole.observe(value));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_not_saved_is_refused() {
+        let mut seen = EarlyStopping::new(2);
+        [0.5, 0.75].iter().for_each(|&value| _ = seen.observe(value));
+        let changed = |change: fn(&mut Tensors)| {
+            let (mut tensors, mut stopping) = (seen.save().unwrap(), EarlyStopping::new(2));
+            change(&mut tensors);
+            let error = stopping.load(tensors).unwrap_err().to_string();
+            assert_eq!(stopping, EarlyStopping::new(2), "{error}");
+            error
+        };
+        let said = changed(|tensors| _ = tensors.remove_raw("seen"));
+        assert_eq!(said, "seen: expected an integer of 64 bits, got none");
+        let said = changed(|tensors| saved::insert_double(tensors, BEST, f64::NAN).unwrap());
+        assert_eq!(said, "best: expected the bits of a number, got NaN");
+        let said = changed(|tensors| saved::insert_integer(tensors, WAITED, -2).unwrap());
+        assert_eq!(said, "waited: expected a number from 0, got -2");
+        let said = changed(|tensors| saved::insert_integer(tensors, BEST_AT, -2).unwrap());
+        assert_eq!(said, "best_at: expected -1 or a place, got -2");
+        let said = changed(|tensors| saved::insert_count(tensors, SEEN, 7).unwrap());
+        assert!(said.starts_with("early stopping: expected numbers that fit each other"), "{said}");
+        let said = changed(|tensors| saved::insert_count(tensors, "epoch", 7).unwrap());
+        assert_eq!(said, "tensors: expected none that has no place here, got epoch");
+        // Where less is better, the best of nothing is not the least number.
+        assert!(seen.load(EarlyStopping::new(2).maximize().save().unwrap()).is_err());
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod exp;
 pub mod loss;
 pub mod optimizer;
 pub mod pad;
+mod saved;
 pub mod schedule;
 
 pub use clip::{clip_global_norm, clip_value};

@@ -71,7 +71,6 @@
 //! ```
 
 mod adam;
-mod saved;
 mod sgd;
 
 pub use adam::{Adam, AdamConfig, AdamW};

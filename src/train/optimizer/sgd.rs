@@ -1,6 +1,5 @@
 //! Stochastic gradient descent, with momentum.
 
-use super::saved::{self, Saved};
 use super::{
     Optimizer, Rule, check_decay, check_rate, check_slices, check_table, flush, move_rows, move_slices,
     with_l2,
@@ -9,6 +8,7 @@ use crate::Error;
 use crate::error::zeros;
 use crate::format::Tensors;
 use crate::train::RowGradients;
+use crate::train::saved::{self, Saved};
 use std::fmt;
 
 /// The options of [`Sgd`]; the defaults are those of `torch.optim.SGD`.

@@ -2,6 +2,8 @@
 
 use super::check;
 use crate::Error;
+use crate::format::Tensors;
+use crate::train::saved::{self, Saved};
 
 /// The options of [`Plateau`]; the defaults are those of `torch.optim.lr_scheduler.ReduceLROnPlateau`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +52,7 @@ impl Default for PlateauConfig {
 ///                                                  than epsilon
 /// ```
 ///
-/// It is a few numbers: what [`Clone`] gives is what is to be kept for training that is resumed.
+/// [`save`](Plateau::save) and [`load`](Plateau::load) are for training that is resumed.
 ///
 /// ```
 /// use fused_rnn::train::{Plateau, PlateauConfig};
@@ -72,6 +74,10 @@ pub struct Plateau {
     bad: u64,
     cooling: u64,
 }
+
+const BEST: &str = "best";
+const BAD: &str = "bad";
+const COOLING: &str = "cooling";
 
 impl Plateau {
     /// A plateau that has seen no value yet.
@@ -97,7 +103,7 @@ impl Plateau {
         if self.is_better(value) {
             (self.best, self.bad) = (value, 0);
         } else {
-            self.bad += 1;
+            self.bad = self.bad.saturating_add(1);
         }
         if self.cooling > 0 {
             self.cooling -= 1;
@@ -116,6 +122,34 @@ impl Plateau {
         self.best
     }
 
+    /// What it has seen, for training that is resumed: `best` (the bits of an f64, as an integer), `bad` and
+    /// `cooling`. The options are the caller's.
+    ///
+    /// # Errors
+    /// None today.
+    #[doc(alias = "state_dict")]
+    pub fn save(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        saved::insert_double(&mut tensors, BEST, self.best)?;
+        saved::insert_count(&mut tensors, BAD, self.bad)?;
+        saved::insert_count(&mut tensors, COOLING, self.cooling)?;
+        Ok(tensors)
+    }
+
+    /// Takes back what [`save`](Plateau::save) gave, into one with the same options.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where a tensor is missing, is no such number or is left over. Nothing has changed
+    /// then.
+    #[doc(alias = "load_state_dict")]
+    pub fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+        let mut saved = Saved::new(tensors);
+        let (best, bad, cooling) = (saved.best(BEST)?, saved.count(BAD)?, saved.count(COOLING)?);
+        saved.finish()?;
+        *self = Plateau { best, bad, cooling, ..*self };
+        Ok(())
+    }
+
     fn is_better(&self, value: f64) -> bool {
         let PlateauConfig { threshold, relative, maximize, .. } = self.config;
         match (maximize, relative) {
@@ -130,6 +164,26 @@ impl Plateau {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_saved_goes_on() {
+        let new = Plateau::new(PlateauConfig { patience: 1, cooldown: 2, ..Default::default() }).unwrap();
+        let values = [1.0, 1.0 / 3.0, 0.5, 0.6, 0.7, 0.8, 0.3, 0.4, 0.5];
+        for cut in 0..=values.len() {
+            let (mut whole, mut resumed) = (new, new);
+            let mut rate = values[..cut].iter().fold(0.1, |rate, &value| whole.observe(value, rate));
+            resumed.load(whole.save().unwrap()).unwrap();
+            assert_eq!(resumed, whole);
+            for &value in &values[cut..] {
+                let next = whole.observe(value, rate);
+                assert_eq!(resumed.observe(value, rate), next);
+                rate = next;
+            }
+        }
+        let mut plateau = new;
+        let error = plateau.load(Tensors::new()).unwrap_err().to_string();
+        assert_eq!(error, "best: expected an integer of 64 bits, got none");
+    }
 
     #[test]
     fn options_out_of_range_are_named() {
