@@ -259,8 +259,10 @@ fn hostile_pickles_are_errors() {
         (&b"cos\nsystem\n(X\x02\0\0\0lstR"[..], "Python's os.system, which no reader runs"),
         (b"c__builtin__\neval\n", "Python's __builtin__.eval"),
         (b"\x8C\x02os\x8C\x06system\x93", "Python's os.system"),
-        (b"\x81", "instruction 0x81"),
-        (b"ios\nsystem\n", "instruction 0x69"),
+        (b"\x81", "the instruction NEWOBJ (0x81) which makes an object of a class"),
+        (b"ios\nsystem\n", "the instruction INST (0x69) which makes an object"),
+        (b"g1\n", "the instruction GET (0x67) of protocol 0, which torch.save does not write"),
+        (b"\xFF", "got 0xff, which is no instruction of pickle: the file is damaged"),
         (b"t", "a mark on the stack, got none"),
         (b"0", "a value on the stack, got none"),
         (b"h\x07", "a value in the memo, got none"),
@@ -282,6 +284,19 @@ fn hostile_pickles_are_errors() {
         let error = by_hand(program).unwrap_err();
         assert!(error.contains(want), "{}: {error}", program.escape_ascii());
     }
+    // Bytes that begin as a pickle does.
+    let error = Tensors::from_torch(b"\x80\x02garbage", "").unwrap_err().to_string();
+    assert!(
+        error.starts_with("torch.save: expected a file of torch.save, got a pickle of another"),
+        "{error}"
+    );
+    assert!(
+        error.ends_with(
+            "(0x67) of protocol 0, which torch.save does not write, at byte 2): save arrays by \
+                             numpy.savez"
+        ),
+        "{error}"
+    );
     // A machine whose numbers have another order.
     let mut legacy = file("legacy.pt");
     let key = b"little_endian";

@@ -34,7 +34,11 @@ impl Past {
         ratio: f64,
     ) -> Result<Past, Error> {
         if !(1.0..=MOST).contains(&ratio) {
-            let expected = "a number from 1 to 256";
+            let expected = if ratio < 1.0 {
+                "a number from 1 to 256 (resample the signal to the rate of the training)"
+            } else {
+                "a number from 1 to 256"
+            };
             return Err(Error::OutOfRange { what: "ratio of sample rates", expected, got: ratio });
         }
         let mut begin = network.zero_state(rows)?;

@@ -20,6 +20,11 @@ fn safetensors() {
             "safetensors: expected a valid file, got header too small",
         ),
         row(
+            "a file without tensors",
+            || Tensors::from_safetensors(b"\x02\0\0\0\0\0\0\0{}", ""),
+            "tensors: expected at least one, got a file without any",
+        ),
+        row(
             "no file to take metadata of",
             || Tensors::safetensors_metadata(&[0; 7]),
             "safetensors: expected a valid file, got header too small",
@@ -57,16 +62,16 @@ fn models_and_tensors_of_onnx() {
     // Protocol buffers by hand: the number of a field and its kind, then its value.
     const FLOATS_OF_SHAPE_3: [u8; 6] = [0x08, 3, 0x10, 1, 0x4A, 4];
     all(vec![
-        row("no model", || Model::read(&[]), "model: expected a graph, got none"),
+        row("no model", || Model::read(&[]), "ONNX: expected an ONNX model, got an empty file"),
         row(
             "no protocol buffer",
             || Model::read(&[0xFF]),
-            "ONNX: expected an ONNX model, got failed to decode Protobuf message: invalid varint",
+            "ONNX: expected an ONNX model, got a damaged protocol buffer: invalid varint",
         ),
         row(
             "no tensor",
             || read_tensor(&[0xFF]),
-            "ONNX: expected a valid protocol buffer, got failed to decode Protobuf message: invalid varint",
+            "ONNX: expected a valid protocol buffer, got a damaged one: invalid varint",
         ),
         row(
             "too few values",
@@ -112,7 +117,7 @@ fn models_and_tensors_of_onnx() {
                 let graph = [&[0x0A, node.len() as u8][..], &node].concat();
                 Model::read(&[&[0x3A, graph.len() as u8][..], &graph].concat())?.nodes()[0].operator()
             },
-            "node \"\", attribute a: expected one of this name, got another value",
+            "node RNN#0, attribute a: expected one of this name, got two",
         ),
         row(
             "a node without weights",
@@ -122,7 +127,7 @@ fn models_and_tensors_of_onnx() {
                 let model = Model::read(&[&[0x3A, graph.len() as u8][..], &graph].concat())?;
                 model.nodes()[0].with_weights(&model, &Default::default())
             },
-            "node \"\": expected W, got none",
+            "node RNN#0: expected W, got none",
         ),
         row(
             "a part of an integer",

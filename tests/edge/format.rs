@@ -297,7 +297,7 @@ fn operators_of_onnx() {
         row(
             "activations",
             move || built(|operator| operator.activations = vec![Activation::Relu; 2]),
-            "attribute activations: expected 1 for each direction, got 2",
+            "attribute activations: expected 1, got 2",
         ),
         row(
             "a clip",

@@ -1,6 +1,7 @@
 //! Cells that were taken apart: told, and put together again where that is sure.
 
 use super::golden;
+use super::writer::{field, node, tensor};
 use fused_rnn::Workspace;
 use fused_rnn::format::Tensor;
 use fused_rnn::format::onnx::{Kind, Model, Value, Warning};
@@ -28,8 +29,76 @@ fn cells_are_told() {
     assert_eq!(model("no_lstm.onnx").warnings(), []);
     // Weights of integers are told too, and nothing of a plain model.
     let quantized = model("dynamic_quantized_rows/model.onnx").warnings();
-    assert!(matches!(&quantized[..], [Warning::Quantized { node, .. }] if node.is_empty()), "{quantized:?}");
+    assert!(
+        matches!(&quantized[..], [Warning::Quantized { node, .. }] if node.starts_with("DynamicQuantizeLSTM#")),
+        "{quantized:?}"
+    );
     assert_eq!(model("weights_by_cast_f16/model.onnx").warnings(), []);
+}
+
+/// What the warnings of a graph of these nodes say: the kinds, and the numbers of nodes and the outputs.
+fn told(nodes: &[Vec<u8>], names: [&[&str]; 2]) -> Vec<(Kind, usize, String)> {
+    let tensors = ["W", "R"].map(|name| tensor(name, &[4, 4], &[0.5; 16]));
+    let nodes = nodes.iter().flat_map(|node| field(1, node));
+    let tensors = tensors.iter().flat_map(|tensor| field(5, tensor));
+    let value = |number: u8| move |name: &&str| field(number, &field(1, name.as_bytes()));
+    let [inputs, outputs] = names;
+    let ends = inputs.iter().flat_map(value(11)).chain(outputs.iter().flat_map(value(12)));
+    let graph: Vec<u8> = nodes.chain(tensors).chain(ends).collect();
+    let told = Model::read(&field(7, &graph)).unwrap().warnings().into_iter().map(|warning| match warning {
+        Warning::TakenApart { kind, nodes, output, .. } => (kind, nodes.len(), output),
+        other => panic!("{other}"),
+    });
+    told.collect()
+}
+
+/// Elman's network as PyTorch's exporter unrolls it (torch.onnx.export with dynamo=True): one product of all
+/// inputs, cut into steps, the first of which has a constant for its state.
+#[test]
+fn steps_of_an_elman_network_are_told() {
+    let unrolled = |activation: &str, w: &str| {
+        let mut nodes = vec![node("MatMul", "", &["X", w], &["xw"], &[])];
+        for step in 0..3 {
+            let [x, product, sum, h] = ["x", "hr", "sum", "h"].map(|name| format!("{name}{step}"));
+            nodes.push(node("Slice", "", &["xw", "from", "to", "axes"], &[&x], &[]));
+            if step > 0 {
+                nodes.push(node("MatMul", "", &[&format!("h{}", step - 1), "R"], &[&product], &[]));
+            }
+            nodes.push(node("Add", "", &[if step > 0 { &product } else { "bias" }, &x], &[&sum], &[]));
+            nodes.push(node(activation, "", &[&sum], &[&h], &[]));
+        }
+        told(&nodes, [&["X", "from", "to", "axes", "bias"], &["h2"]])
+    };
+    let step = |nodes, output: &str| (Kind::Rnn, nodes, output.to_owned());
+    for activation in ["Tanh", "Relu"] {
+        // The product of all inputs is named once.
+        assert_eq!(unrolled(activation, "W"), [step(4, "h0"), step(4, "h1"), step(4, "h2")]);
+    }
+    assert_eq!(unrolled("Sigmoid", "W"), []);
+    // One step, whose state is an input and an output: PyTorch's RNNCell.
+    let cell = |h: &str, output: &str| {
+        let nodes = [
+            node("Gemm", "", &[h, "R"], &["a"], &[]),
+            node("Gemm", "", &["X", "W"], &["b"], &[]),
+            node("Add", "", &["a", "b"], &["sum"], &[]),
+            node("Tanh", "", &["sum"], &["y"], &[]),
+            node("Identity", "", &["y"], &["out"], &[]),
+        ];
+        told(&nodes, [&["X", "h"], &[output]])
+    };
+    assert_eq!(cell("h", "out"), [step(4, "y")]);
+    // No step: the same of X alone, and where the sum is no output, as in an additive attention.
+    assert_eq!(cell("X", "out"), []);
+    assert_eq!(cell("h", "sum"), []);
+    // Two layers above each other, with weights of their own.
+    let layers = [
+        node("MatMul", "", &["X", "W"], &["a"], &[]),
+        node("Tanh", "", &["a"], &["b"], &[]),
+        node("MatMul", "", &["b", "R"], &["c"], &[]),
+        node("Add", "", &["c", "X"], &["d"], &[]),
+        node("Tanh", "", &["d"], &["out"], &[]),
+    ];
+    assert_eq!(told(&layers, [&["X"], &["out"]]), []);
 }
 
 fn floats(model: &Model, name: &str) -> Tensor {

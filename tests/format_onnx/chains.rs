@@ -1,9 +1,10 @@
 //! Nodes above each other as one network: where they are a chain, and that the network computes what the
 //! nodes do.
 
+use super::writer::{attribute, model, node, tensor};
 use super::{golden, tensors};
-use fused_rnn::format::Tensor;
 use fused_rnn::format::onnx::{Chain, Model, Value};
+use fused_rnn::format::{Convention, Tensor};
 use fused_rnn::{Dims, Workspace};
 use std::collections::BTreeMap;
 
@@ -96,6 +97,56 @@ fn a_chain_begins_with_the_states_of_the_model() {
     assert_eq!(&state.h()[..16], &[[0.0; 8], [0.25; 8]].concat());
     let said = chains[0].initial_state(3).unwrap_err().to_string();
     assert_eq!(said, "initial_h: expected shape [1, 3, 4], or 1 for what is repeated, got shape [1, 2, 4]");
+}
+
+/// Nodes of 127 units that all have the weights W and R: above each other, or each on X.
+fn tied(count: usize, above: bool) -> Model {
+    let weights = ["W", "R"].map(|name| tensor(name, &[1, 127, 127], &[0.01; 127 * 127]));
+    let mut nodes = Vec::new();
+    for index in 0..count {
+        let below = if above { format!("x{index}") } else { "x0".to_owned() };
+        let y = format!("y{index}");
+        nodes.push(node("RNN", "", &[&below, "W", "R"], &[&y], &[]));
+        if above {
+            let axes = attribute("axes", [vec![0x42, 1], vec![1]].concat());
+            nodes.push(node("Squeeze", "", &[&y], &[&format!("x{}", index + 1)], &[axes]));
+        }
+    }
+    Model::read(&model(&nodes, &weights)).unwrap()
+}
+
+/// Weights count once, however many nodes have them, and each layer of a network has its own.
+#[test]
+fn nodes_that_share_weights() {
+    let chains = tied(300, false).chains(&BTreeMap::new()).unwrap();
+    assert_eq!(chains.len(), 300);
+    assert!(chains.iter().all(|chain| std::ptr::eq(chain.network(), chains[0].network())));
+    let chains = tied(300, true).chains(&BTreeMap::new()).unwrap();
+    let [chain] = &chains[..] else { panic!("{} chains", chains.len()) };
+    assert_eq!(chain.network().config().layers(), 300);
+    // A node is some eighty bytes, its layer a hundred thousand.
+    let error = tied(3000, true).chains(&BTreeMap::new()).map(|chains| chains.len()).unwrap_err();
+    let more = "constants: expected no more elements than the file has reason for, got more";
+    assert!(error.to_string().ends_with(more), "{error}");
+    tied(3000, false).chains(&BTreeMap::new()).unwrap();
+}
+
+/// Thousands of nodes with weights of their own. (Minutes, if the time were their square.)
+#[test]
+fn a_chain_of_thousands() {
+    let (mut nodes, mut weights) = (Vec::new(), Vec::new());
+    for index in 0..10_000 {
+        let [w, r, y] = ["W", "R", "y"].map(|name| format!("{name}{index}"));
+        weights.extend([&w, &r].map(|name| tensor(name, &[1, 1, 1], &[1e-4 * index as f32])));
+        nodes.push(node("RNN", "", &[&format!("x{index}"), &w, &r], &[&y], &[]));
+        let axes = attribute("axes", [vec![0x42, 1], vec![1]].concat());
+        nodes.push(node("Squeeze", "", &[&y], &[&format!("x{}", index + 1)], &[axes]));
+    }
+    let chains = Model::read(&model(&nodes, &weights)).unwrap().chains(&BTreeMap::new()).unwrap();
+    let [chain] = &chains[..] else { panic!("{} chains", chains.len()) };
+    let last = chain.network().named_parameters().find(|tensor| tensor.name == "weight_hh_l9999").unwrap();
+    assert_eq!(last.values, [1e-4 * 9999.0]);
+    assert_eq!(Convention::Onnx.save(chain.network()).unwrap()[9999].recurrent, last.values);
 }
 
 /// A shape that the graph takes from X is known where X is.

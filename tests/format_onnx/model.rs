@@ -99,7 +99,10 @@ fn attributes_are_obeyed_or_named() {
         (vec![attribute("linear_before_reset", int(3, 1))], "attribute linear_before_reset"),
         (vec![attribute("input_forget", int(3, 1))], "attribute input_forget"),
         (vec![attribute("zoneout", float(0.1))], "attribute zoneout: expected an attribute of the operator"),
-        (vec![attribute("direction", field(4, b"bidirectional"))], "W: expected a tensor of shape [2, 1, 1]"),
+        (
+            vec![attribute("direction", field(4, b"bidirectional"))],
+            "node \"rnn_1\", W: expected a tensor of shape [2, 1, 1]",
+        ),
         (
             vec![attribute("activations", field(4, b"Relu"))],
             "attribute activations: expected a list of strings",
@@ -110,7 +113,14 @@ fn attributes_are_obeyed_or_named() {
         ),
         (
             ["forward", "reverse"].map(|s| attribute("direction", field(4, s.as_bytes()))).to_vec(),
-            "attribute direction: expected one of this name",
+            "node \"rnn_1\", attribute direction: expected one of this name, got two",
+        ),
+        (
+            vec![
+                attribute("direction", field(4, b"bidirectional")),
+                attribute("activations", [field(9, b"Tanh"), field(9, b"Tanh"), field(9, b"Tanh")].concat()),
+            ],
+            "node \"rnn_1\", attribute activations: expected 2, 1 for each direction, got 3",
         ),
         (vec![attribute("clip", [vec![0xAA, 1, 1], b"c".to_vec()].concat())], "a reference to \"c\""),
     ] {

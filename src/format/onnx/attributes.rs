@@ -7,21 +7,26 @@
 use super::super::refused;
 use super::activations::activations;
 use super::operator::{Kind, Operator};
-use super::proto::{AttributeProto, NodeProto};
+use super::proto::AttributeProto;
 use crate::error::Error;
 use crate::layer::{Direction, Layout};
+use std::collections::BTreeSet;
 
 /// The attributes of a node, and `hidden_size` where it is set.
-pub(super) fn read(node: &NodeProto, mut operator: Operator) -> Result<(Operator, Option<usize>), Error> {
+pub(super) fn read(
+    attributes: &[AttributeProto],
+    mut operator: Operator,
+) -> Result<(Operator, Option<usize>), Error> {
     let kind = operator.kind;
     let (mut names, mut alphas, mut betas, mut hidden) = (Vec::new(), &[][..], &[][..], None);
-    for attribute in &node.attribute {
-        let this = Attribute { node: &node.name, attribute };
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = attributes.iter().find(|attribute| !seen.insert(&attribute.name)) {
+        return Err(refused(Attribute { attribute: twice }.title(), "one of this name", "two"));
+    }
+    for attribute in attributes {
+        let this = Attribute { attribute };
         if !attribute.ref_attr_name.is_empty() {
             return Err(this.wrong("a value"));
-        }
-        if node.attribute.iter().filter(|other| other.name == attribute.name).count() > 1 {
-            return Err(this.wrong("one of this name"));
         }
         match (attribute.name.as_str(), kind) {
             ("hidden_size", _) => match usize::try_from(this.integer()?) {
@@ -76,11 +81,14 @@ pub(super) fn read(node: &NodeProto, mut operator: Operator) -> Result<(Operator
 
 /// One attribute of a node, for its values and for errors that name it.
 struct Attribute<'a> {
-    node: &'a str,
     attribute: &'a AttributeProto,
 }
 
 impl<'a> Attribute<'a> {
+    fn title(&self) -> String {
+        format!("attribute {}", self.attribute.name)
+    }
+
     fn wrong(&self, expected: &str) -> Error {
         let a = self.attribute;
         let text = a.s.as_deref().map(String::from_utf8_lossy).map(|text| format!("{text:?}"));
@@ -88,7 +96,7 @@ impl<'a> Attribute<'a> {
         let reference =
             Some(format!("a reference to {:?}", a.ref_attr_name)).filter(|_| !a.ref_attr_name.is_empty());
         let got = reference.or(text).or(number).unwrap_or_else(|| "another value".to_owned());
-        refused(format!("node {:?}, attribute {}", self.node, a.name), expected, got)
+        refused(self.title(), expected, got)
     }
 
     /// Refuses an attribute that should be a list and has a single value, or a list of something else.

@@ -13,17 +13,17 @@
 //! well where the next node is another cell, has other attributes, another size or other lengths: one
 //! [`Recurrent`] has one of each.
 
-use super::super::{Arrays, Convention, Tensor, refused};
+use super::super::{Tensor, refused};
 use super::axes::{Axes, Label, Sizes, Trace};
 use super::fold::{Fold, Folded};
 use super::model::{Model, Value, floats};
-use super::model_node::{ModelNode, OwnedWeights};
+use super::model_node::ModelNode;
 use super::node::swapped;
 use super::operator::{Kind, Operator};
+use super::sharing::{OwnedWeights, SharedLayer, Sharing};
 use crate::State;
 use crate::error::Error;
 use crate::layer::{Layout, Recurrent};
-use crate::product::Precision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,7 +52,8 @@ use std::sync::Arc;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Chain {
-    network: Recurrent,
+    /// Chains of the same layers have one.
+    network: Arc<Recurrent>,
     nodes: Vec<usize>,
     /// initial_h and initial_c of each node: None for zeros.
     states: Vec<[Option<Initial>; 2]>,
@@ -77,7 +78,7 @@ impl Chain {
 
     /// The network that the chain is, without the chain.
     pub fn into_network(self) -> Recurrent {
-        self.network
+        Arc::unwrap_or_clone(self.network)
     }
 
     /// Which of [`Model::nodes`] its layers are, from the first on.
@@ -162,10 +163,10 @@ impl Model {
     /// # Errors
     /// As for [`ModelNode::with_weights`], of any node.
     pub fn chains(&self, supplied: &BTreeMap<String, Value>) -> Result<Vec<Chain>, Error> {
-        let mut fold = Fold::new(self.graph(), supplied);
+        let (mut fold, mut sharing) = (Fold::new(self.graph(), supplied), Sharing::default());
         let mut layers = Vec::with_capacity(self.nodes().len());
         for node in self.nodes() {
-            let (operator, weights) = node.weights(&mut fold)?;
+            let (operator, weights) = node.weights(&mut fold, &mut sharing)?;
             layers.push(Layer { node, operator, weights, dims: None });
         }
         let by_entry: BTreeMap<usize, usize> =
@@ -197,7 +198,11 @@ impl Model {
             }
             let chain: Vec<&Layer<'_>> = nodes.iter().map(|&index| &layers[index]).collect();
             let states = chain.iter().map(|layer| layer.states(&mut fold)).collect::<Result<_, Error>>()?;
-            chains.push(Chain { network: network(&chain)?, nodes, states });
+            let shared: Vec<SharedLayer> =
+                chain.iter().map(|layer| (layer.node.attributes(), layer.weights.clone())).collect();
+            let network = sharing.network(&chain[0].operator, shared, fold.budget());
+            let network = network.map_err(|error| chain[0].node.names_itself(error))?;
+            chains.push(Chain { network, nodes, states });
         }
         Ok(chains)
     }
@@ -207,7 +212,7 @@ impl Model {
 pub(super) struct Layer<'a> {
     pub(super) node: &'a ModelNode,
     pub(super) operator: Operator,
-    weights: OwnedWeights,
+    pub(super) weights: Arc<OwnedWeights>,
     /// The first two sizes of X, where it is supplied, or is that of the layer below.
     dims: Option<[usize; 2]>,
 }
@@ -278,27 +283,4 @@ impl<'a> Layer<'a> {
         let lstm = self.node.kind() == Kind::Lstm;
         Ok([state(5)?, if lstm { state(6)? } else { None }])
     }
-}
-
-/// Layers as one network.
-fn network(chain: &[&Layer<'_>]) -> Result<Recurrent, Error> {
-    let (first, operator) = (chain[0], &chain[0].operator);
-    // Each by itself is checked as a node is.
-    for layer in chain {
-        layer.weights.node(layer.operator.clone())?;
-    }
-    let input = first.weights.w.values.shape().last().copied().unwrap_or(0);
-    let peephole = chain.iter().any(|layer| layer.weights.p.is_some());
-    let bytes = chain.iter().all(|layer| layer.weights.precision() == Precision::Int8);
-    let precision = if bytes { Precision::Int8 } else { Precision::F32 };
-    let builder = operator.builder(input, first.hidden())?.layers(chain.len()).peephole(peephole);
-    let mut network = builder.precision(precision).build()?;
-    let cells: Vec<Arrays> = chain
-        .iter()
-        .flat_map(|layer| {
-            super::node::cells(&layer.weights.borrow(), layer.weights.scales(), operator, peephole)
-        })
-        .collect();
-    Convention::Onnx.load(&mut network, &cells)?;
-    Ok(network)
 }

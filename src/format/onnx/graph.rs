@@ -162,7 +162,7 @@ impl Graph {
                 Owner::Node { entry, attribute } => {
                     let proto = &self.entries[*entry].proto;
                     let name = match &*proto.name {
-                        "" => format!("{}#{entry}", proto.op_type),
+                        "" => title(proto, *entry),
                         name => name.to_owned(),
                     };
                     parts.push(format!("{name}.{}", proto.attribute[*attribute].name));
@@ -213,10 +213,18 @@ impl Graph {
         self.scopes.get(scope)?.shapes.get(name).map(Vec::as_slice)
     }
 
-    /// The name of a node for messages.
+    /// A node for messages.
     pub(super) fn title(&self, entry: usize) -> String {
-        let NodeProto { op_type, name, .. } = &*self.entries[entry].proto;
-        format!("{op_type} {name:?}")
+        title(&self.entries[entry].proto, entry)
+    }
+}
+
+/// A node for messages: its operator with its name, `LSTM "encoder"`, or where it has none with its place
+/// among all nodes of the file, `LSTM#3`.
+pub(super) fn title(node: &NodeProto, entry: usize) -> String {
+    match &*node.name {
+        "" => format!("{}#{entry}", node.op_type),
+        name => format!("{} {name:?}", node.op_type),
     }
 }
 

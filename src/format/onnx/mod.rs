@@ -18,6 +18,7 @@
 //! quantized.rs    the weights of DynamicQuantizeLSTM, in integers
 //! axes.rs         the axes of a node's Y, on their way to the X of another
 //! chain.rs        nodes above each other as one network: Chain
+//! sharing.rs      weights and networks that several nodes have
 //! search.rs       cells that are no nodes any more, by their equations
 //! taken_apart.rs  what a user should know of them: Warning
 //! reassembled.rs  LSTM cells that are put together again: Reassembled
@@ -71,6 +72,8 @@ mod reassembled;
 mod run;
 #[cfg(feature = "onnx")]
 mod search;
+#[cfg(feature = "onnx")]
+mod sharing;
 #[cfg(feature = "onnx")]
 mod taken_apart;
 #[cfg(feature = "onnx")]

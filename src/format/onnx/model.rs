@@ -11,7 +11,7 @@ use super::fold::{Array, Fold, Folded};
 use super::functions::inline;
 use super::graph::Graph;
 use super::model_node::ModelNode;
-use super::proto::ModelProto;
+use super::proto::{ModelProto, damage};
 use crate::error::Error;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,8 +91,12 @@ impl Model {
     }
 
     fn read_in(bytes: &[u8], folder: Folder) -> Result<Model, Error> {
-        let not_onnx = |error| not_readable("ONNX", "an ONNX model", &[FileKind::Onnx], bytes, error);
-        let mut proto = ModelProto::decode(bytes).map_err(not_onnx)?;
+        let not_onnx = |cause| not_readable("ONNX", "an ONNX model", &[FileKind::Onnx], bytes, cause);
+        let damaged = |error| not_onnx(format!("a damaged protocol buffer: {}", damage(&error)));
+        let mut proto = ModelProto::decode(bytes).map_err(damaged)?;
+        if proto.graph.is_none() {
+            return Err(not_onnx("a protocol buffer without a graph".to_owned()));
+        }
         inline(&mut proto, bytes.len());
         let inputs = proto.graph.iter().flat_map(|graph| &graph.input).map(|value| value.name.clone());
         let inputs = inputs.collect();

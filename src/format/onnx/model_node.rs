@@ -3,15 +3,16 @@
 use super::super::{Tensor, refused};
 use super::attributes;
 use super::fold::{Array, Fold, Folded};
-use super::graph::Entry;
+use super::graph::{self, Entry};
 use super::model::{Model, Value, floats};
-use super::node::{Inputs, Node, Outputs, Weights};
+use super::node::{self, Inputs, Node, Outputs};
 use super::operator::{EmptyRows, Kind, Operator};
 use super::proto::NodeProto;
 use super::quantized::{Matrix, quantized};
+use super::sharing::{OwnedWeights, Sharing, WEIGHTS};
 use crate::error::Error;
 use crate::layer::Layout;
-use crate::product::Precision;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +54,25 @@ impl ModelNode {
         Some(ModelNode { kind, quantized, proto, entry: index, scope: entry.scope, empty_rows })
     }
 
-    /// The name of the node.
+    /// The node for messages: `node "encoder"`, or `node LSTM#3` where it has no name.
+    pub(super) fn title(&self) -> String {
+        match self.name() {
+            "" => format!("node {}", graph::title(&self.proto, self.entry)),
+            name => format!("node {name:?}"),
+        }
+    }
+
+    /// An error about this node, which says so.
+    pub(super) fn names_itself(&self, error: Error) -> Error {
+        match error {
+            Error::Format { what, expected, got } => {
+                refused(format!("{}, {what}", self.title()), expected, got)
+            }
+            other => other,
+        }
+    }
+
+    /// The name of the node; may be empty.
     pub fn name(&self) -> &str {
         &self.proto.name
     }
@@ -107,7 +126,8 @@ impl ModelNode {
     /// # Errors
     /// [`Error::Format`] where an attribute is none of this operator's, or has a value that it cannot have.
     pub fn operator(&self) -> Result<(Operator, Option<usize>), Error> {
-        attributes::read(&self.proto, Operator { empty_rows: self.empty_rows, ..Operator::new(self.kind) })
+        let operator = Operator { empty_rows: self.empty_rows, ..Operator::new(self.kind) };
+        attributes::read(&self.proto.attribute, operator).map_err(|error| self.names_itself(error))
     }
 
     /// The node with its weights: from `supplied`, by name, or else from the model, where they are constants
@@ -117,12 +137,20 @@ impl ModelNode {
     /// [`Error::Format`] where an attribute cannot be obeyed, a weight is neither supplied nor in the model,
     /// or one has another shape or type.
     pub fn with_weights(&self, model: &Model, supplied: &BTreeMap<String, Value>) -> Result<Node, Error> {
-        let (operator, weights) = self.weights(&mut Fold::new(model.graph(), supplied))?;
-        weights.node(operator)
+        self.layer(&mut Fold::new(model.graph(), supplied))
     }
 
-    /// The attributes and the weights.
-    pub(super) fn weights<'a>(&'a self, fold: &mut Fold<'a>) -> Result<(Operator, OwnedWeights), Error> {
+    fn layer<'a>(&'a self, fold: &mut Fold<'a>) -> Result<Node, Error> {
+        let (operator, weights) = self.weights(fold, &mut Sharing::default())?;
+        weights.node(operator).map_err(|error| self.names_itself(error))
+    }
+
+    /// The attributes and the weights, which other nodes may have as well.
+    pub(super) fn weights<'a>(
+        &'a self,
+        fold: &mut Fold<'a>,
+        sharing: &mut Sharing<'a>,
+    ) -> Result<(Operator, Arc<OwnedWeights>), Error> {
         let (operator, hidden) = self.operator()?;
         let most = if self.quantized {
             12
@@ -132,18 +160,28 @@ impl ModelNode {
             6
         };
         if let Some(name) = self.proto.input.iter().skip(most).find(|name| !name.is_empty()) {
-            let what = format!("node {:?}, inputs", self.name());
+            let what = format!("{}, inputs", self.title());
             return Err(refused(what, format!("at most {most}"), format!("another one, {name:?}")));
         }
-        let (w, r) = (self.matrix(fold, 1, "W", 8)?, self.matrix(fold, 2, "R", 10)?);
-        let (b, p) = (self.floats(fold, 3)?, self.floats(fold, 7)?);
-        if let (Some(hidden), Some(&got)) = (hidden, r.values.shape().last())
+        let sources = WEIGHTS.map(|index| fold.key(self.scope, self.input(index)?));
+        let weights = sharing.weights((self.quantized, sources), || {
+            let (w, r) = (self.matrix(fold, 1, "W", 8)?, self.matrix(fold, 2, "R", 10)?);
+            Ok(OwnedWeights { w, r, b: self.floats(fold, 3)?, p: self.floats(fold, 7)? })
+        })?;
+        if let (Some(hidden), Some(&got)) = (hidden, weights.r.values.shape().last())
             && hidden != got
         {
-            let what = format!("node {:?}, attribute hidden_size", self.name());
+            let what = format!("{}, attribute hidden_size", self.title());
             return Err(refused(what, format!("{got} as in R"), hidden.to_string()));
         }
-        Ok((operator, OwnedWeights { w, r, b, p }))
+        node::check(&operator, &weights.borrow()).map_err(|error| self.names_itself(error))?;
+        Ok((operator, weights))
+    }
+
+    /// What its layer is but for its weights: the operator and its attributes, as the file has them.
+    pub(super) fn attributes(&self) -> Vec<u8> {
+        let NodeProto { op_type, domain, attribute, .. } = NodeProto::clone(&self.proto);
+        NodeProto { op_type, domain, attribute, ..NodeProto::default() }.encode_to_vec()
     }
 
     /// W or R; those of a quantised node in integers, with their scales and the precision that keeps them,
@@ -155,12 +193,11 @@ impl ModelNode {
         what: &str,
         scale: usize,
     ) -> Result<Matrix, Error> {
-        let need = |found: Option<Array>, what: &str| {
-            found.ok_or_else(|| refused(format!("node {:?}", self.name()), what, "none"))
-        };
+        let need =
+            |found: Option<Array>, what: &str| found.ok_or_else(|| refused(self.title(), what, "none"));
         let matrix = need(self.array(fold, index)?, what)?;
         let name = self.input(index).unwrap_or_default();
-        // (Nodes may share a matrix, and each has its own copy.)
+        // (Nodes that share a matrix and nothing else have each their own copy.)
         fold.budget().spend(matrix.shape())?;
         if !self.quantized {
             return floats(name, &matrix).map(Matrix::of_weights);
@@ -184,10 +221,9 @@ impl ModelNode {
         inputs: &BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, Tensor>, Error> {
         let mut fold = Fold::new(model.graph(), inputs);
-        let (operator, weights) = self.weights(&mut fold)?;
-        let node = weights.node(operator)?;
+        let node = self.layer(&mut fold)?;
         let x = self.floats(&mut fold, 0)?;
-        let x = x.ok_or_else(|| refused(format!("node {:?}", self.name()), "X", "none"))?;
+        let x = x.ok_or_else(|| refused(self.title(), "X", "none"))?;
         let time_major = node.operator().layout == Layout::TimeMajor;
         let batch = x.shape().get(usize::from(time_major)).copied().unwrap_or(0);
         let (directions, hidden) = (node.operator().directions(), node.layer().config().hidden_size());
@@ -196,7 +232,8 @@ impl ModelNode {
         let (h, c) = (self.state(&mut fold, 5, &shape)?, self.state(&mut fold, 6, &shape)?);
         let sequence_lens = lengths.as_deref();
         let inputs = Inputs { x: &x, sequence_lens, initial_h: h.as_ref(), initial_c: c.as_ref() };
-        let Outputs { y, y_h, y_c } = node.run(&inputs)?;
+        let outputs = node.run(&inputs).map_err(|error| self.names_itself(error))?;
+        let Outputs { y, y_h, y_c } = outputs;
         let named = [Some(y), Some(y_h), y_c].into_iter().enumerate();
         Ok(named.filter_map(|(k, tensor)| Some((self.output(k)?.to_owned(), tensor?))).collect())
     }
@@ -252,7 +289,7 @@ impl ModelNode {
     }
 
     fn missing(&self, index: usize, got: &str) -> Error {
-        let what = format!("node {:?}, input {:?}", self.name(), self.input(index).unwrap_or_default());
+        let what = format!("{}, input {:?}", self.title(), self.input(index).unwrap_or_default());
         refused(what, "an initialiser, or a tensor supplied by this name", got)
     }
 
@@ -268,33 +305,5 @@ impl ModelNode {
         let Some(array) = self.array(fold, index)? else { return Ok(None) };
         fold.budget().spend(array.shape())?;
         floats(self.input(index).unwrap_or_default(), &array).map(Some)
-    }
-}
-
-/// The weights of a node, as they were found.
-#[derive(Debug)]
-pub(super) struct OwnedWeights {
-    pub(super) w: Matrix,
-    pub(super) r: Matrix,
-    pub(super) b: Option<Tensor>,
-    pub(super) p: Option<Tensor>,
-}
-
-impl OwnedWeights {
-    pub(super) fn borrow(&self) -> Weights<'_> {
-        Weights { w: &self.w.values, r: &self.r.values, b: self.b.as_ref(), p: self.p.as_ref() }
-    }
-
-    pub(super) fn scales(&self) -> [&[f32]; 2] {
-        [&self.w.scales, &self.r.scales]
-    }
-
-    /// The precision that keeps them.
-    pub(super) fn precision(&self) -> Precision {
-        if self.w.has_bytes() && self.r.has_bytes() { Precision::Int8 } else { Precision::F32 }
-    }
-
-    pub(super) fn node(&self, operator: Operator) -> Result<Node, Error> {
-        Node::with_scales(operator, &self.borrow(), self.scales(), self.precision())
     }
 }

@@ -75,30 +75,7 @@ impl Node {
         scales: [&[f32]; 2],
         precision: Precision,
     ) -> Result<Node, Error> {
-        let directions = operator.directions();
-        let gates = operator.cell().gates();
-        let &[_, rows, input] = weights.w.shape() else {
-            return Err(refused("W", "three axes (D, G H, I)", format!("shape {:?}", weights.w.shape())));
-        };
-        let hidden = rows / gates;
-        weights.w.check_shape("W", &[directions, gates.saturating_mul(hidden), input])?;
-        weights.r.check_shape("R", &[directions, rows, hidden])?;
-        if let Some(b) = weights.b {
-            b.check_shape("B", &[directions, rows.saturating_mul(2)])?;
-        }
-        // No peepholes and peepholes of zero are one, and the first is faster.
-        let p = weights.p.filter(|p| operator.kind != Kind::Lstm || p.values().iter().any(|&p| p != 0.0));
-        if let Some(p) = weights.p {
-            if operator.kind != Kind::Lstm {
-                return Err(refused("P", "no peepholes, as this is no LSTM", "some"));
-            }
-            p.check_shape("P", &[directions, hidden.saturating_mul(3)])?;
-        }
-        let builder = operator.builder(input, hidden)?.peephole(p.is_some()).precision(precision);
-        let mut layer = builder.build()?;
-        let weights = Weights { p, ..*weights };
-        let cells = cells(&weights, scales, &operator, p.is_some());
-        Convention::Onnx.load(&mut layer, &cells)?;
+        let layer = network(&operator, &[(*weights, scales)], precision)?;
         Ok(Node { operator, layer })
     }
 
@@ -193,8 +170,52 @@ impl Node {
     }
 }
 
+/// Layers of the same operator above each other as one network of this precision; each has weights, and the
+/// scales of W and of R where these are integers.
+pub(super) fn network(
+    operator: &Operator,
+    layers: &[(Weights<'_>, [&[f32]; 2])],
+    precision: Precision,
+) -> Result<Recurrent, Error> {
+    let mut checked = Vec::with_capacity(layers.len());
+    for (weights, scales) in layers {
+        checked.push((check(operator, weights)?, *scales));
+    }
+    let sizes = checked.first().map(|(weights, _)| (weights.w.shape(), weights.r.shape()));
+    let Some((&[.., input], &[.., hidden])) = sizes else { return Err(refused("layers", "some", "none")) };
+    let peephole = checked.iter().any(|(weights, _)| weights.p.is_some());
+    let builder = operator.builder(input, hidden)?.layers(layers.len()).peephole(peephole);
+    let mut network = builder.precision(precision).build()?;
+    let cells = |(weights, scales): &(Weights<'_>, _)| cells(weights, *scales, operator, peephole);
+    let cells: Vec<Arrays> = checked.iter().flat_map(cells).collect();
+    Convention::Onnx.load(&mut network, &cells)?;
+    Ok(network)
+}
+
+/// Weights of the shapes that an operator has. Peepholes of zero are none: the same numbers, and faster.
+pub(super) fn check<'w>(operator: &Operator, weights: &Weights<'w>) -> Result<Weights<'w>, Error> {
+    // (The attributes first: they say which shapes are right.)
+    _ = operator.builder(1, 1)?;
+    let (directions, gates) = (operator.directions(), operator.cell().gates());
+    let &[_, rows, input] = weights.w.shape() else {
+        return Err(refused("W", "three axes (D, G H, I)", format!("shape {:?}", weights.w.shape())));
+    };
+    let hidden = rows / gates;
+    weights.w.check_shape("W", &[directions, gates.saturating_mul(hidden), input])?;
+    weights.r.check_shape("R", &[directions, rows, hidden])?;
+    if let Some(b) = weights.b {
+        b.check_shape("B", &[directions, rows.saturating_mul(2)])?;
+    }
+    let Some(p) = weights.p else { return Ok(*weights) };
+    if operator.kind != Kind::Lstm {
+        return Err(refused("P", "no peepholes, as this is no LSTM", "some"));
+    }
+    p.check_shape("P", &[directions, hidden.saturating_mul(3)])?;
+    Ok(Weights { p: Some(p).filter(|p| p.values().iter().any(|&p| p != 0.0)), ..*weights })
+}
+
 /// The arrays of each direction; with peepholes of zero where there are none and there should be.
-pub(super) fn cells(
+fn cells(
     weights: &Weights<'_>,
     [input_scales, recurrent_scales]: [&[f32]; 2],
     operator: &Operator,

@@ -135,7 +135,10 @@ impl Operator {
                 }
             }
             got => {
-                let expected = format!("{per_direction} for each direction");
+                let all = per_direction * self.directions();
+                let of_each = format!(", {per_direction} for each direction");
+                let expected =
+                    format!("{all}{}", if self.directions() > 1 { of_each } else { String::new() });
                 return Err(refused("attribute activations", expected, got.to_string()));
             }
         }

@@ -5,7 +5,7 @@
 //! messages (prost's limit), and what it allocates is at most 300 times the bytes it reads: a message without
 //! fields is two of them, and the largest, an `AttributeProto`, takes 560 in memory.
 
-use prost::Message;
+use prost::{DecodeError, Message};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
@@ -164,9 +164,56 @@ pub(super) struct StringStringEntryProto {
     pub(super) value: String,
 }
 
+/// The most fields that an error names, of messages within messages.
+const MOST_NAMED: usize = 6;
+
+/// Why bytes are no message of these: what is wrong, and in which field, from the outermost message on.
+pub(super) fn damage(error: &DecodeError) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    // prost has the innermost first: `NodeProto.attribute: GraphProto.node: ModelProto.graph: what is wrong`.
+    let mut fields = Vec::new();
+    let mut cause = text;
+    while let Some((field, rest)) = cause.split_once(": ")
+        && let Some((_, field)) = field.split_once('.').filter(|_| !field.contains(' '))
+    {
+        fields.push(field);
+        cause = rest;
+    }
+    fields.reverse();
+    if fields.is_empty() {
+        return cause.to_owned();
+    }
+    let named = fields.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(".");
+    match fields.len().saturating_sub(MOST_NAMED) {
+        0 => format!("{cause}, in {named}"),
+        deeper => format!("{cause}, in {named} and {deeper} messages within it"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_is_named_from_the_outermost_field_on() {
+        let said = |bytes: &[u8]| damage(&ModelProto::decode(bytes).unwrap_err());
+        assert_eq!(said(&[0xFF]), "invalid varint");
+        // A graph whose node has an attribute that ends too early.
+        let error = said(&[0x3A, 5, 0x0A, 3, 0x2A, 1, 0x0A]);
+        assert_eq!(error, "invalid varint, in graph.node.attribute.name");
+        // A graph in an attribute of a node, again and again, deeper than is read.
+        let mut nested = Vec::new();
+        for level in 0..198 {
+            let tag = [0x32, 0x2A, 0x0A][level % 3];
+            let (low, high) = (nested.len() as u8 | 0x80, (nested.len() >> 7) as u8);
+            nested = [&[tag, low, high][..], &nested].concat();
+        }
+        let error =
+            said(&[&[0x3A, nested.len() as u8 | 0x80, (nested.len() >> 7) as u8][..], &nested].concat());
+        let path = "in graph.node.attribute.g.node.attribute and 95 messages within it";
+        assert_eq!(error, format!("recursion limit reached, {path}"));
+    }
 
     /// What a message of two bytes becomes: what is read is bounded by it.
     #[test]

@@ -14,10 +14,10 @@
 //! as it is.
 
 use super::super::{Arrays, Convention};
-use super::fold::{Array, Fold, Folded};
+use super::fold::{Array, Fold, Folded, Key};
 use super::graph::{Entry, Graph, Source};
 use super::model::{Model, Value};
-use super::search::{LstmCell, Search};
+use super::search::{LstmCell, Search, origin};
 use crate::error::Error;
 use crate::layer::Recurrent;
 use crate::{CellKind, Lstm};
@@ -106,9 +106,6 @@ fn output(graph: &Graph, entry: usize) -> Key<'_> {
     (node.scope, node.output(0).unwrap_or_default())
 }
 
-/// A name in the scope that it belongs to.
-type Key<'a> = (usize, &'a str);
-
 /// `sum of matrices times values + bias`, for some rows.
 struct Affine<'a> {
     rows: usize,
@@ -189,36 +186,6 @@ fn reassemble<'a>(
         inputs: [x.1, h.1, c].map(str::to_owned),
         outputs: [entry, cell.cell].map(|entry| output(graph, entry).1.to_owned()),
     }))
-}
-
-/// The input, or the output of a node that computes, whose elements a value has.
-fn origin<'a>(graph: &'a Graph, mut scope: usize, mut name: &'a str) -> Option<Key<'a>> {
-    let moves = [
-        "Identity",
-        "Slice",
-        "Gather",
-        "Split",
-        "Squeeze",
-        "Unsqueeze",
-        "Reshape",
-        "Transpose",
-        "Flatten",
-        "Cast",
-    ];
-    for _ in 0..64 {
-        let (place, source) = graph.source(scope, name)?;
-        let Source::Output(entry, _) = source else { return Some((place, name)) };
-        let node = &graph.entries[entry];
-        match node.input(0) {
-            Some(input) if node.is_standard() && moves.contains(&&*node.proto.op_type) => {
-                (scope, name) = (node.scope, input);
-            }
-            // (The outputs of one node are one origin: a cell's h and c may be of two nodes, and are never of
-            // one with x.)
-            _ => return Some((place, node.output(0)?)),
-        }
-    }
-    None
 }
 
 struct Trace<'a, 'b> {

@@ -7,7 +7,7 @@
 use super::model::Model;
 use super::operator::Kind;
 use super::search::Search;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Something about a model that is no error.
@@ -18,7 +18,7 @@ pub enum Warning {
     /// of. [`Model::reassembled`](super::Model::reassembled) puts LSTMs together again where it can do so
     /// surely; else export the model with its recurrent nodes, or take the weights by their names.
     TakenApart {
-        /// [`Kind::Lstm`] or [`Kind::Gru`].
+        /// The operator that it could be: an RNN where it is a step of an Elman network.
         kind: Kind,
         /// The [place](Model::places) of the graph that it stands in.
         place: String,
@@ -34,7 +34,8 @@ pub enum Warning {
     Quantized {
         /// The place of the graph that it stands in.
         place: String,
-        /// The name of the node.
+        /// The name of the node, or where it has none its operator and its place among all nodes of the
+        /// file, `DynamicQuantizeLSTM#3`.
         node: String,
     },
 }
@@ -73,16 +74,14 @@ impl Model {
     pub fn warnings(&self) -> Vec<Warning> {
         let graph = self.graph();
         let quantized = self.nodes().iter().filter(|node| node.is_quantized()).map(|node| {
-            let (place, name) = (node.place(self), node.name().to_owned());
-            (node.entry(), Warning::Quantized { place, node: name })
+            let name = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
+            let node_name = name.unwrap_or_else(|| graph.title(node.entry()));
+            (node.entry(), Warning::Quantized { place: node.place(self), node: node_name })
         });
         let mut found: Vec<(usize, Warning)> = quantized.collect();
         let search = Search { graph };
         let mut named = BTreeSet::new();
-        for entry in (0..graph.entries.len()).filter(|&entry| self.is_alive(entry)) {
-            let lstm = search.lstm(entry).map(|lstm| (Kind::Lstm, lstm.nodes));
-            let gru = || search.gru(entry).map(|nodes| (Kind::Gru, nodes));
-            let Some((kind, nodes)) = lstm.or_else(gru) else { continue };
+        for (entry, (kind, nodes)) in self.taken_apart(&search) {
             let Some(output) = graph.entries[entry].output(0) else { continue };
             let name = |&entry: &usize| {
                 let node = &graph.entries[entry];
@@ -97,5 +96,23 @@ impl Model {
         }
         found.sort_by_key(|(entry, _)| *entry);
         found.into_iter().map(|(_, warning)| warning).collect()
+    }
+    /// The nodes that make new hidden states, with their cells.
+    fn taken_apart(&self, search: &Search<'_>) -> BTreeMap<usize, (Kind, BTreeSet<usize>)> {
+        let outputs = search.outputs();
+        let mut found = BTreeMap::new();
+        for entry in (0..self.graph().entries.len()).filter(|&entry| self.is_alive(entry)) {
+            if let Some(lstm) = search.lstm(entry) {
+                found.insert(entry, (Kind::Lstm, lstm.nodes));
+            } else if let Some(nodes) = search.gru(entry) {
+                found.insert(entry, (Kind::Gru, nodes));
+            } else if let Some(step) = search.elman(entry, &outputs) {
+                found.insert(entry, (Kind::Rnn, step.nodes));
+                if let Some((before, nodes)) = step.before {
+                    found.entry(before).or_insert((Kind::Rnn, nodes));
+                }
+            }
+        }
+        found
     }
 }

@@ -12,7 +12,7 @@ use super::super::tensor::{Stored, element_count, from_bf16, from_f16};
 use super::external::{Folder, Place};
 use super::fold::{Array, Budget, Data, Element};
 use super::model::Value;
-use super::proto::TensorProto;
+use super::proto::{TensorProto, damage};
 use crate::error::Error;
 use prost::Message;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Value), Error> {
 }
 
 fn not_onnx(error: prost::DecodeError) -> Error {
-    refused("ONNX", "a valid protocol buffer", error.to_string())
+    refused("ONNX", "a valid protocol buffer", format!("a damaged one: {}", damage(&error)))
 }
 
 /// The array of a tensor.

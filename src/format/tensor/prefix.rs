@@ -73,6 +73,9 @@ mod reading {
 
     /// What else stands before the prefix, where it does not begin a name.
     fn before<T>(entries: &[(String, T)], prefix: &str) -> Result<String, Error> {
+        if entries.is_empty() {
+            return Err(refused("tensors", "at least one", "a file without any"));
+        }
         let mut found = BTreeSet::new();
         for (name, _) in entries {
             let name = unwrapped(name);

@@ -5,14 +5,16 @@
 //! since PyTorch 1.6   a zip archive: NAME/data.pkl, a pickle of names and places; NAME/data/0, ... numbers
 //! before              five pickles: a number, the version, the machine, names and places, keys; then numbers
 //!
-//! pickle.rs   the machine for the pickles, which knows what a state dict is made of and nothing else
-//! globals.rs  the names that such a pickle says
-//! walk.rs     the tensors of dictionaries and lists, each with its path as its name
+//! pickle.rs        the machine for the pickles, which knows what a state dict is made of and nothing else
+//! globals.rs       the names that such a pickle says
+//! instructions.rs  the instructions that no state dict has, for errors
+//! walk.rs          the tensors of dictionaries and lists, each with its path as its name
 //! ```
 //!
 //! Source: `torch/serialization.py` and `torch/_utils.py`.
 
 mod globals;
+mod instructions;
 mod pickle;
 mod walk;
 
@@ -105,13 +107,15 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         let pickle = pickle::read(what, bytes);
         pickle.map_err(|error| not_readable(WHAT, "a file of torch.save", &[Kind::Pickle], bytes, error))
     };
-    let first = pickle::read("the first pickle", bytes)?;
+    let other = |more: String| {
+        let got = format!("a pickle of another program{more}: save arrays by numpy.savez");
+        refused(WHAT, "a file of torch.save", got)
+    };
+    // (Bytes that begin as a pickle does may be anything.)
+    let first = pickle::read("the first pickle", bytes)
+        .map_err(|error| other(format!(", or a damaged file ({error})")))?;
     if !matches!(first.values[first.root as usize], Value::Long(number) if number == MAGIC) {
-        return Err(refused(
-            WHAT,
-            "a file of torch.save",
-            "a pickle of another program: save arrays by numpy.savez",
-        ));
+        return Err(other(String::new()));
     }
     let version = part("the version", first.rest)?;
     if !matches!(version.values[version.root as usize], Value::Int(1001)) {

@@ -10,6 +10,7 @@
 use super::super::refused;
 use super::super::tensor::DType;
 use super::globals::Global;
+use super::instructions::unknown;
 use crate::error::Error;
 use std::collections::HashMap;
 
@@ -206,7 +207,7 @@ impl<'a> Machine<'a> {
             }
             other => {
                 self.place = start;
-                return Err(self.bad("what a state dict is made of", &format!("instruction {other:#04x}")));
+                return Err(self.bad("what a state dict is made of", &unknown(other)));
             }
         }
         Ok(None)

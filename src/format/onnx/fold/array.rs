@@ -352,15 +352,26 @@ fn walk<T: Copy>(from: &[T], shape: &[usize], count: usize, offset: isize, strid
 #[derive(Debug)]
 pub(in super::super) struct Budget {
     left: usize,
+    in_networks: usize,
     files: Vec<PathBuf>,
     bytes_left: u64,
 }
 
 impl Budget {
-    /// A budget for files of so many bytes: each number of a file may be copied thirty times.
+    /// A budget for files of so many bytes: each float of a file may be copied 128 times.
+    ///
+    /// Layers of one network may share their weights, and each has a copy: 384, as long as all are no more
+    /// than 2^28 floats.
     pub(in super::super) fn of_file(bytes: usize) -> Budget {
         let left = (1usize << 20).saturating_add(bytes.saturating_mul(32));
-        Budget { left, files: Vec::new(), bytes_left: 0 }
+        let in_networks = (1usize << 20).saturating_add(bytes.saturating_mul(96)).min(1 << 28).max(left);
+        Budget { left, in_networks, files: Vec::new(), bytes_left: 0 }
+    }
+
+    /// Pays for the floats of a layer of a network.
+    pub(in super::super) fn spend_in_network(&mut self, floats: usize) -> Result<(), Error> {
+        self.in_networks = self.in_networks.checked_sub(floats).ok_or_else(too_many)?;
+        Ok(())
     }
 
     /// Pays for some bytes of another file. All that is read of it may be four times as much as it has:
@@ -376,6 +387,8 @@ impl Budget {
             self.bytes_left = self.bytes_left.saturating_add(length.saturating_mul(4));
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             self.left = self.left.saturating_add(length.saturating_mul(32));
+            let more = self.in_networks.saturating_add(length.saturating_mul(96)).min(1 << 28);
+            self.in_networks = more.max(self.in_networks.saturating_add(length.saturating_mul(32)));
         }
         self.bytes_left = self.bytes_left.checked_sub(bytes as u64).ok_or_else(too_many)?;
         Ok(())

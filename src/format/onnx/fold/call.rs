@@ -2,6 +2,7 @@
 
 use super::super::super::refused;
 use super::super::external::Folder;
+use super::super::graph::title;
 use super::super::proto::{AttributeProto, NodeProto};
 use super::Folded;
 use super::array::{Array, Budget};
@@ -11,6 +12,8 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) node: &'a NodeProto,
+    /// Which of all nodes of the file it is.
+    pub(super) entry: usize,
     /// What is known of its inputs; `None` where an input is left out.
     pub(super) inputs: Vec<Option<Folded>>,
     /// Which of its outputs.
@@ -31,7 +34,7 @@ pub(super) fn fill(value: &Folded) -> Option<f64> {
 impl<'a> Call<'a> {
     /// An error about this node.
     pub(super) fn wrong(&self, what: &str, expected: impl Into<String>, got: impl Into<String>) -> Error {
-        refused(format!("{} {:?}, {what}", self.node.op_type, self.node.name), expected, got)
+        refused(format!("{}, {what}", title(self.node, self.entry)), expected, got)
     }
 
     /// An input that may be left out.

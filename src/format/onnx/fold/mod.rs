@@ -69,7 +69,7 @@ impl Folded {
 }
 
 /// A name, in the scope that it belongs to.
-type Key<'a> = (usize, &'a str);
+pub(super) type Key<'a> = (usize, &'a str);
 
 /// Where the search for a value stands.
 #[derive(Debug)]
@@ -180,7 +180,7 @@ impl<'a> Fold<'a> {
     }
 
     /// The name in the scope that it belongs to. What is supplied goes by its name alone.
-    fn key(&self, scope: usize, name: &'a str) -> Option<Key<'a>> {
+    pub(super) fn key(&self, scope: usize, name: &'a str) -> Option<Key<'a>> {
         match self.graph.source(scope, name) {
             Some((scope, _)) => Some((scope, name)),
             None => self.supplied.contains_key(name).then_some((scope, name)),
@@ -299,6 +299,7 @@ impl<'a> Fold<'a> {
         }
         let input = |name: &'a String| (!name.is_empty()).then(|| self.input(node.scope, name));
         let inputs = node.proto.input.iter().map(input).collect();
-        Call { node: &node.proto, inputs, output, budget: &mut self.budget, folder: &self.graph.folder }.run()
+        let (node, budget, folder) = (&node.proto, &mut self.budget, &self.graph.folder);
+        Call { node, entry, inputs, output, budget, folder }.run()
     }
 }
