@@ -5,8 +5,9 @@
 //! backward     dx = (dy - mean(dy) - y mean(dy y)) / sqrt(variance + eps)
 //! ```
 //!
-//! A row is here the G planes of one product, or the cell state. Every tile of a row computes the sums again.
-//! That costs a few hundredths of the row's products, and needs no synchronisation of threads.
+//! A row is here the G planes of one product, or the cell state. Every tile of a row computes the sums again,
+//! which needs no synchronisation of threads. It is most of what a normalised cell costs above a plain one
+//! (BENCHMARKS.md, "Layer normalisation").
 //!
 //! **Same bits.** On every level a sum is sixteen partial sums, then a tree; element k goes to partial sum
 //! `k % 16`. Elements past the last unit do not count.
