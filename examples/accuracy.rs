@@ -23,6 +23,11 @@ fn model(layer: &Recurrent) -> reference::Model<f64> {
         CellKind::GruResetBefore => reference::Cell::GruResetBefore,
         CellKind::ElmanTanh => reference::Cell::ElmanTanh,
         CellKind::ElmanRelu => reference::Cell::ElmanRelu,
+        CellKind::MinGru => reference::Cell::MinGru,
+        CellKind::MinLstm => reference::Cell::MinLstm,
+        CellKind::IndRnn => reference::Cell::IndRnn,
+        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
+        CellKind::Slstm => reference::Cell::Slstm,
         other => panic!("no reference for {other:?}"),
     };
     let mut params = reference::Params::zeros(cell, config.input_size(), config.hidden_size());

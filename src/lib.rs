@@ -16,7 +16,8 @@
 //!
 //! # Where to start
 //!
-//! - [`Lstm`], [`Gru`] and [`Rnn`] start a [`Builder`]. It makes a [`Recurrent`]: a network of layers and
+//! - [`Lstm`], [`Gru`] and [`Rnn`] start a [`Builder`] of one of their cells ([`CellKind`]). It makes a
+//!   [`Recurrent`]: a network of layers and
 //!   directions, of any cell. [`Recurrent::run`] is the short way to use it.
 //! - [`Recurrent::forward`], [`step`](Recurrent::step), [`forward_train`](Recurrent::forward_train) and
 //!   [`backward`](Recurrent::backward) work on slices. The caller holds [`State`], [`Tape`] and
@@ -65,7 +66,8 @@
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major
 //! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
-//! gates in the order i, f, g, o (LSTM) and r, z, n (GRU)
+//! weight_hh (H)                     of an IndRNN; minimal cells have none, and all three no bias_hh
+//! gates in the order i, f, g, o (LSTM) and r, z, n (GRU), of minimal cells i, f, g and z, n
 //! x (B, T, I)    y (B, T, D * H)    or time-major: (T, B, I), (T, B, D * H)
 //!                                   or packed: (sum of lengths, I), (sum of lengths, D * H)
 //! h, c (layers * D, B, H)           D directions, 1 or 2; state of layer l, direction d at l * D + d

@@ -26,14 +26,15 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             allocates_nothing(&case, Keep::All, false);
         }
         // With everything that a cell can have besides, both directions, masks, resets and checkpoints.
-        let (lstm, cell_state) = (kind == CellKind::Lstm, if kind.has_cell_state() { 0.4 } else { 0.0 });
+        let (lstm, cell_state) =
+            (kind == CellKind::Lstm, if common::has_options_of_cell_state(kind) { 0.4 } else { 0.0 });
         let options = Options {
-            clip: Some(1.0),
+            clip: Some(1.0).filter(|_| kind != CellKind::Slstm),
             peephole: lstm,
             coupled: lstm,
             projection: lstm.then_some(20),
             dropout: 0.4,
-            recurrent_dropout: 0.4,
+            recurrent_dropout: common::recurrent_dropout(kind, 0.4),
             input_dropout: 0.4,
             zoneout: [0.4, cell_state],
             ..Options::default()
@@ -104,7 +105,8 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
 fn reserved_memory_is_enough_for_the_first_call() {
     let _alone = ALONE.lock();
     for kind in CellKind::ALL {
-        let options = Options { recurrent_dropout: 0.4, zoneout: [0.4, 0.0], ..Options::default() };
+        let recurrent_dropout = common::recurrent_dropout(kind, 0.4);
+        let options = Options { recurrent_dropout, zoneout: [0.4, 0.0], ..Options::default() };
         let simple = Case::simple(kind, 9, 40, 5, 33);
         let many = Case { layers: 3, direction: Direction::Both, options, ..simple.clone() };
         let flags: Vec<bool> = (0..9 * 40).map(|at| at % 7 == 3).collect();

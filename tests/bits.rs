@@ -27,7 +27,7 @@ mod run;
 use fused_rnn::Level;
 use hashes::{Hash, PRECISIONS, expected};
 use networks::{CELLS, Draw, FEATURES, drawn, heights, large, power};
-use run::{Sum, hash_of, sums};
+use run::{Sum, hashes_of, sums};
 use std::collections::BTreeMap;
 
 #[test]
@@ -52,7 +52,8 @@ fn results_have_their_bits() {
                 if hash.0 != expected {
                     wrong.push(format!("{name}: expected {expected:#018x}, got {:#018x}", hash.0));
                 }
-                if kind.is_empty() && 4 * telling < 3 * values {
+                // Half of what a rectifier gives is zero.
+                if kind.is_empty() && 5 * telling < 3 * values {
                     wrong.push(format!("{name}: {telling} of {values} values are finite and not zero"));
                 }
             }
@@ -70,10 +71,10 @@ fn results_in_other_precisions_have_their_bits() {
     for (precision, expected) in PRECISIONS {
         for level in Level::available() {
             let expected = expected[usize::from(level == Level::Portable)];
-            let got = hash_of(level, precision).0;
-            println!("bits {precision} {level} {got:#018x}");
+            let got = hashes_of(level, precision);
+            println!("bits {precision} {level} {got:#018x?}");
             if got != expected {
-                wrong.push(format!("{precision}, {level}: expected {expected:#018x}, got {got:#018x}"));
+                wrong.push(format!("{precision}, {level}: expected {expected:#018x?}, got {got:#018x?}"));
             }
         }
     }

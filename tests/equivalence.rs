@@ -163,21 +163,16 @@ fn every_option_alone() {
         );
     }
     for kind in CellKind::ALL {
-        let zoneout = [0.3, if kind.has_cell_state() { 0.2 } else { 0.0 }];
+        let zoneout = [0.3, if common::has_options_of_cell_state(kind) { 0.2 } else { 0.0 }];
+        let recurrent_dropout = common::recurrent_dropout(kind, 0.5);
         for options in [
             Options { dropout: 0.5, ..Options::default() },
-            Options { recurrent_dropout: 0.5, ..Options::default() },
+            Options { recurrent_dropout, ..Options::default() },
             Options { input_dropout: 0.5, ..Options::default() },
             Options { zoneout: [0.3, 0.0], ..Options::default() },
             Options { zoneout, ..Options::default() },
             Options { zoneout, peephole: kind == CellKind::Lstm, ..Options::default() },
-            Options {
-                zoneout,
-                dropout: 0.3,
-                recurrent_dropout: 0.5,
-                input_dropout: 0.2,
-                ..Options::default()
-            },
+            Options { zoneout, dropout: 0.3, recurrent_dropout, input_dropout: 0.2, ..Options::default() },
         ] {
             check_all(UNITS.map(|hidden| Case {
                 options: options.clone(),

@@ -102,7 +102,11 @@ fn forward_names_every_wrong_argument() {
             f.state = Gru::reset_after(I, H).bidirectional(true).build().unwrap().zero_state(B).unwrap();
             (B, T, None)
         },
-        mismatch("state: vectors of a unit (an LSTM has h and c, other cells h)", 2, 1),
+        mismatch(
+            "state: vectors of a unit (an LSTM has h and c, an sLSTM h, c, n and m, other cells h)",
+            2,
+            1,
+        ),
     );
 }
 
@@ -391,6 +395,24 @@ fn options_that_a_cell_does_not_have_are_named() {
         (gru().peephole(true), "not supported: peepholes of a cell other than the LSTM".to_owned()),
         (gru().coupled(true), "not supported: coupled gates of a cell other than the LSTM".to_owned()),
         (gru().cell_clip(1.0), "not supported: a clip of the cell state of a cell that has none".to_owned()),
+        (Lstm::exponential(I, H).clip(1.0), "not supported: a clip of an sLSTM".to_owned()),
+        (
+            Lstm::exponential(I, H).zoneout(0.5, 0.5),
+            "not supported: zoneout of the cell state of an sLSTM".to_owned(),
+        ),
+        (
+            Lstm::exponential(I, H).cell_clip(0.5),
+            "not supported: a clip of the cell state of an sLSTM".to_owned(),
+        ),
+        (
+            Gru::minimal(I, H).recurrent_dropout(0.5),
+            "not supported: recurrent dropout of a cell without recurrent weights".to_owned(),
+        ),
+        (
+            Lstm::minimal(I, H).zoneout(0.5, 0.5),
+            "not supported: zoneout of the cell state of a cell that has none".to_owned(),
+        ),
+        (Lstm::minimal(I, H).activations(&[relu; 3]), "activations: expected 1 values, got 3".to_owned()),
         (gru().projection(2), "not supported: a projection of a cell other than the LSTM".to_owned()),
         (
             lstm().layer_norm(1e-5).peephole(true),

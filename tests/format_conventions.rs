@@ -310,6 +310,16 @@ fn forms_that_contradict_themselves_are_errors() {
         let error = system.form(kind).unwrap_err().to_string();
         assert_eq!(error, format!("{system:?}: expected a cell that it has, got {kind:?}"));
     }
+    for kind in [CellKind::MinGru, CellKind::MinLstm, CellKind::IndRnn] {
+        let error = Convention::PyTorch.form(kind).unwrap_err().to_string();
+        assert_eq!(error, format!("PyTorch: expected a cell that it has, got {kind:?}"));
+        let mut network = one(kind, 2, 3);
+        let error = Form::new(kind).load(&mut network, &[Arrays::default()]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("this form: expected a cell whose recurrent weights have all gates"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

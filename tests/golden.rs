@@ -1,8 +1,8 @@
 //! Figures that PyTorch has computed: outputs, final states and all gradients.
 //!
-//! Reads every file of `tests/golden/torch`, or of the folder that `FUSED_RNN_GOLDEN_DIR` names; their form
-//! is described in `tests/golden/README.md`. The figures are exact (computed in f64, rounded to f32), so that
-//! what differs is this crate's rounding.
+//! Reads every file of `tests/golden/torch` and `tests/golden/cells`, or of the folder that
+//! `FUSED_RNN_GOLDEN_DIR` names; their form is described in `tests/golden/README.md`. The figures are exact
+//! (computed in f64, rounded to f32), so that what differs is this crate's rounding.
 
 use fused_rnn::{
     Activation, Bias, Builder, CellKind, Dims, Gradients, Init, Layout, Level, Tape, Upstream, Workspace,
@@ -107,12 +107,17 @@ impl Golden {
             "gru_before" => CellKind::GruResetBefore,
             "rnn_tanh" => CellKind::ElmanTanh,
             "rnn_relu" => CellKind::ElmanRelu,
+            "min_gru" => CellKind::MinGru,
+            "min_lstm" => CellKind::MinLstm,
+            "ind_rnn" => CellKind::IndRnn,
+            "lstm_mult" => CellKind::LstmMultiplicative,
+            "slstm" => CellKind::Slstm,
             other => panic!("cell {other}"),
         };
         let batch_first = self.flag("batch_first");
         let shape = &self.shapes["x"];
         let (batch, steps) = if batch_first { (shape[0], shape[1]) } else { (shape[1], shape[0]) };
-        let hidden = self.shapes["weight_hh_l0"][0] / kind.gates();
+        let hidden = self.shapes["weight_ih_l0"][0] / kind.gates();
         let bias = if self.floats.contains_key("bias_ih_l0") { Bias::Double } else { Bias::None };
         let mut builder = Builder::new(kind, shape[2], hidden)
             .layers(self.metadata["layers"].parse().expect("layers"))
@@ -208,13 +213,17 @@ impl Golden {
 
 #[test]
 fn every_file_agrees_at_every_level() {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torch");
-    let folder = std::env::var_os("FUSED_RNN_GOLDEN_DIR").map_or(default.clone(), PathBuf::from);
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
-        .collect();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let given = std::env::var_os("FUSED_RNN_GOLDEN_DIR").map(PathBuf::from);
+    let is_default = given.is_none();
+    let folders = given.map_or_else(|| vec![own.join("torch"), own.join("cells")], |folder| vec![folder]);
+    let mut paths = Vec::new();
+    for folder in folders {
+        let files =
+            std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        paths.extend(files.map(|entry| entry.expect("an entry").path()));
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     paths.sort();
     let (mut checked, mut failures) = (0, Vec::new());
     for path in &paths {
@@ -228,5 +237,5 @@ fn every_file_agrees_at_every_level() {
     }
     println!("{checked} files checked");
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
-    assert!(folder != default || checked >= 109, "only {checked} files checked");
+    assert!(!is_default || checked >= 130, "only {checked} files checked");
 }

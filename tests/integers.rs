@@ -1,11 +1,12 @@
 //! Small integers through linear activations come out exactly, forward and backward, through hundreds of
 //! steps.
 //!
-//! With the activation `x -> x` in every gate each cell is a polynomial with integer coefficients. As long as
-//! no value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the same,
-//! and a single bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the values
-//! small: half of the units are a ring, which hands its signed values from unit to unit for ever, the others
-//! hold and accumulate.
+//! With the activation `x -> x` in every gate each cell but two is a polynomial with integer coefficients. As
+//! long as no value and no partial sum reaches 2^24, f32 holds all of them, any order of summation gives the
+//! same, and a single bit that a tile, a tail, a thread or a checkpoint loses shows. The weights keep the
+//! values small: half of the units are a ring, which hands its signed values from unit to unit for ever, the
+//! others hold and accumulate. (The gates of a minimal LSTM stay sigmoids: weights of some thousands open and
+//! close them to the last bit. The exponentials of an sLSTM stay, and it is left out.)
 
 mod common;
 
@@ -54,15 +55,20 @@ fn data(case: &Case) -> Data {
 }
 
 /// What a gate does for a unit of the ring and for one that holds: its constant, whether the input and
-/// whether the ring enters.
+/// whether the ring enters; and what its weights are multiplied with.
 struct Gate {
     constant: [f32; 2],
     input: [bool; 2],
     ring: bool,
+    scale: f32,
 }
 
+/// A weight that opens a sigmoid, or closes it, to the last bit.
+const SHUT: f32 = 2000.0;
+
 fn gates(kind: CellKind) -> Vec<Gate> {
-    let gate = |constant, input, ring| Gate { constant, input, ring };
+    let gate = |constant, input, ring| Gate { constant, input, ring, scale: 1.0 };
+    let switch = |constant, input, scale| Gate { constant, input, ring: false, scale };
     match kind {
         // c = 0 c + 1 (W x + P h), or c + (1 + W x) (W x); h = (1 + W x) c.
         CellKind::Lstm => vec![
@@ -77,6 +83,26 @@ fn gates(kind: CellKind) -> Vec<Gate> {
             gate([0.0, 1.0], [false, true], false),
             gate([0.0, 0.0], [true, true], true),
         ],
+        // h = n, or h + z (n - h) with z = W x. Neither has a ring.
+        CellKind::MinGru => {
+            vec![gate([1.0, 0.0], [false, true], false), gate([0.0, 0.0], [true, true], false)]
+        }
+        // h = g, or h until x opens i and closes f: then g.
+        CellKind::MinLstm => vec![
+            switch([SHUT, -SHUT / 2.0], [false, true], SHUT),
+            switch([-SHUT, SHUT / 2.0], [false, true], -SHUT),
+            gate([0.0, 0.0], [true, true], false),
+        ],
+        // m = R h; and then as of an LSTM, where the candidate sees m of its own unit.
+        CellKind::LstmMultiplicative => vec![
+            gate([1.0, 1.0], [false, false], true),
+            gate([1.0, 1.0], [false, true], false),
+            gate([0.0, 1.0], [false, false], false),
+            gate([0.0, 0.0], [true, true], false),
+            gate([1.0, 1.0], [false, true], false),
+        ],
+        // h = W x + u h: a unit keeps its value and changes its sign, or holds.
+        CellKind::IndRnn => vec![gate([0.0, 0.0], [true, true], false)],
         // h = W x + P h; the units that do not belong to the ring see the input alone.
         _ => vec![gate([0.0, 0.0], [true, true], true)],
     }
@@ -88,6 +114,7 @@ fn integers(layer: &mut Recurrent, case: &Case) {
     let mut rng = Rng::new(case.seed).fork(6);
     let gates = gates(case.kind);
     let ring = hidden.div_ceil(2);
+    let two_biases = layer.named_parameters().any(|tensor| tensor.name.starts_with("bias_hh"));
     let names: Vec<(String, usize)> = layer.named_parameters().map(|p| (p.name, p.values.len())).collect();
     for (name, len) in names {
         let mut values = vec![0.0; len];
@@ -95,18 +122,38 @@ fn integers(layer: &mut Recurrent, case: &Case) {
             for unit in 0..hidden {
                 let (row, holds) = (g * hidden + unit, usize::from(unit % 2 == 1));
                 if name.starts_with("weight_ih") && gate.input[holds] {
-                    values[row * input + rng.below(input)] = sign(&mut rng);
+                    // Both switches of a unit see the same input.
+                    let (place, by) = (rng.below(input), sign(&mut rng));
+                    let switch = gate.scale != 1.0;
+                    let at = if switch { unit % input } else { place };
+                    values[row * input + at] = if switch { gate.scale } else { by };
+                }
+                if name.starts_with("weight_hh") && case.kind == CellKind::IndRnn {
+                    values[unit] = if holds == 0 { -1.0 } else { 1.0 };
                 }
                 if name.starts_with("weight_hh") && gate.ring && holds == 0 {
                     let before = (unit / 2 + ring - 1) % ring * 2;
                     values[row * hidden + before] = sign(&mut rng);
                 }
                 if name.starts_with("bias_ih") {
-                    values[row] = gate.constant[holds] - 1.0;
+                    values[row] = gate.constant[holds] - if two_biases { 1.0 } else { 0.0 };
                 }
                 if name.starts_with("bias_hh") {
                     values[row] = 1.0;
                 }
+            }
+        }
+        if case.kind == CellKind::LstmMultiplicative {
+            // One times R h.
+            match name.as_str() {
+                name if name.starts_with("bias_ih") => values[..hidden].fill(1.0),
+                name if name.starts_with("bias_hh") => values[..hidden].fill(0.0),
+                name if name.starts_with("weight_hh") => {
+                    for unit in (0..hidden).step_by(2) {
+                        values[(3 * hidden + unit) * hidden + unit] = sign(&mut rng);
+                    }
+                }
+                _ => {}
             }
         }
         // The candidate of a GRU multiplies its second bias by the reset gate: none of the ring's may be left
@@ -121,6 +168,8 @@ fn integers(layer: &mut Recurrent, case: &Case) {
 fn exactly(case: &Case, got: &Results<f32>, want: &Results<f64>) {
     for ((name, got), (_, want)) in got.tensors().into_iter().zip(want.tensors()) {
         for (at, (&got, &want)) in got.iter().zip(want).enumerate() {
+            // The reference has what an almost closed gate lets through.
+            let want = if want.abs() < 1e-30 { 0.0 } else { want };
             assert!(
                 want.abs() < LIMIT && want.fract() == 0.0,
                 "no small integer: {name}[{at}] is {want}, {case:?}"
@@ -155,7 +204,7 @@ fn check(case: &Case) {
 
 #[test]
 fn integers_stay_exact_through_hundreds_of_steps() {
-    for kind in CellKind::ALL {
+    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
         for (batch, input, hidden) in [(1, 3, 5), (5, 1, 16), (7, 19, 37), (13, 8, 66)] {
             check(&case(kind, batch, 300, input, hidden));
         }
@@ -164,7 +213,7 @@ fn integers_stay_exact_through_hundreds_of_steps() {
 
 #[test]
 fn integers_stay_exact_in_both_directions_and_with_lengths() {
-    for kind in CellKind::ALL {
+    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
         for direction in [Direction::Reverse, Direction::Both] {
             for layout in [Layout::TimeMajor, Layout::BatchFirst] {
                 let plain = case(kind, 9, 200, 4, 21);

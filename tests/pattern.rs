@@ -90,6 +90,7 @@ fn call_in(
     let upstream = Upstream::default().with_dy(&call.dy).with_dhn(&call.dhn).with_dcn(&call.dcn);
     layer.backward(&call.x, tape, upstream, gradients, workspace).unwrap();
     // The same without a tape.
+    state.reset();
     state.set_h(&call.h).unwrap();
     state.set_c(&call.c).unwrap();
     let mut y = vec![f32::NAN; call.dy.len()];
@@ -299,7 +300,10 @@ fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
             case
         };
         cases.push(with(|options| options.zoneout = [0.25, 0.0]));
-        cases.push(with(|options| [options.recurrent_dropout, options.input_dropout] = [0.25; 2]));
+        cases.push(with(|options| options.input_dropout = 0.25));
+        if kind.has_recurrent_weights() {
+            cases.push(with(|options| [options.recurrent_dropout, options.input_dropout] = [0.25; 2]));
+        }
         if kind == CellKind::Lstm {
             cases.extend([with(|options| options.peephole = true), with(|options| options.coupled = true)]);
             cases.push(with(|options| options.projection = Some(17)));
@@ -434,9 +438,9 @@ fn dropout_belongs_to_the_step_of_the_sequence() {
         for direction in [Direction::Forward, Direction::Both] {
             let mut case = Case { direction, layers: 2, ..Case::simple(kind, batch, steps, input, hidden) };
             case.options.dropout = 0.3;
-            case.options.recurrent_dropout = 0.3;
+            case.options.recurrent_dropout = common::recurrent_dropout(kind, 0.3);
             case.options.input_dropout = 0.3;
-            case.options.zoneout = [0.3, if kind.has_cell_state() { 0.3 } else { 0.0 }];
+            case.options.zoneout = [0.3, if common::has_options_of_cell_state(kind) { 0.3 } else { 0.0 }];
             let (data, layer) = (Data::of(&case), case.layer(|builder| builder));
             // (T, B, ..) of some of the steps.
             let (x, y) = (batch * input, batch * hidden * case.directions());

@@ -26,7 +26,7 @@ fn nearest_bf16(x: f32) -> f32 {
 fn round_weights(layer: &mut Recurrent) {
     let matrices: Vec<_> = layer
         .named_parameters()
-        .filter(|tensor| tensor.name.starts_with("weight"))
+        .filter(|tensor| tensor.name.starts_with("weight") && tensor.shape.len() == 2)
         .map(|tensor| tensor.range)
         .collect();
     layer.update(|parameters| {

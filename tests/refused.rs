@@ -80,7 +80,7 @@ fn every_allocation_of_a_call_may_be_refused() {
         let options = Options {
             projection: lstm.then_some(30),
             dropout: 0.25,
-            recurrent_dropout: 0.25,
+            recurrent_dropout: common::recurrent_dropout(kind, 0.25),
             input_dropout: 0.25,
             zoneout: [0.25, 0.0],
             ..Options::default()

@@ -20,6 +20,11 @@ fn cell(kind: CellKind) -> reference::Cell {
         CellKind::GruResetBefore => reference::Cell::GruResetBefore,
         CellKind::ElmanTanh => reference::Cell::ElmanTanh,
         CellKind::ElmanRelu => reference::Cell::ElmanRelu,
+        CellKind::MinGru => reference::Cell::MinGru,
+        CellKind::MinLstm => reference::Cell::MinLstm,
+        CellKind::IndRnn => reference::Cell::IndRnn,
+        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
+        CellKind::Slstm => reference::Cell::Slstm,
         other => panic!("{other:?} is not in the reference"),
     }
 }
@@ -27,16 +32,22 @@ fn cell(kind: CellKind) -> reference::Cell {
 /// The network's parameters in the form of the reference.
 fn model(layer: &Recurrent) -> reference::Model<f32> {
     let config = layer.config();
-    let tensors: Vec<Vec<f32>> = layer.named_parameters().map(|tensor| tensor.values.to_vec()).collect();
-    let four = config.layers() * config.directions() * 4;
-    assert_eq!(tensors.len(), four, "a network of plain cells with two biases");
-    let zeros = || Params::zeros(cell(config.kind()), 0, 0);
-    let params = tensors.chunks_exact(4).map(|part| Params {
-        weight_ih: part[0].clone(),
-        weight_hh: part[1].clone(),
-        bias_ih: part[2].clone(),
-        bias_hh: part[3].clone(),
-        ..zeros()
+    let tensors: Vec<_> = layer.named_parameters().collect();
+    let strands = config.layers() * config.directions();
+    let params = tensors.chunks_exact(tensors.len() / strands).map(|part| {
+        let mut params = Params::zeros(cell(config.kind()), 0, 0);
+        for tensor in part {
+            let (name, _) = tensor.name.rsplit_once("_l").expect("a layer");
+            let to = match name {
+                "weight_ih" => &mut params.weight_ih,
+                "weight_hh" => &mut params.weight_hh,
+                "bias_ih" => &mut params.bias_ih,
+                "bias_hh" => &mut params.bias_hh,
+                _ => panic!("{name} of a network of plain cells"),
+            };
+            *to = tensor.values.to_vec();
+        }
+        params
     });
     reference::Model {
         cell: cell(config.kind()),

@@ -65,12 +65,17 @@ pub const STREAM: &[&str] = &[
     "gru B1 T1 I1 H64 L1",
 ];
 
-const CELLS: [(&str, CellKind); 5] = [
+const CELLS: [(&str, CellKind); 10] = [
     ("lstm", CellKind::Lstm),
     ("gru", CellKind::GruResetAfter),
     ("gru_before", CellKind::GruResetBefore),
     ("rnn_tanh", CellKind::ElmanTanh),
     ("rnn_relu", CellKind::ElmanRelu),
+    ("min_gru", CellKind::MinGru),
+    ("min_lstm", CellKind::MinLstm),
+    ("ind_rnn", CellKind::IndRnn),
+    ("lstm_mult", CellKind::LstmMultiplicative),
+    ("slstm", CellKind::Slstm),
 ];
 
 impl Shape {
@@ -106,8 +111,17 @@ impl Shape {
         let directions = self.directions();
         let outputs = self.outputs();
         let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * outputs });
-        let gates = inputs.map(|input| self.kind.gates() * self.hidden * (input + outputs) * directions);
+        let (gates, recurrent) = (self.kind.gates(), self.recurrent_gates());
+        let gates = inputs.map(|input| (gates * input + recurrent * outputs) * self.hidden * directions);
         gates.sum::<usize>() + self.projection.unwrap_or(0) * self.hidden * directions * self.layers
+    }
+
+    /// Blocks of rows in the recurrent weight matrix.
+    fn recurrent_gates(&self) -> usize {
+        match self.kind {
+            CellKind::MinGru | CellKind::MinLstm | CellKind::IndRnn => 0,
+            kind => kind.gates(),
+        }
     }
 
     pub fn weight_bytes(&self) -> usize {
@@ -116,7 +130,7 @@ impl Shape {
 
     /// Those that multiply the state, which every step needs anew.
     pub fn recurrent_weight_bytes(&self) -> usize {
-        let width = self.kind.gates() * self.outputs() + self.projection.unwrap_or(0);
+        let width = self.recurrent_gates() * self.outputs() + self.projection.unwrap_or(0);
         width * self.hidden * self.layers * self.directions() * 4
     }
 

@@ -74,8 +74,8 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
     Ok(common::Options {
         activations: u.arbitrary::<bool>()?.then_some(activations),
         activations_reverse: None,
-        clip: u.arbitrary::<bool>()?.then_some(0.5),
-        cell_clip: (lstm && u.arbitrary()?).then_some(0.4),
+        clip: u.arbitrary::<bool>()?.then_some(0.5).filter(|_| kind != CellKind::Slstm),
+        cell_clip: (common::has_options_of_cell_state(kind) && u.arbitrary()?).then_some(0.4),
         peephole: free && u.arbitrary()?,
         coupled: free && u.arbitrary()?,
         projection: if free && u.arbitrary()? { Some(u.int_in_range(1..=hidden)?) } else { None },

@@ -8,7 +8,7 @@ use crate::simd::Isa;
 
 /// `e^-x` of `x` clamped to `0..=87`.
 #[inline(always)]
-pub(super) fn exp_of_negated<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+pub(crate) fn exp_of_negated<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let (scale, d) = exp_parts_of_negated(isa, isa.max(isa.zero(), isa.min(isa.splat(LIMIT), x)));
     isa.neg_mul_add(scale, d, scale)
 }
@@ -33,7 +33,7 @@ const Q: [f32; 5] = [0.232_243_28, 0.217_065_77, 0.285_923_57, 0.399_997_06, 0.6
 
 /// `log(1 + e^x)`. Below -87 it is between 0 and 1.7e-38.
 #[inline(always)]
-pub(super) fn softplus<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
+pub(crate) fn softplus<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let two = isa.splat(2.0);
     let e = exp_of_negated(isa, isa.abs(x));
     let s = isa.div(e, isa.add(two, e));

@@ -14,6 +14,7 @@ mod sigmoid_tanh;
 
 pub use chosen::Activation;
 pub(crate) use chosen::{Gate, activate, activate_with_slopes};
+pub(crate) use formulas::{exp_of_negated, softplus};
 pub(crate) use sigmoid_tanh::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 
 /// Calls `check` with all 2^32 floats, in parts, on all cores.

@@ -111,6 +111,7 @@ impl<A: Function> Cell for A {
         }],
         input: &[0],
         recurrent: &[(0, Multiplied::Hidden)],
+        diagonal: false,
         projection: None,
         norm: [false, false],
         vectors: &BIASES,

@@ -164,6 +164,13 @@ impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
         c
     }
 
+    /// Writes another plane of the new state. Tiny values are stored as zero.
+    #[inline(always)]
+    pub(crate) fn set_state(&self, v: usize, plane: usize, value: I::Vector) {
+        // SAFETY: records of this tile.
+        unsafe { self.write(self.step.after, v, plane, flush(self.isa, value)) };
+    }
+
     /// A new value after its zoneout, if there is zoneout.
     #[inline(always)]
     fn zone_out(&self, v: usize, plane: usize, new: I::Vector) -> I::Vector {

@@ -71,6 +71,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
         }],
         input: &[R_, Z, N],
         recurrent: &[(R_, Multiplied::Hidden), (Z, Multiplied::Hidden), (Q, Multiplied::Hidden)],
+        diagonal: false,
         projection: None,
         norm: [false, false],
         vectors: &BIASES,

@@ -91,6 +91,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         ],
         input: &[R_, Z, N],
         recurrent: &[(R_, Multiplied::Hidden), (Z, Multiplied::Hidden), (N, Multiplied::Tape(V))],
+        diagonal: false,
         projection: None,
         norm: [false, false],
         vectors: &BIASES,

@@ -85,6 +85,7 @@ impl Cell for GruNorm {
             (DV + Z, Multiplied::Hidden),
             (DV + N, Multiplied::Hidden),
         ],
+        diagonal: false,
         projection: None,
         norm: [true, false],
         vectors: &VECTORS,

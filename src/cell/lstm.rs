@@ -136,6 +136,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
             (G, Multiplied::Hidden),
             (O, Multiplied::Hidden),
         ],
+        diagonal: false,
         projection: if PROJECTED { Some((DH, M)) } else { None },
         norm: [false, false],
         vectors: &VECTORS,
@@ -143,133 +144,152 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
 
     #[inline(always)]
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
-        let isa = t.isa;
         if PROJECTED && PHASE == 1 {
             for v in 0..sums.len() {
                 t.set_hidden(true, v, sums[v]);
             }
             return;
         }
-        let (sums, _) = sums.as_chunks_mut::<4>();
-        if CHOSEN {
-            input_gates(t, sums);
-        }
-        // Two passes, cut at c. In one pass the chain from a gate to h would be some 200 cycles long, and the
-        // processor looks only two vectors ahead; in each half it finds enough vectors to fill the latency.
-        // Between the passes c has the place of g.
-        for v in 0..sums.len() {
-            let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
-            if !CHOSEN {
-                (i, f, g) = (sigmoid(isa, i), sigmoid(isa, f), tanh(isa, g));
-                let o = sigmoid(isa, sums[v][O]);
-                t.record(v, 0, [i, f, g, o]);
-                sums[v][O] = o;
-            }
-            let mut next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
-            if CHOSEN {
-                next = clamp(isa, next, t.options().cell_clip);
-            }
-            sums[v][G] = t.set_cell_state(CHOSEN, v, next);
-        }
-        if CHOSEN {
-            output_gate(t, sums);
-        }
-        for v in 0..sums.len() {
-            let output = if CHOSEN { sums[v][G] } else { tanh(isa, sums[v][G]) };
-            let h = isa.mul(sums[v][O], output);
-            if PROJECTED {
-                t.keep(v, 0, [h]);
-                t.record(v, M, [h]);
-            } else {
-                t.set_hidden(CHOSEN, v, h);
-            }
-        }
+        forward_of_gates::<S, Self, CHOSEN, PROJECTED>(t, sums);
     }
 
     #[inline(always)]
     fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
-        let isa = t.isa;
         if PROJECTED && PHASE == 0 {
             for v in 0..sums.len() {
                 t.set_gradient(v, DH, sums[v]);
-                t.set_carry(v, H, isa.zero());
+                t.set_carry(v, H, t.isa.zero());
             }
             return;
         }
-        for group in groups(sums.len()) {
-            // i f g o, the activation of c', and their slopes. The plain cell reads the first four one by one
-            // below.
-            let mut values = [[isa.zero(); 5]; GROUP];
-            let mut slopes = values;
-            let mut outputs = [isa.zero(); GROUP];
-            if CHOSEN {
-                for v in group.clone() {
-                    for gate in [I, F, G, O] {
-                        values[v - group.start][gate] = t.tape(v, gate);
-                    }
-                    values[v - group.start][A] = t.after(v, t.new_cell_state());
-                }
-                let options = t.options();
-                let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
-                let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
-                let gates = [i, f, g, o, options.output(A, OF_OUTPUT)];
-                let count = group.len();
-                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
-            } else {
-                // A separate pass for the longest chain, as in forward.
-                for v in group.clone() {
-                    outputs[v - group.start] = tanh(isa, t.after(v, C));
-                }
-            }
+        backward_of_gates::<S, Self, CHOSEN, PROJECTED>(t, sums);
+    }
+}
+
+/// From the sums of i, f, g and o to the state. Also of other cells that have these.
+#[inline(always)]
+pub(super) fn forward_of_gates<S: Isa, D: Cell, const CHOSEN: bool, const PROJECTED: bool>(
+    t: &ForwardTile<'_, S, D>,
+    sums: &mut [S::Vector],
+) {
+    let isa = t.isa;
+    let (sums, _) = sums.as_chunks_mut::<4>();
+    if CHOSEN {
+        input_gates(t, sums);
+    }
+    // Two passes, cut at c. In one pass the chain from a gate to h would be some 200 cycles long, and the
+    // processor looks only two vectors ahead; in each half it finds enough vectors to fill the latency.
+    // Between the passes c has the place of g.
+    for v in 0..sums.len() {
+        let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
+        if !CHOSEN {
+            (i, f, g) = (sigmoid(isa, i), sigmoid(isa, f), tanh(isa, g));
+            let o = sigmoid(isa, sums[v][O]);
+            t.record(v, 0, [i, f, g, o]);
+            sums[v][O] = o;
+        }
+        let mut next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
+        if CHOSEN {
+            next = clamp(isa, next, t.options().cell_clip);
+        }
+        sums[v][G] = t.set_cell_state(CHOSEN, v, next);
+    }
+    if CHOSEN {
+        output_gate(t, sums);
+    }
+    for v in 0..sums.len() {
+        let output = if CHOSEN { sums[v][G] } else { tanh(isa, sums[v][G]) };
+        let h = isa.mul(sums[v][O], output);
+        if PROJECTED {
+            t.keep(v, 0, [h]);
+            t.record(v, M, [h]);
+        } else {
+            t.set_hidden(CHOSEN, v, h);
+        }
+    }
+}
+
+/// From the gradient of h', or with a projection of m, to those of i, f, g and o. Also of other cells that
+/// have these.
+#[inline(always)]
+pub(super) fn backward_of_gates<S: Isa, D: Cell, const CHOSEN: bool, const PROJECTED: bool>(
+    t: &BackwardTile<'_, S, D>,
+    sums: &mut [S::Vector],
+) {
+    let isa = t.isa;
+    for group in groups(sums.len()) {
+        // i f g o, the activation of c', and their slopes. The plain cell reads the first four one by one
+        // below.
+        let mut values = [[isa.zero(); 5]; GROUP];
+        let mut slopes = values;
+        let mut outputs = [isa.zero(); GROUP];
+        if CHOSEN {
             for v in group.clone() {
-                let dh = sums[v];
-                let (values, slopes) = (&values[v - group.start], &slopes[v - group.start]);
-                let [mut i, mut f, mut g, mut o, mut output] = *values;
-                let [mut to_i, mut to_f, mut to_g, mut to_o, mut to_output] = *slopes;
-                if !CHOSEN {
-                    (i, f, g, o) = (t.tape(v, I), t.tape(v, F), t.tape(v, G), t.tape(v, O));
-                    output = outputs[v - group.start];
-                    (to_i, to_f) = (slope_of_sigmoid(isa, i), slope_of_sigmoid(isa, f));
-                    (to_g, to_o) = (slope_of_tanh(isa, g), slope_of_sigmoid(isa, o));
-                    to_output = slope_of_tanh(isa, output);
+                for gate in [I, F, G, O] {
+                    values[v - group.start][gate] = t.tape(v, gate);
                 }
-                let c = t.before(v, C);
-                let d_o = isa.mul(isa.mul(dh, output), to_o);
-                let through_output = isa.mul(isa.mul(dh, o), to_output);
-                let (later, past) = t.cell_gradient(CHOSEN, v);
-                let mut dc = isa.add(later, through_output);
-                let mut by_i = g;
-                if CHOSEN {
-                    if t.options().coupled {
-                        f = isa.sub(isa.splat(1.0), i);
-                        by_i = isa.sub(g, c);
-                        to_f = isa.zero();
-                    }
-                    if t.options().peephole {
-                        dc = isa.mul_add(d_o, t.peephole(v, PEEP_O), dc);
-                    }
-                    let next = isa.mul_add(f, c, isa.mul(i, g));
-                    let clip = isa.splat(t.options().cell_clip);
-                    dc = isa.if_greater(isa.abs(next), clip, isa.zero(), dc);
+                values[v - group.start][A] = t.after(v, t.new_cell_state());
+            }
+            let options = t.options();
+            let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
+            let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
+            let gates = [i, f, g, o, options.output(A, OF_OUTPUT)];
+            let count = group.len();
+            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+        } else {
+            // A separate pass for the longest chain, as in forward.
+            for v in group.clone() {
+                outputs[v - group.start] = tanh(isa, t.after(v, C));
+            }
+        }
+        for v in group.clone() {
+            let dh = sums[v];
+            let (values, slopes) = (&values[v - group.start], &slopes[v - group.start]);
+            let [mut i, mut f, mut g, mut o, mut output] = *values;
+            let [mut to_i, mut to_f, mut to_g, mut to_o, mut to_output] = *slopes;
+            if !CHOSEN {
+                (i, f, g, o) = (t.tape(v, I), t.tape(v, F), t.tape(v, G), t.tape(v, O));
+                output = outputs[v - group.start];
+                (to_i, to_f) = (slope_of_sigmoid(isa, i), slope_of_sigmoid(isa, f));
+                (to_g, to_o) = (slope_of_tanh(isa, g), slope_of_sigmoid(isa, o));
+                to_output = slope_of_tanh(isa, output);
+            }
+            let c = t.before(v, C);
+            let d_o = isa.mul(isa.mul(dh, output), to_o);
+            let through_output = isa.mul(isa.mul(dh, o), to_output);
+            let (later, past) = t.cell_gradient(CHOSEN, v);
+            let mut dc = isa.add(later, through_output);
+            let mut by_i = g;
+            if CHOSEN {
+                if t.options().coupled {
+                    f = isa.sub(isa.splat(1.0), i);
+                    by_i = isa.sub(g, c);
+                    to_f = isa.zero();
                 }
-                let d_i = isa.mul(isa.mul(dc, by_i), to_i);
-                let d_f = isa.mul(isa.mul(dc, c), to_f);
-                let mut earlier = isa.mul(dc, f);
-                if CHOSEN && t.options().peephole {
-                    earlier = isa.mul_add(d_i, t.peephole(v, PEEP_I), earlier);
-                    earlier = isa.mul_add(d_f, t.peephole(v, PEEP_F), earlier);
+                if t.options().peephole {
+                    dc = isa.mul_add(d_o, t.diagonal(v, PEEP_O), dc);
                 }
-                if CHOSEN {
-                    earlier = isa.add(earlier, past);
-                }
-                t.set_gradient(v, I, d_i);
-                t.set_gradient(v, F, d_f);
-                t.set_gradient(v, G, isa.mul(isa.mul(dc, i), to_g));
-                t.set_gradient(v, O, d_o);
-                t.set_carry(v, C, earlier);
-                if !PROJECTED {
-                    t.set_carry(v, H, isa.zero());
-                }
+                let next = isa.mul_add(f, c, isa.mul(i, g));
+                let clip = isa.splat(t.options().cell_clip);
+                dc = isa.if_greater(isa.abs(next), clip, isa.zero(), dc);
+            }
+            let d_i = isa.mul(isa.mul(dc, by_i), to_i);
+            let d_f = isa.mul(isa.mul(dc, c), to_f);
+            let mut earlier = isa.mul(dc, f);
+            if CHOSEN && t.options().peephole {
+                earlier = isa.mul_add(d_i, t.diagonal(v, PEEP_I), earlier);
+                earlier = isa.mul_add(d_f, t.diagonal(v, PEEP_F), earlier);
+            }
+            if CHOSEN {
+                earlier = isa.add(earlier, past);
+            }
+            t.set_gradient(v, I, d_i);
+            t.set_gradient(v, F, d_f);
+            t.set_gradient(v, G, isa.mul(isa.mul(dc, i), to_g));
+            t.set_gradient(v, O, d_o);
+            t.set_carry(v, C, earlier);
+            if !PROJECTED {
+                t.set_carry(v, H, isa.zero());
             }
         }
     }
@@ -288,8 +308,8 @@ fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vecto
     for v in 0..sums.len() {
         if options.peephole {
             let c = t.before(v, C);
-            sums[v][I] = isa.mul_add(t.peephole(v, PEEP_I), c, sums[v][I]);
-            sums[v][F] = isa.mul_add(t.peephole(v, PEEP_F), c, sums[v][F]);
+            sums[v][I] = isa.mul_add(t.diagonal(v, PEEP_I), c, sums[v][I]);
+            sums[v][F] = isa.mul_add(t.diagonal(v, PEEP_F), c, sums[v][F]);
         }
         t.record(v, I, [sums[v][I], sums[v][F], sums[v][G]]);
     }
@@ -309,7 +329,7 @@ fn output_gate<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vecto
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {
-            sums[v][O] = isa.mul_add(t.peephole(v, PEEP_O), sums[v][G], sums[v][O]);
+            sums[v][O] = isa.mul_add(t.diagonal(v, PEEP_O), sums[v][G], sums[v][O]);
         }
         t.record(v, O, [sums[v][O]]);
     }

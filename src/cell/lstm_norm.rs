@@ -108,6 +108,7 @@ impl Cell for LstmNorm {
             (DV + G, Multiplied::Hidden),
             (DV + O, Multiplied::Hidden),
         ],
+        diagonal: false,
         projection: None,
         norm: [true, true],
         vectors: &VECTORS,

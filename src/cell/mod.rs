@@ -7,6 +7,10 @@
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
 //! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
+//! lstm_multiplicative.rs                         an LSTM whose input chooses what of the state it sees
+//! slstm.rs                                       one with an exponential gate, and a stabiliser for it
+//! min_gru.rs min_lstm.rs                         two whose gates see the input alone
+//! ind_rnn.rs                                     one whose units see their own state alone
 //! dropout.rs                                     recurrent dropout and zoneout
 //! shape.rs                                       what a cell is as data
 //! tensor.rs                                      the table of parameter tensors
@@ -27,11 +31,16 @@ mod forward_tile;
 mod gru_after;
 mod gru_before;
 mod gru_norm;
+mod ind_rnn;
 mod lstm;
+mod lstm_multiplicative;
 mod lstm_norm;
+mod min_gru;
+mod min_lstm;
 mod norm;
 mod registry;
 mod shape;
+mod slstm;
 mod tensor;
 mod tile;
 mod variant;
@@ -47,14 +56,19 @@ use forward_tile::{ForwardTile, forward_finishes};
 use gru_after::GruResetAfter;
 use gru_before::GruResetBefore;
 use gru_norm::GruNorm;
+use ind_rnn::IndRnn;
 use lstm::Lstm;
+use lstm_multiplicative::LstmMultiplicative;
 use lstm_norm::LstmNorm;
+use min_gru::MinGru;
+use min_lstm::MinLstm;
 pub(crate) use registry::Entry;
 pub(crate) use shape::{
     BiasOf, Call, Factor, MOST_PHASES, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start,
     VectorGradient,
 };
 use shape::{bias_gradients, concat, gain_gradients};
+use slstm::Slstm;
 use std::ops::Range;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
 pub(crate) use tile::{Area, Context, Places, Step};
@@ -104,19 +118,129 @@ pub enum CellKind {
     ElmanTanh,
     /// Elman's network with a rectifier: `h' = max(0, W x + b_ih + R h + b_hh)`.
     ElmanRelu,
+    /// Minimal gated recurrent unit (Feng et al. 2024, arXiv 2410.01201, section 3.1): gate and candidate see
+    /// the input alone, so no product waits for the step before.
+    ///
+    /// ```text
+    /// z = s(W x + b_ih)      n = W x + b_ih      h' = (1 - z) * h + z * n
+    /// ```
+    ///
+    /// Gates in the order z, n. Its parameters are `weight_ih` (2 H, I) and `bias_ih` (2 H): it has no
+    /// recurrent weights, and so no second bias.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Gru};
+    ///
+    /// let gru = Gru::minimal(8, 64).layers(2).build()?;
+    /// let output = gru.run(&vec![0.1; 1000 * 8], Dims::new(1, 1000))?;
+    /// assert_eq!(output.y.len(), 1000 * 64);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    MinGru,
+    /// Minimal long short-term memory (Feng et al. 2024, section 3.2): gates and candidate see the input
+    /// alone, and i and f are divided by their sum.
+    ///
+    /// ```text
+    /// i, f = s(W x + b_ih)   g = W x + b_ih      h' = (f * h + i * g) / (f + i)
+    /// ```
+    ///
+    /// Gates in the order i, f, g. Its parameters are `weight_ih` (3 H, I) and `bias_ih` (3 H), and its state
+    /// is h. i and f are no less than the least normal number, 1.2e-38, so their sum is not zero. Only the
+    /// candidate's activation can be chosen.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::minimal(8, 64).build()?;
+    /// let output = lstm.run(&vec![0.1; 1000 * 8], Dims::new(1, 1000))?;
+    /// assert_eq!(output.y.len(), 1000 * 64);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    MinLstm,
+    /// Independently recurrent network (Li et al. 2018, arXiv 1803.04831): each unit sees its own state
+    /// alone.
+    ///
+    /// ```text
+    /// h' = max(0, W x + b_ih + u * h)
+    /// ```
+    ///
+    /// Its parameters are `weight_ih` (H, I), `weight_hh` (H), which is u, and `bias_ih` (H).
+    /// [`Precision`](crate::Precision) is that of `weight_ih`: u stays f32.
+    ///
+    /// ```
+    /// use fused_rnn::{Activation, Dims, Rnn};
+    ///
+    /// let rnn = Rnn::independent(8, 64).activations(&[Activation::Tanh]).build()?;
+    /// let output = rnn.run(&vec![0.1; 1000 * 8], Dims::new(1, 1000))?;
+    /// assert_eq!(output.y.len(), 1000 * 64);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    IndRnn,
+    /// Multiplicative long short-term memory (Krause et al. 2016, arXiv 1609.07959): the gates see the state
+    /// through m, in which the input chooses what of the state they see.
+    ///
+    /// ```text
+    /// m = (W x + b_ih) * (R h + b_hh)
+    /// i, f, o = s(W x + b_ih + R m + b_hh)      g = tanh(W x + b_ih + R m + b_hh)
+    /// c' = f * c + i * g                        h' = o * tanh(c')
+    /// ```
+    ///
+    /// Gates in the order m, i, f, g, o: `weight_ih` (5 H, I), `weight_hh` (5 H, H), `bias_ih` and `bias_hh`
+    /// (5 H). The paper's m has no biases; they are then zero.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::multiplicative(8, 64).build()?;
+    /// let output = lstm.run(&vec![0.1; 4 * 100 * 8], Dims::new(4, 100))?;
+    /// assert_eq!(output.y.len(), 4 * 100 * 64);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    LstmMultiplicative,
+    /// sLSTM of xLSTM (Beck et al. 2024, arXiv 2405.04517), with one head: an exponential input gate, and a
+    /// normaliser n. m is a stabiliser: it keeps c and n in the floats, and h does not depend on it.
+    ///
+    /// ```text
+    /// i, f, z, o = W x + b_ih + R h + b_hh      m' = max(log s(f) + m, i)
+    /// i' = e^(i - m')                           f' = e^(log s(f) + m - m')
+    /// c' = f' * c + i' * tanh(z)                n' = f' * n + i'
+    /// h' = s(o) * c' / n'
+    /// ```
+    ///
+    /// Gates in the order i, f, z, o. The state is h, c, n and m ([`State::plane`](crate::State::plane),
+    /// [`State::set_plane`](crate::State::set_plane)). Where n is 0 the state is empty, as at its beginning,
+    /// whatever c and m are. Gradients of c are those at a fixed m. It has no other activations and no clips,
+    /// and zoneout of h alone.
+    ///
+    /// ```
+    /// use fused_rnn::{Dims, Lstm};
+    ///
+    /// let lstm = Lstm::exponential(8, 64).build()?;
+    /// let output = lstm.run(&vec![0.1; 4 * 100 * 8], Dims::new(4, 100))?;
+    /// assert_eq!(output.y.len(), 4 * 100 * 64);
+    /// assert!(output.state.plane("n").is_some_and(|n| n.iter().all(|&n| n >= 1.0)));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    Slstm,
 }
 
 impl CellKind {
     /// Every cell.
-    pub const ALL: [CellKind; 5] = [
+    pub const ALL: [CellKind; 10] = [
         CellKind::Lstm,
         CellKind::GruResetAfter,
         CellKind::GruResetBefore,
         CellKind::ElmanTanh,
         CellKind::ElmanRelu,
+        CellKind::MinGru,
+        CellKind::MinLstm,
+        CellKind::IndRnn,
+        CellKind::LstmMultiplicative,
+        CellKind::Slstm,
     ];
 
-    /// The number of gates, and so of blocks of `hidden_size` rows in each weight matrix: 4, 3 or 1.
+    /// The number of gates, and so of blocks of `hidden_size` rows in `weight_ih`, and in `weight_hh` where
+    /// the cell has one: 1 to 5.
     pub fn gates(self) -> usize {
         self.shape().input.len()
     }
@@ -124,6 +248,12 @@ impl CellKind {
     /// The gates of the recurrent weights: as many, or none.
     pub(crate) fn recurrent_gates(self) -> usize {
         self.shape().recurrent.len()
+    }
+
+    /// Whether weights multiply the hidden state. A cell without such weights has no recurrent dropout.
+    pub fn has_recurrent_weights(self) -> bool {
+        let shape = self.shape();
+        !shape.recurrent.is_empty() || shape.diagonal
     }
 
     /// Whether the state has a cell state beside the hidden state.

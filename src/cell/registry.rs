@@ -2,7 +2,8 @@
 
 use super::{
     BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
-    GruResetBefore, Lstm, LstmNorm, MOST_PHASES, Shape, Variant, backward_finishes, forward_finishes,
+    GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MOST_PHASES, MinGru, MinLstm, Shape, Slstm,
+    Variant, backward_finishes, forward_finishes,
 };
 use crate::simd::Token;
 
@@ -43,6 +44,15 @@ fn visit<V: Visitor>(kind: CellKind, Form { plain, projection, norm }: Form, vis
         (CellKind::ElmanTanh, true) => visitor.visit::<ElmanTanh>(),
         (CellKind::ElmanRelu, true) => visitor.visit::<ElmanRelu>(),
         (CellKind::ElmanTanh | CellKind::ElmanRelu, false) => visitor.visit::<ElmanChosen>(),
+        (CellKind::MinGru, true) => visitor.visit::<MinGru<false>>(),
+        (CellKind::MinGru, false) => visitor.visit::<MinGru<true>>(),
+        (CellKind::MinLstm, true) => visitor.visit::<MinLstm<false>>(),
+        (CellKind::MinLstm, false) => visitor.visit::<MinLstm<true>>(),
+        (CellKind::IndRnn, true) => visitor.visit::<IndRnn<false>>(),
+        (CellKind::IndRnn, false) => visitor.visit::<IndRnn<true>>(),
+        (CellKind::LstmMultiplicative, true) => visitor.visit::<LstmMultiplicative<false>>(),
+        (CellKind::LstmMultiplicative, false) => visitor.visit::<LstmMultiplicative<true>>(),
+        (CellKind::Slstm, _) => visitor.visit::<Slstm>(),
     }
 }
 

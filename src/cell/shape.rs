@@ -111,6 +111,8 @@ pub(crate) enum BiasOf {
 pub(crate) enum Factor {
     /// Nothing.
     One,
+    /// The hidden state before the step, with its recurrent dropout.
+    HiddenState,
     /// The cell state before the step, or the new one.
     CellState,
     NewCellState,
@@ -152,13 +154,15 @@ pub(crate) struct Shape {
     /// For each gate of R, the plane of its gradient, and the rows that it was multiplied with. Gates that
     /// multiply the hidden state come first.
     pub(crate) recurrent: &'static [(usize, Multiplied)],
+    /// Whether R is diagonal: `weight_hh` is then a vector, and no product of the plan has it.
+    pub(crate) diagonal: bool,
     /// With a projection: the plane of the gradient of the hidden state, and the plane of the tape that is
     /// projected.
     pub(crate) projection: Option<(usize, usize)>,
     /// Whether products are normalised, and whether the cell state is.
     pub(crate) norm: [bool; 2],
-    /// The gradients of biases, peepholes, gains and shifts. Those of tensors that a layer does not have are
-    /// skipped.
+    /// The gradients of biases, peepholes, diagonal weights, gains and shifts. Those of tensors that a layer
+    /// does not have are skipped.
     pub(crate) vectors: &'static [VectorGradient],
 }
 
@@ -168,15 +172,21 @@ impl Shape {
         self.recurrent.iter().filter(|(_, operand)| *operand == Multiplied::Hidden).count()
     }
 
-    /// The plane of this step's gradients that the second phase of backward multiplies with its own weights.
-    /// `None` without such a product.
-    pub(crate) fn second_gradient(&self) -> Option<usize> {
-        let of_tape =
-            |&(plane, operand): &(usize, Multiplied)| (operand != Multiplied::Hidden).then_some(plane);
-        self.projection.map(|(plane, _)| plane).or_else(|| self.recurrent.iter().find_map(of_tape))
+    /// The gates of the product of the second phase of backward: those of R that do not multiply the hidden
+    /// state, or the one of a projection.
+    pub(crate) fn second_gates(&self) -> usize {
+        if self.projection.is_some() { 1 } else { self.recurrent.len() - self.hidden_gates() }
     }
 
-    /// The plane of the tape that those weights were multiplied with.
+    /// The plane of this step's gradients that such a gate multiplies.
+    pub(crate) fn second_gradient(&self, gate: usize) -> usize {
+        match self.projection {
+            Some((plane, _)) => plane,
+            None => self.recurrent[self.hidden_gates() + gate].0,
+        }
+    }
+
+    /// The plane of the tape that their weights were multiplied with.
     pub(crate) fn second_operand(&self) -> Option<usize> {
         let of_tape = |&(_, operand): &(usize, Multiplied)| match operand {
             Multiplied::Hidden => None,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, P)    bias_ih, bias_hh (gates * H)     row-major
+//! weight_hh (H)                                              where R is diagonal
 //! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! ```
@@ -72,6 +73,8 @@ pub(crate) struct Sizes {
     /// Gates of W, and of R.
     pub(crate) input_gates: usize,
     pub(crate) recurrent_gates: usize,
+    /// Whether R is diagonal.
+    pub(crate) diagonal: bool,
     /// Whether there is a first bias, and a second.
     pub(crate) biases: [bool; 2],
     pub(crate) projection: bool,
@@ -108,7 +111,10 @@ const TABLE: [Row; TENSORS] = [
         name: "weight_hh",
         matrix: true,
         initial: Initial::Recurrent,
-        form: |s| Form { slots: s.recurrent_gates, rows: s.units, width: s.outputs },
+        form: |s| match s.diagonal {
+            true => vectors(s.units, 1),
+            false => Form { slots: s.recurrent_gates, rows: s.units, width: s.outputs },
+        },
     },
     Row {
         name: "bias_ih",
@@ -182,10 +188,11 @@ impl Tensor {
         (self.row().form)(sizes)
     }
 
-    /// The shape that a user sees: `[gates * H, I]`, `[gates * H]`, `[3, H]`.
+    /// The shape that a user sees: `[gates * H, I]`, `[gates * H]`, `[3, H]`, `[H]`.
     pub(crate) fn shape(self, sizes: &Sizes) -> Vec<usize> {
         let Form { slots, rows, width } = self.form(sizes);
-        if self.row().matrix { vec![slots * rows, width] } else { vec![slots * width] }
+        let vector = self == Tensor::WeightHh && sizes.diagonal;
+        if self.row().matrix && !vector { vec![slots * rows, width] } else { vec![slots * width] }
     }
 }
 
@@ -232,6 +239,7 @@ mod tests {
             outputs: 2,
             input_gates: 4,
             recurrent_gates: 4,
+            diagonal: false,
             biases: [true, false],
             projection: true,
             peepholes: 3,
@@ -241,5 +249,7 @@ mod tests {
         let expected: [&[usize]; 9] =
             [&[20, 3], &[20, 2], &[20], &[0], &[2, 5], &[3, 5], &[20], &[20], &[2, 5]];
         assert_eq!(shapes, expected);
+        let diagonal = Sizes { recurrent_gates: 0, diagonal: true, ..sizes };
+        assert_eq!(Tensor::WeightHh.shape(&diagonal), [5]);
     }
 }

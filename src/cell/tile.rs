@@ -139,10 +139,10 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
         &self.step.context.weights.variant.options
     }
 
-    /// A peephole: 0 to 2 for i, f, o.
+    /// Weights from each unit to itself: peepholes, 0 to 2 for i, f, o, or those of a diagonal R.
     #[inline(always)]
-    pub(crate) fn peephole(&self, v: usize, gate: usize) -> I::Vector {
-        self.isa.load(self.step.context.weights.peepholes.get(self.block(v), gate))
+    pub(crate) fn diagonal(&self, v: usize, vector: usize) -> I::Vector {
+        self.isa.load(self.step.context.weights.diagonals.get(self.block(v), vector))
     }
 
     /// Gains or shifts of the normalisation, of all units.

@@ -4,13 +4,13 @@
 //! Weights, for forward
 //!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
-//!   peepholes   [block][i f o][lane]
+//!   diagonals   [block][i f o][lane], peepholes; or [block][lane], a diagonal R
 //!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are
 //!               normalised; biases are then zero
 //! TransposedWeights, for backward
 //!   input       W^T of each gate        depth H            units I      dx = dG W, a sum over the gates
 //!   hidden      R^T of the hidden gates depth H            units P      dh = dG R, the same
-//!   second      R^T of the last gate    depth H            units H
+//!   second      R^T of the other gates  depth H            units H      the same, in the second phase
 //!               or W_hr^T               depth P            units H
 //! ```
 //!
@@ -141,7 +141,7 @@ pub(crate) struct Weights {
     pub(crate) cell: Entry,
     pub(crate) panels: Vec<Panel>,
     pub(crate) biases: UnitVectors,
-    pub(crate) peepholes: UnitVectors,
+    pub(crate) diagonals: UnitVectors,
     pub(crate) norms: Norms,
     inputs: usize,
     units: usize,
@@ -155,7 +155,9 @@ pub(crate) struct TransposedWeights {
     pub(crate) input: Vec<Panel>,
     /// R^T of each gate of R that multiplies the hidden state.
     pub(crate) hidden: Vec<Panel>,
-    pub(crate) second: Panel,
+    /// R^T of each other gate of R, or W_hr^T.
+    pub(crate) second: Vec<Panel>,
+    units: usize,
 }
 
 impl Matrix {
@@ -171,7 +173,7 @@ impl Matrix {
 impl Weights {
     /// The bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
-        let vectors = [&self.biases.data, &self.peepholes.data, &self.norms.data];
+        let vectors = [&self.biases.data, &self.diagonals.data, &self.norms.data];
         let vectors: usize = vectors.map(|vectors| size_of_val(&vectors[..])).iter().sum();
         vectors + self.panels.iter().map(Panel::bytes).sum::<usize>()
     }
@@ -204,7 +206,11 @@ impl Weights {
             cell,
             panels,
             biases: UnitVectors::new(lanes, units, shape.biases.len())?,
-            peepholes: UnitVectors::new(lanes, units, variant.peephole_count())?,
+            diagonals: UnitVectors::new(
+                lanes,
+                units,
+                variant.peephole_count() + usize::from(shape.diagonal),
+            )?,
             norms: Norms::new(shape, units)?,
             inputs,
             units,
@@ -249,8 +255,9 @@ impl Weights {
                 }
             }
         }
-        if changed[Tensor::Peephole] {
-            self.peepholes.pack(from[Tensor::Peephole]);
+        let diagonal = if shape.diagonal { Tensor::WeightHh } else { Tensor::Peephole };
+        if changed[diagonal] {
+            self.diagonals.pack(from[diagonal]);
         }
         if biases || any(&[Tensor::NormIh, Tensor::NormHh, Tensor::NormC]) {
             self.norms.pack(from, shape, self.units);
@@ -318,36 +325,35 @@ impl Weights {
 impl TransposedWeights {
     /// The bytes of all panels.
     pub(crate) fn bytes(&self) -> usize {
-        self.input.iter().chain(&self.hidden).chain([&self.second]).map(Panel::bytes).sum()
+        self.input.iter().chain(&self.hidden).chain(&self.second).map(Panel::bytes).sum()
     }
 
     /// Room for the transposed weights of the cell of these weights, all zero.
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
         let (units, outputs) = (weights.units(), weights.outputs());
-        let second = if shape.second_gradient().is_some() { outputs } else { 0 };
         let panel = |depth, units| Panel::new(weights.precision.backward(), lanes, depth, 1, units);
         let of_gates = |count: usize, width| collect((0..count).map(|_| panel(units, width)));
         Ok(TransposedWeights {
             input: of_gates(shape.input.len(), weights.inputs())?,
             hidden: of_gates(shape.hidden_gates(), outputs)?,
-            second: panel(second, units)?,
+            second: collect((0..shape.second_gates()).map(|_| panel(outputs, units)))?,
+            units,
         })
     }
 
     /// The bytes of the recurrent weights, and the multiply-adds of a row with them.
     pub(crate) fn recurrent_load(&self) -> (usize, usize) {
-        let panels = || self.hidden.iter().chain([&self.second]);
+        let panels = || self.hidden.iter().chain(&self.second);
         (panels().map(Panel::bytes).sum(), panels().map(Panel::multiply_adds).sum())
     }
 
     /// Packs these parameters of a variant, as far as they are made of tensors that have changed.
     pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>, changed: &PerTensor<bool>) {
-        let (shape, units) = (variant.shape(), self.second.units());
+        let (shape, units) = (variant.shape(), self.units);
         let pack = |panel: &mut Panel, data, width| {
             panel.pack(Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width });
         };
-        let r = from[Tensor::WeightHh];
         for (panels, tensor) in [(&mut self.input, Tensor::WeightIh), (&mut self.hidden, Tensor::WeightHh)] {
             if !changed[tensor] {
                 continue;
@@ -362,12 +368,14 @@ impl TransposedWeights {
                 }
             }
         }
-        if shape.projection.is_some() {
-            if changed[Tensor::WeightHr] {
-                pack(&mut self.second, from[Tensor::WeightHr], units);
+        let (tensor, first) = match shape.projection {
+            Some(_) => (Tensor::WeightHr, 0),
+            None => (Tensor::WeightHh, shape.hidden_gates()),
+        };
+        if changed[tensor] {
+            for (gate, panel) in self.second.iter_mut().enumerate() {
+                pack(panel, &from[tensor][(first + gate) * units * units..], units);
             }
-        } else if shape.second_gradient().is_some() && changed[Tensor::WeightHh] {
-            pack(&mut self.second, &r[shape.hidden_gates() * units * units..], units);
         }
     }
 }

@@ -44,17 +44,28 @@ impl Config {
     /// Checks that the cell has these options, and that their values are in range.
     fn check_options(&self) -> Result<(), Error> {
         let options = &self.options[0];
-        if self.kind != CellKind::Lstm {
-            let of_lstm = [
-                (options.peephole, "peepholes of a cell other than the LSTM"),
-                (self.projection.is_some(), "a projection of a cell other than the LSTM"),
-                (options.coupled, "coupled gates of a cell other than the LSTM"),
-                (self.zoneout[1] != 0.0, "zoneout of the cell state of a cell that has none"),
-                (options.cell_clip != f32::INFINITY, "a clip of the cell state of a cell that has none"),
-            ];
-            if let Some(&(_, what)) = of_lstm.iter().find(|option| option.0) {
-                return Err(Error::Unsupported { what });
-            }
+        let (lstm, slstm) = (self.kind == CellKind::Lstm, self.kind == CellKind::Slstm);
+        let cell_state = self.kind.has_cell_state();
+        let table = [
+            (lstm, options.peephole, "peepholes of a cell other than the LSTM"),
+            (lstm, self.projection.is_some(), "a projection of a cell other than the LSTM"),
+            (lstm, options.coupled, "coupled gates of a cell other than the LSTM"),
+            (cell_state, self.zoneout[1] != 0.0, "zoneout of the cell state of a cell that has none"),
+            (
+                cell_state,
+                options.cell_clip != f32::INFINITY,
+                "a clip of the cell state of a cell that has none",
+            ),
+            (!slstm, options.clip != f32::INFINITY, "a clip of an sLSTM"),
+            (!slstm, self.zoneout[1] != 0.0, "zoneout of the cell state of an sLSTM"),
+            (!slstm, options.cell_clip != f32::INFINITY, "a clip of the cell state of an sLSTM"),
+        ];
+        if let Some(&(.., what)) = table.iter().find(|(has, wanted, _)| *wanted && !*has) {
+            return Err(Error::Unsupported { what });
+        }
+        if self.recurrent_dropout != 0.0 && !self.kind.has_recurrent_weights() {
+            let what = "recurrent dropout of a cell without recurrent weights";
+            return Err(Error::Unsupported { what });
         }
         if let Some(epsilon) = self.layer_norm {
             if !matches!(self.kind, CellKind::Lstm | CellKind::GruResetAfter) {
@@ -84,7 +95,8 @@ impl Config {
     }
 }
 
-/// Constructors of LSTM layers ([`CellKind::Lstm`]). What they build is a [`Recurrent`].
+/// Constructors of LSTM layers ([`CellKind::Lstm`], [`CellKind::LstmMultiplicative`], [`CellKind::Slstm`],
+/// [`CellKind::MinLstm`]). What they build is a [`Recurrent`].
 #[derive(Debug)]
 #[doc(alias = "LSTM")]
 #[doc(alias = "LSTMCell")]
@@ -96,10 +108,29 @@ impl Lstm {
     pub fn builder(input_size: usize, hidden_size: usize) -> Builder {
         Builder::new(CellKind::Lstm, input_size, hidden_size)
     }
+
+    /// A builder of multiplicative LSTM layers, whose input chooses what of the state the gates see.
+    #[doc(alias = "mLSTM")]
+    pub fn multiplicative(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::LstmMultiplicative, input_size, hidden_size)
+    }
+
+    /// A builder of layers of xLSTM's sLSTM, with an exponential input gate and one head.
+    #[doc(alias = "sLSTM")]
+    #[doc(alias = "xLSTM")]
+    pub fn exponential(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::Slstm, input_size, hidden_size)
+    }
+
+    /// A builder of minimal LSTM layers, whose gates see the input alone.
+    #[doc(alias = "minLSTM")]
+    pub fn minimal(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::MinLstm, input_size, hidden_size)
+    }
 }
 
-/// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`]). What they build is
-/// a [`Recurrent`].
+/// Constructors of GRU layers ([`CellKind::GruResetAfter`], [`CellKind::GruResetBefore`],
+/// [`CellKind::MinGru`]). What they build is a [`Recurrent`].
 #[derive(Debug)]
 #[doc(alias = "GRU")]
 #[doc(alias = "GRUCell")]
@@ -116,10 +147,16 @@ impl Gru {
     pub fn reset_before(input_size: usize, hidden_size: usize) -> Builder {
         Builder::new(CellKind::GruResetBefore, input_size, hidden_size)
     }
+
+    /// A builder of minimal GRU layers, whose gates see the input alone.
+    #[doc(alias = "minGRU")]
+    pub fn minimal(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::MinGru, input_size, hidden_size)
+    }
 }
 
-/// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]). What they build is a
-/// [`Recurrent`].
+/// Constructors of Elman layers ([`CellKind::ElmanTanh`], [`CellKind::ElmanRelu`]) and of independently
+/// recurrent ones ([`CellKind::IndRnn`]). What they build is a [`Recurrent`].
 #[derive(Debug)]
 #[doc(alias = "RNN")]
 #[doc(alias = "SimpleRNN")]
@@ -136,6 +173,12 @@ impl Rnn {
     /// A builder of Elman layers with a rectifier.
     pub fn relu(input_size: usize, hidden_size: usize) -> Builder {
         Builder::new(CellKind::ElmanRelu, input_size, hidden_size)
+    }
+
+    /// A builder of independently recurrent layers, with a rectifier: of each unit, its own state alone.
+    #[doc(alias = "IndRNN")]
+    pub fn independent(input_size: usize, hidden_size: usize) -> Builder {
+        Builder::new(CellKind::IndRnn, input_size, hidden_size)
     }
 }
 
@@ -209,7 +252,8 @@ impl Builder {
         self.direction(if bidirectional { Direction::Both } else { Direction::Forward })
     }
     /// The activations of both directions: as many as the cell has, in ONNX's order: LSTM f (of i, f, o), g
-    /// (of the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman f.
+    /// (of the candidate), h (of the output); GRU f (of r, z), g (of the candidate); Elman and IndRNN f;
+    /// minimal GRU f (of z), g (of the candidate); minimal LSTM g (of the candidate).
     ///
     /// ```
     /// use fused_rnn::{Activation, Lstm};
@@ -237,8 +281,9 @@ impl Builder {
         self.config.options.iter_mut().for_each(|options| options.clip = clip);
         self
     }
-    /// Clamps the new cell state of an LSTM to `-clip..=clip`, before the output and the peephole of o see it
-    /// (cuDNN's clip, TensorFlow's `cell_clip`). The gradient is 0 where a value was clamped.
+    /// Clamps the new cell state of an LSTM, or of a multiplicative one, to `-clip..=clip`, before the output
+    /// and the peephole of o see it (cuDNN's clip, TensorFlow's `cell_clip`). The gradient is 0 where a value
+    /// was clamped.
     pub fn cell_clip(mut self, clip: f32) -> Self {
         self.config.options.iter_mut().for_each(|options| options.cell_clip = clip);
         self
@@ -309,6 +354,7 @@ impl Builder {
     /// unit of the hidden state with this probability on its way into the recurrent product, with one mask
     /// for all steps of a row and all gates; what stays is divided by `1 - recurrent_dropout`. The state
     /// itself is carried whole (`z * h` of a GRU sees all of it), and the cell state is never dropped.
+    /// Minimal cells have no recurrent weights: [`build`](Builder::build) refuses it.
     ///
     /// ```text
     /// i = s(W x + b_ih + R (h * mask) + b_hh)      as every gate; n of a GRU reset before: R (r * h * mask)

@@ -339,7 +339,8 @@ impl Config {
         self.direction
     }
     /// The activations in ONNX's order, LSTM f (of i, f, o), g (of the candidate), h (of the output), GRU f,
-    /// g, Elman f: those of the forward direction, or of the reverse one.
+    /// g, Elman and IndRNN f, minimal GRU f, g, minimal LSTM g: those of the forward direction, or of the
+    /// reverse one.
     pub fn activations(&self, reverse: bool) -> &[Activation] {
         &self.options[usize::from(reverse)].activations[..self.kind.activation_count()]
     }

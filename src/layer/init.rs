@@ -17,8 +17,9 @@ pub enum Init {
     #[default]
     PyTorch,
     /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent weights
-    /// orthogonal, biases zero but for a forget bias of one in an LSTM (`unit_forget_bias`). Peepholes, which
-    /// Keras does not have, are zero, and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
+    /// orthogonal (those of an IndRNN uniform in 0..1), biases zero but for a forget bias of one in an LSTM
+    /// (`unit_forget_bias`). Peepholes, which Keras does not have, are zero, and projections uniform in
+    /// `+-sqrt(6 / (hidden_size + P))`.
     Keras,
     /// All parameters zero: for weights that are set afterwards.
     Zero,
@@ -58,6 +59,10 @@ pub(super) fn initialise(
                 (Initial::Input, _) => {
                     uniform(values, (6.0 / (inputs + input_gates * units) as f32).sqrt(), &mut rng);
                 }
+                // Between an integrator and a unit that forgets at once, as the authors of IndRNN begin.
+                (Initial::Recurrent, _) if ranges.sizes.diagonal => {
+                    values.iter_mut().for_each(|value| *value = rng.uniform(0.0, 1.0));
+                }
                 (Initial::Recurrent, _) => {
                     let rows = values.len() / outputs;
                     orthogonal(values, rows, outputs, &mut rng)?;
@@ -67,8 +72,11 @@ pub(super) fn initialise(
                 }
                 (Initial::Bias, _) => {
                     values.fill(0.0);
-                    if config.kind == CellKind::Lstm {
-                        values[units..2 * units].fill(1.0);
+                    // That of the forget gate.
+                    match config.kind {
+                        CellKind::Lstm => values[units..2 * units].fill(1.0),
+                        CellKind::LstmMultiplicative => values[2 * units..3 * units].fill(1.0),
+                        _ => {}
                     }
                 }
                 (Initial::SecondBias | Initial::Vector, _) => values.fill(0.0),

@@ -48,6 +48,7 @@ impl Config {
             outputs: self.outputs(),
             input_gates: shape.input.len(),
             recurrent_gates: shape.recurrent.len(),
+            diagonal: shape.diagonal,
             biases: [self.bias != Bias::None, self.bias == Bias::Double],
             projection: self.projection.is_some(),
             peepholes: variant.peephole_count(),
@@ -114,8 +115,14 @@ impl Ranges {
                 if !wanted(tensor) {
                     continue;
                 }
-                // The first chunk replaces the gradients of W and R; all other gradients are added to.
-                if !add && !matches!(tensor, Tensor::WeightIh | Tensor::WeightHh) {
+                // The first chunk replaces the gradients of W and R; all other gradients, those of a diagonal
+                // R too, are added to.
+                let replaced = match tensor {
+                    Tensor::WeightIh => true,
+                    Tensor::WeightHh => !self.sizes.diagonal,
+                    _ => false,
+                };
+                if !add && !replaced {
                     data.fill(0.0);
                 }
                 parameters.0[tensor as usize] = target(data, tensor.form(&self.sizes))?;
@@ -132,7 +139,7 @@ pub struct NamedParameter<'a> {
     /// The name, for example `weight_ih_l0` or `bias_hh_l1_reverse`.
     pub name: String,
     /// The shape: `[gates * H, I]`, `[gates * H, H]` or `[gates * H]`; of a projection `[P, H]`, of peepholes
-    /// `[3, H]`, of the normalised cell state `[2, H]`.
+    /// `[3, H]`, of a diagonal `weight_hh` `[H]`, of the normalised cell state `[2, H]`.
     pub shape: Vec<usize>,
     /// The place of the tensor in [`parameters`](crate::Recurrent::parameters), and of its gradient in
     /// [`Gradients::parameters`](crate::Gradients::parameters).

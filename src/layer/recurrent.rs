@@ -387,8 +387,8 @@ mod tests {
             let transposed = lstm.transposed.get_mut().unwrap();
             for (weights, transposed) in lstm.weights.iter_mut().zip(transposed) {
                 weights.panels.iter_mut().for_each(Panel::poison);
-                let TransposedWeights { input, hidden, second } = transposed;
-                input.iter_mut().chain(hidden).chain([second]).for_each(Panel::poison);
+                let TransposedWeights { input, hidden, second, .. } = transposed;
+                input.iter_mut().chain(hidden).chain(second).for_each(Panel::poison);
             }
             let mut changed = own.clone();
             changed[n][0] += 0.5;
@@ -399,8 +399,8 @@ mod tests {
                 let is = |tensor: &str| *name == format!("{tensor}_l{layer}");
                 // W, R and W_hr, and so are the transposed ones.
                 let packed = [is("weight_ih"), is("weight_hh"), is("weight_hr")];
-                let TransposedWeights { input, hidden, second } = transposed;
-                let whole = [&input[..], &hidden[..], std::slice::from_ref(second)];
+                let TransposedWeights { input, hidden, second, .. } = transposed;
+                let whole = [&input[..], &hidden[..], &second[..]];
                 for ((panel, panels), packed) in weights.panels.iter().zip(whole).zip(packed) {
                     assert_eq!(panel.is_poisoned(), !packed, "{name}, layer {layer}");
                     assert!(

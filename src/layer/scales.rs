@@ -39,7 +39,7 @@ impl Recurrent {
         }
         self.check_parameters()?;
         let found = tensors(&self.config, &self.ranges).zip(self.places()).find(|((own, ..), _)| own == name);
-        let matrix = found.filter(|_| name.starts_with("weight_"));
+        let matrix = found.filter(|((_, shape, _), _)| name.starts_with("weight_") && shape.len() == 2);
         let unknown = || Error::UnknownParameter { name: name.to_owned() };
         let ((_, shape, _), (strand, tensor)) = matrix.ok_or_else(unknown)?;
         if scales.len() > 1 && scales.len() != shape[0] {

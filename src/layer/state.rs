@@ -6,7 +6,8 @@ use crate::memory::{AlignedBuf, Grid};
 use std::fmt;
 
 /// What a state is named where it was made by a network of another cell.
-pub(super) const VECTORS: &str = "state: vectors of a unit (an LSTM has h and c, other cells h)";
+pub(super) const VECTORS: &str =
+    "state: vectors of a unit (an LSTM has h and c, an sLSTM h, c, n and m, other cells h)";
 
 /// The hidden states, and for an LSTM the cell states, of every direction of every layer, for a batch of
 /// rows.
@@ -42,7 +43,7 @@ pub(super) const VECTORS: &str = "state: vectors of a unit (an LSTM has h and c,
 #[doc(alias = "c_n")]
 pub struct State {
     kind: CellKind,
-    /// Of the planes, "h" and perhaps "c".
+    /// Of the planes, "h" and perhaps "c" and others.
     names: &'static [&'static str],
     hidden_size: usize,
     /// The width of the hidden state.
@@ -99,8 +100,8 @@ impl State {
         self.gather(C)
     }
 
-    /// The states of one name, `"h"` or `"c"`, in the shape of [`h`](State::h) or [`c`](State::c); `None`
-    /// where the cell has none of this name.
+    /// The states of one name, `"h"` or `"c"`, or of an sLSTM `"n"` or `"m"`, in the shape of [`h`](State::h)
+    /// or [`c`](State::c); `None` where the cell has none of this name.
     ///
     /// ```
     /// use fused_rnn::Gru;
@@ -186,6 +187,31 @@ impl State {
     pub fn set_c(&mut self, c: &[f32]) -> Result<(), Error> {
         check_len("c", self.plane_len(C), c.len())?;
         self.scatter(C, c);
+        Ok(())
+    }
+
+    /// Sets the states of one name, as [`plane`](State::plane) gives them.
+    ///
+    /// ```
+    /// use fused_rnn::Lstm;
+    ///
+    /// let lstm = Lstm::exponential(1, 2).build()?;
+    /// let mut state = lstm.zero_state(1)?;
+    /// state.set_plane("n", &[1.0, 2.0])?;
+    /// assert_eq!(state.plane("n"), Some(vec![1.0, 2.0]));
+    /// assert!(state.set_plane("k", &[]).is_err());
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the cell has no state of this name, [`Error::Length`] where `values` have
+    /// another length.
+    pub fn set_plane(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        let Some(plane) = self.names.iter().position(|&of| of == name) else {
+            return Err(Error::Unsupported { what: "a state of a name that the cell does not have" });
+        };
+        check_len("state", self.plane_len(plane), values.len())?;
+        self.scatter(plane, values);
         Ok(())
     }
 

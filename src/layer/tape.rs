@@ -36,12 +36,14 @@ pub enum Keep {
 /// every layer but the last.
 ///
 /// ```text
-/// states   (B + sum of lengths, planes of the state, H')   h, and c: LSTM 2, others 1; one more with
-///   of each direction of each layer                        recurrent dropout, one more with zoneout of c
+/// states   (B + sum of lengths, planes of the state, H')   h, and c: LSTMs 2, sLSTM 4, others 1; one more
+///   of each direction of each layer                        with recurrent dropout, one with zoneout of c
 /// gates    (planes of the tape, H' / 16, S, 16)            LSTM, GRU 4, Elman 0; Elman with another
 ///   of each direction of each layer                        activation, a clip or zoneout 1; LSTM with a
 ///                                                          projection 5; with layer normalisation
-///                                                          LSTM 12, GRU 8
+///                                                          LSTM 12, GRU 8; minimal GRU 2, minimal LSTM
+///                                                          3, IndRNN as Elman, multiplicative LSTM 7,
+///                                                          sLSTM 5
 ///   or, with checkpoints
 /// states   (B + sum of (length - 1) / every, planes of the state, H'), and no gates
 ///   with recurrent dropout

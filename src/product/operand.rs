@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 /// The most rows that a tile of any level has.
 pub(crate) const MOST_ROWS: usize = 8;
 /// The most segments of a product: a gate each, on the way back.
-pub(crate) const MOST_SEGMENTS: usize = 4;
+pub(crate) const MOST_SEGMENTS: usize = 5;
 
 /// The rows of a tile: at a stride, or each where a list says.
 #[derive(Debug, Clone, Copy)]

@@ -15,37 +15,76 @@ pub enum Cell {
     ElmanTanh,
     /// Elman network with a rectifier.
     ElmanRelu,
+    /// Minimal GRU.
+    MinGru,
+    /// Minimal LSTM.
+    MinLstm,
+    /// Independently recurrent network.
+    IndRnn,
+    /// Multiplicative LSTM.
+    LstmMultiplicative,
+    /// sLSTM of xLSTM, with one head.
+    Slstm,
 }
 
 impl Cell {
-    /// `G`, the number of blocks of `H` rows in the weights: 4, 3, 3, 1, 1.
+    /// `G`, the number of blocks of `H` rows in `W`.
     pub fn gates(self) -> usize {
         match self {
-            Cell::Lstm => 4,
-            Cell::GruResetAfter | Cell::GruResetBefore => 3,
-            Cell::ElmanTanh | Cell::ElmanRelu => 1,
+            Cell::Lstm | Cell::Slstm => 4,
+            Cell::LstmMultiplicative => 5,
+            Cell::GruResetAfter | Cell::GruResetBefore | Cell::MinLstm => 3,
+            Cell::MinGru => 2,
+            Cell::ElmanTanh | Cell::ElmanRelu | Cell::IndRnn => 1,
         }
+    }
+
+    /// The number of blocks of `H` rows in `R`: as many, or none.
+    pub fn recurrent_gates(self) -> usize {
+        match self {
+            Cell::MinGru | Cell::MinLstm | Cell::IndRnn => 0,
+            _ => self.gates(),
+        }
+    }
+
+    /// Whether `weight_hh` is a vector: the diagonal of `R`.
+    pub fn is_diagonal(self) -> bool {
+        self == Cell::IndRnn
     }
 
     /// The activations of the plain cell, in ONNX's order: LSTM f (i, f, o), g (candidate), h (output); GRU
-    /// f, g; Elman f.
+    /// f, g; Elman and `IndRnn` f; `MinGru` f, g; `MinLstm` g.
     pub fn activations(self) -> &'static [Activation] {
         match self {
-            Cell::Lstm => &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
+            Cell::Lstm | Cell::LstmMultiplicative => {
+                &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh]
+            }
             Cell::GruResetAfter | Cell::GruResetBefore => &[Activation::Sigmoid, Activation::Tanh],
             Cell::ElmanTanh => &[Activation::Tanh],
-            Cell::ElmanRelu => &[Activation::Relu],
+            Cell::ElmanRelu | Cell::IndRnn => &[Activation::Relu],
+            Cell::MinGru => &[Activation::Sigmoid, Activation::Affine(1.0, 0.0)],
+            Cell::MinLstm => &[Activation::Affine(1.0, 0.0)],
+            Cell::Slstm => &[],
         }
     }
 
-    /// The width of the cell state, which only the LSTM has.
-    pub(super) fn cell_size(self, hidden: usize) -> usize {
-        if self == Cell::Lstm { hidden } else { 0 }
+    /// The width of the cell state, which only LSTMs have: of `Slstm` that of c, n and m.
+    pub fn cell_size(self, hidden: usize) -> usize {
+        match self {
+            Cell::Lstm | Cell::LstmMultiplicative => hidden,
+            Cell::Slstm => 3 * hidden,
+            _ => 0,
+        }
     }
 
-    /// How many rows of `R` multiply `h`. The rest, the candidate of `GruResetBefore`, multiply `r * h`.
+    /// How many rows of `R` multiply `h`. The rest, the candidate of `GruResetBefore`, multiply `r * h`, and
+    /// the gates of `LstmMultiplicative` m.
     pub(super) fn plain_rows(self, hidden: usize) -> usize {
-        if self == Cell::GruResetBefore { 2 * hidden } else { self.gates() * hidden }
+        match self {
+            Cell::GruResetBefore => 2 * hidden,
+            Cell::LstmMultiplicative => hidden,
+            _ => self.recurrent_gates() * hidden,
+        }
     }
 }
 
@@ -180,9 +219,21 @@ impl Variant {
 
     /// Value and slope of the activation at a place, clipped.
     pub(super) fn gate<F: Real>(&self, cell: Cell, place: usize, v: F) -> (F, F) {
+        self.clipped(self.activation(cell, place), v)
+    }
+
+    /// Value and slope of an activation, clipped.
+    fn clipped<F: Real>(&self, activation: Activation, v: F) -> (F, F) {
         let (clamped, open) = clamp(v, self.clip);
-        let (value, slope) = self.activation(cell, place).at(clamped);
+        let (value, slope) = activation.at(clamped);
         (value, open * slope)
+    }
+
+    /// Value and slope of a gate that is a sigmoid, clipped, and no less than the least normal number.
+    pub(super) fn divisor<F: Real>(&self, v: F) -> (F, F) {
+        let (least, (value, slope)) =
+            (F::from_f64(f32::MIN_POSITIVE.into()), self.clipped(Activation::Sigmoid, v));
+        if value <= least { (least, F::ZERO) } else { (value, slope) }
     }
 }
 

@@ -32,6 +32,18 @@
 //!
 //! ElmanTanh       h' = tanh(a + q)
 //! ElmanRelu       h' = max(0, a + q), and NaN stays NaN
+//!
+//! MinGru          z = s(a_z)            n = a_n               h' = (1 - z) * h + z * n
+//! MinLstm         i = s(a_i)            f = s(a_f)            g = a_g       i, f >= 2^-126
+//!                 h' = (f * h + i * g) / (f + i)
+//! IndRnn          h' = max(0, a + u * h)
+//!
+//! Slstm           l = log s(a_f + q_f) + m              m' = max(l, a_i + q_i)      z = tanh(a_z + q_z)
+//!                 i = e^(a_i + q_i - m')                f = e^(l - m')             o = s(a_o + q_o)
+//!                 c' = f * c + i * z    n' = f * n + i                             h' = o * c' / n'
+//!                 where n is 0: m' = a_i + q_i, f = 0;    gradients are those at a constant m
+//!
+//! LstmMult...     m = a_m * q_m         i, f, g, o, c', h' of the Lstm, where q = R m + b_hh but for q_m
 //! ```
 //!
 //! # Variants
@@ -71,6 +83,8 @@
 //!
 //! ```text
 //! weight_ih (G*H, I or D*H)     weight_hh (G*H, H)     bias_ih, bias_hh (G*H)     gates i,f,g,o and r,z,n
+//! (MinGru, MinLstm: no weight_hh and bias_hh, gates z,n and i,f,g; IndRnn: weight_hh (H), u, no bias_hh;
+//! LstmMultiplicative: gates m,i,f,g,o; Slstm: i,f,z,o, and c0, cn are c, n and m of each row, (3*H))
 //! peephole (3, H), i,f,o        weight_hr (P, H)       norm_ih, norm_hh (G*H)     norm_c (2, H)
 //! x (T, B, I)      y, mask (T, B, D*H)      h0, c0, hn, cn (L*D, B, H), at layer * D + direction
 //! ```

@@ -10,11 +10,11 @@ use std::array;
 pub struct Params<F> {
     /// `W`, `(G*H, I)`, or `(G*H, D*H)` above the first layer.
     pub weight_ih: Vec<F>,
-    /// `R`, `(G*H, H)`.
+    /// `R`, `(G*H, H)`; of `IndRnn` u, `(H)`; of `MinGru` and `MinLstm` empty.
     pub weight_hh: Vec<F>,
     /// The bias of `a`, `(G*H)`.
     pub bias_ih: Vec<F>,
-    /// The bias of `q`, `(G*H)`.
+    /// The bias of `q`, `(G*H)`; of `MinGru`, `MinLstm` and `IndRnn` empty.
     pub bias_hh: Vec<F>,
     /// `W_hr`, `(P, H)`, or empty without projection.
     pub weight_hr: Vec<F>,
@@ -32,12 +32,13 @@ impl<F: Real> Params<F> {
     /// All zero, for one layer in one direction that sees `input` values, without projection, peepholes and
     /// normalisation.
     pub fn zeros(cell: Cell, input: usize, hidden: usize) -> Self {
-        let zeros = |columns| vec![F::ZERO; cell.gates() * hidden * columns];
+        let of = |gates: usize, columns| vec![F::ZERO; gates * hidden * columns];
+        let (gates, second) = (cell.gates(), cell.recurrent_gates());
         Params {
-            weight_ih: zeros(input),
-            weight_hh: zeros(hidden),
-            bias_ih: zeros(1),
-            bias_hh: zeros(1),
+            weight_ih: of(gates, input),
+            weight_hh: if cell.is_diagonal() { of(1, 1) } else { of(second, hidden) },
+            bias_ih: of(gates, 1),
+            bias_hh: of(second, 1),
             weight_hr: vec![],
             peephole: vec![],
             norm_ih: vec![],
@@ -47,10 +48,11 @@ impl<F: Real> Params<F> {
     }
 
     /// The same, with matrices as a precision has them.
-    fn rounded(&self, precision: Precision) -> Self {
+    fn rounded(&self, cell: Cell, precision: Precision) -> Self {
+        let diagonal = || self.weight_hh.clone();
         Params {
             weight_ih: precision.matrix(&self.weight_ih),
-            weight_hh: precision.matrix(&self.weight_hh),
+            weight_hh: if cell.is_diagonal() { diagonal() } else { precision.matrix(&self.weight_hh) },
             weight_hr: precision.matrix(&self.weight_hr),
             ..self.clone()
         }
@@ -118,7 +120,7 @@ pub struct Model<F> {
 impl<F: Real> Model<F> {
     /// The same, with matrices as the precision has them, and zero in place of parameters too small to matter.
     pub(super) fn flushed(&self) -> Self {
-        let flushed = |params: &Params<F>| params.rounded(self.precision).flushed();
+        let flushed = |params: &Params<F>| params.rounded(self.cell, self.precision).flushed();
         Model { params: self.params.iter().map(flushed).collect(), ..self.clone() }
     }
 }
@@ -242,7 +244,7 @@ pub(super) struct Step<F> {
     /// The mask of recurrent dropout, and h with it: what `R` multiplies.
     pub(super) mask: Vec<F>,
     pub(super) masked: Vec<F>,
-    /// `R h + b_hh`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
+    /// `R h + b_hh`, of a diagonal R `u * h`; of the candidate of `GruResetBefore`, `R (r * h) + b_hh`.
     pub(super) q: Vec<F>,
     /// The gates, after their activations, and the slopes of these.
     pub(super) gates: Vec<F>,
@@ -267,7 +269,7 @@ pub struct Output<F> {
     pub y: Vec<F>,
     /// Final hidden states, `(L*D, B, H)`.
     pub hn: Vec<F>,
-    /// Final cell states, `(L*D, B, H)`; empty unless the cell is an LSTM.
+    /// Final cell states, `(L*D, B, H)`; empty unless the cell is an LSTM, multiplicative or not.
     pub cn: Vec<F>,
     /// The steps in the order in which they were taken, for each `(L*D, B)`.
     pub(super) trace: Vec<Vec<Step<F>>>,
@@ -308,9 +310,10 @@ pub(super) fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
     assert!(model.layers > 0, "layers: expected at least one");
     check_size("params", Some(&model.params), passes);
     for (pass, params) in model.params.iter().enumerate() {
-        let rows = model.cell.gates() * hidden;
+        let (rows, second) = (model.cell.gates() * hidden, model.cell.recurrent_gates() * hidden);
+        let diagonal = if model.cell.is_diagonal() { hidden } else { 0 };
         check_size("weight_ih", Some(&params.weight_ih), rows * model.input_width(pass / directions));
-        check_size("weight_hh", Some(&params.weight_hh), rows * width);
+        check_size("weight_hh", Some(&params.weight_hh), second * width + diagonal);
         check_size("weight_hr", Some(&params.weight_hr), model.projection.unwrap_or(0) * hidden);
         let peepholes = if params.peephole.is_empty() { 0 } else { 3 * hidden };
         check_size("peephole", Some(&params.peephole), peepholes);
@@ -320,7 +323,7 @@ pub(super) fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
         check_size("norm_hh", Some(&params.norm_hh), norms * rows);
         check_size("norm_c", Some(&params.norm_c), 2 * norms * model.cell.cell_size(hidden));
         check_size("bias_ih", Some(&params.bias_ih), rows);
-        check_size("bias_hh", Some(&params.bias_hh), rows);
+        check_size("bias_hh", Some(&params.bias_hh), second);
     }
     check_size("x", Some(input.x), input.steps * input.batch * model.input_size);
     check_size("h0", input.h0, passes * input.batch * width);

@@ -1,6 +1,6 @@
 //! One step of one row: the equations, and their derivatives.
 
-use super::cell::{Cell, clamp};
+use super::cell::{Activation, Cell, clamp};
 use super::model::{Model, Params, Step};
 use super::real::{Real, add, add_outer, flushed, normalise, product, through_norm};
 use std::array;
@@ -18,8 +18,11 @@ pub(super) fn step_forward<F: Real>(
     let masked = product(h, mask);
     let (mut normalised, mut factors) = (array::from_fn(|_| vec![]), [F::ZERO; 3]);
     let mut a = model.precision.affine(&params.weight_ih, x, &params.bias_ih);
-    let mut q =
-        model.precision.affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain]);
+    let mut q = if cell.is_diagonal() {
+        product(&params.weight_hh, &masked)
+    } else {
+        model.precision.affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain])
+    };
     if let Some(epsilon) = model.layer_norm {
         let zeros = vec![F::ZERO; plain];
         (normalised[0], factors[0]) =
@@ -36,10 +39,17 @@ pub(super) fn step_forward<F: Real>(
     let mut h_next = vec![F::ZERO; hidden];
     let [mut c_next, mut outputs, mut output_slopes, mut clip_slopes] =
         array::from_fn(|_| vec![F::ZERO; c.len()]);
+    let first = first_of_lstm(cell, hidden);
     match cell {
-        Cell::Lstm => {
+        Cell::Lstm | Cell::LstmMultiplicative => {
+            if cell == Cell::LstmMultiplicative {
+                gates[..hidden].copy_from_slice(&a[..hidden]);
+                let m = product(&a[..hidden], &q);
+                let (of_m, biases) = (&params.weight_hh[plain * hidden..], &params.bias_hh[plain..]);
+                q.extend(model.precision.affine(of_m, &m, biases));
+            }
             for j in 0..hidden {
-                let [i, f, g, o] = rows(j, hidden);
+                let [i, f, g, o] = rows(first + j, hidden);
                 let [p_i, p_f, p_o] = peepholes(params, j, hidden);
                 (gates[i], slopes[i]) = variant.gate(cell, 0, a[i] + q[i] + p_i * c[j]);
                 (gates[f], slopes[f]) = variant.gate(cell, 0, a[f] + q[f] + p_f * c[j]);
@@ -59,7 +69,7 @@ pub(super) fn step_forward<F: Real>(
             }
             for j in 0..hidden {
                 (outputs[j], output_slopes[j]) = variant.activation(cell, 2).at(seen[j]);
-                h_next[j] = gates[3 * hidden + j] * outputs[j];
+                h_next[j] = gates[first + 3 * hidden + j] * outputs[j];
             }
         }
         Cell::GruResetAfter | Cell::GruResetBefore => {
@@ -83,10 +93,46 @@ pub(super) fn step_forward<F: Real>(
                 h_next[j] = (F::ONE - gates[z]) * gates[n] + gates[z] * h[j];
             }
         }
-        Cell::ElmanTanh | Cell::ElmanRelu => {
+        Cell::ElmanTanh | Cell::ElmanRelu | Cell::IndRnn => {
             for j in 0..hidden {
                 (gates[j], slopes[j]) = variant.gate(cell, 0, a[j] + q[j]);
                 h_next[j] = gates[j];
+            }
+        }
+        Cell::Slstm => {
+            for j in 0..hidden {
+                let [i, f, z, o] = rows(j, hidden);
+                let (n, m) = (c[hidden + j], c[2 * hidden + j]);
+                let a_i = a[i] + q[i];
+                let (negative, rest) = Activation::Softplus.at(-(a[f] + q[f]));
+                let l = m - negative;
+                let next = if n == F::ZERO || a_i > l { a_i } else { l };
+                gates[i] = (a_i - next).exp();
+                gates[f] = if n == F::ZERO { F::ZERO } else { (l - next).exp() };
+                slopes[f] = rest;
+                (gates[z], slopes[z]) = Activation::Tanh.at(a[z] + q[z]);
+                (gates[o], slopes[o]) = Activation::Sigmoid.at(a[o] + q[o]);
+                c_next[j] = gates[f] * c[j] + gates[i] * gates[z];
+                c_next[hidden + j] = gates[f] * n + gates[i];
+                c_next[2 * hidden + j] = next;
+                h_next[j] = gates[o] * c_next[j] / c_next[hidden + j];
+            }
+        }
+        Cell::MinGru => {
+            for j in 0..hidden {
+                let [z, n] = rows(j, hidden);
+                (gates[z], slopes[z]) = variant.gate(cell, 0, a[z]);
+                (gates[n], slopes[n]) = variant.gate(cell, 1, a[n]);
+                h_next[j] = (F::ONE - gates[z]) * h[j] + gates[z] * gates[n];
+            }
+        }
+        Cell::MinLstm => {
+            for j in 0..hidden {
+                let [i, f, g] = rows(j, hidden);
+                (gates[i], slopes[i]) = variant.divisor(a[i]);
+                (gates[f], slopes[f]) = variant.divisor(a[f]);
+                (gates[g], slopes[g]) = variant.gate(cell, 0, a[g]);
+                h_next[j] = (gates[f] * h[j] + gates[i] * gates[g]) / (gates[f] + gates[i]);
             }
         }
     }
@@ -134,6 +180,7 @@ pub(super) fn step_backward<F: Real>(
     let (cell, variant, hidden) = (model.cell, &model.variants[direction], model.hidden_size);
     let (plain, precision) = (cell.plain_rows(hidden), model.precision);
     let mut da = vec![F::ZERO; gates.len()];
+    let mut dm = vec![F::ZERO; hidden];
     let mut dh = vec![F::ZERO; h.len()];
     let mut dmasked = dh.clone();
     let mut dc = vec![F::ZERO; c.len()];
@@ -141,18 +188,19 @@ pub(super) fn step_backward<F: Real>(
     // h' = W_hr m
     let mut dh_next = dh_next.to_vec();
     if model.projection.is_some() {
-        let mut dm = vec![F::ZERO; hidden];
+        let mut of_m = vec![F::ZERO; hidden];
         dh_next = precision.operand(&dh_next);
-        precision.add_transposed(&mut dm, &params.weight_hr, &dh_next, dh_next.len());
+        precision.add_transposed(&mut of_m, &params.weight_hr, &dh_next, dh_next.len());
         add_outer(&mut grads.weight_hr, &dh_next, &precision.operand(m));
-        dh_next = dm;
+        dh_next = of_m;
     }
 
     // From h' and c' to a.
+    let first = first_of_lstm(cell, hidden);
     match cell {
-        Cell::Lstm => {
+        Cell::Lstm | Cell::LstmMultiplicative => {
             // h' = o tanh(c')
-            let mut through = product(&product(&dh_next, &gates[3 * hidden..]), output_slopes);
+            let mut through = product(&product(&dh_next, &gates[first + 3 * hidden..]), output_slopes);
             if model.layer_norm.is_some() {
                 let (gain, shift) = grads.norm_c.split_at_mut(hidden);
                 add(gain, &product(&through, &normalised[2]));
@@ -161,7 +209,7 @@ pub(super) fn step_backward<F: Real>(
                 through = through_norm(&gained, &normalised[2], factors[2]);
             }
             for j in 0..hidden {
-                let [i, f, g, o] = rows(j, hidden);
+                let [i, f, g, o] = rows(first + j, hidden);
                 let [p_i, p_f, p_o] = peepholes(params, j, hidden);
                 da[o] = dh_next[j] * outputs[j] * slopes[o];
                 let d_c = dc_next[j] + through[j] + p_o * da[o];
@@ -177,6 +225,15 @@ pub(super) fn step_backward<F: Real>(
                     grads.peephole[hidden + j] += da[f] * c[j];
                     grads.peephole[2 * hidden + j] += da[o] * c_next[j];
                 }
+            }
+            if cell == Cell::LstmMultiplicative {
+                // q = R m + b_hh, with m = a_m q_m
+                let (a_m, of_m) = (&gates[..hidden], plain * hidden..);
+                let of_gates = &precision.operand(&flushed(&da[hidden..]));
+                precision.add_transposed(&mut dm, &params.weight_hh[of_m.clone()], of_gates, hidden);
+                let m = precision.operand(&product(a_m, &q[..hidden]));
+                add_outer(&mut grads.weight_hh[of_m], of_gates, &m);
+                da[..hidden].copy_from_slice(&product(&dm, &q[..hidden]));
             }
         }
         Cell::GruResetAfter | Cell::GruResetBefore => {
@@ -213,14 +270,59 @@ pub(super) fn step_backward<F: Real>(
                 da[j] = dh_next[j] * slopes[j];
             }
         }
+        Cell::IndRnn => {
+            for j in 0..hidden {
+                da[j] = dh_next[j] * slopes[j];
+                dmasked[j] = da[j] * params.weight_hh[j];
+            }
+        }
+        Cell::Slstm => {
+            for j in 0..hidden {
+                let [i, f, z, o] = rows(j, hidden);
+                let (n, n_next) = (c[hidden + j], c_next[hidden + j]);
+                let y = c_next[j] / n_next;
+                let through = dh_next[j] * gates[o] / n_next;
+                let (d_c, d_n) = (dc_next[j] + through, dc_next[hidden + j] - through * y);
+                da[i] = (d_c * gates[z] + d_n) * gates[i];
+                da[f] = (d_c * c[j] + d_n * n) * gates[f] * slopes[f];
+                da[z] = d_c * gates[i] * slopes[z];
+                da[o] = dh_next[j] * y * slopes[o];
+                (dc[j], dc[hidden + j]) = (d_c * gates[f], d_n * gates[f]);
+                // h depends on c e^m and n e^m alone.
+                dc[2 * hidden + j] = c[j] * dc[j] + n * dc[hidden + j];
+            }
+        }
+        Cell::MinGru => {
+            for j in 0..hidden {
+                let [z, n] = rows(j, hidden);
+                // h' = (1 - z) h + z n
+                da[z] = dh_next[j] * (gates[n] - h[j]) * slopes[z];
+                da[n] = dh_next[j] * gates[z] * slopes[n];
+                dh[j] = dh_next[j] * (F::ONE - gates[z]);
+            }
+        }
+        Cell::MinLstm => {
+            for j in 0..hidden {
+                let [i, f, g] = rows(j, hidden);
+                // h' = (f h + i g) / s, with s = f + i, which has a slope of one in both
+                let through = dh_next[j] / (gates[f] + gates[i]);
+                da[i] = through * (gates[g] - step.h_next[j]) * slopes[i];
+                da[f] = through * (h[j] - step.h_next[j]) * slopes[f];
+                da[g] = through * gates[i] * slopes[g];
+                dh[j] = through * gates[f];
+            }
+        }
     }
 
     da = flushed(&da);
 
-    // q enters as a does, except that GruResetAfter has r q_n.
-    let mut dq = da.clone();
+    // q enters as a does, except that GruResetAfter has r q_n, and LstmMultiplicative a_m q_m.
+    let mut dq = da[..cell.recurrent_gates() * hidden].to_vec();
     if cell == Cell::GruResetAfter {
         dq[2 * hidden..].copy_from_slice(&product(&gates[..hidden], &da[2 * hidden..]));
+    }
+    if cell == Cell::LstmMultiplicative {
+        dq[..hidden].copy_from_slice(&flushed(&product(&gates[..hidden], &dm)));
     }
 
     (da, dq) = (precision.operand(&da), precision.operand(&dq));
@@ -237,12 +339,20 @@ pub(super) fn step_backward<F: Real>(
     }
     add_outer(&mut grads.weight_ih, &da, &precision.operand(x));
     precision.add_transposed(dx, &params.weight_ih, &da, hidden);
-    // q = R h + b_hh
+    // q = R h + b_hh, or u * h
+    if cell.is_diagonal() {
+        add(&mut grads.weight_hh, &product(&da, masked));
+    }
     let masked = &precision.operand(masked);
     add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], masked);
     precision.add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain], hidden);
     add(&mut dh, &product(&dmasked, mask));
     (dh, dc)
+}
+
+/// The first of the rows of i, f, g and o: behind those of m, where there are such.
+fn first_of_lstm(cell: Cell, hidden: usize) -> usize {
+    if cell == Cell::LstmMultiplicative { hidden } else { 0 }
 }
 
 /// The rows of the gates of hidden unit `j`.

@@ -102,7 +102,8 @@ impl Scratch {
 
     /// The shape of `made`.
     fn made_grid(pass: &Pass<'_>, shares: usize) -> Result<Grid, Error> {
-        let gates = pass.weights().shape().hidden_gates().max(1);
+        let shape = pass.weights().shape();
+        let gates = shape.hidden_gates().max(shape.second_gates()).max(1);
         grid_of_gradients(pass.weights(), shares, pass.rows.order.len(), gates)
     }
 
@@ -148,7 +149,7 @@ pub(crate) unsafe fn backward(
         rows: batch,
         weights: multiply_adds,
         bytes,
-        blocks: weights.blocks_of(weights.outputs()).max(transposed.second.blocks()),
+        blocks: weights.blocks_of(weights.outputs().max(weights.units())),
         phases: shape.forward.len(),
         rate: weights.backward.rate,
     };
@@ -337,11 +338,10 @@ impl Steps<'_> {
             slot: share.index(),
         };
         // Of each gate of a product, the gradients of some rows at a step as words.
-        let make = |count: usize, planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
+        let make = |panels: &[Panel], planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
             let Some(step) = step.filter(|_| weights.precision.rounds()) else { return };
-            for gate in 0..count {
-                let width =
-                    transposed.hidden.get(gate).filter(|_| phase == 0).unwrap_or(&transposed.second).depth();
+            for (gate, panel) in panels.iter().enumerate() {
+                let width = panel.depth();
                 // SAFETY: the gradients of these rows are done; the slot is that of this share alone.
                 unsafe {
                     let grads = backward.grads.slot(backward.flat(step, 0));
@@ -357,7 +357,7 @@ impl Steps<'_> {
             // read.
             let readers = if following.is_none() { 0 } else { rows.len() };
             let blocks = share.part(weights.blocks_of(weights.outputs()));
-            make(transposed.hidden.len(), planes, following);
+            make(&transposed.hidden, planes, following);
             for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
                 let mut work = work(&transposed.hidden[..], planes, following, gates);
                 // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by
@@ -367,13 +367,14 @@ impl Steps<'_> {
         } else {
             // A product of this step's own, where the cell has one; a phase is done in all blocks before the
             // next begins.
-            let second = shape.second_gradient();
-            let panels = if second.is_some() { std::slice::from_ref(&transposed.second) } else { &[] };
-            let plane: &dyn Fn(usize) -> usize = &|_| second.unwrap_or(0);
-            make(panels.len(), plane, step);
-            for (gates, blocks) in cuts(panels, 0, share.part(transposed.second.blocks())) {
+            let panels = &transposed.second[..];
+            let planes: &dyn Fn(usize) -> usize = &|gate| shape.second_gradient(gate);
+            // One gate is not cut.
+            let readers = if panels.len() > 1 { rows.len() } else { 0 };
+            make(panels, planes, step);
+            for (gates, blocks) in cuts(panels, readers, share.part(weights.blocks_of(weights.units()))) {
                 // SAFETY: as above.
-                unsafe { sweep(&mut work(panels, plane, step, gates), rows.clone(), blocks) }
+                unsafe { sweep(&mut work(panels, planes, step, gates), rows.clone(), blocks) }
             }
         }
     }

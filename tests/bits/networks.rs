@@ -8,13 +8,21 @@ use fused_rnn::{
 };
 
 /// The cells, by name.
-pub const CELLS: [(CellKind, &str); 5] = [
+pub const CELLS: [(CellKind, &str); 10] = [
     (CellKind::Lstm, "lstm"),
     (CellKind::GruResetAfter, "gru_after"),
     (CellKind::GruResetBefore, "gru_before"),
     (CellKind::ElmanTanh, "elman_tanh"),
     (CellKind::ElmanRelu, "elman_relu"),
+    (CellKind::MinGru, "min_gru"),
+    (CellKind::MinLstm, "min_lstm"),
+    (CellKind::IndRnn, "ind_rnn"),
+    (CellKind::LstmMultiplicative, "lstm_mult"),
+    (CellKind::Slstm, "slstm"),
 ];
+
+/// The first of them, whose networks have drawn seeds next to each other.
+pub const FIRST: usize = 5;
 
 /// The features that the networks cover.
 pub const FEATURES: &[&str] = &[
@@ -114,6 +122,7 @@ fn forms(kind: CellKind) -> &'static [Form] {
     match kind {
         CellKind::Lstm => &[Form::Plain, Form::Options, Form::Projected, Form::Normalised],
         CellKind::GruResetAfter => &[Form::Plain, Form::Options, Form::Normalised],
+        CellKind::Slstm => &[Form::Plain],
         _ => &[Form::Plain, Form::Options],
     }
 }
@@ -265,12 +274,10 @@ impl Network {
             return self;
         }
         let lstm = self.kind == CellKind::Lstm;
-        let count = if lstm {
-            3
-        } else if self.kind.gates() == 3 {
-            2
-        } else {
-            1
+        let count = match self.kind {
+            CellKind::Lstm | CellKind::LstmMultiplicative => 3,
+            CellKind::GruResetAfter | CellKind::GruResetBefore | CellKind::MinGru => 2,
+            _ => 1,
         };
         let (long, hidden) = (self.steps > 12, self.hidden);
         let list = |draw: &mut Draw| -> Vec<Activation> {
@@ -294,7 +301,7 @@ impl Network {
                 let clip = draw.pick(&[0.375, 0.75, 3.0]);
                 self = self.build_with("clip", |b| b.clip(clip));
             }
-            if lstm && draw.in_eighths(4) {
+            if self.kind.has_cell_state() && draw.in_eighths(4) {
                 let clip = draw.pick(&[0.25, 0.625]);
                 self = self.build_with("cell clip", |b| b.cell_clip(clip));
             }
@@ -325,13 +332,16 @@ impl Network {
         if let (Some(p), true) = (p(draw), self.layers > 1) {
             self = self.build_with("dropout", |b| b.dropout(p));
         }
-        if let Some(p) = p(draw) {
+        if let Some(p) = p(draw).filter(|_| self.kind.has_recurrent_weights()) {
             self = self.build_with("recurrent dropout", |b| b.recurrent_dropout(p));
         }
         if let Some(p) = p(draw) {
             self = self.build_with("input dropout", |b| b.input_dropout(p));
         }
-        let (h, c) = (p(draw).unwrap_or(0.0), p(draw).filter(|_| self.kind.has_cell_state()).unwrap_or(0.0));
+        let (h, c) = (
+            p(draw).unwrap_or(0.0),
+            p(draw).filter(|_| self.kind.has_cell_state() && self.kind != CellKind::Slstm).unwrap_or(0.0),
+        );
         if h > 0.0 || c > 0.0 {
             let feature = if c > 0.0 { "zoneout of the cell state" } else { "zoneout" };
             self = self.build_with(feature, |b| b.zoneout(h, c));
@@ -398,7 +408,7 @@ pub fn drawn() -> Vec<Network> {
     let mut networks = Vec::new();
     for n in 0..32 {
         for (k, (kind, _)) in CELLS.into_iter().enumerate() {
-            let seed = 100_000 + (n * CELLS.len() + k) as u64;
+            let seed = if k < FIRST { 100_000 + n * FIRST + k } else { 110_000 + 1000 * k + n } as u64;
             let mut draw = Draw(seed);
             let batch = match n {
                 0..20 => n + 1,
@@ -423,7 +433,10 @@ pub fn drawn() -> Vec<Network> {
 
 /// (Cell, rows, steps, inputs, units, form), and threads.
 pub fn large() -> Vec<Network> {
-    use CellKind::{ElmanRelu, ElmanTanh, GruResetAfter, GruResetBefore, Lstm};
+    use CellKind::{
+        ElmanRelu, ElmanTanh, GruResetAfter, GruResetBefore, IndRnn, Lstm, LstmMultiplicative, MinGru,
+        MinLstm, Slstm,
+    };
     use Form::{Normalised, Options, Plain, Projected};
     let sizes = [
         // Gradients gate by gate: on every level; on those of 8 and of 16 floats; of 16 alone.
@@ -456,6 +469,18 @@ pub fn large() -> Vec<Network> {
         (GruResetBefore, 33, 60, 3, 24, Plain, 2),
         (ElmanTanh, 33, 60, 70, 100, Plain, 1),
         (ElmanRelu, 1, 700, 2, 12, Plain, 1),
+        // Cells without recurrent products.
+        (MinGru, 1, 300, 208, 208, Plain, 2),
+        (MinLstm, 13, 40, 208, 208, Plain, 2),
+        (IndRnn, 24, 40, 100, 208, Options, 3),
+        // Two matrices of R; of the larger, gate by gate; done beforehand.
+        (LstmMultiplicative, 16, 2, 40, 1040, Plain, 1),
+        (LstmMultiplicative, 13, 3, 300, 272, Options, 3),
+        (LstmMultiplicative, 8, 24, 208, 208, Plain, 2),
+        (LstmMultiplicative, 24, 40, 100, 96, Plain, 2),
+        (Slstm, 16, 2, 40, 1040, Plain, 1),
+        (Slstm, 8, 24, 208, 208, Plain, 2),
+        (Slstm, 24, 40, 100, 96, Plain, 2),
     ];
     let mut networks = Vec::new();
     for (n, (kind, batch, steps, input, hidden, form, threads)) in sizes.into_iter().enumerate() {

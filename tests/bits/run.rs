@@ -1,7 +1,7 @@
 //! What is done with a network, and all that comes out of it.
 
 use super::hashes::Hash;
-use super::networks::{CELLS, Draw, Network, Tapes, drawn, heights, large, power};
+use super::networks::{CELLS, Draw, FIRST, Network, Tapes, drawn, heights, large, power};
 use fused_rnn::{
     Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };
@@ -187,15 +187,16 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
     sums
 }
 
-/// The hash of all that comes out of the networks in a precision on a level; of those that are not the large
-/// ones.
-pub fn hash_of(level: Level, precision: Precision) -> Hash {
-    let mut all = Hash::EMPTY;
+/// The hashes of all that comes out of the networks in a precision on a level, of those that are not the
+/// large ones: of the first cells together, and of each of the others.
+pub fn hashes_of(level: Level, precision: Precision) -> [u64; CELLS.len() - FIRST + 1] {
+    let mut all = [Hash::EMPTY; CELLS.len() - FIRST + 1];
     for network in [heights(), drawn()].concat() {
+        let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
         let data = Data::of(&network, &network.builder.clone().build().unwrap());
         for (_, values) in run(&network, &data, level, precision) {
-            all.add(&Hash::of(&values).0.to_le_bytes());
+            all[(cell + 1).saturating_sub(FIRST)].add(&Hash::of(&values).0.to_le_bytes());
         }
     }
-    all
+    all.map(|hash| hash.0)
 }

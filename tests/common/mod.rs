@@ -168,6 +168,16 @@ pub fn plain_activations(kind: CellKind) -> Vec<Activation> {
     Case::simple(kind, 1, 1, 1, 1).builder().build().unwrap().config().activations(false).to_vec()
 }
 
+/// The recurrent dropout of a cell: none where it has no recurrent weights.
+pub fn recurrent_dropout(kind: CellKind, p: f32) -> f32 {
+    if kind.has_recurrent_weights() { p } else { 0.0 }
+}
+
+/// Whether a cell has zoneout and clips of its cell state.
+pub fn has_options_of_cell_state(kind: CellKind) -> bool {
+    kind.has_cell_state() && kind != CellKind::Slstm
+}
+
 /// How many cases a property draws, unless `PROPTEST_CASES` says.
 pub fn property_cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
@@ -407,6 +417,11 @@ fn reference_cell(kind: CellKind) -> reference::Cell {
         CellKind::GruResetBefore => reference::Cell::GruResetBefore,
         CellKind::ElmanTanh => reference::Cell::ElmanTanh,
         CellKind::ElmanRelu => reference::Cell::ElmanRelu,
+        CellKind::MinGru => reference::Cell::MinGru,
+        CellKind::MinLstm => reference::Cell::MinLstm,
+        CellKind::IndRnn => reference::Cell::IndRnn,
+        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
+        CellKind::Slstm => reference::Cell::Slstm,
         other => panic!("no reference for {other:?}"),
     }
 }
@@ -476,7 +491,18 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
     };
     let x = to_time_major(wide(&data.x), case.input);
     let dy = to_time_major(wide(&data.dy), width);
-    let (h0, c0, dhn, dcn) = (wide(&data.h0), wide(&data.c0), wide(&data.dhn), wide(&data.dcn));
+    // Of an sLSTM the reference has c, n and m in one; n and m begin as zero here.
+    let planes = if case.kind == CellKind::Slstm { 3 } else { 1 };
+    let beside = |c: Vec<f64>| -> Vec<f64> {
+        let hidden = case.hidden.max(1);
+        c.chunks(hidden).flat_map(|c| [c, &vec![0.0; (planes - 1) * hidden]].concat()).collect()
+    };
+    let alone = |c: Vec<f64>| -> Vec<f64> {
+        let hidden = case.hidden.max(1);
+        c.chunks(hidden).step_by(planes).flatten().copied().collect()
+    };
+    let (h0, c0, dhn, dcn) =
+        (wide(&data.h0), beside(wide(&data.c0)), wide(&data.dhn), beside(wide(&data.dcn)));
     let masks = layer.recurrent_masks(batch, 0).unwrap();
     let passes = case.layers * case.directions();
     let by_pass = |values: &[f32]| -> Vec<Vec<f64>> {
@@ -487,7 +513,10 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
     // Of (steps, batch, units), without the steps before the first.
     let from_first = |mask: &[f64]| mask[mask.len() / (first + steps).max(1) * first..].to_vec();
     let taken = layer.zoneout_masks(batch, first + steps, 0).unwrap();
-    let taken = taken.map(|taken| by_pass(&taken).iter().map(|mask| from_first(mask)).collect::<Vec<_>>());
+    let mut taken =
+        taken.map(|taken| by_pass(&taken).iter().map(|mask| from_first(mask)).collect::<Vec<_>>());
+    // (All of c is taken.)
+    taken[1].iter_mut().for_each(|mask| *mask = mask.repeat(planes));
     let input_masks: Vec<Vec<f64>> =
         (0..case.layers).map(|k| wide(&layer.input_masks(k, batch, 0).unwrap())).collect();
     let between: Vec<Vec<f64>> = (1..case.layers)
@@ -523,10 +552,10 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
     Results {
         y: from_time_major(output.y.clone(), width),
         hn: output.hn.clone(),
-        cn: output.cn.clone(),
+        cn: alone(output.cn.clone()),
         dx: from_time_major(gradients.x, case.input),
         dh0: gradients.h0,
-        dc0: gradients.c0,
+        dc0: alone(gradients.c0),
         parameters,
     }
 }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
-use crate::common::{ACTIVATIONS, Case, Options, plain_activations};
+use crate::common::{
+    ACTIVATIONS, Case, Options, has_options_of_cell_state, plain_activations, recurrent_dropout,
+};
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
 use proptest::prelude::*;
 
@@ -48,8 +50,8 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
                 false => Options {
                     activations,
                     activations_reverse: activations_reverse.filter(|_| reverse),
-                    clip,
-                    cell_clip: cell_clip.filter(|_| lstm),
+                    clip: clip.filter(|_| kind != CellKind::Slstm),
+                    cell_clip: cell_clip.filter(|_| has_options_of_cell_state(kind)),
                     peephole: lstm && peephole && layer_norm.is_none(),
                     coupled: lstm && coupled && layer_norm.is_none(),
                     projection: projection.filter(|_| lstm && layer_norm.is_none()),
@@ -67,9 +69,9 @@ pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case
     let p = || prop::sample::select(vec![0.0, 0.4]);
     (cases, [p(), p(), p()], p(), p()).prop_map(|(mut case, [between, recurrent, input], hidden, cell)| {
         case.options.dropout = between;
-        case.options.recurrent_dropout = recurrent;
+        case.options.recurrent_dropout = recurrent_dropout(case.kind, recurrent);
         case.options.input_dropout = input;
-        case.options.zoneout = [hidden, if case.kind.has_cell_state() { cell } else { 0.0 }];
+        case.options.zoneout = [hidden, if has_options_of_cell_state(case.kind) { cell } else { 0.0 }];
         case
     })
 }

@@ -273,7 +273,7 @@ fn training_calls_and_states_of_others() {
         row(
             "a state of another cell",
             move || step(lstm(), Gru::reset_after(3, 4).build()?),
-            "state: vectors of a unit (an LSTM has h and c, other cells h): expected 2, got 1",
+            "state: vectors of a unit (an LSTM has h and c, an sLSTM h, c, n and m, other cells h): expected 2, got 1",
         ),
     ]);
 }

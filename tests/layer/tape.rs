@@ -140,9 +140,10 @@ proptest! {
         let padded = |size: usize| size.div_ceil(16) * 16;
         let (strands, hidden) = (case.layers * case.directions(), padded(case.hidden));
         let lstm = case.kind == CellKind::Lstm;
-        let states = 1 + usize::from(lstm) + usize::from(options.recurrent_dropout > 0.0)
+        let states = 1 + usize::from(case.kind.has_cell_state())
+            + if case.kind == CellKind::Slstm { 2 } else { 0 }
+            + usize::from(options.recurrent_dropout > 0.0)
             + usize::from(options.zoneout[1] > 0.0);
-        let elman = matches!(case.kind, CellKind::ElmanTanh | CellKind::ElmanRelu);
         let config = layer.config();
         let used = match case.direction {
             Direction::Forward => &[false][..],
@@ -153,10 +154,14 @@ proptest! {
         let plain = used.iter().all(|&reverse| config.activations(reverse) == usual)
             && options.clip.is_none()
             && options.zoneout[0] == 0.0;
-        let gates = match (elman, options.layer_norm.is_some()) {
-            (true, _) => usize::from(!plain),
-            (false, true) => if lstm { 12 } else { 8 },
-            (false, false) => 4 + usize::from(options.projection.is_some()),
+        let gates = match (case.kind, options.layer_norm.is_some()) {
+            (CellKind::ElmanTanh | CellKind::ElmanRelu | CellKind::IndRnn, _) => usize::from(!plain),
+            (CellKind::MinGru, _) => 2,
+            (CellKind::MinLstm, _) => 3,
+            (CellKind::LstmMultiplicative, _) => 7,
+            (CellKind::Slstm, _) => 5,
+            (_, true) => if lstm { 12 } else { 8 },
+            (_, false) => 4 + usize::from(options.projection.is_some()),
         };
         let lengths = data.lengths.clone().unwrap_or(vec![case.steps; case.batch]);
         let sum: usize = lengths.iter().sum();

@@ -148,6 +148,87 @@ fn elman_by_hand() {
     assert_eq!(hn(reference::Cell::ElmanRelu, -1.25), [0.0]);
 }
 
+#[test]
+fn minimal_gru_by_hand() {
+    let mut model = zeros(reference::Cell::MinGru, 1, 1, 1, false);
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let hn = |model: &_| step(model, &[0.7], &[]).hn;
+    // z = 1/2, n = 0.
+    assert_eq!(hn(&model), [0.35]);
+    model.params[0].bias_ih = vec![0.25, -3.0];
+    let z = sigmoid(0.25);
+    assert_close(&hn(&model), &[(1.0 - z) * 0.7 + z * -3.0], 1e-15);
+    // An open gate takes the candidate, a closed one keeps the state.
+    for (z, want) in [(SHUT, -3.0), (-SHUT, 0.7)] {
+        model.params[0].bias_ih[0] = z;
+        assert_eq!(hn(&model), [want]);
+    }
+}
+
+#[test]
+fn minimal_lstm_by_hand() {
+    let mut model = zeros(reference::Cell::MinLstm, 1, 1, 1, false);
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let mut hn = |bias: [f64; 3]| {
+        model.params[0].bias_ih = bias.to_vec();
+        step(&model, &[0.7], &[]).hn
+    };
+    let (i, f) = (sigmoid(0.25), sigmoid(-0.5));
+    assert_close(&hn([0.25, -0.5, -3.0]), &[(f * 0.7 + i * -3.0) / (f + i)], 1e-15);
+    // i alone, f alone; both shut are as much as both open.
+    assert_close(&hn([0.0, -SHUT, -3.0]), &[-3.0], 1e-15);
+    assert_close(&hn([-SHUT, 0.0, -3.0]), &[0.7], 1e-15);
+    for both in [SHUT, -SHUT] {
+        assert_close(&hn([both, both, -3.0]), &[(0.7 - 3.0) / 2.0], 1e-15);
+    }
+}
+
+#[test]
+fn independent_units_by_hand() {
+    let mut model = zeros(reference::Cell::IndRnn, 1, 2, 1, false);
+    model.params[0].weight_hh = vec![2.0, -0.5];
+    model.params[0].bias_ih = vec![0.25, 0.5];
+    assert_eq!(step(&model, &[0.5, -0.5], &[]).hn, [1.25, 0.75]);
+    assert_eq!(step(&model, &[-0.5, 4.0], &[]).hn, [0.0, 0.0]);
+}
+
+#[test]
+fn multiplicative_lstm_by_hand() {
+    let mut model = zeros(reference::Cell::LstmMultiplicative, 1, 1, 1, false);
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    model.params[0].weight_hh = vec![2.0, 0.5, -0.25, 0.75, 1.5];
+    model.params[0].bias_ih = vec![0.4, 0.1, 0.2, 0.3, -0.4];
+    model.params[0].bias_hh = vec![-0.5, 0.0, 0.0, 0.0, 0.0];
+    let (h, c) = (0.7, -0.6);
+    let m: f64 = 0.4 * (2.0 * h - 0.5);
+    let (i, f) = (sigmoid(0.1 + 0.5 * m), sigmoid(0.2 - 0.25 * m));
+    let (g, o) = ((0.3 + 0.75 * m).tanh(), sigmoid(-0.4 + 1.5 * m));
+    let output = step(&model, &[h], &[c]);
+    assert_close(&output.cn, &[f * c + i * g], 1e-15);
+    assert_close(&output.hn, &[o * (f * c + i * g).tanh()], 1e-15);
+}
+
+#[test]
+fn slstm_by_hand() {
+    let mut model = zeros(reference::Cell::Slstm, 1, 1, 1, false);
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let (i, f, z, o) = (0.3_f64, -0.4, 0.8_f64.tanh(), sigmoid(0.6));
+    model.params[0].bias_ih = vec![i, f, 0.8, 0.6];
+    // An empty state, whatever its c and m are.
+    let output = step(&model, &[0.0], &[5.0, 0.0, 7.0]);
+    assert_close(&output.cn, &[z, 1.0, i], 1e-15);
+    assert_close(&output.hn, &[o * z], 1e-15);
+    // Without the stabiliser: c and n times e^m.
+    for m in [-2.0_f64, 2.0] {
+        let (c, n) = (0.5 * m.exp(), 1.5 * m.exp());
+        let (c, n) = (sigmoid(f) * c + i.exp() * z, sigmoid(f) * n + i.exp());
+        let output = step(&model, &[0.0], &[0.5, 1.5, m]);
+        let after = (sigmoid(f).ln() + m).max(i);
+        assert_close(&output.cn, &[c / after.exp(), n / after.exp(), after], 1e-15);
+        assert_close(&output.hn, &[o * c / n], 1e-15);
+    }
+}
+
 /// ONNX Runtime 1.32 in single precision, both directions, lengths 3 and 2, `I = H = 2`. All arguments are
 /// sin(1), sin(2), ... in the order of use below; there the weights were brought into ONNX's order of gates.
 #[test]

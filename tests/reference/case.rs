@@ -4,12 +4,17 @@ use fused_rnn::reference::{
     self, Activation, Gradients, Input, Model, Output, Params, Upstream, backward, forward,
 };
 
-pub const CELLS: [reference::Cell; 5] = [
+pub const CELLS: [reference::Cell; 10] = [
     reference::Cell::Lstm,
     reference::Cell::GruResetAfter,
     reference::Cell::GruResetBefore,
     reference::Cell::ElmanTanh,
     reference::Cell::ElmanRelu,
+    reference::Cell::MinGru,
+    reference::Cell::MinLstm,
+    reference::Cell::IndRnn,
+    reference::Cell::LstmMultiplicative,
+    reference::Cell::Slstm,
 ];
 
 /// `I` and `H` of the random cases, different from each other and from all other sizes.
@@ -70,13 +75,13 @@ impl Case {
         }
         let outputs = steps * batch * model.directions() * HIDDEN;
         let states = model.params.len() * batch * HIDDEN;
-        let cells = if cell == reference::Cell::Lstm { states } else { 0 };
+        let cells = cell.cell_size(states);
         Case {
             steps,
             batch,
             x: random.values(steps * batch * INPUTS),
             h0: random.values(states),
-            c0: random.values(cells),
+            c0: states_of_cells(random, cell, cells),
             lengths: lengths.map(<[usize]>::to_vec),
             masks: Some((1..layers).map(|_| random.values(outputs)).collect()),
             recurrent_masks: None,
@@ -84,7 +89,7 @@ impl Case {
             taken: None,
             dy: random.values(outputs),
             dhn: random.values(states),
-            dcn: random.values(cells),
+            dcn: if cell == reference::Cell::Slstm { vec![0.0; cells] } else { random.values(cells) },
             model,
         }
     }
@@ -135,7 +140,7 @@ impl Case {
             batch: 1,
             x: real(&self.x, INPUTS),
             h0: all(&self.h0, HIDDEN),
-            c0: all(&self.c0, HIDDEN),
+            c0: all(&self.c0, self.model.cell.cell_size(HIDDEN).max(1)),
             lengths: None,
             masks: self.masks.as_ref().map(|masks| masks.iter().map(|mask| real(mask, outputs)).collect()),
             recurrent_masks: (self.recurrent_masks.as_ref())
@@ -144,9 +149,19 @@ impl Case {
             taken: None,
             dy: real(&self.dy, outputs),
             dhn: all(&self.dhn, HIDDEN),
-            dcn: all(&self.dcn, HIDDEN),
+            dcn: all(&self.dcn, self.model.cell.cell_size(HIDDEN).max(1)),
         }
     }
+}
+
+/// Random cell states. The n of an sLSTM is positive. (Its gradients are those at a constant m: the loss sees
+/// m by way of h alone.)
+fn states_of_cells(random: &mut Random, cell: reference::Cell, count: usize) -> Vec<f64> {
+    let mut values = random.values(count);
+    if cell == reference::Cell::Slstm {
+        values.chunks_mut(HIDDEN).skip(1).step_by(3).flatten().for_each(|n| *n += 1.5);
+    }
+    values
 }
 
 /// A model with all weights and biases zero.

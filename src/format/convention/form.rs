@@ -208,10 +208,11 @@ impl Form {
     /// own, as are matrices without scales.
     ///
     /// # Errors
-    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
-    /// cell's, an array has another size or shape, a parameter of the network has no counterpart, or a bias
-    /// has no place: two that cannot be added, or any in a network without; [`Error::OutOfRange`] where what
-    /// is added to a bias is not finite, or a scale is not finite or is zero. The network is then as before.
+    /// [`Error::Format`] where the network is of another cell, or of one whose recurrent weights have not the
+    /// gates of the others, the order or a gate of the form is none of its cell's, an array has another size
+    /// or shape, a parameter of the network has no counterpart, or a bias has no place: two that cannot be
+    /// added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite,
+    /// or a scale is not finite or is zero. The network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network)?;
@@ -349,6 +350,10 @@ impl Form {
         if kind != self.kind {
             let got = format!("a network of {kind:?}");
             return Err(refused(self.name.as_ref(), format!("a network of {:?}", self.kind), got));
+        }
+        if kind.recurrent_gates() != kind.gates() {
+            let expected = "a cell whose recurrent weights have all gates";
+            return Err(refused(self.name.as_ref(), expected, format!("{kind:?}")));
         }
         let place = |gate: Gate| {
             let expected = format!("gates of {kind:?}");

@@ -8,6 +8,7 @@
 //! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
 //! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
 //! dp  += sum of dG * c over K                                    peepholes
+//! du  += sum of dG * h over K                                    a diagonal R
 //! da  += sum of dG * N over K                                    gains, N: what was normalised
 //! db  += sum of dG over K
 //! ```
@@ -166,7 +167,8 @@ impl<'a> Contribution<'a> {
         }
     }
 
-    /// The gradients of biases, peepholes, gains and shifts, which are sums over places: a share of them.
+    /// The gradients of biases, peepholes, a diagonal R, gains and shifts, which are sums over places: a
+    /// share of them.
     ///
     /// # Safety
     /// - Nobody else does this share.
@@ -231,6 +233,9 @@ impl<'a> Contribution<'a> {
         let (token, grads, count) = (pass.weights().token, (chunk.grads, of.plane), chunk.places.len());
         match of.factor {
             Factor::One => sum_over_places(token, grads, count, None::<fn(usize) -> Row<'a>>, to),
+            Factor::HiddenState => {
+                sum_over_places(token, grads, count, state(pass.reverse, pass.multiplied()), to);
+            }
             Factor::CellState => sum_over_places(token, grads, count, state(pass.reverse, C), to),
             Factor::NewCellState => {
                 let plane = pass.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
