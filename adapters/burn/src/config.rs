@@ -30,6 +30,42 @@ pub enum Init {
     Keras,
 }
 
+/// How weights are stored and multiplied: see [`fused_rnn::Precision`]. Tensors are `f32` in any case.
+#[derive(Config, Debug, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// All in f32.
+    F32,
+    /// Weights rounded to bf16.
+    Bf16Weights,
+    /// Products of bf16, with sums in f32.
+    Bf16,
+    /// Products of integers of eight bits. Such a layer does not train: it is for a device without autodiff.
+    Int8,
+}
+
+impl Precision {
+    /// That of the kernels.
+    fn for_kernels(self) -> fused_rnn::Precision {
+        match self {
+            Precision::F32 => fused_rnn::Precision::F32,
+            Precision::Bf16Weights => fused_rnn::Precision::Bf16Weights,
+            Precision::Bf16 => fused_rnn::Precision::Bf16,
+            Precision::Int8 => fused_rnn::Precision::Int8,
+        }
+    }
+
+    /// That of burn's configuration.
+    fn of_kernels(precision: fused_rnn::Precision) -> Result<Self, Error> {
+        Ok(match precision {
+            fused_rnn::Precision::F32 => Precision::F32,
+            fused_rnn::Precision::Bf16Weights => Precision::Bf16Weights,
+            fused_rnn::Precision::Bf16 => Precision::Bf16,
+            fused_rnn::Precision::Int8 => Precision::Int8,
+            other => return Err(Error::Unsupported { what: format!("the precision {other:?}") }),
+        })
+    }
+}
+
 /// A configuration: the fields of all layers, and some of its own. (Those that are `None` say so: the derived
 /// code does not see that a type from a macro is an option.)
 macro_rules! config {
@@ -63,6 +99,13 @@ macro_rules! config {
             /// The probability with which training drops an input of a layer, for all steps of a row.
             #[config(default = "0.0")]
             pub input_dropout: f64,
+            /// The probability with which training lets a hidden unit keep its old value at a step. Elsewhere
+            /// the unit takes that share of its old value.
+            #[config(default = "0.0")]
+            pub zoneout: f64,
+            /// How weights are stored and multiplied.
+            #[config(default = "Precision::F32")]
+            pub precision: Precision,
             /// How parameters begin.
             #[config(default = "Init::PyTorch")]
             pub init: Init,
@@ -93,6 +136,8 @@ macro_rules! config {
                     .dropout(self.dropout as f32)
                     .recurrent_dropout(self.recurrent_dropout as f32)
                     .input_dropout(self.input_dropout as f32)
+                    .zoneout(self.zoneout as f32, 0.0)
+                    .precision(self.precision.for_kernels())
             }
 
             /// What calls of such a layer do.
@@ -109,9 +154,6 @@ macro_rules! config {
                 let unsupported = |what: &str| Err(Error::Unsupported { what: what.to_owned() });
                 if config.bias() == Bias::Single {
                     return unsupported("a single bias vector");
-                }
-                if config.zoneout() != [0.0; 2] {
-                    return unsupported("zoneout");
                 }
                 if config.clip().is_some() {
                     return unsupported("a clip of pre-activations");
@@ -130,7 +172,9 @@ macro_rules! config {
                     .with_batch_first(config.layout() == Layout::BatchFirst)
                     .with_dropout(config.dropout().into())
                     .with_recurrent_dropout(config.recurrent_dropout().into())
-                    .with_input_dropout(config.input_dropout().into()))
+                    .with_input_dropout(config.input_dropout().into())
+                    .with_zoneout(config.zoneout()[0].into())
+                    .with_precision(Precision::of_kernels(config.precision())?))
             }
         }
     };
@@ -165,6 +209,10 @@ config! {
         /// nevertheless.
         #[config(default = "false")]
         input_forget: bool,
+        /// The probability with which training lets a unit of the cell state keep its old value at a step, as
+        /// `zoneout` does for the hidden state.
+        #[config(default = "0.0")]
+        cell_zoneout: f64,
         /// The bound of the cell state.
         #[config(default = "None")]
         clip: Option<f64>,
@@ -230,7 +278,11 @@ impl LstmConfig {
     /// What builds it for the kernels.
     pub(crate) fn builder(&self) -> Result<Builder, Error> {
         let activations = [&self.gate_activation, &self.cell_activation, &self.hidden_activation];
-        let mut builder = self.start(CellKind::Lstm).peephole(self.peephole).coupled(self.input_forget);
+        let mut builder = self
+            .start(CellKind::Lstm)
+            .peephole(self.peephole)
+            .coupled(self.input_forget)
+            .zoneout(self.zoneout as f32, self.cell_zoneout as f32);
         if let Some(size) = self.projection {
             builder = builder.projection(size);
         }
@@ -253,6 +305,7 @@ impl LstmConfig {
             ..LstmConfig::of_network(config)?
                 .with_peephole(config.peephole())
                 .with_input_forget(config.coupled())
+                .with_cell_zoneout(config.zoneout()[1].into())
                 .with_gate_activation(gate)
                 .with_cell_activation(cell)
                 .with_hidden_activation(hidden)

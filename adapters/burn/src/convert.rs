@@ -9,7 +9,7 @@ use burn::module::Param;
 use burn::nn::{self, GateController, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use fused_rnn::format::{Arrays, Convention};
-use fused_rnn::{Builder, Init, Recurrent};
+use fused_rnn::{Builder, Init, Precision, Recurrent};
 
 impl TryFrom<&nn::Lstm> for Lstm {
     type Error = Error;
@@ -289,6 +289,12 @@ fn burn_gates<const N: usize, const GATES: usize>(
     }
     if config.recurrent_dropout() > 0.0 || config.input_dropout() > 0.0 {
         return unsupported("dropout within a layer of burn's");
+    }
+    if config.zoneout() != [0.0; 2] {
+        return unsupported("zoneout in a layer of burn's");
+    }
+    if config.precision() != Precision::F32 {
+        return unsupported("weights that are not f32 in a layer of burn's");
     }
     if config.layer_norm().is_some() || config.peephole() || config.projection().is_some() {
         return unsupported("layer normalisation, peepholes or a projection in a layer of burn's");

@@ -1,6 +1,7 @@
 //! Why a call was refused.
 
-use burn::tensor::DType;
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
 use std::fmt;
 
 /// The reason for which a layer, or a call of one, was refused. Nothing has been computed then.
@@ -26,7 +27,7 @@ pub enum Error {
     /// A tensor has another shape than the layer asks for.
     Shape {
         /// The name of the tensor.
-        what: &'static str,
+        what: String,
         /// The shape that the layer asks for.
         expected: Vec<usize>,
         /// Its shape.
@@ -37,6 +38,38 @@ pub enum Error {
         /// What the other has not.
         what: String,
     },
+}
+
+/// Refuses a device whose memory is not slices of this process.
+pub(crate) fn check_device(what: &str, device: &Device) -> Result<(), Error> {
+    match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Flex(_) => Ok(()),
+        _ => Err(Error::Device { what: what.to_owned(), got: format!("{device:?}") }),
+    }
+}
+
+/// Refuses a tensor elsewhere, of other numbers or of another shape.
+pub(crate) fn check<const D: usize>(what: &str, tensor: &Tensor<D>, expected: &[usize]) -> Result<(), Error> {
+    check_device(what, &tensor.device())?;
+    let (what, dtype, got) = (what.to_owned(), tensor.dtype(), tensor.dims().to_vec());
+    match (dtype, got == expected) {
+        (DType::F32, true) => Ok(()),
+        (DType::F32, false) => Err(Error::Shape { what, expected: expected.to_vec(), got }),
+        (got, _) => Err(Error::DType { what, got }),
+    }
+}
+
+/// Refuses tensors with different strategies of checkpointing, which burn joins in no graph.
+pub(crate) fn check_strategies(
+    strategies: impl Iterator<Item = Option<GradientCheckpointingStrategy>>,
+) -> Result<(), Error> {
+    let mut strategies = strategies.flatten();
+    let first = strategies.next();
+    if strategies.all(|strategy| Some(strategy) == first) {
+        return Ok(());
+    }
+    let what = "tensors with and without gradient checkpointing in one call".to_owned();
+    Err(Error::Unsupported { what })
 }
 
 impl fmt::Display for Error {

@@ -1,9 +1,8 @@
 //! The GRU.
 
-use crate::module::module;
+use crate::module::{hidden_state, module};
 use crate::network::Network;
-use crate::{Error, GruConfig, Sequences};
-use burn::tensor::Tensor;
+use crate::{Error, GruConfig};
 
 /// Layers of GRU, made by [`GruConfig::init`].
 ///
@@ -28,35 +27,4 @@ pub struct Gru {
 
 module!(Gru, GruConfig, GruResetAfter | GruResetBefore);
 
-impl Gru {
-    /// Runs sequences from a state, or from zeros, and gives the hidden states of the last layer and the
-    /// final states of all.
-    ///
-    /// - `x`: `(B, T, I)`, or `(T, B, I)` without `batch_first`.
-    /// - `state`: `(layers * D, B, H)`, with D directions; state of layer l and direction d at l * D + d.
-    /// - The output: `(B, T, D * H)` or `(T, B, D * H)`, both directions side by side.
-    ///
-    /// # Errors
-    /// [`Error::Shape`], [`Error::DType`] or [`Error::Device`] where a tensor does not fit,
-    /// [`Error::Layer`] where memory is refused.
-    ///
-    /// # Panics
-    /// On the way back, where memory is refused then.
-    pub fn forward(&self, x: Tensor<3>, state: Option<Tensor<3>>) -> Result<(Tensor<3>, Tensor<3>), Error> {
-        self.forward_with(x, state, &Sequences::new())
-    }
-
-    /// [`forward`](Gru::forward) over sequences of different lengths, with masks or with resets.
-    ///
-    /// # Errors
-    /// As for [`forward`](Gru::forward), and [`Error::Layer`] where lengths, mask or resets do not fit.
-    pub fn forward_with(
-        &self,
-        x: Tensor<3>,
-        state: Option<Tensor<3>>,
-        sequences: &Sequences,
-    ) -> Result<(Tensor<3>, Tensor<3>), Error> {
-        let output = self.network.forward(x, [state, None], sequences)?;
-        Ok((output.y, output.h))
-    }
-}
+hidden_state!(Gru);

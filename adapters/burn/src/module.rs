@@ -40,11 +40,16 @@ macro_rules! module {
             /// or ONNX.
             ///
             /// # Errors
-            /// [`Error::Unsupported`] for other cells and for options that the configuration has not.
+            /// [`Error::Unsupported`] for other cells, for options that the configuration has not, and for a
+            /// network that has dropped its parameters.
             pub fn from_recurrent(
                 network: &fused_rnn::Recurrent,
                 device: &burn::tensor::Device,
             ) -> Result<Self, Error> {
+                if network.parameters().is_empty() {
+                    let what = "a network that has dropped its parameters".to_owned();
+                    return Err(Error::Unsupported { what });
+                }
                 match network.config().kind() {
                     $(fused_rnn::CellKind::$kind)|+ => {
                         $name::of($config::of(network.config())?, network.clone(), device)
@@ -136,4 +141,48 @@ macro_rules! module {
     };
 }
 
-pub(crate) use module;
+/// Implements the calls of a layer whose state is the hidden one alone.
+macro_rules! hidden_state {
+    ($name:ident) => {
+        impl $name {
+            /// Runs sequences from a state, or from zeros, and gives the hidden states of the last layer and
+            /// the final states of all.
+            ///
+            /// - `x`: `(B, T, I)`, or `(T, B, I)` without `batch_first`.
+            /// - `state`: `(layers * D, B, H)`, with D directions; state of layer l and direction d at
+            ///   l * D + d.
+            /// - The output: `(B, T, D * H)` or `(T, B, D * H)`, both directions side by side.
+            ///
+            /// # Errors
+            /// [`Error::Shape`], [`Error::DType`] or [`Error::Device`] where a tensor does not fit,
+            /// [`Error::Layer`] where memory is refused.
+            ///
+            /// # Panics
+            /// On the way back, where memory is refused then.
+            pub fn forward(
+                &self,
+                x: burn::tensor::Tensor<3>,
+                state: Option<burn::tensor::Tensor<3>>,
+            ) -> Result<(burn::tensor::Tensor<3>, burn::tensor::Tensor<3>), Error> {
+                self.forward_with(x, state, &crate::Sequences::new())
+            }
+
+            /// [`forward`](Self::forward) over sequences of different lengths, with masks or with resets.
+            ///
+            /// # Errors
+            /// As for [`forward`](Self::forward), and [`Error::Layer`] where lengths, mask or resets do not
+            /// fit.
+            pub fn forward_with(
+                &self,
+                x: burn::tensor::Tensor<3>,
+                state: Option<burn::tensor::Tensor<3>>,
+                sequences: &crate::Sequences,
+            ) -> Result<(burn::tensor::Tensor<3>, burn::tensor::Tensor<3>), Error> {
+                let output = self.network.forward(x, [state, None], sequences)?;
+                Ok((output.y, output.h))
+            }
+        }
+    };
+}
+
+pub(crate) use {hidden_state, module};

@@ -2,10 +2,11 @@
 //! the one to the other.
 
 use crate::config::{Habits, Init};
+use crate::error::{check, check_device, check_strategies};
 use crate::op::{Call, Kernel, Layers};
 use crate::parameters::Parameters;
 use crate::{Error, Sequences};
-use burn::backend::{Dispatch, DispatchDevice};
+use burn::backend::Dispatch;
 use burn::module::{Devices, Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use fused_rnn::{Builder, Layout, Recurrent};
@@ -15,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     parameters: Parameters,
-    /// Whether dropout is on, on a device with autodiff, as burn's own `Dropout` has it.
+    /// Whether dropout and zoneout are on, on a device with autodiff, as burn's own `Dropout` has it.
     training: Param<Flag>,
     kernel: Arc<Kernel>,
     habits: Habits,
@@ -77,8 +78,7 @@ impl Network {
     /// The network of the kernels, with a copy of the parameters as they are.
     pub(crate) fn recurrent(&self) -> Result<Recurrent, Error> {
         let mut values = Vec::new();
-        for (name, row) in self.parameters.rows() {
-            check(name, &row)?;
+        for row in self.parameters.rows()? {
             values.extend(row.into_data().iter::<f32>());
         }
         Ok(Recurrent::clone(&*self.kernel.network(&values)?))
@@ -92,11 +92,10 @@ impl Network {
         sequences: &Sequences,
     ) -> Result<Output, Error> {
         let config = self.config();
-        let [first, second, features] = x.dims();
+        let [first, second, _] = x.dims();
         let time_major = config.layout() == Layout::TimeMajor;
         let [batch, steps] = if time_major { [second, first] } else { [first, second] };
-        check("x", &x)?;
-        check_shape("x", [first, second, config.input_size()], [first, second, features])?;
+        check("x", &x, &[first, second, config.input_size()])?;
 
         let device = x.device();
         let strands = config.layers() * config.directions();
@@ -108,29 +107,26 @@ impl Network {
         for ((what, state), shape) in [("h0", h0), ("c0", c0)].into_iter().zip(shapes).take(count) {
             let state = match state {
                 Some(state) => {
-                    check(what, &state)?;
-                    check_shape(what, shape, state.dims())?;
+                    check(what, &state, &shape)?;
                     state
                 }
                 None => Tensor::zeros(shape, (&device, DType::F32)),
             };
             states.push(state.flatten(0, 2));
         }
-        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-        for (name, row) in self.parameters.rows() {
-            check(name, &row)?;
-            wanted.push(row.is_tracked());
-            rows.push(row);
-        }
+        let rows = self.parameters.rows()?;
+        let wanted = rows.iter().map(Tensor::is_tracked).collect();
+        let others = states.iter().chain(&rows).map(Tensor::gradient_checkpointing_strategy);
+        check_strategies(others.chain([x.gradient_checkpointing_strategy()]))?;
 
-        let drops = self.kernel.drops() && self.training.val().is_enabled() && device.is_autodiff();
+        let draws = self.kernel.draws() && self.training.val().is_enabled() && device.is_autodiff();
         let call = Arc::new(Call {
             kernel: Arc::clone(&self.kernel),
             sequences: sequences.clone(),
             batch,
             steps,
             keep: self.habits.keep,
-            seed: drops.then(|| seed(&device)),
+            seed: draws.then(|| seed(&device)),
             threads: self.habits.threads,
             wanted,
             error: OnceLock::new(),
@@ -143,8 +139,7 @@ impl Network {
         }
         let sizes = call.sizes();
         let part = |begin: usize, len: usize, shape: [usize; 3]| match len {
-            // (burn's views want values.)
-            0 => Tensor::zeros(shape, (&device, DType::F32)),
+            0 => empty(output.clone(), shape),
             _ => output.clone().narrow(0, begin, len).reshape(shape),
         };
         Ok(Output {
@@ -198,25 +193,11 @@ impl Module for Network {
     }
 }
 
-/// Whether the memory of a device is slices of this process.
-fn check_device(what: &str, device: &Device) -> Result<(), Error> {
-    match device.clone().without_autodiff().as_dispatch() {
-        DispatchDevice::Flex(_) => Ok(()),
-        _ => Err(Error::Device { what: what.to_owned(), got: format!("{device:?}") }),
-    }
-}
-
-fn check<const D: usize>(what: &str, tensor: &Tensor<D>) -> Result<(), Error> {
-    check_device(what, &tensor.device())?;
-    match tensor.dtype() {
-        DType::F32 => Ok(()),
-        got => Err(Error::DType { what: what.to_owned(), got }),
-    }
-}
-
-fn check_shape(what: &'static str, expected: [usize; 3], got: [usize; 3]) -> Result<(), Error> {
-    let (expected, got) = (expected.to_vec(), got.to_vec());
-    if expected == got { Ok(()) } else { Err(Error::Shape { what, expected, got }) }
+/// A tensor of this shape, which has a dimension of 0, in the graph of `values`: a loss finds its way back also
+/// from an empty batch. (burn's views of no values are outside of the graph.)
+fn empty(values: Tensor<1>, shape: [usize; 3]) -> Tensor<3> {
+    let nothing = Tensor::zeros(shape, (&values.device(), DType::F32));
+    nothing + values.sum().reshape([1, 1, 1])
 }
 
 /// A seed from the random numbers of a device: what its own seed decides.

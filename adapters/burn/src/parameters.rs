@@ -4,6 +4,8 @@
 //! of tensors, so this module names them when it is visited: a record of it has the keys of PyTorch's
 //! `state_dict`, `weight_ih_l0` and so on.
 
+use crate::Error;
+use crate::error::check;
 use burn::module::{Devices, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use fused_rnn::Recurrent;
@@ -13,12 +15,20 @@ use fused_rnn::Recurrent;
 pub(crate) struct Parameters {
     /// What visitors are told that they are in: `Struct:Lstm` and so on.
     container: &'static str,
-    tensors: Vec<(String, Weight)>,
+    tensors: Vec<Parameter>,
 }
 
-/// A parameter tensor.
+/// A parameter tensor with its name, and with the shape that the network asks for: burn lets mappers put a
+/// tensor of any shape in its place.
 #[derive(Debug, Clone)]
-pub(crate) enum Weight {
+struct Parameter {
+    name: String,
+    shape: Vec<usize>,
+    weight: Weight,
+}
+
+#[derive(Debug, Clone)]
+enum Weight {
     Matrix(Param<Tensor<2>>),
     Vector(Param<Tensor<1>>),
 }
@@ -44,27 +54,36 @@ impl Parameters {
                 1 => Weight::Vector(Param::from_tensor(Tensor::from_data(data, options))),
                 _ => Weight::Matrix(Param::from_tensor(Tensor::from_data(data, options))),
             };
-            (tensor.name, weight)
+            Parameter { name: tensor.name, shape: tensor.shape, weight }
         });
         Parameters { container, tensors: tensors.collect() }
     }
 
-    /// The tensors as they are used, adapted where they are: names, and values in one row.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (&str, Tensor<1>)> {
-        self.tensors.iter().map(|(name, weight)| {
-            let row = match weight {
-                Weight::Matrix(param) => param.val().flatten(0, 1),
-                Weight::Vector(param) => param.val(),
-            };
-            (name.as_str(), row)
-        })
+    /// The tensors as they are used, adapted where they are, each in one row.
+    ///
+    /// # Errors
+    /// Those of [`check`].
+    pub(crate) fn rows(&self) -> Result<Vec<Tensor<1>>, Error> {
+        let row = |Parameter { name, shape, weight }: &Parameter| match weight {
+            Weight::Matrix(param) => {
+                let matrix = param.val();
+                check(name, &matrix, shape)?;
+                Ok(matrix.flatten(0, 1))
+            }
+            Weight::Vector(param) => {
+                let vector = param.val();
+                check(name, &vector, shape)?;
+                Ok(vector)
+            }
+        };
+        self.tensors.iter().map(row).collect()
     }
 
     /// The same with other tensors.
     fn each(self, mut change: impl FnMut(&str, Weight) -> Weight) -> Self {
-        let tensors = self.tensors.into_iter().map(|(name, weight)| {
-            let weight = change(&name, weight);
-            (name, weight)
+        let tensors = self.tensors.into_iter().map(|parameter| {
+            let weight = change(&parameter.name, parameter.weight);
+            Parameter { weight, ..parameter }
         });
         Parameters { container: self.container, tensors: tensors.collect() }
     }
@@ -72,7 +91,7 @@ impl Parameters {
 
 impl Module for Parameters {
     fn collect_devices(&self, devices: Devices) -> Devices {
-        self.tensors.iter().fold(devices, |devices, (_, weight)| match weight {
+        self.tensors.iter().fold(devices, |devices, parameter| match &parameter.weight {
             Weight::Matrix(param) => param.collect_devices(devices),
             Weight::Vector(param) => param.collect_devices(devices),
         })
@@ -99,7 +118,7 @@ impl Module for Parameters {
     }
 
     fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
-        for (name, weight) in &self.tensors {
+        for Parameter { name, weight, .. } in &self.tensors {
             visitor.enter_module(name, self.container);
             match weight {
                 Weight::Matrix(param) => param.visit(visitor),

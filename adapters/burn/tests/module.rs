@@ -8,7 +8,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{DType, Device, Tensor};
 use common::{bits, gradient, parameter_gradients, parameters, tensor, uniform, values};
 use fused_rnn::{Builder, CellKind, Recurrent, Rng};
-use fused_rnn_burn::{Direction, Error, Gru, GruConfig, Lstm, LstmConfig, RnnConfig, Sequences};
+use fused_rnn_burn::{Direction, Error, Gru, GruConfig, Lstm, LstmConfig, Precision, RnnConfig, Sequences};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A model as users write it.
@@ -265,6 +265,80 @@ fn gradient_of_dropout() {
     assert!((slope - f64::from(got)).abs() < 1e-2 * slope.abs().max(1.0), "{slope} and {got}");
 }
 
+/// Zoneout draws while training, from the seed of the device, and its gradient is the slope of the pass with
+/// these masks. Elsewhere it blends, and has no gradient.
+#[test]
+fn zoneout() {
+    let _turn = turn();
+    let device = training();
+    let x = sample(&device);
+    let config = LstmConfig::new(2, 8).with_layers(2).with_zoneout(0.3).with_cell_zoneout(0.2);
+    let lstm = config.init(&device).unwrap();
+    assert_eq!(lstm.to_recurrent().unwrap().config().zoneout(), [0.3, 0.2]);
+    let loss = |x: Tensor<3>| {
+        device.seed(11);
+        lstm.forward(x, None).unwrap().0.sum()
+    };
+    let first = values(lstm.forward(x.clone(), None).unwrap().0);
+    assert_ne!(bits(&first), bits(&values(lstm.forward(x.clone(), None).unwrap().0)));
+    assert_eq!(values(loss(x.clone())), values(loss(x.clone())));
+    let got: f32 = gradient(&x, &loss(x.clone()).backward()).iter().sum();
+    let at = |shift: f32| f64::from(values(loss(x.clone().detach() + shift))[0]);
+    let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+    assert!((slope - f64::from(got)).abs() < 1e-2 * slope.abs().max(1.0), "{slope} and {got}");
+
+    let network = lstm.to_recurrent().unwrap();
+    let still = bits(&network.run(&values(x.clone()), fused_rnn::Dims::new(3, 4)).unwrap().y);
+    let run = |lstm: &Lstm, x: Tensor<3>| bits(&values(lstm.forward(x, None).unwrap().0));
+    assert_eq!(run(&lstm.valid(), x.clone().without_autodiff()), still);
+    assert_eq!(run(&lstm.clone().freeze(), x.clone().set_require_grad(false)), still);
+    let error = lstm.clone().freeze().forward(x, None).unwrap_err().to_string();
+    assert!(error.contains("gradients through zoneout in evaluation"), "{error}");
+    // There and back, and no layer of burn's.
+    assert_eq!(
+        Lstm::from_recurrent(&network, &device).unwrap().to_recurrent().unwrap().config(),
+        network.config()
+    );
+    let one = GruConfig::new(2, 8).with_zoneout(0.1).init(&device).unwrap();
+    assert_eq!(one.to_recurrent().unwrap().config().zoneout(), [0.1, 0.0]);
+    assert!(matches!(burn::nn::Gru::try_from(&one), Err(Error::Unsupported { .. })));
+}
+
+/// Parameters that something has put there in other shapes or types are errors that name them.
+#[test]
+fn parameters_of_other_shapes_and_types() {
+    let _turn = turn();
+    /// Gives a matrix another shape, or all values another type.
+    enum Change {
+        Cut,
+        Turn,
+        Cast,
+    }
+    impl ModuleMapper for Change {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|tensor| match self {
+                Change::Cut => tensor.narrow(0, 1, 2),
+                Change::Turn if D == 2 => tensor.swap_dims(0, 1),
+                Change::Turn => tensor,
+                Change::Cast => tensor.cast(DType::F64),
+            })
+        }
+    }
+    for device in [Device::flex(), training()] {
+        let gru = GruConfig::new(2, 3).with_layers(2).init(&device).unwrap();
+        for (mut change, said) in [
+            (Change::Cut, "shape of weight_ih_l0: expected [9, 2], got [2, 2]"),
+            (Change::Turn, "shape of weight_ih_l0: expected [9, 2], got [2, 9]"),
+            (Change::Cast, "type of weight_ih_l0: expected F32, got F64"),
+        ] {
+            let changed = gru.clone().map(&mut change);
+            assert_eq!(changed.forward(sample(&device), None).unwrap_err().to_string(), said);
+            assert_eq!(changed.to_recurrent().unwrap_err().to_string(), said);
+            assert_eq!(burn::nn::Gru::try_from(&changed).unwrap_err().to_string(), said);
+        }
+    }
+}
+
 /// The seed of the device decides how parameters begin.
 #[test]
 fn first_parameters() {
@@ -299,8 +373,32 @@ fn networks_of_the_kernels() {
 
     let error = Gru::from_recurrent(&network, &device).unwrap_err().to_string();
     assert_eq!(error, "not supported: a network of Lstm as layers of Gru");
-    let zoneout = Builder::new(CellKind::Lstm, 2, 3).zoneout(0.1, 0.0).build().unwrap();
-    assert!(matches!(Lstm::from_recurrent(&zoneout, &device), Err(Error::Unsupported { .. })));
+    let clipped = Builder::new(CellKind::Lstm, 2, 3).clip(1.0).build().unwrap();
+    assert!(matches!(Lstm::from_recurrent(&clipped, &device), Err(Error::Unsupported { .. })));
+}
+
+/// Other precisions have the bits of the kernels, from a network and from a configuration; bytes do not train.
+#[test]
+fn precisions() {
+    let _turn = turn();
+    let (plain, x) = (Device::flex(), sample(&Device::flex()));
+    for (own, precision) in [
+        (Precision::Bf16Weights, fused_rnn::Precision::Bf16Weights),
+        (Precision::Bf16, fused_rnn::Precision::Bf16),
+        (Precision::Int8, fused_rnn::Precision::Int8),
+    ] {
+        let network = Builder::new(CellKind::Lstm, 2, 6).precision(precision).build().unwrap();
+        let expected = bits(&network.run(&values(x.clone()), fused_rnn::Dims::new(3, 4)).unwrap().y);
+        let lstm = Lstm::from_recurrent(&network, &plain).unwrap();
+        assert_eq!(bits(&values(lstm.forward(x.clone(), None).unwrap().0)), expected);
+        assert_eq!(lstm.to_recurrent().unwrap().config().precision(), precision);
+        assert!(matches!(burn::nn::Lstm::try_from(&lstm), Err(Error::Unsupported { .. })));
+        let configured = LstmConfig::new(2, 6).with_precision(own).init(&plain).unwrap();
+        let configured = configured.load_record(lstm.into_record());
+        assert_eq!(bits(&values(configured.forward(x.clone(), None).unwrap().0)), expected);
+        let trained = LstmConfig::new(2, 6).with_precision(own).init(&training()).unwrap();
+        assert_eq!(trained.forward(sample(&training()), None).is_ok(), own != Precision::Int8);
+    }
 }
 
 /// Wrong arguments are errors that say what was expected and what was got.
@@ -389,4 +487,18 @@ fn strategies_of_checkpointing() {
     };
     let expected = results(&training());
     assert_eq!(results(&training().gradient_checkpointing()), expected);
+
+    // burn joins no graphs of both.
+    let lstm = LstmConfig::new(2, 6).init(&training()).unwrap();
+    let error = lstm.forward(sample(&training().gradient_checkpointing()), None).unwrap_err().to_string();
+    assert_eq!(error, "not supported: tensors with and without gradient checkpointing in one call");
+    let h = Tensor::<3>::zeros([1, 3, 6], &training().gradient_checkpointing());
+    let state = burn::nn::LstmState::new(h.clone(), h);
+    assert!(lstm.forward(sample(&training()), Some(state)).is_err());
+    // What is outside of any graph goes with both.
+    let (y, _) = lstm.forward(sample(&Device::flex()), None).unwrap();
+    assert!(parameter_gradients(&lstm, &y.sum().backward()).iter().any(|&value| value != 0.0));
+    let x = sample(&training().gradient_checkpointing());
+    let (y, _) = lstm.valid().forward(x.clone(), None).unwrap();
+    assert!(gradient(&x, &y.sum().backward()).iter().all(|&value| value != 0.0));
 }

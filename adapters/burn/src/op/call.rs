@@ -16,7 +16,7 @@ pub(crate) struct Call {
     pub(crate) steps: usize,
     /// How much is kept for the way back.
     pub(crate) keep: Keep,
-    /// The seed of dropout, where this call drops anything.
+    /// The seed of dropout and zoneout, where this call draws them.
     pub(crate) seed: Option<u64>,
     /// Threads; `None` means those of the pool that the call is in.
     pub(crate) threads: Option<usize>,
@@ -109,8 +109,8 @@ impl Call {
         parameters: &[f32],
         state: &[f32],
     ) -> Result<(Vec<f32>, Arc<Recurrent>, Tape), Error> {
-        let drops = self.seed.is_some();
-        let network = if drops { self.kernel.network(parameters) } else { self.kernel.still(parameters) }?;
+        let draws = self.seed.is_some();
+        let network = if draws { self.kernel.network(parameters) } else { self.kernel.still(parameters) }?;
         let mut tape = Tape::zeroed(network.tape_len(self.dims(x), self.keep)?)?;
         let output = self.run(&network, state, |state, y, workspace| {
             let to = tape.values_mut();

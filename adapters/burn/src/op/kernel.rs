@@ -17,7 +17,7 @@ pub(crate) struct Kernel {
     network: Mutex<Arc<Recurrent>>,
     /// Builds the same without dropout.
     without_dropout: Builder,
-    /// For calls that are recorded and drop nothing, as of a frozen layer: a tape is of a pass with all the
+    /// For calls that are recorded and draw nothing, as of a frozen layer: a tape is of a pass with all the
     /// dropout that its network has.
     still: OnceLock<Mutex<Arc<Recurrent>>>,
 }
@@ -39,10 +39,19 @@ impl Kernel {
         &self.config
     }
 
-    /// Whether training drops anything.
-    pub(crate) fn drops(&self) -> bool {
+    fn drops(&self) -> bool {
         let config = &self.config;
         [config.dropout(), config.recurrent_dropout(), config.input_dropout()].iter().any(|&p| p > 0.0)
+    }
+
+    /// Whether states keep old values at random.
+    fn zones(&self) -> bool {
+        self.config.zoneout() != [0.0; 2]
+    }
+
+    /// Whether training draws random numbers.
+    pub(crate) fn draws(&self) -> bool {
+        self.drops() || self.zones()
     }
 
     /// The network with these parameters.
@@ -50,8 +59,11 @@ impl Kernel {
         self.with_parameters(&self.network, parameters)
     }
 
-    /// The network with these parameters and without dropout.
+    /// The network with these parameters, for a call that is recorded and draws nothing.
     pub(crate) fn still(&self, parameters: &[f32]) -> Result<Arc<Recurrent>, Error> {
+        if self.zones() {
+            return Err(Error::Unsupported { what: "gradients through zoneout in evaluation" });
+        }
         if !self.drops() {
             return self.network(parameters);
         }
