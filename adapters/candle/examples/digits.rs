@@ -1,6 +1,6 @@
 //! Trains a bidirectional network on handwritten digits by candle's AdamW, saves it, and loads it again.
 //!
-//!     cargo run --release --example digits -- [EPOCHS]
+//!     cargo run --example digits -- [EPOCHS]
 //!
 //! An image of 8 x 8 pixels is a sequence of 8 rows. The data are those of the core's tutorial
 //! (`examples/fit/data/README.md` has their source): 1500 images to learn from, 297 to test on.
