@@ -33,12 +33,15 @@ pub(crate) fn draw(rng: &mut Rng, test: bool) -> Image {
     Image { pixels: &pixels[image * SIDE * SIDE..][..SIDE * SIDE], digit: labels[image].into() }
 }
 
+/// Columns of features (T, F), and the digits that are in them.
+pub(crate) type Line = (Vec<f32>, Vec<usize>);
+
 /// Rows of a line of digits, which stand on any of three heights.
 pub(crate) const HEIGHT: usize = SIDE + 2;
 
 /// A line, and its digits: columns (T, HEIGHT). Digits have the columns with ink; each begins between a
 /// column before the end of the one before it and two behind.
-pub(crate) fn line(count: usize, test: bool, rng: &mut Rng) -> (Vec<f32>, Vec<usize>) {
+pub(crate) fn line(count: usize, test: bool, rng: &mut Rng) -> Line {
     let (mut x, mut end) = (vec![0.0; (count * 12 + 6) * HEIGHT], rng.below(4));
     let mut digits = Vec::new();
     for _ in 0..count {

@@ -25,8 +25,14 @@ pub(crate) struct Epochs {
 
 impl Epochs {
     /// Epochs over so many rows, in batches.
-    pub(crate) fn new(epochs: usize, rows: usize, batch: usize, shared: &Shared) -> Self {
-        Epochs { epochs, rows, batch, seed: shared.seed, shuffled: true }
+    ///
+    /// # Errors
+    /// Where there is nothing to do.
+    pub(crate) fn new(epochs: usize, rows: usize, batch: usize, shared: &Shared) -> Outcomes<Self> {
+        if epochs == 0 || rows == 0 {
+            return Err(format!("expected epochs and rows to train on, got {epochs} and {rows}").into());
+        }
+        Ok(Epochs { epochs, rows, batch, seed: shared.seed, shuffled: true })
     }
 
     /// The same without another order in each epoch.

@@ -33,3 +33,8 @@ pub(crate) use words::{Embedded, Vocabulary, WordLayer};
 
 /// What an example gives back: its errors end it with one line and a status that is not zero.
 pub(crate) type Outcomes<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// The text of a file.
+pub(crate) fn text(path: &std::path::Path) -> Outcomes<String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}

@@ -16,8 +16,8 @@ pub(crate) struct Outcome<'a> {
     /// What the score is.
     pub(crate) what: &'a str,
     pub(crate) better: Better,
-    /// The score that the network must reach.
-    pub(crate) mark: f64,
+    /// The score that the network must reach. Without one, as for data of one's own, nothing is judged.
+    pub(crate) mark: Option<f64>,
     /// Simple methods, which the network must beat.
     pub(crate) baselines: &'a [(&'a str, f64)],
     pub(crate) network: (&'a str, f64),
@@ -33,7 +33,7 @@ impl Outcome<'_> {
     /// Where the network has not reached the mark, or a simple method is as good.
     pub(crate) fn judge(self, shared: &Shared) -> Outcomes {
         let (name, score) = self.network;
-        let mark = shared.mark.unwrap_or(self.mark);
+        let mark = shared.mark.or(self.mark);
         println!(
             "\n{} ({})",
             self.what,
@@ -42,10 +42,12 @@ impl Outcome<'_> {
         for (name, score) in self.baselines {
             println!("  {name:34} {score:8.4}");
         }
-        println!("  {name:34} {score:8.4}   mark {mark}");
+        let told = mark.map_or_else(String::new, |mark| format!("   mark {mark}"));
+        println!("  {name:34} {score:8.4}{told}");
         println!("score    {score:.5}");
         println!("time     {:.2} s of training", self.time.as_secs_f64());
         println!("picture  {}", self.picture.display());
+        let Some(mark) = mark else { return Ok(()) };
         let beats = |other: f64| match self.better {
             Better::Higher => score > other,
             Better::Lower => score < other,

@@ -144,7 +144,7 @@ fn counted(text: &[usize], test: &[usize], context: usize, classes: usize) -> f6
 
 fn main() -> Outcomes {
     let args = Args::parse();
-    let text = std::fs::read_to_string(&args.data)?;
+    let text = common::text(&args.data)?;
     let characters = Vocabulary::new(&["?"], text.split_inclusive(|_| true), 3);
     let number = |text: &str| -> Vec<usize> {
         text.split_inclusive(|_| true).map(|character| characters.number(character)).collect()
@@ -169,7 +169,7 @@ fn main() -> Outcomes {
         characters.len()
     );
     let steps = ((training.len() - 1) / ROWS).div_ceil(STEPS);
-    let epochs = Epochs::new(args.epochs, steps, 1, &args.shared).in_order();
+    let epochs = Epochs::new(args.epochs, steps, 1, &args.shared)?.in_order();
     let lstm = Lstm::builder(WIDTH, args.units);
     let network = Network::new(lstm, Sees::Each, characters.len(), 6e-3, epochs.steps(), &args.shared)?;
     let embedded = Embedded::new(characters.len(), WIDTH, args.shared.seed)?;
@@ -193,7 +193,7 @@ fn main() -> Outcomes {
     let outcome = Outcome {
         what: "bits for each character of the test",
         better: Better::Lower,
-        mark: if args.data.ends_with("examples/generate/alice.txt") { MARK } else { f64::MAX },
+        mark: args.data.ends_with("examples/generate/alice.txt").then_some(MARK),
         baselines: &[(&format!("counts after {context} characters"), best)],
         network: ("LSTM", score),
         time,

@@ -89,7 +89,7 @@ impl Reviews {
 
     /// A table: in each line a text, a comma and a label. A fifth of the rows, at random, is for tests.
     pub(crate) fn read(path: &Path, seed: u64) -> Outcomes<Self> {
-        let table = std::fs::read_to_string(path)?.to_lowercase();
+        let table = super::common::text(path)?.to_lowercase();
         let mut lines: Vec<(&str, &str)> = table.lines().filter_map(|line| line.rsplit_once(',')).collect();
         Rng::new(seed).shuffle(&mut lines);
         let mut classes: Vec<String> = lines.iter().map(|line| line.1.trim().to_owned()).collect();

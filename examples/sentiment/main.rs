@@ -49,7 +49,7 @@ const MARK: f64 = 0.97;
 /// What a trained network says of the test reviews, its accuracy on them after each epoch, and the time.
 fn train(args: &Args, reviews: &Reviews) -> Outcomes<(Vec<usize>, Curve, Duration)> {
     let ((rows, labels), test, classes) = (&reviews.training, &reviews.test, reviews.classes.len());
-    let epochs = Epochs::new(args.epochs, rows.len(), BATCH, &args.shared);
+    let epochs = Epochs::new(args.epochs, rows.len(), BATCH, &args.shared)?;
     let lstm = Lstm::builder(WIDTH, UNITS).bidirectional(true);
     let network = Network::new(lstm, Sees::Last, classes, 4e-3, epochs.steps(), &args.shared)?;
     let mut net = (Embedded::new(reviews.words.len(), WIDTH, args.shared.seed)?, network);
@@ -116,7 +116,7 @@ fn main() -> Outcomes {
     let outcome = Outcome {
         what: "test reviews that are right",
         better: Better::Higher,
-        mark: if args.data.is_some() { 0.0 } else { MARK },
+        mark: args.data.is_none().then_some(MARK),
         baselines: &[("bag of words", bag_of_words(&reviews, args.shared.seed)?)],
         network: ("bidirectional LSTM", baseline::alike(&test.1, &said)),
         time,

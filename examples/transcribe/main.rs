@@ -58,6 +58,7 @@ struct Lines {
 impl Lines {
     /// A fifth as many for tests.
     fn new(args: &Args) -> Outcomes<Self> {
+        (args.lines >= 10).then_some(()).ok_or("expected 10 lines and more")?;
         let mut rng = Rng::new(args.shared.seed);
         let waves = args.speech.then(speech::waves).transpose()?;
         let mut some = |count: usize, (least, more): (usize, usize), test| {
@@ -72,9 +73,8 @@ impl Lines {
             (0..count).map(line).collect::<Outcomes<Vec<Line>>>()
         };
         let (training, test) = (some(args.lines, (4, 4), false)?, some(args.lines / 5, (4, 4), true)?);
-        let single = some(args.lines.min(1000), (1, 1), false)?;
         let features = if args.speech { speech::BANDS } else { digits::HEIGHT };
-        Ok(Lines { training, test, single, features })
+        Ok(Lines { training, test, single: some(args.lines.min(1000), (1, 1), false)?, features })
     }
 }
 
@@ -123,14 +123,13 @@ fn main() -> Outcomes {
         for (name, lines) in [("training", &lines.training), ("test", &lines.test)] {
             let classes: Vec<_> = lines.iter().map(|line| line.classes.clone()).collect();
             common::put_rows(&mut tensors, &format!("{name}.classes"), &classes);
-            let lengths = lines.iter().map(|line| line.x.len() / features).collect();
-            tensors.push((format!("{name}.lengths"), Values::Numbers(lengths)));
-            let x = lines.iter().flat_map(|line| line.x.clone()).collect();
-            tensors.push((format!("{name}.x"), Values::Floats(x)));
+            let lengths = Values::Numbers(lines.iter().map(|line| line.x.len() / features).collect());
+            let x = Values::Floats(lines.iter().flat_map(|line| line.x.clone()).collect());
+            tensors.extend([(format!("{name}.lengths"), lengths), (format!("{name}.x"), x)]);
         }
         return common::export(path, &tensors);
     }
-    let epochs = Epochs::new(args.epochs, lines.training.len(), BATCH, &args.shared);
+    let epochs = Epochs::new(args.epochs, lines.training.len(), BATCH, &args.shared)?;
     let lstm = Lstm::builder(features, UNITS).bidirectional(true);
     let mut net = Network::new(lstm, Sees::Each, CLASSES, 5e-3, epochs.steps(), &args.shared)?;
     let (ctc, mut workspace) = (Ctc::new(CLASSES), CtcWorkspace::new());
@@ -152,11 +151,10 @@ fn main() -> Outcomes {
     let (curve, time) = epochs.run(&mut net, "digits wrong", step, greedy)?;
 
     let z = net.logits(&test.values, test.dims())?;
-    let beam = ctc.beam(&z, test.dims(), &mut BeamSearch::new(8)?)?;
-    let beam: Vec<Vec<usize>> = beam.into_iter().map(|found| found[0].labels.clone()).collect();
+    let found = ctc.beam(&z, test.dims(), &mut BeamSearch::new(8)?)?;
+    let beam: Vec<Vec<usize>> = found.into_iter().map(|found| found[0].labels.clone()).collect();
     println!("by a beam of 8: {:.4}", baseline::error_rate(&truth, &beam));
-    let picture = args.shared.picture("transcribe")?;
-    let columns = test.lengths[0];
+    let (picture, columns) = (args.shared.picture("transcribe")?, test.lengths[0]);
     let said: Vec<String> = beam[0].iter().map(|class| (class - 1).to_string()).collect();
     let title = format!("A test line, and when the network says which digit: {}", said.join(" "));
     chart::write(&picture, (1100, 480), &title, |page| {
@@ -169,12 +167,12 @@ fn main() -> Outcomes {
         let name = |class: usize| if class == 0 { "blank".to_owned() } else { (class - 1).to_string() };
         chart::heat(&bottom, "probabilities", &(0..CLASSES).map(name).collect::<Vec<_>>(), columns, share)
     })?;
-    let cut = baseline::error_rate(&truth, &cut_and_classify(&lines, args.shared.seed)?);
+    let cut = cut_and_classify(&lines, args.shared.seed)?;
     let outcome = Outcome {
         what: "digits wrong in test lines",
         better: Better::Lower,
-        mark: MARKS[usize::from(args.speech)],
-        baselines: &[("cut and classify", cut)],
+        mark: Some(MARKS[usize::from(args.speech)]),
+        baselines: &[("cut and classify", baseline::error_rate(&truth, &cut))],
         network: ("bidirectional LSTM, CTC", curve.last().map_or(1.0, |point| point.1)),
         time,
         picture: &picture,

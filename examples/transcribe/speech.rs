@@ -5,7 +5,7 @@
 //! as its weights  ->  energy in 24 bands, the wider the higher (mel)  ->  logarithm
 //! ```
 
-use super::common::Outcomes;
+use super::common::{Outcomes, digits};
 use fused_rnn::{Dense, Rng};
 use std::process::{Command, Stdio};
 
@@ -31,12 +31,7 @@ pub(crate) fn waves() -> Result<Dense, fused_rnn::Error> {
 }
 
 /// A line of so many digits: columns (T, BANDS), and the digits.
-pub(crate) fn line(
-    count: usize,
-    test: bool,
-    waves: &Dense,
-    rng: &mut Rng,
-) -> Outcomes<(Vec<f32>, Vec<usize>)> {
+pub(crate) fn line(count: usize, test: bool, waves: &Dense, rng: &mut Rng) -> Outcomes<digits::Line> {
     let digits: Vec<usize> = (0..count).map(|_| rng.below(10)).collect();
     let text: Vec<&str> = digits.iter().map(|&digit| WORDS[digit]).collect();
     let voice = VOICES[if test { 8 + rng.below(2) } else { rng.below(8) }];

@@ -77,7 +77,7 @@ impl Pairs {
     fn new(args: &Args) -> Outcomes<Self> {
         let mut rng = Rng::new(args.shared.seed ^ 0x7a);
         let mut lines = match &args.data {
-            Some(path) => std::fs::read_to_string(path)?.lines().map(Into::into).collect(),
+            Some(path) => common::text(path)?.lines().map(Into::into).collect(),
             None => {
                 let mut numbers = std::collections::BTreeSet::new();
                 while numbers.len() < args.numbers + 1000 {
@@ -208,7 +208,7 @@ fn main() -> Outcomes {
     println!("{} pairs for training, {} for tests", pairs.training.len(), pairs.test.len());
     let longest = 2 + truth.iter().map(Vec::len).max().unwrap_or(0);
     let sources: Vec<&[usize]> = sources.iter().map(|row| &row[..]).collect();
-    let epochs = Epochs::new(args.epochs, pairs.training.len(), BATCH, &args.shared);
+    let epochs = Epochs::new(args.epochs, pairs.training.len(), BATCH, &args.shared)?;
     let mut net = Network::new(&args, &pairs, epochs.steps())?;
     let step = |net: &mut Network, chosen: &[usize]| {
         let rows = |half: usize| chosen.iter().map(|&row| &pairs.training[row][half][..]).collect::<Vec<_>>();
@@ -238,7 +238,7 @@ fn main() -> Outcomes {
     let outcome = Outcome {
         what: "words wrong in test translations",
         better: Better::Lower,
-        mark: if args.data.is_some() { 1.0 } else { MARK },
+        mark: args.data.is_none().then_some(MARK),
         baselines: &[("translation memory", baseline::error_rate(&truth, &memory))],
         network: ("LSTM reads, LSTM writes", baseline::error_rate(&truth, &said)),
         time,

@@ -98,7 +98,7 @@ fn main() -> Outcomes {
         }
         return common::export(path, &tensors);
     }
-    let epochs = Epochs::new(args.epochs, args.videos, BATCH, &args.shared);
+    let epochs = Epochs::new(args.epochs, args.videos, BATCH, &args.shared)?;
     let lstm = Lstm::builder(FIELD * FIELD, UNITS);
     let mut net = Network::new(lstm, Sees::Last, CLASSES, 4e-3, epochs.steps(), &args.shared)?;
     let step = |net: &mut Network, chosen: &[usize]| {
@@ -147,7 +147,7 @@ fn main() -> Outcomes {
     let outcome = Outcome {
         what: "test videos with digit and direction right",
         better: Better::Higher,
-        mark: MARK,
+        mark: Some(MARK),
         baselines: &baselines,
         network: ("LSTM over frames", baseline::alike(&test.labels, &said)),
         time,
