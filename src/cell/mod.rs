@@ -256,6 +256,18 @@ impl CellKind {
         !shape.recurrent.is_empty() || shape.diagonal
     }
 
+    /// The names of the states that go from step to step, as [`State::plane`](crate::State::plane) takes them:
+    /// `"h"`, with a cell state `"c"`, and of an sLSTM `"n"` and `"m"`.
+    ///
+    /// ```
+    /// use fused_rnn::CellKind;
+    ///
+    /// assert_eq!(CellKind::Lstm.states(), ["h", "c"]);
+    /// ```
+    pub fn states(self) -> &'static [&'static str] {
+        self.shape().state
+    }
+
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
         self.shape().state.len() > C

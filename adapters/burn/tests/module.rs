@@ -375,6 +375,9 @@ fn networks_of_the_kernels() {
     assert_eq!(error, "not supported: a network of Lstm as layers of Gru");
     let clipped = Builder::new(CellKind::Lstm, 2, 3).clip(1.0).build().unwrap();
     assert!(matches!(Lstm::from_recurrent(&clipped, &device), Err(Error::Unsupported { .. })));
+    let mut packed = Builder::new(CellKind::Lstm, 2, 3).build().unwrap();
+    packed.drop_parameters();
+    assert!(matches!(Lstm::from_recurrent(&packed, &device), Err(Error::Unsupported { .. })));
 }
 
 /// Other precisions have the bits of the kernels, from a network and from a configuration; bytes do not train.

@@ -84,6 +84,10 @@ impl Layer {
         source: impl Fn(&str) -> Source,
     ) -> Result<Self> {
         let network = builder.clone().build().map_err(of_core)?;
+        // (A `State` here carries no others. Without them a piece of a sequence would silently begin anew.)
+        if let Some(other) = network.config().kind().states().iter().find(|name| !["h", "c"].contains(name)) {
+            return Err(refused("cell", "one whose states are h and c", format!("one with a state {other}")));
+        }
         let parameters = Parameters::new(&network, &vb, source)?;
         let parts = Parts {
             config: network.config().clone(),

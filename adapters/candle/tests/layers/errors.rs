@@ -142,3 +142,10 @@ fn evaluation_without_backward() -> Result<()> {
     assert!(y.sum_all()?.backward().is_ok());
     Ok(())
 }
+
+#[test]
+fn cells_with_other_states() {
+    let varmap = VarMap::new();
+    let vb = VarBuilder::from_varmap(&varmap, DType::F32, &Device::Cpu);
+    assert_refused(Layer::new(Lstm::exponential(3, 8), vb), &["states are h and c", "state n"]);
+}
