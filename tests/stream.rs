@@ -270,6 +270,8 @@ fn wrong_arguments_are_named() {
             stream(1, ratio),
             format!("ratio of sample rates: expected a number from 1 to 256, got {ratio}")
         );
+        // A model without recurrent layers has no use for the ratio, and no other range of it.
+        assert!(Stream::new(&Model::new(1), 1, ratio).is_err());
     }
     let low = model().with_sample_rate(48e3).unwrap().ratio_for(44.1e3);
     for ratio in [low, -1.0] {
@@ -281,6 +283,13 @@ fn wrong_arguments_are_named() {
             )
         );
     }
+    assert_eq!(
+        said(
+            Stream::new(&Model::new(1).with_skip(true).unwrap().network(gru.clone()).unwrap(), 1, 1.0)
+                .map(drop)
+        ),
+        "outputs of a model with a skip connection: expected 1, got 4"
+    );
     assert_eq!(
         said(Stream::new(&Model::new(0), 1, 1.0).map(drop)),
         "inputs of a model: expected at least 1, got 0"

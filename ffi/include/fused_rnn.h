@@ -9,13 +9,15 @@
  *   frnn_stream    a model that runs sample by sample, for audio threads
  *
  * Results. Every function that can fail returns a frnn_result; FRNN_RESULT_OK is 0. frnn_last_error says what
- * was expected and what was got. A function that fails has written nothing. NULL, sizes that do not fit, and
- * files that were made to do harm are errors; no panic leaves the library.
+ * was expected and what was got. A function that fails has written nothing, but a NULL where a new handle
+ * would stand. NULL, sizes that do not fit, refused memory, and files that were made to do harm are errors;
+ * no panic leaves the library. (Where the few bytes of a text are refused, or those of a file that is read
+ * or written, the program ends.)
  *
  * Pointers. Arrays are dense and row-major; each goes with its number of values. NULL is allowed where a
- * function says so. What is written may not overlap anything else of the call, unless it says so. A handle
- * is freed by the _destroy of its type, which takes NULL too. Handles that are made from others do not need
- * these any more.
+ * function says so, with the number 0. What is written may not overlap anything else of the call, unless it
+ * says so. A handle is freed by the _destroy of its type, which takes NULL too. Handles that are made from
+ * others do not need these any more.
  *
  * Threads. Functions that take a const handle may run on several threads at once, with that handle. A handle
  * that is not const belongs to one thread at a time.
@@ -130,6 +132,18 @@ typedef enum {
   FRNN_LAYOUT_TIME_MAJOR = 1,
 } frnn_layout;
 
+// How weights are stored and multiplied. Sums of products are f32 in all of them.
+typedef enum {
+  // Weights and values in f32.
+  FRNN_PRECISION_F32 = 0,
+  // Weights in bf16, values in f32.
+  FRNN_PRECISION_BF16_WEIGHTS = 1,
+  // Weights and values in bf16.
+  FRNN_PRECISION_BF16 = 2,
+  // Weights and values in integers of eight bits, with scales. It does not train.
+  FRNN_PRECISION_INT8 = 3,
+} frnn_precision;
+
 // Options of a network that is to be made.
 typedef struct frnn_builder frnn_builder;
 
@@ -218,10 +232,14 @@ frnn_result frnn_builder_set_zoneout(frnn_builder *builder, float hidden, float 
 // The initial values of the parameters, a frnn_init, and the seed of their random numbers.
 frnn_result frnn_builder_set_init(frnn_builder *builder, uint32_t number, uint64_t seed);
 
+// How weights are stored and multiplied, a frnn_precision; f32 at first.
+frnn_result frnn_builder_set_precision(frnn_builder *builder, uint32_t number);
+
 // How many threads a pass may use: 0 for all of the machine. (Streams use the caller's alone.)
 frnn_result frnn_builder_set_threads(frnn_builder *builder, size_t threads);
 
-// Pins the SIMD level by its name: "portable", "avx2", "avx512". The default is the best of the machine.
+// Pins the SIMD level by its name: "portable", "avx2", "avx512", "neon". The default is the best of the
+// machine.
 frnn_result frnn_builder_set_level(frnn_builder *builder, const char *name);
 
 // Makes the network. The builder can make more of them.
@@ -236,6 +254,13 @@ frnn_result frnn_network_load(const uint8_t *bytes,
                               uint32_t kind,
                               frnn_network **network);
 
+// Sets all parameters of a network that exists from such a file: of one with options that a file does not
+// tell. A pass that was run for training before can no longer run backward.
+frnn_result frnn_network_set_parameters_of_file(frnn_network *network,
+                                                const uint8_t *bytes,
+                                                size_t size,
+                                                const char *prefix);
+
 // The network of recurrent nodes of an ONNX model, `size` bytes: nodes above each other are one network, and
 // `index` counts them from 0. The layout is that of the nodes, mostly FRNN_LAYOUT_TIME_MAJOR; states begin
 // as zero.
@@ -245,7 +270,9 @@ frnn_result frnn_network_load_onnx(const uint8_t *bytes,
                                    frnn_network **network);
 
 // Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
-// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written.
+// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
+// has tensors alone: no activations, layout, precision or other options, and a second bias of zeros where
+// the network has FRNN_BIAS_SINGLE.
 frnn_result frnn_network_save(const frnn_network *network,
                               const char *prefix,
                               uint8_t *to,
@@ -274,10 +301,19 @@ frnn_result frnn_model_add_dense(frnn_model *model,
                                  const float *bias,
                                  size_t bias_count);
 
+// Adds the dense layer whose tensors `weight` (outputs, inputs) and, where it has one, `bias` (outputs) are
+// in a file, of `size` bytes and of the kinds that frnn_network_load reads, behind `prefix`: "lin." for
+// "lin.weight". The file may have tensors beside them whose names do not begin with it.
+frnn_result frnn_model_add_dense_of_file(frnn_model *model,
+                                         const uint8_t *bytes,
+                                         size_t size,
+                                         const char *prefix);
+
 // Adds a function of each value, a frnn_activation.
 frnn_result frnn_model_add_activation(frnn_model *model, uint32_t number);
 
-// Whether the first inputs, as many as there are outputs, are added to the outputs. Set it after the layers.
+// Whether the first inputs, as many as there are outputs, are added to the outputs. Set it after the layers:
+// a model that has more outputs than inputs then is refused, here and by frnn_stream_create.
 frnn_result frnn_model_set_skip(frnn_model *model,
                                 int32_t skip);
 
@@ -306,6 +342,11 @@ void frnn_network_destroy(frnn_network *network);
 // A network with the same layers and parameters.
 frnn_result frnn_network_clone(const frnn_network *network, frnn_network **clone);
 
+// The same network in another precision, a frnn_precision, with the same parameters.
+frnn_result frnn_network_in_precision(const frnn_network *network,
+                                      uint32_t number,
+                                      frnn_network **converted);
+
 // Features of the input, I; 0 for NULL.
 size_t frnn_network_input_size(const frnn_network *network);
 
@@ -326,6 +367,9 @@ uint32_t frnn_network_cell(const frnn_network *network);
 
 // The order of the axes of its sequences, a frnn_layout; 0 for NULL.
 uint32_t frnn_network_layout(const frnn_network *network);
+
+// How its weights are stored and multiplied, a frnn_precision; 0 for NULL.
+uint32_t frnn_network_precision(const frnn_network *network);
 
 // The number of all parameters; 0 for NULL.
 size_t frnn_network_parameter_count(const frnn_network *network);
@@ -358,6 +402,14 @@ frnn_result frnn_network_set_parameter(frnn_network *network,
                                        const char *name,
                                        const float *from,
                                        size_t count);
+
+// Sets the scales with which FRNN_PRECISION_INT8 rounds a weight matrix, by the name of its tensor: one for
+// each of its rows, or one for all of them; NULL and 0 for its own again. A matrix that was quantised
+// elsewhere, scale * q with q from -128 to 127, so keeps its integers.
+frnn_result frnn_network_set_scales(frnn_network *network,
+                                    const char *name,
+                                    const float *scales,
+                                    size_t count);
 
 // A pass for sequences of `batch` rows and `steps` steps; states are zero.
 frnn_result frnn_pass_create(const frnn_network *network, size_t batch, size_t steps, frnn_pass **pass);
@@ -401,7 +453,8 @@ size_t frnn_pass_bytes(const frnn_pass *pass);
 
 // Runs sequences: `x` (batch, steps, I), or (steps, batch, I) where the layout is time-major; `y` (batch,
 // steps, output size) in the same layout, or NULL where the final state alone is wanted. States are read
-// from the pass and left there. Real time on one thread, from the second call on.
+// from the pass and left there. Real time on one thread, from the second call on with the same network,
+// number of steps, mask and resets.
 frnn_result frnn_pass_forward(frnn_pass *pass,
                               const frnn_network *network,
                               const float *x,
@@ -467,7 +520,7 @@ frnn_result frnn_stream_process(frnn_stream *stream,
                                 size_t frames);
 
 // The same with an array of `frames` values for each channel: `x[row * inputs + feature]`, `y[row * outputs
-// + feature]`. A channel of `y` may be a channel of `x`. Real time.
+// + feature]`. A channel of `y` may be a channel of `x`; other channels may not overlap. Real time.
 frnn_result frnn_stream_process_planar(frnn_stream *stream,
                                        const float *const *x,
                                        float *const *y,

@@ -33,6 +33,12 @@ inline void check(frnn_result result) {
     if (result != FRNN_RESULT_OK) throw Error(result);
 }
 
+// NULL where there are no values. (An empty vector may point to something.)
+template <class Vector>
+auto data(Vector &values) noexcept {
+    return values.empty() ? nullptr : values.data();
+}
+
 template <auto destroy>
 struct Destroy {
     template <class Handle>
@@ -67,6 +73,13 @@ public:
         return Network(handle);
     }
 
+    // The same parameters in another precision.
+    Network in_precision(frnn_precision precision) const {
+        frnn_network *handle = nullptr;
+        detail::check(frnn_network_in_precision(get(), precision, &handle));
+        return Network(handle);
+    }
+
     Network clone() const {
         frnn_network *handle = nullptr;
         detail::check(frnn_network_clone(get(), &handle));
@@ -87,6 +100,11 @@ public:
     std::size_t hidden_size() const noexcept { return frnn_network_hidden_size(get()); }
     std::size_t layers() const noexcept { return frnn_network_layers(get()); }
     std::size_t directions() const noexcept { return frnn_network_directions(get()); }
+    frnn_cell cell() const noexcept { return static_cast<frnn_cell>(frnn_network_cell(get())); }
+    frnn_layout layout() const noexcept { return static_cast<frnn_layout>(frnn_network_layout(get())); }
+    frnn_precision precision() const noexcept {
+        return static_cast<frnn_precision>(frnn_network_precision(get()));
+    }
     std::size_t parameter_count() const noexcept { return frnn_network_parameter_count(get()); }
 
     std::vector<float> parameters() const {
@@ -99,6 +117,34 @@ public:
     }
     void set_parameter(const std::string &name, const std::vector<float> &values) {
         detail::check(frnn_network_set_parameter(get(), name.c_str(), values.data(), values.size()));
+    }
+    // Of a file, into a network with options that files do not tell.
+    void set_parameters_of_file(const std::vector<std::uint8_t> &bytes, const std::string &prefix = "") {
+        detail::check(
+            frnn_network_set_parameters_of_file(get(), bytes.data(), bytes.size(), prefix.c_str()));
+    }
+    // Of FRNN_PRECISION_INT8; empty for its own.
+    void set_scales(const std::string &name, const std::vector<float> &scales) {
+        detail::check(frnn_network_set_scales(get(), name.c_str(), scales.data(), scales.size()));
+    }
+
+    // A parameter tensor, by its number.
+    struct Tensor {
+        std::string name;
+        std::vector<std::size_t> shape;
+        std::size_t start; // among all parameters
+    };
+    std::vector<Tensor> tensors() const {
+        std::vector<Tensor> all(frnn_network_tensor_count(get()));
+        for (std::size_t index = 0; index < all.size(); index++) {
+            const char *name = nullptr;
+            const std::size_t *shape = nullptr;
+            std::size_t rank = 0;
+            detail::check(frnn_network_tensor(get(), index, &name, &shape, &rank, &all[index].start));
+            all[index].name = name;
+            all[index].shape.assign(shape, shape + rank);
+        }
+        return all;
     }
 
     frnn_network *get() const noexcept { return handle_.get(); }
@@ -138,6 +184,9 @@ public:
     Builder &init(frnn_init init, std::uint64_t seed) {
         return set(frnn_builder_set_init(get(), init, seed));
     }
+    Builder &precision(frnn_precision precision) {
+        return set(frnn_builder_set_precision(get(), precision));
+    }
     Builder &threads(std::size_t threads) { return set(frnn_builder_set_threads(get(), threads)); }
     Builder &level(const std::string &name) { return set(frnn_builder_set_level(get(), name.c_str())); }
 
@@ -158,7 +207,7 @@ private:
     detail::Owned<frnn_builder, frnn_builder_destroy> handle_;
 };
 
-// States, tape and memory for sequences.
+// States, tape and memory for sequences. Vectors that are empty stand for NULL.
 class Pass {
 public:
     Pass(const Network &network, std::size_t batch, std::size_t steps) {
@@ -169,30 +218,54 @@ public:
 
     void set_steps(std::size_t steps) { detail::check(frnn_pass_set_steps(get(), steps)); }
     void set_lengths(const std::vector<std::size_t> &lengths) {
-        detail::check(frnn_pass_set_lengths(get(), lengths.data(), lengths.size()));
+        detail::check(frnn_pass_set_lengths(get(), detail::data(lengths), lengths.size()));
+    }
+    // One of them, or both, of as many values.
+    void set_mask_and_resets(const std::vector<std::uint8_t> &mask, const std::vector<std::uint8_t> &resets) {
+        if (!mask.empty() && !resets.empty() && mask.size() != resets.size())
+            throw std::invalid_argument("mask and resets: expected the same number of values");
+        detail::check(frnn_pass_set_mask_and_resets(get(), detail::data(mask), detail::data(resets),
+                                                    mask.empty() ? resets.size() : mask.size()));
     }
     void set_checkpoints(std::size_t every) { detail::check(frnn_pass_set_checkpoints(get(), every)); }
     void reset_state() { detail::check(frnn_pass_reset_state(get())); }
     void set_state(const std::vector<float> &h, const std::vector<float> &c) {
         detail::check(frnn_pass_set_state(get(), h.data(), h.size(), c.data(), c.size()));
     }
+    // Into vectors that have as many values as the states.
     void get_state(std::vector<float> &h, std::vector<float> &c) const {
         detail::check(frnn_pass_get_state(get(), h.data(), h.size(), c.data(), c.size()));
     }
+    // Into `y`, which has as many values as the outputs, or none where the final state alone is wanted.
     void forward(const Network &network, const std::vector<float> &x, std::vector<float> &y) {
-        detail::check(frnn_pass_forward(get(), network.get(), x.data(), x.size(), y.data(), y.size()));
+        detail::check(frnn_pass_forward(get(), network.get(), x.data(), x.size(), detail::data(y), y.size()));
     }
     void forward_train(const Network &network, const std::vector<float> &x, std::vector<float> &y,
                        std::uint64_t seed = 0) {
-        detail::check(
-            frnn_pass_forward_train(get(), network.get(), x.data(), x.size(), y.data(), y.size(), seed));
+        detail::check(frnn_pass_forward_train(get(), network.get(), x.data(), x.size(), detail::data(y),
+                                              y.size(), seed));
     }
-    // Gradients by all parameters, replaced.
+    void set_final_gradients(const std::vector<float> &dhn, const std::vector<float> &dcn) {
+        detail::check(frnn_pass_set_final_gradients(get(), detail::data(dhn), dhn.size(), detail::data(dcn),
+                                                    dcn.size()));
+    }
+    // Gradients by all parameters, replaced, and by the inputs, into vectors that have as many values.
     void backward(const Network &network, const std::vector<float> &x, const std::vector<float> &dy,
                   std::vector<float> &gradients) {
-        detail::check(frnn_pass_backward(get(), network.get(), x.data(), x.size(), dy.data(), dy.size(),
-                                         gradients.data(), gradients.size(), 0, nullptr, 0));
+        std::vector<float> no_dx;
+        backward(network, x, dy, gradients, no_dx);
     }
+    void backward(const Network &network, const std::vector<float> &x, const std::vector<float> &dy,
+                  std::vector<float> &gradients, std::vector<float> &dx, bool accumulate = false) {
+        detail::check(frnn_pass_backward(get(), network.get(), x.data(), x.size(), detail::data(dy),
+                                         dy.size(), detail::data(gradients), gradients.size(),
+                                         accumulate ? 1 : 0, detail::data(dx), dx.size()));
+    }
+    // Into vectors that have as many values as the states.
+    void get_initial_gradients(std::vector<float> &dh0, std::vector<float> &dc0) const {
+        detail::check(frnn_pass_get_initial_gradients(get(), dh0.data(), dh0.size(), dc0.data(), dc0.size()));
+    }
+    std::size_t bytes() const noexcept { return frnn_pass_bytes(get()); }
 
     frnn_pass *get() const noexcept { return handle_.get(); }
 
@@ -217,9 +290,13 @@ public:
     }
 
     Model &network(const Network &network) { return set(frnn_model_add_network(get(), network.get())); }
-    Model &dense(std::size_t outputs, const std::vector<float> &weight, const std::vector<float> &bias) {
-        return set(frnn_model_add_dense(get(), outputs, weight.data(), weight.size(), bias.data(),
+    // A bias that is empty is zero.
+    Model &dense(std::size_t outputs, const std::vector<float> &weight, const std::vector<float> &bias = {}) {
+        return set(frnn_model_add_dense(get(), outputs, weight.data(), weight.size(), detail::data(bias),
                                         bias.size()));
+    }
+    Model &dense_of_file(const std::vector<std::uint8_t> &bytes, const std::string &prefix = "") {
+        return set(frnn_model_add_dense_of_file(get(), bytes.data(), bytes.size(), prefix.c_str()));
     }
     Model &activation(frnn_activation activation) {
         return set(frnn_model_add_activation(get(), activation));

@@ -207,6 +207,51 @@ pub(crate) unsafe fn slice_mut<'a, T>(what: &str, at: *mut T, len: usize) -> Res
     Ok(unsafe { std::slice::from_raw_parts_mut(at, len) })
 }
 
+/// Values to read, or `None` for NULL, which goes with the number 0: a pointer that is NULL because memory
+/// was refused is no wish for nothing.
+///
+/// # Safety
+/// As for [`slice`].
+pub(crate) unsafe fn optional<'a, T>(
+    what: &str,
+    at: *const T,
+    len: usize,
+) -> Result<Option<&'a [T]>, Failure> {
+    if at.is_null() && len == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice(what, at, len) }.map(Some)
+}
+
+/// Values to write, or `None` for NULL, which goes with the number 0.
+///
+/// # Safety
+/// As for [`slice_mut`].
+pub(crate) unsafe fn optional_mut<'a, T>(
+    what: &str,
+    at: *mut T,
+    len: usize,
+) -> Result<Option<&'a mut [T]>, Failure> {
+    if at.is_null() && len == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice_mut(what, at, len) }.map(Some)
+}
+
+/// A vector of these items; refused memory is a failure, and not the end of the program.
+pub(crate) fn collect<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, Failure> {
+    let (count, mut all) = (items.len(), Vec::new());
+    let refused = || {
+        let bytes = count.saturating_mul(size_of::<T>());
+        Failure::from(Error::OutOfMemory { bytes })
+    };
+    all.try_reserve_exact(count).map_err(|_| refused())?;
+    all.extend(items);
+    Ok(all)
+}
+
 /// A text.
 ///
 /// # Safety
@@ -253,12 +298,17 @@ impl Area {
     }
 }
 
+/// Whether two areas, of an address and bytes, have none in common.
+pub(crate) fn apart(a: (usize, usize), b: (usize, usize)) -> bool {
+    let before = |a: (usize, usize), b: (usize, usize)| a.0.saturating_add(a.1) <= b.0;
+    a.1 == 0 || b.1 == 0 || before(a, b) || before(b, a)
+}
+
 /// Refuses what is written where it overlaps something else: two references of Rust must not.
 pub(crate) fn check_apart(areas: &[Area]) -> Result<(), Failure> {
     for (index, a) in areas.iter().enumerate() {
         for b in &areas[index + 1..] {
-            let apart = a.from.saturating_add(a.bytes) <= b.from || b.from.saturating_add(b.bytes) <= a.from;
-            if (a.written || b.written) && a.bytes > 0 && b.bytes > 0 && !apart {
+            if (a.written || b.written) && !apart((a.from, a.bytes), (b.from, b.bytes)) {
                 let text = format!("{} and {}: expected arrays that do not overlap", a.what, b.what);
                 return Err(Failure::new(Code::Overlap, text));
             }
@@ -276,7 +326,8 @@ pub(crate) unsafe fn make<T>(to: *mut *mut T, value: impl FnOnce() -> Result<T, 
         check("the pointer for the new handle", to.cast_const())?;
         // SAFETY: it is not NULL, so that it is writable by the caller's promise.
         unsafe { to.write(std::ptr::null_mut()) };
-        let handle = Box::into_raw(Box::new(value()?));
+        // (A box that may be refused; a slice of one value has the memory of a box of it.)
+        let handle = Box::into_raw(collect(std::iter::once(value()?))?.into_boxed_slice()).cast::<T>();
         // SAFETY: as above.
         unsafe { to.write(handle) };
         Ok(())
@@ -296,15 +347,33 @@ pub(crate) unsafe fn free<T>(handle: *mut T) {
     });
 }
 
-/// Writes a value where the caller wants it.
-///
-/// # Safety
-/// - `to` is NULL or writable.
-pub(crate) unsafe fn put<T>(what: &str, to: *mut T, value: T) -> Result<(), Failure> {
-    check(what, to.cast_const())?;
-    // SAFETY: the caller's promise.
-    unsafe { to.write(value) };
-    Ok(())
+/// Where a call writes one value. It is checked when it is made, so that nothing is written before all
+/// arguments are in order.
+pub(crate) struct Place<T>(*mut T);
+
+impl<T> Place<T> {
+    /// # Safety
+    /// - `to` is NULL, or writable as long as the place is there.
+    pub(crate) unsafe fn new(what: &str, to: *mut T) -> Result<Place<T>, Failure> {
+        check(what, to.cast_const())?;
+        Ok(Place(to))
+    }
+
+    /// Nowhere for NULL.
+    ///
+    /// # Safety
+    /// As for [`new`](Place::new).
+    pub(crate) unsafe fn optional(what: &str, to: *mut T) -> Result<Place<T>, Failure> {
+        // SAFETY: the caller's promise.
+        if to.is_null() { Ok(Place(to)) } else { unsafe { Place::new(what, to) } }
+    }
+
+    pub(crate) fn put(self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: it is writable by the promise to `new`.
+            unsafe { self.0.write(value) };
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::border::{Code, Failure, free, get, get_mut, guard, make, slice, text};
 use crate::network::Network;
-use crate::options::{activation, bias, cell, direction, init, layout};
+use crate::options::{activation, bias, cell, direction, init, layout, precision};
 use fused_rnn as rnn;
 use std::ffi::c_char;
 
@@ -163,6 +163,13 @@ pub unsafe extern "C" fn frnn_builder_set_init(builder: *mut Builder, number: u3
     unsafe { set(builder, |b| Ok(b.init(init(number)?, seed))) }
 }
 
+/// How weights are stored and multiplied, a frnn_precision; f32 at first.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_builder_set_precision(builder: *mut Builder, number: u32) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { set(builder, |b| Ok(b.precision(precision(number)?))) }
+}
+
 /// How many threads a pass may use: 0 for all of the machine. (Streams use the caller's alone.)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_builder_set_threads(builder: *mut Builder, threads: usize) -> Code {
@@ -171,7 +178,8 @@ pub unsafe extern "C" fn frnn_builder_set_threads(builder: *mut Builder, threads
     unsafe { set(builder, |b| Ok(b.threads(threads))) }
 }
 
-/// Pins the SIMD level by its name: "portable", "avx2", "avx512". The default is the best of the machine.
+/// Pins the SIMD level by its name: "portable", "avx2", "avx512", "neon". The default is the best of the
+/// machine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_builder_set_level(builder: *mut Builder, name: *const c_char) -> Code {
     // SAFETY: the caller's promise.
@@ -179,8 +187,11 @@ pub unsafe extern "C" fn frnn_builder_set_level(builder: *mut Builder, name: *co
         set(builder, |b| {
             let name = text("level", name)?;
             let level = rnn::Level::ALL.iter().find(|level| level.to_string() == name);
-            let unknown =
-                || Failure::new(Code::Name, format!("level: expected one of the machine, got {name:?}"));
+            let unknown = || {
+                let names: Vec<_> = rnn::Level::ALL.iter().map(ToString::to_string).collect();
+                let text = format!("level: expected one of {}, got {name:?}", names.join(", "));
+                Failure::new(Code::Name, text)
+            };
             Ok(b.level(*level.ok_or_else(unknown)?))
         })
     }

@@ -1,6 +1,7 @@
 //! Networks of files, and back.
 
-use crate::border::{Area, Code, Failure, check_apart, get, guard, make, put, slice, slice_mut, text};
+use crate::border::{Area, Code, Failure, Place, check_apart, get, get_mut, guard, make};
+use crate::border::{optional_mut, slice, text};
 use crate::network::Network;
 use crate::options::cell;
 use fused_rnn::CellKind;
@@ -35,6 +36,24 @@ pub unsafe extern "C" fn frnn_network_load(
     }
 }
 
+/// Sets all parameters of a network that exists from such a file: of one with options that a file does not
+/// tell. A pass that was run for training before can no longer run backward.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_set_parameters_of_file(
+    network: *mut Network,
+    bytes: *const u8,
+    size: usize,
+    prefix: *const c_char,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (network, prefix) = unsafe { (get_mut("network", network)?, text("prefix", prefix)?) };
+        // SAFETY: the caller's promise.
+        let tensors = Tensors::read(unsafe { slice("bytes", bytes, size) }?, prefix)?;
+        Ok(state_dict::load(tensors, network.own()?)?)
+    })
+}
+
 /// The network of recurrent nodes of an ONNX model, `size` bytes: nodes above each other are one network, and
 /// `index` counts them from 0. The layout is that of the nodes, mostly FRNN_LAYOUT_TIME_MAJOR; states begin
 /// as zero.
@@ -62,7 +81,9 @@ pub unsafe extern "C" fn frnn_network_load_onnx(
 }
 
 /// Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
-/// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written.
+/// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
+/// has tensors alone: no activations, layout, precision or other options, and a second bias of zeros where
+/// the network has FRNN_BIAS_SINGLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save(
     network: *const Network,
@@ -75,18 +96,19 @@ pub unsafe extern "C" fn frnn_network_save(
         check_apart(&[Area::written("to", to, capacity), Area::written("size", size, 1)])?;
         // SAFETY: the caller's promise.
         let (network, prefix) = unsafe { (get("network", network)?, text("prefix", prefix)?) };
+        // SAFETY: the caller's promise.
+        let (to, size) = unsafe { (optional_mut("to", to, capacity)?, Place::new("size", size)?) };
         let mut tensors = Tensors::new();
         tensors.insert_all(prefix, state_dict::save(&network.network)?);
         let bytes = tensors.to_safetensors(&[])?;
-        if !to.is_null() {
-            if capacity < bytes.len() {
+        if let Some(to) = to {
+            let Some(to) = to.get_mut(..bytes.len()) else {
                 let text = format!("to: expected room for {} bytes, got {capacity}", bytes.len());
                 return Err(Failure::new(Code::Length, text));
-            }
-            // SAFETY: the caller's promise.
-            unsafe { slice_mut("to", to, capacity) }?[..bytes.len()].copy_from_slice(&bytes);
+            };
+            to.copy_from_slice(&bytes);
         }
-        // SAFETY: the caller's promise.
-        unsafe { put("size", size, bytes.len()) }
+        size.put(bytes.len());
+        Ok(())
     })
 }

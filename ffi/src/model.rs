@@ -1,10 +1,12 @@
 //! Models: recurrent layers with what stands around them, of files or of parts.
 
-use crate::border::{Code, Failure, free, get, get_mut, guard, guard_value, make, slice};
+use crate::border::{Code, Failure, collect, free, get, get_mut, guard, guard_value, make};
+use crate::border::{optional, slice, text};
 use crate::network::{Network, check_count};
 use crate::options::activation;
-use fused_rnn::Dense;
-use fused_rnn::stream;
+use fused_rnn::format::{Tensor, Tensors};
+use fused_rnn::{Dense, Error, stream};
+use std::ffi::c_char;
 
 /// A model that runs sample by sample: layers in their order, skip connection, gains, sample rate.
 pub struct Model(pub(crate) stream::Model);
@@ -27,7 +29,12 @@ unsafe fn change(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_model_create(inputs: usize, model: *mut *mut Model) -> Code {
     // SAFETY: the caller's promise.
-    unsafe { make(model, || Ok(Model(stream::Model::new(inputs)))) }
+    unsafe {
+        make(model, || match inputs {
+            0 => Err(Error::ZeroSize { what: "inputs of a model" }.into()),
+            _ => Ok(Model(stream::Model::new(inputs))),
+        })
+    }
 }
 
 /// The model of a file of an audio plug-in, `size` bytes: RTNeural's JSON, that of AIDA-X with skip
@@ -66,17 +73,37 @@ pub unsafe extern "C" fn frnn_model_add_dense(
     // SAFETY: the caller's promise.
     unsafe {
         change(model, |model| {
-            let mut parameters = slice("weight", weight, weight_count)?.to_vec();
-            let inputs = model.outputs();
-            check_count("weight", inputs.saturating_mul(outputs), parameters.len())?;
-            match bias.is_null() {
-                true => parameters.resize(parameters.len() + outputs, 0.0),
-                false => {
-                    check_count("bias", outputs, bias_count)?;
-                    parameters.extend(slice("bias", bias, bias_count)?);
-                }
+            let (weight, inputs) = (slice("weight", weight, weight_count)?, model.outputs());
+            check_count("weight", inputs.saturating_mul(outputs), weight.len())?;
+            let bias = optional("bias", bias, bias_count)?;
+            if let Some(bias) = bias {
+                check_count("bias", outputs, bias.len())?;
             }
-            Ok(model.dense(Dense::from_parameters(inputs, outputs, &parameters)?)?)
+            let tensor = |shape: &[usize], values: &[f32]| {
+                Ok::<_, Failure>(Tensor::new(shape, collect(values.iter().copied())?)?)
+            };
+            let weight = tensor(&[outputs, inputs], weight)?;
+            let bias = bias.map(|bias| tensor(&[outputs], bias)).transpose()?;
+            Ok(model.dense(Dense::from_pytorch(&weight, bias.as_ref())?)?)
+        })
+    }
+}
+
+/// Adds the dense layer whose tensors `weight` (outputs, inputs) and, where it has one, `bias` (outputs) are
+/// in a file, of `size` bytes and of the kinds that frnn_network_load reads, behind `prefix`: "lin." for
+/// "lin.weight". The file may have tensors beside them whose names do not begin with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_add_dense_of_file(
+    model: *mut Model,
+    bytes: *const u8,
+    size: usize,
+    prefix: *const c_char,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        change(model, |model| {
+            let tensors = Tensors::read(slice("bytes", bytes, size)?, text("prefix", prefix)?)?;
+            Ok(model.dense(Dense::load(tensors)?)?)
         })
     }
 }
@@ -88,7 +115,8 @@ pub unsafe extern "C" fn frnn_model_add_activation(model: *mut Model, number: u3
     unsafe { change(model, |model| Ok(model.activation(activation(number)?)?)) }
 }
 
-/// Whether the first inputs, as many as there are outputs, are added to the outputs. Set it after the layers.
+/// Whether the first inputs, as many as there are outputs, are added to the outputs. Set it after the layers:
+/// a model that has more outputs than inputs then is refused, here and by frnn_stream_create.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_model_set_skip(model: *mut Model, skip: i32) -> Code {
     // SAFETY: the caller's promise.

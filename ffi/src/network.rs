@@ -1,8 +1,8 @@
 //! Networks: sizes, and parameters in and out.
 
-use crate::border::{Area, Code, Failure, check_apart, free, get, get_mut, guard, guard_value, make, put};
+use crate::border::{Area, Code, Failure, Place, check_apart, free, get, get_mut, guard, guard_value, make};
 use crate::border::{slice, slice_mut, text};
-use crate::options::cell_number;
+use crate::options::{cell_number, precision, precision_number};
 use fused_rnn as rnn;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
@@ -31,6 +31,20 @@ impl Network {
         });
         Network { tensors: tensors.collect(), network: Arc::new(network) }
     }
+
+    /// The network, to change it; models and streams that share it keep their own.
+    pub(crate) fn own(&mut self) -> Result<&mut rnn::Recurrent, Failure> {
+        if Arc::get_mut(&mut self.network).is_none() {
+            self.network = Arc::new(copy(&self.network)?);
+        }
+        // (Nobody else has this one.)
+        Ok(Arc::make_mut(&mut self.network))
+    }
+}
+
+/// The same network once more. (A clone would end the program where memory is refused.)
+fn copy(network: &rnn::Recurrent) -> Result<rnn::Recurrent, Failure> {
+    Ok(network.in_precision(network.config().precision())?)
 }
 
 /// A number of a network; 0 where it is NULL.
@@ -53,7 +67,23 @@ pub unsafe extern "C" fn frnn_network_destroy(network: *mut Network) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_clone(network: *const Network, clone: *mut *mut Network) -> Code {
     // SAFETY: the caller's promise.
-    unsafe { make(clone, || Ok(Network::new(rnn::Recurrent::clone(&get("network", network)?.network)))) }
+    unsafe { make(clone, || Ok(Network::new(copy(&get("network", network)?.network)?))) }
+}
+
+/// The same network in another precision, a frnn_precision, with the same parameters.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_in_precision(
+    network: *const Network,
+    number: u32,
+    converted: *mut *mut Network,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
+        make(converted, || {
+            let network = &get("network", network)?.network;
+            Ok(Network::new(network.in_precision(precision(number)?)?))
+        })
+    }
 }
 
 /// Features of the input, I; 0 for NULL.
@@ -105,6 +135,13 @@ pub unsafe extern "C" fn frnn_network_layout(network: *const Network) -> u32 {
     unsafe { number(network, |n| u32::from(n.config().layout() == rnn::Layout::TimeMajor)) }
 }
 
+/// How its weights are stored and multiplied, a frnn_precision; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_precision(network: *const Network) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { number(network, |n| precision_number(n.config().precision())) }
+}
+
 /// The number of all parameters; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_parameter_count(network: *const Network) -> usize {
@@ -139,20 +176,13 @@ pub unsafe extern "C" fn frnn_network_tensor(
             return Err(Failure::new(Code::Range, text));
         };
         // SAFETY: the caller's promise.
-        unsafe {
-            if !name.is_null() {
-                put("name", name, tensor.name.as_ptr())?;
-            }
-            if !shape.is_null() {
-                put("shape", shape, tensor.shape.as_ptr())?;
-            }
-            if !rank.is_null() {
-                put("rank", rank, tensor.shape.len())?;
-            }
-            if !start.is_null() {
-                put("start", start, tensor.start)?;
-            }
-        }
+        let (name, shape) = unsafe { (Place::optional("name", name)?, Place::optional("shape", shape)?) };
+        // SAFETY: the caller's promise.
+        let (rank, start) = unsafe { (Place::optional("rank", rank)?, Place::optional("start", start)?) };
+        name.put(tensor.name.as_ptr());
+        shape.put(tensor.shape.as_ptr());
+        rank.put(tensor.shape.len());
+        start.put(tensor.start);
         Ok(())
     })
 }
@@ -187,8 +217,7 @@ pub unsafe extern "C" fn frnn_network_set_parameters(
         // SAFETY: the caller's promise.
         let (network, from) = unsafe { (get_mut("network", network)?, slice("from", from, count)?) };
         check_count("parameters", network.network.parameters().len(), count)?;
-        // (Models and streams that share the network keep their own.)
-        Arc::make_mut(&mut network.network).update(|parameters| parameters.copy_from_slice(from));
+        network.own()?.update(|parameters| parameters.copy_from_slice(from));
         Ok(())
     })
 }
@@ -206,8 +235,27 @@ pub unsafe extern "C" fn frnn_network_set_parameter(
         let (network, name) = unsafe { (get_mut("network", network)?, text("name", name)?) };
         // SAFETY: the caller's promise.
         let from = unsafe { slice("from", from, count) }?;
-        Arc::make_mut(&mut network.network).set_parameter(name, from)?;
+        network.own()?.set_parameter(name, from)?;
         Ok(())
+    })
+}
+
+/// Sets the scales with which FRNN_PRECISION_INT8 rounds a weight matrix, by the name of its tensor: one for
+/// each of its rows, or one for all of them; NULL and 0 for its own again. A matrix that was quantised
+/// elsewhere, scale * q with q from -128 to 127, so keeps its integers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_set_scales(
+    network: *mut Network,
+    name: *const c_char,
+    scales: *const f32,
+    count: usize,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (network, name) = unsafe { (get_mut("network", network)?, text("name", name)?) };
+        // SAFETY: the caller's promise.
+        let scales = unsafe { slice("scales", scales, count) }?;
+        Ok(network.own()?.set_scales(name, scales)?)
     })
 }
 

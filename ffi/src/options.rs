@@ -87,6 +87,20 @@ pub enum Init {
     Zero = 2,
 }
 
+/// How weights are stored and multiplied. Sums of products are f32 in all of them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// Weights and values in f32.
+    F32 = 0,
+    /// Weights in bf16, values in f32.
+    Bf16Weights = 1,
+    /// Weights and values in bf16.
+    Bf16 = 2,
+    /// Weights and values in integers of eight bits, with scales. It does not train.
+    Int8 = 3,
+}
+
 fn unknown<T>(what: &str, got: u32) -> Result<T, Failure> {
     Err(Failure::new(Code::Range, format!("{what}: expected one of its enum, got {got}")))
 }
@@ -154,6 +168,28 @@ pub(crate) fn bias(number: u32) -> Result<rnn::Bias, Failure> {
         2 => rnn::Bias::None,
         got => return unknown("bias", got),
     })
+}
+
+pub(crate) fn precision(number: u32) -> Result<rnn::Precision, Failure> {
+    Ok(match number {
+        0 => rnn::Precision::F32,
+        1 => rnn::Precision::Bf16Weights,
+        2 => rnn::Precision::Bf16,
+        3 => rnn::Precision::Int8,
+        got => return unknown("precision", got),
+    })
+}
+
+/// The number of a precision.
+pub(crate) fn precision_number(precision: rnn::Precision) -> u32 {
+    match precision {
+        rnn::Precision::F32 => 0,
+        rnn::Precision::Bf16Weights => 1,
+        rnn::Precision::Bf16 => 2,
+        rnn::Precision::Int8 => 3,
+        // (The enum may grow.)
+        _ => 0,
+    }
 }
 
 pub(crate) fn init(number: u32) -> Result<rnn::Init, Failure> {

@@ -1,8 +1,8 @@
 //! Passes over sequences: what changes from call to call, and the calls.
 
-use crate::border::slice_mut;
-use crate::border::{Area, Code, Failure, check_apart, free, get, get_mut, guard, guard_value, make, slice};
-use crate::network::Network;
+use crate::border::{Area, Code, Failure, check_apart, free, get, get_mut, guard, guard_value, make};
+use crate::border::{collect, optional, optional_mut, slice, slice_mut};
+use crate::network::{Network, check_count};
 use fused_rnn as rnn;
 use rnn::{Accumulate, Dims, Gradients, Keep, State, Tape, Upstream, Workspace};
 
@@ -25,6 +25,8 @@ struct Shape {
     lengths: Option<Vec<usize>>,
     mask: Option<Vec<bool>>,
     resets: Option<Vec<bool>>,
+    /// Whether there is memory for rows of all lengths.
+    reserved: bool,
 }
 
 impl Shape {
@@ -50,9 +52,12 @@ pub unsafe extern "C" fn frnn_pass_create(
         make(pass, || {
             let network = &get("network", network)?.network;
             let state = network.zero_state(batch)?;
-            let first = [state.h(), state.c()];
+            let strands = network.config().layers() * network.config().directions();
+            let rows = |row: Option<&[f32]>| strands * batch * row.map_or(0, <[f32]>::len);
+            let zeros = |count| collect((0..count).map(|_| 0.0));
+            let first = [zeros(rows(state.row_h(0, 0)))?, zeros(rows(state.row_c(0, 0)))?];
             let (tape, workspace) = (Tape::new(), Workspace::new());
-            let shape = Shape { batch, steps, lengths: None, mask: None, resets: None };
+            let shape = Shape { batch, steps, lengths: None, mask: None, resets: None, reserved: false };
             Ok(Pass { shape, state, tape, workspace, last: [None, None], first })
         })
     }
@@ -70,7 +75,8 @@ pub unsafe extern "C" fn frnn_pass_destroy(pass: *mut Pass) {
 pub unsafe extern "C" fn frnn_pass_set_steps(pass: *mut Pass, steps: usize) -> Code {
     guard(|| {
         // SAFETY: the caller's promise.
-        unsafe { get_mut("pass", pass) }?.shape.steps = steps;
+        let shape = &mut unsafe { get_mut("pass", pass) }?.shape;
+        (shape.steps, shape.reserved) = (steps, false);
         Ok(())
     })
 }
@@ -80,12 +86,11 @@ pub unsafe extern "C" fn frnn_pass_set_steps(pass: *mut Pass, steps: usize) -> C
 pub unsafe extern "C" fn frnn_pass_set_lengths(pass: *mut Pass, lengths: *const usize, count: usize) -> Code {
     guard(|| {
         // SAFETY: the caller's promise.
-        let pass = unsafe { get_mut("pass", pass) }?;
-        pass.shape.lengths = match lengths.is_null() {
-            true => None,
-            // SAFETY: the caller's promise.
-            false => Some(unsafe { slice("lengths", lengths, count) }?.to_vec()),
-        };
+        let (pass, lengths) = unsafe { (get_mut("pass", pass)?, optional("lengths", lengths, count)?) };
+        if let Some(lengths) = lengths {
+            check_count("lengths", pass.shape.batch, lengths.len())?;
+        }
+        pass.shape.lengths = lengths.map(|all| collect(all.iter().copied())).transpose()?;
         Ok(())
     })
 }
@@ -103,12 +108,12 @@ pub unsafe extern "C" fn frnn_pass_set_mask_and_resets(
         let flags = |what, at: *const u8| match at.is_null() {
             true => Ok::<_, Failure>(None),
             // SAFETY: the caller's promise.
-            false => Ok(Some(unsafe { slice(what, at, count) }?.iter().map(|&flag| flag != 0).collect())),
+            false => collect(unsafe { slice(what, at, count) }?.iter().map(|&flag| flag != 0)).map(Some),
         };
         let (mask, resets) = (flags("mask", mask)?, flags("resets", resets)?);
         // SAFETY: the caller's promise.
         let pass = unsafe { get_mut("pass", pass) }?;
-        (pass.shape.mask, pass.shape.resets) = (mask, resets);
+        (pass.shape.mask, pass.shape.resets, pass.shape.reserved) = (mask, resets, false);
         Ok(())
     })
 }
@@ -178,8 +183,8 @@ pub unsafe extern "C" fn frnn_pass_get_state(
 }
 
 fn check_state(pass: &Pass, h: usize, c: usize) -> Result<(), Failure> {
-    crate::network::check_count("h", pass.first[0].len(), h)?;
-    crate::network::check_count("c", pass.first[1].len(), c)
+    check_count("h", pass.first[0].len(), h)?;
+    check_count("c", pass.first[1].len(), c)
 }
 
 /// Bytes that the pass holds; 0 for NULL.
@@ -208,14 +213,15 @@ unsafe fn run_forward(
         // SAFETY: the caller's promise.
         let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
         // SAFETY: the caller's promise.
-        let (x, y) = unsafe { (slice("x", x, x_count)?, optional("y", y, y_count)?) };
+        let (x, y) = unsafe { (slice("x", x, x_count)?, optional_mut("y", y, y_count)?) };
         Ok(run(pass, network, x, y)?)
     })
 }
 
 /// Runs sequences: `x` (batch, steps, I), or (steps, batch, I) where the layout is time-major; `y` (batch,
 /// steps, output size) in the same layout, or NULL where the final state alone is wanted. States are read
-/// from the pass and left there. Real time on one thread, from the second call on.
+/// from the pass and left there. Real time on one thread, from the second call on with the same network,
+/// number of steps, mask and resets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_pass_forward(
     pass: *mut Pass,
@@ -227,7 +233,16 @@ pub unsafe extern "C" fn frnn_pass_forward(
 ) -> Code {
     let run = |pass: &mut Pass, network: &Network, x: &[f32], y: Option<&mut [f32]>| {
         let Pass { shape, state, workspace, .. } = pass;
-        network.network.forward(x, shape.dims(), state, y, workspace)
+        let network = &network.network;
+        let values = shape.batch.saturating_mul(shape.steps).saturating_mul(network.config().input_size());
+        if shape.lengths.is_some() && !shape.reserved && x.len() == values {
+            // The next call may have longer rows. (For a shape that `x` has.)
+            let mut dims = shape.dims();
+            dims.lengths = None;
+            network.reserve(workspace, dims, None)?;
+            shape.reserved = true;
+        }
+        network.forward(x, shape.dims(), state, y, workspace)
     };
     // SAFETY: the caller's promise, passed on.
     unsafe { run_forward(pass, network, (x, x_count), (y, y_count), run) }
@@ -264,14 +279,19 @@ pub unsafe extern "C" fn frnn_pass_set_final_gradients(
     dcn_count: usize,
 ) -> Code {
     guard(|| {
-        let copy = |what, at: *const f32, count| match at.is_null() {
-            true => Ok::<_, Failure>(None),
-            // SAFETY: the caller's promise.
-            false => Ok(Some(unsafe { slice(what, at, count) }?.to_vec())),
-        };
-        let last = [copy("dhn", dhn, dhn_count)?, copy("dcn", dcn, dcn_count)?];
         // SAFETY: the caller's promise.
-        unsafe { get_mut("pass", pass) }?.last = last;
+        let pass = unsafe { get_mut("pass", pass) }?;
+        // SAFETY: the caller's promise.
+        let given = unsafe { [optional("dhn", dhn, dhn_count)?, optional("dcn", dcn, dcn_count)?] };
+        let mut last = [None, None];
+        for (place, what) in ["dhn", "dcn"].into_iter().enumerate() {
+            // (No values are zero, so that a cell without c can be given them.)
+            if let Some(values) = given[place].filter(|values| !values.is_empty()) {
+                check_count(what, pass.first[place].len(), values.len())?;
+                last[place] = Some(collect(values.iter().copied())?);
+            }
+        }
+        pass.last = last;
         Ok(())
     })
 }
@@ -303,17 +323,14 @@ pub unsafe extern "C" fn frnn_pass_backward(
         // SAFETY: the caller's promise.
         let (pass, network) = unsafe { (get_mut("pass", pass)?, get("network", network)?) };
         // SAFETY: the caller's promise.
-        let x = unsafe { slice("x", x, x_count) }?;
+        let (x, dy) = unsafe { (slice("x", x, x_count)?, optional("dy", dy, dy_count)?) };
         // SAFETY: the caller's promise.
-        let (parameters, dx) =
-            unsafe { (optional("gradients", gradients, gradients_count)?, optional("dx", dx, dx_count)?) };
+        let parameters = unsafe { optional_mut("gradients", gradients, gradients_count) }?;
+        // SAFETY: the caller's promise.
+        let dx = unsafe { optional_mut("dx", dx, dx_count) }?;
         let Pass { tape, workspace, last: [dhn, dcn], first: [dh0, dc0], .. } = pass;
         let mut upstream = Upstream::default();
-        if !dy.is_null() {
-            // SAFETY: the caller's promise.
-            upstream.dy = Some(unsafe { slice("dy", dy, dy_count) }?);
-        }
-        (upstream.dhn, upstream.dcn) = (dhn.as_deref(), dcn.as_deref());
+        (upstream.dy, upstream.dhn, upstream.dcn) = (dy, dhn.as_deref(), dcn.as_deref());
         let add = if accumulate == 0 { Accumulate::Overwrite } else { Accumulate::Add };
         let mut slices = Gradients::default().with_accumulate(add).with_dh0(dh0).with_dc0(dc0);
         (slices.parameters, slices.dx) = (parameters, dx);
@@ -342,16 +359,4 @@ pub unsafe extern "C" fn frnn_pass_get_initial_gradients(
         c.copy_from_slice(&pass.first[1]);
         Ok(())
     })
-}
-
-/// Values to write, or `None` for NULL.
-///
-/// # Safety
-/// As for [`slice_mut`].
-unsafe fn optional<'a>(what: &str, at: *mut f32, count: usize) -> Result<Option<&'a mut [f32]>, Failure> {
-    if at.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: the caller's promise.
-    unsafe { slice_mut(what, at, count) }.map(Some)
 }

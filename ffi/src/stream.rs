@@ -1,7 +1,7 @@
 //! Streams: what an audio thread calls.
 
 use crate::border::{
-    Code, Failure, check_values, free, get, get_mut, guard, guard_value, make, slice, slice_mut,
+    Code, Failure, apart, check_values, free, get, get_mut, guard, guard_value, make, slice, slice_mut,
 };
 use crate::model::Model;
 use fused_rnn::stream;
@@ -48,12 +48,9 @@ pub unsafe extern "C" fn frnn_stream_process(
         // (No references to both, which may be the same memory.)
         check_values("x", x, read)?;
         check_values("y", y.cast_const(), written)?;
-        let (from, to) = (x.addr(), y.addr());
-        let same = from == to && inputs == outputs;
-        let apart = from.saturating_add(4 * read) <= to || to.saturating_add(4 * written) <= from;
-        if frames > 0 && !same && !apart {
-            let text = "x and y: expected the same memory, or memory that does not overlap";
-            return Err(Failure::new(Code::Overlap, text));
+        let same = x.addr() == y.addr() && inputs == outputs;
+        if !same && !apart((x.addr(), 4 * read), (y.addr(), 4 * written)) {
+            return Err(overlap("x and y"));
         }
         Ok(stream.process_with(
             frames,
@@ -68,7 +65,7 @@ pub unsafe extern "C" fn frnn_stream_process(
 }
 
 /// The same with an array of `frames` values for each channel: `x[row * inputs + feature]`, `y[row * outputs
-/// + feature]`. A channel of `y` may be a channel of `x`. Real time.
+/// + feature]`. A channel of `y` may be a channel of `x`; other channels may not overlap. Real time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_stream_process_planar(
     stream: *mut Stream,
@@ -84,6 +81,17 @@ pub unsafe extern "C" fn frnn_stream_process_planar(
         let (x, y) = unsafe { (slice("x", x, inputs)?, slice("y", y, outputs)?) };
         x.iter().try_for_each(|&channel| check_values("a channel of x", channel, frames))?;
         y.iter().try_for_each(|&channel| check_values("a channel of y", channel.cast_const(), frames))?;
+        // (Of so few bytes as `check_values` has found.)
+        let bytes = 4 * frames;
+        for (index, &to) in y.iter().enumerate() {
+            let meets = |other: usize| !apart((to.addr(), bytes), (other, bytes));
+            if x.iter().any(|&from| from.addr() != to.addr() && meets(from.addr())) {
+                return Err(overlap("a channel of x and one of y"));
+            }
+            if y[..index].iter().any(|other| meets(other.addr())) {
+                return Err(overlap("two channels of y"));
+            }
+        }
         Ok(stream.process_with(
             frames,
             |first, to| {
@@ -104,6 +112,11 @@ pub unsafe extern "C" fn frnn_stream_process_planar(
             },
         )?)
     })
+}
+
+fn overlap(what: &str) -> Failure {
+    let text = format!("{what}: expected the same memory, or memory that does not overlap");
+    Failure::new(Code::Overlap, text)
 }
 
 /// Values of a frame: of the input and of the output.

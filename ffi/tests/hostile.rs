@@ -1,32 +1,11 @@
 //! What a C program can pass that it should not: results and texts, and nothing written.
 
+#[macro_use]
+mod common;
+
 use fused_rnn_c::*;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr::{null, null_mut};
-
-/// A call that must fail with this result, and whose text has this part.
-macro_rules! fails {
-    ($code:expr, $part:expr, $call:expr) => {{
-        // SAFETY: hostile, but what the functions promise to refuse.
-        #[allow(unused_unsafe, reason = "some calls are closures")]
-        let got = unsafe { $call };
-        // SAFETY: a text that ends with a zero.
-        let text = unsafe { CStr::from_ptr(frnn_last_error()) }.to_str().unwrap().to_owned();
-        assert_eq!(got, $code, "{}: {text}", stringify!($call));
-        assert!(text.contains($part), "{}: {text}", stringify!($call));
-    }};
-}
-
-macro_rules! works {
-    ($call:expr) => {{
-        // SAFETY: live handles and arrays of the numbers that are passed.
-        let got = unsafe { $call };
-        // SAFETY: a text that ends with a zero.
-        assert_eq!(got, Code::Ok, "{}: {:?}", stringify!($call), unsafe {
-            CStr::from_ptr(frnn_last_error())
-        });
-    }};
-}
 
 struct Handles {
     builder: *mut Builder,
@@ -81,6 +60,14 @@ fn null_handles_are_results_or_zeros() {
     fails!(Code::Pointer, "builder", frnn_builder_build(null(), &mut { h.network }));
     fails!(Code::Pointer, "activations", frnn_builder_set_activations(h.builder, null(), 1));
     fails!(Code::Pointer, "level", frnn_builder_set_level(h.builder, null()));
+    fails!(Code::Pointer, "network", frnn_network_in_precision(null(), 1, &mut { h.network }));
+    fails!(Code::Pointer, "network", frnn_network_set_scales(null_mut(), c"weight_ih_l0".as_ptr(), at, 1));
+    fails!(Code::Pointer, "y", frnn_pass_forward(h.pass, h.network, at, 30, null_mut(), 60));
+    fails!(Code::Pointer, "lengths", frnn_pass_set_lengths(h.pass, null(), 3));
+    fails!(Code::Pointer, "dhn", frnn_pass_set_final_gradients(h.pass, null(), 12, null(), 0));
+    fails!(Code::Pointer, "bias", frnn_model_add_dense(h.model, 1, at, 4, null(), 1));
+    fails!(Code::Pointer, "bytes", frnn_model_add_dense_of_file(h.model, null(), 3, c"".as_ptr()));
+    fails!(Code::Pointer, "prefix", frnn_model_add_dense_of_file(h.model, [0u8].as_ptr(), 1, null()));
     fails!(Code::Pointer, "network", frnn_network_clone(null(), &mut { h.network }));
     fails!(Code::Pointer, "network", frnn_network_get_parameters(null(), at, 1));
     fails!(Code::Pointer, "to", frnn_network_get_parameters(h.network, null_mut(), 1));
@@ -113,7 +100,7 @@ fn null_handles_are_results_or_zeros() {
     unsafe {
         assert_eq!(frnn_network_input_size(null()), 0);
         assert_eq!(frnn_network_parameter_count(null()), 0);
-        assert_eq!(frnn_network_cell(null()), 0);
+        assert_eq!((frnn_network_cell(null()), frnn_network_precision(null())), (0, 0));
         assert_eq!(frnn_pass_bytes(null()), 0);
         assert_eq!((frnn_model_inputs(null()), frnn_model_sample_rate(null())), (0, 0.0));
         assert_eq!(frnn_stream_state_count(null()), 0);
@@ -137,9 +124,16 @@ fn numbers_out_of_range_are_results() {
     fails!(Code::Range, "layout", frnn_builder_set_layout(h.builder, 2));
     fails!(Code::Range, "bias", frnn_builder_set_bias(h.builder, 3));
     fails!(Code::Range, "init", frnn_builder_set_init(h.builder, 3, 0));
+    fails!(Code::Range, "precision", frnn_builder_set_precision(h.builder, 4));
+    let mut copy = null_mut();
+    fails!(Code::Range, "precision", frnn_network_in_precision(h.network, u32::MAX, &mut copy));
+    assert!(copy.is_null());
+    fails!(Code::Unsupported, "Int8", {
+        frnn_network_set_scales(h.network, c"weight_ih_l0".as_ptr(), [1.0].as_ptr(), 1)
+    });
     fails!(Code::Range, "activation", frnn_builder_set_activations(h.builder, [99].as_ptr(), 1));
     fails!(Code::Range, "activation", frnn_model_add_activation(h.model, 7));
-    fails!(Code::Name, "level", frnn_builder_set_level(h.builder, c"mmx".as_ptr()));
+    fails!(Code::Name, "avx2, avx512", frnn_builder_set_level(h.builder, c"mmx".as_ptr()));
     fails!(Code::Name, "UTF-8", frnn_builder_set_level(h.builder, c"\xFF".as_ptr()));
     // What the setters refused has changed nothing.
     let mut network = null_mut();
@@ -175,6 +169,58 @@ fn numbers_out_of_range_are_results() {
         frnn_network_tensor(h.network, tensors, null_mut(), null_mut(), null_mut(), null_mut())
     );
     works!(frnn_network_tensor(h.network, 0, null_mut(), null_mut(), null_mut(), null_mut()));
+    // A model has inputs, and layers that fit its skip connection whenever that was set.
+    let mut model = h.model;
+    fails!(Code::Range, "inputs of a model", frnn_model_create(0, &mut model));
+    assert!(model.is_null());
+    works!(frnn_model_create(2, &mut model));
+    works!(frnn_model_set_skip(model, 1));
+    works!(frnn_model_add_network(model, h.network));
+    fails!(Code::Length, "expected 2, got 4", frnn_stream_create(model, 1, 1.0, &mut stream));
+    fails!(Code::Length, "weight", frnn_model_add_dense(model, usize::MAX, [0.0; 4].as_ptr(), 4, null(), 0));
+    fails!(Code::Range, "", frnn_model_add_dense(model, 0, null(), 0, null(), 0));
+    works!(frnn_model_add_dense(model, 2, [0.5; 8].as_ptr(), 8, null(), 0));
+    works!(frnn_stream_create(model, 1, 1.0, &mut stream));
+    // SAFETY: they were just made.
+    unsafe {
+        frnn_stream_destroy(stream);
+        frnn_model_destroy(model);
+    }
+}
+
+#[test]
+fn what_fails_has_written_nothing() {
+    let h = handles();
+    // The last of the places is wrong: the others stay as they were.
+    let (mut name, mut shape, mut rank) = (null(), null(), 7);
+    let odd = (&raw mut rank).cast::<u8>().wrapping_add(1).cast::<usize>();
+    fails!(Code::Pointer, "start: expected a multiple of", {
+        frnn_network_tensor(h.network, 0, &mut name, &mut shape, &mut rank, odd)
+    });
+    assert!(name.is_null() && shape.is_null() && rank == 7);
+    let mut bytes = [7u8; 4000];
+    fails!(Code::Pointer, "size: expected a pointer, got NULL", {
+        frnn_network_save(h.network, c"".as_ptr(), bytes.as_mut_ptr(), bytes.len(), null_mut())
+    });
+    let mut size = 7;
+    fails!(Code::Pointer, "to: expected a pointer, got NULL", {
+        frnn_network_save(h.network, c"".as_ptr(), null_mut(), 4000, &mut size)
+    });
+    assert!(bytes == [7; 4000] && size == 7);
+    // A setter that was refused leaves what was set before.
+    works!(frnn_pass_set_lengths(h.pass, [2, 2, 2].as_ptr(), 3));
+    fails!(Code::Length, "lengths: expected 3 values, got 2", {
+        frnn_pass_set_lengths(h.pass, [5, 5].as_ptr(), 2)
+    });
+    let (x, mut y) = ([0.5f32; 30], [7.0f32; 60]);
+    works!(frnn_pass_forward(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60));
+    assert!(y[2 * 4..5 * 4].iter().all(|&y| y == 0.0), "padding");
+    fails!(Code::Length, "dhn: expected 12 values, got 11", {
+        frnn_pass_set_final_gradients(h.pass, x.as_ptr(), 11, null(), 0)
+    });
+    fails!(Code::Length, "dcn: expected 0 values, got 12", {
+        frnn_pass_set_final_gradients(h.pass, null(), 0, x.as_ptr(), 12)
+    });
 }
 
 #[test]
@@ -257,8 +303,20 @@ fn lengths_that_do_not_fit_are_results_and_nothing_is_written() {
     let at = x.as_mut_ptr();
     fails!(Code::Overlap, "x and y", frnn_pass_forward(h.pass, h.network, at, 30, at, 60));
     fails!(Code::Overlap, "x and y", frnn_stream_process(h.stream, at, at.wrapping_add(3), 2));
+    let planar = |inputs: [*const f32; 4], outputs: [*mut f32; 8], frames| {
+        // SAFETY: as many channels as the stream has, and live memory.
+        unsafe { frnn_stream_process_planar(h.stream, inputs.as_ptr(), outputs.as_ptr(), frames) }
+    };
+    let channels = |at: *mut f32, apart: usize| [0, 1, 2, 3, 4, 5, 6, 7].map(|n| at.wrapping_add(apart * n));
+    let inputs =
+        channels(at, 3)[..4].try_into().map(|all: [*mut f32; 4]| all.map(|at| at.cast_const())).unwrap();
+    fails!(Code::Overlap, "a channel of x and one of y", planar(inputs, channels(at.wrapping_add(1), 3), 3));
+    fails!(Code::Overlap, "two channels of y", planar([x.as_ptr(); 4], [y.as_mut_ptr(); 8], 3));
     fails!(Code::Overlap, "h and c", frnn_pass_get_state(h.pass, at, 12, at.wrapping_add(1), 1));
     assert_eq!(x, [0.5; 30]);
+    assert_eq!(y, [7.0; 60]);
+    works!(planar([x.as_ptr(); 4], channels(y.as_mut_ptr(), 3), 3));
+    works!(planar([null(); 4], [null_mut(); 8], 0));
     let odd = at.cast::<u8>().wrapping_add(2).cast::<f32>();
     fails!(Code::Pointer, "multiple of 4", frnn_stream_process(h.stream, odd, y.as_mut_ptr(), 1));
 }
@@ -295,6 +353,160 @@ fn files_that_are_none_are_results() {
     fails!(Code::Format, "weight_ih_l0", {
         frnn_network_load(bytes.as_ptr(), size, prefix.as_ptr(), 1, &mut network)
     });
+    // The same file into the network; into another one, which stays as it is.
+    works!(frnn_network_set_parameters_of_file(h.network, bytes.as_ptr(), size, prefix.as_ptr()));
+    let (mut builder, mut before, mut after) = (null_mut(), [0.0; 64], [7.0; 64]);
+    works!(frnn_builder_create(2, 3, 2, &mut builder));
+    works!(frnn_builder_build(builder, &mut network));
+    // SAFETY: live handles; the builder is used no more.
+    let count = unsafe {
+        frnn_builder_destroy(builder);
+        frnn_network_parameter_count(network)
+    };
+    works!(frnn_network_get_parameters(network, before.as_mut_ptr(), count));
+    fails!(Code::Format, "expected a tensor of shape", {
+        frnn_network_set_parameters_of_file(network, bytes.as_ptr(), size, prefix.as_ptr())
+    });
+    works!(frnn_network_get_parameters(network, after.as_mut_ptr(), count));
+    assert_eq!(before[..count], after[..count]);
+    // SAFETY: it is used no more.
+    unsafe { frnn_network_destroy(network) };
+    // A dense layer of a file.
+    let head = br#"{"lin.weight": [[1, 2, 3, 4]], "lin.bias": [0.5], "rnn.weight": [[1]]}"#;
+    works!(frnn_model_add_dense_of_file(h.model, head.as_ptr(), head.len(), c"lin.".as_ptr()));
+    // SAFETY: a live handle.
+    assert_eq!(unsafe { frnn_model_outputs(h.model) }, 1);
+    fails!(Code::Length, "expected 1, got 4", {
+        frnn_model_add_dense_of_file(h.model, head.as_ptr(), head.len(), c"lin.".as_ptr())
+    });
+    fails!(Code::Format, "names that begin with", {
+        frnn_model_add_dense_of_file(h.model, head.as_ptr(), head.len(), c"head.".as_ptr())
+    });
+}
+
+/// Files of every kind, given to every loader: whole, cut anywhere, with other bytes. None may panic, and
+/// what loads must run.
+#[test]
+fn files_of_every_kind_are_results_of_every_loader() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+    let mut files: Vec<Vec<u8>> =
+        ["pt/lstm.pt", "onnx_cases/chain_gru_bidirectional/model.onnx", "onnx_cases/gru_taken_apart.onnx"]
+            .iter()
+            .map(|name| read(golden, name))
+            .collect();
+    for entry in std::fs::read_dir(format!("{golden}/audio")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|kind| kind == "json" || kind == "nam") {
+            files.push(std::fs::read(path).unwrap());
+        }
+    }
+    let h = handles();
+    let (mut size, mut bytes) = (0, vec![0u8; 4000]);
+    works!(frnn_network_save(h.network, c"".as_ptr(), bytes.as_mut_ptr(), bytes.len(), &mut size));
+    bytes.truncate(size);
+    files.push(bytes);
+    files.push(vec![b'['; 300_000]);
+    files.push(b"{\"weight_ih_l0\":".repeat(30_000));
+    let mut loaded = 0;
+    for file in &files {
+        loaded += usize::from(load_as_everything(file));
+        let mut rng = fused_rnn::Rng::new(file.len() as u64);
+        for _ in 0..40 {
+            load_as_everything(&file[..rng.below(file.len())]);
+            let mut other = file.clone();
+            for _ in 0..1 + rng.below(4) {
+                let at = rng.below(other.len());
+                other[at] = rng.bits() as u8;
+            }
+            load_as_everything(&other);
+        }
+    }
+    assert!(loaded >= 8, "{loaded} files loaded");
+}
+
+fn read(folder: &str, name: &str) -> Vec<u8> {
+    std::fs::read(format!("{folder}/{name}")).unwrap()
+}
+
+/// Whether one of the loaders takes it; no result may be a fault.
+fn load_as_everything(file: &[u8]) -> bool {
+    let (at, size) = (file.as_ptr(), file.len());
+    let (mut network, mut other, mut model, mut parts) = (null_mut(), null_mut(), null_mut(), null_mut());
+    works!(frnn_model_create(1, &mut parts));
+    // SAFETY: the bytes of the slice, live handles; what was made is used no more at the end.
+    unsafe {
+        let codes = [
+            frnn_network_load(at, size, c"".as_ptr(), 0, &mut network),
+            frnn_network_load_onnx(at, size, 0, &mut other),
+            frnn_model_load(at, size, &mut model),
+            frnn_model_add_dense_of_file(parts, at, size, c"lin.".as_ptr()),
+        ];
+        assert!(!codes.contains(&Code::Fault), "{}", common::last_error());
+        for network in [network, other] {
+            let mut pass = null_mut();
+            if !network.is_null() && frnn_pass_create(network, 1, 2, &mut pass) == Code::Ok {
+                let x = vec![0.5; 2 * frnn_network_input_size(network)];
+                works!(frnn_pass_forward(pass, network, x.as_ptr(), x.len(), null_mut(), 0));
+                frnn_pass_destroy(pass);
+            }
+            frnn_network_destroy(network);
+        }
+        let mut stream = null_mut();
+        if !model.is_null() && frnn_stream_create(model, 1, 1.0, &mut stream) == Code::Ok {
+            let x = vec![0.5; 3 * frnn_model_inputs(model)];
+            let mut y = vec![0.0; 3 * frnn_model_outputs(model)];
+            works!(frnn_stream_process(stream, x.as_ptr(), y.as_mut_ptr(), 3));
+            frnn_stream_destroy(stream);
+        }
+        frnn_model_destroy(model);
+        frnn_model_destroy(parts);
+        codes.contains(&Code::Ok)
+    }
+}
+
+#[test]
+fn weights_and_states_that_are_no_numbers_stay_in_the_values() {
+    for precision in 0..4 {
+        let h = handles();
+        let mut network = null_mut();
+        works!(frnn_network_in_precision(h.network, precision, &mut network));
+        for hostile in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, 1e-45] {
+            let mut pass = null_mut();
+            works!(frnn_network_set_parameters(network, [hostile; 96].as_ptr(), 96));
+            works!(frnn_pass_create(network, 3, 5, &mut pass));
+            let (x, mut y) = ([hostile; 30], [0.0f32; 60]);
+            works!(frnn_pass_set_state(pass, [hostile; 12].as_ptr(), 12, null(), 0));
+            works!(frnn_pass_forward(pass, network, x.as_ptr(), 30, y.as_mut_ptr(), 60));
+            if precision < 3 {
+                let mut gradients = [0.0f32; 96];
+                works!(frnn_pass_forward_train(pass, network, x.as_ptr(), 30, null_mut(), 0, 1));
+                works!(frnn_pass_backward(
+                    pass,
+                    network,
+                    x.as_ptr(),
+                    30,
+                    y.as_ptr(),
+                    60,
+                    gradients.as_mut_ptr(),
+                    96,
+                    0,
+                    null_mut(),
+                    0,
+                ));
+            }
+            // SAFETY: it is used no more.
+            unsafe { frnn_pass_destroy(pass) };
+        }
+        // SAFETY: it is used no more.
+        unsafe { frnn_network_destroy(network) };
+        let mut y = [0.0f32; 16];
+        works!(frnn_stream_process(h.stream, [f32::NAN; 4].as_ptr(), y.as_mut_ptr(), 1));
+        works!(frnn_stream_process(h.stream, [0.5; 8].as_ptr(), y.as_mut_ptr(), 2));
+        assert!(y.iter().any(|y| y.is_nan()), "a NaN that is gone by itself");
+        works!(frnn_stream_reset(h.stream));
+        works!(frnn_stream_process(h.stream, [0.5; 8].as_ptr(), y.as_mut_ptr(), 2));
+        assert!(y.iter().all(|y| y.is_finite()), "a NaN after a reset");
+    }
 }
 
 #[test]

@@ -106,9 +106,56 @@ static void run(const frnn_model *model, size_t rows, double ratio) {
     frnn_stream_destroy(stream);
 }
 
+/* A network in a stream, and over sequences on one thread: from the second call on, whatever the lengths. */
+static void network_of(uint32_t cell, uint32_t precision) {
+    enum { BATCH = 3, STEPS = 40, INPUT = 4, HIDDEN = 20 };
+    static const size_t lengths[2][BATCH] = {{1, 0, 3}, {STEPS, 7, STEPS}};
+    static float x[BATCH * STEPS * INPUT], y[BATCH * STEPS * HIDDEN];
+    size_t before, k;
+    frnn_builder *builder = NULL;
+    frnn_network *network = NULL;
+    frnn_pass *pass = NULL;
+    frnn_model *model = NULL;
+    check(frnn_builder_create(cell, INPUT, HIDDEN, &builder));
+    check(frnn_builder_set_layers(builder, 2));
+    check(frnn_builder_set_precision(builder, precision));
+    check(frnn_builder_set_threads(builder, 1));
+    check(frnn_builder_build(builder, &network));
+    frnn_builder_destroy(builder);
+    check(frnn_pass_create(network, BATCH, STEPS, &pass));
+    for (k = 0; k < sizeof x / sizeof *x; k++) x[k] = (float)(k % 13) / 13.0f;
+    check(frnn_pass_set_lengths(pass, lengths[0], BATCH));
+    check(frnn_pass_forward(pass, network, x, sizeof x / sizeof *x, y, sizeof y / sizeof *y));
+    check(frnn_pass_set_lengths(pass, lengths[1], BATCH));
+    before = calls;
+    for (k = 0; k < 3; k++) {
+        check(frnn_pass_forward(pass, network, x, sizeof x / sizeof *x, y, sizeof y / sizeof *y));
+        check(frnn_pass_forward(pass, network, x, sizeof x / sizeof *x, NULL, 0));
+        check(frnn_pass_reset_state(pass));
+    }
+    if (calls != before) {
+        fprintf(stderr, "a pass, cell %u, precision %u: %zu calls of the system\n", (unsigned)cell,
+                (unsigned)precision, calls - before);
+        exit(1);
+    }
+    frnn_pass_destroy(pass);
+
+    check(frnn_model_create(INPUT, &model));
+    check(frnn_model_add_network(model, network));
+    check(frnn_model_add_dense(model, 1, x, HIDDEN, NULL, 0));
+    run(model, 1, 1.0);
+    run(model, 2, 1.5);
+    frnn_model_destroy(model);
+    frnn_network_destroy(network);
+}
+
 int main(int argc, char **argv) {
+    uint32_t cell, precision;
     static uint8_t bytes[1 << 20];
     int file;
+    for (cell = FRNN_CELL_LSTM; cell <= FRNN_CELL_ELMAN_RELU; cell++)
+        for (precision = FRNN_PRECISION_F32; precision <= FRNN_PRECISION_INT8; precision++)
+            network_of(cell, precision);
     for (file = 1; file < argc; file++) {
         frnn_model *model = NULL;
         FILE *opened = fopen(argv[file], "rb");

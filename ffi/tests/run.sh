@@ -57,6 +57,7 @@ build stream examples/stream.c
 build train examples/train.c
 build plugin examples/plugin.cpp
 build equality tests/equality.c
+build wrapper tests/wrapper.cpp
 for kind in "" -sanitized; do
     say "programs${kind:+, under AddressSanitizer and UBSan}"
     for model in "${models[@]}"; do
@@ -66,6 +67,7 @@ for kind in "" -sanitized; do
     "$out/train$kind" 200
     "$out/plugin$kind" "${mono[@]}"
     "$out/equality$kind" "$out/expected"
+    "$out/wrapper$kind"
 done
 
 say "streams allocate and lock nothing"

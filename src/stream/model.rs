@@ -122,11 +122,18 @@ impl Model {
     /// # Errors
     /// [`Error::Mismatch`] where the model has more outputs than inputs.
     pub fn with_skip(self, skip: bool) -> Result<Model, Error> {
-        if skip && self.outputs > self.inputs {
+        let model = Model { skip, ..self };
+        model.check_skip()?;
+        Ok(model)
+    }
+
+    /// Refuses a skip connection to more outputs than there are inputs. (Layers may be added after it.)
+    pub(super) fn check_skip(&self) -> Result<(), Error> {
+        if self.skip && self.outputs > self.inputs {
             let what = "outputs of a model with a skip connection";
             return Err(Error::Mismatch { what, expected: self.inputs, got: self.outputs });
         }
-        Ok(Model { skip, ..self })
+        Ok(())
     }
 
     /// The factors of all inputs and of all outputs; both are 1 at first.

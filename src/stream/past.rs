@@ -6,7 +6,6 @@
 //!                                    it is blended with that one, and becomes that of sample n
 //! ```
 
-use super::model::MOST;
 use crate::error::{Error, collect};
 use crate::layer::{Recurrent, State};
 
@@ -26,21 +25,13 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// The states for `rows` rows; `initial` is of one row.
+    /// The states for `rows` rows at a ratio that is in its range; `initial` is of one row.
     pub(super) fn new(
         network: &Recurrent,
         initial: Option<&State>,
         rows: usize,
         ratio: f64,
     ) -> Result<Past, Error> {
-        if !(1.0..=MOST).contains(&ratio) {
-            let expected = if ratio < 1.0 {
-                "a number from 1 to 256 (resample the signal to the rate of the training)"
-            } else {
-                "a number from 1 to 256"
-            };
-            return Err(Error::OutOfRange { what: "ratio of sample rates", expected, got: ratio });
-        }
         let mut begin = network.zero_state(rows)?;
         if let Some(initial) = initial {
             let mut firsts = Vec::new();

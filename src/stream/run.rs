@@ -3,11 +3,11 @@
 //! A block is cut into chunks, each of which goes through one layer after the other, so that dense layers and
 //! products of inputs see many samples at once. What lies between two layers is `(frames, rows, features)`.
 
-use super::model::{Model, ModelStage};
+use super::model::{MOST, Model, ModelStage};
 use super::past::Past;
 use crate::activation::{Activation, Gate, activate};
 use crate::error::{Error, check_len, checked_size, zeros};
-use crate::layer::{Dims, Workspace};
+use crate::layer::{Config, Dims, Workspace};
 use crate::sequence::Threads;
 use crate::simd::{Isa, Kernel, Token, dispatch};
 use std::fmt;
@@ -50,14 +50,23 @@ impl Stream {
     /// training ([other sample rates](crate::stream)). All memory is allocated here.
     ///
     /// # Errors
-    /// [`Error::ZeroSize`] where there are no rows or the model has no inputs, [`Error::OutOfRange`] where
-    /// the ratio is not in `1..=256`, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the memory
-    /// cannot be had.
+    /// [`Error::ZeroSize`] where there are no rows or the model has no inputs, [`Error::Mismatch`] where it
+    /// has a skip connection and more outputs than inputs, [`Error::OutOfRange`] where the ratio is not in
+    /// `1..=256`, [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the memory cannot be had.
     pub fn new(model: &Model, rows: usize, ratio: f64) -> Result<Stream, Error> {
         for (what, size) in [("rows", rows), ("inputs of a model", model.inputs())] {
             if size == 0 {
                 return Err(Error::ZeroSize { what });
             }
+        }
+        model.check_skip()?;
+        if !(1.0..=MOST).contains(&ratio) {
+            let expected = if ratio < 1.0 {
+                "a number from 1 to 256 (resample the signal to the rate of the training)"
+            } else {
+                "a number from 1 to 256"
+            };
+            return Err(Error::OutOfRange { what: "ratio of sample rates", expected, got: ratio });
         }
         let mut networks = Vec::new();
         let mut widest = 0;
@@ -232,7 +241,7 @@ impl Stream {
                     let outputs = network.config().output_size();
                     let to = &mut to[..frames * rows * outputs];
                     let Some((past, workspace)) = networks.next() else { continue };
-                    if frames > 1 && rows == 1 && past.is_plain() {
+                    if rows == 1 && past.is_plain() && together(network.config(), frames) {
                         // (Of one row, both layouts are the same.)
                         network.forward(from, Dims::new(1, frames), past.next()?, Some(to), workspace)?;
                     } else {
@@ -263,6 +272,15 @@ impl Stream {
         scale(y, output_gain);
         Ok(at)
     }
+}
+
+/// Whether so many steps of one row are quicker in one call than one by one. The call makes ready what single
+/// steps have ready, in about a microsecond, and multiplies the inputs of each layer for all steps at once.
+/// (The bounds were measured on LSTM, GRU and Elman layers of 8 to 256 units, one and two of them.)
+fn together(config: &Config, frames: usize) -> bool {
+    let inputs = config.input_size() + (config.layers() - 1) * config.output_size();
+    let products = config.kind().gates() * config.hidden_size() * inputs;
+    frames >= 16 || frames > 1 && frames.saturating_mul(products) >= 25_000
 }
 
 fn scale(values: &mut [f32], gain: f32) {

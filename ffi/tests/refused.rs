@@ -1,0 +1,123 @@
+//! Refused memory is a result: whichever allocation of two kilobytes or more is refused, the call returns
+//! FRNN_RESULT_MEMORY, and works when it is made again. (Some smaller allocations end the program, and so do
+//! those of files that are read or written.)
+
+#[macro_use]
+mod common;
+
+use fused_rnn_c::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr::{null, null_mut};
+
+/// The system's allocator, which refuses one allocation of those that this thread asks for.
+struct Refusing;
+
+const LEAST: usize = 2048;
+
+thread_local! {
+    /// How many allocations are granted before one is refused; none is where there is no number.
+    static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+// SAFETY: everything is passed on to the system's allocator, or refused; counting allocates nothing.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LEAST
+            && let Some(granted) = GRANTED.get()
+        {
+            if granted == 0 {
+                GRANTED.set(None);
+                REFUSED.set(true);
+                return null_mut();
+            }
+            GRANTED.set(Some(granted - 1));
+        }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Refusing = Refusing;
+
+/// Calls with the first allocation refused, then with the second, until there are no more.
+fn refuse_each(what: &str, mut call: impl FnMut() -> Code) {
+    for count in 0.. {
+        GRANTED.set(Some(count));
+        let code = call();
+        GRANTED.set(None);
+        if !REFUSED.replace(false) {
+            assert_eq!(code, Code::Ok, "{what}: {}", common::last_error());
+            assert!(count > 0, "{what}: nothing was refused");
+            return;
+        }
+        assert_eq!(code, Code::Memory, "{what}, allocation {count}: {}", common::last_error());
+    }
+}
+
+#[test]
+fn every_allocation_of_a_call_may_be_refused() {
+    const BATCH: usize = 300;
+    let (mut builder, mut network, mut pass) = (null_mut(), null_mut(), null_mut());
+    works!(frnn_builder_create(1, 20, 30, &mut builder));
+    works!(frnn_builder_set_layers(builder, 2));
+    works!(frnn_builder_set_threads(builder, 1));
+    // SAFETY: live handles and arrays of the numbers that are passed; what was made is freed once.
+    unsafe {
+        refuse_each("build", || frnn_builder_build(builder, &mut network));
+        let mut copy = null_mut();
+        refuse_each("clone", || frnn_network_clone(network, &mut copy));
+        frnn_network_destroy(copy);
+        for precision in 0..4 {
+            refuse_each("in_precision", || frnn_network_in_precision(network, precision, &mut copy));
+            frnn_network_destroy(copy);
+        }
+        let count = frnn_network_parameter_count(network);
+        let mut parameters = vec![0.0; count];
+        works!(frnn_network_get_parameters(network, parameters.as_mut_ptr(), count));
+
+        refuse_each("pass", || frnn_pass_create(network, BATCH, 4, &mut pass));
+        let lengths = [3; BATCH];
+        refuse_each("lengths", || frnn_pass_set_lengths(pass, lengths.as_ptr(), BATCH));
+        let flags = [1u8; 2 * 4 * BATCH];
+        works!(frnn_pass_set_steps(pass, 8));
+        refuse_each("mask", || {
+            frnn_pass_set_mask_and_resets(pass, flags.as_ptr(), flags.as_ptr(), 8 * BATCH)
+        });
+        works!(frnn_pass_set_mask_and_resets(pass, null(), null(), 0));
+        let state = vec![0.5; 2 * BATCH * 30];
+        refuse_each("final gradients", || {
+            let (at, count) = (state.as_ptr(), state.len());
+            frnn_pass_set_final_gradients(pass, at, count, at, count)
+        });
+        let (x, mut y) = (vec![0.5; BATCH * 8 * 20], vec![0.0; BATCH * 8 * 30]);
+        let (to, len) = (y.as_mut_ptr(), y.len());
+        refuse_each("forward", || frnn_pass_forward(pass, network, x.as_ptr(), x.len(), to, len));
+        refuse_each("training", || frnn_pass_forward_train(pass, network, x.as_ptr(), x.len(), to, len, 1));
+        let mut gradients = vec![0.0; count];
+        refuse_each("backward", || {
+            let (g, dx) = (gradients.as_mut_ptr(), null_mut());
+            frnn_pass_backward(pass, network, x.as_ptr(), x.len(), to, len, g, count, 0, dx, 0)
+        });
+
+        // A model shares the network, which is then copied before it changes.
+        let mut model = null_mut();
+        works!(frnn_model_create(20, &mut model));
+        works!(frnn_model_add_network(model, network));
+        refuse_each("parameters", || frnn_network_set_parameters(network, parameters.as_ptr(), count));
+        refuse_each("dense", || frnn_model_add_dense(model, 40, x.as_ptr(), 30 * 40, null(), 0));
+        let mut stream = null_mut();
+        refuse_each("stream", || frnn_stream_create(model, 9, 1.5, &mut stream));
+        frnn_stream_destroy(stream);
+        frnn_model_destroy(model);
+        frnn_pass_destroy(pass);
+        frnn_network_destroy(network);
+        frnn_builder_destroy(builder);
+    }
+}
