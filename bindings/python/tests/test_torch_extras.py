@@ -42,6 +42,19 @@ def twin(net):
 
 
 @pytest.mark.parametrize("kind, options", CASES, ids=str)
+def test_every_parameter_is_drawn(kind, options):
+    bound = 20**-0.5
+    for seed in range(50):
+        # Memory that is used again holds what was there.
+        for size in (20, 40, 60, 80, 120):
+            torch.full((size,), float("nan"))
+        torch.manual_seed(seed)
+        for name, value in getattr(fused, kind)(3, 20, 2, **options).named_parameters():
+            assert name.startswith("norm") or value.abs().max() <= bound, name
+            assert name.startswith("norm") or value.std() > 0.3 * bound, name
+
+
+@pytest.mark.parametrize("kind, options", CASES, ids=str)
 def test_training_has_the_bits_of_the_numpy_api(kind, options, monkeypatch):
     torch.manual_seed(0)
     net = getattr(fused, kind)(3, 20, 2, **options)

@@ -40,9 +40,12 @@ def add_parameters(module: torch.nn.RNNBase, kind: str, factory: dict[str, Any])
     native = _fused_rnn.Kernel(*sizes, dict(module._options(training=True)))
     known = set(module._flat_weights_names)
     names = [name for name, _ in native.shapes()]
+    bound = module.hidden_size**-0.5
     for name, shape in native.shapes():
         if name not in known:
-            torch.nn.RNNBase.__setattr__(module, name, torch.nn.Parameter(torch.empty(shape, **factory)))
+            # As PyTorch draws all parameters. (Those that it knows it has drawn already.)
+            value = torch.empty(shape, **factory).uniform_(-bound, bound)
+            torch.nn.RNNBase.__setattr__(module, name, torch.nn.Parameter(value))
     module._flat_weights_names = names
     ends = [
         f"_l{layer}{way}"
