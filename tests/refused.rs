@@ -4,49 +4,14 @@
 //! dense head use.)
 
 mod common;
+#[path = "common/refusing.rs"]
+mod refusing;
 
 use common::{Case, Data, Options};
 use fused_rnn::{
     CellKind, Direction, Error, Gradients, Init, Keep, Schedule, Tape, Threads, Upstream, Workspace,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-/// The system's allocator, which refuses one allocation of those that this thread asks for.
-struct Refusing;
-
-const LEAST: usize = 2048;
-
-thread_local! {
-    /// How many allocations are granted before one is refused; none is where there is no number.
-    static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-// SAFETY: everything is passed on to the system's allocator, or refused; counting allocates nothing.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LEAST
-            && let Some(granted) = GRANTED.get()
-        {
-            if granted == 0 {
-                GRANTED.set(None);
-                REFUSED.set(true);
-                return std::ptr::null_mut();
-            }
-            GRANTED.set(Some(granted - 1));
-        }
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
+use refusing::refusing_after;
 
 /// Calls with the first allocation refused, then with the second, until there are no more. Gives their
 /// number.
@@ -57,10 +22,7 @@ fn refuse_each<P, T>(
 ) -> usize {
     for count in 0.. {
         let mut prepared = prepare();
-        GRANTED.set(Some(count));
-        let result = call(&mut prepared);
-        GRANTED.set(None);
-        let refused = REFUSED.replace(false);
+        let (result, refused) = refusing_after(count, || call(&mut prepared));
         match result {
             Err(Error::OutOfMemory { .. }) if refused => after(prepared, true),
             Ok(_) if !refused => {

@@ -4,55 +4,18 @@
 
 #[macro_use]
 mod common;
+#[path = "../../tests/common/refusing.rs"]
+mod refusing;
 
 use fused_rnn_c::*;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use refusing::refusing_after;
 use std::ptr::{null, null_mut};
-
-/// The system's allocator, which refuses one allocation of those that this thread asks for.
-struct Refusing;
-
-const LEAST: usize = 2048;
-
-thread_local! {
-    /// How many allocations are granted before one is refused; none is where there is no number.
-    static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
-    static REFUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-// SAFETY: everything is passed on to the system's allocator, or refused; counting allocates nothing.
-unsafe impl GlobalAlloc for Refusing {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LEAST
-            && let Some(granted) = GRANTED.get()
-        {
-            if granted == 0 {
-                GRANTED.set(None);
-                REFUSED.set(true);
-                return null_mut();
-            }
-            GRANTED.set(Some(granted - 1));
-        }
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Refusing = Refusing;
 
 /// Calls with the first allocation refused, then with the second, until there are no more.
 fn refuse_each(what: &str, mut call: impl FnMut() -> Code) {
     for count in 0.. {
-        GRANTED.set(Some(count));
-        let code = call();
-        GRANTED.set(None);
-        if !REFUSED.replace(false) {
+        let (code, refused) = refusing_after(count, &mut call);
+        if !refused {
             assert_eq!(code, Code::Ok, "{what}: {}", common::last_error());
             assert!(count > 0, "{what}: nothing was refused");
             return;
