@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+import autograd
 import golden
 
 KINK_MARGIN = 1e-5
@@ -234,21 +235,6 @@ def layers(case, params, data):
     return {"y": y} | {f"{plane}n": torch.stack(final[plane]) for plane in planes}
 
 
-def run(case, params, data, upstream):
-    """Results and `grad.*` of everything that goes in, float64."""
-    def leaf(array):
-        return torch.from_numpy(array).double().requires_grad_()
-
-    params = {name: leaf(array) for name, array in params.items()}
-    data = {name: leaf(array) for name, array in data.items()}
-    results = layers(case, params, data)
-    loss = sum((results[name] * torch.from_numpy(array).double()).sum() for name, array in upstream.items())
-    leaves = params | data
-    grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    results |= {f"grad.{name}": grad for name, grad in zip(leaves, grads)}
-    return {name: value.detach().numpy() for name, value in results.items()}
-
-
 def main():
     global margin
     torch.set_num_threads(1)
@@ -260,30 +246,19 @@ def main():
         for attempt in range(100):
             margin = np.inf
             inputs = draw(case, golden.random(case.name, attempt))
-            results = run(case, *inputs)
+            results = autograd.run(lambda *args: layers(case, *args), *inputs)
             if all(value.any() for value in results.values()) and margin > KINK_MARGIN:
                 break
         else:
             raise SystemExit(f"{case.name}: no draw is alive and clear of the kinks")
-        params, data, upstream = inputs
-        tensors = params | data | {f"d{name}": array for name, array in upstream.items()}
-        tensors |= {name: value.astype(np.float32) for name, value in results.items()}
-        if case.lengths:
-            tensors["lengths"] = np.array(case.lengths, np.int64)
         metadata = {
-            "cell": case.cell,
-            "layers": str(case.layers),
-            "bidirectional": str(case.bi).lower(),
-            "batch_first": str(case.bf).lower(),
             "proj_size": "0",
-            "precision": "float64",
             "source": f"{version}, autograd of the papers' formulas",
         }
         if case.activations:
             metadata["activations"] = case.activations
-        golden.save(path, metadata, tensors)
-    files = list(directory.glob("*.safetensors"))
-    print(f"{len(files)} files, {sum(file.stat().st_size for file in files)} bytes in {directory.name}/")
+        autograd.save(path, case, metadata, inputs, results)
+    autograd.report(directory)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import autograd
 import golden
 
 GATES = {"lstm": 4, "gru": 3, "gru_before": 3, "rnn_tanh": 1, "rnn_relu": 1}
@@ -307,23 +308,6 @@ def module(case, params, data):
     return {"y": y} | (dict(zip(("hn", "cn"), state)) if case.lstm else {"hn": state})
 
 
-def run(compute, params, data, upstream):
-    """Results and `grad.*` of everything that goes in, float64."""
-    def leaf(array):
-        return torch.from_numpy(array).double().requires_grad_()
-
-    params = {name: leaf(array) for name, array in params.items()}
-    data = {name: leaf(array) for name, array in data.items()}
-    results = compute(params, data)
-    loss = sum((results[name] * torch.from_numpy(array).double()).sum() for name, array in upstream.items())
-    leaves = params | data
-    grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    return {
-        name: value.detach().numpy()
-        for name, value in (results | {f"grad.{name}": grad for name, grad in zip(leaves, grads)}).items()
-    }
-
-
 def main():
     torch.set_num_threads(1)
     version = "torch " + torch.__version__.split("+")[0]
@@ -334,40 +318,29 @@ def main():
         for attempt in range(100):
             inputs = draw(case, golden.random(case.name, attempt))
             kinks = Kinks()
-            results = run(lambda *args: walk(case, kinks, *args), *inputs)
+            results = autograd.run(lambda *args: walk(case, kinks, *args), *inputs)
             alive = all(value.any() for value in results.values()) or (case.t == 1 and not case.state)
             if alive and kinks.margin > KINK_MARGIN:
                 break
         else:
             raise SystemExit(f"{case.name}: no draw is alive and clear of the kinks")
         if case.native:
-            native = run(lambda *args: module(case, *args), *inputs)
+            native = autograd.run(lambda *args: module(case, *args), *inputs)
             assert native.keys() == results.keys(), case.name
             for name, value in native.items():
                 np.testing.assert_allclose(
                     results[name], value, rtol=1e-12, atol=1e-12, err_msg=f"{case.name} {name}"
                 )
             results = native
-        params, data, upstream = inputs
-        tensors = params | data | {f"d{name}": array for name, array in upstream.items()}
-        tensors |= {name: value.astype(np.float32) for name, value in results.items()}
-        if case.lengths:
-            tensors["lengths"] = np.array(case.lengths, np.int64)
         metadata = {
-            "cell": case.cell,
-            "layers": str(case.layers),
-            "bidirectional": str(case.bi).lower(),
-            "batch_first": str(case.bf).lower(),
             "proj_size": str(case.proj),
-            "precision": "float64",
             "source": version if case.native else f"{version}, autograd of a loop over time",
         }
         for key in ("input_forget", "clip", "cell_clip", "activations"):
             if getattr(case, key):
                 metadata[key] = str(getattr(case, key)).lower() if key != "activations" else case.activations
-        golden.save(path, metadata, tensors)
-    files = list(directory.glob("*.safetensors"))
-    print(f"{len(files)} files, {sum(file.stat().st_size for file in files)} bytes in {directory.name}/")
+        autograd.save(path, case, metadata, inputs, results)
+    autograd.report(directory)
 
 
 if __name__ == "__main__":
