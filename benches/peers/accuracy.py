@@ -114,7 +114,8 @@ class Asked:
         """(name, outputs or why there are none) of each worker."""
         import numpy as np
         from as_onnx import onnx_model, quantized
-        from session import Died, Worker
+        from worker import Died, Worker
+        from workers_list import peer_environment
 
         data, out, model = (Path(self.folder.name) / name for name in ("data", "out", "model.onnx"))
         np.concatenate([np.ravel(part).astype("<f4") for part in (x, *parameters)]).tofile(data)
@@ -125,7 +126,8 @@ class Asked:
             request |= {"data": str(data), "model": str(model), "out": str(out)}
             worker = None
             try:
-                worker = Worker(label, command, 1, precision, self.logs / f"accuracy-{label}.log")
+                log = self.logs / f"accuracy-{label}.log"
+                worker = Worker(label, command, log, peer_environment(1, precision))
                 reply = worker.ask(900, **{key: value for key, value in request.items() if value})
             except (Died, OSError, json.JSONDecodeError) as reason:
                 reply = {"error": str(reason)}

@@ -4,6 +4,7 @@
     python benches/peers/compare.py --mode fwd,train,step --threads 1,2 --out benches/record/MACHINE/DATE
     python benches/peers/compare.py --mode train --shapes "lstm B32 T100 I256 H256 L1; gru B3 T7 I33 H97 L1"
     python benches/peers/compare.py --peers onednn,torch --rounds 9 --seconds 0.3
+    python benches/peers/compare.py --crowd --threads 1   calm, and beside a neighbour that fills the shared cache
     python benches/peers/compare.py --precision int8 --mode fwd,step          peers in int8; or bf16_weights, bf16
     python benches/peers/compare.py --report benches/record/MACHINE/DATE     tables and charts, from a record
 
@@ -16,8 +17,10 @@ peer's settings.
 """
 
 import argparse
+import contextlib
 import datetime
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +47,11 @@ def arguments():
         "--precision",
         default="f32",
         help="f32, bf16_weights, bf16 or int8 of this crate; peers in f32, bf16 or int8",
+    )
+    parser.add_argument(
+        "--crowd",
+        action="store_true",
+        help="each run also beside a neighbour that streams through the shared cache (crowd.py)",
     )
     parser.add_argument("--level", help="pins this crate's SIMD level")
     parser.add_argument(
@@ -91,10 +99,11 @@ def main():
             "an environment that has requirements.txt"
         )
 
+    import crowd
     import record
     import report
     from session import Session, build_all
-    from workers_list import BUILD, PRECISIONS
+    from workers_list import BUILD, PRECISIONS, Missing, build_neighbour
 
     modes, threads = args.mode.split(","), args.threads.split(",")
     if not set(modes) <= {"fwd", "train", "step"}:
@@ -117,7 +126,15 @@ def main():
     now = datetime.datetime.now().astimezone()
     out = args.out or BUILD / "records" / now.strftime("%Y-%m-%d-%H%M%S")
     measured = record.crate()
+    # Ended so, too, it ends its workers.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level, args.precision)
+    if args.crowd:
+        try:
+            neighbour = build_neighbour()
+        except Missing as reason:
+            sys.exit(f"--crowd: {reason}")
     out.mkdir(parents=True, exist_ok=True)
     for name, reason in missing.items():
         print(f"{name}: skipped: {reason}", flush=True)
@@ -136,7 +153,15 @@ def main():
                 "seconds": args.seconds,
                 "missing": dict(missing),
             }
-            with Session(own, peers, mode, count, BUILD / "logs", args.precision) as session:
+            with contextlib.ExitStack() as stack:
+                crowded = None
+                if args.crowd:
+                    place = crowd.place(count)
+                    crowded = stack.enter_context(crowd.Crowd(neighbour, place, BUILD / "logs"))
+                    about["crowd"] = crowded.about()
+                    print(crowd.said(about["crowd"]), flush=True)
+                session = Session(own, peers, mode, count, BUILD / "logs", args.precision, crowded)
+                stack.enter_context(session)
                 about["missing"] |= session.missing
                 about["peers"] = session.settings()
                 rows = []

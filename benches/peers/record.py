@@ -1,5 +1,6 @@
 """What a record is made of: the machine, the crate, the versions, and one JSON and one CSV file per mode and
 threads."""
+
 import csv
 import json
 import platform
@@ -63,6 +64,7 @@ COLUMNS = [
     "date",
     "mode",
     "threads",
+    "crowd",
     "shape",
     "peer",
     "version",
@@ -89,11 +91,21 @@ def write(folder, about, rows):
         for entry in rows:
             for row in entry["rows"]:
                 version = about["peers"].get(row["peer"], {}).get("version")
-                limits = entry["limits"]
+                limits = entry["crowded_limits" if row["crowd"] else "limits"]
                 values = row | {"version": version, "rounds": len(row["rounds_us"]), "shape": entry["shape"]}
                 values |= {key: about[key] for key in ("date", "mode", "threads")}
                 values |= {key: limits[key] for key in ("roofline_us", "bound")}
                 table.writerow(values)
+
+
+def conditions(data):
+    """Of a measurement: calm (False), and crowded (True) where the machine was crowded on purpose (crowd.py)."""
+    return [False, True] if data["about"].get("crowd") else [False]
+
+
+def rows_of(entry, crowd):
+    """The rows of a shape in one condition. (Records before there was a neighbour do not name it.)"""
+    return [row for row in entry["rows"] if row.get("crowd", False) == crowd]
 
 
 def read(folder):

@@ -1,16 +1,15 @@
 """The workers of one mode and number of threads, and how they take turns."""
+
+import contextlib
 import json
-import os
-import select
-import signal
 import statistics
-import subprocess
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from protocol import Shape
+from worker import Died, Worker
 from workers_list import PEERS, PRECISIONS, Missing, build_own, peer_environment
 
 OWN = "fused-rnn"
@@ -22,6 +21,8 @@ TOLERANCE = {
 }
 # Steps that are checked in step mode.
 CHECKED_STEPS = 8
+# What of the machine's limits is measured again beside the neighbour.
+ROOFLINE = ("peak_gflops", "read_gb_s", "bound", "roofline_gflops", "roofline_us")
 
 
 def build_all(names, level, precision="f32"):
@@ -43,64 +44,6 @@ def build_all(names, level, precision="f32"):
             except (Missing, OSError) as reason:
                 missing[peer.name] = str(reason)
     return own, commands, missing
-
-
-class Died(Exception):
-    """A worker ended or did not answer in time."""
-
-
-class Worker:
-    """One process that speaks the protocol; stopped but for the time of its answers."""
-
-    def __init__(self, name, command, threads, precision, log):
-        self.name = name
-        self.log = log
-        environment = {**os.environ, **peer_environment(threads, precision)}
-        with open(log, "ab") as stderr:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment
-            )
-        self.pending = b""
-        self.hello = self.answer(180)
-        self.stop()
-
-    def signal(self, number):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-
-    def stop(self):
-        self.signal(signal.SIGSTOP)
-
-    def answer(self, seconds):
-        """The next line."""
-        out = self.process.stdout
-        while b"\n" not in self.pending:
-            if not select.select([out], [], [], seconds)[0]:
-                self.close()
-                raise Died(f"no answer in {seconds} s")
-            part = os.read(out.fileno(), 1 << 16)
-            if not part:
-                self.process.wait()
-                said = Path(self.log).read_text(errors="replace").strip().splitlines()
-                raise Died(said[-1][:300] if said else f"ended with {self.process.returncode}")
-            self.pending += part
-        line, self.pending = self.pending.split(b"\n", 1)
-        return json.loads(line)
-
-    def ask(self, limit, **request):
-        self.signal(signal.SIGCONT)
-        try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError as error:
-            raise Died("ended") from error
-        reply = self.answer(limit)
-        self.stop()
-        return reply
-
-    def close(self):
-        self.signal(signal.SIGKILL)
-        self.process.wait()
 
 
 @dataclass
@@ -162,10 +105,12 @@ class Case:
 
 
 class Session:
-    """All workers of one mode, number of threads and precision."""
+    """All workers of one mode, number of threads and precision; with a `Crowd` each run is timed calm and
+    crowded."""
 
-    def __init__(self, own, peers, mode, threads, logs, precision="f32"):
+    def __init__(self, own, peers, mode, threads, logs, precision="f32", crowd=None):
         self.mode, self.threads, self.logs, self.precision = mode, threads, logs, precision
+        self.crowd = crowd
         self.tolerance = TOLERANCE[PRECISIONS[precision]].get(mode)
         logs.mkdir(parents=True, exist_ok=True)
         self.commands = {OWN: own(threads)}
@@ -191,7 +136,9 @@ class Session:
 
     def start(self, name):
         log = self.logs / f"{name}-{self.mode}-{self.threads}.log"
-        self.workers[name] = Worker(name, self.commands[name], self.threads, self.precision, log)
+        environment = peer_environment(self.threads, self.precision)
+        cpus = self.crowd.place.measured if self.crowd else None
+        self.workers[name] = Worker(name, self.commands[name], log, environment, cpus)
 
     def __enter__(self):
         return self
@@ -226,8 +173,7 @@ class Session:
                 return row | {"status": "differs", "why": str(error)}
             if row["difference"] > self.tolerance:
                 why = (
-                    f"results differ by {row['difference']:.2g} of the largest, "
-                    f"allowed {self.tolerance:.0e}"
+                    f"results differ by {row['difference']:.2g} of the largest, allowed {self.tolerance:.0e}"
                 )
                 return row | {"status": "differs", "why": why}
         return row
@@ -239,40 +185,61 @@ class Session:
         in_bytes = PRECISIONS[self.precision] == "int8" and shape.cell == "lstm"
         case.make(bool(self.models & set(self.workers)), in_bytes)
         rows = {name: self.prepare(case, name) for name in self.commands}
-        own = rows[OWN]
-        if own["status"] != "ok":
-            raise SystemExit(f"{OWN}: {shape_text}: {own.get('why')}")
-        limits = self.workers[OWN].ask(120, cmd="limits")
+        if rows[OWN]["status"] != "ok":
+            raise SystemExit(f"{OWN}: {shape_text}: {rows[OWN].get('why')}")
+        limits = {"limits": self.workers[OWN].ask(120, cmd="limits")}
+        if self.crowd:
+            with self.crowd.around():
+                reply = self.workers[OWN].ask(120, cmd="limits")
+            limits["crowded_limits"] = {key: reply[key] for key in ROOFLINE}
+        # Of each condition: the same rows, each with times of its own.
+        conditions = {
+            crowd: {name: row | {"crowd": crowd, "rounds_us": []} for name, row in rows.items()}
+            for crowd in ((False, True) if self.crowd else (False,))
+        }
         for turn in range(rounds):
-            for name, row in rows.items():
-                if row["status"] != "ok" or (turn and row["rounds_us"][0] > slow * own["rounds_us"][0]):
-                    continue
-                try:
-                    reply = self.workers[name].ask(60 + 100 * seconds, cmd="time", seconds=seconds)
-                    if "error" in reply:
-                        raise Died(reply["error"])
-                except Died as reason:
-                    row |= {"status": "failed", "why": str(reason)}
-                    continue
-                row["rounds_us"].append(round(reply["med_us"], 4))
-                row["min_us"] = min(row["min_us"] or reply["min_us"], reply["min_us"])
+            for name in rows:
+                # By turns which is first.
+                for crowd in sorted(conditions, reverse=turn % 2 == 1):
+                    row, own = conditions[crowd][name], conditions[crowd][OWN]
+                    if row["status"] == "ok" and not (
+                        turn and row["rounds_us"][0] > slow * own["rounds_us"][0]
+                    ):
+                        self.time(row, seconds)
         flops = 2 * shape.weights() * (shape.batch if self.mode == "step" else shape.row_steps())
         flops *= 3 if self.mode == "train" else 1
-        for row in rows.values():
-            if row["status"] == "ok":
-                row["med_us"] = statistics.median(row["rounds_us"])
-                row["gflops"] = round(flops / row["med_us"] / 1e3, 2)
-                # Of one round with one round, in the same weather.
-                pairs = zip(row["rounds_us"], own["rounds_us"])
-                row["ratio"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 4)
-        self.say(shape_text, rows, limits)
-        return {"shape": shape_text, "flops": flops, "limits": limits, "rows": list(rows.values())}
+        for rows in conditions.values():
+            for row in rows.values():
+                if row["status"] == "ok":
+                    row["med_us"] = statistics.median(row["rounds_us"])
+                    row["gflops"] = round(flops / row["med_us"] / 1e3, 2)
+                    # Of one round with one round, in the same weather.
+                    pairs = zip(row["rounds_us"], rows[OWN]["rounds_us"])
+                    row["ratio"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 4)
+            self.say(shape_text, rows, limits)
+        rows = [row for rows in conditions.values() for row in rows.values()]
+        return {"shape": shape_text, "flops": flops, **limits, "rows": rows}
+
+    def time(self, row, seconds):
+        """One timed run of a row's worker, beside the neighbour where the row is a crowded one."""
+        try:
+            with self.crowd.around() if row["crowd"] else contextlib.nullcontext():
+                reply = self.workers[row["peer"]].ask(60 + 100 * seconds, cmd="time", seconds=seconds)
+            if "error" in reply:
+                raise Died(reply["error"])
+        except Died as reason:
+            row |= {"status": "failed", "why": str(reason)}
+            return
+        row["rounds_us"].append(round(reply["med_us"], 4))
+        row["min_us"] = min(row["min_us"] or reply["min_us"], reply["min_us"])
+        if row["crowd"]:
+            row.setdefault("neighbour_gb_s", []).append(round(self.crowd.rate, 2))
 
     def say(self, shape_text, rows, limits):
-        print(
-            f"\n{shape_text}, {self.mode}, {self.threads} thread(s), limit {limits['roofline_us']:.2f} us",
-            flush=True,
-        )
+        crowd = rows[OWN]["crowd"]
+        limit = limits["crowded_limits" if crowd else "limits"]["roofline_us"]
+        what = f"{shape_text}, {self.mode}, {self.threads} thread(s){', crowded' if crowd else ''}"
+        print(f"\n{what}, limit {limit:.2f} us", flush=True)
         ranked = sorted(
             (row for row in rows.values() if row["status"] == "ok"), key=lambda row: row["med_us"]
         )

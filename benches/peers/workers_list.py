@@ -1,4 +1,5 @@
 """Who is compared, how each is started, and at which settings: the one list of peers."""
+
 import os
 import shutil
 import subprocess
@@ -48,6 +49,11 @@ def build_cpp(name, source, flags):
     if not newer(target, *sources):
         run([compiler, "-std=c++17", "-O3", "-march=native", "-o", str(target), str(source), *flags])
     return lambda threads: [str(target)]
+
+
+def build_neighbour():
+    """Not a peer: who crowds the machine (crowd.py); the path of the program."""
+    return build_cpp("neighbour", HERE / "cpp" / "neighbour.cpp", ["-pthread"])(1)[0]
 
 
 def build_onednn():

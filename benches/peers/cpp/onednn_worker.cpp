@@ -45,6 +45,24 @@ const type of_weights = precision == "bf16" ? type::bf16 : precision == "int8" ?
 md typed(memory::dims dims, type t, tag layout) { return md(dims, t, layout); }
 md plain(memory::dims dims, tag t) { return typed(dims, type::f32, t); }
 
+// Version 3 has queries where version 2 has functions of other names.
+memory::dims dims_of(const md& d) {
+#if DNNL_VERSION_MAJOR >= 3
+    return d.get_dims();
+#else
+    return d.dims();
+#endif
+}
+type type_of(const md& d) {
+#if DNNL_VERSION_MAJOR >= 3
+    return d.get_data_type();
+#else
+    return d.data_type();
+#endif
+}
+// As plain floats: states and sequences.
+md widened(const md& d) { return plain(dims_of(d), dims_of(d).size() == 4 ? tag::ldnc : tag::tnc); }
+
 float* values(const memory& m) { return static_cast<float*>(m.get_data_handle()); }
 
 memory zeros(const md& d) {
@@ -67,36 +85,36 @@ struct Quantities {
 
     Floats from(const memory& m) const {
         md d = m.get_desc();
-        memory wide = reordered(m, md(d.get_dims(), type::f32, d.get_ndims() == 4 ? tag::ldnc : tag::tnc));
+        memory wide = reordered(m, widened(d));
         const float* at = values(wide);
         Floats all(at, at + wide.get_desc().get_size() / sizeof(float));
-        if (d.get_data_type() == type::u8)
+        if (type_of(d) == type::u8)
             for (float& value : all) value = (value - shift) / scale;
         return all;
     }
     void to(const memory& m, const float* from) const {
         md d = m.get_desc();
-        memory wide = zeros(md(d.get_dims(), type::f32, d.get_ndims() == 4 ? tag::ldnc : tag::tnc));
+        memory wide = zeros(widened(d));
         size_t count = wide.get_desc().get_size() / sizeof(float);
-        bool bytes = d.get_data_type() == type::u8;
+        bool bytes = type_of(d) == type::u8;
         for (size_t k = 0; k < count; k++) values(wide)[k] = bytes ? from[k] * scale + shift : from[k];
         reorder(wide, m).execute(queue(), wide, const_cast<memory&>(m));
         queue().wait();
     }
     // Zeros.
     void clear(const memory& m) const {
-        bool bytes = m.get_desc().get_data_type() == type::u8;
+        bool bytes = type_of(m.get_desc()) == type::u8;
         std::memset(m.get_data_handle(), bytes ? int(shift) : 0, m.get_desc().get_size());
     }
 };
 
 // A primitive descriptor from the arguments of an operation: version 2 puts a descriptor in between.
 template <class P, class... A>
-typename P::primitive_desc forward_desc(A... a) {
+typename P::primitive_desc forward_desc(const primitive_attr& attr, A... a) {
 #if DNNL_VERSION_MAJOR >= 3
-    return typename P::primitive_desc(cpu(), a...);
+    return typename P::primitive_desc(cpu(), a..., attr);
 #else
-    return typename P::primitive_desc(typename P::desc(a...), cpu());
+    return typename P::primitive_desc(typename P::desc(a...), attr, cpu());
 #endif
 }
 template <class P, class H, class... A>
@@ -153,7 +171,7 @@ struct Network {
         sequences.push_back(zeros(last_in_f32 ? plain({steps, s.batch, outputs}, tag::tnc) : sequence(outputs)));
         quantities.to(sequences[0], x);
         if (training) {
-            for (const memory& m : sequences) gradients.push_back(zeros(plain(m.get_desc().get_dims(), tag::tnc)));
+            for (const memory& m : sequences) gradients.push_back(zeros(plain(dims_of(m.get_desc()), tag::tnc)));
             std::fill_n(values(gradients.back()), size_t(steps) * s.batch * outputs, 1.0f);
         }
         auto prop = training || training_descriptor ? prop_kind::forward_training : prop_kind::forward_inference;
@@ -258,8 +276,7 @@ struct Network {
         auto three = [&](auto forward, auto backward) {
             using F = decltype(forward);
             using B = decltype(backward);
-            auto pd = forward_desc<F>(prop, direction, source, state, any_layer, any_iter, b, target, after,
-                                      attr);
+            auto pd = forward_desc<F>(attr, prop, direction, source, state, any_layer, any_iter, b, target, after);
             p.forward = F(pd);
             finish(pd);
             if (!training) return;
@@ -269,8 +286,8 @@ struct Network {
             finish_backward(bd);
         };
         if (s.cell == "lstm") {
-            auto pd = forward_desc<lstm_forward>(prop, direction, source, state, state_c, any_layer, any_iter, b,
-                                                 target, after, after_c, attr);
+            auto pd = forward_desc<lstm_forward>(attr, prop, direction, source, state, state_c, any_layer, any_iter, b,
+                                                 target, after, after_c);
             p.forward = lstm_forward(pd);
             finish(pd);
             if (!training) return;
@@ -285,8 +302,8 @@ struct Network {
             three(gru_forward(), gru_backward());
         } else {
             auto f = s.cell == "rnn_tanh" ? algorithm::eltwise_tanh : algorithm::eltwise_relu;
-            auto pd = forward_desc<vanilla_rnn_forward>(prop, f, direction, source, state, any_layer, any_iter, b,
-                                                        target, after, attr);
+            auto pd = forward_desc<vanilla_rnn_forward>(attr, prop, f, direction, source, state, any_layer, any_iter,
+                                                        b, target, after);
             p.forward = vanilla_rnn_forward(pd);
             finish(pd);
             if (!training) return;
