@@ -38,6 +38,12 @@ impl<'a> Places<'a> {
         Places { order, first, times, step }
     }
 
+    /// The same of another step.
+    #[inline(always)]
+    pub(crate) fn go_to(&mut self, step: usize) {
+        self.step = step;
+    }
+
     /// The step of the sequence and the row that a rank has there.
     #[inline(always)]
     pub(crate) fn get(&self, rank: usize) -> (usize, usize) {

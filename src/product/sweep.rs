@@ -19,8 +19,22 @@ use std::ops::Range;
 
 /// Where the sums of some tiles wait to be finished, one after the other.
 #[repr(align(64))]
-struct Scratch {
+pub(crate) struct Scratch {
     floats: [MaybeUninit<f32>; SCRATCH * LINE],
+}
+
+impl Scratch {
+    /// Room for sums.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Scratch { floats: [MaybeUninit::uninit(); SCRATCH * LINE] }
+    }
+
+    /// Where they begin.
+    #[inline(always)]
+    pub(crate) fn address(&mut self) -> *mut f32 {
+        self.floats.as_mut_ptr().cast()
+    }
 }
 
 /// Work that is done tile by tile: products in registers, and then what becomes of their sums.
@@ -96,8 +110,8 @@ fn widest_of(left: usize, widest: usize, gates: usize) -> usize {
 #[inline]
 pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>) {
     assert!(ROW_BLOCKS * work.sums() <= SCRATCH, "sums of a phase");
-    let mut scratch = Scratch { floats: [MaybeUninit::uninit(); SCRATCH * LINE] };
-    let scratch = scratch.floats.as_mut_ptr().cast();
+    let mut scratch = Scratch::new();
+    let scratch = scratch.address();
     // SAFETY: the caller's promise, passed on; the scratch is large enough for whatever either puts there.
     unsafe {
         match rows.len() {
@@ -108,29 +122,33 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
     }
 }
 
-/// A single row: several tiles along its blocks are finished together. It takes more blocks of several gates
-/// than rows of a panel do, or its chains would be too few.
+/// The next tile of a single row, or the run of them, of the blocks that are left. It takes more blocks of
+/// several gates than rows of a panel do, or its chains would be too few.
+#[inline(always)]
+pub(crate) fn tile_of_row(row: usize, left: Range<usize>, gates: usize, runs: bool) -> Tile {
+    let blocks = widest_of(left.len(), if gates > 2 { 2 } else { WIDE }, gates);
+    // (The width is a power of two: nothing is divided.)
+    let tiles = if runs { left.len() >> blocks.trailing_zeros() } else { 1 };
+    Tile { row, rows: 1, block: left.start, blocks, tiles, quiet: tiles, part: Part::of_tile(0, 1) }
+}
+
+/// A single row: several tiles along its blocks are finished together.
 ///
 /// # Safety
 /// - As for [`sweep`]; `scratch` is a [`Scratch`].
 #[inline]
 unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
-    let widest = if gates > 2 { 2 } else { WIDE };
     let runs = work.takes_runs();
-    let part = Part::of_tile(0, 1);
     let mut block = blocks.start;
     while block < blocks.end {
         let first = block;
         let end = (first + ROW_BLOCKS).min(blocks.end);
         while block < end {
-            let wide = widest_of(end - block, widest, gates);
-            // (The width is a power of two: nothing is divided.)
-            let tiles = if runs { (end - block) >> wide.trailing_zeros() } else { 1 };
-            let tile = Tile { row, rows: 1, block, blocks: wide, tiles, quiet: tiles, part };
+            let tile = tile_of_row(row, block..end, gates, runs);
             // SAFETY: row and blocks of the ranges; the scratch has room for ROW_BLOCKS vectors.
             unsafe { work.products(&tile, scratch.add((block - first) * sums * lanes)) };
-            block += wide * tiles;
+            block += tile.blocks_of_run();
         }
         if sums > 0 {
             // SAFETY: as above; `products` has set these sums.

@@ -21,6 +21,7 @@ use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
+use super::single::SingleRow;
 use super::team::MOST_SHARES;
 use crate::cell::{MOST_PHASES, Weights};
 use crate::error::{Error, reserve};
@@ -272,7 +273,10 @@ unsafe fn run_piece(
         let range = steps.start + n * chunk..(steps.start + (n + 1) * chunk).min(steps.end);
         places.clear();
         for step in range.clone() {
-            places.extend((0..rows.active(step)).map(|rank| (step, rank)));
+            match rows.active(step) {
+                1 => places.push((step, 0)),
+                active => places.extend((0..active).map(|rank| (step, rank))),
+            }
         }
         let to = Projected { sums, first_step: range.start };
         forward.projected = None;
@@ -305,6 +309,36 @@ impl Steps<'_> {
     }
 }
 
+impl Steps<'_> {
+    /// All stages of one row, which [fits](SingleRow::fits).
+    ///
+    /// # Safety
+    /// - As for [`stages_of`](Walk::stages_of).
+    unsafe fn stages_of_one(&self, row: Range<usize>) {
+        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MOST_PHASES];
+        let mut singles = [const { MaybeUninit::<SingleRow<'_, '_>>::uninit() }; MOST_PHASES];
+        let singles = &mut singles[..self.phases()];
+        let mut steps = (0..self.range.len()).map(|n| self.nth(n, &row)).filter(|(_, row)| !row.is_empty());
+        let Some((mut step, _)) = steps.next() else { return };
+        for (phase, (products, single)) in phases.iter_mut().zip(&mut *singles).enumerate() {
+            // SAFETY: the row has the step.
+            let products = unsafe { PhaseProducts::make(products, self.forward, step, phase, Share::ALL) };
+            SingleRow::make(single, products, row.start);
+        }
+        loop {
+            for single in &mut *singles {
+                // SAFETY: each was made. A row of this thread alone, by the caller's promise; and by it, steps
+                // run in order.
+                unsafe { single.assume_init_mut().run(step) };
+            }
+            match steps.next() {
+                Some((next, _)) => step = next,
+                None => return,
+            }
+        }
+    }
+}
+
 impl Walk for Steps<'_> {
     fn stages(&self) -> usize {
         self.range.len() * self.phases()
@@ -324,6 +358,12 @@ impl Walk for Steps<'_> {
 
     /// (Each phase is made ready once, and goes from step to step.)
     unsafe fn stages_of(&self, ranks: Range<usize>) {
+        // (The most rows have the first step in time.)
+        let (_, most) = self.nth(if self.forward.pass.reverse { self.range.len() - 1 } else { 0 }, &ranks);
+        if most.len() == 1 && SingleRow::fits(self.forward) {
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.stages_of_one(ranks) };
+        }
         let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MOST_PHASES];
         let (count, mut are_ready) = (self.phases(), false);
         for n in 0..self.range.len() {

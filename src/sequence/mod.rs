@@ -7,6 +7,7 @@
 //! pass.rs       what a pass reads and writes, forward and backward
 //! forward.rs    states (and a tape) from a sequence and initial states
 //! products.rs   a phase of a step as products of kernels, and what finishes them
+//! single.rs     the same for a single row of few units
 //! flushed.rs    inputs with tiny values
 //! made.rs       rows that are made for a precision
 //! input.rs      input products of many steps beforehand
@@ -33,6 +34,7 @@ mod records;
 mod replay;
 mod rows;
 mod schedule;
+mod single;
 mod team;
 
 pub(crate) use backward::{Scratch, backward};

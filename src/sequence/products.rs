@@ -16,7 +16,7 @@ use super::schedule::Share;
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };
-use crate::memory::Planes;
+use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
     Blocks, Ends, MOST_ROWS_OF_RUN, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles,
     Weights, sweep,
@@ -25,13 +25,13 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Calls of one phase, and products of one call, at the most.
-const MOST_CALLS: usize = 2;
+pub(super) const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
 
 /// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their rows and
 /// blocks begin.
 #[derive(Debug, Clone, Copy)]
-struct ReadyCall {
+pub(super) struct ReadyCall {
     ends: Ends,
     /// Where sums begin in rank 0 and block 0, and where those of the turn do.
     start: *mut f32,
@@ -125,16 +125,9 @@ impl ReadyCall {
         }
     }
 
-    /// Moves it to a tile whose sums go to `to`, with the rows of an input that lie at no stride in `list`.
+    /// Moves it to a tile whose sums go to `to`: what is the same at every step. Its rows are there already.
     #[inline(always)]
-    fn move_to(
-        &mut self,
-        tile: &Tile,
-        to: Place,
-        forward: &Forward<'_>,
-        step: usize,
-        list: &mut List,
-    ) -> Product<'_> {
+    pub(super) fn move_to(&mut self, tile: &Tile, to: Place, forward: &Forward<'_>) {
         let ReadyCall { ends, start, fresh, segments, operands, count, .. } = self;
         (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
         ends.to.follow(tile);
@@ -142,37 +135,76 @@ impl ReadyCall {
         if let Some((_, place)) = &mut ends.turn {
             place.move_to(*fresh, tile);
         }
-        // SAFETY: so many are set.
-        let segments =
-            unsafe { std::slice::from_raw_parts_mut(segments.as_mut_ptr().cast::<Segment>(), *count) };
-        for n in 0..segments.len() {
-            // SAFETY: there are operands for each segment.
-            let (panel, _, rows) = unsafe { operands[n].assume_init() };
+        for n in 0..*count {
+            // SAFETY: so many are set.
+            let (segment, (panel, ..)) =
+                unsafe { (segments[n].assume_init_mut(), operands[n].assume_init_ref()) };
+            segment.set_weights(weights_of(&forward.pass.weights().panels[*panel], tile), tile);
+        }
+    }
+
+    /// Moves the rows that it multiplies to those of a tile, with the rows of an input that lie at no stride in
+    /// `list`.
+    #[inline(always)]
+    fn move_rows(&mut self, tile: &Tile, forward: &Forward<'_>, step: usize, list: &mut List) {
+        for n in 0..self.count {
+            // SAFETY: so many are set.
+            let (segment, (.., rows)) =
+                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             if rows.is_null() {
                 let count = tile.rows_of_run().len();
-                segments[n].rows = input_rows(forward, count, list, |r| (step, tile.row + r));
+                segment.rows = input_rows(forward, count, list, |r| (step, tile.row + r));
             } else {
-                segments[n].rows.move_to(rows, tile.row);
+                segment.rows.move_to(*rows, tile.row);
             }
-            segments[n].set_weights(weights_of(&forward.pass.weights().panels[panel], tile), tile);
         }
-        Product { ends, segments }
+    }
+
+    /// Moves it to another step of a tile of a single row where it is already.
+    #[inline(always)]
+    pub(super) fn move_single(
+        &mut self,
+        tile: &Tile,
+        forward: &Forward<'_>,
+        (step, share): (usize, Share),
+        at: &ForwardStep<'_>,
+    ) {
+        self.go_to(forward, (step, share), at);
+        if self.goes_on.is_some() {
+            self.ends.start.move_to(self.start, tile);
+        }
+        for n in 0..self.count {
+            // SAFETY: so many are set.
+            let (segment, (.., rows)) =
+                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
+            let rows = if rows.is_null() { forward.input_row(step, tile.row) } else { *rows };
+            segment.rows.move_to(rows, tile.row);
+        }
+    }
+
+    /// The product, once it is where it is to be.
+    #[inline(always)]
+    pub(super) fn product(&self) -> Product<'_> {
+        // SAFETY: so many are set.
+        let segments =
+            unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast::<Segment>(), self.count) };
+        Product { ends: &self.ends, segments }
     }
 }
 
 /// One phase of the steps of a pass, one step after the other.
 pub(super) struct PhaseProducts<'a> {
-    forward: &'a Forward<'a>,
-    share: Share,
-    step: usize,
-    phase: &'static Phase,
+    pub(super) forward: &'a Forward<'a>,
+    pub(super) share: Share,
+    pub(super) step: usize,
+    pub(super) phase: &'static Phase,
     /// As many as the phase has.
-    calls: [MaybeUninit<ReadyCall>; MOST_CALLS],
+    pub(super) calls: [MaybeUninit<ReadyCall>; MOST_CALLS],
     /// The step's records, from rank 0 on.
-    at: ForwardStep<'a>,
-    finish: ForwardFinish,
+    pub(super) at: ForwardStep<'a>,
+    pub(super) finish: ForwardFinish,
     /// Whether the tape and the states of the step are new to the caches: in the first phase.
-    first: bool,
+    pub(super) first: bool,
 }
 
 impl<'a> PhaseProducts<'a> {
@@ -213,9 +245,11 @@ impl<'a> PhaseProducts<'a> {
     /// - The step exists in some row.
     #[inline(always)]
     pub(super) unsafe fn go_to(&mut self, step: usize) {
+        let PhaseProducts { forward, at, .. } = self;
         self.step = step;
         // SAFETY: the caller's promise.
-        self.at = unsafe { step_ahead(self.forward, step) };
+        (at.step.before, at.step.after, at.ahead.tape) = unsafe { records(forward, step) };
+        at.step.places.go_to(step);
     }
 
     /// Sweeps it over some rows and its share of the blocks.
@@ -226,11 +260,8 @@ impl<'a> PhaseProducts<'a> {
     #[inline(always)]
     pub(super) unsafe fn sweep(&mut self, rows: Range<usize>) {
         let PhaseProducts { forward, share, step, .. } = *self;
-        if let Some(made) = forward.made {
-            let of_phase = (step, self.phase);
-            // SAFETY: the caller's promise; the slot is that of this share alone.
-            unsafe { make_rows(forward, of_phase, &self.at, rows.clone(), (made, share.index())) };
-        }
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.make_rows(rows.clone()) };
         for n in 0..self.phase.calls.len() {
             // SAFETY: each call of the phase was made ready.
             unsafe { self.calls[n].assume_init_mut() }.go_to(forward, (step, share), &self.at);
@@ -238,6 +269,19 @@ impl<'a> PhaseProducts<'a> {
         let blocks = share.part(self.blocks());
         // SAFETY: the caller's promise, passed on.
         unsafe { sweep(self, rows, blocks) };
+    }
+
+    /// Makes the rows that a precision makes, of these ranks.
+    ///
+    /// # Safety
+    /// - As for [`sweep`](Self::sweep).
+    #[inline(always)]
+    pub(super) unsafe fn make_rows(&self, rows: Range<usize>) {
+        if let Some(made) = self.forward.made {
+            let of_phase = (self.step, self.phase);
+            // SAFETY: the caller's promise; the slot is that of this share alone.
+            unsafe { make_rows(self.forward, of_phase, &self.at, rows, (made, self.share.index())) };
+        }
     }
 
     /// The blocks of the units that the phase computes.
@@ -250,10 +294,18 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
+    /// Where a call's sums of a tile, or a run of them, wait, those of all calls being from `sums` on.
+    #[inline(always)]
+    pub(super) fn sums_of(&self, call: &Call, tile: &Tile, sums: *mut f32) -> Place {
+        let lanes = self.table().lanes;
+        let per_block = self.phase.sums * lanes;
+        Place::strided(sums.wrapping_add(call.to * lanes), tile.blocks * per_block, per_block, lanes)
+    }
+
     /// Prefetches the records that the tile, or the run of them, will write when its products are done: they
     /// are new to the caches, and the states of each row and plane too far apart for the processor to foresee.
     #[inline(always)]
-    fn prefetch_records(&self, tile: &Tile) {
+    pub(super) fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
         let Some(tape) = self.at.ahead.tape else { return };
         let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
@@ -270,19 +322,31 @@ impl<'a> PhaseProducts<'a> {
 /// - The step exists in some row.
 #[inline(always)]
 unsafe fn step_ahead<'a>(forward: &'a Forward<'a>, step: usize) -> ForwardStep<'a> {
-    let pass = &forward.pass;
-    let (before, after) = pass.slots(step);
     // SAFETY: the step exists, and so do its records.
-    let (before, after, tape, scratch) = unsafe {
+    unsafe {
+        let (before, after, tape) = records(forward, step);
+        let scratch = forward.scratch.slot(0, 0);
+        ForwardStep {
+            step: forward.pass.step(step, before, after),
+            ahead: Ahead { tape, scratch, output: forward.output.as_ref() },
+        }
+    }
+}
+
+/// The states on either side of a step and the tape, from rank 0 on.
+///
+/// # Safety
+/// - The step exists in some row.
+#[inline(always)]
+unsafe fn records<'a>(forward: &Forward<'a>, step: usize) -> (Slot<'a>, Slot<'a>, Option<LineSlot<'a>>) {
+    let (before, after) = forward.pass.slots(step);
+    // SAFETY: the step exists, and so do its records.
+    unsafe {
         let mut tape = None;
         if let Some(records) = forward.tape {
             tape = Some(records.slot(step, 0));
         }
-        (forward.states.slot(before, 0), forward.states.slot(after, 0), tape, forward.scratch.slot(0, 0))
-    };
-    ForwardStep {
-        step: pass.step(step, before, after),
-        ahead: Ahead { tape, scratch, output: forward.output.as_ref() },
+        (forward.states.slot(before, 0), forward.states.slot(after, 0), tape)
     }
 }
 
@@ -341,25 +405,25 @@ impl Tiles for PhaseProducts<'_> {
 
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
-        let per_block = self.phase.sums * table.lanes;
         if self.first {
             self.prefetch_records(tile);
         }
         let mut list = NO_LIST;
         if self.phase.calls.is_empty() {
+            let vectors = tile.tiles * tile.rows * tile.blocks;
             // SAFETY: the scratch has room for all sums of the tile.
-            unsafe { scratch.write_bytes(0, tile.tiles * tile.rows * tile.blocks * per_block) };
+            unsafe { scratch.write_bytes(0, vectors * self.phase.sums * table.lanes) };
         }
         for (n, call) in self.phase.calls.iter().enumerate() {
-            let at = scratch.wrapping_add(call.to * table.lanes);
-            let to = Place::strided(at, tile.blocks * per_block, per_block, table.lanes);
+            let to = self.sums_of(call, tile, scratch);
             // SAFETY: each call of the phase was made ready.
             let ready = unsafe { self.calls[n].assume_init_mut() };
-            let product = ready.move_to(tile, to, self.forward, self.step, &mut list);
+            ready.move_rows(tile, self.forward, self.step, &mut list);
+            ready.move_to(tile, to, self.forward);
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes
             // the rows: the input of a step that is computed is not written any more, the step before is
             // done, and so are earlier phases.
-            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&product) };
+            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&ready.product()) };
         }
     }
 
