@@ -135,9 +135,9 @@ impl Recurrent {
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
         if state.batch() == dims.batch && dims.steps == 1 {
             let threads = workspace.threads;
-            let wanted = (self.version, dims.batch, threads, true);
-            let is_kept = |of: Short| (of.version, of.batch, of.threads, of.anywhere) == wanted;
-            if !(dims.is_one_step() && workspace.short.is_some_and(is_kept)) {
+            let wanted = (self.instance.number(), dims.batch, threads, true);
+            let is_kept = |of: &Short| (of.instance, of.batch, of.threads, of.anywhere) == wanted;
+            if !(dims.is_one_step() && workspace.short.as_ref().is_some_and(is_kept)) {
                 workspace.short = self.short(dims, threads)?;
             }
             if workspace.short.is_some() {
@@ -311,7 +311,7 @@ impl Recurrent {
         let grids = Grids::of(config, config.layout, dims.sequences())?;
         workspace.short = if keep.is_none() { self.short(dims, workspace.threads)? } else { None };
         if workspace.short.is_some() {
-            return workspace.make_ready();
+            return self.make_ready(workspace);
         }
         let threads = workspace.threads.unwrap_or(config.threads);
         let Workspace { rows, rings, forward: memories, between, backward: scratch, .. } = workspace;

@@ -53,6 +53,32 @@ pub struct Recurrent {
     /// The version of the parameters, by which a tape knows them. A clone has the same version until one of
     /// the two changes.
     pub(super) version: u64,
+    /// This network and no other, by which a workspace knows whose weights it has the addresses of.
+    pub(super) instance: Instance,
+}
+
+/// Tells networks apart, those that are no more and clones included.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Instance(u64);
+
+impl Instance {
+    fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Instance(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub(super) fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+impl Clone for Instance {
+    /// Another one.
+    fn clone(&self) -> Self {
+        Instance::new()
+    }
 }
 
 /// A version that no parameters have had before.
@@ -71,8 +97,9 @@ impl Recurrent {
             let variant = config.variant(strand % config.directions());
             Weights::new((token, config.precision), variant, input, config.hidden_size)
         }))?;
-        let (transposed, version) = (OnceLock::new(), next_version());
-        Ok(Recurrent { config, token, ranges, parameters, scales: Vec::new(), weights, transposed, version })
+        let (scales, transposed) = (Vec::new(), OnceLock::new());
+        let (version, instance) = (next_version(), Instance::new());
+        Ok(Recurrent { config, token, ranges, parameters, scales, weights, transposed, version, instance })
     }
 
     pub(super) fn initialise(&mut self, init: Init, seed: u64) -> Result<(), Error> {

@@ -14,11 +14,11 @@ use super::config::{Dims, Direction, Layout};
 use super::recurrent::Recurrent;
 use super::state::State;
 use super::workspace::{Short, Workspace};
-use crate::cell::Context;
-use crate::error::{Error, check_len, checked_size, fill_up};
+use crate::cell::{Ahead, Context, ForwardStep, Step};
+use crate::error::{Error, check_len, checked_size, fill_up, reserve};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::product::ROW_BLOCKS;
-use crate::sequence::{self, Forward, Pass, Pattern, Records, Threads};
+use crate::sequence::{self, Forward, Memory, Pass, Pattern, ReadyStep, Records, Threads};
 
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or
@@ -55,7 +55,7 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let batch = state.batch();
         if let Some(short) = &workspace.short
-            && (short.version, short.batch, short.anywhere) == (self.version, batch, true)
+            && (short.instance, short.batch, short.anywhere) == (self.instance.number(), batch, true)
         {
             return self.run_short(x, state, y, workspace);
         }
@@ -101,7 +101,7 @@ impl Recurrent {
         checked_size("x", &[batch, config.input_size])?;
         checked_size("y", &[batch, outputs])?;
         Ok(Some(Short {
-            version: self.version,
+            instance: self.instance.number(),
             batch,
             threads: given,
             ready: false,
@@ -134,14 +134,16 @@ impl Recurrent {
         }
 
         if !short.ready {
-            workspace.make_ready()?;
+            self.make_ready(workspace)?;
+        }
+        if !workspace.steps.is_empty() {
+            return self.run_in_place(x, state, y, workspace);
         }
         // (Below, branches choose references and slices, and records and grids are made once, behind them. Made
         // in the branches and moved, they waited for their own stores: a twelfth of a step of 16 units.)
         let Workspace { rows, rings, forward: memories, between, short: Some(short), .. } = workspace else {
             return Err(unmade);
         };
-        let in_place = short.in_place;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let scratch = &mut memory.scratch;
@@ -149,13 +151,7 @@ impl Recurrent {
 
         // Nothing can go wrong from here on.
         let half = short.states.len() / 2;
-        // The output of the layer below, and that of this layer.
-        let (mut above, mut below) = (&mut [][..], &mut [][..]);
-        if layers > 1 {
-            let mut inner = short.inner.each_mut(between);
-            above = inner.next().unwrap_or_default();
-            below = inner.next().unwrap_or_default();
-        }
+        let (mut above, mut below) = short.inner_of(layers, between);
         for layer in 0..layers {
             let (shape, from) = if layer == 0 { (&short.input, x) } else { (&short.output, &*below) };
             let to = match &mut y {
@@ -163,12 +159,7 @@ impl Recurrent {
                 Some(y) => Some(&mut **y),
                 None => None,
             };
-            let records = if in_place {
-                state.strand_mut(layer)
-            } else {
-                states[..half].copy_from_slice(state.strand(layer));
-                &mut states[..]
-            };
+            states[..half].copy_from_slice(state.strand(layer));
             let forward = Forward {
                 pass: Pass {
                     context: Context { weights: &self.weights[layer], masks: None, zoneout: None },
@@ -179,7 +170,7 @@ impl Recurrent {
                 given: false,
                 flushed: None,
                 output: to.map(|to| (GridMut::new(short.output, to), 0)),
-                states: Records::of_step(rows, GridMut::new(short.states, records), in_place),
+                states: Records::ring(rows, GridMut::new(short.states, states)),
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(short.scratch, scratch),
@@ -189,31 +180,94 @@ impl Recurrent {
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
             // and ours.
             unsafe { sequence::step(&forward) };
-            if !in_place {
-                state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
-            }
+            state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
             std::mem::swap(&mut above, &mut below);
         }
         Ok(())
     }
-}
 
-impl Workspace {
-    /// Makes room for steps that go the short way.
-    pub(super) fn make_ready(&mut self) -> Result<(), Error> {
-        let Workspace { rows, rings, forward: memories, between, short, .. } = self;
-        let Some(Short { batch, states, scratch, made, input, inner, ready, .. }) = short else {
+    /// The same of a single row whose states are stepped where they are; all is made ready and checked.
+    fn run_in_place(
+        &self,
+        x: &[f32],
+        state: &mut State,
+        mut y: Option<&mut [f32]>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let Workspace { rows, forward: memories, between, steps, short: Some(short), .. } = workspace else {
             return Ok(());
         };
-        rows.set(*batch, 1, Pattern::default())?;
+        let memory = &mut memories[0];
+        let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
+        let made = (short.made.len() > 0).then(|| GridMut::new(short.made, &mut memory.made));
+        let scratch = GridMut::new(short.scratch, &mut memory.scratch);
+        let layers = self.config.layers;
+        let (mut above, mut below) = short.inner_of(layers, between);
+        for (layer, step) in steps.iter_mut().enumerate() {
+            let x = from.as_ptr().cast_mut();
+            let to = match &mut y {
+                _ if layer + 1 < layers => Some(&mut above[..]),
+                Some(y) => Some(&mut **y),
+                None => None,
+            };
+            let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
+            let output = to.map(|to| (GridMut::new(short.output, to), 0));
+            // SAFETY: there is one row. The step is of these weights, whose network has not changed its
+            // memory since; all memory is of its shapes, and ours.
+            unsafe {
+                let state = GridMut::new(short.states, state.strand_mut(layer)).slot(0, 0);
+                let at = ForwardStep {
+                    step: Step { context: &context, places: rows.places(0), before: state, after: state },
+                    ahead: Ahead { tape: None, scratch: scratch.slot(0, 0), output: output.as_ref() },
+                };
+                step.run(x, &at, made.as_ref());
+            }
+            std::mem::swap(&mut above, &mut below);
+            from = &*below;
+        }
+        Ok(())
+    }
+
+    /// Makes a workspace ready for steps that go the short way.
+    pub(super) fn make_ready(&self, workspace: &mut Workspace) -> Result<(), Error> {
+        let Workspace { rows, rings, forward: memories, between, steps, short, .. } = workspace;
+        let Some(short) = short else { return Ok(()) };
+        rows.set(short.batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
-        rings[0].grow(states.len())?;
-        memories[0].scratch.grow(scratch.len())?;
-        memories[0].made.grow(made.len())?;
-        memories[0].flushed.grow(input.len())?;
-        between.grow(inner.all())?;
-        *ready = true;
+        rings[0].grow(short.states.len())?;
+        memories[0].scratch.grow(short.scratch.len())?;
+        memories[0].made.grow(short.made.len())?;
+        memories[0].flushed.grow(short.input.len())?;
+        between.grow(short.inner.all())?;
+        steps.clear();
+        if short.in_place {
+            reserve(steps, self.config.layers)?;
+            let Memory { made, scratch, .. } = &mut memories[0];
+            let made = (short.made.len() > 0).then(|| GridMut::new(short.made, made));
+            for weights in &self.weights {
+                let forward = Forward {
+                    pass: Pass {
+                        context: Context { weights, masks: None, zoneout: None },
+                        rows,
+                        reverse: false,
+                    },
+                    input: GridMut::empty(),
+                    given: false,
+                    flushed: None,
+                    output: None,
+                    states: Records::in_place(rows, GridMut::new(short.states, &mut rings[0])),
+                    tape: None,
+                    checkpoints: None,
+                    scratch: GridMut::new(short.scratch, scratch),
+                    made: made.as_ref(),
+                    projected: None,
+                };
+                // SAFETY: there is one row, which fits, and the cell has one phase.
+                steps.push(unsafe { ReadyStep::new(&forward) });
+            }
+        }
+        short.ready = true;
         Ok(())
     }
 }

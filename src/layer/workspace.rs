@@ -1,7 +1,7 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use crate::memory::{AlignedBuf, Grid, Parts};
-use crate::sequence::{Memory, Rows, Scratch, Threads};
+use crate::sequence::{Memory, ReadyStep, Rows, Scratch, Threads};
 use std::fmt;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
@@ -21,6 +21,8 @@ pub struct Workspace {
     pub(super) threads: Option<Threads>,
     /// Of the last step that went the short way.
     pub(super) short: Option<Short>,
+    /// Its steps through each layer, where it steps in place and is ready.
+    pub(super) steps: Vec<ReadyStep>,
 }
 
 impl Workspace {
@@ -54,7 +56,8 @@ impl Workspace {
     pub fn bytes(&self) -> usize {
         let buffers = self.rings.iter().chain([&self.between]).map(|buffer| size_of_val(&buffer[..]));
         let passes = self.forward.iter().map(Memory::bytes);
-        buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes()
+        let steps = self.steps.capacity() * size_of::<ReadyStep>();
+        buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes() + steps
     }
 }
 
@@ -63,8 +66,8 @@ impl Workspace {
 /// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Short {
-    /// The parameters that it is of, and the rows: another network has others.
-    pub(super) version: u64,
+    /// The network that it is of, and the rows.
+    pub(super) instance: u64,
     pub(super) batch: usize,
     /// The threads that it was checked for.
     pub(super) threads: Option<Threads>,
@@ -84,6 +87,22 @@ pub(super) struct Short {
     pub(super) output: Grid,
     /// The outputs of the layers but the last, two in turns.
     pub(super) inner: Parts,
+}
+
+impl Short {
+    /// Memory for the output of a layer, and that of the layer below; of nothing where there is one layer.
+    #[inline(always)]
+    pub(super) fn inner_of<'a>(
+        &self,
+        layers: usize,
+        between: &'a mut [f32],
+    ) -> (&'a mut [f32], &'a mut [f32]) {
+        if layers < 2 {
+            return Default::default();
+        }
+        let mut inner = self.inner.each_mut(between);
+        (inner.next().unwrap_or_default(), inner.next().unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for Workspace {

@@ -66,25 +66,45 @@ pub(super) unsafe fn make_rows(
     (step, phase): (usize, &Phase),
     at: &ForwardStep<'_>,
     ranks: Range<usize>,
-    (to, slot): (&GridMut<'_>, usize),
+    to: (&GridMut<'_>, usize),
 ) {
-    let (pass, weights) = (&forward.pass, forward.pass.weights());
+    let (pass, input_is_done) = (&forward.pass, forward.projected.is_some());
+    let row = |operand, rank| match operand {
+        Operand::Input => forward.input_row(step, rank).cast(),
+        Operand::Hidden => at.step.before.address(rank, pass.multiplied(), 0),
+        Operand::Scratch(plane) => at.ahead.scratch.address(rank, plane, 0),
+    };
+    // SAFETY: the caller's promise, passed on.
+    unsafe { make_each(pass.weights(), (phase, input_is_done), ranks, to, row) };
+}
+
+/// The same of rows that lie where `row` says, of an operand and a rank.
+///
+/// # Safety
+/// - Those rows exist, and nobody writes them; there are the slot and these ranks, which are ours.
+pub(super) unsafe fn make_each(
+    weights: &Weights,
+    (phase, input_is_done): (&Phase, bool),
+    ranks: Range<usize>,
+    (to, slot): (&GridMut<'_>, usize),
+    row: impl Fn(Operand, usize) -> *mut f32,
+) {
     let Some(make) = weights.make_row else { return };
     let mut made = [false; PLANES];
     for operand in phase.calls.iter().flat_map(|call| call.products).map(|product| product.rows) {
-        let done = operand == Operand::Input && forward.projected.is_some();
+        let done = operand == Operand::Input && input_is_done;
         if done || std::mem::replace(&mut made[plane(operand)], true) {
             continue;
         }
+        let width = match operand {
+            Operand::Input => weights.inputs(),
+            Operand::Hidden => weights.outputs(),
+            Operand::Scratch(_) => weights.units(),
+        };
         for rank in ranks.clone() {
-            let (from, width) = match operand {
-                Operand::Input => (forward.input_row(step, rank).cast(), weights.inputs()),
-                Operand::Hidden => (at.step.before.address(rank, pass.multiplied(), 0), weights.outputs()),
-                Operand::Scratch(plane) => (at.ahead.scratch.address(rank, plane, 0), weights.units()),
-            };
             let to = address(to, slot, rank, plane(operand));
             // SAFETY: the row exists, and nobody writes it; the words are ours.
-            unsafe { make(&RowToMake::new(from, width, to)) };
+            unsafe { make(&RowToMake::new(row(operand, rank), width, to)) };
         }
     }
 }

@@ -48,4 +48,5 @@ pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};
 pub(crate) use schedule::in_pool;
 pub use schedule::{Schedule, Threads};
+pub(crate) use single::ReadyStep;
 pub(crate) use team::{MOST_SHARES, over_stages};

@@ -182,6 +182,18 @@ impl ReadyCall {
         }
     }
 
+    /// Moves it to rows of row 0 that lie where `row` says, with its sums at `to`.
+    #[inline(always)]
+    pub(super) fn move_row_0(&mut self, to: *mut f32, row: impl Fn(Operand) -> *mut u32) {
+        self.ends.to.rows.move_to(to, 0);
+        for n in 0..self.count {
+            // SAFETY: so many are set.
+            let (segment, (_, operand, _)) =
+                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
+            segment.rows.move_to(row(*operand), 0);
+        }
+    }
+
     /// The product, once it is where it is to be.
     #[inline(always)]
     pub(super) fn product(&self) -> Product<'_> {

@@ -45,12 +45,6 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }
 
-    /// The states of a step: in place, or in two slots.
-    #[inline(always)]
-    pub(crate) fn of_step(rows: &'a Rows, grid: GridMut<'a>, in_place: bool) -> Self {
-        Records { grid, starts: &rows.ring, mask: usize::from(!in_place), offset: 0 }
-    }
-
     /// The states of the slots from `first` on.
     pub(crate) fn states(rows: &'a Rows, first: usize, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.starts, mask: usize::MAX, offset: rows.starts[first] }

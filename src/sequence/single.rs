@@ -9,28 +9,40 @@
 //! phase of the plan      call 0             call 1             finish
 //! blocks of the row      0 1 | 2 3 | 4      0 1 | 2 3 | 4      all
 //! ```
+//!
+//! A stream goes further: what is made ready for one of its steps is kept for all to come ([`ReadyStep`]).
 
+use super::made::{self, make_each};
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
-use crate::cell::{Area, ForwardSums};
+use super::schedule::Share;
+use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Phase};
+use crate::memory::{GridMut, Planes};
 use crate::product::{Blocks, Kernel, ROW_BLOCKS, Scratch, Tile, Tiles, tile_of_row};
+use std::fmt;
 use std::mem::MaybeUninit;
 
 /// The runs of tiles of a row that is finished once: of one gate those of 4, 2 and 1 blocks.
 const MOST_RUNS: usize = 3;
 
 /// The product of a run of tiles, at its place.
+#[derive(Clone, Copy)]
 struct Placed {
     ready: ReadyCall,
     kernel: Kernel,
     tile: Tile,
+    /// Where its sums wait, in floats.
+    sums: usize,
 }
+
+/// The products of a phase.
+type AllPlaced = [MaybeUninit<Placed>; MOST_RUNS * MOST_CALLS];
 
 /// A phase of a single row, one step after the other.
 pub(super) struct SingleRow<'a, 'b> {
     phase: &'b mut PhaseProducts<'a>,
     /// `count` of them.
-    placed: [MaybeUninit<Placed>; MOST_RUNS * MOST_CALLS],
+    placed: AllPlaced,
     count: usize,
     /// The row, and all its blocks.
     area: Area,
@@ -61,11 +73,12 @@ impl<'a, 'b> SingleRow<'a, 'b> {
             let tile = tile_of_row(row, block..blocks, phase.gates(), true);
             for (n, call) in phase.phase.calls.iter().enumerate() {
                 let to = phase.sums_of(call, &tile, sums.wrapping_add(block * per_block));
+                let sums = block * per_block + call.to * phase.table().lanes;
                 // SAFETY: each call of the phase was made ready.
                 let mut ready = unsafe { phase.calls[n].assume_init() };
                 ready.move_to(&tile, to, phase.forward);
                 let kernel = phase.table().kernel(call.gates, tile.blocks, tile.rows);
-                placed[*count].write(Placed { ready, kernel, tile });
+                placed[*count].write(Placed { ready, kernel, tile, sums });
                 *count += 1;
             }
             block += tile.blocks_of_run();
@@ -92,7 +105,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         }
         for n in 0..*count {
             // SAFETY: so many are set.
-            let Placed { ready, kernel, tile } = unsafe { placed[n].assume_init_mut() };
+            let Placed { ready, kernel, tile, .. } = unsafe { placed[n].assume_init_mut() };
             if phase.first {
                 phase.prefetch_records(tile);
             }
@@ -103,5 +116,78 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         // SAFETY: as in `PhaseProducts::finish`: the row, its blocks and its records are ours, and so are the
         // sums.
         unsafe { (phase.finish)(&ForwardSums { step: &phase.at, area: *area, sums }) };
+    }
+}
+
+/// A step of a single row through one layer, made ready for all steps to come: those of a cell of one phase,
+/// whose states are stepped where they are.
+///
+/// It has addresses of the weights, and none of what a step reads and writes beside.
+pub(crate) struct ReadyStep {
+    /// `count` of them.
+    placed: AllPlaced,
+    count: usize,
+    area: Area,
+    phase: &'static Phase,
+    finish: ForwardFinish,
+}
+
+// SAFETY: the addresses are of weights, which nobody writes while `run` reads them: its caller promises it.
+unsafe impl Send for ReadyStep {}
+// SAFETY: as above; and `run` takes it for itself.
+unsafe impl Sync for ReadyStep {}
+
+impl ReadyStep {
+    /// Of the first step of a pass.
+    ///
+    /// # Safety
+    /// - There is one row, and the pass [fits](SingleRow::fits), with a cell of one phase.
+    pub(crate) unsafe fn new(forward: &Forward<'_>) -> Self {
+        let (mut phase, mut single) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: the caller's promise.
+        let phase = unsafe { PhaseProducts::make(&mut phase, forward, 0, 0, Share::ALL) };
+        let SingleRow { phase, placed, count, area, .. } = SingleRow::make(&mut single, phase, 0);
+        ReadyStep { placed: *placed, count: *count, area: *area, phase: phase.phase, finish: phase.finish }
+    }
+
+    /// Runs a step of the row `x`, with rows that are made for products in `made`.
+    ///
+    /// # Safety
+    /// - The weights are those that it was made of; the records are of their cell, and those of the states on
+    ///   either side of the step are the same.
+    /// - Nobody else works on what the step reads and writes.
+    #[inline(always)]
+    pub(crate) unsafe fn run(&mut self, x: *mut f32, at: &ForwardStep<'_>, made: Option<&GridMut<'_>>) {
+        let ReadyStep { placed, count, area, phase, finish } = self;
+        let mut scratch = Scratch::new();
+        let sums = scratch.address();
+        let row = |operand| match operand {
+            Operand::Input => x,
+            Operand::Hidden => at.step.before.address(0, H, 0),
+            Operand::Scratch(plane) => at.ahead.scratch.address(0, plane, 0),
+        };
+        if let Some(made) = made {
+            let (weights, of_phase) = (at.step.context.weights, (*phase, false));
+            // SAFETY: the caller's promise.
+            unsafe { make_each(weights, of_phase, 0..1, (made, 0), |operand, _| row(operand)) };
+        }
+        for n in 0..*count {
+            // SAFETY: so many are set.
+            let Placed { ready, kernel, sums: place, .. } = unsafe { placed[n].assume_init_mut() };
+            ready.move_row_0(sums.wrapping_add(*place), |operand| match made {
+                Some(made) => made::address(made, 0, 0, made::plane(operand)),
+                None => row(operand).cast(),
+            });
+            // SAFETY: as in `PhaseProducts::products`.
+            unsafe { kernel(&ready.product()) };
+        }
+        // SAFETY: as in `PhaseProducts::finish`.
+        unsafe { finish(&ForwardSums { step: at, area: *area, sums }) };
+    }
+}
+
+impl fmt::Debug for ReadyStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyStep").field("products", &self.count).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,6 @@
-use fused_rnn::{Dims, Gradients, Keep, Lstm, Tape, Upstream, Workspace};
+use fused_rnn::{
+    Builder, CellKind, Dims, Gradients, Init, Keep, Level, Lstm, Recurrent, Tape, Upstream, Workspace,
+};
 
 #[test]
 fn a_workspace_says_how_much_it_has_grown() {
@@ -19,4 +21,52 @@ fn a_workspace_says_how_much_it_has_grown() {
     let grown = workspace.bytes();
     lstm.forward(&x, dims, &mut lstm.zero_state(4).unwrap(), None, &mut workspace).unwrap();
     assert_eq!(workspace.bytes(), grown);
+}
+
+/// A workspace keeps what is ready for the steps of a network. It must not take another network for that
+/// one: a clone, one that was cloned from and is gone, one with other values, one that moved.
+#[test]
+fn steps_of_several_networks_share_a_workspace() {
+    let fresh = |network: &Recurrent, x: &[f32]| {
+        let (mut state, mut y) = (network.zero_state(1).unwrap(), vec![0.0; network.config().output_size()]);
+        for x in x.chunks_exact(network.config().input_size()) {
+            network.step(x, &mut state, Some(&mut y), &mut Workspace::new()).unwrap();
+        }
+        y
+    };
+    let x: Vec<f32> = (0..12).map(|n| (n as f32 * 0.7).sin()).collect();
+    for level in Level::available() {
+        for kind in [CellKind::Lstm, CellKind::GruResetAfter, CellKind::GruResetBefore, CellKind::ElmanTanh] {
+            for (hidden, layers) in [(3, 1), (16, 3), (40, 2), (200, 1)] {
+                let builder = Builder::new(kind, 2, hidden).layers(layers).level(level);
+                let mut workspace = Workspace::new();
+                let mut same = |network: &Recurrent, what: &str| {
+                    let mut state = network.zero_state(1).unwrap();
+                    let mut y = vec![0.0; network.config().output_size()];
+                    for x in x.chunks_exact(2) {
+                        network.step(x, &mut state, Some(&mut y), &mut workspace).unwrap();
+                    }
+                    assert_eq!(y, fresh(network, &x), "{kind:?}, {hidden} units, {level}: {what}");
+                };
+                let network = builder.clone().build().unwrap();
+                same(&network, "the first");
+                let mut clone = network.clone();
+                drop(network);
+                same(&clone, "a clone of one that is gone");
+                clone.update(|parameters| parameters.iter_mut().for_each(|value| *value *= -0.5));
+                same(&clone, "other values");
+                let last = clone.named_parameters().last().unwrap().name;
+                let zeros = vec![0.0; clone.named_parameters().last().unwrap().values.len()];
+                clone.set_parameter(&last, &zeros).unwrap();
+                same(&clone, "another tensor");
+                let moved = Box::new(clone);
+                same(&moved, "moved");
+                let clones: Vec<Recurrent> = (0..3).map(|_| (*moved).clone()).collect();
+                drop(moved);
+                clones.iter().rev().for_each(|clone| same(clone, "clones"));
+                same(&builder.init(Init::PyTorch, 10).build().unwrap(), "another network");
+                same(&clones[0], "a clone again");
+            }
+        }
+    }
 }
