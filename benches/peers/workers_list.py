@@ -62,7 +62,8 @@ def build_onednn():
 
 
 def build_onednn_sycl():
-    """oneDNN of PyPI's onednn-devel, which runs on SYCL's CPU device; DPCPP_CPU_NUM_CUS is its number of threads."""
+    """oneDNN of PyPI's onednn-devel, which runs on SYCL's CPU device; DPCPP_CPU_NUM_CUS is its number of threads,
+    and of the cores that its worker keeps to."""
     prefix = Path(sys.prefix)
     if not (prefix / "include" / "dnnl_sycl.h").exists():
         raise Missing("no onednn-devel in this environment (pip install onednn onednn-devel)")

@@ -18,6 +18,9 @@
 #include <cstring>
 #include <memory>
 #include <unordered_map>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 using namespace dnnl;
 using peer::Floats, peer::Shape, peer::Skip, peer::Variant;
@@ -372,7 +375,22 @@ struct Network {
 
 }  // namespace
 
+/// Keeps to as many cores as SYCL's CPU device is to have. DPCPP_CPU_NUM_CUS alone does not: the calling thread
+/// works beside the device's own, and "one thread" took two cores.
+static void keep_to_cores() {
+#ifdef __linux__
+    const char* cores = std::getenv("DPCPP_CPU_NUM_CUS");
+    cpu_set_t all, some;
+    if (!cores || sched_getaffinity(0, sizeof all, &all)) return;
+    CPU_ZERO(&some);
+    for (int cpu = 0, left = std::atoi(cores); cpu < CPU_SETSIZE && left > 0; ++cpu)
+        if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &some), --left;
+    sched_setaffinity(0, sizeof some, &some);
+#endif
+}
+
 int main() {
+    keep_to_cores();
     auto prepare = [](const Shape& s, const std::string& mode, const float* x, const std::vector<peer::Cell>& cells) {
         if (mode == "step" && s.directions == 2) throw Skip("a stream has no end to start from");
         if (precision == "int8" && mode == "train") throw Skip("int8 is for inference");
