@@ -73,7 +73,8 @@ fn calls(case: &Case, keep: Keep) {
     let dims = data.dims(case);
     let set = || case.builder().threads(Threads::Count(1)).schedule(Schedule::Rows).init(Init::PyTorch, 3);
     let built = refuse_each(|| (), |()| set().build(), |(), _| ());
-    assert!(built > 3 * case.directions(), "{built} allocations of a network");
+    // The parameters, and a panel of each strand above the first layer at least.
+    assert!(built > 2 * case.directions(), "{built} allocations of a network");
     let layer = set().build().unwrap();
     refuse_each(|| (), |()| layer.run(&data.x, dims), |(), _| ());
 

@@ -1,27 +1,32 @@
 //! Floats on cache-line boundaries.
 //!
-//! Weights, states and tapes lie in buffers that start on a line of 64 bytes, so that a vector of any
-//! level crosses no line. A `Vec` of lines gives that without an allocator of our own.
+//! Weights, states and tapes lie in buffers that start on a line of 64 bytes, so that a vector of any level
+//! crosses no line. Large ones start on a large page, and ask for such pages (`large_pages.rs`).
 
+use super::large_pages;
 use crate::error::{Error, checked_size};
 use crate::simd::LINE;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
 use std::ops::{Deref, DerefMut};
-
-/// A cache line of floats.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-
-// SAFETY: an array of 16 floats of 64 bytes, aligned to 64: no padding, and all bits zero is a value.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above; every bit pattern is a value, the type is `Copy` and `'static`, its layout is C's.
-unsafe impl bytemuck::Pod for Line {}
+use std::ptr::NonNull;
 
 /// Zeroed floats, aligned to a cache line.
-#[derive(Debug, Clone, Default)]
 pub(crate) struct AlignedBuf {
-    lines: Vec<Line>,
+    /// The first of `len` floats, in memory of [`layout(len)`](layout); dangling where there are none.
+    data: NonNull<f32>,
     len: usize,
+}
+
+// SAFETY: it owns its floats.
+unsafe impl Send for AlignedBuf {}
+// SAFETY: as above; by shared references they are read alone.
+unsafe impl Sync for AlignedBuf {}
+
+/// The memory of so many floats: whole lines. `None` where no memory is as large.
+fn layout(len: usize) -> Option<Layout> {
+    let bytes = len.checked_next_multiple_of(LINE)?.checked_mul(size_of::<f32>())?;
+    Layout::from_size_align(bytes, large_pages::alignment(bytes)).ok()
 }
 
 impl AlignedBuf {
@@ -37,14 +42,45 @@ impl AlignedBuf {
     pub(crate) fn grow(&mut self, len: usize) -> Result<(), Error> {
         if len > self.len {
             checked_size("buffer", &[len])?;
-            let count = len.div_ceil(LINE);
             *self = AlignedBuf::default();
-            let mut lines = Vec::new();
-            lines.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes: count * 64 })?;
-            lines.resize(count, Line([0.0; LINE]));
-            *self = AlignedBuf { lines, len };
+            let layout = layout(len).ok_or(Error::SizeOverflow { what: "buffer" })?;
+            // SAFETY: `len` is not zero.
+            let data = unsafe { alloc(layout) };
+            let data = NonNull::new(data).ok_or(Error::OutOfMemory { bytes: layout.size() })?;
+            // SAFETY: so many bytes were allocated, which are nobody else's; all bits zero are floats.
+            unsafe {
+                large_pages::advise(data.as_ptr(), layout.size());
+                data.write_bytes(0, layout.size());
+            }
+            *self = AlignedBuf { data: data.cast(), len };
         }
         Ok(())
+    }
+}
+
+impl Default for AlignedBuf {
+    fn default() -> Self {
+        AlignedBuf { data: NonNull::dangling(), len: 0 }
+    }
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        if let Some(layout) = layout(self.len).filter(|layout| layout.size() > 0) {
+            // SAFETY: it was allocated with this layout.
+            unsafe { dealloc(self.data.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl Clone for AlignedBuf {
+    fn clone(&self) -> Self {
+        let mut clone = AlignedBuf::default();
+        if clone.grow(self.len).is_err() {
+            handle_alloc_error(layout(self.len).unwrap_or(Layout::new::<f32>()));
+        }
+        clone.copy_from_slice(self);
+        clone
     }
 }
 
@@ -52,14 +88,22 @@ impl Deref for AlignedBuf {
     type Target = [f32];
     #[inline(always)]
     fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
+        // SAFETY: so many floats are set, and ours.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_ptr(), self.len) }
+    }
+}
+
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -77,6 +121,21 @@ mod tests {
         assert_eq!(buffer[16], 1.0);
         buffer.grow(40).unwrap();
         assert_eq!(&buffer[..], &[0.0; 40]);
+    }
+
+    #[test]
+    fn large_buffers_are_like_small_ones() {
+        // Around a large page, and of several.
+        for len in [(512 << 10) - 1, 512 << 10, (512 << 10) + 1, (3 << 19) + 17] {
+            let mut buffer = AlignedBuf::zeroed(len).unwrap();
+            assert_eq!((buffer.as_ptr() as usize % 64, buffer.len()), (0, len));
+            assert!(buffer.iter().all(|&value| value == 0.0));
+            (buffer[0], buffer[len - 1]) = (1.0, 2.0);
+            let clone = buffer.clone();
+            drop(buffer);
+            assert_eq!((clone[0], clone[1], clone[len - 1]), (1.0, 0.0, 2.0));
+        }
+        assert!(AlignedBuf::default().clone().is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
+//! large_pages.rs    pages of 2 MiB for large ones, where the system gives them by advice
 //! shared.rs    Shared: floats that threads write disjoint parts of
 //! grid.rs      Grid: rows of floats by (slot, row, plane)
 //! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
@@ -11,6 +12,7 @@
 
 mod buffer;
 mod grid;
+mod large_pages;
 mod lines;
 mod parts;
 mod planes;
