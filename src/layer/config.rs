@@ -179,11 +179,12 @@ impl<'a> Dims<'a> {
 
     /// Whether they are a step of all rows, which lie next to each other.
     pub(super) fn is_one_step(&self) -> bool {
-        self.steps == 1
-            && self.lengths.is_none()
-            && self.mask.is_none()
-            && self.resets.is_none()
-            && self.x_strides.is_none()
+        self.steps == 1 && self.is_whole()
+    }
+
+    /// Whether all rows have all steps, next to each other.
+    pub(super) fn is_whole(&self) -> bool {
+        self.lengths.is_none() && self.mask.is_none() && self.resets.is_none() && self.x_strides.is_none()
     }
 
     /// The sequences of the caller, of dims that have been checked.

@@ -133,15 +133,15 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
-        if state.batch() == dims.batch && dims.steps == 1 {
+        if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace) {
             let threads = workspace.threads;
             let wanted = (self.instance.number(), dims.batch, threads, true);
             let is_kept = |of: &Short| (of.instance, of.batch, of.threads, of.anywhere) == wanted;
-            if !(dims.is_one_step() && workspace.short.as_ref().is_some_and(is_kept)) {
-                workspace.short = self.short(dims, threads)?;
+            if !workspace.short.as_ref().is_some_and(is_kept) {
+                workspace.short = self.short(Dims::new(dims.batch, 1), threads)?;
             }
             if workspace.short.is_some() {
-                return self.run_short(x, state, y, workspace);
+                return self.run_short(x, dims.steps, state, y, workspace);
             }
         }
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)?;
@@ -309,7 +309,10 @@ impl Recurrent {
         dims.check()?;
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
         let grids = Grids::of(config, config.layout, dims.sequences())?;
-        workspace.short = if keep.is_none() { self.short(dims, workspace.threads)? } else { None };
+        workspace.short = None;
+        if keep.is_none() && self.steps_in_turn(&dims, workspace) {
+            workspace.short = self.short(Dims::new(dims.batch, 1), workspace.threads)?;
+        }
         if workspace.short.is_some() {
             return self.make_ready(workspace);
         }

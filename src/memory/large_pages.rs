@@ -1,8 +1,8 @@
 //! Large pages for large buffers, on systems that give them by advice.
 //!
 //! A buffer of many megabytes is read from front to back at every step. In pages of 4 KiB a processor's
-//! prefetcher begins anew at each of them, and its table of addresses is too small for all. On pages of 2 MiB a
-//! step of 1024 units takes a third less time, forward of 64 such rows a twelfth less (`Z4/pages` of
+//! prefetcher begins anew at each of them, and its table of addresses is too small for all. On pages of 2
+//! MiB a step of 1024 units takes a third less time, forward of 64 such rows a twelfth less (`Z4/pages` of
 //! `benches/record/`). Many distributions of Linux give such pages to those alone who ask.
 //!
 //! The advice changes no value; where it is refused, nothing else happens.
@@ -30,8 +30,8 @@ pub(super) unsafe fn advise(start: *mut u8, bytes: usize) {
         unsafe extern "C" {
             fn madvise(start: *mut c_void, bytes: usize, advice: c_int) -> c_int;
         }
-        // SAFETY: the caller's promise: whole pages of its memory. The advice leaves what they hold, and who may
-        // use them, as it is; what it results in does not matter.
+        // SAFETY: the caller's promise: whole pages of its memory. The advice leaves what they hold, and
+        // who may use them, as it is; what it results in does not matter.
         unsafe { madvise(start.cast(), bytes / PAGE * PAGE, HUGE_PAGE) };
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

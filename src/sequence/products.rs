@@ -3,11 +3,10 @@
 //!
 //! ```text
 //! plan (cell/shape.rs)              here
-//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, if there are such
-//! Multiply { W, Input }             rows of the sequence
-//! Multiply { R, Hidden }            the states before the step, with their recurrent dropout
-//! Multiply { .., Scratch(plane) }   what an earlier phase has written
-//! Call { to }                       the tile's scratch: [vector][sum][lane]
+//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, if there
+//! are such Multiply { W, Input }             rows of the sequence Multiply { R, Hidden }            the
+//! states before the step, with their recurrent dropout Multiply { .., Scratch(plane) }   what an earlier
+//! phase has written Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
 use super::made::{self, make_rows};
@@ -28,8 +27,8 @@ use std::ops::Range;
 pub(super) const MOST_CALLS: usize = 2;
 const MOST_PRODUCTS: usize = 2;
 
-/// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their rows and
-/// blocks begin.
+/// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their
+/// rows and blocks begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadyCall {
     ends: Ends,
@@ -38,8 +37,8 @@ pub(super) struct ReadyCall {
     fresh: *mut f32,
     /// The gate of the input products that sums go on from, where those are done.
     goes_on: Option<usize>,
-    /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null for an
-    /// input whose rows lie at no stride.
+    /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null
+    /// for an input whose rows lie at no stride.
     segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
     operands: [MaybeUninit<(usize, Operand, *mut u32)>; MOST_PRODUCTS],
     count: usize,
@@ -143,8 +142,8 @@ impl ReadyCall {
         }
     }
 
-    /// Moves the rows that it multiplies to those of a tile, with the rows of an input that lie at no stride in
-    /// `list`.
+    /// Moves the rows that it multiplies to those of a tile, with the rows of an input that lie at no
+    /// stride in `list`.
     #[inline(always)]
     fn move_rows(&mut self, tile: &Tile, forward: &Forward<'_>, step: usize, list: &mut List) {
         for n in 0..self.count {
@@ -220,8 +219,8 @@ pub(super) struct PhaseProducts<'a> {
 }
 
 impl<'a> PhaseProducts<'a> {
-    /// A phase, at a step and for a share of the blocks. (It is made in place: to move it would be a tenth of a
-    /// small step.)
+    /// A phase, at a step and for a share of the blocks. (It is made in place: to move it would be a tenth
+    /// of a small step.)
     ///
     /// # Safety
     /// - The step exists in some row.
@@ -315,7 +314,8 @@ impl<'a> PhaseProducts<'a> {
     }
 
     /// Prefetches the records that the tile, or the run of them, will write when its products are done: they
-    /// are new to the caches, and the states of each row and plane too far apart for the processor to foresee.
+    /// are new to the caches, and the states of each row and plane too far apart for the processor to
+    /// foresee.
     #[inline(always)]
     pub(super) fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);

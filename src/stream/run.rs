@@ -7,7 +7,7 @@ use super::model::{MOST, Model, ModelStage};
 use super::past::Past;
 use crate::activation::{Activation, Gate, activate};
 use crate::error::{Error, check_len, checked_size, zeros};
-use crate::layer::{Config, Dims, Workspace};
+use crate::layer::{Dims, Workspace};
 use crate::sequence::Threads;
 use crate::simd::{Isa, Kernel, Token, dispatch};
 use std::fmt;
@@ -241,7 +241,7 @@ impl Stream {
                     let outputs = network.config().output_size();
                     let to = &mut to[..frames * rows * outputs];
                     let Some((past, workspace)) = networks.next() else { continue };
-                    if rows == 1 && past.is_plain() && together(network.config(), frames) {
+                    if rows == 1 && past.is_plain() {
                         // (Of one row, both layouts are the same.)
                         network.forward(from, Dims::new(1, frames), past.next()?, Some(to), workspace)?;
                     } else {
@@ -272,15 +272,6 @@ impl Stream {
         scale(y, output_gain);
         Ok(at)
     }
-}
-
-/// Whether so many steps of one row are quicker in one call than one by one. The call makes ready what single
-/// steps have ready, in about a microsecond, and multiplies the inputs of each layer for all steps at once.
-/// (The bounds were measured on LSTM, GRU and Elman layers of 8 to 256 units, one and two of them.)
-fn together(config: &Config, frames: usize) -> bool {
-    let inputs = config.input_size() + (config.layers() - 1) * config.output_size();
-    let products = config.kind().gates() * config.hidden_size() * inputs;
-    frames >= 16 || frames > 1 && frames.saturating_mul(products) >= 25_000
 }
 
 fn scale(values: &mut [f32], gain: f32) {

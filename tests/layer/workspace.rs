@@ -34,7 +34,8 @@ fn steps_of_several_networks_share_a_workspace() {
         }
         y
     };
-    let x: Vec<f32> = (0..12).map(|n| (n as f32 * 0.7).sin()).collect();
+    const STEPS: usize = 70;
+    let x: Vec<f32> = (0..2 * STEPS).map(|n| (n as f32 * 0.7).sin()).collect();
     for level in Level::available() {
         for kind in [CellKind::Lstm, CellKind::GruResetAfter, CellKind::GruResetBefore, CellKind::ElmanTanh] {
             for (hidden, layers) in [(3, 1), (16, 3), (40, 2), (200, 1)] {
@@ -46,7 +47,21 @@ fn steps_of_several_networks_share_a_workspace() {
                     for x in x.chunks_exact(2) {
                         network.step(x, &mut state, Some(&mut y), &mut workspace).unwrap();
                     }
-                    assert_eq!(y, fresh(network, &x), "{kind:?}, {hidden} units, {level}: {what}");
+                    let want = fresh(network, &x);
+                    assert_eq!(y, want, "{kind:?}, {hidden} units, {level}: {what}");
+                    // All steps at once, of which some go through a layer together, and some of them.
+                    for steps in [STEPS, 1 + STEPS / 2] {
+                        let (mut state, x) = (network.zero_state(1).unwrap(), x.split_at(2 * steps));
+                        for x in [x.0, x.1] {
+                            let mut all = vec![0.0; x.len() / 2 * y.len()];
+                            let dims = Dims::new(1, x.len() / 2);
+                            network.forward(x, dims, &mut state, Some(&mut all), &mut workspace).unwrap();
+                            if let Some(last) = all.rchunks_exact(y.len()).next() {
+                                y.copy_from_slice(last);
+                            }
+                        }
+                        assert_eq!(y, want, "{kind:?}, {hidden} units, {level}: {what}, {steps} steps");
+                    }
                 };
                 let network = builder.clone().build().unwrap();
                 same(&network, "the first");
