@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! plan (cell/shape.rs)              here
-//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, if there
-//! are such Multiply { W, Input }             rows of the sequence Multiply { R, Hidden }            the
-//! states before the step, with their recurrent dropout Multiply { .., Scratch(plane) }   what an earlier
-//! phase has written Call { to }                       the tile's scratch: [vector][sum][lane]
+//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, where there are
+//! Multiply { W, Input }             rows of the sequence
+//! Multiply { R, Hidden }            the states before the step, with their recurrent dropout
+//! Multiply { .., Scratch(plane) }   what an earlier phase has written
+//! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
 use super::made::{self, make_rows};
