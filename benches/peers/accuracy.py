@@ -1,5 +1,6 @@
 """How far each precision is from f64, beside peers in theirs: on random weights, and on those of models.
 
+    python benches/peers/accuracy.py --setup                          once: a virtual environment with packages
     python benches/peers/accuracy.py                                  all cases, as tables
     python benches/peers/accuracy.py --cases digits --peers torch,ort
     python benches/peers/accuracy.py --cases random --hidden 256 --input 128
@@ -45,7 +46,7 @@ def arguments():
     parser.add_argument("--peers", help="names with commas; without it all")
     parser.add_argument("--level", help="pins this crate's SIMD level")
     parser.add_argument("--epochs", type=int, default=10, help="of the case digits")
-    parser.add_argument("--venv", type=Path, default=environment.DEFAULT)
+    environment.arguments(parser)
     return parser.parse_args()
 
 
@@ -272,7 +273,7 @@ def main():
     cases = args.cases.split(",")
     if not set(cases) <= set(CASES):
         sys.exit(f"--cases: expected some of {', '.join(CASES)}, got {args.cases}")
-    environment.enter(args.venv)
+    environment.need(args)
     asked = Asked(args)
     for case in cases:
         CASES[case](args, asked)

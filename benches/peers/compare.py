@@ -57,8 +57,7 @@ def arguments():
     parser.add_argument(
         "--out", type=Path, help="folder of the record; without it one under target/peers/records"
     )
-    parser.add_argument("--venv", type=Path, default=environment.DEFAULT)
-    parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
+    environment.arguments(parser)
     parser.add_argument("--report", type=Path, metavar="DIR", help="only tables and charts of a record")
     return parser.parse_args()
 
@@ -88,16 +87,7 @@ def main():
 
         print(report.write(args.report))
         return
-    if args.setup:
-        environment.build(args.venv)
-    environment.enter(args.venv)
-    try:
-        import numpy  # noqa: F401
-    except ImportError:
-        sys.exit(
-            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside "
-            "an environment that has requirements.txt"
-        )
+    environment.need(args)
 
     import crowd
     import record

@@ -1,5 +1,6 @@
 """The virtual environment that has the Python peers: where it is, how it is built, how a program goes on
 inside it."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -24,6 +25,24 @@ def build(venv):
         if line.strip() and not line.startswith("#"):
             if subprocess.run([*pip, line.strip()]).returncode:
                 print(f"{line.strip()}: not installed", flush=True)
+
+
+def arguments(parser):
+    """What programs that need it ask for."""
+    parser.add_argument("--venv", type=Path, default=DEFAULT)
+    parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
+
+
+def need(args):
+    """Goes on inside it, built first where that is asked for; ends where there are no packages."""
+    if args.setup:
+        build(args.venv)
+    enter(args.venv)
+    if importlib.util.find_spec("numpy") is None:
+        sys.exit(
+            f"numpy is missing, and there is no environment at {args.venv}: run with --setup once, or inside "
+            "an environment that has requirements.txt"
+        )
 
 
 def enter(venv=DEFAULT):
