@@ -171,7 +171,11 @@ impl Recurrent {
             self.make_ready(workspace)?;
         }
         if short_is_in_place {
-            return self.run_in_place(x, state, y, workspace);
+            return if steps == 1 {
+                self.together_in_place(x, 1, state, y, workspace)
+            } else {
+                self.run_in_place(x, steps, state, y, workspace)
+            };
         }
         if steps > 1 {
             let (inputs, outputs) = (self.config.input_size, self.config.output_size());
@@ -229,57 +233,74 @@ impl Recurrent {
         Ok(())
     }
 
-    /// The same of a single row whose states are stepped where they are; all is made ready and checked.
-    /// Some steps go through a layer together, so that its weights stay in the nearest cache.
+    /// The same of a single row whose states are stepped where they are; all is made ready and checked. Some
+    /// steps go through a layer together, so that its weights stay in the nearest cache.
     fn run_in_place(
         &self,
         x: &[f32],
+        steps: usize,
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let Workspace { rows, forward: memories, between, steps, short: Some(short), .. } = workspace else {
+        let (inputs, outputs, mut first) = (self.config.input_size, self.config.output_size(), 0);
+        while first < steps {
+            let count = TOGETHER.min(steps - first);
+            let x = &x[first * inputs..][..count * inputs];
+            let y = y.as_mut().map(|y| &mut y[first * outputs..][..count * outputs]);
+            self.together_in_place(x, count, state, y, workspace)?;
+            first += count;
+        }
+        Ok(())
+    }
+
+    /// So many steps of it.
+    #[inline(always)]
+    fn together_in_place(
+        &self,
+        x: &[f32],
+        count: usize,
+        state: &mut State,
+        mut y: Option<&mut [f32]>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let Workspace { rows, forward: memories, between, steps: ready, short: Some(short), .. } = workspace
+        else {
             return Ok(());
         };
-        let (memory, layers, outputs) = (&mut memories[0], self.config.layers, short.output.len());
+        let (memory, layers) = (&mut memories[0], self.config.layers);
         let made = (short.made.len() > 0).then(|| GridMut::new(short.made, &mut memory.made));
         let scratch = GridMut::new(short.scratch, &mut memory.scratch);
-        for (n, x) in x.chunks(TOGETHER * short.input.len()).enumerate() {
-            let count = x.len() / short.input.len();
-            let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
-            let mut width = short.input.len();
-            let (mut above, mut below) = short.inner_of(layers, between);
-            for (layer, ready) in steps.iter_mut().enumerate() {
-                let mut to = match &mut y {
-                    _ if layer + 1 < layers => Some(&mut above[..]),
-                    Some(y) => Some(&mut y[n * TOGETHER * outputs..]),
-                    None => None,
+        let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
+        let mut width = short.input.len();
+        // A step of the chunk is one of the sequence: its outputs are a slot each.
+        let grid = if count == 1 { short.output } else { Grid::slot_major(count, 1, 1, short.output.len())? };
+        let (mut above, mut below) = short.inner_of(layers, between);
+        for (layer, ready) in ready.iter_mut().enumerate() {
+            let to = match &mut y {
+                _ if layer + 1 < layers => Some(&mut above[..]),
+                Some(y) => Some(&mut **y),
+                None => None,
+            };
+            let output = to.map(|to| (GridMut::new(grid, to), 0));
+            let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
+            let state = GridMut::new(short.states, state.strand_mut(layer));
+            // SAFETY: there is one row. The step is of these weights, whose network has not changed its memory
+            // since; all memory is of its shapes, and ours.
+            unsafe {
+                let state = state.slot(0, 0);
+                let (places, scratch) = (rows.places(0), scratch.slot(0, 0));
+                let mut at = ForwardStep {
+                    step: Step { context: &context, places, before: state, after: state },
+                    ahead: Ahead { tape: None, scratch, output: output.as_ref() },
                 };
-                let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
-                let state = GridMut::new(short.states, state.strand_mut(layer));
                 for step in 0..count {
-                    let output =
-                        to.as_mut().map(|to| (GridMut::new(short.output, &mut to[step * outputs..]), 0));
-                    // SAFETY: there is one row. The step is of these weights, whose network has not changed
-                    // its memory since; all memory is of its shapes, and ours.
-                    unsafe {
-                        let state = state.slot(0, 0);
-                        let at = ForwardStep {
-                            step: Step {
-                                context: &context,
-                                places: rows.places(0),
-                                before: state,
-                                after: state,
-                            },
-                            ahead: Ahead { tape: None, scratch: scratch.slot(0, 0), output: output.as_ref() },
-                        };
-                        let x = from.as_ptr().add(step * width).cast_mut();
-                        ready.run(x, &at, made.as_ref());
-                    }
+                    at.step.places.go_to(step);
+                    ready.run(from.as_ptr().add(step * width).cast_mut(), &at, made.as_ref());
                 }
-                std::mem::swap(&mut above, &mut below);
-                (from, width) = (&*below, outputs);
             }
+            std::mem::swap(&mut above, &mut below);
+            (from, width) = (&*below, short.output.len());
         }
         Ok(())
     }
