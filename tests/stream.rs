@@ -4,9 +4,10 @@
 #[path = "common/counting.rs"]
 mod counting;
 
-use fused_rnn::stream::{Model, Stream};
+use fused_rnn::stream::{Model, ModelStage, Stream};
 use fused_rnn::{Activation, Bias, CellKind, Dense, Dims, Error, Lstm, Recurrent, Rng, Workspace};
-use fused_rnn::{Builder, Gru, Level, State};
+use fused_rnn::{Builder, Gru, Level, Precision, State};
+use std::sync::Arc;
 
 fn uniform(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = Rng::new(seed);
@@ -223,6 +224,51 @@ fn a_stream_allocates_nothing() {
             });
             assert_eq!(count, 0, "{level}, {kind:?}, {rows} rows, ratio {ratio}");
         }
+    }
+}
+
+#[test]
+fn packed_weights_alone_are_the_same_bits() {
+    for precision in Precision::ALL.iter().copied() {
+        let network = || {
+            let builder = Gru::reset_after(20, 24).layers(2).init(fused_rnn::Init::PyTorch, 4);
+            Arc::new(builder.precision(precision).build().unwrap())
+        };
+        let (first, second) = (network(), network());
+        let parameters = 4 * first.parameters().len();
+        let model = |first: Arc<Recurrent>| {
+            let made = Model::new(20).network(first).and_then(|model| {
+                let head = Dense::new_pytorch(24, 20, 1).unwrap();
+                model.dense(head)?.activation(Activation::Tanh)?.network(second.clone())
+            });
+            made.unwrap()
+        };
+        let shared = model(first.clone());
+        let (whole, x) = (shared.bytes(), uniform(20 * 50, 3));
+        assert_eq!(whole, first.bytes() + second.bytes() + 4 * (24 * 20 + 20), "{precision}");
+        let y = blocks(&mut Stream::new(&shared, 1, 1.0).unwrap(), &x, &[7, 30]);
+
+        // The caller and another model share both: their parameters stay.
+        let mut own = shared.clone();
+        own.drop_parameters().unwrap();
+        assert_eq!((own.bytes(), shared.bytes()), (whole - 2 * parameters, whole), "{precision}");
+        assert!(first.has_parameters() && second.has_parameters());
+        assert_eq!(blocks(&mut Stream::new(&own, 1, 1.0).unwrap(), &x, &[50]), y, "{precision}");
+
+        // Nobody shares the first, whose memory is the same before and after.
+        drop((shared, own));
+        let mut own = model(first);
+        let place = |model: &Model| match &model.stages()[0] {
+            ModelStage::Network(network, _) => Arc::as_ptr(network),
+            _ => panic!("a network"),
+        };
+        let before = place(&own);
+        for _ in 0..2 {
+            own.drop_parameters().unwrap();
+            assert_eq!((own.bytes(), place(&own)), (whole - 2 * parameters, before), "{precision}");
+        }
+        assert!(second.has_parameters());
+        assert_eq!(blocks(&mut Stream::new(&own, 1, 1.0).unwrap(), &x, &[50]), y, "{precision}");
     }
 }
 

@@ -292,6 +292,14 @@ void frnn_model_destroy(frnn_model *model);
 // Adds recurrent layers, which run forward in time, with the parameters that they have now.
 frnn_result frnn_model_add_network(frnn_model *model, const frnn_network *network);
 
+// Frees the parameters of its networks, of a file or of frnn_model_add_network, as
+// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its parameters
+// for those, and the model gets one without: drop before streams are made.
+frnn_result frnn_model_drop_parameters(frnn_model *model);
+
+// The bytes of the parameters and packed weights of its layers; 0 for NULL.
+size_t frnn_model_bytes(const frnn_model *model);
+
 // Adds a dense layer to `outputs` values: `weight` (outputs, inputs), row-major as PyTorch's, and `bias`
 // (outputs), or NULL for zeros.
 frnn_result frnn_model_add_dense(frnn_model *model,
@@ -339,13 +347,30 @@ double frnn_model_ratio_for(const frnn_model *model, double sample_rate);
 // Frees a network. NULL is allowed.
 void frnn_network_destroy(frnn_network *network);
 
-// A network with the same layers and parameters.
-frnn_result frnn_network_clone(const frnn_network *network, frnn_network **clone);
+// A network with the same layers and parameters; of one that has dropped its parameters, with the same packed
+// weights, which both share.
+frnn_result frnn_network_clone(const frnn_network *network,
+                               frnn_network **clone);
 
 // The same network in another precision, a frnn_precision, with the same parameters.
 frnn_result frnn_network_in_precision(const frnn_network *network,
                                       uint32_t number,
                                       frnn_network **converted);
+
+// Frees the parameters in floats, which inference does not need: what stays are the weights packed for it, a
+// quarter of these bytes in FRNN_PRECISION_INT8, half in those of bf16. Outputs are the same bits as before.
+// There is no way back.
+//
+// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to read,
+// set, load and save them, scales, another precision, training. A model that the network was added to before
+// keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
+frnn_result frnn_network_drop_parameters(frnn_network *network);
+
+// Whether it has its parameters: 1, or 0 once they have been dropped, and for NULL.
+int32_t frnn_network_has_parameters(const frnn_network *network);
+
+// The bytes of its parameters and packed weights; 0 for NULL.
+size_t frnn_network_bytes(const frnn_network *network);
 
 // Features of the input, I; 0 for NULL.
 size_t frnn_network_input_size(const frnn_network *network);
@@ -371,10 +396,10 @@ uint32_t frnn_network_layout(const frnn_network *network);
 // How its weights are stored and multiplied, a frnn_precision; 0 for NULL.
 uint32_t frnn_network_precision(const frnn_network *network);
 
-// The number of all parameters; 0 for NULL.
+// The number of all parameters; 0 where they have been dropped, and for NULL.
 size_t frnn_network_parameter_count(const frnn_network *network);
 
-// The number of tensors that the parameters are made of; 0 for NULL.
+// The number of tensors that the parameters are made of; 0 where they have been dropped, and for NULL.
 size_t frnn_network_tensor_count(const frnn_network *network);
 
 // The tensor of this number: its name as in PyTorch, such as "weight_ih_l0", its shape of `rank` sizes, and

@@ -80,6 +80,12 @@ public:
         return Network(handle);
     }
 
+    // Keeps the packed weights alone, for inference.
+    void drop_parameters() { detail::check(frnn_network_drop_parameters(get())); }
+    bool has_parameters() const noexcept { return frnn_network_has_parameters(get()) != 0; }
+    // Of parameters and packed weights.
+    std::size_t bytes() const noexcept { return frnn_network_bytes(get()); }
+
     Network clone() const {
         frnn_network *handle = nullptr;
         detail::check(frnn_network_clone(get(), &handle));
@@ -304,6 +310,9 @@ public:
     Model &skip(bool skip) { return set(frnn_model_set_skip(get(), skip)); }
     Model &gains(float input, float output) { return set(frnn_model_set_gains(get(), input, output)); }
     Model &sample_rate(double hertz) { return set(frnn_model_set_sample_rate(get(), hertz)); }
+    // Its networks keep their packed weights alone.
+    Model &drop_parameters() { return set(frnn_model_drop_parameters(get())); }
+    std::size_t bytes() const noexcept { return frnn_model_bytes(get()); }
 
     std::size_t inputs() const noexcept { return frnn_model_inputs(get()); }
     std::size_t outputs() const noexcept { return frnn_model_outputs(get()); }

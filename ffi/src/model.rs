@@ -59,6 +59,22 @@ pub unsafe extern "C" fn frnn_model_add_network(model: *mut Model, network: *con
     unsafe { change(model, |model| Ok(model.network(get("network", network)?.network.clone())?)) }
 }
 
+/// Frees the parameters of its networks, of a file or of frnn_model_add_network, as
+/// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its parameters
+/// for those, and the model gets one without: drop before streams are made.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_drop_parameters(model: *mut Model) -> Code {
+    // SAFETY: the caller's promise.
+    guard(|| Ok(unsafe { get_mut("model", model) }?.0.drop_parameters()?))
+}
+
+/// The bytes of the parameters and packed weights of its layers; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_bytes(model: *const Model) -> usize {
+    // SAFETY: the caller's promise.
+    guard_value(0, || unsafe { get("model", model) }.map_or(0, |model| model.0.bytes()))
+}
+
 /// Adds a dense layer to `outputs` values: `weight` (outputs, inputs), row-major as PyTorch's, and `bias`
 /// (outputs), or NULL for zeros.
 #[unsafe(no_mangle)]

@@ -32,6 +32,11 @@ impl Network {
         Network { tensors: tensors.collect(), network: Arc::new(network) }
     }
 
+    /// The tensors of the parameters. (Those of dropped ones stay in memory: C may still point to them.)
+    fn tensors(&self) -> &[Tensor] {
+        if self.network.has_parameters() { &self.tensors } else { &[] }
+    }
+
     /// The network, to change it; models and streams that share it keep their own.
     pub(crate) fn own(&mut self) -> Result<&mut rnn::Recurrent, Failure> {
         if Arc::get_mut(&mut self.network).is_none() {
@@ -45,6 +50,12 @@ impl Network {
 /// The same network once more. (A clone would end the program where memory is refused.)
 fn copy(network: &rnn::Recurrent) -> Result<rnn::Recurrent, Failure> {
     Ok(network.in_precision(network.config().precision())?)
+}
+
+/// Refuses what needs parameters where there are none any more.
+pub(crate) fn check_parameters(network: &rnn::Recurrent) -> Result<(), Failure> {
+    let what = "parameters of a network that has dropped them";
+    if network.has_parameters() { Ok(()) } else { Err(rnn::Error::Unsupported { what }.into()) }
 }
 
 /// A number of a network; 0 where it is NULL.
@@ -63,11 +74,20 @@ pub unsafe extern "C" fn frnn_network_destroy(network: *mut Network) {
     unsafe { free(network) }
 }
 
-/// A network with the same layers and parameters.
+/// A network with the same layers and parameters; of one that has dropped its parameters, with the same packed
+/// weights, which both share.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_clone(network: *const Network, clone: *mut *mut Network) -> Code {
     // SAFETY: the caller's promise.
-    unsafe { make(clone, || Ok(Network::new(copy(&get("network", network)?.network)?))) }
+    unsafe {
+        make(clone, || {
+            let network = &get("network", network)?.network;
+            if !network.has_parameters() {
+                return Ok(Network { network: network.clone(), tensors: Vec::new() });
+            }
+            Ok(Network::new(copy(network)?))
+        })
+    }
 }
 
 /// The same network in another precision, a frnn_precision, with the same parameters.
@@ -84,6 +104,39 @@ pub unsafe extern "C" fn frnn_network_in_precision(
             Ok(Network::new(network.in_precision(precision(number)?)?))
         })
     }
+}
+
+/// Frees the parameters in floats, which inference does not need: what stays are the weights packed for it, a
+/// quarter of these bytes in FRNN_PRECISION_INT8, half in those of bf16. Outputs are the same bits as before.
+/// There is no way back.
+///
+/// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to read,
+/// set, load and save them, scales, another precision, training. A model that the network was added to before
+/// keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_drop_parameters(network: *mut Network) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let network = unsafe { get_mut("network", network) }?;
+        if network.network.has_parameters() {
+            network.own()?.drop_parameters();
+        }
+        Ok(())
+    })
+}
+
+/// Whether it has its parameters: 1, or 0 once they have been dropped, and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_has_parameters(network: *const Network) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { number(network, |n| i32::from(n.has_parameters())) }
+}
+
+/// The bytes of its parameters and packed weights; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_bytes(network: *const Network) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { number(network, rnn::Recurrent::bytes) }
 }
 
 /// Features of the input, I; 0 for NULL.
@@ -142,18 +195,18 @@ pub unsafe extern "C" fn frnn_network_precision(network: *const Network) -> u32 
     unsafe { number(network, |n| precision_number(n.config().precision())) }
 }
 
-/// The number of all parameters; 0 for NULL.
+/// The number of all parameters; 0 where they have been dropped, and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_parameter_count(network: *const Network) -> usize {
     // SAFETY: the caller's promise.
     unsafe { number(network, |n| n.parameters().len()) }
 }
 
-/// The number of tensors that the parameters are made of; 0 for NULL.
+/// The number of tensors that the parameters are made of; 0 where they have been dropped, and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_tensor_count(network: *const Network) -> usize {
     // SAFETY: the caller's promise.
-    guard_value(0, || unsafe { get("network", network) }.map_or(0, |network| network.tensors.len()))
+    guard_value(0, || unsafe { get("network", network) }.map_or(0, |network| network.tensors().len()))
 }
 
 /// The tensor of this number: its name as in PyTorch, such as "weight_ih_l0", its shape of `rank` sizes, and
@@ -170,7 +223,9 @@ pub unsafe extern "C" fn frnn_network_tensor(
 ) -> Code {
     guard(|| {
         // SAFETY: the caller's promise.
-        let tensors = &unsafe { get("network", network) }?.tensors;
+        let network = unsafe { get("network", network) }?;
+        check_parameters(&network.network)?;
+        let tensors = network.tensors();
         let Some(tensor) = tensors.get(index) else {
             let text = format!("tensor: expected a number below {}, got {index}", tensors.len());
             return Err(Failure::new(Code::Range, text));
@@ -198,6 +253,7 @@ pub unsafe extern "C" fn frnn_network_get_parameters(
     guard(|| {
         // SAFETY: the caller's promise.
         let (network, to) = unsafe { (get("network", network)?, slice_mut("to", to, count)?) };
+        check_parameters(&network.network)?;
         check_count("parameters", network.network.parameters().len(), count)?;
         to.copy_from_slice(network.network.parameters());
         Ok(())
@@ -216,6 +272,7 @@ pub unsafe extern "C" fn frnn_network_set_parameters(
         check_apart(&[Area::written("network", network, 1), Area::read("from", from, count)])?;
         // SAFETY: the caller's promise.
         let (network, from) = unsafe { (get_mut("network", network)?, slice("from", from, count)?) };
+        check_parameters(&network.network)?;
         check_count("parameters", network.network.parameters().len(), count)?;
         network.own()?.update(|parameters| parameters.copy_from_slice(from));
         Ok(())

@@ -71,6 +71,11 @@ void networks() {
     EXPECT(small.parameters() == network.parameters());
     EXPECT(failure([&] { small.set_parameters_of_file(saved, "lin."); }).first == FRNN_RESULT_FORMAT);
     EXPECT(small.parameters() == network.parameters());
+    const std::size_t bytes = small.bytes(), count = small.parameter_count();
+    small.drop_parameters();
+    EXPECT(!small.has_parameters() && network.has_parameters() && small.bytes() == bytes - 4 * count);
+    EXPECT(failure([&] { small.set_parameters({1.0f}); }).first == FRNN_RESULT_UNSUPPORTED);
+    EXPECT(small.parameter_count() == 0 && small.tensors().empty() && !small.clone().has_parameters());
 }
 
 // One step of training down the gradient makes a loss smaller; empty vectors stand for NULL.
@@ -145,6 +150,9 @@ void models() {
     bias.reserve(10); // (Empty, and not NULL.)
     other.network(network).dense(2, {1, 2, 3, 4, 0, 0, 1, 0}, bias);
     model.sample_rate(48000);
+    const std::size_t bytes = other.bytes();
+    EXPECT(other.drop_parameters().bytes() == bytes - 4 * network.parameter_count());
+    EXPECT(model.bytes() == bytes && network.has_parameters());
     EXPECT(model.inputs() == 2 && model.outputs() == 2 && model.ratio_for(96000) == 2.0);
     EXPECT(failure([&] { Stream(model, 1, 0.5); }).first == FRNN_RESULT_RANGE);
 

@@ -1,6 +1,6 @@
 //! A model: its layers in their order, and what stands around them.
 
-use crate::error::Error;
+use crate::error::{Error, reserve};
 use crate::layer::{Direction, Recurrent, State};
 use crate::train::Dense;
 use crate::{Activation, Level};
@@ -158,6 +158,66 @@ impl Model {
             return Ok(Model { sample_rate: Some(sample_rate), ..self });
         }
         Err(Error::OutOfRange { what: "sample rate", expected: "a positive number", got: sample_rate })
+    }
+
+    /// Frees the parameters in f32 of its networks, which streams do not need: their packed weights stay
+    /// ([`Recurrent::drop_parameters`]). Outputs are the same bits as before.
+    ///
+    /// A network that others share (a clone of the model, a stream, the caller's own [`Arc`]) stays as it is
+    /// for them: the model gets one of its own without parameters, and for that moment there is a second copy
+    /// of all of it. So call this before streams are made.
+    ///
+    /// ```
+    /// use fused_rnn::stream::{Model, Stream};
+    /// use fused_rnn::{Gru, Precision};
+    ///
+    /// let gru = Gru::reset_after(64, 256).precision(Precision::Int8).build()?;
+    /// let mut model = Model::new(64).network(gru)?;
+    /// let whole = model.bytes();
+    /// model.drop_parameters()?;
+    /// assert!(model.bytes() < whole / 4);
+    /// Stream::new(&model, 1, 1.0)?.process(&[0.5; 64], &mut [0.0; 256])?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where a shared network cannot be copied; the model is
+    /// then as before.
+    pub fn drop_parameters(&mut self) -> Result<(), Error> {
+        let mut copies = Vec::new();
+        reserve(&mut copies, self.stages.len())?;
+        for stage in &mut self.stages {
+            let mut copy = None;
+            if let ModelStage::Network(network, _) = stage
+                && network.has_parameters()
+                && Arc::get_mut(network).is_none()
+            {
+                copy = Some(Arc::new(network.in_precision(network.config().precision())?));
+            }
+            copies.push(copy);
+        }
+        for (stage, copy) in self.stages.iter_mut().zip(copies) {
+            let ModelStage::Network(network, _) = stage else { continue };
+            if let Some(copy) = copy {
+                *network = copy;
+            }
+            // (A shared one that is left has no parameters.)
+            if let Some(network) = Arc::get_mut(network) {
+                network.drop_parameters();
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of its networks and dense layers: of parameters and of packed weights. Layers that clones
+    /// share count for each.
+    pub fn bytes(&self) -> usize {
+        let of = |stage: &ModelStage| match stage {
+            ModelStage::Network(network, _) => network.bytes(),
+            ModelStage::Dense(dense) => size_of_val(dense.parameters()),
+            ModelStage::Activation(_) => 0,
+        };
+        self.stages.iter().map(of).sum()
     }
 
     /// Features of the input.
