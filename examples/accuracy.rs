@@ -46,6 +46,7 @@ fn model(layer: &Recurrent) -> reference::Model<f64> {
         hidden_size: config.hidden_size(),
         projection: None,
         layer_norm: None,
+        heads: 1,
         layers: 1,
         bidirectional: false,
         reverse: false,

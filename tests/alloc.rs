@@ -33,6 +33,7 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             peephole: lstm,
             coupled: lstm,
             projection: lstm.then_some(20),
+            heads: if kind == CellKind::Slstm { 3 } else { 1 },
             dropout: 0.4,
             recurrent_dropout: common::recurrent_dropout(kind, 0.4),
             input_dropout: 0.4,

@@ -3,6 +3,7 @@
 //! ```text
 //! heights    each form of each cell, 1 to 16 rows, 2 to 8 steps       tiles of all heights, narrow inputs
 //! drawn      each cell, options, sizes, patterns, threads and tapes at random
+//! headed     sLSTMs with heads
 //! large      sizes at which products are cut, done beforehand or shared in other ways; tiny values; NaN
 //!
 //! network -> output, states, stream of steps, training, gradients -> a hash per tensor, cell and level
@@ -25,9 +26,9 @@ mod networks;
 mod run;
 
 use fused_rnn::Level;
-use hashes::{Hash, PRECISIONS, expected};
-use networks::{CELLS, Draw, FEATURES, drawn, heights, large, power};
-use run::{Sum, hashes_of, sums};
+use hashes::{HEADS, Hash, PRECISIONS, expected};
+use networks::{CELLS, Draw, FEATURES, drawn, headed, heights, large, power};
+use run::{Sum, hash_of_heads, hashes_of, sums};
 use std::collections::BTreeMap;
 
 #[test]
@@ -81,11 +82,29 @@ fn results_in_other_precisions_have_their_bits() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The same of recurrent weights that have heads, in every precision.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "kernels without optimisation take minutes")]
+fn results_of_heads_have_their_bits() {
+    let mut wrong = Vec::new();
+    for (precision, expected) in HEADS {
+        for level in Level::available() {
+            let expected = expected[usize::from(level == Level::Portable)];
+            let Sum { hash, values, telling } = hash_of_heads(level, precision);
+            println!("bits heads {precision} {level} {:#018x}, {telling} of {values} values", hash.0);
+            if hash.0 != expected || 5 * telling < 3 * values {
+                wrong.push(format!("{precision}, {level}: expected {expected:#018x}, got {:#018x}", hash.0));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Every feature has networks: a feature without networks would not be tested.
 #[test]
 fn networks_have_all_features() {
     let mut counts = BTreeMap::new();
-    let networks = [heights(), drawn(), large()].concat();
+    let networks = [heights(), drawn(), large(), headed()].concat();
     for feature in networks.iter().flat_map(|network| &network.features) {
         *counts.entry(*feature).or_insert(0) += 1;
     }

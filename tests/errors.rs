@@ -404,6 +404,16 @@ fn options_that_a_cell_does_not_have_are_named() {
             Lstm::exponential(I, H).cell_clip(0.5),
             "not supported: a clip of the cell state of an sLSTM".to_owned(),
         ),
+        (lstm().heads(2), "not supported: heads of a cell other than the sLSTM".to_owned()),
+        (gru().heads(0), "not supported: heads of a cell other than the sLSTM".to_owned()),
+        (
+            Lstm::exponential(I, H).heads(0),
+            "heads: expected a number that divides hidden_size, got 0".to_owned(),
+        ),
+        (
+            Lstm::exponential(I, H).heads(H + 1),
+            format!("heads: expected a number that divides hidden_size, got {}", H + 1),
+        ),
         (
             Gru::minimal(I, H).recurrent_dropout(0.5),
             "not supported: recurrent dropout of a cell without recurrent weights".to_owned(),

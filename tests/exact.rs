@@ -9,7 +9,7 @@ mod strategies;
 
 use common::{Case, Data, Results, bits, bits_of, property_cases, run, run_layer, run_with_tape};
 use fused_rnn::{
-    CellKind, Dims, Direction, Keep, Layout, Level, Recurrent, Schedule, Tape, Threads, Workspace,
+    CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape, Threads, Workspace,
 };
 use proptest::prelude::*;
 use strategies::{cases, trained};
@@ -305,6 +305,41 @@ fn products_gate_by_gate_change_nothing() {
                     builder.level(level).threads(Threads::Count(8)).schedule(Schedule::Rows)
                 });
                 same_bits(&format!("{kind:?}, {level}"), &one, &run_layer(&layer, &case, &data)).unwrap();
+            }
+        }
+    }
+}
+
+/// What a head makes does not depend on the state of another, though both are in one vector: also where that
+/// is NaN.
+#[test]
+fn a_head_does_not_see_the_others() {
+    for (hidden, heads) in [(64, 4), (48, 2), (24, 2), (20, 4), (9, 9)] {
+        let size = hidden / heads;
+        let mut case = Case::simple(CellKind::Slstm, 5, 4, 3, hidden);
+        case.options.heads = heads;
+        let data = Data::of(&case);
+        let mut poisoned = data.clone();
+        for h in poisoned.h0.chunks_exact_mut(hidden) {
+            h[size..2 * size].fill(f32::NAN);
+        }
+        for (level, &precision) in
+            Level::available().flat_map(|level| Precision::ALL.iter().map(move |of| (level, of)))
+        {
+            let layer = case.layer(|builder| builder.level(level).precision(precision));
+            let y = |data: &Data| {
+                let mut state = layer.zero_state(case.batch).unwrap();
+                state.set_h(&data.h0).unwrap();
+                let mut y = vec![0.0; data.dy.len()];
+                layer
+                    .forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut Workspace::new())
+                    .unwrap();
+                y
+            };
+            for (n, (&a, &b)) in y(&data).iter().zip(&y(&poisoned)).enumerate() {
+                let own = n % hidden / size == 1;
+                let what = format!("{level}, {precision}, {heads} heads of {size}: value {n}");
+                assert!(if own { b.is_nan() } else { bits_of(a) == bits_of(b) }, "{what}: {a} and {b}");
             }
         }
     }

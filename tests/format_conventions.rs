@@ -554,3 +554,24 @@ fn a_row_of_no_steps_in_keras() {
         }
     }
 }
+
+/// Recurrent weights of heads go there and back: by PyTorch's names, whose shapes tell the heads, and in a form
+/// whose matrices lie the other way round.
+#[test]
+fn heads_come_out_as_they_went_in() {
+    let of_heads = |heads| Builder::new(CellKind::Slstm, 3, 12).heads(heads).layers(2).bidirectional(true);
+    let network = of_heads(4).init(Init::PyTorch, 1).build().unwrap();
+    let tensors = state_dict::save(&network).unwrap();
+    let mut same = state_dict::builder(&tensors, CellKind::Slstm).unwrap().build().unwrap();
+    assert_eq!((same.config().heads(), same.config().hidden_size()), (4, 12));
+    state_dict::load(tensors, &mut same).unwrap();
+    assert_eq!(same.parameters(), network.parameters());
+
+    let form = Form::new(CellKind::Slstm).orientation(Orientation::Columns).biases(Biases::Both);
+    let arrays = form.save(&network).unwrap();
+    assert_eq!(arrays[1].recurrent.len(), 4 * 12 * 3);
+    let [mut other, mut whole] = [4, 1].map(|heads| of_heads(heads).init(Init::Zero, 0).build().unwrap());
+    form.load(&mut other, &arrays).unwrap();
+    assert_eq!(other.parameters(), network.parameters());
+    assert!(form.load(&mut whole, &arrays).unwrap_err().to_string().contains("weight_hh"));
+}

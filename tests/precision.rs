@@ -295,6 +295,7 @@ fn rectifier(layer: &Recurrent, precision: reference::Precision) -> reference::M
         hidden_size: hidden,
         projection: None,
         layer_norm: None,
+        heads: 1,
         layers: 1,
         bidirectional: false,
         reverse: false,

@@ -56,6 +56,7 @@ fn model(layer: &Recurrent) -> reference::Model<f32> {
         layers: config.layers(),
         projection: None,
         layer_norm: None,
+        heads: config.heads(),
         bidirectional: config.directions() == 2,
         reverse: false,
         variants: Default::default(),

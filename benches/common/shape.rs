@@ -19,6 +19,8 @@ pub struct Shape {
     /// Both clips, at bounds that few values reach.
     pub clip: bool,
     pub projection: Option<usize>,
+    /// Of an sLSTM.
+    pub heads: Option<usize>,
     /// Where rows have lengths: the shortest that one may have. They spread evenly from here to `steps`.
     pub shortest: Option<usize>,
 }
@@ -95,6 +97,9 @@ impl Shape {
         if let Some(size) = self.projection {
             builder = builder.projection(size);
         }
+        if let Some(heads) = self.heads {
+            builder = builder.heads(heads);
+        }
         builder
     }
 
@@ -112,7 +117,8 @@ impl Shape {
         let outputs = self.outputs();
         let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * outputs });
         let (gates, recurrent) = (self.kind.gates(), self.recurrent_gates());
-        let gates = inputs.map(|input| (gates * input + recurrent * outputs) * self.hidden * directions);
+        let seen = outputs / self.heads.unwrap_or(1);
+        let gates = inputs.map(|input| (gates * input + recurrent * seen) * self.hidden * directions);
         gates.sum::<usize>() + self.projection.unwrap_or(0) * self.hidden * directions * self.layers
     }
 
@@ -130,7 +136,8 @@ impl Shape {
 
     /// Those that multiply the state, which every step needs anew.
     pub fn recurrent_weight_bytes(&self) -> usize {
-        let width = self.recurrent_gates() * self.outputs() + self.projection.unwrap_or(0);
+        let seen = self.outputs() / self.heads.unwrap_or(1);
+        let width = self.recurrent_gates() * seen + self.projection.unwrap_or(0);
         width * self.hidden * self.layers * self.directions() * 4
     }
 
@@ -165,7 +172,7 @@ impl fmt::Display for Shape {
                 write!(f, " {name}")?;
             }
         }
-        for (value, letter) in [(self.projection, 'P'), (self.shortest, 'U')] {
+        for (value, letter) in [(self.projection, 'P'), (self.heads, 'N'), (self.shortest, 'U')] {
             if let Some(value) = value {
                 write!(f, " {letter}{value}")?;
             }
@@ -205,17 +212,20 @@ impl FromStr for Shape {
             coupled: false,
             clip: false,
             projection: None,
+            heads: None,
             shortest: None,
         };
         for word in words {
             let number = |letter: char| word.strip_prefix(letter).and_then(|digits| digits.parse().ok());
-            match (word, number('P'), number('U')) {
+            match (word, number('P'), number('N'), number('U')) {
                 ("bi", ..) => shape.bidirectional = true,
                 ("peephole", ..) => shape.peephole = true,
                 ("coupled", ..) => shape.coupled = true,
                 ("clip", ..) => shape.clip = true,
-                (_, Some(size), _) => shape.projection = Some(size),
-                (_, _, Some(least)) => shape.shortest = Some(least),
+                (_, Some(size), ..) => shape.projection = Some(size),
+                (_, _, Some(0), _) => return Err(wrong()),
+                (_, _, Some(heads), _) => shape.heads = Some(heads),
+                (_, _, _, Some(least)) => shape.shortest = Some(least),
                 _ => return Err(wrong()),
             }
         }

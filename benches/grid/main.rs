@@ -13,8 +13,8 @@
 //!
 //! A shape is `CELL B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any sizes, of `lstm`, `gru`,
 //! `gru_before`, `rnn_tanh`, `rnn_relu`, `min_gru`, `min_lstm`, `ind_rnn`, `lstm_mult` or `slstm`; then, of
-//! an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of any ` clip`, and ` U<shortest>`, where each row
-//! has a length of its own, evenly spread from `shortest` to T. Flops counted: `2 G H (I + H) B T` for each
+//! an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of an sLSTM ` N<heads>`; of any ` clip`, and
+//! ` U<shortest>`, where each row has a length of its own, evenly spread from `shortest` to T. Flops counted: `2 G H (I + H) B T` for each
 //! layer and direction (`2 G H I B T` where no matrix multiplies the state), with lengths their sum for B
 //! T; three times that for training, as is usual. Two limits stand beside each time, both measured in the
 //! same process just before the shape:

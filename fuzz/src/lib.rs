@@ -80,8 +80,15 @@ fn options(u: &mut Unstructured<'_>, kind: CellKind, hidden: usize) -> Result<co
         coupled: free && u.arbitrary()?,
         projection: if free && u.arbitrary()? { Some(u.int_in_range(1..=hidden)?) } else { None },
         layer_norm: normalised.then_some(0.01),
+        heads: if kind == CellKind::Slstm { heads(u, hidden)? } else { 1 },
         ..common::Options::default()
     })
+}
+
+/// A number that divides that of the units.
+fn heads(u: &mut Unstructured<'_>, hidden: usize) -> Result<usize> {
+    let divisors: Vec<usize> = (1..=hidden).filter(|heads| hidden.is_multiple_of(*heads)).collect();
+    u.choose(&divisors).copied()
 }
 
 /// What any reader of named tensors must give: no more than a multiple of the bytes it was given, layers that

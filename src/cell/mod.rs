@@ -197,8 +197,9 @@ pub enum CellKind {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     LstmMultiplicative,
-    /// sLSTM of xLSTM (Beck et al. 2024, arXiv 2405.04517), with one head: an exponential input gate, and a
-    /// normaliser n. m is a stabiliser: it keeps c and n in the floats, and h does not depend on it.
+    /// sLSTM of xLSTM (Beck et al. 2024, arXiv 2405.04517), with [heads](crate::Builder::heads): an
+    /// exponential input gate, and a normaliser n. m is a stabiliser: it keeps c and n in the floats, and h
+    /// does not depend on it.
     ///
     /// ```text
     /// i, f, z, o = W x + b_ih + R h + b_hh      m' = max(log s(f) + m, i)

@@ -25,6 +25,9 @@
 //! c and n stand for `c e^m` and `n e^m`, of which h has the quotient. So m changes no gradient: backward
 //! takes it as a constant.
 //!
+//! R of each gate may be block-diagonal: heads, of which the plan of products knows nothing
+//! (`product/heads.rs`).
+//!
 //! A state whose n is 0 is empty, as each is at its beginning: m' is then i, and f is 0. (As in the authors'
 //! code; with m = 0 in its place, i would be lost where it is far below.)
 

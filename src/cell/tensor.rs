@@ -3,6 +3,7 @@
 //! ```text
 //! weight_ih (gates * H, I)    weight_hh (gates * H, P)    bias_ih, bias_hh (gates * H)     row-major
 //! weight_hh (H)                                              where R is diagonal
+//! weight_hh (gates * H, H / heads)                           where R has heads: of each gate its blocks
 //! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
 //! ```
@@ -75,6 +76,8 @@ pub(crate) struct Sizes {
     pub(crate) recurrent_gates: usize,
     /// Whether R is diagonal.
     pub(crate) diagonal: bool,
+    /// The heads of R, each of which sees its own units of the state.
+    pub(crate) heads: usize,
     /// Whether there is a first bias, and a second.
     pub(crate) biases: [bool; 2],
     pub(crate) projection: bool,
@@ -113,7 +116,7 @@ const TABLE: [Row; TENSORS] = [
         initial: Initial::Recurrent,
         form: |s| match s.diagonal {
             true => vectors(s.units, 1),
-            false => Form { slots: s.recurrent_gates, rows: s.units, width: s.outputs },
+            false => Form { slots: s.recurrent_gates, rows: s.units, width: s.outputs / s.heads },
         },
     },
     Row {
@@ -240,6 +243,7 @@ mod tests {
             input_gates: 4,
             recurrent_gates: 4,
             diagonal: false,
+            heads: 1,
             biases: [true, false],
             projection: true,
             peepholes: 3,
@@ -251,5 +255,7 @@ mod tests {
         assert_eq!(shapes, expected);
         let diagonal = Sizes { recurrent_gates: 0, diagonal: true, ..sizes };
         assert_eq!(Tensor::WeightHh.shape(&diagonal), [5]);
+        let of_heads = Sizes { units: 6, outputs: 6, heads: 3, projection: false, ..sizes };
+        assert_eq!(Tensor::WeightHh.shape(&of_heads), [24, 2]);
     }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Variant {
     pub(crate) projection: Option<usize>,
     /// The epsilon of the layer normalisation, where there is one.
     pub(crate) epsilon: Option<f32>,
+    /// The heads of the recurrent weights: one where these are no block-diagonal matrix.
+    pub(crate) heads: usize,
     /// Whether all options are the defaults, so that the plain kernels run.
     pub(crate) plain: bool,
 }

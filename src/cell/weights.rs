@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Weights, for forward
-//!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side
+//!   panels      what Shape::packed lists: some gates of W, R or W_hr side by side; an R of heads as
+//!               `product/heads.rs` says, and so in hidden
 //!   biases      [block][bias][lane], b_ih + b_hh where they can be added
 //!   diagonals   [block][i f o][lane], peepholes; or [block][lane], a diagonal R
 //!   norms       [vector][unit], gains of W x and R h, biases, gain and shift of c, where products are
@@ -19,7 +20,7 @@
 use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
-use crate::product::{MakeRow, Panel, Precision, Source, Table, make_row, table};
+use crate::product::{Heads, MakeRow, Panel, Precision, Source, Table, make_row, row_words, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -143,6 +144,8 @@ pub(crate) struct Weights {
     pub(crate) biases: UnitVectors,
     pub(crate) diagonals: UnitVectors,
     pub(crate) norms: Norms,
+    /// The heads of R: one, where it is no block-diagonal matrix.
+    heads: Heads,
     inputs: usize,
     units: usize,
     outputs: usize,
@@ -157,6 +160,7 @@ pub(crate) struct TransposedWeights {
     pub(crate) hidden: Vec<Panel>,
     /// R^T of each other gate of R, or W_hr^T.
     pub(crate) second: Vec<Panel>,
+    heads: Heads,
     units: usize,
 }
 
@@ -189,10 +193,11 @@ impl Weights {
         let (table, gradient) = (table(token, precision), table(token, Precision::F32));
         let (shape, lanes, outputs) = (cell.shape, table.lanes, variant.outputs(units));
         let words = precision.forward(table.offset);
+        let heads = Heads::new(variant.heads, units, lanes);
         let panel = |depth, gates, units| Panel::new(words, lanes, depth, gates, units);
         let panels = collect(shape.packed.iter().map(|packed| match packed.matrix {
             Matrix::Input => panel(inputs, packed.gates, units),
-            Matrix::Recurrent => panel(outputs, packed.gates, units),
+            Matrix::Recurrent => panel(outputs / heads.count(), packed.gates, heads.panel_units()),
             Matrix::Projection => panel(units, packed.gates, outputs),
         }))?;
         Ok(Weights {
@@ -212,6 +217,7 @@ impl Weights {
                 variant.peephole_count() + usize::from(shape.diagonal),
             )?,
             norms: Norms::new(shape, units)?,
+            heads,
             inputs,
             units,
             outputs,
@@ -233,7 +239,7 @@ impl Weights {
             }
             let (width, rows) = match packed.matrix {
                 Matrix::Input => (self.inputs, self.units),
-                Matrix::Recurrent => (self.outputs, self.units),
+                Matrix::Recurrent => (self.outputs / self.heads.count(), self.units),
                 Matrix::Projection => (self.units, self.outputs),
             };
             let starts: [usize; MOST_GATES] =
@@ -244,7 +250,12 @@ impl Weights {
                 0 | 1 => given,
                 _ => &given[packed.first * rows..(packed.first + packed.gates) * rows],
             };
-            panel.pack_with(Source { data, gate_starts, unit_stride: width, depth_stride: 1 }, given);
+            let source = Source { data, gate_starts, unit_stride: width, depth_stride: 1 };
+            if packed.matrix == Matrix::Recurrent && !self.heads.are_one() {
+                panel.pack_heads(self.heads, source, given);
+            } else {
+                panel.pack_with(source, given);
+            }
         }
         let any = |of: &[Tensor]| of.iter().any(|&tensor| changed[tensor]);
         let biases = any(&[Tensor::BiasIh, Tensor::BiasHh]);
@@ -268,6 +279,18 @@ impl Weights {
     #[inline(always)]
     pub(crate) fn shape(&self) -> &'static Shape {
         self.cell.shape
+    }
+
+    /// The heads of R.
+    #[inline(always)]
+    pub(crate) fn heads(&self) -> Heads {
+        self.heads
+    }
+
+    /// From the hidden state of a head to that of the next, in words as they are multiplied.
+    #[inline(always)]
+    pub(crate) fn head_words(&self) -> usize {
+        if self.make_row.is_some() { row_words(self.precision, self.heads.size()) } else { self.heads.size() }
     }
 
     /// I
@@ -331,13 +354,15 @@ impl TransposedWeights {
     /// Room for the transposed weights of the cell of these weights, all zero.
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
-        let (units, outputs) = (weights.units(), weights.outputs());
+        let (units, outputs, heads) = (weights.units(), weights.outputs(), weights.heads());
         let panel = |depth, units| Panel::new(weights.precision.backward(), lanes, depth, 1, units);
-        let of_gates = |count: usize, width| collect((0..count).map(|_| panel(units, width)));
+        let of_gates = |count: usize, depth, width| collect((0..count).map(|_| panel(depth, width)));
+        let of_heads = if heads.are_one() { (units, outputs) } else { (heads.size(), heads.panel_units()) };
         Ok(TransposedWeights {
-            input: of_gates(shape.input.len(), weights.inputs())?,
-            hidden: of_gates(shape.hidden_gates(), outputs)?,
-            second: collect((0..shape.second_gates()).map(|_| panel(outputs, units)))?,
+            input: of_gates(shape.input.len(), units, weights.inputs())?,
+            hidden: of_gates(shape.hidden_gates(), of_heads.0, of_heads.1)?,
+            second: of_gates(shape.second_gates(), outputs, units)?,
+            heads,
             units,
         })
     }
@@ -350,10 +375,8 @@ impl TransposedWeights {
 
     /// Packs these parameters of a variant, as far as they are made of tensors that have changed.
     pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>, changed: &PerTensor<bool>) {
-        let (shape, units) = (variant.shape(), self.units);
-        let pack = |panel: &mut Panel, data, width| {
-            panel.pack(Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width });
-        };
+        let (shape, units, heads) = (variant.shape(), self.units, self.heads);
+        let source = |data, width| Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width };
         for (panels, tensor) in [(&mut self.input, Tensor::WeightIh), (&mut self.hidden, Tensor::WeightHh)] {
             if !changed[tensor] {
                 continue;
@@ -362,9 +385,15 @@ impl TransposedWeights {
             for (gate, panel) in panels.iter_mut().enumerate() {
                 // The weights of a gate that is not used are left out of the product: zero times infinity
                 // would be NaN.
-                if Some(gate) != variant.unused_gate() {
+                if Some(gate) == variant.unused_gate() {
+                    continue;
+                }
+                if tensor == Tensor::WeightHh && !heads.are_one() {
+                    let width = heads.size();
+                    panel.pack_heads(heads, source(&weights[gate * units * width..], width), &[]);
+                } else {
                     let width = panel.units();
-                    pack(panel, &weights[gate * units * width..], width);
+                    panel.pack(source(&weights[gate * units * width..], width));
                 }
             }
         }
@@ -374,7 +403,7 @@ impl TransposedWeights {
         };
         if changed[tensor] {
             for (gate, panel) in self.second.iter_mut().enumerate() {
-                pack(panel, &from[tensor][(first + gate) * units * units..], units);
+                panel.pack(source(&from[tensor][(first + gate) * units * units..], units));
             }
         }
     }

@@ -23,13 +23,16 @@ pub(super) struct StrandSizes {
     pub(super) input: usize,
     /// Features of its hidden state: `hidden`, or that of its projection.
     pub(super) output: usize,
+    /// Features of it that a unit sees: all, or those of its head.
+    pub(super) seen: usize,
 }
 
 impl StrandSizes {
     pub(super) fn of(config: &Config, strand: usize) -> StrandSizes {
         let (gates, hidden) = (config.kind().gates(), config.hidden_size());
         let input = config.layer_input(strand / config.directions());
-        StrandSizes { gates, hidden, input, output: config.projection().unwrap_or(hidden) }
+        let output = config.projection().unwrap_or(hidden);
+        StrandSizes { gates, hidden, input, output, seen: output / config.heads() }
     }
 
     /// Rows of its weight matrices.

@@ -283,6 +283,7 @@ pub struct Config {
     pub(super) plain: bool,
     pub(super) projection: Option<usize>,
     pub(super) layer_norm: Option<f32>,
+    pub(super) heads: usize,
     pub(super) precision: Precision,
     pub(super) input_size: usize,
     pub(super) hidden_size: usize,
@@ -373,6 +374,10 @@ impl Config {
     pub fn layer_norm(&self) -> Option<f32> {
         self.layer_norm
     }
+    /// The heads of the recurrent weights: 1, where all units see the whole hidden state.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
     /// How weights are stored and multiplied.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -445,6 +450,7 @@ impl Config {
             options,
             projection: self.projection,
             epsilon: self.layer_norm,
+            heads: self.heads,
             plain: self.plain,
         }
     }
@@ -455,7 +461,8 @@ impl Config {
     /// Multiply-adds of one step of one row through all layers.
     pub(super) fn work_per_step(&self) -> usize {
         let shape = self.variant(0).shape();
-        let recurrent = shape.recurrent.len() * self.outputs() + self.projection.unwrap_or(0);
+        let seen = self.outputs() / self.heads;
+        let recurrent = shape.recurrent.len() * seen + self.projection.unwrap_or(0);
         let of_unit =
             |layer| self.layer_input(layer).saturating_mul(shape.input.len()).saturating_add(recurrent);
         (0..self.layers.min(2))

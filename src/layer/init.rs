@@ -17,9 +17,9 @@ pub enum Init {
     #[default]
     PyTorch,
     /// Input weights uniform in `+-sqrt(6 / (input_size + gates * hidden_size))` (Glorot), recurrent weights
-    /// orthogonal (those of an IndRNN uniform in 0..1), biases zero but for a forget bias of one in an LSTM
-    /// (`unit_forget_bias`). Peepholes, which Keras does not have, are zero, and projections uniform in
-    /// `+-sqrt(6 / (hidden_size + P))`.
+    /// orthogonal (those of each head by themselves, those of an IndRNN uniform in 0..1), biases zero but for
+    /// a forget bias of one in an LSTM (`unit_forget_bias`). Peepholes, which Keras does not have, are zero,
+    /// and projections uniform in `+-sqrt(6 / (hidden_size + P))`.
     Keras,
     /// All parameters zero: for weights that are set afterwards.
     Zero,
@@ -64,8 +64,7 @@ pub(super) fn initialise(
                     values.iter_mut().for_each(|value| *value = rng.uniform(0.0, 1.0));
                 }
                 (Initial::Recurrent, _) => {
-                    let rows = values.len() / outputs;
-                    orthogonal(values, rows, outputs, &mut rng)?;
+                    orthogonal_heads(values, ranges.sizes, &mut rng)?;
                 }
                 (Initial::Projection, _) => {
                     uniform(values, (6.0 / (units + outputs) as f32).sqrt(), &mut rng);
@@ -81,6 +80,25 @@ pub(super) fn initialise(
                 }
                 (Initial::SecondBias | Initial::Vector, _) => values.fill(0.0),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Fills `to`, recurrent weights, with those of each head: a random matrix of orthonormal columns, whose rows
+/// are those of its units of all gates.
+fn orthogonal_heads(to: &mut [f32], sizes: Sizes, rng: &mut Rng) -> Result<(), Error> {
+    let (heads, cols) = (sizes.heads, sizes.outputs / sizes.heads);
+    if heads == 1 {
+        return orthogonal(to, to.len() / cols, cols, rng);
+    }
+    let of_gate = sizes.units / heads * cols;
+    let rows = sizes.recurrent_gates * (sizes.units / heads);
+    let mut own = zeros("weights", &[rows, cols])?;
+    for head in 0..heads {
+        orthogonal(&mut own, rows, cols, rng)?;
+        for (gate, own) in own.chunks_exact(of_gate).enumerate() {
+            to[(gate * heads + head) * of_gate..][..of_gate].copy_from_slice(own);
         }
     }
     Ok(())
@@ -131,6 +149,25 @@ mod tests {
                 let want = if a == b { 1.0 } else { 0.0 };
                 assert!((dot - want).abs() < 1e-6, "columns {a} and {b}: {dot}");
             }
+        }
+    }
+
+    #[test]
+    fn columns_of_each_head_are_orthonormal() {
+        use crate::{Init, Lstm};
+
+        let (units, heads, size) = (6, 3, 2);
+        let layer = Lstm::exponential(2, units).heads(heads).init(Init::Keras, 3).build().unwrap();
+        let parameters: Vec<_> = layer.named_parameters().collect();
+        let weights = parameters[1].values;
+        for head in 0..heads {
+            let rows = (0..4 * units).filter(|row| row % units / size == head);
+            let dot = |a: usize, b: usize| -> f32 {
+                rows.clone().map(|row| weights[row * size + a] * weights[row * size + b]).sum()
+            };
+            assert!(
+                (dot(0, 0) - 1.0).abs() < 1e-6 && (dot(1, 1) - 1.0).abs() < 1e-6 && dot(0, 1).abs() < 1e-6
+            );
         }
     }
 }

@@ -49,6 +49,7 @@ impl Config {
             input_gates: shape.input.len(),
             recurrent_gates: shape.recurrent.len(),
             diagonal: shape.diagonal,
+            heads: self.heads,
             biases: [self.bias != Bias::None, self.bias == Bias::Double],
             projection: self.projection.is_some(),
             peepholes: variant.peephole_count(),

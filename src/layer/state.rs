@@ -112,8 +112,18 @@ impl State {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     pub fn plane(&self, name: &str) -> Option<Vec<f32>> {
-        let plane = self.names.iter().position(|&of| of == name)?;
-        Some(self.gather(plane))
+        self.named(name).ok().map(|plane| self.gather(plane))
+    }
+
+    /// Writes the states of one name to a slice, without an allocation.
+    ///
+    /// # Errors
+    /// As for [`set_plane`](State::set_plane).
+    pub fn copy_plane_to(&self, name: &str, to: &mut [f32]) -> Result<(), Error> {
+        let plane = self.named(name)?;
+        check_len("state", self.plane_len(plane), to.len())?;
+        self.gather_to(plane, to);
+        Ok(())
     }
 
     /// Writes the hidden states to a slice, in the shape of [`h`](State::h).
@@ -198,6 +208,9 @@ impl State {
     /// let lstm = Lstm::exponential(1, 2).build()?;
     /// let mut state = lstm.zero_state(1)?;
     /// state.set_plane("n", &[1.0, 2.0])?;
+    /// let mut n = [0.0; 2];
+    /// state.copy_plane_to("n", &mut n)?;
+    /// assert_eq!(n, [1.0, 2.0]);
     /// assert_eq!(state.plane("n"), Some(vec![1.0, 2.0]));
     /// assert!(state.set_plane("k", &[]).is_err());
     /// # Ok::<(), fused_rnn::Error>(())
@@ -207,9 +220,7 @@ impl State {
     /// [`Error::Unsupported`] where the cell has no state of this name, [`Error::Length`] where `values` have
     /// another length.
     pub fn set_plane(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let Some(plane) = self.names.iter().position(|&of| of == name) else {
-            return Err(Error::Unsupported { what: "a state of a name that the cell does not have" });
-        };
+        let plane = self.named(name)?;
         check_len("state", self.plane_len(plane), values.len())?;
         self.scatter(plane, values);
         Ok(())
@@ -373,6 +384,12 @@ impl State {
         check_size("state: hidden size", self.hidden_size, other.hidden_size)?;
         check_size("state: projection", self.outputs, other.outputs)?;
         check_size(VECTORS, self.planes(), other.planes())
+    }
+
+    /// The plane of a name.
+    fn named(&self, name: &str) -> Result<usize, Error> {
+        let what = "a state of a name that the cell does not have";
+        self.names.iter().position(|&of| of == name).ok_or(Error::Unsupported { what })
     }
 
     /// The width of a plane: of h that of the output, of the others that of the hidden size.

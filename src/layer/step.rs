@@ -107,7 +107,9 @@ impl Recurrent {
     /// finished.
     fn steps_in_place(&self) -> bool {
         let weights = &self.weights[0];
-        weights.shape().forward.len() == 1 && weights.blocks_of(weights.units()) <= ROW_BLOCKS
+        weights.shape().forward.len() == 1
+            && weights.blocks_of(weights.units()) <= ROW_BLOCKS
+            && weights.heads().are_one()
     }
 
     /// The shapes of a call, where it is a step that goes the short way.

@@ -6,6 +6,7 @@
 
 use crate::simd::{Isa, LINE};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Access to planes of consecutive rows of a [`Grid`](super::Grid) or of [`Lines`](super::Lines).
 pub(crate) trait Planes: Copy {
@@ -51,6 +52,12 @@ impl<'a> Row<'a> {
     #[inline(always)]
     pub(super) unsafe fn new(data: *const f32, stride: usize, columns: usize) -> Self {
         Row { data, stride, columns, life: PhantomData }
+    }
+
+    /// Some columns of a row whose lines follow each other.
+    pub(crate) fn columns(self, columns: Range<usize>) -> Self {
+        assert!(self.stride == LINE && columns.start <= columns.end && columns.end <= self.columns);
+        Row { data: self.address(columns.start), columns: columns.len(), ..self }
     }
 
     /// How many columns there are.

@@ -9,6 +9,7 @@
 //! kernel.rs    Product: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
 //! sweep.rs     sweep: the loop over blocks and rows around the kernels
+//! heads.rs     Heads: weights that are block-diagonal, and a tile head by head
 //! cuts.rs      a sum over several panels, gate by gate where they are too many for the cache
 //! gradient.rs  products whose sums belong in a matrix that others own: gradients of weights and of inputs
 //! narrow.rs    the gradient of weights where the input is narrower than a vector
@@ -36,6 +37,7 @@ mod cuts;
 mod format;
 mod gemm;
 mod gradient;
+mod heads;
 mod kernel;
 mod narrow;
 mod operand;
@@ -52,6 +54,7 @@ pub(crate) use format::Words;
 pub(crate) use format::{FRONT, MOST_INPUTS, MakeRow, RowToMake, make_row, round, row_words};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
+pub(crate) use heads::{Heads, OfHead, multiply_lanes};
 pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments, Weights};

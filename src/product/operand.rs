@@ -15,8 +15,8 @@ use std::mem::MaybeUninit;
 
 /// The most rows that a tile of any level has.
 pub(crate) const MOST_ROWS: usize = 8;
-/// The most segments of a product: a gate each, on the way back.
-pub(crate) const MOST_SEGMENTS: usize = 5;
+/// The most segments of a product: on the way back a gate each, or of four gates of a head two each.
+pub(crate) const MOST_SEGMENTS: usize = 8;
 
 /// The rows of a tile: at a stride, or each where a list says.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +123,13 @@ impl Place {
     #[inline(always)]
     pub(crate) fn follow(&mut self, tile: &Tile) {
         self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
+    }
+
+    /// Where the vector of a gate of a row is, of the first block; of rows at a stride.
+    #[inline(always)]
+    pub(super) fn address(&self, row: usize, gate: usize) -> *mut f32 {
+        debug_assert!(self.rows.list.is_null());
+        self.rows.first.wrapping_add(row * self.rows.stride + gate * self.gate)
     }
 
     /// Rows at a stride.

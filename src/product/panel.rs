@@ -21,9 +21,10 @@
 //! for several (`format/`).
 
 use super::format::{Precision, Words, round};
+use super::heads::{Heads, Lanes};
 use super::operand::{Prefetch, Weights};
 use super::table::table;
-use super::tile::Part;
+use super::tile::{Part, Tile};
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
 use crate::simd::{Isa, Kernel, Token, copy_flushed, dispatch, flush, flushed};
@@ -143,30 +144,61 @@ impl Panel {
     /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none
     /// where bytes are to have their own.
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
-        let units = self.units;
+        let (units, lanes) = (self.units, self.lanes);
+        for block in 0..self.blocks {
+            let first = block * lanes;
+            self.pack_lanes((block, 0), first..units.min(first + lanes), from, (scales, units, first));
+        }
+    }
+
+    /// The same from weights of heads: unit `u` of a gate at input `k` of its head. A head begins where all
+    /// heads before it have their weights.
+    pub(crate) fn pack_heads(&mut self, heads: Heads, from: Source<'_>, scales: &[f32]) {
+        let (lanes, size, units) = (self.lanes, heads.size(), heads.count() * heads.size());
+        for part in heads.split(&Tile::row_of_blocks(units.div_ceil(lanes))) {
+            let own = heads.units(part.head);
+            let data = &from.data[part.head * size * self.depth..];
+            for n in 0..part.tile.tiles {
+                let Lanes { first: lane, count } = part.lanes.unwrap_or(Lanes { first: 0, count: lanes });
+                let first = (part.tile.block + n) * lanes + lane;
+                let last = own.end.min(first + count);
+                let (to, of_head) = ((part.block + n, lane), first - own.start..last - own.start);
+                self.pack_lanes(to, of_head, Source { data, ..from }, (scales, units, first));
+            }
+        }
+    }
+
+    /// Packs some units into the lanes of a block from `lane` on. Of given scales a gate has so many, and the
+    /// first of these units that one.
+    fn pack_lanes(
+        &mut self,
+        (block, lane): (usize, usize),
+        from_units: Range<usize>,
+        from: Source<'_>,
+        (scales, of_gate, first_scale): (&[f32], usize, usize),
+    ) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
-        let &mut Panel { of, lanes, depth, gates, .. } = self;
-        let Source { unit_stride, depth_stride, .. } = from;
-        if self.block_len == 0 {
+        let &mut Panel { of, lanes, depth, gates, block_len, .. } = self;
+        if block_len == 0 {
             return;
         }
-        for (block, to) in self.data.chunks_exact_mut(self.block_len).enumerate() {
-            let first = block * lanes;
-            let count = lanes.min(self.units - first);
-            for (gate, &start) in from.gate_starts.iter().enumerate() {
-                let from = &from.data[start + first * unit_stride..];
-                if of == Words::F32 && unit_stride == 1 {
-                    for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
-                        copy_flushed(&from[k * depth_stride..][..count], &mut to[gate * lanes..][..count]);
-                    }
-                    continue;
+        let Source { unit_stride, depth_stride, .. } = from;
+        let count = from_units.len();
+        let to = &mut self.data[block * block_len..][..block_len];
+        for (gate, &start) in from.gate_starts.iter().enumerate() {
+            let from = &from.data[start + from_units.start * unit_stride..];
+            let at = gate * lanes + lane;
+            if of == Words::F32 && unit_stride == 1 {
+                for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
+                    copy_flushed(&from[k * depth_stride..][..count], &mut to[at..][..count]);
                 }
-                for lane in 0..count {
-                    let values = (0..depth).map(|k| from[lane * unit_stride + k * depth_stride]);
-                    let scale = if scales.len() > 1 { gate * units + first + lane } else { 0 };
-                    let given = scales.get(scale).copied();
-                    of.pack(values, given, to[gate * lanes + lane..].iter_mut().step_by(gates * lanes));
-                }
+                continue;
+            }
+            for unit in 0..count {
+                let values = (0..depth).map(|k| from[unit * unit_stride + k * depth_stride]);
+                let scale = if scales.len() > 1 { gate * of_gate + first_scale + unit } else { 0 };
+                let given = scales.get(scale).copied();
+                of.pack(values, given, to[at + unit..].iter_mut().step_by(gates * lanes));
             }
         }
     }

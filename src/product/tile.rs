@@ -101,6 +101,12 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
+    /// A row of so many blocks, one after the other, that prefetch nothing.
+    pub(super) fn row_of_blocks(count: usize) -> Tile {
+        let part = Part { index: 0, of: 0 };
+        Tile { row: 0, rows: 1, block: 0, blocks: 1, tiles: count, quiet: count, part }
+    }
+
     /// The rows of the run.
     #[inline(always)]
     pub(crate) fn rows_of_run(&self) -> Range<usize> {
@@ -114,7 +120,7 @@ impl Tile {
     }
 
     /// The tiles of a run, one by one, of which none prefetches anything.
-    pub(super) fn each(&self) -> impl Iterator<Item = Tile> {
+    pub(crate) fn each(&self) -> impl Iterator<Item = Tile> {
         let Tile { row, rows, block, blocks, tiles, .. } = *self;
         (0..tiles).map(move |n| {
             let (row, block) = if rows == 1 { (row, block + n * blocks) } else { (row + n * rows, block) };

@@ -23,7 +23,7 @@ pub enum Cell {
     IndRnn,
     /// Multiplicative LSTM.
     LstmMultiplicative,
-    /// sLSTM of xLSTM, with one head.
+    /// sLSTM of xLSTM.
     Slstm,
 }
 

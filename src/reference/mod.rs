@@ -42,6 +42,7 @@
 //!                 i = e^(a_i + q_i - m')                f = e^(l - m')             o = s(a_o + q_o)
 //!                 c' = f * c + i * z    n' = f * n + i                             h' = o * c' / n'
 //!                 where n is 0: m' = a_i + q_i, f = 0;    gradients are those at a constant m
+//!                 with heads, q of a unit is that of R and h of the units of its head alone
 //!
 //! LstmMult...     m = a_m * q_m         i, f, g, o, c', h' of the Lstm, where q = R m + b_hh but for q_m
 //! ```
@@ -83,6 +84,7 @@
 //!
 //! ```text
 //! weight_ih (G*H, I or D*H)     weight_hh (G*H, H)     bias_ih, bias_hh (G*H)     gates i,f,g,o and r,z,n
+//! (with heads: weight_hh (G*H, H / heads), of each gate the blocks of R, one after the other)
 //! (MinGru, MinLstm: no weight_hh and bias_hh, gates z,n and i,f,g; IndRnn: weight_hh (H), u, no bias_hh;
 //! LstmMultiplicative: gates m,i,f,g,o; Slstm: i,f,z,o, and c0, cn are c, n and m of each row, (3*H))
 //! peephole (3, H), i,f,o        weight_hr (P, H)       norm_ih, norm_hh (G*H)     norm_c (2, H)

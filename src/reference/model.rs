@@ -10,7 +10,7 @@ use std::array;
 pub struct Params<F> {
     /// `W`, `(G*H, I)`, or `(G*H, D*H)` above the first layer.
     pub weight_ih: Vec<F>,
-    /// `R`, `(G*H, H)`; of `IndRnn` u, `(H)`; of `MinGru` and `MinLstm` empty.
+    /// `R`, `(G*H, H)`, with heads `(G*H, H / heads)`; of `IndRnn` u, `(H)`; of `MinGru` and `MinLstm` empty.
     pub weight_hh: Vec<F>,
     /// The bias of `a`, `(G*H)`.
     pub bias_ih: Vec<F>,
@@ -103,6 +103,8 @@ pub struct Model<F> {
     pub projection: Option<usize>,
     /// The epsilon of the layer normalisation, where there is one.
     pub layer_norm: Option<f64>,
+    /// The heads of an `Slstm`, a divisor of `H`; 1 of all other cells.
+    pub heads: usize,
     /// `L`, at least one.
     pub layers: usize,
     /// Whether each layer also runs from the end to the start.
@@ -308,12 +310,14 @@ pub(super) fn check<F: Real>(model: &Model<F>, input: &Input<'_, F>) {
     let width = model.output_size();
     let passes = model.layers * directions;
     assert!(model.layers > 0, "layers: expected at least one");
+    assert!(model.heads > 0 && hidden.is_multiple_of(model.heads), "heads: expected a divisor of H");
+    assert!(model.heads == 1 || model.cell == Cell::Slstm, "heads: expected an Slstm");
     check_size("params", Some(&model.params), passes);
     for (pass, params) in model.params.iter().enumerate() {
         let (rows, second) = (model.cell.gates() * hidden, model.cell.recurrent_gates() * hidden);
         let diagonal = if model.cell.is_diagonal() { hidden } else { 0 };
         check_size("weight_ih", Some(&params.weight_ih), rows * model.input_width(pass / directions));
-        check_size("weight_hh", Some(&params.weight_hh), second * width + diagonal);
+        check_size("weight_hh", Some(&params.weight_hh), second * width / model.heads + diagonal);
         check_size("weight_hr", Some(&params.weight_hr), model.projection.unwrap_or(0) * hidden);
         let peepholes = if params.peephole.is_empty() { 0 } else { 3 * hidden };
         check_size("peephole", Some(&params.peephole), peepholes);

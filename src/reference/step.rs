@@ -4,6 +4,7 @@ use super::cell::{Activation, Cell, clamp};
 use super::model::{Model, Params, Step};
 use super::real::{Real, add, add_outer, flushed, normalise, product, through_norm};
 use std::array;
+use std::ops::Range;
 
 pub(super) fn step_forward<F: Real>(
     model: &Model<F>,
@@ -21,7 +22,14 @@ pub(super) fn step_forward<F: Real>(
     let mut q = if cell.is_diagonal() {
         product(&params.weight_hh, &masked)
     } else {
-        model.precision.affine(&params.weight_hh[..plain * h.len()], &masked, &params.bias_hh[..plain])
+        let mut q = vec![F::ZERO; plain];
+        for head in 0..model.heads {
+            let (rows, seen) = of_head(model, plain, head);
+            let weights = gather(&params.weight_hh, &rows, seen.len());
+            let of_head = model.precision.affine(&weights, &masked[seen], &gather(&params.bias_hh, &rows, 1));
+            rows.iter().zip(of_head).for_each(|(&row, value)| q[row] = value);
+        }
+        q
     };
     if let Some(epsilon) = model.layer_norm {
         let zeros = vec![F::ZERO; plain];
@@ -344,10 +352,30 @@ pub(super) fn step_backward<F: Real>(
         add(&mut grads.weight_hh, &product(&da, masked));
     }
     let masked = &precision.operand(masked);
-    add_outer(&mut grads.weight_hh[..plain * h.len()], &dq[..plain], masked);
-    precision.add_transposed(&mut dmasked, &params.weight_hh[..plain * h.len()], &dq[..plain], hidden);
+    for head in 0..if plain > 0 { model.heads } else { 0 } {
+        let (rows, seen) = of_head(model, plain, head);
+        let (width, dq) = (seen.len(), gather(&dq, &rows, 1));
+        for (&row, &dq) in rows.iter().zip(&dq) {
+            add_outer(&mut grads.weight_hh[row * width..][..width], &[dq], &masked[seen.clone()]);
+        }
+        let weights = gather(&params.weight_hh, &rows, width);
+        precision.add_transposed(&mut dmasked[seen], &weights, &dq, hidden / model.heads);
+    }
     add(&mut dh, &product(&dmasked, mask));
     (dh, dc)
+}
+
+/// The rows of R that are of a head, of the first `plain` rows, and what of the hidden state they see: all,
+/// where there is one head.
+fn of_head<F>(model: &Model<F>, plain: usize, head: usize) -> (Vec<usize>, Range<usize>) {
+    let (units, width) = (model.hidden_size / model.heads, model.output_size() / model.heads);
+    let rows = (0..plain).filter(|row| row % model.hidden_size / units == head);
+    (rows.collect(), head * width..(head + 1) * width)
+}
+
+/// Some rows of a matrix that is so wide.
+fn gather<F: Real>(matrix: &[F], rows: &[usize], width: usize) -> Vec<F> {
+    rows.iter().flat_map(|row| &matrix[row * width..][..width]).copied().collect()
 }
 
 /// The first of the rows of i, f, g and o: behind those of m, where there are such.

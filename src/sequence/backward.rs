@@ -22,7 +22,7 @@
 
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
-use super::made::{address, grid_of_gradients, make_gradients};
+use super::made::{address, grid_of_gradients, make_gradients, make_gradients_of_heads};
 use super::pass::{Backward, Pass};
 use super::replay::Replay;
 use super::rows::Rows;
@@ -32,9 +32,10 @@ use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, Panel, Place, Product, Rows as RowsOf, Segment, Segments, Table, Tile, Tiles, cuts,
-    round, sweep,
+    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, Rows as RowsOf, Segment, Segments, Table,
+    Tile, Tiles, cuts, multiply_lanes, round, sweep,
 };
+use crate::simd::LINE;
 use std::ops::Range;
 
 /// Memory of a backward pass that is used again by the next.
@@ -341,13 +342,16 @@ impl Steps<'_> {
         let make = |panels: &[Panel], planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
             let Some(step) = step.filter(|_| weights.precision.rounds()) else { return };
             for (gate, panel) in panels.iter().enumerate() {
-                let width = panel.depth();
                 // SAFETY: the gradients of these rows are done; the slot is that of this share alone.
                 unsafe {
                     let grads = backward.grads.slot(backward.flat(step, 0));
                     let from = |row| grads.address(row, planes(gate), 0).cast_const();
-                    let to = (&backward.made, share.index(), gate);
-                    make_gradients(weights, (from, grads.stride()), width, rows.clone(), to);
+                    let (from, to) = ((from, grads.stride()), (&backward.made, share.index(), gate));
+                    if weights.heads().are_one() {
+                        make_gradients(weights, from, panel.depth(), rows.clone(), to);
+                    } else {
+                        make_gradients_of_heads(weights, from, rows.clone(), to);
+                    }
                 }
             }
         };
@@ -421,6 +425,88 @@ struct PhaseProducts<'a> {
     slot: usize,
 }
 
+impl PhaseProducts<'_> {
+    /// The product of what of a tile is of one head.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`] of the whole tile.
+    #[inline(always)]
+    unsafe fn product(&self, part: &OfHead, (whole, scratch): (&Tile, *mut f32)) {
+        let (backward, table) = (self.backward, self.table());
+        let (lanes, carry, tile) = (table.lanes, self.at.back.carry, &part.tile);
+        let waiting = || {
+            let at = carry.address(tile.row, backward.pass.waiting(), tile.block * lanes);
+            Place::strided(at, carry.row_stride(), lanes, 0)
+        };
+        let mut start = if self.gates.are_first() { Place::zero() } else { waiting() };
+        let mut to = if self.gates.are_last() {
+            let vector = (tile.row - whole.row) * whole.blocks + tile.block - whole.block;
+            Place::strided(scratch.wrapping_add(vector * lanes), whole.blocks * lanes, lanes, 0)
+        } else {
+            waiting()
+        };
+        let mut segments = Segments::new();
+        if let Some(step) = self.of_step {
+            self.push_segments(step, part, &mut segments);
+        }
+        start.follow(tile);
+        to.follow(tile);
+        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read
+        // are done in all blocks.
+        unsafe {
+            if let Some(lanes) = part.lanes {
+                return multiply_lanes(table, (1, tile.rows), (start, to), segments.all(), lanes);
+            }
+            let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
+            let product = Product { ends: &ends, segments: segments.all() };
+            table.kernel(1, tile.blocks, tile.rows)(&product);
+        }
+    }
+
+    /// Makes the segments of the gates that are added here: the gradients of the step, and R.
+    #[inline(always)]
+    fn push_segments(&self, step: usize, part: &OfHead, to: &mut Segments) {
+        let (backward, weights) = (self.backward, self.backward.pass.weights());
+        let (tile, heads) = (&part.tile, weights.heads());
+        let of_panel = Tile { block: part.block, ..*tile };
+        // SAFETY: the places exist.
+        let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
+        for gate in self.gates.range() {
+            let panel = &self.panels[gate];
+            let ahead = self.gates.prefetch(self.panels, gate, &of_panel);
+            let weights_of = |inputs, ahead| panel.weights_of(part.block, tile.blocks, inputs, ahead);
+            let mut push = |mut segment: Segment| {
+                segment.follow(tile);
+                to.push(segment);
+            };
+            if weights.precision.rounds() {
+                let first = address(&backward.made, self.slot, tile.row, gate);
+                let first = first.wrapping_add(part.head * weights.head_words());
+                let rows = RowsOf::strided(first, backward.made.grid.row_stride());
+                push(Segment::rows(rows, weights_of(0..panel.depth(), ahead)));
+                continue;
+            }
+            let (mut unit, mut inputs) = (0, 0..panel.depth());
+            if part.head > 0 {
+                // The rest of a line in which another head ends is a segment by itself.
+                unit = heads.units(part.head).start;
+                inputs.start = (unit.next_multiple_of(LINE) - unit).min(inputs.end);
+                if inputs.start > 0 {
+                    let first = rows.address(0, (self.planes)(gate), unit).cast();
+                    push(Segment::rows(
+                        RowsOf::strided(first, LINE),
+                        weights_of(0..inputs.start, Prefetch::NONE),
+                    ));
+                }
+            }
+            if !inputs.is_empty() {
+                let first = rows.address(0, (self.planes)(gate), unit + inputs.start);
+                push(Segment::lines(first, rows.stride(), weights_of(inputs, ahead)));
+            }
+        }
+    }
+}
+
 impl Tiles for PhaseProducts<'_> {
     #[inline(always)]
     fn table(&self) -> &'static Table {
@@ -442,54 +528,32 @@ impl Tiles for PhaseProducts<'_> {
     }
 
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
-        let (backward, table) = (self.backward, self.table());
-        let (lanes, unit) = (table.lanes, tile.block * table.lanes);
-        let carry = self.at.back.carry;
+        let (backward, lanes) = (self.backward, self.table().lanes);
+        let (shape, heads) = (backward.pass.weights().shape(), backward.pass.weights().heads());
         // What is read when the products are done. Later phases find it there, and an initial state has none.
         if self.first && self.at.back.is_step && self.gates.are_last() {
-            let shape = backward.pass.weights().shape();
-            let units = tile.blocks_of_run() * lanes;
+            let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
             for row in tile.rows_of_run() {
                 self.at.back.tape.prefetch(row, shape.tape, unit, units);
                 self.at.step.before.prefetch(row, shape.state.len(), unit, units);
             }
         }
-        let waiting = || {
-            let at = carry.address(tile.row, backward.pass.waiting(), unit);
-            Place::strided(at, carry.row_stride(), lanes, 0)
-        };
-        let mut start = if self.gates.are_first() { Place::zero() } else { waiting() };
-        let mut to = if self.gates.are_last() {
-            Place::strided(scratch, tile.blocks * lanes, lanes, 0)
-        } else {
-            waiting()
-        };
-        let mut segments = Segments::new();
-        if let Some(step) = self.of_step {
-            // SAFETY: the places exist.
-            let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
-            for gate in self.gates.range() {
-                let panel = &self.panels[gate];
-                let ahead = self.gates.prefetch(self.panels, gate, tile);
-                let weights = panel.weights(tile.block, tile.blocks, ahead);
-                let first = rows.address(0, (self.planes)(gate), 0);
-                let mut segment = if backward.pass.weights().precision.rounds() {
-                    let first = address(&backward.made, self.slot, tile.row, gate);
-                    Segment::rows(RowsOf::strided(first, backward.made.grid.row_stride()), weights)
-                } else {
-                    Segment::lines(first, rows.stride(), weights)
-                };
-                segment.follow(tile);
-                segments.push(segment);
+        if heads.are_one() {
+            let whole = OfHead { head: 0, tile: *tile, block: tile.block, lanes: None };
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.product(&whole, (tile, scratch)) };
+        }
+        for part in heads.split(tile) {
+            if part.lanes.is_none() {
+                // SAFETY: as above.
+                unsafe { self.product(&part, (tile, scratch)) };
+                continue;
+            }
+            for one in part.tile.each() {
+                // SAFETY: as above.
+                unsafe { self.product(&OfHead { tile: one, ..part }, (tile, scratch)) };
             }
         }
-        start.follow(tile);
-        to.follow(tile);
-        let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
-        let product = Product { ends: &ends, segments: segments.all() };
-        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read
-        // are done in all blocks.
-        unsafe { table.kernel(1, tile.blocks, tile.rows)(&product) };
     }
 
     unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {

@@ -16,6 +16,7 @@ use crate::cell::{ForwardStep, Operand, Phase, Weights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, Planes};
 use crate::product::{FRONT, MakeRow, RowToMake, row_words};
+use crate::simd::LINE;
 use std::ops::Range;
 
 /// Planes of the rows of a step.
@@ -31,13 +32,18 @@ pub(super) fn plane(operand: Operand) -> usize {
     }
 }
 
+/// The words of the rows of all heads, one after the other.
+fn words_of_heads(weights: &Weights) -> usize {
+    weights.heads().count().saturating_mul(weights.head_words())
+}
+
 /// The shape of the rows of a step, for so many shares and the widest of these layers: of nothing where rows
 /// are multiplied as they lie.
 pub(crate) fn grid(layers: &[Weights], batch: usize, shares: usize) -> Result<Grid, Error> {
     let is_made = |weights: &&Weights| weights.make_row.is_some();
     let widest = |weights: &Weights| {
         let width = weights.inputs().max(weights.outputs()).max(weights.units());
-        row_words(weights.precision, width)
+        row_words(weights.precision, width).max(words_of_heads(weights))
     };
     match layers.iter().filter(is_made).map(widest).max() {
         Some(words) => Grid::slot_major(shares, batch, PLANES, words),
@@ -96,15 +102,17 @@ pub(super) unsafe fn make_each(
         if done || std::mem::replace(&mut made[plane(operand)], true) {
             continue;
         }
-        let width = match operand {
-            Operand::Input => weights.inputs(),
-            Operand::Hidden => weights.outputs(),
-            Operand::Scratch(_) => weights.units(),
+        let (width, heads) = match operand {
+            Operand::Input => (weights.inputs(), 1),
+            Operand::Hidden => (weights.outputs(), weights.heads().count()),
+            Operand::Scratch(_) => (weights.units(), 1),
         };
-        for rank in ranks.clone() {
-            let to = address(to, slot, rank, plane(operand));
+        let width = width / heads;
+        for (rank, head) in ranks.clone().flat_map(|rank| (0..heads).map(move |head| (rank, head))) {
+            let from = row(operand, rank).wrapping_add(head * width);
+            let to = address(to, slot, rank, plane(operand)).wrapping_add(head * weights.head_words());
             // SAFETY: the row exists, and nobody writes it; the words are ours.
-            unsafe { make(&RowToMake::new(row(operand, rank), width, to)) };
+            unsafe { make(&RowToMake::new(from, width, to)) };
         }
     }
 }
@@ -137,7 +145,8 @@ pub(super) fn grid_of_gradients(
     gates: usize,
 ) -> Result<Grid, Error> {
     let shares = if weights.precision.rounds() { shares } else { 0 };
-    Grid::slot_major(shares, rows, gates, row_words(weights.precision, weights.units()))
+    let words = row_words(weights.precision, weights.units()).max(words_of_heads(weights));
+    Grid::slot_major(shares, rows, gates, words)
 }
 
 /// Makes the gradients of a gate of some rows, each of which begins where `from` says and goes on in lines.
@@ -156,5 +165,43 @@ pub(super) unsafe fn make_gradients(
         let to = address(to, slot, row, gate);
         // SAFETY: the caller's promise.
         unsafe { make(&RowToMake { from: from(row), stride, width, to }) };
+    }
+}
+
+/// The same of a gate of R, where R has heads: the units of each are a row by themselves.
+///
+/// # Safety
+/// - As for [`make_gradients`].
+pub(super) unsafe fn make_gradients_of_heads(
+    weights: &Weights,
+    (from, stride): (impl Fn(usize) -> *const f32, usize),
+    rows: Range<usize>,
+    (to, slot, gate): (&GridMut<'_>, usize, usize),
+) {
+    /// Inputs that fill a whole number of words, whatever the precision.
+    const PIECE: usize = 2 * LINE;
+    let (Some(make), heads) = (weights.make_row, weights.heads()) else { return };
+    let words = row_words(weights.precision, PIECE) - FRONT;
+    for (row, head) in rows.flat_map(|row| (0..heads.count()).map(move |head| (row, head))) {
+        let mut to = address(to, slot, row, gate).wrapping_add(head * weights.head_words());
+        let (first, mut units) = (from(row), heads.units(head));
+        let at = |unit: usize| first.wrapping_add(unit / LINE * stride + unit % LINE);
+        if units.start.is_multiple_of(LINE) {
+            // SAFETY: the caller's promise.
+            unsafe { make(&RowToMake { from: at(units.start), stride, width: units.len(), to }) };
+            continue;
+        }
+        // It begins within a line.
+        while !units.is_empty() {
+            let (mut piece, count) = ([0.0; PIECE], units.len().min(PIECE));
+            for (unit, value) in units.clone().zip(&mut piece[..count]) {
+                // SAFETY: as above.
+                *value = unsafe { *at(unit) };
+            }
+            // SAFETY: as above.
+            unsafe { make(&RowToMake::new(piece.as_ptr(), count, to)) };
+            to = to.wrapping_add(words);
+            units.start += count;
+        }
     }
 }

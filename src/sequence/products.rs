@@ -18,8 +18,8 @@ use crate::cell::{
 };
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, MOST_ROWS_OF_RUN, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile, Tiles,
-    Weights, sweep,
+    Blocks, Ends, MOST_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile,
+    Tiles, Weights, multiply_lanes, sweep,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -156,6 +156,20 @@ impl ReadyCall {
                 segment.rows = input_rows(forward, count, list, |r| (step, tile.row + r));
             } else {
                 segment.rows.move_to(*rows, tile.row);
+            }
+        }
+    }
+
+    /// Moves what it multiplies of the state to a head, once it is at the head's tile.
+    fn move_to_head(&mut self, &OfHead { head, ref tile, block, .. }: &OfHead, forward: &Forward<'_>) {
+        let weights = forward.pass.weights();
+        for n in 0..self.count {
+            // SAFETY: so many are set.
+            let (segment, &(panel, operand, rows)) =
+                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
+            if operand == Operand::Hidden {
+                segment.rows.move_to(rows.wrapping_add(head * weights.head_words()), tile.row);
+                segment.set_weights(weights_of(&weights.panels[panel], &Tile { block, ..*tile }), tile);
             }
         }
     }
@@ -314,6 +328,57 @@ impl<'a> PhaseProducts<'a> {
         Place::strided(sums.wrapping_add(call.to * lanes), tile.blocks * per_block, per_block, lanes)
     }
 
+    /// Multiplies a tile whose recurrent weights have heads: each by itself.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`].
+    #[inline(never)]
+    unsafe fn products_of_heads(&mut self, tile: &Tile, scratch: *mut f32) {
+        for n in 0..self.phase.calls.len() {
+            for part in self.forward.pass.weights().heads().split(tile) {
+                if part.lanes.is_none() {
+                    // SAFETY: the caller's promise, passed on.
+                    unsafe { self.product_of_head(n, (tile, scratch), &part) };
+                    continue;
+                }
+                for one in part.tile.each() {
+                    // SAFETY: as above.
+                    unsafe { self.product_of_head(n, (tile, scratch), &OfHead { tile: one, ..part }) };
+                }
+            }
+        }
+    }
+
+    /// A call, of what of a tile is of one head.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`] of the tile.
+    unsafe fn product_of_head(&mut self, n: usize, (tile, scratch): (&Tile, *mut f32), part: &OfHead) {
+        let (call, table, own) = (&self.phase.calls[n], self.table(), &part.tile);
+        let vector = (own.row - tile.row) * tile.blocks + own.block - tile.block;
+        let to = self.sums_of(call, tile, scratch.wrapping_add(vector * self.phase.sums * table.lanes));
+        let mut list = NO_LIST;
+        // SAFETY: each call of the phase was made ready.
+        let ready = unsafe { self.calls[n].assume_init_mut() };
+        ready.move_rows(own, self.forward, self.step, &mut list);
+        ready.move_to(own, to, self.forward);
+        ready.move_to_head(part, self.forward);
+        let product = ready.product();
+        let Some(lanes) = part.lanes else {
+            // SAFETY: as for the product of a tile.
+            return unsafe { table.kernel(call.gates, own.blocks, own.rows)(&product) };
+        };
+        // The recurrent weights come last. What is before them is of all lanes, and is there once the first
+        // head of the block has come.
+        let (before, of_head) = product.segments.split_at(product.segments.len() - 1);
+        if lanes.first == 0 {
+            // SAFETY: as above.
+            unsafe { table.kernel(call.gates, 1, own.rows)(&Product { segments: before, ..product }) };
+        }
+        // SAFETY: as above.
+        unsafe { multiply_lanes(table, (call.gates, own.rows), (to, to), of_head, lanes) };
+    }
+
     /// Prefetches the records that the tile, or the run of them, will write when its products are done: they
     /// are new to the caches, and the states of each row and plane too far apart for the processor to
     /// foresee.
@@ -420,6 +485,10 @@ impl Tiles for PhaseProducts<'_> {
         let table = self.table();
         if self.first {
             self.prefetch_records(tile);
+        }
+        if !self.forward.pass.weights().heads().are_one() {
+            // SAFETY: the caller's promise, passed on.
+            return unsafe { self.products_of_heads(tile, scratch) };
         }
         let mut list = NO_LIST;
         if self.phase.calls.is_empty() {

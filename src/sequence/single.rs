@@ -53,7 +53,9 @@ impl<'a, 'b> SingleRow<'a, 'b> {
     /// Whether a row of this pass is finished once a step.
     pub(super) fn fits(forward: &Forward<'_>) -> bool {
         let weights = forward.pass.weights();
-        weights.blocks_of(weights.units().max(weights.outputs())) <= ROW_BLOCKS
+        let blocks = weights.blocks_of(weights.units().max(weights.outputs()));
+        // (Tiles of heads are not placed once: those that meet in a block are more than one product.)
+        blocks <= ROW_BLOCKS && weights.heads().are_one()
     }
 
     /// A phase of a row of a pass that [fits](Self::fits). (It is made in place: its sums wait in it.)

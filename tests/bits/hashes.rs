@@ -126,6 +126,14 @@ pub const PRECISIONS: [(Precision, [[u64; 6]; 2]); 3] = [
     ),
 ];
 
+/// The hashes of the networks with heads: on the levels that fuse, and on the portable one.
+pub const HEADS: [(Precision, [u64; 2]); 4] = [
+    (Precision::F32, [0xb3ae_ac5b_4446_c200, 0x10a0_1ed4_459c_db38]),
+    (Precision::Bf16Weights, [0x797a_831c_0a17_4260, 0x124b_5840_2adb_ff31]),
+    (Precision::Bf16, [0x9208_bf6c_2a7b_9999, 0xd2fe_336d_eb85_ea76]),
+    (Precision::Int8, [0x77f6_8529_800f_d891, 0x9e9d_aca5_4b7f_36c4]),
+];
+
 /// The hashes on a level.
 pub fn expected(level: Level) -> [[u64; 10]; 2] {
     if level == Level::Portable { PORTABLE } else { FUSED }

@@ -68,6 +68,7 @@ pub const FEATURES: &[&str] = &[
     "an update",
     "no update",
     "tiny values",
+    "heads",
 ];
 
 /// SplitMix64.
@@ -427,6 +428,39 @@ pub fn drawn() -> Vec<Network> {
             let network = Network::new(kind, batch, steps, input, hidden, seed).stacked(layers, direction);
             networks.push(network.formed(form, &mut draw).regularised(&mut draw).treated(&mut draw));
         }
+    }
+    networks
+}
+
+/// Layers of sLSTM with heads: (rows, steps, inputs, units, heads, threads). Heads of whole vectors on every
+/// level, on some, and on none; a single row, tiles of all heights, and input products beforehand.
+pub fn headed() -> Vec<Network> {
+    let sizes = [
+        (1, 9, 5, 64, 4, 1),
+        (1, 7, 130, 192, 4, 2),
+        (1, 5, 3, 96, 4, 1),
+        (2, 4, 7, 48, 3, 1),
+        (3, 4, 2, 100, 2, 3),
+        (4, 3, 20, 36, 4, 1),
+        (5, 5, 9, 60, 5, 2),
+        (6, 2, 3, 33, 33, 1),
+        (7, 3, 17, 30, 6, 1),
+        (8, 24, 200, 208, 2, 2),
+        (9, 4, 4, 72, 3, 1),
+        (16, 2, 40, 1040, 2, 1),
+        (33, 20, 6, 40, 8, 2),
+    ];
+    let mut networks = Vec::new();
+    for (n, (batch, steps, input, hidden, heads, threads)) in sizes.into_iter().enumerate() {
+        let seed = 400_000 + n as u64;
+        let direction = [Direction::Forward, Direction::Reverse, Direction::Both][n % 3];
+        let network = Network::new(CellKind::Slstm, batch, steps, input, hidden, seed)
+            .build_with("heads", |b| b.heads(heads))
+            .stacked(1 + n % 2, direction)
+            .regularised(&mut Draw(seed))
+            .shared(threads, if n % 4 < 2 { Schedule::Units } else { Schedule::Rows })
+            .patterned([n % 3 == 1, n % 5 == 2, n % 4 == 3]);
+        networks.push(network);
     }
     networks
 }

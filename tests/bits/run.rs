@@ -1,7 +1,7 @@
 //! What is done with a network, and all that comes out of it.
 
 use super::hashes::Hash;
-use super::networks::{CELLS, Draw, FIRST, Network, Tapes, drawn, heights, large, power};
+use super::networks::{CELLS, Draw, FIRST, Network, Tapes, drawn, headed, heights, large, power};
 use fused_rnn::{
     Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };
@@ -199,4 +199,16 @@ pub fn hashes_of(level: Level, precision: Precision) -> [u64; CELLS.len() - FIRS
         }
     }
     all.map(|hash| hash.0)
+}
+
+/// The hash of all that comes out of the networks with heads.
+pub fn hash_of_heads(level: Level, precision: Precision) -> Sum {
+    let mut sum = Sum::EMPTY;
+    for network in headed() {
+        let data = Data::of(&network, &network.builder.clone().build().unwrap());
+        for (_, values) in run(&network, &data, level, precision) {
+            sum.add(Hash::of(&values), &values);
+        }
+    }
+    sum
 }

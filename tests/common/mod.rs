@@ -18,6 +18,8 @@ pub struct Options {
     pub coupled: bool,
     pub projection: Option<usize>,
     pub layer_norm: Option<f32>,
+    /// The heads of an sLSTM; 0 for one.
+    pub heads: usize,
     pub dropout: f32,
     pub recurrent_dropout: f32,
     pub input_dropout: f32,
@@ -89,6 +91,7 @@ impl Case {
             .bias(self.bias)
             .peephole(options.peephole)
             .coupled(options.coupled)
+            .heads(options.heads.max(1))
             .dropout(options.dropout)
             .recurrent_dropout(options.recurrent_dropout)
             .input_dropout(options.input_dropout)
@@ -467,6 +470,7 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
         layers: case.layers,
         projection: case.options.projection,
         layer_norm: case.options.layer_norm.map(f64::from),
+        heads: case.options.heads.max(1),
         bidirectional: case.direction == Direction::Both,
         reverse: case.direction == Direction::Reverse,
         variants: [case.variant(case.direction == Direction::Reverse), case.variant(true)],

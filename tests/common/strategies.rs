@@ -38,16 +38,21 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
     let clip = || prop::option::of(0.3f32..1.5);
     let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
     let norm = prop::option::weighted(0.3, 1e-3f32..1e-1);
-    (any::<bool>(), activations(), activations(), clip(), lstm, norm).prop_map(
-        move |(plain, activations, activations_reverse, clip, lstm_options, norm)| {
+    let drawn = any::<u8>().prop_map(usize::from);
+    (any::<bool>(), activations(), activations(), clip(), lstm, (norm, drawn)).prop_map(
+        move |(plain, activations, activations_reverse, clip, lstm_options, (norm, drawn))| {
             let normalisable = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter);
             let layer_norm = norm.filter(|_| normalisable);
             let (cell_clip, peephole, coupled, projection) = lstm_options;
             let lstm = kind == CellKind::Lstm;
             let reverse = direction != Direction::Forward;
+            // Half of the sLSTMs have heads: of any size that there is.
+            let divisors = (1..=hidden).filter(|heads| hidden.is_multiple_of(*heads)).collect::<Vec<_>>();
+            let heads = if kind == CellKind::Slstm { divisors[drawn % divisors.len()] } else { 1 };
             match plain {
                 true => Options::default(),
                 false => Options {
+                    heads,
                     activations,
                     activations_reverse: activations_reverse.filter(|_| reverse),
                     clip: clip.filter(|_| kind != CellKind::Slstm),

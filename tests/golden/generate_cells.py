@@ -38,6 +38,7 @@ class Case:
     state: bool = False  # initial states given
     lengths: tuple = ()
     activations: str = ""
+    heads: int = 1  # of an sLSTM
 
     @property
     def name(self):
@@ -45,7 +46,7 @@ class Case:
         parts += [f"b{self.b}", f"t{self.t}", f"i{self.i}", f"h{self.h}"]
         flags = {
             "bf": self.bf, "nobias": not self.bias, "state": self.state, "len": self.lengths,
-            "act": self.activations,
+            "act": self.activations, f"heads{self.heads}": self.heads > 1,
         }  # fmt: skip
         return "_".join(parts + [flag for flag, on in flags.items() if on])
 
@@ -68,6 +69,16 @@ def cases():
         yield Case(cell, b=4, t=3, i=2, h=3, bi=True, state=True, lengths=(0, 3, 1, 0))
     yield Case("ind_rnn", b=3, t=6, i=2, h=5, state=True, activations="Tanh")
     yield Case("min_gru", b=3, t=6, i=2, h=5, state=True, activations="Sigmoid,Tanh")
+    yield from heads()
+
+
+def heads():
+    """sLSTMs with heads: of whole vectors, of parts of one, and of sizes that meet within vectors."""
+    yield Case("slstm", b=3, t=5, i=3, h=64, heads=4, state=True)
+    yield Case("slstm", b=1, t=9, i=5, h=32, heads=2, bf=True)
+    yield Case("slstm", b=6, t=3, i=4, h=36, heads=2, bias=False)
+    yield Case("slstm", b=4, t=4, i=3, h=20, heads=4, layers=2, bi=True, state=True, lengths=(2, 4, 0, 3))
+    yield Case("slstm", b=2, t=4, i=2, h=12, heads=12)
 
 
 def scan(decay, value, h):
@@ -141,10 +152,12 @@ def lstm_mult(case, p, x, h, c):
 
 def slstm(case, p, x, h):
     """Beck et al. 2024, arXiv 2405.04517, equations 8 to 14, which have no stabiliser. It has none in the floats of
-    these numbers either."""
+    these numbers either. Of several heads, R of a gate is the whole matrix with zeros outside its blocks."""
     c, n, y = torch.zeros_like(h), torch.zeros_like(h), []
+    blocks = p["weight_hh"].unflatten(0, (4, case.heads, -1))
+    recurrent = torch.cat([torch.block_diag(*gate) for gate in blocks])
     for input in x:
-        a = p["weight_ih"] @ input + p["bias_ih"] + p["weight_hh"] @ h + p["bias_hh"]
+        a = p["weight_ih"] @ input + p["bias_ih"] + recurrent @ h + p["bias_hh"]
         i, f, z, o = a.chunk(4)
         i, f, z, o = torch.exp(i), torch.sigmoid(f), torch.tanh(z), torch.sigmoid(o)
         c, n = f * c + i * z, f * n + i
@@ -157,9 +170,9 @@ def slstm(case, p, x, h):
 CELLS = {
     "min_gru": (2, None, ("h",), min_gru),
     "min_lstm": (3, None, ("h",), min_lstm),
-    "ind_rnn": (1, lambda h: (h,), ("h",), ind_rnn),
-    "slstm": (4, lambda h: (4 * h, h), ("h",), slstm),
-    "lstm_mult": (5, lambda h: (5 * h, h), ("h", "c"), lstm_mult),
+    "ind_rnn": (1, lambda case: (case.h,), ("h",), ind_rnn),
+    "slstm": (4, lambda case: (4 * case.h, case.h // case.heads), ("h",), slstm),
+    "lstm_mult": (5, lambda case: (5 * case.h, case.h), ("h", "c"), lstm_mult),
 }
 
 margin = np.inf
@@ -178,10 +191,10 @@ def parameters(case):
         width = case.i if n < (2 if case.bi else 1) else case.h * (2 if case.bi else 1)
         shapes["weight_ih" + suffix] = (gates * case.h, width)
         if recurrent:
-            shapes["weight_hh" + suffix] = recurrent(case.h)
+            shapes["weight_hh" + suffix] = recurrent(case)
         if case.bias:
             shapes["bias_ih" + suffix] = (gates * case.h,)
-            if recurrent and len(recurrent(case.h)) == 2:
+            if recurrent and len(recurrent(case)) == 2:
                 shapes["bias_hh" + suffix] = (gates * case.h,)
     return shapes
 
@@ -235,29 +248,31 @@ def layers(case, params, data):
     return {"y": y} | {f"{plane}n": torch.stack(final[plane]) for plane in planes}
 
 
-def main():
+def write(case, directory, source):
+    """The file of a case."""
     global margin
+    path = directory / f"{case.name}.safetensors"
+    assert not path.exists(), f"two cases are named {case.name}"
+    for attempt in range(100):
+        margin = np.inf
+        inputs = draw(case, golden.random(case.name, attempt))
+        results = autograd.run(lambda *args: layers(case, *args), *inputs)
+        if all(value.any() for value in results.values()) and margin > KINK_MARGIN:
+            break
+    else:
+        raise SystemExit(f"{case.name}: no draw is alive and clear of the kinks")
+    metadata = {"proj_size": "0", "source": source}
+    if case.activations:
+        metadata["activations"] = case.activations
+    autograd.save(path, case, metadata, inputs, results)
+
+
+def main():
     torch.set_num_threads(1)
     version = "torch " + torch.__version__.split("+")[0]
     directory = golden.clean("cells")
     for case in cases():
-        path = directory / f"{case.name}.safetensors"
-        assert not path.exists(), f"two cases are named {case.name}"
-        for attempt in range(100):
-            margin = np.inf
-            inputs = draw(case, golden.random(case.name, attempt))
-            results = autograd.run(lambda *args: layers(case, *args), *inputs)
-            if all(value.any() for value in results.values()) and margin > KINK_MARGIN:
-                break
-        else:
-            raise SystemExit(f"{case.name}: no draw is alive and clear of the kinks")
-        metadata = {
-            "proj_size": "0",
-            "source": f"{version}, autograd of the papers' formulas",
-        }
-        if case.activations:
-            metadata["activations"] = case.activations
-        autograd.save(path, case, metadata, inputs, results)
+        write(case, directory, f"{version}, autograd of the papers' formulas")
     autograd.report(directory)
 
 

@@ -178,6 +178,7 @@ pub fn zeros(
         hidden_size,
         projection: None,
         layer_norm: None,
+        heads: 1,
         layers,
         bidirectional,
         reverse: false,

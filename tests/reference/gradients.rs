@@ -196,3 +196,16 @@ fn gradients_without_masks_and_with_dropping_ones() {
         check_gradients(&format!("{cell:?}, dropout"), &case);
     }
 }
+
+#[test]
+fn gradients_of_heads_equal_central_differences() {
+    for heads in [2, HIDDEN] {
+        let mut case = Case::random((reference::Cell::Slstm, 2, true), (4, 3), Some(&[4, 0, 2]));
+        let random = &mut Random(12);
+        case.model.heads = heads;
+        for params in &mut case.model.params {
+            params.weight_hh = random.values(4 * HIDDEN * HIDDEN / heads);
+        }
+        check_gradients(&format!("{heads} heads"), &case);
+    }
+}

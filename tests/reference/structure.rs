@@ -207,3 +207,25 @@ fn wrong_sizes_are_refused() {
         }
     }
 }
+
+/// Heads are the whole matrix with zeros outside the blocks.
+#[test]
+fn heads_are_blocks_of_the_whole_matrix() {
+    let mut whole = Case::random((reference::Cell::Slstm, 1, false), (5, 2), None);
+    let (mut headed, heads) = (whole.clone(), 2);
+    let size = HIDDEN / heads;
+    headed.model.heads = heads;
+    let weights = &mut whole.model.params[0].weight_hh;
+    let mut blocks = vec![];
+    for (row, weights) in weights.chunks_mut(HIDDEN).enumerate() {
+        let seen = row % HIDDEN / size * size..(row % HIDDEN / size + 1) * size;
+        blocks.extend_from_slice(&weights[seen.clone()]);
+        for (unit, weight) in weights.iter_mut().enumerate() {
+            *weight = if seen.contains(&unit) { *weight } else { 0.0 };
+        }
+    }
+    headed.model.params[0].weight_hh = blocks;
+    let (a, b) = (forward(&whole.model, &whole.input()), forward(&headed.model, &headed.input()));
+    assert_close(&b.y, &a.y, 1e-15);
+    assert_close(&b.cn, &a.cn, 1e-15);
+}

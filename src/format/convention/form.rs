@@ -228,7 +228,7 @@ impl Form {
                 ("weight_ih", strand.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
                 (
                     "weight_hh",
-                    strand.output,
+                    strand.seen,
                     &arrays.recurrent,
                     &arrays.recurrent_shape,
                     &arrays.recurrent_scales,
@@ -312,7 +312,7 @@ impl Form {
                         arrays.input = form.matrix_to_theirs(&strand, strand.input, tensor.values);
                     }
                     ("weight_hh", ..) => {
-                        arrays.recurrent = form.matrix_to_theirs(&strand, strand.output, tensor.values);
+                        arrays.recurrent = form.matrix_to_theirs(&strand, strand.seen, tensor.values);
                     }
                     ("bias_ih", ..) | ("bias_hh", ..) => {
                         biases[usize::from(name == "bias_hh")] = tensor.values.to_vec();

@@ -60,8 +60,13 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
     let [rows, input] = matrix(&own, tensors, "weight_ih_l0")?;
     let has = |name: &str| own.get(name).is_some();
     let (hidden, recurrent) = (rows / kind.gates(), kind.recurrent_gates());
-    let output = if recurrent > 0 { matrix(&own, tensors, "weight_hh_l0")?[1] } else { hidden };
+    let seen = if recurrent > 0 { matrix(&own, tensors, "weight_hh_l0")?[1] } else { hidden };
     let mut builder = Builder::new(kind, input, hidden);
+    let mut output = seen;
+    if kind == CellKind::Slstm && seen > 0 && hidden.is_multiple_of(seen) {
+        // Units that see fewer others have heads.
+        (builder, output) = (builder.heads((hidden / seen).max(1)), hidden);
+    }
     if rows % kind.gates() != 0 || output != hidden && !has("weight_hr_l0") {
         let expected = format!("{} rows for {output} units of {kind:?}", kind.gates().saturating_mul(output));
         let other = described(&own, tensors).map(|module| format!(", as {:?} has", module.kinds[0]));
@@ -80,7 +85,7 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
             own.get_shaped(&format!("weight_ih_l{layer}{direction}"), &[rows, width])?;
             if recurrent > 0 {
                 let of_state = format!("weight_hh_l{layer}{direction}");
-                own.get_shaped(&of_state, &[recurrent * hidden, output])?;
+                own.get_shaped(&of_state, &[recurrent * hidden, seen])?;
             }
         }
     }

@@ -80,7 +80,7 @@ pub enum Precision {
     /// lost.)
     Bf16,
     /// Products of integers of eight bits. Weights are rounded when they are packed, with a scale for each unit
-    /// and gate; inputs and states with a scale for each row at each step:
+    /// and gate; inputs and states with a scale for each row at each step (states of heads: for each head):
     ///
     /// ```text
     /// W x = s_w s_x (q_w q_x)      q_w = round(w / s_w), s_w = max|w| / 127       q_x, s_x likewise

@@ -6,6 +6,7 @@
 //! dx   = dG W            (K, I)       = (K, gates*H) (gates*H, I)
 //! dW  += dG^T X          (gates*H, I) = (gates*H, K) (K, I)
 //! dR  += dG^T Y          (gates*H, P) = (gates*H, K) (K, P)     Y: what R was multiplied with
+//!                        of heads, for the units and the Y of each
 //! dW_hr += dh^T M        (P, H)       = (P, K) (K, H)           of a projection
 //! dp  += sum of dG * c over K                                    peepholes
 //! du  += sum of dG * h over K                                    a diagonal R
@@ -154,11 +155,16 @@ impl<'a> Contribution<'a> {
         for gate in gates(Tensor::WeightHh, shape.recurrent.len()) {
             let (plane, operand) = shape.recurrent[gate];
             let y = match operand {
-                Multiplied::Hidden => &packed.hidden,
-                Multiplied::Tape(_) => &packed.second,
+                Multiplied::Hidden => &packed.hidden[..cell.heads().count()],
+                Multiplied::Tape(_) => std::slice::from_ref(&packed.second),
             };
-            // SAFETY: as above.
-            unsafe { of(Tensor::WeightHh, plane, gate, cell.units(), y).sweep(units.clone()) };
+            for (head, y) in y.iter().enumerate() {
+                // The units of this share that are of the head: all, where there is one.
+                let own = if cell.heads().are_one() { 0..cell.units() } else { cell.heads().units(head) };
+                let units = units.start.max(own.start)..units.end.min(own.end);
+                // SAFETY: as above.
+                unsafe { of(Tensor::WeightHh, plane, gate, cell.units(), y).sweep(units) };
+            }
         }
         if let (Some((plane, _)), true) = (shape.projection, self.to.want(&[Tensor::WeightHr])) {
             let gradient = of(Tensor::WeightHr, plane, 0, cell.outputs(), &packed.second);

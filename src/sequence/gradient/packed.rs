@@ -5,7 +5,7 @@
 
 use super::{Chunk, Inputs, Targets};
 use crate::cell::{Tensor, Weights};
-use crate::error::Error;
+use crate::error::{Error, collect};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
 use crate::sequence::made::{grid_of_gradients, make_gradients};
@@ -15,7 +15,8 @@ use crate::sequence::schedule::over_range;
 #[derive(Debug, Default)]
 pub(crate) struct Packed {
     pub(super) input: Panel,
-    pub(super) hidden: Panel,
+    /// Y: of each head by itself.
+    pub(super) hidden: Vec<Panel>,
     /// The rows that the weights of the second phase were multiplied with.
     pub(super) second: Panel,
     /// dG as the words of a precision that does not multiply it as it lies, and the shape of that.
@@ -26,14 +27,15 @@ pub(crate) struct Packed {
 impl Packed {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
-        let panels: usize = [&self.input, &self.hidden, &self.second].map(Panel::held).iter().sum();
+        let panels: usize =
+            [&self.input, &self.second].into_iter().chain(&self.hidden).map(Panel::held).sum();
         panels + size_of_val(&self.words[..])
     }
 
     /// X, Y and M.
     #[cfg(test)]
     pub(crate) fn panels(&mut self) -> [&mut Panel; 3] {
-        [&mut self.input, &mut self.hidden, &mut self.second]
+        [&mut self.input, &mut self.hidden[0], &mut self.second]
     }
 
     /// dG as the words of the precision, where it was made.
@@ -72,7 +74,13 @@ impl Packed {
         self.words.grow(grid_of_gradients(weights, 1, places, shape.input.len())?.len())?;
         self.input.reserve(lanes, places, weights.inputs())?;
         if shape.hidden_gates() > 0 {
-            self.hidden.reserve(lanes, places, weights.outputs())?;
+            let heads = weights.heads().count();
+            if self.hidden.len() < heads {
+                self.hidden = collect((0..heads).map(|_| Ok(Panel::default())))?;
+            }
+            for panel in &mut self.hidden[..heads] {
+                panel.reserve(lanes, places, weights.outputs() / heads)?;
+            }
         }
         if shape.second_operand().is_some() {
             self.second.reserve(lanes, places, weights.units())?;
@@ -126,7 +134,7 @@ impl Packed {
 /// # Safety
 /// - As for [`Packed::pack`].
 unsafe fn pack_states(
-    (hidden, second): (&mut Panel, &mut Panel),
+    (hidden, second): (&mut [Panel], &mut Panel),
     inputs: &Inputs<'_>,
     chunk: &Chunk<'_>,
     targets: &Targets<'_>,
@@ -136,11 +144,19 @@ unsafe fn pack_states(
     // The state before step t: slot t forward in time, slot t + 1 backward.
     let (shift, plane) = (usize::from(pass.reverse), pass.multiplied());
     if shape.hidden_gates() > 0 && targets.want(&[Tensor::WeightHh]) {
-        // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
-        let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
-        hidden.pack_rows(token, weights.outputs(), chunk.places.iter().map(h));
-        if weights.precision.rounds() {
-            hidden.round_rows();
+        let heads = weights.heads();
+        for (head, hidden) in hidden[..heads.count()].iter_mut().enumerate() {
+            let width = weights.outputs() / heads.count();
+            // SAFETY: here and below, the records exist, and nobody writes them, by the caller's promise.
+            let h = |&(step, rank): &_| unsafe { chunk.states.row(step + shift, rank, plane) };
+            let of_head = |place: &_| match h(place) {
+                row if heads.are_one() => row,
+                row => row.columns(heads.units(head)),
+            };
+            hidden.pack_rows(token, width, chunk.places.iter().map(of_head));
+            if weights.precision.rounds() {
+                hidden.round_rows();
+            }
         }
     }
     // What a projection multiplies, or the last gate of R.
