@@ -8,8 +8,8 @@ mod counting;
 use common::{Case, Data, Options};
 use counting::{allocations, held_by_all_threads, held_by_this_thread};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Recording, Schedule, Tape, Threads,
-    Upstream, Workspace,
+    Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Precision, Recording, Schedule, Tape,
+    Threads, Upstream, Workspace,
 };
 use std::sync::Mutex;
 
@@ -23,7 +23,9 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
     for kind in CellKind::ALL {
         for (batch, ragged) in [(1, false), (9, false), (9, true)] {
             let case = Case { layers: 3, ragged, ..Case::simple(kind, batch, 40, 5, 33) };
-            allocates_nothing(&case, Keep::All, false);
+            for &precision in Precision::ALL {
+                allocates_nothing(&Case { precision, ..case.clone() }, Keep::All, false);
+            }
         }
         // With everything that a cell can have besides, both directions, masks, resets and checkpoints.
         let (lstm, cell_state) =
@@ -46,7 +48,9 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             (Direction::Forward, Keep::Every(7)),
             (Direction::Reverse, Keep::Within(1 << 19)),
         ] {
-            allocates_nothing(&Case { direction, ..case.clone() }, keep, true);
+            for &precision in Precision::ALL {
+                allocates_nothing(&Case { direction, precision, ..case.clone() }, keep, true);
+            }
         }
         if matches!(kind, CellKind::Lstm | CellKind::GruResetAfter) {
             let options = Options { layer_norm: Some(1e-3), ..Options::default() };
@@ -55,7 +59,7 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
     }
 }
 
-/// Forward, step, forward with a tape and backward, the second time.
+/// Forward, step, and where the precision trains forward with a tape and backward, the second time.
 fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
     let data = Data::of(case);
     let flags = |every| -> Vec<bool> { (0..case.batch * case.steps).map(|at| at % every == 0).collect() };
@@ -79,6 +83,9 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
                 let frame = &data.x[..case.batch * case.input];
                 let y = &mut y[..case.batch * case.outputs()];
                 layer.step(frame, &mut state, Some(y), &mut workspace).unwrap();
+            }
+            if !case.precision.trains() {
+                return;
             }
             layer
                 .forward_train(&data.x, dims, &mut state, Some(&mut y), &mut tape, 1, &mut workspace)
@@ -112,7 +119,8 @@ fn reserved_memory_is_enough_for_the_first_call() {
         let many = Case { layers: 3, direction: Direction::Both, options, ..simple.clone() };
         let flags: Vec<bool> = (0..9 * 40).map(|at| at % 7 == 3).collect();
         let lengths: Vec<usize> = (0..9).map(|row| 40 - 4 * row).collect();
-        for case in [simple.clone(), Case { layers: 3, ..simple }, many] {
+        let cases = [simple.clone(), Case { layers: 3, ..simple }, many];
+        for case in cases.iter().flat_map(Case::in_each_that_trains) {
             for (keep, with_flags) in [(Keep::All, false), (Keep::Every(6), false), (Keep::All, true)] {
                 let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
                 let data = Data::of(&case);

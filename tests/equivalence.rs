@@ -11,7 +11,7 @@ mod strategies;
 use common::{
     ACTIVATIONS, Case, Data, Options, compare, compare_or_move, reference_run, run, run_layer, run_parts,
 };
-use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Schedule, Threads};
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Precision, Schedule, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use strategies::{direction, options, trained};
@@ -248,11 +248,14 @@ fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> {
     let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
         (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
     });
-    (structure, any::<bool>(), any::<bool>(), any::<u64>()).prop_map(
+    // (Sums of the others are too coarse for these limits: tests/precision.rs.)
+    let precision = prop::sample::select(vec![Precision::F32, Precision::F32, Precision::Bf16Weights]);
+    (structure, any::<bool>(), any::<bool>(), precision, any::<u64>()).prop_map(
         |(
             (((kind, layers, direction, layout, bias), (batch, steps, input, hidden)), options),
             ragged,
             initial,
+            precision,
             seed,
         )| {
             Case {
@@ -268,6 +271,7 @@ fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> {
                 hidden,
                 ragged,
                 initial_state: initial,
+                precision,
                 seed,
             }
         },

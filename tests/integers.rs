@@ -12,7 +12,7 @@ mod common;
 
 use common::{Case, Data, Results, plain_activations, reference_run, run_with_tape};
 use fused_rnn::{
-    Activation, CellKind, Direction, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape, Threads,
+    Activation, CellKind, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Schedule, Tape, Threads,
 };
 
 const IDENTITY: Activation = Activation::Affine { alpha: 1.0, beta: 0.0 };
@@ -207,6 +207,16 @@ fn integers_stay_exact_through_hundreds_of_steps() {
     for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
         for (batch, input, hidden) in [(1, 3, 5), (5, 1, 16), (7, 19, 37), (13, 8, 66)] {
             check(&case(kind, batch, 300, input, hidden));
+        }
+    }
+}
+
+/// Weights of few bits are as exact in bf16.
+#[test]
+fn integers_stay_exact_through_weights_in_bf16() {
+    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
+        for (batch, input, hidden) in [(1, 3, 5), (7, 19, 37)] {
+            check(&Case { precision: Precision::Bf16Weights, ..case(kind, batch, 300, input, hidden) });
         }
     }
 }

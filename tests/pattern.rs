@@ -109,17 +109,18 @@ fn row_of(state: &[f32], directions: usize, batch: usize, hidden: usize, row: us
     (0..directions).flat_map(|d| state[(d * batch + row) * hidden..][..hidden].to_vec()).collect()
 }
 
-/// A layer of any kind, direction and options, batch-first.
+/// A layer of any kind, direction, options and precision that trains, batch-first.
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1..=5usize, 1..=12usize, 1..=20usize);
     let kind = prop::sample::select(CellKind::ALL.to_vec());
-    (kind, strategies::direction(), sizes, any::<u64>())
-        .prop_flat_map(|(kind, direction, (batch, steps, hidden), seed)| {
+    let cases = (kind, strategies::direction(), sizes, strategies::precision(), any::<u64>())
+        .prop_flat_map(|(kind, direction, (batch, steps, hidden), precision, seed)| {
             let simple = Case::simple(kind, batch, steps, 3, hidden);
-            let case = Case { direction, layout: Layout::BatchFirst, seed, ..simple };
+            let case = Case { direction, layout: Layout::BatchFirst, precision, seed, ..simple };
             (Just(case), strategies::options(kind, direction, hidden))
         })
-        .prop_map(|(case, options)| Case { options, ..case })
+        .prop_map(|(case, options)| Case { options, ..case });
+    strategies::that_train(cases)
 }
 
 proptest! {

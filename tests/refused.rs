@@ -9,7 +9,8 @@ mod refusing;
 
 use common::{Case, Data, Options};
 use fused_rnn::{
-    CellKind, Direction, Error, Gradients, Init, Keep, Schedule, Tape, Threads, Upstream, Workspace,
+    CellKind, Direction, Error, Gradients, Init, Keep, Precision, Schedule, Tape, Threads, Upstream,
+    Workspace,
 };
 use refusing::refusing_after;
 
@@ -50,16 +51,16 @@ fn every_allocation_of_a_call_may_be_refused() {
         for options in [Options::default(), options] {
             for (direction, keep) in [(Direction::Forward, Keep::All), (Direction::Both, Keep::Every(3))] {
                 let simple = Case::simple(kind, 20, 12, 9, 40);
-                calls(
-                    &Case {
-                        layers: 3,
-                        direction,
-                        ragged: keep != Keep::All,
-                        options: options.clone(),
-                        ..simple
-                    },
-                    keep,
-                );
+                let case = Case {
+                    layers: 3,
+                    direction,
+                    ragged: keep != Keep::All,
+                    options: options.clone(),
+                    ..simple
+                };
+                for &precision in Precision::ALL {
+                    calls(&Case { precision, ..case.clone() }, keep);
+                }
             }
         }
     }
@@ -84,7 +85,6 @@ fn calls(case: &Case, keep: Keep) {
         state.set_c(&data.c0).unwrap();
         (state, vec![SEVEN; data.dy.len()])
     };
-    let want = common::run_with_tape(&layer.clone(), case, &data, &mut Tape::keeping(keep));
     let mut workspace = Workspace::new();
     let forward = refuse_each(
         initial,
@@ -94,6 +94,11 @@ fn calls(case: &Case, keep: Keep) {
             assert!(!refused || untouched, "forward has written");
         },
     );
+    assert!(forward > 1, "{forward} allocations");
+    if !case.precision.trains() {
+        return;
+    }
+    let want = common::run_with_tape(&layer.clone(), case, &data, &mut Tape::keeping(keep));
     let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
     let train = refuse_each(
         initial,
@@ -123,5 +128,5 @@ fn calls(case: &Case, keep: Keep) {
             }
         },
     );
-    assert!(forward > 1 && train > 1 && back > 5, "{forward}, {train}, {back} allocations");
+    assert!(train > 1 && back > 5, "{train}, {back} allocations");
 }

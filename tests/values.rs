@@ -5,7 +5,8 @@ mod common;
 
 use common::{Case, Data, Options, Results, bits_of, reference_run, run_in, run_layer, uniform};
 use fused_rnn::{
-    Activation, Bias, CellKind, Dims, Direction, Keep, Layout, Level, Rng, Tape, Threads, Workspace,
+    Activation, Bias, CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Tape,
+    Threads, Workspace,
 };
 
 #[test]
@@ -135,7 +136,9 @@ fn cases(kind: CellKind) -> Vec<Case> {
 #[test]
 fn tiny_inputs_are_read_as_zero() {
     for kind in CellKind::ALL {
-        for case in cases(kind).into_iter().map(|case| Case { initial_state: false, ..case }) {
+        let cases: Vec<_> =
+            cases(kind).into_iter().map(|case| Case { initial_state: false, ..case }).collect();
+        for case in cases.iter().flat_map(Case::in_each_that_trains) {
             let silent = Data { x: vec![0.0; Data::of(&case).x.len()], ..Data::of(&case) };
             let data = Data { x: tiny(silent.x.len()), ..silent.clone() };
             let resets: Vec<bool> = (0..case.batch * case.steps).map(|n| n % 4 == 1).collect();
@@ -166,8 +169,11 @@ fn tiny_inputs_are_read_as_zero() {
 fn a_stream_reads_tiny_inputs_as_zero() {
     for kind in CellKind::ALL {
         for (batch, input) in [(1, 1), (1, 40), (3, 7)] {
-            let case = Case { bias: Bias::None, ..Case::simple(kind, batch, 1, input, 20) };
-            for level in Level::available() {
+            let simple = Case { bias: Bias::None, ..Case::simple(kind, batch, 1, input, 20) };
+            for (level, &precision) in
+                Level::available().flat_map(|level| Precision::ALL.iter().map(move |p| (level, p)))
+            {
+                let case = Case { precision, ..simple.clone() };
                 let mut layer = case.builder().level(level).build().unwrap();
                 layer.update(|parameters| parameters.iter_mut().for_each(|value| *value *= LOUD));
                 let (mut state, mut workspace) = (layer.zero_state(batch).unwrap(), Workspace::new());
@@ -176,12 +182,12 @@ fn a_stream_reads_tiny_inputs_as_zero() {
                     assert_eq!(
                         state.h(),
                         vec![0.0; batch * 20],
-                        "{kind:?}, {level}, {batch} rows of {input}"
+                        "{kind:?}, {level}, {precision}, {batch} rows of {input}"
                     );
                 }
                 // The next is not tiny, and is read.
                 layer.step(&vec![1.0; batch * input], &mut state, None, &mut workspace).unwrap();
-                assert!(state.h().iter().any(|&h| h != 0.0), "{kind:?}, {level}");
+                assert!(state.h().iter().any(|&h| h != 0.0), "{kind:?}, {level}, {precision}");
             }
         }
     }
@@ -190,7 +196,8 @@ fn a_stream_reads_tiny_inputs_as_zero() {
 #[test]
 fn tiny_parameters_are_packed_as_zero() {
     for kind in CellKind::ALL {
-        for case in cases(kind).into_iter().map(|case| Case { bias: Bias::Double, ..case }) {
+        let cases: Vec<_> = cases(kind).into_iter().map(|case| Case { bias: Bias::Double, ..case }).collect();
+        for case in cases.iter().flat_map(Case::in_each_that_trains) {
             let mut data = Data::of(&case);
             let loud = data.x.iter_mut().chain(&mut data.h0).chain(&mut data.c0);
             loud.for_each(|value| *value *= LOUD);
@@ -242,13 +249,21 @@ fn tiny_gradients_of_outputs_and_final_states_are_read_as_zero() {
 #[test]
 fn products_with_tiny_weights_meet_no_denormal_number() {
     for kind in CellKind::ALL {
-        let case = Case::simple(kind, 3, 12, 24, 40);
-        let data = Data::of(&case);
-        for level in Level::available() {
+        let simple = Case::simple(kind, 3, 12, 24, 40);
+        let data = Data::of(&simple);
+        for (level, &precision) in
+            Level::available().flat_map(|level| Precision::ALL.iter().map(move |p| (level, p)))
+        {
+            let case = Case { precision, ..simple.clone() };
             let mut layer = case.builder().level(level).threads(Threads::Count(1)).build().unwrap();
-            assert!(!meets_denormals(|| _ = run_layer(&layer, &case, &data)), "{kind:?}, {level}, ordinary");
+            let run = |layer: &Recurrent| match precision.trains() {
+                true => _ = run_layer(layer, &case, &data),
+                false => _ = layer.run(&data.x, data.dims(&case)).unwrap(),
+            };
+            let what = format!("{kind:?}, {level}, {precision}");
+            assert!(!meets_denormals(|| run(&layer)), "{what}, ordinary");
             layer.update(|to| to.iter_mut().step_by(10).for_each(|value| *value = 1e-40));
-            assert!(!meets_denormals(|| _ = run_layer(&layer, &case, &data)), "{kind:?}, {level}");
+            assert!(!meets_denormals(|| run(&layer)), "{what}");
         }
     }
     use std::hint::black_box;
@@ -280,8 +295,10 @@ fn meets_denormals(work: impl FnOnce()) -> bool {
 fn nan_and_infinities_propagate() {
     let (steps, hidden, at) = (5, 20, 2);
     for kind in CellKind::ALL {
-        let case = Case { bias: Bias::None, ..Case::simple(kind, 1, steps, 3, hidden) };
-        for level in Level::available() {
+        let simple = Case { bias: Bias::None, ..Case::simple(kind, 1, steps, 3, hidden) };
+        for (level, case) in
+            Level::available().flat_map(|level| simple.in_each_that_trains().map(move |case| (level, case)))
+        {
             let layer = case.builder().level(level).build().unwrap();
             let is_nan = |values: &[f32]| values.iter().all(|value| value.is_nan());
             let no_nan = |values: &[f32]| values.iter().all(|value| value.is_finite());
@@ -291,30 +308,30 @@ fn nan_and_infinities_propagate() {
             data.x[at * 3 + 1] = f32::NAN;
             let results = run_layer(&layer, &case, &data);
             let (before, after) = results.y.split_at(at * hidden);
-            assert!(no_nan(before) && is_nan(after), "{kind:?}, {level}: y");
-            assert!(is_nan(&results.hn) && is_nan(&results.cn), "{kind:?}, {level}: final states");
+            assert!(no_nan(before) && is_nan(after), "{case:?}, {level}: y");
+            assert!(is_nan(&results.hn) && is_nan(&results.cn), "{case:?}, {level}: final states");
             let rectifier = matches!(kind, CellKind::ElmanRelu | CellKind::IndRnn);
             if rectifier {
                 // The slope of a rectifier is that of one of its sides, whatever it is asked of.
-                assert!(results.parameters.iter().any(|value| value.is_nan()), "{level}");
+                assert!(results.parameters.iter().any(|value| value.is_nan()), "{case:?}, {level}");
             } else {
-                assert!(is_nan(&results.parameters) && is_nan(&results.dx), "{kind:?}, {level}: gradients");
-                assert!(is_nan(&results.dh0) && is_nan(&results.dc0), "{kind:?}, {level}: initial states");
+                assert!(is_nan(&results.parameters) && is_nan(&results.dx), "{case:?}, {level}: gradients");
+                assert!(is_nan(&results.dh0) && is_nan(&results.dc0), "{case:?}, {level}: initial states");
             }
 
             // An upstream gradient reaches what comes before its step.
             let mut data = Data::of(&case);
             data.dy[at * hidden..][..hidden].fill(f32::NAN);
             let results = run_layer(&layer, &case, &data);
-            assert!(no_nan(&results.y), "{kind:?}, {level}");
+            assert!(no_nan(&results.y), "{case:?}, {level}");
             let (until, after) = results.dx.split_at((at + 1) * 3);
             // (A rectifier of a unit that sees itself alone may be shut on the way.)
             let (until, dh0) = match kind {
                 CellKind::IndRnn => (&until[at * 3..], &[][..]),
                 _ => (until, &results.dh0[..]),
             };
-            assert!(no_nan(after) && is_nan(until), "{kind:?}, {level}: dx");
-            assert!(is_nan(dh0) && is_nan(&results.dc0), "{kind:?}, {level}: initial states");
+            assert!(no_nan(after) && is_nan(until), "{case:?}, {level}: dx");
+            assert!(is_nan(dh0) && is_nan(&results.dc0), "{case:?}, {level}: initial states");
 
             // (Of an sLSTM it is empty where n is zero.)
             if kind.has_cell_state() && kind != CellKind::Slstm {
@@ -327,7 +344,7 @@ fn nan_and_infinities_propagate() {
                     assert_eq!(bits_of(cn[7]), bits_of(value), "{}", cn[7]);
                     assert!(hn[7].is_nan() == value.is_nan() && hn[7] != 0.0, "{}", hn[7]);
                     let others = |values: &[f32]| no_nan(&values[..7]) && no_nan(&values[8..]);
-                    assert!(others(&hn) && others(&cn), "{level}");
+                    assert!(others(&hn) && others(&cn), "{case:?}, {level}");
                 }
             }
             if kind == CellKind::ElmanRelu {

@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use fused_rnn::{
     Accumulate, Bias, Builder, CellKind, Dims, Gradients, Keep, Layout, Recording, Tape, Upstream, Workspace,
 };
+use fused_rnn_fuzz::Drawn;
 
 /// A size: mostly small, sometimes absurd.
 #[derive(Debug, Clone, Copy, Arbitrary)]
@@ -44,6 +45,7 @@ struct Input {
     wanted: Option<Vec<bool>>,
     /// Floats of a tape in a slice, where not as many as there should be.
     tape: Option<u16>,
+    precision: Drawn,
 }
 
 fused_rnn_fuzz::target!(|input: Input| {
@@ -69,6 +71,7 @@ fused_rnn_fuzz::target!(|input: Input| {
         .layout(if input.flags & 2 != 0 { Layout::BatchFirst } else { Layout::TimeMajor })
         .bias(if input.flags & 4 != 0 { Bias::Double } else { Bias::None })
         .dropout(input.dropout)
+        .precision(input.precision.0)
         .build();
     let Ok(mut layer) = layer else { return };
 

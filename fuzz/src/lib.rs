@@ -38,6 +38,7 @@ impl<'a> Arbitrary<'a> for Shape {
             hidden,
             ragged: u.arbitrary()?,
             initial_state: u.arbitrary()?,
+            precision: Precision::F32,
             seed: u.arbitrary()?,
         }))
     }
@@ -104,7 +105,14 @@ pub fn check_tensors(bytes: &[u8], file: &fused_rnn::format::Tensors, most: usiz
         assert!(!module.to_string().is_empty());
         for &kind in module.kinds {
             if let Ok(network) = module.network(file, kind) {
-                network.run(&vec![0.5; 2 * module.input_size], fused_rnn::Dims::new(1, 2)).expect("a run");
+                let (x, dims) = (vec![0.5; 2 * module.input_size], fused_rnn::Dims::new(1, 2));
+                network.run(&x, dims).expect("a run");
+                for &precision in Precision::ALL {
+                    // (Of too many inputs there are no sums in integers.)
+                    if let Ok(network) = network.in_precision(precision) {
+                        network.run(&x, dims).expect("a run");
+                    }
+                }
             }
         }
     }

@@ -51,6 +51,7 @@ pub struct Case {
     pub ragged: bool,
     /// Whether the initial state is other than zero.
     pub initial_state: bool,
+    pub precision: Precision,
     pub seed: u64,
 }
 
@@ -69,8 +70,15 @@ impl Case {
             hidden,
             ragged: false,
             initial_state: true,
+            precision: Precision::F32,
             seed: 1,
         }
+    }
+
+    /// The same case in each precision that trains.
+    pub fn in_each_that_trains(&self) -> impl Iterator<Item = Case> + use<'_> {
+        let trains = Precision::ALL.iter().filter(|precision| precision.trains());
+        trains.map(|&precision| Case { precision, ..self.clone() })
     }
 
     pub fn directions(&self) -> usize {
@@ -89,6 +97,7 @@ impl Case {
             .direction(self.direction)
             .layout(self.layout)
             .bias(self.bias)
+            .precision(self.precision)
             .peephole(options.peephole)
             .coupled(options.coupled)
             .heads(options.heads.max(1))

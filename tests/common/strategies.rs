@@ -5,7 +5,7 @@
 use crate::common::{
     ACTIVATIONS, Case, Options, has_options_of_cell_state, plain_activations, recurrent_dropout,
 };
-use fused_rnn::{Activation, Bias, CellKind, Direction, Layout};
+use fused_rnn::{Activation, Bias, CellKind, Direction, Layout, Precision};
 use proptest::prelude::*;
 
 /// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at
@@ -68,17 +68,31 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
     )
 }
 
-/// The same cases, some with dropout and zoneout: where only training is looked at, for inference differs
-/// then.
+/// F32 in half of the cases, or any.
+pub fn precision() -> impl Strategy<Value = Precision> {
+    prop_oneof![Just(Precision::F32), prop::sample::select(Precision::ALL.to_vec())]
+}
+
+/// The same cases, in precisions that train.
+pub fn that_train(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
+    cases.prop_map(|case| match case.precision.trains() {
+        true => case,
+        false => Case { precision: Precision::Bf16, ..case },
+    })
+}
+
+/// The same, some with dropout and zoneout: where only training is looked at, for inference differs then.
 pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
     let p = || prop::sample::select(vec![0.0, 0.4]);
-    (cases, [p(), p(), p()], p(), p()).prop_map(|(mut case, [between, recurrent, input], hidden, cell)| {
-        case.options.dropout = between;
-        case.options.recurrent_dropout = recurrent_dropout(case.kind, recurrent);
-        case.options.input_dropout = input;
-        case.options.zoneout = [hidden, if has_options_of_cell_state(case.kind) { cell } else { 0.0 }];
-        case
-    })
+    (that_train(cases), [p(), p(), p()], p(), p()).prop_map(
+        |(mut case, [between, recurrent, input], hidden, cell)| {
+            case.options.dropout = between;
+            case.options.recurrent_dropout = recurrent_dropout(case.kind, recurrent);
+            case.options.input_dropout = input;
+            case.options.zoneout = [hidden, if has_options_of_cell_state(case.kind) { cell } else { 0.0 }];
+            case
+        },
+    )
 }
 
 /// All three.
@@ -86,7 +100,7 @@ pub fn direction() -> impl Strategy<Value = Direction> {
     prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both])
 }
 
-/// Networks of every kind, structure, layout and option, and batches of their own lengths.
+/// Networks of every kind, structure, layout, option and precision, and batches of their own lengths.
 pub fn cases() -> impl Strategy<Value = Case> {
     cases_from(1)
 }
@@ -98,10 +112,11 @@ pub fn cases_from(least: usize) -> impl Strategy<Value = Case> {
     let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
         (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
     });
-    (structure, any::<bool>(), any::<u64>()).prop_map(
+    (structure, any::<bool>(), precision(), any::<u64>()).prop_map(
         |(
             (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
             ragged,
+            precision,
             seed,
         )| Case {
             kind,
@@ -116,6 +131,7 @@ pub fn cases_from(least: usize) -> impl Strategy<Value = Case> {
             hidden,
             ragged,
             initial_state: true,
+            precision,
             seed,
         },
     )
