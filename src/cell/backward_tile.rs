@@ -40,7 +40,7 @@ pub(crate) struct Back<'a> {
 }
 
 /// A tile of a backward pass.
-pub(crate) type BackwardTile<'a, I, C> = CellTile<'a, I, C, Back<'a>>;
+pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Back<'a>>;
 
 /// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,22 @@ pub(crate) struct BackwardSums<'a> {
     pub(crate) area: Area,
     /// One sum of each vector, on a cache line.
     pub(crate) sums: *mut f32,
+}
+
+impl<'a> BackwardSums<'a> {
+    /// The tile, and the sum of each of its vectors.
+    ///
+    /// # Safety
+    /// - As for [`BackwardFinish`].
+    #[inline(always)]
+    unsafe fn tile<I: Isa>(&self, isa: I) -> (BackwardTile<'a, I>, &'a mut [I::Vector]) {
+        let BackwardSums { step, area, sums } = *self;
+        // SAFETY: the caller's promise; memory has this many vectors.
+        unsafe {
+            let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
+            (BackwardTile::new(isa, step.step, area, step.back), sums)
+        }
+    }
 }
 
 /// A cell's backward in one phase, on one level.
@@ -68,44 +84,65 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     /// - As for [`BackwardFinish`].
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
-        let BackwardSums { step, area, sums } = *arguments;
-        let shape = const { &D::SHAPE };
-        // SAFETY: the caller's promise; memory has this many vectors.
-        let (tile, sums) = unsafe {
-            let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
-            (BackwardTile::<I, D>::new(isa, step.step, area, step.back), sums)
-        };
-        assert!(step.back.carry.planes() >= shape.state.len());
-        if PHASE == 0 {
-            for v in 0..sums.len() {
-                sums[v] = tile.hidden_gradient(v, sums[v]);
-            }
-            if !step.back.is_step {
-                for v in 0..sums.len() {
-                    tile.set_carry(v, H, sums[v]);
-                }
-                return;
-            }
-        }
+        let (shape, step) = (const { &D::SHAPE }, arguments.step);
         // Facts about every tile, stated where the compiler sees them: it then checks planes when it
         // compiles.
+        assert!(step.back.carry.planes() >= shape.state.len());
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
         assert!(step.back.tape.planes() >= shape.tape && step.back.grads.planes() >= shape.grads);
+        // SAFETY: the caller's promise, passed on.
+        let (tile, sums) = unsafe { arguments.tile(isa) };
         D::backward::<I, PHASE>(&tile, sums);
     }
 }
 
+/// What the backward of every cell begins with, in the first phase: the gradients of hidden states in the
+/// place of the products. Of initial states, which no cell has computed, they are what is carried on. It is
+/// compiled once for all cells.
+struct HiddenGradients;
+
+impl Routine for HiddenGradients {
+    type Arguments<'a> = BackwardSums<'a>;
+
+    /// # Safety
+    /// - As for [`BackwardFinish`].
+    #[inline(always)]
+    unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
+        assert!(arguments.step.back.carry.planes() > H);
+        // SAFETY: the caller's promise, passed on.
+        let (tile, sums) = unsafe { arguments.tile(isa) };
+        for v in 0..sums.len() {
+            sums[v] = tile.hidden_gradient(v, sums[v]);
+        }
+        if !tile.way.is_step {
+            for v in 0..sums.len() {
+                tile.set_carry(v, H, sums[v]);
+            }
+        }
+    }
+}
+
+/// [`HiddenGradients`] on the level of a token.
+pub(super) fn hidden_gradients(token: Token) -> BackwardFinish {
+    pointer::<HiddenGradients>(token)
+}
+
+/// A cell's backward in a phase, on the level of a token.
+pub(super) fn backward_finish<D: Cell, const PHASE: usize>(token: Token) -> BackwardFinish {
+    pointer::<Finish<D, PHASE>>(token)
+}
+
 /// A cell's backward on the level of a token, by phase.
 pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_PHASES] {
-    let first = pointer::<Finish<D, 0>>(token);
+    let first = backward_finish::<D, 0>(token);
     // The phases that a cell does not have are not compiled.
-    let second = if const { D::SHAPE.forward.len() > 1 } { pointer::<Finish<D, 1>>(token) } else { first };
-    let third = if const { D::SHAPE.forward.len() > 2 } { pointer::<Finish<D, 2>>(token) } else { first };
+    let second = if const { D::SHAPE.forward.len() > 1 } { backward_finish::<D, 1>(token) } else { first };
+    let third = if const { D::SHAPE.forward.len() > 2 } { backward_finish::<D, 2>(token) } else { first };
     [first, second, third]
 }
 
-impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
+impl<'a, I: Isa> BackwardTile<'a, I> {
     /// The gradient of the hidden state after the step, or of the initial state. It is the sum of three: the
     /// product of the following step's gate gradients with the recurrent weights, times the recurrent
     /// dropout; the gradient that the following step carries over; and the gradient from above, where
@@ -135,7 +172,7 @@ impl<'a, I: Isa, D: Cell> BackwardTile<'a, I, D> {
     /// The plane of `carry` for the gradient that goes past a step, with zoneout.
     #[inline(always)]
     fn past(&self) -> Option<usize> {
-        self.step.context.zoneout.map(|_| D::SHAPE.state.len())
+        self.step.context.zoneout.map(|_| self.step.context.weights.shape().state.len())
     }
 
     /// Splits a gradient after the zoneout of this step into the gradient of the new value and that of the

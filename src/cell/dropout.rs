@@ -15,7 +15,7 @@
 use super::{C, H};
 use crate::memory::GridRef;
 use crate::rng::{bits_at, uniform_at};
-use crate::simd::{Isa, LINE};
+use crate::simd::{Isa, LINE, Outlined};
 
 /// Recurrent dropout: the recurrent weights multiply `h * mask`. The state records have a plane for it,
 /// written together with h.
@@ -85,11 +85,7 @@ impl Zoneout {
         place: (usize, usize),
         unit: usize,
     ) -> I::Vector {
-        let mut taken = [0.0; LINE];
-        for lane in 0..I::LANES {
-            taken[lane] = self.taken_at(plane, place, unit + lane);
-        }
-        isa.load(&taken)
+        isa.call(Taken { zoneout: self, plane, place, unit })
     }
 
     /// `taken * new + (1 - taken) * old`. In training that is exactly one of the two, if both are finite.
@@ -104,6 +100,27 @@ impl Zoneout {
         // (Asked of the plane. A probability is compared before it is known to be there, and so is what lies in
         // its place: a number that might be denormal.)
         usize::from(zoneout.is_some_and(|zoneout| zoneout.new_cell_state != C))
+    }
+}
+
+/// The arguments of [`Zoneout::taken`]. Random numbers are long code, for every cell the same.
+struct Taken<'a> {
+    zoneout: &'a Zoneout,
+    plane: usize,
+    place: (usize, usize),
+    unit: usize,
+}
+
+impl<I: Isa> Outlined<I> for Taken<'_> {
+    type Output = I::Vector;
+
+    #[inline(always)]
+    fn run(self, isa: I) -> I::Vector {
+        let mut taken = [0.0; LINE];
+        for lane in 0..I::LANES {
+            taken[lane] = self.zoneout.taken_at(self.plane, self.place, self.unit + lane);
+        }
+        isa.load(&taken)
     }
 }
 

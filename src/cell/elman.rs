@@ -118,7 +118,7 @@ impl<A: Function> Cell for A {
     };
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (sums, _) = sums.as_chunks_mut::<1>();
         if A::CHOSEN {
             for v in 0..sums.len() {
@@ -132,7 +132,7 @@ impl<A: Function> Cell for A {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];

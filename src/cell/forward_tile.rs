@@ -7,7 +7,7 @@ use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H, Zoneout};
 use crate::memory::{GridMut, LineSlot, Planes, Row, Slot};
-use crate::simd::{Isa, Pointer, Routine, Token, flush, pointers};
+use crate::simd::{Isa, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
 
 pointers!(pointer);
@@ -30,7 +30,7 @@ pub(crate) struct Ahead<'a> {
 }
 
 /// A tile of a forward pass.
-pub(crate) type ForwardTile<'a, I, C> = CellTile<'a, I, C, Ahead<'a>>;
+pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, Ahead<'a>>;
 
 /// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
@@ -72,22 +72,27 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
         unsafe {
             let count = area.vectors.unchecked_mul(shape.forward[PHASE].sums);
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), count);
-            let tile = ForwardTile::<I, D>::new(isa, step.step, area, step.ahead);
+            let tile = ForwardTile::new(isa, step.step, area, step.ahead);
             D::forward::<I, PHASE>(&tile, sums);
         }
     }
 }
 
+/// A cell's forward in a phase, on the level of a token.
+pub(super) fn forward_finish<D: Cell, const PHASE: usize>(token: Token) -> ForwardFinish {
+    pointer::<Finish<D, PHASE>>(token)
+}
+
 /// A cell's forward on the level of a token, by phase.
 pub(super) fn forward_finishes<D: Cell>(token: Token) -> [ForwardFinish; MOST_PHASES] {
-    let first: Pointer<Finish<D, 0>> = pointer::<Finish<D, 0>>(token);
+    let first = forward_finish::<D, 0>(token);
     // The phases that a cell does not have are not compiled.
-    let second = if const { D::SHAPE.forward.len() > 1 } { pointer::<Finish<D, 1>>(token) } else { first };
-    let third = if const { D::SHAPE.forward.len() > 2 } { pointer::<Finish<D, 2>>(token) } else { first };
+    let second = if const { D::SHAPE.forward.len() > 1 } { forward_finish::<D, 1>(token) } else { first };
+    let third = if const { D::SHAPE.forward.len() > 2 } { forward_finish::<D, 2>(token) } else { first };
     [first, second, third]
 }
 
-impl<'a, I: Isa, D: Cell> ForwardTile<'a, I, D> {
+impl<'a, I: Isa> ForwardTile<'a, I> {
     /// A plane of the scratch record, which an earlier phase has written.
     #[inline(always)]
     pub(crate) fn scratch(&self, v: usize, plane: usize) -> I::Vector {

@@ -98,7 +98,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     };
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<2>();
@@ -139,12 +139,12 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         for group in groups(sums.len()) {
             if PHASE == 0 {
-                first_phase::<I, Self, CHOSEN>(t, sums, group);
+                first_phase::<I, CHOSEN>(t, sums, group);
             } else {
-                second_phase::<I, Self, CHOSEN>(t, sums, group);
+                second_phase::<I, CHOSEN>(t, sums, group);
             }
         }
     }
@@ -152,11 +152,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
 
 /// The gradients of z and n.
 #[inline(always)]
-fn first_phase<I: Isa, D: Cell, const CHOSEN: bool>(
-    t: &BackwardTile<'_, I, D>,
-    sums: &[I::Vector],
-    group: Range<usize>,
-) {
+fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::Vector], group: Range<usize>) {
     let (isa, count) = (t.isa, group.len());
     // z n and their slopes. The plain cell reads them one by one below.
     let mut values = [[isa.zero(); 2]; GROUP];
@@ -187,8 +183,8 @@ fn first_phase<I: Isa, D: Cell, const CHOSEN: bool>(
 
 /// The gradient of r, and of the state through `r h`.
 #[inline(always)]
-fn second_phase<I: Isa, D: Cell, const CHOSEN: bool>(
-    t: &BackwardTile<'_, I, D>,
+fn second_phase<I: Isa, const CHOSEN: bool>(
+    t: &BackwardTile<'_, I>,
     sums: &[I::Vector],
     group: Range<usize>,
 ) {

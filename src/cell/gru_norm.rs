@@ -92,7 +92,7 @@ impl Cell for GruNorm {
     };
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options, units) = (t.isa, t.options(), t.units());
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<6>();
@@ -105,8 +105,8 @@ impl Cell for GruNorm {
         let (sums, _) = sums.as_chunks_mut::<4>();
         for row in (0..sums.len()).step_by(t.blocks()) {
             let (u, v): ([_; 3], [_; 3]) = (t.scratch_rows(row, planes(NU)), t.scratch_rows(row, planes(NV)));
-            let (mean_u, scale_u) = moments(isa, u, units, t.epsilon());
-            let (mean_v, scale_v) = moments(isa, v, units, t.epsilon());
+            let (mean_u, scale_u) = moments(isa, &u, units, t.epsilon());
+            let (mean_v, scale_v) = moments(isa, &v, units, t.epsilon());
             let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
             let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
             for v in row..(row + t.blocks()).min(sums.len()) {
@@ -140,7 +140,7 @@ impl Cell for GruNorm {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         if PHASE > 0 {
             return through_norm(t, sums.len());
         }
@@ -191,7 +191,7 @@ impl Cell for GruNorm {
 
 /// The gradients of the products before normalisation.
 #[inline(always)]
-fn through_norm<I: Isa, D: Cell>(t: &BackwardTile<'_, I, D>, count: usize) {
+fn through_norm<I: Isa>(t: &BackwardTile<'_, I>, count: usize) {
     let (isa, units) = (t.isa, t.units());
     let (of_u, of_v) = ([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q]);
     let sides = [(of_u, GAIN_U, NU, SCALE_U, DU), (of_v, GAIN_V, NV, SCALE_V, DV)];

@@ -52,7 +52,7 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
     };
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<1>();
         for v in 0..sums.len() {
@@ -72,7 +72,7 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];

@@ -143,18 +143,18 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
     };
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         if PROJECTED && PHASE == 1 {
             for v in 0..sums.len() {
                 t.set_hidden(true, v, sums[v]);
             }
             return;
         }
-        forward_of_gates::<S, Self, CHOSEN, PROJECTED>(t, sums);
+        forward_of_gates::<S, CHOSEN, PROJECTED>(t, sums);
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         if PROJECTED && PHASE == 0 {
             for v in 0..sums.len() {
                 t.set_gradient(v, DH, sums[v]);
@@ -162,14 +162,14 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
             }
             return;
         }
-        backward_of_gates::<S, Self, CHOSEN, PROJECTED>(t, sums);
+        backward_of_gates::<S, CHOSEN, PROJECTED>(t, sums);
     }
 }
 
-/// From the sums of i, f, g and o to the state. Also of other cells that have these.
+/// From the sums of i, f, g and o to the state.
 #[inline(always)]
-pub(super) fn forward_of_gates<S: Isa, D: Cell, const CHOSEN: bool, const PROJECTED: bool>(
-    t: &ForwardTile<'_, S, D>,
+fn forward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
+    t: &ForwardTile<'_, S>,
     sums: &mut [S::Vector],
 ) {
     let isa = t.isa;
@@ -209,11 +209,10 @@ pub(super) fn forward_of_gates<S: Isa, D: Cell, const CHOSEN: bool, const PROJEC
     }
 }
 
-/// From the gradient of h', or with a projection of m, to those of i, f, g and o. Also of other cells that
-/// have these.
+/// From the gradient of h', or with a projection of m, to those of i, f, g and o.
 #[inline(always)]
-pub(super) fn backward_of_gates<S: Isa, D: Cell, const CHOSEN: bool, const PROJECTED: bool>(
-    t: &BackwardTile<'_, S, D>,
+fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
+    t: &BackwardTile<'_, S>,
     sums: &mut [S::Vector],
 ) {
     let isa = t.isa;
@@ -303,7 +302,7 @@ fn clamp<S: Isa>(isa: S, v: S::Vector, bound: f32) -> S::Vector {
 
 /// Computes i, f and g from their pre-activations, which the tape keeps.
 #[inline(always)]
-fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
+fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {
@@ -325,7 +324,7 @@ fn input_gates<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vecto
 /// Computes o from its pre-activation, which the tape keeps, and the activation of c', which has the place of
 /// g.
 #[inline(always)]
-fn output_gate<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
+fn output_gate<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options) = (t.isa, t.options());
     for v in 0..sums.len() {
         if options.peephole {

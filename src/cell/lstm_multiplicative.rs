@@ -16,13 +16,13 @@
 //!
 //! With options: as of an LSTM, its activations and clips.
 
-use super::lstm::{backward_of_gates, forward_of_gates};
 use super::{
-    BackwardTile, BiasOf, Call, Cell, ForwardTile, Matrix, Multiplied, Multiply, Operand, Packed, Phase,
-    Shape, Start, VectorGradient, bias_gradients,
+    BackwardFinish, BackwardTile, BiasOf, Call, Cell, ForwardFinish, ForwardTile, Lstm, MOST_PHASES, Matrix,
+    Multiplied, Multiply, Operand, Packed, Phase, Shape, Start, VectorGradient, backward_finish,
+    bias_gradients, forward_finish,
 };
 use crate::activation::Activation;
-use crate::simd::Isa;
+use crate::simd::{Isa, Token};
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
 #[derive(Debug, Clone, Copy)]
@@ -109,30 +109,36 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
         vectors: &BIASES,
     };
 
+    /// Of the first phase alone.
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
-        if PHASE == 0 {
-            let (sums, _) = sums.as_chunks_mut::<2>();
-            for v in 0..sums.len() {
-                let [a, q] = sums[v];
-                let m = t.isa.mul(a, q);
-                t.keep(v, 0, [m]);
-                t.record(v, M, [m, a, q]);
-            }
-        } else {
-            forward_of_gates::<S, Self, CHOSEN, false>(t, sums);
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
+        let (sums, _) = sums.as_chunks_mut::<2>();
+        for v in 0..sums.len() {
+            let [a, q] = sums[v];
+            let m = t.isa.mul(a, q);
+            t.keep(v, 0, [m]);
+            t.record(v, M, [m, a, q]);
         }
     }
 
+    /// Of the second phase alone.
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
-        if PHASE == 0 {
-            backward_of_gates::<S, Self, CHOSEN, false>(t, sums);
-        } else {
-            for v in 0..sums.len() {
-                t.set_gradient(v, DA, t.isa.mul(sums[v], t.tape(v, Q)));
-                t.set_gradient(v, DQ, t.isa.mul(sums[v], t.tape(v, A)));
-            }
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
+        for v in 0..sums.len() {
+            t.set_gradient(v, DA, t.isa.mul(sums[v], t.tape(v, Q)));
+            t.set_gradient(v, DQ, t.isa.mul(sums[v], t.tape(v, A)));
         }
+    }
+
+    // With the sums of i, f, g and o, or on the way back until their gradients are there, it is an LSTM: the
+    // planes of these are the same.
+    fn forward_finishes(token: Token) -> [ForwardFinish; MOST_PHASES] {
+        let [of_gates, ..] = Lstm::<CHOSEN, false>::forward_finishes(token);
+        [forward_finish::<Self, 0>(token), of_gates, of_gates]
+    }
+
+    fn backward_finishes(token: Token) -> [BackwardFinish; MOST_PHASES] {
+        let [of_gates, ..] = Lstm::<CHOSEN, false>::backward_finishes(token);
+        [of_gates, backward_finish::<Self, 1>(token), of_gates]
     }
 }

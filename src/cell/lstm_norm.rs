@@ -115,7 +115,7 @@ impl Cell for LstmNorm {
     };
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         match PHASE {
             0 => {
                 let (sums, _) = sums.as_chunks_mut::<8>();
@@ -129,7 +129,7 @@ impl Cell for LstmNorm {
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         match PHASE {
             0 => {
                 for group in groups(sums.len()) {
@@ -152,13 +152,13 @@ impl Cell for LstmNorm {
 
 /// Forward 2.
 #[inline(always)]
-fn cell_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector; 4]]) {
+fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     let (isa, options, units) = (t.isa, t.options(), t.units());
     for row in (0..sums.len()).step_by(t.blocks()) {
         let (u, v): ([_; 4], [_; 4]) =
             (t.scratch_rows(row, planes(KEPT_U)), t.scratch_rows(row, planes(KEPT_V)));
-        let (mean_u, scale_u) = moments(isa, u, units, t.epsilon());
-        let (mean_v, scale_v) = moments(isa, v, units, t.epsilon());
+        let (mean_u, scale_u) = moments(isa, &u, units, t.epsilon());
+        let (mean_v, scale_v) = moments(isa, &v, units, t.epsilon());
         let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
         let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
         for v in row..(row + t.blocks()).min(sums.len()) {
@@ -187,11 +187,11 @@ fn cell_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, sums: &mut [[S::Vector
 
 /// Forward 3.
 #[inline(always)]
-fn hidden_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, y: &mut [[S::Vector; 1]]) {
+fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
     let isa = t.isa;
     for row in (0..y.len()).step_by(t.blocks()) {
         let c = t.after_rows(row, [t.new_cell_state()]);
-        let (mean, scale) = moments(isa, c, t.units(), t.epsilon());
+        let (mean, scale) = moments(isa, &c, t.units(), t.epsilon());
         let (mean, scale) = (isa.splat(mean), isa.splat(scale));
         for v in row..(row + t.blocks()).min(y.len()) {
             let n = isa.mul(isa.sub(t.after(v, t.new_cell_state()), mean), scale);
@@ -208,7 +208,7 @@ fn hidden_state<S: Isa, D: Cell>(t: &ForwardTile<'_, S, D>, y: &mut [[S::Vector;
 
 /// Backward 1.
 #[inline(always)]
-fn through_output<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, dh: &[S::Vector], group: Range<usize>) {
+fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Range<usize>) {
     let (isa, options, count) = (t.isa, t.options(), group.len());
     // o, and y in the place after it.
     let mut values = [[isa.zero(); 2]; GROUP];
@@ -229,7 +229,7 @@ fn through_output<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, dh: &[S::Vector],
 
 /// Backward 2, of the vectors of one row.
 #[inline(always)]
-fn through_cell_state<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<usize>) {
+fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
     let (isa, options, row, count) = (t.isa, t.options(), vectors.start, vectors.len());
     let mut values = [[isa.zero(); 3]; GROUP];
     let mut slopes = values;
@@ -260,7 +260,7 @@ fn through_cell_state<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Rang
 
 /// Backward 3, of the vectors of one row.
 #[inline(always)]
-fn through_products<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<usize>) {
+fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
     let (isa, row) = (t.isa, vectors.start);
     for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
         let gradients: [_; 4] = t.gradient_rows(row, planes(DA));
@@ -278,7 +278,7 @@ fn through_products<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, vectors: Range<
 
 /// What a gate is the activation of, from the tape.
 #[inline(always)]
-fn pre_activation<S: Isa, D: Cell>(t: &BackwardTile<'_, S, D>, v: usize, gate: usize) -> S::Vector {
+fn pre_activation<S: Isa>(t: &BackwardTile<'_, S>, v: usize, gate: usize) -> S::Vector {
     let sum = t.isa.mul_add(t.norm(v, GAIN_U + gate), t.tape(v, NU + gate), t.norm(v, SHIFT + gate));
     t.isa.mul_add(t.norm(v, GAIN_V + gate), t.tape(v, NV + gate), sum)
 }

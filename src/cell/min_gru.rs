@@ -62,7 +62,7 @@ impl<const CHOSEN: bool> Cell for MinGru<CHOSEN> {
     };
 
     #[inline(always)]
-    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         let (sums, _) = sums.as_chunks_mut::<2>();
         if CHOSEN {
@@ -83,7 +83,7 @@ impl<const CHOSEN: bool> Cell for MinGru<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]) {
+    fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         let isa = t.isa;
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {

@@ -84,7 +84,7 @@ impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
     };
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<3>();
         if CHOSEN {
@@ -106,7 +106,7 @@ impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {

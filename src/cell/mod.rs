@@ -46,13 +46,13 @@ mod tile;
 mod variant;
 mod weights;
 
-use crate::simd::Isa;
+use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{Back, BackwardFinish, BackwardStep, BackwardSums};
-use backward_tile::{BackwardTile, backward_finishes};
+use backward_tile::{BackwardTile, backward_finish, backward_finishes, hidden_gradients};
 pub(crate) use dropout::{Masks, Zoneout};
 use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
 pub(crate) use forward_tile::{Ahead, ForwardFinish, ForwardStep, ForwardSums};
-use forward_tile::{ForwardTile, forward_finishes};
+use forward_tile::{ForwardTile, forward_finish, forward_finishes};
 use gru_after::GruResetAfter;
 use gru_before::GruResetBefore;
 use gru_norm::GruNorm;
@@ -287,12 +287,22 @@ trait Cell: Copy + Send + Sync + 'static {
     const SHAPE: Shape;
 
     /// Computes gates and the new state from the sums of a phase; each vector has [`Phase::sums`] of them.
-    fn forward<I: Isa, const PHASE: usize>(tile: &ForwardTile<'_, I, Self>, sums: &mut [I::Vector]);
+    fn forward<I: Isa, const PHASE: usize>(tile: &ForwardTile<'_, I>, sums: &mut [I::Vector]);
 
     /// Computes the gradients of the step's gates, and the gradients that go on to earlier steps. For each
     /// vector `sums` has, in the first phase, the gradient of the hidden state; in a second phase with a
     /// product, that product.
-    fn backward<I: Isa, const PHASE: usize>(tile: &BackwardTile<'_, I, Self>, sums: &mut [I::Vector]);
+    fn backward<I: Isa, const PHASE: usize>(tile: &BackwardTile<'_, I>, sums: &mut [I::Vector]);
+
+    /// `forward` of each phase on a level. A phase may be that of another cell, which is then compiled once.
+    fn forward_finishes(token: Token) -> [ForwardFinish; MOST_PHASES] {
+        forward_finishes::<Self>(token)
+    }
+
+    /// `backward` of each phase on a level, likewise.
+    fn backward_finishes(token: Token) -> [BackwardFinish; MOST_PHASES] {
+        backward_finishes::<Self>(token)
+    }
 }
 
 /// Vectors whose values backward keeps on the stack at once. It is at least the number of blocks that a

@@ -7,14 +7,15 @@
 //!
 //! A row is here the G planes of one product, or the cell state. Every tile of a row computes the sums again,
 //! which needs no synchronisation of threads. It is most of what a normalised cell costs above a plain one
-//! (BENCHMARKS.md, "Layer normalisation").
+//! (BENCHMARKS.md, "Layer normalisation"). They are functions of their own ([`Isa::call`]), the same for all
+//! cells.
 //!
 //! **Same bits.** On every level a sum is sixteen partial sums, then a tree; element k goes to partial sum
 //! `k % 16`. Elements past the last unit do not count.
 
 use super::{Call, Multiply, Operand, Start};
 use crate::memory::Row;
-use crate::simd::{Isa, LINE};
+use crate::simd::{Isa, LINE, Outlined};
 
 /// The product of one side, of `gates` gates. Its sums are kept as they are; `to` is the index of the first.
 pub(super) const fn product(gates: usize, to: usize, weights: usize, rows: Operand) -> Call {
@@ -67,34 +68,46 @@ fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
 
 /// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
 #[inline(always)]
-pub(super) fn moments<I: Isa, const G: usize>(
-    isa: I,
-    planes: [Row<'_>; G],
+pub(super) fn moments<I: Isa>(isa: I, planes: &[Row<'_>], units: usize, eps: f32) -> (f32, f32) {
+    isa.call(Moments { planes, units, eps })
+}
+
+/// The arguments of [`moments`].
+struct Moments<'a> {
+    planes: &'a [Row<'a>],
     units: usize,
     eps: f32,
-) -> (f32, f32) {
-    let count = (G * units) as f32;
-    let mut sums = [isa.zero(); MOST];
-    for plane in planes {
-        for start in (0..units).step_by(LINE) {
-            let line = line(plane, start, units, 0.0);
-            for k in 0..LINE / I::LANES {
-                sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
+}
+
+impl<I: Isa> Outlined<I> for Moments<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self, isa: I) -> (f32, f32) {
+        let Moments { planes, units, eps } = self;
+        let count = (planes.len() * units) as f32;
+        let mut sums = [isa.zero(); MOST];
+        for plane in planes {
+            for start in (0..units).step_by(LINE) {
+                let line = line(*plane, start, units, 0.0);
+                for k in 0..LINE / I::LANES {
+                    sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
+                }
             }
         }
-    }
-    let mean = total(isa, sums) / count;
-    let mut squares = [isa.zero(); MOST];
-    for plane in planes {
-        for start in (0..units).step_by(LINE) {
-            let line = line(plane, start, units, mean);
-            for k in 0..LINE / I::LANES {
-                let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
-                squares[k] = isa.mul_add(distance, distance, squares[k]);
+        let mean = total(isa, sums) / count;
+        let mut squares = [isa.zero(); MOST];
+        for plane in planes {
+            for start in (0..units).step_by(LINE) {
+                let line = line(*plane, start, units, mean);
+                for k in 0..LINE / I::LANES {
+                    let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
+                    squares[k] = isa.mul_add(distance, distance, squares[k]);
+                }
             }
         }
+        (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
     }
-    (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
 }
 
 /// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient
@@ -107,22 +120,40 @@ pub(super) fn gradient_moments<I: Isa, const G: usize>(
     normalised: [Row<'_>; G],
     units: usize,
 ) -> (f32, f32) {
-    let count = (G * units) as f32;
-    let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
-    for g in 0..G {
-        for start in (0..units).step_by(LINE) {
-            let gradient = line(gradients[g], start, units, 0.0);
-            let gain = line(gains[g], start, units, 0.0);
-            let y = line(normalised[g], start, units, 0.0);
-            for k in 0..LINE / I::LANES {
-                let at = k * I::LANES;
-                let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));
-                sums[k] = isa.add(sums[k], dy);
-                products[k] = isa.mul_add(dy, isa.load(&y[at..]), products[k]);
+    isa.call(GradientMoments { gradients: &gradients, gains: &gains, normalised: &normalised, units })
+}
+
+/// The arguments of [`gradient_moments`].
+struct GradientMoments<'a> {
+    gradients: &'a [Row<'a>],
+    gains: &'a [Row<'a>],
+    normalised: &'a [Row<'a>],
+    units: usize,
+}
+
+impl<I: Isa> Outlined<I> for GradientMoments<'_> {
+    type Output = (f32, f32);
+
+    #[inline(always)]
+    fn run(self, isa: I) -> (f32, f32) {
+        let GradientMoments { gradients, gains, normalised, units } = self;
+        let count = (gradients.len() * units) as f32;
+        let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
+        for g in 0..gradients.len() {
+            for start in (0..units).step_by(LINE) {
+                let gradient = line(gradients[g], start, units, 0.0);
+                let gain = line(gains[g], start, units, 0.0);
+                let y = line(normalised[g], start, units, 0.0);
+                for k in 0..LINE / I::LANES {
+                    let at = k * I::LANES;
+                    let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));
+                    sums[k] = isa.add(sums[k], dy);
+                    products[k] = isa.mul_add(dy, isa.load(&y[at..]), products[k]);
+                }
             }
         }
+        (total(isa, sums) / count, total(isa, products) / count)
     }
-    (total(isa, sums) / count, total(isa, products) / count)
 }
 
 /// The gradient of a value before normalisation, from the gradient after it times the gain.

@@ -3,7 +3,7 @@
 use super::{
     BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
     GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MOST_PHASES, MinGru, MinLstm, Shape, Slstm,
-    Variant, backward_finishes, forward_finishes,
+    Variant, hidden_gradients,
 };
 use crate::simd::Token;
 
@@ -12,6 +12,8 @@ use crate::simd::Token;
 pub(crate) struct Entry {
     pub(crate) shape: &'static Shape,
     pub(crate) forward: [ForwardFinish; MOST_PHASES],
+    /// Of every cell, before the first phase of its backward.
+    pub(crate) hidden_gradients: BackwardFinish,
     pub(crate) backward: [BackwardFinish; MOST_PHASES],
 }
 
@@ -92,8 +94,8 @@ impl Variant {
         impl Visitor for On {
             type Output = Entry;
             fn visit<C: Cell>(self) -> Entry {
-                let (forward, backward) = (forward_finishes::<C>(self.0), backward_finishes::<C>(self.0));
-                Entry { shape: &C::SHAPE, forward, backward }
+                let (forward, backward) = (C::forward_finishes(self.0), C::backward_finishes(self.0));
+                Entry { shape: &C::SHAPE, forward, hidden_gradients: hidden_gradients(self.0), backward }
             }
         }
         visit(self.kind, self.form(), On(token))

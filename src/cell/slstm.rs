@@ -93,7 +93,7 @@ impl Cell for Slstm {
     };
 
     #[inline(always)]
-    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<4>();
         // Two passes, as of an LSTM. Between them c' and n' have the places of i and f.
@@ -123,7 +123,7 @@ impl Cell for Slstm {
     }
 
     #[inline(always)]
-    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S, Self>, sums: &mut [S::Vector]) {
+    fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         for v in 0..sums.len() {
             let dh = sums[v];

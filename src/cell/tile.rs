@@ -15,11 +15,10 @@
 //! the records. Both are mostly constants where a cell is compiled, and the compiler removes the checks.
 //! (The methods below that are `unsafe` take records from their caller, which have to be the tile's.)
 
-use super::{C, Cell, Masks, Options, Weights, Zoneout};
+use super::{C, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};
 use crate::product::Blocks;
 use crate::simd::Isa;
-use std::marker::PhantomData;
 
 /// The step of the sequence and the row of the batch of each rank, from the first rank of a step on.
 #[derive(Debug, Clone, Copy)]
@@ -88,17 +87,16 @@ pub(crate) struct Area {
 /// in registers: through references the compiler would reload the fields after each store, since a store
 /// might change them. (In the loop that finishes an LSTM that was half of the instructions.)
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CellTile<'a, I: Isa, Cell, W> {
+pub(crate) struct CellTile<'a, I: Isa, W> {
     /// The vector instructions.
     pub(crate) isa: I,
     pub(super) step: Step<'a>,
     pub(super) area: Area,
     /// The part that only this pass has.
     pub(super) way: W,
-    cell: PhantomData<Cell>,
 }
 
-impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
+impl<'a, I: Isa, W> CellTile<'a, I, W> {
     /// A tile of a step.
     ///
     /// # Safety
@@ -106,7 +104,7 @@ impl<'a, I: Isa, D: Cell, W> CellTile<'a, I, D, W> {
     /// - Nobody else works on these rows and blocks, and everything that is read of others is finished.
     #[inline(always)]
     pub(super) unsafe fn new(isa: I, step: Step<'a>, area: Area, way: W) -> Self {
-        CellTile { isa, step, area, way, cell: PhantomData }
+        CellTile { isa, step, area, way }
     }
 
     /// How many vectors belong to one row.

@@ -412,7 +412,7 @@ struct PhaseProducts<'a> {
     backward: &'a Backward<'a>,
     at: &'a BackwardStep<'a>,
     finish: BackwardFinish,
-    /// Whether the tape and the states of the step are new to the caches.
+    /// Whether it is the first phase. The tape and the states of the step are then new to the caches.
     first: bool,
     /// The weights of each gate of the product, and the plane of its gradient.
     panels: &'a [Panel],
@@ -558,10 +558,18 @@ impl Tiles for PhaseProducts<'_> {
 
     unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {
         let area = Area { rank: row, block, blocks, vectors };
+        let sums = BackwardSums { step: self.at, area, sums };
+        let weights = self.backward.pass.weights();
         // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the
         // sums.
-        unsafe { (self.finish)(&BackwardSums { step: self.at, area, sums }) };
-        let weights = self.backward.pass.weights();
+        unsafe {
+            if self.first {
+                (weights.cell.hidden_gradients)(&sums);
+            }
+            if self.at.back.is_step {
+                (self.finish)(&sums);
+            }
+        }
         if weights.precision.rounds() && self.at.back.is_step {
             let lanes = self.table().lanes;
             for (v, plane) in
