@@ -2,10 +2,10 @@
 //! checked first, and written at once.
 
 use super::refused;
+use super::tensor::of_shape;
 use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
 use crate::layer::{Bias, Config, Recurrent, is_scale};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
@@ -46,19 +46,28 @@ pub(super) struct Change {
     kind: CellKind,
     bias: Bias,
     hidden: usize,
-    /// The tensors that have no new values yet: shape, and place in the flat slice.
-    open: BTreeMap<String, (Vec<usize>, Range<usize>)>,
+    /// The tensors that have no new values yet.
+    open: Vec<Open>,
     values: Vec<(Range<usize>, Vec<f32>)>,
     /// The scales of matrices of integers, by name.
-    scales: BTreeMap<String, Vec<f32>>,
+    scales: Vec<(String, Vec<f32>)>,
+}
+
+/// A tensor without new values: its shape, and its place in the flat slice.
+struct Open {
+    name: String,
+    shape: Vec<usize>,
+    range: Range<usize>,
 }
 
 impl Change {
     pub(super) fn of(network: &Recurrent) -> Result<Change, Error> {
         network.check_parameters()?;
         let config = network.config();
-        let open = network.named_parameters().map(|tensor| (tensor.name, (tensor.shape, tensor.range)));
-        let open = open.collect();
+        let mut open = Vec::new();
+        for tensor in network.named_parameters() {
+            open.push(Open { name: tensor.name, shape: tensor.shape, range: tensor.range });
+        }
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
         let (values, scales) = Default::default();
         Ok(Change { kind, bias, hidden, open, values, scales })
@@ -66,14 +75,15 @@ impl Change {
 
     /// The tensors that have no new values yet, with their shapes.
     pub(super) fn open(&self) -> Vec<(String, Vec<usize>)> {
-        self.open.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect()
+        self.open.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
     }
 
     /// New values for one tensor.
     pub(super) fn put(&mut self, name: &str, values: Vec<f32>) -> Result<(), Error> {
-        let Some((shape, range)) = self.open.remove(name) else {
+        let Some(place) = self.open.iter().position(|tensor| tensor.name == name) else {
             return Err(refused(name, "a parameter of this network", "one that it has not"));
         };
+        let Open { shape, range, .. } = self.open.remove(place);
         if values.len() != range.len() {
             let got = format!("{} values", values.len());
             return Err(refused(name, format!("{} values, shape {shape:?}", range.len()), got));
@@ -86,7 +96,8 @@ impl Change {
     /// them: each value is an integer times its scale. A network of bytes keeps the integers of a row where
     /// all are from -128 to 127; any other row has a scale of its own.
     pub(super) fn put_integers(&mut self, name: &str, values: Vec<f32>, scales: &[f32]) -> Result<(), Error> {
-        let columns = self.open.get(name).and_then(|(shape, _)| shape.get(1)).copied().unwrap_or(1);
+        let matrix = self.open.iter().find(|tensor| tensor.name == name);
+        let columns = matrix.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(1);
         let kept = values.chunks_exact(columns.max(1)).enumerate().map(|(row, values)| {
             let given = scales.get(if scales.len() > 1 { row } else { 0 }).map_or(0.0, |scale| scale.abs());
             let is_byte = |&value: &f32| {
@@ -101,7 +112,7 @@ impl Change {
         });
         let kept = kept.collect();
         self.put(name, values)?;
-        self.scales.insert(name.to_owned(), kept);
+        self.scales.push((name.to_owned(), kept));
         Ok(())
     }
 
@@ -147,8 +158,8 @@ impl Change {
 
     /// Writes the new values, if every tensor of the network has one.
     pub(super) fn apply(self, network: &mut Recurrent) -> Result<(), Error> {
-        if let Some((name, (shape, _))) = self.open.first_key_value() {
-            return Err(refused(name, format!("a tensor of shape {shape:?}"), "none"));
+        if let Some(Open { name, shape, .. }) = self.open.first() {
+            return Err(refused(name, of_shape(shape), "none"));
         }
         network.update_with_scales(self.scales, |parameters| {
             for (range, values) in self.values {

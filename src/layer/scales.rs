@@ -5,7 +5,6 @@ use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
 use crate::error::Error;
 use crate::product::Precision;
-use std::collections::BTreeMap;
 
 /// Whether weights can be had from integers and back with it.
 pub(crate) fn is_scale(scale: f32) -> bool {
@@ -66,14 +65,16 @@ impl Recurrent {
     /// not named have their own.
     pub(crate) fn update_with_scales(
         &mut self,
-        mut scales: BTreeMap<String, Vec<f32>>,
+        mut scales: Vec<(String, Vec<f32>)>,
         change: impl FnOnce(&mut [f32]),
     ) {
         let mut own: Vec<PerTensor<Vec<f32>>> = Vec::new();
         if self.config.precision == Precision::Int8 && !scales.is_empty() {
             own.resize_with(self.ranges.len(), PerTensor::default);
             for ((name, ..), (strand, tensor)) in tensors(&self.config, &self.ranges).zip(self.places()) {
-                own[strand].0[tensor as usize] = scales.remove(&name).unwrap_or_default();
+                if let Some((_, given)) = scales.iter_mut().find(|(of, _)| *of == name) {
+                    own[strand].0[tensor as usize] = std::mem::take(given);
+                }
             }
         }
         self.scales = own;

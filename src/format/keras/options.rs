@@ -5,25 +5,32 @@ use super::super::refused;
 use super::Merge;
 use crate::activation::Activation;
 use crate::error::Error;
-use std::collections::BTreeMap;
 
 /// How Keras computes, which does not change what it computes.
 const IGNORED: [&str; 3] = ["unroll", "use_cudnn", "implementation"];
 
 /// The options that have not been read.
 pub(super) struct Options {
-    left: BTreeMap<String, String>,
+    left: Vec<(String, String)>,
 }
 
 impl Options {
     pub(super) fn new<K: Into<String>, V: Into<String>>(
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Options {
-        Options { left: options.into_iter().map(|(key, value)| (key.into(), value.into())).collect() }
+        let mut left: Vec<(String, String)> = Vec::new();
+        for (key, value) in options {
+            let (key, value) = (key.into(), value.into());
+            // Of two values the last.
+            left.retain(|(other, _)| *other != key);
+            left.push((key, value));
+        }
+        Options { left }
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<String> {
-        self.left.remove(key)
+        let place = self.left.iter().position(|(other, _)| other == key)?;
+        Some(self.left.remove(place).1)
     }
 
     pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool, Error> {
@@ -78,7 +85,7 @@ impl Options {
         if self.flag("time_major", false)? {
             return Err(refused("option time_major", "false, with x as (B, T, I)", "true"));
         }
-        match self.left.first_key_value() {
+        match self.left.first() {
             None => Ok(()),
             Some((key, value)) => {
                 Err(refused(format!("option {key}"), "none that is not in the table", value))

@@ -49,7 +49,6 @@ use crate::error::Error;
 use crate::layer::{Bias, Builder, Init, Recurrent};
 use modules::{described, matrix};
 use names::{is_parameter, numbers, parameters, scales};
-use std::collections::BTreeSet;
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions and biases.
 ///
@@ -145,7 +144,7 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
 pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     let own = own_tensors(&tensors)?;
     let (scales, mut own) = (scales(&own), parameters(own)?);
-    let biased: BTreeSet<String> =
+    let biased: Vec<String> =
         own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
     // What is missing may be in the file by a longer name.
     let mut take = |name: &str, shape: &[usize]| match own.get(name) {
@@ -168,7 +167,7 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     for (name, shape) in change.open() {
         let values = take(&name, &shape)?;
         match scales.get(&name) {
-            Some(scales) => change.put_integers(&name, values, scales)?,
+            Some(scales) => change.put_integers(&name, values, scales.values())?,
             None => change.put(&name, values)?,
         }
     }

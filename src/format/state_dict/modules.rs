@@ -6,7 +6,7 @@ use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A recurrent module of a file, as its tensors tell it: `LSTM`, `GRU`, `RNN` of `torch.nn`, or one of their
@@ -132,14 +132,14 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
-    let mut groups: BTreeMap<&str, Tensors> = BTreeMap::new();
-    for (name, tensor) in numbers(file, "") {
+    let mut prefixes = BTreeSet::new();
+    for (name, _) in numbers(file, "") {
         if let Some(prefix) = module(name) {
-            groups.entry(prefix).or_default().insert(&name[prefix.len()..], tensor.into_owned());
+            prefixes.insert(prefix);
         }
     }
-    let described = groups.into_iter().filter_map(|(prefix, tensors)| {
-        let module = describe(&tensors).ok()?;
+    let described = prefixes.into_iter().filter_map(|prefix| {
+        let module = describe(&of_module(file, prefix)).ok()?;
         Some(Module { prefix: prefix.to_owned(), ..module })
     });
     described.collect()

@@ -14,7 +14,7 @@ use super::super::{DType, Tensor, Tensors, refused};
 use crate::error::Error;
 use crate::layer::is_scale;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What a parameter is called before its layer.
 const PARAMETERS: [&str; 9] =
@@ -22,7 +22,7 @@ const PARAMETERS: [&str; 9] =
 const PARAMETRIZATIONS: &str = "parametrizations.";
 
 /// What a tensor is to its parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Whole,
     /// Of weight_norm.
@@ -98,13 +98,15 @@ pub(super) fn numbers<'f, 'p>(
     file.beginning_with(prefix).map(|(name, tensor)| (name, Cow::Borrowed(tensor))).chain(integers)
 }
 
-/// The scales of the matrices of integers among the parameters of a module.
-pub(super) fn scales(own: &Tensors) -> BTreeMap<String, Vec<f32>> {
-    let scale = |(name, tensor): (&str, &Tensor)| match parse(name) {
-        Some((parameter, Part::Scale)) => Some((parameter, tensor.values().to_vec())),
-        _ => None,
-    };
-    own.iter().filter_map(scale).collect()
+/// The scales of the matrices of integers among the parameters of a module, by the names of the matrices.
+pub(super) fn scales(own: &Tensors) -> Tensors {
+    let mut scales = Tensors::new();
+    for (name, tensor) in own.iter() {
+        if let Some((parameter, Part::Scale)) = parse(name) {
+            scales.insert(parameter, tensor.clone());
+        }
+    }
+    scales
 }
 
 /// Whether this is the name of a parameter of a recurrent module, or of a part of one.
@@ -129,20 +131,23 @@ pub(super) fn module(name: &str) -> Option<&str> {
 /// [`Error::Format`] where a part is missing or has a shape that does not fit, where a parametrization is not
 /// in the table, or where a parameter is there twice.
 pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
-    let mut parts: BTreeMap<String, BTreeMap<Part, (String, Tensor)>> = BTreeMap::new();
+    let mut parameters: BTreeMap<String, Vec<(Part, Named)>> = BTreeMap::new();
     for (name, tensor) in tensors {
         let Some((parameter, part)) = parse(&name) else { continue };
-        let of_parameter = parts.entry(parameter).or_default();
-        if let Some((twice, _)) = of_parameter.get(&part) {
+        let parts = parameters.entry(parameter).or_default();
+        if let Some((_, (twice, _))) = parts.iter().find(|(other, _)| *other == part) {
             return Err(refused(name, "a parameter that is there once", format!("{twice} too")));
         }
-        of_parameter.insert(part, (name, tensor));
+        parts.push((part, (name, tensor)));
     }
     let mut whole = Tensors::new();
-    for (parameter, mut parts) in parts {
-        let kinds: BTreeSet<Part> = parts.keys().copied().collect();
-        let has = |wanted: &[Part]| kinds == wanted.iter().copied().collect();
-        let mut take = |part| parts.remove(&part).unwrap_or_default();
+    for (parameter, mut parts) in parameters {
+        let kinds: Vec<Part> = parts.iter().map(|(part, _)| *part).collect();
+        let has = |wanted: &[Part]| kinds.len() == wanted.len() && wanted.iter().all(|of| kinds.contains(of));
+        let mut take = |part| {
+            let place = parts.iter().position(|(of, _)| *of == part);
+            place.map_or_else(Named::default, |place| parts.swap_remove(place).1)
+        };
         let tensor = if has(&[Part::Whole]) {
             take(Part::Whole).1
         } else if has(&[Part::Norm, Part::Direction]) {
@@ -158,7 +163,7 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
         } else if has(&[Part::Whole, Part::Scale, Part::ZeroPoint]) {
             dequantized(take(Part::Whole), take(Part::Scale), Some(take(Part::ZeroPoint)))?
         } else {
-            let got = parts.into_values().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+            let got = parts.into_iter().map(|(_, (name, _))| name).collect::<Vec<_>>().join(", ");
             let expected =
                 "the tensor, or all that weight_norm, spectral_norm, pruning or quantisation makes it of";
             return Err(refused(parameter, expected, got));

@@ -31,8 +31,30 @@ use std::ops::Bound;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tensors {
-    pub(in crate::format) map: BTreeMap<String, Tensor>,
-    others: BTreeMap<String, RawTensor>,
+    entries: BTreeMap<String, Entry>,
+}
+
+/// A tensor of f32, or one of the others.
+#[derive(Debug, Clone, PartialEq)]
+enum Entry {
+    Floats(Tensor),
+    Other(RawTensor),
+}
+
+impl Entry {
+    fn floats(&self) -> Option<&Tensor> {
+        match self {
+            Entry::Floats(tensor) => Some(tensor),
+            Entry::Other(_) => None,
+        }
+    }
+
+    fn other(&self) -> Option<&RawTensor> {
+        match self {
+            Entry::Floats(_) => None,
+            Entry::Other(tensor) => Some(tensor),
+        }
+    }
 }
 
 impl Tensors {
@@ -43,17 +65,17 @@ impl Tensors {
 
     /// Adds a tensor, in the place of any of the same name.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
-        let name = name.into();
-        self.others.remove(&name);
-        self.map.insert(name, tensor);
+        self.put(name.into(), Entry::Floats(tensor));
     }
 
     /// Adds a tensor as it is stored, in the place of any of the same name: among
     /// [`others`](Tensors::others), floats too.
     pub fn insert_raw(&mut self, name: impl Into<String>, tensor: RawTensor) {
-        let name = name.into();
-        self.map.remove(&name);
-        self.others.insert(name, tensor);
+        self.put(name.into(), Entry::Other(tensor));
+    }
+
+    fn put(&mut self, name: String, entry: Entry) {
+        self.entries.insert(name, entry);
     }
 
     /// Adds a tensor of a file: floats that an f32 can hold as f32, all else as it is.
@@ -67,40 +89,37 @@ impl Tensors {
 
     /// Adds all tensors of another, with `prefix` before their names.
     pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
-        for (name, tensor) in tensors.map {
-            self.insert(format!("{prefix}{name}"), tensor);
-        }
-        for (name, tensor) in tensors.others {
-            self.insert_raw(format!("{prefix}{name}"), tensor);
+        for (name, entry) in tensors.entries {
+            self.put(format!("{prefix}{name}"), entry);
         }
     }
 
     /// The tensor of this name, if there is one.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.map.get(name)
+        self.entries.get(name)?.floats()
     }
 
     /// One of the [`others`](Tensors::others), if there is one of this name.
     pub fn raw(&self, name: &str) -> Option<&RawTensor> {
-        self.others.get(name)
+        self.entries.get(name)?.other()
     }
 
     /// One that must be there and have this shape.
     pub(in crate::format) fn get_shaped(&self, name: &str, shape: &[usize]) -> Result<&Tensor, Error> {
-        let tensor = self.map.get(name).ok_or_else(|| refused(name, of_shape(shape), self.missing(name)))?;
+        let tensor = self.get(name).ok_or_else(|| refused(name, of_shape(shape), self.missing(name)))?;
         tensor.check_shape(name, shape)?;
         Ok(tensor)
     }
 
     /// What an error got in the place of a tensor of this name: nothing, but what may have been meant.
     pub(in crate::format) fn missing(&self, name: &str) -> String {
-        if let Some(other) = self.others.get(name) {
+        if let Some(other) = self.raw(name) {
             let more = if other.dtype == DType::F64 { " too large for an f32" } else { "" };
             return format!("numbers of type {:?}{more}", other.dtype);
         }
         let prefixed =
-            |found: &&String| found.strip_suffix(name).is_some_and(|prefix| prefix.ends_with(['.', '/']));
-        match self.map.keys().find(prefixed) {
+            |found: &&str| found.strip_suffix(name).is_some_and(|prefix| prefix.ends_with(['.', '/']));
+        match self.names().find(prefixed) {
             None => "none".to_owned(),
             Some(found) => {
                 let prefix = &found[..found.len() - name.len()];
@@ -111,12 +130,20 @@ impl Tensors {
 
     /// Takes a tensor out; `None` where there is none of this name.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
-        self.map.remove(name)
+        self.get(name)?;
+        match self.entries.remove(name)? {
+            Entry::Floats(tensor) => Some(tensor),
+            Entry::Other(_) => None,
+        }
     }
 
     /// Takes out one of the [`others`](Tensors::others); `None` where there is none of this name.
     pub fn remove_raw(&mut self, name: &str) -> Option<RawTensor> {
-        self.others.remove(name)
+        self.raw(name)?;
+        match self.entries.remove(name)? {
+            Entry::Other(tensor) => Some(tensor),
+            Entry::Floats(_) => None,
+        }
     }
 
     /// Takes out the values of a tensor that must be there and have this shape.
@@ -125,7 +152,7 @@ impl Tensors {
     /// [`Error::Format`] where it is not there or has another shape; it is still there then.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         self.get_shaped(name, shape)?;
-        Ok(self.map.remove(name).map(Tensor::into_values).unwrap_or_default())
+        Ok(self.remove(name).map(Tensor::into_values).unwrap_or_default())
     }
 
     /// Gives a tensor another name, be it one of f32 or another.
@@ -134,40 +161,48 @@ impl Tensors {
     /// [`Error::Format`] where there is none of the first name, or one of the second already; nothing is
     /// changed then.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
-        if from != to && (self.map.contains_key(to) || self.others.contains_key(to)) {
+        if from != to && self.entries.contains_key(to) {
             return Err(refused(format!("the new name of {from:?}"), "one that is free", format!("{to:?}")));
         }
-        if let Some(tensor) = self.map.remove(from) {
-            self.map.insert(to.to_owned(), tensor);
-        } else if let Some(tensor) = self.others.remove(from) {
-            self.others.insert(to.to_owned(), tensor);
-        } else {
-            return Err(refused(from, "a tensor", self.missing(from)));
+        match self.entries.remove(from) {
+            None => Err(refused(from, "a tensor", self.missing(from))),
+            Some(entry) => {
+                self.put(to.to_owned(), entry);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Takes out all whose name begins with `prefix`, which their names lose.
     pub fn split_off_prefix(&mut self, prefix: &str) -> Tensors {
-        let map = split(&mut self.map, prefix);
-        Tensors { map, others: split(&mut self.others, prefix) }
+        let names: Vec<String> = self.beginning(prefix).map(|(name, _)| name.clone()).collect();
+        let mut taken = Tensors::new();
+        for name in names {
+            if let Some(entry) = self.entries.remove(&name) {
+                taken.put(name[prefix.len()..].to_owned(), entry);
+            }
+        }
+        taken
     }
 
     /// How names begin, up to and with a point or a slash, and empty where they have none: the modules of a
     /// model, in alphabetical order.
     pub fn prefixes(&self) -> BTreeSet<&str> {
-        let names = self.map.keys().chain(self.others.keys());
-        names.map(|name| &name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]).collect()
+        let mut prefixes = BTreeSet::new();
+        for name in self.entries.keys() {
+            prefixes.insert(&name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]);
+        }
+        prefixes
     }
 
     /// The names of the tensors of f32, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.map.keys().map(String::as_str)
+        self.iter().map(|(name, _)| name)
     }
 
     /// The tensors of f32 with their names, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.map.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), entry.floats()?)))
     }
 
     /// Those of f32 whose names begin with `prefix`, in alphabetical order; the others are not looked at.
@@ -175,7 +210,7 @@ impl Tensors {
         &'t self,
         prefix: &'p str,
     ) -> impl Iterator<Item = (&'t str, &'t Tensor)> + use<'t, 'p> {
-        beginning_with(&self.map, prefix).map(|(name, tensor)| (name.as_str(), tensor))
+        self.beginning(prefix).filter_map(|(name, entry)| Some((name.as_str(), entry.floats()?)))
     }
 
     /// The same of the [`others`](Tensors::others).
@@ -183,12 +218,21 @@ impl Tensors {
         &'t self,
         prefix: &'p str,
     ) -> impl Iterator<Item = (&'t str, &'t RawTensor)> + use<'t, 'p> {
-        beginning_with(&self.others, prefix).map(|(name, tensor)| (name.as_str(), tensor))
+        self.beginning(prefix).filter_map(|(name, entry)| Some((name.as_str(), entry.other()?)))
+    }
+
+    /// The entries whose names begin with `prefix`: they follow each other in the alphabet.
+    fn beginning<'t, 'p>(
+        &'t self,
+        prefix: &'p str,
+    ) -> impl Iterator<Item = (&'t String, &'t Entry)> + use<'t, 'p> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        self.entries.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix))
     }
 
     /// What is no weight, with its names, in alphabetical order.
     pub fn others(&self) -> impl Iterator<Item = (&str, &RawTensor)> {
-        self.others.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), entry.other()?)))
     }
 
     /// Whether every tensor of f32 has been taken: a file is read when nothing of it is left.
@@ -196,37 +240,28 @@ impl Tensors {
     /// # Errors
     /// [`Error::Format`] that names those that are left.
     pub fn finish(self) -> Result<(), Error> {
-        if self.map.is_empty() {
+        let mut left = self.names();
+        let names: Vec<&str> = left.by_ref().take(8).collect();
+        if names.is_empty() {
             return Ok(());
         }
-        let names: Vec<&str> = self.names().take(8).collect();
-        let more = if self.map.len() > names.len() { ", ..." } else { "" };
+        let more = if left.next().is_some() { ", ..." } else { "" };
         Err(refused("tensors", "none that has no place here", format!("{}{more}", names.join(", "))))
     }
 }
 
 impl IntoIterator for Tensors {
     type Item = (String, Tensor);
-    type IntoIter = std::collections::btree_map::IntoIter<String, Tensor>;
+    type IntoIter = std::vec::IntoIter<(String, Tensor)>;
 
     /// The tensors of f32 with their names, in alphabetical order.
     fn into_iter(self) -> Self::IntoIter {
-        self.map.into_iter()
+        let mut tensors = Vec::new();
+        for (name, entry) in self.entries {
+            if let Entry::Floats(tensor) = entry {
+                tensors.push((name, tensor));
+            }
+        }
+        tensors.into_iter()
     }
-}
-
-/// The entries whose names begin with `prefix`: they follow each other in the alphabet.
-fn beginning_with<'m, 'p, T>(
-    map: &'m BTreeMap<String, T>,
-    prefix: &'p str,
-) -> impl Iterator<Item = (&'m String, &'m T)> + use<'m, 'p, T> {
-    let from = (Bound::Included(prefix), Bound::Unbounded);
-    map.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix))
-}
-
-/// Takes out all whose name begins with `prefix`, which their names lose.
-fn split<T>(map: &mut BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
-    let names: Vec<String> = beginning_with(map, prefix).map(|(name, _)| name.clone()).collect();
-    let take = |name: String| Some((name[prefix.len()..].to_owned(), map.remove(&name)?));
-    names.into_iter().filter_map(take).collect()
 }
