@@ -67,6 +67,12 @@ impl Rng {
         low + (high - low) * ((self.bits() >> 40) as f32 * (1.0 / (1u64 << 24) as f32))
     }
 
+    /// Such numbers in all places. (A function of its own: its loop is long code, and would be in each caller.)
+    #[inline(never)]
+    pub(crate) fn fill_uniform(&mut self, to: &mut [f32], low: f32, high: f32) {
+        to.fill_with(|| self.uniform(low, high));
+    }
+
     /// A number of the normal distribution with mean 0 and variance 1, by the Box-Muller transform.
     pub fn normal(&mut self) -> f32 {
         // 1 - u lies in (0, 1], so that the logarithm is finite.

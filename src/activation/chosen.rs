@@ -206,8 +206,10 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
             // One loop over the vectors of the gate. y is a function of x, and the slope a function of x and
             // y.
             macro_rules! each {
-                (|$x:ident, $y:ident| $value:expr, $slope:expr) => {
-                    for at in (gate.index..x.len()).step_by(stride) {
+                (|$x:ident, $y:ident| $value:expr, $slope:expr) => {{
+                    // (No range with a step: its length would be a division, in every one of these loops.)
+                    let mut at = gate.index;
+                    while at < x.len() {
                         let raw = x[at];
                         let $x = isa.min(clip, isa.max(negated_clip, raw));
                         let $y = $value;
@@ -215,8 +217,9 @@ impl<I: Isa, const SLOPES: bool> Outlined<I> for Apply<'_, I::Vector, SLOPES> {
                         if SLOPES {
                             slopes[at] = isa.if_greater(isa.abs(raw), clip, zero, $slope);
                         }
+                        at += stride;
                     }
-                };
+                }};
             }
             match gate.activation {
                 Activation::Sigmoid => each!(|x, y| sigmoid(isa, x), slope_of_sigmoid(isa, y)),

@@ -40,9 +40,6 @@ pub(super) fn initialise(
     for (strand, ranges) in ranges.iter().enumerate() {
         let mut rng = Rng::new(seed).fork(strand as u64);
         let Sizes { inputs, units, outputs, input_gates, .. } = ranges.sizes;
-        let uniform = |values: &mut [f32], limit: f32, rng: &mut Rng| {
-            values.iter_mut().for_each(|value| *value = rng.uniform(-limit, limit));
-        };
         for tensor in Tensor::ALL {
             let values = &mut parameters[ranges.get(tensor)];
             if values.is_empty() {
@@ -55,19 +52,24 @@ pub(super) fn initialise(
                     gain.fill(1.0);
                     shift.fill(0.0);
                 }
-                (_, Init::PyTorch) => uniform(values, 1.0 / (units as f32).sqrt(), &mut rng),
+                (_, Init::PyTorch) => {
+                    let limit = 1.0 / (units as f32).sqrt();
+                    rng.fill_uniform(values, -limit, limit);
+                }
                 (Initial::Input, _) => {
-                    uniform(values, (6.0 / (inputs + input_gates * units) as f32).sqrt(), &mut rng);
+                    let limit = (6.0 / (inputs + input_gates * units) as f32).sqrt();
+                    rng.fill_uniform(values, -limit, limit);
                 }
                 // Between an integrator and a unit that forgets at once, as the authors of IndRNN begin.
                 (Initial::Recurrent, _) if ranges.sizes.diagonal => {
-                    values.iter_mut().for_each(|value| *value = rng.uniform(0.0, 1.0));
+                    rng.fill_uniform(values, 0.0, 1.0);
                 }
                 (Initial::Recurrent, _) => {
                     orthogonal_heads(values, ranges.sizes, &mut rng)?;
                 }
                 (Initial::Projection, _) => {
-                    uniform(values, (6.0 / (units + outputs) as f32).sqrt(), &mut rng);
+                    let limit = (6.0 / (units + outputs) as f32).sqrt();
+                    rng.fill_uniform(values, -limit, limit);
                 }
                 (Initial::Bias, _) => {
                     values.fill(0.0);

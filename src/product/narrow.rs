@@ -85,15 +85,15 @@ impl Narrow<'_> {
         let WeightGradient { grads, plane, packed, add, .. } = self.gradient;
         let count = packed.depth();
         let x = packed.block(0);
+        let mut lanes = [[[0.0; LINE]; N]; V];
+        if *add {
+            // SAFETY: the promise to `narrow_gradient`.
+            unsafe { read(self.gradient, (unit, I::LANES), (input, N), lanes.as_flattened_mut()) };
+        }
         let mut sums = [[isa.zero(); N]; V];
         for v in 0..V {
             for n in 0..N {
-                if *add {
-                    let mut lanes = [0.0; LINE];
-                    // SAFETY: the promise to `narrow_gradient`.
-                    unsafe { read(self.gradient, unit + v * I::LANES, input + n, &mut lanes[..I::LANES]) };
-                    sums[v][n] = isa.load(&lanes);
-                }
+                sums[v][n] = isa.load(&lanes[v][n]);
             }
         }
         let mut columns: [&[f32]; V] = [&[]; V];
@@ -111,24 +111,34 @@ impl Narrow<'_> {
         }
         for v in 0..V {
             for n in 0..N {
-                let mut lanes = [0.0; LINE];
-                isa.store(&mut lanes, sums[v][n]);
-                // SAFETY: as above.
-                unsafe { write(self.gradient, unit + v * I::LANES, input + n, &lanes[..I::LANES]) };
+                isa.store(&mut lanes[v][n], sums[v][n]);
             }
         }
+        // SAFETY: as above.
+        unsafe { write(self.gradient, (unit, I::LANES), (input, N), lanes.as_flattened()) };
     }
 }
 
-/// Reads the gradients of an input and of the units from `unit` on, as far as they exist.
+/// Reads the gradients of some vectors of units from `unit` on, each of so many inputs from `input` on, as far
+/// as the units exist.
 ///
 /// # Safety
 /// - As for [`narrow_gradient`], of these units.
 #[inline(never)]
-unsafe fn read(of: &WeightGradient<'_>, unit: usize, input: usize, lanes: &mut [f32]) {
-    for (lane, value) in lanes.iter_mut().take(of.to.grid.rows() - unit).enumerate() {
-        // SAFETY: the unit exists, and is ours by the caller's promise.
-        *value = unsafe { *of.to.address(of.gate, unit + lane, 0, input) };
+unsafe fn read(
+    of: &WeightGradient<'_>,
+    (mut unit, lanes): (usize, usize),
+    (input, inputs): (usize, usize),
+    to: &mut [[f32; LINE]],
+) {
+    for vector in to.chunks_mut(inputs) {
+        for (n, values) in vector.iter_mut().enumerate() {
+            for lane in 0..lanes.min(of.to.grid.rows() - unit) {
+                // SAFETY: the unit exists, and is ours by the caller's promise.
+                values[lane] = unsafe { *of.to.address(of.gate, unit + lane, 0, input + n) };
+            }
+        }
+        unit += lanes;
     }
 }
 
@@ -137,9 +147,19 @@ unsafe fn read(of: &WeightGradient<'_>, unit: usize, input: usize, lanes: &mut [
 /// # Safety
 /// - As for [`read`].
 #[inline(never)]
-unsafe fn write(of: &WeightGradient<'_>, unit: usize, input: usize, lanes: &[f32]) {
-    for (lane, &value) in lanes.iter().take(of.to.grid.rows() - unit).enumerate() {
-        // SAFETY: as above.
-        unsafe { *of.to.address(of.gate, unit + lane, 0, input) = value };
+unsafe fn write(
+    of: &WeightGradient<'_>,
+    (mut unit, lanes): (usize, usize),
+    (input, inputs): (usize, usize),
+    from: &[[f32; LINE]],
+) {
+    for vector in from.chunks(inputs) {
+        for (n, values) in vector.iter().enumerate() {
+            for lane in 0..lanes.min(of.to.grid.rows() - unit) {
+                // SAFETY: as above.
+                unsafe { *of.to.address(of.gate, unit + lane, 0, input + n) = values[lane] };
+            }
+        }
+        unit += lanes;
     }
 }

@@ -242,19 +242,19 @@ impl<'a> Network<'a> {
         // A layer is one share, so no thread waits for these locks. They prove to the compiler that only one
         // thread has a layer.
         let mut each = memories.iter_mut();
-        let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new((each.next(), Ok(()))));
+        let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new(each.next()));
+        let result = Mutex::new(Ok(()));
         over_stages(chunks + layers - 1, layers, &|stage, layer| {
             let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };
             let n = if self.config.direction.is_reverse(0) { chunks - 1 - n } else { n };
             let range = self.chunk(n, chunk, steps);
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
-            let (memory, result) = &mut *memory;
-            if let (Some(pass), Some(memory)) = (passes[layer], memory) {
+            if let (Some(pass), Some(memory)) = (passes[layer], memory.as_deref_mut()) {
                 // SAFETY: the memory is made for these rows and this network; each layer writes memory of its own,
                 // and reads what the layer below has written a stage before.
                 let done = unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) };
-                if let Err(error) = done {
-                    *result = Err(error);
+                if done.is_err() {
+                    *result.lock().unwrap_or_else(PoisonError::into_inner) = done;
                 }
             }
             if layer + 1 < layers && self.dropout.is_between() {
@@ -265,7 +265,7 @@ impl<'a> Network<'a> {
                 self.dropout.apply(values, first, self.config.output_size(), layer);
             }
         });
-        memories.into_iter().try_for_each(|m| m.into_inner().unwrap_or_else(PoisonError::into_inner).1)
+        result.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The n-th chunk of steps.

@@ -93,7 +93,7 @@ impl Dense {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (1.0 / (inputs as f64).sqrt()) as f32;
         let mut rng = Rng::new(seed);
-        dense.parameters.fill_with(|| rng.uniform(-bound, bound));
+        rng.fill_uniform(&mut dense.parameters, -bound, bound);
         Ok(dense)
     }
 
@@ -113,7 +113,7 @@ impl Dense {
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bound = (6.0 / (inputs as f64 + outputs as f64)).sqrt() as f32;
         let mut rng = Rng::new(seed);
-        dense.parameters[..inputs * outputs].fill_with(|| rng.uniform(-bound, bound));
+        rng.fill_uniform(&mut dense.parameters[..inputs * outputs], -bound, bound);
         Ok(dense)
     }
 

@@ -84,7 +84,7 @@ impl Embedding {
     pub fn new_keras(rows: usize, width: usize, seed: u64) -> Result<Self, Error> {
         let mut embedding = Embedding::zeros(rows, width)?;
         let mut rng = Rng::new(seed);
-        embedding.table.fill_with(|| rng.uniform(-0.05, 0.05));
+        rng.fill_uniform(&mut embedding.table, -0.05, 0.05);
         Ok(embedding)
     }
 
