@@ -236,6 +236,7 @@ mod error;
 pub mod format;
 mod layer;
 mod memory;
+mod order;
 mod product;
 pub mod reference;
 mod rng;

@@ -12,6 +12,7 @@
 use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::Table;
+use crate::order::sort;
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -131,7 +132,7 @@ pub(crate) struct Rows {
 
 /// Sorts rows by falling length, those of one length by their index.
 fn sort_by_length(rows: &mut [usize], lengths: &[usize]) {
-    rows.sort_unstable_by_key(|&row| (Reverse(lengths[row]), row));
+    sort(rows, &|a, b| lengths[b].cmp(&lengths[a]).then(a.cmp(&b)));
 }
 
 impl Rows {

@@ -48,7 +48,7 @@ use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::{Bias, Builder, Init, Recurrent};
 use modules::{described, matrix};
-use names::{is_parameter, numbers, parameters, scales};
+use names::{is_parameter, number, numbers, parameters, scales};
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions and biases.
 ///
@@ -99,7 +99,7 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
 /// The parameters of the module whose names these are, and their parts, by the names without wrappers.
 fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
     let mut own = Tensors::new();
-    for (name, tensor) in numbers(tensors, "") {
+    for name in numbers(tensors, "") {
         let short = unwrapped(name);
         if !is_parameter(&short) {
             continue;
@@ -107,7 +107,9 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
         if own.get(&short).is_some() {
             return Err(refused(name, "names that differ", format!("two tensors {short:?}")));
         }
-        own.insert(short, tensor.into_owned());
+        if let Some(tensor) = number(tensors, name) {
+            own.insert(short, tensor);
+        }
     }
     Ok(own)
 }

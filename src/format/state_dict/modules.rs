@@ -1,11 +1,10 @@
 //! The recurrent modules of a file, and what their tensors say of them.
 
-use super::names::{module, numbers, parameters};
+use super::names::{module, number, numbers, parameters};
 use super::{Tensor, Tensors, builder, load, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -57,7 +56,7 @@ impl Module {
 
     /// The names of its tensors in `file`: those that it [owns](Module::owns).
     pub fn names<'f>(&self, file: &'f Tensors) -> impl Iterator<Item = &'f str> + use<'f, '_> {
-        of_prefix(file, &self.prefix).map(|(name, _)| name)
+        of_prefix(file, &self.prefix).into_iter()
     }
 
     /// The network that this module of `file` is, with its parameters, where it is of this cell.
@@ -94,19 +93,20 @@ impl fmt::Display for Module {
     }
 }
 
-/// The tensors of one module.
-fn of_prefix<'f, 'p>(
-    file: &'f Tensors,
-    prefix: &'p str,
-) -> impl Iterator<Item = (&'f str, Cow<'f, Tensor>)> + use<'f, 'p> {
-    numbers(file, prefix).filter(move |(name, _)| module(name) == Some(prefix))
+/// The names of the tensors of one module.
+fn of_prefix<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
+    let mut names = numbers(file, prefix);
+    names.retain(|name| module(name) == Some(prefix));
+    names
 }
 
-/// The same without its prefix.
+/// The tensors of one module, without its prefix.
 fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     let mut tensors = Tensors::new();
-    for (name, tensor) in of_prefix(file, prefix) {
-        tensors.insert(&name[prefix.len()..], tensor.into_owned());
+    for name in of_prefix(file, prefix) {
+        if let Some(tensor) = number(file, name) {
+            tensors.insert(&name[prefix.len()..], tensor);
+        }
     }
     tensors
 }
@@ -133,7 +133,7 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
     let mut prefixes = BTreeSet::new();
-    for (name, _) in numbers(file, "") {
+    for name in numbers(file, "") {
         if let Some(prefix) = module(name) {
             prefixes.insert(prefix);
         }

@@ -13,7 +13,6 @@
 use super::super::{DType, Tensor, Tensors, refused};
 use crate::error::Error;
 use crate::layer::is_scale;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What a parameter is called before its layer.
@@ -83,19 +82,29 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The tensors of a file that may be parameters or parts of them: its floats, and integers that have scales. Those
-/// whose names begin with `prefix`.
-pub(super) fn numbers<'f, 'p>(
-    file: &'f Tensors,
-    prefix: &'p str,
-) -> impl Iterator<Item = (&'f str, Cow<'f, Tensor>)> + use<'f, 'p> {
-    let integers = file.others_beginning_with(prefix).filter_map(move |(name, raw)| {
+/// The names of the tensors of a file that may be parameters or parts of them: of its floats, and of integers
+/// that have scales. Those that begin with `prefix`.
+pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
+    let mut names = Vec::new();
+    for (name, _) in file.beginning_with(prefix) {
+        names.push(name);
+    }
+    for (name, raw) in file.others_beginning_with(prefix) {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
         let is_one = if whole == name { raw.dtype() == DType::I8 } else { !raw.dtype().is_float() };
-        let scaled = is_one && file.get(&format!("{whole}_scale")).is_some();
-        Some((name, Cow::Owned(raw.to_tensor().ok().filter(|_| scaled)?)))
-    });
-    file.beginning_with(prefix).map(|(name, tensor)| (name, Cow::Borrowed(tensor))).chain(integers)
+        if is_one && file.get(&format!("{whole}_scale")).is_some() {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// One of these, as floats.
+pub(super) fn number(file: &Tensors, name: &str) -> Option<Tensor> {
+    match file.get(name) {
+        Some(tensor) => Some(tensor.clone()),
+        None => file.raw(name)?.to_tensor().ok(),
+    }
 }
 
 /// The scales of the matrices of integers among the parameters of a module, by the names of the matrices.
@@ -152,16 +161,16 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
             take(Part::Whole).1
         } else if has(&[Part::Norm, Part::Direction]) {
             weight_norm(take(Part::Norm), take(Part::Direction))?
-        } else if has(&[Part::Original, Part::Left, Part::Right]) {
-            spectral_norm(take(Part::Original), take(Part::Left), take(Part::Right))?
-        } else if has(&[Part::Original, Part::Left, Part::Direction]) {
-            spectral_norm(take(Part::Original), take(Part::Left), take(Part::Direction))?
+        } else if let Some(right) = [Part::Right, Part::Direction]
+            .into_iter()
+            .find(|&right| has(&[Part::Original, Part::Left, right]))
+        {
+            spectral_norm(take(Part::Original), take(Part::Left), take(right))?
         } else if has(&[Part::Original, Part::Mask]) {
             masked(take(Part::Original), take(Part::Mask))?
-        } else if has(&[Part::Whole, Part::Scale]) {
-            dequantized(take(Part::Whole), take(Part::Scale), None)?
-        } else if has(&[Part::Whole, Part::Scale, Part::ZeroPoint]) {
-            dequantized(take(Part::Whole), take(Part::Scale), Some(take(Part::ZeroPoint)))?
+        } else if has(&[Part::Whole, Part::Scale]) || has(&[Part::Whole, Part::Scale, Part::ZeroPoint]) {
+            let zero_point = kinds.contains(&Part::ZeroPoint).then(|| take(Part::ZeroPoint));
+            dequantized(take(Part::Whole), take(Part::Scale), zero_point)?
         } else {
             let got = parts.into_iter().map(|(_, (name, _))| name).collect::<Vec<_>>().join(", ");
             let expected =

@@ -21,6 +21,7 @@
 
 use super::Ctc;
 use crate::error::reserve;
+use crate::order::{keep_first, sort};
 use crate::train::loss::maximum;
 use crate::{Dims, Error};
 use std::collections::HashMap;
@@ -47,6 +48,9 @@ pub struct BeamSearch {
     children: HashMap<(u32, usize), u32>,
     beams: Vec<Beam>,
     candidates: Vec<Beam>,
+    /// The log-probability of each candidate, and the places of those that are possible, the best first.
+    scores: Vec<f64>,
+    best: Vec<usize>,
     /// Log-probabilities of a step, and the classes that are looked at.
     logs: Vec<f64>,
     classes: Vec<usize>,
@@ -109,6 +113,8 @@ impl BeamSearch {
             children: HashMap::new(),
             beams: Vec::new(),
             candidates: Vec::new(),
+            scores: Vec::new(),
+            best: Vec::new(),
             logs: Vec::new(),
             classes: Vec::new(),
             visited: Vec::new(),
@@ -142,16 +148,16 @@ impl BeamSearch {
             self.stay(at, blank);
             self.extend(at);
         }
+        self.scores.clear();
+        self.scores.extend(self.candidates.iter().map(Beam::score));
         // NaN and impossible candidates go. Node and label decide between equal probabilities.
-        self.candidates.retain(|candidate| candidate.score() > NEVER);
-        let order = |a: &Beam, b: &Beam| {
-            b.score().total_cmp(&a.score()).then(a.node.cmp(&b.node)).then(a.longer.cmp(&b.longer))
-        };
-        if self.candidates.len() > self.width {
-            self.candidates.select_nth_unstable_by(self.width - 1, order);
-            self.candidates.truncate(self.width);
-        }
-        self.candidates.sort_unstable_by(order);
+        let (scores, candidates) = (&self.scores, &self.candidates);
+        self.best.clear();
+        self.best.extend((0..scores.len()).filter(|&at| scores[at] > NEVER));
+        let tie = |at: usize| (candidates[at].node, candidates[at].longer);
+        let order = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then_with(|| tie(a).cmp(&tie(b)));
+        keep_first(&mut self.best, self.width, &order);
+        sort(&mut self.best, &order);
         self.enter();
     }
 
@@ -159,14 +165,10 @@ impl BeamSearch {
     /// prefix, which gets less.
     fn choose_classes(&mut self, blank: usize) {
         let logs = &self.logs;
-        let order = |&a: &usize, &b: &usize| logs[b].total_cmp(&logs[a]).then(a.cmp(&b));
+        let order = |a: usize, b: usize| logs[b].total_cmp(&logs[a]).then(a.cmp(&b));
         self.classes.clear();
         self.classes.extend((0..logs.len()).filter(|&class| class != blank));
-        let most = self.width.saturating_add(1);
-        if self.classes.len() > most {
-            self.classes.select_nth_unstable_by(most - 1, order);
-            self.classes.truncate(most);
-        }
+        keep_first(&mut self.classes, self.width.saturating_add(1), &order);
     }
 
     /// The prefix as it is.
@@ -211,12 +213,13 @@ impl BeamSearch {
         }
     }
 
-    /// Makes the candidates the beam.
+    /// Makes the best candidates the beam.
     fn enter(&mut self) {
         for beam in &self.beams {
             self.nodes[beam.node as usize].beam = NONE;
         }
-        std::mem::swap(&mut self.beams, &mut self.candidates);
+        self.beams.clear();
+        self.beams.extend(self.best.iter().map(|&at| self.candidates[at]));
         for (at, beam) in self.beams.iter_mut().enumerate() {
             if let Some(label) = beam.longer.take() {
                 let (parent, next) = (beam.node, self.nodes.len() as u32);
