@@ -67,7 +67,8 @@ impl Rng {
         low + (high - low) * ((self.bits() >> 40) as f32 * (1.0 / (1u64 << 24) as f32))
     }
 
-    /// Such numbers in all places. (A function of its own: its loop is long code, and would be in each caller.)
+    /// Such numbers in all places. (A function of its own: its loop is long code, which each caller would
+    /// have.)
     #[inline(never)]
     pub(crate) fn fill_uniform(&mut self, to: &mut [f32], low: f32, high: f32) {
         to.fill_with(|| self.uniform(low, high));

@@ -119,7 +119,7 @@ impl Narrow<'_> {
     }
 }
 
-/// Reads the gradients of some vectors of units from `unit` on, each of so many inputs from `input` on, as far
+/// Reads the gradients of some vectors of units from `unit` on, each of some inputs from `input` on, as far
 /// as the units exist.
 ///
 /// # Safety
