@@ -21,7 +21,7 @@ const PARAMETERS: [&str; 9] =
 const PARAMETRIZATIONS: &str = "parametrizations.";
 
 /// What a tensor is to its parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Whole,
     /// Of weight_norm.
@@ -147,7 +147,9 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
         if let Some((_, (twice, _))) = parts.iter().find(|(other, _)| *other == part) {
             return Err(refused(name, "a parameter that is there once", format!("{twice} too")));
         }
-        parts.push((part, (name, tensor)));
+        // In the order of the list, as errors name them.
+        let place = parts.partition_point(|(other, _)| *other < part);
+        parts.insert(place, (part, (name, tensor)));
     }
     let mut whole = Tensors::new();
     for (parameter, mut parts) in parameters {
@@ -155,7 +157,7 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
         let has = |wanted: &[Part]| kinds.len() == wanted.len() && wanted.iter().all(|of| kinds.contains(of));
         let mut take = |part| {
             let place = parts.iter().position(|(of, _)| *of == part);
-            place.map_or_else(Named::default, |place| parts.swap_remove(place).1)
+            place.map_or_else(Named::default, |place| parts.remove(place).1)
         };
         let tensor = if has(&[Part::Whole]) {
             take(Part::Whole).1
