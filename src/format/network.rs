@@ -5,7 +5,7 @@ use super::refused;
 use super::tensor::of_shape;
 use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
-use crate::layer::{Bias, Config, Recurrent, is_scale};
+use crate::layer::{Bias, Config, NamedParameter, Recurrent, is_scale};
 use std::ops::Range;
 
 /// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
@@ -46,7 +46,7 @@ pub(super) struct Change {
     kind: CellKind,
     bias: Bias,
     hidden: usize,
-    /// The tensors that have no new values yet.
+    /// The tensors that have no new values yet, in the order of their names.
     open: Vec<Open>,
     values: Vec<(Range<usize>, Vec<f32>)>,
     /// The scales of matrices of integers, by name.
@@ -64,9 +64,10 @@ impl Change {
     pub(super) fn of(network: &Recurrent) -> Result<Change, Error> {
         network.check_parameters()?;
         let config = network.config();
-        let mut open = Vec::new();
-        for tensor in network.named_parameters() {
-            open.push(Open { name: tensor.name, shape: tensor.shape, range: tensor.range });
+        let mut open: Vec<Open> = Vec::new();
+        for NamedParameter { name, shape, range, .. } in network.named_parameters() {
+            let place = open.partition_point(|other| other.name < name);
+            open.insert(place, Open { name, shape, range });
         }
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
         let (values, scales) = Default::default();
@@ -80,7 +81,7 @@ impl Change {
 
     /// New values for one tensor.
     pub(super) fn put(&mut self, name: &str, values: Vec<f32>) -> Result<(), Error> {
-        let Some(place) = self.open.iter().position(|tensor| tensor.name == name) else {
+        let Ok(place) = self.open.binary_search_by(|tensor| tensor.name.as_str().cmp(name)) else {
             return Err(refused(name, "a parameter of this network", "one that it has not"));
         };
         let Open { shape, range, .. } = self.open.remove(place);
