@@ -102,6 +102,16 @@ typedef enum {
   FRNN_CELL_ELMAN_TANH = 4,
   // Elman layer with a rectifier.
   FRNN_CELL_ELMAN_RELU = 5,
+  // Minimal GRU (Feng et al. 2024): gates z and n see the input alone.
+  FRNN_CELL_MIN_GRU = 6,
+  // Minimal LSTM (the same): gates i, f and g see the input alone; it has no cell state.
+  FRNN_CELL_MIN_LSTM = 7,
+  // Independently recurrent layer (Li et al. 2018): of each unit, its own state alone.
+  FRNN_CELL_IND_RNN = 8,
+  // Multiplicative LSTM (Krause et al. 2016).
+  FRNN_CELL_LSTM_MULTIPLICATIVE = 9,
+  // sLSTM of xLSTM (Beck et al. 2024), whose states are h, c, n and m: frnn_pass_set_plane.
+  FRNN_CELL_SLSTM = 10,
 } frnn_cell;
 
 // The direction of time.
@@ -201,7 +211,9 @@ frnn_result frnn_builder_set_layout(frnn_builder *builder, uint32_t number);
 frnn_result frnn_builder_set_bias(frnn_builder *builder, uint32_t number);
 
 // The activations, numbers of frnn_activation in ONNX's order: of an LSTM three (of i, f and o; of the
-// candidate; of the output), of a GRU two (of r and z; of the candidate), of an Elman layer one.
+// candidate; of the output), of a GRU two (of r and z; of the candidate), of an Elman layer one. A minimal
+// GRU has two (of z; of the candidate), a minimal LSTM one (of the candidate), an independent layer one, a
+// multiplicative LSTM three as an LSTM, an sLSTM none.
 frnn_result frnn_builder_set_activations(frnn_builder *builder, const uint32_t *activations, size_t count);
 
 // Clamps pre-activations to -clip..clip.
@@ -221,6 +233,11 @@ frnn_result frnn_builder_set_projection(frnn_builder *builder, size_t size);
 
 // Layer normalisation, with this epsilon.
 frnn_result frnn_builder_set_layer_norm(frnn_builder *builder, float epsilon);
+
+// Cuts the units of an sLSTM into heads, of which each unit sees those of its own head alone: `weight_hh` is
+// (4 H, H / heads). A number that divides the hidden size.
+frnn_result frnn_builder_set_heads(frnn_builder *builder,
+                                   size_t heads);
 
 // The probabilities with which training drops values: between layers; of the hidden state on its way into
 // the recurrent product; of the inputs of each layer. The last two have one mask for all steps of a row.
@@ -462,8 +479,8 @@ frnn_result frnn_pass_set_checkpoints(frnn_pass *pass, size_t every);
 // All states are zero.
 frnn_result frnn_pass_reset_state(frnn_pass *pass);
 
-// Sets the states: `h` (layers * directions, batch, H), or as wide as the projection; `c` the same of an
-// LSTM, and 0 values of other cells.
+// Sets the states: `h` (layers * directions, batch, H), or as wide as the projection; `c` the same of a cell
+// that has it, as LSTMs do, and 0 values of other cells.
 frnn_result frnn_pass_set_state(frnn_pass *pass,
                                 const float *h,
                                 size_t h_count,
@@ -472,6 +489,13 @@ frnn_result frnn_pass_set_state(frnn_pass *pass,
 
 // Writes the states: those that the last call has left.
 frnn_result frnn_pass_get_state(const frnn_pass *pass, float *h, size_t h_count, float *c, size_t c_count);
+
+// Sets one of the states by its name: "h", "c", and of an sLSTM "n" and "m", (layers * directions, batch,
+// H).
+frnn_result frnn_pass_set_plane(frnn_pass *pass, const char *name, const float *values, size_t count);
+
+// Writes one of the states, by its name.
+frnn_result frnn_pass_get_plane(const frnn_pass *pass, const char *name, float *values, size_t count);
 
 // Bytes that the pass holds; 0 for NULL.
 size_t frnn_pass_bytes(const frnn_pass *pass);

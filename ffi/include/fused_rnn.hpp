@@ -181,6 +181,7 @@ public:
     Builder &coupled(bool coupled) { return set(frnn_builder_set_coupled(get(), coupled)); }
     Builder &projection(std::size_t size) { return set(frnn_builder_set_projection(get(), size)); }
     Builder &layer_norm(float epsilon) { return set(frnn_builder_set_layer_norm(get(), epsilon)); }
+    Builder &heads(std::size_t heads) { return set(frnn_builder_set_heads(get(), heads)); }
     Builder &dropout(float between, float recurrent = 0, float input = 0) {
         return set(frnn_builder_set_dropout(get(), between, recurrent, input));
     }
@@ -241,6 +242,14 @@ public:
     // Into vectors that have as many values as the states.
     void get_state(std::vector<float> &h, std::vector<float> &c) const {
         detail::check(frnn_pass_get_state(get(), h.data(), h.size(), c.data(), c.size()));
+    }
+    // One of them by its name: "h", "c", and of an sLSTM "n" and "m".
+    void set_plane(const std::string &name, const std::vector<float> &values) {
+        detail::check(frnn_pass_set_plane(get(), name.c_str(), values.data(), values.size()));
+    }
+    // Into a vector that has as many values as the state.
+    void get_plane(const std::string &name, std::vector<float> &values) const {
+        detail::check(frnn_pass_get_plane(get(), name.c_str(), values.data(), values.size()));
     }
     // Into `y`, which has as many values as the outputs, or none where the final state alone is wanted.
     void forward(const Network &network, const std::vector<float> &x, std::vector<float> &y) {

@@ -77,7 +77,9 @@ pub unsafe extern "C" fn frnn_builder_set_bias(builder: *mut Builder, number: u3
 }
 
 /// The activations, numbers of frnn_activation in ONNX's order: of an LSTM three (of i, f and o; of the
-/// candidate; of the output), of a GRU two (of r and z; of the candidate), of an Elman layer one.
+/// candidate; of the output), of a GRU two (of r and z; of the candidate), of an Elman layer one. A minimal
+/// GRU has two (of z; of the candidate), a minimal LSTM one (of the candidate), an independent layer one, a
+/// multiplicative LSTM three as an LSTM, an sLSTM none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_builder_set_activations(
     builder: *mut Builder,
@@ -134,6 +136,14 @@ pub unsafe extern "C" fn frnn_builder_set_projection(builder: *mut Builder, size
 pub unsafe extern "C" fn frnn_builder_set_layer_norm(builder: *mut Builder, epsilon: f32) -> Code {
     // SAFETY: the caller's promise.
     unsafe { set(builder, |b| Ok(b.layer_norm(epsilon))) }
+}
+
+/// Cuts the units of an sLSTM into heads, of which each unit sees those of its own head alone: `weight_hh` is
+/// (4 H, H / heads). A number that divides the hidden size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_builder_set_heads(builder: *mut Builder, heads: usize) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { set(builder, |b| Ok(b.heads(heads))) }
 }
 
 /// The probabilities with which training drops values: between layers; of the hidden state on its way into

@@ -19,6 +19,16 @@ pub enum Cell {
     ElmanTanh = 4,
     /// Elman layer with a rectifier.
     ElmanRelu = 5,
+    /// Minimal GRU (Feng et al. 2024): gates z and n see the input alone.
+    MinGru = 6,
+    /// Minimal LSTM (the same): gates i, f and g see the input alone; it has no cell state.
+    MinLstm = 7,
+    /// Independently recurrent layer (Li et al. 2018): of each unit, its own state alone.
+    IndRnn = 8,
+    /// Multiplicative LSTM (Krause et al. 2016).
+    LstmMultiplicative = 9,
+    /// sLSTM of xLSTM (Beck et al. 2024), whose states are h, c, n and m: frnn_pass_set_plane.
+    Slstm = 10,
 }
 
 /// A function of each value.
@@ -114,6 +124,11 @@ pub(crate) fn cell(number: u32) -> Result<Option<rnn::CellKind>, Failure> {
         3 => rnn::CellKind::GruResetBefore,
         4 => rnn::CellKind::ElmanTanh,
         5 => rnn::CellKind::ElmanRelu,
+        6 => rnn::CellKind::MinGru,
+        7 => rnn::CellKind::MinLstm,
+        8 => rnn::CellKind::IndRnn,
+        9 => rnn::CellKind::LstmMultiplicative,
+        10 => rnn::CellKind::Slstm,
         got => return unknown("cell", got),
     }))
 }
@@ -126,6 +141,11 @@ pub(crate) fn cell_number(kind: rnn::CellKind) -> u32 {
         rnn::CellKind::GruResetBefore => 3,
         rnn::CellKind::ElmanTanh => 4,
         rnn::CellKind::ElmanRelu => 5,
+        rnn::CellKind::MinGru => 6,
+        rnn::CellKind::MinLstm => 7,
+        rnn::CellKind::IndRnn => 8,
+        rnn::CellKind::LstmMultiplicative => 9,
+        rnn::CellKind::Slstm => 10,
         // (The enum may grow.)
         _ => 0,
     }

@@ -1,10 +1,11 @@
 //! Passes over sequences: what changes from call to call, and the calls.
 
 use crate::border::{Area, Code, Failure, check_apart, free, get, get_mut, guard, guard_value, make};
-use crate::border::{collect, optional, optional_mut, slice, slice_mut};
+use crate::border::{collect, optional, optional_mut, slice, slice_mut, text};
 use crate::network::{Network, check_count};
 use fused_rnn as rnn;
 use rnn::{Accumulate, Dims, Gradients, Keep, State, Tape, Upstream, Workspace};
+use std::ffi::c_char;
 
 /// States, tape and memory for sequences of a network, for `batch` rows of `steps` steps.
 pub struct Pass {
@@ -140,8 +141,8 @@ pub unsafe extern "C" fn frnn_pass_reset_state(pass: *mut Pass) -> Code {
     })
 }
 
-/// Sets the states: `h` (layers * directions, batch, H), or as wide as the projection; `c` the same of an
-/// LSTM, and 0 values of other cells.
+/// Sets the states: `h` (layers * directions, batch, H), or as wide as the projection; `c` the same of a cell
+/// that has it, as LSTMs do, and 0 values of other cells.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_pass_set_state(
     pass: *mut Pass,
@@ -179,6 +180,39 @@ pub unsafe extern "C" fn frnn_pass_get_state(
         check_state(pass, h.len(), c.len())?;
         pass.state.copy_h_to(h)?;
         Ok(pass.state.copy_c_to(c)?)
+    })
+}
+
+/// Sets one of the states by its name: "h", "c", and of an sLSTM "n" and "m", (layers * directions, batch,
+/// H).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_set_plane(
+    pass: *mut Pass,
+    name: *const c_char,
+    values: *const f32,
+    count: usize,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (name, values) = unsafe { (text("name", name)?, slice("values", values, count)?) };
+        // SAFETY: the caller's promise.
+        Ok(unsafe { get_mut("pass", pass) }?.state.set_plane(name, values)?)
+    })
+}
+
+/// Writes one of the states, by its name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_pass_get_plane(
+    pass: *const Pass,
+    name: *const c_char,
+    values: *mut f32,
+    count: usize,
+) -> Code {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let (name, values) = unsafe { (text("name", name)?, slice_mut("values", values, count)?) };
+        // SAFETY: the caller's promise.
+        Ok(unsafe { get("pass", pass) }?.state.copy_plane_to(name, values)?)
     })
 }
 

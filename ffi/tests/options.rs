@@ -15,12 +15,17 @@ use fused_rnn_c::*;
 use std::ffi::CString;
 use std::ptr::{null, null_mut};
 
-const CELLS: [(Cell, CellKind); 5] = [
+const CELLS: [(Cell, CellKind); 10] = [
     (Cell::Lstm, CellKind::Lstm),
     (Cell::GruResetAfter, CellKind::GruResetAfter),
     (Cell::GruResetBefore, CellKind::GruResetBefore),
     (Cell::ElmanTanh, CellKind::ElmanTanh),
     (Cell::ElmanRelu, CellKind::ElmanRelu),
+    (Cell::MinGru, CellKind::MinGru),
+    (Cell::MinLstm, CellKind::MinLstm),
+    (Cell::IndRnn, CellKind::IndRnn),
+    (Cell::LstmMultiplicative, CellKind::LstmMultiplicative),
+    (Cell::Slstm, CellKind::Slstm),
 ];
 const DIRECTIONS: [(Direction, D); 3] =
     [(Direction::Forward, D::Forward), (Direction::Reverse, D::Reverse), (Direction::Both, D::Both)];
@@ -108,8 +113,9 @@ fn build(draw: &mut Draw) -> Option<(*mut Network, Recurrent)> {
     }
     if draw.one_in(3) {
         let of_cell = match kind {
-            CellKind::Lstm => 3,
-            CellKind::GruResetAfter | CellKind::GruResetBefore => 2,
+            CellKind::Lstm | CellKind::LstmMultiplicative => 3,
+            CellKind::GruResetAfter | CellKind::GruResetBefore | CellKind::MinGru => 2,
+            CellKind::Slstm => 0,
             _ => 1,
         };
         let count = if draw.one_in(8) { draw.0.below(5) } else { of_cell };
@@ -137,6 +143,10 @@ fn build(draw: &mut Draw) -> Option<(*mut Network, Recurrent)> {
     if of_lstm(draw) {
         let size = draw.0.below(hidden + 2);
         set!(frnn_builder_set_projection(c, size), rust.projection(size));
+    }
+    if draw.one_in(if kind == CellKind::Slstm { 2 } else { 40 }) {
+        let heads = draw.of(&[0, 1, 2, 3, hidden]);
+        set!(frnn_builder_set_heads(c, heads), rust.heads(heads));
     }
     if draw.one_in(5) {
         set!(frnn_builder_set_layer_norm(c, 1e-3), rust.layer_norm(1e-3));
@@ -353,7 +363,7 @@ fn precisions(draw: &mut Draw, network: *mut Network, rust: &Recurrent) {
 #[test]
 fn drawn_options_have_the_bits_of_rust() {
     let (mut built, mut refused) = (0, 0);
-    for case in 0..400 {
+    for case in 0..600 {
         let mut draw = Draw(Rng::new(case));
         let Some((network, rust)) = build(&mut draw) else {
             refused += 1;

@@ -139,6 +139,32 @@ void training() {
     EXPECT(thrown);
 }
 
+// A layer with heads, whose states are four: a sequence in one piece and in two.
+void heads() {
+    const Network network = Builder(FRNN_CELL_SLSTM, 2, 12).heads(3).threads(1).build();
+    EXPECT(network.cell() == FRNN_CELL_SLSTM);
+    EXPECT(network.tensors()[1].shape == (std::vector<std::size_t>{4 * 12, 4}));
+    const auto refused = failure([] { Builder(FRNN_CELL_SLSTM, 2, 12).heads(5).build(); });
+    EXPECT(refused.first == FRNN_RESULT_RANGE && refused.second.find("divides") != std::string::npos);
+    std::vector<float> x(2 * 6), whole(6 * 12), y(3 * 12);
+    for (std::size_t k = 0; k < x.size(); k++) x[k] = 0.1f * static_cast<float>(k) - 0.5f;
+    Pass(network, 1, 6).forward(network, x, whole);
+    Pass first(network, 1, 3), second(network, 1, 3);
+    first.forward(network, {x.begin(), x.begin() + 6}, y);
+    EXPECT(y == std::vector<float>(whole.begin(), whole.begin() + 36));
+    std::vector<float> plane(12);
+    for (const char *name : {"h", "c", "n", "m"}) {
+        first.get_plane(name, plane);
+        second.set_plane(name, plane);
+    }
+    second.forward(network, {x.begin() + 6, x.end()}, y);
+    EXPECT(y == std::vector<float>(whole.begin() + 36, whole.end()));
+    EXPECT(failure([&] { second.set_plane("k", plane); }).first == FRNN_RESULT_UNSUPPORTED);
+    EXPECT(failure([&] { second.set_plane("n", {1.0f}); }).first == FRNN_RESULT_LENGTH);
+    plane.resize(11);
+    EXPECT(failure([&] { second.get_plane("n", plane); }).first == FRNN_RESULT_LENGTH);
+}
+
 void models() {
     const Network network = Builder(FRNN_CELL_ELMAN_TANH, 2, 4).init(FRNN_INIT_PYTORCH, 2).build();
     const std::string text = R"({"lin.weight": [[1, 2, 3, 4], [0, 0, 1, 0]], "lin.bias": [0.5, 0]})";
@@ -176,6 +202,7 @@ int main() {
     try {
         networks();
         training();
+        heads();
         models();
     } catch (const std::exception &error) {
         std::fprintf(stderr, "%s\n", error.what());

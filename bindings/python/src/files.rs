@@ -2,7 +2,7 @@
 
 use crate::arrays::{Flags, Floats, NewFloats, array, check_shape, values};
 use crate::errors::{raised, refused};
-use crate::network::{Network, state_arrays, state_of};
+use crate::network::{Network, States, state_arrays, state_of};
 use crate::options::{kind, kind_name, with_options};
 use fused_rnn::format::keras::{self, Mask, Merge};
 use fused_rnn::format::onnx::{Chain, Model};
@@ -70,8 +70,8 @@ pub struct KerasLayer {
     layer: keras::Layer,
 }
 
-/// y, last, h and c.
-type KerasOutputs<'py> = (NewFloats<'py>, NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>);
+/// y, last, and the final states.
+type KerasOutputs<'py> = (NewFloats<'py>, NewFloats<'py>, States<'py>);
 
 #[pymethods]
 impl KerasLayer {
@@ -107,13 +107,12 @@ impl KerasLayer {
         self.layer.stateful()
     }
 
-    #[pyo3(signature = (x, h=None, c=None, lengths=None, mask=None))]
+    #[pyo3(signature = (x, states=None, lengths=None, mask=None))]
     fn run<'py>(
         &self,
         py: Python<'py>,
         x: Floats<'py>,
-        h: Option<Floats<'py>>,
-        c: Option<Floats<'py>>,
+        states: Option<Vec<Floats<'py>>>,
         lengths: Option<Vec<i64>>,
         mask: Option<Flags<'py>>,
     ) -> PyResult<KerasOutputs<'py>> {
@@ -122,9 +121,9 @@ impl KerasLayer {
             return Err(refused("x", "3 axes (B, T, I)", x.shape().len()));
         };
         let tensor = Tensor::new(x.shape(), values(&x)?.into_owned()).map_err(raised)?;
-        let mut state = match (&h, &c) {
-            (None, None) if self.layer.stateful() => None,
-            _ => Some(state_of(network, batch, h.as_ref(), c.as_ref())?),
+        let mut state = match &states {
+            None if self.layer.stateful() => None,
+            states => Some(state_of(network, batch, states.as_deref())?),
         };
         let count =
             |length: i64| usize::try_from(length).map_err(|_| refused("lengths", "at least 0", length));
@@ -148,8 +147,8 @@ impl KerasLayer {
         };
         let output = self.layer.run(&tensor, mask, state.as_mut()).map_err(raised)?;
         let new = |tensor: &Tensor| array(py, tensor.values(), tensor.shape());
-        let c = output.c.as_ref().map(new).transpose()?;
-        Ok((new(&output.y)?, new(&output.last)?, new(&output.h)?, c))
+        let states = std::iter::once(&output.h).chain(&output.c).map(new).collect::<PyResult<_>>()?;
+        Ok((new(&output.y)?, new(&output.last)?, states))
     }
 }
 
@@ -179,11 +178,7 @@ impl OnnxChain {
         Network::of(self.chain.network().clone())
     }
 
-    fn initial_state<'py>(
-        &self,
-        py: Python<'py>,
-        batch: usize,
-    ) -> PyResult<(NewFloats<'py>, Option<NewFloats<'py>>)> {
+    fn initial_state<'py>(&self, py: Python<'py>, batch: usize) -> PyResult<States<'py>> {
         let state = self.chain.initial_state(batch).map_err(raised)?;
         state_arrays(py, self.chain.network(), &state)
     }

@@ -11,7 +11,7 @@ use crate::errors::{raised, refused};
 use crate::options::{kind, kind_name, options_of, with_options};
 use crate::pool;
 use crate::stream::Stream;
-use fused_rnn::{Builder, Config, Error, Recurrent, State, Tape, Threads, Workspace};
+use fused_rnn::{Builder, Config, Recurrent, State, Tape, Threads, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,19 +22,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[pyclass(frozen, module = "fused_rnn._fused_rnn")]
 pub struct Network {
     shared: Mutex<Arc<Recurrent>>,
-    /// The number of parameters, also once they have been dropped.
-    count: usize,
     /// For the next call.
     workspace: Mutex<Workspace>,
 }
 
-/// Outputs, and the final states: h, and c of an LSTM.
-pub type Outputs<'py> = (NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>);
+/// States, by the names that the cell has for them: h, mostly c, and of an sLSTM n and m.
+pub type States<'py> = Vec<NewFloats<'py>>;
+/// Outputs, and the final states.
+pub type Outputs<'py> = (NewFloats<'py>, States<'py>);
 
 impl Network {
     pub fn of(network: Recurrent) -> Self {
-        let (count, workspace) = (network.parameters().len(), Mutex::new(new_workspace(&network)));
-        Network { shared: Mutex::new(Arc::new(network)), count, workspace }
+        let workspace = Mutex::new(new_workspace(&network));
+        Network { shared: Mutex::new(Arc::new(network)), workspace }
     }
 
     /// The network as it is now.
@@ -57,13 +57,13 @@ impl Network {
         py: Python<'py>,
         network: &Recurrent,
         x: &Floats<'py>,
-        (h, c): (Option<Floats<'py>>, Option<Floats<'py>>),
+        states: Option<Vec<Floats<'py>>>,
         sequences: &Sequences<'_>,
         out: Option<FloatsMut<'py>>,
         training: Option<(&mut Tape, u64)>,
     ) -> PyResult<Outputs<'py>> {
         let config = network.config();
-        let mut state = state_of(network, sequences.batch, h.as_ref(), c.as_ref())?;
+        let mut state = state_of(network, sequences.batch, states.as_deref())?;
         let shape = sequences.shape(config, config.output_size());
         let mut y = match out {
             Some(out) => {
@@ -74,7 +74,7 @@ impl Network {
         };
         let (input, dims) = (values(x)?, sequences.dims());
         let output = values_mut("out", &mut y)?;
-        let (work, to) = (sequences.work(self.count), &mut state);
+        let (work, to) = (sequences.work(network.parameters().len()), &mut state);
         self.with_workspace(|workspace| {
             run(py, config, work, || match training {
                 None => network.forward(&input, dims, to, Some(output), workspace),
@@ -84,15 +84,8 @@ impl Network {
             })
         })
         .map_err(raised)?;
-        let (h, c) = state_arrays(py, network, &state)?;
-        Ok((bound(&y), h, c))
+        Ok((bound(&y), state_arrays(py, network, &state)?))
     }
-}
-
-/// Refuses what needs parameters where there are none any more.
-fn check_parameters(network: &Recurrent) -> PyResult<()> {
-    let what = "parameters of a network that has dropped them";
-    if network.has_parameters() { Ok(()) } else { Err(raised(Error::Unsupported { what })) }
 }
 
 /// A workspace for the threads that calls have, where the network does not say how many: without a pool, one.
@@ -113,56 +106,53 @@ pub fn run<T: Send>(py: Python<'_>, config: &Config, work: usize, call: impl FnO
     }
 }
 
-/// The shapes of h and of c: `(layers * directions, B, P)` and `(layers * directions, B, H)`.
-pub fn state_shapes(network: &Recurrent, batch: usize) -> ([usize; 3], Option<[usize; 3]>) {
+/// The shape of each state: of h `(layers * directions, B, P)`, of the others `(layers * directions, B, H)`.
+pub fn state_shapes(network: &Recurrent, batch: usize) -> Vec<[usize; 3]> {
     let config = network.config();
     let strands = config.layers() * config.directions();
     let outputs = config.projection().unwrap_or(config.hidden_size());
-    let cell = config.kind().has_cell_state().then_some([strands, batch, config.hidden_size()]);
-    ([strands, batch, outputs], cell)
+    let width = |name: &str| if name == "h" { outputs } else { config.hidden_size() };
+    config.kind().states().iter().map(|name| [strands, batch, width(name)]).collect()
 }
 
 /// Checks that an array of states has the shape that it should have.
 pub fn check_state<'a>(
     what: &str,
-    shape: Option<[usize; 3]>,
+    shape: Option<&[usize; 3]>,
     given: &'a Floats<'_>,
 ) -> PyResult<Cow<'a, [f32]>> {
     match shape {
-        Some(shape) => check_shape(what, &shape, given.shape())?,
+        Some(shape) => check_shape(what, shape, given.shape())?,
         None => return Err(refused(what, "none, as the cell has no cell state", "one")),
     }
     values(given)
 }
 
+/// Sets all states, checked before any is written.
+pub fn set_states(network: &Recurrent, state: &mut State, given: &[Floats<'_>]) -> PyResult<()> {
+    let (names, shapes) = (network.config().kind().states(), state_shapes(network, state.batch()));
+    if given.len() != names.len() {
+        return Err(refused("state", format!("an array for each of {}", names.join(", ")), given.len()));
+    }
+    let checked = names.iter().zip(&shapes).zip(given);
+    let checked: Vec<_> = checked
+        .map(|((name, shape), given)| check_state(name, Some(shape), given))
+        .collect::<PyResult<_>>()?;
+    names.iter().zip(checked).try_for_each(|(name, values)| state.set_plane(name, &values)).map_err(raised)
+}
+
 /// A state with these values, and zeros where there are none.
-pub fn state_of(
-    network: &Recurrent,
-    batch: usize,
-    h: Option<&Floats<'_>>,
-    c: Option<&Floats<'_>>,
-) -> PyResult<State> {
+pub fn state_of(network: &Recurrent, batch: usize, states: Option<&[Floats<'_>]>) -> PyResult<State> {
     let mut state = network.zero_state(batch).map_err(raised)?;
-    let (of_h, of_c) = state_shapes(network, batch);
-    if let Some(h) = h {
-        state.set_h(&check_state("h", Some(of_h), h)?).map_err(raised)?;
-    }
-    if let Some(c) = c {
-        state.set_c(&check_state("c", of_c, c)?).map_err(raised)?;
-    }
+    states.map_or(Ok(()), |states| set_states(network, &mut state, states))?;
     Ok(state)
 }
 
 /// The values of a state as arrays.
-pub fn state_arrays<'py>(
-    py: Python<'py>,
-    network: &Recurrent,
-    state: &State,
-) -> PyResult<(NewFloats<'py>, Option<NewFloats<'py>>)> {
-    let (of_h, of_c) = state_shapes(network, state.batch());
-    let h = array(py, &state.h(), &of_h)?;
-    let c = of_c.map(|shape| array(py, &state.c(), &shape)).transpose()?;
-    Ok((h, c))
+pub fn state_arrays<'py>(py: Python<'py>, network: &Recurrent, state: &State) -> PyResult<States<'py>> {
+    let shapes = state_shapes(network, state.batch());
+    let values = network.config().kind().states().iter().filter_map(|name| state.plane(name));
+    values.zip(&shapes).map(|(values, shape)| array(py, &values, shape)).collect()
 }
 
 #[pymethods]
@@ -209,30 +199,9 @@ impl Network {
         options_of(py, &self.get())
     }
 
-    /// Frees the parameters in f32. Streams and tapes that share them keep theirs.
-    fn drop_parameters(&self) {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.has_parameters() {
-            Arc::make_mut(&mut shared).drop_parameters();
-        }
-    }
-
-    #[getter]
-    fn has_parameters(&self) -> bool {
-        self.get().has_parameters()
-    }
-
-    /// A network that shares all until one of the two changes.
-    fn copy(&self) -> Self {
-        let (network, count) = (self.get(), self.count);
-        let workspace = Mutex::new(new_workspace(&network));
-        Network { shared: Mutex::new(network), count, workspace }
-    }
-
     /// Copies of all parameters by name.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (parameters, network) = (PyDict::new(py), self.get());
-        check_parameters(&network)?;
         for parameter in network.named_parameters() {
             parameters.set_item(&parameter.name, array(py, parameter.values, &parameter.shape)?)?;
         }
@@ -242,7 +211,6 @@ impl Network {
     /// Sets some parameters by name. Nothing is changed where one is wrong.
     fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        check_parameters(&shared)?;
         let mut new = Vec::new();
         for (name, value) in given {
             let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
@@ -260,14 +228,19 @@ impl Network {
         Ok(())
     }
 
-    #[pyo3(signature = (x, h=None, c=None, lengths=None, mask=None, resets=None, out=None))]
+    /// The names of the states.
+    #[getter]
+    fn states(&self) -> &'static [&'static str] {
+        self.get().config().kind().states()
+    }
+
+    #[pyo3(signature = (x, states=None, lengths=None, mask=None, resets=None, out=None))]
     #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
     fn forward<'py>(
         &self,
         py: Python<'py>,
         x: Floats<'py>,
-        h: Option<Floats<'py>>,
-        c: Option<Floats<'py>>,
+        states: Option<Vec<Floats<'py>>>,
         lengths: Option<Vec<i64>>,
         mask: Option<Flags<'py>>,
         resets: Option<Flags<'py>>,
@@ -275,10 +248,10 @@ impl Network {
     ) -> PyResult<Outputs<'py>> {
         let network = self.get();
         let sequences = Sequences::of(network.config(), &x, lengths, mask.as_ref(), resets.as_ref())?;
-        self.call(py, &network, &x, (h, c), &sequences, out, None)
+        self.call(py, &network, &x, states, &sequences, out, None)
     }
 
     fn stream(&self, batch: usize) -> PyResult<Stream> {
-        Stream::new(self.get(), self.count, batch)
+        Stream::new(self.get(), batch)
     }
 }

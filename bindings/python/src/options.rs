@@ -10,12 +10,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// The cells by name.
-const KINDS: [(&str, CellKind); 5] = [
+const KINDS: [(&str, CellKind); 10] = [
     ("lstm", CellKind::Lstm),
     ("gru", CellKind::GruResetAfter),
     ("gru_reset_before", CellKind::GruResetBefore),
     ("rnn_tanh", CellKind::ElmanTanh),
     ("rnn_relu", CellKind::ElmanRelu),
+    ("min_gru", CellKind::MinGru),
+    ("min_lstm", CellKind::MinLstm),
+    ("ind_rnn", CellKind::IndRnn),
+    ("lstm_mult", CellKind::LstmMultiplicative),
+    ("slstm", CellKind::Slstm),
 ];
 const DIRECTIONS: [(&str, Direction); 3] =
     [("forward", Direction::Forward), ("reverse", Direction::Reverse), ("both", Direction::Both)];
@@ -95,6 +100,7 @@ fn with_option(
         },
         "layer_norm" => builder.layer_norm(number()?),
         "coupled" => builder.coupled(value.extract()?),
+        "heads" => builder.heads(value.extract()?),
         "batch_first" => {
             builder.layout(if value.extract()? { Layout::BatchFirst } else { Layout::TimeMajor })
         }
@@ -163,6 +169,7 @@ pub fn options_of<'py>(py: Python<'py>, network: &Recurrent) -> PyResult<Bound<'
     differs!("peephole", peephole, |peephole| pyo3::types::PyBool::new(py, peephole).to_owned());
     differs!("proj_size", projection, |size| size);
     differs!("layer_norm", layer_norm, |epsilon| epsilon);
+    differs!("heads", heads, |heads| heads);
     differs!("coupled", coupled, |coupled| pyo3::types::PyBool::new(py, coupled).to_owned());
     differs!("batch_first", layout, |layout| {
         pyo3::types::PyBool::new(py, layout == Layout::BatchFirst).to_owned()

@@ -2,12 +2,12 @@
 
 use crate::arrays::{FloatsMut, NewFloats, bound, check_shape, floats, no_floats, values, values_mut, zeros};
 use crate::errors::{raised, refused};
-use crate::network::{check_state, new_workspace, run, state_arrays, state_shapes};
+use crate::network::{new_workspace, run, set_states, state_arrays};
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyTuple};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Streams of a network, one for each row of a batch: what goes on from call to call is kept here.
@@ -18,8 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Stream {
     network: Arc<Recurrent>,
     batch: usize,
-    /// Multiply-adds of a step, or more.
-    work: usize,
     inner: Mutex<Inner>,
 }
 
@@ -29,15 +27,14 @@ struct Inner {
 }
 
 impl Stream {
-    /// Streams of a network of so many parameters.
-    pub fn new(network: Arc<Recurrent>, count: usize, batch: usize) -> PyResult<Self> {
+    pub fn new(network: Arc<Recurrent>, batch: usize) -> PyResult<Self> {
         if network.config().direction() != Direction::Forward {
             let what = "a stream of a bidirectional or reverse layer";
             return Err(raised(Error::Unsupported { what }));
         }
         let state = network.zero_state(batch).map_err(raised)?;
         let inner = Mutex::new(Inner { state, workspace: new_workspace(&network) });
-        Ok(Stream { network, batch, work: count.saturating_mul(batch), inner })
+        Ok(Stream { network, batch, inner })
     }
 
     /// The state and the workspace.
@@ -86,8 +83,9 @@ impl Stream {
         let (x, to) = (values(&frame)?, Some(values_mut("out", &mut y)?));
         let mut inner = self.inner()?;
         let Inner { state, workspace } = &mut *inner;
+        let work = self.network.parameters().len().saturating_mul(self.batch);
         let call = || self.network.step(&x, state, to, workspace);
-        run(py, config, self.work, call).map_err(raised)?;
+        run(py, config, work, call).map_err(raised)?;
         Ok(bound(&y))
     }
 
@@ -110,31 +108,29 @@ impl Stream {
         rows.into_iter().try_for_each(|row| inner.state.reset_row(row)).map_err(raised)
     }
 
-    /// A copy of the state: h, (layers, B, H), or of an LSTM the pair (h, c).
+    /// A copy of the state: h, (layers, B, H), of an LSTM the pair (h, c), of an sLSTM (h, c, n, m).
     #[getter]
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let (h, c) = state_arrays(py, &self.network, &self.inner()?.state)?;
-        Ok(match c {
-            Some(c) => (h, c).into_pyobject(py)?.into_any(),
-            None => h.into_any(),
+        let mut states = state_arrays(py, &self.network, &self.inner()?.state)?;
+        Ok(match states.len() {
+            1 => states.remove(0).into_any(),
+            _ => PyTuple::new(py, states)?.into_any(),
         })
     }
 
     #[setter]
     fn set_state(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (of_h, of_c) = state_shapes(&self.network, self.batch);
-        let (h, c) = match of_c {
-            Some(_) => match &state.extract::<Vec<Bound<'_, PyAny>>>()?[..] {
-                [h, c] => (floats("h", h)?, Some(floats("c", c)?)),
-                other => return Err(refused("state", "a pair (h, c)", other.len())),
-            },
-            None => (floats("state", state)?, None),
+        let names = self.network.config().kind().states();
+        let given = match names {
+            [_] => vec![floats("state", state)?],
+            _ => {
+                let given = state.extract::<Vec<Bound<'_, PyAny>>>()?;
+                if given.len() != names.len() {
+                    return Err(refused("state", format!("({})", names.join(", ")), given.len()));
+                }
+                names.iter().zip(&given).map(|(name, given)| floats(name, given)).collect::<PyResult<_>>()?
+            }
         };
-        // Checked both, before either is written.
-        let h = check_state("h", Some(of_h), &h)?;
-        let c = c.as_ref().map(|c| check_state("c", of_c, c)).transpose()?;
-        let mut inner = self.inner()?;
-        inner.state.set_h(&h).map_err(raised)?;
-        c.map_or(Ok(()), |c| inner.state.set_c(&c).map_err(raised))
+        set_states(&self.network, &mut self.inner()?.state, &given)
     }
 }

@@ -5,7 +5,7 @@ use crate::arrays::{
     Flags, Floats, FloatsMut, Sequences, array, bound, check_shape, values, values_mut, zeros,
 };
 use crate::errors::{raised, refused};
-use crate::network::{Network, check_state, new_workspace, run, state_shapes};
+use crate::network::{Network, States, check_state, new_workspace, run, state_shapes};
 use fused_rnn::{Gradients, Keep, Recurrent, Upstream, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -23,8 +23,8 @@ pub struct Tape {
     workspace: Mutex<Workspace>,
 }
 
-/// Outputs, h, c, and the tape.
-type Trained<'py> = (NewFloats<'py>, NewFloats<'py>, Option<NewFloats<'py>>, Tape);
+/// Outputs, the final states, and the tape.
+type Trained<'py> = (NewFloats<'py>, States<'py>, Tape);
 /// Gradients by parameters, x, h and c, as far as they are wanted.
 type Gotten<'py> =
     (Option<Bound<'py, PyDict>>, Option<NewFloats<'py>>, Option<NewFloats<'py>>, Option<NewFloats<'py>>);
@@ -32,15 +32,14 @@ type Gotten<'py> =
 /// Forward for training. `fused_rnn.Network.forward_train` has its documentation.
 #[pyfunction]
 #[pyo3(signature = (
-    network, x, h=None, c=None, lengths=None, mask=None, resets=None, seed=0, every=None, budget=None
+    network, x, states=None, lengths=None, mask=None, resets=None, seed=0, every=None, budget=None
 ))]
 #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
 pub fn forward_train<'py>(
     py: Python<'py>,
     network: &Network,
     x: Floats<'py>,
-    h: Option<Floats<'py>>,
-    c: Option<Floats<'py>>,
+    states: Option<Vec<Floats<'py>>>,
     lengths: Option<Vec<i64>>,
     mask: Option<Flags<'py>>,
     resets: Option<Flags<'py>>,
@@ -57,11 +56,11 @@ pub fn forward_train<'py>(
     let (owner, network, mut tape) = (network, network.get(), fused_rnn::Tape::keeping(keep));
     let sequences = Sequences::of(network.config(), &x, lengths, mask.as_ref(), resets.as_ref())?;
     let training = Some((&mut tape, seed));
-    let (y, h, c) = owner.call(py, &network, &x, (h, c), &sequences, None, training)?;
+    let (y, states) = owner.call(py, &network, &x, states, &sequences, None, training)?;
     let work = sequences.work(network.parameters().len()).saturating_mul(3);
     let shape = sequences.shape(network.config(), network.config().input_size());
     let (batch, workspace) = (sequences.batch, Mutex::new(new_workspace(&network)));
-    Ok((y, h, c, Tape { network, shape, batch, work, tape, workspace }))
+    Ok((y, states, Tape { network, shape, batch, work, tape, workspace }))
 }
 
 #[pymethods]
@@ -84,12 +83,13 @@ impl Tape {
         let (network, config) = (&*self.network, self.network.config());
         check_shape("x", &self.shape, x.shape())?;
         let [first, second, _] = self.shape;
-        let (of_h, of_c) = state_shapes(network, self.batch);
+        let shapes = state_shapes(network, self.batch);
+        let (of_h, of_c) = (shapes.first(), shapes.get(1));
         if let Some(dy) = &dy {
             check_shape("dy", &[first, second, config.output_size()], dy.shape())?;
         }
         let dy = dy.as_ref().map(values).transpose()?;
-        let dh = dh.as_ref().map(|dh| check_state("dh", Some(of_h), dh)).transpose()?;
+        let dh = dh.as_ref().map(|dh| check_state("dh", of_h, dh)).transpose()?;
         let dc = dc.as_ref().map(|dc| check_state("dc", of_c, dc)).transpose()?;
         let mut upstream = Upstream::default();
         (upstream.dy, upstream.dhn, upstream.dcn) = (dy.as_deref(), dh.as_deref(), dc.as_deref());
@@ -101,8 +101,8 @@ impl Tape {
         };
         let mut parameters = vec![0.0; if of_parameters { network.parameters().len() } else { 0 }];
         let mut dx = new(of_x, "dx", Some(&self.shape))?;
-        let mut dh0 = new(of_state, "dh0", Some(&of_h))?;
-        let mut dc0 = new(of_state, "dc0", of_c.as_ref().map(|shape| &shape[..]))?;
+        let mut dh0 = new(of_state, "dh0", of_h.map(|shape| &shape[..]))?;
+        let mut dc0 = new(of_state, "dc0", of_c.map(|shape| &shape[..]))?;
         let mut gradients = Gradients::default();
         gradients.parameters = of_parameters.then_some(&mut parameters[..]);
         gradients.dx = dx.as_mut().map(|array| values_mut("dx", array)).transpose()?;

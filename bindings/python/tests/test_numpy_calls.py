@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import fused_rnn
 
 KINDS = ["lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu"]
+KINDS += ["min_gru", "min_lstm", "ind_rnn", "lstm_mult", "slstm"]
 
 
 def uniform(*shape, seed=0):
@@ -155,19 +156,27 @@ OPTIONS = [
     ("gru", dict(bidirectional=True, activations=["sigmoid", "tanh"], activations_reverse=["mish", "gelu"])),
     ("gru", dict(reset_after=False, input_dropout=0.5, recurrent_dropout=0.5, bias="single")),
     ("rnn", dict(nonlinearity="relu", num_layers=3, level="portable")),
+    ("min_gru", dict(activations=["hard_sigmoid", "tanh"], bidirectional=True)),
+    ("min_lstm", dict(num_layers=2, bias=False)),
+    ("ind_rnn", dict(activations=["tanh"], recurrent_dropout=0.5)),
+    ("lstm_mult", dict(clip=3.0, cell_clip=2.0)),
+    ("slstm", dict(heads=5, zoneout=0.25, direction="reverse")),
 ]
+CLASSES = {"lstm": fused_rnn.LSTM, "gru": fused_rnn.GRU, "rnn": fused_rnn.RNN, "min_gru": fused_rnn.MinGRU}
+CLASSES |= {"min_lstm": fused_rnn.MinLSTM, "ind_rnn": fused_rnn.IndRNN, "slstm": fused_rnn.SLSTM}
+CLASSES |= {"lstm_mult": fused_rnn.MultiplicativeLSTM}
 
 
 @pytest.mark.parametrize("kind, options", OPTIONS)
 def test_options_survive_pickling_and_copying(kind, options):
-    net = {"lstm": fused_rnn.LSTM, "gru": fused_rnn.GRU, "rnn": fused_rnn.RNN}[kind](3, 5, **options)
+    net = CLASSES[kind](3, 5, **options)
     x = uniform(2, 6, 3) if net.options.get("batch_first", True) else uniform(6, 2, 3)
     y, _ = net(x)
     for other in (pickle.loads(pickle.dumps(net)), copy.copy(net), copy.deepcopy(net)):
         assert type(other) is type(net) and other.options == net.options and repr(other) == repr(net)
         if options.get("level") is None:
             assert np.array_equal(other(x)[0], y)
-    made = eval(repr(net), {kind: getattr(fused_rnn, kind) for kind in ("LSTM", "GRU", "RNN")})
+    made = eval(repr(net), {made.__name__: made for made in CLASSES.values()})
     assert made.options == net.options and made.kind == net.kind
 
 
@@ -249,6 +258,13 @@ def test_options_survive_pickling_and_copying(kind, options):
             lambda net, x: fused_rnn.GRU(3, 5, peephole=True),
             ValueError,
             "not supported: peepholes of a cell other",
+        ),
+        (lambda net, x: fused_rnn.SLSTM(3, 5, heads=2), ValueError, "heads: expected a number that divides"),
+        (lambda net, x: fused_rnn.LSTM(3, 5, heads=5), ValueError, "not supported: heads of a cell other"),
+        (
+            lambda net, x: fused_rnn.SLSTM(3, 5)(x, (uniform(1, 2, 5), uniform(1, 2, 5))),
+            TypeError,
+            r"state: expected \(h, c, n, m\), got tuple",
         ),
         (lambda net, x: fused_rnn.LSTM(3, 5, depth=2), TypeError, 'unexpected keyword argument "depth"'),
         (lambda net, x: fused_rnn.LSTM(3, 5, dropout="a"), TypeError, "dropout: "),
@@ -372,42 +388,6 @@ def test_precisions(precision):
     else:
         _, _, tape = net.forward_train(x)
         assert np.isfinite(net.backward(x, tape, y).x).all()
-
-
-@pytest.mark.parametrize("precision", ["f32", "bf16_weights", "bf16", "int8"])
-def test_packed_weights_alone(precision):
-    net, x = fused_rnn.GRU(5, 24, num_layers=2, precision=precision), uniform(3, 9, 5)
-    whole, parameters = net.nbytes, net.parameters()
-    (y, h), kept = net(x), copy.copy(net)
-    tape = None if precision == "int8" else net.forward_train(x)[2]
-    stream = net.stream(3)
-    for _ in range(2):
-        net.drop_parameters()
-    size = sum(value.nbytes for value in parameters.values())
-    assert (net.has_parameters, kept.has_parameters) == (False, True)
-    # (A backward pass packs weights for itself.)
-    assert net.nbytes == whole - size and kept.nbytes == whole
-
-    again, state = net(x)
-    assert np.array_equal(again, y) and np.array_equal(state, h)
-    for frames in (stream, net.stream(3)):
-        assert np.array_equal(np.stack([frames.step(frame) for frame in x.swapaxes(0, 1)], 1), y)
-    for other in (copy.copy(net), copy.deepcopy(net)):
-        assert not other.has_parameters and other.nbytes == net.nbytes and np.array_equal(other(x)[0], y)
-    assert "num_layers=2" in repr(net) and net.options["num_layers"] == 2
-
-    said = "parameters of a network that has dropped them"
-    for refused in (net.parameters, lambda: net.set_parameters({}), lambda: pickle.dumps(net)):
-        with pytest.raises(ValueError, match=said):
-            refused()
-    with pytest.raises(ValueError, match="training in Int8|training of a network that has dropped its parameters"):
-        net.forward_train(x)
-    if tape is not None:
-        # A tape keeps the parameters that it was made with.
-        by_name = net.backward(x, tape, y).parameters
-        assert by_name.keys() == parameters.keys() and all(value.any() for value in by_name.values())
-    kept.set_parameters({name: value * 0 for name, value in parameters.items()})
-    assert not kept(x)[0].any() and np.array_equal(net(x)[0], y)
 
 
 def test_a_tape_is_of_its_network():

@@ -30,7 +30,9 @@ KINDS = {
     "gru_before": "gru_reset_before",
     "rnn_tanh": "rnn_tanh",
     "rnn_relu": "rnn_relu",
+    **{name: name for name in ("min_gru", "min_lstm", "ind_rnn", "lstm_mult", "slstm")},
 }
+GATES = {"lstm": 4, "slstm": 4, "lstm_mult": 5, "gru": 3, "gru_before": 3, "min_lstm": 3, "min_gru": 2}
 
 
 def activation(said):
@@ -53,35 +55,43 @@ def network(metadata, tensors):
     if "activations" in metadata:
         options["activations"] = [activation(said) for said in metadata["activations"].split(",")]
     gates, inputs = tensors["weight_ih_l0"].shape
-    hidden = gates // {"lstm": 4, "gru": 3, "gru_before": 3}.get(metadata["cell"], 1)
+    hidden = gates // GATES.get(metadata["cell"], 1)
+    if metadata["cell"] == "slstm":
+        options["heads"] = hidden // tensors["weight_hh_l0"].shape[1]
     made = fused_rnn.Network(KINDS[metadata["cell"]], inputs, hidden, **options)
     made.set_parameters({name: tensors[name] for name in made.parameters()})
     return made
 
 
-def state(tensors, h, c):
-    if h not in tensors:
+def state(tensors, cell):
+    if "h0" not in tensors:
         return None
-    return (tensors[h], tensors[c]) if c in tensors else tensors[h]
+    if cell == "slstm":  # (Of which the files have h alone.)
+        return (tensors["h0"], *[np.zeros_like(tensors["h0"])] * 3)
+    return (tensors["h0"], tensors["c0"]) if "c0" in tensors else tensors["h0"]
 
 
 def parts(state):
     return state if isinstance(state, tuple) else (state,)
 
 
-@pytest.mark.parametrize("path", files("torch"), ids=lambda path: path.stem)
+PATHS = files("torch") + files("cells") + files("xlstm")
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.stem}-{path.stem}")
 def test_values_and_gradients(path):
     metadata, tensors = read(path)
     net = network(metadata, tensors)
-    x, start, lengths = tensors["x"], state(tensors, "h0", "c0"), tensors.get("lengths")
+    x, start, lengths = tensors["x"], state(tensors, metadata["cell"]), tensors.get("lengths")
     y, end, tape = net.forward_train(x, start, lengths=lengths)
     close(y, tensors["y"], "y")
     for name, got in zip(("hn", "cn"), parts(end)):
-        close(got, tensors[name], name)
+        if name in tensors:
+            close(got, tensors[name], name)
     inferred, inferred_end = net(x, start, lengths=lengths)
     assert (inferred == y).all() and all((a == b).all() for a, b in zip(parts(inferred_end), parts(end)))
 
-    zeros = [np.zeros_like(part) for part in parts(end)]
+    zeros = [np.zeros_like(part) for part in parts(end)[:2]]
     upstream = [tensors.get(name, zero) for name, zero in zip(("dhn", "dcn"), zeros)]
     upstream = tuple(upstream) if len(upstream) == 2 else upstream[0]
     gradients = net.backward(x, tape, tensors.get("dy"), upstream)
@@ -91,7 +101,8 @@ def test_values_and_gradients(path):
     close(gradients.x, tensors["grad.x"], "x", 4)
     if start is not None:
         for name, got in zip(("h0", "c0"), parts(gradients.state)):
-            close(got, tensors[f"grad.{name}"], name, 4)
+            if name in tensors:
+                close(got, tensors[f"grad.{name}"], name, 4)
 
 
 def test_every_option_of_the_files_is_among_them():

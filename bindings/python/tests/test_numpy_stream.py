@@ -37,6 +37,23 @@ def test_states_are_set_and_reset_by_row():
     assert not (stream.state[0] == 1).any()
 
 
+def test_an_slstm_has_four_states_that_go_in_and_out():
+    net, x = fused_rnn.SLSTM(3, 12, heads=3, num_layers=2), uniform(2, 6, 3)
+    y, end = net(x)
+    first, state = net(x[:, :3].copy())
+    assert len(state) == 4 and (state[2] >= 1).all()
+    rest, last = net(x[:, 3:].copy(), state)
+    assert np.array_equal(np.concatenate([first, rest], 1), y)
+    assert all(np.array_equal(a, b) for a, b in zip(last, end))
+    stream = net.stream(2)
+    stream.state = state
+    steps = [stream.step(frame) for frame in x[:, 3:].transpose(1, 0, 2).copy()]
+    assert np.array_equal(np.stack(steps, 1), rest)
+    assert all(np.array_equal(a, b) for a, b in zip(stream.state, end, strict=True))
+    with pytest.raises(ValueError, match=r"state: expected \(h, c, n, m\), got 2"):
+        stream.state = state[:2]
+
+
 def test_a_stream_keeps_the_weights_that_it_began_with():
     net, frame = fused_rnn.GRU(3, 7), uniform(3)
     stream, expected = net.stream(), net.stream().step(frame)

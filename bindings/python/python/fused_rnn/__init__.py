@@ -1,4 +1,4 @@
-"""Recurrent layers for CPUs: LSTM, GRU and Elman networks on NumPy arrays.
+"""Recurrent layers for CPUs: LSTM, GRU, Elman and newer networks on NumPy arrays.
 
     import fused_rnn, numpy
 
@@ -14,7 +14,19 @@ Keras's; only they import those packages.
 
 from ._files import KerasLayer, OnnxChain, keras_names, load_keras, load_onnx, load_torch, torch_modules
 from ._fused_rnn import Stream, named_threads
-from ._network import GRU, LSTM, RNN, Gradients, Network, Tape
+from ._network import (
+    GRU,
+    LSTM,
+    RNN,
+    SLSTM,
+    Gradients,
+    IndRNN,
+    MinGRU,
+    MinLSTM,
+    MultiplicativeLSTM,
+    Network,
+    Tape,
+)
 
 # ValueError where FUSED_RNN_THREADS is no number of threads: before the first call, which would not say so.
 named_threads()
@@ -22,11 +34,16 @@ named_threads()
 __all__ = [
     "GRU",
     "Gradients",
+    "IndRNN",
     "KerasLayer",
     "LSTM",
+    "MinGRU",
+    "MinLSTM",
+    "MultiplicativeLSTM",
     "Network",
     "OnnxChain",
     "RNN",
+    "SLSTM",
     "Stream",
     "Tape",
     "keras_names",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 
 from . import _arrays, _fused_rnn
-from ._network import Network, State
+from ._network import Network, State, _state
 
 #: A file, its bytes, or a state dict.
 Source = Union[str, "os.PathLike[str]", bytes, "Mapping[str, Any]"]
@@ -62,8 +62,8 @@ def load_torch(
     """A recurrent module of PyTorch from a file of safetensors or torch.save, or from a state dict.
 
     prefix: how the names of its tensors begin, "encoder.rnn."; may be left out where there is one module.
-    kind: "lstm", "gru", "rnn_tanh" or "rnn_relu"; an RNN's has to be said, the others are known by their
-    shapes.
+    kind: a cell by its name, "lstm", "gru", "rnn_tanh", "slstm", ... An RNN's has to be said, and that of a
+    cell that PyTorch does not have; an LSTM and a GRU are known by their shapes.
     options: what the tensors do not say: `dropout`, and `batch_first=False`, which is PyTorch's default; the
     default here is (B, T, I).
 
@@ -124,10 +124,9 @@ class KerasLayer:
         self, x: Any, state: State | None = None, *, lengths: Any = None, mask: Any = None
     ) -> tuple[np.ndarray, np.ndarray, State]:
         """Runs x, (B, T, I). Returns the outputs of all steps, those of the last, and the final state."""
-        h, c = self.network._pair(state)
-        pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask)
-        y, last, h, c = self._native.run(_arrays.floats("x", x), h, c, *pattern)
-        return y, last, h if c is None else (h, c)
+        states, pattern = self.network._states(state), (_arrays.lengths(lengths), _arrays.flags("mask", mask))
+        y, last, states = self._native.run(_arrays.floats("x", x), states, *pattern)
+        return y, last, _state(states)
 
 
 def keras_names(source: str | os.PathLike[str] | bytes) -> list[str]:
@@ -160,8 +159,7 @@ class OnnxChain:
 
     def initial_state(self, batch: int) -> State:
         """The state that the model begins with; ValueError where it takes that from its inputs."""
-        h, c = self._native.initial_state(batch)
-        return h if c is None else (h, c)
+        return _state(self._native.initial_state(batch))
 
 
 def load_onnx(path: str | os.PathLike[str]) -> list[OnnxChain]:

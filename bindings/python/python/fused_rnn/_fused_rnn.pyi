@@ -13,23 +13,20 @@ class Network:
     output_size: int
     level: str
     nbytes: int
+    states: list[str]
     options: dict[str, Any]
-    has_parameters: bool
     def __new__(cls, name: str, input_size: int, hidden_size: int, options: dict[str, Any]) -> Network: ...
-    def drop_parameters(self) -> None: ...
-    def copy(self) -> Network: ...
     def parameters(self) -> dict[str, _Floats]: ...
     def set_parameters(self, given: dict[str, _Floats]) -> None: ...
     def forward(
         self,
         x: _Floats,
-        h: _Floats | None = None,
-        c: _Floats | None = None,
+        states: list[_Floats] | None = None,
         lengths: list[int] | None = None,
         mask: _Flags | None = None,
         resets: _Flags | None = None,
         out: _Floats | None = None,
-    ) -> tuple[_Floats, _Floats, _Floats | None]: ...
+    ) -> tuple[_Floats, list[_Floats]]: ...
     def stream(self, batch: int) -> Stream: ...
 
 class Tape:
@@ -46,15 +43,14 @@ class Tape:
 def forward_train(
     network: Network,
     x: _Floats,
-    h: _Floats | None = None,
-    c: _Floats | None = None,
+    states: list[_Floats] | None = None,
     lengths: list[int] | None = None,
     mask: _Flags | None = None,
     resets: _Flags | None = None,
     seed: int = 0,
     every: int | None = None,
     budget: int | None = None,
-) -> tuple[_Floats, _Floats, _Floats | None, Tape]: ...
+) -> tuple[_Floats, list[_Floats], Tape]: ...
 
 _Sequences = tuple[int, int, int, int, bool]
 
@@ -90,7 +86,7 @@ class Kernel:
 
 class Stream:
     batch: int
-    state: _Floats | tuple[_Floats, _Floats]
+    state: _Floats | tuple[_Floats, ...]
     def step(self, frame: _Floats, out: _Floats | None = None) -> _Floats: ...
     def reset(self, rows: list[int] | None = None) -> None: ...
 
@@ -103,16 +99,15 @@ class KerasLayer:
     def run(
         self,
         x: _Floats,
-        h: _Floats | None = None,
-        c: _Floats | None = None,
+        states: list[_Floats] | None = None,
         lengths: list[int] | None = None,
         mask: _Flags | None = None,
-    ) -> tuple[_Floats, _Floats, _Floats, _Floats | None]: ...
+    ) -> tuple[_Floats, _Floats, list[_Floats]]: ...
 
 class OnnxChain:
     network: Network
     nodes: list[str]
-    def initial_state(self, batch: int) -> tuple[_Floats, _Floats | None]: ...
+    def initial_state(self, batch: int) -> list[_Floats]: ...
 
 def named_threads() -> int | None: ...
 def torch_modules(source: bytes | dict[str, _Floats]) -> list[tuple[str, list[str], str]]: ...

@@ -9,8 +9,8 @@ import numpy as np
 
 from . import _arrays, _fused_rnn
 
-#: h, (layers * directions, B, H), and of an LSTM the pair (h, c).
-State = Union[np.ndarray, "tuple[np.ndarray, np.ndarray]"]
+#: h, (layers * directions, B, H); of an LSTM the pair (h, c), of an sLSTM (h, c, n, m).
+State = Union[np.ndarray, "tuple[np.ndarray, ...]"]
 #: A name, or a name and parameters: "tanh", ("leaky_relu", 0.2).
 Activation = Union[str, "tuple[Any, ...]"]
 
@@ -59,9 +59,10 @@ class Network:
     _native: _fused_rnn.Network
 
     def __init__(self, kind: str, input_size: int, hidden_size: int, **options: Any) -> None:
-        """Makes a network of a cell by its name: "lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu".
+        """Makes a network of a cell by its name: "lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu",
+        "min_gru", "min_lstm", "ind_rnn", "lstm_mult", "slstm".
 
-        `LSTM`, `GRU` and `RNN` are the usual way, and list the options.
+        The classes, `LSTM` and so on, are the usual way, and list the options.
         """
         sizes = _arrays.count("input_size", input_size), _arrays.count("hidden_size", hidden_size)
         self._native = _fused_rnn.Network(kind, *sizes, options)
@@ -69,14 +70,13 @@ class Network:
     @classmethod
     def _of(cls, native: _fused_rnn.Network) -> Network:
         """The network of the class of its cell."""
-        kinds = {"lstm": LSTM, "gru": GRU, "gru_reset_before": GRU, "rnn_tanh": RNN, "rnn_relu": RNN}
-        self = object.__new__(kinds[native.kind])
+        self = object.__new__(_CLASSES[native.kind])
         self._native = native
         return self
 
     @property
     def kind(self) -> str:
-        """The cell: "lstm", "gru", "gru_reset_before", "rnn_tanh" or "rnn_relu"."""
+        """The cell by its name, as `Network` takes it."""
         return self._native.kind
 
     @property
@@ -126,10 +126,10 @@ class Network:
         resets: (B, T) of bool: the state is zero before a step that is true.
         out: the array that the outputs go to, (B, T, output_size).
         """
-        x, (h, c) = _arrays.floats("x", x), self._pair(state)
+        x, states = _arrays.floats("x", x), self._states(state)
         pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask), _arrays.flags("resets", resets)
-        y, h, c = self._native.forward(x, h, c, *pattern, _arrays.output("out", out))
-        return y, h if c is None else (h, c)
+        y, states = self._native.forward(x, states, *pattern, _arrays.output("out", out))
+        return y, _state(states)
 
     def stream(self, batch: int = 1) -> _fused_rnn.Stream:
         """Streams of this network, one for each row: they keep their state from step to step.
@@ -156,15 +156,15 @@ class Network:
         every, budget: keep states every so many steps, or so many bytes at most, and compute the steps
         between again on the way back. The gradients are the same bits.
         """
-        x, (h, c) = _arrays.floats("x", x), self._pair(state)
+        x, states = _arrays.floats("x", x), self._states(state)
         pattern = _arrays.lengths(lengths), _arrays.flags("mask", mask), _arrays.flags("resets", resets)
         seed = _arrays.count("seed", seed)
         every, budget = (
             given if given is None else _arrays.count(what, given)
             for what, given in (("every", every), ("budget", budget))
         )
-        y, h, c, tape = _fused_rnn.forward_train(self._native, x, h, c, *pattern, seed, every, budget)
-        return y, h if c is None else (h, c), Tape(tape, self)
+        y, states, tape = _fused_rnn.forward_train(self._native, x, states, *pattern, seed, every, budget)
+        return y, _state(states), Tape(tape, self)
 
     def backward(
         self,
@@ -175,7 +175,8 @@ class Network:
         *,
         wanted: tuple[str, ...] = ("parameters", "x", "state"),
     ) -> Gradients:
-        """Gradients of a loss, from its gradients by the outputs, `dy`, and by the final state, `dstate`.
+        """Gradients of a loss, from its gradients by the outputs, `dy`, and by the final state, `dstate`: by h,
+        or of a cell that has c by (h, c).
 
         x: the input of the call that filled the tape.
         wanted: which gradients are computed, of "parameters", "x" and "state".
@@ -186,7 +187,7 @@ class Network:
                 raise ValueError(f"wanted: expected some of {', '.join(known)}, got {name!r}")
         if tape._network is not self:
             raise ValueError("tape: expected one that this network has filled, got one of another network")
-        dh, dc = self._pair(dstate)
+        dh, dc = [*(self._states(dstate, self._native.states[:2]) or [None]), None][:2]
         dy = None if dy is None else _arrays.floats("dy", dy)
         which = tuple(name in wanted for name in known)
         parameters, dx, dh0, dc0 = tape._native.backward(_arrays.floats("x", x), dy, dh, dc, which)
@@ -203,30 +204,17 @@ class Network:
         """
         self._native.set_parameters({name: _arrays.floats(name, value) for name, value in values.items()})
 
-    @property
-    def has_parameters(self) -> bool:
-        """Whether it still has its parameters: `drop_parameters`."""
-        return self._native.has_parameters
-
-    def drop_parameters(self) -> None:
-        """Frees the parameters in float32, which inference does not need: what stays are the weights packed for
-        it, a quarter of these bytes with precision="int8", half with those of bf16. Outputs are the same bits.
-
-        There is no way back: from then on reading, setting and pickling parameters and `forward_train` raise
-        ValueError. Copies, streams and tapes that were made before keep theirs, and until they are gone, both
-        are in memory.
-        """
-        self._native.drop_parameters()
-
-    def _pair(self, state: State | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """h and c of a state."""
+    def _states(self, state: State | None, names: list[str] | None = None) -> list[np.ndarray] | None:
+        """The arrays of a state, or of its parts of these names."""
+        names = self._native.states if names is None else names
         if state is None:
-            return None, None
-        if self.kind != "lstm":
-            return _arrays.floats("state", state), None
-        if not isinstance(state, (tuple, list)) or len(state) != 2:
-            raise TypeError(f"state: expected a pair (h, c), got {type(state).__name__}")
-        return _arrays.floats("h", state[0]), _arrays.floats("c", state[1])
+            return None
+        if len(names) == 1:
+            return [_arrays.floats("state", state)]
+        if not isinstance(state, (tuple, list)) or len(state) != len(names):
+            what = "a pair (h, c)" if len(names) == 2 else f"({', '.join(names)})"
+            raise TypeError(f"state: expected {what}, got {type(state).__name__}")
+        return [_arrays.floats(name, part) for name, part in zip(names, state)]
 
     def __repr__(self) -> str:
         options = "".join(f", {key}={value!r}" for key, value in self.options.items())
@@ -243,10 +231,15 @@ class Network:
         return _restored, (*sizes, self.options, self.parameters())
 
     def __copy__(self) -> Network:
-        return Network._of(self._native.copy())
+        return _restored(self.kind, self.input_size, self.hidden_size, self.options, self.parameters())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         return self.__copy__()
+
+
+def _state(states: list[np.ndarray]) -> State:
+    """A state of its arrays."""
+    return states[0] if len(states) == 1 else tuple(states)
 
 
 def _restored(
@@ -351,3 +344,69 @@ class RNN(Network):
             raise ValueError(f"nonlinearity: expected tanh, relu, got {nonlinearity!r}")
         options = _directed(options, bidirectional)
         super().__init__(f"rnn_{nonlinearity}", input_size, hidden_size, **options)
+
+
+class _OfOneKind(Network):
+    """A class whose cell has one kind."""
+
+    __slots__ = ()
+    _kind = ""
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, bidirectional: bool | None = None, **options: Any
+    ) -> None:
+        super().__init__(self._kind, input_size, hidden_size, **_directed(options, bidirectional))
+
+
+class MinGRU(_OfOneKind):
+    __slots__ = ()
+    _kind = "min_gru"
+    __doc__ = "Minimal GRU (Feng et al. 2024), whose gates see the input alone; see `Network` for calls."
+    __doc__ += _OPTIONS.format(activations="of z; of the candidate", options="")
+
+
+class MinLSTM(_OfOneKind):
+    __slots__ = ()
+    _kind = "min_lstm"
+    __doc__ = "Minimal LSTM (Feng et al. 2024), whose state is h; see `Network` for calls."
+    __doc__ += _OPTIONS.format(activations="of the candidate", options="")
+
+
+class IndRNN(_OfOneKind):
+    __slots__ = ()
+    _kind = "ind_rnn"
+    __doc__ = "Independently recurrent network (Li et al. 2018); see `Network` for calls."
+    __doc__ += _OPTIONS.format(activations="one", options="")
+
+
+class MultiplicativeLSTM(_OfOneKind):
+    __slots__ = ()
+    _kind = "lstm_mult"
+    __doc__ = "Multiplicative LSTM (Krause et al. 2016); see `Network` for calls."
+    __doc__ += _OPTIONS.format(
+        activations="of i, f, o; of g; of the output", options="\n    cell_clip: bound of the cell state."
+    )
+
+
+class SLSTM(_OfOneKind):
+    __slots__ = ()
+    _kind = "slstm"
+    __doc__ = """sLSTM of xLSTM (Beck et al. 2024); see `Network` for calls.
+
+    Its state is (h, c, n, m), of which h and c have gradients. It has no other activations, and no clips."""
+    __doc__ += _OPTIONS.format(
+        activations="none",
+        options="""
+    heads: a number that divides hidden_size; units see the state of those of their own head alone.""",
+    )
+
+
+#: The classes by kind.
+_CLASSES: dict[str, type[Network]] = {
+    "lstm": LSTM,
+    "gru": GRU,
+    "gru_reset_before": GRU,
+    "rnn_tanh": RNN,
+    "rnn_relu": RNN,
+    **{made._kind: made for made in (MinGRU, MinLSTM, IndRNN, MultiplicativeLSTM, SLSTM)},
+}
