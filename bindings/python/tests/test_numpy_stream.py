@@ -108,7 +108,7 @@ def test_wrong_arguments_say_which():
         square.step(frame, frame)
     with pytest.raises(TypeError, match="rows: expected their numbers, got bool"):
         stream.reset([True, False])
-    with pytest.raises(ValueError, match=r"state: expected a pair \(h, c\), got 3"):
+    with pytest.raises(ValueError, match=r"state: expected \(h, c\), got 3"):
         stream.state = [np.zeros((1, 2, 7), np.float32)] * 3
     with pytest.raises(ValueError, match="batch: expected an integer from 0"):
         fused_rnn.LSTM(3, 7).stream(-1)
