@@ -4,7 +4,7 @@ use fused_rnn::Threads;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Flattened into the options of each application.
+// Flattened into the options of each application. (A doc comment would be the description of its help.)
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Shared {
     /// Decides data, initial weights, dropout and the order of rows.

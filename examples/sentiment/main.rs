@@ -22,6 +22,7 @@ use common::{
 use data::Reviews;
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Error, Lstm};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ struct Args {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Reviews that the grammar makes for training.
-    #[arg(long, default_value_t = 6000)]
-    reviews: usize,
+    #[arg(long, default_value = "6000")]
+    reviews: NonZeroUsize,
     #[arg(long, default_value_t = 5)]
     epochs: usize,
 }
@@ -92,7 +93,7 @@ fn main() -> Outcomes {
     let args = Args::parse();
     let reviews = match &args.data {
         Some(path) => Reviews::read(path, args.shared.seed)?,
-        None => Reviews::of_grammar(args.reviews, args.shared.seed),
+        None => Reviews::of_grammar(args.reviews.get(), args.shared.seed),
     };
     let Reviews { training, test, words, classes } = &reviews;
     if let Some(path) = &args.shared.export {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! forward      [i f g] = b + W x                      no product waits for the step before
-//!              i = max(s(i), L)  f = max(s(f), L)     L: the least normal number, so that no 0 / 0 is met
+//!              i = max(s(i), L)  f = max(s(f), L)     L: 2^-125, so that no 0 / 0 is met
 //!              f' = f / (f + i)
 //!              h' = g + f' (h - g)                    (f h + i g) / (f + i)
 //!
@@ -32,6 +32,10 @@ const I: usize = 0;
 const F: usize = 1;
 const G: usize = 2;
 
+/// L: above the least that the crate's sigmoid gives, 1.65e-38 for all arguments below -87. A gate that stays
+/// there must not have a slope, which the division would make a large one.
+const LEAST: f32 = 2.0 * f32::MIN_POSITIVE;
+
 /// The place in [`Options::activations`].
 const OF_CANDIDATE: usize = 0;
 
@@ -47,14 +51,14 @@ fn gates(options: &Options) -> [Gate; 3] {
 /// Both gates, no less than L. NaN stays.
 #[inline(always)]
 fn at_least<S: Isa>(isa: S, i: S::Vector, f: S::Vector) -> (S::Vector, S::Vector) {
-    let least = isa.splat(f32::MIN_POSITIVE);
+    let least = isa.splat(LEAST);
     (isa.max(least, i), isa.max(least, f))
 }
 
 /// The slope of a gate, zero where the gate is L.
 #[inline(always)]
 fn slope_above<S: Isa>(isa: S, gate: S::Vector, slope: S::Vector) -> S::Vector {
-    isa.if_greater(gate, isa.splat(f32::MIN_POSITIVE), slope, isa.zero())
+    isa.if_greater(gate, isa.splat(LEAST), slope, isa.zero())
 }
 
 impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {

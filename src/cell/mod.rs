@@ -145,7 +145,7 @@ pub enum CellKind {
     /// ```
     ///
     /// Gates in the order i, f, g. Its parameters are `weight_ih` (3 H, I) and `bias_ih` (3 H), and its state
-    /// is h. i and f are no less than the least normal number, 1.2e-38, so their sum is not zero. Only the
+    /// is h. i and f are no less than 2^-125, 2.4e-38, so their sum is not zero. Only the
     /// candidate's activation can be chosen.
     ///
     /// ```

@@ -138,7 +138,9 @@ impl Recurrent {
             batch,
             threads: given,
             ready: false,
-            anywhere: threads.is_one(config.work_per_step().saturating_mul(batch)),
+            // (A number of threads is the same everywhere.)
+            anywhere: threads != Threads::Auto
+                || threads.is_one(config.work_per_step().saturating_mul(batch)),
             in_place,
             states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,

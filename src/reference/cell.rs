@@ -229,10 +229,10 @@ impl Variant {
         (value, open * slope)
     }
 
-    /// Value and slope of a gate that is a sigmoid, clipped, and no less than the least normal number.
+    /// Value and slope of a gate that is a sigmoid, clipped, and no less than 2^-125.
     pub(super) fn divisor<F: Real>(&self, v: F) -> (F, F) {
         let (least, (value, slope)) =
-            (F::from_f64(f32::MIN_POSITIVE.into()), self.clipped(Activation::Sigmoid, v));
+            (F::from_f64(2.0 * f64::from(f32::MIN_POSITIVE)), self.clipped(Activation::Sigmoid, v));
         if value <= least { (least, F::ZERO) } else { (value, slope) }
     }
 }

@@ -1,7 +1,9 @@
 //! Builders, masks, states and flags of a network.
 
 use super::{HUGE, all, row, untouched};
-use fused_rnn::{Activation, Builder, Dims, Gru, Keep, Lstm, Rnn, Tape, Workspace};
+use fused_rnn::{
+    Activation, Builder, Dims, Gradients, Gru, Keep, Level, Lstm, Rnn, Tape, Upstream, Workspace,
+};
 
 #[test]
 fn layers_masks_states_and_flags() {
@@ -297,4 +299,51 @@ fn parts_of_a_state() {
         assert_eq!(said, format!("row of a state: expected a row below the batch, got {}", wrong as f64));
     }
     assert_eq!((state.h(), state.c()), (before.h(), before.c()));
+}
+
+/// Gates of a minimal LSTM whose sums are far below zero: each is 2^-125 and has no slope, so that the candidate and
+/// the state before weigh half each. (A slope that the division made large was an error of 1e19 once.)
+#[test]
+fn gates_of_a_minimal_lstm_that_are_shut_have_no_slope() {
+    for level in Level::available() {
+        for activation in [None, Some(Activation::Affine { alpha: 1.0, beta: 0.0 })] {
+            let mut builder = Lstm::minimal(1, 1).level(level);
+            if let Some(activation) = activation {
+                builder = builder.clip(1e30).activations(&[activation]);
+            }
+            for (x, shut) in
+                [(88.0_f32, [true, true]), (1e4, [true, true]), (1e20, [true, true]), (80.0, [false, true])]
+            {
+                let mut layer = builder.clone().build().unwrap();
+                layer.update(|p| {
+                    p.fill(0.0);
+                    p[..3].copy_from_slice(&[-1.0, -2.0, 1.0]);
+                });
+                let (mut state, mut tape) = (layer.zero_state(1).unwrap(), Tape::new());
+                let (mut y, mut workspace, dims) = ([0.0], Workspace::new(), Dims::new(1, 1));
+                layer
+                    .forward_train(&[x], dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace)
+                    .unwrap();
+                let (mut parameters, mut dx) = (vec![0.0; layer.parameters().len()], [0.0]);
+                let gradients = Gradients::of_parameters(&mut parameters).with_dx(&mut dx);
+                layer
+                    .backward(&[x], &tape, Upstream::default().with_dy(&[1.0]), gradients, &mut workspace)
+                    .unwrap();
+                // f' of the formula, and the gradients of the candidate and of i.
+                let least = 2.0 * f64::from(f32::MIN_POSITIVE);
+                let gate = |sum: f64| (1.0 / (1.0 + (-sum).exp())).max(least);
+                let x = f64::from(x);
+                let [i, f] = [gate(-x), gate(-2.0 * x)];
+                let share = f / (f + i);
+                let di = if shut[0] { 0.0 } else { x * share * (1.0 - i) * i / (f + i) };
+                let want = [x * (1.0 - share), (1.0 - share) - di];
+                for (got, want) in [f64::from(y[0]), f64::from(dx[0])].into_iter().zip(want) {
+                    assert!(
+                        (got - want).abs() <= 1e-5 * want.abs(),
+                        "{level}, x {x}: {got}, expected {want}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,9 @@
 // is wrong.
 import { readFile } from "node:fs/promises";
 
-const cells = ["lstm", "gru_after", "gru_before", "elman_tanh", "elman_relu"];
+// As in `CELLS` of `tests/bits/networks.rs`.
+const cells = ["lstm", "gru_after", "gru_before", "elman_tanh", "elman_relu", "min_gru", "min_lstm", "ind_rnn",
+  "lstm_mult", "slstm"];
 const names = [...cells, ...cells.map((cell) => `${cell} (tiny)`), ""];
 const { instance } = await WebAssembly.instantiate(await readFile(process.argv[2]), {});
 const wrong = instance.exports.run();
