@@ -241,7 +241,7 @@ impl Stream {
                     let outputs = network.config().output_size();
                     let to = &mut to[..frames * rows * outputs];
                     let Some((past, workspace)) = networks.next() else { continue };
-                    if rows == 1 && past.is_plain() {
+                    if rows == 1 && frames > 1 && past.is_plain() {
                         // (Of one row, both layouts are the same.)
                         network.forward(from, Dims::new(1, frames), past.next()?, Some(to), workspace)?;
                     } else {
