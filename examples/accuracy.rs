@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Weights are PyTorch's initial ones and inputs uniform in -1..1, both from fixed seeds; the truth is the
-//! reference in f64 on the weights in f32. Of one row, over all outputs up to step T: the root mean square of the
-//! error, and its largest magnitude.
+//! reference in f64 on the weights in f32. Of one row, over all outputs up to step T: the root mean square
+//! of the error, and its largest magnitude.
 
 use fused_rnn::{CellKind, Dims, Layout, Precision, Recurrent, Rng, reference};
 

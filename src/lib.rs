@@ -27,8 +27,8 @@
 //!   [`Dense::forward_row`] allocates nothing), an embedding, losses, CTC, optimisers, schedules and
 //!   clipping.
 //! - [`mod@format`] loads weights and models of other systems: PyTorch, Keras, ONNX and others.
-//! - [`mod@stream`] runs models sample by sample for audio plug-ins: dense layers and a skip connection around
-//!   the recurrent layers, files of RTNeural, AIDA-X and NAM, other sample rates.
+//! - [`mod@stream`] runs models sample by sample for audio plug-ins: dense layers and a skip connection
+//!   around the recurrent layers, files of RTNeural, AIDA-X and NAM, other sample rates.
 //! - The README has recipes: loading weights, rows of different lengths, real time, training, and the call
 //!   from an autograd.
 //!
@@ -77,8 +77,8 @@
 //! Where an LSTM has a projection, its hidden states are P wide and its outputs `D * P`.
 //!
 //! A layer above the first reads both directions of the one below, side by side. Rows may have lengths of
-//! their own ([`Dims::with_lengths`]), padded or [`packed`](Dims::packed), steps that are left out ([`Dims::with_mask`]) and places where the
-//! state begins anew ([`Dims::with_resets`]).
+//! their own ([`Dims::with_lengths`]), padded or [`packed`](Dims::packed), steps that are left out
+//! ([`Dims::with_mask`]) and places where the state begins anew ([`Dims::with_resets`]).
 //!
 //! # Exactness
 //!
@@ -142,10 +142,10 @@
 //! # Precision
 //!
 //! [`Builder::precision`] chooses how weights are stored and multiplied. Every cell, option, level and way of
-//! running has every [`Precision`]; [`Precision::Int8`] does not train. Each keeps the promises above: a row does
-//! not depend on its batch, nor results on threads or on where a sequence is cut, and levels that fuse give the
-//! same bits. The sums of products themselves are the same bits on every level, the portable one included, in
-//! [`Precision::Bf16`] and [`Precision::Int8`].
+//! running has every [`Precision`]; [`Precision::Int8`] does not train. Each keeps the promises above: a row
+//! does not depend on its batch, nor results on threads or on where a sequence is cut, and levels that fuse
+//! give the same bits. The sums of products themselves are the same bits on every level, the portable one
+//! included, in [`Precision::Bf16`] and [`Precision::Int8`].
 //!
 //! | | weights | x and h | bytes of packed weights | trains |
 //! |---|---|---|---|---|
@@ -154,9 +154,10 @@
 //! | [`Bf16`](Precision::Bf16) | bf16 | bf16 | 2 | yes |
 //! | [`Int8`](Precision::Int8) | integers, a scale for each unit and gate | integers, a scale for each row and step | 1, and 8 for each unit and gate | no |
 //!
-//! How far outputs are from f64, root mean square and largest error over 1000 steps of one row, of layers of 128
-//! units and 64 inputs with PyTorch's initial weights and inputs from -1 to 1 (`cargo run --release --example
-//! accuracy` measures them, for shorter sequences too, over which errors are as large; Zen 4, AVX-512):
+//! How far outputs are from f64, root mean square and largest error over 1000 steps of one row, of layers of
+//! 128 units and 64 inputs with PyTorch's initial weights and inputs from -1 to 1 (`cargo run --release
+//! --example accuracy` measures them, for shorter sequences too, over which errors are as large; Zen 4,
+//! AVX-512):
 //!
 //! | | `F32` | `Bf16Weights` | `Bf16` | `Int8` |
 //! |---|---|---|---|---|
@@ -166,9 +167,9 @@
 //! | Elman, tanh | 8.6e-8, 5.9e-7 | 5.4e-4, 2.5e-3 | 7.2e-4, 3.4e-3 | 1.8e-3, 9.5e-3 |
 //! | Elman, rectifier | 4.8e-8, 5.5e-7 | 3.4e-4, 2.1e-3 | 4.5e-4, 3.0e-3 | 1.1e-3, 6.8e-3 |
 //!
-//! On the same weights, random ones and those of two models, bf16 of this crate was nearer to f64 than PyTorch's,
-//! and `Int8` no further than ONNX Runtime's int8, by root mean square: BENCHMARKS.md has the table, and
-//! `python benches/peers/accuracy.py` makes it.
+//! On the same weights, random ones and those of two models, bf16 of this crate was nearer to f64 than
+//! PyTorch's, and `Int8` no further than ONNX Runtime's int8, by root mean square: BENCHMARKS.md has the
+//! table, and `python benches/peers/accuracy.py` makes it.
 //!
 //! [`Recurrent::in_precision`] gives a network that exists, from a file for one, in another precision.
 //! Parameters stay in f32 beside the packed weights, until [`Recurrent::drop_parameters`] frees them: a

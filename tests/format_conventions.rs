@@ -470,8 +470,8 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
 
 /// A row without steps, in a layer of Keras: its outputs are zeros, its state is the initial one, and the
 /// other rows do not notice.
-/// A file of thousands of modules, one of them in another and one without a prefix. (Minutes, if the time were
-/// the square of their number.)
+/// A file of thousands of modules, one of them in another and one without a prefix. (Minutes, if the time
+/// were the square of their number.)
 #[test]
 fn a_file_of_thousands_of_modules() {
     let network = one(CellKind::GruResetAfter, 1, 1);
@@ -555,8 +555,8 @@ fn a_row_of_no_steps_in_keras() {
     }
 }
 
-/// Recurrent weights of heads go there and back: by PyTorch's names, whose shapes tell the heads, and in a form
-/// whose matrices lie the other way round.
+/// Recurrent weights of heads go there and back: by PyTorch's names, whose shapes tell the heads, and in a
+/// form whose matrices lie the other way round.
 #[test]
 fn heads_come_out_as_they_went_in() {
     let of_heads = |heads| Builder::new(CellKind::Slstm, 3, 12).heads(heads).layers(2).bidirectional(true);

@@ -71,8 +71,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// `Bf16Weights` has the bits of `F32` on rounded weights, forward, step by step, and of all gradients: and
-    /// with them all of its promises.
+    /// `Bf16Weights` has the bits of `F32` on rounded weights, forward, step by step, and of all gradients:
+    /// and with them all of its promises.
     #[test]
     fn bf16_weights_are_f32_on_rounded_weights(case in trained(cases()), threads in 1..=3usize) {
         let data = Data::of(&case);
@@ -213,8 +213,8 @@ proptest! {
         }
     }
 
-    /// Every cell and option is near the reference of its precision, which differs by roundings; where a value
-    /// lies within those of two integers, a step of 1/127 of the largest.
+    /// Every cell and option is near the reference of its precision, which differs by roundings; where a
+    /// value lies within those of two integers, a step of 1/127 of the largest.
     #[test]
     fn near_the_reference(case in cases()) {
         let data = Data::of(&case);
@@ -305,8 +305,9 @@ fn rectifier(layer: &Recurrent, precision: reference::Precision) -> reference::M
     }
 }
 
-/// A rectifier without biases computes nothing but products: where the sum of R h is one group of 32, outputs have the bits of the reference in f32, on
-/// every level, the portable one too; and so have the gradients of one row, which are products as well.
+/// A rectifier without biases computes nothing but products: where the sum of R h is one group of 32,
+/// outputs have the bits of the reference in f32, on every level, the portable one too; and so have the
+/// gradients of one row, which are products as well.
 #[test]
 fn products_are_the_references_to_the_bit_on_every_level() {
     for (seed, (batch, input, hidden)) in
@@ -385,8 +386,8 @@ fn values_and_weights_without_a_scale() {
     }
 }
 
-/// Weights that were quantised elsewhere keep their integers: scales of each row, and one for all, and what is
-/// beyond their range.
+/// Weights that were quantised elsewhere keep their integers: scales of each row, and one for all, and what
+/// is beyond their range.
 #[test]
 fn weights_keep_the_integers_of_given_scales() {
     for level in Level::available() {

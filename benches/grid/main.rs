@@ -14,10 +14,10 @@
 //! A shape is `CELL B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any sizes, of `lstm`, `gru`,
 //! `gru_before`, `rnn_tanh`, `rnn_relu`, `min_gru`, `min_lstm`, `ind_rnn`, `lstm_mult` or `slstm`; then, of
 //! an LSTM, ` peephole`, ` coupled`, ` P<projection>`; of an sLSTM ` N<heads>`; of any ` clip`, and
-//! ` U<shortest>`, where each row has a length of its own, evenly spread from `shortest` to T. Flops counted: `2 G H (I + H) B T` for each
-//! layer and direction (`2 G H I B T` where no matrix multiplies the state), with lengths their sum for B
-//! T; three times that for training, as is usual. Two limits stand beside each time, both measured in the
-//! same process just before the shape:
+//! ` U<shortest>`, where each row has a length of its own, evenly spread from `shortest` to T. Flops
+//! counted: `2 G H (I + H) B T` for each layer and direction (`2 G H I B T` where no matrix multiplies the
+//! state), with lengths their sum for B T; three times that for training, as is usual. Two limits stand
+//! beside each time, both measured in the same process just before the shape:
 //!
 //! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of
 //!   the rate of reading as many bytes as the weights have where each row needs all of them (B <= 5; each

@@ -310,8 +310,8 @@ void frnn_model_destroy(frnn_model *model);
 frnn_result frnn_model_add_network(frnn_model *model, const frnn_network *network);
 
 // Frees the parameters of its networks, of a file or of frnn_model_add_network, as
-// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its parameters
-// for those, and the model gets one without: drop before streams are made.
+// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its
+// parameters for those, and the model gets one without: drop before streams are made.
 frnn_result frnn_model_drop_parameters(frnn_model *model);
 
 // The bytes of the parameters and packed weights of its layers; 0 for NULL.
@@ -364,10 +364,9 @@ double frnn_model_ratio_for(const frnn_model *model, double sample_rate);
 // Frees a network. NULL is allowed.
 void frnn_network_destroy(frnn_network *network);
 
-// A network with the same layers and parameters; of one that has dropped its parameters, with the same packed
-// weights, which both share.
-frnn_result frnn_network_clone(const frnn_network *network,
-                               frnn_network **clone);
+// A network with the same layers and parameters; of one that has dropped its parameters, with the same
+// packed weights, which both share.
+frnn_result frnn_network_clone(const frnn_network *network, frnn_network **clone);
 
 // The same network in another precision, a frnn_precision, with the same parameters.
 frnn_result frnn_network_in_precision(const frnn_network *network,
@@ -378,9 +377,9 @@ frnn_result frnn_network_in_precision(const frnn_network *network,
 // quarter of these bytes in FRNN_PRECISION_INT8, half in those of bf16. Outputs are the same bits as before.
 // There is no way back.
 //
-// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to read,
-// set, load and save them, scales, another precision, training. A model that the network was added to before
-// keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
+// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to
+// read, set, load and save them, scales, another precision, training. A model that the network was added to
+// before keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
 frnn_result frnn_network_drop_parameters(frnn_network *network);
 
 // Whether it has its parameters: 1, or 0 once they have been dropped, and for NULL.

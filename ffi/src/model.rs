@@ -60,8 +60,8 @@ pub unsafe extern "C" fn frnn_model_add_network(model: *mut Model, network: *con
 }
 
 /// Frees the parameters of its networks, of a file or of frnn_model_add_network, as
-/// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its parameters
-/// for those, and the model gets one without: drop before streams are made.
+/// frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its
+/// parameters for those, and the model gets one without: drop before streams are made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_model_drop_parameters(model: *mut Model) -> Code {
     // SAFETY: the caller's promise.

@@ -74,8 +74,8 @@ pub unsafe extern "C" fn frnn_network_destroy(network: *mut Network) {
     unsafe { free(network) }
 }
 
-/// A network with the same layers and parameters; of one that has dropped its parameters, with the same packed
-/// weights, which both share.
+/// A network with the same layers and parameters; of one that has dropped its parameters, with the same
+/// packed weights, which both share.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_clone(network: *const Network, clone: *mut *mut Network) -> Code {
     // SAFETY: the caller's promise.
@@ -110,9 +110,9 @@ pub unsafe extern "C" fn frnn_network_in_precision(
 /// quarter of these bytes in FRNN_PRECISION_INT8, half in those of bf16. Outputs are the same bits as before.
 /// There is no way back.
 ///
-/// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to read,
-/// set, load and save them, scales, another precision, training. A model that the network was added to before
-/// keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
+/// From then on there are no parameters and no tensors, and what needs them is FRNN_RESULT_UNSUPPORTED: to
+/// read, set, load and save them, scales, another precision, training. A model that the network was added to
+/// before keeps its own: drop first, then add it, or see frnn_model_drop_parameters.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_drop_parameters(network: *mut Network) -> Code {
     guard(|| {

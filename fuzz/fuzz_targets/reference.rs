@@ -1,5 +1,5 @@
-//! Forward and all gradients of any cell, structure and precision against the naive reference in f64, at a level
-//! of the fuzzer's choice.
+//! Forward and all gradients of any cell, structure and precision against the naive reference in f64, at a
+//! level of the fuzzer's choice.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -7,9 +7,9 @@ use fused_rnn::{Level, Precision, Workspace};
 use fused_rnn_fuzz::common::{Case, Data, compare_or_move, reference_run, run_layer};
 use fused_rnn_fuzz::{Drawn, Shape};
 
-/// How far a result in bf16 or in integers may be from its reference, in units of the largest value: a sum that
-/// lies between two numbers takes one here and the other there, and steps add up. (A gate, a scale or a row in
-/// another's place is as far off as the values are large.)
+/// How far a result in bf16 or in integers may be from its reference, in units of the largest value: a sum
+/// that lies between two numbers takes one here and the other there, and steps add up. (A gate, a scale or a
+/// row in another's place is as far off as the values are large.)
 const COARSE: f64 = 0.3;
 
 fused_rnn_fuzz::target!(|input: (Shape, u8, Drawn)| {

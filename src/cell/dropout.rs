@@ -97,8 +97,8 @@ impl Zoneout {
 
     /// Planes that zoneout adds to a state record.
     pub(crate) fn planes(zoneout: Option<Zoneout>) -> usize {
-        // (Asked of the plane. A probability is compared before it is known to be there, and so is what lies in
-        // its place: a number that might be denormal.)
+        // (Asked of the plane. A probability is compared before it is known to be there, and so is what lies
+        // in its place: a number that might be denormal.)
         usize::from(zoneout.is_some_and(|zoneout| zoneout.new_cell_state != C))
     }
 }

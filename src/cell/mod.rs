@@ -257,8 +257,8 @@ impl CellKind {
         !shape.recurrent.is_empty() || shape.diagonal
     }
 
-    /// The names of the states that go from step to step, as [`State::plane`](crate::State::plane) takes them:
-    /// `"h"`, with a cell state `"c"`, and of an sLSTM `"n"` and `"m"`.
+    /// The names of the states that go from step to step, as [`State::plane`](crate::State::plane) takes
+    /// them: `"h"`, with a cell state `"c"`, and of an sLSTM `"n"` and `"m"`.
     ///
     /// ```
     /// use fused_rnn::CellKind;

@@ -224,8 +224,8 @@ impl Weights {
         })
     }
 
-    /// Packs these parameters, as far as they are made of tensors that have changed. Bytes have the scales that
-    /// are given, one for each row of a matrix or one for all.
+    /// Packs these parameters, as far as they are made of tensors that have changed. Bytes have the scales
+    /// that are given, one for each row of a matrix or one for all.
     pub(crate) fn pack(
         &mut self,
         from: &Canonical<'_>,

@@ -128,9 +128,9 @@ impl<'a> Dims<'a> {
     }
 
     /// These dims, of packed sequences: x, y and their gradients are `(sum of lengths, features)`, the steps
-    /// one after the other, and of each step the rows that have it, by falling length (rows of equal length in
-    /// their order). That is the `data` of PyTorch's `PackedSequence`, and nothing in it is padding. States and
-    /// flags stay in the order of the batch. Without lengths, packed is time-major.
+    /// one after the other, and of each step the rows that have it, by falling length (rows of equal length
+    /// in their order). That is the `data` of PyTorch's `PackedSequence`, and nothing in it is padding.
+    /// States and flags stay in the order of the batch. Without lengths, packed is time-major.
     ///
     /// Results are the same bits as those of padded sequences.
     ///
@@ -153,11 +153,11 @@ impl<'a> Dims<'a> {
         Dims { is_packed: true, ..self }
     }
 
-    /// These dims, with an x that is not contiguous: from a row of the batch to the next it is so many floats,
-    /// from a step to the next so many, whatever the layout of the network. The features of a step lie next
-    /// to each other. x begins at its first value, and may end anywhere after its last. So a piece of longer
-    /// sequences, or some of their features, need no copy. (Gradients of x are contiguous, in the layout of
-    /// the network.)
+    /// These dims, with an x that is not contiguous: from a row of the batch to the next it is so many
+    /// floats, from a step to the next so many, whatever the layout of the network. The features of a step
+    /// lie next to each other. x begins at its first value, and may end anywhere after its last. So a piece
+    /// of longer sequences, or some of their features, need no copy. (Gradients of x are contiguous, in the
+    /// layout of the network.)
     ///
     /// ```
     /// use fused_rnn::{Dims, Gru};

@@ -112,9 +112,9 @@ impl Recurrent {
     ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a
     ///   projection.)
     ///
-    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say, without
-    /// dropout, and for zoneout the mean. With B = 0, T = 0 or a row of length 0 the state passes through
-    /// unchanged. Allocates nothing once `workspace` has grown.
+    /// Computes what [`CellKind`](crate::CellKind) and the options of [`Builder`](crate::Builder) say,
+    /// without dropout, and for zoneout the mean. With B = 0, T = 0 or a row of length 0 the state passes
+    /// through unchanged. Allocates nothing once `workspace` has grown.
     ///
     /// # Errors
     /// [`Error::Length`] where a slice does not fit `dims`, [`Error::RowLength`] where a row is longer

@@ -299,8 +299,8 @@ impl State {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where one of the two differs from this in a size, [`Error::OutOfRange`] where `t` is
-    /// not finite. This one is then as before.
+    /// [`Error::Mismatch`] where one of the two differs from this in a size, [`Error::OutOfRange`] where `t`
+    /// is not finite. This one is then as before.
     pub fn lerp(&mut self, from: &State, to: &State, t: f32) -> Result<(), Error> {
         if !t.is_finite() {
             return Err(Error::OutOfRange { what: "t", expected: "a finite number", got: f64::from(t) });

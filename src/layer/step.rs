@@ -289,8 +289,8 @@ impl Recurrent {
             let output = to.map(|to| (GridMut::new(grid, to), 0));
             let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
             let state = GridMut::new(short.states, state.strand_mut(layer));
-            // SAFETY: there is one row. The step is of these weights, whose network has not changed its memory
-            // since; all memory is of its shapes, and ours.
+            // SAFETY: there is one row. The step is of these weights, whose network has not changed its
+            // memory since; all memory is of its shapes, and ours.
             unsafe {
                 let state = state.slot(0, 0);
                 let (places, scratch) = (rows.places(0), scratch.slot(0, 0));

@@ -6,7 +6,8 @@ use std::fmt;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
-/// layers of any shape. [`Recurrent::reserve`](crate::Recurrent::reserve) makes it grow before the first call.
+/// layers of any shape. [`Recurrent::reserve`](crate::Recurrent::reserve) makes it grow before the first
+/// call.
 #[derive(Default)]
 pub struct Workspace {
     pub(super) rows: Rows,

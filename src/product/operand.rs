@@ -7,7 +7,8 @@
 //! Weights    the blocks of a panel, and what to prefetch meanwhile
 //! ```
 //!
-//! These are addresses, not slices: threads share what they point to, and kernels promise which part is theirs.
+//! These are addresses, not slices: threads share what they point to, and kernels promise which part is
+//! theirs.
 
 use super::tile::Tile;
 use crate::simd::LINE;
@@ -142,8 +143,8 @@ impl Place {
 /// A part of the sum: rows of A, and the blocks of a panel.
 ///
 /// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and
-/// `jump` more words from the end of a run to the next. (Words of rows: a word of a panel may have the weights
-/// of several. Only formats whose words are alike have rows in more than one run.)
+/// `jump` more words from the end of a run to the next. (Words of rows: a word of a panel may have the
+/// weights of several. Only formats whose words are alike have rows in more than one run.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) rows: Rows<u32>,

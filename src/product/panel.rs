@@ -17,8 +17,8 @@
 //! gates of its units side by side, as the cell needs them. Units past the last are zero, and so are values
 //! that are too small to matter (`simd/flush.rs`).
 //!
-//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32 or
-//! for several (`format/`).
+//! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
+//! or for several (`format/`).
 
 use super::format::{Precision, Words, round};
 use super::heads::{Heads, Lanes};

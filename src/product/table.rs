@@ -233,8 +233,8 @@ mod tests {
         }
     }
 
-    /// Every tile that sweeps take with bf16 weights, of segments with and without an input in a half word, and
-    /// of runs, has the bits of the one with the rounded weights in f32.
+    /// Every tile that sweeps take with bf16 weights, of segments with and without an input in a half word,
+    /// and of runs, has the bits of the one with the rounded weights in f32.
     #[test]
     fn kernels_of_bf16_weights_are_those_of_f32_on_the_rounded_ones() {
         for level in Level::available() {

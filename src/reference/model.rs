@@ -120,7 +120,8 @@ pub struct Model<F> {
 }
 
 impl<F: Real> Model<F> {
-    /// The same, with matrices as the precision has them, and zero in place of parameters too small to matter.
+    /// The same, with matrices as the precision has them, and zero in place of parameters too small to
+    /// matter.
     pub(super) fn flushed(&self) -> Self {
         let flushed = |params: &Params<F>| params.rounded(self.cell, self.precision).flushed();
         Model { params: self.params.iter().map(flushed).collect(), ..self.clone() }

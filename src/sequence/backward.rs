@@ -576,8 +576,8 @@ impl Tiles for PhaseProducts<'_> {
                 (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
             {
                 let (row, unit) = (row + blocks.row(v), (block + blocks.column(v)) * lanes);
-                // SAFETY: gradients of this tile, padding included; they are floats, whether they were written or
-                // not.
+                // SAFETY: gradients of this tile, padding included; they are floats, whether they were
+                // written or not.
                 round(unsafe {
                     std::slice::from_raw_parts_mut(self.at.back.grads.address(row, plane, unit), lanes)
                 });

@@ -81,9 +81,9 @@ impl Load {
         }
     }
 
-    /// Estimated nanoseconds that this many threads save in a step, over all shares, even where all weights are
-    /// near. (How far they are depends on the processor. Reckoned by the slowest, a step of 256 units woke a
-    /// thread that had slept since the step before, and took 1.4 times as long: `Z4/wake`.)
+    /// Estimated nanoseconds that this many threads save in a step, over all shares, even where all weights
+    /// are near. (How far they are depends on the processor. Reckoned by the slowest, a step of 256 units
+    /// woke a thread that had slept since the step before, and took 1.4 times as long: `Z4/wake`.)
     fn saved(&self, threads: usize) -> f64 {
         let shared = match self.split(Schedule::Auto, threads).0 {
             Split::Rows(threads) => {

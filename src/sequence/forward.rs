@@ -165,8 +165,8 @@ pub(crate) unsafe fn forward(
 /// The first step of a pass, of all its rows, on this thread.
 ///
 /// # Safety
-/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`, which is
-///   there where rows are made.
+/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`,
+///   which is there where rows are made.
 /// - As for [`forward`](fn@forward).
 #[inline]
 pub(crate) unsafe fn step(forward: &Forward<'_>) {
@@ -327,8 +327,8 @@ impl Steps<'_> {
         }
         loop {
             for single in &mut *singles {
-                // SAFETY: each was made. A row of this thread alone, by the caller's promise; and by it, steps
-                // run in order.
+                // SAFETY: each was made. A row of this thread alone, by the caller's promise; and by it,
+                // steps run in order.
                 unsafe { single.assume_init_mut().run(step) };
             }
             match steps.next() {

@@ -136,8 +136,8 @@ pub(super) unsafe fn make_inputs(
     }
 }
 
-/// The shape of gate gradients that are made for products: so many gates of each row. Of nothing where they are
-/// multiplied as they lie.
+/// The shape of gate gradients that are made for products: so many gates of each row. Of nothing where they
+/// are multiplied as they lie.
 pub(super) fn grid_of_gradients(
     weights: &Weights,
     shares: usize,

@@ -181,8 +181,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where a shared network cannot be copied; the model is
-    /// then as before.
+    /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where a shared network cannot be copied; the model
+    /// is then as before.
     pub fn drop_parameters(&mut self) -> Result<(), Error> {
         let mut copies = Vec::new();
         reserve(&mut copies, self.stages.len())?;

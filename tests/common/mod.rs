@@ -195,8 +195,8 @@ pub fn property_cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }
 
-/// The bits of each value. NaN counts as one value: the processor chooses by the order of operands which of two
-/// NaN comes out, and that order differs by level and by tile.
+/// The bits of each value. NaN counts as one value: the processor chooses by the order of operands which of
+/// two NaN comes out, and that order differs by level and by tile.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|&value| bits_of(value)).collect()
 }
@@ -597,8 +597,8 @@ pub fn compare(got: &Results<f32>, want: &Results<f64>, tolerance: f64) -> Resul
 
 /// [`compare`], where the results may move as much as those of the reference do when the inputs and the
 /// parameters move by some roundings of f32. In f32, networks that amplify (normalisation, gates without
-/// bounds) cannot be more exact than that, nor can those with a sum within rounding of a kink: there a gradient
-/// is one of two values, and enough moves find both.
+/// bounds) cannot be more exact than that, nor can those with a sum within rounding of a kink: there a
+/// gradient is one of two values, and enough moves find both.
 pub fn compare_or_move(
     layer: &Recurrent,
     case: &Case,

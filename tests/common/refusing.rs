@@ -1,5 +1,5 @@
-//! The system's allocator, which refuses one allocation of those that a thread asks for. A test program that has
-//! this module runs on it.
+//! The system's allocator, which refuses one allocation of those that a thread asks for. A test program that
+//! has this module runs on it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -301,8 +301,9 @@ fn parts_of_a_state() {
     assert_eq!((state.h(), state.c()), (before.h(), before.c()));
 }
 
-/// Gates of a minimal LSTM whose sums are far below zero: each is 2^-125 and has no slope, so that the candidate and
-/// the state before weigh half each. (A slope that the division made large was an error of 1e19 once.)
+/// Gates of a minimal LSTM whose sums are far below zero: each is 2^-125 and has no slope, so that the
+/// candidate and the state before weigh half each. (A slope that the division made large was an error of
+/// 1e19 once.)
 #[test]
 fn gates_of_a_minimal_lstm_that_are_shut_have_no_slope() {
     for level in Level::available() {

@@ -235,8 +235,8 @@ fn run<L: Layer>(
     Results(results)
 }
 
-/// Whether results are those of the judge, up to some units in the last place of the largest, and at least of one:
-/// small ones are differences of values of that size.
+/// Whether results are those of the judge, up to some units in the last place of the largest, and at least
+/// of one: small ones are differences of values of that size.
 fn judge(what: &str, judge: &Results, ours: &Results) {
     assert_eq!(judge.0.len(), ours.0.len());
     for ((name, judge), (_, ours)) in judge.0.iter().zip(&ours.0) {

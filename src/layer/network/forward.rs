@@ -250,8 +250,8 @@ impl<'a> Network<'a> {
             let range = self.chunk(n, chunk, steps);
             let mut memory = memories[layer].lock().unwrap_or_else(PoisonError::into_inner);
             if let (Some(pass), Some(memory)) = (passes[layer], memory.as_deref_mut()) {
-                // SAFETY: the memory is made for these rows and this network; each layer writes memory of its own,
-                // and reads what the layer below has written a stage before.
+                // SAFETY: the memory is made for these rows and this network; each layer writes memory of
+                // its own, and reads what the layer below has written a stage before.
                 let done = unsafe { sequence::forward(pass, memory, range.clone(), (Schedule::Auto, 1)) };
                 if done.is_err() {
                     *result.lock().unwrap_or_else(PoisonError::into_inner) = done;

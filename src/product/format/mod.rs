@@ -54,18 +54,18 @@ pub enum Precision {
     /// Weights, inputs and sums in f32.
     #[default]
     F32,
-    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32. All
-    /// arithmetic is that of [`F32`](Precision::F32), and so are the bits of all results, gradients included:
-    /// those of a network in `F32` whose weight matrices are the rounded ones. Packed weights take half of the
-    /// bytes, which is what few rows of many units wait for.
+    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32.
+    /// All arithmetic is that of [`F32`](Precision::F32), and so are the bits of all results, gradients
+    /// included: those of a network in `F32` whose weight matrices are the rounded ones. Packed weights take
+    /// half of the bytes, which is what few rows of many units wait for.
     ///
     /// Training rounds at each pass and keeps the parameters themselves in f32; the gradients of the rounded
     /// weights are taken for those of the parameters (*straight through*: Bengio, Léonard, Courville 2013,
     /// arXiv 1308.3432). An update that is smaller than the rounding is not lost.
     Bf16Weights,
-    /// Products of bf16 with sums in f32. Weights are rounded when they are packed; inputs and states when they
-    /// are multiplied, to the nearest, ties to even, and to zero below 2^-56 (1.4e-17). The sums have the order
-    /// of the instruction TDPBF16PS:
+    /// Products of bf16 with sums in f32. Weights are rounded when they are packed; inputs and states when
+    /// they are multiplied, to the nearest, ties to even, and to zero below 2^-56 (1.4e-17). The sums have
+    /// the order of the instruction TDPBF16PS:
     ///
     /// ```text
     /// of 32 inputs    e = the chain of the even ones, from zero     o = that of the odd ones
@@ -74,22 +74,23 @@ pub enum Precision {
     ///
     /// Products of two bf16 are exact in f32, so all sums are the same bits on every level.
     ///
-    /// It trains: parameters and their gradients are f32, the gradients of gates are rounded to bf16 as soon as
-    /// they are stored, and the products of both ways are those above. (Gradients of weights are one chain of
-    /// f32 over time, of the rounded operands. An update that is smaller than the rounding of a weight is not
-    /// lost.)
+    /// It trains: parameters and their gradients are f32, the gradients of gates are rounded to bf16 as soon
+    /// as they are stored, and the products of both ways are those above. (Gradients of weights are one
+    /// chain of f32 over time, of the rounded operands. An update that is smaller than the rounding of a
+    /// weight is not lost.)
     Bf16,
-    /// Products of integers of eight bits. Weights are rounded when they are packed, with a scale for each unit
-    /// and gate; inputs and states with a scale for each row at each step (states of heads: for each head):
+    /// Products of integers of eight bits. Weights are rounded when they are packed, with a scale for each
+    /// unit and gate; inputs and states with a scale for each row at each step (states of heads: for each
+    /// head):
     ///
     /// ```text
     /// W x = s_w s_x (q_w q_x)      q_w = round(w / s_w), s_w = max|w| / 127       q_x, s_x likewise
     /// ```
     ///
-    /// The sums of integers are exact, the same on every level; what is made of them are f32, and all promises
-    /// of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the bytes. Sums of a
-    /// row that has an infinity or a NaN are NaN, and so are those of a unit with such a weight; an input whose
-    /// magnitudes are all below 1e-30 counts as zero.
+    /// The sums of integers are exact, the same on every level; what is made of them are f32, and all
+    /// promises of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the
+    /// bytes. Sums of a row that has an infinity or a NaN are NaN, and so are those of a unit with such a
+    /// weight; an input whose magnitudes are all below 1e-30 counts as zero.
     ///
     /// For inference: [`forward_train`](crate::Recurrent::forward_train) is an error.
     Int8,
@@ -325,8 +326,8 @@ unsafe fn multiply_add<I: Isa, W: Load, const G: usize, const U: usize, const R:
     weights: *const u32,
     block: usize,
 ) -> [[[I::Vector; G]; U]; R] {
-    // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There it
-    // is one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators
+    // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There
+    // it is one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators
     // about.)
     if const { R > I::HEIGHTS[4] } {
         let mut w = [[isa.zero(); G]; U];

@@ -1,7 +1,7 @@
 //! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
 //!
-//! (And dG as words, for the product with W, of a precision that needs them.) They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
-//! the tape.
+//! (And dG as words, for the product with W, of a precision that needs them.) They are gathered from
+//! wherever they lie: x from the caller's sequence, h from the states, r * h or m from the tape.
 
 use super::{Chunk, Inputs, Targets};
 use crate::cell::{Tensor, Weights};
@@ -43,8 +43,8 @@ impl Packed {
         self.grid.map(|grid| GridMut::reading(GridRef::new(grid, &self.words)))
     }
 
-    /// Makes the gate gradients of a chunk that the product with W reads, where the precision does not multiply
-    /// them as they lie.
+    /// Makes the gate gradients of a chunk that the product with W reads, where the precision does not
+    /// multiply them as they lie.
     ///
     /// # Safety
     /// - Nobody writes the gradients of the chunk's places.

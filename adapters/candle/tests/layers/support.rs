@@ -40,8 +40,8 @@ pub fn weighed(tensor: &Tensor, weights: &Tensor) -> Result<Tensor> {
     (tensor * weights.to_dtype(tensor.dtype())?)?.sum_all()
 }
 
-/// Checks that values differ from the judge's by no more than a part of his largest, and at least of one: small ones
-/// are differences of values of that size.
+/// Checks that values differ from the judge's by no more than a part of his largest, and at least of one:
+/// small ones are differences of values of that size.
 pub fn assert_near(what: &str, got: &Tensor, judge: &Tensor) {
     assert_eq!(got.dims(), judge.dims(), "{what}");
     let (got, judge) = (values(got), values(judge));
