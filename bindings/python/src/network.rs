@@ -11,7 +11,7 @@ use crate::errors::{raised, refused};
 use crate::options::{kind, kind_name, options_of, with_options};
 use crate::pool;
 use crate::stream::Stream;
-use fused_rnn::{Builder, Config, Recurrent, State, Tape, Threads, Workspace};
+use fused_rnn::{Builder, Config, Error, Recurrent, State, Tape, Threads, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[pyclass(frozen, module = "fused_rnn._fused_rnn")]
 pub struct Network {
     shared: Mutex<Arc<Recurrent>>,
+    /// The number of parameters, also once they have been dropped.
+    count: usize,
     /// For the next call.
     workspace: Mutex<Workspace>,
 }
@@ -33,8 +35,8 @@ pub type Outputs<'py> = (NewFloats<'py>, States<'py>);
 
 impl Network {
     pub fn of(network: Recurrent) -> Self {
-        let workspace = Mutex::new(new_workspace(&network));
-        Network { shared: Mutex::new(Arc::new(network)), workspace }
+        let (count, workspace) = (network.parameters().len(), Mutex::new(new_workspace(&network)));
+        Network { shared: Mutex::new(Arc::new(network)), count, workspace }
     }
 
     /// The network as it is now.
@@ -74,7 +76,7 @@ impl Network {
         };
         let (input, dims) = (values(x)?, sequences.dims());
         let output = values_mut("out", &mut y)?;
-        let (work, to) = (sequences.work(network.parameters().len()), &mut state);
+        let (work, to) = (sequences.work(self.count), &mut state);
         self.with_workspace(|workspace| {
             run(py, config, work, || match training {
                 None => network.forward(&input, dims, to, Some(output), workspace),
@@ -86,6 +88,12 @@ impl Network {
         .map_err(raised)?;
         Ok((bound(&y), state_arrays(py, network, &state)?))
     }
+}
+
+/// Refuses what needs parameters where there are none any more.
+fn check_parameters(network: &Recurrent) -> PyResult<()> {
+    let what = "parameters of a network that has dropped them";
+    if network.has_parameters() { Ok(()) } else { Err(raised(Error::Unsupported { what })) }
 }
 
 /// A workspace for the threads that calls have, where the network does not say how many: without a pool, one.
@@ -199,9 +207,30 @@ impl Network {
         options_of(py, &self.get())
     }
 
+    /// Frees the parameters in f32. Streams and tapes that share them keep theirs.
+    fn drop_parameters(&self) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.has_parameters() {
+            Arc::make_mut(&mut shared).drop_parameters();
+        }
+    }
+
+    #[getter]
+    fn has_parameters(&self) -> bool {
+        self.get().has_parameters()
+    }
+
+    /// A network that shares all until one of the two changes.
+    fn copy(&self) -> Self {
+        let (network, count) = (self.get(), self.count);
+        let workspace = Mutex::new(new_workspace(&network));
+        Network { shared: Mutex::new(network), count, workspace }
+    }
+
     /// Copies of all parameters by name.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (parameters, network) = (PyDict::new(py), self.get());
+        check_parameters(&network)?;
         for parameter in network.named_parameters() {
             parameters.set_item(&parameter.name, array(py, parameter.values, &parameter.shape)?)?;
         }
@@ -211,6 +240,7 @@ impl Network {
     /// Sets some parameters by name. Nothing is changed where one is wrong.
     fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        check_parameters(&shared)?;
         let mut new = Vec::new();
         for (name, value) in given {
             let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
@@ -252,6 +282,6 @@ impl Network {
     }
 
     fn stream(&self, batch: usize) -> PyResult<Stream> {
-        Stream::new(self.get(), batch)
+        Stream::new(self.get(), self.count, batch)
     }
 }

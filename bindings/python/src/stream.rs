@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Stream {
     network: Arc<Recurrent>,
     batch: usize,
+    /// Multiply-adds of a step, or more.
+    work: usize,
     inner: Mutex<Inner>,
 }
 
@@ -27,14 +29,15 @@ struct Inner {
 }
 
 impl Stream {
-    pub fn new(network: Arc<Recurrent>, batch: usize) -> PyResult<Self> {
+    /// Streams of a network of so many parameters.
+    pub fn new(network: Arc<Recurrent>, count: usize, batch: usize) -> PyResult<Self> {
         if network.config().direction() != Direction::Forward {
             let what = "a stream of a bidirectional or reverse layer";
             return Err(raised(Error::Unsupported { what }));
         }
         let state = network.zero_state(batch).map_err(raised)?;
         let inner = Mutex::new(Inner { state, workspace: new_workspace(&network) });
-        Ok(Stream { network, batch, inner })
+        Ok(Stream { network, batch, work: count.saturating_mul(batch), inner })
     }
 
     /// The state and the workspace.
@@ -83,9 +86,8 @@ impl Stream {
         let (x, to) = (values(&frame)?, Some(values_mut("out", &mut y)?));
         let mut inner = self.inner()?;
         let Inner { state, workspace } = &mut *inner;
-        let work = self.network.parameters().len().saturating_mul(self.batch);
         let call = || self.network.step(&x, state, to, workspace);
-        run(py, config, work, call).map_err(raised)?;
+        run(py, config, self.work, call).map_err(raised)?;
         Ok(bound(&y))
     }
 

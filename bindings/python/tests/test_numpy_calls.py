@@ -390,6 +390,42 @@ def test_precisions(precision):
         assert np.isfinite(net.backward(x, tape, y).x).all()
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16_weights", "bf16", "int8"])
+def test_packed_weights_alone(precision):
+    net, x = fused_rnn.GRU(5, 24, num_layers=2, precision=precision), uniform(3, 9, 5)
+    whole, parameters = net.nbytes, net.parameters()
+    (y, h), kept = net(x), copy.copy(net)
+    tape = None if precision == "int8" else net.forward_train(x)[2]
+    stream = net.stream(3)
+    for _ in range(2):
+        net.drop_parameters()
+    size = sum(value.nbytes for value in parameters.values())
+    assert (net.has_parameters, kept.has_parameters) == (False, True)
+    # (A backward pass packs weights for itself.)
+    assert net.nbytes == whole - size and kept.nbytes == whole
+
+    again, state = net(x)
+    assert np.array_equal(again, y) and np.array_equal(state, h)
+    for frames in (stream, net.stream(3)):
+        assert np.array_equal(np.stack([frames.step(frame) for frame in x.swapaxes(0, 1)], 1), y)
+    for other in (copy.copy(net), copy.deepcopy(net)):
+        assert not other.has_parameters and other.nbytes == net.nbytes and np.array_equal(other(x)[0], y)
+    assert "num_layers=2" in repr(net) and net.options["num_layers"] == 2
+
+    said = "parameters of a network that has dropped them"
+    for refused in (net.parameters, lambda: net.set_parameters({}), lambda: pickle.dumps(net)):
+        with pytest.raises(ValueError, match=said):
+            refused()
+    with pytest.raises(ValueError, match="training in Int8|training of a network that has dropped its parameters"):
+        net.forward_train(x)
+    if tape is not None:
+        # A tape keeps the parameters that it was made with.
+        by_name = net.backward(x, tape, y).parameters
+        assert by_name.keys() == parameters.keys() and all(value.any() for value in by_name.values())
+    kept.set_parameters({name: value * 0 for name, value in parameters.items()})
+    assert not kept(x)[0].any() and np.array_equal(net(x)[0], y)
+
+
 def test_a_tape_is_of_its_network():
     net, x = fused_rnn.LSTM(3, 4), np.ones((2, 5, 3), np.float32)
     y, _, tape = net.forward_train(x)

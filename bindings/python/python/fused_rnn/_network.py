@@ -204,6 +204,21 @@ class Network:
         """
         self._native.set_parameters({name: _arrays.floats(name, value) for name, value in values.items()})
 
+    @property
+    def has_parameters(self) -> bool:
+        """Whether it still has its parameters: `drop_parameters`."""
+        return self._native.has_parameters
+
+    def drop_parameters(self) -> None:
+        """Frees the parameters in float32, which inference does not need: what stays are the weights packed for
+        it, a quarter of these bytes with precision="int8", half with those of bf16. Outputs are the same bits.
+
+        There is no way back: from then on reading, setting and pickling parameters and `forward_train` raise
+        ValueError. Copies, streams and tapes that were made before keep theirs, and until they are gone, both
+        are in memory.
+        """
+        self._native.drop_parameters()
+
     def _states(self, state: State | None, names: list[str] | None = None) -> list[np.ndarray] | None:
         """The arrays of a state, or of its parts of these names."""
         names = self._native.states if names is None else names
@@ -231,7 +246,7 @@ class Network:
         return _restored, (*sizes, self.options, self.parameters())
 
     def __copy__(self) -> Network:
-        return _restored(self.kind, self.input_size, self.hidden_size, self.options, self.parameters())
+        return Network._of(self._native.copy())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Network:
         return self.__copy__()
