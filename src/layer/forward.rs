@@ -18,7 +18,7 @@ use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::{Short, Workspace};
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Parts};
-use crate::sequence::{self, Memory, Rows, Threads};
+use crate::sequence::{Lately, Memory, Rows, Sharing, Threads};
 
 /// What [`run`](Recurrent::run) returns.
 #[non_exhaustive]
@@ -136,9 +136,12 @@ impl Recurrent {
         if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace) {
             let threads = workspace.threads;
             let wanted = (self.instance.number(), dims.batch, threads, true);
-            let is_kept = |of: &Short| (of.instance, of.batch, of.threads, of.anywhere) == wanted;
+            let is_kept = |of: &Short| {
+                (of.instance, of.batch, of.threads, of.anywhere) == wanted
+                    && !(of.may_share && workspace.lately.are_awake())
+            };
             if !workspace.short.as_ref().is_some_and(is_kept) {
-                workspace.short = self.short(Dims::new(dims.batch, 1), threads)?;
+                workspace.short = self.short(Dims::new(dims.batch, 1), threads, &workspace.lately)?;
             }
             if workspace.short.is_some() {
                 return self.run_short(x, dims.steps, state, y, workspace);
@@ -192,7 +195,7 @@ impl Recurrent {
         // All memory. Steps that go the short way find another order of rows after this.
         workspace.short = None;
         let threads = workspace.threads.unwrap_or(config.threads);
-        let Workspace { rows: workspace_rows, rings, forward: memories, between, .. } = workspace;
+        let Workspace { rows: workspace_rows, rings, forward: memories, between, lately, .. } = workspace;
         let (taping, seed) = taping.unzip();
         let (rows, shape, tape, outputs) = match taping {
             Some(taping) => {
@@ -207,7 +210,8 @@ impl Recurrent {
             }
         };
         let dropout = seed.map_or(Dropout::NONE, |seed| Dropout::of(config, seed, batch));
-        let Room { threads, route, ring } = self.room(threads, rows, shape, (rings, memories))?;
+        let given = (threads, &*lately);
+        let Room { sharing, route, ring } = self.room(given, rows, shape, (rings, memories))?;
         let grids = Grids::of(config, layout, sequences)?;
 
         // Nothing can go wrong from here on.
@@ -234,14 +238,17 @@ impl Recurrent {
         };
         let network = Network { config, weights: &self.weights, rows, grids, shape, masks, dropout, seed };
         let ends = (GridMut::reading(input), y.map(|y| GridMut::new(grids.y, y).by(rows.table())));
-        sequence::in_pool(threads, || network.forward(route, ends, memory, state))?;
+        network.forward(route, ends, memory, state)?;
+        if sharing.may_be() {
+            lately.note();
+        }
         Ok(shape)
     }
 
     /// Makes room for a pass through the layers over these rows, and decides how it goes.
     fn room(
         &self,
-        threads: Threads,
+        (threads, lately): (Threads, &Lately),
         rows: &Rows,
         shape: Option<TapeShape>,
         (rings, memories): (&mut Vec<AlignedBuf>, &mut Vec<Memory>),
@@ -255,7 +262,8 @@ impl Recurrent {
             fill_up(rings, strands)?;
             rings[..strands].iter_mut().try_for_each(|buffer| buffer.grow(ring.len()))?;
         }
-        let threads = self.worthwhile_threads(threads, stretches, longest, false);
+        let sharing = self.sharing(threads, stretches, longest, false);
+        let threads = sharing.threads(lately);
         // A wavefront drops values chunk by chunk, for which the steps of a chunk must be times of the
         // sequence.
         let drops = shape.is_some() && Dropout::of(config, 0, 0).is_between();
@@ -268,7 +276,7 @@ impl Recurrent {
                 memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest, threads)?;
             }
         }
-        Ok(Room { threads, route, ring })
+        Ok(Room { sharing, route, ring })
     }
 
     /// Makes a workspace large enough for calls with these dims, so that already the first allocates nothing
@@ -311,13 +319,13 @@ impl Recurrent {
         let grids = Grids::of(config, config.layout, dims.sequences())?;
         workspace.short = None;
         if keep.is_none() && self.steps_in_turn(&dims, workspace) {
-            workspace.short = self.short(Dims::new(dims.batch, 1), workspace.threads)?;
+            workspace.short = self.short(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
         }
         if workspace.short.is_some() {
             return self.make_ready(workspace);
         }
         let threads = workspace.threads.unwrap_or(config.threads);
-        let Workspace { rows, rings, forward: memories, between, backward: scratch, .. } = workspace;
+        let Workspace { rows, rings, forward: memories, between, backward: scratch, lately, .. } = workspace;
         let shape = match keep {
             Some(keep) => Some(keep.place(config, &dims, rows)?),
             None => {
@@ -325,7 +333,7 @@ impl Recurrent {
                 None
             }
         };
-        self.room(threads, rows, shape, (rings, memories))?;
+        self.room((threads, lately), rows, shape, (rings, memories))?;
         between.grow(Parts::new((layers - 1).min(2), inner_len)?.all())?;
         if let Some(shape) = shape {
             self.transposed()?;
@@ -348,7 +356,7 @@ impl Recurrent {
 
 /// What has been decided of a pass through the layers.
 struct Room {
-    threads: usize,
+    sharing: Sharing,
     route: Route,
     /// The shape of the states of a strand that are kept in two slots in turns.
     ring: Grid,

@@ -8,7 +8,7 @@
 //! ```
 
 use super::recurrent::Recurrent;
-use crate::sequence::{self, MOST_SHARES, Schedule, Threads, wavefront_nanoseconds};
+use crate::sequence::{self, MOST_SHARES, Schedule, Sharing, Threads, wavefront_nanoseconds};
 
 /// Chunks of a layer of a wavefront, per layer of the network. With this many, few chunks run alone.
 const CHUNKS_PER_LAYER: usize = 8;
@@ -38,14 +38,8 @@ impl Route {
 }
 
 impl Recurrent {
-    /// The number of threads, of those that a call may use, that pay off over this many rows and steps.
-    pub(super) fn worthwhile_threads(
-        &self,
-        threads: Threads,
-        batch: usize,
-        steps: usize,
-        backward: bool,
-    ) -> usize {
+    /// The threads, of those that a call may use, that pay off over this many rows and steps.
+    pub(super) fn sharing(&self, threads: Threads, batch: usize, steps: usize, backward: bool) -> Sharing {
         let config = &self.config;
         // Saturates, even for sizes that memory can hold: a float takes many multiply-adds, and every stretch
         // of a row that is cut counts with the steps of the longest.
@@ -54,7 +48,7 @@ impl Recurrent {
         let threads = threads.resolve(all);
         let rate = self.weights[0].table.rate;
         if threads < 2 || config.schedule == Schedule::Auto && sequence::too_little(rate, all) {
-            return 1;
+            return Sharing::NONE;
         }
         let load = |weights| sequence::load(weights, batch, steps);
         let waiting = (self.weights.iter().map(|w| load(w).weights.saturating_mul(times)))
@@ -62,7 +56,7 @@ impl Recurrent {
         // Directions need no synchronisation, and neither do the products over time of a backward pass.
         let free = if config.directions() == 2 { all } else { all.saturating_sub(waiting) };
         let free = free as f64 + if backward { all as f64 } else { 0.0 };
-        sequence::worthwhile(threads, config.schedule, self.weights.iter().map(load), steps, (free, rate))
+        sequence::sharing(threads, config.schedule, self.weights.iter().map(load), steps, (free, rate))
     }
 
     /// The route for this many threads, rows and steps. `by_chunks` is true if a chunk of steps can be

@@ -21,7 +21,7 @@ use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
 use crate::error::{Error, check_len, checked_size, fill_up, reserve};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::product::ROW_BLOCKS;
-use crate::sequence::{self, Forward, Memory, Pass, Pattern, ReadyStep, Records, Threads};
+use crate::sequence::{self, Forward, Lately, Memory, Pass, Pattern, ReadyStep, Records, Threads};
 
 /// Steps of a single row that go through a layer together.
 const TOGETHER: usize = 32;
@@ -62,6 +62,7 @@ impl Recurrent {
         let batch = state.batch();
         if let Some(short) = &workspace.short
             && (short.instance, short.batch, short.anywhere) == (self.instance.number(), batch, true)
+            && !(short.may_share && workspace.lately.are_awake())
         {
             return self.run_short(x, 1, state, y, workspace);
         }
@@ -74,7 +75,7 @@ impl Recurrent {
         let alone =
             given.unwrap_or(self.config.threads) == Threads::Auto && rayon::current_thread_index().is_none();
         let threads = if alone { Some(Threads::Count(1)) } else { given };
-        workspace.short = self.short(dims, threads)?;
+        workspace.short = self.short(dims, threads, &workspace.lately)?;
         if workspace.short.is_some() {
             return self.run_short(x, 1, state, y, workspace);
         }
@@ -113,17 +114,23 @@ impl Recurrent {
     }
 
     /// The shapes of a call, where it is a step that goes the short way.
-    pub(super) fn short(&self, dims: Dims<'_>, threads: Option<Threads>) -> Result<Option<Short>, Error> {
+    pub(super) fn short(
+        &self,
+        dims: Dims<'_>,
+        threads: Option<Threads>,
+        lately: &Lately,
+    ) -> Result<Option<Short>, Error> {
         let config = &self.config;
         let given = threads;
         let threads = threads.unwrap_or(config.threads);
+        let sharing = self.sharing(threads, dims.batch, 1, false);
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
         // have.
         let is_short = dims.is_one_step()
             && dims.batch > 0
             && config.direction == Direction::Forward
             && config.zoneout_of(0, None).is_none()
-            && self.worthwhile_threads(threads, dims.batch, 1, false) < 2;
+            && sharing.threads(lately) < 2;
         if !is_short {
             return Ok(None);
         }
@@ -141,6 +148,7 @@ impl Recurrent {
             // (A number of threads is the same everywhere.)
             anywhere: threads != Threads::Auto
                 || threads.is_one(config.work_per_step().saturating_mul(batch)),
+            may_share: sharing.may_be(),
             in_place,
             states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
@@ -151,8 +159,9 @@ impl Recurrent {
         }))
     }
 
-    /// A step on the caller's thread, or of one row several; `workspace.short` is of this network and this
-    /// batch.
+    /// Steps on the caller's thread, of one row also several; `workspace.short` is of this network and this
+    /// batch. Some steps of a row whose states are stepped where they are go through a layer together, so
+    /// that its weights stay in the nearest cache.
     pub(super) fn run_short(
         &self,
         x: &[f32],
@@ -161,40 +170,54 @@ impl Recurrent {
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let layers = self.config.layers;
-        let unmade = Error::Unsupported { what: "a step whose shapes nobody has made" };
-        let Some(short) = &workspace.short else { return Err(unmade) };
-        check_len("x", checked_size("x", &[steps, short.input.len()])?, x.len())?;
+        let Some(short) = &workspace.short else {
+            return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
+        };
+        let (inputs, outputs) = (short.input.len(), short.output.len());
+        check_len("x", checked_size("x", &[steps, inputs])?, x.len())?;
         self.check_state(state, short.batch)?;
         if let Some(y) = &y {
-            check_len("y", checked_size("y", &[steps, short.output.len()])?, y.len())?;
+            check_len("y", checked_size("y", &[steps, outputs])?, y.len())?;
         }
 
-        let short_is_in_place = short.in_place;
+        let (in_place, may_share) = (short.in_place, short.may_share);
         if !short.ready {
             self.make_ready(workspace)?;
         }
-        if short_is_in_place {
-            return if steps == 1 {
-                self.together_in_place(x, 1, state, y, workspace)
+        let together = if in_place { TOGETHER } else { 1 };
+        let (mut x, mut left) = (x, steps);
+        while left > 0 {
+            let count = together.min(left);
+            let (these, rest) = x.split_at(count * inputs);
+            let to = y.as_mut().map(|y| y.split_off_mut(..count * outputs).unwrap_or_default());
+            if in_place {
+                self.step_in_place(these, count, state, to, workspace)?;
             } else {
-                self.run_in_place(x, steps, state, y, workspace)
-            };
-        }
-        if steps > 1 {
-            let (inputs, outputs) = (self.config.input_size, self.config.output_size());
-            for (step, x) in x.chunks_exact(inputs).enumerate() {
-                let y = y.as_mut().map(|y| &mut y[step * outputs..][..outputs]);
-                self.run_short(x, 1, state, y, workspace)?;
+                self.step_by_rings(these, state, to, workspace)?;
             }
-            return Ok(());
+            (x, left) = (rest, left - count);
         }
+        if may_share {
+            workspace.lately.note();
+        }
+        Ok(())
+    }
+
+    /// A step whose states go through a ring; all is made ready and checked.
+    fn step_by_rings(
+        &self,
+        x: &[f32],
+        state: &mut State,
+        mut y: Option<&mut [f32]>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
         // (Below, branches choose references and slices, and records and grids are made once, behind them.
         // Made in the branches and moved, they waited for their own stores: a twelfth of a step of 16
         // units.)
         let Workspace { rows, rings, forward: memories, between, short: Some(short), .. } = workspace else {
-            return Err(unmade);
+            return Ok(());
         };
+        let layers = self.config.layers;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let scratch = &mut memory.scratch;
@@ -205,11 +228,7 @@ impl Recurrent {
         let (mut above, mut below) = short.inner_of(layers, between);
         for layer in 0..layers {
             let (shape, from) = if layer == 0 { (&short.input, x) } else { (&short.output, &*below) };
-            let to = match &mut y {
-                _ if layer + 1 < layers => Some(&mut above[..]),
-                Some(y) => Some(&mut **y),
-                None => None,
-            };
+            let to = if layer + 1 < layers { Some(&mut *above) } else { y.as_deref_mut() };
             states[..half].copy_from_slice(state.strand(layer));
             let forward = Forward {
                 pass: Pass {
@@ -237,30 +256,9 @@ impl Recurrent {
         Ok(())
     }
 
-    /// The same of a single row whose states are stepped where they are; all is made ready and checked. Some
-    /// steps go through a layer together, so that its weights stay in the nearest cache.
-    fn run_in_place(
-        &self,
-        x: &[f32],
-        steps: usize,
-        state: &mut State,
-        mut y: Option<&mut [f32]>,
-        workspace: &mut Workspace,
-    ) -> Result<(), Error> {
-        let (inputs, outputs, mut first) = (self.config.input_size, self.config.output_size(), 0);
-        while first < steps {
-            let count = TOGETHER.min(steps - first);
-            let x = &x[first * inputs..][..count * inputs];
-            let y = y.as_mut().map(|y| &mut y[first * outputs..][..count * outputs]);
-            self.together_in_place(x, count, state, y, workspace)?;
-            first += count;
-        }
-        Ok(())
-    }
-
-    /// So many steps of it.
+    /// So many steps of a single row whose states are stepped where they are; all is made ready and checked.
     #[inline(always)]
-    fn together_in_place(
+    fn step_in_place(
         &self,
         x: &[f32],
         count: usize,
@@ -281,11 +279,7 @@ impl Recurrent {
         let grid = if count == 1 { short.output } else { Grid::slot_major(count, 1, 1, short.output.len())? };
         let (mut above, mut below) = short.inner_of(layers, between);
         for (layer, ready) in ready.iter_mut().enumerate() {
-            let to = match &mut y {
-                _ if layer + 1 < layers => Some(&mut above[..]),
-                Some(y) => Some(&mut **y),
-                None => None,
-            };
+            let to = if layer + 1 < layers { Some(&mut *above) } else { y.as_deref_mut() };
             let output = to.map(|to| (GridMut::new(grid, to), 0));
             let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
             let state = GridMut::new(short.states, state.strand_mut(layer));

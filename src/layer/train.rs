@@ -10,7 +10,7 @@ use super::tape::{Keep, Recording, Tape, Taped, TapedRun, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::{AlignedBuf, Parts};
-use crate::sequence::{self, Rows, Scratch, Threads};
+use crate::sequence::{Lately, Rows, Scratch, Threads};
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -146,9 +146,9 @@ impl Recurrent {
         let (taped, rows) = tape.taped(run);
         // Its memory may be replaced.
         workspace.short = None;
-        let Workspace { between, backward: scratch, threads, .. } = workspace;
+        let Workspace { between, backward: scratch, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch), (threads, lately))
     }
 
     /// [`backward`](Recurrent::backward) from a tape in memory of the caller's, which
@@ -175,12 +175,12 @@ impl Recurrent {
         dims.check()?;
         // Steps that go the short way find another order of rows after this.
         workspace.short = None;
-        let Workspace { rows, between, backward: scratch, threads, .. } = workspace;
+        let Workspace { rows, between, backward: scratch, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         let shape = keep.place(&self.config, &dims, rows)?;
         check_len("tape", shape.len(), tape.len())?;
         let taped = Taped { data: tape, shape, sequences: dims.sequences(), seed };
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch, threads))
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch), (threads, lately))
     }
 
     fn back_through_layers(
@@ -189,7 +189,8 @@ impl Recurrent {
         (taped, rows): (Taped<'_>, &Rows),
         upstream: Upstream<'_>,
         gradients: Gradients<'_>,
-        (between, scratch, threads): (&mut AlignedBuf, &mut Scratch, Threads),
+        (between, scratch): (&mut AlignedBuf, &mut Scratch),
+        (threads, lately): (Threads, &mut Lately),
     ) -> Result<(), Error> {
         self.check_trains()?;
         let config = &self.config;
@@ -241,8 +242,13 @@ impl Recurrent {
         let inner = Parts::new((layers - 1).min(2), inner_len)?;
         between.grow(inner.all())?;
 
-        let threads = self.worthwhile_threads(threads, rows.order.len(), rows.steps(), true);
-        sequence::in_pool(threads, || network.backward(&way, gradients, (inner, between), scratch, threads))
+        let sharing = self.sharing(threads, rows.order.len(), rows.steps(), true);
+        let threads = sharing.threads(lately);
+        let result = network.backward(&way, gradients, (inner, between), scratch, threads);
+        if sharing.may_be() {
+            lately.note();
+        }
+        result
     }
 
     /// The floats of a tape of such sequences: what [`forward_train_into`](Recurrent::forward_train_into)

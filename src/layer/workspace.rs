@@ -1,7 +1,7 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use crate::memory::{AlignedBuf, Grid, Parts};
-use crate::sequence::{Memory, ReadyStep, Rows, Scratch, Threads};
+use crate::sequence::{Lately, Memory, ReadyStep, Rows, Scratch, Threads};
 use std::fmt;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
@@ -20,6 +20,8 @@ pub struct Workspace {
     pub(super) backward: Scratch,
     /// Threads that calls may use, where not those of the network.
     pub(super) threads: Option<Threads>,
+    /// When they last worked together.
+    pub(super) lately: Lately,
     /// Of the last step that went the short way.
     pub(super) short: Option<Short>,
     /// Its steps through each layer, where it steps in place and is ready.
@@ -74,6 +76,8 @@ pub(super) struct Short {
     pub(super) threads: Option<Threads>,
     /// Whether it is short whatever pool the caller is in.
     pub(super) anywhere: bool,
+    /// Whether threads that are awake would share it.
+    pub(super) may_share: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     pub(super) ready: bool,
     /// Whether states are stepped where they are: of a single row whose sums are all made before the first

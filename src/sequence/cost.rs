@@ -3,6 +3,7 @@
 //! No result depends on the estimates. The multiply-adds of a level in a nanosecond stand in its file in
 //! `simd/`; the figures of caches and threads here are `X207/cost` of `benches/record/`.
 
+use super::lobby::Lately;
 use super::schedule::{Schedule, Split};
 use super::team::MOST_SHARES;
 
@@ -29,9 +30,11 @@ const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
 const FAR_BYTES: f64 = 26.0;
 /// The part of the time of such reads that prefetching does not hide.
 const FAR_SEEN: f64 = 0.6;
-/// Nanoseconds to enter the pool and leave it, with caches that are warm on another core. Threads must save
-/// at least this. (A sequence of 90 microseconds took 200 inside the pool.)
-const ENTERING: f64 = 25_000.0;
+/// Nanoseconds to wake a thread of the pool, and with it to begin and end a call. Threads must save at least
+/// this. (On a virtual machine, waking one took the caller 12 to 20 microseconds: `Z4/join`.)
+const WAKING: f64 = 25_000.0;
+/// The same with a thread that is awake.
+const JOINING: f64 = 5_000.0;
 /// Nanoseconds of a synchronisation: the count of the last share goes to the other cores, and their first
 /// claims come back.
 const MEETING: f64 = 700.0;
@@ -99,24 +102,49 @@ impl Load {
 
 /// True if this many multiply-adds are over before other threads could help, even with all weights far away.
 pub(crate) fn too_little(rate: f64, multiply_adds: usize) -> bool {
-    multiply_adds as f64 * (1.0 / rate + 4.0 / FAR_BYTES) < ENTERING
+    multiply_adds as f64 * (1.0 / rate + 4.0 / FAR_BYTES) < JOINING
 }
 
-/// The number of threads that pay off for these steps of some layers, and for `free` multiply-adds that need
-/// no synchronisation.
-pub(crate) fn worthwhile(
+/// The threads of a call, and what is estimated of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sharing {
+    threads: usize,
+    /// Nanoseconds that they save at the steps, and in all.
+    saved_at_steps: f64,
+    saved: f64,
+}
+
+impl Sharing {
+    /// Of a call that is the caller's alone.
+    pub(crate) const NONE: Sharing = Sharing { threads: 1, saved_at_steps: 0.0, saved: 0.0 };
+
+    /// How many pay off: fewer save enough where they need not be woken.
+    pub(crate) fn threads(&self, lately: &Lately) -> usize {
+        let pays = self.saved >= WAKING || self.may_be() && lately.are_awake();
+        if pays { self.threads } else { 1 }
+    }
+
+    /// Whether threads that are awake save anything: at the steps, or they would sleep meanwhile.
+    pub(crate) fn may_be(&self) -> bool {
+        self.threads > 1 && self.saved_at_steps >= JOINING
+    }
+}
+
+/// The threads of a call over these steps of some layers, and over `free` multiply-adds that need no
+/// synchronisation.
+pub(crate) fn sharing(
     threads: usize,
     schedule: Schedule,
     loads: impl Iterator<Item = Load>,
     steps: usize,
     (free, rate): (f64, f64),
-) -> usize {
+) -> Sharing {
     if threads < 2 || schedule != Schedule::Auto {
-        return threads;
+        return Sharing { threads, saved_at_steps: f64::INFINITY, saved: f64::INFINITY };
     }
-    let saved: f64 = loads.map(|load| load.saved(threads).max(0.0)).sum();
-    let free = free / rate * (1.0 - 1.0 / threads as f64);
-    if saved * steps as f64 + free < ENTERING { 1 } else { threads }
+    let saved_at_steps = steps as f64 * loads.map(|load| load.saved(threads).max(0.0)).sum::<f64>();
+    let saved = saved_at_steps + free / rate * (1.0 - 1.0 / threads as f64);
+    Sharing { threads, saved_at_steps, saved }
 }
 
 /// Estimated nanoseconds of a step of all `layers` equal layers, as a wavefront of chunks of this many steps.
@@ -179,20 +207,30 @@ mod tests {
 
     #[test]
     fn threads_that_save_too_little_are_not_woken() {
-        assert!(too_little(75.0, 149_000) && !too_little(75.0, 150_000));
+        assert!(too_little(75.0, 29_800) && !too_little(75.0, 30_000));
         let small = Load { blocks: 1, phases: 1, ..of(100) };
         let large = Load { phases: 1, ..of(2_000_000) };
-        let worth = |load: Load, steps, free| {
-            worthwhile(3, Schedule::Auto, [load, small].into_iter(), steps, (free, 75.0))
+        let seldom = Lately::default();
+        let of_loads = |load: Load, steps, free| {
+            sharing(3, Schedule::Auto, [load, small].into_iter(), steps, (free, 75.0))
         };
+        let worth = |load, steps, free| of_loads(load, steps, free).threads(&seldom);
         assert_eq!(worth(large, 1, 0.0), 3);
         assert_eq!(worth(large, 0, 0.0), 1);
         // Two thirds of it are saved.
         assert_eq!((worth(small, 10, 2_812_000.0), worth(small, 10, 2_813_000.0)), (1, 3));
-        assert_eq!(worthwhile(2, Schedule::Auto, [large].into_iter(), 1, (0.0, 75.0)), 2);
-        assert_eq!(worthwhile(2, Schedule::Auto, [small].into_iter(), 1, (0.0, 75.0)), 1);
+        // Of a step of 7.3 microseconds 0.6, less two meetings: two steps are worth a thread that is awake,
+        // and nine one that sleeps.
+        let middle = |steps| of_loads(of(200_000), steps, 0.0);
+        assert!(!middle(1).may_be() && middle(2).may_be());
+        assert_eq!([1, 2, 8, 9].map(|steps| middle(steps).threads(&seldom)), [1, 1, 1, 3]);
+        assert!(!of_loads(small, 10, 1e6).may_be(), "what is not of the steps does not count");
+        let two = |load| sharing(2, Schedule::Auto, [load].into_iter(), 1, (0.0, 75.0)).threads(&seldom);
+        assert_eq!((two(large), two(small)), (2, 1));
         let none = || std::iter::empty();
-        assert_eq!(worthwhile(3, Schedule::Rows, none(), 1, (0.0, 75.0)), 3, "as it was asked for");
-        assert_eq!(worthwhile(1, Schedule::Auto, none(), 1, (1e9, 75.0)), 1);
+        let given = sharing(3, Schedule::Rows, none(), 1, (0.0, 75.0));
+        assert_eq!(given.threads(&seldom), 3, "as it was asked for");
+        let one = sharing(1, Schedule::Auto, none(), 1, (1e9, 75.0));
+        assert!(!one.may_be());
     }
 }

@@ -17,17 +17,23 @@
 //! schedule.rs   who does what
 //! cost.rs       what that costs, estimated
 //! team.rs       threads that meet at every step
+//! join.rs       where the threads come from: offers (offer.rs) to the pool, and to who waits (lobby.rs)
+//! clock.rs      how long they wait
 //! ```
 //!
 //! All of it is plain code: it knows neither vectors nor the types of cells, and nothing of layers.
 
 mod backward;
+mod clock;
 mod cost;
 mod flushed;
 mod forward;
 mod gradient;
 mod input;
+mod join;
+mod lobby;
 mod made;
+mod offer;
 mod pass;
 mod products;
 mod records;
@@ -38,15 +44,16 @@ mod single;
 mod team;
 
 pub(crate) use backward::{Scratch, backward};
-pub(crate) use cost::{too_little, wavefront_nanoseconds, worthwhile};
+pub(crate) use cost::{Sharing, sharing, too_little, wavefront_nanoseconds};
 pub(crate) use flushed::flushed_step;
 pub(crate) use forward::{Memory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
+pub(crate) use join::join;
+pub(crate) use lobby::Lately;
 pub(crate) use made::grid as made_rows;
 pub(crate) use pass::{Checkpoints, Forward, Pass};
 pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};
-pub(crate) use schedule::in_pool;
 pub use schedule::{Schedule, Threads};
 pub(crate) use single::ReadyStep;
 pub(crate) use team::{MOST_SHARES, over_stages};

@@ -12,11 +12,13 @@
 //!
 //! Cuts never go through a sum, so results do not depend on the division, bit for bit.
 
+use super::join::join;
 use super::team::over_stages;
 use std::ops::Range;
 
-/// The number of threads that a call may use. They are those of the rayon pool that the caller runs in, or of
-/// the global pool.
+/// The number of threads that a call may use. They are those of the rayon pool that the caller runs in.
+/// Outside of a pool they are the caller itself and threads of the global pool, which then wait some 20
+/// microseconds for more work of the same caller.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
@@ -171,12 +173,6 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
     }
 }
 
-/// Runs `work` in the pool if more than one thread is wanted. To enter and leave the pool costs some ten
-/// microseconds, more than a whole step of a small layer; so a call does it once, and not for each product.
-pub(crate) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    if threads < 2 { work() } else { rayon::scope(|_| work()) }
-}
-
 /// The weight of each thing.
 type Weight<'a> = dyn Fn(usize) -> usize + Sync + 'a;
 
@@ -198,7 +194,7 @@ fn share(weight: &Weight<'_>, range: Range<usize>, threads: usize, work: &(dyn F
         sum += weight(cut) as u128;
         cut += 1;
     }
-    rayon::join(
+    join(
         || share(weight, range.start..cut, half, work),
         || share(weight, cut..range.end, threads - half, work),
     );
@@ -211,10 +207,7 @@ pub(crate) fn over_range(range: Range<usize>, threads: usize, work: &(dyn Fn(Ran
     }
     let half = threads / 2;
     let cut = range.start + (range.len() * half / threads).max(1);
-    rayon::join(
-        || over_range(range.start..cut, half, work),
-        || over_range(cut..range.end, threads - half, work),
-    );
+    join(|| over_range(range.start..cut, half, work), || over_range(cut..range.end, threads - half, work));
 }
 
 /// Calls `work` with each of `threads` shares, one per thread.

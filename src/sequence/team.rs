@@ -22,6 +22,8 @@
 //! limit of 200 microseconds for each wait was tried: after one interruption on a shared machine, in a stage
 //! of two milliseconds, the second core was lost for the whole pass.)
 
+use super::clock::Clock;
+use super::join::join;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -36,25 +38,6 @@ const SPINS: u32 = 256;
 /// that it may spend so. The time is shorter than a time slice of the usual schedulers (3 to 6 milliseconds).
 const PATIENCE: Duration = Duration::from_micros(200);
 const PART_LOST: u32 = 3;
-
-/// What the leader measures its waits with.
-#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
-use std::time::Instant as Clock;
-
-/// WebAssembly without a system has no clock: `Instant::now` traps. Time stands still there, so a leader
-/// waits for its helpers as long as they take. (Without threads it has none to wait for.)
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
-struct Clock;
-
-#[cfg(all(target_family = "wasm", target_os = "unknown"))]
-impl Clock {
-    fn now() -> Clock {
-        Clock
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-}
 
 /// An atomic on its own pair of cache lines: processors fetch a line together with its neighbour.
 #[repr(align(128))]
@@ -103,7 +86,7 @@ impl Stages<'_> {
         // `join` runs its first half on this thread and offers the second to others. If nobody takes the
         // second half, this thread runs it after the first; all work is then done, and it returns at once.
         let middle = from + (to - from).div_ceil(2);
-        rayon::join(|| self.call(from, middle), || self.call(middle, to));
+        join(|| self.call(from, middle), || self.call(middle, to));
     }
 
     /// The loop of a member. Member 0 leads.

@@ -198,7 +198,7 @@ impl<'a> Network<'a> {
                 let [first, second, ..] = &mut *memories else { unreachable!("a memory for each direction") };
                 let half = threads / 2;
                 let (one, other) =
-                    rayon::join(|| run(forward, first, half), || run(backward, second, threads - half));
+                    sequence::join(|| run(forward, first, half), || run(backward, second, threads - half));
                 one.and(other)?;
             } else {
                 for direction in 0..directions {

@@ -8,6 +8,7 @@ use crate::cell::{Tensor, Weights};
 use crate::error::{Error, collect};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
+use crate::sequence::join::join;
 use crate::sequence::made::{grid_of_gradients, make_gradients};
 use crate::sequence::schedule::over_range;
 
@@ -121,7 +122,7 @@ impl Packed {
         // SAFETY: the caller's promise, passed on.
         let mut h = || unsafe { pack_states((hidden, second), inputs, chunk, targets) };
         if threads > 1 {
-            rayon::join(x, h);
+            join(x, h);
         } else {
             x();
             h();

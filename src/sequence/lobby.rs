@@ -1,0 +1,146 @@
+//! Where threads of the pool wait for more work of the same caller.
+//!
+//! A pass gives out work every few microseconds. Through the queue of the pool each time would be slow: while
+//! a thread comes back to the queue, rayon counts it as busy and wakes another, which takes the caller 10
+//! microseconds and may put that thread on the caller's own core. So a thread that has helped a caller stays
+//! with it for a while, as those of OpenMP do, and only then goes back to the pool.
+//!
+//! ```text
+//! caller    puts an offer in a place -------------------------> ... another, if a helper waits
+//! helper    looks at the places ... takes it, works, looks again, for LINGER ... goes back to the pool
+//! ```
+
+use super::clock::Clock;
+use super::offer::Offer;
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long a helper waits for more. (rayon's own threads look for work some 20 microseconds before they
+/// sleep.)
+const LINGER: Duration = Duration::from_micros(20);
+/// Rounds of spinning between looks at the clock, how many of these before the core is yielded instead, and
+/// how many looks in all (for targets that have no clock).
+const SPINS: u32 = 32;
+const TURNS: u32 = 8;
+const LOOKS: u32 = 4096;
+
+/// The time after a call in which the threads that shared it wait for more: less than [`LINGER`].
+const AWAKE: Duration = Duration::from_micros(10);
+
+/// When the last call ended that threads shared, or would have if they had been awake.
+#[derive(Debug, Default)]
+pub(crate) struct Lately(Option<Clock>);
+
+impl Lately {
+    /// Whether calls follow each other so closely that threads which share them do not sleep in between. (The
+    /// first one of them may wake one.)
+    pub(crate) fn are_awake(&self) -> bool {
+        self.0.as_ref().is_some_and(|ended| ended.elapsed() < AWAKE)
+    }
+
+    /// Notes the end of a call.
+    pub(crate) fn note(&mut self) {
+        self.0 = Some(Clock::now());
+    }
+}
+
+/// Offers that lie there at the same time: those of a pass on five threads. Others go to the queue.
+const PLACES: usize = 4;
+
+/// Places where a caller puts offers, and how many helpers look at them.
+#[derive(Default)]
+pub(super) struct Lobby {
+    places: [AtomicPtr<Offer>; PLACES],
+    waiting: AtomicUsize,
+}
+
+impl Lobby {
+    /// Puts an offer in a place, if there is a helper for it. Gives the place.
+    pub(super) fn put(&self, offer: &Arc<Offer>) -> Option<usize> {
+        let is_free = |place: &AtomicPtr<Offer>| place.load(Ordering::Relaxed).is_null();
+        let (mut free, mut taken) = (None, 0);
+        for (n, place) in self.places.iter().enumerate() {
+            if is_free(place) { free = free.or(Some(n)) } else { taken += 1 }
+        }
+        let free = free.filter(|_| taken < self.waiting.load(Ordering::SeqCst))?;
+        // (Only the caller puts, so that the place is free still.)
+        self.places[free].store(Arc::into_raw(Arc::clone(offer)).cast_mut(), Ordering::SeqCst);
+        // The last helper has left meanwhile, and may have looked before the offer was there.
+        if self.waiting.load(Ordering::SeqCst) == 0 && self.remove(free) {
+            return None;
+        }
+        Some(free)
+    }
+
+    /// Clears a place; true if nobody has taken its offer.
+    pub(super) fn remove(&self, place: usize) -> bool {
+        self.take(&self.places[place]).is_some()
+    }
+
+    fn take(&self, place: &AtomicPtr<Offer>) -> Option<Arc<Offer>> {
+        if place.load(Ordering::SeqCst).is_null() {
+            return None;
+        }
+        let offer = place.swap(null_mut(), Ordering::SeqCst);
+        // SAFETY: it came out of an `Arc`; whoever swaps it out has it alone.
+        (!offer.is_null()).then(|| unsafe { Arc::from_raw(offer) })
+    }
+
+    fn take_any(&self) -> Option<Arc<Offer>> {
+        self.places.iter().find_map(|place| self.take(place))
+    }
+
+    /// Does what comes, until nothing has come for a while.
+    pub(super) fn linger(&self) {
+        loop {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let mut offer = self.wait();
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            // What was put just before that.
+            offer = offer.or_else(|| self.take_any());
+            match offer {
+                Some(offer) => _ = offer.accept(),
+                None => return,
+            }
+        }
+    }
+
+    /// Waits for an offer.
+    fn wait(&self) -> Option<Arc<Offer>> {
+        let since = Clock::now();
+        for turn in 0..LOOKS {
+            let offer = self.take_any();
+            if offer.is_some() || since.elapsed() >= LINGER {
+                return offer;
+            }
+            if turn < TURNS {
+                (0..SPINS).for_each(|_| std::hint::spin_loop());
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Lobby {
+    fn drop(&mut self) {
+        while self.take_any().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_awake_for_a_while() {
+        let mut lately = Lately::default();
+        assert!(!lately.are_awake());
+        lately.note();
+        std::thread::sleep(2 * AWAKE);
+        assert!(!lately.are_awake());
+    }
+}

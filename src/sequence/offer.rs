@@ -1,0 +1,82 @@
+//! Work that a thread offers to others, and takes back if nobody has begun it.
+//!
+//! ```text
+//! OFFERED  ->  TAKEN  ->  DONE                 by another thread, whom the owner sees in time
+//!              TAKEN  ->  AWAITED  ->  DONE    by another thread, who wakes the owner
+//!              TAKEN                           by the owner
+//! ```
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::Thread;
+
+/// Nobody has begun the work.
+const OFFERED: u8 = 0;
+/// Somebody has: another thread, or its owner, who takes it back.
+const TAKEN: u8 = 1;
+/// Another thread has, and its owner sleeps until it is done.
+const AWAITED: u8 = 2;
+/// Another thread has done it, and touches nothing of the owner's any more.
+const DONE: u8 = 3;
+
+/// Rounds of spinning, and then of yielding the core, before an owner sleeps: some 10 microseconds, and some
+/// 300 more. Pieces of a pass end nearly together, and to wake a thread takes tens of microseconds.
+const SPINS: u32 = 256;
+const YIELDS: u32 = 1024;
+
+/// Work on the stack of its owner, for whoever takes it first.
+pub(super) struct Offer {
+    state: AtomicU8,
+    work: *mut (dyn FnMut() + Send),
+    owner: Thread,
+}
+
+// SAFETY: the work may be sent to another thread, which reaches it only if it is the one that has taken it.
+unsafe impl Send for Offer {}
+// SAFETY: as above; the rest are an atomic and a handle.
+unsafe impl Sync for Offer {}
+
+impl Offer {
+    /// An offer of the thread that calls.
+    ///
+    /// # Safety
+    /// - The work is there until the offer has been taken by its owner, or is done: the owner calls
+    ///   [`take`](Self::take), and where that fails [`wait`](Self::wait), before it leaves the work.
+    pub(super) unsafe fn new(work: *mut (dyn FnMut() + Send)) -> Self {
+        Offer { state: AtomicU8::new(OFFERED), work, owner: std::thread::current() }
+    }
+
+    /// True for the one thread that may begin the work, or is not to let others begin it.
+    pub(super) fn take(&self) -> bool {
+        self.state.compare_exchange(OFFERED, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Does the work, on a thread of the pool, if nobody has taken it. True if it has done it.
+    pub(super) fn accept(&self) -> bool {
+        let taken = self.take();
+        if taken {
+            // SAFETY: the owner does not leave before the work is done, and nobody else has taken it. It does
+            // not unwind.
+            unsafe { (*self.work)() };
+            if self.state.swap(DONE, Ordering::AcqRel) == AWAITED {
+                self.owner.unpark();
+            }
+        }
+        taken
+    }
+
+    /// Waits until the one who has taken the work has done it.
+    pub(super) fn wait(&self) {
+        let done = || self.state.load(Ordering::Acquire) == DONE;
+        for round in 0..SPINS + YIELDS {
+            if done() {
+                return;
+            }
+            if round < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        if self.state.compare_exchange(TAKEN, AWAITED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            while !done() {
+                std::thread::park();
+            }
+        }
+    }
+}
