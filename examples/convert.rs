@@ -5,13 +5,15 @@
 //! ```
 //!
 //! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or
-//! what `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (which
-//! GRU, activations, clipping, coupled gates, the epsilon of layer normalisation, how Keras merges directions) is
-//! in the metadata of the output, at `NAME.cell` and so on; what is not written, initial states, is said.
+//! what `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (its
+//! cell, activations, clipping, coupled gates, the epsilon of layer normalisation, how Keras merges directions)
+//! is in the metadata of the output, at `NAME.fused_rnn.cell` and so on; what is not written, initial states, is
+//! said. The cell is read from there again, heads from the shapes. A file that does not say its cell has those
+//! of `torch.nn` wherever shapes allow it: `state_dict::describe`.
 
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{CellKind, Error, Recurrent};
+use fused_rnn::{Error, Recurrent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
@@ -68,7 +70,7 @@ fn keras(bytes: &[u8], names: &[&str]) -> Found {
         if let Ok(layer) = &layer
             && let Some(merge) = layer.merge()
         {
-            found.metadata.push((format!("{name}.merge"), format!("{merge:?}")));
+            found.metadata.push((format!("{name}.fused_rnn.merge"), format!("{merge:?}")));
         }
         found.add(name, layer.map(|layer| layer.into_network()));
     }
@@ -80,10 +82,12 @@ fn torch(file: &Tensors) -> Found {
     let modules = state_dict::modules(file);
     for module in &modules {
         let name = module.prefix.trim_end_matches('.');
-        if module.kind().is_none() {
-            println!("{name}: no tensor says whether this RNN's nonlinearity is tanh or relu; taken as tanh");
+        if let [kind, other] = module.kinds {
+            println!(
+                "{name}: the file does not say whether its cell is {kind:?} or {other:?}; taken as {kind:?}"
+            );
         }
-        found.add(name, module.network(file, module.kind().unwrap_or(CellKind::ElmanTanh)));
+        found.add(name, module.network(file, module.kinds[0]));
     }
     let owned: BTreeSet<&str> = modules.iter().flat_map(|module| module.names(file)).collect();
     let rest = file.iter().filter(|(name, _)| !owned.contains(name));
@@ -101,10 +105,12 @@ fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
         let config = network.config();
         let [input, hidden, layers] = [config.input_size(), config.hidden_size(), config.layers()];
         let shown = if name.is_empty() { "(no name)" } else { name };
-        println!("{shown}: {:?}, {layers} x {:?}, {input} -> {hidden}", config.kind(), config.direction());
+        let heads = if config.heads() > 1 { format!(" in {} heads", config.heads()) } else { String::new() };
+        let (kind, direction) = (config.kind(), config.direction());
+        println!("{shown}: {kind:?}, {layers} x {direction:?}, {input} -> {hidden}{heads}");
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+        // (`state_dict::save` says the cell.)
         for (key, value) in [
-            ("cell", format!("{:?}", config.kind())),
             ("direction", format!("{:?}", config.direction())),
             ("activations", format!("{:?}", config.activations(false))),
             ("activations_reverse", format!("{:?}", config.activations(true))),
@@ -113,7 +119,7 @@ fn convert(path: &str, output: Option<&str>) -> Result<(), String> {
             ("coupled", config.coupled().to_string()),
             ("layer_norm", format!("{:?}", config.layer_norm())),
         ] {
-            metadata.push((format!("{prefix}{key}"), value));
+            metadata.push((format!("{prefix}fused_rnn.{key}"), value));
         }
         file.insert_all(&prefix, state_dict::save(network).map_err(text)?);
     }

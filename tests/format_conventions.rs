@@ -463,7 +463,11 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
     more.insert("head.weight", tensor(&[3, 3]));
     state_dict::load(more, &mut to).unwrap();
     assert_eq!(to.parameters(), from.parameters());
-    let plain = state_dict::save(&Builder::new(CellKind::Lstm, 1, 40).build().unwrap()).unwrap();
+    let mut plain = state_dict::save(&Builder::new(CellKind::Lstm, 1, 40).build().unwrap()).unwrap();
+    let error = state_dict::builder(&plain, CellKind::GruResetAfter).unwrap_err().to_string();
+    let expected = "cell: expected GruResetAfter, got Lstm, as the file says";
+    assert_eq!(error, expected);
+    plain.set_cell("", None);
     let error = state_dict::builder(&plain, CellKind::GruResetAfter).unwrap_err().to_string();
     assert_eq!(error, "weight_ih_l0: expected 120 rows for 40 units of GruResetAfter, got 160, as Lstm has");
 }

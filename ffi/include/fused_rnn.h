@@ -90,7 +90,7 @@ typedef enum {
 
 // The cell of a network. 0 is a cell that is read off a file.
 typedef enum {
-  // What the tensors of a file tell.
+  // What a file says, or where it says nothing its shapes: frnn_network_load.
   FRNN_CELL_OF_FILE = 0,
   // LSTM.
   FRNN_CELL_LSTM = 1,
@@ -264,7 +264,10 @@ frnn_result frnn_builder_build(const frnn_builder *builder, frnn_network **netwo
 
 // The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
 // nested lists; `size` bytes. Names begin with `prefix`, "" for none, and the file may have others beside
-// them. `kind` is a frnn_cell; FRNN_CELL_OF_FILE takes what the shapes tell, and tanh for an RNN.
+// them. `kind` is a frnn_cell. FRNN_CELL_OF_FILE takes the cell that the file says, as one of
+// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after the
+// product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the same
+// shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
 frnn_result frnn_network_load(const uint8_t *bytes,
                               size_t size,
                               const char *prefix,
@@ -288,8 +291,8 @@ frnn_result frnn_network_load_onnx(const uint8_t *bytes,
 
 // Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
 // for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
-// has tensors alone: no activations, layout, precision or other options, and a second bias of zeros where
-// the network has FRNN_BIAS_SINGLE.
+// has the tensors and the cell: no activations, layout, precision or other options, and a second bias of
+// zeros where the network has FRNN_BIAS_SINGLE.
 frnn_result frnn_network_save(const frnn_network *network,
                               const char *prefix,
                               uint8_t *to,

@@ -12,7 +12,10 @@ use std::ffi::c_char;
 
 /// The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
 /// nested lists; `size` bytes. Names begin with `prefix`, "" for none, and the file may have others beside
-/// them. `kind` is a frnn_cell; FRNN_CELL_OF_FILE takes what the shapes tell, and tanh for an RNN.
+/// them. `kind` is a frnn_cell. FRNN_CELL_OF_FILE takes the cell that the file says, as one of
+/// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after the
+/// product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the same
+/// shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_load(
     bytes: *const u8,
@@ -27,12 +30,28 @@ pub unsafe extern "C" fn frnn_network_load(
             let tensors = Tensors::read(slice("bytes", bytes, size)?, text("prefix", prefix)?)?;
             let kind = match cell(kind)? {
                 Some(kind) => kind,
-                None => state_dict::describe(&tensors)?.kind().unwrap_or(CellKind::ElmanTanh),
+                None => cell_of(&state_dict::describe(&tensors)?)?,
             };
             let mut network = state_dict::builder(&tensors, kind)?.build()?;
             state_dict::load(tensors, &mut network)?;
             Ok(Network::new(network))
         })
+    }
+}
+
+/// The cell of a module, where it is clear.
+fn cell_of(module: &state_dict::Module) -> Result<CellKind, Failure> {
+    match module.kinds {
+        &[kind] | &[kind @ CellKind::ElmanTanh, _] => Ok(kind),
+        kinds => {
+            let cells: Vec<_> = kinds.iter().map(|kind| kind.name().to_uppercase()).collect();
+            let text = format!(
+                "kind: expected FRNN_CELL_{}, as the file does not say which and its shapes are those of both, \
+                 got FRNN_CELL_OF_FILE",
+                cells.join(" or FRNN_CELL_")
+            );
+            Err(Failure::new(Code::Range, text))
+        }
     }
 }
 
@@ -82,8 +101,8 @@ pub unsafe extern "C" fn frnn_network_load_onnx(
 
 /// Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
 /// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
-/// has tensors alone: no activations, layout, precision or other options, and a second bias of zeros where
-/// the network has FRNN_BIAS_SINGLE.
+/// has the tensors and the cell: no activations, layout, precision or other options, and a second bias of
+/// zeros where the network has FRNN_BIAS_SINGLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save(
     network: *const Network,

@@ -7,7 +7,7 @@ use fused_rnn as rnn;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cell {
-    /// What the tensors of a file tell.
+    /// What a file says, or where it says nothing its shapes: frnn_network_load.
     OfFile = 0,
     /// LSTM.
     Lstm = 1,

@@ -46,6 +46,7 @@ mod tile;
 mod variant;
 mod weights;
 
+use crate::error::Error;
 use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{Back, BackwardFinish, BackwardStep, BackwardSums};
 use backward_tile::{BackwardTile, backward_finish, backward_finishes, hidden_gradients};
@@ -70,6 +71,7 @@ pub(crate) use shape::{
 use shape::{bias_gradients, concat, gain_gradients};
 use slstm::Slstm;
 use std::ops::Range;
+use std::str::FromStr;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
 pub(crate) use tile::{Area, Context, Places, Step};
 pub(crate) use variant::{Options, Variant};
@@ -240,6 +242,35 @@ impl CellKind {
         CellKind::Slstm,
     ];
 
+    /// The names of all, in their order.
+    const NAMES: [&str; CellKind::ALL.len()] = [
+        "lstm",
+        "gru",
+        "gru_reset_before",
+        "rnn_tanh",
+        "rnn_relu",
+        "min_gru",
+        "min_lstm",
+        "ind_rnn",
+        "lstm_mult",
+        "slstm",
+    ];
+
+    /// The name of the cell in files that this crate writes, and in Python: `"lstm"`, `"gru"`,
+    /// `"gru_reset_before"`, `"rnn_tanh"`, `"rnn_relu"`, `"min_gru"`, `"min_lstm"`, `"ind_rnn"`,
+    /// `"lstm_mult"`, `"slstm"`. [`str::parse`] takes it back.
+    ///
+    /// ```
+    /// use fused_rnn::CellKind;
+    ///
+    /// assert_eq!(CellKind::Slstm.name(), "slstm");
+    /// assert_eq!("gru".parse::<CellKind>()?, CellKind::GruResetAfter);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn name(self) -> &'static str {
+        CellKind::NAMES[self as usize]
+    }
+
     /// The number of gates, and so of blocks of `hidden_size` rows in `weight_ih`, and in `weight_hh` where
     /// the cell has one: 1 to 5.
     pub fn gates(self) -> usize {
@@ -272,6 +303,20 @@ impl CellKind {
     /// Whether the state has a cell state beside the hidden state.
     pub fn has_cell_state(self) -> bool {
         self.shape().state.len() > C
+    }
+}
+
+impl FromStr for CellKind {
+    type Err = Error;
+
+    /// The cell of this [name](CellKind::name).
+    fn from_str(name: &str) -> Result<CellKind, Error> {
+        let known = CellKind::ALL.into_iter().find(|kind| kind.name() == name);
+        known.ok_or_else(|| Error::Format {
+            what: "cell".to_owned(),
+            expected: format!("one of {}", CellKind::NAMES.join(", ")),
+            got: format!("{name:?}"),
+        })
     }
 }
 

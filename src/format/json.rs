@@ -12,6 +12,7 @@ use super::tensor::select;
 use super::{DType, RawTensor, Tensor, Tensors, refused};
 use crate::error::Error;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 impl Tensors {
     /// The tensors of a `state_dict` that is written as JSON, whose names begin with `prefix`, which they
@@ -58,7 +59,7 @@ pub(crate) fn from_value(tensors: &Value, prefix: &str) -> Result<Tensors, Error
         return Err(refused("state_dict", "an object", kind(tensors)));
     };
     let entries = entries.iter().map(|(name, value)| (name.clone(), value)).collect();
-    select(entries, prefix, |name, value| {
+    select(entries, &BTreeMap::new(), prefix, |name, value| {
         let tensor = tensor(name, value)?;
         let bytes = tensor.values().iter().flat_map(|value| value.to_le_bytes()).collect();
         RawTensor::new(DType::F32, tensor.shape(), bytes)

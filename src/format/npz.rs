@@ -13,6 +13,7 @@ use super::zip::Archive;
 use super::{Tensors, refused};
 use crate::error::Error;
 use npyz::{Endianness, NpyHeader, Order, TypeChar};
+use std::collections::BTreeMap;
 
 /// NumPy's own `max_header_size`.
 const LONGEST_HEADER: usize = 10_000;
@@ -48,7 +49,9 @@ impl Tensors {
             let array = npyz::npz::array_name_from_file_name(name)?;
             Some((array.to_owned(), name))
         });
-        select(entries.collect(), prefix, |name, file| array(name, &archive.read(file)?.unwrap_or_default()))
+        select(entries.collect(), &BTreeMap::new(), prefix, |name, file| {
+            array(name, &archive.read(file)?.unwrap_or_default())
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 //! ```text
 //! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values
 //! ```
+//!
+//! Among the metadata are the names of the cells of modules, `encoder.rnn.fused_rnn.cell`: `tensor/cells.rs`.
 
 use super::magic::{Kind, not_readable};
 use super::tensor::{DType, RawTensor, product_without_zeros, select};
@@ -42,7 +44,7 @@ impl Tensors {
     /// has the prefix, or several modules may be meant by it.
     pub fn from_safetensors(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| not_safetensors(bytes, error))?;
-        select(file.tensors(), prefix, |_, view| {
+        select(file.tensors(), &Tensors::safetensors_metadata(bytes)?, prefix, |_, view| {
             let dtype =
                 DTYPES.iter().find(|(theirs, _)| *theirs == view.dtype()).map_or(DType::Other, |d| d.1);
             RawTensor::new(dtype, view.shape(), view.data().to_vec())
@@ -59,7 +61,8 @@ impl Tensors {
     }
 
     /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
-    /// are.
+    /// are. The metadata also name the [`cell`](Tensors::cell) of each module of which it is said:
+    /// `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
     ///
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
@@ -94,8 +97,8 @@ impl Tensors {
                 view.map_err(|error| refused(*name, "a tensor that fits", error.to_string()))?,
             ));
         }
-        let metadata: HashMap<String, String> =
-            metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let given = metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let metadata: HashMap<String, String> = self.cells().chain(given).collect();
         let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
         let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
         safetensors::serialize(views, metadata).map_err(error)

@@ -3,7 +3,7 @@
 use crate::arrays::{Flags, Floats, NewFloats, array, check_shape, values};
 use crate::errors::{raised, refused};
 use crate::network::{Network, States, state_arrays, state_of};
-use crate::options::{kind, kind_name, with_options};
+use crate::options::{kind, with_options};
 use fused_rnn::format::keras::{self, Mask, Merge};
 use fused_rnn::format::onnx::{Chain, Model};
 use fused_rnn::format::{Tensor, Tensors, state_dict};
@@ -31,7 +31,7 @@ fn tensors(source: &Bound<'_, PyAny>, prefix: &str) -> PyResult<Tensors> {
 pub fn torch_modules(source: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<&'static str>, String)>> {
     let all = tensors(source, "")?;
     let of = |module: &state_dict::Module| {
-        let kinds = module.kinds.iter().map(|&kind| kind_name(kind)).collect();
+        let kinds = module.kinds.iter().map(|kind| kind.name()).collect();
         (module.prefix.clone(), kinds, module.to_string())
     };
     Ok(state_dict::modules(&all).iter().map(of).collect())

@@ -8,13 +8,14 @@ use crate::arrays::{
     Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, values, values_mut, zeros,
 };
 use crate::errors::{raised, refused};
-use crate::options::{kind, kind_name, options_of, with_options};
+use crate::options::{kind, options_of, with_options};
 use crate::pool;
 use crate::stream::Stream;
+use fused_rnn::format::{Tensors, state_dict};
 use fused_rnn::{Builder, Config, Error, Recurrent, State, Tape, Threads, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -173,7 +174,7 @@ impl Network {
 
     #[getter]
     fn kind(&self) -> &'static str {
-        kind_name(self.get().config().kind())
+        self.get().config().kind().name()
     }
 
     #[getter]
@@ -235,6 +236,13 @@ impl Network {
             parameters.set_item(&parameter.name, array(py, parameter.values, &parameter.shape)?)?;
         }
         Ok(parameters)
+    }
+
+    /// The bytes of a safetensors file of the parameters, which says the cell.
+    fn to_safetensors<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyBytes>> {
+        let mut file = Tensors::new();
+        file.insert_all(prefix, state_dict::save(&self.get()).map_err(raised)?);
+        Ok(PyBytes::new(py, &file.to_safetensors(&[]).map_err(raised)?))
     }
 
     /// Sets some parameters by name. Nothing is changed where one is wrong.

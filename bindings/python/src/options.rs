@@ -9,19 +9,6 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// The cells by name.
-const KINDS: [(&str, CellKind); 10] = [
-    ("lstm", CellKind::Lstm),
-    ("gru", CellKind::GruResetAfter),
-    ("gru_reset_before", CellKind::GruResetBefore),
-    ("rnn_tanh", CellKind::ElmanTanh),
-    ("rnn_relu", CellKind::ElmanRelu),
-    ("min_gru", CellKind::MinGru),
-    ("min_lstm", CellKind::MinLstm),
-    ("ind_rnn", CellKind::IndRnn),
-    ("lstm_mult", CellKind::LstmMultiplicative),
-    ("slstm", CellKind::Slstm),
-];
 const DIRECTIONS: [(&str, Direction); 3] =
     [("forward", Direction::Forward), ("reverse", Direction::Reverse), ("both", Direction::Both)];
 const BIASES: [(&str, Bias); 3] = [("double", Bias::Double), ("single", Bias::Single), ("none", Bias::None)];
@@ -53,12 +40,8 @@ fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str 
 
 /// The cell of this name.
 pub fn kind(name: &str) -> PyResult<CellKind> {
-    named("kind", &KINDS, name)
-}
-
-/// The name of a cell.
-pub fn kind_name(kind: CellKind) -> &'static str {
-    name_of(&KINDS, kind)
+    name.parse()
+        .map_err(|_| refused("kind", CellKind::ALL.map(CellKind::name).join(", "), format!("{name:?}")))
 }
 
 /// The builder with these options. An unknown one is a `TypeError`, as an unknown keyword is.

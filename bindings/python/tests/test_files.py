@@ -6,6 +6,9 @@ import pytest
 import fused_rnn
 from golden import FOLDER, close, read
 
+CELLS = ["lstm", "gru", "gru_reset_before", "rnn_tanh", "rnn_relu"]
+CELLS += ["min_gru", "min_lstm", "ind_rnn", "lstm_mult", "slstm"]
+
 
 def test_modules_of_pytorch():
     _, expected = read(FOLDER / "pt/expected.safetensors")
@@ -23,7 +26,7 @@ def test_state_dicts_and_what_they_do_not_say():
     net = fused_rnn.RNN(3, 5, num_layers=2, bidirectional=True)
     state = {f"encoder.{name}": value for name, value in net.parameters().items()}
     with pytest.raises(
-        ValueError, match="kind: expected rnn_tanh or rnn_relu, which no tensor says, got none"
+        ValueError, match="kind: expected rnn_tanh or rnn_relu, which the file does not say, got none"
     ):
         fused_rnn.load_torch(state)
     same = fused_rnn.load_torch(state, kind="rnn_tanh")
@@ -36,6 +39,44 @@ def test_state_dicts_and_what_they_do_not_say():
     assert fused_rnn.load_torch(two, "decoder.").kind == "gru"
     with pytest.raises(ValueError, match="whole_model|model that was saved whole|state"):
         fused_rnn.load_torch(FOLDER / "pt/whole_model.pt")
+
+
+def networks():
+    """Of every cell, in both directions; sLSTMs of one to three heads."""
+    for kind in CELLS:
+        for heads in (1, 2, 3) if kind == "slstm" else (1,):
+            options = {"heads": heads} if heads > 1 else {}
+            yield fused_rnn.Network(kind, 5, 6, bidirectional=True, **options)
+
+
+def test_every_cell_comes_back_from_its_file():
+    x = np.ones((2, 4, 5), np.float32)
+    for net in networks():
+        for prefix in ("", "encoder.rnn."):
+            source = net.to_safetensors(prefix)
+            (module,) = fused_rnn.torch_modules(source)
+            assert (module.prefix, module.kinds) == (prefix, [net.kind])
+            same = fused_rnn.load_torch(source)
+            assert repr(same) == repr(net)
+            assert np.array_equal(same(x)[0], net(x)[0])
+    with pytest.raises(ValueError, match="cell: expected Lstm, got Slstm, as the file says"):
+        fused_rnn.load_torch(fused_rnn.SLSTM(3, 4).to_safetensors(), kind="lstm")
+
+
+def test_cells_that_a_state_dict_does_not_say():
+    kinds = {}
+    for net in networks():
+        state = net.parameters()
+        kinds[net.kind, net.options.get("heads", 1)] = fused_rnn.torch_modules(state)[0].kinds
+        same = fused_rnn.load_torch(state, kind=net.kind)
+        assert repr(same) == repr(net)
+    assert kinds["slstm", 1] == kinds["lstm", 1] == ["lstm"]
+    assert kinds["slstm", 2] == kinds["slstm", 3] == ["slstm"]
+    assert kinds["ind_rnn", 1] == ["ind_rnn"] and kinds["lstm_mult", 1] == ["lstm_mult"]
+    with pytest.raises(ValueError, match="kind: expected min_gru or min_lstm, which the file does not say"):
+        fused_rnn.load_torch(fused_rnn.MinGRU(5, 6).parameters())
+    with pytest.raises(ValueError, match="got 48, as Slstm of 3 heads has"):
+        fused_rnn.load_torch(fused_rnn.SLSTM(3, 12, heads=3).parameters(), kind="lstm")
 
 
 def test_layers_of_keras():

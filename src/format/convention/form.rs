@@ -199,7 +199,8 @@ impl Form {
     }
 
     /// Puts weights of this form into a network: `cells` has one entry for each direction of each layer,
-    /// at `layer * directions + direction`.
+    /// at `layer * directions + direction`. Arrays say neither their cell nor how many heads they have: the form
+    /// and the network do.
     ///
     /// Where the network has one bias vector and the weights have two, it gets their sum.
     ///
@@ -234,6 +235,11 @@ impl Form {
                     &arrays.recurrent_scales,
                 ),
             ] {
+                let heads = network.config().heads();
+                if heads > 1 && name == "weight_hh" && from.len() != strand.rows() * columns {
+                    let expected = format!("{} values of {heads} heads", strand.rows() * columns);
+                    return Err(refused(what(name), expected, from.len().to_string()));
+                }
                 check(what(name), strand.rows() * columns, from.len())?;
                 self.orientation.check_shape(&what(name), [strand.gates, strand.hidden, columns], shape)?;
                 let scales = match scales.len() {

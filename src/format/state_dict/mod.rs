@@ -4,9 +4,10 @@
 //! `torch.save(model.state_dict(), "model.pt")` writes one; `Tensors::from_safetensors` (feature
 //! `safetensors`) and `Tensors::from_torch` (feature `torch`) read it.
 //!
-//! The names and shapes say how many layers, directions, inputs, units and biases there are, whether hidden
-//! states are projected, and the cell, but for an RNN's nonlinearity: [`describe`]. They do not say which
-//! dropout and which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is
+//! The names and shapes say how many layers, directions, inputs, units, heads and biases there are, whether
+//! hidden states are projected, and, of a module of `torch.nn`, the cell, but for an RNN's nonlinearity:
+//! [`describe`]. Where [`save`] made the tensors, they name their [`cell`](Tensors::cell), whichever it is, and
+//! so does a safetensors file of them. They do not say which dropout and which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is
 //! [`Layout::TimeMajor`](crate::Layout); the default here is batch-first.) A module's own tensors begin with
 //! its name, `encoder.rnn.`, which the readers take off (as does [`Tensors::split_off_prefix`]); [`modules`]
 //! finds all of a file.
@@ -19,6 +20,7 @@
 //!
 //! ```text
 //! names.rs     the names of parameters, and weights that are made of several tensors
+//! shapes.rs    what the names and shapes of tensors tell of the cell
 //! modules.rs   the recurrent modules of a file, and what their tensors say of them
 //! ```
 //!
@@ -38,6 +40,7 @@
 
 mod modules;
 mod names;
+mod shapes;
 
 pub use modules::{Module, describe, modules};
 
@@ -47,35 +50,27 @@ use super::{Tensor, Tensors, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::{Bias, Builder, Init, Recurrent};
-use modules::{described, matrix};
 use names::{is_parameter, number, numbers, parameters, scales};
+use shapes::{Shapes, Sizes};
 
-/// A builder of the network whose tensors these are: with its sizes, layers, directions and biases.
+/// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases.
 ///
 /// # Errors
-/// [`Error::Format`] where a tensor is missing that these are read off, or its shape is none of this cell's.
+/// [`Error::Format`] where a tensor is missing that these are read off, its shape is none of this cell's, or
+/// the file [says](Tensors::cell) that the module is of another cell ([`Tensors::set_cell`] takes that back).
 pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
+    check_cell(tensors, kind)?;
     let own = parameters(own_tensors(tensors)?)?;
-    let [rows, input] = matrix(&own, tensors, "weight_ih_l0")?;
-    let has = |name: &str| own.get(name).is_some();
-    let (hidden, recurrent) = (rows / kind.gates(), kind.recurrent_gates());
-    let seen = if recurrent > 0 { matrix(&own, tensors, "weight_hh_l0")?[1] } else { hidden };
-    let mut builder = Builder::new(kind, input, hidden);
-    let mut output = seen;
-    if kind == CellKind::Slstm && seen > 0 && hidden.is_multiple_of(seen) {
-        // Units that see fewer others have heads.
-        (builder, output) = (builder.heads((hidden / seen).max(1)), hidden);
+    let shapes = Shapes::of(&own, tensors)?;
+    let Some(sizes) = shapes.sizes(kind) else { return Err(shapes.not_of(kind)) };
+    let Sizes { hidden, output, seen, heads, projection } = sizes;
+    let (has, rows) = (|name: &str| own.get(name).is_some(), kind.gates() * hidden);
+    let (input, recurrent) = (shapes.input, kind.recurrent_gates());
+    let mut builder = Builder::new(kind, input, hidden).heads(heads);
+    if let Some(size) = projection {
+        builder = builder.projection(size);
     }
-    if rows % kind.gates() != 0 || output != hidden && !has("weight_hr_l0") {
-        let expected = format!("{} rows for {output} units of {kind:?}", kind.gates().saturating_mul(output));
-        let other = described(&own, tensors).map(|module| format!(", as {:?} has", module.kinds[0]));
-        return Err(refused("weight_ih_l0", expected, format!("{rows}{}", other.unwrap_or_default())));
-    }
-    if has("weight_hr_l0") {
-        builder = builder.projection(output);
-    }
-    let layers = (0..).take_while(|layer| has(&format!("weight_ih_l{layer}"))).count();
-    let both = has("weight_ih_l0_reverse");
+    let (layers, both) = (shapes.layers, shapes.directions == 2);
     // All matrices that decide the size of the network: a tensor without values may say any shape.
     for layer in 0..layers {
         let above = if both { output.saturating_mul(2) } else { output };
@@ -92,8 +87,19 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
         .layers(layers)
         .peephole(has("peephole_l0"))
         .bidirectional(both)
-        .bias(if has("bias_ih_l0") || has("bias_hh_l0") { Bias::Double } else { Bias::None })
+        .bias(if shapes.bias { Bias::Double } else { Bias::None })
         .init(Init::Zero, 0))
+}
+
+/// Whether the file says no other cell.
+fn check_cell(tensors: &Tensors, kind: CellKind) -> Result<(), Error> {
+    match tensors.cell("")? {
+        Some(named) if named != kind => {
+            let got = format!("{named:?}, as the file says");
+            Err(refused("cell", format!("{kind:?}"), got))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The parameters of the module whose names these are, and their parts, by the names without wrappers.
@@ -141,9 +147,11 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
 /// parameters have are left alone.
 ///
 /// # Errors
-/// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, or where
-/// biases cannot be added: each by name. The network is then as before.
+/// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, where
+/// biases cannot be added, or where the file [says](Tensors::cell) that its cell is another than the
+/// network's: each by name. The network is then as before.
 pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
+    check_cell(&tensors, network.config().kind())?;
     let own = own_tensors(&tensors)?;
     let (scales, mut own) = (scales(&own), parameters(own)?);
     let biased: Vec<String> =
@@ -177,7 +185,8 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     change.apply(network)
 }
 
-/// The tensors of a network, as PyTorch's module of its shape has them.
+/// The tensors of a network, as PyTorch's module of its shape has them, and the name of its
+/// [`cell`](Tensors::cell), which a safetensors file keeps.
 ///
 /// Where the network has one bias vector, PyTorch's second is zeros.
 ///
@@ -186,6 +195,7 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
 pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
     network.check_parameters()?;
     let (mut tensors, config) = (Tensors::new(), network.config());
+    tensors.set_cell("", Some(config.kind()));
     for parameter in network.named_parameters() {
         let second = config.kind().recurrent_gates() * config.hidden_size();
         let single = config.bias() == Bias::Single && second > 0;

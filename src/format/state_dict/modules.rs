@@ -1,27 +1,30 @@
 //! The recurrent modules of a file, and what their tensors say of them.
 
 use super::names::{module, number, numbers, parameters};
-use super::{Tensor, Tensors, builder, load, refused};
+use super::shapes::Shapes;
+use super::{Tensors, builder, load};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A recurrent module of a file, as its tensors tell it: `LSTM`, `GRU`, `RNN` of `torch.nn`, or one of their
-/// cells.
+/// A recurrent module of a file, as its tensors tell it, and the file where it says the cell: `LSTM`, `GRU`,
+/// `RNN` of `torch.nn` or one of their cells, or another [`CellKind`].
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// How the names of its tensors begin: `encoder.rnn.`
     pub prefix: String,
-    /// The cells that it may be. 4 H rows are an LSTM's, 3 H a GRU's, and H those of an RNN, whose
-    /// nonlinearity, tanh or relu, no tensor tells: then there are two.
+    /// The cells that it may be, as [`describe`] says: mostly one. There are two of an RNN whose nonlinearity,
+    /// tanh or relu, the file does not say, and of a minimal GRU or LSTM of one layer with 6 n rows.
     pub kinds: &'static [CellKind],
     /// The number of features of the input.
     pub input_size: usize,
-    /// The number of units, H.
+    /// The number of units, H, of the first of `kinds`: a minimal GRU has 2 H rows, a minimal LSTM 3 H.
     pub hidden_size: usize,
+    /// The heads of an sLSTM, 1 of others.
+    pub heads: usize,
     /// Features of the projected hidden state, where there is a projection.
     pub projection: Option<usize>,
     /// The number of layers.
@@ -32,16 +35,9 @@ pub struct Module {
     pub bias: bool,
 }
 
-/// By the gates of a cell.
-const KINDS: [(usize, &[CellKind]); 3] = [
-    (4, &[CellKind::Lstm]),
-    (3, &[CellKind::GruResetAfter]),
-    (1, &[CellKind::ElmanTanh, CellKind::ElmanRelu]),
-];
-
 impl Module {
-    /// The cell; `None` for an RNN, of which no tensor tells whether it is [`CellKind::ElmanTanh`] or
-    /// [`CellKind::ElmanRelu`] (`nonlinearity` of `torch.nn.RNN`).
+    /// The cell; `None` where there are two [`kinds`](Module::kinds), as of an RNN: it is
+    /// [`CellKind::ElmanTanh`] or [`CellKind::ElmanRelu`] (`nonlinearity` of `torch.nn.RNN`).
     pub fn kind(&self) -> Option<CellKind> {
         match self.kinds {
             &[kind] => Some(kind),
@@ -77,7 +73,16 @@ impl fmt::Display for Module {
         let name = match self.kinds {
             [CellKind::Lstm] => "LSTM",
             [CellKind::GruResetAfter] => "GRU",
-            _ => "RNN (tanh or relu)",
+            [CellKind::GruResetBefore] => "GRU that resets before the product",
+            [CellKind::ElmanTanh] => "RNN (tanh)",
+            [CellKind::ElmanRelu] => "RNN (relu)",
+            [CellKind::MinGru] => "minimal GRU",
+            [CellKind::MinLstm] => "minimal LSTM",
+            [CellKind::IndRnn] => "independently recurrent RNN",
+            [CellKind::LstmMultiplicative] => "multiplicative LSTM",
+            [CellKind::Slstm] => "sLSTM",
+            [CellKind::ElmanTanh, ..] => "RNN (tanh or relu)",
+            _ => "minimal GRU, or minimal LSTM of 2/3 of the units",
         };
         let layers = if self.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", self.layers) };
         let directions = if self.directions == 2 { ", both directions" } else { "" };
@@ -88,6 +93,9 @@ impl fmt::Display for Module {
         write!(f, ", {} units", self.hidden_size)?;
         if let Some(projection) = self.projection {
             write!(f, " projected to {projection}")?;
+        }
+        if self.heads > 1 {
+            write!(f, " in {} heads", self.heads)?;
         }
         f.write_str(if self.bias { ", biases" } else { ", no biases" })
     }
@@ -100,9 +108,10 @@ fn of_prefix<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     names
 }
 
-/// The tensors of one module, without its prefix.
+/// The tensors of one module, without its prefix, and what the file says of its cell.
 fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     let mut tensors = Tensors::new();
+    tensors.copy_cell(file, prefix);
     for name in of_prefix(file, prefix) {
         if let Some(tensor) = number(file, name) {
             tensors.insert(&name[prefix.len()..], tensor);
@@ -111,8 +120,9 @@ fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     tensors
 }
 
-/// The recurrent modules of a file, in the order of their names. What is none, and what has the names of one
-/// but shapes that no cell of PyTorch has, is left out.
+/// The recurrent modules of a file, in the order of their names. What is none, what has the names of one but
+/// shapes that no cell has, and what the file says to be of a cell that this version has not, is left out:
+/// [`describe`] says why.
 ///
 /// ```
 /// use fused_rnn::format::{Tensors, state_dict};
@@ -147,55 +157,50 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 
 /// What the tensors of one module, without its prefix, say of it.
 ///
+/// The cell is that which the file [says](Tensors::cell), and must have these shapes. Where it says none, names
+/// and shapes tell it, and what a module of `torch.nn` may be is taken as one: a file of PyTorch is of LSTM,
+/// GRU or RNN. An sLSTM of one head has the shapes of an LSTM, and a GRU that resets before the product those
+/// of one that resets after it. Of weights that come from such a cell without its name, say it:
+/// [`Tensors::set_cell`] or [`builder`].
+///
 /// ```
-/// use fused_rnn::format::state_dict;
-/// use fused_rnn::{CellKind, Gru};
+/// use fused_rnn::format::{Tensors, state_dict};
+/// use fused_rnn::{CellKind, Gru, Lstm};
 ///
 /// let tensors = state_dict::save(&Gru::reset_after(3, 4).bidirectional(true).build()?)?;
 /// let module = state_dict::describe(&tensors)?;
 /// assert_eq!(module.kind(), Some(CellKind::GruResetAfter));
 /// assert_eq!((module.input_size, module.hidden_size, module.directions), (3, 4, 2));
+///
+/// // Heads are in the shape of `weight_hh`. One head is known by its name alone.
+/// let mut tensors = state_dict::save(&Lstm::exponential(3, 4).build()?)?;
+/// assert_eq!(state_dict::describe(&tensors)?.kind(), Some(CellKind::Slstm));
+/// tensors.set_cell("", None);
+/// assert_eq!(state_dict::describe(&tensors)?.kind(), Some(CellKind::Lstm));
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 ///
 /// # Errors
-/// [`Error::Format`] where a tensor is missing that this is read off, or its shape is that of no cell of
-/// PyTorch.
+/// [`Error::Format`] where a tensor is missing that this is read off, its shape is that of no cell, or of
+/// another one than the file says.
 pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
-    described(&parameters(of_module(tensors, ""))?, tensors)
-}
-
-/// The same of whole parameters; errors look at what else the file has.
-pub(super) fn described(parameters: &Tensors, file: &Tensors) -> Result<Module, Error> {
-    let [rows, input_size] = matrix(parameters, file, "weight_ih_l0")?;
-    let [_, output] = matrix(parameters, file, "weight_hh_l0")?;
-    let has = |name: &str| parameters.get(name).is_some();
-    let hidden_size = match parameters.get("weight_hr_l0").map(Tensor::shape) {
-        Some(&[_, hidden]) => hidden,
-        _ => output,
+    let named = tensors.cell("")?;
+    let parameters = parameters(of_module(tensors, ""))?;
+    let shapes = Shapes::of(&parameters, tensors)?;
+    let kinds = match named {
+        Some(kind) => std::slice::from_ref(&CellKind::ALL[kind as usize]),
+        None => shapes.kinds().ok_or_else(|| shapes.of_none())?,
     };
-    let gates = KINDS.iter().find(|(gates, _)| gates.checked_mul(hidden_size) == Some(rows) && rows > 0);
-    let Some((_, kinds)) = gates else {
-        let expected = format!("4, 3 or 1 times {hidden_size} rows, as an LSTM, a GRU or an RNN has");
-        return Err(refused("weight_ih_l0", expected, rows.to_string()));
-    };
+    let sizes = shapes.sizes(kinds[0]).ok_or_else(|| shapes.not_of(kinds[0]))?;
     Ok(Module {
         prefix: String::new(),
         kinds,
-        input_size,
-        hidden_size,
-        projection: has("weight_hr_l0").then_some(output),
-        layers: (0..).take_while(|layer| has(&format!("weight_ih_l{layer}"))).count(),
-        directions: 1 + usize::from(has("weight_ih_l0_reverse")),
-        bias: has("bias_ih_l0") || has("bias_hh_l0"),
-    })
-}
-
-/// The sizes of a matrix that must be there.
-pub(super) fn matrix(parameters: &Tensors, file: &Tensors, name: &str) -> Result<[usize; 2], Error> {
-    let shape = parameters.get(name).map(Tensor::shape);
-    shape.and_then(|shape| shape.try_into().ok()).ok_or_else(|| {
-        let got = shape.map_or_else(|| file.missing(name), |shape| format!("shape {shape:?}"));
-        refused(name, "a matrix", got)
+        input_size: shapes.input,
+        hidden_size: sizes.hidden,
+        heads: sizes.heads,
+        projection: sizes.projection,
+        layers: shapes.layers,
+        directions: shapes.directions,
+        bias: shapes.bias,
     })
 }

@@ -4,8 +4,10 @@
 //! numbers.rs   how files store numbers, and numbers as f32: DType
 //! tensors.rs   tensors by name: Tensors
 //! prefix.rs    which names of a file a prefix means
+//! cells.rs     which cells the modules of a file are said to be
 //! ```
 
+mod cells;
 mod numbers;
 mod prefix;
 mod tensors;

@@ -14,6 +14,9 @@ const FIRST: &str = "module";
 /// What they call one anywhere.
 const ANYWHERE: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
+/// What follows the prefix of a module in the name of its cell: `cells.rs`.
+pub(super) const CELL: &str = "fused_rnn.cell";
+
 /// A name without what wrappers put into it.
 pub(in crate::format) fn unwrapped(name: &str) -> Cow<'_, str> {
     // The last part is a tensor's own name.
@@ -37,36 +40,42 @@ fn component(name: &str, part: &str) -> Option<usize> {
 mod reading {
     use super::super::super::refused;
     use super::super::{RawTensor, Tensors};
-    use super::{component, unwrapped};
+    use super::{CELL, component, unwrapped};
     use crate::error::Error;
     use std::borrow::Cow;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
-    /// The tensors of a file whose names begin with `prefix`, which they lose; `read` is asked for these
-    /// alone.
+    /// The tensors of a file whose names begin with `prefix`, which they lose, and of the `texts` beside them
+    /// those that name cells; `read` is asked for these tensors alone.
     ///
     /// # Errors
     /// [`Error::Format`] where there are none, or where it is not clear which are meant; and those of `read`.
     pub(in crate::format) fn select<T>(
         entries: Vec<(String, T)>,
+        texts: &BTreeMap<String, String>,
         prefix: &str,
         mut read: impl FnMut(&str, T) -> Result<RawTensor, Error>,
     ) -> Result<Tensors, Error> {
         // The rest of a name, where a prefix stands at its beginning.
         let plain = entries.iter().any(|(name, _)| name.starts_with(prefix));
         let before = if plain { String::new() } else { before(&entries, prefix)? };
+        let rest = |name: &str| {
+            let whole = if plain { Cow::Borrowed(name) } else { unwrapped(name) };
+            whole.strip_prefix(before.as_str())?.strip_prefix(prefix).map(str::to_owned)
+        };
         let mut tensors = Tensors::new();
         for (name, entry) in entries {
-            let whole = if plain { Cow::Borrowed(name.as_str()) } else { unwrapped(&name) };
-            let Some(rest) = whole.strip_prefix(before.as_str()).and_then(|rest| rest.strip_prefix(prefix))
-            else {
-                continue;
-            };
-            if tensors.get(rest).is_some() || tensors.raw(rest).is_some() {
+            let Some(rest) = rest(&name) else { continue };
+            if tensors.get(&rest).is_some() || tensors.raw(&rest).is_some() {
                 return Err(refused(name.as_str(), "names that differ", format!("two tensors {rest:?}")));
             }
             let tensor = read(&name, entry)?;
-            tensors.insert_stored(rest.to_owned(), tensor);
+            tensors.insert_stored(rest, tensor);
+        }
+        for (name, cell) in texts {
+            if let Some(module) = rest(name).as_deref().and_then(|rest| rest.strip_suffix(CELL)) {
+                tensors.cells.insert(module.to_owned(), cell.clone());
+            }
         }
         Ok(tensors)
     }
@@ -105,7 +114,9 @@ mod tests {
 
     fn names(names: &[&str], prefix: &str) -> Result<Vec<String>, String> {
         let entries = names.iter().map(|&name| (name.to_owned(), ())).collect();
-        let tensors = select(entries, prefix, |_, ()| RawTensor::new(DType::F32, &[0], Vec::new()));
+        let texts = [("module.rnn.fused_rnn.cell", "gru"), ("rnn.cell", "lstm")];
+        let texts = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let tensors = select(entries, &texts, prefix, |_, ()| RawTensor::new(DType::F32, &[0], Vec::new()));
         tensors.map(|tensors| tensors.names().map(str::to_owned).collect()).map_err(|error| error.to_string())
     }
 

@@ -24,7 +24,7 @@ use super::zip::Archive;
 use super::{Tensors, refused};
 use crate::error::Error;
 use pickle::{Storage, Value, View};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What errors call the reader.
 const WHAT: &str = "torch.save";
@@ -89,7 +89,7 @@ fn zipped(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
     let program = archive.read(&name)?.unwrap_or_default();
     let pickle = pickle::read("data.pkl", &program)?;
     let mut budget = bytes.len().saturating_mul(MOST_OF_A_BYTE);
-    select(walk::tensors(&pickle)?, prefix, |name, view| {
+    select(walk::tensors(&pickle)?, &BTreeMap::new(), prefix, |name, view| {
         if view.storage.dtype == DType::Other {
             return RawTensor::new(DType::Other, &view.shape, Vec::new());
         }
@@ -162,10 +162,12 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         rest = after;
     }
     let mut budget = bytes.len().saturating_mul(MOST_OF_A_BYTE);
-    select(walk::tensors(&pickle)?, prefix, |name, view| match storages.get(view.storage.key) {
-        _ if view.storage.dtype == DType::Other => RawTensor::new(DType::Other, &view.shape, Vec::new()),
-        Some(numbers) => elements(name, view, numbers, &mut budget),
-        None => Err(refused(name, format!("numbers in storage {}", view.storage.key), "none")),
+    select(walk::tensors(&pickle)?, &BTreeMap::new(), prefix, |name, view| {
+        match storages.get(view.storage.key) {
+            _ if view.storage.dtype == DType::Other => RawTensor::new(DType::Other, &view.shape, Vec::new()),
+            Some(numbers) => elements(name, view, numbers, &mut budget),
+            None => Err(refused(name, format!("numbers in storage {}", view.storage.key), "none")),
+        }
     })
 }
 

@@ -45,7 +45,8 @@ class TorchModule(NamedTuple):
 
     #: How the names of its tensors begin: "encoder.rnn."
     prefix: str
-    #: The cells that it may be: of an RNN two, as no tensor says its nonlinearity.
+    #: The cells that it may be: the one that the file says, or those of its shapes. There are two of an RNN,
+    #: whose nonlinearity no tensor says, and of a minimal GRU or LSTM of one layer.
     kinds: list[str]
     #: What it is in words.
     description: str
@@ -62,8 +63,10 @@ def load_torch(
     """A recurrent module of PyTorch from a file of safetensors or torch.save, or from a state dict.
 
     prefix: how the names of its tensors begin, "encoder.rnn."; may be left out where there is one module.
-    kind: a cell by its name, "lstm", "gru", "rnn_tanh", "slstm", ... An RNN's has to be said, and that of a
-    cell that PyTorch does not have; an LSTM and a GRU are known by their shapes.
+    kind: a cell by its name, "lstm", "gru", "rnn_tanh", "slstm", ... It may be left out where the file says it,
+    as one of `Network.to_safetensors` does, or its shapes tell it. Shapes that PyTorch's LSTM or GRU has are
+    taken as that, though an "slstm" of one head and a "gru_reset_before" have the same: say these. That of an
+    RNN has to be said too.
     options: what the tensors do not say: `dropout`, and `batch_first=False`, which is PyTorch's default; the
     default here is (B, T, I).
 
@@ -84,7 +87,7 @@ def load_torch(
         kinds = found[0].kinds if found else []
         if len(kinds) != 1:
             raise ValueError(
-                f"kind: expected {' or '.join(kinds) or 'a cell'}, which no tensor says, got none"
+                f"kind: expected {' or '.join(kinds) or 'a cell'}, which the file does not say, got none"
             )
         kind = kinds[0]
     return Network._of(_fused_rnn.torch_network(data, prefix, kind, options))

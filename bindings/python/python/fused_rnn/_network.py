@@ -197,6 +197,11 @@ class Network:
         """Copies of all parameters by PyTorch's names: weight_ih_l0 (gates * H, I), bias_hh_l1, ..."""
         return self._native.parameters()
 
+    def to_safetensors(self, prefix: str = "") -> bytes:
+        """The bytes of a safetensors file: the parameters by PyTorch's names behind `prefix`, "rnn.", and in its
+        metadata the cell, which `load_torch` takes. Other options are not in it."""
+        return self._native.to_safetensors(prefix)
+
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Sets some parameters by name. Streams and tapes that were made before keep the old ones.
 
