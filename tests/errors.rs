@@ -291,6 +291,37 @@ fn builders_name_every_wrong_size() {
     }
 }
 
+/// n of an sLSTM is 0 or more. A negative one would be an empty state without a word.
+#[test]
+fn a_state_that_no_step_gives_is_refused() {
+    let slstm = Lstm::exponential(I, H).build().unwrap();
+    let mut state = slstm.zero_state(B).unwrap();
+    for name in ["h", "c", "n", "m"] {
+        state.set_plane(name, &[0.5; B * H]).unwrap();
+    }
+    for value in [-1.0, -1e-40, f32::NEG_INFINITY] {
+        let mut n = [2.0; B * H];
+        n[B * H - 1] = value;
+        let expected = "0 for an empty state, and more for others";
+        let error = Error::OutOfRange { what: "state n", expected, got: f64::from(value) };
+        assert_eq!(state.set_plane("n", &n), Err(error));
+        assert_eq!(state.plane("n").unwrap(), [0.5; B * H]);
+    }
+    // Any other n, and any m: c and n stand for values times e^m, so h is the same.
+    let (mut y, mut workspace) = ([0.0; B * H], Workspace::new());
+    let mut after = |n: f32, c: f32, m: f32| {
+        for (name, value) in [("h", 0.0), ("c", c), ("n", n), ("m", m)] {
+            state.set_plane(name, &[value; B * H]).unwrap();
+        }
+        slstm.step(&[0.5; B * I], &mut state, Some(&mut y), &mut workspace).unwrap();
+        y
+    };
+    let (usual, scaled) = (after(2.0, 1.0, 0.25), after(0.5, 0.25, 0.25 + 4f32.ln()));
+    assert!(usual.iter().zip(scaled).all(|(a, b)| (a - b).abs() < 1e-5), "{usual:?} {scaled:?}");
+    assert_eq!(after(0.0, 7.0, 9.0), after(0.0, 0.0, 0.0));
+    assert!(after(f32::NAN, 1.0, 0.0).iter().all(|value| value.is_nan()));
+}
+
 #[test]
 fn states_and_parameters_name_what_does_not_fit() {
     let mut gru = Gru::reset_after(I, H).build().unwrap();

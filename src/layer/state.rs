@@ -213,15 +213,24 @@ impl State {
     /// assert_eq!(n, [1.0, 2.0]);
     /// assert_eq!(state.plane("n"), Some(vec![1.0, 2.0]));
     /// assert!(state.set_plane("k", &[]).is_err());
+    /// assert!(state.set_plane("n", &[1.0, -2.0]).is_err());
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     ///
+    /// An sLSTM's n is a sum of exponentials: 0 where the state is empty, whatever c and m are, and above 0
+    /// elsewhere. m may be any number, as c and n stand for `c e^m` and `n e^m`.
+    ///
     /// # Errors
     /// [`Error::Unsupported`] where the cell has no state of this name, [`Error::Length`] where `values` have
-    /// another length.
+    /// another length, [`Error::OutOfRange`] where one of n is below 0. The state is then as before.
     pub fn set_plane(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
         let plane = self.named(name)?;
         check_len("state", self.plane_len(plane), values.len())?;
+        // (The kernel would take it for an empty state. NaN stays what it is, as in all states.)
+        if let Some(&got) = values.iter().find(|&&value| name == "n" && value < 0.0) {
+            let (what, expected) = ("state n", "0 for an empty state, and more for others");
+            return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
+        }
         self.scatter(plane, values);
         Ok(())
     }

@@ -147,7 +147,11 @@ pub fn set_states(network: &Recurrent, state: &mut State, given: &[Floats<'_>]) 
     let checked: Vec<_> = checked
         .map(|((name, shape), given)| check_state(name, Some(shape), given))
         .collect::<PyResult<_>>()?;
-    names.iter().zip(checked).try_for_each(|(name, values)| state.set_plane(name, &values)).map_err(raised)
+    // (A copy, as a value may be refused when others are written.)
+    let mut new = state.clone();
+    names.iter().zip(checked).try_for_each(|(name, values)| new.set_plane(name, &values)).map_err(raised)?;
+    *state = new;
+    Ok(())
 }
 
 /// A state with these values, and zeros where there are none.

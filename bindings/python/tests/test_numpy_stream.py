@@ -121,3 +121,14 @@ def test_a_step_writes_nothing_when_it_is_refused():
     with pytest.raises(TypeError):
         stream.step(np.zeros((2, 3)), out)
     assert (out == 5).all() and not stream.state.any()
+
+
+def test_a_refused_state_leaves_the_one_before():
+    stream = fused_rnn.SLSTM(3, 4).stream()
+    before = stream.state
+    part = np.ones_like(before[0])
+    with pytest.raises(ValueError, match="state n: expected 0 for an empty state, and more for others, got -1"):
+        stream.state = part, part, -part, part
+    assert all(np.array_equal(a, b) for a, b in zip(stream.state, before))
+    stream.state = part, part, part, -part
+    assert np.array_equal(stream.state[3], -part)
