@@ -6,10 +6,10 @@
 //!
 //! FILE is safetensors, `.pt` or `.pth` of `torch.save`, `.npz` (with PyTorch's names), an ONNX model, or
 //! what `examples/export_keras.py` makes of a Keras model. What names and shapes do not say of a layer (its
-//! cell, activations, clipping, coupled gates, the epsilon of layer normalisation, how Keras merges directions)
-//! is in the metadata of the output, at `NAME.fused_rnn.cell` and so on; what is not written, initial states, is
-//! said. The cell is read from there again, heads from the shapes. A file that does not say its cell has those
-//! of `torch.nn` wherever shapes allow it: `state_dict::describe`.
+//! cell, activations, clipping, coupled gates, the epsilon of layer normalisation, how Keras merges
+//! directions) is in the metadata of the output, at `NAME.fused_rnn.cell` and so on; what is not written,
+//! initial states, is said. The cell is read from there again, heads from the shapes. A file that does not
+//! say its cell has those of `torch.nn` wherever shapes allow it: `state_dict::describe`.
 
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, keras, state_dict};

@@ -265,9 +265,9 @@ frnn_result frnn_builder_build(const frnn_builder *builder, frnn_network **netwo
 // The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
 // nested lists; `size` bytes. Names begin with `prefix`, "" for none, and the file may have others beside
 // them. `kind` is a frnn_cell. FRNN_CELL_OF_FILE takes the cell that the file says, as one of
-// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after the
-// product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the same
-// shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
+// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after
+// the product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the
+// same shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
 frnn_result frnn_network_load(const uint8_t *bytes,
                               size_t size,
                               const char *prefix,

@@ -13,9 +13,9 @@ use std::ffi::c_char;
 /// The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
 /// nested lists; `size` bytes. Names begin with `prefix`, "" for none, and the file may have others beside
 /// them. `kind` is a frnn_cell. FRNN_CELL_OF_FILE takes the cell that the file says, as one of
-/// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after the
-/// product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the same
-/// shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
+/// frnn_network_save does. Where it says none, what may be of PyTorch is: an LSTM, a GRU that resets after
+/// the product, or an RNN with tanh, though an sLSTM of one head, the other GRU and the rectifier have the
+/// same shapes. Other cells are told by theirs, but for a minimal GRU or LSTM of one layer: name these.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_load(
     bytes: *const u8,
@@ -46,8 +46,8 @@ fn cell_of(module: &state_dict::Module) -> Result<CellKind, Failure> {
         kinds => {
             let cells: Vec<_> = kinds.iter().map(|kind| kind.name().to_uppercase()).collect();
             let text = format!(
-                "kind: expected FRNN_CELL_{}, as the file does not say which and its shapes are those of both, \
-                 got FRNN_CELL_OF_FILE",
+                "kind: expected FRNN_CELL_{}, as the file does not say which and its shapes are those of \
+                 both, got FRNN_CELL_OF_FILE",
                 cells.join(" or FRNN_CELL_")
             );
             Err(Failure::new(Code::Range, text))

@@ -38,6 +38,11 @@ impl Kind {
             |text: &str| start.get(..text.len()).is_some_and(|s| s.eq_ignore_ascii_case(text.as_bytes()));
         Some(match bytes {
             [] => Kind::Empty,
+            // The length of the header, and its bracket. Read before the others, as the length may be any text,
+            // and the beginning of a pickle: 640 is 0x80, 2. (None of the others has four zeros there.)
+            _ if at(8, b"{") && bytes.first_chunk().is_some_and(|&n| u64::from_le_bytes(n) < 1 << 32) => {
+                Kind::Safetensors
+            }
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Kind::of_zip(bytes),
             [0x80, 2..=5, ..] => Kind::Pickle,
             [0x1F, 0x8B, ..] => Kind::Gzip,
@@ -48,10 +53,6 @@ impl Kind {
             _ if at(257, b"ustar") => Kind::Tar,
             _ if at(0, b"version https://git-lfs") => Kind::LfsPointer,
             _ if text("<!doctype html") || text("<html") => Kind::Html,
-            // The length of the header, and its bracket: read before JSON, as the length may be any text.
-            _ if at(8, b"{") && bytes.first_chunk().is_some_and(|&n| u64::from_le_bytes(n) < 1 << 32) => {
-                Kind::Safetensors
-            }
             [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Kind::Json,
             // ir_version (field 1, a number), then one of the model's other fields.
             [0x08, 1..=32, 0x12 | 0x1A | 0x22 | 0x28 | 0x32 | 0x3A | 0x42, ..] => Kind::Onnx,
@@ -157,6 +158,8 @@ mod tests {
             (b"\n<!DOCTYPE html>".to_vec(), Some(Kind::Html)),
             (b"{\"layers\": []}".to_vec(), Some(Kind::Json)),
             (header, Some(Kind::Safetensors)),
+            (b"\x80\x02\0\0\0\0\0\0{\"a\"".to_vec(), Some(Kind::Safetensors)),
+            (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), Some(Kind::Pickle)),
             (Vec::new(), Some(Kind::Empty)),
             (b"hello".to_vec(), None),
             (b"[package]\nname = \"w\"\n".to_vec(), None),

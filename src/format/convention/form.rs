@@ -198,8 +198,8 @@ impl Form {
         self
     }
 
-    /// Puts weights of this form into a network: `cells` has one entry for each direction of each layer,
-    /// at `layer * directions + direction`. Arrays say neither their cell nor how many heads they have: the form
+    /// Puts weights of this form into a network: `cells` has one entry for each direction of each layer, at
+    /// `layer * directions + direction`. Arrays say neither their cell nor how many heads they have: the form
     /// and the network do.
     ///
     /// Where the network has one bias vector and the weights have two, it gets their sum.

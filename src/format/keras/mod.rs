@@ -2,8 +2,8 @@
 //!
 //! The arrays of a Keras layer do not say which layer it is: its options come with them, as strings by
 //! Keras's names. `examples/export_keras.py` writes both into one safetensors file for each recurrent layer
-//! of a model, tensors `NAME/kernel` and metadata `NAME/layer` ([`Layer::from_safetensors`] reads it). The
-//! file has the weights of all other layers too, as tensors ([`Tensors::from_safetensors`] with the prefix
+//! of a model, tensors `NAME/kernel` and metadata `NAME/layer` (`Layer::from_safetensors` reads it). The
+//! file has the weights of all other layers too, as tensors (`Tensors::from_safetensors` with the prefix
 //! `NAME/`).
 //!
 //! | option | values, the default first |

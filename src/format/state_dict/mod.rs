@@ -6,11 +6,11 @@
 //!
 //! The names and shapes say how many layers, directions, inputs, units, heads and biases there are, whether
 //! hidden states are projected, and, of a module of `torch.nn`, the cell, but for an RNN's nonlinearity:
-//! [`describe`]. Where [`save`] made the tensors, they name their [`cell`](Tensors::cell), whichever it is, and
-//! so does a safetensors file of them. They do not say which dropout and which layout: those are the caller's. (`batch_first=False`, PyTorch's default, is
-//! [`Layout::TimeMajor`](crate::Layout); the default here is batch-first.) A module's own tensors begin with
-//! its name, `encoder.rnn.`, which the readers take off (as does [`Tensors::split_off_prefix`]); [`modules`]
-//! finds all of a file.
+//! [`describe`]. Where [`save`] made the tensors, they name their [`cell`](Tensors::cell), whichever it is,
+//! and so does a safetensors file of them. They do not say which dropout and which layout: those are the
+//! caller's. (`batch_first=False`, PyTorch's default, is [`Layout::TimeMajor`](crate::Layout); the default
+//! here is batch-first.) A module's own tensors begin with its name, `encoder.rnn.`, which the readers take
+//! off (as does [`Tensors::split_off_prefix`]); [`modules`] finds all of a file.
 //!
 //! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
 //! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or

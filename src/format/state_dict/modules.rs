@@ -16,8 +16,9 @@ use std::fmt;
 pub struct Module {
     /// How the names of its tensors begin: `encoder.rnn.`
     pub prefix: String,
-    /// The cells that it may be, as [`describe`] says: mostly one. There are two of an RNN whose nonlinearity,
-    /// tanh or relu, the file does not say, and of a minimal GRU or LSTM of one layer with 6 n rows.
+    /// The cells that it may be, as [`describe`] says: mostly one. There are two of an RNN whose
+    /// nonlinearity, tanh or relu, the file does not say, and of a minimal GRU or LSTM of one layer with 6 n
+    /// rows.
     pub kinds: &'static [CellKind],
     /// The number of features of the input.
     pub input_size: usize,
@@ -157,10 +158,10 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 
 /// What the tensors of one module, without its prefix, say of it.
 ///
-/// The cell is that which the file [says](Tensors::cell), and must have these shapes. Where it says none, names
-/// and shapes tell it, and what a module of `torch.nn` may be is taken as one: a file of PyTorch is of LSTM,
-/// GRU or RNN. An sLSTM of one head has the shapes of an LSTM, and a GRU that resets before the product those
-/// of one that resets after it. Of weights that come from such a cell without its name, say it:
+/// The cell is that which the file [says](Tensors::cell), and must have these shapes. Where it says none,
+/// names and shapes tell it, and what a module of `torch.nn` may be is taken as one: a file of PyTorch is of
+/// LSTM, GRU or RNN. An sLSTM of one head has the shapes of an LSTM, and a GRU that resets before the product
+/// those of one that resets after it. Of weights that come from such a cell without its name, say it:
 /// [`Tensors::set_cell`] or [`builder`].
 ///
 /// ```

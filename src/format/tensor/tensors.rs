@@ -10,8 +10,8 @@ use std::ops::Bound;
 ///
 /// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
 /// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and
-/// nothing that loads weights looks at it. Beside them stands which [`cell`](Tensors::cell) a recurrent module is,
-/// where that is said.
+/// nothing that loads weights looks at it. Beside them stands which [`cell`](Tensors::cell) a recurrent
+/// module is, where that is said.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
@@ -179,7 +179,8 @@ impl Tensors {
         }
     }
 
-    /// Takes out all whose name begins with `prefix`, which their names lose, and what is said of their cells.
+    /// Takes out all whose name begins with `prefix`, which their names lose, and what is said of their
+    /// cells.
     pub fn split_off_prefix(&mut self, prefix: &str) -> Tensors {
         let names: Vec<String> = self.beginning(prefix).map(|(name, _)| name.clone()).collect();
         let mut taken = Tensors::new();
