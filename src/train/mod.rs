@@ -27,7 +27,8 @@
 //!
 //! # Example
 //!
-//! A GRU that learns the mean of rows of different lengths, from its final state:
+//! Two layers of GRU that learn the mean of rows of different lengths, from the final output: that of the last
+//! layer (and of both directions, where there are two), after the last step of each row.
 //!
 //! ```
 //! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, clip_global_norm, mean_squared_error};
@@ -40,7 +41,7 @@
 //! let rows = x.chunks_exact(steps).zip(lengths);
 //! let means: Vec<f32> = rows.map(|(row, n)| row[..n].iter().sum::<f32>() / n as f32).collect();
 //!
-//! let mut gru = Gru::reset_after(1, hidden).build()?;
+//! let mut gru = Gru::reset_after(1, hidden).layers(2).build()?;
 //! let mut head = Dense::new_pytorch(hidden, 1, 42)?;
 //! let config = AdamConfig { learning_rate: 0.01, ..AdamConfig::default() };
 //! let mut adam = Adam::new(gru.parameters().len() + head.parameter_count(), config)?;
@@ -55,12 +56,12 @@
 //!     // Forward: the layer, the head, the loss.
 //!     let mut state = gru.zero_state(batch)?;
 //!     gru.forward_train(&x, dims, &mut state, None, &mut tape, step, &mut workspace)?;
-//!     let h = state.h();
+//!     let h = state.final_output();
 //!     head.forward(&h, batch, &mut y)?;
 //!     loss = mean_squared_error(&y, &means, Some(&mut dy))?;
-//!     // Backward: the head, then through time from the gradient of the final state.
+//!     // Backward: the head, then through time from the gradient of the final output.
 //!     head.backward(&h, &dy, batch, &mut gradients_of_head, Accumulate::Overwrite, Some(&mut dh))?;
-//!     let upstream = Upstream::default().with_dhn(&dh);
+//!     let upstream = Upstream::default().with_dfinal_output(&dh);
 //!     gru.backward(&x, &tape, upstream, Gradients::of_parameters(&mut gradients), &mut workspace)?;
 //!     // Update.
 //!     clip_global_norm(&mut [&mut gradients, &mut gradients_of_head], 1.0)?;
