@@ -33,10 +33,10 @@ pub(crate) fn svg(size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) ->
     Ok(svg)
 }
 
-/// A line: its name, and its points.
+/// A line: its name, and its points. Lines of one name are one thing in pieces.
 pub(crate) type Line = (&'static str, Vec<(f64, f64)>);
 
-/// Lines over two axes with names, below a caption. `from_zero` lets the upper axis begin there.
+/// Lines over two axes with names, x first, below a caption. `from_zero` lets the upper axis begin there.
 pub(crate) fn lines(
     area: &Area<'_>,
     caption: &str,
@@ -56,12 +56,12 @@ pub(crate) fn lines(
         (right.max(left + 1.0), if high > low { high + (high - low) * 0.05 } else { low + 1.0 });
     // Two digits that differ between neighbouring labels, whatever the size of the numbers.
     let decimals = (1.0 - (high - low).log10()).ceil().clamp(0.0, 9.0) as usize;
-    let mut chart = ChartBuilder::on(area)
-        .margin(14)
-        .caption(caption, ("sans-serif", 16).into_font().color(&INK))
-        .x_label_area_size(42)
-        .y_label_area_size(52)
-        .build_cartesian_2d(left..right, low..high)?;
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(14).x_label_area_size(42).y_label_area_size(52);
+    if !caption.is_empty() {
+        builder.caption(caption, ("sans-serif", 16).into_font().color(&INK));
+    }
+    let mut chart = builder.build_cartesian_2d(left..right, low..high)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -76,12 +76,13 @@ pub(crate) fn lines(
         .x_label_formatter(&|value| if value.fract() == 0.0 { format!("{value:.0}") } else { String::new() })
         .y_label_formatter(&|value| format!("{value:.decimals$}"))
         .draw()?;
-    let falling = lines.iter().all(|(_, points)| points.first().map(|p| p.1) >= points.last().map(|p| p.1));
-    for (number, (name, points)) in lines.iter().enumerate() {
-        // Lines without a name are one thing.
-        let color = COLORS[if name.is_empty() { number.min(1) } else { number % COLORS.len() }];
+    let mut names: Vec<&str> = Vec::new();
+    for (name, points) in lines {
+        let number = names.iter().position(|known| known == name);
+        let color = COLORS[number.unwrap_or(names.len()) % COLORS.len()];
         let drawn = chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
-        if !name.is_empty() {
+        if number.is_none() {
+            names.push(name);
             let key = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2));
             drawn.label(*name).legend(key);
         }
@@ -89,11 +90,29 @@ pub(crate) fn lines(
         let marked = if points.len() <= 30 { &points[..] } else { &[] };
         chart.draw_series(marked.iter().map(|&point| Circle::new(point, 3, color.filled())))?;
     }
-    if lines.iter().any(|(name, _)| !name.is_empty()) {
-        let corner = if falling { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight };
-        let mut key = chart.configure_series_labels();
-        key.position(corner).background_style(WHITE.mix(0.8)).border_style(GRID).label_font(label).draw()?;
-    }
+    // The key stands in the corner where it hides the fewest points; its size as a share of the plot.
+    let ((wide, tall), longest) = (chart.plotting_area().dim_in_pixel(), names.iter().map(|n| n.len()).max());
+    let (wide, tall) = (
+        (70 + 9 * longest.unwrap_or(0)) as f64 / f64::from(wide),
+        (20 + 20 * names.len()) as f64 / f64::from(tall),
+    );
+    let hidden = |right_side: bool, upper: bool| {
+        let at = |&&(x, y): &&(f64, f64)| {
+            let (x, y) = ((x - left) / (right - left), (y - low) / (high - low));
+            (if right_side { x > 1.0 - wide } else { x < wide })
+                && (if upper { y > 1.0 - tall } else { y < tall })
+        };
+        all().filter(at).count()
+    };
+    let corners = [
+        (SeriesLabelPosition::UpperRight, hidden(true, true)),
+        (SeriesLabelPosition::LowerRight, hidden(true, false)),
+        (SeriesLabelPosition::UpperLeft, hidden(false, true)),
+        (SeriesLabelPosition::LowerLeft, hidden(false, false)),
+    ];
+    let corner = corners.into_iter().min_by_key(|corner| corner.1).expect("four corners").0;
+    let mut key = chart.configure_series_labels();
+    key.position(corner).background_style(WHITE.mix(0.8)).border_style(GRID).label_font(label).draw()?;
     Ok(())
 }
 
@@ -124,8 +143,9 @@ pub(crate) fn heat(
             let cell = [(x as i32, y as i32), ((x + w) as i32, (y + h) as i32)];
             area.draw(&Rectangle::new(cell, COLORS[0].mix(value).filled()))?;
             if columns <= 4 {
-                let middle = ((x + w / 2.0) as i32 - 8, (y + h / 2.0) as i32 - 6);
-                area.draw(&Text::new(format!("{value:.3}"), middle, label.clone()))?;
+                let middle = ((x + w / 2.0) as i32 - 16, (y + h / 2.0) as i32 - 6);
+                let ink = if value > 0.5 { WHITE } else { INK };
+                area.draw(&Text::new(format!("{value:.3}"), middle, label.clone().color(&ink)))?;
             }
         }
     }
@@ -141,8 +161,9 @@ pub(crate) fn confusion(area: &Area<'_>, classes: &[String], truth: &[usize], sa
         let sum: f64 = row.iter().sum();
         row.iter_mut().for_each(|share| *share /= sum.max(1.0));
     }
-    let caption = "rows: what it is; columns: what the network says, in the same order";
-    heat(area, caption, classes, count, |row, column| table[row * count + column])
+    let order = if count <= 4 { classes.join(", ") } else { "in the same order".to_owned() };
+    let caption = format!("rows: what it is; columns: what the network says ({order})");
+    heat(area, &caption, classes, count, |row, column| table[row * count + column])
 }
 
 /// Writes a picture to a file.
@@ -152,5 +173,6 @@ pub(crate) fn write(
     title: &str,
     draw: impl FnOnce(&Area<'_>) -> Drawn,
 ) -> Drawn {
-    Ok(std::fs::write(path, svg(size, title, draw)?)?)
+    let written = std::fs::write(path, svg(size, title, draw)?);
+    Ok(written.map_err(|error| format!("{}: {error}", path.display()))?)
 }

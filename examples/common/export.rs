@@ -32,7 +32,8 @@ pub(crate) fn export(path: &Path, tensors: &[(String, Values)]) -> Outcomes {
         Ok((*name, TensorView::new(*dtype, vec![bytes.len() / width], bytes)?))
     });
     let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    std::fs::write(path, safetensors::serialize(views, None)?)?;
+    let written = std::fs::write(path, safetensors::serialize(views, None)?);
+    written.map_err(|error| format!("{}: {error}", path.display()))?;
     println!("written  {}", path.display());
     Ok(())
 }

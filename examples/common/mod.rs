@@ -6,6 +6,7 @@
 //! network.rs      a recurrent layer and a head            words.rs      words as numbers, embeddings
 //! baseline.rs     simple methods, and error rates         digits.rs     images of digits
 //! chart.rs        pictures: lines and heat                export.rs     data for other programs
+//! table.rs        files of one's own, line by line
 //! ```
 //!
 //! Each application trains a network, measures it and a simple method on data that neither has seen, draws a
@@ -21,20 +22,32 @@ mod learner;
 mod network;
 mod options;
 mod outcome;
+mod table;
 pub(crate) mod words;
 
 pub(crate) use epochs::{Curve, Epochs, progress};
 pub(crate) use export::{Values, export, put_rows};
 pub(crate) use learner::Learner;
 pub(crate) use network::{Network, Sees};
-pub(crate) use options::Shared;
+pub(crate) use options::{Shared, from_to, within};
 pub(crate) use outcome::{Better, Outcome};
+pub(crate) use table::{Table, quoted};
 pub(crate) use words::{Embedded, Vocabulary, WordLayer};
 
 /// What an example gives back: its errors end it with one line and a status that is not zero.
-pub(crate) type Outcomes<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcomes<T = ()> = Result<T, Failure>;
 
-/// The text of a file.
-pub(crate) fn text(path: &std::path::Path) -> Outcomes<String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
+/// Why an example has ended. `main` prints it by `Debug`, for people.
+pub(crate) struct Failure(Box<dyn std::error::Error>);
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Failure(cause.into())
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
 }

@@ -1,8 +1,12 @@
 //! The options that all applications have.
 
+use super::Outcomes;
+use clap::builder::RangedU64ValueParser;
 use fused_rnn::Threads;
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 // Flattened into the options of each application. (A doc comment would be the description of its help.)
 #[derive(Debug, Clone, clap::Args)]
@@ -30,9 +34,26 @@ impl Shared {
     }
 
     /// The file of the picture of the example `name`. Its folder is made.
-    pub(crate) fn picture(&self, name: &str) -> std::io::Result<PathBuf> {
+    pub(crate) fn picture(&self, name: &str) -> Outcomes<PathBuf> {
         let path = self.svg.clone().unwrap_or_else(|| format!("target/{name}.svg").into());
-        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
+    }
+}
+
+/// Reads a whole number in these limits.
+pub(crate) fn from_to(least: u64, most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..=most)
+}
+
+/// Reads a number in these limits.
+pub(crate) fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
+    move |text| match text.parse() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!("expected a number from {least} to {most}")),
     }
 }

@@ -12,8 +12,8 @@ use super::trainer::Epoch;
 pub(crate) fn draw(epochs: &[Epoch], title: &str) -> Result<String, Box<dyn std::error::Error>> {
     chart::svg((960, 420), title, |page| {
         let (left, right) = page.split_horizontally(480);
-        chart::lines(&left, "Loss", ["epoch", ""], &lines(epochs, |score| score.loss), true)?;
-        chart::lines(&right, "Accuracy", ["epoch", ""], &lines(epochs, |score| score.accuracy), true)
+        chart::lines(&left, "", ["epoch", "loss"], &lines(epochs, |score| score.loss), true)?;
+        chart::lines(&right, "", ["epoch", "accuracy"], &lines(epochs, |score| score.accuracy), true)
     })
 }
 

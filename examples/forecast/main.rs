@@ -17,7 +17,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Better, Network, Outcome, Outcomes, Sees, Shared, Values, chart};
+use common::{Better, Network, Outcome, Outcomes, Sees, Shared, Table, Values, chart, from_to, quoted};
 use fused_rnn::train::{EarlyStopping, Progress, Regression};
 use fused_rnn::{Dims, Lstm, Rng};
 use std::path::PathBuf;
@@ -27,25 +27,26 @@ use std::time::Instant;
 struct Args {
     #[command(flatten)]
     shared: Shared,
-    /// A table with commas, whose last column is the series; the first line may have names.
+    /// A table with commas, whose last column is the series; the first line may have names. Each line must
+    /// have a finite number there.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/forecast/sunspots.csv"))]
     data: PathBuf,
     /// Values that the network reads.
-    #[arg(long, default_value_t = 22)]
+    #[arg(long, default_value_t = 22, value_parser = from_to(1, 100_000))]
     window: usize,
     /// Values that it says.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = from_to(1, 100_000))]
     horizon: usize,
     /// Length of a season, for the naive forecast.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 11, value_parser = from_to(1, 100_000))]
     season: usize,
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = from_to(1, 4096))]
     units: usize,
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = from_to(1, 1_000_000))]
     epochs: usize,
     /// Networks whose forecasts are averaged.
-    #[arg(long, default_value_t = 5)]
-    networks: u64,
+    #[arg(long, default_value_t = 5, value_parser = from_to(1, 1000))]
+    networks: usize,
 }
 
 /// The mean absolute error that sunspots may have.
@@ -63,15 +64,35 @@ struct Series {
 
 impl Series {
     fn read(args: &Args) -> Outcomes<Self> {
-        let text = common::text(&args.data)?;
-        let last = |line: &str| line.rsplit(',').next().and_then(|value| value.trim().parse::<f32>().ok());
-        let values: Vec<f32> = text.lines().filter_map(last).collect();
-        let (training, validation) = (values.len() * 13 / 20, values.len() * 3 / 4);
-        let least = 2 * (args.window + args.horizon).max(args.season);
-        if training < least || args.window.min(args.horizon).min(args.season) == 0 {
-            return Err(format!("expected sizes of 1 and more, and 2 of each in {training} values").into());
+        let table = Table::read(&args.data)?;
+        let lines = table.lines(1)?;
+        let columns = |line: &str| line.split(',').map(|v| v.trim_matches(['"', ' ']).to_owned()).collect();
+        let rows: Vec<Vec<String>> = lines.iter().map(|line| columns(line)).collect();
+        // Names begin with a letter, where numbers stand below them.
+        let names =
+            rows[0].iter().all(|name| name.starts_with(char::is_alphabetic) && name.parse::<f32>().is_err());
+        let mut values = Vec::new();
+        for (n, row) in rows.iter().enumerate().skip(names.into()) {
+            if row.len() != rows[0].len() {
+                let expected = format!("{} columns as in the first line", rows[0].len());
+                return Err(table.wrong(n, &expected, &row.len().to_string()));
+            }
+            match row.last().map(|value| (value, value.parse::<f32>())) {
+                Some((_, Ok(value))) if value.is_finite() => values.push(value),
+                last => {
+                    let got = last.map_or_else(String::new, |(value, _)| quoted(value));
+                    return Err(table.wrong(n, "a finite number in the last column", &got));
+                }
+            }
         }
+        let (training, validation) = (values.len() * 13 / 20, values.len() * 3 / 4);
         let (window, horizon, season) = (args.window, args.horizon, args.season);
+        let parts = [training, validation - training, values.len() - validation];
+        let least = [2 * (window + horizon).max(season), horizon, horizon];
+        if (0..3).any(|part| parts[part] < least[part]) {
+            let expected = format!("{least:?} values and more to train, to stop and to test");
+            return Err(table.few(&expected, format!("{parts:?}")));
+        }
         Ok(Series { values, training, validation, window, horizon, season })
     }
 
@@ -120,9 +141,9 @@ fn forecast(net: &Network, series: &Series, origin: usize) -> Result<Vec<f32>, f
 }
 
 /// Trains a network until the validation part does not improve, and gives the best one.
-fn train(series: &Series, args: &Args, number: u64) -> Outcomes<Network> {
+fn train(series: &Series, args: &Args, number: usize) -> Outcomes<Network> {
     let mut shared = args.shared.clone();
-    shared.seed += number;
+    shared.seed = shared.seed.wrapping_add(number as u64);
     let lstm = Lstm::builder(1, args.units);
     let mut net = Network::new(lstm, Sees::Last, args.horizon, 3e-3, 3000, &shared)?;
     let (loss, mut stopping) = (Regression::huber(1.0)?, EarlyStopping::new(120));
@@ -183,10 +204,10 @@ fn main() -> Outcomes {
         .iter()
         .step_by(args.horizon)
         .map(|&origin| (origin..).zip(mean(origin)).map(|(t, value)| point(t, value)).collect::<Vec<_>>());
-    let lines = std::iter::once(("what came", truth)).chain(forecasts.map(|line| ("", line)));
+    let lines = std::iter::once(("what came", truth)).chain(forecasts.map(|line| ("forecast", line)));
     let lines: Vec<chart::Line> = lines.collect();
     chart::write(&picture, (960, 360), "Forecasts and what came", |page| {
-        chart::lines(page, "", ["value of the series", ""], &lines, false)
+        chart::lines(page, "", ["number of the value in the series", "value"], &lines, false)
     })?;
     let outcome = Outcome {
         what: "mean absolute error",

@@ -20,7 +20,8 @@
 mod common;
 
 use clap::Parser;
-use common::{Better, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, Vocabulary, chart};
+use common::{Better, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Table, Values, Vocabulary};
+use common::{chart, from_to, within};
 use fused_rnn::train::{softmax, softmax_cross_entropy};
 use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
 use std::collections::HashMap;
@@ -34,18 +35,18 @@ struct Args {
     /// A text of your own.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generate/alice.txt"))]
     data: PathBuf,
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = from_to(1, 100_000))]
     epochs: usize,
-    #[arg(long, default_value_t = 192)]
+    #[arg(long, default_value_t = 192, value_parser = from_to(1, 4096))]
     units: usize,
     /// What the network goes on from.
-    #[arg(long, default_value = "Alice was ")]
+    #[arg(long, default_value = "Alice was ", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     begin: String,
     /// Characters that the network writes.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = from_to(1, 10_000_000))]
     write: usize,
     /// How much chance there is in what it writes: 1 as in the text, near 0 the likeliest.
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = 0.7, value_parser = within(0.01f32, 100.0))]
     temperature: f32,
 }
 
@@ -144,17 +145,16 @@ fn counted(text: &[usize], test: &[usize], context: usize, classes: usize) -> f6
 
 fn main() -> Outcomes {
     let args = Args::parse();
-    let text = common::text(&args.data)?;
+    let table = Table::read(&args.data)?;
+    let text = &table.text;
     let characters = Vocabulary::new(&["?"], text.split_inclusive(|_| true), 3);
     let number = |text: &str| -> Vec<usize> {
         text.split_inclusive(|_| true).map(|character| characters.number(character)).collect()
     };
-    let (numbers, begin) = (number(&text), number(&args.begin));
+    let (numbers, begin) = (number(text), number(&args.begin));
     let (training, test) = numbers.split_at(numbers.len() / 10 * 9);
-    if test.len() < 100 || begin.is_empty() || args.write == 0 || args.temperature <= 0.0 {
-        return Err(
-            "expected a text of 1000 characters, a beginning, something to write and a temperature".into()
-        );
+    if numbers.len() < 1000 {
+        return Err(table.few("1000 characters and more", numbers.len()));
     }
     if let Some(path) = &args.shared.export {
         let sizes = vec![characters.len(), args.units, ROWS, STEPS];
@@ -188,7 +188,8 @@ fn main() -> Outcomes {
     let flat = vec![(1.0, best), (args.epochs as f64, best)];
     let score = curve.last().map_or(f64::MAX, |point| point.1);
     chart::write(&picture, (720, 420), "Bits for each character of the test", |page| {
-        chart::lines(page, "", ["epoch", ""], &[("LSTM", curve), ("counts", flat)], false)
+        let lines = [("LSTM", curve), ("counts of contexts", flat)];
+        chart::lines(page, "", ["epoch", "bits for each character"], &lines, false)
     })?;
     let outcome = Outcome {
         what: "bits for each character of the test",

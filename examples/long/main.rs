@@ -23,7 +23,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Better, Network, Outcome, Outcomes, Sees, Shared, chart};
+use common::{Better, Network, Outcome, Outcomes, Sees, Shared, chart, from_to, within};
 use fused_rnn::train::mean_squared_error;
 use fused_rnn::{Dims, Error, Gru, Keep, Rng, Tape};
 use std::time::Instant;
@@ -33,12 +33,12 @@ struct Args {
     #[command(flatten)]
     shared: Shared,
     /// Steps of the longest rows.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = from_to(1000, 200_000))]
     length: usize,
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = from_to(1, 4096))]
     units: usize,
     /// Work of the training, as a share.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = within(1e-3, 1e3))]
     work: f64,
 }
 
@@ -135,9 +135,6 @@ impl Trainee {
 
 fn main() -> Outcomes {
     let args = Args::parse();
-    if args.length < 1000 || args.work <= 0.0 {
-        return Err("expected a length of 1000 and more, and work".into());
-    }
     // Lengths and steps. The work of a stage stays about the same.
     let count = |steps: f64| (steps * args.work).ceil() as usize;
     let short =
@@ -187,9 +184,10 @@ fn main() -> Outcomes {
     chart::write(&picture, (960, 420), "The adding task: squared error in training", |page| {
         let (left, right) = page.split_horizontally(480);
         let first = [("rows of 10 to 640 steps", begun.curve.clone())];
-        chart::lines(&left, "The beginning", ["step of training", ""], &first, true)?;
+        let axes = ["step of training", "squared error, smoothed"];
+        chart::lines(&left, "The beginning", axes, &first, true)?;
         let ways = [("checkpoints", checkpoints.curve.clone()), ("truncated", truncated.curve.clone())];
-        chart::lines(&right, "Long rows", ["step of training", ""], &ways, true)
+        chart::lines(&right, "Long rows", axes, &ways, true)
     })?;
     let outcome = Outcome {
         what: "squared error at the full length",

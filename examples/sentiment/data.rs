@@ -9,7 +9,7 @@
 //! A clause may begin with a remark that has a "not" of its own and turns nothing around. Each side of a
 //! "but" has an odd number of clauses, and most of them decide.
 
-use super::common::{Outcomes, Vocabulary};
+use super::common::{Outcomes, Table, Vocabulary, quoted};
 use fused_rnn::Rng;
 use std::path::Path;
 
@@ -87,27 +87,52 @@ impl Reviews {
         Reviews::of_rows(&rows, count, vec!["bad".to_owned(), "good".to_owned()])
     }
 
-    /// A table: in each line a text, a comma and a label. A fifth of the rows, at random, is for tests.
+    /// A table: in each line a text, a comma and a label. A first line whose label no other line has is taken
+    /// as names. A fifth of the rows, at random, is for tests.
     pub(crate) fn read(path: &Path, seed: u64) -> Outcomes<Self> {
-        let table = super::common::text(path)?.to_lowercase();
-        let mut lines: Vec<(&str, &str)> = table.lines().filter_map(|line| line.rsplit_once(',')).collect();
-        Rng::new(seed).shuffle(&mut lines);
-        let mut classes: Vec<String> = lines.iter().map(|line| line.1.trim().to_owned()).collect();
+        let mut table = Table::read(path)?;
+        table.text = table.text.to_lowercase();
+        let mut rows = Vec::new();
+        for (n, line) in table.lines(10)?.into_iter().enumerate() {
+            match line.rsplit_once(',').map(|(text, label)| (text, label.trim_matches(['"', ' ']))) {
+                Some((text, label)) if !text.is_empty() && !label.is_empty() => rows.push((text, label)),
+                _ => return Err(table.wrong(n, "a text, a comma and a label", &quoted(line))),
+            }
+        }
+        if rows[1..].iter().all(|row| row.1 != rows[0].1) {
+            println!("the first line has names: {}, {}", rows[0].0, rows[0].1);
+            rows.remove(0);
+        }
+        let letters = |text: &str| text.contains(char::is_alphabetic);
+        let without = rows.iter().filter(|row| !letters(row.0)).count();
+        if 2 * without > rows.len() {
+            let got = format!("{without} without a letter, as {:?}", rows[0].0);
+            return Err(table.few(&format!("texts in {} rows", rows.len()), got));
+        }
+        Rng::new(seed).shuffle(&mut rows);
+        let mut classes: Vec<String> = rows.iter().map(|row| row.1.to_owned()).collect();
         classes.sort();
         classes.dedup();
-        if classes.len() < 2 || lines.len() < 10 {
-            let got = format!("{} in {} rows", classes.len(), lines.len());
-            return Err(format!("{}: expected 2 labels in 10 rows, got {got}", path.display()).into());
+        if !(2..=rows.len() / 2).contains(&classes.len()) {
+            let expected = format!("2 labels and more, each of some of {} rows", rows.len());
+            return Err(table.few(&expected, format!("{} labels, as {:?}", classes.len(), classes[0])));
         }
         let number = |label| classes.iter().position(|class| class == label).unwrap_or(0);
-        let rows: Vec<(Vec<&str>, usize)> = lines
-            .iter()
-            .map(|(text, label)| {
-                let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
-                (words.filter(|word| !word.is_empty()).collect(), number(label.trim()))
-            })
-            .collect();
-        Ok(Reviews::of_rows(&rows, rows.len() * 4 / 5, classes))
+        let split = |text| -> Vec<&str> {
+            let words = str::split(text, |c: char| !c.is_alphanumeric() && c != '\'');
+            let mut words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+            if words.is_empty() {
+                words.push("?"); // A text without words is an unknown one.
+            }
+            words
+        };
+        let rows: Vec<(Vec<&str>, usize)> =
+            rows.iter().map(|(text, label)| (split(text), number(label))).collect();
+        let reviews = Reviews::of_rows(&rows, rows.len() * 4 / 5, classes);
+        match reviews.words.len() {
+            0..3 => Err(table.few("2 words and more that occur twice", reviews.words.len() - 1)),
+            _ => Ok(reviews),
+        }
     }
 
     /// Words that occur twice and more in the first `training` rows get numbers.

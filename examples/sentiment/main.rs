@@ -17,12 +17,12 @@ mod data;
 
 use clap::Parser;
 use common::{
-    Better, Curve, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart, words,
+    Better, Curve, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart,
+    from_to, words,
 };
 use data::Reviews;
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Error, Lstm};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,13 +30,14 @@ use std::time::Duration;
 struct Args {
     #[command(flatten)]
     shared: Shared,
-    /// A table of your own: in each line a text, a comma and its label.
+    /// A table of your own: in each line a text, a comma and its label. A first line whose label no other
+    /// line has is taken as names.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Reviews that the grammar makes for training.
-    #[arg(long, default_value = "6000")]
-    reviews: NonZeroUsize,
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 6000, value_parser = from_to(10, 1_000_000))]
+    reviews: usize,
+    #[arg(long, default_value_t = 5, value_parser = from_to(1, 100_000))]
     epochs: usize,
 }
 
@@ -93,7 +94,7 @@ fn main() -> Outcomes {
     let args = Args::parse();
     let reviews = match &args.data {
         Some(path) => Reviews::read(path, args.shared.seed)?,
-        None => Reviews::of_grammar(args.reviews.get(), args.shared.seed),
+        None => Reviews::of_grammar(args.reviews, args.shared.seed),
     };
     let Reviews { training, test, words, classes } = &reviews;
     if let Some(path) = &args.shared.export {
@@ -111,7 +112,7 @@ fn main() -> Outcomes {
     let picture = args.shared.picture("sentiment")?;
     chart::write(&picture, (960, 420), "Sentiment of test reviews", |page| {
         let (left, right) = page.split_horizontally(480);
-        chart::lines(&left, "Accuracy", ["epoch", ""], &[("", curve)], false)?;
+        chart::lines(&left, "", ["epoch", "share that is right"], &[("bidirectional LSTM", curve)], false)?;
         chart::confusion(&right, classes, &test.1, &said)
     })?;
     let outcome = Outcome {

@@ -79,6 +79,32 @@ fn stream(mut detector: Detector<impl Features>, audio: &[f32]) -> Result<Vec<f3
     Ok(heard)
 }
 
+fn bytes(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{path}: {error}"))
+}
+
+fn detector(path: &str) -> Result<Detector<silero::Spectrum>, String> {
+    silero::read(&bytes(path)?).map_err(|error| format!("{path}: {error}"))
+}
+
+/// The samples of a file: f32, little-endian, one channel, nothing before them.
+fn samples(path: &str) -> Result<Vec<f32>, String> {
+    let bytes = bytes(path)?;
+    let wrong = |got: String| format!("{path}: expected {FRAME} finite f32 samples and more, got {got}");
+    if bytes.starts_with(b"RIFF") {
+        return Err(wrong("a WAV file (ffmpeg -i FILE.wav -f f32le -ac 1 -ar 16000 AUDIO.f32)".to_owned()));
+    }
+    let (samples, rest) = bytes.as_chunks();
+    let samples: Vec<f32> = samples.iter().map(|&sample| f32::from_le_bytes(sample)).collect();
+    if !rest.is_empty() || samples.len() < FRAME {
+        return Err(wrong(format!("{} bytes", bytes.len())));
+    }
+    match samples.iter().position(|sample| !sample.is_finite()) {
+        Some(place) => Err(wrong(format!("{} at sample {place}", samples[place]))),
+        None => Ok(samples),
+    }
+}
+
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let files: Vec<String> = std::env::args().skip(1).collect();
     let (unheard, truth) = own::scene(999, (10.0 * FRAMES) as usize);
@@ -92,12 +118,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 return Err("expected 90 %".into());
             }
         }
-        [model] => _ = stream(silero::read(&std::fs::read(model)?)?, &unheard)?,
+        [model] => _ = stream(detector(model)?, &unheard)?,
         [model, audio] => {
-            let bytes = std::fs::read(audio)?;
-            let audio: Vec<f32> =
-                bytes.as_chunks().0.iter().map(|&sample| f32::from_le_bytes(sample)).collect();
-            stream(silero::read(&std::fs::read(model)?)?, &audio)?;
+            let audio = samples(audio)?;
+            stream(detector(model)?, &audio)?;
         }
         _ => return Err("expected at most two arguments: MODEL.safetensors AUDIO.f32".into()),
     }

@@ -16,7 +16,8 @@ mod common;
 mod speech;
 
 use clap::Parser;
-use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart, digits};
+use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values};
+use common::{baseline, chart, digits, from_to};
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace, Padded, pad, softmax};
 use fused_rnn::{Error, Layout, Lstm, Rng};
 
@@ -28,9 +29,9 @@ struct Args {
     #[arg(long)]
     speech: bool,
     /// Lines for training. A fifth as many are for tests.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 4000, value_parser = from_to(10, 1_000_000))]
     lines: usize,
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = from_to(1, 100_000))]
     epochs: usize,
 }
 
@@ -58,7 +59,6 @@ struct Lines {
 impl Lines {
     /// A fifth as many for tests.
     fn new(args: &Args) -> Outcomes<Self> {
-        (args.lines >= 10).then_some(()).ok_or("expected 10 lines and more")?;
         let mut rng = Rng::new(args.shared.seed);
         let waves = args.speech.then(speech::waves).transpose()?;
         let mut some = |count: usize, (least, more): (usize, usize), test| {
@@ -160,12 +160,14 @@ fn main() -> Outcomes {
     chart::write(&picture, (1100, 480), &title, |page| {
         let (top, bottom) = page.split_vertically(180);
         let pixel = |f: usize, t: usize| f64::from(test.values[t * features + f]);
-        chart::heat(&top, "columns", &vec![String::new(); features], columns, pixel)?;
+        let caption = "the line: a column for each step of time, a row for each feature";
+        chart::heat(&top, caption, &vec![String::new(); features], columns, pixel)?;
         let mut shares = vec![0.0; columns * CLASSES];
         softmax(&z[..columns * CLASSES], CLASSES, &mut shares)?;
         let share = |class: usize, t: usize| f64::from(shares[t * CLASSES + class]);
         let name = |class: usize| if class == 0 { "blank".to_owned() } else { (class - 1).to_string() };
-        chart::heat(&bottom, "probabilities", &(0..CLASSES).map(name).collect::<Vec<_>>(), columns, share)
+        let (caption, names) = ("what the network says at each step: the darker, the likelier", 0..CLASSES);
+        chart::heat(&bottom, caption, &names.map(name).collect::<Vec<_>>(), columns, share)
     })?;
     let cut = cut_and_classify(&lines, args.shared.seed)?;
     let outcome = Outcome {

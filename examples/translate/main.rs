@@ -16,13 +16,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod data;
 
 use clap::Parser;
 use common::{
-    Better, Epochs, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart, words,
+    Better, Epochs, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart, from_to,
+    words,
 };
+use data::{END, Pairs, START};
 use fused_rnn::train::{Dense, gather_steps, scatter_steps, softmax_cross_entropy};
-use fused_rnn::{Accumulate, Error, Gradients, Layout, Rng, Upstream, Workspace};
+use fused_rnn::{Accumulate, Error, Gradients, Layout, Upstream, Workspace};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -33,9 +36,9 @@ struct Args {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Numbers for training. There are 1000 others for tests.
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 6000, value_parser = from_to(10, 20_000))]
     numbers: usize,
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = from_to(1, 100_000))]
     epochs: usize,
 }
 
@@ -45,66 +48,6 @@ const UNITS: usize = 96;
 const BATCH: usize = 32;
 /// The share of words that may be wrong.
 const MARK: f64 = 0.02;
-/// Words with numbers of their own: unknown and padding, the first that the writer reads, the last it says.
-const WORDS: [&str; 3] = ["?", "START", "END"];
-const START: usize = 1;
-const END: usize = 2;
-
-/// Sources as numbers of characters, targets as numbers of words.
-struct Pairs {
-    training: Vec<[Vec<usize>; 2]>,
-    test: Vec<[Vec<usize>; 2]>,
-    characters: Vocabulary,
-    words: Vocabulary,
-}
-
-/// A number below a million in words.
-fn say(number: usize) -> String {
-    const SMALL: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen \
-                         fourteen fifteen sixteen seventeen eighteen nineteen";
-    const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
-    let word = |words: &str, place: usize| words.split(' ').nth(place).unwrap_or("").to_owned();
-    let (unit, first) = match number {
-        0..20 => return word(SMALL, number),
-        20..100 => (10, word(TENS, number / 10 - 2)),
-        100..1000 => (100, word(SMALL, number / 100) + " hundred"),
-        _ => (1000, say(number / 1000) + " thousand"),
-    };
-    if number.is_multiple_of(unit) { first } else { first + " " + &say(number % unit) }
-}
-
-impl Pairs {
-    fn new(args: &Args) -> Outcomes<Self> {
-        let mut rng = Rng::new(args.shared.seed ^ 0x7a);
-        let mut lines = match &args.data {
-            Some(path) => common::text(path)?.lines().map(Into::into).collect(),
-            None => {
-                let mut numbers = std::collections::BTreeSet::new();
-                while numbers.len() < args.numbers + 1000 {
-                    numbers.insert(rng.below([10_000, 100_000, 1_000_000][numbers.len() % 3]));
-                }
-                numbers.into_iter().map(|number| format!("{number}\t{}", say(number))).collect::<Vec<_>>()
-            }
-        };
-        rng.shuffle(&mut lines);
-        let pairs: Vec<(&str, &str)> = lines.iter().filter_map(|line| line.split_once('\t')).collect();
-        let training = if args.data.is_some() { pairs.len() * 9 / 10 } else { args.numbers };
-        if training < 10 {
-            return Err(format!("expected 12 sources and targets, got {}", pairs.len()).into());
-        }
-        let characters =
-            Vocabulary::new(&WORDS[..1], pairs.iter().flat_map(|pair| pair.0.split_inclusive(|_| true)), 1);
-        let words = Vocabulary::new(&WORDS, pairs.iter().flat_map(|pair| pair.1.split_whitespace()), 1);
-        let numbered = |(source, target): &(&str, &str)| {
-            let source = source.split_inclusive(|_| true).map(|c| characters.number(c)).collect();
-            [source, target.split_whitespace().map(|word| words.number(word)).collect()]
-        };
-        let mut all: Vec<[Vec<usize>; 2]> = pairs.iter().map(numbered).collect();
-        let test = all.split_off(training);
-        Ok(Pairs { training: all, test, characters, words })
-    }
-}
-
 struct Network {
     reader: WordLayer,
     writer: WordLayer,
@@ -192,7 +135,7 @@ impl Network {
 
 fn main() -> Outcomes {
     let args = Args::parse();
-    let pairs = Pairs::new(&args)?;
+    let pairs = Pairs::new(args.data.as_deref(), args.numbers, args.shared.seed)?;
     let half =
         |rows: &[[Vec<usize>; 2]], half: usize| rows.iter().map(|row| row[half].clone()).collect::<Vec<_>>();
     let (sources, truth) = (half(&pairs.test, 0), half(&pairs.test, 1));
@@ -233,7 +176,8 @@ fn main() -> Outcomes {
     println!("{whole} of {} without a mistake", truth.len());
     let picture = args.shared.picture("translate")?;
     chart::write(&picture, (720, 420), "Translation of test sources", |page| {
-        chart::lines(page, "Share of words that are wrong", ["epoch", ""], &[("", curve)], true)
+        let lines = [("LSTM reads, LSTM writes", curve)];
+        chart::lines(page, "", ["epoch", "share of words that are wrong"], &lines, true)
     })?;
     let outcome = Outcome {
         what: "words wrong in test translations",

@@ -16,7 +16,8 @@ mod common;
 
 use clap::Parser;
 use common::digits::{self, SIDE};
-use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart};
+use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values};
+use common::{baseline, chart, from_to, within};
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Dims, Lstm, Rng};
 
@@ -25,12 +26,12 @@ struct Args {
     #[command(flatten)]
     shared: Shared,
     /// Videos for training.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = from_to(10, 200_000))]
     videos: usize,
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 6, value_parser = from_to(1, 100_000))]
     epochs: usize,
     /// The share of pixels that a frame does not show.
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.3, value_parser = within(0.0f32, 1.0))]
     hidden: f32,
 }
 
@@ -128,12 +129,14 @@ fn main() -> Outcomes {
     chart::write(&picture, (1100, 620), "Digits that move", |page| {
         let (left, right) = page.split_horizontally(500);
         let (top, bottom) = left.split_vertically(400);
-        chart::lines(&top, "Accuracy on test videos", ["epoch", ""], &[("", curve)], false)?;
+        let lines = [("LSTM over frames", curve)];
+        chart::lines(&top, "", ["epoch", "share of test videos that is right"], &lines, false)?;
         let pixel = |y: usize, x: usize| {
             let (t, x) = (3 * (x / FIELD), x % FIELD);
             f64::from(test.x[(t * FIELD + y) * FIELD + x])
         };
-        let (caption, rows) = ("every third frame of a test video", vec![String::new(); FIELD]);
+        let (caption, rows) =
+            ("every third frame of a test video, pixel by pixel", vec![String::new(); FIELD]);
         chart::heat(&bottom, caption, &rows, FIELD * FRAMES / 3, pixel)?;
         let name =
             |class: usize| format!("{} {}", class / DIRECTIONS.len(), DIRECTIONS[class % DIRECTIONS.len()].0);

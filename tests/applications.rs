@@ -1,0 +1,256 @@
+//! The applications on data and options of one's own that are wrong: an error that says where and what, and
+//! no panic. The programs are those that `cargo test` has built next to this test.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A folder of one test alone, gone when the test is over.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fused-rnn-apps-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Place(path)
+    }
+
+    /// Runs an application here, where the file `data` has these bytes. Gives its status, and what it said.
+    fn run(&self, name: &str, arguments: &str, data: &[u8]) -> (Option<i32>, String, String) {
+        fs::write(self.0.join("data"), data).expect("a temporary file");
+        let test = std::env::current_exe().expect("the path of this test");
+        let folder = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
+        let program = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        let arguments = arguments.split_whitespace();
+        let output = Command::new(&program).args(arguments).current_dir(&self.0).output();
+        let output = output.unwrap_or_else(|error| {
+            panic!("{}: {error}; `cargo test` builds it, `cargo test --test` does not", program.display())
+        });
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Lines of a table, in the place of one of which another may stand.
+fn lines(count: usize, line: impl Fn(usize) -> String, other: Option<(usize, &str)>) -> Vec<u8> {
+    let line = |n| match other {
+        Some((at, text)) if at == n + 1 => text.to_owned(),
+        _ => line(n),
+    };
+    (0..count).map(|n| line(n) + "\n").collect::<String>().into_bytes()
+}
+
+fn numbers(other: Option<(usize, &str)>) -> Vec<u8> {
+    lines(200, |n| format!("{n},{}", n % 7), other)
+}
+
+fn reviews(other: Option<(usize, &str)>) -> Vec<u8> {
+    lines(40, |n| format!("the soup was {},{}", ["good", "bad"][n % 2], ["yes", "no"][n % 2]), other)
+}
+
+fn pairs(other: Option<(usize, &str)>) -> Vec<u8> {
+    lines(20, |n| format!("{n}\tnumber {n}"), other)
+}
+
+#[test]
+fn data_that_are_wrong_are_named_by_file_and_line() {
+    let place = Place::new("data");
+    let utf8 = b"a,1\nb,\xff\n".to_vec();
+    for (name, data, expected) in [
+        ("forecast", vec![], "data: expected 1 lines and more, got 0"),
+        ("forecast", utf8.clone(), "data:2: expected text in UTF-8, got the byte 0xff"),
+        (
+            "forecast",
+            b"1\n".to_vec(),
+            "data: expected [54, 5, 5] values and more to train, to stop and to test, got [0, 0, 1]",
+        ),
+        (
+            "forecast",
+            numbers(Some((9, "9,NaN"))),
+            "data:9: expected a finite number in the last column, got \"NaN\"",
+        ),
+        (
+            "forecast",
+            numbers(Some((9, "9,1e99"))),
+            "data:9: expected a finite number in the last column, got \"1e99\"",
+        ),
+        (
+            "forecast",
+            numbers(Some((9, "9,"))),
+            "data:9: expected a finite number in the last column, got \"\"",
+        ),
+        ("forecast", numbers(Some((9, ""))), "data:9: expected 2 columns as in the first line, got 1"),
+        ("forecast", numbers(Some((9, "9,1,5"))), "data:9: expected 2 columns as in the first line, got 3"),
+        (
+            "forecast",
+            numbers(Some((1, "0,x"))),
+            "data:1: expected a finite number in the last column, got \"x\"",
+        ),
+        (
+            "forecast",
+            numbers(Some((2, "year,value"))),
+            "data:2: expected a finite number in the last column, got \"value\"",
+        ),
+        ("sentiment", vec![], "data: expected 10 lines and more, got 0"),
+        ("sentiment", utf8.clone(), "data:2: expected text in UTF-8, got the byte 0xff"),
+        (
+            "sentiment",
+            reviews(Some((7, "no label"))),
+            "data:7: expected a text, a comma and a label, got \"no label\"",
+        ),
+        (
+            "sentiment",
+            reviews(Some((7, "no label,"))),
+            "data:7: expected a text, a comma and a label, got \"no label,\"",
+        ),
+        ("sentiment", numbers(None), "data: expected texts in 200 rows, got 200 without a letter, as \"0\""),
+        (
+            "sentiment",
+            lines(40, |n| format!("word{n},{}", n % 2), None),
+            "data: expected 2 words and more that occur twice, got 0",
+        ),
+        (
+            "sentiment",
+            lines(40, |n| format!("good soup,{n}.5"), None),
+            "data: expected 2 labels and more, each of some of 39 rows, got 39 labels, as \"1.5\"",
+        ),
+        (
+            "sentiment",
+            lines(40, |_| "good soup,yes".to_owned(), None),
+            "data: expected 2 labels and more, each of some of 40 rows, got 1 labels, as \"yes\"",
+        ),
+        ("translate", vec![], "data: expected 12 lines and more, got 0"),
+        ("translate", utf8.clone(), "data:2: expected text in UTF-8, got the byte 0xff"),
+        (
+            "translate",
+            pairs(Some((5, "4 number 4"))),
+            "data:5: expected a source, a tab and a target, got \"4 number 4\"",
+        ),
+        ("translate", pairs(Some((5, "4\t"))), "data:5: expected a source, a tab and a target, got \"4\\t\""),
+        (
+            "translate",
+            pairs(Some((5, "4\tx\ty"))),
+            "data:5: expected a source, a tab and a target, got \"4\\tx\\ty\"",
+        ),
+        ("generate", vec![], "data: expected 1000 characters and more, got 0"),
+        ("generate", utf8, "data:2: expected text in UTF-8, got the byte 0xff"),
+        ("generate", vec![b'a'; 999], "data: expected 1000 characters and more, got 999"),
+    ] {
+        let (status, _, stderr) = place.run(name, "--data data", &data);
+        assert_eq!((status, stderr.trim_end()), (Some(1), &format!("Error: {expected}")[..]), "{name}");
+    }
+    for name in ["forecast", "sentiment", "translate", "generate"] {
+        let (status, _, stderr) = place.run(name, "--data none", b"");
+        assert_eq!(status, Some(1), "{stderr}");
+        assert!(stderr.contains("none: "), "{name}: {stderr}");
+    }
+}
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn sound_that_is_wrong_is_named() {
+    let place = Place::new("sound");
+    let sound = |value: f32| [&[0; 4 * 511][..], &value.to_le_bytes()].concat();
+    for (data, got) in [
+        (vec![], "0 bytes"),
+        (vec![0; 2047], "2047 bytes"),
+        (vec![0; 2049], "2049 bytes"),
+        (b"RIFF....WAVE".to_vec(), "a WAV file (ffmpeg -i FILE.wav -f f32le -ac 1 -ar 16000 AUDIO.f32)"),
+        (sound(f32::NAN), "NaN at sample 511"),
+    ] {
+        let (status, _, stderr) = place.run("silero_vad", "model data", &data);
+        let expected = format!("data: expected 512 finite f32 samples and more, got {got}");
+        assert_eq!((status, stderr.trim_end()), (Some(1), &expected[..]));
+    }
+    let (status, _, stderr) = place.run("silero_vad", "model data", &sound(0.5));
+    assert_eq!((status, stderr.starts_with("model: ")), (Some(1), true), "{stderr}");
+    let (status, _, stderr) = place.run("silero_vad", "data", b"hello");
+    assert_eq!((status, stderr.starts_with("data: expected")), (Some(1), true), "{stderr}");
+}
+
+#[test]
+fn options_out_of_their_limits_are_named() {
+    let place = Place::new("options");
+    for (name, option, values) in [
+        ("forecast", "--window", &["0", "-1", "99999999999999999999", "18446744073709551615"][..]),
+        ("forecast", "--horizon", &["0", "18446744073709551615"]),
+        ("forecast", "--season", &["0", "18446744073709551615"]),
+        ("forecast", "--units", &["0", "18446744073709551615"]),
+        ("forecast", "--epochs", &["0"]),
+        ("forecast", "--networks", &["0"]),
+        ("sentiment", "--reviews", &["0", "18446744073709551615"]),
+        ("sentiment", "--epochs", &["0"]),
+        ("translate", "--numbers", &["0", "30000", "18446744073709551615"]),
+        ("translate", "--epochs", &["0"]),
+        ("transcribe", "--lines", &["0", "18446744073709551615"]),
+        ("transcribe", "--epochs", &["0"]),
+        ("video", "--videos", &["0", "18446744073709551615"]),
+        ("video", "--epochs", &["0"]),
+        ("video", "--hidden", &["NaN", "-1", "2"]),
+        ("generate", "--write", &["0", "18446744073709551615"]),
+        ("generate", "--units", &["0", "18446744073709551615"]),
+        ("generate", "--temperature", &["0", "NaN", "inf"]),
+        ("long", "--length", &["0", "999", "18446744073709551615"]),
+        ("long", "--units", &["0", "18446744073709551615"]),
+        ("long", "--work", &["0", "NaN", "inf"]),
+        ("long", "--threads", &["0"]),
+    ] {
+        for value in values {
+            let (status, _, stderr) = place.run(name, &format!("{option}={value}"), b"");
+            assert_eq!(status, Some(2), "{name} {option}={value}: {stderr}");
+            assert!(stderr.contains(option), "{name} {option}={value}: {stderr}");
+        }
+    }
+    // Sizes that are allowed, and more than the data have.
+    let (status, _, stderr) = place.run("forecast", "--data data --window 100 --season 9000", &numbers(None));
+    let expected = "Error: data: expected [18000, 5, 5] values and more to train, to stop and to test, \
+                    got [130, 20, 50]";
+    assert_eq!((status, stderr.trim_end()), (Some(1), expected));
+}
+
+#[test]
+fn small_data_of_ones_own_are_enough() {
+    let place = Place::new("small");
+    for (name, data, arguments, said) in [
+        (
+            "forecast",
+            numbers(Some((1, "year,value"))),
+            "--epochs 2 --networks 1 --season 7",
+            "one season ago",
+        ),
+        (
+            "sentiment",
+            reviews(Some((1, "text,label"))),
+            "--epochs 2",
+            "the first line has names: text, label",
+        ),
+        ("sentiment", reviews(None)[..].to_vec(), "--epochs 1", "32 reviews for training, 8 for tests"),
+        ("translate", pairs(None)[..].to_vec(), "--epochs 1", "18 pairs for training, 2 for tests"),
+        (
+            "generate",
+            "ab cd.".repeat(180).into_bytes(),
+            "--epochs 1 --units 8 --write 5",
+            "bits for each character",
+        ),
+    ] {
+        let (status, stdout, stderr) =
+            place.run(name, &format!("--data data --svg p.svg {arguments}"), &data);
+        assert_eq!(status, Some(0), "{name}: {stderr}");
+        assert!(stdout.contains(said), "{name}: {stdout}");
+        let picture = fs::read_to_string(place.0.join("p.svg")).expect("a picture");
+        assert!(picture.contains("</svg>"), "{name}");
+    }
+    // A byte order mark and line ends of Windows.
+    let data = [b"\xef\xbb\xbf", &reviews(None)[..]].concat();
+    let data = String::from_utf8(data).unwrap().replace('\n', "\r\n").into_bytes();
+    let (status, stdout, stderr) = place.run("sentiment", "--data data --epochs 1", &data);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(!stdout.contains("the first line has names"), "{stdout}");
+}
