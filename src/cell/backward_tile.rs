@@ -13,10 +13,12 @@
 
 use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
-use super::{C, Cell, H};
+use super::{C, Cell, GROUP, H};
+use crate::activation::{Gate, activate_with_slopes};
 use crate::memory::{GridRef, LineSlot, Planes, Row, Slot};
 use crate::simd::{Isa, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 pointers!(pointer);
 
@@ -221,6 +223,28 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
         unsafe { self.read(self.way.tape, v, plane) }
+    }
+
+    /// The values of some gates and their slopes, of the vectors of a group, from their arguments: those are
+    /// in the planes `first..` of the tape, one for each gate.
+    ///
+    /// (The vectors are slices: over the whole arrays the compiler writes the loop out twelve times.)
+    #[inline(always)]
+    pub(crate) fn recall<const G: usize>(
+        &self,
+        group: &Range<usize>,
+        first: usize,
+        gates: &[Gate; G],
+        values: &mut [[I::Vector; G]; GROUP],
+        slopes: &mut [[I::Vector; G]; GROUP],
+    ) {
+        let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
+        for n in 0..values.len() {
+            for gate in 0..G {
+                values[n][gate] = self.tape(group.start + n, first + gate);
+            }
+        }
+        activate_with_slopes(self.isa, values, slopes, gates);
     }
 
     /// The gradient of the state that goes on to earlier steps.

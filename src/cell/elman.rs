@@ -11,7 +11,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate, activate_with_slopes, slope_of_tanh, tanh};
+use crate::activation::{Activation, activate, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
 /// The cell with tanh.
@@ -137,12 +137,7 @@ impl<A: Function> Cell for A {
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];
             if A::CHOSEN {
-                let mut x = slopes;
-                for v in group.clone() {
-                    x[v - group.start][0] = t.tape(v, 0);
-                }
-                let (count, gates) = (group.len(), [t.options().gate(0, 0)]);
-                activate_with_slopes(isa, &mut x[..count], &mut slopes[..count], &gates);
+                t.recall(&group, 0, &[t.options().gate(0, 0)], &mut slopes.clone(), &mut slopes);
             }
             for v in group.clone() {
                 let h = if A::CHOSEN { slopes[v - group.start][0] } else { t.after(v, H) };

@@ -24,9 +24,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{
-    Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
-};
+use crate::activation::{Activation, activate, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -121,16 +119,10 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
             let mut values = [[isa.zero(); 3]; GROUP];
             let mut slopes = values;
             if CHOSEN {
-                for v in group.clone() {
-                    for gate in [R_, Z, N] {
-                        values[v - group.start][gate] = t.tape(v, gate);
-                    }
-                }
                 let options = t.options();
                 let (reset, z) = (options.gate(R_, OF_GATE), options.gate(Z, OF_GATE));
                 let gates = [reset, z, options.gate(N, OF_CANDIDATE)];
-                let count = group.len();
-                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+                t.recall(&group, R_, &gates, &mut values, &mut slopes);
             }
             for v in group.clone() {
                 let dh = sums[v];

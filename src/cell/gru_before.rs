@@ -24,9 +24,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{
-    Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh,
-};
+use crate::activation::{Activation, activate, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -153,16 +151,13 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
 /// The gradients of z and n.
 #[inline(always)]
 fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::Vector], group: Range<usize>) {
-    let (isa, count) = (t.isa, group.len());
+    let isa = t.isa;
     // z n and their slopes. The plain cell reads them one by one below.
     let mut values = [[isa.zero(); 2]; GROUP];
     let mut slopes = values;
     if CHOSEN {
-        for v in group.clone() {
-            values[v - group.start] = [t.tape(v, Z), t.tape(v, N)];
-        }
         let gates = [t.options().gate(0, OF_GATE), t.options().gate(1, OF_CANDIDATE)];
-        activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+        t.recall(&group, Z, &gates, &mut values, &mut slopes);
     }
     for v in group.clone() {
         let dh = sums[v];
@@ -188,15 +183,11 @@ fn second_phase<I: Isa, const CHOSEN: bool>(
     sums: &[I::Vector],
     group: Range<usize>,
 ) {
-    let (isa, count) = (t.isa, group.len());
+    let isa = t.isa;
     let mut resets = [[isa.zero(); 1]; GROUP];
     let mut slopes = resets;
     if CHOSEN {
-        for v in group.clone() {
-            resets[v - group.start][0] = t.tape(v, R_);
-        }
-        let gates = [t.options().gate(0, OF_GATE)];
-        activate_with_slopes(isa, &mut resets[..count], &mut slopes[..count], &gates);
+        t.recall(&group, R_, &[t.options().gate(0, OF_GATE)], &mut resets, &mut slopes);
     }
     for v in group.clone() {
         let (dv, mut reset, mut slope) = (sums[v], resets[v - group.start][0], slopes[v - group.start][0]);

@@ -147,12 +147,12 @@ impl Cell for GruNorm {
         let (isa, options) = (t.isa, t.options());
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {
-            // r z n and q, as in forward.
+            // r z n and q, as in forward. (Slices, as in `recall`.)
             let mut values = [[isa.zero(); 4]; GROUP];
             let mut slopes = values;
-            let count = group.len();
-            for v in group.clone() {
-                let values = &mut values[v - group.start];
+            let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
+            for n in 0..values.len() {
+                let (v, values) = (group.start + n, &mut values[n]);
                 for gate in [R_, Z, N] {
                     let (nu, nv) = (t.tape(v, NU + gate), t.tape(v, NV + gate));
                     let input = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
@@ -166,13 +166,11 @@ impl Cell for GruNorm {
                     }
                 }
             }
-            let gates = [options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)];
-            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
-            for values in &mut values {
-                values[N] = isa.mul_add(values[R_], values[Q], values[N]);
+            activate_with_slopes(isa, values, slopes, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+            for n in 0..values.len() {
+                values[n][N] = isa.mul_add(values[n][R_], values[n][Q], values[n][N]);
             }
-            let gates = [options.gate(N, OF_CANDIDATE)];
-            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+            activate_with_slopes(isa, values, slopes, &[options.gate(N, OF_CANDIDATE)]);
             for v in group.clone() {
                 let dh = sums[v];
                 let [reset, z, n, q] = values[v - group.start];

@@ -13,7 +13,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Packed,
     Phase, Shape, Start, Tensor, VectorGradient, groups,
 };
-use crate::activation::{Activation, activate, activate_with_slopes};
+use crate::activation::{Activation, activate};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`, else with a rectifier.
@@ -77,12 +77,7 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];
             if CHOSEN {
-                let mut x = slopes;
-                for v in group.clone() {
-                    x[v - group.start][0] = t.tape(v, 0);
-                }
-                let (count, gates) = (group.len(), [t.options().gate(0, 0)]);
-                activate_with_slopes(isa, &mut x[..count], &mut slopes[..count], &gates);
+                t.recall(&group, 0, &[t.options().gate(0, 0)], &mut slopes.clone(), &mut slopes);
             }
             for v in group.clone() {
                 let da = if CHOSEN {

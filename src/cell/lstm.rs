@@ -223,18 +223,19 @@ fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
         let mut slopes = values;
         let mut outputs = [isa.zero(); GROUP];
         if CHOSEN {
-            for v in group.clone() {
+            // (Slices, as in `recall`.)
+            let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
+            for n in 0..values.len() {
                 for gate in [I, F, G, O] {
-                    values[v - group.start][gate] = t.tape(v, gate);
+                    values[n][gate] = t.tape(group.start + n, gate);
                 }
-                values[v - group.start][A] = t.after(v, t.new_cell_state());
+                values[n][A] = t.after(group.start + n, t.new_cell_state());
             }
             let options = t.options();
             let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
             let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
             let gates = [i, f, g, o, options.output(A, OF_OUTPUT)];
-            let count = group.len();
-            activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+            activate_with_slopes(isa, values, slopes, &gates);
         } else {
             // A separate pass for the longest chain, as in forward.
             for v in group.clone() {

@@ -209,16 +209,18 @@ fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
 /// Backward 1.
 #[inline(always)]
 fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Range<usize>) {
-    let (isa, options, count) = (t.isa, t.options(), group.len());
-    // o, and y in the place after it.
+    let (isa, options) = (t.isa, t.options());
+    // o, and y in the place after it. (Slices, as in `recall`.)
     let mut values = [[isa.zero(); 2]; GROUP];
     let mut slopes = values;
-    for v in group.clone() {
+    let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
+    for n in 0..values.len() {
+        let v = group.start + n;
         let y = isa.mul_add(t.norm(v, GAIN_C), t.tape(v, NC), t.norm(v, SHIFT_C));
-        values[v - group.start] = [pre_activation(t, v, O), y];
+        values[n] = [pre_activation(t, v, O), y];
     }
     let gates = [options.gate(0, OF_GATE), options.output(1, OF_OUTPUT)];
-    activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+    activate_with_slopes(isa, values, slopes, &gates);
     for v in group.clone() {
         let (dh, [o, y], [to_o, to_y]) = (dh[v], values[v - group.start], slopes[v - group.start]);
         t.set_gradient(v, DA + O, isa.mul(isa.mul(dh, y), to_o));
@@ -230,16 +232,17 @@ fn through_output<S: Isa>(t: &BackwardTile<'_, S>, dh: &[S::Vector], group: Rang
 /// Backward 2, of the vectors of one row.
 #[inline(always)]
 fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
-    let (isa, options, row, count) = (t.isa, t.options(), vectors.start, vectors.len());
+    let (isa, options, row) = (t.isa, t.options(), vectors.start);
     let mut values = [[isa.zero(); 3]; GROUP];
     let mut slopes = values;
-    for v in vectors.clone() {
+    let (values, slopes) = (&mut values[..vectors.len()], &mut slopes[..vectors.len()]);
+    for n in 0..values.len() {
         for gate in [I, F, G] {
-            values[v - row][gate] = pre_activation(t, v, gate);
+            values[n][gate] = pre_activation(t, row + n, gate);
         }
     }
     let gates = [options.gate(I, OF_GATE), options.gate(F, OF_GATE), options.gate(G, OF_CANDIDATE)];
-    activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+    activate_with_slopes(isa, values, slopes, &gates);
     let (gradient, gain) = (t.gradient_rows(row, [DY]), t.norm_rows([GAIN_C]));
     let means = gradient_moments(isa, gradient, gain, t.tape_rows(row, [NC]), t.units());
     for v in vectors.clone() {

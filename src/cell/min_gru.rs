@@ -19,7 +19,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Packed, Phase, Shape,
     Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate, activate_with_slopes, sigmoid, slope_of_sigmoid};
+use crate::activation::{Activation, activate, sigmoid, slope_of_sigmoid};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -91,12 +91,8 @@ impl<const CHOSEN: bool> Cell for MinGru<CHOSEN> {
             let mut values = [[isa.zero(); 2]; GROUP];
             let mut slopes = values;
             if CHOSEN {
-                for v in group.clone() {
-                    values[v - group.start] = [t.tape(v, Z), t.tape(v, N)];
-                }
-                let (options, count) = (t.options(), group.len());
-                let gates = [options.gate(Z, OF_GATE), options.gate(N, OF_CANDIDATE)];
-                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+                let gates = [t.options().gate(Z, OF_GATE), t.options().gate(N, OF_CANDIDATE)];
+                t.recall(&group, Z, &gates, &mut values, &mut slopes);
             }
             for v in group.clone() {
                 let dh = sums[v];

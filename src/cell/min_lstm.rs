@@ -21,7 +21,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Options, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, Gate, activate, activate_with_slopes, sigmoid, slope_of_sigmoid};
+use crate::activation::{Activation, Gate, activate, sigmoid, slope_of_sigmoid};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -118,12 +118,7 @@ impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
             let mut values = [[isa.zero(); 3]; GROUP];
             let mut slopes = values;
             if CHOSEN {
-                for v in group.clone() {
-                    values[v - group.start] = [t.tape(v, I), t.tape(v, F), t.tape(v, G)];
-                }
-                let count = group.len();
-                let gates = gates(t.options());
-                activate_with_slopes(isa, &mut values[..count], &mut slopes[..count], &gates);
+                t.recall(&group, I, &gates(t.options()), &mut values, &mut slopes);
             }
             for v in group.clone() {
                 let dh = sums[v];
