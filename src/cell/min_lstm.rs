@@ -11,22 +11,22 @@
 //!              di  = dh (g - h) f' i (1 - i) / (f + i)             0 where i is L
 //!              to earlier steps: dh f'
 //!
-//! tape         i f g
+//! tape         i f g before their activations, from which value and slope of any are exact
 //! ```
 //!
-//! With options: any activation of g, and i, f and g clamped before their activations. The tape then keeps i
-//! f g before clips and activations, from which value and slope of any are exact.
+//! With options: any activation of g, and i, f and g clamped before their activations. (There is no form
+//! without options, as of a minimal GRU.)
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Options, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, Gate, activate, sigmoid, slope_of_sigmoid};
+use crate::activation::{Activation, Gate, activate};
 use crate::simd::Isa;
 
-/// The cell; see the head of the file. With options where `CHOSEN`.
+/// The cell; see the head of the file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MinLstm<const CHOSEN: bool>;
+pub(crate) struct MinLstm;
 
 const I: usize = 0;
 const F: usize = 1;
@@ -61,7 +61,7 @@ fn slope_above<S: Isa>(isa: S, gate: S::Vector, slope: S::Vector) -> S::Vector {
     isa.if_greater(gate, isa.splat(LEAST), slope, isa.zero())
 }
 
-impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
+impl Cell for MinLstm {
     const SHAPE: Shape = Shape {
         state: &["h"],
         activations: &[Activation::Affine { alpha: 1.0, beta: 0.0 }],
@@ -91,21 +91,15 @@ impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<3>();
-        if CHOSEN {
-            for v in 0..sums.len() {
-                t.record(v, I, sums[v]);
-            }
-            activate(isa, sums, &gates(t.options()));
-        }
         for v in 0..sums.len() {
-            let [mut i, mut f, g] = sums[v];
-            if !CHOSEN {
-                (i, f) = (sigmoid(isa, i), sigmoid(isa, f));
-                t.record(v, I, [i, f, g]);
-            }
-            (i, f) = at_least(isa, i, f);
+            t.record(v, I, sums[v]);
+        }
+        activate(isa, sums, &gates(t.options()));
+        for v in 0..sums.len() {
+            let [i, f, g] = sums[v];
+            let (i, f) = at_least(isa, i, f);
             let share = isa.div(f, isa.add(f, i));
-            t.set_hidden(CHOSEN, v, isa.mul_add(share, isa.sub(t.before(v, H), g), g));
+            t.set_hidden(true, v, isa.mul_add(share, isa.sub(t.before(v, H), g), g));
         }
     }
 
@@ -114,23 +108,16 @@ impl<const CHOSEN: bool> Cell for MinLstm<CHOSEN> {
         let isa = t.isa;
         let one = isa.splat(1.0);
         for group in groups(sums.len()) {
-            // i f g and their slopes. The plain cell reads them one by one below.
+            // i f g and their slopes.
             let mut values = [[isa.zero(); 3]; GROUP];
             let mut slopes = values;
-            if CHOSEN {
-                t.recall(&group, I, &gates(t.options()), &mut values, &mut slopes);
-            }
+            t.recall(&group, I, &gates(t.options()), &mut values, &mut slopes);
             for v in group.clone() {
                 let dh = sums[v];
-                let [mut i, mut f, mut g] = values[v - group.start];
-                let [mut to_i, mut to_f, mut to_g] = slopes[v - group.start];
-                if !CHOSEN {
-                    (i, f, g) = (t.tape(v, I), t.tape(v, F), t.tape(v, G));
-                    (to_i, to_f) = (slope_of_sigmoid(isa, i), slope_of_sigmoid(isa, f));
-                    to_g = one;
-                }
-                (to_i, to_f) = (slope_above(isa, i, to_i), slope_above(isa, f, to_f));
-                (i, f) = at_least(isa, i, f);
+                let [i, f, g] = values[v - group.start];
+                let [to_i, to_f, to_g] = slopes[v - group.start];
+                let (to_i, to_f) = (slope_above(isa, i, to_i), slope_above(isa, f, to_f));
+                let (i, f) = at_least(isa, i, f);
                 // No more than 2^125. A slope times it is no more than one.
                 let inverse = isa.div(one, isa.add(f, i));
                 let share = isa.mul(f, inverse);

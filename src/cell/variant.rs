@@ -2,7 +2,7 @@
 //!
 //! A cell is compiled twice: once plain, with sigmoid and tanh inlined and no options; and once for all
 //! options, which it looks up once per gate and call, not per vector. (A projection and layer normalisation
-//! are separate forms.) [`Variant::plain`] says which form runs.
+//! are separate forms. Minimal cells have the second form alone.) [`Variant::plain`] says which form runs.
 
 use super::CellKind;
 use crate::activation::{Activation, Gate};
