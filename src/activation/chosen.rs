@@ -168,7 +168,13 @@ pub(crate) struct Gate {
 /// Clips and activates these gates of some vectors of a tile.
 #[inline(always)]
 pub(crate) fn activate<I: Isa, const G: usize>(isa: I, x: &mut [[I::Vector; G]], gates: &[Gate]) {
-    isa.call(Apply::<_, false> { x: x.as_flattened_mut(), slopes: &mut [], stride: G, gates });
+    activate_flattened(isa, x.as_flattened_mut(), G, gates);
+}
+
+/// The same of a tile with `stride` gates.
+#[inline(always)]
+pub(crate) fn activate_flattened<I: Isa>(isa: I, x: &mut [I::Vector], stride: usize, gates: &[Gate]) {
+    isa.call(Apply::<_, false> { x, slopes: &mut [], stride, gates });
 }
 
 /// Clips and activates these gates, and sets `slopes` of these gates: zero where the clip changed the
@@ -180,8 +186,19 @@ pub(crate) fn activate_with_slopes<I: Isa, const G: usize>(
     slopes: &mut [[I::Vector; G]],
     gates: &[Gate],
 ) {
-    let (x, slopes) = (x.as_flattened_mut(), slopes.as_flattened_mut());
-    isa.call(Apply::<_, true> { x, slopes, stride: G, gates });
+    activate_flattened_with_slopes(isa, x.as_flattened_mut(), slopes.as_flattened_mut(), G, gates);
+}
+
+/// The same of a tile with `stride` gates.
+#[inline(always)]
+pub(crate) fn activate_flattened_with_slopes<I: Isa>(
+    isa: I,
+    x: &mut [I::Vector],
+    slopes: &mut [I::Vector],
+    stride: usize,
+    gates: &[Gate],
+) {
+    isa.call(Apply::<_, true> { x, slopes, stride, gates });
 }
 
 /// The arguments of both functions: `x[vector * stride + gate]`.

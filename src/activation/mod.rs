@@ -13,7 +13,9 @@ mod normal;
 mod sigmoid_tanh;
 
 pub use chosen::Activation;
-pub(crate) use chosen::{Gate, activate, activate_with_slopes};
+pub(crate) use chosen::{
+    Gate, activate, activate_flattened, activate_flattened_with_slopes, activate_with_slopes,
+};
 pub(crate) use formulas::{exp_of_negated, softplus};
 pub(crate) use sigmoid_tanh::{sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 

@@ -14,9 +14,9 @@
 use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, GROUP, H};
-use crate::activation::{Gate, activate_with_slopes};
+use crate::activation::{Gate, activate_flattened_with_slopes};
 use crate::memory::{GridRef, LineSlot, Planes, Row, Slot};
-use crate::simd::{Isa, Routine, Token, flush, pointers};
+use crate::simd::{Isa, Outlined, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub(crate) struct BackwardStep<'a> {
     pub(crate) back: Back<'a>,
 }
 
-/// The part of a tile that only the backward pass has.
+/// What only the backward pass has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Back<'a> {
     /// True for a step; false for the gradient of the initial state, where the backward pass ends.
@@ -41,8 +41,27 @@ pub(crate) struct Back<'a> {
     pub(crate) upstream: Option<&'a (GridRef<'a>, usize)>,
 }
 
+/// The part of a tile that only the backward pass has: a copy, and the step that it is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Past<'a> {
+    back: Back<'a>,
+    step: &'a BackwardStep<'a>,
+}
+
 /// A tile of a backward pass.
-pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Back<'a>>;
+pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Past<'a>>;
+
+impl<'a> BackwardStep<'a> {
+    /// A tile of the step.
+    ///
+    /// # Safety
+    /// - As for [`CellTile::new`].
+    #[inline(always)]
+    unsafe fn tile<I: Isa>(&'a self, isa: I, area: Area) -> BackwardTile<'a, I> {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { BackwardTile::new(isa, self.step, area, Past { back: self.back, step: self }) }
+    }
+}
 
 /// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +83,7 @@ impl<'a> BackwardSums<'a> {
         // SAFETY: the caller's promise; memory has this many vectors.
         unsafe {
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), area.vectors);
-            (BackwardTile::new(isa, step.step, area, step.back), sums)
+            (step.tile(isa, area), sums)
         }
     }
 }
@@ -117,11 +136,41 @@ impl Routine for HiddenGradients {
         for v in 0..sums.len() {
             sums[v] = tile.hidden_gradient(v, sums[v]);
         }
-        if !tile.way.is_step {
+        if !tile.way.back.is_step {
             for v in 0..sums.len() {
                 tile.set_carry(v, H, sums[v]);
             }
         }
+    }
+}
+
+/// The arguments of [`BackwardTile::recall`], which makes them.
+struct Recalled<'a, V> {
+    step: &'a BackwardStep<'a>,
+    area: Area,
+    group: Range<usize>,
+    first: usize,
+    gates: &'a [Gate],
+    values: &'a mut [V],
+    slopes: &'a mut [V],
+}
+
+impl<I: Isa> Outlined<I> for Recalled<'_, I::Vector> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Recalled { step, area, group, first, gates, values, slopes } = self;
+        // SAFETY: step and area of a tile.
+        let tile = unsafe { step.tile(isa, area) };
+        let mut to = 0;
+        for v in group {
+            for n in 0..gates.len() {
+                values[to] = tile.tape(v, first + n);
+                to += 1;
+            }
+        }
+        activate_flattened_with_slopes(isa, values, slopes, gates.len(), gates);
     }
 }
 
@@ -154,7 +203,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
-        if let Some((upstream, plane)) = self.way.upstream {
+        if let Some((upstream, plane)) = self.way.back.upstream {
             let (time, row) = self.step.places.get(self.rank(v));
             let row = upstream.plane(time, row, *plane);
             let start = self.unit(v);
@@ -182,7 +231,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         let isa = self.isa;
-        let taken = if self.way.is_step { self.taken(v, plane) } else { None };
+        let taken = if self.way.back.is_step { self.taken(v, plane) } else { None };
         match taken {
             Some(taken) => (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient)),
             None => (gradient, isa.zero()),
@@ -201,34 +250,32 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn tape_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.tape, v, planes) }
+        unsafe { self.read_rows(self.way.back.tape, v, planes) }
     }
 
     /// Gradients that an earlier phase of the step has written, of all units.
     #[inline(always)]
     pub(crate) fn gradient_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.grads, v, planes) }
+        unsafe { self.read_rows(self.way.back.grads, v, planes) }
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.grads, v, plane) }
+        unsafe { self.read(self.way.back.grads, v, plane) }
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.tape, v, plane) }
+        unsafe { self.read(self.way.back.tape, v, plane) }
     }
 
     /// The values of some gates and their slopes, of the vectors of a group, from their arguments: those are
-    /// in the planes `first..` of the tape, one for each gate.
-    ///
-    /// (The vectors are slices: over the whole arrays the compiler writes the loop out twelve times.)
+    /// in the planes `first..` of the tape, one for each gate. It is compiled once for all cells.
     #[inline(always)]
     pub(crate) fn recall<const G: usize>(
         &self,
@@ -238,20 +285,17 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         values: &mut [[I::Vector; G]; GROUP],
         slopes: &mut [[I::Vector; G]; GROUP],
     ) {
-        let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
-        for n in 0..values.len() {
-            for gate in 0..G {
-                values[n][gate] = self.tape(group.start + n, first + gate);
-            }
-        }
-        activate_with_slopes(self.isa, values, slopes, gates);
+        let (step, area, count) = (self.way.step, self.area, group.len());
+        let (values, slopes) = (&mut values[..count], &mut slopes[..count]);
+        let (values, slopes) = (values.as_flattened_mut(), slopes.as_flattened_mut());
+        self.isa.call(Recalled { step, area, group: group.clone(), first, gates, values, slopes });
     }
 
     /// The gradient of the state that goes on to earlier steps.
     #[inline(always)]
     pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.carry, v, plane) }
+        unsafe { self.read(self.way.back.carry, v, plane) }
     }
 
     /// Sets the gradient that goes on to earlier steps, apart from the recurrent product. Tiny values become
@@ -259,13 +303,13 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: records of this tile.
-        unsafe { self.write(self.way.carry, v, plane, flush(self.isa, value)) };
+        unsafe { self.write(self.way.back.carry, v, plane, flush(self.isa, value)) };
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: records of this tile.
-        unsafe { self.write(self.way.grads, v, plane, flush(self.isa, value)) };
+        unsafe { self.write(self.way.back.grads, v, plane, flush(self.isa, value)) };
     }
 }

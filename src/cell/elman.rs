@@ -11,7 +11,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate, slope_of_tanh, tanh};
+use crate::activation::{Activation, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
 /// The cell with tanh.
@@ -121,13 +121,11 @@ impl<A: Function> Cell for A {
     fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (sums, _) = sums.as_chunks_mut::<1>();
         if A::CHOSEN {
-            for v in 0..sums.len() {
-                t.record(v, 0, [sums[v][0]]);
-            }
-            activate(t.isa, sums, &[t.options().gate(0, 0)]);
+            t.activate(sums, 0, &[t.options().gate(0, 0)]);
+            return t.set_hidden_states(sums);
         }
         for v in 0..sums.len() {
-            t.set_hidden(A::CHOSEN, v, A::value(t.isa, sums[v][0]));
+            t.set_hidden(v, A::value(t.isa, sums[v][0]));
         }
     }
 

@@ -6,8 +6,9 @@
 use super::shape::MOST_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H, Zoneout};
+use crate::activation::{Gate, activate_flattened};
 use crate::memory::{GridMut, LineSlot, Planes, Row, Slot};
-use crate::simd::{Isa, Routine, Token, flush, pointers};
+use crate::simd::{Isa, Outlined, Routine, Token, flush, pointers};
 use std::marker::PhantomData;
 
 pointers!(pointer);
@@ -19,7 +20,7 @@ pub(crate) struct ForwardStep<'a> {
     pub(crate) ahead: Ahead<'a>,
 }
 
-/// The part of a tile that only the forward pass has.
+/// What only the forward pass has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     pub(crate) tape: Option<LineSlot<'a>>,
@@ -29,8 +30,27 @@ pub(crate) struct Ahead<'a> {
     pub(crate) output: Option<&'a (GridMut<'a>, usize)>,
 }
 
+/// The part of a tile that only the forward pass has: a copy, and the step that it is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forth<'a> {
+    ahead: Ahead<'a>,
+    step: &'a ForwardStep<'a>,
+}
+
 /// A tile of a forward pass.
-pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, Ahead<'a>>;
+pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, Forth<'a>>;
+
+impl<'a> ForwardStep<'a> {
+    /// A tile of the step.
+    ///
+    /// # Safety
+    /// - As for [`CellTile::new`].
+    #[inline(always)]
+    unsafe fn tile<I: Isa>(&'a self, isa: I, area: Area) -> ForwardTile<'a, I> {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { ForwardTile::new(isa, self.step, area, Forth { ahead: self.ahead, step: self }) }
+    }
+}
 
 /// The sums of a tile, and its rows and blocks.
 #[derive(Debug, Clone, Copy)]
@@ -72,8 +92,56 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
         unsafe {
             let count = area.vectors.unchecked_mul(shape.forward[PHASE].sums);
             let sums = std::slice::from_raw_parts_mut(sums.cast::<I::Vector>(), count);
-            let tile = ForwardTile::new(isa, step.step, area, step.ahead);
-            D::forward::<I, PHASE>(&tile, sums);
+            D::forward::<I, PHASE>(&step.tile(isa, area), sums);
+        }
+    }
+}
+
+/// The arguments of [`ForwardTile::activate`], which makes them.
+struct Activated<'a, V> {
+    step: &'a ForwardStep<'a>,
+    area: Area,
+    first: usize,
+    sums: &'a mut [V],
+    stride: usize,
+    gates: &'a [Gate],
+}
+
+impl<I: Isa> Outlined<I> for Activated<'_, I::Vector> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Activated { step, area, first, sums, stride, gates } = self;
+        // SAFETY: step and area of a tile.
+        let tile = unsafe { step.tile(isa, area) };
+        for n in 0..gates.len() {
+            for v in 0..area.vectors {
+                tile.record(v, first + n, [sums[v * stride + gates[n].index]]);
+            }
+        }
+        activate_flattened(isa, sums, stride, gates);
+    }
+}
+
+/// The arguments of [`ForwardTile::set_hidden_states`], which makes them.
+struct HiddenStates<'a, V> {
+    step: &'a ForwardStep<'a>,
+    area: Area,
+    sums: &'a [V],
+    stride: usize,
+}
+
+impl<I: Isa> Outlined<I> for HiddenStates<'_, I::Vector> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let HiddenStates { step, area, sums, stride } = self;
+        // SAFETY: step and area of a tile.
+        let tile = unsafe { step.tile(isa, area) };
+        for v in 0..area.vectors {
+            tile.store_hidden(v, tile.zone_out(v, H, flush(isa, sums[v * stride])));
         }
     }
 }
@@ -97,14 +165,14 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn scratch(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.scratch, v, plane) }
+        unsafe { self.read(self.way.ahead.scratch, v, plane) }
     }
 
     /// Planes of the scratch record, of all units.
     #[inline(always)]
     pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.scratch, v, planes) }
+        unsafe { self.read_rows(self.way.ahead.scratch, v, planes) }
     }
 
     /// Planes of the state after the step, of all units, which an earlier phase has written.
@@ -124,13 +192,13 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
         // SAFETY: records of this tile.
-        unsafe { self.write_planes(self.way.scratch, v, first, values) };
+        unsafe { self.write_planes(self.way.ahead.scratch, v, first, values) };
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
     pub(crate) fn record<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
-        if let Some(tape) = self.way.tape {
+        if let Some(tape) = self.way.ahead.tape {
             // SAFETY: records of this tile.
             unsafe { self.write_planes(tape, v, first, values) };
         }
@@ -185,19 +253,39 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         }
     }
 
-    /// Writes the new hidden state, which is also the output, after its zoneout if `chosen` and there is
-    /// zoneout. Tiny values are stored as zero.
+    /// Clips and activates some gates of all vectors. The tape keeps their arguments in the planes `first..`,
+    /// in the order of the list. It is compiled once for all cells with options.
     #[inline(always)]
-    pub(crate) fn set_hidden(&self, chosen: bool, v: usize, h: I::Vector) {
-        let h = flush(self.isa, h);
-        let h = if chosen { self.zone_out(v, H, h) } else { h };
+    pub(crate) fn activate<const G: usize>(&self, sums: &mut [[I::Vector; G]], first: usize, gates: &[Gate]) {
+        let (step, area, sums) = (self.way.step, self.area, sums.as_flattened_mut());
+        self.isa.call(Activated { step, area, first, sums, stride: G, gates });
+    }
+
+    /// Writes the new hidden states of all vectors, each the first of its sums, as
+    /// [`set_hidden`](Self::set_hidden) does, after their zoneout if there is zoneout. It is compiled once
+    /// for all cells with options.
+    #[inline(always)]
+    pub(crate) fn set_hidden_states<const G: usize>(&self, sums: &[[I::Vector; G]]) {
+        let (step, area, sums) = (self.way.step, self.area, sums.as_flattened());
+        self.isa.call(HiddenStates { step, area, sums, stride: G });
+    }
+
+    /// Writes the new hidden state of a plain cell, which is also the output. Tiny values are stored as zero.
+    #[inline(always)]
+    pub(crate) fn set_hidden(&self, v: usize, h: I::Vector) {
+        self.store_hidden(v, flush(self.isa, h));
+    }
+
+    /// Writes a hidden state to all its places.
+    #[inline(always)]
+    fn store_hidden(&self, v: usize, h: I::Vector) {
         // SAFETY: records of this tile.
         unsafe { self.write(self.step.after, v, H, h) };
         if let Some(masks) = self.step.context.masks {
             // SAFETY: records of this tile.
             unsafe { self.write(self.step.after, v, masks.plane, self.masked(v, h)) };
         }
-        if let Some((output, plane)) = self.way.output {
+        if let Some((output, plane)) = self.way.ahead.output {
             let (time, row) = self.step.places.get(self.rank(v));
             let start = self.unit(v);
             let columns = output.grid.width().saturating_sub(start).min(I::LANES);

@@ -24,7 +24,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{Activation, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`.
@@ -80,17 +80,13 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
         let (isa, options) = (t.isa, t.options());
         let (sums, _) = sums.as_chunks_mut::<4>();
         if CHOSEN {
-            for v in 0..sums.len() {
-                t.record(v, R_, [sums[v][R_], sums[v][Z]]);
-            }
-            activate(isa, sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+            t.activate(sums, R_, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
             for v in 0..sums.len() {
                 let q = sums[v][Q];
-                let n = isa.mul_add(sums[v][R_], q, sums[v][N]);
-                t.record(v, N, [n, q]);
-                sums[v][N] = n;
+                t.record(v, Q, [q]);
+                sums[v][N] = isa.mul_add(sums[v][R_], q, sums[v][N]);
             }
-            activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
+            t.activate(sums, N, &[options.gate(N, OF_CANDIDATE)]);
         } else {
             // A separate pass, because n waits for r. Each of the two passes has enough independent vectors
             // to fill the latency.
@@ -106,7 +102,15 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
                 n = tanh(isa, isa.mul_add(reset, q, n));
                 t.record(v, 0, [reset, z, n, q]);
             }
-            t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.before(v, H), n), n));
+            let h = isa.mul_add(z, isa.sub(t.before(v, H), n), n);
+            if CHOSEN {
+                sums[v][0] = h;
+            } else {
+                t.set_hidden(v, h);
+            }
+        }
+        if CHOSEN {
+            t.set_hidden_states(sums);
         }
     }
 

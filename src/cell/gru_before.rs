@@ -24,7 +24,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Multiply, Operand, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
+use crate::activation::{Activation, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -101,10 +101,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<2>();
             if CHOSEN {
-                for v in 0..sums.len() {
-                    t.record(v, R_, [sums[v][R_], sums[v][Z]]);
-                }
-                activate(isa, sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
+                t.activate(sums, R_, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
             }
             for v in 0..sums.len() {
                 let [mut reset, mut z] = [sums[v][R_], sums[v][Z]];
@@ -119,10 +116,7 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         } else {
             let (sums, _) = sums.as_chunks_mut::<1>();
             if CHOSEN {
-                for v in 0..sums.len() {
-                    t.record(v, N, [sums[v][0]]);
-                }
-                activate(isa, sums, &[options.gate(0, OF_CANDIDATE)]);
+                t.activate(sums, N, &[options.gate(0, OF_CANDIDATE)]);
             }
             for v in 0..sums.len() {
                 let mut n = sums[v][0];
@@ -131,7 +125,15 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
                     n = tanh(isa, n);
                     t.record(v, N, [n]);
                 }
-                t.set_hidden(CHOSEN, v, isa.mul_add(z, isa.sub(t.before(v, H), n), n));
+                let h = isa.mul_add(z, isa.sub(t.before(v, H), n), n);
+                if CHOSEN {
+                    sums[v][0] = h;
+                } else {
+                    t.set_hidden(v, h);
+                }
+            }
+            if CHOSEN {
+                t.set_hidden_states(sums);
             }
         }
     }

@@ -135,8 +135,9 @@ impl Cell for GruNorm {
         activate(isa, sums, &[options.gate(N, OF_CANDIDATE)]);
         for v in 0..sums.len() {
             let (z, n) = (sums[v][Z], sums[v][N]);
-            t.set_hidden(true, v, isa.mul_add(z, isa.sub(t.before(v, H), n), n));
+            sums[v][0] = isa.mul_add(z, isa.sub(t.before(v, H), n), n);
         }
+        t.set_hidden_states(sums);
     }
 
     #[inline(always)]

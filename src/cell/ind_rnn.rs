@@ -13,7 +13,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Packed,
     Phase, Shape, Start, Tensor, VectorGradient, groups,
 };
-use crate::activation::{Activation, activate};
+use crate::activation::Activation;
 use crate::simd::Isa;
 
 /// The cell; see the head of the file. With options where `CHOSEN`, else with a rectifier.
@@ -57,17 +57,14 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
         let (sums, _) = sums.as_chunks_mut::<1>();
         for v in 0..sums.len() {
             sums[v][0] = isa.mul_add(t.diagonal(v, 0), t.multiplied(v), sums[v][0]);
-            if CHOSEN {
-                t.record(v, 0, [sums[v][0]]);
-            }
         }
         if CHOSEN {
-            activate(isa, sums, &[t.options().gate(0, 0)]);
+            t.activate(sums, 0, &[t.options().gate(0, 0)]);
+            return t.set_hidden_states(sums);
         }
         for v in 0..sums.len() {
             // max gives its second argument where either is NaN.
-            let h = if CHOSEN { sums[v][0] } else { isa.max(isa.zero(), sums[v][0]) };
-            t.set_hidden(CHOSEN, v, h);
+            t.set_hidden(v, isa.max(isa.zero(), sums[v][0]));
         }
     }
 

@@ -145,10 +145,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
     #[inline(always)]
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         if PROJECTED && PHASE == 1 {
-            for v in 0..sums.len() {
-                t.set_hidden(true, v, sums[v]);
-            }
-            return;
+            return t.set_hidden_states(sums.as_chunks::<1>().0);
         }
         forward_of_gates::<S, CHOSEN, PROJECTED>(t, sums);
     }
@@ -203,9 +200,14 @@ fn forward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
         if PROJECTED {
             t.keep(v, 0, [h]);
             t.record(v, M, [h]);
+        } else if CHOSEN {
+            sums[v][0] = h;
         } else {
-            t.set_hidden(CHOSEN, v, h);
+            t.set_hidden(v, h);
         }
+    }
+    if CHOSEN && !PROJECTED {
+        t.set_hidden_states(sums);
     }
 }
 
@@ -311,10 +313,9 @@ fn input_gates<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
             sums[v][I] = isa.mul_add(t.diagonal(v, PEEP_I), c, sums[v][I]);
             sums[v][F] = isa.mul_add(t.diagonal(v, PEEP_F), c, sums[v][F]);
         }
-        t.record(v, I, [sums[v][I], sums[v][F], sums[v][G]]);
     }
     let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
-    activate(isa, sums, &[i, f, options.gate(G, OF_CANDIDATE)]);
+    t.activate(sums, I, &[i, f, options.gate(G, OF_CANDIDATE)]);
     if options.coupled {
         for v in 0..sums.len() {
             sums[v][F] = isa.sub(isa.splat(1.0), sums[v][I]);

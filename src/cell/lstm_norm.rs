@@ -202,8 +202,9 @@ fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
     }
     activate(isa, y, &[t.options().output(0, OF_OUTPUT)]);
     for v in 0..y.len() {
-        t.set_hidden(true, v, isa.mul(t.scratch(v, KEPT_O), y[v][0]));
+        y[v][0] = isa.mul(t.scratch(v, KEPT_O), y[v][0]);
     }
+    t.set_hidden_states(y);
 }
 
 /// Backward 1.

@@ -19,7 +19,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Packed, Phase, Shape,
     Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, activate};
+use crate::activation::Activation;
 use crate::simd::Isa;
 
 /// The cell; see the head of the file.
@@ -65,14 +65,12 @@ impl Cell for MinGru {
     fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         let (sums, _) = sums.as_chunks_mut::<2>();
-        for v in 0..sums.len() {
-            t.record(v, Z, sums[v]);
-        }
-        activate(isa, sums, &[options.gate(Z, OF_GATE), options.gate(N, OF_CANDIDATE)]);
+        t.activate(sums, Z, &[options.gate(Z, OF_GATE), options.gate(N, OF_CANDIDATE)]);
         for v in 0..sums.len() {
             let ([z, n], h) = (sums[v], t.before(v, H));
-            t.set_hidden(true, v, isa.mul_add(z, isa.sub(n, h), h));
+            sums[v][0] = isa.mul_add(z, isa.sub(n, h), h);
         }
+        t.set_hidden_states(sums);
     }
 
     #[inline(always)]

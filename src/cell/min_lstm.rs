@@ -21,7 +21,7 @@ use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Options, Packed,
     Phase, Shape, Start, VectorGradient, bias_gradients, groups,
 };
-use crate::activation::{Activation, Gate, activate};
+use crate::activation::{Activation, Gate};
 use crate::simd::Isa;
 
 /// The cell; see the head of the file.
@@ -91,16 +91,14 @@ impl Cell for MinLstm {
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<3>();
-        for v in 0..sums.len() {
-            t.record(v, I, sums[v]);
-        }
-        activate(isa, sums, &gates(t.options()));
+        t.activate(sums, I, &gates(t.options()));
         for v in 0..sums.len() {
             let [i, f, g] = sums[v];
             let (i, f) = at_least(isa, i, f);
             let share = isa.div(f, isa.add(f, i));
-            t.set_hidden(true, v, isa.mul_add(share, isa.sub(t.before(v, H), g), g));
+            sums[v][0] = isa.mul_add(share, isa.sub(t.before(v, H), g), g);
         }
+        t.set_hidden_states(sums);
     }
 
     #[inline(always)]

@@ -118,8 +118,9 @@ impl Cell for Slstm {
         }
         for v in 0..sums.len() {
             let [c, n, _, o] = sums[v];
-            t.set_hidden(true, v, isa.mul(o, isa.div(c, n)));
+            sums[v][0] = isa.mul(o, isa.div(c, n));
         }
+        t.set_hidden_states(sums);
     }
 
     #[inline(always)]
