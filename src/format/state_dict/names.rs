@@ -13,7 +13,7 @@
 use super::super::{DType, Tensor, Tensors, refused};
 use crate::error::Error;
 use crate::layer::is_scale;
-use std::collections::BTreeMap;
+use crate::order;
 
 /// What a parameter is called before its layer.
 const PARAMETERS: [&str; 9] =
@@ -140,46 +140,42 @@ pub(super) fn module(name: &str) -> Option<&str> {
 /// [`Error::Format`] where a part is missing or has a shape that does not fit, where a parametrization is not
 /// in the table, or where a parameter is there twice.
 pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
-    let mut parameters: BTreeMap<String, Vec<(Part, Named)>> = BTreeMap::new();
+    let mut found = Vec::new();
     for (name, tensor) in tensors {
-        let Some((parameter, part)) = parse(&name) else { continue };
-        let parts = parameters.entry(parameter).or_default();
-        if let Some((_, (twice, _))) = parts.iter().find(|(other, _)| *other == part) {
-            return Err(refused(name, "a parameter that is there once", format!("{twice} too")));
+        if let Some((parameter, part)) = parse(&name) {
+            found.push((parameter, part, (name, tensor)));
         }
-        // In the order of the list, as errors name them.
-        let place = parts.partition_point(|(other, _)| *other < part);
-        parts.insert(place, (part, (name, tensor)));
     }
-    let mut whole = Tensors::new();
-    for (parameter, mut parts) in parameters {
-        let kinds: Vec<Part> = parts.iter().map(|(part, _)| *part).collect();
-        let has = |wanted: &[Part]| kinds.len() == wanted.len() && wanted.iter().all(|of| kinds.contains(of));
-        let mut take = |part| {
-            let place = parts.iter().position(|(of, _)| *of == part);
-            place.map_or_else(Named::default, |place| parts.remove(place).1)
+    // The parts of a parameter side by side, in the order of the list, as errors name them.
+    let mut places: Vec<usize> = (0..found.len()).collect();
+    order::sort(&mut places, &|a, b| (&found[a].0, found[a].1, a).cmp(&(&found[b].0, found[b].1, b)));
+    let (mut whole, mut rest) = (Tensors::new(), places.as_slice());
+    while let Some(&first) = rest.first() {
+        let count = rest.iter().take_while(|&&place| found[place].0 == found[first].0).count();
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        let parts: Vec<Part> = own.iter().map(|&place| found[place].1).collect();
+        if let Some(n) = (1..count).find(|&n| parts[n] == parts[n - 1]) {
+            let [(_, _, (twice, _)), (_, _, (name, _))] = [&found[own[n - 1]], &found[own[n]]];
+            return Err(refused(name.as_str(), "a parameter that is there once", format!("{twice} too")));
+        }
+        let mut take = |n: usize| std::mem::take(&mut found[own[n]].2);
+        let tensor = match parts[..] {
+            [Part::Whole] => take(0).1,
+            [Part::Norm, Part::Direction] => weight_norm(take(0), take(1))?,
+            [Part::Original, Part::Left, Part::Right] => spectral_norm(take(0), take(1), take(2))?,
+            [Part::Direction, Part::Original, Part::Left] => spectral_norm(take(1), take(2), take(0))?,
+            [Part::Original, Part::Mask] => masked(take(0), take(1))?,
+            [Part::Whole, Part::Scale] => dequantized(take(0), take(1), None)?,
+            [Part::Whole, Part::Scale, Part::ZeroPoint] => dequantized(take(0), take(1), Some(take(2)))?,
+            _ => {
+                let names: Vec<&str> = own.iter().map(|&place| found[place].2.0.as_str()).collect();
+                let expected =
+                    "the tensor, or all that weight_norm, spectral_norm, pruning or quantisation makes it of";
+                return Err(refused(found[first].0.as_str(), expected, names.join(", ")));
+            }
         };
-        let tensor = if has(&[Part::Whole]) {
-            take(Part::Whole).1
-        } else if has(&[Part::Norm, Part::Direction]) {
-            weight_norm(take(Part::Norm), take(Part::Direction))?
-        } else if let Some(right) = [Part::Right, Part::Direction]
-            .into_iter()
-            .find(|&right| has(&[Part::Original, Part::Left, right]))
-        {
-            spectral_norm(take(Part::Original), take(Part::Left), take(right))?
-        } else if has(&[Part::Original, Part::Mask]) {
-            masked(take(Part::Original), take(Part::Mask))?
-        } else if has(&[Part::Whole, Part::Scale]) || has(&[Part::Whole, Part::Scale, Part::ZeroPoint]) {
-            let zero_point = kinds.contains(&Part::ZeroPoint).then(|| take(Part::ZeroPoint));
-            dequantized(take(Part::Whole), take(Part::Scale), zero_point)?
-        } else {
-            let got = parts.into_iter().map(|(_, (name, _))| name).collect::<Vec<_>>().join(", ");
-            let expected =
-                "the tensor, or all that weight_norm, spectral_norm, pruning or quantisation makes it of";
-            return Err(refused(parameter, expected, got));
-        };
-        whole.insert(parameter, tensor);
+        whole.insert(std::mem::take(&mut found[first].0), tensor);
     }
     Ok(whole)
 }
