@@ -12,17 +12,17 @@ use std::ops::Range;
 
 dispatcher!(dispatch);
 
-/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of N vectors of
-/// one length. `factor` gives the row of factors of a place.
+/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of two vectors,
+/// of one length; the second may be empty. `factor` gives the row of factors of a place.
 ///
 /// (Kernels get the rows of some places at a time: compiled for what gives them, there would be one for each
 /// caller. The sums in between are the same floats in memory as in registers.)
-pub(crate) fn sum_over_places<'a, const N: usize>(
+pub(crate) fn sum_over_places<'a>(
     token: Token,
     (grads, plane): (LinesRef<'_>, usize),
     places: usize,
-    factor: Option<impl Fn(usize) -> Row<'a>>,
-    mut to: [&mut [f32]; N],
+    factor: Option<&dyn Fn(usize) -> Row<'a>>,
+    mut to: [&mut [f32]; 2],
 ) {
     let Some(factor) = factor else {
         dispatch(token, SumOverPlaces { grads, plane, places: 0..places, factors: None, to: &mut to });
@@ -42,20 +42,20 @@ pub(crate) fn sum_over_places<'a, const N: usize>(
 /// The rows of factors that are gathered at a time.
 const GROUP: usize = 64;
 
-struct SumOverPlaces<'a, 't, const N: usize> {
+struct SumOverPlaces<'a, 't> {
     grads: LinesRef<'a>,
     plane: usize,
     places: Range<usize>,
     /// One row for each place.
     factors: Option<&'a [Row<'a>]>,
-    to: &'a mut [&'t mut [f32]; N],
+    to: &'a mut [&'t mut [f32]; 2],
 }
 
 /// Vectors that are summed at a time: an addition takes four cycles, and a sum has to wait for the one
 /// before.
 const VECTORS: usize = 4;
 
-impl<const N: usize> Kernel for SumOverPlaces<'_, '_, N> {
+impl Kernel for SumOverPlaces<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -71,13 +71,14 @@ impl<const N: usize> Kernel for SumOverPlaces<'_, '_, N> {
     }
 }
 
-impl<const N: usize> SumOverPlaces<'_, '_, N> {
+impl SumOverPlaces<'_, '_> {
     /// V vectors of these columns, the last of them perhaps in part.
     #[inline(always)]
     fn sum<I: Isa, const V: usize>(&mut self, isa: I, columns: Range<usize>) {
-        let (mut sums, mut gradients) = ([[isa.zero(); V]; N], [&[][..]; V]);
+        let (mut sums, mut gradients) = ([[isa.zero(); V]; 2], [&[][..]; V]);
         for (sums, to) in sums.iter_mut().zip(self.to.iter()) {
-            for (sum, to) in sums.iter_mut().zip(to[columns.clone()].chunks(I::LANES)) {
+            let to = to.get(columns.clone()).unwrap_or_default();
+            for (sum, to) in sums.iter_mut().zip(to.chunks(I::LANES)) {
                 *sum = isa.load_partial(to);
             }
         }
@@ -109,7 +110,8 @@ impl<const N: usize> SumOverPlaces<'_, '_, N> {
             }
         }
         for (sums, to) in sums.iter().zip(self.to.iter_mut()) {
-            for (&sum, to) in sums.iter().zip(to[columns.clone()].chunks_mut(I::LANES)) {
+            let to = to.get_mut(columns.clone()).unwrap_or_default();
+            for (&sum, to) in sums.iter().zip(to.chunks_mut(I::LANES)) {
                 isa.store_partial(to, sum);
             }
         }

@@ -184,11 +184,8 @@ impl<'a> Contribution<'a> {
             if self.is_wanted(n) && !self.joins(n) {
                 // SAFETY: this vector, and the next if it joins, are of this share alone.
                 unsafe {
-                    if n + 1 < vectors.len() && self.joins(n + 1) {
-                        self.sum(&vectors[n], [&vectors[n], &vectors[n + 1]]);
-                    } else {
-                        self.sum(&vectors[n], [&vectors[n]]);
-                    }
+                    let joined = vectors.get(n + 1).filter(|_| self.joins(n + 1));
+                    self.sum(&vectors[n], joined);
                 }
             }
         }
@@ -210,24 +207,25 @@ impl<'a> Contribution<'a> {
         same && self.is_wanted(n) && self.is_wanted(before) && !self.joins(before)
     }
 
-    /// Adds the sum of a plane of dG, times its factor, to the vectors of N targets.
+    /// Adds the sum of a plane of dG, times its factor, to a vector, and to one that joins it.
     ///
     /// # Safety
     /// - The vectors exist, no two are the same, and nobody else works on them.
-    unsafe fn sum<const N: usize>(&self, of: &VectorGradient, to: [&VectorGradient; N]) {
-        let to = to.map(|of| {
+    unsafe fn sum(&self, of: &VectorGradient, joined: Option<&VectorGradient>) {
+        let target = |of: &VectorGradient| {
             let grid = self.to.parameters[of.tensor];
             // SAFETY: the caller's promise, passed on.
             unsafe { grid.columns(of.slot, 0, 0, 0..grid.grid.width()) }
-        });
+        };
+        let to = [target(of), joined.map(target).unwrap_or_default()];
         let (pass, chunk) = (&self.inputs.pass, self.chunk);
         // The cell state before the step, or after it, which is one slot further on.
         let state = |shift, plane| {
-            Some(move |place: usize| {
+            move |place: usize| {
                 let (step, rank) = chunk.places[place];
                 // SAFETY: the records exist, and nobody writes states and tape on the way back.
                 unsafe { chunk.states.row(step + usize::from(shift), rank, plane) }
-            })
+            }
         };
         let tape = |plane| {
             move |place: usize| {
@@ -237,17 +235,16 @@ impl<'a> Contribution<'a> {
             }
         };
         let (token, grads, count) = (pass.weights().token, (chunk.grads, of.plane), chunk.places.len());
+        let new = pass.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
+        let sum = |factor: Option<&dyn Fn(usize) -> Row<'a>>| {
+            sum_over_places(token, grads, count, factor, to);
+        };
         match of.factor {
-            Factor::One => sum_over_places(token, grads, count, None::<fn(usize) -> Row<'a>>, to),
-            Factor::HiddenState => {
-                sum_over_places(token, grads, count, state(pass.reverse, pass.multiplied()), to);
-            }
-            Factor::CellState => sum_over_places(token, grads, count, state(pass.reverse, C), to),
-            Factor::NewCellState => {
-                let plane = pass.context.zoneout.map_or(C, |zoneout| zoneout.new_cell_state);
-                sum_over_places(token, grads, count, state(!pass.reverse, plane), to);
-            }
-            Factor::Tape(plane) => sum_over_places(token, grads, count, Some(tape(plane)), to),
+            Factor::One => sum(None),
+            Factor::HiddenState => sum(Some(&state(pass.reverse, pass.multiplied()))),
+            Factor::CellState => sum(Some(&state(pass.reverse, C))),
+            Factor::NewCellState => sum(Some(&state(!pass.reverse, new))),
+            Factor::Tape(plane) => sum(Some(&tape(plane))),
         }
     }
 }
