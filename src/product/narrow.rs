@@ -65,15 +65,16 @@ impl Kernel for Narrow<'_> {
 }
 
 impl Narrow<'_> {
-    /// All units, V vectors of them at a time and the last ones singly.
+    /// All units, V vectors of them at a time and the last ones singly. (V vectors that are no more than a
+    /// line are never too many: lines are whole, and what is past the last unit is not written.)
     #[inline(always)]
     fn sweep<I: Isa, const V: usize, const N: usize>(&self, isa: I, units: Range<usize>, input: usize) {
-        let mut unit = units.start;
-        while unit + V * I::LANES <= units.end {
+        let (mut unit, in_line) = (units.start, const { V * I::LANES <= LINE });
+        while unit < units.end && (in_line || unit + V * I::LANES <= units.end) {
             self.sum::<I, V, N>(isa, unit, input);
             unit += V * I::LANES;
         }
-        while unit < units.end {
+        while !in_line && unit < units.end {
             self.sum::<I, 1, N>(isa, unit, input);
             unit += I::LANES;
         }
@@ -133,7 +134,7 @@ unsafe fn read(
 ) {
     for vector in to.chunks_mut(inputs) {
         for (n, values) in vector.iter_mut().enumerate() {
-            for lane in 0..lanes.min(of.to.grid.rows() - unit) {
+            for lane in 0..lanes.min(of.to.grid.rows().saturating_sub(unit)) {
                 // SAFETY: the unit exists, and is ours by the caller's promise.
                 values[lane] = unsafe { *of.to.address(of.gate, unit + lane, 0, input + n) };
             }
@@ -155,7 +156,7 @@ unsafe fn write(
 ) {
     for vector in from.chunks(inputs) {
         for (n, values) in vector.iter().enumerate() {
-            for lane in 0..lanes.min(of.to.grid.rows() - unit) {
+            for lane in 0..lanes.min(of.to.grid.rows().saturating_sub(unit)) {
                 // SAFETY: as above.
                 unsafe { *of.to.address(of.gate, unit + lane, 0, input + n) = values[lane] };
             }
