@@ -5,6 +5,7 @@ use super::networks::{CELLS, Draw, FIRST, Network, Tapes, drawn, headed, heights
 use fused_rnn::{
     Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The inputs of a network. Sequences are in its layout.
 struct Data {
@@ -147,22 +148,69 @@ fn stream(network: &Network, data: &Data, layer: &Recurrent, tensors: &mut Tenso
     tensors.extend([("stream y", all), ("stream h", state.h()), ("stream c", state.c())]);
 }
 
+/// A tensor that came out of a network.
+struct Outcome {
+    name: &'static str,
+    hash: Hash,
+    values: usize,
+    /// The number of values that are finite and not zero: a hash of other values would say little.
+    telling: usize,
+}
+
+impl Outcome {
+    fn of((name, values): (&'static str, Vec<f32>)) -> Outcome {
+        let telling = values.iter().filter(|value| value.is_finite() && **value != 0.0).count();
+        Outcome { name, hash: Hash::of(&values), values: values.len(), telling }
+    }
+}
+
+/// Runs networks in a precision: of each network, on each level, all that comes out. All cores share the
+/// networks, the last first: the large ones are last, and the small ones then fill what time is left.
+fn outcomes(networks: &[Network], levels: &[Level], precision: Precision) -> Vec<Vec<Vec<Outcome>>> {
+    let left = AtomicUsize::new(networks.len());
+    let share = || {
+        let mut done = Vec::new();
+        while let Ok(before) = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            let network = &networks[before - 1];
+            let data = Data::of(network, &network.builder.clone().build().unwrap());
+            let on = |&level: &Level| run(network, &data, level, precision).into_iter().map(Outcome::of);
+            done.push((before - 1, levels.iter().map(|level| on(level).collect()).collect()));
+        }
+        done
+    };
+    // (A machine with one thread, as WebAssembly is, cannot start another.)
+    let others = std::thread::available_parallelism().map_or(0, |threads| threads.get() - 1);
+    let mut all = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(share)).collect();
+        let mut all = share();
+        others.into_iter().for_each(|other| all.extend(other.join().unwrap()));
+        all
+    });
+    all.sort_unstable_by_key(|(n, _)| *n);
+    all.into_iter().map(|(_, of_levels)| of_levels).collect()
+}
+
+/// The place of a network's cell in [`CELLS`].
+fn cell_of(network: &Network) -> usize {
+    CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap()
+}
+
 /// Of all tensors of all networks of a cell on a level.
 #[derive(Clone, Copy)]
 pub struct Sum {
     pub hash: Hash,
     pub values: usize,
-    /// The number of values that are finite and not zero: a hash of other values would say little.
+    /// As of an [`Outcome`].
     pub telling: usize,
 }
 
 impl Sum {
     const EMPTY: Sum = Sum { hash: Hash::EMPTY, values: 0, telling: 0 };
 
-    fn add(&mut self, hash: Hash, values: &[f32]) {
-        self.hash.add(&hash.0.to_le_bytes());
-        self.values += values.len();
-        self.telling += values.iter().filter(|value| value.is_finite() && **value != 0.0).count();
+    fn add(&mut self, of: &Outcome) {
+        self.hash.add(&of.hash.0.to_le_bytes());
+        self.values += of.values;
+        self.telling += of.telling;
     }
 }
 
@@ -173,14 +221,14 @@ pub type Sums = [[Sum; CELLS.len()]; 2];
 /// of the network, cell, name, hash.
 pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Hash)) -> Vec<Sums> {
     let mut sums = vec![[[Sum::EMPTY; CELLS.len()]; 2]; levels.len()];
-    for (n, network) in [heights(), drawn(), large()].concat().iter().enumerate() {
-        let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
-        let data = Data::of(network, &network.builder.clone().build().unwrap());
-        for (level, sums) in levels.iter().zip(&mut sums) {
-            for (name, values) in run(network, &data, *level, Precision::F32) {
-                let hash = Hash::of(&values);
-                sums[usize::from(network.is_tiny())][cell].add(hash, &values);
-                each(*level, n, CELLS[cell].1, name, hash);
+    let networks = [heights(), drawn(), large()].concat();
+    let outcomes = outcomes(&networks, levels, Precision::F32);
+    for (n, (network, of_levels)) in networks.iter().zip(&outcomes).enumerate() {
+        let cell = cell_of(network);
+        for ((level, sums), tensors) in levels.iter().zip(&mut sums).zip(of_levels) {
+            for tensor in tensors {
+                sums[usize::from(network.is_tiny())][cell].add(tensor);
+                each(*level, n, CELLS[cell].1, tensor.name, tensor.hash);
             }
         }
     }
@@ -190,25 +238,19 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
 /// The hashes of all that comes out of the networks in a precision on a level, of those that are not the
 /// large ones: of the first cells together, and of each of the others.
 pub fn hashes_of(level: Level, precision: Precision) -> [u64; CELLS.len() - FIRST + 1] {
-    let mut all = [Hash::EMPTY; CELLS.len() - FIRST + 1];
-    for network in [heights(), drawn()].concat() {
-        let cell = CELLS.iter().position(|(kind, _)| *kind == network.kind).unwrap();
-        let data = Data::of(&network, &network.builder.clone().build().unwrap());
-        for (_, values) in run(&network, &data, level, precision) {
-            all[(cell + 1).saturating_sub(FIRST)].add(&Hash::of(&values).0.to_le_bytes());
-        }
+    let mut all = [Sum::EMPTY; CELLS.len() - FIRST + 1];
+    let networks = [heights(), drawn()].concat();
+    for (network, of_levels) in networks.iter().zip(outcomes(&networks, &[level], precision)) {
+        let sum = &mut all[(cell_of(network) + 1).saturating_sub(FIRST)];
+        of_levels.iter().flatten().for_each(|tensor| sum.add(tensor));
     }
-    all.map(|hash| hash.0)
+    all.map(|sum| sum.hash.0)
 }
 
 /// The hash of all that comes out of the networks with heads.
 pub fn hash_of_heads(level: Level, precision: Precision) -> Sum {
     let mut sum = Sum::EMPTY;
-    for network in headed() {
-        let data = Data::of(&network, &network.builder.clone().build().unwrap());
-        for (_, values) in run(&network, &data, level, precision) {
-            sum.add(Hash::of(&values), &values);
-        }
-    }
+    let all = outcomes(&headed(), &[level], precision);
+    all.iter().flatten().flatten().for_each(|tensor| sum.add(tensor));
     sum
 }
