@@ -10,7 +10,6 @@
 mod activation;
 #[path = "../../src/error.rs"]
 mod error;
-#[path = "../common/harness.rs"]
 mod harness;
 #[path = "../../src/simd/mod.rs"]
 mod simd;

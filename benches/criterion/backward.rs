@@ -6,8 +6,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod harness;
 
-use common::{Mode, Network, check, harness, models};
+use common::{Mode, Network, check, models};
 
 fn main() {
     let mut criterion = harness::criterion();

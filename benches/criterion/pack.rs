@@ -5,8 +5,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod harness;
 
-use common::{Network, check, harness, models};
+use common::{Network, check, models};
 use fused_rnn::Level;
 
 fn main() {
