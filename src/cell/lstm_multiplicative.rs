@@ -131,14 +131,14 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
     }
 
     // With the sums of i, f, g and o, or on the way back until their gradients are there, it is an LSTM: the
-    // planes of these are the same.
+    // planes of these are the same. (The phase of m has no options, and is compiled once.)
     fn forward_finishes(token: Token) -> [ForwardFinish; MOST_PHASES] {
         let [of_gates, ..] = Lstm::<CHOSEN, false>::forward_finishes(token);
-        [forward_finish::<Self, 0>(token), of_gates, of_gates]
+        [forward_finish::<LstmMultiplicative<false>, 0>(token), of_gates, of_gates]
     }
 
     fn backward_finishes(token: Token) -> [BackwardFinish; MOST_PHASES] {
         let [of_gates, ..] = Lstm::<CHOSEN, false>::backward_finishes(token);
-        [of_gates, backward_finish::<Self, 1>(token), of_gates]
+        [of_gates, backward_finish::<LstmMultiplicative<false>, 1>(token), of_gates]
     }
 }
