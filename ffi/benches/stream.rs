@@ -1,4 +1,4 @@
-//! The C stream beside the Rust step, sample by sample: an LSTM of 40 units over one input, as models of
+//! The C stream beside the Rust stream and step, sample by sample: an LSTM of 40 units over one input, as models of
 //! guitar amplifiers are.
 //!
 //! ```text
@@ -67,84 +67,59 @@ impl Drop for Handle {
     }
 }
 
+/// All samples, so many frames a call.
+fn calls<'a>(
+    name: &'a str,
+    x: &'a [f32],
+    (frames, outputs): (usize, usize),
+    mut process: impl FnMut(&[f32], &mut [f32]) + 'a,
+) -> Way<'a> {
+    let mut y = vec![0.0; frames * outputs];
+    let all = move || {
+        x.chunks_exact(frames).for_each(|x| process(x, &mut y));
+        black_box(&y);
+    };
+    (name, Box::new(all))
+}
+
 fn main() {
     let lstm = Lstm::builder(1, UNITS).threads(Threads::Count(1)).build().expect("a network");
     let head = Dense::new_pytorch(UNITS, 1, 1).expect("a head");
-    let model = Model::new(1).network(lstm.clone()).expect("a model");
-    let with_head = model.clone().dense(head.clone()).expect("a model");
-    let mut state = lstm.zero_state(1).expect("a state");
-    let mut other = lstm.zero_state(1).expect("a state");
-    let (mut workspace, mut another) = (Workspace::new(), Workspace::new());
+    let plain = Model::new(1).network(lstm.clone()).expect("a model");
+    let with_head = plain.clone().dense(head.clone()).expect("a model");
     let x: Vec<f32> = (0..SAMPLES).map(|at| (at as f32 * 0.1).sin()).collect();
-    let mut rust = Stream::new(&with_head, 1, 1.0).expect("a stream");
-    let (mut h, mut out) = (vec![0.0; UNITS], vec![0.0; 1]);
-    let mut block = vec![0.0; 64 * UNITS];
-    let mut block_out = vec![0.0; 64];
 
+    let step = |head: Option<Dense>| {
+        let lstm = lstm.clone();
+        let (mut state, mut workspace) = (lstm.zero_state(1).expect("a state"), Workspace::new());
+        let mut h = vec![0.0; UNITS];
+        move |x: &[f32], y: &mut [f32]| match &head {
+            None => lstm.step(x, &mut state, Some(y), &mut workspace).expect("a step"),
+            Some(head) => {
+                lstm.step(x, &mut state, Some(&mut h), &mut workspace).expect("a step");
+                head.forward_row(&h, y).expect("a row");
+            }
+        }
+    };
+    let rust = |model: &Model| {
+        let mut stream = Stream::new(model, 1, 1.0).expect("a stream");
+        move |x: &[f32], y: &mut [f32]| stream.process(x, y).expect("a run")
+    };
+    let c = |head: Option<&Dense>| {
+        let mut stream = Handle::new(&lstm, head);
+        move |x: &[f32], y: &mut [f32]| stream.process(x, y)
+    };
     let mut ways: Vec<Way<'_>> = vec![
-        ("Rust step", {
-            let (x, h) = (&x, &mut h);
-            Box::new(move || {
-                for x in x.chunks_exact(1) {
-                    lstm.step(x, &mut state, Some(h), &mut workspace).expect("a step");
-                }
-                black_box(&h);
-            })
-        }),
-        ("C stream, 1 frame a call", {
-            let x = &x;
-            let mut c = Handle::new(&model_network(&model), None);
-            let mut y = vec![0.0; UNITS];
-            Box::new(move || {
-                x.chunks_exact(1).for_each(|x| c.process(x, &mut y));
-                black_box(&y);
-            })
-        }),
-        ("C stream, 64 frames a call", {
-            let x = &x;
-            let mut c = Handle::new(&model_network(&model), None);
-            Box::new(move || {
-                x.chunks_exact(64).for_each(|x| c.process(x, &mut block));
-                black_box(&block);
-            })
-        }),
-        ("Rust step, head", {
-            let (x, out) = (&x, &mut out);
-            let (lstm, head) = (model_network(&model), head.clone());
-            let mut h = vec![0.0; UNITS];
-            Box::new(move || {
-                for x in x.chunks_exact(1) {
-                    lstm.step(x, &mut other, Some(&mut h), &mut another).expect("a step");
-                    head.forward_row(&h, out).expect("a row");
-                }
-                black_box(&out);
-            })
-        }),
-        ("C stream, head, 1 frame a call", {
-            let x = &x;
-            let mut c = Handle::new(&model_network(&model), Some(&head));
-            let mut y = [0.0];
-            Box::new(move || {
-                x.chunks_exact(1).for_each(|x| c.process(x, &mut y));
-                black_box(&y);
-            })
-        }),
-        ("C stream, head, 64 frames a call", {
-            let x = &x;
-            let mut c = Handle::new(&model_network(&model), Some(&head));
-            Box::new(move || {
-                x.chunks_exact(64).for_each(|x| c.process(x, &mut block_out));
-                black_box(&block_out);
-            })
-        }),
-        ("Rust stream, head, 64 frames a call", {
-            let x = &x;
-            let mut y = vec![0.0; 64];
-            Box::new(move || {
-                x.chunks_exact(64).for_each(|x| rust.process(x, &mut y).expect("a run"));
-                black_box(&y);
-            })
-        }),
+        calls("Rust step", &x, (1, UNITS), step(None)),
+        calls("Rust stream, 1 frame a call", &x, (1, UNITS), rust(&plain)),
+        calls("C stream, 1 frame a call", &x, (1, UNITS), c(None)),
+        calls("Rust stream, 64 frames a call", &x, (64, UNITS), rust(&plain)),
+        calls("C stream, 64 frames a call", &x, (64, UNITS), c(None)),
+        calls("Rust step, head", &x, (1, 1), step(Some(head.clone()))),
+        calls("Rust stream, head, 1 frame a call", &x, (1, 1), rust(&with_head)),
+        calls("C stream, head, 1 frame a call", &x, (1, 1), c(Some(&head))),
+        calls("Rust stream, head, 64 frames a call", &x, (64, 1), rust(&with_head)),
+        calls("C stream, head, 64 frames a call", &x, (64, 1), c(Some(&head))),
     ];
     let mut times = vec![Vec::with_capacity(TURNS); ways.len()];
     for turn in 0..TURNS + 5 {
@@ -161,13 +136,5 @@ fn main() {
         times.sort_by(f64::total_cmp);
         let at = |part: usize| times[part * (times.len() - 1) / 4];
         println!("{name:38} {:8.1} {:8.1} {:8.1}", at(0), at(1), at(2));
-    }
-}
-
-/// The network of a model.
-fn model_network(model: &Model) -> fused_rnn::Recurrent {
-    match &model.stages()[0] {
-        fused_rnn::stream::ModelStage::Network(network, _) => fused_rnn::Recurrent::clone(network),
-        stage => panic!("{stage:?}"),
     }
 }
