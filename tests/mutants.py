@@ -62,7 +62,7 @@ pub(crate) fn mutant(number: u32) -> bool {
 }
 """
 # What benches and examples depend on, which takes longer to build than the rest.
-OF_BENCHES = r"^(clap|indicatif|plotters|rustc-demangle) = .*\n"
+OF_BENCHES = r"^(clap|criterion|indicatif|plotters|rustc-demangle) = .*\n"
 # How many cases properties have, at first and for those who survive.
 CASES = [4, 48]
 # Changes that leave all results as they are: (what the mutant's name and its line match, why). Asked of

@@ -8,6 +8,7 @@
 //! models.rs    named shapes of real models, with their sources
 //! check.rs     results against the naive reference, before they are timed
 //! unfused.rs   the route of separate products and activations, as a baseline
+//! harness.rs   Criterion's settings
 //! limits.rs    measured multiply-adds in registers and reads from each cache; the roofline of a shape
 //! ```
 //!
@@ -15,6 +16,7 @@
 #![allow(dead_code, reason = "each bench uses a part")]
 
 pub mod check;
+pub mod harness;
 pub mod limits;
 pub mod models;
 pub mod network;

@@ -10,6 +10,7 @@
 mod activation;
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "../common/harness.rs"]
 mod harness;
 #[path = "../../src/simd/mod.rs"]
 mod simd;

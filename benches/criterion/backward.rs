@@ -6,9 +6,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 
-use common::{Mode, Network, check, models};
+use common::{Mode, Network, check, harness, models};
 
 fn main() {
     let mut criterion = harness::criterion();

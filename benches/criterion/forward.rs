@@ -2,8 +2,8 @@
 //! of this machine on one thread and on all, the other levels, the unfused route, and the naive reference.
 //!
 //! ```text
-//! cargo bench --package fused-rnn-criterion --bench forward                      all
-//! cargo bench --package fused-rnn-criterion --bench forward -- ptb               those with ptb in their names
+//! cargo bench --bench forward                      all
+//! cargo bench --bench forward -- ptb               those with ptb in their names
 //! ```
 //!
 //! Throughput is in flops, `2 G H (I + H) B T` for each layer and direction. Results are checked before they
@@ -11,12 +11,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 
+use common::harness::{self, BASELINE_FLOPS, NAIVE_FLOPS};
 use common::unfused::Unfused;
 use common::{Mode, Network, check, models};
 use fused_rnn::Level;
-use harness::{BASELINE_FLOPS, NAIVE_FLOPS};
 
 fn main() {
     let mut criterion = harness::criterion();

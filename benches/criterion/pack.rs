@@ -5,9 +5,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 
-use common::{Network, check, models};
+use common::{Network, check, harness, models};
 use fused_rnn::Level;
 
 fn main() {

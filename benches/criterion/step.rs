@@ -6,10 +6,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 
 use common::unfused::Unfused;
-use common::{Mode, Network, Shape, check, models};
+use common::{Mode, Network, Shape, check, harness, models};
 use fused_rnn::Level;
 
 /// The shape with as many steps as are checked.

@@ -5,11 +5,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 
+use common::harness::{self, NAIVE_FLOPS};
 use common::{Mode, Network, check, models};
 use fused_rnn::Level;
-use harness::NAIVE_FLOPS;
 
 fn main() {
     let mut criterion = harness::criterion();

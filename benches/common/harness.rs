@@ -1,7 +1,5 @@
-//! Criterion as these benches use it: short measurements, throughput in flops, and networks that are made and
+//! Criterion as all benches use it: short measurements, throughput in flops, and networks that are made and
 //! checked only when a filter lets them run.
-
-#![allow(dead_code, reason = "each bench uses a part")]
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
