@@ -98,6 +98,7 @@ impl Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn streams_are_reproducible_and_differ() {
@@ -121,9 +122,9 @@ mod tests {
             square += x * x;
         }
         assert!((sum / n as f64).abs() < 0.01);
-        assert!((square / n as f64 - 1.0).abs() < 0.02);
+        assert_abs_diff_eq!(square / n as f64, 1.0, epsilon = 0.02);
         let mean = (0..n).map(|_| f64::from(rng.uniform(-1.0, 3.0))).sum::<f64>() / n as f64;
-        assert!((mean - 1.0).abs() < 0.02);
+        assert_abs_diff_eq!(mean, 1.0, epsilon = 0.02);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Errors name the wrong argument, with expected and got, and nothing has been written.
 
+use approx::assert_abs_diff_eq;
 use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::*;
 
@@ -406,7 +407,7 @@ fn a_panic_in_update_passes_through_and_the_packed_weights_follow() {
     }));
     assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
     let output = layer.run(&[1.0], Dims::new(1, 1)).unwrap();
-    assert!((output.y[0] - 0.5f32.tanh()).abs() < 1e-6);
+    assert_abs_diff_eq!(output.y[0], 0.5f32.tanh(), epsilon = 1e-6);
 }
 
 #[test]

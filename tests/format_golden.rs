@@ -2,6 +2,7 @@
 //!
 //! Reads every file of `tests/golden/keras` and `tests/golden/onnx`, described in `tests/golden/README.md`.
 
+use approx::assert_abs_diff_eq;
 use fused_rnn::format::keras::{self, Mask};
 use fused_rnn::format::onnx::{EmptyRows, Inputs, Kind, Node, Operator, Weights, activations};
 use fused_rnn::format::{Tensor, Tensors};
@@ -248,6 +249,6 @@ fn an_empty_row_keeps_its_state_unless_told_otherwise() {
         let inputs = Inputs { x: &x, sequence_lens: Some(&lengths), initial_h: Some(&h), initial_c: None };
         let y_h = node.run(&inputs).unwrap().y_h;
         assert_eq!(y_h.values()[0], want);
-        assert!((y_h.values()[1] - 0.625f32.tanh()).abs() < 1e-6);
+        assert_abs_diff_eq!(y_h.values()[1], 0.625f32.tanh(), epsilon = 1e-6);
     }
 }

@@ -4,6 +4,7 @@
 //! The files of `tests/golden/keras_files` are as the script writes them, with inputs and results beside,
 //! `io/...`.
 
+use approx::assert_abs_diff_eq;
 use fused_rnn::format::keras::{self, Layer, Mask};
 use fused_rnn::format::{Tensor, Tensors};
 use safetensors::SafeTensors;
@@ -170,7 +171,7 @@ fn a_masked_step_of_zeros() {
     for mask in [Mask::Lengths(&[2]), Mask::Steps(&[true, true, false])] {
         let output = layer.run(&x, mask, None).unwrap();
         for (got, want) in output.y.values().iter().zip(want) {
-            assert!((got - want).abs() <= 1e-6, "{got} for {want}");
+            assert_abs_diff_eq!(*got, want, epsilon = 1e-6);
         }
         assert_eq!(output.last.values(), [0.0; 2]);
         assert_eq!(output.h.values()[..], output.y.values()[2..4]);

@@ -4,6 +4,7 @@ mod common;
 #[path = "common/strategies.rs"]
 mod strategies;
 
+use approx::assert_abs_diff_eq;
 use common::{Case, Data, Results, bits, bits_of, property_cases, reference_run, run_layer, run_with_tape};
 use fused_rnn::{
     Bias, CellKind, Dims, Direction, Error, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape,
@@ -382,7 +383,7 @@ fn values_and_weights_without_a_scale() {
         // Of a unit whose weights are too small to matter nothing is left; the others are as they were.
         assert_eq!(y(&set([1e-31, -1e-40, 0.0, 2.0, 1.0, 1.0], 0.5), [1.0, 0.0]), [0.5, 0.5, 1.5]);
         let large = y(&set([f32::MAX, f32::MIN_POSITIVE, 0.0, 2.0, 1.0, 1.0], 0.0), [0.5, 0.0]);
-        assert!((large[0] / f32::MAX - 0.5).abs() < 1e-6, "{large:?}");
+        assert_abs_diff_eq!(large[0] / f32::MAX, 0.5, epsilon = 1e-6);
     }
 }
 

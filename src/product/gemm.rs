@@ -145,6 +145,7 @@ fn step(count: usize, stride: usize) -> isize {
 mod tests {
     use super::*;
     use crate::Rng;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn elements_are_distinct_or_not() {
@@ -201,8 +202,8 @@ mod tests {
                     let c_t = MatrixMut { data: &mut again, rows: n, cols: m, row_stride: 1, col_stride: n };
                     gemm(alpha, b.t(), a.t(), beta, c_t);
                     for ((want, got), again) in naive(alpha, a, b, beta, &c).iter().zip(got).zip(again) {
-                        assert!((want - f64::from(got)).abs() < 1e-5 * (k as f64), "{want} {got}");
-                        assert!((want - f64::from(again)).abs() < 1e-5 * (k as f64), "{want} {again}");
+                        assert_abs_diff_eq!(*want, f64::from(got), epsilon = 1e-5 * k as f64);
+                        assert_abs_diff_eq!(*want, f64::from(again), epsilon = 1e-5 * k as f64);
                     }
                 }
             }

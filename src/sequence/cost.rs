@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn near(got: f64, want: f64) -> bool {
-        (got - want).abs() < 0.01
+        approx::abs_diff_eq!(got, want, epsilon = 0.01)
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn drops_with_its_probability_and_keeps_the_mean() {
@@ -86,10 +87,10 @@ mod tests {
             let mut x = vec![1.0; n];
             Dropout::new(p, 3).unwrap().forward(7, &mut x);
             let dropped = x.iter().filter(|&&x| x == 0.0).count() as f32 / n as f32;
-            assert!((dropped - p).abs() < 0.01, "{dropped} {p}");
+            assert_abs_diff_eq!(dropped, p, epsilon = 0.01);
             assert!(x.iter().all(|&x| x == 0.0 || x == 1.0 / (1.0 - p)));
             let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-            assert!((mean - 1.0).abs() < 0.03, "{mean}");
+            assert_abs_diff_eq!(mean, 1.0, epsilon = 0.03);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Models of one node: weights inside and outside the model, attributes, names and their graphs.
 
 use super::writer::{attribute, field, int, rnn, tensor};
+use approx::assert_abs_diff_eq;
 use fused_rnn::format::Tensor;
 use fused_rnn::format::onnx::{Model, Value};
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ fn first_y(model: &[u8], inputs: &BTreeMap<String, Value>) -> Result<f32, String
 #[test]
 fn weights_are_in_the_model_or_supplied() {
     let good = rnn(&[attribute("hidden_size", int(3, 1))], &weights());
-    assert!((first_y(&good, &x()).unwrap() - 0.5f32.tanh()).abs() < 1e-6);
+    assert_abs_diff_eq!(first_y(&good, &x()).unwrap(), 0.5f32.tanh(), epsilon = 1e-6);
     let without = rnn(&[], &weights()[..1]);
     let error = first_y(&without, &x()).unwrap_err();
     assert!(error.starts_with("node \"rnn_1\", input \"R\": expected an initialiser"), "{error}");
@@ -84,12 +85,12 @@ fn attributes_are_obeyed_or_named() {
     let elu = [attribute("activations", field(9, b"Elu")), attribute("activation_alpha", floats(&[2.0]))];
     assert_eq!(with(&elu), Ok(0.5));
     assert_eq!(with(&[attribute("activations", field(9, b"Relu"))]), Ok(0.5));
-    assert!((with(&[attribute("clip", float(0.25))]).unwrap() - 0.25f32.tanh()).abs() < 1e-6);
+    assert_abs_diff_eq!(with(&[attribute("clip", float(0.25))]).unwrap(), 0.25f32.tanh(), epsilon = 1e-6);
     // Parameters without a function are nobody's.
     assert_eq!(with(&[attribute("activation_alpha", floats(&[2.0]))]), with(&[]));
     // From the end: the first output has seen the second input.
     let reverse = with(&[attribute("direction", field(4, b"reverse"))]).unwrap();
-    assert!((reverse - (0.5 - 0.25 * 0.5f32.tanh()).tanh()).abs() < 1e-6);
+    assert_abs_diff_eq!(reverse, (0.5 - 0.25 * 0.5f32.tanh()).tanh(), epsilon = 1e-6);
     for (attributes, said) in [
         (vec![attribute("hidden_size", int(3, 2))], "attribute hidden_size: expected 1 as in R, got 2"),
         (vec![attribute("direction", field(4, b"backward"))], "attribute direction: expected forward"),
@@ -154,7 +155,7 @@ fn names_belong_to_their_graph() {
         .map(|node| node.run(&model, &x()).map(|outputs| outputs["Y"].values()[0]).map_err(|e| e.to_string()))
         .collect();
     for (got, want) in said[..3].iter().zip([0.1f32, 5.0, 2.0]) {
-        assert!((got.as_ref().unwrap() - want.tanh()).abs() < 1e-6, "{got:?} for {want}");
+        assert_abs_diff_eq!(*got.as_ref().unwrap(), want.tanh(), epsilon = 1e-6);
     }
     assert!(said[3].as_ref().unwrap_err().contains("input \"R\": expected an initialiser"), "{:?}", said[3]);
     assert!(matches!(model.value("W"), Ok(Some(Value::Floats(w))) if w.values() == [2.0]));

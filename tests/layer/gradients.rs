@@ -1,3 +1,4 @@
+use approx::assert_abs_diff_eq;
 use fused_rnn::{Accumulate, Builder, CellKind, Dims, Gradients, Rng, Tape, Upstream, Workspace};
 
 fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
@@ -27,6 +28,6 @@ fn gradients_are_replaced_or_added_and_the_others_left_out() {
     assert_eq!(alone, backward(9.0, Accumulate::Overwrite, true));
     let added = backward(0.5, Accumulate::Add, true);
     for (added, alone) in added.iter().zip(&alone) {
-        assert!((added - alone - 0.5).abs() < 1e-5);
+        assert_abs_diff_eq!(added - alone, 0.5, epsilon = 1e-5);
     }
 }

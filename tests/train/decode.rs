@@ -1,6 +1,7 @@
 //! Beam search against the losses of all rows of labels.
 
 use crate::golden::close;
+use approx::assert_abs_diff_eq;
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace};
 use fused_rnn::{Dims, Rng};
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ fn a_beam_without_limits_finds_every_row_with_its_probability() {
             }
             assert!(found.is_sorted_by(|a, b| a.log_probability >= b.log_probability));
             let total: f64 = found.iter().map(|hypothesis| hypothesis.log_probability.exp()).sum();
-            assert!((total - 1.0).abs() < 1e-12, "{total}");
+            assert_abs_diff_eq!(total, 1.0, epsilon = 1e-12);
         }
     }
 }

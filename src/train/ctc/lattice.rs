@@ -223,10 +223,11 @@ fn above_never(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn logs_are_added_and_zero_stays_zero() {
-        let close = |got: f64, want: f64| assert!((got - want).abs() < 1e-14, "{got} {want}");
+        let close = |got: f64, want: f64| assert_abs_diff_eq!(got, want, epsilon = 1e-14);
         close(add_logs(0.5f64.ln(), 0.25f64.ln(), 0.125f64.ln()), 0.875f64.ln());
         close(add_logs(NEVER, -3.0, NEVER), -3.0);
         close(add_logs(-3.0, NEVER, 2.0 * NEVER), -3.0);

@@ -280,6 +280,7 @@ impl Ctc {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn mistakes_are_named_and_nothing_is_written() {
@@ -318,7 +319,7 @@ mod tests {
         assert_eq!(ctc.loss(&[], Dims::new(1, 0), &[1], &[1], None, &mut workspace), Ok(f64::INFINITY));
         // Only blanks: the loss of two coins.
         let loss = ctc.loss(&[0.0; 4], Dims::new(1, 2), &[], &[0], None, &mut workspace).unwrap();
-        assert!((loss - 4f64.ln()).abs() < 1e-12);
+        assert_abs_diff_eq!(loss, 4f64.ln(), epsilon = 1e-12);
     }
 
     #[test]
@@ -331,7 +332,7 @@ mod tests {
         // One step of e^-3e38: far below every f64, but not impossible.
         let mut gradient = [9.0; 2];
         let loss = run(&[0.0, -3e38], 1, &mut gradient);
-        assert!((loss / 3e38 - 1.0).abs() < 1e-6, "{loss:e}");
+        assert_abs_diff_eq!(loss / 3e38, 1.0, epsilon = 1e-6);
         assert_eq!(gradient, [1.0, -1.0]);
         assert_eq!(run(&[0.0, f32::NEG_INFINITY], 1, &mut gradient), f64::INFINITY);
         assert!(gradient[0].is_nan());
@@ -342,7 +343,7 @@ mod tests {
         let mut gradient = vec![9.0; 2000];
         let loss = run(&logits, 1000, &mut gradient);
         // 1000 places for it, and fewer for longer labels, which are less probable by e^-80.
-        assert!((loss - (80.0 - 1000f64.ln())).abs() < 1e-6, "{loss}");
+        assert_abs_diff_eq!(loss, 80.0 - 1000f64.ln(), epsilon = 1e-6);
         // (That of the blank is a difference of two f32 near one.)
         for pair in gradient.chunks(2) {
             assert!((pair[0] - 1e-3).abs() < 6e-8 && (pair[1] + 1e-3).abs() < 1e-9, "{pair:?}");

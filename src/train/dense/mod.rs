@@ -329,6 +329,7 @@ fn count(inputs: usize, outputs: usize) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
         let mut rng = Rng::new(seed);
@@ -431,7 +432,7 @@ mod tests {
                         assert_eq!(got.to_bits(), want.to_bits(), "{inputs} {outputs}");
                         let product = |(&x, &w): (&f32, &f32)| f64::from(x) * f64::from(w);
                         let exact = x.iter().zip(row).map(product).sum::<f64>() + f64::from(dense.bias()[o]);
-                        assert!((exact - f64::from(got)).abs() < 3e-6, "{exact} {got}");
+                        assert_abs_diff_eq!(exact, f64::from(got), epsilon = 3e-6);
                     }
                 }
             }

@@ -141,6 +141,7 @@ fn larger(z: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::Rng;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn gradients_agree_with_central_differences() {
@@ -160,7 +161,7 @@ mod tests {
         let loss = BinaryCrossEntropy::new().positive_weights(&weights).label_smoothing(0.2);
         let got = loss.loss(&logits, &targets, Some(&mut gradient)).unwrap();
         let z: Vec<f64> = logits.iter().map(|&z| z.into()).collect();
-        assert!((got - by_definition(&z)).abs() < 1e-12);
+        assert_abs_diff_eq!(got, by_definition(&z), epsilon = 1e-12);
         for at in 0..n {
             let moved = |by: f64| {
                 let mut z = z.clone();
@@ -177,7 +178,7 @@ mod tests {
         let loss = |z: f32, t: f32| BinaryCrossEntropy::new().loss(&[z], &[t], None).unwrap();
         let inf = f32::INFINITY;
         assert_eq!((loss(inf, 1.0), loss(-inf, 0.0), loss(inf, 0.0)), (0.0, 0.0, f64::INFINITY));
-        assert!((loss(1e30, 0.0) / 1e30 - 1.0).abs() < 1e-6);
+        assert_abs_diff_eq!(loss(1e30, 0.0) / 1e30, 1.0, epsilon = 1e-6);
         assert!(loss(f32::NAN, 1.0).is_nan() && loss(0.0, f32::NAN).is_nan());
         let mut gradient = [9.0; 2];
         let masked = BinaryCrossEntropy::new().mask(&[true, false]);

@@ -177,6 +177,7 @@ pub fn mean_squared_error(y: &[f32], targets: &[f32], dy: Option<&mut [f32]>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn squared_error_by_hand() {
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!((loss, gradient), (Ok(1.5), [0.5, -1.0, 0.0, -0.5]));
         // Squares beyond f32 are still finite here.
         let huge = mean_squared_error(&[1e30], &[0.0], None).unwrap();
-        assert!((huge / 1e60 - 1.0).abs() < 1e-6, "{huge:e}");
+        assert_abs_diff_eq!(huge / 1e60, 1.0, epsilon = 1e-6);
     }
 
     #[test]

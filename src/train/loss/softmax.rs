@@ -315,9 +315,10 @@ pub(in crate::train) fn maximum(z: &[f32]) -> f32 {
 mod tests {
     use super::*;
     use crate::Rng;
+    use approx::assert_relative_eq;
 
     fn close(got: f64, want: f64) {
-        assert!((got - want).abs() <= 1e-6 * want.abs().max(1.0), "{got} for {want}");
+        assert_relative_eq!(got, want, epsilon = 1e-6, max_relative = 1e-6);
     }
 
     /// The cross-entropy by its definition, in f64 and without the shift.

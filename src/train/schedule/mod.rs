@@ -216,12 +216,13 @@ fn check(what: &'static str, factor: f64) -> Result<f64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn schedules_follow_their_formulas_to_the_ends_of_time() {
         let cosine = RateSchedule::cosine(4, 0.2).unwrap();
         for (t, want) in [(0, 1.0), (2, 0.6), (4, 0.2), (6, 0.6), (8, 1.0), (8 << 40, 1.0)] {
-            assert!((cosine.factor(t) - want).abs() < 1e-12, "{t}: {}", cosine.factor(t));
+            assert_abs_diff_eq!(cosine.factor(t), want, epsilon = 1e-12);
         }
         assert!(RateSchedule::cosine(u64::MAX, 0.0).unwrap().factor(u64::MAX).abs() < 1e-12);
         assert_eq!(RateSchedule::exponential(0.5).unwrap().factor(u64::MAX), 0.0);
