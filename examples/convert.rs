@@ -13,7 +13,7 @@
 
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{Error, Recurrent};
+use fused_rnn::{CellKind, Error, Recurrent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
@@ -82,10 +82,17 @@ fn torch(file: &Tensors) -> Found {
     let modules = state_dict::modules(file);
     for module in &modules {
         let name = module.prefix.trim_end_matches('.');
-        if let [kind, other] = module.kinds {
-            println!(
-                "{name}: the file does not say whether its cell is {kind:?} or {other:?}; taken as {kind:?}"
-            );
+        let shown = if name.is_empty() { "(no name)" } else { name };
+        match module.kinds {
+            [CellKind::ElmanTanh, _] => println!(
+                "{shown}: the file does not say whether this RNN's nonlinearity is tanh or relu; taken as tanh"
+            ),
+            [kind, other] => {
+                let what = format!("{shown}: expected the name of its cell, {kind:?} or {other:?}");
+                found.others.push(format!("{what}, got none in the file: state_dict::builder takes it"));
+                continue;
+            }
+            _ => {}
         }
         found.add(name, module.network(file, module.kinds[0]));
     }

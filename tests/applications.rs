@@ -172,7 +172,39 @@ fn sound_that_is_wrong_is_named() {
     let (status, _, stderr) = place.run("silero_vad", "model data", &sound(0.5));
     assert_eq!((status, stderr.starts_with("model: ")), (Some(1), true), "{stderr}");
     let (status, _, stderr) = place.run("silero_vad", "data", b"hello");
-    assert_eq!((status, stderr.starts_with("data: expected")), (Some(1), true), "{stderr}");
+    assert_eq!((status, stderr.starts_with("data: file: expected")), (Some(1), true), "{stderr}");
+}
+
+/// The example `convert` on files of every cell, and on one that does not say which of two it is of.
+#[cfg(all(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx"))]
+#[test]
+fn files_of_every_cell_are_converted() {
+    use fused_rnn::format::{Tensors, state_dict};
+    use fused_rnn::{Builder, CellKind};
+
+    let place = Place::new("convert");
+    for kind in CellKind::ALL {
+        for heads in if kind == CellKind::Slstm { 1..=3 } else { 1..=1 } {
+            let network = Builder::new(kind, 5, 6).heads(heads).build().unwrap();
+            let mut file = Tensors::new();
+            file.insert_all("rnn.", state_dict::save(&network).unwrap());
+            let of_heads = if heads > 1 { format!(" in {heads} heads") } else { String::new() };
+            let line = format!("rnn: {kind:?}, 1 x Forward, 5 -> 6{of_heads}\n1 recurrent layers\n");
+            // From our file, and from what the example made of it.
+            let mut bytes = file.to_safetensors(&[]).unwrap();
+            for _ in 0..2 {
+                let (status, stdout, stderr) = place.run("convert", "data out", &bytes);
+                assert_eq!((status, &stdout[..], &stderr[..]), (Some(0), &line[..], ""));
+                bytes = fs::read(place.0.join("out")).unwrap();
+                assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), file);
+            }
+        }
+    }
+    let mut tensors = state_dict::save(&Builder::new(CellKind::MinGru, 5, 6).build().unwrap()).unwrap();
+    tensors.set_cell("", None);
+    let (status, stdout, _) = place.run("convert", "data out", &tensors.to_safetensors(&[]).unwrap());
+    let expected = "(no name): expected the name of its cell, MinGru or MinLstm, got none in the file";
+    assert_eq!((status, stdout.contains(expected)), (Some(1), true), "{stdout}");
 }
 
 #[test]
