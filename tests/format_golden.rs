@@ -6,16 +6,26 @@ use approx::assert_abs_diff_eq;
 use fused_rnn::format::keras::{self, Mask};
 use fused_rnn::format::onnx::{EmptyRows, Inputs, Kind, Node, Operator, Weights, activations};
 use fused_rnn::format::{Tensor, Tensors};
-use fused_rnn::{Direction, Layout};
+use fused_rnn::{Direction, Layout, Precision};
 use safetensors::{Dtype, SafeTensors};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-/// Largest difference, in units of the largest value of the tensor or of one.
+/// Largest difference of each precision, in units of the largest value of the tensor or of one.
+fn tolerance(precision: Precision, of_f32: f64) -> f64 {
+    match precision {
+        Precision::F32 => of_f32,
+        Precision::Bf16Weights => 0.01,
+        _ => 0.02,
+    }
+}
+
+/// That of f32 where the other system's figures are exact, and where it computed in f32 too.
 const EXACT: f64 = 5e-6;
-/// The same where the other system computed in f32 too.
 const SINGLE: f64 = 1e-5;
 
+#[derive(Clone)]
 struct Golden {
     metadata: BTreeMap<String, String>,
     floats: Tensors,
@@ -57,22 +67,34 @@ fn read(path: &std::path::Path) -> Golden {
     Golden { metadata, floats, integers }
 }
 
-/// Names the worst element where two tensors differ.
-fn compare(file: &str, name: &str, got: &Tensor, want: &Tensor, tolerance: f64) -> Result<(), String> {
-    if got.shape() != want.shape() {
-        return Err(format!("{file}: {name}: shape {:?} for {:?}", got.shape(), want.shape()));
-    }
-    let scale = want.values().iter().fold(1.0f64, |largest, v| largest.max(f64::from(v.abs())));
-    for (index, (&a, &b)) in got.values().iter().zip(want.values()).enumerate() {
-        let difference = (f64::from(a) - f64::from(b)).abs() / scale;
-        if difference.is_nan() || difference > tolerance {
-            return Err(format!("{file}: {name}[{index}]: {a} for {b}"));
-        }
-    }
-    Ok(())
+/// How far a file's results may be from its figures, and how far they are.
+struct Comparison<'f> {
+    file: &'f str,
+    tolerance: f64,
+    most: Cell<f64>,
 }
 
-fn check_keras(file: &str, mut golden: Golden) -> Result<(), String> {
+impl Comparison<'_> {
+    /// Names the worst element where two tensors differ.
+    fn compare(&self, name: &str, got: &Tensor, want: &Tensor) -> Result<(), String> {
+        let file = self.file;
+        if got.shape() != want.shape() {
+            return Err(format!("{file}: {name}: shape {:?} for {:?}", got.shape(), want.shape()));
+        }
+        let scale = want.values().iter().fold(1.0f64, |largest, v| largest.max(f64::from(v.abs())));
+        for (index, (&a, &b)) in got.values().iter().zip(want.values()).enumerate() {
+            let difference = (f64::from(a) - f64::from(b)).abs() / scale;
+            if difference.is_nan() || difference > self.tolerance {
+                return Err(format!("{file}: {name}[{index}]: {a} for {b}"));
+            }
+            self.most.set(self.most.get().max(difference));
+        }
+        Ok(())
+    }
+}
+
+fn check_keras(file: &str, mut golden: Golden, precision: Precision) -> Result<f64, String> {
+    let of = Comparison { file, tolerance: tolerance(precision, EXACT), most: Cell::new(0.0) };
     for key in ["convention", "precision", "source"] {
         golden.metadata.remove(key).expect("a key of every file");
     }
@@ -111,6 +133,7 @@ fn check_keras(file: &str, mut golden: Golden) -> Result<(), String> {
     // What is left are the weights: the layer takes all of them.
     let wrong = |error: fused_rnn::Error| format!("{file}: {error}");
     let layer = keras::Layer::new(golden.floats, &golden.metadata).map_err(wrong)?;
+    let layer = layer.in_precision(precision).map_err(wrong)?;
     for mask in masks {
         let mut state = layer.network().zero_state(x.shape()[0]).map_err(wrong)?;
         if let Some(h) = states.get("initial_h") {
@@ -122,16 +145,16 @@ fn check_keras(file: &str, mut golden: Golden) -> Result<(), String> {
         let output = layer.run(&x, mask, Some(&mut state)).map_err(wrong)?;
         for (name, want) in &wanted {
             let got = if *name == "y" { &output.y } else { &output.last };
-            compare(file, name, got, want, EXACT)?;
+            of.compare(name, got, want)?;
         }
-        compare(file, "h", &output.h, &states["h"], EXACT)?;
+        of.compare("h", &output.h, &states["h"])?;
         match (&output.c, states.get("c")) {
-            (Some(got), Some(want)) => compare(file, "c", got, want, EXACT)?,
+            (Some(got), Some(want)) => of.compare("c", got, want)?,
             (None, None) => (),
             _ => return Err(format!("{file}: c on one side only")),
         }
     }
-    Ok(())
+    Ok(of.most.get())
 }
 
 /// A JSON list of numbers or of strings without escapes.
@@ -141,7 +164,8 @@ fn list(metadata: &BTreeMap<String, String>, key: &str) -> Vec<String> {
     inner.split(',').map(|item| item.trim().trim_matches('"').to_owned()).collect()
 }
 
-fn check_onnx(file: &str, golden: &Golden) -> Result<(), String> {
+fn check_onnx(file: &str, golden: &Golden, precision: Precision) -> Result<f64, String> {
+    let of = Comparison { file, tolerance: tolerance(precision, SINGLE), most: Cell::new(0.0) };
     let known = ["convention", "source", "precision", "op", "opset", "hidden_size", "direction", "clip"];
     let more = ["input_forget", "linear_before_reset", "activations", "activation_alpha", "activation_beta"];
     if let Some(key) = golden.metadata.keys().find(|key| !known.iter().chain(&more).any(|known| known == key))
@@ -177,8 +201,8 @@ fn check_onnx(file: &str, golden: &Golden) -> Result<(), String> {
     let (w, r, b, p) = (get("W").expect("W"), get("R").expect("R"), get("B"), get("P"));
     let mut check = |layout: Layout| -> Result<(), String> {
         operator.layout = layout;
-        let node =
-            Node::new(operator.clone(), &Weights { w, r, b, p }).map_err(|e| format!("{file}: {e}"))?;
+        let node = Node::new(operator.clone(), &Weights { w, r, b, p });
+        let node = node.and_then(|node| node.in_precision(precision)).map_err(|e| format!("{file}: {e}"))?;
         // Layout 1 has the batch first, in X and Y, and in the states.
         let turned = |tensor: &Tensor, axes: usize| match layout {
             Layout::TimeMajor => tensor.clone(),
@@ -190,16 +214,17 @@ fn check_onnx(file: &str, golden: &Golden) -> Result<(), String> {
         let sequence_lens = golden.integers.get("sequence_lens").map(|(_, lengths)| lengths.as_slice());
         let inputs = Inputs { x: &x, sequence_lens, initial_h: h.as_ref(), initial_c: c.as_ref() };
         let output = node.run(&inputs).map_err(|error| format!("{file}: {error}"))?;
-        compare(file, "Y", &output.y, &turned(get("Y").expect("Y"), 2), SINGLE)?;
-        compare(file, "Y_h", &output.y_h, &turned(get("Y_h").expect("Y_h"), 1), SINGLE)?;
+        of.compare("Y", &output.y, &turned(get("Y").expect("Y"), 2))?;
+        of.compare("Y_h", &output.y_h, &turned(get("Y_h").expect("Y_h"), 1))?;
         match (&output.y_c, get("Y_c")) {
-            (Some(got), Some(want)) => compare(file, "Y_c", got, &turned(want, 1), SINGLE),
+            (Some(got), Some(want)) => of.compare("Y_c", got, &turned(want, 1)),
             (None, None) => Ok(()),
             _ => Err(format!("{file}: Y_c on one side only")),
         }
     };
     check(Layout::TimeMajor)?;
-    check(Layout::BatchFirst)
+    check(Layout::BatchFirst)?;
+    Ok(of.most.get())
 }
 
 /// The batch, which is axis `axis`, first.
@@ -219,11 +244,25 @@ fn batch_first(tensor: &Tensor, axis: usize) -> Tensor {
     Tensor::new(&turned, values).unwrap()
 }
 
-fn all(folder: &str, least: usize, check: impl Fn(&str, Golden) -> Result<(), String>) {
+/// Compares every file of a folder in every precision.
+fn all(folder: &str, least: usize, check: impl Fn(&str, Golden, Precision) -> Result<f64, String>) {
     let files = files(folder);
     assert!(files.len() >= least, "only {} files", files.len());
-    let failures: Vec<String> =
-        files.into_iter().filter_map(|(name, golden)| check(&name, golden).err()).collect();
+    let mut failures = Vec::new();
+    for &precision in Precision::ALL {
+        let mut most = 0.0f64;
+        // (Exponentials of exponentials, up to 1e12, make a tenth of any rounding.)
+        let grows = |name: &str| precision != Precision::F32 && name == "activation_exponential";
+        for (name, golden) in files.iter().filter(|(name, _)| !grows(name)) {
+            match check(name, golden.clone(), precision) {
+                Ok(difference) => most = most.max(difference),
+                Err(error) => failures.push(format!("{precision}: {error}")),
+            }
+        }
+        println!("{folder}, {precision}: the largest difference is {most:.1e}");
+        // What is rounded shows.
+        assert!(precision == Precision::F32 || most > 1e-3, "{folder}, {precision}: {most:e}");
+    }
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -234,7 +273,7 @@ fn layers_of_keras() {
 
 #[test]
 fn operators_of_onnx() {
-    all("onnx", 58, |file, golden| check_onnx(file, &golden));
+    all("onnx", 58, |file, golden, precision| check_onnx(file, &golden, precision));
 }
 
 #[test]

@@ -130,6 +130,10 @@ fn wrong_scales_of_files() {
         file.insert("module.bias_ih_l0_scale", Tensor::new(&[1], vec![1.0]).unwrap());
     });
     assert_eq!(vector, "bias_ih_l0: expected a matrix, as it has a scale, got shape [20]");
+    let zero_point = error(&|file| {
+        file.insert("module.weight_hh_l0_zero_point", Tensor::new(&[1], vec![f32::NAN]).unwrap());
+    });
+    assert_eq!(zero_point, "weight_hh_l0_zero_point: expected integers, got F32");
     let float = error(&|file| {
         file.insert("module.weight_ih_l0", Tensor::new(&[20, 9], vec![0.5; 180]).unwrap());
     });
@@ -205,6 +209,71 @@ fn a_form_of_other_numbers() {
     let near = |a: f32, b: f32| (a - b).abs() < 3e-3;
     let [a, b] = [&network, &floats].map(|network| network.run(&[0.5, -1.0], Dims::new(1, 1)).unwrap().y);
     assert!(a.iter().zip(&b).all(|(&a, &b)| near(a, b)), "{a:?} for {b:?}");
+}
+
+/// The rows of a matrix that keep no integers have scales of their own, of any magnitude, now and whenever they
+/// change; those beside them keep theirs.
+#[test]
+fn rows_without_integers_have_their_own_scales() {
+    let plain = || Rnn::relu(3, 2).bias(Bias::None).precision(Precision::Int8).build().unwrap();
+    let (kept, x) = ([64.0, -128.0, 3.0], [1.0, -0.5, 0.25]);
+    let y = |network: &Recurrent| network.run(&x, Dims::new(1, 1)).unwrap().y;
+    let tiny = [1e-29, -2e-29, 3.1e-29];
+    for row in [[0.3, -0.7, 0.1], [300.0, 1.0, 2.0], [1e35, -2e34, 3e33], [f32::MAX, 1e38, 0.0], tiny] {
+        let form = Form::new(CellKind::ElmanRelu).biases(Biases::None);
+        let arrays = Arrays {
+            input: [row, kept].concat(),
+            recurrent: vec![0.0; 4],
+            input_scales: vec![1.0, 0.5],
+            ..Arrays::default()
+        };
+        let mut network = plain();
+        form.load(&mut network, &[arrays]).unwrap();
+        assert_eq!(network.parameters()[..3], row);
+        // By hand: one row in its own scale, the other in a given one.
+        let own = |values: &[f32], given: &[f32]| {
+            let mut network = plain();
+            network.set_parameter("weight_ih_l0", values).unwrap();
+            network.set_scales("weight_ih_l0", given).unwrap();
+            y(&network)
+        };
+        let halves = kept.map(|q| q * 0.5);
+        let want = [own(&[row, row].concat(), &[])[0], own(&[halves; 2].concat(), &[0.5])[1]];
+        assert_eq!(y(&network), want, "{row:?}");
+        let exact: f32 = row.iter().zip(&x).map(|(w, x)| w * x).sum();
+        assert!((want[0] - exact).abs() <= exact.abs() * 0.02, "{want:?} for {exact}");
+        // Ten times as large: its scale is too.
+        let ten = row.map(|w| (w * 10.0).min(3e38));
+        network.set_parameter("weight_ih_l0", &[ten, halves].concat()).unwrap();
+        assert_eq!(y(&network), [own(&[ten, ten].concat(), &[])[0], want[1]], "{row:?}");
+    }
+}
+
+/// Scales that are right by themselves and make no weights together are errors.
+#[test]
+fn products_of_scales_that_no_weight_can_have() {
+    let mut network = Rnn::tanh(2, 1).bias(Bias::None).precision(Precision::Int8).build().unwrap();
+    let before = network.parameters().to_vec();
+    let load = |scale: f32, of_row: f32, network: &mut Recurrent| {
+        let form = Form::new(CellKind::ElmanTanh).biases(Biases::None).scale(scale);
+        let (input, recurrent) = (vec![0.0, 3.0], vec![1.0]);
+        let scales = || vec![of_row];
+        let arrays = Arrays {
+            input,
+            recurrent,
+            input_scales: scales(),
+            recurrent_scales: scales(),
+            ..Arrays::default()
+        };
+        form.load(network, &[arrays])
+    };
+    for (scale, of_row) in [(1e30, 1e30), (1e-30, 1e-30), (-1e20, 1e20), (1e-20, 1e-19)] {
+        let wrong = load(scale, of_row, &mut network);
+        assert!(matches!(wrong, Err(fused_rnn::Error::OutOfRange { .. })), "{scale}, {of_row}: {wrong:?}");
+        assert_eq!(network.parameters(), before);
+    }
+    load(1e30, 1e-30, &mut network).unwrap();
+    assert_eq!(network.parameters(), [0.0, 3.0 * (1e30 * 1e-30), 1e30 * 1e-30]);
 }
 
 /// bf16 and f16 of a file are these numbers exactly, in f32 and in bf16; f16 is rounded to bf16 once.

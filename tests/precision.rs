@@ -373,6 +373,8 @@ fn values_and_weights_without_a_scale() {
         for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(y(&plain, [1.0, odd]).iter().all(|y| y.is_nan()), "{odd}: all sums of the row");
         }
+        let far = y(&set([0.0, 1e25, 1e25, 0.0, 0.0, 1.0], 0.5), [1e20, 0.0]);
+        assert!(far[0].is_nan() && far[1..] == [f32::INFINITY, 0.5], "{far:?}: scales beyond f32");
         let huge = y(&plain, [f32::MAX, -f32::MAX]);
         assert!(huge[0] >= 3.4e38 && huge[1] == 0.0 && huge[2] < 1e33, "{huge:?}");
         for odd in [f32::NAN, f32::INFINITY] {

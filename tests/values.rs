@@ -2,12 +2,18 @@
 //! is too small to matter is read as zero, and NaN stays NaN.
 
 mod common;
+#[path = "common/strategies.rs"]
+mod strategies;
 
-use common::{Case, Data, Options, Results, bits_of, reference_run, run_in, run_layer, uniform};
-use fused_rnn::{
-    Activation, Bias, CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Tape,
-    Threads, Workspace,
+use common::{
+    Case, Data, Options, Results, bits_of, property_cases, reference_run, run_in, run_layer, uniform,
 };
+use fused_rnn::{
+    Activation, Bias, CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Schedule,
+    Tape, Threads, Workspace,
+};
+use proptest::prelude::*;
+use strategies::cases as drawn_cases;
 
 #[test]
 fn a_decaying_state_reaches_zero_and_no_denormals() {
@@ -354,6 +360,82 @@ fn nan_and_infinities_propagate() {
                 let of_step = &y[at * hidden..][..hidden];
                 assert!(of_step.iter().all(|&value| value == f32::INFINITY || value == 0.0), "{of_step:?}");
                 assert!(of_step.contains(&f32::INFINITY));
+            }
+        }
+    }
+}
+
+/// What is no ordinary number.
+const ODD: [f32; 8] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40, -1e-45, 9e-31];
+
+/// Outputs and final states.
+fn forward(layer: &Recurrent, case: &Case, data: &Data) -> [Vec<f32>; 3] {
+    let (mut state, mut workspace) = (layer.zero_state(case.batch).unwrap(), Workspace::new());
+    state.set_h(&data.h0).unwrap();
+    state.set_c(&data.c0).unwrap();
+    let mut y = vec![7.0; data.dy.len()];
+    layer.forward(&data.x, data.dims(case), &mut state, Some(&mut y), &mut workspace).unwrap();
+    [y, state.h(), state.c()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: property_cases(30),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Odd values among the weights, the inputs and the states: in every precision, on every level and for any
+    /// number of threads a NaN reaches what it reaches in the reference, and all else is as if it were not there.
+    /// (An infinity may be NaN there that is none here: a sigmoid is never quite zero, and what it multiplies
+    /// stays infinite. Activations at infinities have a test of their own.)
+    #[test]
+    fn odd_values_are_what_the_reference_makes_of_them(
+        case in drawn_cases(),
+        odd in prop::collection::vec((0..4usize, any::<prop::sample::Index>(), prop::sample::select(&ODD[..])), 1..4),
+    ) {
+        let infinite = odd.iter().any(|(.., value)| value.is_infinite());
+        let options = Options { activations: None, activations_reverse: None, ..case.options.clone() };
+        for &precision in Precision::ALL {
+            let case = Case { precision, options: options.clone(), ..case.clone() };
+            let mut data = Data::of(&case);
+            let mut wanted = None;
+            for level in Level::available() {
+                for threads in [1, 3] {
+                    let mut layer = case.layer(|builder| {
+                        builder.level(level).threads(Threads::Count(threads)).schedule(Schedule::Units)
+                    });
+                    layer.update(|parameters| {
+                        for &(place, index, value) in &odd {
+                            let to = match place {
+                                0 => &mut *parameters,
+                                1 => &mut data.x[..],
+                                2 => &mut data.h0[..],
+                                _ => &mut data.c0[..],
+                            };
+                            if !to.is_empty() {
+                                to[index.index(to.len())] = value;
+                            }
+                        }
+                    });
+                    let want = wanted.get_or_insert_with(|| reference_run(&layer, &case, &data));
+                    let want = [&want.y, &want.hn, &want.cn];
+                    let grows = |value: &f64| value.is_finite() && value.abs() > 1e3;
+                    if want.iter().any(|values| values.iter().any(grows)) {
+                        continue;
+                    }
+                    for ((name, got), want) in ["y", "h", "c"].into_iter().zip(&forward(&layer, &case, &data)).zip(want) {
+                        for (place, (&got, &want)) in got.iter().zip(want).enumerate() {
+                            let same = match (got.is_finite(), want.is_finite()) {
+                                (true, true) => (f64::from(got) - want).abs() < 0.2,
+                                (got, false) => infinite || !got,
+                                (false, true) => false,
+                            };
+                            prop_assert!(same, "{}, {}, {} threads: {} for {} at {} {}", precision, level, threads,
+                                got, want, name, place);
+                        }
+                    }
+                }
             }
         }
     }

@@ -225,7 +225,7 @@ impl Weights {
     }
 
     /// Packs these parameters, as far as they are made of tensors that have changed. Bytes have the scales
-    /// that are given, one for each row of a matrix or one for all.
+    /// that are given, one for each row of a matrix or one for all; a row without, or of zero, has its own.
     pub(crate) fn pack(
         &mut self,
         from: &Canonical<'_>,

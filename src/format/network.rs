@@ -95,7 +95,7 @@ impl Change {
 
     /// New values for a matrix that was quantised elsewhere, with the scales of its rows, or one for all of
     /// them: each value is an integer times its scale. A network of bytes keeps the integers of a row where
-    /// all are from -128 to 127; any other row has a scale of its own.
+    /// all are from -128 to 127; any other row has a scale of its own, which a zero stands for.
     pub(super) fn put_integers(&mut self, name: &str, values: Vec<f32>, scales: &[f32]) -> Result<(), Error> {
         let matrix = self.open.iter().find(|tensor| tensor.name == name);
         let columns = matrix.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(1);
@@ -105,11 +105,7 @@ impl Change {
                 let integer = (value / given).round();
                 (-128.0..=127.0).contains(&integer) && integer * given == value
             };
-            if is_scale(given) && values.iter().all(is_byte) {
-                return given;
-            }
-            let own = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0;
-            if is_scale(own) { own } else { 1.0 }
+            if is_scale(given) && values.iter().all(is_byte) { given } else { 0.0 }
         });
         let kept = kept.collect();
         self.put(name, values)?;

@@ -45,7 +45,8 @@ pub struct Recurrent {
     pub(super) ranges: Vec<Ranges>,
     /// Empty once they have been dropped: no network has none.
     parameters: Vec<f32>,
-    /// The scales that were given for matrices of each strand; empty where none were.
+    /// The scales that were given for matrices of each strand: empty where none were, zero of rows that have
+    /// their own.
     pub(super) scales: Vec<PerTensor<Vec<f32>>>,
     pub(super) weights: Vec<Weights>,
     /// The first backward pass packs these weights.

@@ -141,8 +141,8 @@ impl Panel {
         self.pack_with(from, &[]);
     }
 
-    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none
-    /// where bytes are to have their own.
+    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none, or
+    /// zero, where bytes are to have their own.
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
         let (units, lanes) = (self.units, self.lanes);
         for block in 0..self.blocks {
@@ -197,7 +197,7 @@ impl Panel {
             for unit in 0..count {
                 let values = (0..depth).map(|k| from[unit * unit_stride + k * depth_stride]);
                 let scale = if scales.len() > 1 { gate * of_gate + first_scale + unit } else { 0 };
-                let given = scales.get(scale).copied();
+                let given = scales.get(scale).copied().filter(|&scale| scale != 0.0);
                 of.pack(values, given, to[at + unit..].iter_mut().step_by(gates * lanes));
             }
         }

@@ -58,15 +58,15 @@ pub(super) fn step_forward<F: Real>(
             }
             for j in 0..hidden {
                 let [i, f, g, o] = rows(first + j, hidden);
-                let [p_i, p_f, p_o] = peepholes(params, j, hidden);
-                (gates[i], slopes[i]) = variant.gate(cell, 0, a[i] + q[i] + p_i * c[j]);
-                (gates[f], slopes[f]) = variant.gate(cell, 0, a[f] + q[f] + p_f * c[j]);
+                let peep = |gate, v| peephole(params, gate * hidden + j, v);
+                (gates[i], slopes[i]) = variant.gate(cell, 0, a[i] + q[i] + peep(0, c[j]));
+                (gates[f], slopes[f]) = variant.gate(cell, 0, a[f] + q[f] + peep(1, c[j]));
                 (gates[g], slopes[g]) = variant.gate(cell, 1, a[g] + q[g]);
                 if variant.coupled {
                     (gates[f], slopes[f]) = (F::ONE - gates[i], F::ZERO);
                 }
                 (c_next[j], clip_slopes[j]) = clamp(gates[f] * c[j] + gates[i] * gates[g], variant.cell_clip);
-                (gates[o], slopes[o]) = variant.gate(cell, 0, a[o] + q[o] + p_o * c_next[j]);
+                (gates[o], slopes[o]) = variant.gate(cell, 0, a[o] + q[o] + peep(2, c_next[j]));
             }
             let mut seen = c_next.clone();
             if let Some(epsilon) = model.layer_norm {
@@ -218,16 +218,16 @@ pub(super) fn step_backward<F: Real>(
             }
             for j in 0..hidden {
                 let [i, f, g, o] = rows(first + j, hidden);
-                let [p_i, p_f, p_o] = peepholes(params, j, hidden);
+                let peep = |gate, v| peephole(params, gate * hidden + j, v);
                 da[o] = dh_next[j] * outputs[j] * slopes[o];
-                let d_c = dc_next[j] + through[j] + p_o * da[o];
+                let d_c = dc_next[j] + through[j] + peep(2, da[o]);
                 let d_c = d_c * clip_slopes[j];
                 // c' = f c + i g, or (1 - i) c + i g
                 let through_i = if variant.coupled { gates[g] - c[j] } else { gates[g] };
                 da[i] = d_c * through_i * slopes[i];
                 da[f] = d_c * c[j] * slopes[f];
                 da[g] = d_c * gates[i] * slopes[g];
-                dc[j] = d_c * gates[f] + p_i * da[i] + p_f * da[f];
+                dc[j] = d_c * gates[f] + peep(0, da[i]) + peep(1, da[f]);
                 if !grads.peephole.is_empty() {
                     grads.peephole[j] += da[i] * c[j];
                     grads.peephole[hidden + j] += da[f] * c[j];
@@ -388,7 +388,7 @@ fn rows<const G: usize>(j: usize, hidden: usize) -> [usize; G] {
     array::from_fn(|gate| gate * hidden + j)
 }
 
-/// The peepholes of hidden unit `j`, zero where there are none.
-fn peepholes<F: Real>(params: &Params<F>, j: usize, hidden: usize) -> [F; 3] {
-    array::from_fn(|gate| params.peephole.get(gate * hidden + j).copied().unwrap_or(F::ZERO))
+/// A peephole's part of a sum: nothing where there are none, whatever the value.
+fn peephole<F: Real>(params: &Params<F>, place: usize, v: F) -> F {
+    params.peephole.get(place).map_or(F::ZERO, |&weight| weight * v)
 }

@@ -213,7 +213,8 @@ impl Form {
     /// gates of the others, the order or a gate of the form is none of its cell's, an array has another size
     /// or shape, a parameter of the network has no counterpart, or a bias has no place: two that cannot be
     /// added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite,
-    /// or a scale is not finite or is zero. The network is then as before.
+    /// or a scale, or the product of that of a row and [that of the form](Form::scale), is not finite, zero or
+    /// subnormal. The network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network)?;
@@ -254,6 +255,8 @@ impl Form {
                     }
                 };
                 let (name, scales) = (format!("{name}{suffix}"), form.scales_to_ours(&strand, scales));
+                // Two that are right may have a product that is none.
+                scales.iter().try_for_each(|&scale| check_scale(scale))?;
                 let ours = form.matrix_to_ours(&strand, columns, from, &scales);
                 // (A scale of one is none: numbers that are weights.)
                 if scales == [1.0] {

@@ -48,6 +48,7 @@ use crate::activation::Activation;
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::{Bias, Builder, Direction, Init, Recurrent};
+use crate::product::Precision;
 use options::Options;
 
 /// How `Bidirectional` merges its two outputs.
@@ -221,6 +222,14 @@ impl Layer {
     /// The network: batch-first, outputs in the order of time and not merged.
     pub fn network(&self) -> &Recurrent {
         &self.network
+    }
+
+    /// The layer in another precision, as of [`Recurrent::in_precision`].
+    ///
+    /// # Errors
+    /// As for [`Recurrent::in_precision`].
+    pub fn in_precision(&self, precision: Precision) -> Result<Layer, Error> {
+        Ok(Layer { network: self.network.in_precision(precision)?, ..*self })
     }
 
     /// Takes the network out: for training, or for the steps of a stream.

@@ -257,6 +257,9 @@ fn dequantized((name, integers): Named, scale: Named, zero_point: Option<Named>)
         }
     };
     let (scales, zeros) = (per_row(&scale)?, zero_point.as_ref().map(per_row).transpose()?);
+    if let Some((name, zero)) = zero_point.as_ref().filter(|(_, zero)| zero.dtype().is_float()) {
+        return Err(refused(name, "integers", format!("{:?}", zero.dtype())));
+    }
     if let Some(&got) = scale.1.values().iter().find(|&&scale| !is_scale(scale)) {
         return Err(refused(scale.0, "numbers from 1e-30 to 1e30", got.to_string()));
     }

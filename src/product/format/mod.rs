@@ -54,7 +54,8 @@ pub enum Precision {
     /// Weights, inputs and sums in f32.
     #[default]
     F32,
-    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32.
+    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32 (from
+    /// 3.396e38 on it is infinity that is nearest).
     /// All arithmetic is that of [`F32`](Precision::F32), and so are the bits of all results, gradients
     /// included: those of a network in `F32` whose weight matrices are the rounded ones. Packed weights take
     /// half of the bytes, which is what few rows of many units wait for.
@@ -90,7 +91,8 @@ pub enum Precision {
     /// The sums of integers are exact, the same on every level; what is made of them are f32, and all
     /// promises of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the
     /// bytes. Sums of a row that has an infinity or a NaN are NaN, and so are those of a unit with such a
-    /// weight; an input whose magnitudes are all below 1e-30 counts as zero.
+    /// weight; an input whose magnitudes are all below 1e-30 counts as zero. Where `s_w s_x` is more than an f32
+    /// has, sums are infinite, or NaN where the integers' is zero.
     ///
     /// For inference: [`forward_train`](crate::Recurrent::forward_train) is an error.
     Int8,
