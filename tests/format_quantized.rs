@@ -211,8 +211,8 @@ fn a_form_of_other_numbers() {
     assert!(a.iter().zip(&b).all(|(&a, &b)| near(a, b)), "{a:?} for {b:?}");
 }
 
-/// The rows of a matrix that keep no integers have scales of their own, of any magnitude, now and whenever they
-/// change; those beside them keep theirs.
+/// The rows of a matrix that keep no integers have scales of their own, of any magnitude, now and whenever
+/// they change; those beside them keep theirs.
 #[test]
 fn rows_without_integers_have_their_own_scales() {
     let plain = || Rnn::relu(3, 2).bias(Bias::None).precision(Precision::Int8).build().unwrap();

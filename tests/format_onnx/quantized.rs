@@ -87,3 +87,41 @@ fn integers_are_kept() {
         assert_ne!(y(&layer), y(&again), "{name}: scales of its own are others");
     }
 }
+
+/// Scales that a file may have: what no weight can have is an error, what a byte cannot have a layer of f32.
+#[test]
+fn hostile_scales_of_nodes() {
+    let bytes = std::fs::read(golden("onnx_quantized").join("tensor/model.onnx")).unwrap();
+    let model = Model::read(&bytes).unwrap();
+    for name in ["Ws", "Rs"] {
+        let own = floats(&model.value(name).unwrap().unwrap()).values()[0];
+        let places: Vec<usize> =
+            (0..bytes.len() - 3).filter(|&place| bytes[place..place + 4] == own.to_le_bytes()).collect();
+        let &[place] = &places[..] else { panic!("{name}: {places:?}") };
+        let layer = |scale: f32| {
+            let mut bytes = bytes.clone();
+            bytes[place..place + 4].copy_from_slice(&scale.to_le_bytes());
+            let model = Model::read(&bytes).unwrap();
+            let node = model.nodes()[0].with_weights(&model, &BTreeMap::new())?;
+            Ok::<_, fused_rnn::Error>(node.into_layer())
+        };
+        for scale in [0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-40, -1e-45] {
+            let said = layer(scale).unwrap_err().to_string();
+            assert!(said.contains("the scale of weights"), "{name}, {scale}: {said}");
+        }
+        for (scale, want) in [
+            (-own, Precision::F32),
+            (2e30, Precision::F32),
+            (1e-32, Precision::F32),
+            (1e30, Precision::Int8),
+            (2e-30, Precision::Int8),
+        ] {
+            let layer = layer(scale).unwrap();
+            assert_eq!(layer.config().precision(), want, "{name}, {scale}");
+            let parameters = layer.parameters();
+            assert!(parameters.iter().all(|value| value.is_finite()), "{name}, {scale}");
+            let largest = parameters.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            assert!(largest >= scale.abs(), "{name}, {scale}: {largest}");
+        }
+    }
+}

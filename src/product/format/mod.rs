@@ -54,8 +54,8 @@ pub enum Precision {
     /// Weights, inputs and sums in f32.
     #[default]
     F32,
-    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32 (from
-    /// 3.396e38 on it is infinity that is nearest).
+    /// Weights rounded to bf16, to the nearest, ties to even: eight bits of significand, the range of f32
+    /// (beyond 3.396e38 the nearest is infinity).
     /// All arithmetic is that of [`F32`](Precision::F32), and so are the bits of all results, gradients
     /// included: those of a network in `F32` whose weight matrices are the rounded ones. Packed weights take
     /// half of the bytes, which is what few rows of many units wait for.
@@ -91,8 +91,8 @@ pub enum Precision {
     /// The sums of integers are exact, the same on every level; what is made of them are f32, and all
     /// promises of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the
     /// bytes. Sums of a row that has an infinity or a NaN are NaN, and so are those of a unit with such a
-    /// weight; an input whose magnitudes are all below 1e-30 counts as zero. Where `s_w s_x` is more than an f32
-    /// has, sums are infinite, or NaN where the integers' is zero.
+    /// weight; an input whose magnitudes are all below 1e-30 counts as zero. Where `s_w s_x` is more than an
+    /// f32 has, sums are infinite, or NaN where that of the integers is zero.
     ///
     /// For inference: [`forward_train`](crate::Recurrent::forward_train) is an error.
     Int8,
@@ -362,4 +362,37 @@ unsafe fn multiply_add<I: Isa, W: Load, const G: usize, const U: usize, const R:
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_precisions() {
+        let names: Vec<String> = Precision::ALL.iter().map(|precision| format!("{precision:>5}")).collect();
+        assert_eq!(names, ["  f32", "bf16_weights", " bf16", " int8"]);
+    }
+
+    /// What panels have of each: words, tails, and which inputs are missing in the last word.
+    #[test]
+    fn words_of_one_unit() {
+        let pack = |words: Words, values: &[f32]| {
+            let mut to = vec![f32::NAN; values.len().div_ceil(words.inputs()) + words.tail() + 1];
+            words.pack(values.iter().copied(), None, to.iter_mut());
+            assert!(to.pop().unwrap().is_nan(), "nothing past the tail");
+            to.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        assert_eq!(pack(Words::F32, &[1.0, 1e-31]), [0x3F80_0000, 0]);
+        assert_eq!(pack(Words::Rounded, &[1.001, 3.0]), [0x3F80_0000, 0x4040_0000]);
+        assert_eq!(pack(Words::Bf16, &[1.0, -2.0, 1e-20]), [0xC000_3F80, 0x1E3D]);
+        assert_eq!(pack(Words::Pairs, &[1.0, -2.0, 1e-20]), [0xC000_3F80, 0]);
+        // Of five inputs, the largest 254, the scale is 2. Sums begin with their sum, -offset times.
+        let values = [254.0, -2.0, 4.0, -254.0, 6.0];
+        let begin = -(128 * (127 - 1 + 2 - 127 + 3));
+        for (offset, begin) in [(128, begin), (0, 0i32)] {
+            let words = [0x8102_FF7F, 3, 2f32.to_bits(), begin.cast_unsigned()];
+            assert_eq!(pack(Words::Bytes { offset }, &values), words);
+        }
+    }
 }
