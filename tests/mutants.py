@@ -73,6 +73,7 @@ EXPLAINED = [
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
     (r">::add \| if left > 0 \{|let whole = start == 0", "what is prefetched"),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
+    (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
     (
         r"let (narrow|widest) =|replace height -> usize with 1|left >= widest|left >= 2 && gates",
         "how many blocks and rows a tile takes",
@@ -126,6 +127,7 @@ EXPLAINED = [
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
+    (r"replace \| with \^ in pair ", "the halves of a word have no bit in common"),
     (r"replace \+ with - .*\| .*D[AV] \+ (I|R_),", "zero is added"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
