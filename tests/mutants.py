@@ -124,6 +124,9 @@ EXPLAINED = [
     (r"Zoneout::planes", "a plane that is there and not used"),
     (r"map\(\|row\| 1 \+|reserve\(&mut self.times, batch \* steps\)", "how much is reserved beforehand"),
     (r"reserve\(&mut self.starts|starts.resize|reserve\(&mut self.places", "how much is reserved beforehand"),
+    (r"FRONT.saturating_add\(width", "a row with more room than it needs"),
+    (r"from_raw_parts_mut\(to, LINE / 2\)", "how long a slice is of which half a line is written"),
+    (r"replace \|\| with && in make_each", "a row is made twice"),
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
