@@ -17,9 +17,10 @@
 use super::lobby::Lobby;
 use super::offer::Offer;
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Offers in the queue of the pool, taken back or not, and the most of them. (A pool that is busy for an hour
 /// would have a hundred million.)
@@ -56,22 +57,37 @@ impl Drop for Owned<'_> {
 thread_local! {
     /// The lobby of the offers of this thread.
     static LOBBY: Arc<Lobby> = Arc::default();
+    /// Whether this thread of the pool is doing an offer.
+    static HELPS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Offers work to the pool.
 fn queue(offer: &Arc<Offer>, lobby: &Arc<Lobby>) {
-    if QUEUED.fetch_add(1, Ordering::Relaxed) >= MOST_QUEUED {
-        QUEUED.fetch_sub(1, Ordering::Relaxed);
+    if threads_of_pool() == 0 || QUEUED.load(Ordering::Relaxed) >= MOST_QUEUED {
         return;
     }
+    QUEUED.fetch_add(1, Ordering::Relaxed);
     let (offer, lobby) = (Arc::clone(offer), Arc::clone(lobby));
     rayon::spawn(move || {
         QUEUED.fetch_sub(1, Ordering::Relaxed);
-        if offer.accept() {
+        // A thread that waits for the half of another offer may have taken this one meanwhile: it goes back.
+        let is_nested = HELPS.replace(true);
+        if offer.accept() && !is_nested {
             drop(offer);
             lobby.linger();
         }
+        HELPS.set(is_nested);
     });
+}
+
+/// The threads of the pool of the caller, or of the global pool; 0 where the system gives none.
+pub(super) fn threads_of_pool() -> usize {
+    // (A program without threads learns it once: rayon panics.)
+    static GLOBAL: OnceLock<usize> = OnceLock::new();
+    if rayon::current_thread_index().is_some() {
+        return rayon::current_num_threads();
+    }
+    *GLOBAL.get_or_init(|| catch_unwind(rayon::current_num_threads).unwrap_or(0))
 }
 
 /// Runs `a` on this thread, and `b` on another thread of the pool where one comes in time, or else after `a`.
@@ -180,6 +196,10 @@ mod tests {
             (false, true, false),
             (false, false, true),
         ] {
+            // (What other tests have left in the queue.)
+            while QUEUED.load(Ordering::Relaxed) > 0 {
+                std::thread::yield_now();
+            }
             let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let both = || {
                 join(

@@ -20,6 +20,10 @@ use std::time::Duration;
 /// How long a helper waits for more. (rayon's own threads look for work some 20 microseconds before they
 /// sleep.)
 const LINGER: Duration = Duration::from_micros(20);
+/// How long it stays with a caller in all, unless a piece of work takes longer: others wait for a thread of
+/// the pool too. (Without an end, a caller who steps on and on kept it for good, and a join of somebody else
+/// took 90 milliseconds in place of 9, in a pool of one thread.)
+const STAY: Duration = Duration::from_micros(500);
 /// Rounds of spinning between looks at the clock, how many of these before the core is yielded instead, and
 /// how many looks in all (for targets that have no clock).
 const SPINS: u32 = 32;
@@ -92,9 +96,13 @@ impl Lobby {
         self.places.iter().find_map(|place| self.take(place))
     }
 
-    /// Does what comes, until nothing has come for a while.
+    /// Does what comes, until nothing has come for a while, or others want the thread too.
     pub(super) fn linger(&self) {
-        loop {
+        let began = Clock::now();
+        for _ in 0..LOOKS {
+            if began.elapsed() >= STAY {
+                return;
+            }
             self.waiting.fetch_add(1, Ordering::SeqCst);
             let mut offer = self.wait();
             self.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -134,6 +142,32 @@ impl Drop for Lobby {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A caller who offers something without end keeps no helper for good.
+    #[test]
+    fn a_helper_goes_back_to_the_pool() {
+        let lobby = Arc::new(Lobby::default());
+        let helper = std::thread::spawn({
+            let lobby = Arc::clone(&lobby);
+            move || lobby.linger()
+        });
+        let began = std::time::Instant::now();
+        let mut work = || ();
+        while !helper.is_finished() && began.elapsed() < Duration::from_secs(20) {
+            // SAFETY: it is taken before the loop goes on, or nobody has it any more; it is done at once.
+            let offer = Arc::new(unsafe { Offer::new(&raw mut work) });
+            let place = lobby.put(&offer);
+            for _ in 0..1000 {
+                std::hint::spin_loop();
+            }
+            place.map(|place| lobby.remove(place));
+            if !offer.take() {
+                offer.wait();
+            }
+        }
+        assert!(helper.is_finished());
+        helper.join().unwrap();
+    }
 
     #[test]
     fn threads_are_awake_for_a_while() {

@@ -7,7 +7,7 @@
 //! ```
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::thread::Thread;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// Nobody has begun the work.
 const OFFERED: u8 = 0;
@@ -27,22 +27,24 @@ const YIELDS: u32 = 1024;
 pub(super) struct Offer {
     state: AtomicU8,
     work: *mut (dyn FnMut() + Send),
-    owner: Thread,
+    /// What an owner sleeps on. (`park` needs the name of the thread, which one that ends has no more.)
+    sleep: Mutex<()>,
+    bell: Condvar,
 }
 
 // SAFETY: the work may be sent to another thread, which reaches it only if it is the one that has taken it.
 unsafe impl Send for Offer {}
-// SAFETY: as above; the rest are an atomic and a handle.
+// SAFETY: as above; the rest are an atomic and locks.
 unsafe impl Sync for Offer {}
 
 impl Offer {
-    /// An offer of the thread that calls.
+    /// An offer of this work.
     ///
     /// # Safety
     /// - The work is there until the offer has been taken by its owner, or is done: the owner calls
     ///   [`take`](Self::take), and where that fails [`wait`](Self::wait), before it leaves the work.
     pub(super) unsafe fn new(work: *mut (dyn FnMut() + Send)) -> Self {
-        Offer { state: AtomicU8::new(OFFERED), work, owner: std::thread::current() }
+        Offer { state: AtomicU8::new(OFFERED), work, sleep: Mutex::new(()), bell: Condvar::new() }
     }
 
     /// True for the one thread that may begin the work, or is not to let others begin it.
@@ -58,7 +60,9 @@ impl Offer {
             // not unwind.
             unsafe { (*self.work)() };
             if self.state.swap(DONE, Ordering::AcqRel) == AWAITED {
-                self.owner.unpark();
+                // The owner holds the lock from its last look at the state until it sleeps.
+                drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));
+                self.bell.notify_one();
             }
         }
         taken
@@ -74,8 +78,9 @@ impl Offer {
             if round < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
         if self.state.compare_exchange(TAKEN, AWAITED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            let mut sleep = self.sleep.lock().unwrap_or_else(PoisonError::into_inner);
             while !done() {
-                std::thread::park();
+                sleep = self.bell.wait(sleep).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }

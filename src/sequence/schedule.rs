@@ -12,7 +12,7 @@
 //!
 //! Cuts never go through a sum, so results do not depend on the division, bit for bit.
 
-use super::join::join;
+use super::join::{join, threads_of_pool};
 use super::team::over_stages;
 use std::ops::Range;
 
@@ -68,9 +68,7 @@ impl Threads {
         match self {
             Threads::Count(count) => count.clamp(1, MOST_THREADS),
             Threads::Auto if self.is_one(multiply_adds) => 1,
-            Threads::Auto => {
-                rayon::current_num_threads().min(multiply_adds / WORTH_A_THREAD).min(MOST_THREADS)
-            }
+            Threads::Auto => threads_of_pool().min(multiply_adds / WORTH_A_THREAD).clamp(1, MOST_THREADS),
         }
     }
 }

@@ -139,9 +139,9 @@ impl BeamSearch {
     /// Advances the beam by one step.
     fn step(&mut self, z: &[f32], blank: usize) {
         let max = f64::from(maximum(z));
-        let norm = max + z.iter().map(|&z| (f64::from(z) - max).exp()).sum::<f64>().ln();
+        let log = z.iter().map(|&z| (f64::from(z) - max).exp()).sum::<f64>().ln();
         self.logs.clear();
-        self.logs.extend(z.iter().map(|&z| f64::from(z) - norm));
+        self.logs.extend(z.iter().map(|&z| f64::from(z) - max - log));
         self.choose_classes(blank);
         self.candidates.clear();
         for at in 0..self.beams.len() {

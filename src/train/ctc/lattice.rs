@@ -78,9 +78,11 @@ impl Lattice {
         self.emissions.clear();
     }
 
-    /// Adds the emissions of the next step: its logits, and the log of the sum of their exponentials.
-    pub(super) fn emit(&mut self, z: &[f32], norm: f64) {
-        self.emissions.extend(self.places.iter().map(|&label| above_never(f64::from(z[label]) - norm)));
+    /// Adds the emissions of the next step: its logits, their maximum, and the log of the sum of the
+    /// exponentials of their distances from it. (Not `z - (max + log)`: beside 1e20 the log would be lost.)
+    pub(super) fn emit(&mut self, z: &[f32], max: f64, log: f64) {
+        let emission = |&label: &usize| above_never(f64::from(z[label]) - max - log);
+        self.emissions.extend(self.places.iter().map(emission));
     }
 
     /// The log of the sum over all alignments, with the emissions of all `steps`, of which there is one.

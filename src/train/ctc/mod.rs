@@ -225,7 +225,7 @@ impl Ctc {
                     sum
                 }
             };
-            lattice.emit(z, f64::from(max) + sum.ln());
+            lattice.emit(z, f64::from(max), sum.ln());
         }
         let total = lattice.forward(steps);
         let impossible = total <= IMPOSSIBLE;
@@ -334,6 +334,9 @@ mod tests {
         let loss = run(&[0.0, -3e38], 1, &mut gradient);
         assert_abs_diff_eq!(loss / 3e38, 1.0, epsilon = 1e-6);
         assert_eq!(gradient, [1.0, -1.0]);
+        for large in [1e14, 1e20, -1e30, f32::MAX] {
+            assert_abs_diff_eq!(run(&[large, large], 1, &mut gradient), 2f64.ln(), epsilon = 1e-12);
+        }
         assert_eq!(run(&[0.0, f32::NEG_INFINITY], 1, &mut gradient), f64::INFINITY);
         assert!(gradient[0].is_nan());
         assert!(run(&[0.0, f32::NAN], 1, &mut gradient).is_nan() && gradient.iter().all(|g| g.is_nan()));
