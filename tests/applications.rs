@@ -69,7 +69,8 @@ fn data_that_are_wrong_are_named_by_file_and_line() {
         (
             "forecast",
             b"1\n".to_vec(),
-            "data: expected [54, 5, 5] values and more to train, to stop and to test, got [0, 0, 1]",
+            "data: expected 84 values and more for --window 22 --horizon 5 --season 11 (smaller ones need \
+             fewer), got 1",
         ),
         (
             "forecast",
@@ -242,8 +243,8 @@ fn options_out_of_their_limits_are_named() {
     }
     // Sizes that are allowed, and more than the data have.
     let (status, _, stderr) = place.run("forecast", "--data data --window 100 --season 9000", &numbers(None));
-    let expected = "Error: data: expected [18000, 5, 5] values and more to train, to stop and to test, \
-                    got [130, 20, 50]";
+    let expected = "Error: data: expected 27693 values and more for --window 100 --horizon 5 --season 9000 \
+                    (smaller ones need fewer), got 200";
     assert_eq!((status, stderr.trim_end()), (Some(1), expected));
 }
 
@@ -279,6 +280,33 @@ fn small_data_of_ones_own_are_enough() {
         let picture = fs::read_to_string(place.0.join("p.svg")).expect("a picture");
         assert!(picture.contains("</svg>"), "{name}");
     }
+    // Sources keep their spaces; long labels are shortened in pictures.
+    let some = lines(20, |n| format!("dog cat {n}\tnumber {n}"), None);
+    let (_, stdout, _) = place.run("translate", "--data data --epochs 1", &some);
+    assert!(stdout.contains("\ndog cat "), "{stdout}");
+    let long = ["of a name that is longer than any picture has room for", "of a short name"];
+    let some = lines(40, |n| format!("the soup was {},{}", ["good", "bad"][n % 2], long[n % 2]), None);
+    let (status, stdout, _) = place.run("sentiment", "--data data --epochs 1 --svg p.svg", &some);
+    assert_eq!((status, stdout.contains("1 updates in 1 epochs, 32 rows in each")), (Some(0), true));
+    let picture = fs::read_to_string(place.0.join("p.svg")).expect("a picture");
+    let named = (picture.contains("of a name that is\u{2026}"), picture.contains("picture has room for\n"));
+    assert_eq!(named, (true, false), "{picture}");
+    // Writing goes on from where the text begins, or from characters that it has.
+    let (text, few) = ("ab cd.".repeat(180).into_bytes(), "--data data --epochs 1 --units 8 --write 5");
+    let (_, stdout, _) = place.run("generate", few, &text);
+    assert!(stdout.contains("\nab cd.ab c"), "{stdout}");
+    let (status, _, stderr) = place.run("generate", &format!("{few} --begin ab\u{fc}z"), &text);
+    let expected = "Error: data: expected --begin of characters that the text has three times and more, got \
+                    \"\u{fc}\", \"z\"";
+    assert_eq!((status, stderr.trim_end()), (Some(1), expected));
+    // A mark that is missed says in which direction, and whose it is.
+    let (status, _, stderr) = place.run("translate", "--numbers 10 --epochs 1", b"");
+    let expected = "share of words that are wrong in test translations: expected at most 0.02, got ";
+    assert_eq!(
+        (status, stderr.contains(expected), stderr.contains("--mark")),
+        (Some(1), true, true),
+        "{stderr}"
+    );
     // A byte order mark and line ends of Windows.
     let data = [b"\xef\xbb\xbf", &reviews(None)[..]].concat();
     let data = String::from_utf8(data).unwrap().replace('\n', "\r\n").into_bytes();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A bar on the standard error, where that is a terminal.
 pub(crate) fn progress(steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} steps  {eta} left");
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {eta} left");
     ProgressBar::new(steps as u64).with_style(style.expect("the template is valid").progress_chars("=> "))
 }
 
@@ -55,6 +55,7 @@ impl Epochs {
         mut score: impl FnMut(&N) -> Outcomes<f64>,
     ) -> Outcomes<(Curve, Duration)> {
         let (mut rng, mut order) = (Rng::new(self.seed), (0..self.rows).collect::<Vec<_>>());
+        println!("{} updates in {} epochs, {} rows in each", self.steps(), self.epochs, self.batch);
         let (bar, mut curve, mut time) = (progress(self.steps()), Vec::new(), Duration::ZERO);
         for epoch in 1..=self.epochs {
             let (start, mut sum) = (Instant::now(), 0.0);

@@ -17,7 +17,8 @@ pub(crate) struct Shared {
     /// Threads of the recurrent layers. Default: what the machine has, where it pays.
     #[arg(long)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// The score that the network must reach. Default: the mark of the example.
+    /// The score that the network must reach. Default: the mark of the example, which is
+    /// that of a whole run without options; none for data of your own.
     #[arg(long)]
     pub(crate) mark: Option<f64>,
     /// Where the picture goes. Default: target/NAME.svg.

@@ -37,7 +37,7 @@ impl Outcome<'_> {
         println!(
             "\n{} ({})",
             self.what,
-            if self.better == Better::Higher { "of 1" } else { "the less the better" }
+            if self.better == Better::Higher { "the higher the better" } else { "the lower the better" }
         );
         for (name, score) in self.baselines {
             println!("  {name:34} {score:8.4}");
@@ -53,10 +53,17 @@ impl Outcome<'_> {
             Better::Lower => score < other,
         };
         if !(beats(mark) || score == mark) {
-            return Err(format!("{name}: expected {} {mark}, got {score:.4}", self.what).into());
+            let least = if self.better == Better::Higher { "at least" } else { "at most" };
+            let of_example = ": the mark of a whole run without options; --mark sets another";
+            let whose = if shared.mark.is_none() { of_example } else { "" };
+            let what = self.what;
+            return Err(format!("{what}: expected {least} {mark}, got {score:.4} by {name}{whose}").into());
         }
         match self.baselines.iter().find(|(_, score)| !beats(*score)) {
-            Some((simple, _)) => Err(format!("{name} is no better than {simple}").into()),
+            Some((simple, other)) => {
+                let than = format!("{name}, {score:.4}, is no better than {simple}, {other:.4}");
+                Err(format!("{}: {than}", self.what).into())
+            }
             None => Ok(()),
         }
     }

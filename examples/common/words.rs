@@ -34,6 +34,11 @@ impl Vocabulary {
     pub(crate) fn text(&self, numbers: &[usize]) -> String {
         numbers.iter().map(|&number| &self.words[number][..]).collect::<Vec<_>>().join(" ")
     }
+
+    /// The text where each word is a character, spaces too.
+    pub(crate) fn spelled(&self, numbers: &[usize]) -> String {
+        numbers.iter().map(|&number| &self.words[number][..]).collect()
+    }
 }
 
 /// Rows of numbers as one batch, `(B, T)`.

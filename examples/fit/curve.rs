@@ -1,6 +1,6 @@
 //! The learning curve: loss and accuracy over the epochs, as an SVG picture.
 
-use super::chart::{self, Line};
+use super::chart::{self, Line, Scale};
 use super::model::Score;
 use super::trainer::Epoch;
 
@@ -12,8 +12,9 @@ use super::trainer::Epoch;
 pub(crate) fn draw(epochs: &[Epoch], title: &str) -> Result<String, Box<dyn std::error::Error>> {
     chart::svg((960, 420), title, |page| {
         let (left, right) = page.split_horizontally(480);
-        chart::lines(&left, "", ["epoch", "loss"], &lines(epochs, |score| score.loss), true)?;
-        chart::lines(&right, "", ["epoch", "accuracy"], &lines(epochs, |score| score.accuracy), true)
+        let (losses, shares) = (lines(epochs, |score| score.loss), lines(epochs, |score| score.accuracy));
+        chart::lines(&left, "", ["epoch", "loss"], &losses, Scale::FromZero)?;
+        chart::lines(&right, "", ["epoch", "accuracy"], &shares, Scale::Share)
     })
 }
 

@@ -85,14 +85,22 @@ impl Series {
                 }
             }
         }
-        let (training, validation) = (values.len() * 13 / 20, values.len() * 3 / 4);
+        let ends = |count: usize| (count * 13 / 20, count * 3 / 4);
         let (window, horizon, season) = (args.window, args.horizon, args.season);
-        let parts = [training, validation - training, values.len() - validation];
-        let least = [2 * (window + horizon).max(season), horizon, horizon];
-        if (0..3).any(|part| parts[part] < least[part]) {
-            let expected = format!("{least:?} values and more to train, to stop and to test");
-            return Err(table.few(&expected, format!("{parts:?}")));
+        let train = 2 * (window + horizon).max(season);
+        let enough = |count: usize| {
+            let (training, validation) = ends(count);
+            training >= train && validation - training >= horizon && count - validation >= horizon
+        };
+        if !enough(values.len()) {
+            // Ends are rounded: enough may be too few with one value more. With so many nothing is.
+            let many = 2 * train + 10 * (horizon + 1);
+            let least = (0..many).rev().find(|&count| !enough(count)).map_or(0, |count| count + 1);
+            let options = format!("--window {window} --horizon {horizon} --season {season}");
+            let expected = format!("{least} values and more for {options} (smaller ones need fewer)");
+            return Err(table.few(&expected, values.len()));
         }
+        let (training, validation) = ends(values.len());
         Ok(Series { values, training, validation, window, horizon, season })
     }
 
@@ -207,7 +215,7 @@ fn main() -> Outcomes {
     let lines = std::iter::once(("what came", truth)).chain(forecasts.map(|line| ("forecast", line)));
     let lines: Vec<chart::Line> = lines.collect();
     chart::write(&picture, (960, 360), "Forecasts and what came", |page| {
-        chart::lines(page, "", ["number of the value in the series", "value"], &lines, false)
+        chart::lines(page, "", ["number of the value in the series", "value"], &lines, chart::Scale::Free)
     })?;
     let outcome = Outcome {
         what: "mean absolute error",

@@ -21,7 +21,7 @@ mod common;
 
 use clap::Parser;
 use common::{Better, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Table, Values, Vocabulary};
-use common::{chart, from_to, within};
+use common::{chart, from_to, quoted, within};
 use fused_rnn::train::{softmax, softmax_cross_entropy};
 use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
 use std::collections::HashMap;
@@ -39,9 +39,10 @@ struct Args {
     epochs: usize,
     #[arg(long, default_value_t = 192, value_parser = from_to(1, 4096))]
     units: usize,
-    /// What the network goes on from.
-    #[arg(long, default_value = "Alice was ", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    begin: String,
+    /// What the network goes on from, in characters of the text. Default: "Alice was ", or where a text of
+    /// your own begins.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    begin: Option<String>,
     /// Characters that the network writes.
     #[arg(long, default_value_t = 600, value_parser = from_to(1, 10_000_000))]
     write: usize,
@@ -151,11 +152,28 @@ fn main() -> Outcomes {
     let number = |text: &str| -> Vec<usize> {
         text.split_inclusive(|_| true).map(|character| characters.number(character)).collect()
     };
-    let (numbers, begin) = (number(text), number(&args.begin));
+    let numbers = number(text);
     let (training, test) = numbers.split_at(numbers.len() / 10 * 9);
     if numbers.len() < 1000 {
         return Err(table.few("1000 characters and more", numbers.len()));
     }
+    let own = !args.data.ends_with("examples/generate/alice.txt");
+    let begin = match args.begin.as_deref().or((!own).then_some("Alice was ")) {
+        Some(begin) => {
+            let rare = |c: &&str| characters.words[characters.number(c)] != **c;
+            let rare: Vec<String> = begin.split_inclusive(|_| true).filter(rare).map(quoted).collect();
+            if !rare.is_empty() {
+                let expected = "--begin of characters that the text has three times and more";
+                return Err(table.few(expected, rare.join(", ")));
+            }
+            number(begin)
+        }
+        // The first characters that are all known.
+        None => {
+            let from = number(text.trim_start());
+            from.windows(10).find(|some| !some.contains(&0)).unwrap_or(&numbers[..10]).to_vec()
+        }
+    };
     if let Some(path) = &args.shared.export {
         let sizes = vec![characters.len(), args.units, ROWS, STEPS];
         let tensors = [("sizes", sizes), ("training", training.to_vec()), ("test", test.to_vec())];
@@ -180,8 +198,7 @@ fn main() -> Outcomes {
     let start = Instant::now();
     let written = net.write(&begin, args.write, args.temperature, &mut Rng::new(args.shared.seed))?;
     let rate = written.len() as f64 / start.elapsed().as_secs_f64();
-    let written: String = written.iter().map(|&number| &characters.words[number][..]).collect();
-    println!("\n{written}\n\n{rate:.0} characters a second");
+    println!("\n{}\n\n{rate:.0} characters a second", characters.spelled(&written));
     let of_counts = |context| (context, counted(training, test, context, characters.len()));
     let (context, best) = (1..=6).map(of_counts).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
     let picture = args.shared.picture("generate")?;
@@ -189,12 +206,12 @@ fn main() -> Outcomes {
     let score = curve.last().map_or(f64::MAX, |point| point.1);
     chart::write(&picture, (720, 420), "Bits for each character of the test", |page| {
         let lines = [("LSTM", curve), ("counts of contexts", flat)];
-        chart::lines(page, "", ["epoch", "bits for each character"], &lines, false)
+        chart::lines(page, "", ["epoch", "bits for each character"], &lines, chart::Scale::Free)
     })?;
     let outcome = Outcome {
         what: "bits for each character of the test",
         better: Better::Lower,
-        mark: args.data.ends_with("examples/generate/alice.txt").then_some(MARK),
+        mark: (!own).then_some(MARK),
         baselines: &[(&format!("counts after {context} characters"), best)],
         network: ("LSTM", score),
         time,

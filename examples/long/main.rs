@@ -185,9 +185,9 @@ fn main() -> Outcomes {
         let (left, right) = page.split_horizontally(480);
         let first = [("rows of 10 to 640 steps", begun.curve.clone())];
         let axes = ["step of training", "squared error, smoothed"];
-        chart::lines(&left, "The beginning", axes, &first, true)?;
+        chart::lines(&left, "The beginning", axes, &first, chart::Scale::FromZero)?;
         let ways = [("checkpoints", checkpoints.curve.clone()), ("truncated", truncated.curve.clone())];
-        chart::lines(&right, "Long rows", axes, &ways, true)
+        chart::lines(&right, "Long rows", axes, &ways, chart::Scale::FromZero)
     })?;
     let outcome = Outcome {
         what: "squared error at the full length",

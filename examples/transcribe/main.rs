@@ -20,6 +20,7 @@ use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values};
 use common::{baseline, chart, digits, from_to};
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace, Padded, pad, softmax};
 use fused_rnn::{Error, Layout, Lstm, Rng};
+use indicatif::ProgressBar;
 
 #[derive(Parser)]
 struct Args {
@@ -61,20 +62,32 @@ impl Lines {
     fn new(args: &Args) -> Outcomes<Self> {
         let mut rng = Rng::new(args.shared.seed);
         let waves = args.speech.then(speech::waves).transpose()?;
-        let mut some = |count: usize, (least, more): (usize, usize), test| {
-            let line = |_| {
-                let count = least + rng.below(more);
-                let (x, digits) = match &waves {
-                    Some(waves) => speech::line(count, test, waves, &mut rng)?,
-                    None => digits::line(count, test, &mut rng),
-                };
-                Ok(Line { x, classes: digits.iter().map(|digit| digit + 1).collect() })
+        let kinds = [
+            (args.lines, (4, 4), false),
+            (args.lines / 5, (4, 4), true),
+            (args.lines.min(1000), (1, 1), false),
+        ];
+        let all = kinds.iter().map(|kind| kind.0).sum();
+        if args.speech {
+            println!("{} speaks {all} lines", speech::version()?);
+        }
+        let bar = if args.speech { common::progress(all) } else { ProgressBar::hidden() };
+        let mut some = |number: usize| {
+            let (count, (least, more), test) = kinds[number];
+            let lines = match &waves {
+                Some(waves) => {
+                    speech::lines(count, (least, more), test, waves, &rng.fork(number as u64), &bar)?
+                }
+                None => (0..count).map(|_| digits::line(least + rng.below(more), test, &mut rng)).collect(),
             };
-            (0..count).map(line).collect::<Outcomes<Vec<Line>>>()
+            let line =
+                |(x, digits): digits::Line| Line { x, classes: digits.iter().map(|d| d + 1).collect() };
+            Ok::<_, common::Failure>(lines.into_iter().map(line).collect())
         };
-        let (training, test) = (some(args.lines, (4, 4), false)?, some(args.lines / 5, (4, 4), true)?);
+        let (training, test, single) = (some(0)?, some(1)?, some(2)?);
+        bar.finish_and_clear();
         let features = if args.speech { speech::BANDS } else { digits::HEIGHT };
-        Ok(Lines { training, test, single: some(args.lines.min(1000), (1, 1), false)?, features })
+        Ok(Lines { training, test, single, features })
     }
 }
 
@@ -155,13 +168,15 @@ fn main() -> Outcomes {
     let beam: Vec<Vec<usize>> = found.into_iter().map(|found| found[0].labels.clone()).collect();
     println!("by a beam of 8: {:.4}", baseline::error_rate(&truth, &beam));
     let (picture, columns) = (args.shared.picture("transcribe")?, test.lengths[0]);
-    let said: Vec<String> = beam[0].iter().map(|class| (class - 1).to_string()).collect();
-    let title = format!("A test line, and when the network says which digit: {}", said.join(" "));
+    let digits =
+        |classes: &[usize]| classes.iter().map(|class| (class - 1).to_string()).collect::<Vec<_>>().join(" ");
+    let (line, read) = (digits(&truth[0]), digits(&beam[0]));
+    let title = format!("A test line of the digits {line}; the network says {read}, and when");
     chart::write(&picture, (1100, 480), &title, |page| {
         let (top, bottom) = page.split_vertically(180);
         let pixel = |f: usize, t: usize| f64::from(test.values[t * features + f]);
         let caption = "the line: a column for each step of time, a row for each feature";
-        chart::heat(&top, caption, &vec![String::new(); features], columns, pixel)?;
+        chart::heat(&top, caption, &vec![" ".to_owned(); features], columns, pixel)?;
         let mut shares = vec![0.0; columns * CLASSES];
         softmax(&z[..columns * CLASSES], CLASSES, &mut shares)?;
         let share = |class: usize, t: usize| f64::from(shares[t * CLASSES + class]);
@@ -171,7 +186,7 @@ fn main() -> Outcomes {
     })?;
     let cut = cut_and_classify(&lines, args.shared.seed)?;
     let outcome = Outcome {
-        what: "digits wrong in test lines",
+        what: "share of digits that are wrong in test lines",
         better: Better::Lower,
         mark: Some(MARKS[usize::from(args.speech)]),
         baselines: &[("cut and classify", baseline::error_rate(&truth, &cut))],

@@ -4,9 +4,14 @@
 //! 22050 samples a second  ->  windows of 512, every 256  ->  Fourier transform, a dense layer with the waves
 //! as its weights  ->  energy in 24 bands, the wider the higher (mel)  ->  logarithm
 //! ```
+//!
+//! Each line has a random stream of its own: which digits, which voice and which noise do not depend on how long
+//! the sounds before it are, nor on threads. What espeak-ng makes of them differs between its versions.
 
 use super::common::{Outcomes, digits};
 use fused_rnn::{Dense, Rng};
+use indicatif::ProgressBar;
+use rayon::prelude::*;
 use std::process::{Command, Stdio};
 
 const WINDOW: usize = 512;
@@ -30,26 +35,57 @@ pub(crate) fn waves() -> Result<Dense, fused_rnn::Error> {
     Dense::from_parameters(WINDOW, WINDOW, &weights)
 }
 
+/// What runs espeak-ng, or why it does not.
+fn espeak(arguments: &[&str]) -> Result<Vec<u8>, String> {
+    let output = Command::new("espeak-ng").args(arguments).stderr(Stdio::null()).output();
+    let output = output.map_err(|error| format!("espeak-ng, which --speech needs: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("espeak-ng {}: {}", arguments.join(" "), output.status));
+    }
+    Ok(output.stdout)
+}
+
+/// The name and version of espeak-ng.
+pub(crate) fn version() -> Outcomes<String> {
+    let said = String::from_utf8_lossy(&espeak(&["--version"])?).into_owned();
+    Ok(said.split("Data at").next().unwrap_or("").trim().to_owned())
+}
+
+/// Lines, spoken on all processors: `count` of them, each of `least` digits and less than `more` others.
+pub(crate) fn lines(
+    count: usize,
+    (least, more): (usize, usize),
+    test: bool,
+    waves: &Dense,
+    rng: &Rng,
+    bar: &ProgressBar,
+) -> Outcomes<Vec<digits::Line>> {
+    let line = |n: usize| {
+        let mut rng = rng.fork(n as u64);
+        let line = line(least + rng.below(more), test, waves, &mut rng);
+        bar.inc(1);
+        line
+    };
+    Ok((0..count).into_par_iter().map(line).collect::<Result<Vec<_>, String>>()?)
+}
+
 /// A line of so many digits: columns (T, BANDS), and the digits.
-pub(crate) fn line(count: usize, test: bool, waves: &Dense, rng: &mut Rng) -> Outcomes<digits::Line> {
+fn line(count: usize, test: bool, waves: &Dense, rng: &mut Rng) -> Result<digits::Line, String> {
     let digits: Vec<usize> = (0..count).map(|_| rng.below(10)).collect();
     let text: Vec<&str> = digits.iter().map(|&digit| WORDS[digit]).collect();
     let voice = VOICES[if test { 8 + rng.below(2) } else { rng.below(8) }];
     let voice = format!("{}+{voice}", ACCENTS[rng.below(ACCENTS.len())]);
     let (speed, pitch) = ((130 + rng.below(70)).to_string(), (30 + rng.below(40)).to_string());
-    let spoken = Command::new("espeak-ng")
-        .args(["--stdout", "-v", &voice, "-s", &speed, "-p", &pitch, &text.join(" ")])
-        .stderr(Stdio::null())
-        .output()
-        .map_err(|error| format!("espeak-ng, which --speech needs: {error}"))?;
+    let spoken = espeak(&["--stdout", "-v", &voice, "-s", &speed, "-p", &pitch, &text.join(" ")])?;
     // Behind a header of 44 bytes, 16 bits a sample.
-    let samples = spoken.stdout.get(44..).ok_or("espeak-ng: expected a WAV file")?.chunks_exact(2);
+    let samples = spoken.get(44..).ok_or("espeak-ng: expected a WAV file")?.chunks_exact(2);
     let samples: Vec<f32> = samples
         .map(|two| f32::from(i16::from_le_bytes([two[0], two[1]])) / 32768.0 + rng.uniform(-2e-3, 2e-3))
         .collect();
     let windows: Vec<f32> = samples.windows(WINDOW).step_by(WINDOW / 2).flatten().copied().collect();
     let mut spectrum = vec![0.0; windows.len()];
-    waves.forward(&windows, windows.len() / WINDOW, &mut spectrum)?;
+    let done = waves.forward(&windows, windows.len() / WINDOW, &mut spectrum);
+    done.map_err(|error| error.to_string())?;
     // Bands on the mel scale, up to 8 kHz.
     let edge = |band: usize| {
         let hertz = 700.0 * ((2840.0 * band as f32 / BANDS as f32 / 1127.0).exp() - 1.0);

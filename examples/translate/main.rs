@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example translate
-//! cargo run --release --example translate -- --data pairs.tsv        source, a tab, target in each line
+//! cargo run --release --example translate -- --data pairs.tsv        in each line a source, a tab, words
 //!
 //! characters (B, S)  ->  Embedding  ->  LSTM that reads   ->  its final states h, c
 //!                                                                     |  handed over
@@ -32,7 +32,8 @@ use std::path::PathBuf;
 struct Args {
     #[command(flatten)]
     shared: Shared,
-    /// Pairs of your own: in each line a source, a tab and its translation.
+    /// Pairs of your own: in each line a source, which is read character by character, a tab and its
+    /// translation, which is written word by word.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Numbers for training. There are 1000 others for tests.
@@ -170,17 +171,17 @@ fn main() -> Outcomes {
     };
     let memory: Vec<Vec<usize>> = sources.iter().map(nearest).collect();
     for (source, said) in sources.iter().zip(&said).take(3) {
-        println!("{} -> {}", pairs.characters.text(source).replace(' ', ""), pairs.words.text(said));
+        println!("{} -> {}", pairs.characters.spelled(source), pairs.words.text(said));
     }
     let whole = said.iter().zip(&truth).filter(|(said, truth)| said == truth).count();
     println!("{whole} of {} without a mistake", truth.len());
     let picture = args.shared.picture("translate")?;
     chart::write(&picture, (720, 420), "Translation of test sources", |page| {
         let lines = [("LSTM reads, LSTM writes", curve)];
-        chart::lines(page, "", ["epoch", "share of words that are wrong"], &lines, true)
+        chart::lines(page, "", ["epoch", "share of words that are wrong"], &lines, chart::Scale::FromZero)
     })?;
     let outcome = Outcome {
-        what: "words wrong in test translations",
+        what: "share of words that are wrong in test translations",
         better: Better::Lower,
         mark: args.data.is_none().then_some(MARK),
         baselines: &[("translation memory", baseline::error_rate(&truth, &memory))],

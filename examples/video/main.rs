@@ -126,20 +126,20 @@ fn main() -> Outcomes {
     let (digit, direction) = (part(|class| class / DIRECTIONS.len()), part(|class| class % DIRECTIONS.len()));
     println!("digits right {digit:.4}, directions right {direction:.4}");
     let picture = args.shared.picture("video")?;
-    chart::write(&picture, (1100, 620), "Digits that move", |page| {
+    let name =
+        |class: usize| format!("{} {}", class / DIRECTIONS.len(), DIRECTIONS[class % DIRECTIONS.len()].0);
+    let (it, it_says) = (name(test.labels[0]), name(said[0]));
+    let title = format!("Digits that move. The frames are of \"{it}\"; the network says \"{it_says}\"");
+    chart::write(&picture, (1100, 620), &title, |page| {
         let (left, right) = page.split_horizontally(500);
-        let (top, bottom) = left.split_vertically(400);
+        let (top, bottom) = left.split_vertically(430);
         let lines = [("LSTM over frames", curve)];
-        chart::lines(&top, "", ["epoch", "share of test videos that is right"], &lines, false)?;
-        let pixel = |y: usize, x: usize| {
-            let (t, x) = (3 * (x / FIELD), x % FIELD);
-            f64::from(test.x[(t * FIELD + y) * FIELD + x])
-        };
-        let (caption, rows) =
-            ("every third frame of a test video, pixel by pixel", vec![String::new(); FIELD]);
-        chart::heat(&bottom, caption, &rows, FIELD * FRAMES / 3, pixel)?;
-        let name =
-            |class: usize| format!("{} {}", class / DIRECTIONS.len(), DIRECTIONS[class % DIRECTIONS.len()].0);
+        chart::lines(&top, "", ["epoch", "share of test videos that is right"], &lines, chart::Scale::Share)?;
+        for (frame, t) in bottom.split_evenly((1, FRAMES / 3)).iter().zip((0..FRAMES).step_by(3)) {
+            let pixel = |y: usize, x: usize| f64::from(test.x[(t * FIELD + y) * FIELD + x]);
+            let (caption, rows) = (format!("frame {}", t + 1), vec![String::new(); FIELD]);
+            chart::heat(frame, &caption, &rows, FIELD, pixel)?;
+        }
         let names: Vec<String> = (0..CLASSES).map(name).collect();
         chart::confusion(&right, &names, &test.labels, &said)
     })?;
@@ -148,7 +148,7 @@ fn main() -> Outcomes {
         ("regression on all frames", regression(|videos| videos.x.clone())?),
     ];
     let outcome = Outcome {
-        what: "test videos with digit and direction right",
+        what: "share of test videos whose digit and direction are right",
         better: Better::Higher,
         mark: Some(MARK),
         baselines: &baselines,
