@@ -54,7 +54,7 @@ impl Outcome<'_> {
         };
         if !(beats(mark) || score == mark) {
             let least = if self.better == Better::Higher { "at least" } else { "at most" };
-            let of_example = ": the mark of a whole run without options; --mark sets another";
+            let of_example = " (the mark is that of a whole run without options; --mark sets another)";
             let whose = if shared.mark.is_none() { of_example } else { "" };
             let what = self.what;
             return Err(format!("{what}: expected {least} {mark}, got {score:.4} by {name}{whose}").into());
