@@ -67,6 +67,10 @@ pub(crate) fn lines(area: &Area<'_>, caption: &str, axes: [&str; 2], lines: &[Li
         _ => wide((low, high)),
     };
     let high = high + (high - low) * 0.05;
+    // (Plotters would look for marks of such an axis for ever.)
+    if !(right - left).is_finite() || !(high - low).is_finite() {
+        return Err(format!("a picture of {caption:?}: expected points of finite numbers").into());
+    }
     let (low, high) = if scale == Scale::Share { (low.max(0.0), high.min(1.0)) } else { (low, high) };
     let key = Key::new(area, caption, lines, (left, right), (low, high));
     // Where the key hides a part of a line in each corner, it stands above all lines.
