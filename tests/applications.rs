@@ -190,22 +190,80 @@ fn files_of_every_cell_are_converted() {
             let mut file = Tensors::new();
             file.insert_all("rnn.", state_dict::save(&network).unwrap());
             let of_heads = if heads > 1 { format!(" in {heads} heads") } else { String::new() };
-            let line = format!("rnn: {kind:?}, 1 x Forward, 5 -> 6{of_heads}\n1 recurrent layers\n");
+            let line = format!("rnn: {kind:?}, 1 x Forward, 5 -> 6{of_heads}\n1 recurrent layer\n");
             // From our file, and from what the example made of it.
             let mut bytes = file.to_safetensors(&[]).unwrap();
             for _ in 0..2 {
-                let (status, stdout, stderr) = place.run("convert", "data out", &bytes);
+                let (status, stdout, stderr) = place.run("convert", "data out.safetensors", &bytes);
                 assert_eq!((status, &stdout[..], &stderr[..]), (Some(0), &line[..], ""));
-                bytes = fs::read(place.0.join("out")).unwrap();
+                bytes = fs::read(place.0.join("out.safetensors")).unwrap();
                 assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), file);
             }
         }
     }
     let mut tensors = state_dict::save(&Builder::new(CellKind::MinGru, 5, 6).build().unwrap()).unwrap();
     tensors.set_cell("", None);
-    let (status, stdout, _) = place.run("convert", "data out", &tensors.to_safetensors(&[]).unwrap());
-    let expected = "(no name): expected the name of its cell, MinGru or MinLstm, got none in the file";
+    let (status, stdout, _) =
+        place.run("convert", "data out.safetensors", &tensors.to_safetensors(&[]).unwrap());
+    let expected = "(no name): expected the name of its cell, min_gru or min_lstm, got none in the file";
     assert_eq!((status, stdout.contains(expected)), (Some(1), true), "{stdout}");
+    // Named, it is read; a file that says another is an error.
+    let arguments = "data out.safetensors --cell min_gru";
+    let (status, _, stderr) = place.run("convert", arguments, &tensors.to_safetensors(&[]).unwrap());
+    assert_eq!((status, &stderr[..]), (Some(0), ""));
+    let bytes = fs::read(place.0.join("out.safetensors")).unwrap();
+    assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap().cell("").unwrap(), Some(CellKind::MinGru));
+    let (status, _, stderr) = place.run("convert", "data --cell min_lstm", &bytes);
+    let expected = "data: --cell: expected min_gru, as (no name) is, got min_lstm\n";
+    assert_eq!((status, &stderr[..]), (Some(1), expected));
+    let (status, _, stderr) = place.run("convert", "data --cell lstm2", &bytes);
+    assert_eq!(
+        (status, stderr.starts_with("--cell: expected one of lstm, gru, ")),
+        (Some(1), true),
+        "{stderr}"
+    );
+    let (status, stdout, _) = place.run("convert", "--help", &[]);
+    assert_eq!((status, stdout.starts_with("usage: convert FILE ")), (Some(0), true), "{stdout}");
+}
+
+/// What is beside the layers of a file is written too, and the file itself is never overwritten.
+#[cfg(all(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx"))]
+#[test]
+fn a_file_is_converted_with_all_that_is_in_it() {
+    use fused_rnn::Lstm;
+    use fused_rnn::format::{DType, RawTensor, Tensor, Tensors, state_dict};
+
+    let place = Place::new("convert-beside");
+    let mut file = Tensors::new();
+    file.insert_all("rnn.", state_dict::save(&Lstm::builder(2, 3).build().unwrap()).unwrap());
+    file.insert("head.weight", Tensor::new(&[1, 3], vec![0.5, 1.0, 2.0]).unwrap());
+    file.insert_raw("step", RawTensor::new(DType::I64, &[], 7i64.to_le_bytes().to_vec()).unwrap());
+    // A module that cannot be read: its tensors are those that it had.
+    file.insert("odd.weight_ih_l0", Tensor::new(&[7, 3], vec![0.5; 21]).unwrap());
+    let bytes = file.to_safetensors(&[("note", "kept")]).unwrap();
+    let (status, stdout, stderr) = place.run("convert", "data out.safetensors", &bytes);
+    assert_eq!((status, &stderr[..]), (Some(0), ""));
+    assert!(stdout.contains("  beside: head.weight [1, 3]\n"), "{stdout}");
+    let written = fs::read(place.0.join("out.safetensors")).unwrap();
+    assert_eq!(Tensors::from_safetensors(&written, "").unwrap(), file);
+    assert_eq!(Tensors::safetensors_metadata(&written).unwrap()["note"], "kept");
+
+    // The output as input: by its name, by another path and by a link.
+    fs::hard_link(place.0.join("out.safetensors"), place.0.join("link.safetensors")).unwrap();
+    for other in ["out.safetensors", "./out.safetensors", "link.safetensors"] {
+        #[cfg(not(unix))]
+        if other.starts_with("link") {
+            continue;
+        }
+        let (status, _, stderr) = place.run("convert", &format!("out.safetensors {other}"), &bytes);
+        let expected = format!("output: expected another file than the one that is read, got {other}\n");
+        assert_eq!((status, stderr), (Some(1), expected));
+    }
+    assert_eq!(fs::read(place.0.join("out.safetensors")).unwrap(), written);
+    let (status, _, stderr) = place.run("convert", "data out.pt", &bytes);
+    let expected = "output: expected a name that ends in .safetensors, got out.pt\n";
+    assert_eq!((status, &stderr[..]), (Some(1), expected));
+    assert!(!place.0.join("out.pt").exists());
 }
 
 #[test]
