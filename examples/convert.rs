@@ -201,32 +201,16 @@ fn convert(path: &str, output: Option<&str>, cell: Option<CellKind>) -> Result<(
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let text = |error: Error| format!("{path}: {error}");
     let found = read(path, &bytes, cell).map_err(text)?;
-    let (mut file, mut metadata) = (found.tensors, found.metadata);
+    let (mut file, metadata) = (found.tensors, found.metadata);
     let beside: Vec<String> =
         file.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.shape())).collect();
     let raw = file.others().map(|(name, raw)| format!("{name} {raw:?}"));
     let beside: Vec<String> = beside.into_iter().chain(raw).collect();
     for (name, network) in &found.layers {
-        let config = network.config();
-        let [input, hidden, layers] = [config.input_size(), config.hidden_size(), config.layers()];
-        let shown = shown(name);
-        let heads = if config.heads() > 1 { format!(" in {} heads", config.heads()) } else { String::new() };
-        let (kind, direction) = (config.kind(), config.direction());
-        println!("{shown}: {kind:?}, {layers} x {direction:?}, {input} -> {hidden}{heads}");
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
-        // (`state_dict::save` says the cell.)
-        for (key, value) in [
-            ("direction", format!("{:?}", config.direction())),
-            ("activations", format!("{:?}", config.activations(false))),
-            ("activations_reverse", format!("{:?}", config.activations(true))),
-            ("clip", format!("{:?}", config.clip())),
-            ("cell_clip", format!("{:?}", config.cell_clip())),
-            ("coupled", config.coupled().to_string()),
-            ("layer_norm", format!("{:?}", config.layer_norm())),
-        ] {
-            metadata.push((format!("{prefix}fused_rnn.{key}"), value));
-        }
-        file.insert_all(&prefix, state_dict::save(network).map_err(text)?);
+        let tensors = state_dict::save(network).map_err(text)?;
+        println!("{}: {}", shown(name), state_dict::describe(&tensors).map_err(text)?);
+        file.insert_all(&prefix, tensors);
     }
     beside.iter().for_each(|tensor| println!("  beside: {tensor}"));
     let label = if output.is_some() { "not written" } else { "beside" };

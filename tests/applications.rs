@@ -189,8 +189,8 @@ fn files_of_every_cell_are_converted() {
             let network = Builder::new(kind, 5, 6).heads(heads).build().unwrap();
             let mut file = Tensors::new();
             file.insert_all("rnn.", state_dict::save(&network).unwrap());
-            let of_heads = if heads > 1 { format!(" in {heads} heads") } else { String::new() };
-            let line = format!("rnn: {kind:?}, 1 x Forward, 5 -> 6{of_heads}\n1 recurrent layer\n");
+            let module = state_dict::describe(&state_dict::save(&network).unwrap()).unwrap();
+            let line = format!("rnn: {module}\n1 recurrent layer\n");
             // From our file, and from what the example made of it.
             let mut bytes = file.to_safetensors(&[]).unwrap();
             for _ in 0..2 {
@@ -235,7 +235,10 @@ fn a_file_is_converted_with_all_that_is_in_it() {
 
     let place = Place::new("convert-beside");
     let mut file = Tensors::new();
-    file.insert_all("rnn.", state_dict::save(&Lstm::builder(2, 3).build().unwrap()).unwrap());
+    file.insert_all(
+        "rnn.",
+        state_dict::save(&Lstm::builder(2, 3).coupled(true).clip(0.5).build().unwrap()).unwrap(),
+    );
     file.insert("head.weight", Tensor::new(&[1, 3], vec![0.5, 1.0, 2.0]).unwrap());
     file.insert_raw("step", RawTensor::new(DType::I64, &[], 7i64.to_le_bytes().to_vec()).unwrap());
     // A module that cannot be read: its tensors are those that it had.
@@ -243,6 +246,10 @@ fn a_file_is_converted_with_all_that_is_in_it() {
     let bytes = file.to_safetensors(&[("note", "kept")]).unwrap();
     let (status, stdout, stderr) = place.run("convert", "data out.safetensors", &bytes);
     assert_eq!((status, &stderr[..]), (Some(0), ""));
+    assert!(
+        stdout.starts_with("rnn: LSTM, 1 layer, 2 inputs, 3 units, biases, clip 0.5, coupled true\n"),
+        "{stdout}"
+    );
     assert!(stdout.contains("  beside: head.weight [1, 3]\n"), "{stdout}");
     let written = fs::read(place.0.join("out.safetensors")).unwrap();
     assert_eq!(Tensors::from_safetensors(&written, "").unwrap(), file);

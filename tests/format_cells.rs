@@ -1,7 +1,8 @@
-//! Which cell a file of weights is of: as the file says it, as shapes tell it, and where they do not.
+//! Which cell a file of weights is of, and with which options: as the file says it, as shapes tell it, and
+//! where they do not.
 
 use fused_rnn::format::{Tensor, Tensors, state_dict};
-use fused_rnn::{Bias, Builder, CellKind, Recurrent};
+use fused_rnn::{Activation, Bias, Builder, CellKind, Dims, Direction, Gru, Lstm, Recurrent, Rnn};
 
 /// Networks of every cell: one or two layers, one or both directions, and sLSTMs of one to three heads.
 fn networks() -> Vec<Recurrent> {
@@ -219,4 +220,128 @@ fn a_cell_of_a_later_version_is_an_error() {
     assert!(error.ends_with("slstm, got \"mlstm\""), "{error}");
     assert!(state_dict::modules(&read).is_empty());
     assert!(state_dict::builder(&read, CellKind::Lstm).is_err());
+}
+
+/// Networks with every option that tensors do not tell, the name of the option, and what the file says.
+fn with_options() -> Vec<(&'static str, &'static str, Builder)> {
+    let lstm = || Lstm::builder(2, 4).layers(2);
+    let hard = Activation::HardSigmoid { alpha: 0.2, beta: 0.5 };
+    let functions = [hard, Activation::Tanh, Activation::Elu { alpha: 0.75 }];
+    let plain = [Activation::Sigmoid, Activation::Tanh, Activation::Tanh];
+    vec![
+        ("direction", "reverse", lstm().direction(Direction::Reverse)),
+        ("activations", "hard_sigmoid:0.2:0.5 tanh elu:0.75", lstm().activations(&functions)),
+        ("activations", "softsign", Rnn::tanh(2, 4).activations(&[Activation::Softsign])),
+        (
+            "activations_reverse",
+            "hard_sigmoid:0.2:0.5 tanh elu:0.75",
+            lstm().bidirectional(true).activations_reverse(&functions),
+        ),
+        (
+            "activations_reverse",
+            "sigmoid tanh tanh",
+            lstm().bidirectional(true).activations(&functions).activations_reverse(&plain),
+        ),
+        (
+            "activations",
+            "hard_sigmoid:0.2:0.5 tanh elu:0.75",
+            lstm().direction(Direction::Reverse).activations_reverse(&functions),
+        ),
+        ("coupled", "true", lstm().coupled(true)),
+        ("clip", "0.05", lstm().clip(0.05)),
+        ("cell_clip", "0.01", lstm().cell_clip(0.01)),
+        ("cell_clip", "0.01", Lstm::multiplicative(2, 4).cell_clip(0.01)),
+        ("zoneout", "0.25 0.5", lstm().zoneout(0.25, 0.5)),
+        ("zoneout", "0.25 0", Gru::reset_before(2, 4).zoneout(0.25, 0.0)),
+        ("layer_norm", "0.01", lstm().layer_norm(0.01)),
+        ("layer_norm", "0.25", Gru::reset_after(2, 4).layer_norm(0.25)),
+    ]
+}
+
+fn outputs(network: &Recurrent) -> Vec<u32> {
+    let x: Vec<f32> = (0..12).map(|n| (n as f32 * 0.7).sin()).collect();
+    let y = network.run(&x, Dims::new(2, 3)).unwrap().y;
+    y.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn what_is_saved_says_its_options() {
+    for (name, text, builder) in with_options() {
+        let network = builder.build().unwrap();
+        let kind = network.config().kind();
+        let mut file = Tensors::new();
+        file.insert_all("module.rnn.", state_dict::save(&network).unwrap());
+        #[cfg(feature = "safetensors")]
+        {
+            let bytes = file.to_safetensors(&[]).unwrap();
+            let metadata = Tensors::safetensors_metadata(&bytes).unwrap();
+            assert_eq!(metadata[&format!("module.rnn.fused_rnn.{name}")], text);
+            assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), file);
+        }
+        let modules = state_dict::modules(&file);
+        let [module] = &modules[..] else { panic!("{} modules", modules.len()) };
+        assert_eq!(module.options[name], text, "{module}");
+        assert!(module.to_string().contains(&format!(", {name} {text}")), "{module}");
+        let same = module.network(&file, kind).unwrap();
+        assert_eq!(outputs(&same), outputs(&network), "{name}");
+        assert_eq!(state_dict::save(&same).unwrap(), file.clone().split_off_prefix("module.rnn."));
+
+        // A network without the option is refused, and is as before.
+        let tensors = file.clone().split_off_prefix("module.rnn.");
+        let mut silent = tensors.clone();
+        silent.set_cell("", Some(kind));
+        let mut plain = state_dict::builder(&silent, kind).unwrap().build().unwrap();
+        let before = plain.parameters().to_vec();
+        let error = state_dict::load(tensors, &mut plain).unwrap_err().to_string();
+        let first = module.options.keys().next().unwrap();
+        assert!(error.ends_with(&format!("as the file says: Builder::{first} sets it")), "{error}");
+        assert_eq!(plain.parameters(), before);
+        // Where nothing is said, the caller's options hold.
+        if name != "layer_norm" {
+            state_dict::load(silent, &mut plain).unwrap();
+            assert_eq!(plain.parameters(), network.parameters());
+        }
+        if name != "direction" {
+            assert_ne!(outputs(&plain), outputs(&network), "{name} changes nothing");
+        }
+    }
+    // Plain networks say their cell alone.
+    let modules = networks().iter().map(|network| state_dict::save(network).unwrap()).collect::<Vec<_>>();
+    assert!(modules.iter().all(|file| state_dict::describe(file).unwrap().options.is_empty()));
+    let mut network = Lstm::builder(2, 4).coupled(true).clip(2.0).build().unwrap();
+    let file = state_dict::save(&Lstm::builder(2, 4).clip(0.5).build().unwrap()).unwrap();
+    let error = state_dict::load(file.clone(), &mut network).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "clip: expected 2, as the network has, got 0.5, as the file says: Builder::clip sets it"
+    );
+    // What the caller sets besides is the caller's.
+    let builder = state_dict::builder(&file, CellKind::Lstm).unwrap().coupled(true);
+    state_dict::load(file, &mut builder.build().unwrap()).unwrap();
+}
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn options_that_cannot_be_read_are_errors() {
+    let tensors = state_dict::save(&Lstm::builder(3, 4).build().unwrap()).unwrap();
+    for (name, text, expected) in [
+        ("coupled", "maybe", "fused_rnn.coupled: expected true, got \"maybe\""),
+        ("clip", "None", "fused_rnn.clip: expected a number, got \"None\""),
+        ("clip", "-1", "clip: expected a positive number, got -1"),
+        ("zoneout", "0.5", "fused_rnn.zoneout: expected two probabilities, as 0.1 0.05, got \"0.5\""),
+        ("activations", "elu", "fused_rnn.activations: expected functions, as sigmoid tanh, got \"elu\""),
+        ("direction", "both", "fused_rnn.direction: expected reverse, got \"both\""),
+        ("later", "1", "fused_rnn.later: expected no option that this version has not, got \"1\""),
+    ] {
+        let bytes = tensors.to_safetensors(&[(&format!("fused_rnn.{name}"), text)]).unwrap();
+        let read = Tensors::from_safetensors(&bytes, "").unwrap();
+        let modules = state_dict::modules(&read);
+        assert_eq!(modules[0].options[name], text);
+        assert_eq!(modules[0].network(&read, CellKind::Lstm).unwrap_err().to_string(), expected);
+        let mut network = Lstm::builder(3, 4).build().unwrap();
+        assert!(state_dict::load(read, &mut network).is_err());
+    }
+    // What others say is not looked at.
+    let bytes = tensors.to_safetensors(&[("fused_rnn.tool.version", "1"), ("format", "pt")]).unwrap();
+    assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), tensors);
 }

@@ -56,7 +56,7 @@ fn cell_of(module: &state_dict::Module) -> Result<CellKind, Failure> {
 }
 
 /// Sets all parameters of a network that exists from such a file: of one with options that a file does not
-/// tell. A pass that was run for training before can no longer run backward.
+/// tell. Options that the file says must be those of the network. A pass that was run for training before can no longer run backward.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_set_parameters_of_file(
     network: *mut Network,
@@ -101,8 +101,9 @@ pub unsafe extern "C" fn frnn_network_load_onnx(
 
 /// Writes the parameters as a safetensors file, by PyTorch's names behind `prefix`, to `to`, which has room
 /// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
-/// has the tensors and the cell: no activations, layout, precision or other options, and a second bias of
-/// zeros where the network has FRNN_BIAS_SINGLE.
+/// has the tensors, the cell and its options (direction, activations, coupled gates, clips, zoneout, layer
+/// normalisation): no dropout, layout or precision, and a second bias of zeros where the network has
+/// FRNN_BIAS_SINGLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save(
     network: *const Network,

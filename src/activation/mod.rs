@@ -3,12 +3,14 @@
 //! ```text
 //! sigmoid_tanh.rs   sigmoid and tanh, inlined into the cells that have these two: the fast ones
 //! chosen.rs         the functions of ONNX and Keras, chosen when the program runs, with clips and slopes
+//! names.rs          those functions as text
 //! formulas.rs       what those are made of: exponentials, and formulas in which no difference cancels
 //! normal.rs         the normal distribution, for Gelu
 //! ```
 
 mod chosen;
 mod formulas;
+mod names;
 mod normal;
 mod sigmoid_tanh;
 

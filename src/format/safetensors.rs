@@ -4,7 +4,7 @@
 //! header length, u64 | header, JSON: name -> type, shape, place; "__metadata__" -> strings | values
 //! ```
 //!
-//! Among the metadata are the names of the cells of modules, `encoder.rnn.fused_rnn.cell`: `tensor/cells.rs`.
+//! Among the metadata are the cells and options of modules, `encoder.rnn.fused_rnn.cell`: `tensor/said.rs`.
 
 use super::magic::{Kind, not_readable};
 use super::tensor::{DType, RawTensor, product_without_zeros, select};
@@ -61,8 +61,8 @@ impl Tensors {
     }
 
     /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
-    /// are. The metadata also name the [`cell`](Tensors::cell) of each module of which it is said:
-    /// `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
+    /// are. The metadata also name the [`cell`](Tensors::cell) and the options of each module of which they are
+    /// said: `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
     ///
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
@@ -98,7 +98,7 @@ impl Tensors {
             ));
         }
         let given = metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
-        let metadata: HashMap<String, String> = self.cells().chain(given).collect();
+        let metadata: HashMap<String, String> = self.metadata().into_iter().chain(given).collect();
         let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
         let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
         safetensors::serialize(views, metadata).map_err(error)

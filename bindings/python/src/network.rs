@@ -242,7 +242,7 @@ impl Network {
         Ok(parameters)
     }
 
-    /// The bytes of a safetensors file of the parameters, which says the cell.
+    /// The bytes of a safetensors file of the parameters, which says the cell and its options.
     fn to_safetensors<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyBytes>> {
         let mut file = Tensors::new();
         file.insert_all(prefix, state_dict::save(&self.get()).map_err(raised)?);

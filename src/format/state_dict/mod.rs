@@ -7,8 +7,9 @@
 //! The names and shapes say how many layers, directions, inputs, units, heads and biases there are, whether
 //! hidden states are projected, and, of a module of `torch.nn`, the cell, but for an RNN's nonlinearity:
 //! [`describe`]. Where [`save`] made the tensors, they name their [`cell`](Tensors::cell), whichever it is,
-//! and so does a safetensors file of them. They do not say which dropout and which layout: those are the
-//! caller's. (`batch_first=False`, PyTorch's default, is [`Layout::TimeMajor`](crate::Layout); the default
+//! and its options that are not the defaults: direction, activations, coupled gates, clips, zoneout, the
+//! epsilon of layer normalisation. So does a safetensors file of them. They do not say which dropout, layout
+//! and precision: those are the caller's. (`batch_first=False`, PyTorch's default, is [`Layout::TimeMajor`](crate::Layout); the default
 //! here is batch-first.) A module's own tensors begin with its name, `encoder.rnn.`, which the readers take
 //! off (as does [`Tensors::split_off_prefix`]); [`modules`] finds all of a file.
 //!
@@ -21,6 +22,7 @@
 //! ```text
 //! names.rs     the names of parameters, and weights that are made of several tensors
 //! shapes.rs    what the names and shapes of tensors tell of the cell
+//! options.rs   what is said beside the tensors of the options of a network
 //! modules.rs   the recurrent modules of a file, and what their tensors say of them
 //! ```
 //!
@@ -40,6 +42,7 @@
 
 mod modules;
 mod names;
+mod options;
 mod shapes;
 
 pub use modules::{Module, describe, modules};
@@ -53,11 +56,13 @@ use crate::layer::{Bias, Builder, Init, Recurrent};
 use names::{is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
 
-/// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases.
+/// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases, and
+/// with the options that the file says.
 ///
 /// # Errors
 /// [`Error::Format`] where a tensor is missing that these are read off, its shape is none of this cell's, or
-/// the file [says](Tensors::cell) that the module is of another cell ([`Tensors::set_cell`] takes that back).
+/// the file [says](Tensors::cell) that the module is of another cell ([`Tensors::set_cell`] takes that back)
+/// or has an option that this version has not.
 pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
     check_cell(tensors, kind)?;
     let own = parameters(own_tensors(tensors)?)?;
@@ -83,12 +88,13 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
             }
         }
     }
-    Ok(builder
+    let builder = builder
         .layers(layers)
         .peephole(has("peephole_l0"))
         .bidirectional(both)
         .bias(if shapes.bias { Bias::Double } else { Bias::None })
-        .init(Init::Zero, 0))
+        .init(Init::Zero, 0);
+    options::apply(builder, tensors)
 }
 
 /// Whether the file says no other cell.
@@ -148,10 +154,11 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
 ///
 /// # Errors
 /// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, where
-/// biases cannot be added, or where the file [says](Tensors::cell) that its cell is another than the
-/// network's: each by name. The network is then as before.
+/// biases cannot be added, or where the file [says](Tensors::cell) that its cell or one of its options is
+/// another than the network's ([`Tensors::set_cell`] takes that back): each by name. The network is then as before.
 pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     check_cell(&tensors, network.config().kind())?;
+    options::check(&tensors, network.config())?;
     let own = own_tensors(&tensors)?;
     let (scales, mut own) = (scales(&own), parameters(own)?);
     let biased: Vec<String> =
@@ -186,7 +193,7 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
 }
 
 /// The tensors of a network, as PyTorch's module of its shape has them, and the name of its
-/// [`cell`](Tensors::cell), which a safetensors file keeps.
+/// [`cell`](Tensors::cell) with its options, which a safetensors file keeps.
 ///
 /// Where the network has one bias vector, PyTorch's second is zeros.
 ///
@@ -196,6 +203,7 @@ pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
     network.check_parameters()?;
     let (mut tensors, config) = (Tensors::new(), network.config());
     tensors.set_cell("", Some(config.kind()));
+    options::save(&mut tensors, config);
     for parameter in network.named_parameters() {
         let second = config.kind().recurrent_gates() * config.hidden_size();
         let single = config.bias() == Bias::Single && second > 0;

@@ -5,8 +5,9 @@ use super::shapes::Shapes;
 use super::{Tensors, builder, load};
 use crate::cell::CellKind;
 use crate::error::Error;
+use crate::format::tensor::CELL;
 use crate::layer::Recurrent;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A recurrent module of a file, as its tensors tell it, and the file where it says the cell: `LSTM`, `GRU`,
@@ -34,6 +35,9 @@ pub struct Module {
     pub directions: usize,
     /// Whether the module has biases.
     pub bias: bool,
+    /// What the file says of its options beside the tensors, by the names of the functions of
+    /// [`Builder`](crate::Builder): `coupled`, `true`.
+    pub options: BTreeMap<String, String>,
 }
 
 impl Module {
@@ -56,7 +60,8 @@ impl Module {
         of_prefix(file, &self.prefix).into_iter()
     }
 
-    /// The network that this module of `file` is, with its parameters, where it is of this cell.
+    /// The network that this module of `file` is, with its parameters and the options that the file says,
+    /// where it is of this cell.
     ///
     /// # Errors
     /// As for [`builder`], [`Builder::build`](crate::Builder::build) and [`load`].
@@ -98,7 +103,11 @@ impl fmt::Display for Module {
         if self.heads > 1 {
             write!(f, " in {} heads", self.heads)?;
         }
-        f.write_str(if self.bias { ", biases" } else { ", no biases" })
+        f.write_str(if self.bias { ", biases" } else { ", no biases" })?;
+        for (name, text) in &self.options {
+            write!(f, ", {name} {text}")?;
+        }
+        Ok(())
     }
 }
 
@@ -109,10 +118,10 @@ fn of_prefix<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     names
 }
 
-/// The tensors of one module, without its prefix, and what the file says of its cell.
+/// The tensors of one module, without its prefix, and what the file says of it.
 fn of_module(file: &Tensors, prefix: &str) -> Tensors {
     let mut tensors = Tensors::new();
-    tensors.copy_cell(file, prefix);
+    tensors.copy_said(file, prefix);
     for name in of_prefix(file, prefix) {
         if let Some(tensor) = number(file, name) {
             tensors.insert(&name[prefix.len()..], tensor);
@@ -186,6 +195,8 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 /// another one than the file says.
 pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
     let named = tensors.cell("")?;
+    let mut options = tensors.said("").cloned().unwrap_or_default();
+    options.remove(CELL);
     let parameters = parameters(of_module(tensors, ""))?;
     let shapes = Shapes::of(&parameters, tensors)?;
     let kinds = match named {
@@ -203,5 +214,6 @@ pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
         layers: shapes.layers,
         directions: shapes.directions,
         bias: shapes.bias,
+        options,
     })
 }

@@ -4,12 +4,12 @@
 //! numbers.rs   how files store numbers, and numbers as f32: DType
 //! tensors.rs   tensors by name: Tensors
 //! prefix.rs    which names of a file a prefix means
-//! cells.rs     which cells the modules of a file are said to be
+//! said.rs      what a file says of its modules: their cells and options
 //! ```
 
-mod cells;
 mod numbers;
 mod prefix;
+mod said;
 mod tensors;
 
 pub use numbers::DType;
@@ -18,6 +18,7 @@ pub(super) use numbers::{DType as Stored, from_bf16, from_f16, narrow};
 #[cfg(any(feature = "safetensors", feature = "torch", feature = "npz", feature = "json"))]
 pub(super) use prefix::select;
 pub(super) use prefix::unwrapped;
+pub(super) use said::CELL;
 pub use tensors::Tensors;
 
 use super::refused;

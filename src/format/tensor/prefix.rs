@@ -14,8 +14,8 @@ const FIRST: &str = "module";
 /// What they call one anywhere.
 const ANYWHERE: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// What follows the prefix of a module in the name of its cell: `cells.rs`.
-pub(super) const CELL: &str = "fused_rnn.cell";
+/// What follows the prefix of a module in the name of something that is said of it: `said.rs`.
+pub(super) const SAID: &str = "fused_rnn.";
 
 /// A name without what wrappers put into it.
 pub(in crate::format) fn unwrapped(name: &str) -> Cow<'_, str> {
@@ -40,13 +40,13 @@ fn component(name: &str, part: &str) -> Option<usize> {
 mod reading {
     use super::super::super::refused;
     use super::super::{RawTensor, Tensors};
-    use super::{CELL, component, unwrapped};
+    use super::{SAID, component, unwrapped};
     use crate::error::Error;
     use std::borrow::Cow;
     use std::collections::{BTreeMap, BTreeSet};
 
     /// The tensors of a file whose names begin with `prefix`, which they lose, and of the `texts` beside them
-    /// those that name cells; `read` is asked for these tensors alone.
+    /// those that say something of modules; `read` is asked for these tensors alone.
     ///
     /// # Errors
     /// [`Error::Format`] where there are none, or where it is not clear which are meant; and those of `read`.
@@ -72,9 +72,12 @@ mod reading {
             let tensor = read(&name, entry)?;
             tensors.insert_stored(rest, tensor);
         }
-        for (name, cell) in texts {
-            if let Some(module) = rest(name).as_deref().and_then(|rest| rest.strip_suffix(CELL)) {
-                tensors.cells.insert(module.to_owned(), cell.clone());
+        for (name, text) in texts {
+            let rest = rest(name);
+            let parts = rest.as_deref().and_then(|rest| rest.rsplit_once(SAID));
+            // (Names with points in them are others'.)
+            if let Some((module, what)) = parts.filter(|(_, what)| !what.contains('.')) {
+                tensors.say(module, what, text.clone());
             }
         }
         Ok(tensors)

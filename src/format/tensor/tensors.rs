@@ -1,6 +1,7 @@
 //! Tensors by name.
 
 use super::super::refused;
+use super::said::Said;
 use super::{DType, RawTensor, Tensor, of_shape};
 use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use std::ops::Bound;
 /// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
 /// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and
 /// nothing that loads weights looks at it. Beside them stands which [`cell`](Tensors::cell) a recurrent
-/// module is, where that is said.
+/// module is, and with which options, where that is said.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
@@ -33,8 +34,8 @@ use std::ops::Bound;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tensors {
     entries: BTreeMap<String, Entry>,
-    /// The names of the cells of modules, by the prefixes of these.
-    pub(super) cells: BTreeMap<String, String>,
+    /// What is said of modules, by the prefixes of these.
+    pub(super) said: BTreeMap<String, Said>,
 }
 
 /// A tensor of f32, or one of the others.
@@ -90,10 +91,10 @@ impl Tensors {
         }
     }
 
-    /// Adds all tensors of another, with `prefix` before their names, and what it says of its cells.
+    /// Adds all tensors of another, with `prefix` before their names, and what it says of its modules.
     pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
-        for (module, cell) in tensors.cells {
-            self.cells.insert(format!("{prefix}{module}"), cell);
+        for (module, said) in tensors.said {
+            self.said.insert(format!("{prefix}{module}"), said);
         }
         for (name, entry) in tensors.entries {
             self.put(format!("{prefix}{name}"), entry);
@@ -180,7 +181,7 @@ impl Tensors {
     }
 
     /// Takes out all whose name begins with `prefix`, which their names lose, and what is said of their
-    /// cells.
+    /// modules.
     pub fn split_off_prefix(&mut self, prefix: &str) -> Tensors {
         let names: Vec<String> = self.beginning(prefix).map(|(name, _)| name.clone()).collect();
         let mut taken = Tensors::new();
@@ -190,11 +191,11 @@ impl Tensors {
             }
         }
         let from = (Bound::Included(prefix), Bound::Unbounded);
-        let modules = self.cells.range::<str, _>(from).take_while(|(module, _)| module.starts_with(prefix));
+        let modules = self.said.range::<str, _>(from).take_while(|(module, _)| module.starts_with(prefix));
         let modules: Vec<String> = modules.map(|(module, _)| module.clone()).collect();
         for module in modules {
-            if let Some(cell) = self.cells.remove(&module) {
-                taken.cells.insert(module[prefix.len()..].to_owned(), cell);
+            if let Some(said) = self.said.remove(&module) {
+                taken.said.insert(module[prefix.len()..].to_owned(), said);
             }
         }
         taken

@@ -199,7 +199,7 @@ class Network:
 
     def to_safetensors(self, prefix: str = "") -> bytes:
         """The bytes of a safetensors file: the parameters by PyTorch's names behind `prefix`, "rnn.", and in its
-        metadata the cell, which `load_torch` takes. Other options are not in it."""
+        metadata the cell and its options, which `load_torch` takes. Dropout, layout and precision are not in it."""
         return self._native.to_safetensors(prefix)
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
