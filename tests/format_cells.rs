@@ -305,6 +305,17 @@ fn what_is_saved_says_its_options() {
             assert_ne!(outputs(&plain), outputs(&network), "{name} changes nothing");
         }
     }
+    // Gains of layer normalisation without an epsilon: seen, and named where they have no place.
+    let mut file = state_dict::save(&Lstm::builder(2, 4).layer_norm(0.5).build().unwrap()).unwrap();
+    file.set_cell("", None);
+    let module = state_dict::describe(&file).unwrap();
+    assert!(module.layer_norm && module.to_string().ends_with(", biases, layer normalisation"), "{module}");
+    let error = module.network(&file, CellKind::Lstm).unwrap_err().to_string();
+    let expected = "norm_c_l0: expected none, as the network was built without layer_norm, got shape [2, 4]: \
+                    Builder::layer_norm takes the epsilon";
+    assert_eq!(error, expected);
+    let builder = state_dict::builder(&file, CellKind::Lstm).unwrap().layer_norm(0.5);
+    state_dict::load(file, &mut builder.build().unwrap()).unwrap();
     // Plain networks say their cell alone.
     let modules = networks().iter().map(|network| state_dict::save(network).unwrap()).collect::<Vec<_>>();
     assert!(modules.iter().all(|file| state_dict::describe(file).unwrap().options.is_empty()));

@@ -275,7 +275,8 @@ frnn_result frnn_network_load(const uint8_t *bytes,
                               frnn_network **network);
 
 // Sets all parameters of a network that exists from such a file: of one with options that a file does not
-// tell. Options that the file says must be those of the network. A pass that was run for training before can no longer run backward.
+// tell. Options that the file says must be those of the network. A pass that was run for training before
+// can no longer run backward.
 frnn_result frnn_network_set_parameters_of_file(frnn_network *network,
                                                 const uint8_t *bytes,
                                                 size_t size,

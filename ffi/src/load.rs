@@ -56,7 +56,8 @@ fn cell_of(module: &state_dict::Module) -> Result<CellKind, Failure> {
 }
 
 /// Sets all parameters of a network that exists from such a file: of one with options that a file does not
-/// tell. Options that the file says must be those of the network. A pass that was run for training before can no longer run backward.
+/// tell. Options that the file says must be those of the network. A pass that was run for training before
+/// can no longer run backward.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_set_parameters_of_file(
     network: *mut Network,

@@ -52,8 +52,8 @@ use super::tensor::{of_shape, unwrapped};
 use super::{Tensor, Tensors, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
-use crate::layer::{Bias, Builder, Init, Recurrent};
-use names::{is_parameter, number, numbers, parameters, scales};
+use crate::layer::{Bias, Builder, Config, Init, Recurrent};
+use names::{NORM, is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases, and
@@ -105,6 +105,17 @@ fn check_cell(tensors: &Tensors, kind: CellKind) -> Result<(), Error> {
             Err(refused("cell", format!("{kind:?}"), got))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether gains of layer normalisation have a place in a network.
+fn check_norm(own: &Tensors, config: &Config) -> Result<(), Error> {
+    match own.iter().find(|(name, _)| name.starts_with(NORM)).filter(|_| config.layer_norm().is_none()) {
+        None => Ok(()),
+        Some((name, gains)) => {
+            let got = format!("shape {:?}: Builder::layer_norm takes the epsilon", gains.shape());
+            Err(refused(name, "none, as the network was built without layer_norm", got))
+        }
     }
 }
 
@@ -161,6 +172,7 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     options::check(&tensors, network.config())?;
     let own = own_tensors(&tensors)?;
     let (scales, mut own) = (scales(&own), parameters(own)?);
+    check_norm(&own, network.config())?;
     let biased: Vec<String> =
         own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
     // What is missing may be in the file by a longer name.

@@ -1,6 +1,6 @@
 //! The recurrent modules of a file, and what their tensors say of them.
 
-use super::names::{module, number, numbers, parameters};
+use super::names::{NORM, module, number, numbers, parameters};
 use super::shapes::Shapes;
 use super::{Tensors, builder, load};
 use crate::cell::CellKind;
@@ -35,6 +35,9 @@ pub struct Module {
     pub directions: usize,
     /// Whether the module has biases.
     pub bias: bool,
+    /// Whether the module has gains of layer normalisation, whose epsilon is among the options where the file
+    /// says it, and else the caller's.
+    pub layer_norm: bool,
     /// What the file says of its options beside the tensors, by the names of the functions of
     /// [`Builder`](crate::Builder): `coupled`, `true`.
     pub options: BTreeMap<String, String>,
@@ -104,6 +107,9 @@ impl fmt::Display for Module {
             write!(f, " in {} heads", self.heads)?;
         }
         f.write_str(if self.bias { ", biases" } else { ", no biases" })?;
+        if self.layer_norm {
+            f.write_str(", layer normalisation")?;
+        }
         for (name, text) in &self.options {
             write!(f, ", {name} {text}")?;
         }
@@ -214,6 +220,7 @@ pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
         layers: shapes.layers,
         directions: shapes.directions,
         bias: shapes.bias,
+        layer_norm: parameters.names().any(|name| name.starts_with(NORM)),
         options,
     })
 }

@@ -18,6 +18,8 @@ use crate::order;
 /// What a parameter is called before its layer.
 const PARAMETERS: [&str; 9] =
     ["weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh", "peephole", "norm_ih", "norm_hh", "norm_c"];
+/// How the names of gains of layer normalisation begin.
+pub(super) const NORM: &str = "norm_";
 const PARAMETRIZATIONS: &str = "parametrizations.";
 
 /// What a tensor is to its parameter.

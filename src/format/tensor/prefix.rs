@@ -103,8 +103,13 @@ mod reading {
                 Err(refused("tensors", expected(), got))
             }
             (None, _) => {
-                let some: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).take(4).collect();
-                Err(refused("tensors", expected(), format!("none, but {some:?}")))
+                let mut prefixes = BTreeSet::new();
+                for (name, _) in entries {
+                    prefixes.insert(&name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]);
+                }
+                let more = if prefixes.len() > 8 { ", ..." } else { "" };
+                let some: Vec<String> = prefixes.iter().take(8).map(|prefix| format!("{prefix:?}")).collect();
+                Err(refused("tensors", expected(), format!("none, but {}{more}", some.join(", "))))
             }
         }
     }
@@ -147,7 +152,12 @@ mod tests {
         assert!(error.ends_with("got \"ema.rnn.\" and \"model.rnn.\": say which"), "{error}");
         // Not in the middle of a part of a name.
         let error = names(&["mornn.w"], "rnn.").unwrap_err();
-        assert!(error.ends_with("got none, but [\"mornn.w\"]"), "{error}");
+        assert!(error.ends_with("got none, but \"mornn.\""), "{error}");
+        let error = names(&["c.w", "w", "a/b.w", "a/c", "c.b"], "zzz.").unwrap_err();
+        assert!(error.ends_with("got none, but \"\", \"a/\", \"a/b.\", \"c.\""), "{error}");
+        let many: Vec<String> = (0..9).map(|n| format!("{n}.w")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(names(&many, "zzz.").unwrap_err().ends_with("\"6.\", \"7.\", ..."));
         let error = names(&["module.rnn.w", "_orig_mod.rnn.w"], "rnn.").unwrap_err();
         assert!(error.contains("two tensors \"w\""), "{error}");
     }
