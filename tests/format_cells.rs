@@ -212,7 +212,8 @@ fn errors_say_which_cell_it_is() {
 #[cfg(feature = "safetensors")]
 #[test]
 fn a_cell_of_a_later_version_is_an_error() {
-    let tensors = state_dict::save(&Builder::new(CellKind::Lstm, 3, 4).build().unwrap()).unwrap();
+    let mut tensors = state_dict::save(&Builder::new(CellKind::Lstm, 3, 4).build().unwrap()).unwrap();
+    tensors.set_cell("", None);
     let bytes = tensors.to_safetensors(&[("fused_rnn.cell", "mlstm")]).unwrap();
     let read = Tensors::from_safetensors(&bytes, "").unwrap();
     let error = state_dict::describe(&read).unwrap_err().to_string();
@@ -355,4 +356,41 @@ fn options_that_cannot_be_read_are_errors() {
     // What others say is not looked at.
     let bytes = tensors.to_safetensors(&[("fused_rnn.tool.version", "1"), ("format", "pt")]).unwrap();
     assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), tensors);
+}
+
+/// What a file says of a module stays with its tensors.
+#[test]
+fn what_is_said_follows_the_tensors() {
+    let slstm = state_dict::save(&Lstm::exponential(3, 4).build().unwrap()).unwrap();
+    let mut lstm = state_dict::save(&Lstm::builder(3, 4).build().unwrap()).unwrap();
+    lstm.set_cell("", None);
+    let mut file = Tensors::new();
+    file.insert_all("rnn.", slstm);
+    // Renamed one by one: it goes with the last.
+    let names: Vec<String> = file.iter().map(|(name, _)| name.to_owned()).collect();
+    for name in &names {
+        assert_eq!(file.cell("rnn.").unwrap(), Some(CellKind::Slstm));
+        file.rename(name, &name.replace("rnn.", "enc.")).unwrap();
+    }
+    let cells = |file: &Tensors| ["rnn.", "enc."].map(|module| file.cell(module).unwrap());
+    assert_eq!(cells(&file), [None, Some(CellKind::Slstm)]);
+    // With wrappers on one side or the other.
+    let mut wrapped = Tensors::new();
+    wrapped.insert_all("module.", file.clone());
+    assert_eq!(
+        [wrapped.cell("enc.").unwrap(), file.cell("module.enc.").unwrap()],
+        [Some(CellKind::Slstm); 2]
+    );
+    // Tensors that say nothing, in its place.
+    file.insert_all("enc.", lstm);
+    assert_eq!(cells(&file), [None, None]);
+}
+
+#[cfg(feature = "safetensors")]
+#[test]
+fn metadata_cannot_contradict_the_tensors() {
+    let file = state_dict::save(&Lstm::exponential(3, 4).build().unwrap()).unwrap();
+    assert!(file.to_safetensors(&[("fused_rnn.cell", "slstm"), ("by", "me")]).is_ok());
+    let error = file.to_safetensors(&[("fused_rnn.cell", "lstm")]).unwrap_err().to_string();
+    assert!(error.contains("\"slstm\", as the tensors say") && error.contains("got \"lstm\""), "{error}");
 }

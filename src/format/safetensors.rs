@@ -67,7 +67,7 @@ impl Tensors {
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
     /// of [`DType::Other`], and for a shape whose sizes other than zero cannot be multiplied, which a tensor
-    /// without values may have.
+    /// without values may have; and for metadata that contradict what the tensors say of a module.
     pub fn to_safetensors(&self, metadata: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
         let mut stored = Vec::new();
         for (name, tensor) in self.iter() {
@@ -97,8 +97,17 @@ impl Tensors {
                 view.map_err(|error| refused(*name, "a tensor that fits", error.to_string()))?,
             ));
         }
-        let given = metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
-        let metadata: HashMap<String, String> = self.metadata().into_iter().chain(given).collect();
+        let mut all: HashMap<String, String> = self.metadata().into_iter().collect();
+        for &(key, value) in metadata {
+            match all.insert(key.to_owned(), value.to_owned()) {
+                Some(said) if said != value => {
+                    let expected = format!("{said:?}, as the tensors say, or nothing");
+                    return Err(refused(format!("metadata {key:?}"), expected, format!("{value:?}")));
+                }
+                _ => {}
+            }
+        }
+        let metadata = all;
         let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
         let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
         safetensors::serialize(views, metadata).map_err(error)

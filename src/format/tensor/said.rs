@@ -73,9 +73,29 @@ impl Tensors {
         self.said.get(prefix).or_else(wrapped)
     }
 
+    /// Forgets what was said of the modules of these tensors: others come in their place.
+    pub(super) fn forget_modules_of<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            self.said.remove(module_of(name));
+        }
+    }
+
+    /// What is said of the module of `from` goes to that of `to` with its last tensor.
+    pub(super) fn follow(&mut self, from: &str, to: &str) {
+        let (left, entered) = (module_of(from), module_of(to));
+        let is_left = !self.names_beginning(left).any(|name| module_of(name) == left);
+        if is_left
+            && left != entered
+            && !self.said.contains_key(entered)
+            && let Some(said) = self.said.remove(left)
+        {
+            self.said.insert(entered.to_owned(), said);
+        }
+    }
+
     /// Takes what `file` says of this module, whose tensors lose their prefix here.
     pub(in crate::format) fn copy_said(&mut self, file: &Tensors, prefix: &str) {
-        if let Some(said) = file.said.get(prefix) {
+        if let Some(said) = file.said(prefix) {
             self.said.insert(String::new(), said.clone());
         }
     }
@@ -93,9 +113,14 @@ impl Tensors {
     }
 }
 
-/// Whether wrappers alone stand in the prefix of a module before this one.
+/// Whether two prefixes are of one module, but for the wrappers before its name.
 fn is_wrapped(module: &str, prefix: &str) -> bool {
     let end = format!("{SAID}{CELL}");
-    let name = format!("{module}{end}");
-    unwrapped(&name).strip_suffix(end.as_str()) == Some(prefix)
+    let (one, other) = (format!("{module}{end}"), format!("{prefix}{end}"));
+    unwrapped(&one) == unwrapped(&other)
+}
+
+/// The module that a tensor is of: its name up to the last point.
+fn module_of(name: &str) -> &str {
+    &name[..name.rfind('.').map_or(0, |point| point + 1)]
 }

@@ -91,8 +91,11 @@ impl Tensors {
         }
     }
 
-    /// Adds all tensors of another, with `prefix` before their names, and what it says of its modules.
+    /// Adds all tensors of another, with `prefix` before their names, and what it says of its modules. What
+    /// was said of a module is forgotten where tensors of another come in its place.
     pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
+        let names: Vec<String> = tensors.entries.keys().map(|name| format!("{prefix}{name}")).collect();
+        self.forget_modules_of(names.iter().map(String::as_str));
         for (module, said) in tensors.said {
             self.said.insert(format!("{prefix}{module}"), said);
         }
@@ -175,6 +178,7 @@ impl Tensors {
             None => Err(refused(from, "a tensor", self.missing(from))),
             Some(entry) => {
                 self.put(to.to_owned(), entry);
+                self.follow(from, to);
                 Ok(())
             }
         }
@@ -219,6 +223,14 @@ impl Tensors {
     /// The tensors of f32 with their names, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), entry.floats()?)))
+    }
+
+    /// The names of all tensors that begin with `prefix`.
+    pub(super) fn names_beginning<'t, 'p>(
+        &'t self,
+        prefix: &'p str,
+    ) -> impl Iterator<Item = &'t str> + use<'t, 'p> {
+        self.beginning(prefix).map(|(name, _)| name.as_str())
     }
 
     /// Those of f32 whose names begin with `prefix`, in alphabetical order; the others are not looked at.
