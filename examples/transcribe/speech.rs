@@ -5,8 +5,8 @@
 //! as its weights  ->  energy in 24 bands, the wider the higher (mel)  ->  logarithm
 //! ```
 //!
-//! Each line has a random stream of its own: which digits, which voice and which noise do not depend on how long
-//! the sounds before it are, nor on threads. What espeak-ng makes of them differs between its versions.
+//! Each line has a random stream of its own: which digits, which voice and which noise do not depend on how
+//! long the sounds before it are, nor on threads. What espeak-ng makes of them differs between its versions.
 
 use super::common::{Outcomes, digits};
 use fused_rnn::{Dense, Rng};

@@ -1,5 +1,5 @@
-//! The C stream beside the Rust stream and step, sample by sample: an LSTM of 40 units over one input, as models of
-//! guitar amplifiers are.
+//! The C stream beside the Rust stream and step, sample by sample: an LSTM of 40 units over one input, as
+//! models of guitar amplifiers are.
 //!
 //! ```text
 //! cargo bench -p fused-rnn-capi --bench stream

@@ -38,8 +38,8 @@ impl Kind {
             |text: &str| start.get(..text.len()).is_some_and(|s| s.eq_ignore_ascii_case(text.as_bytes()));
         Some(match bytes {
             [] => Kind::Empty,
-            // The length of the header, and its bracket. Read before the others, as the length may be any text,
-            // and the beginning of a pickle: 640 is 0x80, 2. (None of the others has four zeros there.)
+            // The length of the header, and its bracket. Read before the others, as the length may be any
+            // text, and the beginning of a pickle: 640 is 0x80, 2. (None of the others has four zeros there.)
             _ if at(8, b"{") && bytes.first_chunk().is_some_and(|&n| u64::from_le_bytes(n) < 1 << 32) => {
                 Kind::Safetensors
             }

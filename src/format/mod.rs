@@ -3,7 +3,8 @@
 //! A trained model is arrays and a convention. The arrays of a `state_dict`, of a Keras layer and of an ONNX
 //! node may have the same shapes and mean different things; only ONNX says which. Here a convention is always
 //! named, and nothing is guessed that could be guessed wrong. Which cell a network was, and with which
-//! options, files of this crate say ([`Tensors::cell`]); of others it is named where shapes do not tell it ([`state_dict::describe`]).
+//! options, files of this crate say ([`Tensors::cell`]); of others it is named where shapes do not tell it
+//! ([`state_dict::describe`]).
 //!
 //! ```text
 //! convention/      the table of all systems, and forms of one's own: Convention, Form, Arrays
@@ -37,9 +38,9 @@
 //!
 //! Every fault of a file is an [`Error`], even if the file was made to do harm. The memory that the reader
 //! and the network of a file allocate is bounded by a multiple of the length of the file: for ONNX 300 times
-//! and some megabytes, as an empty message is two bytes; for a pickle 100 times, as an instruction is one byte; for `.npz` 4000
-//! times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its shapes say; inputs of no
-//! steps have shapes without any values.
+//! and some megabytes, as an empty message is two bytes; for a pickle 100 times, as an instruction is one
+//! byte; for `.npz` 4000 times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its
+//! shapes say; inputs of no steps have shapes without any values.
 
 mod convention;
 #[cfg(feature = "json")]

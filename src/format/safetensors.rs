@@ -61,8 +61,8 @@ impl Tensors {
     }
 
     /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
-    /// are. The metadata also name the [`cell`](Tensors::cell) and the options of each module of which they are
-    /// said: `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
+    /// are. The metadata also name the [`cell`](Tensors::cell) and the options of each module of which they
+    /// are said: `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
     ///
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
@@ -107,8 +107,7 @@ impl Tensors {
                 _ => {}
             }
         }
-        let metadata = all;
-        let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
+        let metadata = Some(all).filter(|all| !all.is_empty());
         let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
         safetensors::serialize(views, metadata).map_err(error)
     }

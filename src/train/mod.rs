@@ -27,8 +27,8 @@
 //!
 //! # Example
 //!
-//! Two layers of GRU that learn the mean of rows of different lengths, from the final output: that of the last
-//! layer (and of both directions, where there are two), after the last step of each row.
+//! Two layers of GRU that learn the mean of rows of different lengths, from the final output: that of the
+//! last layer (and of both directions, where there are two), after the last step of each row.
 //!
 //! ```
 //! use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, clip_global_norm, mean_squared_error};

@@ -213,8 +213,8 @@ impl Form {
     /// gates of the others, the order or a gate of the form is none of its cell's, an array has another size
     /// or shape, a parameter of the network has no counterpart, or a bias has no place: two that cannot be
     /// added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite,
-    /// or a scale, or the product of that of a row and [that of the form](Form::scale), is not finite, zero or
-    /// subnormal. The network is then as before.
+    /// or a scale, or the product of that of a row and [that of the form](Form::scale), is not finite, zero
+    /// or subnormal. The network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network)?;

@@ -9,9 +9,10 @@
 //! [`describe`]. Where [`save`] made the tensors, they name their [`cell`](Tensors::cell), whichever it is,
 //! and its options that are not the defaults: direction, activations, coupled gates, clips, zoneout, the
 //! epsilon of layer normalisation. So does a safetensors file of them. They do not say which dropout, layout
-//! and precision: those are the caller's. (`batch_first=False`, PyTorch's default, is [`Layout::TimeMajor`](crate::Layout); the default
-//! here is batch-first.) A module's own tensors begin with its name, `encoder.rnn.`, which the readers take
-//! off (as does [`Tensors::split_off_prefix`]); [`modules`] finds all of a file.
+//! and precision: those are the caller's. (`batch_first=False`, PyTorch's default, is
+//! [`Layout::TimeMajor`](crate::Layout); the default here is batch-first.) A module's own tensors begin with
+//! its name, `encoder.rnn.`, which the readers take off (as does [`Tensors::split_off_prefix`]); [`modules`]
+//! finds all of a file.
 //!
 //! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
 //! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or
@@ -56,8 +57,8 @@ use crate::layer::{Bias, Builder, Config, Init, Recurrent};
 use names::{NORM, is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
 
-/// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases, and
-/// with the options that the file says.
+/// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases,
+/// and with the options that the file says.
 ///
 /// # Errors
 /// [`Error::Format`] where a tensor is missing that these are read off, its shape is none of this cell's, or
@@ -166,7 +167,8 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
 /// # Errors
 /// [`Error::Format`] where a parameter is missing, has another shape or has no place in the network, where
 /// biases cannot be added, or where the file [says](Tensors::cell) that its cell or one of its options is
-/// another than the network's ([`Tensors::set_cell`] takes that back): each by name. The network is then as before.
+/// another than the network's ([`Tensors::set_cell`] takes that back): each by name. The network is then as
+/// before.
 pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     check_cell(&tensors, network.config().kind())?;
     options::check(&tensors, network.config())?;
