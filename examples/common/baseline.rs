@@ -40,6 +40,66 @@ pub(crate) fn said(dense: &Dense, x: &[f32]) -> Result<Vec<usize>, Error> {
     Ok(best(&z, dense.outputs()))
 }
 
+/// What a regression on the counts of words says of each test text: words without their order.
+pub(crate) fn bag_of_words(
+    (texts, labels): &(Vec<Vec<usize>>, Vec<usize>),
+    test: &[Vec<usize>],
+    words: usize,
+    classes: usize,
+    seed: u64,
+) -> Result<Vec<usize>, Error> {
+    let bag = |text: &Vec<usize>| {
+        let mut counts = vec![0.0; words];
+        text.iter().for_each(|&word| counts[word] += 1.0);
+        counts
+    };
+    let bags = |texts: &[Vec<usize>]| texts.iter().flat_map(bag).collect::<Vec<f32>>();
+    said(&regression(&bags(texts), labels, classes, seed)?, &bags(test))
+}
+
+/// What a regression says of each piece of lines that are cut where their columns are light. It learns from
+/// lines of one label.
+pub(crate) fn cut_and_classify<'a>(
+    training: impl Iterator<Item = (&'a [f32], usize)>,
+    test: impl Iterator<Item = &'a [f32]>,
+    features: usize,
+    classes: usize,
+    seed: u64,
+) -> Result<Vec<Vec<usize>>, Error> {
+    let (mut x, mut labels) = (Vec::new(), Vec::new());
+    for (columns, label) in training {
+        let pieces = pieces(columns, features);
+        labels.extend(std::iter::repeat_n(label, pieces.len() / (PIECE * features)));
+        x.extend(pieces);
+    }
+    let dense = regression(&x, &labels, classes, seed)?;
+    test.map(|columns| said(&dense, &pieces(columns, features))).collect()
+}
+
+/// Columns of each piece.
+const PIECE: usize = 8;
+
+/// `columns (T, features)` cut where they are light, each piece stretched: (N, PIECE * features).
+fn pieces(columns: &[f32], features: usize) -> Vec<f32> {
+    let dark: Vec<f32> = columns.chunks_exact(features).map(|column| column.iter().sum()).collect();
+    let (low, high) = dark.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    let is_dark = |t: &usize| dark[*t] > low + 0.15 * (high - low);
+    let (mut cut, mut t) = (Vec::new(), 0);
+    while t < dark.len() {
+        let width = (t..dark.len()).take_while(is_dark).count();
+        for k in (0..PIECE).filter(|_| width > 1) {
+            cut.extend_from_slice(&columns[(t + k * width / PIECE) * features..][..features]);
+        }
+        t += width + 1;
+    }
+    cut
+}
+
+/// The row that is nearest to another, by [`distance`].
+pub(crate) fn nearest(row: &[usize], rows: &[Vec<usize>]) -> usize {
+    (0..rows.len()).min_by_key(|&n| distance(&rows[n], row)).unwrap_or(0)
+}
+
 /// The share of two rows of labels that is alike.
 pub(crate) fn alike(a: &[usize], b: &[usize]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len().max(1) as f64

@@ -241,6 +241,18 @@ pub(crate) fn confusion(area: &Area<'_>, classes: &[String], truth: &[usize], sa
     heat(area, &caption, classes, count, |row, column| table[row * count + column])
 }
 
+/// Writes a picture of [`lines`] alone to a file.
+pub(crate) fn plot(
+    path: &Path,
+    size: (u32, u32),
+    title: &str,
+    axes: [&str; 2],
+    of: &[Line],
+    scale: Scale,
+) -> Drawn {
+    write(path, size, title, |page| lines(page, "", axes, of, scale))
+}
+
 /// Writes a picture to a file.
 pub(crate) fn write(
     path: &Path,

@@ -26,7 +26,7 @@ mod table;
 pub(crate) mod words;
 
 pub(crate) use epochs::{Curve, Epochs, progress};
-pub(crate) use export::{Values, export, put_rows};
+pub(crate) use export::Export;
 pub(crate) use learner::Learner;
 pub(crate) use network::{Network, Sees};
 pub(crate) use options::{Shared, from_to, within};

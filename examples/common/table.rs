@@ -35,6 +35,21 @@ impl Table {
         Ok(lines)
     }
 
+    /// Its lines as pairs, none of which is empty: `split` cuts a line in two, where it is what it should be.
+    pub(crate) fn pairs(
+        &self,
+        least: usize,
+        expected: &str,
+        split: impl Fn(&str) -> Option<(&str, &str)>,
+    ) -> Outcomes<Vec<(String, String)>> {
+        let empty = |text: &str| text.trim().is_empty();
+        let pair = |(n, line): (usize, &str)| match split(line) {
+            Some((a, b)) if !empty(a) && !empty(b) => Ok((a.to_owned(), b.to_owned())),
+            _ => Err(self.wrong(n, expected, &quoted(line))),
+        };
+        self.lines(least)?.into_iter().enumerate().map(pair).collect()
+    }
+
     /// The error of a line, which is counted from 0 here and from 1 in the text.
     pub(crate) fn wrong(&self, line: usize, expected: &str, got: &str) -> Failure {
         let mut shown: String = got.chars().take(60).collect();

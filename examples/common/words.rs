@@ -31,6 +31,10 @@ impl Vocabulary {
         self.numbers.get(word).copied().unwrap_or(0)
     }
 
+    pub(crate) fn numbers<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Vec<usize> {
+        words.into_iter().map(|word| self.number(word)).collect()
+    }
+
     pub(crate) fn text(&self, numbers: &[usize]) -> String {
         numbers.iter().map(|&number| &self.words[number][..]).collect::<Vec<_>>().join(" ")
     }
@@ -39,6 +43,13 @@ impl Vocabulary {
     pub(crate) fn spelled(&self, numbers: &[usize]) -> String {
         numbers.iter().map(|&number| &self.words[number][..]).collect()
     }
+}
+
+/// The words of a text; of one without words, an unknown one.
+pub(crate) fn of(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.collect();
+    if words.is_empty() { vec!["?"] } else { words }
 }
 
 /// Rows of numbers as one batch, `(B, T)`.

@@ -17,7 +17,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Better, Network, Outcome, Outcomes, Sees, Shared, Table, Values, chart, from_to, quoted};
+use common::{Better, Export, Network, Outcome, Outcomes, Sees, Shared, Table, chart, from_to, quoted};
 use fused_rnn::train::{EarlyStopping, Progress, Regression};
 use fused_rnn::{Dims, Lstm, Rng};
 use std::path::PathBuf;
@@ -188,9 +188,10 @@ fn main() -> Outcomes {
     let args = Args::parse();
     let series = Series::read(&args)?;
     if let Some(path) = &args.shared.export {
-        let sizes = vec![series.window, series.horizon, series.training, series.validation, args.units];
-        let values = Values::Floats(series.values);
-        return common::export(path, &[("sizes".into(), Values::Numbers(sizes)), ("values".into(), values)]);
+        let sizes = [series.window, series.horizon, series.training, series.validation, args.units];
+        let mut data = Export::of_sizes(&sizes);
+        data.floats("values", series.values);
+        return data.write(path);
     }
     let start = Instant::now();
     let networks: Vec<Network> =
@@ -217,9 +218,8 @@ fn main() -> Outcomes {
         .map(|&origin| (origin..).zip(mean(origin)).map(|(t, value)| point(t, value)).collect::<Vec<_>>());
     let lines = std::iter::once(("what came", truth)).chain(forecasts.map(|line| ("forecast", line)));
     let lines: Vec<chart::Line> = lines.collect();
-    chart::write(&picture, (960, 360), "Forecasts and what came", |page| {
-        chart::lines(page, "", ["number of the value in the series", "value"], &lines, chart::Scale::Free)
-    })?;
+    let (title, axes) = ("Forecasts and what came", ["number of the value in the series", "value"]);
+    chart::plot(&picture, (960, 360), title, axes, &lines, chart::Scale::Free)?;
     let outcome = Outcome {
         what: "mean absolute error",
         better: Better::Lower,

@@ -20,7 +20,7 @@
 mod common;
 
 use clap::Parser;
-use common::{Better, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Table, Values, Vocabulary};
+use common::{Better, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, Table, Vocabulary};
 use common::{chart, from_to, quoted, within};
 use fused_rnn::train::{softmax, softmax_cross_entropy};
 use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
@@ -175,10 +175,10 @@ fn main() -> Outcomes {
         }
     };
     if let Some(path) = &args.shared.export {
-        let sizes = vec![characters.len(), args.units, ROWS, STEPS];
-        let tensors = [("sizes", sizes), ("training", training.to_vec()), ("test", test.to_vec())];
-        let tensors = tensors.map(|(name, numbers)| (name.to_owned(), Values::Numbers(numbers)));
-        return common::export(path, &tensors);
+        let mut data = Export::of_sizes(&[characters.len(), args.units, ROWS, STEPS]);
+        data.numbers("training", training);
+        data.numbers("test", test);
+        return data.write(path);
     }
     println!(
         "{} characters for training, {} for tests, {} kinds",
@@ -204,10 +204,9 @@ fn main() -> Outcomes {
     let picture = args.shared.picture("generate")?;
     let flat = vec![(1.0, best), (args.epochs as f64, best)];
     let score = curve.last().map_or(f64::MAX, |point| point.1);
-    chart::write(&picture, (720, 420), "Bits for each character of the test", |page| {
-        let lines = [("LSTM", curve), ("counts of contexts", flat)];
-        chart::lines(page, "", ["epoch", "bits for each character"], &lines, chart::Scale::Free)
-    })?;
+    let (title, axes) = ("Bits for each character of the test", ["epoch", "bits for each character"]);
+    let lines = [("LSTM", curve), ("counts of contexts", flat)];
+    chart::plot(&picture, (720, 420), title, axes, &lines, chart::Scale::Free)?;
     let outcome = Outcome {
         what: "bits for each character of the test",
         better: Better::Lower,

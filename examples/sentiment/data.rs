@@ -9,7 +9,7 @@
 //! A clause may begin with a remark that has a "not" of its own and turns nothing around. Each side of a
 //! "but" has an odd number of clauses, and most of them decide.
 
-use super::common::{Outcomes, Table, Vocabulary, quoted};
+use super::common::{Outcomes, Table, Vocabulary, words};
 use fused_rnn::Rng;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) struct Reviews {
     pub(crate) training: (Vec<Vec<usize>>, Vec<usize>),
     pub(crate) test: (Vec<Vec<usize>>, Vec<usize>),
     pub(crate) words: Vocabulary,
-    pub(crate) classes: Vec<String>,
+    pub(crate) classes: Vocabulary,
 }
 
 const NOUNS: &str = "food soup bread wine service waiter room view music price menu dessert table coffee";
@@ -81,10 +81,9 @@ impl Reviews {
                 text.push("but");
                 good = side(&mut rng, &mut text);
             }
-            (text, usize::from(good))
+            (text, if good { "good" } else { "bad" })
         };
-        let rows: Vec<(Vec<&str>, usize)> = (0..count + count / 5).map(review).collect();
-        Reviews::of_rows(&rows, count, vec!["bad".to_owned(), "good".to_owned()])
+        Reviews::of_rows(&(0..count + count / 5).map(review).collect::<Vec<_>>(), count)
     }
 
     /// A table: in each line a text, a comma and a label. A first line whose label no other line has is taken
@@ -92,43 +91,26 @@ impl Reviews {
     pub(crate) fn read(path: &Path, seed: u64) -> Outcomes<Self> {
         let mut table = Table::read(path)?;
         table.text = table.text.to_lowercase();
-        let mut rows = Vec::new();
-        for (n, line) in table.lines(10)?.into_iter().enumerate() {
-            match line.rsplit_once(',').map(|(text, label)| (text, label.trim_matches(['"', ' ']))) {
-                Some((text, label)) if !text.is_empty() && !label.is_empty() => rows.push((text, label)),
-                _ => return Err(table.wrong(n, "a text, a comma and a label", &quoted(line))),
-            }
-        }
+        let mut rows = table.pairs(10, "a text, a comma and a label", |line| {
+            line.rsplit_once(',').map(|(text, label)| (text, label.trim_matches(['"', ' '])))
+        })?;
         if rows[1..].iter().all(|row| row.1 != rows[0].1) {
             println!("the first line has names: {}, {}", rows[0].0, rows[0].1);
             rows.remove(0);
         }
-        let letters = |text: &str| text.contains(char::is_alphabetic);
-        let without = rows.iter().filter(|row| !letters(row.0)).count();
+        let without = rows.iter().filter(|row| !row.0.contains(char::is_alphabetic)).count();
         if 2 * without > rows.len() {
             let got = format!("{without} without a letter, as {:?}", rows[0].0);
             return Err(table.few(&format!("texts in {} rows", rows.len()), got));
         }
         Rng::new(seed).shuffle(&mut rows);
-        let mut classes: Vec<String> = rows.iter().map(|row| row.1.to_owned()).collect();
-        classes.sort();
-        classes.dedup();
+        let rows: Vec<_> = rows.iter().map(|(text, label)| (words::of(text), &label[..])).collect();
+        let reviews = Reviews::of_rows(&rows, rows.len() * 4 / 5);
+        let classes = &reviews.classes;
         if !(2..=rows.len() / 2).contains(&classes.len()) {
             let expected = format!("2 labels and more, each of some of {} rows", rows.len());
-            return Err(table.few(&expected, format!("{} labels, as {:?}", classes.len(), classes[0])));
+            return Err(table.few(&expected, format!("{} labels, as {:?}", classes.len(), classes.words[0])));
         }
-        let number = |label| classes.iter().position(|class| class == label).unwrap_or(0);
-        let split = |text| -> Vec<&str> {
-            let words = str::split(text, |c: char| !c.is_alphanumeric() && c != '\'');
-            let mut words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-            if words.is_empty() {
-                words.push("?"); // A text without words is an unknown one.
-            }
-            words
-        };
-        let rows: Vec<(Vec<&str>, usize)> =
-            rows.iter().map(|(text, label)| (split(text), number(label))).collect();
-        let reviews = Reviews::of_rows(&rows, rows.len() * 4 / 5, classes);
         match reviews.words.len() {
             0..3 => Err(table.few("2 words and more that occur twice", reviews.words.len() - 1)),
             _ => Ok(reviews),
@@ -136,12 +118,13 @@ impl Reviews {
     }
 
     /// Words that occur twice and more in the first `training` rows get numbers.
-    fn of_rows(rows: &[(Vec<&str>, usize)], training: usize, classes: Vec<String>) -> Self {
+    fn of_rows(rows: &[(Vec<&str>, &str)], training: usize) -> Self {
+        let classes = Vocabulary::new(&[], rows.iter().map(|row| row.1), 1);
         let words = rows[..training].iter().flat_map(|row| row.0.iter().copied());
         let words = Vocabulary::new(&["?"], words, 2);
-        let numbered = |rows: &[(Vec<&str>, usize)]| {
-            let numbers = |text: &Vec<&str>| text.iter().map(|word| words.number(word)).collect();
-            rows.iter().map(|(text, label)| (numbers(text), *label)).unzip()
+        let numbered = |rows: &[(Vec<&str>, &str)]| {
+            let texts = rows.iter().map(|row| words.numbers(row.0.iter().copied())).collect();
+            (texts, classes.numbers(rows.iter().map(|row| row.1)))
         };
         let (training, test) = (numbered(&rows[..training]), numbered(&rows[training..]));
         Reviews { training, test, words, classes }

@@ -17,12 +17,12 @@ mod data;
 
 use clap::Parser;
 use common::{
-    Better, Curve, Embedded, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values, baseline, chart,
+    Better, Curve, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, baseline, chart,
     from_to, words,
 };
 use data::Reviews;
+use fused_rnn::Lstm;
 use fused_rnn::train::softmax_cross_entropy;
-use fused_rnn::{Error, Lstm};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,10 +60,9 @@ fn train(args: &Args, reviews: &Reviews) -> Outcomes<(Vec<usize>, Curve, Duratio
     let step = |(words, network): &mut (Embedded, Network), chosen: &[usize]| {
         let tokens: Vec<&[usize]> = chosen.iter().map(|&row| &rows[row][..]).collect();
         let labels: Vec<usize> = chosen.iter().map(|&row| labels[row]).collect();
-        let batch = words::batch(&tokens)?;
+        let (batch, mut state) = (words::batch(&tokens)?, network.layer.zero_state(chosen.len())?);
         let (x, rate) = (words.of(&batch.values)?, network.learner.rate());
         let mut dx = vec![0.0; x.len()];
-        let mut state = network.layer.zero_state(chosen.len())?;
         let loss = network.step(&x, batch.dims(), &mut state, Some(&mut dx), |z, dz| {
             softmax_cross_entropy(z, classes, &labels, Some(dz))
         })?;
@@ -79,19 +78,6 @@ fn train(args: &Args, reviews: &Reviews) -> Outcomes<(Vec<usize>, Curve, Duratio
     Ok((said, curve, time))
 }
 
-/// The accuracy of words that are counted, without their order, and a regression.
-fn bag_of_words(reviews: &Reviews, seed: u64) -> Result<f64, Error> {
-    let (training, test, count) = (&reviews.training, &reviews.test, reviews.words.len());
-    let bag = |tokens: &Vec<usize>| {
-        let mut counts = vec![0.0; count];
-        tokens.iter().for_each(|&token| counts[token] += 1.0);
-        counts
-    };
-    let bags = |rows: &[Vec<usize>]| rows.iter().flat_map(bag).collect::<Vec<f32>>();
-    let dense = baseline::regression(&bags(&training.0), &training.1, reviews.classes.len(), seed)?;
-    Ok(baseline::alike(&test.1, &baseline::said(&dense, &bags(&test.0))?))
-}
-
 fn main() -> Outcomes {
     let args = Args::parse();
     let reviews = match &args.data {
@@ -100,30 +86,30 @@ fn main() -> Outcomes {
     };
     let Reviews { training, test, words, classes } = &reviews;
     if let Some(path) = &args.shared.export {
-        let sizes = Values::Numbers(vec![words.len(), classes.len()]);
-        let mut tensors = vec![("sizes".to_owned(), sizes)];
+        let mut data = Export::of_sizes(&[words.len(), classes.len()]);
         for (name, (rows, labels)) in [("training", training), ("test", test)] {
-            common::put_rows(&mut tensors, &format!("{name}.tokens"), rows);
-            tensors.push((format!("{name}.labels"), Values::Numbers(labels.clone())));
+            data.rows(&format!("{name}.tokens"), rows);
+            data.numbers(&format!("{name}.labels"), labels);
         }
-        return common::export(path, &tensors);
+        return data.write(path);
     }
     println!("{} reviews for training, {} for tests, {} words", training.0.len(), test.0.len(), words.len());
-    println!("for example \"{}\": {}", words.text(&training.0[0]), classes[training.1[0]]);
+    println!("for example \"{}\": {}", words.text(&training.0[0]), classes.words[training.1[0]]);
     let (said, curve, time) = train(&args, &reviews)?;
+    let bags = baseline::bag_of_words(training, &test.0, words.len(), classes.len(), args.shared.seed)?;
     let picture = args.shared.picture("sentiment")?;
     let title = if args.data.is_some() { "Labels of test texts" } else { "Sentiment of test reviews" };
     chart::write(&picture, (960, 420), title, |page| {
         let (left, right) = page.split_horizontally(480);
         let (axes, lines) = (["epoch", "share that is right"], [("bidirectional LSTM", curve)]);
         chart::lines(&left, "", axes, &lines, chart::Scale::Share)?;
-        chart::confusion(&right, classes, &test.1, &said)
+        chart::confusion(&right, &classes.words, &test.1, &said)
     })?;
     let outcome = Outcome {
         what: "share of test reviews that are right",
         better: Better::Higher,
         mark: args.data.is_none().then_some(MARK),
-        baselines: &[("bag of words", bag_of_words(&reviews, args.shared.seed)?)],
+        baselines: &[("bag of words", baseline::alike(&test.1, &bags))],
         network: ("bidirectional LSTM", baseline::alike(&test.1, &said)),
         time,
         picture: &picture,

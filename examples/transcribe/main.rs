@@ -16,11 +16,11 @@ mod common;
 mod speech;
 
 use clap::Parser;
-use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values};
+use common::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
 use common::{baseline, chart, digits, from_to};
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace, Padded, pad, softmax};
 use fused_rnn::{Error, Layout, Lstm, Rng};
-use indicatif::ProgressBar;
+use rayon::prelude::*;
 
 #[derive(Parser)]
 struct Args {
@@ -58,73 +58,41 @@ struct Lines {
 }
 
 impl Lines {
-    /// A fifth as many for tests.
+    /// A fifth as many for tests. Each line has a random stream of its own: it depends neither on others nor
+    /// on threads.
     fn new(args: &Args) -> Outcomes<Self> {
-        let mut rng = Rng::new(args.shared.seed);
-        let waves = args.speech.then(speech::waves).transpose()?;
-        let kinds = [
-            (args.lines, (4, 4), false),
-            (args.lines / 5, (4, 4), true),
-            (args.lines.min(1000), (1, 1), false),
-        ];
-        let all = kinds.iter().map(|kind| kind.0).sum();
+        let (rng, waves) = (Rng::new(args.shared.seed), args.speech.then(speech::waves).transpose()?);
+        let counts = [args.lines, args.lines / 5, args.lines.min(1000)];
+        let all = counts.iter().sum();
         if args.speech {
             println!("{} speaks {all} lines", speech::version()?);
         }
-        let bar = if args.speech { common::progress(all) } else { ProgressBar::hidden() };
-        let mut some = |number: usize| {
-            let (count, (least, more), test) = kinds[number];
-            let lines = match &waves {
-                Some(waves) => {
-                    speech::lines(count, (least, more), test, waves, &rng.fork(number as u64), &bar)?
-                }
-                None => (0..count).map(|_| digits::line(least + rng.below(more), test, &mut rng)).collect(),
+        let bar = common::progress(all);
+        let [training, test, single] = [0, 1, 2].map(|kind| {
+            let line = |n: usize| {
+                let mut rng = rng.fork(kind as u64).fork(n as u64);
+                let digits = if kind == 2 { 1 } else { 4 + rng.below(4) };
+                let (x, digits) = match &waves {
+                    Some(waves) => speech::line(digits, kind == 1, waves, &mut rng)?,
+                    None => digits::line(digits, kind == 1, &mut rng),
+                };
+                bar.inc(1);
+                Ok(Line { x, classes: digits.iter().map(|digit| digit + 1).collect() })
             };
-            let line =
-                |(x, digits): digits::Line| Line { x, classes: digits.iter().map(|d| d + 1).collect() };
-            Ok::<_, common::Failure>(lines.into_iter().map(line).collect())
-        };
-        let (training, test, single) = (some(0)?, some(1)?, some(2)?);
+            (0..counts[kind]).into_par_iter().map(line).collect::<Result<Vec<_>, String>>()
+        });
         bar.finish_and_clear();
         let features = if args.speech { speech::BANDS } else { digits::HEIGHT };
-        Ok(Lines { training, test, single, features })
+        Ok(Lines { training: training?, test: test?, single: single?, features })
     }
+}
+
+fn classes(lines: &[Line]) -> Vec<Vec<usize>> {
+    lines.iter().map(|line| line.classes.clone()).collect()
 }
 
 fn batch(lines: &[&Line], features: usize) -> Result<Padded<f32>, Error> {
     pad(&lines.iter().map(|line| &line.x[..]).collect::<Vec<_>>(), features, 0.0, Layout::BatchFirst)
-}
-
-/// A line cut where its columns are light, each piece with as many columns as all others, (N, 8 * F).
-fn pieces(line: &Line, features: usize) -> Vec<f32> {
-    let dark: Vec<f32> = line.x.chunks_exact(features).map(|column| column.iter().sum()).collect();
-    let (low, high) = dark.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
-    let mut cut = Vec::new();
-    let (mut t, is_dark) = (0, |t: usize| dark.get(t).is_some_and(|&v| v > low + 0.15 * (high - low)));
-    while t < dark.len() {
-        let from = t;
-        while is_dark(t) {
-            t += 1;
-        }
-        for k in (0..8).filter(|_| t > from + 1) {
-            cut.extend_from_slice(&line.x[(from + k * (t - from) / 8) * features..][..features]);
-        }
-        t += 1;
-    }
-    cut
-}
-
-/// What pieces say, each by itself.
-fn cut_and_classify(lines: &Lines, seed: u64) -> Result<Vec<Vec<usize>>, Error> {
-    let width = 8 * lines.features;
-    let (mut x, mut labels) = (Vec::new(), Vec::new());
-    for line in &lines.single {
-        let pieces = pieces(line, lines.features);
-        labels.extend(std::iter::repeat_n(line.classes[0], pieces.len() / width));
-        x.extend(pieces);
-    }
-    let dense = baseline::regression(&x, &labels, CLASSES, seed)?;
-    lines.test.iter().map(|line| baseline::said(&dense, &pieces(line, lines.features))).collect()
 }
 
 fn main() -> Outcomes {
@@ -132,15 +100,14 @@ fn main() -> Outcomes {
     let lines = Lines::new(&args)?;
     let features = lines.features;
     if let Some(path) = &args.shared.export {
-        let mut tensors = vec![("sizes".to_owned(), Values::Numbers(vec![features, CLASSES]))];
+        let mut data = Export::of_sizes(&[features, CLASSES]);
         for (name, lines) in [("training", &lines.training), ("test", &lines.test)] {
-            let classes: Vec<_> = lines.iter().map(|line| line.classes.clone()).collect();
-            common::put_rows(&mut tensors, &format!("{name}.classes"), &classes);
-            let lengths = Values::Numbers(lines.iter().map(|line| line.x.len() / features).collect());
-            let x = Values::Floats(lines.iter().flat_map(|line| line.x.clone()).collect());
-            tensors.extend([(format!("{name}.lengths"), lengths), (format!("{name}.x"), x)]);
+            data.rows(&format!("{name}.classes"), &classes(lines));
+            let lengths: Vec<usize> = lines.iter().map(|line| line.x.len() / features).collect();
+            data.numbers(&format!("{name}.lengths"), &lengths);
+            data.floats(&format!("{name}.x"), lines.iter().flat_map(|line| line.x.clone()).collect());
         }
-        return common::export(path, &tensors);
+        return data.write(path);
     }
     let epochs = Epochs::new(args.epochs, lines.training.len(), BATCH, &args.shared)?;
     let lstm = Lstm::builder(features, UNITS).bidirectional(true);
@@ -155,7 +122,7 @@ fn main() -> Outcomes {
             ctc.loss(z, batch.dims(), &classes, &counts, Some(dz), &mut workspace)
         })?)
     };
-    let truth: Vec<Vec<usize>> = lines.test.iter().map(|line| line.classes.clone()).collect();
+    let truth = classes(&lines.test);
     let test = batch(&lines.test.iter().collect::<Vec<_>>(), features)?;
     let greedy = |net: &Network| {
         let said = ctc.greedy(&net.logits(&test.values, test.dims())?, test.dims())?;
@@ -184,7 +151,9 @@ fn main() -> Outcomes {
         let (caption, names) = ("what the network says at each step: the darker, the likelier", 0..CLASSES);
         chart::heat(&bottom, caption, &names.map(name).collect::<Vec<_>>(), columns, share)
     })?;
-    let cut = cut_and_classify(&lines, args.shared.seed)?;
+    let single = lines.single.iter().map(|line| (&line.x[..], line.classes[0]));
+    let columns = lines.test.iter().map(|line| &line.x[..]);
+    let cut = baseline::cut_and_classify(single, columns, features, CLASSES, args.shared.seed)?;
     let outcome = Outcome {
         what: "share of digits that are wrong in test lines",
         better: Better::Lower,

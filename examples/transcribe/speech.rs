@@ -5,13 +5,10 @@
 //! as its weights  ->  energy in 24 bands, the wider the higher (mel)  ->  logarithm
 //! ```
 //!
-//! Each line has a random stream of its own: which digits, which voice and which noise do not depend on how
-//! long the sounds before it are, nor on threads. What espeak-ng makes of them differs between its versions.
+//! What espeak-ng makes of a line differs between its versions.
 
 use super::common::{Outcomes, digits};
 use fused_rnn::{Dense, Rng};
-use indicatif::ProgressBar;
-use rayon::prelude::*;
 use std::process::{Command, Stdio};
 
 const WINDOW: usize = 512;
@@ -51,26 +48,8 @@ pub(crate) fn version() -> Outcomes<String> {
     Ok(said.split("Data at").next().unwrap_or("").trim().to_owned())
 }
 
-/// Lines, spoken on all processors: `count` of them, each of `least` digits and less than `more` others.
-pub(crate) fn lines(
-    count: usize,
-    (least, more): (usize, usize),
-    test: bool,
-    waves: &Dense,
-    rng: &Rng,
-    bar: &ProgressBar,
-) -> Outcomes<Vec<digits::Line>> {
-    let line = |n: usize| {
-        let mut rng = rng.fork(n as u64);
-        let line = line(least + rng.below(more), test, waves, &mut rng);
-        bar.inc(1);
-        line
-    };
-    Ok((0..count).into_par_iter().map(line).collect::<Result<Vec<_>, String>>()?)
-}
-
 /// A line of so many digits: columns (T, BANDS), and the digits.
-fn line(count: usize, test: bool, waves: &Dense, rng: &mut Rng) -> Result<digits::Line, String> {
+pub(crate) fn line(count: usize, test: bool, waves: &Dense, rng: &mut Rng) -> Result<digits::Line, String> {
     let digits: Vec<usize> = (0..count).map(|_| rng.below(10)).collect();
     let text: Vec<&str> = digits.iter().map(|&digit| WORDS[digit]).collect();
     let voice = VOICES[if test { 8 + rng.below(2) } else { rng.below(8) }];

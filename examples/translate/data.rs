@@ -4,7 +4,7 @@
 //! 1700 <tab> one thousand seven hundred          characters of the source, words of the target
 //! ```
 
-use super::common::{Outcomes, Table, Vocabulary, quoted};
+use super::common::{Outcomes, Table, Vocabulary};
 use fused_rnn::Rng;
 use std::path::Path;
 
@@ -13,10 +13,10 @@ const WORDS: [&str; 3] = ["?", "START", "END"];
 pub(crate) const START: usize = 1;
 pub(crate) const END: usize = 2;
 
-/// Sources as numbers of characters, targets as numbers of words.
+/// Sources as numbers of characters, and the target of each as numbers of words.
 pub(crate) struct Pairs {
-    pub(crate) training: Vec<[Vec<usize>; 2]>,
-    pub(crate) test: Vec<[Vec<usize>; 2]>,
+    pub(crate) training: [Vec<Vec<usize>>; 2],
+    pub(crate) test: [Vec<Vec<usize>>; 2],
     pub(crate) characters: Vocabulary,
     pub(crate) words: Vocabulary,
 }
@@ -36,46 +36,31 @@ fn say(number: usize) -> String {
     if number.is_multiple_of(unit) { first } else { first + " " + &say(number % unit) }
 }
 
-/// The lines of a file, each a source, a tab and a target.
-fn own_lines(path: &Path) -> Outcomes<Vec<String>> {
-    let table = Table::read(path)?;
-    let lines = table.lines(12)?;
-    for (n, line) in lines.iter().enumerate() {
-        let mut columns = line.split('\t').map(|column| !column.trim().is_empty());
-        if [columns.next(), columns.next(), columns.next()] != [Some(true), Some(true), None] {
-            return Err(table.wrong(n, "a source, a tab and a target", &quoted(line)));
-        }
-    }
-    Ok(lines.into_iter().map(str::to_owned).collect())
-}
-
 impl Pairs {
     /// Those of a file, of which a tenth is for tests, or so many numbers for training and 1000 for tests.
     pub(crate) fn new(data: Option<&Path>, count: usize, seed: u64) -> Outcomes<Self> {
         let mut rng = Rng::new(seed ^ 0x7a);
-        let mut lines = match data {
-            Some(path) => own_lines(path)?,
+        let mut pairs: Vec<(String, String)> = match data {
+            Some(path) => Table::read(path)?.pairs(12, "a source, a tab and a target", |line| {
+                line.split_once('\t').filter(|pair| !pair.1.contains('\t'))
+            })?,
             None => {
                 let mut numbers = std::collections::BTreeSet::new();
                 while numbers.len() < count + 1000 {
                     numbers.insert(rng.below([10_000, 100_000, 1_000_000][numbers.len() % 3]));
                 }
-                let line = |number| format!("{number}\t{}", say(number));
-                numbers.into_iter().map(line).collect::<Vec<_>>()
+                numbers.into_iter().map(|number: usize| (number.to_string(), say(number))).collect()
             }
         };
-        rng.shuffle(&mut lines);
-        let pairs: Vec<(&str, &str)> = lines.iter().filter_map(|line| line.split_once('\t')).collect();
-        let training = if data.is_some() { pairs.len() * 9 / 10 } else { count };
-        let characters =
-            Vocabulary::new(&WORDS[..1], pairs.iter().flat_map(|pair| pair.0.split_inclusive(|_| true)), 1);
+        rng.shuffle(&mut pairs);
+        let letters = pairs.iter().flat_map(|pair| pair.0.split_inclusive(|_| true));
+        let characters = Vocabulary::new(&WORDS[..1], letters, 1);
         let words = Vocabulary::new(&WORDS, pairs.iter().flat_map(|pair| pair.1.split_whitespace()), 1);
-        let numbered = |(source, target): &(&str, &str)| {
-            let source = source.split_inclusive(|_| true).map(|c| characters.number(c)).collect();
-            [source, target.split_whitespace().map(|word| words.number(word)).collect()]
+        let numbered = |(source, target): &(String, String)| {
+            (characters.numbers(source.split_inclusive(|_| true)), words.numbers(target.split_whitespace()))
         };
-        let mut all: Vec<[Vec<usize>; 2]> = pairs.iter().map(numbered).collect();
-        let test = all.split_off(training);
-        Ok(Pairs { training: all, test, characters, words })
+        let (training, test) = pairs.split_at(if data.is_some() { pairs.len() * 9 / 10 } else { count });
+        let [training, test] = [training, test].map(|pairs| pairs.iter().map(numbered).unzip().into());
+        Ok(Pairs { training, test, characters, words })
     }
 }

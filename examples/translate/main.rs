@@ -20,8 +20,8 @@ mod data;
 
 use clap::Parser;
 use common::{
-    Better, Epochs, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart, from_to,
-    words,
+    Better, Epochs, Export, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart,
+    from_to, words,
 };
 use data::{END, Pairs, START};
 use fused_rnn::train::{Dense, gather_steps, scatter_steps, softmax_cross_entropy};
@@ -70,10 +70,10 @@ impl Network {
     }
 
     /// A training step: gives the loss before it.
-    fn step(&mut self, sources: &[&[usize]], targets: &[&[usize]]) -> Result<f64, Error> {
+    fn step(&mut self, sources: &[Vec<usize>], targets: &[Vec<usize>]) -> Result<f64, Error> {
         let Network { reader, writer, head, head_gradients, learner, workspace } = self;
-        let given: Vec<Vec<usize>> = targets.iter().map(|words| [&[START], *words].concat()).collect();
-        let wanted: Vec<usize> = targets.iter().flat_map(|words| [*words, &[END]].concat()).collect();
+        let given: Vec<Vec<usize>> = targets.iter().map(|words| [&[START], &words[..]].concat()).collect();
+        let wanted: Vec<usize> = targets.iter().flat_map(|words| [words, &[END][..]].concat()).collect();
         let (source, given) = (words::batch(sources)?, words::batch(&given)?);
         let (read, written, batch) = (source.dims(), given.dims(), sources.len());
         let (x, w) = (reader.words.of(&source.values)?, writer.words.of(&given.values)?);
@@ -114,7 +114,7 @@ impl Network {
     }
 
     /// The words of each source, each word the likeliest after those before it.
-    fn translate(&self, sources: &[&[usize]], longest: usize) -> Result<Vec<Vec<usize>>, Error> {
+    fn translate(&self, sources: &[Vec<usize>], longest: usize) -> Result<Vec<Vec<usize>>, Error> {
         let (source, batch) = (words::batch(sources)?, sources.len());
         let x = self.reader.words.of(&source.values)?;
         let mut state = self.reader.lstm.run(&x, source.dims())?.state;
@@ -137,55 +137,46 @@ impl Network {
 fn main() -> Outcomes {
     let args = Args::parse();
     let pairs = Pairs::new(args.data.as_deref(), args.numbers, args.shared.seed)?;
-    let half =
-        |rows: &[[Vec<usize>; 2]], half: usize| rows.iter().map(|row| row[half].clone()).collect::<Vec<_>>();
-    let (sources, truth) = (half(&pairs.test, 0), half(&pairs.test, 1));
+    let ([sources, targets], [test, truth]) = (&pairs.training, &pairs.test);
     if let Some(path) = &args.shared.export {
-        let sizes = vec![pairs.characters.len(), pairs.words.len()];
-        let mut tensors = vec![("sizes".to_owned(), common::Values::Numbers(sizes))];
-        for (name, rows) in [("training", &pairs.training), ("test", &pairs.test)] {
-            common::put_rows(&mut tensors, &format!("{name}.sources"), &half(rows, 0));
-            common::put_rows(&mut tensors, &format!("{name}.targets"), &half(rows, 1));
+        let mut data = Export::of_sizes(&[pairs.characters.len(), pairs.words.len()]);
+        for (name, [sources, targets]) in [("training", &pairs.training), ("test", &pairs.test)] {
+            data.rows(&format!("{name}.sources"), sources);
+            data.rows(&format!("{name}.targets"), targets);
         }
-        return common::export(path, &tensors);
+        return data.write(path);
     }
-    println!("{} pairs for training, {} for tests", pairs.training.len(), pairs.test.len());
+    println!("{} pairs for training, {} for tests", sources.len(), test.len());
     let longest = 2 + truth.iter().map(Vec::len).max().unwrap_or(0);
-    let sources: Vec<&[usize]> = sources.iter().map(|row| &row[..]).collect();
-    let epochs = Epochs::new(args.epochs, pairs.training.len(), BATCH, &args.shared)?;
+    let epochs = Epochs::new(args.epochs, sources.len(), BATCH, &args.shared)?;
     let mut net = Network::new(&args, &pairs, epochs.steps())?;
     let step = |net: &mut Network, chosen: &[usize]| {
-        let rows = |half: usize| chosen.iter().map(|&row| &pairs.training[row][half][..]).collect::<Vec<_>>();
-        Ok(net.step(&rows(0), &rows(1))?)
+        let some = |rows: &[Vec<usize>]| chosen.iter().map(|&row| rows[row].clone()).collect::<Vec<_>>();
+        Ok(net.step(&some(sources), &some(targets))?)
     };
     let mut said = Vec::new();
     let score = |net: &Network| {
-        said = net.translate(&sources, longest)?;
-        Ok(baseline::error_rate(&truth, &said))
+        said = net.translate(test, longest)?;
+        Ok(baseline::error_rate(truth, &said))
     };
     let (curve, time) = epochs.run(&mut net, "words wrong", step, score)?;
 
-    let nearest = |source: &&[usize]| {
-        let near = pairs.training.iter().min_by_key(|row| baseline::distance(&row[0], source));
-        near.map_or_else(Vec::new, |row| row[1].clone())
-    };
-    let memory: Vec<Vec<usize>> = sources.iter().map(nearest).collect();
-    for (source, said) in sources.iter().zip(&said).take(3) {
+    let nearest = |source: &Vec<usize>| targets[baseline::nearest(source, sources)].clone();
+    let memory: Vec<Vec<usize>> = test.iter().map(nearest).collect();
+    for (source, said) in test.iter().zip(&said).take(3) {
         println!("{} -> {}", pairs.characters.spelled(source), pairs.words.text(said));
     }
-    let whole = said.iter().zip(&truth).filter(|(said, truth)| said == truth).count();
+    let whole = said.iter().zip(truth).filter(|(said, truth)| said == truth).count();
     println!("{whole} of {} without a mistake", truth.len());
     let picture = args.shared.picture("translate")?;
-    chart::write(&picture, (720, 420), "Translation of test sources", |page| {
-        let lines = [("LSTM reads, LSTM writes", curve)];
-        chart::lines(page, "", ["epoch", "share of words that are wrong"], &lines, chart::Scale::FromZero)
-    })?;
+    let (lines, axes) = ([("LSTM reads, LSTM writes", curve)], ["epoch", "share of words that are wrong"]);
+    chart::plot(&picture, (720, 420), "Translation of test sources", axes, &lines, chart::Scale::FromZero)?;
     let outcome = Outcome {
         what: "share of words that are wrong in test translations",
         better: Better::Lower,
         mark: args.data.is_none().then_some(MARK),
-        baselines: &[("translation memory", baseline::error_rate(&truth, &memory))],
-        network: ("LSTM reads, LSTM writes", baseline::error_rate(&truth, &said)),
+        baselines: &[("translation memory", baseline::error_rate(truth, &memory))],
+        network: ("LSTM reads, LSTM writes", baseline::error_rate(truth, &said)),
         time,
         picture: &picture,
     };

@@ -16,7 +16,7 @@ mod common;
 
 use clap::Parser;
 use common::digits::{self, SIDE};
-use common::{Better, Epochs, Network, Outcome, Outcomes, Sees, Shared, Values};
+use common::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
 use common::{baseline, chart, from_to, within};
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Dims, Lstm, Rng};
@@ -91,13 +91,12 @@ fn main() -> Outcomes {
     let seed = args.shared.seed;
     let (training, test) = (Videos::new(args.videos, false, &args), Videos::new(1000, true, &args));
     if let Some(path) = &args.shared.export {
-        let sizes = vec![FRAMES, FIELD * FIELD, CLASSES];
-        let mut tensors = vec![("sizes".to_owned(), Values::Numbers(sizes))];
+        let mut data = Export::of_sizes(&[FRAMES, FIELD * FIELD, CLASSES]);
         for (name, videos) in [("training", training), ("test", test)] {
-            tensors.push((format!("{name}.x"), Values::Floats(videos.x)));
-            tensors.push((format!("{name}.labels"), Values::Numbers(videos.labels)));
+            data.floats(&format!("{name}.x"), videos.x);
+            data.numbers(&format!("{name}.labels"), &videos.labels);
         }
-        return common::export(path, &tensors);
+        return data.write(path);
     }
     let epochs = Epochs::new(args.epochs, args.videos, BATCH, &args.shared)?;
     let lstm = Lstm::builder(FIELD * FIELD, UNITS);
