@@ -3,7 +3,7 @@
 //! ```text
 //! for each chunk of steps          against the order of the forward pass
 //!   for each step, phase, block, tile          rows or blocks shared among threads
-//!       dh   = dG(following) R + carry + upstream        the product, and then
+//!       dh   = dG(following) R + carry + upstream        the product, and then    (products_back.rs)
 //!       dG   = the cell's backward                       the gradients of the gates
 //!   weight, bias and input gradients of the whole chunk  (gradient/), outputs shared among threads
 //! ```
@@ -22,20 +22,15 @@
 
 use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
-use super::made::{address, grid_of_gradients, make_gradients, make_gradients_of_heads};
+use super::made::grid_of_gradients;
 use super::pass::{Backward, Pass};
+use super::products_back::run_phase;
 use super::replay::Replay;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Walk, go, step_and_phase, take_steps};
 use super::team::MOST_SHARES;
-use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::error::{Error, checked_size, reserve};
-use crate::memory::{AlignedBuf, Grid, GridMut, LineSlot, Lines, LinesMut, LinesRef, Planes, Slot};
-use crate::product::{
-    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, Rows as RowsOf, Segment, Segments, Table,
-    Tile, Tiles, cuts, multiply_lanes, round, sweep,
-};
-use crate::simd::LINE;
+use crate::memory::{AlignedBuf, Grid, GridMut, Lines, LinesMut, LinesRef};
 use std::ops::Range;
 
 /// Memory of a backward pass that is used again by the next.
@@ -281,7 +276,7 @@ impl Walk for Steps<'_> {
                 } else {
                     (0, if last == 0 { rows.active(0) } else { 0 })
                 };
-                self.sweep(0, None, Some(last), first(from)..first(to), share);
+                run_phase(self.backward, 0, None, Some(last), first(from)..first(to), share);
             }
             if n == self.range.len() {
                 return;
@@ -295,292 +290,10 @@ impl Walk for Steps<'_> {
                 } else {
                     ((step + 1 < self.steps).then_some(step + 1), rows.active(step + 1))
                 };
-                self.sweep(0, Some(step), following, ranks.start..first(follow), share);
-                self.sweep(0, Some(step), None, first(follow)..first(active), share);
+                run_phase(self.backward, 0, Some(step), following, ranks.start..first(follow), share);
+                run_phase(self.backward, 0, Some(step), None, first(follow)..first(active), share);
             } else {
-                self.sweep(phase, Some(step), None, ranks.start..first(active), share);
-            }
-        }
-    }
-}
-
-impl Steps<'_> {
-    /// A phase of some rows: of a step, or of the initial state that no step follows. In the first phase
-    /// `following` is the step after it in the order of the forward pass, where these rows have one.
-    ///
-    /// # Safety
-    /// - As for [`Walk::stage`].
-    unsafe fn sweep(
-        &self,
-        phase: usize,
-        step: Option<usize>,
-        following: Option<usize>,
-        rows: Range<usize>,
-        share: Share,
-    ) {
-        if rows.is_empty() {
-            return;
-        }
-        let backward = self.backward;
-        let Backward { pass, transposed, .. } = backward;
-        let (shape, weights) = (pass.weights().shape(), pass.weights());
-        // SAFETY: step and rows exist, and so do their records.
-        let at = unsafe { step_back(backward, step) };
-        let finish = weights.cell.backward[phase];
-        let work = |panels, planes, of_step, gates| PhaseProducts {
-            backward,
-            at: &at,
-            finish,
-            first: phase == 0,
-            panels,
-            planes,
-            of_step,
-            gates,
-            slot: share.index(),
-        };
-        // Of each gate of a product, the gradients of some rows at a step as words.
-        let make = |panels: &[Panel], planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
-            let Some(step) = step.filter(|_| weights.precision.rounds()) else { return };
-            for (gate, panel) in panels.iter().enumerate() {
-                // SAFETY: the gradients of these rows are done; the slot is that of this share alone.
-                unsafe {
-                    let grads = backward.grads.slot(backward.flat(step, 0));
-                    let from = |row| grads.address(row, planes(gate), 0).cast_const();
-                    let (from, to) = ((from, grads.stride()), (&backward.made, share.index(), gate));
-                    if weights.heads().are_one() {
-                        make_gradients(weights, from, panel.depth(), rows.clone(), to);
-                    } else {
-                        make_gradients_of_heads(weights, from, rows.clone(), to);
-                    }
-                }
-            }
-        };
-        let planes: &dyn Fn(usize) -> usize = &|gate| shape.recurrent[gate].0;
-        if phase == 0 {
-            // dG of the following step, gate by gate where they are many. Without a following step nothing is
-            // read.
-            let readers = if following.is_none() { 0 } else { rows.len() };
-            let blocks = share.part(weights.blocks_of(weights.outputs()));
-            make(&transposed.hidden, planes, following);
-            for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
-                let mut work = work(&transposed.hidden[..], planes, following, gates);
-                // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by
-                // the caller's promise.
-                unsafe { sweep(&mut work, rows.clone(), blocks) }
-            }
-        } else {
-            // A product of this step's own, where the cell has one; a phase is done in all blocks before the
-            // next begins.
-            let panels = &transposed.second[..];
-            let planes: &dyn Fn(usize) -> usize = &|gate| shape.second_gradient(gate);
-            // One gate is not cut.
-            let readers = if panels.len() > 1 { rows.len() } else { 0 };
-            make(panels, planes, step);
-            for (gates, blocks) in cuts(panels, readers, share.part(weights.blocks_of(weights.units()))) {
-                // SAFETY: as above.
-                unsafe { sweep(&mut work(panels, planes, step, gates), rows.clone(), blocks) }
-            }
-        }
-    }
-}
-
-/// The records of a step, or of the initial state, from rank 0 on.
-///
-/// # Safety
-/// - The step exists in some rows.
-unsafe fn step_back<'a>(backward: &'a Backward<'a>, step: Option<usize>) -> BackwardStep<'a> {
-    let pass = &backward.pass;
-    // SAFETY: the rows exist.
-    let carry = unsafe { backward.carry.slot(0, 0) };
-    let Some(step) = step else {
-        let empty = LineSlot::empty();
-        let back = Back { is_step: false, tape: empty, grads: empty, carry, upstream: None };
-        return BackwardStep { step: pass.step(0, Slot::empty(), Slot::empty()), back };
-    };
-    let slots = pass.slots(step);
-    // SAFETY: step and rows exist, and so do their records.
-    unsafe {
-        let (before, after) = (backward.states.slot(slots.0, 0), backward.states.slot(slots.1, 0));
-        let (tape, grads) = (backward.tape.slot(step, 0), backward.grads.slot(backward.flat(step, 0)));
-        let back = Back { is_step: true, tape, grads, carry, upstream: backward.upstream.as_ref() };
-        BackwardStep { step: pass.step(step, before, after), back }
-    }
-}
-
-/// One phase of one step, or the initial state: `sum over gates of dG R`, a row each.
-struct PhaseProducts<'a> {
-    backward: &'a Backward<'a>,
-    at: &'a BackwardStep<'a>,
-    finish: BackwardFinish,
-    /// Whether it is the first phase. The tape and the states of the step are then new to the caches.
-    first: bool,
-    /// The weights of each gate of the product, and the plane of its gradient.
-    panels: &'a [Panel],
-    planes: &'a dyn Fn(usize) -> usize,
-    /// The step whose gradients are multiplied, where there is one.
-    of_step: Option<usize>,
-    /// The gates whose products are added here.
-    gates: Gates,
-    /// The slot of made gradients.
-    slot: usize,
-}
-
-impl PhaseProducts<'_> {
-    /// The product of what of a tile is of one head.
-    ///
-    /// # Safety
-    /// - As for [`Tiles::products`] of the whole tile.
-    #[inline(always)]
-    unsafe fn product(&self, part: &OfHead, (whole, scratch): (&Tile, *mut f32)) {
-        let (backward, table) = (self.backward, self.table());
-        let (lanes, carry, tile) = (table.lanes, self.at.back.carry, &part.tile);
-        let waiting = || {
-            let at = carry.address(tile.row, backward.pass.waiting(), tile.block * lanes);
-            Place::strided(at, carry.row_stride(), lanes, 0)
-        };
-        let mut start = if self.gates.are_first() { Place::zero() } else { waiting() };
-        let mut to = if self.gates.are_last() {
-            let vector = (tile.row - whole.row) * whole.blocks + tile.block - whole.block;
-            Place::strided(scratch.wrapping_add(vector * lanes), whole.blocks * lanes, lanes, 0)
-        } else {
-            waiting()
-        };
-        let mut segments = Segments::new();
-        if let Some(step) = self.of_step {
-            self.push_segments(step, part, &mut segments);
-        }
-        start.follow(tile);
-        to.follow(tile);
-        // SAFETY: rows and blocks exist, and are ours, by the caller's promise; the gradients that are read
-        // are done in all blocks.
-        unsafe {
-            if let Some(lanes) = part.lanes {
-                return multiply_lanes(table, (1, tile.rows), (start, to), segments.all(), lanes);
-            }
-            let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
-            let product = Product { ends: &ends, segments: segments.all() };
-            table.kernel(1, tile.blocks, tile.rows)(&product);
-        }
-    }
-
-    /// Makes the segments of the gates that are added here: the gradients of the step, and R.
-    #[inline(always)]
-    fn push_segments(&self, step: usize, part: &OfHead, to: &mut Segments) {
-        let (backward, weights) = (self.backward, self.backward.pass.weights());
-        let (tile, heads) = (&part.tile, weights.heads());
-        let of_panel = Tile { block: part.block, ..*tile };
-        // SAFETY: the places exist.
-        let rows = unsafe { backward.grads.slot(backward.flat(step, tile.row)) };
-        for gate in self.gates.range() {
-            let panel = &self.panels[gate];
-            let ahead = self.gates.prefetch(self.panels, gate, &of_panel);
-            let weights_of = |inputs, ahead| panel.weights_of(part.block, tile.blocks, inputs, ahead);
-            let mut push = |mut segment: Segment| {
-                segment.follow(tile);
-                to.push(segment);
-            };
-            if weights.precision.rounds() {
-                let first = address(&backward.made, self.slot, tile.row, gate);
-                let first = first.wrapping_add(part.head * weights.head_words());
-                let rows = RowsOf::strided(first, backward.made.grid.row_stride());
-                push(Segment::rows(rows, weights_of(0..panel.depth(), ahead)));
-                continue;
-            }
-            let (mut unit, mut inputs) = (0, 0..panel.depth());
-            if part.head > 0 {
-                // The rest of a line in which another head ends is a segment by itself.
-                unit = heads.units(part.head).start;
-                inputs.start = (unit.next_multiple_of(LINE) - unit).min(inputs.end);
-                if inputs.start > 0 {
-                    let first = rows.address(0, (self.planes)(gate), unit).cast();
-                    push(Segment::rows(
-                        RowsOf::strided(first, LINE),
-                        weights_of(0..inputs.start, Prefetch::NONE),
-                    ));
-                }
-            }
-            if !inputs.is_empty() {
-                let first = rows.address(0, (self.planes)(gate), unit + inputs.start);
-                push(Segment::lines(first, rows.stride(), weights_of(inputs, ahead)));
-            }
-        }
-    }
-}
-
-impl Tiles for PhaseProducts<'_> {
-    #[inline(always)]
-    fn table(&self) -> &'static Table {
-        let weights = self.backward.pass.weights();
-        weights.backward
-    }
-    #[inline(always)]
-    fn gates(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn sums(&self) -> usize {
-        usize::from(self.gates.are_last())
-    }
-
-    #[inline(always)]
-    fn takes_runs(&self) -> bool {
-        true
-    }
-
-    unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
-        let (backward, lanes) = (self.backward, self.table().lanes);
-        let (shape, heads) = (backward.pass.weights().shape(), backward.pass.weights().heads());
-        // What is read when the products are done. Later phases find it there, and an initial state has none.
-        if self.first && self.at.back.is_step && self.gates.are_last() {
-            let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
-            for row in tile.rows_of_run() {
-                self.at.back.tape.prefetch(row, shape.tape, unit, units);
-                self.at.step.before.prefetch(row, shape.state.len(), unit, units);
-            }
-        }
-        if heads.are_one() {
-            let whole = OfHead { head: 0, tile: *tile, block: tile.block, lanes: None };
-            // SAFETY: the caller's promise, passed on.
-            return unsafe { self.product(&whole, (tile, scratch)) };
-        }
-        for part in heads.split(tile) {
-            if part.lanes.is_none() {
-                // SAFETY: as above.
-                unsafe { self.product(&part, (tile, scratch)) };
-                continue;
-            }
-            for one in part.tile.each() {
-                // SAFETY: as above.
-                unsafe { self.product(&OfHead { tile: one, ..part }, (tile, scratch)) };
-            }
-        }
-    }
-
-    unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {
-        let area = Area { rank: row, block, blocks, vectors };
-        let sums = BackwardSums { step: self.at, area, sums };
-        let weights = self.backward.pass.weights();
-        // SAFETY: the rows, blocks and records exist and are ours by the caller's promise, and so are the
-        // sums.
-        unsafe {
-            if self.first {
-                (weights.cell.hidden_gradients)(&sums);
-            }
-            if self.at.back.is_step {
-                (self.finish)(&sums);
-            }
-        }
-        if weights.precision.rounds() && self.at.back.is_step {
-            let lanes = self.table().lanes;
-            for (v, plane) in
-                (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
-            {
-                let (row, unit) = (row + blocks.row(v), (block + blocks.column(v)) * lanes);
-                // SAFETY: gradients of this tile, padding included; they are floats, whether they were
-                // written or not.
-                round(unsafe {
-                    std::slice::from_raw_parts_mut(self.at.back.grads.address(row, plane, unit), lanes)
-                });
+                run_phase(self.backward, phase, Some(step), None, ranks.start..first(active), share);
             }
         }
     }

@@ -2,23 +2,24 @@
 //! each thread.
 //!
 //! ```text
-//! rows.rs       the rows of a batch, longest first
-//! records.rs    where the states and the tape of each step lie
-//! pass.rs       what a pass reads and writes, forward and backward
-//! forward.rs    states (and a tape) from a sequence and initial states
-//! products.rs   a phase of a step as products of kernels, and what finishes them
-//! single.rs     the same for a single row of few units
-//! flushed.rs    inputs with tiny values
-//! made.rs       rows that are made for a precision
-//! input.rs      input products of many steps beforehand
-//! backward.rs   gate gradients from the tape, chunk by chunk against time
-//! replay.rs     forward again between checkpoints, on the way back
-//! gradient/     weight, bias and input gradients of a chunk: long products
-//! schedule.rs   who does what
-//! cost.rs       what that costs, estimated
-//! team.rs       threads that meet at every step
-//! join.rs       where the threads come from: offers (offer.rs) to the pool, and to who waits (lobby.rs)
-//! clock.rs      how long they wait
+//! rows.rs            the rows of a batch, longest first
+//! records.rs         where the states and the tape of each step lie
+//! pass.rs            what a pass reads and writes, forward and backward
+//! forward.rs         states (and a tape) from a sequence and initial states
+//! products.rs        a phase of a step as products of kernels, and what finishes them
+//! single.rs          the same for a single row of few units
+//! flushed.rs         inputs with tiny values
+//! made.rs            rows that are made for a precision
+//! input.rs           input products of many steps beforehand
+//! backward.rs        gate gradients from the tape, chunk by chunk against time
+//! products_back.rs   a phase of a step on that way as products, and what finishes them
+//! replay.rs          forward again between checkpoints, on the way back
+//! gradient/          weight, bias and input gradients of a chunk: long products
+//! schedule.rs        who does what
+//! cost.rs            what that costs, estimated
+//! team.rs            threads that meet at every step
+//! join.rs            where the threads come from: offers (offer.rs) to the pool, and to who waits (lobby.rs)
+//! clock.rs           how long they wait
 //! ```
 //!
 //! All of it is plain code: it knows neither vectors nor the types of cells, and nothing of layers.
@@ -36,6 +37,7 @@ mod made;
 mod offer;
 mod pass;
 mod products;
+mod products_back;
 mod records;
 mod replay;
 mod rows;
