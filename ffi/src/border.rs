@@ -67,18 +67,24 @@ thread_local! {
 }
 
 /// Runs the work of a function: a failure, or a panic, becomes a result with a text.
+#[inline]
 pub(crate) fn guard(work: impl FnOnce() -> Result<(), Failure>) -> Code {
     // What a panic leaves half done stays valid: the library keeps its handles in order.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => Code::Ok,
         Ok(Err(failure)) => remember(failure),
-        Err(payload) => {
-            let failure = Failure::new(Code::Fault, format!("a fault of the library: {}", said(&*payload)));
-            // A value that panics when it is dropped must not reach the caller either.
-            std::mem::forget(payload);
-            remember(failure)
-        }
+        Err(payload) => fault(payload),
     }
+}
+
+/// What a panic has left.
+#[cold]
+#[inline(never)]
+fn fault(payload: Box<dyn Any + Send>) -> Code {
+    let failure = Failure::new(Code::Fault, format!("a fault of the library: {}", said(&*payload)));
+    // A value that panics when it is dropped must not reach the caller either.
+    std::mem::forget(payload);
+    remember(failure)
 }
 
 /// Runs the work of a function that answers with a value; `otherwise` if it panics.
@@ -94,6 +100,8 @@ fn said(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }
 
+#[cold]
+#[inline(never)]
 fn remember(failure: Failure) -> Code {
     let text = CString::new(failure.text.replace('\0', " ")).unwrap_or_default();
     // (A thread that ends has no texts any more.)
@@ -148,17 +156,21 @@ pub extern "C" fn frnn_version() -> *const c_char {
 }
 
 /// Whether a pointer can be one to values of this type.
+// (What is said of one that cannot is code of its own, here and below: a stream that is called for each sample
+// makes these checks each time.)
+#[inline]
 fn check<T>(what: &str, at: *const T) -> Result<(), Failure> {
-    match () {
-        () if at.is_null() => {
-            Err(Failure::new(Code::Pointer, format!("{what}: expected a pointer, got NULL")))
-        }
-        () if !at.is_aligned() => {
-            let expected = align_of::<T>();
-            Err(Failure::new(Code::Pointer, format!("{what}: expected a multiple of {expected}, got {at:p}")))
-        }
-        () => Ok(()),
-    }
+    if at.is_null() || !at.is_aligned() { Err(no_pointer(what, at.addr(), align_of::<T>())) } else { Ok(()) }
+}
+
+#[cold]
+#[inline(never)]
+fn no_pointer(what: &str, at: usize, align: usize) -> Failure {
+    let text = match at {
+        0 => format!("{what}: expected a pointer, got NULL"),
+        _ => format!("{what}: expected a multiple of {align}, got {at:#x}"),
+    };
+    Failure::new(Code::Pointer, text)
 }
 
 /// A handle to read.
@@ -264,6 +276,7 @@ pub(crate) unsafe fn text<'a>(what: &str, at: *const c_char) -> Result<&'a str, 
 }
 
 /// Whether this can be a pointer to so many values; any is one to none.
+#[inline]
 pub(crate) fn check_values<T>(what: &str, at: *const T, len: usize) -> Result<(), Failure> {
     if len == 0 {
         return Ok(());
@@ -272,11 +285,15 @@ pub(crate) fn check_values<T>(what: &str, at: *const T, len: usize) -> Result<()
     let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX as usize);
     match bytes.and_then(|bytes| at.addr().checked_add(bytes)) {
         Some(_) => Ok(()),
-        None => {
-            let text = format!("{what}: expected what fits into memory, got {len} values");
-            Err(Failure::new(Code::Length, text))
-        }
+        None => Err(too_many(what, len, "values")),
     }
+}
+
+/// The failure of more values, or frames, than there can be.
+#[cold]
+#[inline(never)]
+pub(crate) fn too_many(what: &str, count: usize, of: &str) -> Failure {
+    Failure::new(Code::Length, format!("{what}: expected what fits into memory, got {count} {of}"))
 }
 
 /// An array of a call: its name, its address, its bytes, whether it is written.

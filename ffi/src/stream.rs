@@ -2,6 +2,7 @@
 
 use crate::border::{
     Code, Failure, apart, check_values, free, get, get_mut, guard, guard_value, make, slice, slice_mut,
+    too_many,
 };
 use crate::model::Model;
 use fused_rnn::stream;
@@ -114,6 +115,8 @@ pub unsafe extern "C" fn frnn_stream_process_planar(
     })
 }
 
+#[cold]
+#[inline(never)]
 fn overlap(what: &str) -> Failure {
     let text = format!("{what}: expected the same memory, or memory that does not overlap");
     Failure::new(Code::Overlap, text)
@@ -126,11 +129,10 @@ fn widths(stream: &stream::Stream) -> [usize; 2] {
 }
 
 /// Values of some frames.
+#[inline]
 fn values(what: &str, frames: usize, width: usize) -> Result<usize, Failure> {
     let all = frames.checked_mul(width).filter(|&count| count <= isize::MAX as usize / 4);
-    let refused =
-        || Failure::new(Code::Length, format!("{what}: expected what fits into memory, got {frames} frames"));
-    all.ok_or_else(refused)
+    all.ok_or_else(|| too_many(what, frames, "frames"))
 }
 
 /// Runs `frames` frames of silence, so that the sound does not begin while the states settle; half a second
