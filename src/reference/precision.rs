@@ -22,7 +22,8 @@ pub enum Precision {
     Exact,
     /// Weights rounded to bf16.
     Bf16Weights,
-    /// Both operands rounded to bf16. On the way back also the gradients of gates are, as soon as they are known.
+    /// Both operands rounded to bf16. On the way back also the gradients of gates are, as soon as they are known,
+    /// and that of the normalised cell state.
     Bf16,
     /// Integers of eight bits, with a scale for each row of a matrix and for each vector.
     Int8,

@@ -210,6 +210,7 @@ pub(super) fn step_backward<F: Real>(
             // h' = o tanh(c')
             let mut through = product(&product(&dh_next, &gates[first + 3 * hidden..]), output_slopes);
             if model.layer_norm.is_some() {
+                through = precision.operand(&flushed(&through));
                 let (gain, shift) = grads.norm_c.split_at_mut(hidden);
                 add(gain, &product(&through, &normalised[2]));
                 add(shift, &through);
@@ -228,11 +229,6 @@ pub(super) fn step_backward<F: Real>(
                 da[f] = d_c * c[j] * slopes[f];
                 da[g] = d_c * gates[i] * slopes[g];
                 dc[j] = d_c * gates[f] + peep(0, da[i]) + peep(1, da[f]);
-                if !grads.peephole.is_empty() {
-                    grads.peephole[j] += da[i] * c[j];
-                    grads.peephole[hidden + j] += da[f] * c[j];
-                    grads.peephole[2 * hidden + j] += da[o] * c_next[j];
-                }
             }
             if cell == Cell::LstmMultiplicative {
                 // q = R m + b_hh, with m = a_m q_m
@@ -338,6 +334,14 @@ pub(super) fn step_backward<F: Real>(
     // a = W x + b_ih, or with W x normalised; q alike.
     add(&mut grads.bias_ih, &da);
     add(&mut grads.bias_hh, &dq);
+    if !grads.peephole.is_empty() {
+        for j in 0..hidden {
+            let [i, f, _, o] = rows(j, hidden);
+            grads.peephole[j] += da[i] * c[j];
+            grads.peephole[hidden + j] += da[f] * c[j];
+            grads.peephole[2 * hidden + j] += da[o] * c_next[j];
+        }
+    }
     if model.layer_norm.is_some() {
         add(&mut grads.norm_ih, &product(&da, &normalised[0]));
         add(&mut grads.norm_hh, &product(&dq, &normalised[1]));

@@ -73,12 +73,15 @@ pub enum Precision {
     /// then            sum = sum + (e + o)
     /// ```
     ///
-    /// Products of two bf16 are exact in f32, so all sums are the same bits on every level.
+    /// Products of two bf16 are exact in f32, so all sums are the same bits on every level. (But for products
+    /// beyond 3.4e38: those are infinite on the portable level, and on the others as much as they are, if the
+    /// sum is within f32.)
     ///
-    /// It trains: parameters and their gradients are f32, the gradients of gates are rounded to bf16 as soon
-    /// as they are stored, and the products of both ways are those above. (Gradients of weights are one
-    /// chain of f32 over time, of the rounded operands. An update that is smaller than the rounding of a
-    /// weight is not lost.)
+    /// It trains: parameters and their gradients are f32, the gradients of gates, and that of a normalised
+    /// cell state, are rounded to bf16 as soon as they are stored, and the products of both ways are those
+    /// above. (Gradients of weights are one chain of f32 over time, of the rounded operands; those of biases,
+    /// peepholes, gains and shifts are made of the rounded gradients, too. An update that is smaller than the
+    /// rounding of a weight is not lost.)
     Bf16,
     /// Products of integers of eight bits. Weights are rounded when they are packed, with a scale for each
     /// unit and gate; inputs and states with a scale for each row at each step (states of heads: for each
