@@ -16,7 +16,7 @@ impl Recurrent {
     /// for each of its rows, or one for all of them; with none it has its own again. A matrix that was
     /// quantised elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that
     /// are the nearest that there is.) To load a file gives the scales that the file has, and all other
-    /// matrices their own.
+    /// matrices their own. To save a network writes its weights, and no scales.
     ///
     /// ```
     /// use fused_rnn::{Precision, Rnn};

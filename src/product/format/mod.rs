@@ -221,7 +221,8 @@ impl Words {
             *to = f32::from_bits(word);
         }
         if let Words::Bytes { offset } = self {
-            let begin = -i32::from(offset) * sum;
+            // (Of the most inputs with the smallest byte each it is 2^31.)
+            let begin = (-i32::from(offset)).wrapping_mul(sum);
             for (to, value) in to.zip([scale, f32::from_bits(begin.cast_unsigned())]) {
                 *to = value;
             }
@@ -397,5 +398,10 @@ mod tests {
             let words = [0x8102_FF7F, 3, 2f32.to_bits(), begin.cast_unsigned()];
             assert_eq!(pack(Words::Bytes { offset }, &values), words);
         }
+        // The most inputs, all of the smallest byte: what a sum begins with may wrap around.
+        let (values, mut to) = (vec![-128.0; MOST_INPUTS], vec![0.0; MOST_INPUTS / 4 + 2]);
+        Words::Bytes { offset: 128 }.pack(values.iter().copied(), Some(1.0), to.iter_mut());
+        let [.., begin] = to[..] else { panic!("no tail") };
+        assert_eq!((to[0].to_bits(), begin.to_bits()), (0x8080_8080, 1 << 31));
     }
 }
