@@ -131,6 +131,12 @@ impl fmt::Display for Error {
                 write!(f, "{what}: expected a size below {}, got a larger one", isize::MAX)
             }
             Error::OutOfMemory { bytes } => write!(f, "out of memory: a buffer of {bytes} bytes was refused"),
+            // No row of forty zeros.
+            Error::OutOfRange { what, expected, got } if got.is_finite() && *got != 0.0 => {
+                let plain = (1e-5..1e20).contains(&got.abs());
+                write!(f, "{what}: expected {expected}, got ")?;
+                if plain { write!(f, "{got}") } else { write!(f, "{got:e}") }
+            }
             Error::OutOfRange { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
             Error::Label { index, classes, got } => {
                 write!(f, "label {index}: expected a class below {classes}, got {got}")

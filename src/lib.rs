@@ -174,7 +174,8 @@
 //! [`Recurrent::in_precision`] gives a network that exists, from a file for one, in another precision.
 //! Parameters stay in f32 beside the packed weights, until [`Recurrent::drop_parameters`] frees them: a
 //! network that only infers then takes the bytes of the table alone, a quarter or an eighth of those of `F32`
-//! with its parameters. [`stream::Model::drop_parameters`] does so for the networks of a stream.
+//! with its parameters. [`stream::Model::in_precision`] and [`stream::Model::drop_parameters`] do so for the
+//! networks of a stream. The README says when which pays (*Narrow precision*).
 //!
 //! Weights that were rounded elsewhere are kept as they are. bf16 of a file is exact in f32 and in bf16.
 //! Matrices of int8 with scales keep their integers in [`Precision::Int8`], from a `state_dict`

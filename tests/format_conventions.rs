@@ -280,8 +280,9 @@ fn forms_that_contradict_themselves_are_errors() {
         (form().turned(&[Gate::Update]), "gates of Lstm, got Update"),
         (form().added(Gate::New, 1.0), "gates of Lstm, got New"),
         (form().added(Gate::Forget, f32::NAN), "a finite number, got NaN"),
-        (form().scale(0.0), "a finite number other than zero, got 0"),
-        (form().bias_scale(f32::INFINITY), "a finite number other than zero, got inf"),
+        (form().scale(0.0), "a finite number other than zero, not subnormal, got 0"),
+        (form().scale(1e-40), "a finite number other than zero, not subnormal, got 9.99"),
+        (form().bias_scale(f32::INFINITY), "a finite number other than zero, not subnormal, got inf"),
         (form().peepholes(Some([Gate::Input; 3])), "each peephole once"),
         (
             form().peepholes(Some([Gate::Input, Gate::Cell, Gate::Output])),

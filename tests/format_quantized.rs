@@ -118,7 +118,7 @@ fn wrong_scales_of_files() {
         error(&move |file| file.insert("module.weight_hh_l0_scale", tensor.clone()))
     };
     for odd in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-40] {
-        let want = format!("weight_hh_l0_scale: expected numbers from 1e-30 to 1e30, got {odd}");
+        let want = format!("weight_hh_l0_scale: expected numbers from 1e-30 to 1e30, got {odd:?}");
         assert_eq!(scale(&[1], vec![odd]), want);
     }
     let want = "weight_hh_l0_scale: expected shape [], [1], [20] or [20, 1], got shape [19]";
@@ -138,6 +138,20 @@ fn wrong_scales_of_files() {
         file.insert("module.weight_ih_l0", Tensor::new(&[20, 9], vec![0.5; 180]).unwrap());
     });
     assert_eq!(float, "weight_ih_l0: expected integers of int8, as it has a scale, got F32");
+    // Bytes without a sign, and floats of eight bits.
+    for (dtype, got) in [(DType::U8, "U8"), (DType::Other, "Other")] {
+        let wrong = error(&|file| {
+            let bytes = RawTensor::new(dtype, &[20, 9], vec![1; 180]).unwrap();
+            file.insert_raw("module.weight_ih_l0", bytes);
+        });
+        let want = "weight_ih_l0: expected integers of int8, as it has a scale, got";
+        assert!(wrong.ends_with(&format!("{want} {got}")), "{wrong}");
+    }
+    // Scales by another name: the error says the name that they need.
+    let mut file = rectifier(&q, &Tensor::new(&[1], vec![0.25]).unwrap()).split_off_prefix("module.");
+    file.rename("weight_ih_l0_scale", "weight_ih_l0.scale").unwrap();
+    let renamed = state_dict::describe(&file).unwrap_err().to_string();
+    assert_eq!(renamed, "weight_ih_l0: expected a matrix, got numbers of type I8, and no weight_ih_l0_scale");
 }
 
 /// A form with a scale, of all or of rows, gates in another order, one of them turned.

@@ -258,6 +258,7 @@ fn hostile_pickles_are_errors() {
     for (program, want) in [
         (&b"cos\nsystem\n(X\x02\0\0\0lstR"[..], "Python's os.system, which no reader runs"),
         (b"c__builtin__\neval\n", "Python's __builtin__.eval"),
+        (b"ctorch\nScriptObject\n", "quantize_dynamic packs weights in such: save the model as it was"),
         (b"\x8C\x02os\x8C\x06system\x93", "Python's os.system"),
         (b"\x81", "the instruction NEWOBJ (0x81) which makes an object of a class"),
         (b"ios\nsystem\n", "the instruction INST (0x69) which makes an object"),

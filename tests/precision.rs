@@ -434,7 +434,9 @@ fn wrong_scales_are_errors() {
         assert!(matches!(wrong, Err(Error::OutOfRange { .. })), "{odd}: {wrong:?}");
     }
     assert!(matches!(layer.set_scales("weight_ih_l0", &[1.0; 11]), Err(Error::Format { .. })));
-    for name in ["bias_ih_l0", "weight_ih_l1", ""] {
+    let bias = layer.set_scales("bias_ih_l0", &[1.0]).unwrap_err().to_string();
+    assert_eq!(bias, "scales of bias_ih_l0: expected none, as it is no matrix of weights, got 1");
+    for name in ["weight_ih_l1", ""] {
         assert_eq!(layer.set_scales(name, &[1.0]), Err(Error::UnknownParameter { name: name.to_owned() }));
     }
     assert_eq!(layer.run(&[0.5; 3], Dims::new(1, 1)).unwrap().y, before);
@@ -451,7 +453,8 @@ fn integers_do_not_train() {
     let mut y = [7.0; 2 * 3 * 5];
     let (x, dims) = ([0.1; 2 * 3 * 4], Dims::new(2, 3));
     let refused = layer.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace);
-    assert_eq!(refused, Err(Error::Unsupported { what: "training in Int8" }));
+    let what = "training in Int8: train in another precision, and change it afterwards";
+    assert_eq!(refused, Err(Error::Unsupported { what }));
     assert_eq!(y, [7.0; 2 * 3 * 5]);
     assert!(layer.reserve(&mut workspace, dims, Some(fused_rnn::Keep::All)).is_err());
     let wide = fused_rnn::Rnn::tanh(131_073, 1).precision(Precision::Int8).build();

@@ -247,6 +247,11 @@ fn packed_weights_alone_are_the_same_bits() {
         let (whole, x) = (shared.bytes(), uniform(20 * 50, 3));
         assert_eq!(whole, first.bytes() + second.bytes() + 4 * (24 * 20 + 20), "{precision}");
         let y = blocks(&mut Stream::new(&shared, 1, 1.0).unwrap(), &x, &[7, 30]);
+        // A model of the same parameters that was brought to the precision is the same.
+        let floats = shared.in_precision(Precision::F32).unwrap();
+        let brought = floats.in_precision(precision).unwrap();
+        assert_eq!((brought.bytes(), floats.outputs()), (whole, 24), "{precision}");
+        assert_eq!(blocks(&mut Stream::new(&brought, 1, 1.0).unwrap(), &x, &[7, 30]), y, "{precision}");
 
         // The caller and another model share both: their parameters stay.
         let mut own = shared.clone();

@@ -95,11 +95,7 @@ fn options() -> Result<Options, String> {
                 options.level = level.ok_or(format!("--level: this machine has no level {name}"))?;
             }
             "--precision" => {
-                let named = |name: &str| {
-                    let all = Precision::ALL.iter().copied();
-                    let found = all.into_iter().find(|precision| precision.to_string() == name);
-                    found.ok_or(format!("--precision: there is no precision {name}"))
-                };
+                let named = |name: &str| name.parse::<Precision>().map_err(|error| format!("--{error}"));
                 options.precisions = value()?.split(',').map(named).collect::<Result<_, _>>()?;
             }
             "--shape" => options.shapes.push(value()?.parse()?),

@@ -98,13 +98,12 @@ class Asked:
         names = args.peers.split(",") if args.peers is not None else None
         self.commands = []
         for precision in OWN:
-            # (bf16_weights has the peers of bf16.)
-            own, peers, missing = build_all(
-                [] if precision == "bf16_weights" else names, args.level, precision
-            )
+            # Peers in f32 are not asked, and bf16_weights has the peers of bf16: none is built for these.
+            asked = [] if precision in ("f32", "bf16_weights") else names
+            own, peers, missing = build_all(asked, args.level, precision)
             self.commands.append((f"this crate, {precision}", precision, own(1), None))
             for name, (peer, command) in peers.items():
-                if precision != "f32" and "fwd" in peer.modes.split():
+                if "fwd" in peer.modes.split():
                     for variant in VARIANTS.get((name, precision), [None]):
                         label = f"{name}, {precision}" + (f", {variant}" if variant else "")
                         self.commands.append((label, precision, command(1), variant))

@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Hidden units of each layer and direction.
     #[arg(long, value_name = "H", default_value = "128", value_parser = at_least_one)]
     pub(crate) hidden: NonZeroUsize,
-    /// Precision of the products of the recurrent layers, in training too.
+    /// Precision of the products of the recurrent layers, in training too. (int8 does not train.)
     #[arg(long, value_enum, default_value_t = In::F32)]
     pub(crate) precision: In,
     /// Layers on top of each other.
@@ -135,12 +135,13 @@ impl Cell {
     }
 }
 
-/// The precisions that train, by their names on the command line.
+/// The precisions that train, by their names on the command line, which are the crate's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum In {
     /// f32
     F32,
     /// Weights in bf16, all else in f32
+    #[value(name = "bf16_weights", alias = "bf16-weights")]
     Bf16Weights,
     /// Products of bf16, summed in f32
     Bf16,
@@ -241,7 +242,7 @@ mod tests {
             "--data a.npy --labels b.npy --classes 7 --scale -2 --cell gru-before --hidden 3 --layers 2 \
              --bidirectional --dropout 0.5 --epochs 4 --batch-size 5 --validation-split 0.2 \
              --learning-rate 0.1 --weight-decay 1e-4 --clip-norm 1 --threads 2 --seed 9 --save here \
-             --precision bf16-weights",
+             --precision bf16_weights",
         );
         let options = options.unwrap();
         assert_eq!(options.cell.kind(), CellKind::GruResetBefore);

@@ -175,7 +175,8 @@ impl Recurrent {
     /// Refuses training where the precision or the network has none.
     pub(super) fn check_trains(&self) -> Result<(), Error> {
         if !self.config.precision.trains() {
-            return Err(Error::Unsupported { what: "training in Int8" });
+            let what = "training in Int8: train in another precision, and change it afterwards";
+            return Err(Error::Unsupported { what });
         }
         let what = "training of a network that has dropped its parameters";
         if self.has_parameters() { Ok(()) } else { Err(Error::Unsupported { what }) }

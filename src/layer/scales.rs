@@ -29,21 +29,26 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where the network is in another precision, or its parameters have been
-    /// [dropped](Recurrent::drop_parameters), [`Error::UnknownParameter`] where no matrix has this name,
-    /// [`Error::Format`] where there are neither none, nor one, nor as many as rows, [`Error::OutOfRange`]
-    /// where one is not from 1e-30 to 1e30. All is then as before.
+    /// [dropped](Recurrent::drop_parameters), [`Error::UnknownParameter`] where no tensor has this name,
+    /// [`Error::Format`] where it is no matrix of weights, or there are neither none, nor one, nor as many as
+    /// rows, [`Error::OutOfRange`] where one is not from 1e-30 to 1e30. All is then as before.
     pub fn set_scales(&mut self, name: &str, scales: &[f32]) -> Result<(), Error> {
         if self.config.precision != Precision::Int8 {
             return Err(Error::Unsupported { what: "scales of weights in another precision than Int8" });
         }
         self.check_parameters()?;
         let found = tensors(&self.config, &self.ranges).zip(self.places()).find(|((own, ..), _)| own == name);
-        let matrix = found.filter(|((_, shape, _), _)| name.starts_with("weight_") && shape.len() == 2);
         let unknown = || Error::UnknownParameter { name: name.to_owned() };
-        let ((_, shape, _), (strand, tensor)) = matrix.ok_or_else(unknown)?;
+        let ((_, shape, _), (strand, tensor)) = found.ok_or_else(unknown)?;
+        let refused = |expected| {
+            let (what, got) = (format!("scales of {name}"), scales.len().to_string());
+            Err(Error::Format { what, expected, got })
+        };
+        if !name.starts_with("weight_") || shape.len() != 2 {
+            return refused("none, as it is no matrix of weights".to_owned());
+        }
         if scales.len() > 1 && scales.len() != shape[0] {
-            let (expected, got) = (format!("0, 1 or {} values", shape[0]), scales.len().to_string());
-            return Err(Error::Format { what: format!("scales of {name}"), expected, got });
+            return refused(format!("0, 1 or {} values", shape[0]));
         }
         if let Some(&got) = scales.iter().find(|&&scale| !is_scale(scale)) {
             let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");

@@ -3,7 +3,7 @@
 use crate::error::{Error, reserve};
 use crate::layer::{Direction, Recurrent, State};
 use crate::train::Dense;
-use crate::{Activation, Level};
+use crate::{Activation, Level, Precision};
 use std::sync::Arc;
 
 /// The largest ratio of sample rates: 768 kHz over 3 kHz.
@@ -158,6 +158,33 @@ impl Model {
             return Ok(Model { sample_rate: Some(sample_rate), ..self });
         }
         Err(Error::OutOfRange { what: "sample rate", expected: "a positive number", got: sample_rate })
+    }
+
+    /// The same model with its networks in another precision, as of [`Recurrent::in_precision`]: a model that
+    /// was [read](Model::read) is in f32. Dense layers are f32 in each.
+    ///
+    /// ```
+    /// use fused_rnn::stream::{Model, Stream};
+    /// use fused_rnn::{Lstm, Precision};
+    ///
+    /// let model = Model::new(1).network(Lstm::builder(1, 256).build()?)?;
+    /// let mut small = model.in_precision(Precision::Int8)?;
+    /// small.drop_parameters()?;
+    /// assert!(small.bytes() < model.bytes() / 4);
+    /// Stream::new(&small, 1, 1.0)?.process(&[0.5], &mut [0.0; 256])?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Recurrent::in_precision`].
+    pub fn in_precision(&self, precision: Precision) -> Result<Model, Error> {
+        let mut model = self.clone();
+        for stage in &mut model.stages {
+            if let ModelStage::Network(network, _) = stage {
+                *network = Arc::new(network.in_precision(precision)?);
+            }
+        }
+        Ok(model)
     }
 
     /// Frees the parameters in f32 of its networks, which streams do not need: their packed weights stay

@@ -238,7 +238,7 @@ fn dropped_parameters_leave_the_packed_weights() {
         let trained = packed.forward_train(&x, dims, &mut state, Some(&mut y), &mut tape, 0, &mut workspace);
         let reserved = packed.reserve(&mut workspace, dims, Some(Keep::All));
         let what = match precision {
-            Precision::Int8 => "training in Int8",
+            Precision::Int8 => "training in Int8: train in another precision, and change it afterwards",
             _ => "training of a network that has dropped its parameters",
         };
         let missing = Error::Unsupported { what };

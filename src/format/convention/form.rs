@@ -117,7 +117,7 @@ pub struct Form {
 
 /// Whether weights can be had from numbers in units of this scale, and back.
 fn check_scale(scale: f32) -> Result<(), Error> {
-    let (what, expected) = ("the scale of weights", "a finite number other than zero");
+    let (what, expected) = ("the scale of weights", "a finite number other than zero, not subnormal");
     if scale.is_normal() { Ok(()) } else { Err(Error::OutOfRange { what, expected, got: f64::from(scale) }) }
 }
 

@@ -16,9 +16,19 @@
 //!
 //! The names of `LSTMCell`, `GRUCell` and `RNNCell`, which have no layer, are those of layer 0. What wrappers
 //! put before names (`module.`, `_orig_mod.`) is passed over. Weights that weight_norm, spectral_norm or
-//! pruning make of several tensors are made of them here (once; they are plain weights then), and so are
-//! weights of int8 with scales. Tensors that
-//! are no parameter of a recurrent module, and integers, are left alone.
+//! pruning make of several tensors are made of them here (once; they are plain weights then). So are
+//! quantised ones, `scale (W - zero_point)`:
+//!
+//! | tensor | numbers | shape |
+//! |---|---|---|
+//! | `weight_ih_l0`, and any other matrix | int8 | as of floats: (rows, columns) |
+//! | `weight_ih_l0_scale` | floats, from 1e-30 to 1e30 | `[]`, `[1]`, (rows) or (rows, 1) |
+//! | `weight_ih_l0_zero_point`, which need not be there | integers | as of scales |
+//!
+//! Bytes without a sign, floats of eight bits, and scales by other names are errors. What `quantize_dynamic`
+//! of PyTorch has packed is no tensor: save the model as it was before, and choose
+//! [`Precision`](crate::Precision) here. Tensors that are no parameter of a recurrent module, and other
+//! integers, are left alone.
 //!
 //! ```text
 //! names.rs     the names of parameters, and weights that are made of several tensors
@@ -131,9 +141,8 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
         if own.get(&short).is_some() {
             return Err(refused(name, "names that differ", format!("two tensors {short:?}")));
         }
-        if let Some(tensor) = number(tensors, name) {
-            own.insert(short, tensor);
-        }
+        let tensor = number(tensors, name)?;
+        own.insert(short, tensor);
     }
     Ok(own)
 }
@@ -209,7 +218,10 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
 /// The tensors of a network, as PyTorch's module of its shape has them, and the name of its
 /// [`cell`](Tensors::cell) with its options, which a safetensors file keeps.
 ///
-/// Where the network has one bias vector, PyTorch's second is zeros.
+/// Where the network has one bias vector, PyTorch's second is zeros. Tensors are the parameters in f32, in
+/// every precision, and say neither the precision nor scales that [were given](Recurrent::set_scales).
+/// Weights with such come back as the same numbers, which a network in [`Int8`](crate::Precision::Int8) then
+/// rounds with scales of its own. To keep integers, keep the file that they came from.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where the network has dropped its parameters.

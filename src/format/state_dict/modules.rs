@@ -69,7 +69,7 @@ impl Module {
     /// # Errors
     /// As for [`builder`], [`Builder::build`](crate::Builder::build) and [`load`].
     pub fn network(&self, file: &Tensors, kind: CellKind) -> Result<Recurrent, Error> {
-        let tensors = of_module(file, &self.prefix);
+        let tensors = of_module(file, &self.prefix)?;
         let mut network = builder(&tensors, kind)?.build()?;
         load(tensors, &mut network)?;
         Ok(network)
@@ -125,15 +125,13 @@ fn of_prefix<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
 }
 
 /// The tensors of one module, without its prefix, and what the file says of it.
-fn of_module(file: &Tensors, prefix: &str) -> Tensors {
+fn of_module(file: &Tensors, prefix: &str) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
     tensors.copy_said(file, prefix);
     for name in of_prefix(file, prefix) {
-        if let Some(tensor) = number(file, name) {
-            tensors.insert(&name[prefix.len()..], tensor);
-        }
+        tensors.insert(&name[prefix.len()..], number(file, name)?);
     }
-    tensors
+    Ok(tensors)
 }
 
 /// The recurrent modules of a file, in the order of their names. What is none, what has the names of one but
@@ -165,7 +163,7 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
         }
     }
     let described = prefixes.into_iter().filter_map(|prefix| {
-        let module = describe(&of_module(file, prefix)).ok()?;
+        let module = describe(&of_module(file, prefix).ok()?).ok()?;
         Some(Module { prefix: prefix.to_owned(), ..module })
     });
     described.collect()
@@ -203,7 +201,7 @@ pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
     let named = tensors.cell("")?;
     let mut options = tensors.said("").cloned().unwrap_or_default();
     options.remove(CELL);
-    let parameters = parameters(of_module(tensors, ""))?;
+    let parameters = parameters(of_module(tensors, "")?)?;
     let shapes = Shapes::of(&parameters, tensors)?;
     let kinds = match named {
         Some(kind) => std::slice::from_ref(&CellKind::ALL[kind as usize]),

@@ -84,8 +84,8 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The names of the tensors of a file that may be parameters or parts of them: of its floats, and of integers
-/// that have scales. Those that begin with `prefix`.
+/// The names of the tensors of a file that may be parameters or parts of them: of its floats, and of all else
+/// that has scales. Those that begin with `prefix`.
 pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let mut names = Vec::new();
     for (name, _) in file.beginning_with(prefix) {
@@ -93,8 +93,7 @@ pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     }
     for (name, raw) in file.others_beginning_with(prefix) {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
-        let is_one = if whole == name { raw.dtype() == DType::I8 } else { !raw.dtype().is_float() };
-        if is_one && file.get(&format!("{whole}_scale")).is_some() {
+        if !raw.dtype().is_float() && file.get(&format!("{whole}_scale")).is_some() {
             names.push(name);
         }
     }
@@ -102,10 +101,14 @@ pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
 }
 
 /// One of these, as floats.
-pub(super) fn number(file: &Tensors, name: &str) -> Option<Tensor> {
-    match file.get(name) {
-        Some(tensor) => Some(tensor.clone()),
-        None => file.raw(name)?.to_tensor().ok(),
+///
+/// # Errors
+/// [`Error::Format`] where it has scales and is none of integers: floats of eight bits.
+pub(super) fn number(file: &Tensors, name: &str) -> Result<Tensor, Error> {
+    match (file.get(name), file.raw(name)) {
+        (Some(tensor), _) => Ok(tensor.clone()),
+        (None, Some(raw)) => raw.to_tensor().map_err(|_| not_of_bytes(name, raw.dtype())),
+        (None, None) => Err(refused(name, "a tensor", "none")),
     }
 }
 
@@ -242,10 +245,15 @@ fn spectral_norm(original: Named, (left, u): Named, (right, v): Named) -> Result
     Tensor::new(original.shape(), scaled)
 }
 
+/// The error of a tensor that has scales and no integers that they are of.
+pub(super) fn not_of_bytes(name: &str, dtype: DType) -> Error {
+    refused(name, "integers of int8, as it has a scale", format!("{dtype:?}"))
+}
+
 /// `scale (W - zero_point)`.
 fn dequantized((name, integers): Named, scale: Named, zero_point: Option<Named>) -> Result<Tensor, Error> {
     if integers.dtype() != DType::I8 {
-        return Err(refused(name, "integers of int8, as it has a scale", format!("{:?}", integers.dtype())));
+        return Err(not_of_bytes(&name, integers.dtype()));
     }
     let &[rows, columns] = integers.shape() else {
         return Err(refused(name, "a matrix, as it has a scale", format!("shape {:?}", integers.shape())));
@@ -263,7 +271,7 @@ fn dequantized((name, integers): Named, scale: Named, zero_point: Option<Named>)
         return Err(refused(name, "integers", format!("{:?}", zero.dtype())));
     }
     if let Some(&got) = scale.1.values().iter().find(|&&scale| !is_scale(scale)) {
-        return Err(refused(scale.0, "numbers from 1e-30 to 1e30", got.to_string()));
+        return Err(refused(scale.0, "numbers from 1e-30 to 1e30", format!("{got:?}")));
     }
     let weights = integers.values().iter().enumerate().map(|(place, &integer)| {
         let at = |per_row: bool| if per_row { place / columns } else { 0 };

@@ -10,9 +10,9 @@ use std::ops::Bound;
 /// Tensors by name: what a file of weights holds.
 ///
 /// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
-/// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it, and
-/// nothing that loads weights looks at it. Beside them stands which [`cell`](Tensors::cell) a recurrent
-/// module is, and with which options, where that is said.
+/// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it. Of
+/// it, only matrices of int8 with scales are loaded as weights ([`state_dict`](super::super::state_dict)). Beside them stands which
+/// [`cell`](Tensors::cell) a recurrent module is, and with which options, where that is said.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
@@ -124,7 +124,11 @@ impl Tensors {
     /// What an error got in the place of a tensor of this name: nothing, but what may have been meant.
     pub(in crate::format) fn missing(&self, name: &str) -> String {
         if let Some(other) = self.raw(name) {
-            let more = if other.dtype == DType::F64 { " too large for an f32" } else { "" };
+            let more = match other.dtype {
+                DType::F64 => " too large for an f32".to_owned(),
+                DType::I8 if name.starts_with("weight_") => format!(", and no {name}_scale"),
+                _ => String::new(),
+            };
             return format!("numbers of type {:?}{more}", other.dtype);
         }
         let prefixed =

@@ -369,9 +369,11 @@ impl<'a> Machine<'a> {
     fn no_state_dict(&self, module: &str, name: &str) -> Error {
         let name: String = format!("{module}.{name}").chars().take(120).collect();
         let expected = "a state dict: tensors, numbers and text in dictionaries and lists";
-        let got = format!(
-            "Python's {name}, which no reader runs: torch.save(model.state_dict(), ..) writes a state dict"
-        );
+        let instead = match name.as_str() {
+            "torch.ScriptObject" => "quantize_dynamic packs weights in such: save the model as it was before",
+            _ => "torch.save(model.state_dict(), ..) writes a state dict",
+        };
+        let got = format!("Python's {name}, which no reader runs: {instead}");
         refused(self.what, expected, got)
     }
 

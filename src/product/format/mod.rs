@@ -24,6 +24,7 @@ mod int8;
 mod rows;
 
 use super::operand::Segment;
+use crate::error::Error;
 use crate::simd::{Isa, flushed, prefetch};
 pub(super) use bf16::Bf16;
 use bf16::{operand, pair, rounded};
@@ -34,11 +35,18 @@ pub(crate) use int8::MOST_INPUTS;
 use int8::{scale_of, weight, word};
 pub(crate) use rows::{FRONT, MakeRow, RowToMake, make_row, row_words};
 use std::fmt;
+use std::str::FromStr;
 
 /// How weights are stored, and how the products with them are computed.
 ///
 /// Whatever the precision, parameters are set and returned as f32, and what is no product of a matrix stays
-/// f32: biases, peepholes, normalisation, activations, and the states.
+/// f32: biases, peepholes, normalisation, activations, and the states. A network is built in one
+/// ([`Builder::precision`](crate::Builder::precision)), or brought to one
+/// ([`Recurrent::in_precision`](crate::Recurrent::in_precision)). All promises of equal bits hold in each.
+///
+/// [The crate's page](crate#precision) has them side by side: bytes, training, how far outputs are from f64.
+/// The README says when each pays (*Narrow precision*). Both depend on the network and the machine: compare
+/// outputs on data of your own.
 ///
 /// ```
 /// use fused_rnn::{Dims, Lstm, Precision};
@@ -106,7 +114,8 @@ impl Precision {
     pub const ALL: &'static [Precision] =
         &[Precision::F32, Precision::Bf16Weights, Precision::Bf16, Precision::Int8];
 
-    fn name(self) -> &'static str {
+    /// Its name in text, which [`FromStr`] takes back: `f32`, `bf16_weights`, `bf16`, `int8`.
+    pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
             Precision::Bf16Weights => "bf16_weights",
@@ -153,6 +162,20 @@ impl Precision {
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+
+    /// The precision of this [name](Precision::name).
+    fn from_str(name: &str) -> Result<Precision, Error> {
+        let known = Precision::ALL.iter().copied().find(|precision| precision.name() == name);
+        known.ok_or_else(|| {
+            let names: Vec<&str> = Precision::ALL.iter().map(|precision| precision.name()).collect();
+            let expected = format!("one of {}", names.join(", "));
+            Error::Format { what: "precision".to_owned(), expected, got: format!("{name:?}") }
+        })
     }
 }
 
@@ -376,6 +399,11 @@ mod tests {
     fn names_of_precisions() {
         let names: Vec<String> = Precision::ALL.iter().map(|precision| format!("{precision:>5}")).collect();
         assert_eq!(names, ["  f32", "bf16_weights", " bf16", " int8"]);
+        for &precision in Precision::ALL {
+            assert_eq!(precision.name().parse(), Ok(precision));
+        }
+        let error = "Int8".parse::<Precision>().unwrap_err().to_string();
+        assert_eq!(error, "precision: expected one of f32, bf16_weights, bf16, int8, got \"Int8\"");
     }
 
     /// What panels have of each: words, tails, and which inputs are missing in the last word.

@@ -67,8 +67,9 @@ def load_torch(
     as one of `Network.to_safetensors` does, or its shapes tell it. Shapes that PyTorch's LSTM or GRU has are
     taken as that, though an "slstm" of one head and a "gru_reset_before" have the same: say these. That of an
     RNN has to be said too.
-    options: what neither the tensors nor the file says: `dropout`, and `batch_first=False`, which is PyTorch's default; the
-    default here is (B, T, I).
+    options: what neither the tensors nor the file says: `dropout`, `precision` (matrices of int8 with scales
+    keep their integers in "int8"), and `batch_first=False`, which is PyTorch's default; the default here is
+    (B, T, I).
 
     No code of the file is run.
     """
