@@ -310,6 +310,53 @@ fn products_gate_by_gate_change_nothing() {
     }
 }
 
+/// The steps of a single row read weights that are about as large as a cache to and fro. Rows that share them
+/// are read one way: a row has the same bits alone, in a sequence and step by step.
+#[test]
+fn weights_read_to_and_fro_change_nothing() {
+    use CellKind::{ElmanTanh, GruResetAfter, GruResetBefore, Lstm, LstmMultiplicative, MinLstm, Slstm};
+    let kinds = [Lstm, GruResetAfter, GruResetBefore, ElmanTanh, LstmMultiplicative, MinLstm, Slstm];
+    for (kind, hidden) in kinds.into_iter().flat_map(|kind| [40, 56, 72, 136, 250, 420].map(|h| (kind, h))) {
+        let (batch, steps, input) = (2, 5, 3);
+        let case = Case { layers: 2, ..Case::simple(kind, batch, steps, input, hidden) };
+        let data = Data::of(&case);
+        let row_of = |all: &[f32], row: usize, width: usize| -> Vec<f32> {
+            all.chunks_exact(batch * width).flat_map(|step| step[row * width..][..width].to_vec()).collect()
+        };
+        for (level, &precision) in
+            Level::available().flat_map(|level| Precision::ALL.iter().map(move |of| (level, of)))
+        {
+            let layer =
+                case.layer(|builder| builder.level(level).precision(precision).threads(Threads::Count(1)));
+            let forward = |rows: usize, x: &[f32], cut: usize| {
+                let (mut state, mut workspace) = (layer.zero_state(rows).unwrap(), Workspace::new());
+                let mut y = vec![f32::NAN; rows * steps * hidden];
+                let parts = x.chunks(rows * cut * input).zip(y.chunks_mut(rows * cut * hidden));
+                for (x, y) in parts {
+                    let dims = Dims::new(rows, x.len() / (rows * input));
+                    layer.forward(x, dims, &mut state, Some(y), &mut workspace).unwrap();
+                }
+                y
+            };
+            let together = forward(batch, &data.x, steps);
+            for row in 0..batch {
+                let (x, want) = (row_of(&data.x, row, input), bits(&row_of(&together, row, hidden)));
+                for cut in [1, 2, steps] {
+                    let what =
+                        format!("{kind:?}, {hidden} units, {level}, {precision:?}, {cut} steps a call");
+                    assert!(bits(&forward(1, &x, cut)) == want, "{what}");
+                }
+                let (mut state, mut workspace) = (layer.zero_state(1).unwrap(), Workspace::new());
+                let mut y = vec![f32::NAN; steps * hidden];
+                for (x, y) in x.chunks_exact(input).zip(y.chunks_exact_mut(hidden)) {
+                    layer.step(x, &mut state, Some(y), &mut workspace).unwrap();
+                }
+                assert!(bits(&y) == want, "{kind:?}, {hidden} units, {level}, {precision:?}, steps");
+            }
+        }
+    }
+}
+
 /// What a head makes does not depend on the state of another, though both are in one vector: also where that
 /// is NaN.
 #[test]

@@ -364,6 +364,7 @@ impl State {
     }
 
     /// The same to write.
+    #[inline(always)]
     pub(crate) fn strand_mut(&mut self, strand: usize) -> &mut [f32] {
         let len = self.batch * self.grid.row_stride();
         &mut self.data[strand * len..][..len]

@@ -214,9 +214,11 @@ impl Recurrent {
         // (Below, branches choose references and slices, and records and grids are made once, behind them.
         // Made in the branches and moved, they waited for their own stores: a twelfth of a step of 16
         // units.)
-        let Workspace { rows, rings, forward: memories, between, short: Some(short), .. } = workspace else {
+        let Workspace { rows, rings, forward: memories, between, short: Some(short), down, .. } = workspace
+        else {
             return Ok(());
         };
+        *down = !*down;
         let layers = self.config.layers;
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
@@ -246,6 +248,7 @@ impl Recurrent {
                 scratch: GridMut::new(short.scratch, scratch),
                 made: made.as_ref(),
                 projected: None,
+                down: sequence::turns(&self.weights[layer], true).then_some(*down),
             };
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
             // and ours.
@@ -338,6 +341,7 @@ impl Recurrent {
                     scratch: GridMut::new(short.scratch, scratch),
                     made: made.as_ref(),
                     projected: None,
+                    down: sequence::turns(weights, true).then_some(false),
                 };
                 // SAFETY: there is one row, which fits, and the cell has one phase.
                 steps.push(unsafe { ReadyStep::new(&forward) });

@@ -26,6 +26,8 @@ pub struct Workspace {
     pub(super) short: Option<Short>,
     /// Its steps through each layer, where it steps in place and is ready.
     pub(super) steps: Vec<ReadyStep>,
+    /// Whether the last step took the blocks of the weights from the last to the first.
+    pub(super) down: bool,
 }
 
 impl Workspace {

@@ -115,8 +115,8 @@ mod tests {
         let panels: Vec<Panel> = (0..2).map(|_| Panel::new(Words::F32, 4, 1024, 1, 40).unwrap()).collect();
         let at = |gates: &Gates, gate, block| {
             // Of two tiles the first, whose part is the beginning.
-            let part = Part::of_tile(0, 2);
-            let tile = Tile { row: 0, rows: 3, block, blocks: 4, tiles: 1, quiet: 0, part };
+            let (_, part) = Part::of_run(0, 1, 2);
+            let tile = Tile { rows: 3, block, blocks: 4, quiet: 0, part, ..Tile::QUIET };
             gates.prefetch(&panels, gate, &tile).at
         };
         let block = |gate: usize, block| panels[gate].block(block).as_ptr().cast::<u32>();

@@ -189,12 +189,11 @@ pub(crate) unsafe fn multiply_lanes(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tile::Part;
     use super::*;
 
     /// A tile, or a run of them, of so many rows from block `block` on.
     fn tile(rows: usize, block: usize, blocks: usize, tiles: usize) -> Tile {
-        Tile { row: 0, rows, block, blocks, tiles, quiet: tiles, part: Part::of_tile(0, 1) }
+        Tile { rows, block, blocks, tiles, quiet: tiles, ..Tile::QUIET }
     }
 
     #[test]

@@ -49,6 +49,12 @@ pub(crate) trait Tiles {
     fn takes_runs(&self) -> bool {
         false
     }
+    /// Whether the last blocks of a single row come first. Where a sweep is one of many over the same weights,
+    /// every other one then begins with what the one before has left in the caches. (Rows that share the
+    /// weights gain nothing by it: what they need next is prefetched.)
+    fn goes_down(&self) -> bool {
+        false
+    }
 
     /// Multiplies a tile, or a run of them, and prefetches its part for the next. Sum `s` of vector `v` goes
     /// to `scratch[(v * sums + s) * lanes..]`, where vectors count through the blocks of the first row, then
@@ -122,14 +128,33 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
     }
 }
 
-/// The next tile of a single row, or the run of them, of the blocks that are left. It takes more blocks of
-/// several gates than rows of a panel do, or its chains would be too few.
+/// The blocks that a tile of a single row takes: more of several gates than rows of a panel do, or its chains
+/// would be too few.
+#[inline(always)]
+fn widest_of_row(gates: usize) -> usize {
+    if gates > 2 { 2 } else { WIDE }
+}
+
+/// The next tile of a single row, or the run of them, of the blocks that are left.
 #[inline(always)]
 pub(crate) fn tile_of_row(row: usize, left: Range<usize>, gates: usize, runs: bool) -> Tile {
-    let blocks = widest_of(left.len(), if gates > 2 { 2 } else { WIDE }, gates);
+    let blocks = widest_of(left.len(), widest_of_row(gates), gates);
     // (The width is a power of two: nothing is divided.)
     let tiles = if runs { left.len() >> blocks.trailing_zeros() } else { 1 };
-    Tile { row, rows: 1, block: left.start, blocks, tiles, quiet: tiles, part: Part::of_tile(0, 1) }
+    Tile { row, rows: 1, block: left.start, blocks, tiles, quiet: tiles, ..Tile::QUIET }
+}
+
+/// The last one, without runs.
+#[inline(always)]
+fn last_tile_of_row(row: usize, left: Range<usize>, gates: usize) -> Tile {
+    let widest = widest_of_row(gates);
+    // The last of all are those that are no whole number of the widest: of few gates two, and then one.
+    let blocks = match left.len() & (widest - 1) {
+        0 => widest,
+        rest if rest % 2 == 1 || gates > 2 => 1,
+        _ => 2,
+    };
+    Tile { row, rows: 1, block: left.end - blocks, blocks, ..Tile::QUIET }
 }
 
 /// A single row: several tiles along its blocks are finished together.
@@ -139,20 +164,29 @@ pub(crate) fn tile_of_row(row: usize, left: Range<usize>, gates: usize, runs: bo
 #[inline]
 unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
-    let runs = work.takes_runs();
-    let mut block = blocks.start;
-    while block < blocks.end {
-        let first = block;
-        let end = (first + ROW_BLOCKS).min(blocks.end);
-        while block < end {
-            let tile = tile_of_row(row, block..end, gates, runs);
+    let (runs, down) = (work.takes_runs(), work.goes_down());
+    let mut rest = blocks;
+    while !rest.is_empty() {
+        let start = if down { rest.start + (rest.len() - 1) / ROW_BLOCKS * ROW_BLOCKS } else { rest.start };
+        let group = start..(start + ROW_BLOCKS).min(rest.end);
+        rest = if down { rest.start..start } else { group.end..rest.end };
+        let mut left = group.clone();
+        while !left.is_empty() {
+            let tile = if down {
+                let tile = last_tile_of_row(row, left.clone(), gates);
+                left.end = tile.block;
+                tile
+            } else {
+                let tile = tile_of_row(row, left.clone(), gates, runs);
+                left.start += tile.blocks_of_run();
+                tile
+            };
             // SAFETY: row and blocks of the ranges; the scratch has room for ROW_BLOCKS vectors.
-            unsafe { work.products(&tile, scratch.add((block - first) * sums * lanes)) };
-            block += tile.blocks_of_run();
+            unsafe { work.products(&tile, scratch.add((tile.block - start) * sums * lanes)) };
         }
         if sums > 0 {
             // SAFETY: as above; `products` has set these sums.
-            unsafe { work.finish(row, first, Blocks::new(ROW_BLOCKS), scratch, end - first) };
+            unsafe { work.finish(row, start, Blocks::new(ROW_BLOCKS), scratch, group.len()) };
         }
     }
 }
@@ -220,6 +254,9 @@ mod tests {
         gates: usize,
         sums: usize,
         runs: bool,
+        down: bool,
+        /// The blocks of a single row, in the order in which they are multiplied.
+        order: Vec<usize>,
         /// Where the scratch begins.
         scratch: *mut f32,
         multiplied: RefCell<Vec<Vec<usize>>>,
@@ -240,16 +277,27 @@ mod tests {
         fn takes_runs(&self) -> bool {
             self.runs
         }
+        fn goes_down(&self) -> bool {
+            self.down
+        }
         unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
             assert_eq!(scratch as usize % 16, 0);
             assert!(tile.rows <= self.table.height(self.gates, tile.blocks), "{tile:?}");
             *self.prefetched.borrow_mut() += usize::from(!tile.part.is_none());
             let lanes = self.table.lanes;
             assert!(self.runs || tile.tiles == 1);
+            if tile.rows == 1 {
+                self.order.push(tile.block);
+                assert!(!self.down || tile.tiles == 1, "a run goes up");
+            }
             let (rows, blocks) = if tile.rows == 1 { (1, tile.tiles) } else { (tile.tiles, 1) };
             let (rows, blocks) = (tile.rows * rows, tile.blocks * blocks);
             // The first sums of a sweep lie at the beginning.
             self.scratch = if self.scratch.is_null() { scratch } else { self.scratch };
+            if self.down && tile.rows == 1 {
+                // From the last to the first: each group's own scratch begins with its first block.
+                self.scratch = scratch.wrapping_sub(tile.block % ROW_BLOCKS * self.sums * lanes);
+            }
             let waiting = (scratch as usize - self.scratch as usize) / size_of::<f32>() / lanes;
             assert!(waiting + rows * blocks * self.sums <= SCRATCH, "room for the sums");
             for (r, u) in (0..rows).flat_map(|r| (0..blocks).map(move |u| (r, u))) {
@@ -276,7 +324,10 @@ mod tests {
     fn every_row_and_block_is_multiplied_and_finished_once() {
         for level in Level::available() {
             let kinds = [(1, 1), (1, 0), (2, 2), (3, 4), (4, 4), (4, 8)];
-            for ((gates, sums), runs) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+            let ways = [(false, false), (false, true), (true, false), (true, true)];
+            for ((gates, sums), (runs, down)) in
+                kinds.into_iter().flat_map(|kind| ways.map(|way| (kind, way)))
+            {
                 for (rows, blocks) in [(0, 3), (1, 1), (1, 11), (2, 5), (7, 4), (8, 6), (13, 9), (41, 5)] {
                     let empty = RefCell::new(vec![vec![0; blocks]; rows]);
                     let mut work = Count {
@@ -284,6 +335,8 @@ mod tests {
                         gates,
                         sums,
                         runs,
+                        down,
+                        order: Vec::new(),
                         scratch: std::ptr::null_mut(),
                         multiplied: empty.clone(),
                         finished: empty,
@@ -291,6 +344,7 @@ mod tests {
                     };
                     // SAFETY: all of it is ours.
                     unsafe { sweep(&mut work, 0..rows, 0..blocks) };
+                    assert!(work.order.is_sorted_by(|a, b| if down { a > b } else { a < b }));
                     assert!(work.multiplied.into_inner().iter().flatten().all(|&n| n == 1));
                     let all = usize::from(sums > 0);
                     assert!(work.finished.into_inner().iter().flatten().all(|&n| n == all));

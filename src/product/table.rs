@@ -208,7 +208,6 @@ mod vnni {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tile::Part;
     use super::super::{
         Ends, FRONT, Panel, Place, Prefetch, RowToMake, Rows, Segment, Source, Tile, WIDE, Words, make_row,
         row_words,
@@ -262,7 +261,7 @@ mod tests {
             panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
             panel
         });
-        let tile = Tile { row: 0, rows, block: 0, blocks, tiles: 2, quiet: 2, part: Part::of_tile(0, 1) };
+        let tile = Tile { rows, blocks, tiles: 2, quiet: 2, ..Tile::QUIET };
         let segments = panels.each_ref().map(|panel| {
             let weights = panel.weights(0, blocks, Prefetch::NONE);
             let rows = Rows::strided(left.as_ptr().cast_mut().cast::<u32>(), 100);

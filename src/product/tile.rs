@@ -46,15 +46,10 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// The part of one of the tiles that share a block. Nothing where one tile works on it alone: there the
-    /// processor's own prefetcher, which sees one stream, is as early. Of many, the [last](LAST_TILES) ones:
-    /// a block that comes before its time takes the room of those that are in use. (`Z4/next-weights`)
-    #[inline(always)]
-    pub(super) fn of_tile(index: usize, tiles: usize) -> Part {
-        Part::of_run(index, 1, tiles).1
-    }
-
-    /// Of `count` tiles from one on, how many take no part, and the part of the first that does.
+    /// The parts of `count` tiles from one on, of all that share a block: how many take none, and the part of
+    /// the first that does. Nothing where one tile works on it alone: there the processor's own prefetcher,
+    /// which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block that comes before its
+    /// time takes the room of those that are in use. (`Z4/next-weights`)
     #[inline(always)]
     pub(super) fn of_run(index: usize, count: usize, tiles: usize) -> (usize, Part) {
         let of = tiles.min(LAST_TILES);
@@ -101,10 +96,13 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
+    /// Nothing, which prefetches nothing.
+    pub(super) const QUIET: Tile =
+        Tile { row: 0, rows: 0, block: 0, blocks: 0, tiles: 1, quiet: 1, part: Part { index: 0, of: 0 } };
+
     /// A row of so many blocks, one after the other, that prefetch nothing.
     pub(super) fn row_of_blocks(count: usize) -> Tile {
-        let part = Part { index: 0, of: 0 };
-        Tile { row: 0, rows: 1, block: 0, blocks: 1, tiles: count, quiet: count, part }
+        Tile { rows: 1, block: 0, blocks: 1, tiles: count, quiet: count, ..Tile::QUIET }
     }
 
     /// The rows of the run.
@@ -124,7 +122,7 @@ impl Tile {
         let Tile { row, rows, block, blocks, tiles, .. } = *self;
         (0..tiles).map(move |n| {
             let (row, block) = if rows == 1 { (row, block + n * blocks) } else { (row + n * rows, block) };
-            Tile { row, rows, block, blocks, tiles: 1, quiet: 1, part: Part { index: 0, of: 0 } }
+            Tile { row, rows, block, blocks, ..Tile::QUIET }
         })
     }
 }
@@ -151,13 +149,18 @@ const ONE: usize = 1 << 20;
 mod tests {
     use super::{LAST_TILES, LINE, Part, Tile};
 
+    /// The part of one of the tiles that share a block.
+    fn of_tile(index: usize, tiles: usize) -> Part {
+        Part::of_run(index, 1, tiles).1
+    }
+
     #[test]
     fn the_last_tiles_prefetch_all_of_the_next_block() {
         // Of 64 words at each of 10: all of it where tiles are enough, once.
         for tiles in 2..20 {
             let mut seen = vec![0; 640];
             for tile in 0..tiles {
-                let part = Part::of_tile(tile, tiles);
+                let part = of_tile(tile, tiles);
                 if part.is_none() {
                     continue;
                 }
@@ -169,7 +172,7 @@ mod tests {
             assert_eq!(seen.iter().filter(|&&n| n == 1).count(), lines.min(640), "{tiles} tiles");
             assert!(seen.iter().all(|&n| n <= 1));
         }
-        assert!(Part::of_tile(0, 1).is_none());
+        assert!(of_tile(0, 1).is_none());
     }
 
     #[test]
@@ -178,7 +181,7 @@ mod tests {
             for (index, count) in (0..tiles).flat_map(|index| (1..=tiles - index).map(move |n| (index, n))) {
                 let (quiet, part) = Part::of_run(index, count, tiles);
                 for n in 0..count {
-                    let alone = Part::of_tile(index + n, tiles);
+                    let alone = of_tile(index + n, tiles);
                     assert_eq!(alone.is_none(), n < quiet, "tile {n} of {count} from {index} of {tiles}");
                     if n >= quiet {
                         assert_eq!((part.index + n - quiet, part.of), (alone.index, alone.of));
@@ -190,8 +193,7 @@ mod tests {
 
     #[test]
     fn a_run_goes_along_the_rows_or_of_one_row_along_the_blocks() {
-        let part = Part::of_tile(0, 1);
-        let rows = Tile { row: 3, rows: 2, block: 5, blocks: 4, tiles: 3, quiet: 3, part };
+        let rows = Tile { row: 3, rows: 2, block: 5, blocks: 4, tiles: 3, quiet: 3, ..Tile::QUIET };
         let blocks = Tile { rows: 1, ..rows };
         assert_eq!((rows.rows_of_run(), rows.blocks_of_run()), (3..9, 4));
         assert_eq!((blocks.rows_of_run(), blocks.blocks_of_run()), (3..4, 12));

@@ -23,6 +23,7 @@ use super::rows::Rows;
 use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use super::single::SingleRow;
 use super::team::MOST_SHARES;
+use super::turns::turns;
 use crate::cell::{MOST_PHASES, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
@@ -121,7 +122,7 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any.
 /// The initial states lie in their slots; afterwards the final ones do. `forward.scratch`,
-/// `forward.made` and `forward.projected` are set here.
+/// `forward.made`, `forward.projected` and `forward.down` are set here.
 ///
 /// # Safety
 /// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and
@@ -253,14 +254,16 @@ unsafe fn run_piece(
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
     let Memory { scratch, projected, places, made, made_inputs, .. } = memory;
+    let chunk = chunk_steps(weights, active, steps.len());
     let shares = if let Split::Units(shares) = split { shares } else { 1 };
     let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
         made: weights.make_row.map(|_| &made),
+        down: turns(weights, chunk.is_none()).then_some(false),
         ..forward
     };
-    let Some(chunk) = chunk_steps(weights, active, steps.len()) else {
+    let Some(chunk) = chunk else {
         // SAFETY: the caller's promise, passed on.
         unsafe { go(&Steps { forward: &forward, range: steps.clone() }, &rows.lengths, &steps, split) };
         return Ok(());

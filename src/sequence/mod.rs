@@ -17,6 +17,7 @@
 //! gradient/          weight, bias and input gradients of a chunk: long products
 //! schedule.rs        who does what
 //! cost.rs            what that costs, estimated
+//! turns.rs           whether the steps of a single row go through the weights to and fro
 //! team.rs            threads that meet at every step
 //! join.rs            where the threads come from: offers (offer.rs) to the pool, and to who waits (lobby.rs)
 //! clock.rs           how long they wait
@@ -44,6 +45,7 @@ mod rows;
 mod schedule;
 mod single;
 mod team;
+mod turns;
 
 pub(crate) use backward::{Scratch, backward};
 pub(crate) use cost::{Sharing, sharing, too_little, wavefront_nanoseconds};
@@ -59,3 +61,4 @@ pub(crate) use rows::{Extent, Pattern, Rows};
 pub use schedule::{Schedule, Threads};
 pub(crate) use single::ReadyStep;
 pub(crate) use team::{MOST_SHARES, over_stages};
+pub(crate) use turns::turns;

@@ -83,6 +83,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) made: Option<&'a GridMut<'a>>,
     /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
+    /// Where every other step of a single row takes the blocks from the last to the first: whether even ones do.
+    /// (`turns.rs`)
+    pub(crate) down: Option<bool>,
 }
 
 impl Forward<'_> {

@@ -481,6 +481,11 @@ impl Tiles for PhaseProducts<'_> {
         true
     }
 
+    #[inline(always)]
+    fn goes_down(&self) -> bool {
+        self.forward.down.is_some_and(|even| self.step.is_multiple_of(2) == even)
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         if self.first {

@@ -100,6 +100,7 @@ impl Replay {
             scratch: GridMut::empty(),
             made: None,
             projected: None,
+            down: None,
         };
         // SAFETY: the caller's promise; states and tape have the shapes of these steps, and are ours.
         unsafe { forward(again, &mut self.memory, range, threads)? };

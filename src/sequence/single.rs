@@ -22,8 +22,9 @@ use crate::product::{Blocks, Kernel, ROW_BLOCKS, Scratch, Tile, Tiles, tile_of_r
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// The runs of tiles of a row that is finished once: of one gate those of 4, 2 and 1 blocks.
-const MOST_RUNS: usize = 3;
+/// The runs of tiles of a row that is finished once: of one gate those of 4, 2 and 1 blocks, of more than two
+/// gates four single tiles of 2 blocks.
+const MOST_RUNS: usize = 4;
 
 /// The product of a run of tiles, at its place.
 #[derive(Clone, Copy)]
@@ -33,6 +34,19 @@ struct Placed {
     tile: Tile,
     /// Where its sums wait, in floats.
     sums: usize,
+}
+
+impl Placed {
+    /// Multiplies the row that is where `row` says.
+    ///
+    /// # Safety
+    /// - As for [`Tiles::products`]; `sums` is where those of all products begin.
+    #[inline(always)]
+    unsafe fn multiply(&mut self, sums: *mut f32, row: impl Fn(Operand) -> *mut u32) {
+        self.ready.move_row_0(sums.wrapping_add(self.sums), row);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { (self.kernel)(&self.ready.product()) };
+    }
 }
 
 /// The products of a phase.
@@ -67,12 +81,14 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let blocks = phase.blocks();
         let area = Area { rank: row, block: 0, blocks: Blocks::new(ROW_BLOCKS), vectors: blocks };
         let placed = [const { MaybeUninit::uninit() }; MOST_RUNS * MOST_CALLS];
+        // (A run of tiles goes up.)
+        let runs = phase.forward.down.is_none();
         let single = to.write(SingleRow { phase, placed, count: 0, area, scratch: Scratch::new() });
         let SingleRow { phase, placed, count, scratch, .. } = &mut *single;
         let (sums, per_block) = (scratch.address(), phase.sums() * phase.table().lanes);
         let mut block = 0;
         while block < blocks {
-            let tile = tile_of_row(row, block..blocks, phase.gates(), true);
+            let tile = tile_of_row(row, block..blocks, phase.gates(), runs);
             for (n, call) in phase.phase.calls.iter().enumerate() {
                 let to = phase.sums_of(call, &tile, sums.wrapping_add(block * per_block));
                 let sums = block * per_block + call.to * phase.table().lanes;
@@ -105,7 +121,9 @@ impl<'a, 'b> SingleRow<'a, 'b> {
             // SAFETY: the scratch has room for all sums.
             unsafe { sums.write_bytes(0, area.vectors * phase.sums() * phase.table().lanes) };
         }
+        let down = phase.goes_down();
         for n in 0..*count {
+            let n = if down { *count - 1 - n } else { n };
             // SAFETY: so many are set.
             let Placed { ready, kernel, tile, .. } = unsafe { placed[n].assume_init_mut() };
             if phase.first {
@@ -132,6 +150,8 @@ pub(crate) struct ReadyStep {
     area: Area,
     phase: &'static Phase,
     finish: ForwardFinish,
+    /// Where every other step takes the blocks from the last to the first: whether the last one did.
+    down: Option<bool>,
 }
 
 // SAFETY: the addresses are of weights, which nobody writes while `run` reads them: its caller promises it.
@@ -149,7 +169,8 @@ impl ReadyStep {
         // SAFETY: the caller's promise.
         let phase = unsafe { PhaseProducts::make(&mut phase, forward, 0, 0, Share::ALL) };
         let SingleRow { phase, placed, count, area, .. } = SingleRow::make(&mut single, phase, 0);
-        ReadyStep { placed: *placed, count: *count, area: *area, phase: phase.phase, finish: phase.finish }
+        let (phase, finish) = (phase.phase, phase.finish);
+        ReadyStep { placed: *placed, count: *count, area: *area, phase, finish, down: forward.down }
     }
 
     /// Runs a step of the row `x`, with rows that are made for products in `made`.
@@ -160,7 +181,7 @@ impl ReadyStep {
     /// - Nobody else works on what the step reads and writes.
     #[inline(always)]
     pub(crate) unsafe fn run(&mut self, x: *mut f32, at: &ForwardStep<'_>, made: Option<&GridMut<'_>>) {
-        let ReadyStep { placed, count, area, phase, finish } = self;
+        let ReadyStep { placed, count, area, phase, finish, down } = self;
         let mut scratch = Scratch::new();
         let sums = scratch.address();
         let row = |operand| match operand {
@@ -173,15 +194,29 @@ impl ReadyStep {
             // SAFETY: the caller's promise.
             unsafe { make_each(weights, of_phase, 0..1, (made, 0), |operand, _| row(operand)) };
         }
-        for n in 0..*count {
-            // SAFETY: so many are set.
-            let Placed { ready, kernel, sums: place, .. } = unsafe { placed[n].assume_init_mut() };
-            ready.move_row_0(sums.wrapping_add(*place), |operand| match made {
-                Some(made) => made::address(made, 0, 0, made::plane(operand)),
-                None => row(operand).cast(),
-            });
-            // SAFETY: as in `PhaseProducts::products`.
-            unsafe { kernel(&ready.product()) };
+        let row = |operand| match made {
+            Some(made) => made::address(made, 0, 0, made::plane(operand)),
+            None => row(operand).cast(),
+        };
+        // SAFETY: so many are set.
+        let placed = unsafe { placed[..*count].assume_init_mut() };
+        let goes_down = down.as_mut().is_some_and(|down| {
+            *down = !*down;
+            *down
+        });
+        // (Two loops: one that goes either way has to find each place anew, and of 16 units takes a thirtieth
+        // longer.)
+        // SAFETY: as in `PhaseProducts::products`.
+        unsafe {
+            if goes_down {
+                for placed in placed.iter_mut().rev() {
+                    placed.multiply(sums, row);
+                }
+            } else {
+                for placed in placed {
+                    placed.multiply(sums, row);
+                }
+            }
         }
         // SAFETY: as in `PhaseProducts::finish`.
         unsafe { finish(&ForwardSums { step: at, area: *area, sums }) };

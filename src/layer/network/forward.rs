@@ -157,6 +157,7 @@ impl<'a> Network<'a> {
             scratch: GridMut::empty(),
             made: None,
             projected: None,
+            down: None,
         }
     }
 
