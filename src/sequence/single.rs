@@ -198,24 +198,21 @@ impl ReadyStep {
             Some(made) => made::address(made, 0, 0, made::plane(operand)),
             None => row(operand).cast(),
         };
-        // SAFETY: so many are set.
-        let placed = unsafe { placed[..*count].assume_init_mut() };
         let goes_down = down.as_mut().is_some_and(|down| {
             *down = !*down;
             *down
         });
         // (Two loops: one that goes either way has to find each place anew, and of 16 units takes a thirtieth
         // longer.)
-        // SAFETY: as in `PhaseProducts::products`.
-        unsafe {
-            if goes_down {
-                for placed in placed.iter_mut().rev() {
-                    placed.multiply(sums, row);
-                }
-            } else {
-                for placed in placed {
-                    placed.multiply(sums, row);
-                }
+        if goes_down {
+            for placed in placed[..*count].iter_mut().rev() {
+                // SAFETY: so many are set; as in `PhaseProducts::products`.
+                unsafe { placed.assume_init_mut().multiply(sums, row) };
+            }
+        } else {
+            for placed in &mut placed[..*count] {
+                // SAFETY: as above.
+                unsafe { placed.assume_init_mut().multiply(sums, row) };
             }
         }
         // SAFETY: as in `PhaseProducts::finish`.
