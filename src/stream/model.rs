@@ -161,7 +161,7 @@ impl Model {
     }
 
     /// The same model with its networks in another precision, as of [`Recurrent::in_precision`]: a model that
-    /// was [read](Model::read) is in f32. Dense layers are f32 in each.
+    /// was read from a file is in f32. Dense layers are f32 in each.
     ///
     /// ```
     /// use fused_rnn::stream::{Model, Stream};
