@@ -136,7 +136,7 @@ fn optimisers_and_clipping() {
         row(
             "adam rate",
             move || adam(|c| c.learning_rate = 1e300),
-            "learning_rate: expected a finite f32 of at least 0, got 1000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+            "learning_rate: expected a finite f32 of at least 0, got 1e300",
         ),
         row("beta1", move || adam(|c| c.beta1 = -0.1), "beta1: expected a number in [0, 1), got -0.1"),
         row("beta2", move || adam(|c| c.beta2 = 1.0), "beta2: expected a number in [0, 1), got 1"),
