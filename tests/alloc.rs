@@ -257,3 +257,34 @@ fn nothing_grows(kind: CellKind, threads: usize, calls: usize) {
     let grown = held() - before;
     assert!(grown <= most, "{grown} bytes more after {calls} calls of {case:?} on {threads} threads");
 }
+
+/// A workspace says the bytes that it gives back, but for the lists of its buffers. (There are so many steps
+/// that each buffer has more than those.)
+#[test]
+fn a_workspace_says_what_it_holds() {
+    const LISTS: isize = 2000;
+    let _beside = OTHERS.read();
+    for kind in CellKind::ALL {
+        let options = Options {
+            projection: (kind == CellKind::Lstm).then_some(7),
+            zoneout: [0.4, 0.0],
+            ..Options::default()
+        };
+        let case = Case { layers: 2, ragged: true, options, ..Case::simple(kind, 3, 1500, 5, 9) };
+        let data = Data::of(&case);
+        for case in case.in_each_that_trains() {
+            for keep in [Keep::All, Keep::Every(100)] {
+                let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
+                let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
+                common::run_layer_with(&layer, &case, &data, &mut tape, &mut workspace);
+                let mut state = layer.zero_state(3).unwrap();
+                layer.step(&data.x[..3 * 5], &mut state, None, &mut workspace).unwrap();
+                let (bytes, held) = (workspace.bytes() as isize, held_by_this_thread());
+                drop(workspace);
+                let given_back = held - held_by_this_thread();
+                let what = format!("{given_back} given back of {bytes}: {keep:?}, {case:?}");
+                assert!((bytes..bytes + LISTS).contains(&given_back), "{what}");
+            }
+        }
+    }
+}

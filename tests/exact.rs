@@ -391,3 +391,59 @@ fn a_head_does_not_see_the_others() {
         }
     }
 }
+
+/// Heads are networks of their own that see the same inputs: each has the bits of its outputs, states and
+/// gradients. (dx has not: it is the sum over all heads.) They begin on a line and within one, and have up to
+/// some lines.
+#[test]
+fn each_head_is_a_network_by_itself() {
+    for (hidden, heads) in [(48, 3), (20, 4), (33, 11), (105, 3), (136, 2)] {
+        let size = hidden / heads;
+        let mut case = Case::simple(CellKind::Slstm, 5, 3, 4, hidden);
+        case.options.heads = heads;
+        let data = Data::of(&case);
+        let alone = Case { hidden: size, options: common::Options::default(), ..case.clone() };
+        for (level, case) in
+            Level::available().flat_map(|level| case.in_each_that_trains().map(move |case| (level, case)))
+        {
+            let whole = layer(&case, level);
+            let results = run_layer(&whole, &case, &data);
+            for units in (0..heads).map(|head| head * size..(head + 1) * size) {
+                // Of all gates of a tensor, or of all rows of a state, those of these units.
+                let of_head = |values: &[f32], width: usize| -> Vec<f32> {
+                    let all = values.chunks_exact(hidden * width);
+                    all.flat_map(|all| &all[units.start * width..units.end * width]).copied().collect()
+                };
+                let parameters = |values: &[f32]| -> Vec<f32> {
+                    let tensors = whole.named_parameters().map(|tensor| &values[tensor.range]);
+                    tensors.flat_map(|values| of_head(values, values.len() / (4 * hidden))).collect()
+                };
+                let state = |values| of_head(values, 1);
+                let data = Data {
+                    x: data.x.clone(),
+                    lengths: None,
+                    h0: state(&data.h0),
+                    c0: state(&data.c0),
+                    dy: state(&data.dy),
+                    dhn: state(&data.dhn),
+                    dcn: state(&data.dcn),
+                };
+                let alone = Case { precision: case.precision, ..alone.clone() };
+                let mut head = layer(&alone, level);
+                head.update(|to| to.copy_from_slice(&parameters(whole.parameters())));
+                let own = run_layer(&head, &alone, &data);
+                let want = Results {
+                    y: state(&results.y),
+                    hn: state(&results.hn),
+                    cn: state(&results.cn),
+                    dx: own.dx.clone(),
+                    dh0: state(&results.dh0),
+                    dc0: state(&results.dc0),
+                    parameters: parameters(&results.parameters),
+                };
+                let what = format!("{level}, {}, units {units:?} of {hidden}", case.precision);
+                same_bits(&what, &want, &own).unwrap();
+            }
+        }
+    }
+}

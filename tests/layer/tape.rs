@@ -120,7 +120,7 @@ proptest! {
         prop_assume!(layer.tape_len(dims, keep).is_ok());
         let (mut rng, mut workspace) = (Rng::new(seed), Workspace::new());
         let tape: Vec<f32> = (0..layer.tape_len(dims, keep).unwrap())
-            .map(|_| f32::from_bits(rng.below(1 << 32) as u32))
+            .map(|_| f32::from_bits(rng.bits() as u32))
             .collect();
         let recording = Recording::new(dims).with_keep(keep).with_seed(SEED);
         let mut to = room(&layer, &data);
