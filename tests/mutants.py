@@ -77,7 +77,8 @@ EXPLAINED = [
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
     (r">::add \| if left > 0 \{|let whole = start == 0|let ahead = if pace == 0", "what is prefetched"),
-    (r"replace <impl Gradient for PartOfPlaces<'_>>::rows", "what is prefetched"),
+    (r"replace <impl Gradient for \w+<'_>>::rows|let of_panel = Tile", "what is prefetched"),
+    (r"products \| (if self.first && self.at.back.is_step|let \(unit, units\) =)", "what is prefetched"),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
     (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
     (
@@ -98,6 +99,9 @@ EXPLAINED = [
     (r"replace absent with", "a tile that no sweep takes"),
     (r"vnni::table_of", "kernels of x86-64 with the bits of the others"),
     (r"replace Tiles::finish ", "what no sweep asks for"),
+    (r"joins -> bool with false|delete ! in .*::joins", "each of two vectors has a sum, or both have one"),
+    (r"> with >= in .*push_segments \| if part.head > 0", "the first head begins on a line"),
+    (r"> with >= in .*push_segments \| if inputs.start > 0", "a segment of nothing is added"),
     (
         r"replace CellTile<'a, I, D, W>::blocks -> usize with 1",
         "how often the moments of a row are found",
@@ -108,6 +112,7 @@ EXPLAINED = [
         "whether and how far input products are done beforehand",
     ),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
+    (r"in next_piece \| if 4 \* few", "where pieces end"),
     (r"replace \+ with \* in load |delete field rows from struct Load", "how threads share the work"),
     (r"replace > with (<|>=) in Stages<'_>::wait .*patience", "when helpers are sent home"),
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
@@ -148,6 +153,8 @@ EXPLAINED = [
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
     (r"replace \| with \^ in pair ", "the halves of a word have no bit in common"),
     (r"replace \+ with - .*\| .*D[AV] \+ (I|R_),", "zero is added"),
+    (r"weights_of .*wrapping_add\(first|replace / with \* in Panel::words_of",
+     "panels that are taken in parts have one gate, and words of one input"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
 ]
 ARITHMETIC = {"+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"}

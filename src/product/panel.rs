@@ -410,6 +410,24 @@ mod tests {
     }
 
     #[test]
+    fn each_unit_of_each_gate_has_its_own_scale() {
+        let (gates, units, depth, lanes) = (3, 5, 6, 4);
+        let scales: Vec<f32> = (1..=gates * units).map(|n| n as f32 / 8.0).collect();
+        let data: Vec<f32> =
+            scales.iter().flat_map(|scale| (0..depth).map(move |k| k as f32 * scale)).collect();
+        let starts: Vec<usize> = (0..gates).map(|gate| gate * units * depth).collect();
+        let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
+        let mut panel = Panel::new(Words::Bytes { offset: 0 }, lanes, depth, gates, units).unwrap();
+        panel.pack_with(source, &scales);
+        let words = depth.div_ceil(4);
+        for (n, &scale) in scales.iter().enumerate() {
+            let (gate, unit) = (n / units, n % units);
+            let packed = panel.block(unit / lanes)[(words * gates + gate) * lanes + unit % lanes];
+            assert_eq!(packed, scale, "gate {gate}, unit {unit}");
+        }
+    }
+
+    #[test]
     fn a_transposed_source_reads_columns() {
         let data: Vec<f32> = (0..6).map(|k| k as f32).collect();
         let mut panel = Panel::new(Words::F32, 4, 3, 1, 2).unwrap();
