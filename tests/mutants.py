@@ -100,6 +100,7 @@ EXPLAINED = [
     (r"vnni::table_of", "kernels of x86-64 with the bits of the others"),
     (r"replace Tiles::finish ", "what no sweep asks for"),
     (r"joins -> bool with false|delete ! in .*::joins", "each of two vectors has a sum, or both have one"),
+    (r"heads.are_one\(\) with false in pack_states", "a row is all of its only head"),
     (r"> with >= in .*push_segments \| if part.head > 0", "the first head begins on a line"),
     (r"> with >= in .*push_segments \| if inputs.start > 0", "a segment of nothing is added"),
     (
@@ -113,7 +114,11 @@ EXPLAINED = [
     ),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),
     (r"in next_piece \| if 4 \* few", "where pieces end"),
-    (r"replace \+ with \* in load |delete field rows from struct Load", "how threads share the work"),
+    (
+        r"replace \+ with \* in load |delete field rows from struct Load|in wavefront_nanoseconds"
+        r"|replace Weights::input_bytes",
+        "how threads share the work",
+    ),
     (r"replace > with (<|>=) in Stages<'_>::wait .*patience", "when helpers are sent home"),
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
@@ -145,6 +150,7 @@ EXPLAINED = [
     (r"Zoneout::planes", "a plane that is there and not used"),
     (r"map\(\|row\| 1 \+|reserve\(&mut self.times, batch \* steps\)", "how much is reserved beforehand"),
     (r"reserve\(&mut self.starts|starts.resize|reserve\(&mut self.places", "how much is reserved beforehand"),
+    (r"Packed::reserve \| (if shape.hidden_gates|panel.reserve)", "how much is reserved beforehand"),
     (r"FRONT.saturating_add\(width", "a row with more room than it needs"),
     (r"from_raw_parts_mut\(to, LINE / 2\)", "how long a slice is of which half a line is written"),
     (r"replace \|\| with && in make_each", "a row is made twice"),

@@ -155,6 +155,49 @@ mod tests {
     }
 
     #[test]
+    fn values_fill_the_ranges_of_other_systems() {
+        let (inputs, units, outputs) = (30, 50, 20);
+        let network = |kind, init, projection: bool| {
+            let builder = crate::Builder::new(kind, inputs, units).init(init, 7);
+            if projection { builder.projection(outputs) } else { builder }.build().unwrap()
+        };
+        let glorot = |sum: usize| (6.0 / sum as f32).sqrt();
+        let root = 1.0 / (units as f32).sqrt();
+        for (kind, init, projection, name, (low, high)) in [
+            (CellKind::Lstm, Init::PyTorch, false, "weight_ih_l0", (-root, root)),
+            (CellKind::Lstm, Init::PyTorch, true, "weight_hr_l0", (-root, root)),
+            (CellKind::GruResetAfter, Init::PyTorch, false, "bias_hh_l0", (-root, root)),
+            (CellKind::Lstm, Init::Keras, false, "weight_ih_l0", (-glorot(230), glorot(230))),
+            (CellKind::GruResetAfter, Init::Keras, false, "weight_ih_l0", (-glorot(180), glorot(180))),
+            (CellKind::Lstm, Init::Keras, true, "weight_hr_l0", (-glorot(70), glorot(70))),
+            (CellKind::IndRnn, Init::Keras, false, "weight_hh_l0", (0.0, 1.0)),
+        ] {
+            let network = network(kind, init, projection);
+            let values = network.named_parameters().find(|tensor| tensor.name == name).unwrap().values;
+            let least = values.iter().copied().fold(f32::INFINITY, f32::min);
+            let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let near = (high - low) / 10.0;
+            assert!(low <= least && least < low + near, "{kind:?}, {init:?}, {name}: from {least}");
+            assert!(high - near < most && most <= high, "{kind:?}, {init:?}, {name}: up to {most}");
+        }
+        for (kind, forget) in [
+            (CellKind::Lstm, Some(1)),
+            (CellKind::LstmMultiplicative, Some(2)),
+            (CellKind::GruResetAfter, None),
+        ] {
+            let network = network(kind, Init::Keras, false);
+            let biases: Vec<_> =
+                network.named_parameters().filter(|tensor| tensor.name.starts_with("bias")).collect();
+            for (n, bias) in biases.iter().enumerate() {
+                for (gate, values) in bias.values.chunks_exact(units).enumerate() {
+                    let want = if n == 0 && Some(gate) == forget { 1.0 } else { 0.0 };
+                    assert!(values.iter().all(|&value| value == want), "{kind:?}, {}, {gate}", bias.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn columns_of_each_head_are_orthonormal() {
         use crate::{Init, Lstm};
 

@@ -1,4 +1,4 @@
-use fused_rnn::{Dims, Gradients, Lstm, Tape, Upstream, Workspace};
+use fused_rnn::{Dims, Direction, Gradients, Lstm, Tape, Upstream, Workspace};
 
 #[test]
 fn a_network_says_what_it_holds_without_its_values() {
@@ -25,4 +25,17 @@ fn a_network_says_what_it_holds_without_its_values() {
     for said in [format!("{lstm:?}"), format!("{tape:?}"), format!("{workspace:?}")] {
         assert!(said.len() < 1500 && said.contains("bytes"), "{said}");
     }
+}
+
+#[test]
+fn a_network_says_how_it_is_built() {
+    let builder = || Lstm::builder(2, 5).direction(Direction::Reverse);
+    let lstm = builder().projection(3).clip(2.0).cell_clip(4.0).peephole(true).build().unwrap();
+    let config = lstm.config();
+    assert_eq!((config.clip(), config.cell_clip(), config.projection()), (Some(2.0), Some(4.0), Some(3)));
+    assert!(config.peephole() && !config.coupled());
+    let coupled = builder().coupled(true).build().unwrap();
+    let config = coupled.config();
+    assert_eq!((config.clip(), config.cell_clip(), config.projection()), (None, None, None));
+    assert!(config.coupled() && !config.peephole());
 }
