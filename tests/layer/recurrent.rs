@@ -1,4 +1,6 @@
-use fused_rnn::{Dims, Direction, Gradients, Lstm, Tape, Upstream, Workspace};
+use fused_rnn::{
+    Dims, Direction, Gradients, Gru, Layout, Lstm, Precision, Schedule, Tape, Threads, Upstream, Workspace,
+};
 
 #[test]
 fn a_network_says_what_it_holds_without_its_values() {
@@ -38,4 +40,20 @@ fn a_network_says_how_it_is_built() {
     let config = coupled.config();
     assert_eq!((config.clip(), config.cell_clip(), config.projection()), (None, None, None));
     assert!(config.coupled() && !config.peephole());
+    let of_all = [Layout::BatchFirst, Layout::TimeMajor].map(|layout| {
+        let gru = Gru::reset_after(2, 5).layers(3).layout(layout).precision(Precision::Bf16);
+        let gru = gru.threads(Threads::Count(3)).schedule(Schedule::Units).layer_norm(0.5);
+        gru.dropout(0.1).recurrent_dropout(0.2).input_dropout(0.3).zoneout(0.4, 0.0).build().unwrap()
+    });
+    for (gru, layout) in of_all.iter().zip([Layout::BatchFirst, Layout::TimeMajor]) {
+        let config = gru.config();
+        assert_eq!((config.input_size(), config.hidden_size(), config.layers()), (2, 5, 3));
+        assert_eq!((config.layout(), config.precision()), (layout, Precision::Bf16));
+        assert_eq!((config.threads(), config.schedule()), (Threads::Count(3), Schedule::Units));
+        assert_eq!((config.layer_norm(), config.heads()), (Some(0.5), 1));
+        let dropout = [config.dropout(), config.recurrent_dropout(), config.input_dropout()];
+        assert_eq!((dropout, config.zoneout()), ([0.1, 0.2, 0.3], [0.4, 0.0]));
+    }
+    let slstm = Lstm::exponential(2, 6).heads(3).build().unwrap();
+    assert_eq!((slstm.config().heads(), slstm.config().layer_norm()), (3, None));
 }
