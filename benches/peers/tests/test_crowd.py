@@ -101,6 +101,9 @@ sys.path[:0] = [sys.argv[1]]
 import crowd
 from worker import Worker
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# (What started the tests may ignore one: nohup.)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 crowd.PAIRS, crowd.PROBE_SECONDS = 1, 0.01
 place = crowd.Place(None, None, False, True, 1 << 20, 4 << 20)
 stopped = Worker("stopped", [sys.argv[2], str(1 << 20)], Path(sys.argv[3]) / "log")
@@ -170,7 +173,10 @@ class Process(unittest.TestCase):
                     pids = [int(pid) for pid in program.stdout.readline().split()]
                     self.assertEqual([alive(pid) for pid in pids], [True, True])
                     program.send_signal(number)
-                    program.wait(30)
+                    try:
+                        program.wait(30)
+                    finally:
+                        program.kill()
                 # (Only Linux ends a worker that is stopped.)
                 watched = pids if sys.platform == "linux" else pids[:1]
                 for _ in range(500):
