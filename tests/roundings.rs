@@ -1,9 +1,9 @@
-//! What each precision rounds, and where: every cell and option against the reference of the precision, as close
-//! as f32 is to f64.
+//! What each precision rounds, and where: every cell and option against the reference of the precision, as
+//! close as f32 is to f64.
 //!
-//! A value that lies within a rounding of f32 of the middle between two bf16, or between two integers, becomes
-//! one of them here and the other in the reference. So of some draws a few may differ; what is rounded in one
-//! place and not in the other shows in all of them.
+//! A value that lies within a rounding of f32 of the middle between two bf16, or between two integers,
+//! becomes one of them here and the other in the reference. So of some draws a few may differ; what is
+//! rounded in one place and not in the other shows in all of them.
 
 mod common;
 
@@ -13,8 +13,8 @@ use common::{
 };
 use fused_rnn::{Activation, Bias, CellKind, Dims, Direction, Level, Precision, Workspace};
 
-/// Largest difference, in units of the largest value of a tensor. (A bf16 in the place of its neighbour is some
-/// hundred times as much in a single gradient.)
+/// Largest difference, in units of the largest value of a tensor. (A bf16 in the place of its neighbour is
+/// some hundred times as much in a single gradient.)
 const TOLERANCE: f64 = 2e-5;
 /// Draws of a case, and how many of them may differ.
 const DRAWS: u64 = 12;

@@ -156,8 +156,8 @@ pub extern "C" fn frnn_version() -> *const c_char {
 }
 
 /// Whether a pointer can be one to values of this type.
-// (What is said of one that cannot is code of its own, here and below: a stream that is called for each sample
-// makes these checks each time.)
+// (What is said of one that cannot is code of its own, here and below: a stream that is called for each
+// sample makes these checks each time.)
 #[inline]
 fn check<T>(what: &str, at: *const T) -> Result<(), Failure> {
     if at.is_null() || !at.is_aligned() { Err(no_pointer(what, at.addr(), align_of::<T>())) } else { Ok(()) }

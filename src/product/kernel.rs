@@ -25,7 +25,8 @@
 //! dW           zero, or dW      dG^T X                   dW
 //! ```
 //!
-//! What lies where is described by `operand.rs`. How many rows a tile has is the level's register budget, which its file in `simd/` explains.
+//! What lies where is described by `operand.rs`. How many rows a tile has is the level's register budget, which
+//! its file in `simd/` explains.
 
 use super::format::{Format, Part};
 use super::operand::{Place, Segment};

@@ -141,8 +141,8 @@ impl Panel {
         self.pack_with(from, &[]);
     }
 
-    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none, or
-    /// zero, where bytes are to have their own.
+    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none,
+    /// or zero, where bytes are to have their own.
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
         let (units, lanes) = (self.units, self.lanes);
         for block in 0..self.blocks {

@@ -47,9 +47,9 @@ pub(crate) trait Tiles {
     fn sums(&self) -> usize;
     /// Whether [`products`](Self::products) takes several tiles at a time.
     fn takes_runs(&self) -> bool;
-    /// Whether the last blocks of a single row come first. Where a sweep is one of many over the same weights,
-    /// every other one then begins with what the one before has left in the caches. (Rows that share the
-    /// weights gain nothing by it: what they need next is prefetched.)
+    /// Whether the last blocks of a single row come first. Where a sweep is one of many over the same
+    /// weights, every other one then begins with what the one before has left in the caches. (Rows that
+    /// share the weights gain nothing by it: what they need next is prefetched.)
     fn goes_down(&self) -> bool {
         false
     }

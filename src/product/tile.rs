@@ -48,8 +48,8 @@ pub(crate) struct Part {
 impl Part {
     /// The parts of `count` tiles from one on, of all that share a block: how many take none, and the part of
     /// the first that does. Nothing where one tile works on it alone: there the processor's own prefetcher,
-    /// which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block that comes before its
-    /// time takes the room of those that are in use. (`Z4/next-weights`)
+    /// which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block that comes before
+    /// its time takes the room of those that are in use. (`Z4/next-weights`)
     #[inline(always)]
     pub(super) fn of_run(index: usize, count: usize, tiles: usize) -> (usize, Part) {
         let of = tiles.min(LAST_TILES);

@@ -8,9 +8,9 @@
 //! Int8           s_m s_v (q_m q_v) of each row of m       s = max|.| / 127, q = round(. * (127 / max|.|))
 //! ```
 //!
-//! `bf16` rounds to eight bits of significand, to the nearest, ties to even. Of `Int8`, q and s are computed in
-//! f32, the sum of integers exactly, and then `f32(sum) * (s_v * s_m)` in f32, which is added to the bias. Where
-//! max is not finite, s is NaN; where it is below 1e-30, s is zero.
+//! `bf16` rounds to eight bits of significand, to the nearest, ties to even. Of `Int8`, q and s are computed
+//! in f32, the sum of integers exactly, and then `f32(sum) * (s_v * s_m)` in f32, which is added to the
+//! bias. Where max is not finite, s is NaN; where it is below 1e-30, s is zero.
 
 use super::real::{Real, add_transposed, affine};
 
@@ -22,8 +22,8 @@ pub enum Precision {
     Exact,
     /// Weights rounded to bf16.
     Bf16Weights,
-    /// Both operands rounded to bf16. On the way back also the gradients of gates are, as soon as they are known,
-    /// and that of the normalised cell state.
+    /// Both operands rounded to bf16. On the way back also the gradients of gates are, as soon as they are
+    /// known, and that of the normalised cell state.
     Bf16,
     /// Integers of eight bits, with a scale for each row of a matrix and for each vector.
     Int8,

@@ -83,8 +83,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) made: Option<&'a GridMut<'a>>,
     /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
-    /// Where every other step of a single row takes the blocks from the last to the first: whether even ones do.
-    /// (`turns.rs`)
+    /// Where every other step of a single row takes the blocks from the last to the first: whether even ones
+    /// do. (`turns.rs`)
     pub(crate) down: Option<bool>,
 }
 
@@ -138,8 +138,8 @@ pub(crate) struct Backward<'a> {
     pub(crate) starts: &'a [usize],
     pub(crate) first_step: usize,
     pub(crate) carry: GridMut<'a>,
-    /// Gate gradients that are made for products: a slot of each share. Of nothing where they are multiplied as
-    /// they lie.
+    /// Gate gradients that are made for products: a slot of each share. Of nothing where they are multiplied
+    /// as they lie.
     pub(crate) made: GridMut<'a>,
 }
 

@@ -29,7 +29,8 @@ pub(super) struct Replay {
     memory: Memory,
 }
 
-/// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also has a state before
+/// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also
+/// has a state before
 /// its first step.
 fn shapes(pass: &Pass<'_>, planes: usize, steps: usize) -> Result<(Grid, Lines), Error> {
     let weights = pass.weights();

@@ -1,4 +1,5 @@
-//! The naive reference as a judge: the same case in f64, and whether results are as near to it as they can be.
+//! The naive reference as a judge: the same case in f64, and whether results are as near to it as they can
+//! be.
 
 use super::{Case, Data, Results, swap_axes};
 use fused_rnn::reference;

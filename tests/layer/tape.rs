@@ -106,8 +106,8 @@ proptest! {
         }
     }
 
-    /// A slice may be anything: also floats that no forward pass has made. Then the gradients mean nothing, but
-    /// nothing is read or written elsewhere, and the next call is right again.
+    /// A slice may be anything: also floats that no forward pass has made. Then the gradients mean nothing,
+    /// but nothing is read or written elsewhere, and the next call is right again.
     #[test]
     fn any_floats_are_a_tape(
         (case, flags) in with_flags(trained(cases_from(0))),

@@ -7,9 +7,10 @@
 //! then             sum = sum + (e + o)                      in f32, each rounded to nearest, ties to even
 //! ```
 //!
-//! That is what TDPBF16PS of AMX does with a tile of 16 words, so a level of tiles has the same bits. Products
-//! of two bf16 have 16 bits of significand: they are exact in f32, and so the sums are the same whether a level
-//! fuses or not. (Where one is more than an f32 has, a level that fuses still adds it as it is.)
+//! That is what TDPBF16PS of AMX does with a tile of 16 words, so a level of tiles has the same bits.
+//! Products of two bf16 have 16 bits of significand: they are exact in f32, and so the sums are the same
+//! whether a level fuses or not. (Where one is more than an f32 has, a level that fuses still adds it as it
+//! is.)
 //!
 //! **No denormals.** Values below 2^-56 (1.4e-17) count as zero. The last bit of a product is then at least
 //! 2^-126, the smallest normal float, and so is every sum of products that is not zero: what a processor does
