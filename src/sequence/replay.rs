@@ -30,8 +30,7 @@ pub(super) struct Replay {
 }
 
 /// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also
-/// has a state before
-/// its first step.
+/// has a state before its first step.
 fn shapes(pass: &Pass<'_>, planes: usize, steps: usize) -> Result<(Grid, Lines), Error> {
     let weights = pass.weights();
     let states = steps.saturating_add(pass.rows.order.len());
