@@ -17,19 +17,7 @@ const STEPS: [usize; 4] = [1, 10, 100, 1000];
 /// The reference of a network of one layer with two biases.
 fn model(layer: &Recurrent) -> reference::Model<f64> {
     let config = layer.config();
-    let cell = match config.kind() {
-        CellKind::Lstm => reference::Cell::Lstm,
-        CellKind::GruResetAfter => reference::Cell::GruResetAfter,
-        CellKind::GruResetBefore => reference::Cell::GruResetBefore,
-        CellKind::ElmanTanh => reference::Cell::ElmanTanh,
-        CellKind::ElmanRelu => reference::Cell::ElmanRelu,
-        CellKind::MinGru => reference::Cell::MinGru,
-        CellKind::MinLstm => reference::Cell::MinLstm,
-        CellKind::IndRnn => reference::Cell::IndRnn,
-        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
-        CellKind::Slstm => reference::Cell::Slstm,
-        other => panic!("no reference for {other:?}"),
-    };
+    let cell = reference::Cell::from(config.kind());
     let mut params = reference::Params::zeros(cell, config.input_size(), config.hidden_size());
     for tensor in layer.named_parameters() {
         let to = match tensor.name.as_str() {

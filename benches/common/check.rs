@@ -6,28 +6,12 @@
 
 use super::{Network, Shape};
 use fused_rnn::reference::{self, Params};
-use fused_rnn::{CellKind, Level, Recurrent};
+use fused_rnn::{Level, Recurrent};
 
 /// The most flops that the reference may take.
 const AFFORDABLE: f64 = 1e8;
 /// The largest difference of a tensor, over its largest value.
 const TOLERANCE: f64 = 1e-4;
-
-fn cell(kind: CellKind) -> reference::Cell {
-    match kind {
-        CellKind::Lstm => reference::Cell::Lstm,
-        CellKind::GruResetAfter => reference::Cell::GruResetAfter,
-        CellKind::GruResetBefore => reference::Cell::GruResetBefore,
-        CellKind::ElmanTanh => reference::Cell::ElmanTanh,
-        CellKind::ElmanRelu => reference::Cell::ElmanRelu,
-        CellKind::MinGru => reference::Cell::MinGru,
-        CellKind::MinLstm => reference::Cell::MinLstm,
-        CellKind::IndRnn => reference::Cell::IndRnn,
-        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
-        CellKind::Slstm => reference::Cell::Slstm,
-        other => panic!("{other:?} is not in the reference"),
-    }
-}
 
 /// The network's parameters in the form of the reference.
 fn model(layer: &Recurrent) -> reference::Model<f32> {
@@ -35,7 +19,7 @@ fn model(layer: &Recurrent) -> reference::Model<f32> {
     let tensors: Vec<_> = layer.named_parameters().collect();
     let strands = config.layers() * config.directions();
     let params = tensors.chunks_exact(tensors.len() / strands).map(|part| {
-        let mut params = Params::zeros(cell(config.kind()), 0, 0);
+        let mut params = Params::zeros(config.kind().into(), 0, 0);
         for tensor in part {
             let (name, _) = tensor.name.rsplit_once("_l").expect("a layer");
             let to = match name {
@@ -50,7 +34,7 @@ fn model(layer: &Recurrent) -> reference::Model<f32> {
         params
     });
     reference::Model {
-        cell: cell(config.kind()),
+        cell: config.kind().into(),
         input_size: config.input_size(),
         hidden_size: config.hidden_size(),
         layers: config.layers(),

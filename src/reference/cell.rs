@@ -1,6 +1,7 @@
 //! Which cell, and which activations and clips it has.
 
 use super::real::{Real, normal_distribution, sigmoid, sigmoid_slope, tanh_slope};
+use crate::CellKind;
 
 /// What happens at one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,24 @@ pub enum Cell {
     LstmMultiplicative,
     /// sLSTM of xLSTM.
     Slstm,
+}
+
+/// By name: of the crate the reference knows nothing more.
+impl From<CellKind> for Cell {
+    fn from(kind: CellKind) -> Cell {
+        match kind {
+            CellKind::Lstm => Cell::Lstm,
+            CellKind::GruResetAfter => Cell::GruResetAfter,
+            CellKind::GruResetBefore => Cell::GruResetBefore,
+            CellKind::ElmanTanh => Cell::ElmanTanh,
+            CellKind::ElmanRelu => Cell::ElmanRelu,
+            CellKind::MinGru => Cell::MinGru,
+            CellKind::MinLstm => Cell::MinLstm,
+            CellKind::IndRnn => Cell::IndRnn,
+            CellKind::LstmMultiplicative => Cell::LstmMultiplicative,
+            CellKind::Slstm => Cell::Slstm,
+        }
+    }
 }
 
 impl Cell {

@@ -79,22 +79,6 @@ fn reference_activation(activation: &Activation) -> reference::Activation {
     }
 }
 
-fn reference_cell(kind: CellKind) -> reference::Cell {
-    match kind {
-        CellKind::Lstm => reference::Cell::Lstm,
-        CellKind::GruResetAfter => reference::Cell::GruResetAfter,
-        CellKind::GruResetBefore => reference::Cell::GruResetBefore,
-        CellKind::ElmanTanh => reference::Cell::ElmanTanh,
-        CellKind::ElmanRelu => reference::Cell::ElmanRelu,
-        CellKind::MinGru => reference::Cell::MinGru,
-        CellKind::MinLstm => reference::Cell::MinLstm,
-        CellKind::IndRnn => reference::Cell::IndRnn,
-        CellKind::LstmMultiplicative => reference::Cell::LstmMultiplicative,
-        CellKind::Slstm => reference::Cell::Slstm,
-        other => panic!("no reference for {other:?}"),
-    }
-}
-
 /// Forward and backward of the naive reference in f64, with the parameters of `layer`.
 pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64> {
     reference_run_from(layer, case, data, 0)
@@ -103,7 +87,7 @@ pub fn reference_run(layer: &Recurrent, case: &Case, data: &Data) -> Results<f64
 /// The same where the first step is step `first` of the sequence for which masks are drawn.
 pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: usize) -> Results<f64> {
     let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-    let zeros = reference::Params::<f64>::zeros(reference_cell(case.kind), 0, case.hidden);
+    let zeros = reference::Params::<f64>::zeros(case.kind.into(), 0, case.hidden);
     let mut tensors = layer.named_parameters().map(|p| (p.name, wide(p.values))).collect::<Vec<_>>();
     let mut take = |name: String, len: usize| match tensors.first() {
         Some(tensor) if tensor.0 == name => tensors.remove(0).1,
@@ -130,7 +114,7 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
     }
     assert!(tensors.is_empty(), "parameters that the reference does not know");
     let model = reference::Model {
-        cell: reference_cell(case.kind),
+        cell: case.kind.into(),
         input_size: case.input,
         hidden_size: case.hidden,
         layers: case.layers,
