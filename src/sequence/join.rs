@@ -14,6 +14,7 @@
 //! pool that is busy, or whose threads are slow to wake, costs nothing but the offer: two small blocks of
 //! memory, which the one who comes too late gives back. While very many of them wait, nothing is offered.
 
+use super::clock::Clock;
 use super::lobby::Lobby;
 use super::offer::Offer;
 use std::any::Any;
@@ -71,10 +72,12 @@ fn queue(offer: &Arc<Offer>, lobby: &Arc<Lobby>) {
     rayon::spawn(move || {
         QUEUED.fetch_sub(1, Ordering::Relaxed);
         // A thread that waits for the half of another offer may have taken this one meanwhile: it goes back.
-        let is_nested = HELPS.replace(true);
-        if offer.accept() && !is_nested {
+        let (is_nested, began) = (HELPS.replace(true), Clock::now());
+        if is_nested {
+            offer.accept(|| ());
+        } else if offer.accept(|| lobby.enter()) {
             drop(offer);
-            lobby.linger();
+            lobby.linger(began);
         }
         HELPS.set(is_nested);
     });

@@ -3,26 +3,32 @@
 //! A pass gives out work every few microseconds. Through the queue of the pool each time would be slow: while
 //! a thread comes back to the queue, rayon counts it as busy and wakes another, which takes the caller 10
 //! microseconds and may put that thread on the caller's own core. So a thread that has helped a caller stays
-//! with it for a while, as those of OpenMP do, and only then goes back to the pool.
+//! with it for a while, as those of OpenMP do, and only then goes back to the pool. (Where pieces take
+//! milliseconds this counts too: a thread that was woken beside the caller has its core by turns, until the
+//! system moves it. `Z4/stay`)
 //!
 //! ```text
 //! caller    puts an offer in a place -------------------------> ... another, if a helper waits
-//! helper    looks at the places ... takes it, works, looks again, for LINGER ... goes back to the pool
+//! helper    looks at the places ... takes it, works, looks again, for a while ... goes back to the pool
 //! ```
 
 use super::clock::Clock;
 use super::offer::Offer;
+use rayon::Yield;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long a helper waits for more. (rayon's own threads look for work some 20 microseconds before they
-/// sleep.)
+/// How long a helper waits for more at least: rayon's own threads look for work some 20 microseconds before
+/// they sleep. It waits for a part of the time for which it has worked if that is longer, since pieces of a
+/// pass end nearly together, but no longer than the longest.
 const LINGER: Duration = Duration::from_micros(20);
-/// How long it stays with a caller in all, unless a piece of work takes longer: others wait for a thread of
-/// the pool too. (Without an end, a caller who steps on and on kept it for good, and a join of somebody else
-/// took 90 milliseconds in place of 9, in a pool of one thread.)
+const PART_OF_WORK: u32 = 8;
+const LONGEST: Duration = Duration::from_millis(2);
+/// How often it asks whether others want something of the pool; it goes back to them then. (Without, a caller
+/// who steps on and on kept it for good, and a join of somebody else took 90 milliseconds in place of 9, in a
+/// pool of one thread.)
 const STAY: Duration = Duration::from_micros(500);
 /// Rounds of spinning between looks at the clock, how many of these before the core is yielded instead, and
 /// how many looks in all (for targets that have no clock).
@@ -53,11 +59,13 @@ impl Lately {
 /// Offers that lie there at the same time: those of a pass on five threads. Others go to the queue.
 const PLACES: usize = 4;
 
-/// Places where a caller puts offers, and how many helpers look at them.
+/// Places where a caller puts offers, how many helpers look at them, and how many of these ask meanwhile what
+/// others want.
 #[derive(Default)]
 pub(super) struct Lobby {
     places: [AtomicPtr<Offer>; PLACES],
     waiting: AtomicUsize,
+    asking: AtomicUsize,
 }
 
 impl Lobby {
@@ -68,14 +76,27 @@ impl Lobby {
         for (n, place) in self.places.iter().enumerate() {
             if is_free(place) { free = free.or(Some(n)) } else { taken += 1 }
         }
-        let free = free.filter(|_| taken < self.waiting.load(Ordering::SeqCst))?;
+        // To ask takes some hundred nanoseconds, if others want nothing.
+        for _ in 0..SPINS {
+            if self.asking.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        let free = free.filter(|_| taken < self.here())?;
         // (Only the caller puts, so that the place is free still.)
         self.places[free].store(Arc::into_raw(Arc::clone(offer)).cast_mut(), Ordering::SeqCst);
         // The last helper has left meanwhile, and may have looked before the offer was there.
-        if self.waiting.load(Ordering::SeqCst) == 0 && self.remove(free) {
+        if self.here() == 0 && self.remove(free) {
             return None;
         }
         Some(free)
+    }
+
+    /// The helpers that look at the places just now.
+    fn here(&self) -> usize {
+        let asking = self.asking.load(Ordering::SeqCst);
+        self.waiting.load(Ordering::SeqCst).saturating_sub(asking)
     }
 
     /// Clears a place; true if nobody has taken its offer.
@@ -96,31 +117,53 @@ impl Lobby {
         self.places.iter().find_map(|place| self.take(place))
     }
 
-    /// Does what comes, until nothing has come for a while, or others want the thread too.
-    pub(super) fn linger(&self) {
-        let began = Clock::now();
-        for _ in 0..LOOKS {
-            if began.elapsed() >= STAY {
-                return;
+    /// One more helper looks at the places: so before the owner of what it has done learns of that, or the
+    /// next offer, which mostly follows at once, would go to the queue.
+    pub(super) fn enter(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Does what comes, until nothing has come for a while, or others want the thread too: a thread of the
+    /// pool that has [entered](Self::enter), and has worked for the caller since `began`.
+    pub(super) fn linger(&self, began: Clock) {
+        // The time for which it has worked here, and when that ended.
+        let (mut worked, mut ended) = (began.elapsed(), Clock::now());
+        let mut asked = began;
+        for look in 1.. {
+            let mut stays = look < LOOKS;
+            if asked.elapsed() >= STAY {
+                asked = Clock::now();
+                self.asking.fetch_add(1, Ordering::SeqCst);
+                stays &= rayon::yield_now() == Some(Yield::Idle);
+                self.asking.fetch_sub(1, Ordering::SeqCst);
             }
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-            let mut offer = self.wait();
+            let most = if stays { (worked / PART_OF_WORK).clamp(LINGER, LONGEST) } else { Duration::ZERO };
+            let most = most.saturating_sub(ended.elapsed());
+            let offer = self.wait(most.min(STAY));
+            if offer.is_none() && most > STAY {
+                continue;
+            }
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             // What was put just before that.
-            offer = offer.or_else(|| self.take_any());
-            match offer {
-                Some(offer) => _ = offer.accept(),
-                None => return,
+            let Some(offer) = offer.or_else(|| self.take_any()) else { return };
+            if !stays {
+                offer.accept(|| ());
+                return;
             }
+            let began = Clock::now();
+            if !offer.accept(|| self.enter()) {
+                self.enter();
+            }
+            (worked, ended) = (worked + began.elapsed(), Clock::now());
         }
     }
 
-    /// Waits for an offer.
-    fn wait(&self) -> Option<Arc<Offer>> {
+    /// Waits so long for an offer.
+    fn wait(&self, most: Duration) -> Option<Arc<Offer>> {
         let since = Clock::now();
         for turn in 0..LOOKS {
             let offer = self.take_any();
-            if offer.is_some() || since.elapsed() >= LINGER {
+            if offer.is_some() || since.elapsed() >= most {
                 return offer;
             }
             if turn < TURNS {
@@ -149,7 +192,10 @@ mod tests {
         let lobby = Arc::new(Lobby::default());
         let helper = std::thread::spawn({
             let lobby = Arc::clone(&lobby);
-            move || lobby.linger()
+            move || {
+                lobby.enter();
+                lobby.linger(Clock::now());
+            }
         });
         let began = std::time::Instant::now();
         let mut work = || ();
@@ -167,6 +213,43 @@ mod tests {
         }
         assert!(helper.is_finished());
         helper.join().unwrap();
+    }
+
+    /// After a long piece of work a helper looks whether others want the thread: it goes back then, with what
+    /// had been offered to it meanwhile, and otherwise stays.
+    #[test]
+    fn a_helper_stays_unless_others_want_it() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        for is_wanted in [false, true] {
+            let (lobby, others, done) = (Lobby::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+            let mut work = || {
+                assert_eq!(others.load(Ordering::Relaxed), usize::from(is_wanted), "others first");
+                done.fetch_add(1, Ordering::Relaxed);
+            };
+            let work: *mut (dyn FnMut() + Send) = &raw mut work as *mut (dyn FnMut() + Send + '_);
+            // SAFETY: only the lifetime changes: the offers are gone before the work is.
+            let work = unsafe {
+                std::mem::transmute::<*mut (dyn FnMut() + Send + '_), *mut (dyn FnMut() + Send)>(work)
+            };
+            for place in &lobby.places[..2] {
+                // SAFETY: as above. (One thread does both.)
+                let offer = Arc::new(unsafe { Offer::new(work) });
+                place.store(Arc::into_raw(offer).cast_mut(), Ordering::SeqCst);
+            }
+            let began = Clock::now();
+            std::thread::sleep(2 * STAY);
+            pool.in_place_scope(|scope| {
+                scope.spawn(|scope| {
+                    if is_wanted {
+                        scope.spawn(|_| _ = others.fetch_add(1, Ordering::Relaxed));
+                    }
+                    lobby.enter();
+                    lobby.linger(began);
+                });
+            });
+            assert_eq!(done.load(Ordering::Relaxed), 2 - usize::from(is_wanted));
+            assert_eq!([&lobby.waiting, &lobby.asking].map(|n| n.load(Ordering::Relaxed)), [0, 0]);
+        }
     }
 
     #[test]

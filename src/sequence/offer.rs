@@ -52,13 +52,15 @@ impl Offer {
         self.state.compare_exchange(OFFERED, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Does the work, on a thread of the pool, if nobody has taken it. True if it has done it.
-    pub(super) fn accept(&self) -> bool {
+    /// Does the work, on a thread of the pool, if nobody has taken it, and calls `then` just before the owner
+    /// learns of it. True if it has done it.
+    pub(super) fn accept(&self, then: impl FnOnce()) -> bool {
         let taken = self.take();
         if taken {
             // SAFETY: the owner does not leave before the work is done, and nobody else has taken it. It does
             // not unwind.
             unsafe { (*self.work)() };
+            then();
             if self.state.swap(DONE, Ordering::AcqRel) == AWAITED {
                 // The owner holds the lock from its last look at the state until it sleeps.
                 drop(self.sleep.lock().unwrap_or_else(PoisonError::into_inner));

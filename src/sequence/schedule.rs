@@ -17,8 +17,9 @@ use super::team::over_stages;
 use std::ops::Range;
 
 /// The number of threads that a call may use. They are those of the rayon pool that the caller runs in.
-/// Outside of a pool they are the caller itself and threads of the global pool, which then wait some 20
-/// microseconds for more work of the same caller.
+/// Outside of a pool they are the caller itself and threads of the global pool, which then wait for more work
+/// of the same caller: an eighth of the time for which they have worked, from 20 microseconds to 2
+/// milliseconds, unless others want something of the pool.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
