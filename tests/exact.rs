@@ -286,6 +286,26 @@ fn chunks_and_pieces_change_nothing() {
     }
 }
 
+/// Stages that take more than a millisecond are cut into several shares of the units for each thread, which
+/// any of them claims.
+#[test]
+fn long_stages_change_nothing() {
+    for (kind, batch) in [(CellKind::Lstm, 160), (CellKind::GruResetBefore, 420)] {
+        let case = Case::simple(kind, batch, 2, 4, 520);
+        let data = Data::of(&case);
+        for level in Level::available() {
+            let one = run(&case, &data, level, 1);
+            for threads in [2, 3] {
+                let layer = case.layer(|builder| {
+                    builder.level(level).threads(Threads::Count(threads)).schedule(Schedule::Units)
+                });
+                let what = format!("{kind:?}, {level}, {threads} threads");
+                same_bits(&what, &one, &run_layer(&layer, &case, &data)).unwrap();
+            }
+        }
+    }
+}
+
 /// Backward of large layers goes gate by gate with many rows, and through all gates at once with few rows;
 /// threads may share the rows. (From 1366 units on, the level with the smallest vectors takes three gates one
 /// by one, and the other levels two gates.)

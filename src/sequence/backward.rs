@@ -131,7 +131,6 @@ pub(crate) unsafe fn backward(
         Kept::Checkpoints(checkpoints) => Some(checkpoints.every),
     };
     scratch.prepare(&pass, every, pass.state_planes())?;
-    scratch.made.grow(Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?.len())?;
     let (weights, rows, reverse) = (pass.weights(), pass.rows, pass.reverse);
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
@@ -140,6 +139,8 @@ pub(crate) unsafe fn backward(
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
     let carry_grid = Scratch::carry_grid(&pass)?;
+    let made_grid = Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
+    scratch.made.grow(made_grid.len())?;
     let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {
         rows: batch,
@@ -147,11 +148,11 @@ pub(crate) unsafe fn backward(
         bytes,
         blocks: weights.blocks_of(weights.outputs().max(weights.units())),
         phases: shape.forward.len(),
+        makes_rows: made_grid.len() > 0,
         rate: weights.backward.rate,
     };
 
     let Scratch { grads, carry, packed, made, starts, places, replay } = scratch;
-    let made_grid = Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
     for segment in against(0..steps, every.unwrap_or(steps), reverse) {
         let (states, tape) = match kept {
             Kept::All { states, tape } => (states, tape),

@@ -19,6 +19,8 @@ pub(crate) struct Load {
     pub(crate) blocks: usize,
     /// Synchronisations of a step that is shared by units.
     pub(crate) phases: usize,
+    /// Whether each share of the units makes rows for itself.
+    pub(crate) makes_rows: bool,
     /// Multiply-adds of a core in a nanosecond.
     pub(crate) rate: f64,
 }
@@ -38,6 +40,11 @@ const JOINING: f64 = 5_000.0;
 /// Nanoseconds of a synchronisation: the count of the last share goes to the other cores, and their first
 /// claims come back.
 const MEETING: f64 = 700.0;
+/// Nanoseconds of a share of the units that is cut in two, and the most shares of a thread in a stage. A
+/// thread that is slower for a while (another process, another clock) is waited for no longer than a share
+/// takes. (`Z4/claims`)
+const LONG_SHARE: f64 = 500_000.0;
+const MOST_OF_A_THREAD: usize = 4;
 
 impl Load {
     /// Estimated nanoseconds of a step on one core that does `rows` rows and a share of the units.
@@ -78,10 +85,19 @@ impl Load {
         let units = self.nanoseconds(self.rows, self.share(by_units)) + self.meetings(by_units);
         match schedule {
             Schedule::Rows => (Split::Rows(threads), rows),
-            Schedule::Units => (Split::Units(by_units), units),
-            _ if units < rows => (Split::Units(by_units), units),
+            Schedule::Units => (self.units(by_units, units), units),
+            _ if units < rows => (self.units(by_units, units), units),
             _ => (Split::Rows(threads), rows),
         }
+    }
+
+    /// The split by units among this many threads, for steps of so many nanoseconds: long stages are cut into
+    /// several shares for each thread.
+    fn units(&self, threads: usize, nanoseconds: f64) -> Split {
+        let most =
+            if self.makes_rows { 1 } else { MOST_OF_A_THREAD.min(MOST_SHARES.min(self.blocks) / threads) };
+        let of_a_thread = (nanoseconds / self.phases as f64 / LONG_SHARE) as usize;
+        Split::Units { threads, shares: threads * of_a_thread.clamp(1, most.max(1)) }
     }
 
     /// Estimated nanoseconds that this many threads save in a step, over all shares, even where all weights
@@ -92,8 +108,8 @@ impl Load {
             Split::Rows(threads) => {
                 self.least_nanoseconds(self.rows.div_ceil(threads.min(self.rows).max(1)), 1.0)
             }
-            Split::Units(shares) => {
-                self.least_nanoseconds(self.rows, self.share(shares)) + self.meetings(shares)
+            Split::Units { threads, .. } => {
+                self.least_nanoseconds(self.rows, self.share(threads)) + self.meetings(threads)
             }
         };
         self.least_nanoseconds(self.rows, 1.0) - shared
@@ -161,7 +177,7 @@ mod tests {
 
     /// The load of one row with this many weights.
     fn of(weights: usize) -> Load {
-        Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, rate: 75.0 }
+        Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, makes_rows: false, rate: 75.0 }
     }
 
     #[test]
@@ -170,12 +186,36 @@ mod tests {
             |rows, hidden: usize| Load { rows, blocks: hidden / 16, phases: 1, ..of(4 * hidden * hidden) };
         let split = |rows, hidden, threads| load(rows, hidden).split(Schedule::Auto, threads).0;
         assert_eq!(split(1, 32, 2), Split::Rows(2), "a step of 0.1 microseconds");
-        assert_eq!(split(1, 512, 2), Split::Units(2));
+        assert_eq!(split(1, 512, 2), by_units(2));
         assert_eq!(split(32, 256, 2), Split::Rows(2));
-        assert_eq!(split(3, 512, 256), Split::Units(32), "a block each");
-        for (schedule, want) in [(Schedule::Rows, Split::Rows(4)), (Schedule::Units, Split::Units(2))] {
+        assert_eq!(split(3, 512, 256), by_units(32), "a block each");
+        for (schedule, want) in [(Schedule::Rows, Split::Rows(4)), (Schedule::Units, by_units(2))] {
             assert_eq!(load(32, 32).split(schedule, 4).0, want);
         }
+    }
+
+    /// A share for each of so many threads.
+    fn by_units(threads: usize) -> Split {
+        Split::Units { threads, shares: threads }
+    }
+
+    #[test]
+    fn long_stages_have_several_shares_for_each_thread() {
+        let load = |weights, blocks| Load { blocks, ..of(weights) };
+        let shares = |load: Load, threads| match load.split(Schedule::Units, threads).0 {
+            Split::Units { threads: of, shares } => (of, shares),
+            split => panic!("{split:?}"),
+        };
+        // Half of 2e8 bytes, 0.6 of them at 26 a nanosecond, and of 5e7 multiply-adds at 75: 1.3 milliseconds
+        // of each phase; and a tenth and a half of that.
+        assert_eq!(shares(load(50_000_000, 64), 2), (2, 4));
+        assert_eq!(shares(load(5_000_000, 64), 2), (2, 2));
+        assert_eq!(shares(load(25_000_000, 64), 2), (2, 2));
+        assert_eq!(shares(load(500_000_000, 64), 2), (2, 8), "no more than four");
+        assert_eq!(shares(load(500_000_000, 5), 2), (2, 4), "nor than there are blocks");
+        assert_eq!(shares(load(500_000_000, 64), 20), (20, 20), "nor than a stage may have");
+        assert_eq!(shares(Load { makes_rows: true, ..load(500_000_000, 64) }, 2), (2, 2));
+        assert_eq!(shares(load(500_000_000, 1), 2), (1, 1));
     }
 
     fn near(got: f64, want: f64) -> bool {
@@ -193,7 +233,7 @@ mod tests {
         assert!(near(large.nanoseconds(3, 1.0), 132_307.69));
         // By units: 4 of 10 blocks, and two meetings. By rows: there is but one.
         let (split, time) = large.split(Schedule::Auto, 3);
-        assert!(split == Split::Units(3) && near(time, 43_656.41), "{time}");
+        assert!(split == by_units(3) && near(time, 43_656.41), "{time}");
         assert!(near(large.split(Schedule::Rows, 3).1, 105_641.03));
         assert!(near(large.split(Schedule::Units, 1).1, 105_641.03), "nobody to meet");
         assert_eq!(large.split(Schedule::Auto, 1).0, Split::Rows(1));

@@ -116,6 +116,7 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
         bytes: weights.recurrent_bytes() + of_input(weights.input_bytes()),
         blocks: weights.blocks_of(weights.units()),
         phases: weights.shape().forward.len(),
+        makes_rows: weights.make_row.is_some(),
         rate: weights.table.rate,
     }
 }
@@ -255,7 +256,7 @@ unsafe fn run_piece(
     let (shape, units) = (weights.shape(), weights.units());
     let Memory { scratch, projected, places, made, made_inputs, .. } = memory;
     let chunk = chunk_steps(weights, active, steps.len());
-    let shares = if let Split::Units(shares) = split { shares } else { 1 };
+    let shares = if let Split::Units { shares, .. } = split { shares } else { 1 };
     let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),

@@ -64,7 +64,7 @@ pub(super) unsafe fn multiply_inputs(
     split: Split,
 ) {
     if let Some(make) = forward.pass.weights().make_row {
-        let (Split::Rows(threads) | Split::Units(threads)) = split;
+        let (Split::Rows(threads) | Split::Units { threads, .. }) = split;
         over_range(0..places.len(), threads, &|range| {
             // SAFETY: the caller's promise; the places are those of this thread alone.
             unsafe { make_inputs(make, forward, places, range, &made) }
@@ -82,7 +82,7 @@ pub(super) unsafe fn multiply_inputs(
                 // SAFETY: the caller's promise; the places are those of this thread alone.
                 unsafe { sweep(&mut { work }, places, 0..blocks) }
             }),
-            Split::Units(threads) => over_range(0..blocks, threads, &|blocks| {
+            Split::Units { threads, .. } => over_range(0..blocks, threads, &|blocks| {
                 // SAFETY: the caller's promise; the blocks are those of this thread alone.
                 unsafe { sweep(&mut { work }, 0..places.len(), blocks) }
             }),

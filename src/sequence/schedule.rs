@@ -79,8 +79,8 @@ impl Threads {
 pub(crate) enum Split {
     /// By rows, among this many threads.
     Rows(usize),
-    /// By hidden units, among this many threads.
-    Units(usize),
+    /// By hidden units, among this many threads, which claim one share after the other.
+    Units { threads: usize, shares: usize },
 }
 
 /// A part of the hidden units, or of other outputs: share `index` of `of`.
@@ -164,10 +164,10 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
                 unsafe { walk.stages_of(ranks) };
             },
         ),
-        Split::Units(threads) => over_stages(walk.stages(), threads, &|stage, index| {
+        Split::Units { threads, shares } => over_stages(walk.stages(), shares, threads, &|stage, index| {
             // SAFETY: the caller's promise; each share of a stage is done once, and after all shares of the
             // stage before.
-            unsafe { walk.stage(stage, 0..lengths.len(), Share { index, of: threads }) };
+            unsafe { walk.stage(stage, 0..lengths.len(), Share { index, of: shares }) };
         }),
     }
 }

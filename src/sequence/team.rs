@@ -47,6 +47,7 @@ struct Claim(AtomicUsize);
 struct Stages<'a> {
     stages: usize,
     shares: usize,
+    members: usize,
     /// For each share, the first stage that nobody has claimed.
     claims: [Claim; MOST_SHARES],
     /// Shares done, over all stages.
@@ -60,21 +61,28 @@ struct Stages<'a> {
 /// stages, each once: the shares of a stage in any order and on any thread, the stages one after the other.
 /// Later stages see everything that a stage writes.
 ///
-/// The threads are those of the rayon pool that the caller is in. Allocates nothing.
-pub(crate) fn over_stages(stages: usize, shares: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+/// So many threads do them, those of the rayon pool that the caller is in. Allocates nothing.
+pub(crate) fn over_stages(
+    stages: usize,
+    shares: usize,
+    threads: usize,
+    work: &(dyn Fn(usize, usize) + Sync),
+) {
     if shares < 2 {
         return (0..stages).for_each(|stage| work(stage, 0));
     }
     assert!(shares <= MOST_SHARES);
+    let members = threads.clamp(1, shares);
     let stages = Stages {
         stages,
         shares,
+        members,
         claims: [const { Claim(AtomicUsize::new(0)) }; MOST_SHARES],
         done: AtomicUsize::new(0),
         dismissed: AtomicBool::new(false),
         work,
     };
-    stages.call(0, shares);
+    stages.call(0, members);
 }
 
 impl Stages<'_> {
@@ -117,7 +125,8 @@ impl Stages<'_> {
 
     /// Claims a share of the stage, the member's own first.
     fn claim(&self, stage: usize, member: usize) -> Option<usize> {
-        (member..self.shares).chain(0..member).find(|&share| {
+        let own = member * self.shares / self.members;
+        (own..self.shares).chain(0..own).find(|&share| {
             let claim = &self.claims[share].0;
             claim.load(Ordering::Relaxed) == stage
                 && claim.compare_exchange(stage, stage + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
@@ -184,7 +193,7 @@ mod tests {
                     let counts: Vec<AtomicUsize> = (0..stages).map(|_| AtomicUsize::new(0)).collect();
                     let seen = Mutex::new(vec![0; stages * shares]);
                     pool.install(|| {
-                        over_stages(stages, shares, &|stage, share| {
+                        over_stages(stages, shares, shares, &|stage, share| {
                             if stage > 0 {
                                 assert_eq!(counts[stage - 1].load(Ordering::Relaxed), shares);
                             }
@@ -212,7 +221,7 @@ mod tests {
                 let leader = std::thread::current().id();
                 // Each member has its own share, so the helper takes one share of each stage while it is
                 // there.
-                over_stages(60, 2, &|_, _| {
+                over_stages(60, 2, 2, &|_, _| {
                     if std::thread::current().id() == leader {
                         std::thread::sleep(Duration::from_millis(1));
                     } else {
@@ -232,7 +241,7 @@ mod tests {
             for guilty in 0..3 {
                 let run = || {
                     pool.install(|| {
-                        over_stages(10, 3, &|stage, share| {
+                        over_stages(10, 3, 3, &|stage, share| {
                             assert!(stage != 4 || share != guilty, "on purpose")
                         });
                     });

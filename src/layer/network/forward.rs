@@ -245,7 +245,7 @@ impl<'a> Network<'a> {
         let mut each = memories.iter_mut();
         let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new(each.next()));
         let result = Mutex::new(Ok(()));
-        over_stages(chunks + layers - 1, layers, &|stage, layer| {
+        over_stages(chunks + layers - 1, layers, layers, &|stage, layer| {
             let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };
             let n = if self.config.direction.is_reverse(0) { chunks - 1 - n } else { n };
             let range = self.chunk(n, chunk, steps);
