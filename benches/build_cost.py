@@ -127,7 +127,8 @@ class Side:
 
     def build(self):
         """Builds what is not there: the names of what was compiled and of what was there; the libraries."""
-        command = ["build", "--release", "--lib", "--message-format=json", "--jobs", str(self.args.jobs)]
+        command = ["build", "--package", "fused-rnn", "--release", "--lib", "--message-format=json"]
+        command += ["--jobs", str(self.args.jobs)]
         messages = [json.loads(line) for line in self.cargo(*command).splitlines()]
         made = [message for message in messages if message["reason"] == "compiler-artifact"]
         compiled, fresh = set(), set()

@@ -1,16 +1,15 @@
 //! On one thread, with memory that the caller holds, calls allocate nothing: no step, no sequence and no
 //! training step. And memory does not grow with the number of calls, on one thread or several.
 
-mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
-use common::{Case, Data, Options};
 use counting::{allocations, held_by_all_threads, held_by_this_thread};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Direction, Gradients, Keep, Level, Precision, Recording, Schedule, Tape,
     Threads, Upstream, Workspace,
 };
+use fused_rnn_tests::{Case, Data, Options};
 use std::sync::RwLock;
 
 /// What a thread asks for is counted thread by thread, beside other tests. Where the bytes of all threads are
@@ -29,8 +28,10 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             }
         }
         // With everything that a cell can have besides, both directions, masks, resets and checkpoints.
-        let (lstm, cell_state) =
-            (kind == CellKind::Lstm, if common::has_options_of_cell_state(kind) { 0.4 } else { 0.0 });
+        let (lstm, cell_state) = (
+            kind == CellKind::Lstm,
+            if fused_rnn_tests::has_options_of_cell_state(kind) { 0.4 } else { 0.0 },
+        );
         let options = Options {
             clip: Some(1.0).filter(|_| kind != CellKind::Slstm),
             peephole: lstm,
@@ -38,7 +39,7 @@ fn calls_allocate_nothing_once_the_workspace_has_grown() {
             projection: lstm.then_some(20),
             heads: if kind == CellKind::Slstm { 3 } else { 1 },
             dropout: 0.4,
-            recurrent_dropout: common::recurrent_dropout(kind, 0.4),
+            recurrent_dropout: fused_rnn_tests::recurrent_dropout(kind, 0.4),
             input_dropout: 0.4,
             zoneout: [0.4, cell_state],
             ..Options::default()
@@ -114,7 +115,7 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
 fn reserved_memory_is_enough_for_the_first_call() {
     let _beside = OTHERS.read();
     for kind in CellKind::ALL {
-        let recurrent_dropout = common::recurrent_dropout(kind, 0.4);
+        let recurrent_dropout = fused_rnn_tests::recurrent_dropout(kind, 0.4);
         let options = Options { recurrent_dropout, zoneout: [0.4, 0.0], ..Options::default() };
         let simple = Case::simple(kind, 9, 40, 5, 33);
         let many = Case { layers: 3, direction: Direction::Both, options, ..simple.clone() };
@@ -276,7 +277,7 @@ fn a_workspace_says_what_it_holds() {
             for keep in [Keep::All, Keep::Every(100)] {
                 let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
                 let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
-                common::run_layer_with(&layer, &case, &data, &mut tape, &mut workspace);
+                fused_rnn_tests::run_layer_with(&layer, &case, &data, &mut tape, &mut workspace);
                 let mut state = layer.zero_state(3).unwrap();
                 layer.step(&data.x[..3 * 5], &mut state, None, &mut workspace).unwrap();
                 let (bytes, held) = (workspace.bytes() as isize, held_by_this_thread());

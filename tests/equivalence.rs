@@ -4,17 +4,13 @@
 //! relative to the largest value of a tensor: a gradient is a sum of T * B terms, and its small elements
 //! are the differences of large ones.
 
-mod common;
-#[path = "common/strategies.rs"]
-mod strategies;
-
-use common::{
+use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Precision, Schedule, Threads};
+use fused_rnn_tests::strategies::{direction, options, trained};
+use fused_rnn_tests::{
     ACTIVATIONS, Case, Data, Options, compare, compare_or_move, reference_run, run, run_layer, run_parts,
 };
-use fused_rnn::{Bias, CellKind, Direction, Layout, Level, Precision, Schedule, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use strategies::{direction, options, trained};
 
 /// Largest difference, in units of the largest value of the tensor, over up to a few hundred steps.
 const TOLERANCE: f64 = 2e-5;
@@ -47,7 +43,7 @@ fn check(case: &Case) -> Result<(), String> {
 #[test]
 fn parts_of_backward_add_up() {
     let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let config = Config { cases: common::property_cases(100), ..Config::default() };
+    let config = Config { cases: fused_rnn_tests::property_cases(100), ..Config::default() };
     TestRunner::new_with_rng(config, runner)
         .run(&trained(cases(&CellKind::ALL)), |case| {
             let data = Data::of(&case);
@@ -55,7 +51,7 @@ fn parts_of_backward_add_up() {
             let all = run_layer(&layer, &case, &data);
             let mut parameters = vec![0.0f64; all.parameters.len()];
             let and = |[x, h, c]: [bool; 3], parameters| [x, h, c, parameters];
-            let bits = |all: &[Vec<f32>; 3]| all.each_ref().map(|values| common::bits(values));
+            let bits = |all: &[Vec<f32>; 3]| all.each_ref().map(|values| fused_rnn_tests::bits(values));
             let mut inputs = [&all.dx, &all.dh0, &all.dc0].map(|whole| vec![0.0f64; whole.len()]);
             // The parts may be larger than their sum.
             let mut scale = 1.0f64;
@@ -163,8 +159,8 @@ fn every_option_alone() {
         );
     }
     for kind in CellKind::ALL {
-        let zoneout = [0.3, if common::has_options_of_cell_state(kind) { 0.2 } else { 0.0 }];
-        let recurrent_dropout = common::recurrent_dropout(kind, 0.5);
+        let zoneout = [0.3, if fused_rnn_tests::has_options_of_cell_state(kind) { 0.2 } else { 0.0 }];
+        let recurrent_dropout = fused_rnn_tests::recurrent_dropout(kind, 0.5);
         for options in [
             Options { dropout: 0.5, ..Options::default() },
             Options { recurrent_dropout, ..Options::default() },
@@ -191,9 +187,9 @@ fn every_option_alone() {
 #[test]
 fn every_activation_at_every_place() {
     for kind in CellKind::ALL {
-        for place in 0..common::plain_activations(kind).len() {
+        for place in 0..fused_rnn_tests::plain_activations(kind).len() {
             for activation in ACTIVATIONS {
-                let mut activations = common::plain_activations(kind);
+                let mut activations = fused_rnn_tests::plain_activations(kind);
                 activations[place] = activation;
                 let options = Options { activations: Some(activations), ..Options::default() };
                 check_all([Case { options, ..Case::simple(kind, 4, 4, 3, 18) }]);
@@ -206,7 +202,7 @@ fn every_activation_at_every_place() {
 /// state, coupled gates, dropout, zoneout, and all of that.
 #[test]
 fn every_activation_with_every_option_of_an_lstm() {
-    let plain = common::plain_activations(CellKind::Lstm);
+    let plain = fused_rnn_tests::plain_activations(CellKind::Lstm);
     let with = |options: &Options, part: usize| {
         let mut options = options.clone();
         let has = |option: usize| part == option || part == 4;
@@ -231,7 +227,7 @@ fn every_activation_with_every_option_of_an_lstm() {
     }
 }
 
-fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> {
+fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> + use<> {
     let structure = (
         prop::sample::select(kinds.to_vec()),
         1..=3usize,
@@ -282,7 +278,7 @@ fn cases(kinds: &[CellKind]) -> impl Strategy<Value = Case> {
 fn random_structures_and_sizes() {
     // From a fixed seed, so that a run can be repeated: a rectifier whose sum lies within rounding of zero
     // is on one side in f32 and on the other in f64, which is no error but would fail once in a while.
-    let cases_drawn = common::property_cases(80);
+    let cases_drawn = fused_rnn_tests::property_cases(80);
     // Each cell by itself, so that another one changes no draw of these.
     for kind in CellKind::ALL {
         let config =

@@ -3,16 +3,14 @@
 //! A row does not depend on the batch, on its neighbours or on padding; a sequence may be cut anywhere;
 //! threads, schedules, checkpoints and fused levels change nothing.
 
-mod common;
-#[path = "common/strategies.rs"]
-mod strategies;
-
-use common::{Case, Data, Results, bits, bits_of, property_cases, run, run_layer, run_with_tape};
 use fused_rnn::{
     CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape, Threads, Workspace,
 };
+use fused_rnn_tests::strategies::{cases, that_train, trained};
+use fused_rnn_tests::{
+    Case, Data, Options, Results, bits, bits_of, property_cases, run, run_layer, run_with_tape,
+};
 use proptest::prelude::*;
-use strategies::{cases, that_train, trained};
 
 fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
     for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
@@ -193,7 +191,7 @@ proptest! {
     fn steps_and_pieces_equal_the_whole(case in trained(cases()), cut in any::<prop::sample::Index>()) {
         let case = Case { layout: Layout::TimeMajor, direction: Direction::Forward, ragged: false, ..case };
         let case =
-            Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
+            Case { options: Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
         let width = case.outputs();
         for level in Level::available() {
@@ -422,7 +420,7 @@ fn each_head_is_a_network_by_itself() {
         let mut case = Case::simple(CellKind::Slstm, 5, 3, 4, hidden);
         case.options.heads = heads;
         let data = Data::of(&case);
-        let alone = Case { hidden: size, options: common::Options::default(), ..case.clone() };
+        let alone = Case { hidden: size, options: Options::default(), ..case.clone() };
         for (level, case) in
             Level::available().flat_map(|level| case.in_each_that_trains().map(move |case| (level, case)))
         {

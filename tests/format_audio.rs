@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const TOLERANCE: f32 = 2e-6;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/audio")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/audio")
 }
 
 fn file(name: &str) -> Vec<u8> {

@@ -67,7 +67,7 @@ fn cells_and_counters() {
     for (name, prefix) in
         [("lstmcell", "rnn."), ("beside_batchnorm", ""), ("beside_batchnorm", "rnn."), ("lstmcell", "")]
     {
-        let path = format!("{}/tests/golden/pt/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/golden/pt/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let file = Tensors::from_safetensors(&std::fs::read(path).unwrap(), prefix).unwrap();
         let modules = state_dict::modules(&file);
         let lstm = modules[0].network(&file, modules[0].kind().unwrap()).unwrap();

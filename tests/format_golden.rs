@@ -34,7 +34,7 @@ struct Golden {
 
 /// Every file of a folder.
 fn files(folder: &str) -> Vec<(String, Golden)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder);
     let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let mut files: Vec<(String, Golden)> =
         paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(&path))).collect();

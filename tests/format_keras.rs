@@ -13,7 +13,7 @@ use std::path::PathBuf;
 const EXACT: f32 = 5e-6;
 
 fn file(name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/keras_files");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/keras_files");
     std::fs::read(folder.join(format!("{name}.safetensors"))).expect("a golden file")
 }
 

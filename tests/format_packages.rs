@@ -6,7 +6,9 @@ use fused_rnn::{Activation, CellKind, Dims, Gru, Recurrent, Rng};
 use std::path::{Path, PathBuf};
 
 fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("FUSED_RNN_PACKAGES").map(PathBuf::from);
+    // (From where `cargo test` is called, as a rule.)
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = std::env::var_os("FUSED_RNN_PACKAGES").map(|folder| root.join(folder));
     if folder.is_none() {
         println!("skipped: FUSED_RNN_PACKAGES is not set");
     }

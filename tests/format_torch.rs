@@ -8,7 +8,7 @@ use std::path::PathBuf;
 const TOLERANCE: f32 = 2e-6;
 
 fn file(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pt").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/pt").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

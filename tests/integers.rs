@@ -8,12 +8,10 @@
 //! others hold and accumulate. (The gates of a minimal LSTM stay sigmoids: weights of some thousands open and
 //! close them to the last bit. The exponentials of an sLSTM stay, and it is left out.)
 
-mod common;
-
-use common::{Case, Data, Results, plain_activations, reference_run, run_with_tape};
 use fused_rnn::{
     Activation, CellKind, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Schedule, Tape, Threads,
 };
+use fused_rnn_tests::{Case, Data, Results, check_all, plain_activations, reference_run, run_with_tape};
 
 const IDENTITY: Activation = Activation::Affine { alpha: 1.0, beta: 0.0 };
 /// The first integer from which f32 does not hold every integer.
@@ -202,35 +200,40 @@ fn check(case: &Case) {
     assert!(moved(&want.y) && moved(&want.hn) && moved(&want.dh0), "almost all is zero: {case:?}");
 }
 
+/// Every cell that has a ring, or keeps what it sees.
+fn kinds() -> impl Iterator<Item = CellKind> {
+    CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm)
+}
+
 #[test]
 fn integers_stay_exact_through_hundreds_of_steps() {
-    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
-        for (batch, input, hidden) in [(1, 3, 5), (5, 1, 16), (7, 19, 37), (13, 8, 66)] {
-            check(&case(kind, batch, 300, input, hidden));
-        }
-    }
+    let sizes = [(1, 3, 5), (5, 1, 16), (7, 19, 37), (13, 8, 66)];
+    let of_size = |(batch, input, hidden)| kinds().map(move |kind| case(kind, batch, 300, input, hidden));
+    check_all(&sizes.into_iter().flat_map(of_size).collect::<Vec<_>>(), check);
 }
 
 /// Weights of few bits are as exact in bf16.
 #[test]
 fn integers_stay_exact_through_weights_in_bf16() {
-    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
-        for (batch, input, hidden) in [(1, 3, 5), (7, 19, 37)] {
-            check(&Case { precision: Precision::Bf16Weights, ..case(kind, batch, 300, input, hidden) });
-        }
-    }
+    let of_size = |(batch, input, hidden)| {
+        let plain = move |kind| case(kind, batch, 300, input, hidden);
+        kinds().map(move |kind| Case { precision: Precision::Bf16Weights, ..plain(kind) })
+    };
+    check_all(&[(1, 3, 5), (7, 19, 37)].into_iter().flat_map(of_size).collect::<Vec<_>>(), check);
 }
 
 #[test]
 fn integers_stay_exact_in_both_directions_and_with_lengths() {
-    for kind in CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm) {
+    let mut cases = Vec::new();
+    for kind in kinds() {
         for direction in [Direction::Reverse, Direction::Both] {
             for layout in [Layout::TimeMajor, Layout::BatchFirst] {
                 let plain = case(kind, 9, 200, 4, 21);
-                check(&Case { direction, layout, ragged: true, seed: 3, ..plain });
+                cases.push(Case { direction, layout, ragged: true, seed: 3, ..plain });
             }
         }
     }
+    check_all(&cases, check);
 }
 
 /// The oracle is one: a weight that is off by one changes results, and is not taken for equal.

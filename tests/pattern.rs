@@ -3,15 +3,12 @@
 //! Each row of a masked batch is run again by itself, its real steps put side by side, from the state that
 //! the episode begins with; outputs, states and all gradients must be the same bits, at every level.
 
-mod common;
-
-#[path = "common/strategies.rs"]
-mod strategies;
-
-use common::{Case, Data, bits, property_cases, reference_run_from, run_in, run_layer_with, uniform};
 use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recurrent, Rng, Schedule, Tape,
     Threads, Upstream, Workspace,
+};
+use fused_rnn_tests::{
+    Case, Data, bits, property_cases, reference_run_from, run_in, run_layer_with, strategies, uniform,
 };
 use proptest::prelude::*;
 
@@ -295,7 +292,7 @@ fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
         let case = Case { layout: Layout::TimeMajor, ..Case::simple(kind, batch, steps, input, hidden) };
         cases.extend([case.clone(), Case { layers: 3, ..case.clone() }]);
         cases.push(Case { direction: Direction::Both, layers: 2, ..case.clone() });
-        let with = |change: fn(&mut common::Options)| {
+        let with = |change: fn(&mut fused_rnn_tests::Options)| {
             let mut case = case.clone();
             change(&mut case.options);
             case
@@ -325,7 +322,7 @@ fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
             }
         }
         let results = run_layer_with(layer, case, &data, tape, workspace);
-        (common::bits(&y), state.h(), state.c(), results)
+        (fused_rnn_tests::bits(&y), state.h(), state.c(), results)
     };
     for keep in [Keep::All, Keep::Every(2)] {
         let alone: Vec<_> = (cases.iter().zip(&layers))
@@ -439,9 +436,10 @@ fn dropout_belongs_to_the_step_of_the_sequence() {
         for direction in [Direction::Forward, Direction::Both] {
             let mut case = Case { direction, layers: 2, ..Case::simple(kind, batch, steps, input, hidden) };
             case.options.dropout = 0.3;
-            case.options.recurrent_dropout = common::recurrent_dropout(kind, 0.3);
+            case.options.recurrent_dropout = fused_rnn_tests::recurrent_dropout(kind, 0.3);
             case.options.input_dropout = 0.3;
-            case.options.zoneout = [0.3, if common::has_options_of_cell_state(kind) { 0.3 } else { 0.0 }];
+            case.options.zoneout =
+                [0.3, if fused_rnn_tests::has_options_of_cell_state(kind) { 0.3 } else { 0.0 }];
             let (data, layer) = (Data::of(&case), case.layer(|builder| builder));
             // (T, B, ..) of some of the steps.
             let (x, y) = (batch * input, batch * hidden * case.directions());

@@ -1,17 +1,15 @@
 //! What each precision computes, and its promises of equal bits.
 
-mod common;
-#[path = "common/strategies.rs"]
-mod strategies;
-
 use approx::assert_abs_diff_eq;
-use common::{Case, Data, Results, bits, bits_of, property_cases, reference_run, run_layer, run_with_tape};
 use fused_rnn::{
     Bias, CellKind, Dims, Direction, Error, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape,
     Threads, Workspace, reference,
 };
+use fused_rnn_tests::strategies::{cases, trained};
+use fused_rnn_tests::{
+    Case, Data, Options, Results, bits, bits_of, property_cases, reference_run, run_layer, run_with_tape,
+};
 use proptest::prelude::*;
-use strategies::{cases, trained};
 
 /// The nearest float of which the lower half is zero, of two that are as near the even one, found by their
 /// distances.
@@ -185,7 +183,7 @@ proptest! {
     fn steps_and_pieces_equal_the_whole(case in cases(), cut in any::<prop::sample::Index>()) {
         let case = Case { layout: Layout::TimeMajor, direction: Direction::Forward, ragged: false, ..case };
         let case =
-            Case { options: common::Options { activations_reverse: None, ..case.options.clone() }, ..case };
+            Case { options: Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
         let cut = cut.index(case.steps + 1);
         for (precision, level) in OTHERS.into_iter().flat_map(|of| Level::available().map(move |level| (of, level)))

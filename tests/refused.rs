@@ -3,15 +3,14 @@
 //! allocations abort the program, and so do the buffers of `matrixmultiply`, which `Init::Keras` and the
 //! dense head use.)
 
-mod common;
 #[path = "common/refusing.rs"]
 mod refusing;
 
-use common::{Case, Data, Options};
 use fused_rnn::{
     CellKind, Direction, Error, Gradients, Init, Keep, Precision, Schedule, Tape, Threads, Upstream,
     Workspace,
 };
+use fused_rnn_tests::{Case, Data, Options};
 use refusing::refusing_after;
 
 /// Calls with the first allocation refused, then with the second, until there are no more. Gives their
@@ -43,7 +42,7 @@ fn every_allocation_of_a_call_may_be_refused() {
         let options = Options {
             projection: lstm.then_some(30),
             dropout: 0.25,
-            recurrent_dropout: common::recurrent_dropout(kind, 0.25),
+            recurrent_dropout: fused_rnn_tests::recurrent_dropout(kind, 0.25),
             input_dropout: 0.25,
             zoneout: [0.25, 0.0],
             ..Options::default()
@@ -98,7 +97,7 @@ fn calls(case: &Case, keep: Keep) {
     if !case.precision.trains() {
         return;
     }
-    let want = common::run_with_tape(&layer.clone(), case, &data, &mut Tape::keeping(keep));
+    let want = fused_rnn_tests::run_with_tape(&layer.clone(), case, &data, &mut Tape::keeping(keep));
     let (mut tape, mut workspace) = (Tape::keeping(keep), Workspace::new());
     let train = refuse_each(
         initial,

@@ -5,13 +5,11 @@
 //! becomes one of them here and the other in the reference. So of some draws a few may differ; what is
 //! rounded in one place and not in the other shows in all of them.
 
-mod common;
-
-use common::{
+use fused_rnn::{Activation, Bias, CellKind, Dims, Direction, Level, Precision, Workspace};
+use fused_rnn_tests::{
     Case, Data, Options, Results, compare, has_options_of_cell_state, recurrent_dropout, reference_run,
     run_layer,
 };
-use fused_rnn::{Activation, Bias, CellKind, Dims, Direction, Level, Precision, Workspace};
 
 /// Largest difference, in units of the largest value of a tensor. (A bf16 in the place of its neighbour is
 /// some hundred times as much in a single gradient.)

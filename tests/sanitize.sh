@@ -29,7 +29,7 @@ case $kind in
         extra=(-Zbuild-std)
         export TSAN_OPTIONS="suppressions=$PWD/tests/races_of_others.txt"
         # Under it a test takes some twenty times as long: what shares memory, and how rows are cut.
-        tests=(--package fused-rnn --package fused-rnn-capi --test threads --test exact --test pattern)
+        tests=(--package fused-rnn-tests --package fused-rnn-capi --test threads --test exact --test pattern)
         export PROPTEST_CASES=${PROPTEST_CASES:-16}
         ;;
     realtime)

@@ -1,10 +1,8 @@
 //! A network is shared by threads, called from inside other people's pools, and cut into any number of
 //! pieces.
 
-mod common;
-
-use common::{Case, Data, run, run_layer};
 use fused_rnn::{CellKind, Level, Schedule, Threads};
+use fused_rnn_tests::{Case, Data, run, run_layer};
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,19 +1,15 @@
 //! Values at the ends of f32: a value that decays is stored as zero before it becomes denormal, a value that
 //! is too small to matter is read as zero, and NaN stays NaN.
 
-mod common;
-#[path = "common/strategies.rs"]
-mod strategies;
-
-use common::{
-    Case, Data, Options, Results, bits_of, property_cases, reference_run, run_in, run_layer, uniform,
-};
 use fused_rnn::{
     Activation, Bias, CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Rng, Schedule,
     Tape, Threads, Workspace,
 };
+use fused_rnn_tests::strategies::cases as drawn_cases;
+use fused_rnn_tests::{
+    Case, Data, Options, Results, bits_of, property_cases, reference_run, run_in, run_layer, uniform,
+};
 use proptest::prelude::*;
-use strategies::cases as drawn_cases;
 
 #[test]
 fn a_decaying_state_reaches_zero_and_no_denormals() {

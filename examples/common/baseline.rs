@@ -4,7 +4,7 @@ use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, softmax_cross_entropy
 use fused_rnn::{Accumulate, Error, Rng};
 
 /// Softmax regression of `x (N, features)` to `labels (N)`: 30 epochs of Adam.
-pub(crate) fn regression(x: &[f32], labels: &[usize], classes: usize, seed: u64) -> Result<Dense, Error> {
+pub fn regression(x: &[f32], labels: &[usize], classes: usize, seed: u64) -> Result<Dense, Error> {
     let features = x.len() / labels.len();
     let mut dense = Dense::new_pytorch(features, classes, seed)?;
     let config = AdamConfig { learning_rate: 3e-3, weight_decay: 1e-4, ..AdamConfig::default() };
@@ -27,13 +27,13 @@ pub(crate) fn regression(x: &[f32], labels: &[usize], classes: usize, seed: u64)
 }
 
 /// The class with the largest logit of each row, `logits (N, classes)`.
-pub(crate) fn best(logits: &[f32], classes: usize) -> Vec<usize> {
+pub fn best(logits: &[f32], classes: usize) -> Vec<usize> {
     let best = |z: &[f32]| (0..classes).max_by(|&a, &b| z[a].total_cmp(&z[b])).unwrap_or(0);
     logits.chunks_exact(classes).map(best).collect()
 }
 
 /// What a regression says of each row of `x (N, features)`.
-pub(crate) fn said(dense: &Dense, x: &[f32]) -> Result<Vec<usize>, Error> {
+pub fn said(dense: &Dense, x: &[f32]) -> Result<Vec<usize>, Error> {
     let rows = x.len() / dense.inputs();
     let mut z = vec![0.0; rows * dense.outputs()];
     dense.forward(x, rows, &mut z)?;
@@ -41,7 +41,7 @@ pub(crate) fn said(dense: &Dense, x: &[f32]) -> Result<Vec<usize>, Error> {
 }
 
 /// What a regression on the counts of words says of each test text: words without their order.
-pub(crate) fn bag_of_words(
+pub fn bag_of_words(
     (texts, labels): &(Vec<Vec<usize>>, Vec<usize>),
     test: &[Vec<usize>],
     words: usize,
@@ -59,7 +59,7 @@ pub(crate) fn bag_of_words(
 
 /// What a regression says of each piece of lines that are cut where their columns are light. It learns from
 /// lines of one label.
-pub(crate) fn cut_and_classify<'a>(
+pub fn cut_and_classify<'a>(
     training: impl Iterator<Item = (&'a [f32], usize)>,
     test: impl Iterator<Item = &'a [f32]>,
     features: usize,
@@ -96,17 +96,17 @@ fn pieces(columns: &[f32], features: usize) -> Vec<f32> {
 }
 
 /// The row that is nearest to another, by [`distance`].
-pub(crate) fn nearest(row: &[usize], rows: &[Vec<usize>]) -> usize {
+pub fn nearest(row: &[usize], rows: &[Vec<usize>]) -> usize {
     (0..rows.len()).min_by_key(|&n| distance(&rows[n], row)).unwrap_or(0)
 }
 
 /// The share of two rows of labels that is alike.
-pub(crate) fn alike(a: &[usize], b: &[usize]) -> f64 {
+pub fn alike(a: &[usize], b: &[usize]) -> f64 {
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len().max(1) as f64
 }
 
 /// The number of labels to insert, to leave out and to replace (Levenshtein), from one row to another.
-pub(crate) fn distance(a: &[usize], b: &[usize]) -> usize {
+pub fn distance(a: &[usize], b: &[usize]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, a) in a.iter().enumerate() {
         let mut corner = i;
@@ -121,7 +121,7 @@ pub(crate) fn distance(a: &[usize], b: &[usize]) -> usize {
 }
 
 /// The share of labels that are wrong: distances over all rows, for each label of the truth.
-pub(crate) fn error_rate(truth: &[Vec<usize>], said: &[Vec<usize>]) -> f64 {
+pub fn error_rate(truth: &[Vec<usize>], said: &[Vec<usize>]) -> f64 {
     let wrong: usize = truth.iter().zip(said).map(|(truth, said)| distance(truth, said)).sum();
     wrong as f64 / truth.iter().map(Vec::len).sum::<usize>().max(1) as f64
 }

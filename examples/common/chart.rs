@@ -20,10 +20,10 @@ const INK: RGBColor = RGBColor(60, 60, 60);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
 /// A part of a page.
-pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// A picture with a title: `draw` fills the page below it.
-pub(crate) fn svg(size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn<String> {
+pub fn svg(size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn<String> {
     let mut svg = String::new();
     let page = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     page.fill(&WHITE)?;
@@ -34,11 +34,11 @@ pub(crate) fn svg(size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) ->
 }
 
 /// A line: its name, and its points. Lines of one name are one thing in pieces.
-pub(crate) type Line = (&'static str, Vec<(f64, f64)>);
+pub type Line = (&'static str, Vec<(f64, f64)>);
 
 /// Where the upper axis may begin and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scale {
+pub enum Scale {
     /// Where the lines do.
     Free,
     /// It begins at 0, or below where a line does.
@@ -48,7 +48,7 @@ pub(crate) enum Scale {
 }
 
 /// Lines over two axes with names, x first, below a caption.
-pub(crate) fn lines(area: &Area<'_>, caption: &str, axes: [&str; 2], lines: &[Line], scale: Scale) -> Drawn {
+pub fn lines(area: &Area<'_>, caption: &str, axes: [&str; 2], lines: &[Line], scale: Scale) -> Drawn {
     let label = ("sans-serif", 14).into_font().color(&INK);
     let all = || lines.iter().flat_map(|(_, points)| points);
     let range = |value: fn(&(f64, f64)) -> f64| {
@@ -186,7 +186,7 @@ fn shortened(text: &str, most: usize) -> String {
 }
 
 /// A grid with a name for each row: `value` gives that of a row and a column, from 0 to 1.
-pub(crate) fn heat(
+pub fn heat(
     area: &Area<'_>,
     caption: &str,
     rows: &[String],
@@ -228,7 +228,7 @@ pub(crate) fn heat(
 }
 
 /// How often a class is said to be another: a row for each true class, darker where it is more often.
-pub(crate) fn confusion(area: &Area<'_>, classes: &[String], truth: &[usize], said: &[usize]) -> Drawn {
+pub fn confusion(area: &Area<'_>, classes: &[String], truth: &[usize], said: &[usize]) -> Drawn {
     let count = classes.len();
     let mut table = vec![0.0; count * count];
     truth.iter().zip(said).for_each(|(truth, said)| table[truth * count + said] += 1.0);
@@ -242,24 +242,12 @@ pub(crate) fn confusion(area: &Area<'_>, classes: &[String], truth: &[usize], sa
 }
 
 /// Writes a picture of [`lines`] alone to a file.
-pub(crate) fn plot(
-    path: &Path,
-    size: (u32, u32),
-    title: &str,
-    axes: [&str; 2],
-    of: &[Line],
-    scale: Scale,
-) -> Drawn {
+pub fn plot(path: &Path, size: (u32, u32), title: &str, axes: [&str; 2], of: &[Line], scale: Scale) -> Drawn {
     write(path, size, title, |page| lines(page, "", axes, of, scale))
 }
 
 /// Writes a picture to a file.
-pub(crate) fn write(
-    path: &Path,
-    size: (u32, u32),
-    title: &str,
-    draw: impl FnOnce(&Area<'_>) -> Drawn,
-) -> Drawn {
+pub fn write(path: &Path, size: (u32, u32), title: &str, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Drawn {
     let written = std::fs::write(path, svg(size, title, draw)?);
     Ok(written.map_err(|error| format!("{}: {error}", path.display()))?)
 }

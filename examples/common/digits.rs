@@ -6,27 +6,27 @@ static PIXELS: &[u8] = include_bytes!("../fit/data/digits_data.npy");
 static LABELS: &[u8] = include_bytes!("../fit/data/digits_labels.npy");
 
 /// Pixels along a side of an image.
-pub(crate) const SIDE: usize = 8;
+pub const SIDE: usize = 8;
 const IMAGES: usize = 1797;
 /// The images from here on are for tests; others wrote them.
 const TRAINING: usize = 1400;
 
 /// An image with its digit.
 #[derive(Clone, Copy)]
-pub(crate) struct Image {
+pub struct Image {
     pixels: &'static [u8],
-    pub(crate) digit: usize,
+    pub digit: usize,
 }
 
 impl Image {
     /// A pixel, from 0 to 1.
-    pub(crate) fn pixel(&self, y: usize, x: usize) -> f32 {
+    pub fn pixel(&self, y: usize, x: usize) -> f32 {
         f32::from(self.pixels[y * SIDE + x]) / 16.0
     }
 }
 
 /// An image at random, of those for training or of those for tests.
-pub(crate) fn draw(rng: &mut Rng, test: bool) -> Image {
+pub fn draw(rng: &mut Rng, test: bool) -> Image {
     // The arrays stand at the ends of their files, a byte a number.
     let (pixels, labels) = (&PIXELS[PIXELS.len() - IMAGES * SIDE * SIDE..], &LABELS[LABELS.len() - IMAGES..]);
     let image = if test { TRAINING + rng.below(IMAGES - TRAINING) } else { rng.below(TRAINING) };
@@ -34,14 +34,14 @@ pub(crate) fn draw(rng: &mut Rng, test: bool) -> Image {
 }
 
 /// Columns of features (T, F), and the digits that are in them.
-pub(crate) type Line = (Vec<f32>, Vec<usize>);
+pub type Line = (Vec<f32>, Vec<usize>);
 
 /// Rows of a line of digits, which stand on any of three heights.
-pub(crate) const HEIGHT: usize = SIDE + 2;
+pub const HEIGHT: usize = SIDE + 2;
 
 /// A line, and its digits: columns (T, HEIGHT). Digits have the columns with ink; each begins between a
 /// column before the end of the one before it and two behind.
-pub(crate) fn line(count: usize, test: bool, rng: &mut Rng) -> Line {
+pub fn line(count: usize, test: bool, rng: &mut Rng) -> Line {
     let (mut x, mut end) = (vec![0.0; (count * 12 + 6) * HEIGHT], rng.below(4));
     let mut digits = Vec::new();
     for _ in 0..count {

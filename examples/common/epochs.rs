@@ -6,16 +6,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// A bar on the standard error, where that is a terminal.
-pub(crate) fn progress(steps: usize) -> ProgressBar {
+pub fn progress(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {eta} left");
     ProgressBar::new(steps as u64).with_style(style.expect("the template is valid").progress_chars("=> "))
 }
 
 /// Scores, each at an epoch.
-pub(crate) type Curve = Vec<(f64, f64)>;
+pub type Curve = Vec<(f64, f64)>;
 
 /// How long, and in what order.
-pub(crate) struct Epochs {
+pub struct Epochs {
     epochs: usize,
     rows: usize,
     batch: usize,
@@ -28,7 +28,7 @@ impl Epochs {
     ///
     /// # Errors
     /// Where there is nothing to do.
-    pub(crate) fn new(epochs: usize, rows: usize, batch: usize, shared: &Shared) -> Outcomes<Self> {
+    pub fn new(epochs: usize, rows: usize, batch: usize, shared: &Shared) -> Outcomes<Self> {
         if epochs == 0 || rows == 0 {
             return Err(format!("expected epochs and rows to train on, got {epochs} and {rows}").into());
         }
@@ -36,18 +36,18 @@ impl Epochs {
     }
 
     /// The same without another order in each epoch.
-    pub(crate) fn in_order(self) -> Self {
+    pub fn in_order(self) -> Self {
         Epochs { shuffled: false, ..self }
     }
 
     /// Steps of all epochs.
-    pub(crate) fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.epochs * self.rows.div_ceil(self.batch)
     }
 
     /// Trains `net`: `step` takes a step on some rows and gives their mean loss, `score` measures `net` after
     /// an epoch by what `what` says. Gives the scores, and the time of the steps.
-    pub(crate) fn run<N>(
+    pub fn run<N>(
         &self,
         net: &mut N,
         what: &str,

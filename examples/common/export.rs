@@ -5,7 +5,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use std::path::Path;
 
 /// Named tensors of one dimension.
-pub(crate) struct Export(Vec<(String, Values)>);
+pub struct Export(Vec<(String, Values)>);
 
 /// The numbers of a tensor: floats become F32, whole numbers I64.
 enum Values {
@@ -15,25 +15,25 @@ enum Values {
 
 impl Export {
     /// With the sizes of a network as its first tensor.
-    pub(crate) fn of_sizes(sizes: &[usize]) -> Self {
+    pub fn of_sizes(sizes: &[usize]) -> Self {
         Export(vec![("sizes".to_owned(), Values::Numbers(sizes.to_vec()))])
     }
 
-    pub(crate) fn floats(&mut self, name: &str, values: Vec<f32>) {
+    pub fn floats(&mut self, name: &str, values: Vec<f32>) {
         self.0.push((name.to_owned(), Values::Floats(values)));
     }
 
-    pub(crate) fn numbers(&mut self, name: &str, values: &[usize]) {
+    pub fn numbers(&mut self, name: &str, values: &[usize]) {
         self.0.push((name.to_owned(), Values::Numbers(values.to_vec())));
     }
 
     /// Adds rows of different lengths: all of their numbers, one row after the other, and their lengths.
-    pub(crate) fn rows(&mut self, name: &str, rows: &[Vec<usize>]) {
+    pub fn rows(&mut self, name: &str, rows: &[Vec<usize>]) {
         self.numbers(name, &rows.concat());
         self.numbers(&format!("{name}.lengths"), &rows.iter().map(Vec::len).collect::<Vec<_>>());
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Outcomes {
+    pub fn write(&self, path: &Path) -> Outcomes {
         let bytes = self.0.iter().map(|(name, values)| match values {
             Values::Floats(values) => {
                 (&name[..], Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect())

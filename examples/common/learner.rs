@@ -5,17 +5,17 @@ use fused_rnn::Error;
 use fused_rnn::train::{AdamConfig, AdamW, Optimizer, RateSchedule, clip_global_norm};
 
 /// The optimiser of everything but embeddings.
-pub(crate) struct Learner {
+pub struct Learner {
     adam: AdamW,
     schedule: RateSchedule,
     base: f64,
     /// Steps so far. Also the seed of a step's dropout.
-    pub(crate) steps: u64,
+    pub steps: u64,
 }
 
 impl Learner {
     /// For so many parameters, `steps` steps and a rate that is `rate` at its highest.
-    pub(crate) fn new(parameters: usize, rate: f64, steps: usize) -> Result<Self, Error> {
+    pub fn new(parameters: usize, rate: f64, steps: usize) -> Result<Self, Error> {
         let config = AdamConfig { weight_decay: 0.01, ..AdamConfig::adam_w() };
         let warm = (steps / 20) as u64 + 1;
         let falling = RateSchedule::cosine(steps as u64 - warm.min(steps as u64 - 1), 0.01)?;
@@ -23,12 +23,12 @@ impl Learner {
         Ok(Learner { adam: AdamW::new(parameters, config)?, schedule, base: rate, steps: 0 })
     }
 
-    pub(crate) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.schedule.rate(self.base, self.steps)
     }
 
     /// One step on slices of parameters, each with its gradients. Inside [`fused_rnn::Recurrent::update`].
-    pub(crate) fn step(&mut self, slices: &mut [(&mut [f32], &mut [f32])]) -> Result<(), Error> {
+    pub fn step(&mut self, slices: &mut [(&mut [f32], &mut [f32])]) -> Result<(), Error> {
         let mut gradients: Vec<&mut [f32]> =
             slices.iter_mut().map(|(_, gradients)| &mut **gradients).collect();
         clip_global_norm(&mut gradients, 1.0)?;

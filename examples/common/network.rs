@@ -13,26 +13,26 @@ use fused_rnn::{
 
 /// Which outputs of the layer the head sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sees {
+pub enum Sees {
     Last,
     Each,
 }
 
-pub(crate) struct Network {
-    pub(crate) layer: Recurrent,
-    pub(crate) head: Dense,
+pub struct Network {
+    pub layer: Recurrent,
+    pub head: Dense,
     sees: Sees,
     dropout: Dropout,
-    pub(crate) learner: Learner,
+    pub learner: Learner,
     gradients: [Vec<f32>; 2],
-    pub(crate) tape: Tape,
-    pub(crate) workspace: Workspace,
+    pub tape: Tape,
+    pub workspace: Workspace,
 }
 
 impl Network {
     /// A head of so many outputs on a layer, to be trained for so many steps, at a rate that is `rate` at its
     /// highest.
-    pub(crate) fn new(
+    pub fn new(
         layer: Builder,
         sees: Sees,
         outputs: usize,
@@ -56,12 +56,12 @@ impl Network {
     }
 
     /// The same without dropout before the head.
-    pub(crate) fn without_dropout(self) -> Result<Self, Error> {
+    pub fn without_dropout(self) -> Result<Self, Error> {
         Ok(Network { dropout: Dropout::new(0.0, 0)?, ..self })
     }
 
     /// What the head says of a batch.
-    pub(crate) fn logits(&self, x: &[f32], dims: Dims<'_>) -> Result<Vec<f32>, Error> {
+    pub fn logits(&self, x: &[f32], dims: Dims<'_>) -> Result<Vec<f32>, Error> {
         let output = self.layer.run(x, dims)?;
         let h = if self.sees == Sees::Last { output.state.final_output() } else { output.y };
         let rows = h.len() / self.head.inputs();
@@ -73,7 +73,7 @@ impl Network {
     /// A training step from a state, which becomes the final state: gives the loss before it. `loss` is given
     /// what the head says, and writes the gradient of that; `dx`, where it is given, gets the gradient of
     /// `x`.
-    pub(crate) fn step(
+    pub fn step(
         &mut self,
         x: &[f32],
         dims: Dims<'_>,

@@ -10,32 +10,32 @@ use std::str::FromStr;
 
 // Flattened into the options of each application. (A doc comment would be the description of its help.)
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Shared {
+pub struct Shared {
     /// Decides data, initial weights, dropout and the order of rows.
     #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Threads of the recurrent layers. Default: what the machine has, where it pays.
     #[arg(long)]
-    pub(crate) threads: Option<NonZeroUsize>,
+    pub threads: Option<NonZeroUsize>,
     /// The score that the network must reach. Default: the mark of the example, which is
     /// that of a whole run without options; none for data of your own.
     #[arg(long)]
-    pub(crate) mark: Option<f64>,
+    pub mark: Option<f64>,
     /// Where the picture goes. Default: target/NAME.svg.
     #[arg(long)]
     svg: Option<PathBuf>,
     /// Write the data to this safetensors file, for a program elsewhere, and do no more.
     #[arg(long)]
-    pub(crate) export: Option<PathBuf>,
+    pub export: Option<PathBuf>,
 }
 
 impl Shared {
-    pub(crate) fn threads(&self) -> Threads {
+    pub fn threads(&self) -> Threads {
         self.threads.map_or(Threads::Auto, |threads| Threads::Count(threads.get()))
     }
 
     /// The file of the picture of the example `name`. Its folder is made.
-    pub(crate) fn picture(&self, name: &str) -> Outcomes<PathBuf> {
+    pub fn picture(&self, name: &str) -> Outcomes<PathBuf> {
         let path = self.svg.clone().unwrap_or_else(|| format!("target/{name}.svg").into());
         let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         made.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -44,12 +44,12 @@ impl Shared {
 }
 
 /// Reads a whole number in these limits.
-pub(crate) fn from_to(least: u64, most: u64) -> RangedU64ValueParser<usize> {
+pub fn from_to(least: u64, most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(least..=most)
 }
 
 /// Reads a number in these limits.
-pub(crate) fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone
+pub fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone
 where
     T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
 {

@@ -6,24 +6,24 @@ use std::time::Duration;
 
 /// Which of two scores is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Better {
+pub enum Better {
     Higher,
     Lower,
 }
 
 /// What an application has found out.
-pub(crate) struct Outcome<'a> {
+pub struct Outcome<'a> {
     /// What the score is.
-    pub(crate) what: &'a str,
-    pub(crate) better: Better,
+    pub what: &'a str,
+    pub better: Better,
     /// The score that the network must reach. Without one, as for data of one's own, nothing is judged.
-    pub(crate) mark: Option<f64>,
+    pub mark: Option<f64>,
     /// Simple methods, which the network must beat.
-    pub(crate) baselines: &'a [(&'a str, f64)],
-    pub(crate) network: (&'a str, f64),
+    pub baselines: &'a [(&'a str, f64)],
+    pub network: (&'a str, f64),
     /// The time that the network was trained for.
-    pub(crate) time: Duration,
-    pub(crate) picture: &'a Path,
+    pub time: Duration,
+    pub picture: &'a Path,
 }
 
 impl Outcome<'_> {
@@ -31,7 +31,7 @@ impl Outcome<'_> {
     ///
     /// # Errors
     /// Where the network has not reached the mark, or a simple method is as good.
-    pub(crate) fn judge(self, shared: &Shared) -> Outcomes {
+    pub fn judge(self, shared: &Shared) -> Outcomes {
         let (name, score) = self.network;
         let mark = shared.mark.or(self.mark);
         println!(

@@ -4,14 +4,14 @@ use super::{Failure, Outcomes};
 use std::path::{Path, PathBuf};
 
 /// A text file, with the path that errors name.
-pub(crate) struct Table {
+pub struct Table {
     path: PathBuf,
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Table {
     /// The text of a file, which is UTF-8; a byte order mark is passed over.
-    pub(crate) fn read(path: &Path) -> Outcomes<Self> {
+    pub fn read(path: &Path) -> Outcomes<Self> {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let table = |text| Table { path: path.to_owned(), text };
         let text = String::from_utf8(bytes).map_err(|error| {
@@ -27,7 +27,7 @@ impl Table {
     ///
     /// # Errors
     /// Where there are fewer than `least`.
-    pub(crate) fn lines(&self, least: usize) -> Outcomes<Vec<&str>> {
+    pub fn lines(&self, least: usize) -> Outcomes<Vec<&str>> {
         let lines: Vec<&str> = self.text.trim_end().lines().collect();
         if lines.len() < least {
             return Err(self.few(&format!("{least} lines and more"), lines.len()));
@@ -36,7 +36,7 @@ impl Table {
     }
 
     /// Its lines as pairs, none of which is empty: `split` cuts a line in two, where it is what it should be.
-    pub(crate) fn pairs(
+    pub fn pairs(
         &self,
         least: usize,
         expected: &str,
@@ -51,7 +51,7 @@ impl Table {
     }
 
     /// The error of a line, which is counted from 0 here and from 1 in the text.
-    pub(crate) fn wrong(&self, line: usize, expected: &str, got: &str) -> Failure {
+    pub fn wrong(&self, line: usize, expected: &str, got: &str) -> Failure {
         let mut shown: String = got.chars().take(60).collect();
         if shown.len() < got.len() {
             shown += "...";
@@ -60,12 +60,12 @@ impl Table {
     }
 
     /// The error of a file that has too little.
-    pub(crate) fn few(&self, expected: &str, got: impl std::fmt::Display) -> Failure {
+    pub fn few(&self, expected: &str, got: impl std::fmt::Display) -> Failure {
         format!("{}: expected {expected}, got {got}", self.path.display()).into()
     }
 }
 
 /// Text in quotes, as errors show it.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("{text:?}")
 }

@@ -1,8 +1,8 @@
 //! The learning curve: loss and accuracy over the epochs, as an SVG picture.
 
-use super::chart::{self, Line, Scale};
 use super::model::Score;
 use super::trainer::Epoch;
+use fused_rnn_examples::chart::{self, Line, Scale};
 
 /// Draws the curve: two panels side by side, in each a line for training and, where there is one, for
 /// validation.

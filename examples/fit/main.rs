@@ -18,8 +18,6 @@
 //! A mistake in the input ends with one line on the standard error and status 1, and no file is written.
 
 #[allow(dead_code, reason = "lines alone")]
-#[path = "../common/chart.rs"]
-mod chart;
 mod cli;
 mod curve;
 mod data;

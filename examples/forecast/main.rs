@@ -13,13 +13,12 @@
 //! origins move year by year. The forecasts of five networks are averaged, as seeds differ by more than
 //! models do. Two honest simple methods stand beside them: the last value, and the value one season ago.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use clap::Parser;
-use common::{Better, Export, Network, Outcome, Outcomes, Sees, Shared, Table, chart, from_to, quoted};
 use fused_rnn::train::{EarlyStopping, Progress, Regression};
 use fused_rnn::{Dims, Lstm, Rng};
+use fused_rnn_examples::{
+    Better, Export, Network, Outcome, Outcomes, Sees, Shared, Table, chart, from_to, quoted,
+};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -29,7 +28,7 @@ struct Args {
     shared: Shared,
     /// A table with commas, whose last column is the series; the first line may have names. Each line must
     /// have a finite number there.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/forecast/sunspots.csv"))]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/forecast/sunspots.csv"))]
     data: PathBuf,
     /// Values that the network reads.
     #[arg(long, default_value_t = 22, value_parser = from_to(1, 100_000))]

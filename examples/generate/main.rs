@@ -16,14 +16,13 @@
 //! The simple method counts: how often did a character follow the last few? Counts of longer contexts are
 //! mixed with those of shorter ones (Witten & Bell, *The zero-frequency problem*, 1991).
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use clap::Parser;
-use common::{Better, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, Table, Vocabulary};
-use common::{chart, from_to, quoted, within};
 use fused_rnn::train::{softmax, softmax_cross_entropy};
 use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
+use fused_rnn_examples::{
+    Better, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, Table, Vocabulary,
+};
+use fused_rnn_examples::{chart, from_to, quoted, within};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -33,7 +32,7 @@ struct Args {
     #[command(flatten)]
     shared: Shared,
     /// A text of your own.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/generate/alice.txt"))]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/generate/alice.txt"))]
     data: PathBuf,
     #[arg(long, default_value_t = 12, value_parser = from_to(1, 100_000))]
     epochs: usize,

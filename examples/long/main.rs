@@ -19,13 +19,10 @@
 //!
 //! The simple method says the mean of all sums, whose squared error is 1/6.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use clap::Parser;
-use common::{Better, Network, Outcome, Outcomes, Sees, Shared, chart, from_to, within};
 use fused_rnn::train::mean_squared_error;
 use fused_rnn::{Dims, Error, Gru, Keep, Rng, Tape};
+use fused_rnn_examples::{Better, Network, Outcome, Outcomes, Sees, Shared, chart, from_to, within};
 use std::time::Instant;
 
 #[derive(Parser)]
@@ -110,7 +107,7 @@ impl Trainee {
 
     /// All steps of a plan of lengths.
     fn train(&mut self, plan: &[(usize, usize)]) -> Outcomes {
-        let bar = common::progress(plan.iter().map(|stage| stage.1).sum());
+        let bar = fused_rnn_examples::progress(plan.iter().map(|stage| stage.1).sum());
         for &(length, steps) in plan {
             let mut sum = 0.0;
             for _ in 0..steps {

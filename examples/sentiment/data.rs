@@ -9,8 +9,8 @@
 //! A clause may begin with a remark that has a "not" of its own and turns nothing around. Each side of a
 //! "but" has an odd number of clauses, and most of them decide.
 
-use super::common::{Outcomes, Table, Vocabulary, words};
 use fused_rnn::Rng;
+use fused_rnn_examples::{Outcomes, Table, Vocabulary, words};
 use std::path::Path;
 
 /// Reviews as numbers of words, and the classes of each.

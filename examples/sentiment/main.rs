@@ -11,18 +11,16 @@
 //! The grammar (`data.rs`) turns words around by what stands before them: a bag of words, the simple method
 //! here, knows which words there are, and not what they say.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod data;
 
 use clap::Parser;
-use common::{
-    Better, Curve, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, baseline, chart,
-    from_to, words,
-};
 use data::Reviews;
 use fused_rnn::Lstm;
 use fused_rnn::train::softmax_cross_entropy;
+use fused_rnn_examples::{
+    Better, Curve, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, baseline, chart,
+    from_to, words,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 

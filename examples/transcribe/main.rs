@@ -11,15 +11,13 @@
 //! Nobody says which column belongs to which digit. The simple method cuts a line where there is little ink
 //! or sound, and a regression on the pixels of a piece says which digit it is.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod speech;
 
 use clap::Parser;
-use common::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
-use common::{baseline, chart, digits, from_to};
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace, Padded, pad, softmax};
 use fused_rnn::{Error, Layout, Lstm, Rng};
+use fused_rnn_examples::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
+use fused_rnn_examples::{baseline, chart, digits, from_to};
 use rayon::prelude::*;
 
 #[derive(Parser)]
@@ -67,7 +65,7 @@ impl Lines {
         if args.speech {
             println!("{} speaks {all} lines", speech::version()?);
         }
-        let bar = common::progress(all);
+        let bar = fused_rnn_examples::progress(all);
         let [training, test, single] = [0, 1, 2].map(|kind| {
             let line = |n: usize| {
                 let mut rng = rng.fork(kind as u64).fork(n as u64);

@@ -7,8 +7,8 @@
 //!
 //! What espeak-ng makes of a line differs between its versions.
 
-use super::common::{Outcomes, digits};
 use fused_rnn::{Dense, Rng};
+use fused_rnn_examples::{Outcomes, digits};
 use std::process::{Command, Stdio};
 
 const WINDOW: usize = 512;

@@ -4,8 +4,8 @@
 //! 1700 <tab> one thousand seven hundred          characters of the source, words of the target
 //! ```
 
-use super::common::{Outcomes, Table, Vocabulary};
 use fused_rnn::Rng;
+use fused_rnn_examples::{Outcomes, Table, Vocabulary};
 use std::path::Path;
 
 /// Words with numbers of their own: unknown and padding, the first that the writer reads, the last it says.

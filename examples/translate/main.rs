@@ -14,18 +14,16 @@
 //! sources in one batch. The simple method is a translation memory: what was the translation of the source of
 //! the training part that is nearest?
 
-#[path = "../common/mod.rs"]
-mod common;
 mod data;
 
 use clap::Parser;
-use common::{
-    Better, Epochs, Export, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart,
-    from_to, words,
-};
 use data::{END, Pairs, START};
 use fused_rnn::train::{Dense, gather_steps, scatter_steps, softmax_cross_entropy};
 use fused_rnn::{Accumulate, Error, Gradients, Layout, Upstream, Workspace};
+use fused_rnn_examples::{
+    Better, Epochs, Export, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart,
+    from_to, words,
+};
 use std::path::PathBuf;
 
 #[derive(Parser)]

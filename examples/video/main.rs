@@ -11,15 +11,12 @@
 //! direction, few say the digit. Digits in test videos are those of other writers. The simple methods are
 //! regressions on the pixels of all frames, and on the mean of the frames.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 use clap::Parser;
-use common::digits::{self, SIDE};
-use common::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
-use common::{baseline, chart, from_to, within};
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Dims, Lstm, Rng};
+use fused_rnn_examples::digits::{self, SIDE};
+use fused_rnn_examples::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
+use fused_rnn_examples::{baseline, chart, from_to, within};
 
 #[derive(Parser)]
 struct Args {

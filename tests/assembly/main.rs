@@ -259,9 +259,9 @@ fn named<'a>(
 
 /// Compiles the library, and gives its assembly.
 fn compile() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of the library");
     let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into).join("assembly");
+        std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), |of| root.join(of)).join("assembly");
     let other = self::target();
     let folder = other.iter().fold(target.clone(), |path, other| path.join(other)).join("release/deps");
     let assembly = || -> Vec<PathBuf> {
@@ -278,7 +278,8 @@ fn compile() -> String {
     };
     cargo(&["clean", "--release", "--quiet", "--package", "fused-rnn"]);
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root).args(["rustc", "--release", "--lib", "--quiet", "--target-dir"]).arg(&target);
+    command.current_dir(root).args(["rustc", "--package", "fused-rnn", "--release", "--lib", "--quiet"]);
+    command.arg("--target-dir").arg(&target);
     command.args(other.iter().flat_map(|other| ["--target", other]));
     // Assembly would otherwise be made in one unit. These names have the parameters.
     let options = ["debuginfo=0", "codegen-units=16", "symbol-mangling-version=v0"];

@@ -1,5 +1,5 @@
-//! Shared by the integration tests: levels, random numbers, comparison with the reference.
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
+//! Shared by the test programs and the fuzz targets: levels, random numbers, comparison with the reference.
+#![allow(dead_code, unused_imports, reason = "fuzz targets use a part")]
 
 mod oracle;
 
@@ -9,6 +9,7 @@ use fused_rnn::{
     Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Precision,
     Recurrent, Rng, Tape, Threads, Upstream, Workspace,
 };
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The options of a cell.
 #[derive(Debug, Clone, Default)]
@@ -351,4 +352,19 @@ pub fn swap_axes<T: Copy>(values: &[T], outer: usize, inner: usize, width: usize
         }
     }
     swapped
+}
+
+/// Checks all of these. All cores share them, the last first: where the last take longest, they end together.
+pub fn check_all<T: Sync>(all: &[T], check: impl Fn(&T) + Sync) {
+    let left = AtomicUsize::new(all.len());
+    let share = || {
+        while let Ok(before) = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            check(&all[before - 1]);
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = std::thread::available_parallelism().map_or(0, |threads| threads.get() - 1);
+        (0..others).for_each(|_| drop(scope.spawn(share)));
+        share();
+    });
 }

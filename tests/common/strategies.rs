@@ -1,10 +1,7 @@
-//! Cases, options and directions, for the tests that draw them.
+//! Cases, options and directions, for the tests that draw them. They are boxed, so that they are compiled
+//! here and not in every test.
 
-#![allow(dead_code, reason = "each test program uses a part")]
-
-use crate::common::{
-    ACTIVATIONS, Case, Options, has_options_of_cell_state, plain_activations, recurrent_dropout,
-};
+use crate::{ACTIVATIONS, Case, Options, has_options_of_cell_state, plain_activations, recurrent_dropout};
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout, Precision};
 use proptest::prelude::*;
 
@@ -12,7 +9,7 @@ use proptest::prelude::*;
 /// each place: the exponential leaves the floats within some steps, and the more kinks there are, the more
 /// often a sum lies within rounding of one. There f32 and f64 take the slopes of different sides, and both
 /// are right: of `SoftShrink` in the place of the gates, one case in some hundreds.)
-pub fn activation() -> impl Strategy<Value = Activation> {
+pub fn activation() -> BoxedStrategy<Activation> {
     let is_smooth = |activation: &Activation| {
         matches!(
             activation,
@@ -28,19 +25,19 @@ pub fn activation() -> impl Strategy<Value = Activation> {
     let (of_onnx, others) = ACTIVATIONS.split_at(11);
     let smooth: Vec<Activation> = others.iter().copied().filter(is_smooth).collect();
     assert_eq!(smooth.len(), 7);
-    prop::sample::select([of_onnx, &smooth].concat())
+    prop::sample::select([of_onnx, &smooth].concat()).boxed()
 }
 
 /// Half of the time none, and otherwise any that the cell has.
-pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Strategy<Value = Options> {
+pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> BoxedStrategy<Options> {
     let count = plain_activations(kind).len();
     let activations = || prop::option::of(prop::collection::vec(activation(), count));
     let clip = || prop::option::of(0.3f32..1.5);
     let lstm = (clip(), any::<bool>(), any::<bool>(), prop::option::of(1..=hidden));
     let norm = prop::option::weighted(0.3, 1e-3f32..1e-1);
     let drawn = any::<u8>().prop_map(usize::from);
-    (any::<bool>(), activations(), activations(), clip(), lstm, (norm, drawn)).prop_map(
-        move |(plain, activations, activations_reverse, clip, lstm_options, (norm, drawn))| {
+    (any::<bool>(), activations(), activations(), clip(), lstm, (norm, drawn))
+        .prop_map(move |(plain, activations, activations_reverse, clip, lstm_options, (norm, drawn))| {
             let normalisable = matches!(kind, CellKind::Lstm | CellKind::GruResetAfter);
             let layer_norm = norm.filter(|_| normalisable);
             let (cell_clip, peephole, coupled, projection) = lstm_options;
@@ -64,75 +61,79 @@ pub fn options(kind: CellKind, direction: Direction, hidden: usize) -> impl Stra
                     ..Options::default()
                 },
             }
-        },
-    )
+        })
+        .boxed()
 }
 
 /// F32 in half of the cases, or any.
-pub fn precision() -> impl Strategy<Value = Precision> {
-    prop_oneof![Just(Precision::F32), prop::sample::select(Precision::ALL.to_vec())]
+pub fn precision() -> BoxedStrategy<Precision> {
+    prop_oneof![Just(Precision::F32), prop::sample::select(Precision::ALL.to_vec())].boxed()
 }
 
 /// The same cases, in precisions that train.
-pub fn that_train(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
-    cases.prop_map(|case| match case.precision.trains() {
-        true => case,
-        false => Case { precision: Precision::Bf16, ..case },
-    })
+pub fn that_train(cases: impl Strategy<Value = Case> + 'static) -> BoxedStrategy<Case> {
+    cases
+        .prop_map(|case| match case.precision.trains() {
+            true => case,
+            false => Case { precision: Precision::Bf16, ..case },
+        })
+        .boxed()
 }
 
 /// The same, some with dropout and zoneout: where only training is looked at, for inference differs then.
-pub fn trained(cases: impl Strategy<Value = Case>) -> impl Strategy<Value = Case> {
+pub fn trained(cases: impl Strategy<Value = Case> + 'static) -> BoxedStrategy<Case> {
     let p = || prop::sample::select(vec![0.0, 0.4]);
-    (that_train(cases), [p(), p(), p()], p(), p()).prop_map(
-        |(mut case, [between, recurrent, input], hidden, cell)| {
+    (that_train(cases), [p(), p(), p()], p(), p())
+        .prop_map(|(mut case, [between, recurrent, input], hidden, cell)| {
             case.options.dropout = between;
             case.options.recurrent_dropout = recurrent_dropout(case.kind, recurrent);
             case.options.input_dropout = input;
             case.options.zoneout = [hidden, if has_options_of_cell_state(case.kind) { cell } else { 0.0 }];
             case
-        },
-    )
+        })
+        .boxed()
 }
 
 /// All three.
-pub fn direction() -> impl Strategy<Value = Direction> {
-    prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both])
+pub fn direction() -> BoxedStrategy<Direction> {
+    prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both]).boxed()
 }
 
 /// Networks of every kind, structure, layout, option and precision, and batches of their own lengths.
-pub fn cases() -> impl Strategy<Value = Case> {
+pub fn cases() -> BoxedStrategy<Case> {
     cases_from(1)
 }
 
 /// The same, of this many rows and steps at least.
-pub fn cases_from(least: usize) -> impl Strategy<Value = Case> {
+pub fn cases_from(least: usize) -> BoxedStrategy<Case> {
     let structure = (prop::sample::select(CellKind::ALL.to_vec()), 1..=3usize, direction(), any::<bool>());
     let sizes = (least..=14usize, least..=13usize, 1..=20usize, 1..=70usize);
     let structure = (structure, sizes).prop_flat_map(|(structure, sizes)| {
         (Just((structure, sizes)), options(structure.0, structure.2, sizes.3))
     });
-    (structure, any::<bool>(), precision(), any::<u64>()).prop_map(
-        |(
-            (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
-            ragged,
-            precision,
-            seed,
-        )| Case {
-            kind,
-            layers,
-            direction,
-            options,
-            layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
-            bias: Bias::Double,
-            batch,
-            steps,
-            input,
-            hidden,
-            ragged,
-            initial_state: true,
-            precision,
-            seed,
-        },
-    )
+    (structure, any::<bool>(), precision(), any::<u64>())
+        .prop_map(
+            |(
+                (((kind, layers, direction, batch_first), (batch, steps, input, hidden)), options),
+                ragged,
+                precision,
+                seed,
+            )| Case {
+                kind,
+                layers,
+                direction,
+                options,
+                layout: if batch_first { Layout::BatchFirst } else { Layout::TimeMajor },
+                bias: Bias::Double,
+                batch,
+                steps,
+                input,
+                hidden,
+                ragged,
+                initial_state: true,
+                precision,
+                seed,
+            },
+        )
+        .boxed()
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// A folder of `tests/golden`.
 fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder)
 }
 
 /// The tests in such a folder.

@@ -1,7 +1,7 @@
 //! What the property tests of this program draw.
 
-use crate::common::{Case, Data};
 use fused_rnn::{Dims, Recurrent, State};
+use fused_rnn_tests::{Case, Data};
 use proptest::prelude::*;
 
 /// The initial state of a case.

@@ -1,11 +1,11 @@
 //! Where sequences begin and end: runs from a state, the final output, and its gradient.
 
-use crate::common::{Case, Data, bits, property_cases};
 use crate::drawn::initial;
-use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Error, Gradients, Level, Recurrent, Schedule, Tape, Threads, Upstream, Workspace,
 };
+use fused_rnn_tests::strategies::{cases_from, trained};
+use fused_rnn_tests::{Case, Data, bits, property_cases};
 use proptest::prelude::*;
 
 /// The final output, from the states as PyTorch shows them.

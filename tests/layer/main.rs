@@ -1,11 +1,7 @@
 //! What stands around a layer's calls: states, masks, gradients that are left out, tapes and parameters that
 //! callers own, what is held and printed.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod drawn;
-#[path = "../common/strategies.rs"]
-mod strategies;
 
 mod ends;
 mod gradients;

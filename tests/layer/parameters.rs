@@ -1,14 +1,14 @@
 //! Parameters that a framework owns: compared and set tensor by tensor, with gradients of those that it
 //! wants.
 
-use crate::common::{Case, Data, bits, property_cases};
 use crate::drawn::initial;
-use crate::strategies::{cases_from, trained};
 use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::{
     Accumulate, CellKind, Dims, Error, Gradients, Keep, Level, Lstm, Precision, Recording, Recurrent, Tape,
     Threads, Upstream, Workspace,
 };
+use fused_rnn_tests::strategies::{cases_from, trained};
+use fused_rnn_tests::{Case, Data, bits, property_cases};
 use proptest::prelude::*;
 
 fn slices(tensors: &[Vec<f32>]) -> Vec<&[f32]> {

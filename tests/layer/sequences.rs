@@ -1,13 +1,13 @@
 //! Sequences that lie otherwise: packed, without padding, and inputs with strides. The bits are those of padded
 //! and contiguous ones.
 
-use crate::common::{Case, Data, Options, bits, property_cases};
 use crate::drawn::{initial, with_flags};
-use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Keep, Layout, Level, Recording, Recurrent, Tape, Threads,
     Upstream, Workspace,
 };
+use fused_rnn_tests::strategies::{cases_from, trained};
+use fused_rnn_tests::{Case, Data, Options, bits, property_cases};
 use proptest::prelude::*;
 
 /// Where each step of the packed sequence lies in the padded one, counted in steps.

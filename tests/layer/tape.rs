@@ -1,13 +1,13 @@
 //! A tape in memory of the caller's: the bits of a `Tape`, whatever the alignment and the contents of the
 //! memory; sizes that can be computed elsewhere; errors before writes.
 
-use crate::common::{Case, Data, Options, bits, plain_activations, property_cases};
 use crate::drawn::{initial, with_flags};
-use crate::strategies::{cases_from, trained};
 use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Keep, Level, Recording, Recurrent, Rng, Tape, Threads,
     Upstream, Workspace,
 };
+use fused_rnn_tests::strategies::{cases_from, trained};
+use fused_rnn_tests::{Case, Data, Options, bits, plain_activations, property_cases};
 use proptest::prelude::*;
 
 const SEED: u64 = 5;

@@ -11,7 +11,7 @@ pub(crate) struct Golden {
 
 impl Golden {
     pub(crate) fn read(name: &str) -> Golden {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/train/golden");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("train/golden");
         let bytes = std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file.tensors().into_iter().map(|(name, tensor)| {

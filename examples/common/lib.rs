@@ -11,11 +11,13 @@
 //!
 //! Each application trains a network, measures it and a simple method on data that neither has seen, draws a
 //! picture and fails where the network misses its mark. Everything random comes from `--seed`.
-#![allow(dead_code, unused_imports, reason = "each example uses a part")]
+//!
+//! A library of its own, so that it is compiled once.
+#![allow(missing_docs, reason = "for the programs beside it alone")]
 
-pub(crate) mod baseline;
-pub(crate) mod chart;
-pub(crate) mod digits;
+pub mod baseline;
+pub mod chart;
+pub mod digits;
 mod epochs;
 mod export;
 mod learner;
@@ -23,22 +25,22 @@ mod network;
 mod options;
 mod outcome;
 mod table;
-pub(crate) mod words;
+pub mod words;
 
-pub(crate) use epochs::{Curve, Epochs, progress};
-pub(crate) use export::Export;
-pub(crate) use learner::Learner;
-pub(crate) use network::{Network, Sees};
-pub(crate) use options::{Shared, from_to, within};
-pub(crate) use outcome::{Better, Outcome};
-pub(crate) use table::{Table, quoted};
-pub(crate) use words::{Embedded, Vocabulary, WordLayer};
+pub use epochs::{Curve, Epochs, progress};
+pub use export::Export;
+pub use learner::Learner;
+pub use network::{Network, Sees};
+pub use options::{Shared, from_to, within};
+pub use outcome::{Better, Outcome};
+pub use table::{Table, quoted};
+pub use words::{Embedded, Vocabulary, WordLayer};
 
 /// What an example gives back: its errors end it with one line and a status that is not zero.
-pub(crate) type Outcomes<T = ()> = Result<T, Failure>;
+pub type Outcomes<T = ()> = Result<T, Failure>;
 
 /// Why an example has ended. `main` prints it by `Debug`, for people.
-pub(crate) struct Failure(Box<dyn std::error::Error>);
+pub struct Failure(Box<dyn std::error::Error>);
 
 impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
     fn from(cause: E) -> Self {
