@@ -4,5 +4,6 @@
 mod by_hand;
 mod case;
 mod gradients;
+mod pool;
 mod precision;
 mod structure;
