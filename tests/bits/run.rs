@@ -118,11 +118,13 @@ fn run(network: &Network, data: &Data, level: Level, precision: Precision) -> Te
         (gradients.dx, gradients.dh0, gradients.dc0) =
             (Some(&mut dx[..]), Some(&mut dh[..]), Some(&mut dc[..]));
         layer.backward(&data.x, &tape, upstream, gradients, &mut workspace).unwrap();
-        layer.update(|parameters| {
-            for (parameter, gradient) in parameters.iter_mut().zip(&dp) {
-                *parameter -= (gradient * power(-8)).clamp(-power(-5), power(-5));
-            }
-        });
+        if round + 1 < network.rounds {
+            layer.update(|parameters| {
+                for (parameter, gradient) in parameters.iter_mut().zip(&dp) {
+                    *parameter -= (gradient * power(-8)).clamp(-power(-5), power(-5));
+                }
+            });
+        }
         tensors.extend([("training y", y), ("training h", state.h()), ("training c", state.c())]);
         tensors.extend([("dx", dx), ("dh", dh), ("dc", dc), ("parameters", dp)]);
     }
@@ -235,16 +237,18 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
     sums
 }
 
-/// The hashes of all that comes out of the networks in a precision on a level, of those that are not the
-/// large ones: of the first cells together, and of each of the others.
-pub fn hashes_of(level: Level, precision: Precision) -> [u64; CELLS.len() - FIRST + 1] {
-    let mut all = [Sum::EMPTY; CELLS.len() - FIRST + 1];
+/// The hashes of all that comes out of the networks in a precision on each of these levels, of those that are
+/// not the large ones: of the first cells together, and of each of the others.
+pub fn hashes_of(levels: &[Level], precision: Precision) -> Vec<[u64; CELLS.len() - FIRST + 1]> {
+    let mut all = vec![[Sum::EMPTY; CELLS.len() - FIRST + 1]; levels.len()];
     let networks = [heights(), drawn()].concat();
-    for (network, of_levels) in networks.iter().zip(outcomes(&networks, &[level], precision)) {
-        let sum = &mut all[(cell_of(network) + 1).saturating_sub(FIRST)];
-        of_levels.iter().flatten().for_each(|tensor| sum.add(tensor));
+    for (network, of_levels) in networks.iter().zip(outcomes(&networks, levels, precision)) {
+        for (all, tensors) in all.iter_mut().zip(of_levels) {
+            let sum = &mut all[(cell_of(network) + 1).saturating_sub(FIRST)];
+            tensors.iter().for_each(|tensor| sum.add(tensor));
+        }
     }
-    all.map(|sum| sum.hash.0)
+    all.into_iter().map(|sums| sums.map(|sum| sum.hash.0)).collect()
 }
 
 /// The hash of all that comes out of the networks with heads.

@@ -25,7 +25,7 @@ pub extern "C" fn run() -> usize {
     let wrong =
         hashes.iter().zip(expected.as_flattened()).filter(|(hash, expected)| hash != expected).count();
     let is_wrong = |(precision, [_, portable]): &&(_, [_; 2])| {
-        run::hashes_of(Level::Portable, *precision) != *portable
+        run::hashes_of(&[Level::Portable], *precision) != [*portable]
     };
     let of_heads = |(precision, [_, portable]): &&(_, [u64; 2])| {
         run::hash_of_heads(Level::Portable, *precision).hash.0 != *portable
