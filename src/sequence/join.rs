@@ -17,7 +17,6 @@
 use super::clock::Clock;
 use super::lobby::Lobby;
 use super::offer::Offer;
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -96,11 +95,20 @@ pub(super) fn threads_of_pool() -> usize {
 /// Runs `a` on this thread, and `b` on another thread of the pool where one comes in time, or else after `a`.
 /// Returns when both are done. A panic of either goes to the caller, of `a` before that of `b`.
 pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    let (mut a, mut b) = (Some(a), Some(b));
+    let (mut first, mut second) = (None, None);
+    both(&mut || first = a.take().map(|a| a()), &mut || second = b.take().map(|b| b()));
+    first.zip(second).expect("both are done")
+}
+
+/// [`join`] of any work, compiled once. (Each type would have an instance of its own, and of rayon's code.)
+fn both(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
     if rayon::current_thread_index().is_some() {
-        return rayon::join(a, b);
+        rayon::join(a, b);
+        return;
     }
-    let (mut b, mut result) = (Some(b), None);
-    let mut work = || result = b.take().map(|b| catch_unwind(AssertUnwindSafe(b)));
+    let mut result = Ok(());
+    let mut work = || result = catch_unwind(AssertUnwindSafe(&mut *b));
     let work: &mut (dyn FnMut() + Send) = &mut work;
     // SAFETY: only the lifetime changes. `Owned` sees to it that the work is not reached after it.
     let work = unsafe {
@@ -115,15 +123,14 @@ pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnc
         queue(&offer, &lobby);
     }
     let owned = Owned { offer: &offer, lobby: &lobby, place };
-    let first = a();
+    a();
     let is_ours = owned.take_back();
     std::mem::forget(owned);
     if is_ours {
         // SAFETY: taken back, so nobody else reaches it.
         unsafe { (*work)() };
     }
-    let second: Result<B, Box<dyn Any + Send>> = result.expect("it was done by whoever took it");
-    (first, second.unwrap_or_else(|panic| resume_unwind(panic)))
+    result.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 #[cfg(test)]
