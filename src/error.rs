@@ -5,7 +5,7 @@
 //! error has written neither to an output nor to a state.
 
 use crate::simd::Level;
-use std::fmt;
+use std::fmt::{self, Display};
 
 /// The reason for which a call was refused. A function that returns an error has written nothing of the
 /// caller's; a tape that it was to fill is empty.
@@ -120,7 +120,7 @@ pub enum Error {
     },
 }
 
-impl fmt::Display for Error {
+impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Length { what, expected, got } => {
@@ -165,6 +165,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The error of a file, or of what is made of one. (Its texts are written here: a caller that made them would
+/// also have to drop them, at each of its errors.)
+pub(crate) fn refused(what: impl Display, expected: impl Display, got: impl Display) -> Error {
+    #[cold]
+    fn written(what: &dyn Display, expected: &dyn Display, got: &dyn Display) -> Error {
+        Error::Format { what: what.to_string(), expected: expected.to_string(), got: got.to_string() }
+    }
+    written(&what, &expected, &got)
+}
 
 /// Refuses a slice whose length does not fit the shapes.
 pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Activations as text, as files of this crate say them: `tanh`, `hard_sigmoid:0.2:0.5`.
 
 use super::Activation;
-use crate::error::Error;
+use crate::error::{Error, refused};
 use std::fmt;
 use std::str::FromStr;
 
@@ -75,10 +75,9 @@ impl FromStr for Activation {
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
         let parameters: Option<Vec<f32>> = parts.map(|part| part.parse().ok()).collect();
-        parameters.and_then(|parameters| by_name(name, &parameters)).ok_or_else(|| Error::Format {
-            what: "activation".to_owned(),
-            expected: "a function with its parameters, as tanh or hard_sigmoid:0.2:0.5".to_owned(),
-            got: format!("{text:?}"),
+        parameters.and_then(|parameters| by_name(name, &parameters)).ok_or_else(|| {
+            let expected = "a function with its parameters, as tanh or hard_sigmoid:0.2:0.5";
+            refused("activation", expected, format_args!("{text:?}"))
         })
     }
 }

@@ -46,7 +46,7 @@ mod tile;
 mod variant;
 mod weights;
 
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{Back, BackwardFinish, BackwardStep, BackwardSums};
 use backward_tile::{BackwardTile, backward_finish, backward_finishes, hidden_gradients};
@@ -312,10 +312,9 @@ impl FromStr for CellKind {
     /// The cell of this [name](CellKind::name).
     fn from_str(name: &str) -> Result<CellKind, Error> {
         let known = CellKind::ALL.into_iter().find(|kind| kind.name() == name);
-        known.ok_or_else(|| Error::Format {
-            what: "cell".to_owned(),
-            expected: format!("one of {}", CellKind::NAMES.join(", ")),
-            got: format!("{name:?}"),
+        known.ok_or_else(|| {
+            let names = CellKind::NAMES.join(", ");
+            refused("cell", format_args!("one of {names}"), format_args!("{name:?}"))
         })
     }
 }

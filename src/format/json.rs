@@ -92,8 +92,8 @@ fn append(name: &str, value: &Value, shape: &[usize], values: &mut Vec<f32>) -> 
             list.iter().try_for_each(|value| append(name, value, inner, values))
         }
         (Some((size, _)), Some(list)) => {
-            let expected = format!("lists of {size} values, as the first is");
-            Err(refused(name, expected, format!("one of {}", list.len())))
+            let expected = format_args!("lists of {size} values, as the first is");
+            Err(refused(name, expected, format_args!("one of {}", list.len())))
         }
         (None, Some(_)) => Err(refused(name, "numbers, as the first is", "a list")),
         (Some(_), None) => Err(refused(name, "lists, as the first is", kind(value))),
@@ -104,7 +104,7 @@ fn append(name: &str, value: &Value, shape: &[usize], values: &mut Vec<f32>) -> 
 pub(crate) fn float(name: &str, value: &Value) -> Result<f32, Error> {
     match value.as_f64() {
         Some(number) if (number as f32).is_finite() => Ok(number as f32),
-        Some(number) => Err(refused(name, "a number within the range of f32", number.to_string())),
+        Some(number) => Err(refused(name, "a number within the range of f32", number)),
         None => Err(refused(name, "a number", kind(value))),
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn not_readable(
 ) -> Error {
     match Kind::of(bytes) {
         Some(kind) if !wanted.contains(&kind) => refused(what, expected, kind.what_to_do()),
-        _ => refused(what, expected, cause.to_string()),
+        _ => refused(what, expected, cause),
     }
 }
 

@@ -41,6 +41,8 @@
 //! and some megabytes, as an empty message is two bytes; for a pickle 100 times, as an instruction is one
 //! byte; for `.npz` 4000 times, as DEFLATE makes a thousand bytes of one. A run allocates as much as its
 //! shapes say; inputs of no steps have shapes without any values.
+//!
+//! [`Error`]: crate::Error
 
 mod convention;
 #[cfg(feature = "json")]
@@ -68,9 +70,4 @@ mod zip;
 pub use convention::{Arrays, Biases, Convention, Form, Gate, Orientation};
 pub use tensor::{DType, RawTensor, Tensor, Tensors};
 
-use crate::error::Error;
-
-/// The error of everything in this folder.
-fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Error {
-    Error::Format { what: what.into(), expected: expected.into(), got: got.into() }
-}
+use crate::error::refused;

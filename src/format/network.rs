@@ -86,8 +86,9 @@ impl Change {
         };
         let Open { shape, range, .. } = self.open.remove(place);
         if values.len() != range.len() {
-            let got = format!("{} values", values.len());
-            return Err(refused(name, format!("{} values, shape {shape:?}", range.len()), got));
+            let (expected, got) = (range.len(), values.len());
+            let expected = format_args!("{expected} values, shape {shape:?}");
+            return Err(refused(name, expected, format_args!("{got} values")));
         }
         self.values.push((range, values));
         Ok(())
@@ -139,7 +140,7 @@ impl Change {
         let rest = |values: &[f32]| values.iter().copied().find(|&value| value != 0.0);
         if let Some(value) = rest(&bias_hh) {
             let expected = "zeros in a network without this bias, as no other can stand for it";
-            return Err(refused(format!("bias_hh{suffix}"), expected, value.to_string()));
+            return Err(refused(format_args!("bias_hh{suffix}"), expected, value));
         }
         if self.bias == Bias::Single {
             return self.put(&format!("bias_ih{suffix}"), bias_ih);
@@ -148,7 +149,7 @@ impl Change {
             None => Ok(()),
             Some(value) => {
                 let expected = "zeros in a network without bias";
-                Err(refused(format!("bias_ih{suffix}"), expected, value.to_string()))
+                Err(refused(format_args!("bias_ih{suffix}"), expected, value))
             }
         }
     }

@@ -54,7 +54,7 @@ impl<'a> Archive<'a> {
             let name = str::from_utf8(path.as_bytes()).map_err(|_| fail("a name that is no UTF-8"))?;
             if entry.flags().is_encrypted() {
                 return Err(refused(
-                    format!("{what}: {name}"),
+                    format_args!("{what}: {name}"),
                     "a file that is not encrypted",
                     "one that is",
                 ));
@@ -64,7 +64,7 @@ impl<'a> Archive<'a> {
             let (method, crc) = (entry.compression_method(), entry.crc32());
             let file = File { place, method, crc, checked: Cell::new(false) };
             if files.insert(name.to_owned(), file).is_some() {
-                return Err(refused(what, "files of different names", format!("two of {name:?}")));
+                return Err(refused(what, "files of different names", format_args!("two of {name:?}")));
             }
         }
         ranges.sort_unstable();
@@ -95,7 +95,7 @@ impl<'a> Archive<'a> {
             CompressionMethod::DEFLATE => Cow::Owned(unpack(entry.data(), size).map_err(damaged)?),
             other => {
                 let expected = "a file that is stored or deflated as PyTorch and NumPy do";
-                return Err(refused(what(), expected, format!("one by {other}")));
+                return Err(refused(what(), expected, format_args!("one by {other}")));
             }
         };
         if bytes.len() as u64 != size {

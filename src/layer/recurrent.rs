@@ -4,7 +4,7 @@ use super::config::Config;
 use super::init::{Init, initialise};
 use super::parameters::{NamedParameter, Ranges, tensors};
 use crate::cell::{PerTensor, TransposedWeights, Weights};
-use crate::error::{Error, collect, zeros};
+use crate::error::{Error, collect, refused, zeros};
 use crate::product::Precision;
 use crate::simd::{Level, Token};
 use std::fmt;
@@ -264,8 +264,8 @@ impl Recurrent {
         for (n, range) in existing() {
             let Some(values) = values(n).filter(|values| values.len() != range.len()) else { continue };
             let name = tensors(&self.config, &self.ranges).nth(n).map_or(String::new(), |tensor| tensor.0);
-            let (expected, got) = (format!("{} values", range.len()), values.len().to_string());
-            return Err(Error::Format { what: format!("parameter {name}"), expected, got });
+            let (expected, got) = (range.len(), values.len());
+            return Err(refused(format_args!("parameter {name}"), format_args!("{expected} values"), got));
         }
         let mut n = 0;
         let mut any = false;

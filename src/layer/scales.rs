@@ -3,7 +3,7 @@
 use super::parameters::{Ranges, tensors};
 use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
-use crate::error::Error;
+use crate::error::{Error, refused, reserve};
 use crate::product::Precision;
 
 /// Whether weights can be had from integers and back with it.
@@ -40,22 +40,19 @@ impl Recurrent {
         let found = tensors(&self.config, &self.ranges).zip(self.places()).find(|((own, ..), _)| own == name);
         let unknown = || Error::UnknownParameter { name: name.to_owned() };
         let ((_, shape, _), (strand, tensor)) = found.ok_or_else(unknown)?;
-        let refused = |expected| {
-            let (what, got) = (format!("scales of {name}"), scales.len().to_string());
-            Err(Error::Format { what, expected, got })
-        };
+        let what = format_args!("scales of {name}");
         if !name.starts_with("weight_") || shape.len() != 2 {
-            return refused("none, as it is no matrix of weights".to_owned());
+            return Err(refused(what, "none, as it is no matrix of weights", scales.len()));
         }
         if scales.len() > 1 && scales.len() != shape[0] {
-            return refused(format!("0, 1 or {} values", shape[0]));
+            return Err(refused(what, format_args!("0, 1 or {} values", shape[0]), scales.len()));
         }
         if let Some(&got) = scales.iter().find(|&&scale| !is_scale(scale)) {
             let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");
             return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
         }
         let mut own = Vec::new();
-        crate::error::reserve(&mut own, scales.len())?;
+        reserve(&mut own, scales.len())?;
         own.extend_from_slice(scales);
         self.scales.resize_with(self.ranges.len(), PerTensor::default);
         self.scales[strand].0[tensor as usize] = own;

@@ -139,13 +139,12 @@ impl EarlyStopping {
     #[doc(alias = "load_state_dict")]
     pub fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
         let mut saved = Saved::new(tensors);
-        let size = |name: &str, count: u64| {
-            usize::try_from(count).map_err(|_| refused(name, "a size", count.to_string()))
-        };
+        let size =
+            |name: &str, count: u64| usize::try_from(count).map_err(|_| refused(name, "a size", count));
         let best = saved.best(BEST)?;
         let best_at = match saved.integer(BEST_AT)? {
             -1 => None,
-            at => Some(usize::try_from(at).map_err(|_| refused(BEST_AT, "-1 or a place", at.to_string()))?),
+            at => Some(usize::try_from(at).map_err(|_| refused(BEST_AT, "-1 or a place", at))?),
         };
         let (seen, waited) = (size(SEEN, saved.count(SEEN)?)?, size(WAITED, saved.count(WAITED)?)?);
         saved.finish()?;
@@ -153,7 +152,7 @@ impl EarlyStopping {
         let since = best_at.map_or(Some(seen), |at| seen.checked_sub(at)?.checked_sub(1));
         let none = if self.maximize { f64::NEG_INFINITY } else { f64::INFINITY };
         if since != Some(waited) || best_at.is_none() && best != none {
-            let got = format!("best {best} at {best_at:?}, {seen} seen, {waited} waited");
+            let got = format_args!("best {best} at {best_at:?}, {seen} seen, {waited} waited");
             return Err(refused("early stopping", "numbers that fit each other", got));
         }
         *self = EarlyStopping { best, best_at, seen, waited, ..*self };

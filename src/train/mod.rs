@@ -102,12 +102,8 @@ pub use pad::{Padded, gather_steps, pad, real_steps, scatter_steps, step_mask, u
 pub use schedule::{Plateau, PlateauConfig, RateSchedule};
 
 use crate::Error;
+use crate::error::refused;
 use crate::format::{Tensor, Tensors};
-
-/// The error of a load.
-fn refused(what: &str, expected: impl Into<String>, got: String) -> Error {
-    Error::Format { what: what.to_owned(), expected: expected.into(), got }
-}
 
 /// Takes the tensor out that PyTorch calls `weight`. If there is none, the error names the tensors that are
 /// there: usually a prefix has to be taken off.

@@ -59,7 +59,7 @@ impl Saved {
     pub(super) fn averages(&mut self, name: &str, count: usize) -> Result<Vec<f32>, Error> {
         let averages = self.tensors.take(name, &[count])?;
         match averages.iter().find(|average| !average.is_finite()) {
-            Some(average) => Err(refused(name, "finite averages", average.to_string())),
+            Some(average) => Err(refused(name, "finite averages", average)),
             None => Ok(averages),
         }
     }
@@ -68,7 +68,7 @@ impl Saved {
     pub(super) fn squares(&mut self, name: &str, count: usize) -> Result<Vec<f32>, Error> {
         let squares = self.averages(name, count)?;
         match squares.iter().find(|&&square| square < 0.0) {
-            Some(square) => Err(refused(name, "averages of at least 0", square.to_string())),
+            Some(square) => Err(refused(name, "averages of at least 0", square)),
             None => Ok(squares),
         }
     }
@@ -79,7 +79,7 @@ impl Saved {
         let steps = values.first().copied().unwrap_or(f32::NAN);
         match (0.0..=MAX_STEPS as f32).contains(&steps) && steps.fract() == 0.0 {
             true => Ok(steps as u32),
-            false => Err(refused(STEP, format!("a whole number from 0 to {MAX_STEPS}"), steps.to_string())),
+            false => Err(refused(STEP, format_args!("a whole number from 0 to {MAX_STEPS}"), steps)),
         }
     }
 
@@ -102,13 +102,13 @@ impl Saved {
     /// A count.
     pub(super) fn count(&mut self, name: &str) -> Result<u64, Error> {
         let count = self.integer(name)?;
-        u64::try_from(count).map_err(|_| refused(name, "a number from 0", count.to_string()))
+        u64::try_from(count).map_err(|_| refused(name, "a number from 0", count))
     }
 
     /// The best of some values, which is infinite where there was none.
     pub(super) fn best(&mut self, name: &str) -> Result<f64, Error> {
         let value = f64::from_bits(self.integer(name)?.cast_unsigned());
-        if value.is_nan() { Err(refused(name, "the bits of a number", value.to_string())) } else { Ok(value) }
+        if value.is_nan() { Err(refused(name, "the bits of a number", value)) } else { Ok(value) }
     }
 
     /// Whether nothing is left.

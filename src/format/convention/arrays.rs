@@ -118,6 +118,6 @@ impl Orientation {
         if shape.len() < 2 || shape == flat || shape == apart {
             return Ok(());
         }
-        Err(refused(what, format!("shape {flat:?} (or {apart:?})"), format!("shape {shape:?}")))
+        Err(refused(what, format_args!("shape {flat:?} (or {apart:?})"), format_args!("shape {shape:?}")))
     }
 }

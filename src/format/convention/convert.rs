@@ -2,6 +2,7 @@
 
 use super::super::network::StrandSizes;
 use super::super::refused;
+use super::arrays::Orientation;
 use super::form::{Biases, Form};
 use crate::cell::CellKind;
 use crate::error::Error;
@@ -27,8 +28,9 @@ impl Resolved<'_> {
             None => vec![self.form.scale],
             Some(&[scale]) => vec![scale * self.form.scale],
             Some(scales) => {
-                let ours = permute(scales, strand.hidden, &inverse(&self.order));
-                ours.into_iter().map(|scale| scale * self.form.scale).collect()
+                let mut ours = permute(scales, strand.hidden, &inverse(&self.order));
+                multiply(&mut ours, self.form.scale);
+                ours
             }
         }
     }
@@ -41,23 +43,23 @@ impl Resolved<'_> {
         from: &[f32],
         scales: &[f32],
     ) -> Vec<f32> {
-        let (sizes, places) = ([strand.gates, strand.hidden, k], inverse(&self.order));
-        let ours = elements(sizes).map(|[gate, unit, k]| {
-            let row = scales[if scales.len() > 1 { gate * strand.hidden + unit } else { 0 }];
-            let value = from[self.form.orientation.place(sizes, [places[gate], unit, k])];
-            value * (row * self.signs[gate])
-        });
-        ours.collect()
+        let sizes = [strand.gates, strand.hidden, k];
+        let mut ours = gathered(self.form.orientation, sizes, &inverse(&self.order), from);
+        for (row, values) in ours.chunks_exact_mut(k.max(1)).enumerate() {
+            let factor = scales[if scales.len() > 1 { row } else { 0 }] * self.signs[row / strand.hidden];
+            multiply(values, factor);
+        }
+        ours
     }
 
     pub(super) fn matrix_to_theirs(&self, strand: &StrandSizes, k: usize, from: &[f32]) -> Vec<f32> {
-        let (sizes, places) = ([strand.gates, strand.hidden, k], inverse(&self.order));
-        let mut theirs = vec![0.0; from.len()];
-        for ([gate, unit, k], &value) in elements(sizes).zip(from) {
-            let place = self.form.orientation.place(sizes, [places[gate], unit, k]);
-            theirs[place] = value * self.signs[gate] / self.form.scale;
+        let sizes = [strand.gates, strand.hidden, k];
+        let mut ours = from.to_vec();
+        for (row, values) in ours.chunks_exact_mut(k.max(1)).enumerate() {
+            let sign = self.signs[row / strand.hidden];
+            values.iter_mut().for_each(|value| *value = *value * sign / self.form.scale);
         }
-        theirs
+        scattered(self.form.orientation, sizes, &inverse(&self.order), &ours)
     }
 
     /// A vector of theirs in our order and sense, with what they add.
@@ -96,8 +98,10 @@ impl Resolved<'_> {
             Biases::Recurrent => [zeros(), ours],
             Biases::Both => [ours, self.vector_to_ours(hidden, second, false)],
             Biases::InputAndNew => {
-                let mut recurrent = vec![0.0; rows - hidden];
-                recurrent.extend(second.iter().map(|value| value * self.form.bias_scale));
+                let mut recurrent = vec![0.0; rows];
+                let new = &mut recurrent[rows - hidden..];
+                new.copy_from_slice(&second[..hidden]);
+                multiply(new, self.form.bias_scale);
                 [ours, recurrent]
             }
         }
@@ -123,8 +127,8 @@ impl Resolved<'_> {
         let no_place = |name: &str, values: &[f32]| match values.iter().find(|value| **value != 0.0) {
             None => Ok(()),
             Some(value) => {
-                let expected = format!("zeros where {} has no bias", self.form.name);
-                Err(refused(format!("{name}{suffix}"), expected, value.to_string()))
+                let expected = format_args!("zeros where {} has no bias", self.form.name);
+                Err(refused(format_args!("{name}{suffix}"), expected, value))
             }
         };
         if self.form.biases == Biases::Recurrent {
@@ -150,14 +154,56 @@ impl Resolved<'_> {
     }
 }
 
-/// All (gate, unit, k) of a matrix, in our order.
-pub(super) fn elements([gates, hidden, k]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
-    (0..gates).flat_map(move |gate| (0..hidden).flat_map(move |unit| (0..k).map(move |k| [gate, unit, k])))
+/// A matrix of ours, of so many gates, units and inputs, from theirs.
+/// `places` has the place of each gate there.
+pub(super) fn gathered(
+    orientation: Orientation,
+    sizes: [usize; 3],
+    places: &[usize],
+    from: &[f32],
+) -> Vec<f32> {
+    let mut ours = Vec::with_capacity(from.len());
+    for gate in 0..sizes[0] {
+        for unit in 0..sizes[1] {
+            for k in 0..sizes[2] {
+                ours.push(from[orientation.place(sizes, [places[gate], unit, k])]);
+            }
+        }
+    }
+    ours
+}
+
+/// The other way: theirs from ours.
+pub(super) fn scattered(
+    orientation: Orientation,
+    sizes: [usize; 3],
+    places: &[usize],
+    from: &[f32],
+) -> Vec<f32> {
+    let mut theirs = vec![0.0; from.len()];
+    let mut ours = from.iter();
+    for gate in 0..sizes[0] {
+        for unit in 0..sizes[1] {
+            for (k, &value) in (0..sizes[2]).zip(&mut ours) {
+                theirs[orientation.place(sizes, [places[gate], unit, k])] = value;
+            }
+        }
+    }
+    theirs
+}
+
+/// Multiplies numbers.
+pub(super) fn multiply(values: &mut [f32], factor: f32) {
+    values.iter_mut().for_each(|value| *value *= factor);
 }
 
 /// Vectors of H in another order: `order[k]` becomes the k-th.
 pub(super) fn permute(from: &[f32], hidden: usize, order: &[usize]) -> Vec<f32> {
-    order.iter().flat_map(|&gate| from[gate * hidden..][..hidden].iter().copied()).collect()
+    let mut to = Vec::with_capacity(from.len());
+    for gate in order {
+        to.extend_from_slice(&from[gate * hidden..][..hidden]);
+    }
+    to
 }
 
 /// The place at which each of ours stands.

@@ -3,7 +3,7 @@
 use super::super::network::{Change, StrandSizes, suffix};
 use super::super::refused;
 use super::arrays::{Arrays, Orientation};
-use super::convert::{Resolved, elements, inverse, permute};
+use super::convert::{Resolved, gathered, inverse, multiply, permute, scattered};
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::Recurrent;
@@ -220,7 +220,7 @@ impl Form {
         let mut change = Change::of(network)?;
         let expected = network.config().strands();
         if cells.len() != expected {
-            return Err(refused("layers * directions", expected.to_string(), cells.len().to_string()));
+            return Err(refused("layers * directions", expected, cells.len()));
         }
         for (index, arrays) in cells.iter().enumerate() {
             let suffix = suffix(network.config(), index);
@@ -238,8 +238,8 @@ impl Form {
             ] {
                 let heads = network.config().heads();
                 if heads > 1 && name == "weight_hh" && from.len() != strand.rows() * columns {
-                    let expected = format!("{} values of {heads} heads", strand.rows() * columns);
-                    return Err(refused(what(name), expected, from.len().to_string()));
+                    let expected = format_args!("{} values of {heads} heads", strand.rows() * columns);
+                    return Err(refused(what(name), expected, from.len()));
                 }
                 check(what(name), strand.rows() * columns, from.len())?;
                 self.orientation.check_shape(&what(name), [strand.gates, strand.hidden, columns], shape)?;
@@ -250,8 +250,8 @@ impl Form {
                         Some(scales.as_slice())
                     }
                     count => {
-                        let expected = format!("none, 1 or {}", strand.rows());
-                        return Err(refused(what(&format!("scales of {name}")), expected, count.to_string()));
+                        let (what, rows) = (what(&format!("scales of {name}")), strand.rows());
+                        return Err(refused(what, format_args!("none, 1 or {rows}"), count));
                     }
                 };
                 let (name, scales) = (format!("{name}{suffix}"), form.scales_to_ours(&strand, scales));
@@ -270,7 +270,7 @@ impl Form {
             change.put_biases(&suffix, bias_ih, bias_hh)?;
             if !arrays.peephole.is_empty() {
                 let Some(order) = form.peepholes else {
-                    return Err(refused(what("peephole"), format!("none in {}", self.name), "some"));
+                    return Err(refused(what("peephole"), format_args!("none in {}", self.name), "some"));
                 };
                 check(what("peephole"), 3 * strand.hidden, arrays.peephole.len())?;
                 let ours = permute(&arrays.peephole, strand.hidden, &inverse(&order));
@@ -278,12 +278,11 @@ impl Form {
             }
             if !arrays.projection.is_empty() {
                 let Some(orientation) = self.projection else {
-                    return Err(refused(what("projection"), format!("none in {}", self.name), "some"));
+                    return Err(refused(what("projection"), format_args!("none in {}", self.name), "some"));
                 };
                 check(what("projection"), strand.hidden * strand.output, arrays.projection.len())?;
-                let ours =
-                    |place| arrays.projection[orientation.place([1, strand.output, strand.hidden], place)];
-                let ours: Vec<f32> = elements([1, strand.output, strand.hidden]).map(ours).collect();
+                let sizes = [1, strand.output, strand.hidden];
+                let ours = gathered(orientation, sizes, &[0], &arrays.projection);
                 let (name, ours) = (format!("weight_hr{suffix}"), scaled(ours, self.scale));
                 if self.scale == 1.0 {
                     change.put(&name, ours)?;
@@ -308,7 +307,8 @@ impl Form {
         network.check_parameters()?;
         // The tensors of a strand follow each other, in the order of the strands.
         let mut tensors = network.named_parameters().peekable();
-        let cell_arrays = |index| {
+        let mut cells = Vec::new();
+        for index in 0..network.config().strands() {
             let suffix = suffix(network.config(), index);
             let strand = StrandSizes::of(network.config(), index);
             let mut arrays = Arrays::default();
@@ -333,49 +333,49 @@ impl Form {
                     }
                     ("weight_hr", _, Some(orientation)) => {
                         let sizes = [1, strand.output, strand.hidden];
-                        let mut theirs = vec![0.0; tensor.values.len()];
-                        for (place, &value) in elements(sizes).zip(tensor.values) {
-                            theirs[orientation.place(sizes, place)] = value;
-                        }
+                        let theirs = scattered(orientation, sizes, &[0], tensor.values);
                         arrays.projection = scaled(theirs, 1.0 / self.scale);
                     }
                     _ => {
-                        let expected = format!("a parameter that {} has", self.name);
-                        return Err(refused(tensor.name.as_str(), expected, "one that it has not"));
+                        let expected = format_args!("a parameter that {} has", self.name);
+                        return Err(refused(&tensor.name, expected, "one that it has not"));
                     }
                 }
             }
             if biased {
                 arrays.bias = form.biases_to_theirs(&strand, &suffix, biases)?;
             }
-            Ok(arrays)
-        };
-        (0..network.config().strands()).map(cell_arrays).collect()
+            cells.push(arrays);
+        }
+        Ok(cells)
     }
 
     /// Gates as places of ours, checked.
     fn resolve(&self, network: &Recurrent) -> Result<Resolved<'_>, Error> {
         let kind = network.config().kind();
         if kind != self.kind {
-            let got = format!("a network of {kind:?}");
-            return Err(refused(self.name.as_ref(), format!("a network of {:?}", self.kind), got));
+            let got = format_args!("a network of {kind:?}");
+            return Err(refused(&self.name, format_args!("a network of {:?}", self.kind), got));
         }
         if kind.recurrent_gates() != kind.gates() {
             let expected = "a cell whose recurrent weights have all gates";
-            return Err(refused(self.name.as_ref(), expected, format!("{kind:?}")));
+            return Err(refused(&self.name, expected, format_args!("{kind:?}")));
         }
         let place = |gate: Gate| {
-            let expected = format!("gates of {kind:?}");
-            gate.place(kind).ok_or_else(|| refused(self.name.as_ref(), expected, format!("{gate:?}")))
+            let expected = format_args!("gates of {kind:?}");
+            gate.place(kind).ok_or_else(|| refused(&self.name, expected, format_args!("{gate:?}")))
         };
-        let mut order: Vec<usize> = self.order.iter().map(|&gate| place(gate)).collect::<Result<_, _>>()?;
+        let mut order: Vec<usize> = Vec::new();
+        for &gate in &self.order {
+            order.push(place(gate)?);
+        }
         if order.is_empty() {
-            order = (0..kind.gates()).collect();
+            order.extend(0..kind.gates());
         }
         let each_once = (0..kind.gates()).all(|gate| order.contains(&gate)) && order.len() == kind.gates();
         if !each_once {
-            let got = format!("{:?}", self.order);
-            return Err(refused(self.name.as_ref(), format!("an order of all gates of {kind:?}"), got));
+            let got = format_args!("{:?}", self.order);
+            return Err(refused(&self.name, format_args!("an order of all gates of {kind:?}"), got));
         }
         let mut signs = vec![1.0; kind.gates()];
         for &gate in &self.turned {
@@ -392,7 +392,7 @@ impl Form {
             other => Err(refused(
                 self.name.as_ref(),
                 "peepholes of Input, Forget and Output",
-                format!("{other:?}"),
+                format_args!("{other:?}"),
             )),
         };
         let peepholes = match self.peepholes.map(|order| order.map(peephole)) {
@@ -400,8 +400,8 @@ impl Form {
             Some([a, b, c]) => {
                 let order = [a?, b?, c?];
                 if !(0..3).all(|place| order.contains(&place)) {
-                    let got = format!("{:?}", self.peepholes);
-                    return Err(refused(self.name.as_ref(), "each peephole once", got));
+                    let got = format_args!("{:?}", self.peepholes);
+                    return Err(refused(&self.name, "each peephole once", got));
                 }
                 Some(order)
             }
@@ -435,12 +435,12 @@ impl Form {
             said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too \
                      (Convention::KerasCuDnn)";
         }
-        Err(refused(what, format!("{size} values"), said))
+        Err(refused(what, format_args!("{size} values"), said))
     }
 }
 
 fn scaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
-    values.iter_mut().for_each(|value| *value *= scale);
+    multiply(&mut values, scale);
     values
 }
 
@@ -448,5 +448,5 @@ fn check(what: String, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got {
         return Ok(());
     }
-    Err(refused(what, format!("{expected} values"), got.to_string()))
+    Err(refused(what, format_args!("{expected} values"), got))
 }

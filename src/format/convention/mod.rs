@@ -137,13 +137,12 @@ impl Convention {
     /// # Errors
     /// [`Error::Format`] where the system has no such cell.
     pub fn form(self, kind: CellKind) -> Result<Form, Error> {
-        let name = format!("{self:?}");
         match self.table(kind) {
             Some(mut form) => {
-                form.name = name.into();
+                form.name = format!("{self:?}").into();
                 Ok(form)
             }
-            None => Err(refused(name, "a cell that it has", format!("{kind:?}"))),
+            None => Err(refused(format_args!("{self:?}"), "a cell that it has", format_args!("{kind:?}"))),
         }
     }
 

@@ -148,16 +148,16 @@ impl Layer {
             let name = format!("{}{name}", prefixes[0]);
             match arrays.get(&name).map(Tensor::shape) {
                 Some(&[rows, _]) => Ok(rows),
-                Some(other) => Err(refused(name, "a matrix", format!("shape {other:?}"))),
+                Some(other) => Err(refused(name, "a matrix", format_args!("shape {other:?}"))),
                 None => Err(refused(name, "a matrix", "none")),
             }
         };
         let (input, hidden) = (matrix("kernel")?, matrix("recurrent_kernel")?);
         if let Some(units) = units.filter(|&units| units != hidden) {
-            let got = format!("{hidden} rows");
+            let got = format_args!("{hidden} rows");
             return Err(refused(
-                format!("{}recurrent_kernel", prefixes[0]),
-                format!("{units} rows, one a unit"),
+                format_args!("{}recurrent_kernel", prefixes[0]),
+                format_args!("{units} rows, one a unit"),
                 got,
             ));
         }
@@ -208,11 +208,11 @@ impl Layer {
         let metadata = Tensors::safetensors_metadata(bytes)?;
         if !metadata.contains_key(&format!("{name}/layer")) {
             if let Some(reason) = metadata.get(&format!("{name}/refused")) {
-                return Err(refused(format!("layer {name}"), "one that can be computed", reason));
+                return Err(refused(format_args!("layer {name}"), "one that can be computed", reason));
             }
             let some: Vec<&str> = names_of(&metadata).take(8).collect();
             let got = if some.is_empty() { "none".to_owned() } else { some.join(", ") };
-            return Err(refused("layer", format!("a recurrent layer {name:?}"), got));
+            return Err(refused("layer", format_args!("a recurrent layer {name:?}"), got));
         }
         let prefix = format!("{name}/");
         let options = metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?, value)));

@@ -38,13 +38,13 @@ impl Options {
             None => Ok(default),
             Some("true") => Ok(true),
             Some("false") => Ok(false),
-            Some(other) => Err(refused(format!("option {key}"), "true or false", other)),
+            Some(other) => Err(refused(format_args!("option {key}"), "true or false", other)),
         }
     }
 
     pub(super) fn number(&mut self, key: &str) -> Result<Option<usize>, Error> {
         let Some(text) = self.take(key) else { return Ok(None) };
-        let number = text.parse().map_err(|_| refused(format!("option {key}"), "a number", text))?;
+        let number = text.parse().map_err(|_| refused(format_args!("option {key}"), "a number", text))?;
         Ok(Some(number))
     }
 
@@ -52,7 +52,7 @@ impl Options {
         let Some(text) = self.take(key) else { return Ok(0.0) };
         match text.parse() {
             Ok(number) if (0.0..1.0).contains(&number) => Ok(number),
-            _ => Err(refused(format!("option {key}"), "a number from 0 to below 1", text)),
+            _ => Err(refused(format_args!("option {key}"), "a number from 0 to below 1", text)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Options {
             None => Ok(default),
             Some(text) => activation(&text).ok_or_else(|| {
                 let expected = "an elementwise function of keras.activations, by name";
-                refused(format!("option {key}"), expected, text)
+                refused(format_args!("option {key}"), expected, text)
             }),
         }
     }
@@ -88,7 +88,7 @@ impl Options {
         match self.left.first() {
             None => Ok(()),
             Some((key, value)) => {
-                Err(refused(format!("option {key}"), "none that is not in the table", value))
+                Err(refused(format_args!("option {key}"), "none that is not in the table", value))
             }
         }
     }

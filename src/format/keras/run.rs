@@ -89,10 +89,10 @@ impl Layer {
         let config = self.network.config();
         let (hidden, directions) = (config.hidden_size(), config.directions());
         let &[batch, steps, features] = x.shape() else {
-            return Err(refused("x", "three axes (B, T, I)", format!("shape {:?}", x.shape())));
+            return Err(refused("x", "three axes (B, T, I)", format_args!("shape {:?}", x.shape())));
         };
         if features != config.input_size() {
-            return Err(refused("x", format!("{} features", config.input_size()), features.to_string()));
+            return Err(refused("x", format_args!("{} features", config.input_size()), features));
         }
         let mut zero;
         let state = match state {
@@ -125,7 +125,7 @@ impl Layer {
             if backwards {
                 reverse(y, width);
             }
-            let counts = |place: usize| mask.counts(row, processed(place), steps);
+            let counts: &dyn Fn(usize) -> bool = &|place| mask.counts(row, processed(place), steps);
             if !zero_y {
                 for place in (1..steps).filter(|&place| !counts(place)) {
                     y.copy_within((place - 1) * width..place * width, place * width);
@@ -149,16 +149,25 @@ impl Layer {
     /// The tensor of these axes and the units, of values that have the units of both directions side by side.
     fn merged(&self, axes: &[usize], values: Vec<f32>) -> Result<Tensor, Error> {
         let hidden = self.network.config().hidden_size();
-        let merge = |with: fn(f32, f32) -> f32| -> Vec<f32> {
-            let pairs = values.chunks_exact(2 * hidden);
-            pairs.flat_map(|pair| (0..hidden).map(|k| with(pair[k], pair[hidden + k]))).collect()
+        let merge = |with: fn(f32, f32) -> f32| {
+            let mut merged = Vec::with_capacity(values.len() / 2);
+            for pair in values.chunks_exact(2 * hidden) {
+                for k in 0..hidden {
+                    merged.push(with(pair[k], pair[hidden + k]));
+                }
+            }
+            merged
         };
         let values = match self.merge {
             None => values,
             Some(Merge::Concat) => return Tensor::new(&[axes, &[2 * hidden]].concat(), values),
             Some(Merge::Apart) => {
-                let of = |half: usize| values.chunks_exact(hidden).skip(half).step_by(2).flatten();
-                let apart = of(0).chain(of(1)).copied().collect();
+                let mut apart = Vec::with_capacity(values.len());
+                for half in 0..2 {
+                    for pair in values.chunks_exact(2 * hidden) {
+                        apart.extend_from_slice(&pair[half * hidden..][..hidden]);
+                    }
+                }
                 return Tensor::new(&[&[2], axes, &[hidden]].concat(), apart);
             }
             Some(Merge::Sum) => merge(|a, b| a + b),

@@ -130,7 +130,7 @@ fn rows(
     hidden: usize,
 ) -> Result<Vec<f32>, Error> {
     let time_major = layout == Layout::TimeMajor;
-    let wrong = |expected: String| refused(name, expected, format!("shape {:?}", tensor.shape()));
+    let wrong = |expected: String| refused(name, expected, format_args!("shape {:?}", tensor.shape()));
     let missing = 3usize.checked_sub(tensor.shape().len());
     let missing = missing.ok_or_else(|| wrong("at most three axes".to_owned()))?;
     let sizes: Vec<usize> = std::iter::repeat_n(1, missing).chain(tensor.shape().iter().copied()).collect();

@@ -26,7 +26,8 @@ impl<'a> Place<'a> {
         let entry = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| &*entry.value);
         let number = |key: &str| {
             let parse = |text: &str| {
-                text.parse::<u64>().map_err(|_| refused(format!("{what}, {key}"), "a number of bytes", text))
+                text.parse::<u64>()
+                    .map_err(|_| refused(format_args!("{what}, {key}"), "a number of bytes", text))
             };
             entry(key).map(parse).transpose()
         };
@@ -68,8 +69,9 @@ impl Folder {
         if place.location.is_empty() || !relative.components().all(inside) {
             return Err(refused(what, "a file in the folder of the model", got()));
         }
-        let wrong =
-            |error: std::io::Error| refused(what, "a file that can be read", format!("{}: {error}", got()));
+        let wrong = |error: std::io::Error| {
+            refused(what, "a file that can be read", format_args!("{}: {error}", got()))
+        };
         let folder = folder.canonicalize().map_err(wrong)?;
         let path = folder.join(relative).canonicalize().map_err(wrong)?;
         if !path.starts_with(&folder) {
@@ -85,12 +87,12 @@ impl Folder {
         else {
             let length = place.length.map_or("another".to_owned(), |length| length.to_string());
             let expected = bytes.map_or("fewer".to_owned(), |bytes| bytes.to_string());
-            return Err(refused(what, format!("{expected} bytes"), format!("length {length}")));
+            return Err(refused(what, format_args!("{expected} bytes"), format_args!("length {length}")));
         };
         let end = place.offset.checked_add(bytes as u64);
         if end.is_none_or(|end| end > data.len()) {
-            let expected = format!("{bytes} bytes from {} on", place.offset);
-            return Err(refused(what, expected, format!("a file of {} bytes", data.len())));
+            let expected = format_args!("{bytes} bytes from {} on", place.offset);
+            return Err(refused(what, expected, format_args!("a file of {} bytes", data.len())));
         }
         budget.read_file(&path, data.len(), bytes)?;
         let mut buffer = Vec::new();

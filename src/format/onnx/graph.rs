@@ -257,7 +257,7 @@ impl Entry {
 }
 
 fn twice(name: &str) -> Error {
-    refused(format!("constant {name:?}"), "one of this name", "two")
+    refused(format_args!("constant {name:?}"), "one of this name", "two")
 }
 
 fn known_shape(value: &ValueInfoProto) -> Option<Vec<usize>> {

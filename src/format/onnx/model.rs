@@ -82,9 +82,7 @@ impl Model {
     /// name.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
         let path = path.as_ref();
-        let wrong = |error: std::io::Error| {
-            refused(path.display().to_string(), "a file that can be read", error.to_string())
-        };
+        let wrong = |error: std::io::Error| refused(path.display(), "a file that can be read", error);
         let bytes = std::fs::read(path).map_err(wrong)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         Model::read_in(&bytes, Folder::of(folder.unwrap_or(Path::new("."))))

@@ -66,7 +66,7 @@ impl ModelNode {
     pub(super) fn names_itself(&self, error: Error) -> Error {
         match error {
             Error::Format { what, expected, got } => {
-                refused(format!("{}, {what}", self.title()), expected, got)
+                refused(format_args!("{}, {what}", self.title()), expected, got)
             }
             other => other,
         }
@@ -161,7 +161,7 @@ impl ModelNode {
         };
         if let Some(name) = self.proto.input.iter().skip(most).find(|name| !name.is_empty()) {
             let what = format!("{}, inputs", self.title());
-            return Err(refused(what, format!("at most {most}"), format!("another one, {name:?}")));
+            return Err(refused(what, format_args!("at most {most}"), format_args!("another one, {name:?}")));
         }
         let sources = WEIGHTS.map(|index| fold.key(self.scope, self.input(index)?));
         let weights = sharing.weights((self.quantized, sources), || {
@@ -172,7 +172,7 @@ impl ModelNode {
             && hidden != got
         {
             let what = format!("{}, attribute hidden_size", self.title());
-            return Err(refused(what, format!("{got} as in R"), hidden.to_string()));
+            return Err(refused(what, format_args!("{got} as in R"), hidden));
         }
         node::check(&operator, &weights.borrow()).map_err(|error| self.names_itself(error))?;
         Ok((operator, weights))
@@ -289,7 +289,7 @@ impl ModelNode {
     }
 
     fn missing(&self, index: usize, got: &str) -> Error {
-        let what = format!("{}, input {:?}", self.title(), self.input(index).unwrap_or_default());
+        let what = format_args!("{}, input {:?}", self.title(), self.input(index).unwrap_or_default());
         refused(what, "an initialiser, or a tensor supplied by this name", got)
     }
 

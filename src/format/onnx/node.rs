@@ -110,34 +110,28 @@ impl Node {
     pub fn run(&self, inputs: &Inputs<'_>) -> Result<Outputs, Error> {
         let config = self.layer.config();
         let &[outer, inner, features] = inputs.x.shape() else {
-            return Err(refused("X", "three axes", format!("shape {:?}", inputs.x.shape())));
+            return Err(refused("X", "three axes", format_args!("shape {:?}", inputs.x.shape())));
         };
         let time_major = self.operator.layout == Layout::TimeMajor;
         let (steps, batch) = if time_major { (outer, inner) } else { (inner, outer) };
         let (directions, hidden) = (self.operator.directions(), config.hidden_size());
         if features != config.input_size() {
-            return Err(refused("X", format!("{} features", config.input_size()), features.to_string()));
+            return Err(refused("X", format_args!("{} features", config.input_size()), features));
         }
         let lengths = inputs.sequence_lens.map(|lengths| row_lengths(lengths, batch, steps)).transpose()?;
 
         let state_shape = if time_major { [directions, batch, hidden] } else { [batch, directions, hidden] };
-        // (D, B, H) from the operator's shape, or the other way: the same exchange of axes.
-        let exchange = |values: &[f32], back: bool| match time_major {
-            true => values.to_vec(),
-            false if back => swapped(values, directions, batch, hidden),
-            false => swapped(values, batch, directions, hidden),
-        };
         let mut state = self.layer.zero_state(batch)?;
         if let Some(h) = inputs.initial_h {
             h.check_shape("initial_h", &state_shape)?;
-            state.set_h(&exchange(h.values(), false))?;
+            state.set_h(&self.exchanged(h.values(), batch, directions))?;
         }
         if let Some(c) = inputs.initial_c {
             if self.operator.kind != Kind::Lstm {
                 return Err(refused("initial_c", "none, as this is no LSTM", "some"));
             }
             c.check_shape("initial_c", &state_shape)?;
-            state.set_c(&exchange(c.values(), false))?;
+            state.set_c(&self.exchanged(c.values(), batch, directions))?;
         }
 
         let mut y = zeros("Y", &[batch, steps, directions, hidden])?;
@@ -146,10 +140,11 @@ impl Node {
         self.layer.forward(inputs.x.values(), dims, &mut state, Some(&mut y), &mut Workspace::new())?;
 
         let y = if time_major && directions > 1 {
-            let step = batch * directions * hidden;
-            let steps = y.chunks_exact(step.max(1));
-            let y: Vec<f32> = steps.flat_map(|step| swapped(step, batch, directions, hidden)).collect();
-            Tensor::new(&[outer, directions, batch, hidden], y)?
+            let mut of_directions = Vec::with_capacity(y.len());
+            for step in y.chunks_exact((batch * directions * hidden).max(1)) {
+                of_directions.extend(swapped(step, batch, directions, hidden));
+            }
+            Tensor::new(&[outer, directions, batch, hidden], of_directions)?
         } else if time_major {
             Tensor::new(&[steps, 1, batch, hidden], y)?
         } else {
@@ -163,10 +158,18 @@ impl Node {
                     }
                 }
             }
-            Tensor::new(&state_shape, exchange(&values, true))
+            Tensor::new(&state_shape, self.exchanged(&values, directions, batch))
         };
         let y_c = if self.operator.kind == Kind::Lstm { Some(finish(state.c())?) } else { None };
         Ok(Outputs { y, y_h: finish(state.h())?, y_c })
+    }
+
+    /// States of the operator as (D, B, H), or back: from (a, b, H) to (b, a, H) where rows come first.
+    fn exchanged(&self, values: &[f32], a: usize, b: usize) -> Vec<f32> {
+        match self.operator.layout {
+            Layout::TimeMajor => values.to_vec(),
+            Layout::BatchFirst => swapped(values, a, b, self.layer.config().hidden_size()),
+        }
     }
 }
 
@@ -186,9 +189,11 @@ pub(super) fn network(
     let peephole = checked.iter().any(|(weights, _)| weights.p.is_some());
     let builder = operator.builder(input, hidden)?.layers(layers.len()).peephole(peephole);
     let mut network = builder.precision(precision).build()?;
-    let cells = |(weights, scales): &(Weights<'_>, _)| cells(weights, *scales, operator, peephole);
-    let cells: Vec<Arrays> = checked.iter().flat_map(cells).collect();
-    Convention::Onnx.load(&mut network, &cells)?;
+    let mut arrays = Vec::new();
+    for (weights, scales) in &checked {
+        cells(weights, *scales, operator, peephole, &mut arrays);
+    }
+    Convention::Onnx.load(&mut network, &arrays)?;
     Ok(network)
 }
 
@@ -198,7 +203,7 @@ pub(super) fn check<'w>(operator: &Operator, weights: &Weights<'w>) -> Result<We
     _ = operator.builder(1, 1)?;
     let (directions, gates) = (operator.directions(), operator.cell().gates());
     let &[_, rows, input] = weights.w.shape() else {
-        return Err(refused("W", "three axes (D, G H, I)", format!("shape {:?}", weights.w.shape())));
+        return Err(refused("W", "three axes (D, G H, I)", format_args!("shape {:?}", weights.w.shape())));
     };
     let hidden = rows / gates;
     weights.w.check_shape("W", &[directions, gates.saturating_mul(hidden), input])?;
@@ -214,45 +219,49 @@ pub(super) fn check<'w>(operator: &Operator, weights: &Weights<'w>) -> Result<We
     Ok(Weights { p: Some(p).filter(|p| p.values().iter().any(|&p| p != 0.0)), ..*weights })
 }
 
-/// The arrays of each direction; with peepholes of zero where there are none and there should be.
+/// Adds the arrays of each direction; with peepholes of zero where there are none and there should be.
 fn cells(
     weights: &Weights<'_>,
     [input_scales, recurrent_scales]: [&[f32]; 2],
     operator: &Operator,
     peephole: bool,
-) -> Vec<Arrays> {
-    let directions = operator.directions();
-    let of_direction = |values: &[f32], direction: usize| {
-        values[values.len() / directions * direction..][..values.len() / directions].to_vec()
-    };
-    let part = |tensor: Option<&Tensor>, direction: usize| {
-        of_direction(tensor.map_or(&[][..], Tensor::values), direction)
-    };
+    to: &mut Vec<Arrays>,
+) {
     let hidden = weights.r.shape().last().copied().unwrap_or(0);
-    let arrays = |direction| Arrays {
-        input: part(Some(weights.w), direction),
-        recurrent: part(Some(weights.r), direction),
-        bias: part(weights.b, direction),
-        peephole: match weights.p {
-            None if peephole => vec![0.0; 3 * hidden],
-            p => part(p, direction),
-        },
-        input_scales: of_direction(input_scales, direction),
-        recurrent_scales: of_direction(recurrent_scales, direction),
-        ..Arrays::default()
-    };
-    (0..directions).map(arrays).collect()
+    for direction in 0..operator.directions() {
+        // Of each direction as many.
+        let part = |values: &[f32]| {
+            let count = values.len() / operator.directions();
+            values[count * direction..][..count].to_vec()
+        };
+        let part: &dyn Fn(&[f32]) -> Vec<f32> = &part;
+        to.push(Arrays {
+            input: part(weights.w.values()),
+            recurrent: part(weights.r.values()),
+            bias: part(weights.b.map_or(&[], Tensor::values)),
+            peephole: match weights.p {
+                None if peephole => vec![0.0; 3 * hidden],
+                p => part(p.map_or(&[], Tensor::values)),
+            },
+            input_scales: part(input_scales),
+            recurrent_scales: part(recurrent_scales),
+            ..Arrays::default()
+        });
+    }
 }
 
 fn row_lengths(lengths: &[i64], batch: usize, steps: usize) -> Result<Vec<usize>, Error> {
     if lengths.len() != batch {
-        return Err(refused("sequence_lens", format!("{batch} values"), lengths.len().to_string()));
+        return Err(refused("sequence_lens", format_args!("{batch} values"), lengths.len()));
     }
-    let length = |&length: &i64| match usize::try_from(length) {
-        Ok(length) if length <= steps => Ok(length),
-        _ => Err(refused("sequence_lens", format!("lengths in 0..={steps}"), length.to_string())),
-    };
-    lengths.iter().map(length).collect()
+    let mut known = Vec::with_capacity(batch);
+    for &length in lengths {
+        match usize::try_from(length) {
+            Ok(length) if length <= steps => known.push(length),
+            _ => return Err(refused("sequence_lens", format_args!("lengths in 0..={steps}"), length)),
+        }
+    }
+    Ok(known)
 }
 
 /// (b, a, width) from (a, b, width).

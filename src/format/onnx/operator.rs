@@ -108,8 +108,8 @@ impl Operator {
             ("linear_before_reset", self.linear_before_reset, Kind::Gru),
         ] {
             if set && self.kind != owner {
-                let expected = format!("none, as this is no {owner:?}");
-                return Err(refused(format!("attribute {attribute}"), expected, "1"));
+                let expected = format_args!("none, as this is no {owner:?}");
+                return Err(refused(format_args!("attribute {attribute}"), expected, "1"));
             }
         }
         let mut builder = Builder::new(self.cell(), input_size, hidden_size)
@@ -138,8 +138,8 @@ impl Operator {
                 let all = per_direction * self.directions();
                 let of_each = format!(", {per_direction} for each direction");
                 let expected =
-                    format!("{all}{}", if self.directions() > 1 { of_each } else { String::new() });
-                return Err(refused("attribute activations", expected, got.to_string()));
+                    format_args!("{all}{}", if self.directions() > 1 { of_each } else { String::new() });
+                return Err(refused("attribute activations", expected, got));
             }
         }
         Ok(builder)

@@ -58,8 +58,8 @@ pub(super) fn quantized(
         &[d] if d == directions => Ok(false),
         &[d, r] if d == directions && r == rows => Ok(true),
         other => {
-            let expected = format!("shape [{directions}] or [{directions}, {rows}]");
-            Err(refused(format!("{name}, {what}"), expected, format!("{other:?}")))
+            let expected = format_args!("shape [{directions}] or [{directions}, {rows}]");
+            Err(refused(format_args!("{name}, {what}"), expected, format_args!("{other:?}")))
         }
     };
     per_row(scale, "scale")?;

@@ -46,7 +46,7 @@ impl Model {
                 other => {
                     let why = other.map_or("none".into(), |folded| folded.why());
                     let expected = "one that recurrent nodes make, and nodes of constants, states and shapes";
-                    return Err(refused(what(), expected, why.to_string()));
+                    return Err(refused(what(), expected, why));
                 }
             };
             outputs.insert(name.clone(), value);

@@ -29,7 +29,7 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(String, Value), Error> {
 }
 
 fn not_onnx(error: prost::DecodeError) -> Error {
-    refused("ONNX", "a valid protocol buffer", format!("a damaged one: {}", damage(&error)))
+    refused("ONNX", "a valid protocol buffer", format_args!("a damaged one: {}", damage(&error)))
 }
 
 /// The array of a tensor.
@@ -43,11 +43,11 @@ pub(super) fn decode(
     if tensor.segment.is_some() {
         return Err(refused(what, "a whole tensor", "a segment"));
     }
-    let size = |&dim: &i64| usize::try_from(dim).map_err(|_| refused(&what, "sizes from 0", dim.to_string()));
+    let size = |&dim: &i64| usize::try_from(dim).map_err(|_| refused(&what, "sizes from 0", dim));
     let shape = tensor.dims.iter().map(size).collect::<Result<Vec<usize>, Error>>()?;
     let element = Element::of(tensor.data_type).ok_or_else(|| {
         let expected = "FLOAT, DOUBLE, FLOAT16, BFLOAT16, BOOL or an integer type";
-        refused(&what, expected, format!("type {}", tensor.data_type))
+        refused(&what, expected, format_args!("type {}", tensor.data_type))
     })?;
     let external;
     let raw = if tensor.data_location != 0 || !tensor.external_data.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn decode(
         Data::F64(values) => values.len(),
         Data::I64(values) => values.len(),
     };
-    let wrong = || refused(&what, format!("as many values as {shape:?} says"), got.to_string());
+    let wrong = || refused(&what, format_args!("as many values as {shape:?} says"), got);
     Array::new(element, shape.clone(), data).ok_or_else(wrong)
 }
 
@@ -92,7 +92,7 @@ fn of_bytes(what: &str, element: Element, raw: &[u8], count: usize) -> Result<Da
         Element::BFloat16 => return floats(Stored::BF16),
         Element::Double => {
             if !raw.len().is_multiple_of(8) {
-                return Err(refused(what, "values of 8 bytes", format!("{} bytes", raw.len())));
+                return Err(refused(what, "values of 8 bytes", format_args!("{} bytes", raw.len())));
             }
             let values = raw.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
             return Ok(Data::F64(Arc::new(values.collect())));
@@ -107,7 +107,7 @@ fn of_bytes(what: &str, element: Element, raw: &[u8], count: usize) -> Result<Da
         return Ok(Data::I64(Arc::new(values.collect())));
     }
     if !raw.len().is_multiple_of(usize::from(bits) / 8) {
-        return Err(refused(what, "whole integers", format!("{} bytes", raw.len())));
+        return Err(refused(what, "whole integers", format_args!("{} bytes", raw.len())));
     }
     let values: Vec<i64> = match (bits, signed) {
         (8, true) => raw.iter().map(|&byte| i64::from(byte as i8)).collect(),
@@ -149,11 +149,11 @@ fn of_fields(what: &str, element: Element, tensor: &TensorProto, count: usize) -
         _ => tensor.int32_data.iter().map(|&value| i64::from(value)).collect(),
     };
     match integers.iter().find(|&&value| element.wrap(value) != value && element != Element::Bool) {
-        Some(value) => Err(refused(what, "integers of its type", value.to_string())),
+        Some(value) => Err(refused(what, "integers of its type", value)),
         None => Ok(Data::I64(Arc::new(integers.into_iter().map(|value| element.wrap(value)).collect()))),
     }
 }
 
 fn unsigned(what: &str, value: u64) -> Result<i64, Error> {
-    i64::try_from(value).map_err(|_| refused(what, "integers below 2^63", value.to_string()))
+    i64::try_from(value).map_err(|_| refused(what, "integers below 2^63", value))
 }

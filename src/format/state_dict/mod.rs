@@ -112,8 +112,8 @@ pub fn builder(tensors: &Tensors, kind: CellKind) -> Result<Builder, Error> {
 fn check_cell(tensors: &Tensors, kind: CellKind) -> Result<(), Error> {
     match tensors.cell("")? {
         Some(named) if named != kind => {
-            let got = format!("{named:?}, as the file says");
-            Err(refused("cell", format!("{kind:?}"), got))
+            let got = format_args!("{named:?}, as the file says");
+            Err(refused("cell", format_args!("{kind:?}"), got))
         }
         _ => Ok(()),
     }
@@ -124,7 +124,8 @@ fn check_norm(own: &Tensors, config: &Config) -> Result<(), Error> {
     match own.iter().find(|(name, _)| name.starts_with(NORM)).filter(|_| config.layer_norm().is_none()) {
         None => Ok(()),
         Some((name, gains)) => {
-            let got = format!("shape {:?}: Builder::layer_norm takes the epsilon", gains.shape());
+            let shape = gains.shape();
+            let got = format_args!("shape {shape:?}: Builder::layer_norm takes the epsilon");
             Err(refused(name, "none, as the network was built without layer_norm", got))
         }
     }
@@ -139,7 +140,7 @@ fn own_tensors(tensors: &Tensors) -> Result<Tensors, Error> {
             continue;
         }
         if own.get(&short).is_some() {
-            return Err(refused(name, "names that differ", format!("two tensors {short:?}")));
+            return Err(refused(name, "names that differ", format_args!("two tensors {short:?}")));
         }
         let tensor = number(tensors, name)?;
         own.insert(short, tensor);

@@ -162,17 +162,17 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
         let parts: Vec<Part> = own.iter().map(|&place| found[place].1).collect();
         if let Some(n) = (1..count).find(|&n| parts[n] == parts[n - 1]) {
             let [(_, _, (twice, _)), (_, _, (name, _))] = [&found[own[n - 1]], &found[own[n]]];
-            return Err(refused(name.as_str(), "a parameter that is there once", format!("{twice} too")));
+            return Err(refused(&name, "a parameter that is there once", format_args!("{twice} too")));
         }
-        let mut take = |n: usize| std::mem::take(&mut found[own[n]].2);
+        let part = |n: usize| &found[own[n]].2;
         let tensor = match parts[..] {
-            [Part::Whole] => take(0).1,
-            [Part::Norm, Part::Direction] => weight_norm(take(0), take(1))?,
-            [Part::Original, Part::Left, Part::Right] => spectral_norm(take(0), take(1), take(2))?,
-            [Part::Direction, Part::Original, Part::Left] => spectral_norm(take(1), take(2), take(0))?,
-            [Part::Original, Part::Mask] => masked(take(0), take(1))?,
-            [Part::Whole, Part::Scale] => dequantized(take(0), take(1), None)?,
-            [Part::Whole, Part::Scale, Part::ZeroPoint] => dequantized(take(0), take(1), Some(take(2)))?,
+            [Part::Whole] => std::mem::take(&mut found[first].2.1),
+            [Part::Norm, Part::Direction] => weight_norm(part(0), part(1))?,
+            [Part::Original, Part::Left, Part::Right] => spectral_norm(part(0), part(1), part(2))?,
+            [Part::Direction, Part::Original, Part::Left] => spectral_norm(part(1), part(2), part(0))?,
+            [Part::Original, Part::Mask] => masked(part(0), part(1))?,
+            [Part::Whole, Part::Scale] => dequantized(part(0), part(1), None)?,
+            [Part::Whole, Part::Scale, Part::ZeroPoint] => dequantized(part(0), part(1), Some(part(2)))?,
             _ => {
                 let names: Vec<&str> = own.iter().map(|&place| found[place].2.0.as_str()).collect();
                 let expected =
@@ -193,14 +193,23 @@ fn sizes((name, tensor): &Named) -> Result<(usize, usize), Error> {
     match *tensor.shape() {
         [rows] => Ok((rows, 1)),
         [rows, columns] => Ok((rows, columns)),
-        _ => Err(refused(name, "a matrix", format!("shape {:?}", tensor.shape()))),
+        _ => Err(refused(name, "a matrix", format_args!("shape {:?}", tensor.shape()))),
     }
 }
 
+/// A tensor of the shape of this one, each value made of its place and the value there.
+fn each(of: &Tensor, value: &dyn Fn(usize, f32) -> f32) -> Result<Tensor, Error> {
+    let mut values = of.values().to_vec();
+    for (place, number) in values.iter_mut().enumerate() {
+        *number = value(place, *number);
+    }
+    Tensor::new(of.shape(), values)
+}
+
 /// `g v / norm(v)`, in f64.
-fn weight_norm((name, g): Named, v: Named) -> Result<Tensor, Error> {
-    let (rows, columns) = sizes(&v)?;
-    let v = v.1;
+fn weight_norm((name, g): &Named, v: &Named) -> Result<Tensor, Error> {
+    let (rows, columns) = sizes(v)?;
+    let v = &v.1;
     // Which of the norms an element's is.
     let group: &dyn Fn(usize) -> usize = match *g.shape() {
         [] | [1] | [1, 1] => &|_| 0,
@@ -208,82 +217,79 @@ fn weight_norm((name, g): Named, v: Named) -> Result<Tensor, Error> {
         [r, 1] if r == rows => &|place| place / columns,
         [1, c] if c == columns => &|place| place % columns,
         _ => {
-            let expected = format!("[], [{rows}, 1] or [1, {columns}]");
-            return Err(refused(name, expected, format!("shape {:?}", g.shape())));
+            let expected = format_args!("[], [{rows}, 1] or [1, {columns}]");
+            return Err(refused(name, expected, format_args!("shape {:?}", g.shape())));
         }
     };
     let mut squares = vec![0.0; g.values().len()];
     for (place, &value) in v.values().iter().enumerate() {
         squares[group(place)] += f64::from(value) * f64::from(value);
     }
-    let scaled = v.values().iter().enumerate().map(|(place, &value)| {
+    each(v, &|place, value| {
         let group = group(place);
         (f64::from(value) * (f64::from(g.values()[group]) / squares[group].sqrt())) as f32
-    });
-    Tensor::new(v.shape(), scaled.collect())
+    })
 }
 
 /// `W / (u . W v)`, in f64.
-fn spectral_norm(original: Named, (left, u): Named, (right, v): Named) -> Result<Tensor, Error> {
-    let (rows, columns) = sizes(&original)?;
+fn spectral_norm(original: &Named, (left, u): &Named, (right, v): &Named) -> Result<Tensor, Error> {
+    let (rows, columns) = sizes(original)?;
     let (name, original) = original;
     let turned = match (u.values().len(), v.values().len()) {
         lengths if lengths == (rows, columns) => false,
         lengths if lengths == (columns, rows) => true,
         (a, b) => {
-            let expected = format!("vectors of {rows} and {columns} for {name}");
-            return Err(refused(format!("{left}, {right}"), expected, format!("{a} and {b}")));
+            let expected = format_args!("vectors of {rows} and {columns} for {name}");
+            return Err(refused(format_args!("{left}, {right}"), expected, format_args!("{a} and {b}")));
         }
     };
-    let sigma = original.values().iter().enumerate().map(|(place, &value)| {
+    let mut sigma = 0.0;
+    for (place, &value) in original.values().iter().enumerate() {
         let (row, column) = (place / columns, place % columns);
         let (left, right) = if turned { (column, row) } else { (row, column) };
-        f64::from(u.values()[left]) * f64::from(value) * f64::from(v.values()[right])
-    });
-    let sigma: f64 = sigma.sum();
-    let scaled = original.values().iter().map(|&value| (f64::from(value) / sigma) as f32).collect();
-    Tensor::new(original.shape(), scaled)
+        sigma += f64::from(u.values()[left]) * f64::from(value) * f64::from(v.values()[right]);
+    }
+    each(original, &|_, value| (f64::from(value) / sigma) as f32)
 }
 
 /// The error of a tensor that has scales and no integers that they are of.
 pub(super) fn not_of_bytes(name: &str, dtype: DType) -> Error {
-    refused(name, "integers of int8, as it has a scale", format!("{dtype:?}"))
+    refused(name, "integers of int8, as it has a scale", format_args!("{dtype:?}"))
 }
 
 /// `scale (W - zero_point)`.
-fn dequantized((name, integers): Named, scale: Named, zero_point: Option<Named>) -> Result<Tensor, Error> {
+fn dequantized((name, integers): &Named, scale: &Named, zero_point: Option<&Named>) -> Result<Tensor, Error> {
     if integers.dtype() != DType::I8 {
-        return Err(not_of_bytes(&name, integers.dtype()));
+        return Err(not_of_bytes(name, integers.dtype()));
     }
-    let &[rows, columns] = integers.shape() else {
-        return Err(refused(name, "a matrix, as it has a scale", format!("shape {:?}", integers.shape())));
+    let shape = integers.shape();
+    let &[rows, columns] = shape else {
+        return Err(refused(name, "a matrix, as it has a scale", format_args!("shape {shape:?}")));
     };
     let per_row = |(name, of): &Named| match *of.shape() {
         [] | [1] | [1, 1] => Ok(false),
         [r] | [r, 1] if r == rows => Ok(true),
         _ => {
-            let expected = format!("shape [], [1], [{rows}] or [{rows}, 1]");
-            Err(refused(name, expected, format!("shape {:?}", of.shape())))
+            let expected = format_args!("shape [], [1], [{rows}] or [{rows}, 1]");
+            Err(refused(name, expected, format_args!("shape {:?}", of.shape())))
         }
     };
-    let (scales, zeros) = (per_row(&scale)?, zero_point.as_ref().map(per_row).transpose()?);
-    if let Some((name, zero)) = zero_point.as_ref().filter(|(_, zero)| zero.dtype().is_float()) {
-        return Err(refused(name, "integers", format!("{:?}", zero.dtype())));
+    let (scales, zeros) = (per_row(scale)?, zero_point.map(per_row).transpose()?);
+    if let Some((name, zero)) = zero_point.filter(|(_, zero)| zero.dtype().is_float()) {
+        return Err(refused(name, "integers", format_args!("{:?}", zero.dtype())));
     }
     if let Some(&got) = scale.1.values().iter().find(|&&scale| !is_scale(scale)) {
-        return Err(refused(scale.0, "numbers from 1e-30 to 1e30", format!("{got:?}")));
+        return Err(refused(&scale.0, "numbers from 1e-30 to 1e30", format_args!("{got:?}")));
     }
-    let weights = integers.values().iter().enumerate().map(|(place, &integer)| {
+    each(integers, &|place, integer| {
         let at = |per_row: bool| if per_row { place / columns } else { 0 };
-        let zero = zero_point.as_ref().map_or(0.0, |zero| zero.1.values()[at(zeros == Some(true))]);
+        let zero = zero_point.map_or(0.0, |zero| zero.1.values()[at(zeros == Some(true))]);
         (integer - zero) * scale.1.values()[at(scales)]
-    });
-    Tensor::new(integers.shape(), weights.collect())
+    })
 }
 
 /// `W mask`.
-fn masked((_, original): Named, (name, mask): Named) -> Result<Tensor, Error> {
-    mask.check_shape(&name, original.shape())?;
-    let product = original.values().iter().zip(mask.values()).map(|(value, mask)| value * mask);
-    Tensor::new(original.shape(), product.collect())
+fn masked((_, original): &Named, (name, mask): &Named) -> Result<Tensor, Error> {
+    mask.check_shape(name, original.shape())?;
+    each(original, &|place, value| value * mask.values()[place])
 }

@@ -141,21 +141,22 @@ impl<'t> Shapes<'t> {
         let (gates, rows) = (kind.gates(), self.rows);
         match self.recurrent {
             Some(shape) if !kind.has_recurrent_weights() => {
-                let expected = format!("none, as {kind:?} has none");
-                refused("weight_hh_l0", expected, format!("shape {shape:?}{other}"))
+                let expected = format_args!("none, as {kind:?} has none");
+                refused("weight_hh_l0", expected, format_args!("shape {shape:?}{other}"))
             }
             _ if kind.recurrent_gates() == 0 && !rows.is_multiple_of(gates) => {
-                let expected = format!("a multiple of {gates} rows for {kind:?}");
-                refused("weight_ih_l0", expected, format!("{rows}{other}"))
+                let expected = format_args!("a multiple of {gates} rows for {kind:?}");
+                refused("weight_ih_l0", expected, format_args!("{rows}{other}"))
             }
             Some(&[_, seen]) if kind.recurrent_gates() > 0 => {
-                let expected = format!("{} rows for {seen} units of {kind:?}", gates.saturating_mul(seen));
-                refused("weight_ih_l0", expected, format!("{rows}{other}"))
+                let expected =
+                    format_args!("{} rows for {seen} units of {kind:?}", gates.saturating_mul(seen));
+                refused("weight_ih_l0", expected, format_args!("{rows}{other}"))
             }
             shape => {
                 let what = if kind.recurrent_gates() > 0 { "a matrix".to_owned() } else { of_shape(&[rows]) };
                 let got = shape.map_or_else(|| self.missing.clone(), |shape| format!("shape {shape:?}"));
-                refused("weight_hh_l0", format!("{what} for {kind:?}"), format!("{got}{other}"))
+                refused("weight_hh_l0", format_args!("{what} for {kind:?}"), format_args!("{got}{other}"))
             }
         }
     }
@@ -164,8 +165,8 @@ impl<'t> Shapes<'t> {
     pub(super) fn of_none(&self) -> Error {
         match self.recurrent {
             Some(shape) => {
-                let expected = format!("rows as a cell has beside weight_hh_l0 of shape {shape:?}");
-                refused("weight_ih_l0", expected, self.rows.to_string())
+                let expected = format_args!("rows as a cell has beside weight_hh_l0 of shape {shape:?}");
+                refused("weight_ih_l0", expected, self.rows)
             }
             None => no_matrix("weight_hh_l0", None, &self.missing),
         }

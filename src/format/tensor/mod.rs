@@ -39,15 +39,12 @@ impl Tensor {
     /// # Errors
     /// [`Error::Format`] where there are more or fewer values than the shape asks for.
     pub fn new(shape: &[usize], values: Vec<f32>) -> Result<Tensor, Error> {
-        match element_count(shape) {
-            Some(count) if count == values.len() => {
-                Ok(Tensor { shape: shape.to_vec(), values, dtype: DType::F32 })
-            }
-            _ => {
-                let got = format!("{} values", values.len());
-                Err(refused("tensor", format!("as many values as its shape {shape:?} says"), got))
-            }
+        let count = values.len();
+        if element_count(shape) == Some(count) {
+            return Ok(Tensor { shape: shape.to_vec(), values, dtype: DType::F32 });
         }
+        let expected = format_args!("as many values as its shape {shape:?} says");
+        Err(refused("tensor", expected, format_args!("{count} values")))
     }
 
     /// The sizes of the tensor, outermost first.
@@ -75,7 +72,7 @@ impl Tensor {
     pub(super) fn check_shape(&self, name: &str, expected: &[usize]) -> Result<(), Error> {
         match self.shape == expected {
             true => Ok(()),
-            false => Err(refused(name, of_shape(expected), format!("shape {:?}", self.shape))),
+            false => Err(refused(name, of_shape(expected), format_args!("shape {:?}", self.shape))),
         }
     }
 }
@@ -120,8 +117,8 @@ impl RawTensor {
     pub fn new(dtype: DType, shape: &[usize], bytes: Vec<u8>) -> Result<RawTensor, Error> {
         let size = |size| element_count(shape).and_then(|count| count.checked_mul(size));
         if dtype.size().is_some_and(|number| size(number) != Some(bytes.len())) {
-            let expected = format!("as many numbers as its shape {shape:?} says");
-            return Err(refused("tensor", expected, format!("{} bytes of {dtype:?}", bytes.len())));
+            let expected = format_args!("as many numbers as its shape {shape:?} says");
+            return Err(refused("tensor", expected, format_args!("{} bytes of {dtype:?}", bytes.len())));
         }
         Ok(RawTensor { dtype, shape: shape.to_vec(), bytes })
     }

@@ -59,61 +59,65 @@ impl DType {
     /// # Errors
     /// [`Error::Format`] where an f64 is too large for an f32, a number is cut off, or these are no numbers.
     pub(in crate::format) fn decode(self, what: &str, bytes: &[u8]) -> Result<Vec<f32>, Error> {
-        if self == DType::F64 {
-            let numbers = whole::<8>(what, bytes)?.iter();
-            return numbers.map(|&bytes| narrow(what, f64::from_le_bytes(bytes))).collect();
+        let Some(size) = self.size() else {
+            return Err(refused(what, "numbers", format_args!("{self:?}")));
+        };
+        let length = bytes.len();
+        if !length.is_multiple_of(size) {
+            let expected = format_args!("values of {size} bytes");
+            return Err(refused(what, expected, format_args!("{length} bytes")));
         }
-        fn all<const N: usize>(
-            what: &str,
-            bytes: &[u8],
-            number: impl Fn([u8; N]) -> f32,
-        ) -> Result<Vec<f32>, Error> {
-            Ok(whole::<N>(what, bytes)?.iter().map(|&bytes| number(bytes)).collect())
-        }
+        let mut numbers = vec![0.0; length / size];
         match self {
-            DType::F32 => all(what, bytes, f32::from_le_bytes),
-            DType::F16 => all(what, bytes, |bytes| from_f16(u16::from_le_bytes(bytes))),
-            DType::BF16 => all(what, bytes, |bytes| from_bf16(u16::from_le_bytes(bytes))),
-            DType::I64 => all(what, bytes, |bytes| i64::from_le_bytes(bytes) as f32),
-            DType::I32 => all(what, bytes, |bytes| i32::from_le_bytes(bytes) as f32),
-            DType::I16 => all(what, bytes, |bytes| i16::from_le_bytes(bytes).into()),
-            DType::I8 => all(what, bytes, |bytes| i8::from_le_bytes(bytes).into()),
-            DType::U64 => all(what, bytes, |bytes| u64::from_le_bytes(bytes) as f32),
-            DType::U32 => all(what, bytes, |bytes| u32::from_le_bytes(bytes) as f32),
-            DType::U16 => all(what, bytes, |bytes| u16::from_le_bytes(bytes).into()),
-            DType::U8 => all(what, bytes, |[byte]| byte.into()),
-            DType::Bool => all(what, bytes, |[byte]| f32::from(byte != 0)),
-            DType::F64 | DType::Other => Err(refused(what, "numbers", format!("{self:?}"))),
+            DType::F32 => each(&mut numbers, bytes, f32::from_le_bytes),
+            DType::F16 => each(&mut numbers, bytes, |bytes| from_f16(u16::from_le_bytes(bytes))),
+            DType::BF16 => each(&mut numbers, bytes, |bytes| from_bf16(u16::from_le_bytes(bytes))),
+            // (Bytes may be weights. Other integers are few.)
+            DType::I8 => each(&mut numbers, bytes, |bytes| i8::from_le_bytes(bytes).into()),
+            DType::F64 => {
+                for (number, &bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                    *number = narrow(what, f64::from_le_bytes(bytes))?;
+                }
+            }
+            DType::U64 => each(&mut numbers, bytes, |bytes| u64::from_le_bytes(bytes) as f32),
+            DType::Bool => each(&mut numbers, bytes, |[byte]| f32::from(byte != 0)),
+            _ => {
+                for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(size)) {
+                    *number = self.integer(bytes) as f32;
+                }
+            }
         }
+        Ok(numbers)
     }
 
     /// Little-endian bytes as integers; `None` for floats, and where one does not fit.
     pub(super) fn integers(self, bytes: &[u8]) -> Option<Vec<i64>> {
-        fn all<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> i64) -> Vec<i64> {
-            bytes.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
-        }
-        Some(match self {
-            DType::I64 => all(bytes, i64::from_le_bytes),
-            DType::I32 => all(bytes, |bytes| i32::from_le_bytes(bytes).into()),
-            DType::I16 => all(bytes, |bytes| i16::from_le_bytes(bytes).into()),
-            DType::I8 => all(bytes, |bytes| i8::from_le_bytes(bytes).into()),
-            DType::U32 => all(bytes, |bytes| u32::from_le_bytes(bytes).into()),
-            DType::U16 => all(bytes, |bytes| u16::from_le_bytes(bytes).into()),
-            DType::U8 | DType::Bool => all(bytes, |[byte]| byte.into()),
-            DType::U64 => {
-                let numbers = bytes.as_chunks().0.iter();
-                return numbers.map(|&bytes| u64::from_le_bytes(bytes).try_into().ok()).collect();
+        let size = self.size().filter(|_| !self.is_float())?;
+        let mut integers = Vec::with_capacity(bytes.len() / size);
+        for bytes in bytes.chunks_exact(size) {
+            let integer = self.integer(bytes);
+            // (The sign of a U64 is a bit of its value.)
+            if self == DType::U64 && integer < 0 {
+                return None;
             }
-            DType::F64 | DType::F32 | DType::F16 | DType::BF16 | DType::Other => return None,
-        })
+            integers.push(integer);
+        }
+        Some(integers)
+    }
+
+    /// One integer, of at most eight bytes.
+    fn integer(self, bytes: &[u8]) -> i64 {
+        let is_signed = matches!(self, DType::I64 | DType::I32 | DType::I16 | DType::I8);
+        let is_negative = is_signed && bytes.last().is_some_and(|&last| last >= 128);
+        let start = if is_negative { -1 } else { 0 };
+        bytes.iter().rev().fold(start, |integer, &byte| integer << 8 | i64::from(byte))
     }
 }
 
-/// Bytes in groups of N, none left over.
-fn whole<'a, const N: usize>(what: &str, bytes: &'a [u8]) -> Result<&'a [[u8; N]], Error> {
-    match bytes.as_chunks() {
-        (numbers, []) => Ok(numbers),
-        _ => Err(refused(what, format!("values of {N} bytes"), format!("{} bytes", bytes.len()))),
+/// Sets numbers from as many groups of bytes.
+fn each<const N: usize>(numbers: &mut [f32], bytes: &[u8], number: impl Fn([u8; N]) -> f32) {
+    for (to, &bytes) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+        *to = number(bytes);
     }
 }
 
@@ -124,7 +128,7 @@ fn whole<'a, const N: usize>(what: &str, bytes: &'a [u8]) -> Result<&'a [[u8; N]
 pub(in crate::format) fn narrow(what: &str, value: f64) -> Result<f32, Error> {
     let near = value as f32;
     if value.is_finite() && !near.is_finite() {
-        return Err(refused(what, "numbers that an f32 can hold", value.to_string()));
+        return Err(refused(what, "numbers that an f32 can hold", value));
     }
     Ok(near)
 }

@@ -67,7 +67,7 @@ mod reading {
         for (name, entry) in entries {
             let Some(rest) = rest(&name) else { continue };
             if tensors.get(&rest).is_some() || tensors.raw(&rest).is_some() {
-                return Err(refused(name.as_str(), "names that differ", format!("two tensors {rest:?}")));
+                return Err(refused(&name, "names that differ", format_args!("two tensors {rest:?}")));
             }
             let tensor = read(&name, entry)?;
             tensors.insert_stored(rest, tensor);
@@ -99,7 +99,7 @@ mod reading {
         match (found.pop_first(), found.pop_first()) {
             (Some(before), None) => Ok(before),
             (Some(first), Some(second)) => {
-                let got = format!("{:?} and {:?}: say which", first + prefix, second + prefix);
+                let got = format_args!("{:?} and {:?}: say which", first + prefix, second + prefix);
                 Err(refused("tensors", expected(), got))
             }
             (None, _) => {
@@ -109,7 +109,7 @@ mod reading {
                 }
                 let more = if prefixes.len() > 8 { ", ..." } else { "" };
                 let some: Vec<String> = prefixes.iter().take(8).map(|prefix| format!("{prefix:?}")).collect();
-                Err(refused("tensors", expected(), format!("none, but {}{more}", some.join(", "))))
+                Err(refused("tensors", expected(), format_args!("none, but {}{more}", some.join(", "))))
             }
         }
     }

@@ -95,7 +95,7 @@ fn zipped(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         }
         let key = format!("{root}/data/{}", view.storage.key);
         let Some(numbers) = archive.read(&key)? else {
-            return Err(refused(name, format!("numbers in {key}"), "none"));
+            return Err(refused(name, format_args!("numbers in {key}"), "none"));
         };
         elements(name, view, &numbers, &mut budget)
     })
@@ -108,7 +108,7 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         pickle.map_err(|error| not_readable(WHAT, "a file of torch.save", &[Kind::Pickle], bytes, error))
     };
     let other = |more: String| {
-        let got = format!("a pickle of another program{more}: save arrays by numpy.savez");
+        let got = format_args!("a pickle of another program{more}: save arrays by numpy.savez");
         refused(WHAT, "a file of torch.save", got)
     };
     // (Bytes that begin as a pickle does may be anything.)
@@ -150,13 +150,13 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
             return Err(refused(WHAT, "keys of storages", "something else"));
         };
         let Some((count, after)) = rest.split_first_chunk() else {
-            return Err(refused(WHAT, format!("storage {key}"), "the end of the file"));
+            return Err(refused(WHAT, format_args!("storage {key}"), "the end of the file"));
         };
         let size = sizes.get(key).copied().unwrap_or(1);
         let length =
             usize::try_from(u64::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(size));
         let Some((numbers, after)) = length.and_then(|length| after.split_at_checked(length)) else {
-            return Err(refused(WHAT, format!("the numbers of storage {key}"), "the end of the file"));
+            return Err(refused(WHAT, format_args!("the numbers of storage {key}"), "the end of the file"));
         };
         storages.insert(key, numbers);
         rest = after;
@@ -166,7 +166,7 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         match storages.get(view.storage.key) {
             _ if view.storage.dtype == DType::Other => RawTensor::new(DType::Other, &view.shape, Vec::new()),
             Some(numbers) => elements(name, view, numbers, &mut budget),
-            None => Err(refused(name, format!("numbers in storage {}", view.storage.key), "none")),
+            None => Err(refused(name, format_args!("numbers in storage {}", view.storage.key), "none")),
         }
     })
 }
@@ -180,8 +180,9 @@ fn elements(name: &str, view: &View<'_>, numbers: &[u8], budget: &mut usize) -> 
     let part = start.checked_mul(*size).zip(count.checked_mul(*size));
     let part = part.and_then(|(start, length)| numbers.get(start..)?.get(..length));
     let outside = || {
-        let expected = format!("elements within a storage of {} bytes", numbers.len());
-        refused(name, expected, format!("shape {shape:?}, strides {strides:?} from {offset} on"))
+        let length = numbers.len();
+        let expected = format_args!("elements within a storage of {length} bytes");
+        refused(name, expected, format_args!("shape {shape:?}, strides {strides:?} from {offset} on"))
     };
     let numbers = part.ok_or_else(outside)?;
     let total = element_count(shape).and_then(|count| count.checked_mul(*size)).ok_or_else(outside)?;
@@ -196,8 +197,8 @@ fn elements(name: &str, view: &View<'_>, numbers: &[u8], budget: &mut usize) -> 
         return Err(outside());
     }
     let Some(left) = budget.checked_sub(total) else {
-        let expected = format!("tensors of at most {MOST_OF_A_BYTE} times the bytes of the file");
-        return Err(refused(name, expected, format!("{total} bytes more")));
+        let expected = format_args!("tensors of at most {MOST_OF_A_BYTE} times the bytes of the file");
+        return Err(refused(name, expected, format_args!("{total} bytes more")));
     };
     *budget = left;
     // Row-major already, or element by element, the last index fastest.

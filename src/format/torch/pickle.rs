@@ -83,7 +83,7 @@ pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Err
             return Ok(Pickle { values: machine.values, root, rest: &bytes[machine.place..] });
         }
     }
-    Err(refused(what, format!("at most {MOST_INSTRUCTIONS} instructions"), "more"))
+    Err(refused(what, format_args!("at most {MOST_INSTRUCTIONS} instructions"), "more"))
 }
 
 #[derive(Default)]
@@ -214,7 +214,7 @@ impl<'a> Machine<'a> {
     }
 
     fn bad(&self, expected: &str, got: &str) -> Error {
-        refused(self.what, expected, format!("{got}, at byte {}", self.place))
+        refused(self.what, expected, format_args!("{got}, at byte {}", self.place))
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
@@ -373,7 +373,7 @@ impl<'a> Machine<'a> {
             "torch.ScriptObject" => "quantize_dynamic packs weights in such: save the model as it was before",
             _ => "torch.save(model.state_dict(), ..) writes a state dict",
         };
-        let got = format!("Python's {name}, which no reader runs: {instead}");
+        let got = format_args!("Python's {name}, which no reader runs: {instead}");
         refused(self.what, expected, got)
     }
 

@@ -39,7 +39,11 @@ impl<'p, 'a> Walk<'p, 'a> {
     fn visit(&mut self, id: Id, level: usize) -> Result<(), Error> {
         let pickle = self.pickle;
         let Some(visits) = self.visits.checked_sub(1).filter(|_| level <= MOST_LEVELS) else {
-            return Err(refused("data.pkl", format!("at most {MOST_LEVELS} levels of containers"), "more"));
+            return Err(refused(
+                "data.pkl",
+                format_args!("at most {MOST_LEVELS} levels of containers"),
+                "more",
+            ));
         };
         self.visits = visits;
         match &pickle.values[id as usize] {

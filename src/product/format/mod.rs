@@ -24,7 +24,7 @@ mod int8;
 mod rows;
 
 use super::operand::Segment;
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::simd::{Isa, flushed, prefetch};
 pub(super) use bf16::Bf16;
 use bf16::{operand, pair, rounded};
@@ -173,8 +173,8 @@ impl FromStr for Precision {
         let known = Precision::ALL.iter().copied().find(|precision| precision.name() == name);
         known.ok_or_else(|| {
             let names: Vec<&str> = Precision::ALL.iter().map(|precision| precision.name()).collect();
-            let expected = format!("one of {}", names.join(", "));
-            Error::Format { what: "precision".to_owned(), expected, got: format!("{name:?}") }
+            let names = names.join(", ");
+            refused("precision", format_args!("one of {names}"), format_args!("{name:?}"))
         })
     }
 }

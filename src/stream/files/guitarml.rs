@@ -9,9 +9,9 @@
 //! ```
 
 use super::super::Model;
-use super::object::{Object, refused};
+use super::object::Object;
 use crate::CellKind;
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::format::{json, state_dict};
 use crate::train::Dense;
 
@@ -42,12 +42,13 @@ pub(super) fn read(file: &Object<'_>) -> Result<Model, Error> {
     ] {
         let expected = data.size(key)?;
         if expected != got {
-            return Err(refused("state_dict", format!("{expected} as {key} says"), got.to_string()));
+            return Err(refused("state_dict", format_args!("{expected} as {key} says"), got));
         }
     }
     let skip = data.skip("skip")?;
-    if skip && head.outputs() != 1 {
-        let got = format!("{} outputs", head.outputs());
+    let outputs = head.outputs();
+    if skip && outputs != 1 {
+        let got = format_args!("{outputs} outputs");
         return Err(refused(data.path("skip"), "a model of one output", got));
     }
     Model::new(config.input_size()).network(network)?.dense(head)?.with_skip(skip)

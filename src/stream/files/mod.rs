@@ -16,7 +16,7 @@ mod object;
 mod rtneural;
 
 use super::Model;
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::format::json;
 use object::Object;
 
@@ -56,7 +56,7 @@ impl Model {
             () if file.has("state_dict") => guitarml::read(&file),
             () => {
                 let expected = "a file of RTNeural (layers), GuitarML (state_dict) or NAM (architecture)";
-                Err(object::refused("model", expected, format!("only {}", file.keys())))
+                Err(refused("model", expected, format_args!("only {}", file.keys())))
             }
         }
     }

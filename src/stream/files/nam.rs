@@ -13,8 +13,8 @@
 //! are exact.
 
 use super::super::Model;
-use super::object::{Object, refused};
-use crate::error::Error;
+use super::object::Object;
+use crate::error::{Error, refused};
 use crate::format::json;
 use crate::layer::{Bias, Init, Lstm};
 use crate::train::Dense;
@@ -43,13 +43,17 @@ pub(super) fn read(file: &Object<'_>) -> Result<Model, Error> {
 
     let weights = json::tensor("weights of model", file.get("weights")?)?;
     if weights.shape().len() != 1 {
-        return Err(refused("weights of model", "a list of numbers", format!("shape {:?}", weights.shape())));
+        return Err(refused(
+            "weights of model",
+            "a list of numbers",
+            format_args!("shape {:?}", weights.shape()),
+        ));
     }
     let weights = weights.values();
     let expected = count([inputs, units, layers, outputs]);
     if expected != Some(weights.len() as u128) {
         let expected = expected.map_or("a number that can be counted".to_owned(), |n| n.to_string());
-        return Err(refused("weights of model", expected, weights.len().to_string()));
+        return Err(refused("weights of model", expected, weights.len()));
     }
 
     // (There are as many numbers as the network has parameters.)

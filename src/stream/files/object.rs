@@ -1,13 +1,8 @@
 //! Objects of a JSON file and their fields: what is not as it must be is an error that names it.
 
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::format::json;
 use serde_json::{Map, Value};
-
-/// The error of everything in this folder.
-pub(super) fn refused(what: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Error {
-    Error::Format { what: what.into(), expected: expected.into(), got: got.into() }
-}
 
 /// An object, and what errors call it.
 pub(super) struct Object<'a> {
@@ -84,7 +79,7 @@ impl<'a> Object<'a> {
         let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
         match number {
             Some(rate) if rate.is_finite() && rate > 0.0 => Ok(Some(rate)),
-            _ => Err(refused(self.path(key), "a positive number of hertz", value.to_string())),
+            _ => Err(refused(self.path(key), "a positive number of hertz", value)),
         }
     }
 
@@ -92,7 +87,9 @@ impl<'a> Object<'a> {
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Error> {
         match self.fields.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
-            Some(key) => Err(refused(self.name.clone(), format!("only {}", known.join(", ")), key.clone())),
+            Some(key) => {
+                Err(refused(self.name.clone(), format_args!("only {}", known.join(", ")), key.clone()))
+            }
         }
     }
 
@@ -104,5 +101,5 @@ impl<'a> Object<'a> {
 /// A size: a whole number from 1 on.
 pub(super) fn size(name: &str, value: &Value) -> Result<usize, Error> {
     let size = value.as_u64().and_then(|size| u32::try_from(size).ok()).filter(|&size| size > 0);
-    size.map(|size| size as usize).ok_or_else(|| refused(name, "a size from 1 on", value.to_string()))
+    size.map(|size| size as usize).ok_or_else(|| refused(name, "a size from 1 on", value))
 }

@@ -15,9 +15,9 @@
 //! term; of several inputs the first is added. Gains are decibels, and -90 and less is silence.
 
 use super::super::{Model, ModelStage};
-use super::object::{Object, refused, size};
+use super::object::{Object, size};
 use crate::activation::Activation;
-use crate::error::Error;
+use crate::error::{Error, refused};
 use crate::format::{Arrays, Convention, Tensor, json};
 use crate::layer::{Bias, Builder, Init};
 use crate::train::Dense;
@@ -39,8 +39,9 @@ pub(super) fn read(file: &Object<'_>) -> Result<Model, Error> {
         return Err(refused("layers of model", "a layer with weights", "none"));
     }
     if file.skip("in_skip")? {
-        if model.outputs() != 1 {
-            let got = format!("{} outputs", model.outputs());
+        let outputs = model.outputs();
+        if outputs != 1 {
+            let got = format_args!("{outputs} outputs");
             return Err(refused("in_skip of model", "a model of one output", got));
         }
         model = model.with_skip(true)?;
@@ -123,7 +124,7 @@ fn check_shape(layer: &Object<'_>, outputs: usize) -> Result<(), Error> {
         Some(last) if size(&name, last)? == outputs => Ok(()),
         last => {
             let got = last.map_or("no size".to_owned(), Value::to_string);
-            Err(refused(name, format!("{outputs} at its end, as the weights have"), got))
+            Err(refused(name, format_args!("{outputs} at its end, as the weights have"), got))
         }
     }
 }
@@ -132,7 +133,7 @@ fn check_shape(layer: &Object<'_>, outputs: usize) -> Result<(), Error> {
 fn weights(layer: &Object<'_>, least: usize, most: usize) -> Result<Vec<Tensor>, Error> {
     let (name, list) = (layer.path("weights"), layer.list("weights")?);
     if !(least..=most).contains(&list.len()) {
-        return Err(refused(name, format!("{least} to {most} arrays"), list.len().to_string()));
+        return Err(refused(name, format_args!("{least} to {most} arrays"), list.len()));
     }
     list.iter().enumerate().map(|(index, value)| json::tensor(&format!("{name}, {index}"), value)).collect()
 }
@@ -149,14 +150,14 @@ fn network(layer: &Object<'_>, kind: &str) -> Result<Recurrent, Error> {
     let biases = weights.next();
     let bias = if biases.is_some() { bias } else { Bias::None };
     let (&[inputs, _], &[units, _]) = (kernel.shape(), recurrent.shape()) else {
-        let got = format!("shapes {:?} and {:?}", kernel.shape(), recurrent.shape());
+        let got = format_args!("shapes {:?} and {:?}", kernel.shape(), recurrent.shape());
         return Err(refused(layer.path("weights"), "two matrices", got));
     };
     // (Before a network of these sizes is made: both have gates times units columns.)
     let columns = Some([kernel.shape()[1], recurrent.shape()[1]]);
     if kind.gates().checked_mul(units).map(|gates| [gates; 2]) != columns {
-        let expected = format!("{} times {units} columns", kind.gates());
-        let got = format!("shapes {:?} and {:?}", kernel.shape(), recurrent.shape());
+        let expected = format_args!("{} times {units} columns", kind.gates());
+        let got = format_args!("shapes {:?} and {:?}", kernel.shape(), recurrent.shape());
         return Err(refused(layer.path("weights"), expected, got));
     }
     let mut network = Builder::new(kind, inputs, units).bias(bias).init(Init::Zero, 0).build()?;

@@ -109,8 +109,8 @@ impl Dense {
         if let Some(bias) = bias
             && bias.shape() != [outputs]
         {
-            let expected = format!("a tensor of shape [{outputs}]");
-            return Err(refused("bias", expected, format!("shape {:?}", bias.shape())));
+            let expected = format_args!("a tensor of shape [{outputs}]");
+            return Err(refused("bias", expected, format_args!("shape {:?}", bias.shape())));
         }
         let mut dense = Dense::zeros(inputs, outputs)?;
         let bias = bias.map_or(&[][..], Tensor::values).iter().copied();
@@ -124,7 +124,7 @@ impl Dense {
 /// The sizes of a matrix.
 fn matrix(what: &str, axes: &str, tensor: &Tensor) -> Result<[usize; 2], Error> {
     <[usize; 2]>::try_from(tensor.shape()).map_err(|_| {
-        refused(what, format!("a tensor of shape {axes}"), format!("shape {:?}", tensor.shape()))
+        refused(what, format_args!("a tensor of shape {axes}"), format_args!("shape {:?}", tensor.shape()))
     })
 }
 

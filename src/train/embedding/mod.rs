@@ -106,8 +106,9 @@ impl Embedding {
     /// [`Error::Format`] for a tensor that is no matrix, and those of
     /// [`new_pytorch`](Embedding::new_pytorch).
     pub fn from_tensor(table: &Tensor) -> Result<Self, Error> {
-        let &[rows, width] = table.shape() else {
-            let got = format!("shape {:?}", table.shape());
+        let shape = table.shape();
+        let &[rows, width] = shape else {
+            let got = format_args!("shape {shape:?}");
             return Err(refused("embedding table", "a tensor of two dimensions", got));
         };
         Embedding::from_table(rows, width, table.values())

@@ -7,6 +7,7 @@ use super::super::proto::{AttributeProto, NodeProto};
 use super::Folded;
 use super::array::{Array, Budget};
 use crate::error::Error;
+use std::fmt::Display;
 
 /// One output of a node.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub(super) fn fill(value: &Folded) -> Option<f64> {
 
 impl<'a> Call<'a> {
     /// An error about this node.
-    pub(super) fn wrong(&self, what: &str, expected: impl Into<String>, got: impl Into<String>) -> Error {
-        refused(format!("{}, {what}", title(self.node, self.entry)), expected, got)
+    pub(super) fn wrong(&self, what: &str, expected: impl Display, got: impl Display) -> Error {
+        refused(format_args!("{}, {what}", title(self.node, self.entry)), expected, got)
     }
 
     /// An input that may be left out.

@@ -157,7 +157,7 @@ impl<'a> Fold<'a> {
                         match self.memo.get(&need) {
                             Some(State::Done(_)) => (),
                             Some(State::Open) => {
-                                let what = format!("constant {:?}", need.1);
+                                let what = format_args!("constant {:?}", need.1);
                                 return Err(refused(what, "one that does not need itself", "a cycle"));
                             }
                             None => stack.push(need),
