@@ -76,7 +76,7 @@ impl Tensors {
         }
         for (name, raw) in self.others() {
             let Some((dtype, _)) = DTYPES.iter().find(|(_, ours)| *ours == raw.dtype()) else {
-                return Err(refused(name, "a type that the format has", format!("{:?}", raw.dtype())));
+                return Err(refused(name, "a type that the format has", format_args!("{:?}", raw.dtype())));
             };
             stored.push((name, *dtype, raw.shape(), Cow::Borrowed(raw.bytes())));
         }
@@ -88,27 +88,28 @@ impl Tensors {
             }
             // Readers multiply them in order, before they come to a zero.
             if product_without_zeros(shape).is_none() {
-                let got = format!("shape {shape:?}");
+                let got = format_args!("shape {shape:?}");
                 return Err(refused(*name, "sizes that can be multiplied in any order", got));
             }
             let view = TensorView::new(*dtype, shape.to_vec(), bytes);
-            views.push((
-                *name,
-                view.map_err(|error| refused(*name, "a tensor that fits", error.to_string()))?,
-            ));
+            views.push((*name, view.map_err(|error| refused(*name, "a tensor that fits", error))?));
         }
-        let mut all: HashMap<String, String> = self.metadata().into_iter().collect();
+        let mut all: HashMap<String, String> = self.metadata().clone().into_iter().collect();
         for &(key, value) in metadata {
             match all.insert(key.to_owned(), value.to_owned()) {
                 Some(said) if said != value => {
-                    let expected = format!("{said:?}, as the tensors say, or nothing");
-                    return Err(refused(format!("metadata {key:?}"), expected, format!("{value:?}")));
+                    let expected = format_args!("{said:?}, as the tensors say, or nothing");
+                    return Err(refused(
+                        format_args!("metadata {key:?}"),
+                        expected,
+                        format_args!("{value:?}"),
+                    ));
                 }
                 _ => {}
             }
         }
         let metadata = Some(all).filter(|all| !all.is_empty());
-        let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error.to_string());
+        let error = |error: SafeTensorError| refused("safetensors", "tensors that fit", error);
         safetensors::serialize(views, metadata).map_err(error)
     }
 }

@@ -199,8 +199,12 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 /// another one than the file says.
 pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
     let named = tensors.cell("")?;
-    let mut options = tensors.said("").cloned().unwrap_or_default();
-    options.remove(CELL);
+    let mut options = BTreeMap::new();
+    for (name, text) in tensors.said("") {
+        if name != CELL {
+            options.insert(name.to_owned(), text.to_owned());
+        }
+    }
     let parameters = parameters(of_module(tensors, "")?)?;
     let shapes = Shapes::of(&parameters, tensors)?;
     let kinds = match named {

@@ -111,7 +111,7 @@ impl Setting {
             "layer_norm" => (number(text).map(Setting::LayerNorm), "a number"),
             _ => (None, "no option that this version has not"),
         };
-        setting.ok_or_else(|| refused(format!("fused_rnn.{name}"), expected, format!("{text:?}")))
+        setting.ok_or_else(|| refused(format_args!("fused_rnn.{name}"), expected, format_args!("{text:?}")))
     }
 
     fn set(&self, builder: Builder) -> Builder {
@@ -130,8 +130,13 @@ impl Setting {
 
 /// Those that a file says of the module without a prefix.
 fn said(tensors: &Tensors) -> Result<Vec<Setting>, Error> {
-    let all = tensors.said("").into_iter().flatten().filter(|(name, _)| *name != CELL);
-    all.map(|(name, text)| Setting::read(name, text)).collect()
+    let mut settings = Vec::new();
+    for (name, text) in tensors.said("") {
+        if name != CELL {
+            settings.push(Setting::read(name, text)?);
+        }
+    }
+    Ok(settings)
 }
 
 /// Says the options of a network beside its tensors.
@@ -157,8 +162,8 @@ pub(super) fn check(tensors: &Tensors, config: &Config) -> Result<(), Error> {
         let own = has.iter().find(|own| own.name() == name);
         if own != Some(&setting) {
             let own = own.map_or_else(|| "none".to_owned(), Setting::text);
-            let got = format!("{}, as the file says: Builder::{name} sets it", setting.text());
-            return Err(refused(name, format!("{own}, as the network has"), got));
+            let got = format_args!("{}, as the file says: Builder::{name} sets it", setting.text());
+            return Err(refused(name, format_args!("{own}, as the network has"), got));
         }
     }
     Ok(())

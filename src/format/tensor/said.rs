@@ -18,9 +18,10 @@ use super::prefix::{SAID, unwrapped};
 use crate::cell::CellKind;
 use crate::error::Error;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-/// What is said of one module: texts by name.
-pub(in crate::format) type Said = BTreeMap<String, String>;
+/// What is said of modules: texts by the names that a file has for them.
+pub(super) type Said = BTreeMap<String, String>;
 
 /// The name of the cell.
 pub(in crate::format) const CELL: &str = "cell";
@@ -43,10 +44,11 @@ impl Tensors {
     /// # Errors
     /// [`Error::Format`] where what the file says is the [name](CellKind::name) of no cell of this version.
     pub fn cell(&self, prefix: &str) -> Result<Option<CellKind>, Error> {
-        let Some(name) = self.said(prefix).and_then(|said| said.get(CELL)) else { return Ok(None) };
+        let said = self.said(prefix).into_iter().find(|(name, _)| *name == CELL);
+        let Some((_, name)) = said else { return Ok(None) };
         match name.parse() {
             Err(Error::Format { expected, got, .. }) => {
-                Err(refused(format!("{SAID}{CELL} of the module {prefix:?}"), expected, got))
+                Err(refused(format_args!("{SAID}{CELL} of the module {prefix:?}"), expected, got))
             }
             kind => kind.map(Some),
         }
@@ -55,7 +57,9 @@ impl Tensors {
     /// Says which cell a module is, without options, or with `None` that nothing is said of it: of weights
     /// from elsewhere, and to load them as another cell, or with other options, than the file says.
     pub fn set_cell(&mut self, prefix: &str, kind: Option<CellKind>) {
-        self.said.retain(|module, _| module != prefix && !is_wrapped(module, prefix));
+        while let Some(module) = self.module_like(prefix).map(str::to_owned) {
+            self.take_said(&module);
+        }
         if let Some(kind) = kind {
             self.say(prefix, CELL, kind.name().to_owned());
         }
@@ -63,20 +67,80 @@ impl Tensors {
 
     /// Says one thing of a module.
     pub(in crate::format) fn say(&mut self, prefix: &str, name: &str, text: String) {
-        self.said.entry(prefix.to_owned()).or_default().insert(name.to_owned(), text);
+        self.said.insert(format!("{prefix}{SAID}{name}"), text);
     }
 
-    /// All that is said of a module, also of one with wrappers before its name.
-    pub(in crate::format) fn said(&self, prefix: &str) -> Option<&Said> {
-        let wrapped =
-            || self.said.iter().find(|(module, _)| is_wrapped(module, prefix)).map(|(_, said)| said);
-        self.said.get(prefix).or_else(wrapped)
+    /// All that is said of a module, also of one with wrappers before its name: texts with their names.
+    pub(in crate::format) fn said(&self, prefix: &str) -> Vec<(&str, &str)> {
+        self.module_like(prefix).map_or(Vec::new(), |module| self.said_of(module))
+    }
+
+    /// The name of a module of which something is said: this one, or this one with wrappers before it.
+    fn module_like<'t>(&'t self, prefix: &'t str) -> Option<&'t str> {
+        if !self.said_of(prefix).is_empty() {
+            return Some(prefix);
+        }
+        self.said.keys().map(|name| parts(name).0).find(|module| is_wrapped(module, prefix))
+    }
+
+    /// All that is said of the module of this name. (What is said of a module follows each other, but for
+    /// modules whose own names begin as what is said of it.)
+    fn said_of(&self, module: &str) -> Vec<(&str, &str)> {
+        let begin = format!("{module}{SAID}");
+        let mut said = Vec::new();
+        for (name, text) in self.said.range::<str, _>((Bound::Included(begin.as_str()), Bound::Unbounded)) {
+            let Some(name) = name.strip_prefix(&begin) else { break };
+            if !name.contains('.') {
+                said.push((name, text.as_str()));
+            }
+        }
+        said
+    }
+
+    /// Takes out all that is said of a module.
+    fn take_said(&mut self, module: &str) -> Vec<(String, String)> {
+        let mut said = Vec::new();
+        for (name, text) in self.said_of(module) {
+            said.push((name.to_owned(), text.to_owned()));
+        }
+        for (name, _) in &said {
+            self.said.remove(&format!("{module}{SAID}{name}"));
+        }
+        said
+    }
+
+    /// Takes what `other` says of its modules, with `prefix` before their names, in the place of what was
+    /// said of these.
+    pub(super) fn take_all_said(&mut self, prefix: &str, other: Said) {
+        for name in other.keys() {
+            self.take_said(&format!("{prefix}{}", parts(name).0));
+        }
+        for (name, text) in other {
+            self.said.insert(format!("{prefix}{name}"), text);
+        }
+    }
+
+    /// Takes out what is said of all modules whose names begin with `prefix`, which they lose.
+    pub(super) fn split_off_said(&mut self, prefix: &str) -> Said {
+        let mut names = Vec::new();
+        for name in self.said.keys() {
+            if parts(name).0.starts_with(prefix) {
+                names.push(name.clone());
+            }
+        }
+        let mut taken = Said::new();
+        for name in names {
+            if let Some(text) = self.said.remove(&name) {
+                taken.insert(name[prefix.len()..].to_owned(), text);
+            }
+        }
+        taken
     }
 
     /// Forgets what was said of the modules of these tensors: others come in their place.
-    pub(super) fn forget_modules_of<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+    pub(super) fn forget_modules_of(&mut self, names: &[String]) {
         for name in names {
-            self.said.remove(module_of(name));
+            self.take_said(module_of(name));
         }
     }
 
@@ -84,33 +148,30 @@ impl Tensors {
     pub(super) fn follow(&mut self, from: &str, to: &str) {
         let (left, entered) = (module_of(from), module_of(to));
         let is_left = !self.names_beginning(left).any(|name| module_of(name) == left);
-        if is_left
-            && left != entered
-            && !self.said.contains_key(entered)
-            && let Some(said) = self.said.remove(left)
-        {
-            self.said.insert(entered.to_owned(), said);
+        if is_left && left != entered && self.said_of(entered).is_empty() {
+            for (name, text) in self.take_said(left) {
+                self.say(entered, &name, text);
+            }
         }
     }
 
     /// Takes what `file` says of this module, whose tensors lose their prefix here.
     pub(in crate::format) fn copy_said(&mut self, file: &Tensors, prefix: &str) {
-        if let Some(said) = file.said(prefix) {
-            self.said.insert(String::new(), said.clone());
+        for (name, text) in file.said(prefix) {
+            self.say("", name, text.to_owned());
         }
     }
 
     /// All that a file says of its modules, by the names that it has there.
     #[cfg(feature = "safetensors")]
-    pub(in crate::format) fn metadata(&self) -> Vec<(String, String)> {
-        let mut metadata = Vec::new();
-        for (module, said) in &self.said {
-            for (name, text) in said {
-                metadata.push((format!("{module}{SAID}{name}"), text.clone()));
-            }
-        }
-        metadata
+    pub(in crate::format) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.said
     }
+}
+
+/// The module of something that is said, and what it is called.
+fn parts(name: &str) -> (&str, &str) {
+    name.rsplit_once(SAID).unwrap_or(("", name))
 }
 
 /// Whether two prefixes are of one module, but for the wrappers before its name.

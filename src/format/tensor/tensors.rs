@@ -34,8 +34,8 @@ use std::ops::Bound;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tensors {
     entries: BTreeMap<String, Entry>,
-    /// What is said of modules, by the prefixes of these.
-    pub(super) said: BTreeMap<String, Said>,
+    /// What is said of modules.
+    pub(super) said: Said,
 }
 
 /// A tensor of f32, or one of the others.
@@ -95,10 +95,8 @@ impl Tensors {
     /// was said of a module is forgotten where tensors of another come in its place.
     pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
         let names: Vec<String> = tensors.entries.keys().map(|name| format!("{prefix}{name}")).collect();
-        self.forget_modules_of(names.iter().map(String::as_str));
-        for (module, said) in tensors.said {
-            self.said.insert(format!("{prefix}{module}"), said);
-        }
+        self.forget_modules_of(&names);
+        self.take_all_said(prefix, tensors.said);
         for (name, entry) in tensors.entries {
             self.put(format!("{prefix}{name}"), entry);
         }
@@ -176,7 +174,11 @@ impl Tensors {
     /// changed then.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
         if from != to && self.entries.contains_key(to) {
-            return Err(refused(format!("the new name of {from:?}"), "one that is free", format!("{to:?}")));
+            return Err(refused(
+                format_args!("the new name of {from:?}"),
+                "one that is free",
+                format_args!("{to:?}"),
+            ));
         }
         match self.entries.remove(from) {
             None => Err(refused(from, "a tensor", self.missing(from))),
@@ -198,14 +200,7 @@ impl Tensors {
                 taken.put(name[prefix.len()..].to_owned(), entry);
             }
         }
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let modules = self.said.range::<str, _>(from).take_while(|(module, _)| module.starts_with(prefix));
-        let modules: Vec<String> = modules.map(|(module, _)| module.clone()).collect();
-        for module in modules {
-            if let Some(said) = self.said.remove(&module) {
-                taken.said.insert(module[prefix.len()..].to_owned(), said);
-            }
-        }
+        taken.said = self.split_off_said(prefix);
         taken
     }
 
@@ -278,7 +273,7 @@ impl Tensors {
             return Ok(());
         }
         let more = if left.next().is_some() { ", ..." } else { "" };
-        Err(refused("tensors", "none that has no place here", format!("{}{more}", names.join(", "))))
+        Err(refused("tensors", "none that has no place here", format_args!("{}{more}", names.join(", "))))
     }
 }
 
