@@ -47,6 +47,7 @@ mod variant;
 mod weights;
 
 use crate::error::{Error, refused};
+use crate::product::ROW_BLOCKS;
 use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{Back, BackwardFinish, BackwardStep, BackwardSums};
 use backward_tile::{BackwardTile, backward_finish, backward_finishes, hidden_gradients};
@@ -349,9 +350,10 @@ trait Cell: Copy + Send + Sync + 'static {
     }
 }
 
-/// Vectors whose values backward keeps on the stack at once. It is at least the number of blocks that a
-/// single row finishes together, so that a row is never cut.
+/// Vectors whose values backward keeps on the stack at once.
 const GROUP: usize = 12;
+// The blocks of a single row that are finished together are one group.
+const _: () = assert!(GROUP >= ROW_BLOCKS);
 
 /// Ranges of at most [`GROUP`] that cover `0..count`.
 #[inline(always)]

@@ -55,6 +55,9 @@ impl Parts {
     }
 
     /// A part to read and another part to write, as far as they are asked for.
+    ///
+    /// # Panics
+    /// Where both are one part: who writes it by address would read a reference to it.
     pub(crate) fn pick<'a>(
         &self,
         data: &'a mut [f32],
@@ -64,7 +67,7 @@ impl Parts {
         match (read, write) {
             (Some(read), Some(write)) => match data.get_disjoint_mut([self.range(read), self.range(write)]) {
                 Ok([read, write]) => (Some(read), Some(write)),
-                Err(_) => (None, None),
+                Err(_) => panic!("a part is read or written, not both"),
             },
             (Some(read), None) => (Some(&data[self.range(read)]), None),
             (None, Some(write)) => (None, Some(&mut data[self.range(write)])),
@@ -92,6 +95,8 @@ mod tests {
         assert_eq!(parts.pick(&mut data, None, Some(1)).1.unwrap()[0], -2.0);
         assert_eq!(parts.pick(&mut data, Some(1), None).0.unwrap()[0], -2.0);
         assert_eq!(parts.pick(&mut data, None, None), (None, None));
+        let same = std::panic::AssertUnwindSafe(|| _ = parts.pick(&mut data, Some(1), Some(1)));
+        assert!(std::panic::catch_unwind(same).is_err(), "one part is not another");
     }
 
     #[test]

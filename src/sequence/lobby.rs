@@ -256,7 +256,12 @@ mod tests {
     fn threads_are_awake_for_a_while() {
         let mut lately = Lately::default();
         assert!(!lately.are_awake());
-        lately.note();
+        // (Once at least this thread is not interrupted in between.)
+        let note = |lately: &mut Lately| {
+            lately.note();
+            lately.are_awake()
+        };
+        assert!((0..1000).any(|_| note(&mut lately)));
         std::thread::sleep(2 * AWAKE);
         assert!(!lately.are_awake());
     }

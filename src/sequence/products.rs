@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! plan (cell/shape.rs)              here
-//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, where there are
+//! Start::Bias(n)                    bias vectors n.. of the tile's blocks; or the sums of W x, if there are
 //! Multiply { W, Input }             rows of the sequence
 //! Multiply { R, Hidden }            the states before the step, with their recurrent dropout
 //! Multiply { .., Scratch(plane) }   what an earlier phase has written
@@ -174,16 +174,17 @@ impl ReadyCall {
         }
     }
 
-    /// Moves it to another step of a tile of a single row where it is already.
+    /// Moves it to another step of a tile of a single row where it is already, with its sums at `sums`.
     #[inline(always)]
     pub(super) fn move_single(
         &mut self,
-        tile: &Tile,
+        (tile, sums): (&Tile, *mut f32),
         forward: &Forward<'_>,
         (step, share): (usize, Share),
         at: &ForwardStep<'_>,
     ) {
         self.go_to(forward, (step, share), at);
+        self.ends.to.rows.move_to(sums, 0);
         if self.goes_on.is_some() {
             self.ends.start.move_to(self.start, tile);
         }

@@ -72,7 +72,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         blocks <= ROW_BLOCKS && weights.heads().are_one()
     }
 
-    /// A phase of a row of a pass that [fits](Self::fits). (It is made in place: its sums wait in it.)
+    /// A phase of a row of a pass that [fits](Self::fits). (It is made in place: it is large.)
     pub(super) fn make<'c>(
         to: &'c mut MaybeUninit<Self>,
         phase: &'b mut PhaseProducts<'a>,
@@ -125,11 +125,14 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         for n in 0..*count {
             let n = if down { *count - 1 - n } else { n };
             // SAFETY: so many are set.
-            let Placed { ready, kernel, tile, .. } = unsafe { placed[n].assume_init_mut() };
+            let Placed { ready, kernel, tile, sums: at } = unsafe { placed[n].assume_init_mut() };
             if phase.first {
                 phase.prefetch_records(tile);
             }
-            ready.move_single(tile, phase.forward, (step, phase.share), &phase.at);
+            // (Where the sums wait is found again at each step: an address of an earlier one is no longer
+            // good once the scratch has been borrowed anew.)
+            let to = (&*tile, sums.wrapping_add(*at));
+            ready.move_single(to, phase.forward, (step, phase.share), &phase.at);
             // SAFETY: as in `PhaseProducts::products`.
             unsafe { kernel(&ready.product()) };
         }
