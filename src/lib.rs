@@ -227,8 +227,8 @@
 //! stream/      models that run sample by sample: layers, skip connection, other sample rates
 //! ```
 //!
-//! Each folder uses only folders above it. `error` and `rng`, the random numbers, serve all but the
-//! reference, which uses nothing of the crate. To read the kernels, begin with `product/kernel.rs`, then
+//! Each folder uses only folders above it. `error`, `order` (sorts) and `rng` (random numbers) serve all but
+//! the reference, which uses nothing of the crate. To read the kernels, begin with `product/kernel.rs`, then
 //! `product/sweep.rs`, `cell/lstm.rs` and `sequence/forward.rs`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]

@@ -56,7 +56,7 @@ pub(crate) struct Multiply {
     pub(crate) weights: usize,
     pub(crate) rows: Operand,
     /// If given, the last gate's sum so far is stored, and a new sum begins from this bias: see
-    /// [`Product::turn`](crate::product::Product).
+    /// [`Ends::turn`](crate::product::Ends::turn).
     pub(crate) turn: Option<usize>,
 }
 
@@ -133,7 +133,7 @@ pub(crate) struct VectorGradient {
 /// The data of a cell.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    /// Planes of the state: h, and for some cells c.
+    /// The names of the planes of the state: h, and for some cells c and others.
     pub(crate) state: &'static [&'static str],
     /// The activations of the cell without options, in ONNX's order.
     pub(crate) activations: &'static [Activation],

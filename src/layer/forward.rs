@@ -106,8 +106,8 @@ impl Recurrent {
     /// Runs sequences from `state`, and leaves their final states there.
     ///
     /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major. (Also with
-    ///   [strides](Dims::with_x_strides); `(sum of lengths, I)` where dims are [packed](Dims::packed), and so is
-    ///   `y` then.)
+    ///   [strides](Dims::with_x_strides); `(sum of lengths, I)` where dims are [packed](Dims::packed), and so
+    ///   is `y` then.)
     /// - `y`: the hidden states of the last layer, `(B, T, D * H)` or `(T, B, D * H)`, both directions
     ///   side by side; `None` where only the final state is wanted. (P wide and not H where there is a
     ///   projection.)

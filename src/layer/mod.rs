@@ -4,6 +4,7 @@
 //! config.rs       what it is
 //! builder.rs      the builder, and whether its options go together
 //! parameters.rs   the flat slice of parameters and the names of its parts
+//! scales.rs       scales of weights that were quantised elsewhere
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
 //! state.rs        what a stream carries from call to call

@@ -43,8 +43,8 @@ impl Recurrent {
 
     /// [`forward_train`](Recurrent::forward_train) with a tape in memory of the caller's:
     /// [`tape_len`](Recurrent::tape_len) floats, whatever their alignment and whatever stands in them. A
-    /// tensor of a framework can hold it: the autograd then frees, copies and offloads the tape as it does any
-    /// other tensor. Results are the same bits.
+    /// tensor of a framework can hold it: the autograd then frees, copies and offloads the tape as it does
+    /// any other tensor. Results are the same bits.
     ///
     /// ```
     /// use fused_rnn::{Dims, Gradients, Lstm, Recording, Upstream, Workspace};

@@ -1,15 +1,15 @@
 //! Rows of floats, found by `(slot, row, plane)`.
 //!
-//! Sequences, records of states and tape, and targets of gradients are all of this one form, and differ in
-//! their strides alone (gate gradients lie in [lines](super::Lines)):
+//! Sequences, records of states, and targets of gradients are all of this one form, and differ in their
+//! strides alone (the tape and the gradients of gates lie in [lines](super::Lines)):
 //!
 //! ```text
 //! what                          slot   row    plane          width
 //! sequence, time-major          time   batch  direction      hidden size    (T, B, D*H)
 //! sequence, batch-first         time   batch  direction      hidden size    (B, T, D*H)
-//! sequence, packed              time   batch  direction      hidden size    (sum of lengths, D*H), by a table
-//! states, of a place each       0      place  h | c          padded hidden  see `sequence/rows.rs`
-//! tape of the gates             0      place  i | f | g | o  padded hidden
+//! sequence, packed              time   batch  direction      hidden size    (sum of lengths, D*H)
+//! states                        0      record h | c | ..     padded hidden  see `sequence/records.rs`
+//! gradient of a parameter       gate   unit   0              columns        (gates * H, I), for one
 //! ```
 //!
 //! Several threads may hold a [`GridMut`] at once; they write disjoint rows, or disjoint columns of one row.
@@ -248,9 +248,7 @@ impl<'a> GridMut<'a> {
             self.data.slice_mut(start, columns.end - columns.start)
         }
     }
-}
 
-impl<'a> GridMut<'a> {
     /// All planes of one row, to write.
     ///
     /// # Safety
@@ -265,8 +263,8 @@ impl<'a> GridMut<'a> {
     /// Consecutive slots, to read, in as few slices as they lie in.
     ///
     /// # Safety
-    /// - The grid is [dense](Grid::is_dense), the slots lie inside it, and nobody writes them while the slices
-    ///   live.
+    /// - The grid is [dense](Grid::is_dense), the slots lie inside it, and nobody writes them while the
+    ///   slices live.
     pub(crate) unsafe fn stretches(&self, slots: Range<usize>) -> impl Iterator<Item = &'a [f32]> {
         debug_assert!(slots.start <= slots.end && slots.end <= self.grid.slots);
         let Grid { rows, slot_stride, row_stride, .. } = self.grid;

@@ -1,13 +1,13 @@
 //! Memory: aligned buffers, and how rows of floats lie in them.
 //!
 //! ```text
-//! buffer.rs    AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
-//! large_pages.rs    pages of 2 MiB for large ones, where the system gives them by advice
-//! shared.rs    Shared: floats that threads write disjoint parts of
-//! grid.rs      Grid: rows of floats by (slot, row, plane)
-//! lines.rs     Lines: rows cut into cache lines, for products along rows and along columns
-//! parts.rs     Parts: pieces of one length in one piece of memory
-//! planes.rs    Planes, Row: what a tile reads and writes, of a grid or of lines
+//! buffer.rs         AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
+//! large_pages.rs    pages of 2 MiB for large buffers, where the system gives them to who asks
+//! shared.rs         Shared: floats that threads write disjoint parts of
+//! grid.rs           Grid: rows of floats by (slot, row, plane)
+//! lines.rs          Lines: rows cut into cache lines, for products along rows and along columns
+//! parts.rs          Parts: pieces of one length in one piece of memory
+//! planes.rs         Planes, Row: what a tile reads and writes, of a grid or of lines
 //! ```
 
 mod buffer;

@@ -7,16 +7,16 @@
 //! gate by gate    blocks 0..4: gate 0 for all rows, gate 1 for all rows, ..                 then blocks 4..8
 //! ```
 //!
-//! All rows of a sweep read the same weights, those of four blocks: of 1024 units and four gates 1 MiB with
-//! AVX-512. Where that is more than the level-2 cache has room for, beside the next weights that are on their
-//! way, every tile reads them from afar. Gate by gate it is a quarter of that; the sums wait in memory in
-//! between, and are the same bits. (`X207/gate-by-gate`)
+//! All rows of a sweep read the same weights, those of four blocks: for 1024 units and four gates 1 MiB with
+//! AVX-512. If the level-2 cache has no room for them and for the next weights, every tile reads them from
+//! farther away. Gate by gate they are a quarter of that. The sums wait in memory in between, and are the
+//! same bits. (`X207/gate-by-gate`)
 
 use super::operand::Prefetch;
 use super::{Panel, Tile, WIDE};
 use std::ops::Range;
 
-/// Bytes of weights that a sweep may read again and again: with as many for the next, half of a level-2 cache
+/// Bytes of weights that a sweep may read again and again: with as many of the next, half of a level-2 cache
 /// of 1 MiB.
 const SWEEP_BYTES: usize = 256 << 10;
 /// Rows that read their weights too seldom for it to matter: two tiles of AVX-512, four of the other levels.
@@ -63,8 +63,8 @@ impl Gates {
     }
 }
 
-/// How a product of so many rows with these blocks of the panels is done: sweeps over some gates and blocks,
-/// in order.
+/// The sweeps of a product of `rows` rows with these blocks of the panels, in order: the gates and the blocks
+/// of each.
 pub(crate) fn cuts(
     panels: &[Panel],
     rows: usize,

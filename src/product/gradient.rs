@@ -13,9 +13,9 @@
 //! Where depth is small, what surrounds a tile is as long as its product. So tiles of dW are multiplied in
 //! runs, with the columns of dG found once for all blocks of X (`Z4/runs`).
 //!
-//! `matrixmultiply` in the place of dW and dR is no slower (`X207/matrixmultiply`). What decides is that it
-//! packs both operands and allocates on each call, computes sixteen columns where the input has one, picks a
-//! level of its own, and sums each chunk by itself.
+//! `matrixmultiply` would be as fast for dW and dR (`X207/matrixmultiply`). It is not used here because it
+//! packs both operands and allocates on each call, computes sixteen columns where the input has one, chooses
+//! its own level, and sums each chunk by itself.
 
 use super::kernel::{Ends, Product};
 use super::operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments};
@@ -32,8 +32,8 @@ use std::ops::Range;
 /// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few
 /// processors have near: of 1024 units that was a third of the time of dW with 128 places. (`X207/places`)
 pub(crate) const PLACES: usize = 512;
-/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. Of more,
-/// each block had dG come from afar. (`X207/units`) A multiple of every tile's rows.
+/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. With
+/// more units, each block read dG from farther away. (`X207/units`) A multiple of every level's tile heights.
 pub(crate) const UNITS: usize = 192;
 
 /// What is multiplied, and where each row of it goes.

@@ -25,8 +25,8 @@
 //! dW           zero, or dW      dG^T X                   dW
 //! ```
 //!
-//! What lies where is described by `operand.rs`. How many rows a tile has is the level's register budget, which
-//! its file in `simd/` explains.
+//! What lies where is described by `operand.rs`. How many rows a tile has is the level's register budget,
+//! which its file in `simd/` explains.
 
 use super::format::{Format, Part};
 use super::operand::{Place, Segment};
@@ -42,9 +42,9 @@ const TURNING_GATES: usize = 3;
 pub(crate) struct Ends {
     pub(crate) start: Place,
     pub(crate) to: Place,
-    /// Before this segment the sums of the last gate go to their place, and sums of one gate more begin at
-    /// the place beside, which go on in its accumulators. (The candidate of a GRU, whose recurrent side is
-    /// reset apart.) Of three gates only.
+    /// Before this segment the last gate's accumulators are stored, and go on with a sum of their own: it
+    /// begins at this place, and goes to the place beside the last gate's. (The candidate of a GRU has two
+    /// sums, because only its recurrent side is reset.) Of three gates only.
     pub(crate) turn: Option<(usize, Place)>,
     /// Tiles that are multiplied one after the other: along the rows, or of a single row along the blocks.
     pub(crate) tiles: usize,
@@ -75,8 +75,8 @@ pub(crate) struct Product<'a> {
 /// The kernel of G gates, U blocks and R rows. It computes
 /// `to[r][u][g] = start[r][u][g] + sum over segments and k of rows[r][k] * panel[u][k][g]`.
 ///
-/// Meanwhile the weights ahead, which the next block's tiles will read, come into the level-2 cache: one line
-/// at most per k, so of few tiles with several gates not all.
+/// Meanwhile it prefetches weights that the next block's tiles will read into the level-2 cache: at most one
+/// line per k, so few tiles of several gates do not prefetch all of them.
 pub(super) struct Multiply<F, const G: usize, const U: usize, const R: usize>(PhantomData<F>);
 
 impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Multiply<F, G, U, R> {

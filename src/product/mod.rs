@@ -2,7 +2,7 @@
 //! or batches.
 //!
 //! ```text
-//! format/      Precision: what a word of a panel is, how it is packed and multiplied: a precision is one file
+//! format/      Precision: what a word of a panel is, how it is packed and multiplied; one file for each
 //! tile.rs      Tile: rows and blocks, and which part of the next weights they prefetch
 //! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
 //! operand.rs   Rows, Place, Segment, Weights: where what a kernel multiplies lies
@@ -21,7 +21,7 @@
 //!
 //! | here | is |
 //! |---|---|
-//! | panel | B packed: BLIS's micro-panels of B, one after the other; oneDNN's packed `weights_layer`, `weights_iter` |
+//! | panel | B packed: BLIS's micro-panels of B; oneDNN's packed `weights_layer`, `weights_iter` |
 //! | word | 32 bits of depth: one f32, two bf16, or four bytes |
 //! | block | as many units as a vector has lanes: NR of one gate |
 //! | gate | one of the vectors that lie side by side in a panel; a tile has an accumulator of each |

@@ -4,7 +4,8 @@
 //! dW (gates*H, I)  +=  dG^T X        over the K places of a chunk
 //!
 //! panel product    a tile has units for rows and inputs for lanes: with one input, one lane of sixteen works
-//! here             units are the lanes, as in a line of dG; each input is a broadcast: sum[i] += dG[k] * x[k][i]
+//! here             units are the lanes, as in a line of dG; each input is a broadcast:
+//!                  sum[i] += dG[k] * x[k][i]
 //! ```
 //!
 //! Each element is the same chain in the same order either way, and so has the same bits. The work is `I`

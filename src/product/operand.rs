@@ -42,19 +42,19 @@ impl<T> Rows<T> {
         Rows { first: std::ptr::null_mut(), stride: 0, list: list.as_ptr() }
     }
 
-    /// The rows from `row` on of those at this stride, the first of which is at `base`.
+    /// Moves to the rows from `row` on. Row 0 is at `base`, and the stride stays.
     #[inline(always)]
     pub(crate) fn move_to(&mut self, base: *mut T, row: usize) {
         self.first = base.wrapping_add(row * self.stride);
     }
 
-    /// From the rows of a tile of a run to those of the next one: words, or places of the list.
+    /// The distance from the rows of a tile of a run to those of the next one: words, or places of the list.
     #[inline(always)]
     fn next(self, tile: &Tile) -> usize {
         if self.list.is_null() { tile.rows * self.stride } else { tile.rows }
     }
 
-    /// Where each of R rows begins, so many words or places of the list further on.
+    /// Where each of R rows begins, `on` words or places of the list further on.
     ///
     /// # Safety
     /// - The list is there, if one was given, and has R rows from there on.
@@ -112,21 +112,21 @@ impl Place {
         Place::strided(at.cast_mut(), 0, block, gate)
     }
 
-    /// The rows and blocks of a tile, and of those that follow it in a run, of the place whose row 0 and
-    /// block 0 are at `base`.
+    /// Moves to the rows and blocks of a tile, and of the tiles that follow it in a run. Row 0 and block 0
+    /// are at `base`.
     #[inline(always)]
     pub(crate) fn move_to(&mut self, base: *mut f32, tile: &Tile) {
         self.rows.move_to(base.wrapping_add(tile.block * self.block), tile.row);
         self.follow(tile);
     }
 
-    /// The tiles that follow in a run.
+    /// Sets the distance to the tiles that follow in a run.
     #[inline(always)]
     pub(crate) fn follow(&mut self, tile: &Tile) {
         self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
     }
 
-    /// Where the vector of a gate of a row is, of the first block; of rows at a stride.
+    /// The address of a gate's vector of the first block of a row. The rows are at a stride.
     #[inline(always)]
     pub(super) fn address(&self, row: usize, gate: usize) -> *mut f32 {
         debug_assert!(self.rows.list.is_null());
@@ -180,15 +180,15 @@ impl Segment {
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
-    /// The same rows with other weights of the same panel, those of a tile, and of the tiles that follow in a
-    /// run.
+    /// Moves to other weights of the same panel, those of a tile and of the tiles that follow it in a run.
+    /// The rows stay.
     #[inline(always)]
     pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
         self.follow(tile);
     }
 
-    /// The tiles that follow in a run.
+    /// Sets the distances to the tiles that follow in a run.
     #[inline(always)]
     pub(crate) fn follow(&mut self, tile: &Tile) {
         self.next = if tile.rows == 1 { [0, tile.blocks * self.block] } else { [self.rows.next(tile), 0] };

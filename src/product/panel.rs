@@ -168,8 +168,8 @@ impl Panel {
         }
     }
 
-    /// Packs some units into the lanes of a block from `lane` on. Of given scales a gate has so many, and the
-    /// first of these units that one.
+    /// Packs some units into the lanes of a block from `lane` on. With the scales come how many of them a
+    /// gate has, and which is that of the first of these units.
     fn pack_lanes(
         &mut self,
         (block, lane): (usize, usize),
@@ -284,8 +284,9 @@ impl Panel {
         let whole = inputs.len() == self.depth;
         let (first, words) = if whole { (0, self.words) } else { self.words_of(&inputs) };
         let panel = self.address(block).wrapping_add(first * self.gates * self.lanes);
-        // With no weights ahead it is the first weight again and again, which costs one load slot of ten
-        // free. (And not any address: one that is not mapped would cost a walk through the page tables.)
+        // Without weights ahead, the kernel prefetches the first weight again and again. That costs a load
+        // slot of some ten that are free. (An address that is not mapped would cost a walk through the page
+        // tables.)
         let Prefetch { at, pace } = ahead;
         let ahead = if pace == 0 { panel } else { at };
         Weights { panel, block: self.block_len, inputs: inputs.len(), words, ahead, pace }

@@ -76,11 +76,11 @@ pub(crate) trait Tiles {
 
 /// Blocks that a tile of one gate takes.
 pub(crate) const WIDE: usize = 4;
-/// The same where all rows are a tile then, and not two of the usual width. (`X207/narrow`)
+/// Blocks that a tile of one gate takes if all rows then fit one tile, and not two. (`X207/narrow`)
 const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
-/// The rows of a run of tiles are no more, where their sums wait.
+/// The most rows of a run of tiles whose sums wait: each has a vector at least.
 pub(crate) const MOST_ROWS_OF_RUN: usize = SCRATCH;
 /// Blocks of a single row that are finished together, after the products of all of them.
 pub(crate) const ROW_BLOCKS: usize = 8;
@@ -197,7 +197,7 @@ unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: 
 unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>, scratch: *mut f32) {
     let (table, gates, sums, count) = (work.table(), work.gates(), work.sums(), rows.len());
     let lanes = table.lanes;
-    // All rows are one narrow tile, where they are too many for one of the usual width.
+    // All rows are one narrow tile if they are too many for a tile of the usual width.
     let narrow = gates == 1 && count > table.height(1, WIDE) && count <= table.height(1, NARROW);
     let widest = if narrow { NARROW } else { width(gates) };
     let tiles = count.div_ceil(table.height(gates, widest));

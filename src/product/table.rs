@@ -6,7 +6,8 @@
 //! 3        1         1 .. HEIGHTS[3]         GRU
 //! 2        2, 1      1 .. HEIGHTS[4]         GRU that resets before
 //! 1        4         1 .. HEIGHTS[4]         Elman, dh, dx, dW
-//! 1        2, 1      1 .. HEIGHTS[2]         what is left of four blocks; and where all rows are one tile then
+//! 1        2         1 .. HEIGHTS[2]         the last blocks of four; or all rows as one narrow tile
+//! 1        1         1 .. HEIGHTS[1]         the last block of four
 //! 4, 3     2         1                       a single row: two blocks, or its chains would be too few
 //! 2        4         1
 //! ```

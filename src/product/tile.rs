@@ -38,7 +38,7 @@ impl Blocks {
     }
 }
 
-/// Which part of the weights of the next block a product prefetches: part `index` of `of`, none of 0.
+/// The part of the next block's weights that a product prefetches: `index` of `of`; nothing if `of` is 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     index: usize,
@@ -46,10 +46,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// The parts of `count` tiles from one on, of all that share a block: how many take none, and the part of
-    /// the first that does. Nothing where one tile works on it alone: there the processor's own prefetcher,
-    /// which sees one stream, is as early. Of many, the [last](LAST_TILES) ones: a block that comes before
-    /// its time takes the room of those that are in use. (`Z4/next-weights`)
+    /// The parts of `count` tiles from `index` on, of the `tiles` that share a block: how many of them
+    /// prefetch nothing, and the part of the first that does. A tile that has a block to itself prefetches
+    /// nothing: the processor's own prefetcher sees one stream and is as early. Of many tiles only the
+    /// [last](LAST_TILES) ones do: weights that come too early take the room of those that are in use.
+    /// (`Z4/next-weights`)
     #[inline(always)]
     pub(super) fn of_run(index: usize, count: usize, tiles: usize) -> (usize, Part) {
         let of = tiles.min(LAST_TILES);
@@ -60,8 +61,8 @@ impl Part {
         (quiet, Part { index: index + quiet - (tiles - of), of })
     }
 
-    /// Words to prefetch at each of `depth` words, where the next blocks have so many of each, and where to
-    /// begin: at most a line at a time, so of few tiles with several gates not all.
+    /// How many words to prefetch at each of `depth` words, and where to begin. The next blocks have `words`
+    /// at each. At most a line is prefetched at a time, so few tiles of several gates do not prefetch all.
     #[inline(always)]
     pub(super) fn pace(self, words: usize, depth: usize) -> (usize, usize) {
         // (A division here, in each product of each tile, was a tenth of what a small tile costs beside its
@@ -127,9 +128,8 @@ impl Tile {
     }
 }
 
-/// Tiles of a block that prefetch the next one: the last of them, and of four gates as many as have to take
-/// half a line per input. With it, weights from afar are as good as weights in the level-2 cache.
-/// (`X207/tile-prefetch`)
+/// How many tiles of a block prefetch the next block: with four gates each then takes half a line per input.
+/// Weights from far away are then as good as weights in the level-2 cache. (`X207/tile-prefetch`)
 const LAST_TILES: usize = 8;
 
 /// `1 / of` in parts of [`ONE`], by `of`, rounded down so that quotients of up to 2^10 words round up as they

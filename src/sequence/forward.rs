@@ -122,8 +122,8 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 }
 
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any.
-/// The initial states lie in their slots; afterwards the final ones do. `forward.scratch`,
-/// `forward.made`, `forward.projected` and `forward.down` are set here.
+/// The initial states lie in their slots; afterwards the final ones do. `forward.flushed`,
+/// `forward.scratch`, `forward.made`, `forward.projected` and `forward.down` are set here.
 ///
 /// # Safety
 /// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and

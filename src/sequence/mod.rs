@@ -8,19 +8,22 @@
 //! forward.rs         states (and a tape) from a sequence and initial states
 //! products.rs        a phase of a step as products of kernels, and what finishes them
 //! single.rs          the same for a single row of few units
-//! flushed.rs         inputs with tiny values
+//! flushed.rs         copies of inputs with tiny values
 //! made.rs            rows that are made for a precision
 //! input.rs           input products of many steps beforehand
 //! backward.rs        gate gradients from the tape, chunk by chunk against time
 //! products_back.rs   a phase of a step on that way as products, and what finishes them
 //! replay.rs          forward again between checkpoints, on the way back
 //! gradient/          weight, bias and input gradients of a chunk: long products
-//! schedule.rs        who does what
-//! cost.rs            what that costs, estimated
 //! turns.rs           whether the steps of a single row go through the weights to and fro
-//! team.rs            threads that meet at every step
-//! join.rs            where the threads come from: offers (offer.rs) to the pool, and to who waits (lobby.rs)
-//! clock.rs           how long they wait
+//!
+//! schedule.rs        how threads divide the work: by rows or by units
+//! cost.rs            estimates of the time of a step, which choose between the two
+//! team.rs            threads that go through the steps together
+//! join.rs            two pieces of work at the same time: one is offered to another thread
+//! offer.rs           such an offer, which its owner can take back
+//! lobby.rs           where a thread that has helped waits for the next offer
+//! clock.rs           the clock by which they wait
 //! ```
 //!
 //! All of it is plain code: it knows neither vectors nor the types of cells, and nothing of layers.

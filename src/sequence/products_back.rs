@@ -5,7 +5,7 @@
 //! phase 0       dG of the following step (its recurrent gates)  x  R, gate by gate where they are many
 //! phase 1 ..    dG of this step (the gates of a second product)  x  its R
 //!
-//! sums          [row][vector of the blocks]; between cuts of the gates they wait in the last plane of the carry
+//! sums          [row][vector of the blocks]; between cuts of the gates in the last plane of the carry
 //! finished by   the gradient of the hidden state (upstream, carry), and the cell's backward
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! The levels by name, and their detection: the only place that asks the processor what it has.
+//! The levels by name, and the proof that this machine has one: the file of each level asks the processor.
 
 use super::levels;
 use crate::Error;

@@ -50,7 +50,8 @@ macro_rules! define_dispatcher {
                 $(
                     #[cfg($cfg)]
                     $crate::simd::Token::$Level(isa) => {
-                        // (Levels without features could be inlined, into every instance of a generic caller.)
+                        // (Levels without features could be inlined, into every instance of a generic
+                        // caller.)
                         #[inline(never)]
                         $(#[target_feature(enable = $features)])?
                         unsafe fn $file<K: $crate::simd::Kernel>(

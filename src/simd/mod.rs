@@ -27,8 +27,8 @@
 //! same reason kernels use plain loops and no closures.
 //!
 //! **Same bits.** `Avx2`, `Avx512` and `Neon` fuse multiply and add and run the same chains, so that they
-//! give the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits; it
-//! gives the same bits on every architecture.
+//! give the same bits. `Portable` rounds the product first, on every machine, and differs in the last bits;
+//! it gives the same bits on every architecture.
 
 mod flush;
 mod level;

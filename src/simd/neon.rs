@@ -15,8 +15,8 @@
 //! **Ports.** Per k the tile of four gates does 24 multiply-adds, 4 loads of pairs, 3 of words of the rows
 //! (FMLA multiplies with one element of a register, so nothing is broadcast), a prefetch, and 5 instructions
 //! of addresses and of the loop: 37, of which 65 % are multiply-adds (`tests/assembly/`). Nothing here was
-//! measured on an ARM machine. LLVM 22 has models of the cores, from the optimization guides of their vendors;
-//! by these (`llvm-mca -mtriple=aarch64 -mcpu=NAME` on the loop of this tile) it takes
+//! measured on an ARM machine. LLVM 22 has models of the cores, from the optimization guides of their
+//! vendors; by these (`llvm-mca -mtriple=aarch64 -mcpu=NAME` on the loop of this tile) it takes
 //!
 //! | core | FMLA of four floats a cycle | cycles of the tile | multiply-adds in a nanosecond |
 //! |---|---|---|---|
