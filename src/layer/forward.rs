@@ -18,7 +18,7 @@ use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::{Short, Workspace};
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Parts};
-use crate::sequence::{Lately, Memory, Rows, Sharing, Threads};
+use crate::sequence::{ForwardMemory, Lately, Rows, Sharing, Threads};
 
 /// What [`run`](Recurrent::run) returns.
 #[non_exhaustive]
@@ -211,7 +211,7 @@ impl Recurrent {
         };
         let dropout = seed.map_or(Dropout::NONE, |seed| Dropout::of(config, seed, batch));
         let given = (threads, &*lately);
-        let Room { sharing, route, ring } = self.room(given, rows, shape, (rings, memories))?;
+        let Prepared { sharing, route, ring } = self.prepare_pass(given, rows, shape, (rings, memories))?;
         let grids = Grids::of(config, layout, sequences)?;
 
         // Nothing can go wrong from here on.
@@ -246,13 +246,13 @@ impl Recurrent {
     }
 
     /// Makes room for a pass through the layers over these rows, and decides how it goes.
-    fn room(
+    fn prepare_pass(
         &self,
         (threads, lately): (Threads, &Lately),
         rows: &Rows,
         shape: Option<TapeShape>,
-        (rings, memories): (&mut Vec<AlignedBuf>, &mut Vec<Memory>),
-    ) -> Result<Room, Error> {
+        (rings, memories): (&mut Vec<AlignedBuf>, &mut Vec<ForwardMemory>),
+    ) -> Result<Prepared, Error> {
         let config = &self.config;
         let (strands, layers) = (config.strands(), config.layers);
         let (stretches, longest) = (rows.order.len(), rows.steps());
@@ -276,7 +276,7 @@ impl Recurrent {
                 memory.prepare(&self.weights[config.strand(layer, 0)], stretches, longest, threads)?;
             }
         }
-        Ok(Room { sharing, route, ring })
+        Ok(Prepared { sharing, route, ring })
     }
 
     /// Makes a workspace large enough for calls with these dims, so that already the first allocates nothing
@@ -325,7 +325,7 @@ impl Recurrent {
             return self.make_ready(workspace);
         }
         let threads = workspace.threads.unwrap_or(config.threads);
-        let Workspace { rows, rings, forward: memories, between, backward: scratch, lately, .. } = workspace;
+        let Workspace { rows, rings, forward: memories, between, backward: back, lately, .. } = workspace;
         let shape = match keep {
             Some(keep) => Some(keep.place(config, &dims, rows)?),
             None => {
@@ -333,7 +333,7 @@ impl Recurrent {
                 None
             }
         };
-        self.room((threads, lately), rows, shape, (rings, memories))?;
+        self.prepare_pass((threads, lately), rows, shape, (rings, memories))?;
         between.grow(Parts::new((layers - 1).min(2), inner_len)?.all())?;
         if let Some(shape) = shape {
             self.transposed()?;
@@ -348,14 +348,14 @@ impl Recurrent {
                 dropout: Dropout::NONE,
                 seed: Some(0),
             };
-            network.prepare_backward(shape.every, scratch)?;
+            network.prepare_backward(shape.every, back)?;
         }
         Ok(())
     }
 }
 
 /// What has been decided of a pass through the layers.
-struct Room {
+struct Prepared {
     sharing: Sharing,
     route: Route,
     /// The shape of the states of a strand that are kept in two slots in turns.

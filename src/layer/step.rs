@@ -21,7 +21,7 @@ use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
 use crate::error::{Error, check_len, checked_size, fill_up, reserve};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
 use crate::product::ROW_BLOCKS;
-use crate::sequence::{self, Forward, Lately, Memory, Pass, Pattern, ReadyStep, Records, Threads};
+use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, ReadyStep, Records, Threads};
 
 /// Steps of a single row that go through a layer together.
 const TOGETHER: usize = 32;
@@ -322,7 +322,7 @@ impl Recurrent {
         steps.clear();
         if short.in_place {
             reserve(steps, self.config.layers)?;
-            let Memory { made, scratch, .. } = &mut memories[0];
+            let ForwardMemory { made, scratch, .. } = &mut memories[0];
             let made = (short.made.len() > 0).then(|| GridMut::new(short.made, made));
             for weights in &self.weights {
                 let forward = Forward {

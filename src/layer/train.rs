@@ -10,7 +10,7 @@ use super::tape::{Keep, Recording, Tape, Taped, TapedRun, Taping};
 use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::{AlignedBuf, Parts};
-use crate::sequence::{Lately, Rows, Scratch, Threads};
+use crate::sequence::{BackwardMemory, Lately, Rows, Threads};
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -146,9 +146,9 @@ impl Recurrent {
         let (taped, rows) = tape.taped(run);
         // Its memory may be replaced.
         workspace.short = None;
-        let Workspace { between, backward: scratch, threads, lately, .. } = workspace;
+        let Workspace { between, backward: memory, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch), (threads, lately))
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, memory), (threads, lately))
     }
 
     /// [`backward`](Recurrent::backward) from a tape in memory of the caller's, which
@@ -175,12 +175,12 @@ impl Recurrent {
         dims.check()?;
         // Steps that go the short way find another order of rows after this.
         workspace.short = None;
-        let Workspace { rows, between, backward: scratch, threads, lately, .. } = workspace;
+        let Workspace { rows, between, backward: memory, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         let shape = keep.place(&self.config, &dims, rows)?;
         check_len("tape", shape.len(), tape.len())?;
         let taped = Taped { data: tape, shape, sequences: dims.sequences(), seed };
-        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, scratch), (threads, lately))
+        self.back_through_layers(x, (taped, rows), upstream, gradients, (between, memory), (threads, lately))
     }
 
     fn back_through_layers(
@@ -189,7 +189,7 @@ impl Recurrent {
         (taped, rows): (Taped<'_>, &Rows),
         upstream: Upstream<'_>,
         gradients: Gradients<'_>,
-        (between, scratch): (&mut AlignedBuf, &mut Scratch),
+        (between, memory): (&mut AlignedBuf, &mut BackwardMemory),
         (threads, lately): (Threads, &mut Lately),
     ) -> Result<(), Error> {
         self.check_trains()?;
@@ -238,13 +238,13 @@ impl Recurrent {
             seed: Some(seed),
         };
         let way = WayBack { x, sequences, tape, shape, transposed, ranges: &self.ranges, upstream };
-        network.prepare_backward(shape.every, scratch)?;
+        network.prepare_backward(shape.every, memory)?;
         let inner = Parts::new((layers - 1).min(2), inner_len)?;
         between.grow(inner.all())?;
 
         let sharing = self.sharing(threads, rows.order.len(), rows.steps(), true);
         let threads = sharing.threads(lately);
-        let result = network.backward(&way, gradients, (inner, between), scratch, threads);
+        let result = network.backward(&way, gradients, (inner, between), memory, threads);
         if sharing.may_be() {
             lately.note();
         }

@@ -1,7 +1,7 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
 use crate::memory::{AlignedBuf, Grid, Parts};
-use crate::sequence::{Lately, Memory, ReadyStep, Rows, Scratch, Threads};
+use crate::sequence::{BackwardMemory, ForwardMemory, Lately, ReadyStep, Rows, Threads};
 use std::fmt;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
@@ -14,10 +14,10 @@ pub struct Workspace {
     /// Two slots of states for each direction of each layer.
     pub(super) rings: Vec<AlignedBuf>,
     /// One for each pass that runs at the same time as others.
-    pub(super) forward: Vec<Memory>,
+    pub(super) forward: Vec<ForwardMemory>,
     /// Outputs on their way to the next layer, or gradients on their way to the one below: two in turns.
     pub(super) between: AlignedBuf,
-    pub(super) backward: Scratch,
+    pub(super) backward: BackwardMemory,
     /// Threads that calls may use, where not those of the network.
     pub(super) threads: Option<Threads>,
     /// When they last worked together.
@@ -60,7 +60,7 @@ impl Workspace {
     /// The bytes that it holds: what the largest call so far has needed.
     pub fn bytes(&self) -> usize {
         let buffers = self.rings.iter().chain([&self.between]).map(|buffer| size_of_val(&buffer[..]));
-        let passes = self.forward.iter().map(Memory::bytes);
+        let passes = self.forward.iter().map(ForwardMemory::bytes);
         let steps = self.steps.capacity() * size_of::<ReadyStep>();
         buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes() + steps
     }

@@ -127,7 +127,7 @@ impl Grid {
 /// Where rows lie in a packed sequence: its steps one after the other, and of each the rows that have it, by
 /// falling length. Its grid has one slot, with all these rows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Table<'a> {
+pub(crate) struct RowTable<'a> {
     /// The first row of each step.
     pub(crate) starts: &'a [usize],
     /// The rank of each row of the batch by falling length.
@@ -136,7 +136,7 @@ pub(crate) struct Table<'a> {
 
 /// Where a plane starts, in a grid or by a table.
 #[inline(always)]
-fn offset(grid: &Grid, table: &Option<Table<'_>>, slot: usize, row: usize, plane: usize) -> usize {
+fn offset(grid: &Grid, table: &Option<RowTable<'_>>, slot: usize, row: usize, plane: usize) -> usize {
     match table {
         None => grid.offset(slot, row, plane),
         Some(table) => by_table(grid, table, slot, row, plane),
@@ -146,7 +146,7 @@ fn offset(grid: &Grid, table: &Option<Table<'_>>, slot: usize, row: usize, plane
 /// The same by a table, apart from the loops that find rows in grids.
 #[cold]
 #[inline(never)]
-fn by_table(grid: &Grid, table: &Table<'_>, step: usize, row: usize, plane: usize) -> usize {
+fn by_table(grid: &Grid, table: &RowTable<'_>, step: usize, row: usize, plane: usize) -> usize {
     grid.offset(0, table.starts[step] + table.ranks[row], plane)
 }
 
@@ -157,7 +157,7 @@ pub(crate) struct GridRef<'a> {
     pub(crate) grid: Grid,
     data: &'a [f32],
     /// Of a packed sequence.
-    table: Option<Table<'a>>,
+    table: Option<RowTable<'a>>,
 }
 
 impl<'a> GridRef<'a> {
@@ -170,7 +170,7 @@ impl<'a> GridRef<'a> {
     }
 
     /// The same, with rows that are found by a table, if there is one.
-    pub(crate) fn by(self, table: Option<Table<'a>>) -> Self {
+    pub(crate) fn by(self, table: Option<RowTable<'a>>) -> Self {
         GridRef { table, ..self }
     }
 
@@ -192,7 +192,7 @@ pub(crate) struct GridMut<'a> {
     pub(crate) grid: Grid,
     data: Shared<'a>,
     /// Of a packed sequence.
-    table: Option<Table<'a>>,
+    table: Option<RowTable<'a>>,
 }
 
 impl<'a> GridMut<'a> {
@@ -205,7 +205,7 @@ impl<'a> GridMut<'a> {
     }
 
     /// The same, with rows that are found by a table, if there is one.
-    pub(crate) fn by(self, table: Option<Table<'a>>) -> Self {
+    pub(crate) fn by(self, table: Option<RowTable<'a>>) -> Self {
         GridMut { table, ..self }
     }
 
@@ -394,7 +394,7 @@ mod tests {
 
         // Lengths 1 and 3: the second row is the longer.
         let grid = Grid::slot_major(1, 4, 2, 3).unwrap();
-        let table = Table { starts: &[0, 2, 3], ranks: &[1, 0] };
+        let table = RowTable { starts: &[0, 2, 3], ranks: &[1, 0] };
         let packed = GridRef::new(grid, &data).by(Some(table));
         assert_eq!((packed.plane(0, 0, 0)[0], packed.plane(0, 1, 1)[0]), (6.0, 3.0));
         assert_eq!(packed.plane(2, 1, 1), [21.0, 22.0, 23.0]);

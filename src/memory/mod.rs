@@ -19,7 +19,7 @@ mod planes;
 mod shared;
 
 pub(crate) use buffer::AlignedBuf;
-pub(crate) use grid::{Grid, GridMut, GridRef, Slot, Table};
+pub(crate) use grid::{Grid, GridMut, GridRef, RowTable, Slot};
 pub(crate) use lines::{LineSlot, Lines, LinesMut, LinesRef};
 pub(crate) use parts::Parts;
 pub(crate) use planes::{Planes, Row};

@@ -35,7 +35,7 @@ use std::ops::Range;
 
 /// Memory of a backward pass that is used again by the next.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub(crate) struct BackwardMemory {
     grads: AlignedBuf,
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
@@ -59,7 +59,7 @@ fn chunk_places(batch: usize, record: usize) -> usize {
     (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_PLACES).max(batch)
 }
 
-impl Scratch {
+impl BackwardMemory {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let lists = self.starts.capacity() * size_of::<usize>()
@@ -80,13 +80,13 @@ impl Scratch {
     ) -> Result<(), Error> {
         let (weights, rows) = (pass.weights(), pass.rows);
         let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
-        self.carry.grow(Scratch::carry_grid(pass)?.len())?;
+        self.carry.grow(BackwardMemory::carry_grid(pass)?.len())?;
         let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
         let places = chunk_places(batch, record).min(batch.saturating_mul(rows.steps()));
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
         self.grads.grow(Lines::new(with_seam, shape.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
-        self.made.grow(Scratch::made_grid(pass, 1)?.len())?;
+        self.made.grow(BackwardMemory::made_grid(pass, 1)?.len())?;
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
         reserve(&mut self.places, places)?;
@@ -111,7 +111,7 @@ impl Scratch {
 }
 
 /// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or
-/// adds to the input gradient, and turns `scratch.carry` from the gradient of the final state into that of
+/// adds to the input gradient, and turns `memory.carry` from the gradient of the final state into that of
 /// the initial.
 ///
 /// # Safety
@@ -122,7 +122,7 @@ impl Scratch {
 pub(crate) unsafe fn backward(
     inputs: &Inputs<'_>,
     targets: &mut Targets<'_>,
-    scratch: &mut Scratch,
+    memory: &mut BackwardMemory,
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
     let &Inputs { pass, transposed, kept, .. } = inputs;
@@ -130,7 +130,7 @@ pub(crate) unsafe fn backward(
         Kept::All { .. } => None,
         Kept::Checkpoints(checkpoints) => Some(checkpoints.every),
     };
-    scratch.prepare(&pass, every, pass.state_planes())?;
+    memory.prepare(&pass, every, pass.state_planes())?;
     let (weights, rows, reverse) = (pass.weights(), pass.rows, pass.reverse);
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
@@ -138,9 +138,9 @@ pub(crate) unsafe fn backward(
     // Of the size that `prepare` has made room for.
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
-    let carry_grid = Scratch::carry_grid(&pass)?;
-    let made_grid = Scratch::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
-    scratch.made.grow(made_grid.len())?;
+    let carry_grid = BackwardMemory::carry_grid(&pass)?;
+    let made_grid = BackwardMemory::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
+    memory.made.grow(made_grid.len())?;
     let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {
         rows: batch,
@@ -152,7 +152,7 @@ pub(crate) unsafe fn backward(
         rate: weights.backward.rate,
     };
 
-    let Scratch { grads, carry, packed, made, starts, places, replay } = scratch;
+    let BackwardMemory { grads, carry, packed, made, starts, places, replay } = memory;
     for segment in against(0..steps, every.unwrap_or(steps), reverse) {
         let (states, tape) = match kept {
             Kept::All { states, tape } => (states, tape),

@@ -32,7 +32,7 @@ use std::ops::Range;
 
 /// Memory of a forward pass that is used again by the next.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct ForwardMemory {
     /// What a cell passes from its first phase to later ones.
     pub(crate) scratch: AlignedBuf,
     /// Input products of a chunk of steps.
@@ -49,7 +49,7 @@ pub(crate) struct Memory {
 /// Multiply-adds of which a piece has more: some 100 microseconds of work, of which a meeting takes a few.
 const WORTH_A_PIECE: usize = 8 << 20;
 
-impl Memory {
+impl ForwardMemory {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let places = self.places.capacity() * size_of::<(usize, usize)>();
@@ -131,7 +131,7 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
 /// - Nobody else works on what is written, nor writes what is read.
 pub(crate) unsafe fn forward(
     forward: Forward<'_>,
-    memory: &mut Memory,
+    memory: &mut ForwardMemory,
     steps: Range<usize>,
     threads: (Schedule, usize),
 ) -> Result<(), Error> {
@@ -186,7 +186,7 @@ pub(crate) unsafe fn step(forward: &Forward<'_>) {
 /// - As for [`forward`](fn@forward).
 unsafe fn run(
     forward: Forward<'_>,
-    memory: &mut Memory,
+    memory: &mut ForwardMemory,
     steps: Range<usize>,
     (schedule, threads): (Schedule, usize),
 ) -> Result<(), Error> {
@@ -220,7 +220,7 @@ unsafe fn run(
 /// - As for [`forward`](fn@forward).
 unsafe fn run_flushed(
     forward: Forward<'_>,
-    memory: &mut Memory,
+    memory: &mut ForwardMemory,
     mut steps: Range<usize>,
     together: usize,
     split: Split,
@@ -247,14 +247,14 @@ unsafe fn run_flushed(
 /// - As for [`forward`](fn@forward).
 unsafe fn run_piece(
     forward: Forward<'_>,
-    memory: &mut Memory,
+    memory: &mut ForwardMemory,
     steps: Range<usize>,
     split: Split,
 ) -> Result<(), Error> {
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
-    let Memory { scratch, projected, places, made, made_inputs, .. } = memory;
+    let ForwardMemory { scratch, projected, places, made, made_inputs, .. } = memory;
     let chunk = chunk_steps(weights, active, steps.len());
     let shares = if let Split::Units { shares, .. } = split { shares } else { 1 };
     let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);

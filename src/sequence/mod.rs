@@ -50,10 +50,10 @@ mod single;
 mod team;
 mod turns;
 
-pub(crate) use backward::{Scratch, backward};
+pub(crate) use backward::{BackwardMemory, backward};
 pub(crate) use cost::{Sharing, sharing, too_little, wavefront_nanoseconds};
 pub(crate) use flushed::flushed_step;
-pub(crate) use forward::{Memory, forward, load, step};
+pub(crate) use forward::{ForwardMemory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
 pub(crate) use join::join;
 pub(crate) use lobby::Lately;

@@ -11,7 +11,7 @@
 //! all (a chunk of the walk back does not reach beyond a checkpoint). The memory falls from T records to T /
 //! k + k. Replay runs the same chains of operations, so gradients are the same bits.
 
-use super::forward::{Memory, forward};
+use super::forward::{ForwardMemory, forward};
 use super::gradient::Inputs;
 use super::pass::{Checkpoints, Forward, Pass};
 use super::records::{Records, TapeRecords};
@@ -26,7 +26,7 @@ use std::ops::Range;
 pub(super) struct Replay {
     states: AlignedBuf,
     tape: AlignedBuf,
-    memory: Memory,
+    memory: ForwardMemory,
 }
 
 /// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also

@@ -11,7 +11,7 @@
 
 use crate::cell::Places;
 use crate::error::{Error, checked_size, reserve};
-use crate::memory::Table;
+use crate::memory::RowTable;
 use crate::order::sort;
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -122,8 +122,8 @@ pub(crate) struct Rows {
     pub(super) checkpoint_starts: Vec<usize>,
     /// The first record of each of two slots that take turns.
     pub(super) ring: [usize; 2],
-    /// Of packed sequences: see [`Table`]. Empty where they are not packed, or packed without lengths, which
-    /// is time-major.
+    /// Of packed sequences: see [`RowTable`]. Empty where they are not packed, or packed without lengths,
+    /// which is time-major.
     packed_starts: Vec<usize>,
     packed_ranks: Vec<usize>,
     /// The rows and steps that were set last, if all rows had all steps.
@@ -213,8 +213,8 @@ impl Rows {
     }
 
     /// Where the rows of packed sequences lie; `None` where a grid says it.
-    pub(crate) fn table(&self) -> Option<Table<'_>> {
-        let table = Table { starts: &self.packed_starts, ranks: &self.packed_ranks };
+    pub(crate) fn table(&self) -> Option<RowTable<'_>> {
+        let table = RowTable { starts: &self.packed_starts, ranks: &self.packed_ranks };
         (!table.ranks.is_empty()).then_some(table)
     }
 
@@ -391,7 +391,7 @@ mod tests {
         let mut rows = Rows::default();
         let pattern = Pattern { lengths: Some(&[2, 0, 3, 2]), packed: true, ..Pattern::default() };
         rows.set(4, 3, pattern).unwrap();
-        let Table { starts, ranks } = rows.table().unwrap();
+        let RowTable { starts, ranks } = rows.table().unwrap();
         assert_eq!((starts, ranks), (&[0, 3, 6][..], &[1, 3, 0, 2][..]));
         let places: Vec<_> = rows.all_places().collect();
         assert_eq!(places, [(0, 2), (1, 2), (2, 2), (0, 0), (1, 0), (0, 3), (1, 3)]);

@@ -12,7 +12,7 @@ use super::Network;
 use crate::cell::{C, H, Tensor, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{GridMut, GridRef, Parts};
-use crate::sequence::{self, Checkpoints, Inputs, Kept, Records, Scratch, TapeRecords};
+use crate::sequence::{self, BackwardMemory, Checkpoints, Inputs, Kept, Records, TapeRecords};
 use crate::simd::{copy_flushed, flushed};
 
 /// What the way down reads.
@@ -61,10 +61,10 @@ impl<'a> Network<'a> {
     pub(in super::super) fn prepare_backward(
         &self,
         every: Option<usize>,
-        scratch: &mut Scratch,
+        memory: &mut BackwardMemory,
     ) -> Result<(), Error> {
         let planes = self.config.state_planes(true);
-        (0..self.config.layers).try_for_each(|layer| scratch.prepare(&self.pass(layer, 0), every, planes))
+        (0..self.config.layers).try_for_each(|layer| memory.prepare(&self.pass(layer, 0), every, planes))
     }
 
     /// Goes back through all layers, on so many threads: from the gradients of output and final states to
@@ -74,7 +74,7 @@ impl<'a> Network<'a> {
         way: &WayBack<'_>,
         gradients: Gradients<'_>,
         between: (Parts, &mut [f32]),
-        scratch: &mut Scratch,
+        memory: &mut BackwardMemory,
         threads: usize,
     ) -> Result<(), Error> {
         let Network { config, rows, grids, .. } = *self;
@@ -128,14 +128,14 @@ impl<'a> Network<'a> {
                 if targets.input.is_none() && !targets.want(&Tensor::ALL) && dh0.is_none() && dc0.is_none() {
                     continue;
                 }
-                self.enter_backward((layer, direction), &inputs, way.upstream, scratch)?;
+                self.enter_backward((layer, direction), &inputs, way.upstream, memory)?;
                 // SAFETY: the tape is of a forward pass over these rows, and nobody writes it; grids and
                 // targets are made of the sizes of this network, and are ours.
                 unsafe {
-                    sequence::backward(&inputs, &mut targets, scratch, (config.schedule, threads))?;
+                    sequence::backward(&inputs, &mut targets, memory, (config.schedule, threads))?;
                 }
                 let initial = [dh0.as_deref_mut(), dc0.as_deref_mut()];
-                self.leave_backward(strand, &inputs, initial, scratch)?;
+                self.leave_backward(strand, &inputs, initial, memory)?;
             }
         }
         if let Some(dx) = dx {
@@ -190,13 +190,13 @@ impl<'a> Network<'a> {
         (layer, direction): (usize, usize),
         inputs: &Inputs<'_>,
         upstream: Upstream<'_>,
-        scratch: &mut Scratch,
+        memory: &mut BackwardMemory,
     ) -> Result<(), Error> {
         let strand = self.config.strand(layer, direction);
         let outputs = self.config.outputs();
         let last = upstream.dfinal_output.filter(|_| layer + 1 == self.config.layers);
-        let grid = Scratch::carry_grid(&inputs.pass)?;
-        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
+        let grid = BackwardMemory::carry_grid(&inputs.pass)?;
+        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut memory.carry));
         // SAFETY: nobody works on the carry before the walk begins.
         unsafe {
             carry.enter(self.rows, !inputs.pass.reverse, |entry, record| {
@@ -222,10 +222,10 @@ impl<'a> Network<'a> {
         strand: usize,
         inputs: &Inputs<'_>,
         [mut dh0, mut dc0]: [Option<&mut [f32]>; 2],
-        scratch: &mut Scratch,
+        memory: &mut BackwardMemory,
     ) -> Result<(), Error> {
-        let grid = Scratch::carry_grid(&inputs.pass)?;
-        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut scratch.carry));
+        let grid = BackwardMemory::carry_grid(&inputs.pass)?;
+        let carry = Records::in_place(self.rows, GridMut::new(grid, &mut memory.carry));
         // SAFETY: the walk is done, and nobody works on the carry.
         unsafe {
             carry.leave(self.rows, !inputs.pass.reverse, |row, record| {

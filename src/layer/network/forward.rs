@@ -7,7 +7,7 @@ use super::Network;
 use crate::error::Error;
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut, Parts};
 use crate::sequence::{
-    self, Checkpoints, Forward, MOST_SHARES, Memory, Records, Schedule, TapeRecords, over_stages,
+    self, Checkpoints, Forward, ForwardMemory, MOST_SHARES, Records, Schedule, TapeRecords, over_stages,
 };
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -26,7 +26,7 @@ pub(in super::super) struct CallMemory<'a> {
     /// The outputs of the layers, two in turns where there is no tape.
     pub(in super::super) outputs: Outputs<'a>,
     /// One for each pass that runs at the same time.
-    pub(in super::super) memories: &'a mut [Memory],
+    pub(in super::super) memories: &'a mut [ForwardMemory],
 }
 
 /// The outputs of the layers but the last, and where each of them lies.
@@ -168,7 +168,7 @@ impl<'a> Network<'a> {
         ends: Ends<'_>,
         mut strands: impl Iterator<Item = StrandMemory<'b>>,
         (parts, outputs): Outputs<'_>,
-        memories: &mut [Memory],
+        memories: &mut [ForwardMemory],
     ) -> Result<(), Error>
     where
         'a: 'b,
@@ -189,7 +189,7 @@ impl<'a> Network<'a> {
                 let memory = strands.next().expect("one for each strand");
                 self.forward_pass((layer, direction), ends, inner, memory)
             };
-            let run = |forward: Forward<'_>, memory: &mut Memory, threads| {
+            let run = |forward: Forward<'_>, memory: &mut ForwardMemory, threads| {
                 // SAFETY: the memory is made for these rows and this network, and passes that run at the same
                 // time, of two directions, write memory and planes of their own.
                 unsafe { sequence::forward(forward, memory, 0..steps, (self.config.schedule, threads)) }
@@ -221,7 +221,7 @@ impl<'a> Network<'a> {
         ends: Ends<'_>,
         strands: impl Iterator<Item = StrandMemory<'b>>,
         (parts, outputs): Outputs<'_>,
-        memories: &mut [Memory],
+        memories: &mut [ForwardMemory],
     ) -> Result<(), Error>
     where
         'a: 'b,
