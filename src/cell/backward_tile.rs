@@ -118,8 +118,8 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     }
 }
 
-/// What the backward of every cell begins with, in the first phase: the gradients of hidden states in the
-/// place of the products. Of initial states, which no cell has computed, they are what is carried on. It is
+/// The beginning of every cell's backward, in the first phase: it puts the gradients of hidden states in the
+/// place of the products. Those of initial states, which no cell has computed, go to the carry. It is
 /// compiled once for all cells.
 struct HiddenGradients;
 

@@ -1,8 +1,8 @@
 //! One step: what a stream calls for each frame.
 //!
-//! A step of few units takes a few hundred nanoseconds, in which the checks and shapes of a general call
-//! would be most of the time (16 units on a Zen 4: 0.55 of 0.6 microseconds). So a step on one thread goes
-//! its own way: no order of rows to find, no schedule, no chunks, and each layer is one dispatch. It runs the
+//! A step of few units takes a few hundred nanoseconds, and the checks and shapes of a general call would be
+//! most of that (`Z4/small-step` of `benches/record/`). So a step on one thread goes its own way: it finds no
+//! order of rows, no schedule and no chunks, and each layer is one dispatch. It runs the
 //! same kernels on the same records, and so gives the bits of `forward`.
 //!
 //! ```text

@@ -29,8 +29,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of
-/// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which few
-/// processors have near: of 1024 units that was a third of the time of dW with 128 places. (`X207/places`)
+/// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which are
+/// seldom in a near cache: for 1024 units and 128 places that was a third of the time of dW. (`X207/places`)
 pub(crate) const PLACES: usize = 512;
 /// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. With
 /// more units, each block read dG from farther away. (`X207/units`) A multiple of every level's tile heights.

@@ -36,7 +36,7 @@ pub(crate) struct Heads {
     period: usize,
 }
 
-/// Of a tile, or of a run of tiles, what is of one head alone.
+/// The part of a tile, or of a run of tiles, that belongs to one head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OfHead {
     pub(crate) head: usize,
@@ -97,7 +97,8 @@ impl Heads {
         (self.block_of_panel(last, (units - 1) / self.lanes) + 1).saturating_mul(self.lanes)
     }
 
-    /// Where a panel has a block of a head: one further on for each head before that began within a block.
+    /// The index in a panel of a block of a head: each head before it that began within a block has added
+    /// one.
     #[inline(always)]
     fn block_of_panel(self, head: usize, block: usize) -> usize {
         block + head - head / self.period

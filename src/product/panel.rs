@@ -92,7 +92,8 @@ impl Panel {
     /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
     /// There must be room for them, in vectors of the token's level. Tiny values become zero.
     ///
-    /// (Kernels get a few rows at a time: compiled for what gives them, there would be one for each caller.)
+    /// (A kernel gets a few rows at a time. Generic over what gives them, it would be compiled for each
+    /// caller.)
     pub(crate) fn pack_rows<'a>(
         &mut self,
         token: Token,

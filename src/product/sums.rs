@@ -15,8 +15,8 @@ dispatcher!(dispatch);
 /// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of two vectors,
 /// of one length; the second may be empty. `factor` gives the row of factors of a place.
 ///
-/// (Kernels get the rows of some places at a time: compiled for what gives them, there would be one for each
-/// caller. The sums in between are the same floats in memory as in registers.)
+/// (A kernel gets the rows of some places at a time. Generic over what gives them, it would be compiled for
+/// each caller. From group to group the sums wait in memory, as the same floats.)
 pub(crate) fn sum_over_places<'a>(
     token: Token,
     (grads, plane): (LinesRef<'_>, usize),

@@ -222,10 +222,9 @@ fn nth_back(steps: &Range<usize>, n: usize, reverse: bool) -> usize {
     if reverse { steps.start + n } else { steps.end - 1 - n }
 }
 
-/// Takes from `rest` the steps with which the walk back goes on: as many as have `most` places, but one at
-/// least. Of rows that differ in length few run on to the end, where a chunk has more steps for it: else the
-/// weight gradients would be read and written for every one of them. (LSTM of 256 units, Zen 3, AVX2, one
-/// thread: one row of 1000 steps among 255 of one step took 800 ms, and takes 55, as it does by itself.)
+/// Takes from `rest` the next steps of the walk back: as many as have `most` places together, and at least
+/// one. So a chunk has more steps where fewer rows run. With as many steps everywhere, the weight gradients
+/// would be read and written for a few places at a time. (`Z3/long-row`)
 fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) -> Range<usize> {
     let (mut steps, mut places) = (0, 0);
     while steps < rest.len() {

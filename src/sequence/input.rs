@@ -22,18 +22,14 @@ use crate::product::{
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
 const FEW_ROWS: usize = 5;
-/// (Bytes of weights, rows): of more bytes than these, it pays up to so many rows. They do not stay in a
-/// level-2 cache of 2 MiB beside what else passes through: then a step reads them from farther away, and
-/// tiles of few rows wait for them. (One thread, Xeon, family 6, model 207, medians of five runs, input as
-/// wide as the state. GRU of 256 units: 8 rows 1.07 times faster, 12 rows 3 % slower. LSTM of 256 units: 8
-/// rows 1.32, 14 rows 1.11, 17 rows level, 20 rows 8 % slower. LSTM of 512 units: 8 rows 1.39, 13 rows 1.25,
-/// 18 rows 1.07, 20 rows 1.05, 32 rows level; of 1024 units 24 rows level.)
+/// (Bytes of weights, rows): with more bytes than these, it pays for up to so many rows. Such weights do not
+/// stay in a level-2 cache of 2 MiB beside what else passes through: a step reads them from farther away, and
+/// tiles of few rows wait for them. (`X207/input-first`)
 const ROWS_OF_BYTES: [(usize, usize); 3] = [(1280 << 10, 10), (1920 << 10, 16), (4 << 20, 20)];
 /// The most of these rows.
 pub(super) const MOST_ROWS: usize = ROWS_OF_BYTES[ROWS_OF_BYTES.len() - 1].1;
-/// Inputs per row that are worth it where there are more than [`FEW_ROWS`]: that many weights are not read
-/// again for each two floats of sums that are written and read. (512 units, as above: 64 inputs 1.02 at 8
-/// rows, 3 % slower at 16.)
+/// Inputs for each row that make it worth it for more rows than [`FEW_ROWS`]: so many weights are not read
+/// again for each two floats of sums that are written and read. (`X207/input-first`)
 const INPUTS_PER_ROW: usize = 8;
 /// Bytes of sums that a chunk may have: a quarter of a level-2 cache of 2 MiB. The input weights
 /// pass through that cache once per chunk, so longer is better as long as the recurrent weights stay.

@@ -142,7 +142,7 @@ struct PhaseProducts<'a> {
 }
 
 impl PhaseProducts<'_> {
-    /// The product of what of a tile is of one head.
+    /// The product of the part of a tile that belongs to one head.
     ///
     /// # Safety
     /// - As for [`Tiles::products`] of the whole tile.
@@ -246,7 +246,8 @@ impl Tiles for PhaseProducts<'_> {
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let (backward, lanes) = (self.backward, self.table().lanes);
         let (shape, heads) = (backward.pass.weights().shape(), backward.pass.weights().heads());
-        // What is read when the products are done. Later phases find it there, and an initial state has none.
+        // Prefetches what the cell reads when the products are done. Later phases find it in the caches, and
+        // an initial state has none.
         if self.first && self.at.back.is_step && self.gates.are_last() {
             let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
             for row in tile.rows_of_run() {

@@ -44,7 +44,7 @@ pub(crate) fn copy_flushed(from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Floats that one step of a stream has at the most, mostly.
+/// Most steps of streams have fewer floats.
 const FEW: usize = 256;
 
 /// Whether a magnitude in these floats is below [`FLUSH`] and not zero.
