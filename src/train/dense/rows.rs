@@ -9,8 +9,8 @@
 //! ```
 //!
 //! So a value depends only on its row of `x` and its row of `W`, and has the same bits on every level:
-//! nothing is fused. A tile is of some rows of `x` and some of `W`, so that what is loaded is used several times
-//! and several chains of additions run side by side.
+//! nothing is fused. A tile is of some rows of `x` and some of `W`, so that what is loaded is used several
+//! times and several chains of additions run side by side.
 //!
 //! With fewer than sixteen inputs each partial sum is one product, and their number is known to the compiler.
 
@@ -215,8 +215,8 @@ fn lanes<I: Isa>(isa: I, values: &[f32]) -> [I::Vector; MOST] {
     lanes
 }
 
-/// The sums of sixteen numbers each, by halves. Outside of the level, where the compiler finds better code for it:
-/// inlined, it took three times as long (Zen 4, 10 rows of 16).
+/// The sums of sixteen numbers each, by halves. Outside of the level, where the compiler finds better code
+/// for it: inlined, it took three times as long (Zen 4, 10 rows of 16).
 #[inline(never)]
 fn halve<const R: usize, const O: usize>(sums: &[[[f32; LANES]; O]; R]) -> [[f32; O]; R] {
     let mut dots = [[0.0; O]; R];
