@@ -200,7 +200,10 @@ unsafe fn panel(work: &mut impl Tiles, rows: Range<usize>, blocks: Range<usize>,
     // All rows are one narrow tile if they are too many for a tile of the usual width.
     let narrow = gates == 1 && count > table.height(1, WIDE) && count <= table.height(1, NARROW);
     let widest = if narrow { NARROW } else { width(gates) };
-    let tiles = count.div_ceil(table.height(gates, widest));
+    let height = table.height(gates, widest);
+    // Without room for the sums of one tile, the loop below would not end.
+    assert!(height * widest * sums <= SCRATCH, "sums of a tile");
+    let tiles = count.div_ceil(height);
     let (size, larger) = (count / tiles, count % tiles);
     let runs = work.takes_runs();
     let mut block = blocks.start;
