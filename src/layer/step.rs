@@ -20,7 +20,6 @@ use super::workspace::{Short, Workspace};
 use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
 use crate::error::{Error, check_len, checked_size, fill_up, reserve};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
-use crate::product::ROW_BLOCKS;
 use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, ReadyStep, Records, Threads};
 
 /// Steps of a single row that go through a layer together.
@@ -108,9 +107,7 @@ impl Recurrent {
     /// finished.
     fn steps_in_place(&self) -> bool {
         let weights = &self.weights[0];
-        weights.shape().forward.len() == 1
-            && weights.blocks_of(weights.units()) <= ROW_BLOCKS
-            && weights.heads().are_one()
+        weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
     }
 
     /// The shapes of a call, where it is a step that goes the short way.
@@ -343,7 +340,8 @@ impl Recurrent {
                     projected: None,
                     down: sequence::turns(weights, true).then_some(false),
                 };
-                // SAFETY: there is one row, which fits, and the cell has one phase.
+                // SAFETY: there is one row, which is finished once, as in every layer: they are of one size.
+                // The cell has one phase.
                 steps.push(unsafe { ReadyStep::new(&forward) });
             }
         }

@@ -21,7 +21,7 @@ use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
-use super::single::SingleRow;
+use super::single::{SingleRow, is_finished_once};
 use super::team::MOST_SHARES;
 use super::turns::turns;
 use crate::cell::{MOST_PHASES, Weights};
@@ -314,7 +314,7 @@ impl Steps<'_> {
 }
 
 impl Steps<'_> {
-    /// All stages of one row, which [fits](SingleRow::fits).
+    /// All stages of one row that [is finished once](is_finished_once) in each.
     ///
     /// # Safety
     /// - As for [`stages_of`](Walk::stages_of).
@@ -364,7 +364,7 @@ impl Walk for Steps<'_> {
     unsafe fn stages_of(&self, ranks: Range<usize>) {
         // (The most rows have the first step in time.)
         let (_, most) = self.nth(if self.forward.pass.reverse { self.range.len() - 1 } else { 0 }, &ranks);
-        if most.len() == 1 && SingleRow::fits(self.forward) {
+        if most.len() == 1 && is_finished_once(self.forward.pass.weights()) {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.stages_of_one(ranks) };
         }

@@ -62,6 +62,6 @@ pub(crate) use pass::{Checkpoints, Forward, Pass};
 pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};
 pub use schedule::{Schedule, Threads};
-pub(crate) use single::ReadyStep;
+pub(crate) use single::{ReadyStep, is_finished_once};
 pub(crate) use team::{MOST_SHARES, over_stages};
 pub(crate) use turns::turns;

@@ -350,7 +350,7 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
-    /// A call, of what of a tile is of one head.
+    /// A call for the part of a tile that belongs to one head.
     ///
     /// # Safety
     /// - As for [`Tiles::products`] of the tile.

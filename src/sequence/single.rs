@@ -16,7 +16,7 @@ use super::made::{self, make_each};
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
 use super::schedule::Share;
-use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Phase};
+use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Phase, Weights};
 use crate::memory::{GridMut, Planes};
 use crate::product::{Blocks, Kernel, ROW_BLOCKS, Scratch, Tile, Tiles, tile_of_row};
 use std::fmt;
@@ -63,16 +63,15 @@ pub(super) struct SingleRow<'a, 'b> {
     scratch: Scratch,
 }
 
-impl<'a, 'b> SingleRow<'a, 'b> {
-    /// Whether a row of this pass is finished once a step.
-    pub(super) fn fits(forward: &Forward<'_>) -> bool {
-        let weights = forward.pass.weights();
-        let blocks = weights.blocks_of(weights.units().max(weights.outputs()));
-        // (Tiles of heads are not placed once: those that meet in a block are more than one product.)
-        blocks <= ROW_BLOCKS && weights.heads().are_one()
-    }
+/// Whether each phase of a step of a single row is finished once, with all its blocks.
+pub(crate) fn is_finished_once(weights: &Weights) -> bool {
+    let blocks = weights.blocks_of(weights.units().max(weights.outputs()));
+    // (Tiles of heads are not placed once: those that meet in a block are more than one product.)
+    blocks <= ROW_BLOCKS && weights.heads().are_one()
+}
 
-    /// A phase of a row of a pass that [fits](Self::fits). (It is made in place: it is large.)
+impl<'a, 'b> SingleRow<'a, 'b> {
+    /// A phase of a row that [is finished once](is_finished_once). (It is made in place: it is large.)
     pub(super) fn make<'c>(
         to: &'c mut MaybeUninit<Self>,
         phase: &'b mut PhaseProducts<'a>,
@@ -166,7 +165,7 @@ impl ReadyStep {
     /// Of the first step of a pass.
     ///
     /// # Safety
-    /// - There is one row, and the pass [fits](SingleRow::fits), with a cell of one phase.
+    /// - There is one row, which [is finished once](is_finished_once), of a cell of one phase.
     pub(crate) unsafe fn new(forward: &Forward<'_>) -> Self {
         let (mut phase, mut single) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: the caller's promise.
