@@ -5,6 +5,7 @@
 //! cargo bench --bench instructions                                      steps, small shapes, short sequences
 //! cargo bench --bench instructions -- --json                            one JSON object a line
 //! cargo bench --bench instructions -- --mode train --shape "lstm B1 T1 I16 H16 L1"
+//! cargo bench --bench instructions -- --precision int8 --mode step
 //! cargo bench --bench instructions -- --json > before.jsonl             then, after a change,
 //! cargo bench --bench instructions -- --against before.jsonl            with what changed
 //! ```
@@ -17,7 +18,7 @@
 mod common;
 
 use common::{Mode, Network, Shape};
-use fused_rnn::Level;
+use fused_rnn::{Level, Precision};
 use std::process::Command;
 
 /// Calls that are counted, of as many again that came before.
@@ -52,9 +53,10 @@ fn fused_rnn_measured(network: &mut Network, mode: Mode) {
 }
 
 /// The part that runs under Valgrind.
-fn child(mode: Mode, shape: &Shape) -> Result<(), String> {
+fn child(mode: Mode, shape: &Shape, precision: Precision) -> Result<(), String> {
     let level = Level::from_env().map_err(|error| error.to_string())?;
-    let mut network = Network::new(shape, level, 1).map_err(|error| error.to_string())?;
+    let network = Network::in_precision(shape, level, 1, precision);
+    let mut network = network.map_err(|error| error.to_string())?;
     for _ in 0..CALLS {
         network.call(mode).map_err(|error| error.to_string())?;
     }
@@ -66,13 +68,13 @@ fn child(mode: Mode, shape: &Shape) -> Result<(), String> {
 }
 
 /// The level that the child had, and its instructions a call.
-fn count(mode: Mode, shape: &Shape) -> Result<(String, u64), String> {
+fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, u64), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=fused_rnn_measured"])
         .args(["--callgrind-out-file=/dev/null"])
         .arg(own)
-        .args(["--child", mode.name(), &shape.to_string()])
+        .args(["--precision", precision.name(), "--child", mode.name(), &shape.to_string()])
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
     let said = String::from_utf8_lossy(&run.stderr);
@@ -99,6 +101,7 @@ fn earlier(path: &str) -> Result<Vec<(String, u64)>, String> {
 
 fn run() -> Result<(), String> {
     let (mut json, mut mode, mut shapes, mut before) = (false, None, Vec::<String>::new(), Vec::new());
+    let mut precision = Precision::F32;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -108,7 +111,8 @@ fn run() -> Result<(), String> {
             "--mode" => mode = Some(value()?.parse()?),
             "--shape" => shapes.push(value()?),
             "--against" => before = earlier(&value()?)?,
-            "--child" => return child(value()?.parse()?, &value()?.parse()?),
+            "--precision" => precision = value()?.parse().map_err(|error| format!("--{error}"))?,
+            "--child" => return child(value()?.parse()?, &value()?.parse()?, precision),
             other => return Err(format!("unknown argument {other}")),
         }
     }
@@ -124,8 +128,12 @@ fn run() -> Result<(), String> {
         shapes.iter().map(|shape| Ok((mode, shape.parse()?))).collect::<Result<_, String>>()?
     };
     for (mode, shape) in cases {
-        let (level, instructions) = count(mode, &shape)?;
-        let key = format!("{{\"level\": \"{level}\", \"mode\": \"{}\", \"shape\": \"{shape}\"", mode.name());
+        let (level, instructions) = count(mode, &shape, precision)?;
+        let mut key =
+            format!("{{\"level\": \"{level}\", \"mode\": \"{}\", \"shape\": \"{shape}\"", mode.name());
+        if precision != Precision::F32 {
+            key += &format!(", \"precision\": \"{precision}\"");
+        }
         if json {
             println!("{key}, \"instructions\": {instructions}}}");
             continue;
