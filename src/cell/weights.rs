@@ -20,7 +20,7 @@
 use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
-use crate::product::{Heads, MakeRow, Panel, Precision, Source, Table, make_row, row_words, table};
+use crate::product::{Heads, MakeRows, Panel, Precision, Source, Table, make_rows, row_words, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -137,7 +137,7 @@ pub(crate) struct Weights {
     pub(crate) gradient: &'static Table,
     /// How rows are made for the products, where they are not multiplied as they lie. (Those of gradients are
     /// made if the precision trains in its own.)
-    pub(crate) make_row: Option<MakeRow>,
+    pub(crate) make_rows: Option<MakeRows>,
     pub(crate) variant: Variant,
     pub(crate) cell: Entry,
     pub(crate) panels: Vec<Panel>,
@@ -206,7 +206,7 @@ impl Weights {
             table,
             backward,
             gradient,
-            make_row: make_row(token, precision),
+            make_rows: make_rows(token, precision, table.offset),
             variant,
             cell,
             panels,
@@ -290,7 +290,11 @@ impl Weights {
     /// From the hidden state of a head to that of the next, in words as they are multiplied.
     #[inline(always)]
     pub(crate) fn head_words(&self) -> usize {
-        if self.make_row.is_some() { row_words(self.precision, self.heads.size()) } else { self.heads.size() }
+        if self.make_rows.is_some() {
+            row_words(self.precision, self.heads.size())
+        } else {
+            self.heads.size()
+        }
     }
 
     /// I

@@ -271,7 +271,6 @@ impl Recurrent {
             return Ok(());
         };
         let (memory, layers) = (&mut memories[0], self.config.layers);
-        let made = (short.made.len() > 0).then(|| GridMut::new(short.made, &mut memory.made));
         let scratch = GridMut::new(short.scratch, &mut memory.scratch);
         let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let mut width = short.input.len();
@@ -284,7 +283,8 @@ impl Recurrent {
             let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
             let state = GridMut::new(short.states, state.strand_mut(layer));
             // SAFETY: there is one row. The step is of these weights, whose network has not changed its
-            // memory since; all memory is of its shapes, and ours.
+            // memory since, and of this workspace, which has been used for nothing else; all memory is of its
+            // shapes, and ours.
             unsafe {
                 let state = state.slot(0, 0);
                 let (places, scratch) = (rows.places(0), scratch.slot(0, 0));
@@ -294,7 +294,7 @@ impl Recurrent {
                 };
                 for step in 0..count {
                     at.step.places.go_to(step);
-                    ready.run(from.as_ptr().add(step * width).cast_mut(), &at, made.as_ref());
+                    ready.run(from.as_ptr().add(step * width).cast_mut(), &at);
                 }
             }
             std::mem::swap(&mut above, &mut below);

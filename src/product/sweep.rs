@@ -86,8 +86,9 @@ pub(crate) const MOST_ROWS_OF_RUN: usize = SCRATCH;
 pub(crate) const ROW_BLOCKS: usize = 8;
 
 /// The blocks of a tile of so many gates: four vectors of weights, or three.
-const fn width(gates: usize) -> usize {
-    WIDE / gates
+#[inline(always)]
+pub(super) const fn width(gates: usize) -> usize {
+    if gates > 2 { 1 } else { WIDE / gates }
 }
 
 /// The blocks of the next tile, of so many that are left: the widest, or of few gates two.
@@ -126,17 +127,10 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
     }
 }
 
-/// The blocks that a tile of a single row takes: more of several gates than rows of a panel do, or its chains
-/// would be too few.
-#[inline(always)]
-fn widest_of_row(gates: usize) -> usize {
-    if gates > 2 { 2 } else { WIDE }
-}
-
 /// The next tile of a single row, or the run of them, of the blocks that are left.
 #[inline(always)]
-pub(crate) fn tile_of_row(row: usize, left: Range<usize>, gates: usize, runs: bool) -> Tile {
-    let blocks = widest_of(left.len(), widest_of_row(gates), gates);
+pub(crate) fn tile_of_row(table: &Table, row: usize, left: Range<usize>, gates: usize, runs: bool) -> Tile {
+    let blocks = widest_of(left.len(), table.blocks_of_row(gates), gates);
     // (The width is a power of two: nothing is divided.)
     let tiles = if runs { left.len() >> blocks.trailing_zeros() } else { 1 };
     Tile { row, rows: 1, block: left.start, blocks, tiles, quiet: tiles, ..Tile::QUIET }
@@ -144,8 +138,8 @@ pub(crate) fn tile_of_row(row: usize, left: Range<usize>, gates: usize, runs: bo
 
 /// The last one, without runs.
 #[inline(always)]
-fn last_tile_of_row(row: usize, left: Range<usize>, gates: usize) -> Tile {
-    let widest = widest_of_row(gates);
+fn last_tile_of_row(table: &Table, row: usize, left: Range<usize>, gates: usize) -> Tile {
+    let widest = table.blocks_of_row(gates);
     // The last of all are those that are no whole number of the widest: of few gates two, and then one.
     let blocks = match left.len() & (widest - 1) {
         0 => widest,
@@ -171,11 +165,11 @@ unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: 
         let mut left = group.clone();
         while !left.is_empty() {
             let tile = if down {
-                let tile = last_tile_of_row(row, left.clone(), gates);
+                let tile = last_tile_of_row(work.table(), row, left.clone(), gates);
                 left.end = tile.block;
                 tile
             } else {
-                let tile = tile_of_row(row, left.clone(), gates, runs);
+                let tile = tile_of_row(work.table(), row, left.clone(), gates, runs);
                 left.start += tile.blocks_of_run();
                 tile
             };

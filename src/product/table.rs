@@ -9,12 +9,13 @@
 //! 1        2         1 .. HEIGHTS[2]         the last blocks of four; or all rows as one narrow tile
 //! 1        1         1 .. HEIGHTS[1]         the last block of four
 //! 4, 3     2         1                       a single row: two blocks, or its chains would be too few
-//! 2        4         1
+//! 2        4         1                       (where their chains, of several to a sum, are not too many)
 //! ```
 
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::kernel::{Multiply, Product};
 use super::operand::MOST_ROWS;
+use super::sweep::width;
 use crate::simd::{Isa, Routine, Token, levels};
 
 /// A kernel: see [`Multiply`] for what it computes and for what its caller promises.
@@ -30,8 +31,9 @@ pub(crate) struct Table {
     pub(crate) lanes: usize,
     /// Multiply-adds of one core in a nanosecond.
     pub(crate) rate: f64,
-    /// The level's [offset](Isa::BYTE_OFFSET) of bytes.
+    /// The [offset](Isa::BYTE_OFFSETS) of bytes.
     pub(crate) offset: u8,
+    /// By the number of accumulators of a row, 1 to 4; first, of the tiles that a single row has to itself.
     heights: [usize; 5],
     /// For each number of gates, of 1, 2 and 4 blocks.
     kernels: [[Heights; 3]; 5],
@@ -43,7 +45,7 @@ const fn height(heights: &[usize; 5], gates: usize, blocks: usize) -> usize {
         (1, 1) => heights[1],
         (1, 2) => heights[2],
         (2, 1) => heights[4],
-        (3 | 4, 2) | (2, 4) => 1,
+        (3 | 4, 2) | (2, 4) => heights[0],
         (1, 4) | (2, 2) | (3 | 4, 1) => heights[gates * blocks],
         _ => 0,
     }
@@ -54,6 +56,12 @@ impl Table {
     #[inline(always)]
     pub(super) fn height(&self, gates: usize, blocks: usize) -> usize {
         height(&self.heights, gates, blocks)
+    }
+
+    /// The most blocks of a tile of a single row.
+    #[inline(always)]
+    pub(super) fn blocks_of_row(&self, gates: usize) -> usize {
+        width(gates) << if gates > 1 { self.heights[0] } else { 0 }
     }
 
     /// The kernel of this tile.
@@ -72,6 +80,8 @@ unsafe fn absent(_: &Product<'_>) {
 /// The most rows of the tiles of a format on a level of these heights.
 const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
     let mut heights = *level;
+    // Eight sums in registers.
+    heights[0] = (2 * F::CHAINS <= level[4]) as usize;
     let mut n = 1;
     while n < heights.len() {
         heights[n] /= F::REGISTERS;
@@ -139,7 +149,7 @@ macro_rules! define_kernels {
             Table {
                 lanes: Level::LANES,
                 rate: Level::MULTIPLY_ADDS * F::SPEED,
-                offset: Level::BYTE_OFFSET,
+                offset: Level::BYTE_OFFSETS[F::VNNI as usize],
                 heights: heights_of::<F>(&Level::HEIGHTS),
                 kernels,
             }
@@ -210,7 +220,7 @@ mod vnni {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Ends, FRONT, Panel, Place, Prefetch, RowToMake, Rows, Segment, Source, Tile, WIDE, Words, make_row,
+        Ends, FRONT, Panel, Place, Prefetch, Rows, RowsToMake, Segment, Source, Tile, WIDE, Words, make_rows,
         row_words,
     };
     use super::*;
@@ -327,10 +337,10 @@ mod tests {
         let left: Vec<f32> = (0..rows * depth).map(|n| value(n + 77)).collect();
         let words = row_words(precision, depth);
         let mut made = vec![0xFFu32; rows * words];
-        let make = make_row(token, precision).unwrap();
+        let make = make_rows(token, precision, table.offset).unwrap();
         for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(words)) {
             // SAFETY: the row exists, and the words are ours.
-            unsafe { make(&RowToMake::new(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
+            unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
         }
         let first = made[FRONT..].as_ptr().cast_mut();
         let segment = Segment::rows(Rows::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));

@@ -116,7 +116,7 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
         bytes: weights.recurrent_bytes() + of_input(weights.input_bytes()),
         blocks: weights.blocks_of(weights.units()),
         phases: weights.shape().forward.len(),
-        makes_rows: weights.make_row.is_some(),
+        makes_rows: weights.make_rows.is_some(),
         rate: weights.table.rate,
     }
 }
@@ -260,7 +260,7 @@ unsafe fn run_piece(
     let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
-        made: weights.make_row.map(|_| &made),
+        made: weights.make_rows.map(|_| &made),
         down: turns(weights, chunk.is_none()).then_some(false),
         ..forward
     };

@@ -59,7 +59,7 @@ pub(super) unsafe fn multiply_inputs(
     places: &[(usize, usize)],
     split: Split,
 ) {
-    if let Some(make) = forward.pass.weights().make_row {
+    if let Some(make) = forward.pass.weights().make_rows {
         let (Split::Rows(threads) | Split::Units { threads, .. }) = split;
         over_range(0..places.len(), threads, &|range| {
             // SAFETY: the caller's promise; the places are those of this thread alone.
@@ -161,7 +161,7 @@ impl Tiles for InputProducts<'_> {
             let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
             (Rows::listed(&to_list), inputs)
         };
-        let inputs = if weights.make_row.is_some() {
+        let inputs = if weights.make_rows.is_some() {
             Rows::strided(made::address(&self.made, 0, tile.row, 0), self.made.grid.row_stride())
         } else {
             inputs

@@ -12,10 +12,10 @@
 //! ```
 
 use super::pass::Forward;
-use crate::cell::{ForwardStep, Operand, Phase, Weights};
+use crate::cell::{Operand, Phase, Weights};
 use crate::error::Error;
-use crate::memory::{Grid, GridMut, Planes};
-use crate::product::{FRONT, MakeRow, RowToMake, row_words};
+use crate::memory::{Grid, GridMut};
+use crate::product::{FRONT, MakeRows, RowsToMake, row_words};
 use crate::simd::LINE;
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ fn words_of_heads(weights: &Weights) -> usize {
 /// The shape of the rows of a step, for so many shares and the widest of these layers: of nothing where rows
 /// are multiplied as they lie.
 pub(crate) fn grid(layers: &[Weights], batch: usize, shares: usize) -> Result<Grid, Error> {
-    let is_made = |weights: &&Weights| weights.make_row.is_some();
+    let is_made = |weights: &&Weights| weights.make_rows.is_some();
     let widest = |weights: &Weights| {
         let width = weights.inputs().max(weights.outputs()).max(weights.units());
         row_words(weights.precision, width).max(words_of_heads(weights))
@@ -53,7 +53,7 @@ pub(crate) fn grid(layers: &[Weights], batch: usize, shares: usize) -> Result<Gr
 
 /// The shape of the rows of the inputs of so many places.
 pub(super) fn grid_of_inputs(weights: &Weights, places: usize) -> Result<Grid, Error> {
-    let places = if weights.make_row.is_some() { places } else { 0 };
+    let places = if weights.make_rows.is_some() { places } else { 0 };
     Grid::slot_major(1, places, 1, row_words(weights.precision, weights.inputs()))
 }
 
@@ -63,56 +63,104 @@ pub(super) fn address(rows: &GridMut<'_>, slot: usize, row: usize, plane: usize)
     rows.address(slot, row, plane, FRONT).cast()
 }
 
-/// Makes the rows that a phase of a step multiplies, in the slot of a share.
-///
-/// # Safety
-/// - As for the products of the phase; there are the slot and these ranks, which are ours.
-pub(super) unsafe fn make_rows(
-    forward: &Forward<'_>,
-    (step, phase): (usize, &Phase),
-    at: &ForwardStep<'_>,
-    ranks: Range<usize>,
-    to: (&GridMut<'_>, usize),
-) {
-    let (pass, input_is_done) = (&forward.pass, forward.projected.is_some());
-    let row = |operand, rank| match operand {
-        Operand::Input => forward.input_row(step, rank).cast(),
-        Operand::Hidden => at.step.before.address(rank, pass.multiplied(), 0),
-        Operand::Scratch(plane) => at.ahead.scratch.address(rank, plane, 0),
-    };
-    // SAFETY: the caller's promise, passed on.
-    unsafe { make_each(pass.weights(), (phase, input_is_done), ranks, to, row) };
+/// What a phase multiplies and has to be made at each step, found once for all of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowsOfPhase {
+    /// `count` operands, each of so many rows of this width, one of each head.
+    operands: [(Operand, usize, usize); PLANES],
+    count: usize,
+    /// Words from a head to the next.
+    head_words: usize,
+    make: MakeRows,
 }
 
-/// The same of rows that lie where `row` says, of an operand and a rank.
-///
-/// # Safety
-/// - Those rows exist, and nobody writes them; there are the slot and these ranks, which are ours.
-pub(super) unsafe fn make_each(
-    weights: &Weights,
-    (phase, input_is_done): (&Phase, bool),
-    ranks: Range<usize>,
-    (to, slot): (&GridMut<'_>, usize),
-    row: impl Fn(Operand, usize) -> *mut f32,
-) {
-    let Some(make) = weights.make_row else { return };
-    let mut made = [false; PLANES];
-    for operand in phase.calls.iter().flat_map(|call| call.products).map(|product| product.rows) {
-        let done = operand == Operand::Input && input_is_done;
-        if done || std::mem::replace(&mut made[plane(operand)], true) {
-            continue;
+impl RowsOfPhase {
+    /// Those of a phase. The input is not one of them where its products are done. `None` where rows are
+    /// multiplied as they lie.
+    #[inline(always)]
+    pub(super) fn new(weights: &Weights, phase: &Phase, input_is_done: bool) -> Option<Self> {
+        let make = weights.make_rows?;
+        let operands = [(Operand::Input, 0, 0); PLANES];
+        let mut rows = RowsOfPhase { operands, count: 0, head_words: weights.head_words(), make };
+        for product in phase.calls.iter().flat_map(|call| call.products) {
+            let (width, heads) = match product.rows {
+                Operand::Input if input_is_done => continue,
+                Operand::Input => (weights.inputs(), 1),
+                Operand::Hidden => (weights.outputs(), weights.heads().count()),
+                Operand::Scratch(_) => (weights.units(), 1),
+            };
+            let known = &rows.operands[..rows.count];
+            if known.iter().all(|(operand, ..)| plane(*operand) != plane(product.rows)) {
+                rows.operands[rows.count] = (product.rows, width / heads, heads);
+                rows.count += 1;
+            }
         }
-        let (width, heads) = match operand {
-            Operand::Input => (weights.inputs(), 1),
-            Operand::Hidden => (weights.outputs(), weights.heads().count()),
-            Operand::Scratch(_) => (weights.units(), 1),
+        Some(rows)
+    }
+
+    /// Makes those of some ranks, which lie where `row` says, in a slot. Of an operand whose rows lie at a
+    /// stride, `stride` says which.
+    ///
+    /// # Safety
+    /// - These rows exist, and nobody writes them; there are the slot and these ranks, which are ours.
+    #[inline(always)]
+    pub(super) unsafe fn make(
+        &self,
+        ranks: Range<usize>,
+        (to, slot): (&GridMut<'_>, usize),
+        row: impl Fn(Operand, usize) -> *mut f32,
+        stride: impl Fn(Operand) -> Option<usize>,
+    ) {
+        for &(operand, width, heads) in &self.operands[..self.count] {
+            let (first, of_rank) = (address(to, slot, ranks.start, plane(operand)), to.grid.row_stride());
+            // At a time, all rows of one head, or all heads of a row.
+            let (calls, count, next) = match stride(operand) {
+                Some(stride) if heads == 1 => (1, ranks.len(), (stride, of_rank)),
+                _ => (ranks.len(), heads, (width, self.head_words)),
+            };
+            for n in 0..calls {
+                let (from, to) = (row(operand, ranks.start + n), first.wrapping_add(n * of_rank));
+                // SAFETY: the rows exist, and nobody writes them; the words are ours.
+                unsafe { (self.make)(&RowsToMake { count, next, ..RowsToMake::one(from, width, to) }) };
+            }
+        }
+    }
+
+    /// Those of rank 0 at all steps, of one head, to the first slot.
+    pub(super) fn of_row_0(&self, to: &GridMut<'_>) -> ReadyRows {
+        let ready = |(operand, width, _): (Operand, usize, usize)| {
+            (operand, RowsToMake::one(std::ptr::null(), width, address(to, 0, 0, plane(operand))))
         };
-        let width = width / heads;
-        for (rank, head) in ranks.clone().flat_map(|rank| (0..heads).map(move |head| (rank, head))) {
-            let from = row(operand, rank).wrapping_add(head * width);
-            let to = address(to, slot, rank, plane(operand)).wrapping_add(head * weights.head_words());
-            // SAFETY: the row exists, and nobody writes it; the words are ours.
-            unsafe { make(&RowToMake::new(from, width, to)) };
+        ReadyRows { rows: self.operands.map(ready), count: self.count, make: self.make }
+    }
+}
+
+/// Rows that are made at each step and then lie where they lay before.
+#[derive(Debug)]
+pub(super) struct ReadyRows {
+    /// `count` of them.
+    rows: [(Operand, RowsToMake); PLANES],
+    count: usize,
+    make: MakeRows,
+}
+
+impl ReadyRows {
+    /// Where the row of an operand is made.
+    pub(super) fn address(&self, operand: Operand) -> *mut u32 {
+        let is_made = |(known, _): &&(Operand, RowsToMake)| plane(*known) == plane(operand);
+        self.rows[..self.count].iter().find(is_made).map_or(std::ptr::null_mut(), |(_, row)| row.to)
+    }
+
+    /// Makes them of rows that lie where `row` says.
+    ///
+    /// # Safety
+    /// - These rows exist, and nobody writes them; the memory where they are made is there, and ours.
+    #[inline(always)]
+    pub(super) unsafe fn make(&mut self, row: impl Fn(Operand) -> *mut f32) {
+        for (operand, to_make) in &mut self.rows[..self.count] {
+            to_make.from = row(*operand);
+            // SAFETY: the caller's promise.
+            unsafe { (self.make)(to_make) };
         }
     }
 }
@@ -122,7 +170,7 @@ pub(super) unsafe fn make_each(
 /// # Safety
 /// - The places are (step, rank) that exist in the input, which nobody writes; the rows are ours.
 pub(super) unsafe fn make_inputs(
-    make: MakeRow,
+    make: MakeRows,
     forward: &Forward<'_>,
     places: &[(usize, usize)],
     range: Range<usize>,
@@ -132,7 +180,7 @@ pub(super) unsafe fn make_inputs(
         let (step, rank) = places[place];
         let (from, width) = (forward.input_row(step, rank).cast(), forward.pass.weights().inputs());
         // SAFETY: as above.
-        unsafe { make(&RowToMake::new(from, width, address(to, 0, place, 0))) };
+        unsafe { make(&RowsToMake::one(from, width, address(to, 0, place, 0))) };
     }
 }
 
@@ -160,11 +208,11 @@ pub(super) unsafe fn make_gradients(
     rows: Range<usize>,
     (to, slot, gate): (&GridMut<'_>, usize, usize),
 ) {
-    let Some(make) = weights.make_row else { return };
+    let Some(make) = weights.make_rows else { return };
     for row in rows {
         let to = address(to, slot, row, gate);
         // SAFETY: the caller's promise.
-        unsafe { make(&RowToMake { from: from(row), stride, width, to }) };
+        unsafe { make(&RowsToMake { stride, ..RowsToMake::one(from(row), width, to) }) };
     }
 }
 
@@ -180,7 +228,7 @@ pub(super) unsafe fn make_gradients_of_heads(
 ) {
     /// Inputs that fill a whole number of words, whatever the precision.
     const PIECE: usize = 2 * LINE;
-    let (Some(make), heads) = (weights.make_row, weights.heads()) else { return };
+    let (Some(make), heads) = (weights.make_rows, weights.heads()) else { return };
     let words = row_words(weights.precision, PIECE) - FRONT;
     for (row, head) in rows.flat_map(|row| (0..heads.count()).map(move |head| (row, head))) {
         let mut to = address(to, slot, row, gate).wrapping_add(head * weights.head_words());
@@ -188,7 +236,7 @@ pub(super) unsafe fn make_gradients_of_heads(
         let at = |unit: usize| first.wrapping_add(unit / LINE * stride + unit % LINE);
         if units.start.is_multiple_of(LINE) {
             // SAFETY: the caller's promise.
-            unsafe { make(&RowToMake { from: at(units.start), stride, width: units.len(), to }) };
+            unsafe { make(&RowsToMake { stride, ..RowsToMake::one(at(units.start), units.len(), to) }) };
             continue;
         }
         // It begins within a line.
@@ -199,7 +247,7 @@ pub(super) unsafe fn make_gradients_of_heads(
                 *value = unsafe { *at(unit) };
             }
             // SAFETY: as above.
-            unsafe { make(&RowToMake::new(piece.as_ptr(), count, to)) };
+            unsafe { make(&RowsToMake::one(piece.as_ptr(), count, to)) };
             to = to.wrapping_add(words);
             units.start += count;
         }

@@ -10,7 +10,7 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
-use super::made::{self, make_rows};
+use super::made::{self, RowsOfPhase};
 use super::pass::{Flushed, Forward, Projected};
 use super::schedule::Share;
 use crate::cell::{
@@ -84,15 +84,9 @@ impl ReadyCall {
                 ready.ends.start = Place::strided(ready.start, row, lanes, gate);
                 continue;
             }
-            let stride = match (rows, forward.made) {
-                (_, Some(made)) => made.grid.row_stride(),
-                (Operand::Input, None) => match forward.flushed {
-                    Some(Flushed { inputs, .. }) => inputs.grid.row_stride(),
-                    None if forward.pass.rows.as_they_come() => forward.input.grid.row_stride(),
-                    None => 0,
-                },
-                (Operand::Hidden, None) => at.step.before.row_stride(),
-                (Operand::Scratch(_), None) => at.ahead.scratch.row_stride(),
+            let stride = match forward.made {
+                Some(made) => made.grid.row_stride(),
+                None => stride_of(rows, forward, at).unwrap_or_default(),
             };
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
             let nowhere = std::ptr::null_mut();
@@ -197,10 +191,15 @@ impl ReadyCall {
         }
     }
 
-    /// Moves it to rows of row 0 that lie where `row` says, with its sums at `to`.
+    /// Moves its sums to `to`.
     #[inline(always)]
-    pub(super) fn move_row_0(&mut self, to: *mut f32, row: impl Fn(Operand) -> *mut u32) {
+    pub(super) fn move_sums(&mut self, to: *mut f32) {
         self.ends.to.rows.move_to(to, 0);
+    }
+
+    /// Moves it to rows of row 0 that lie where `row` says.
+    #[inline(always)]
+    pub(super) fn move_row_0(&mut self, row: impl Fn(Operand) -> *mut u32) {
         for n in 0..self.count {
             // SAFETY: so many are set.
             let (segment, (_, operand, _)) =
@@ -230,6 +229,8 @@ pub(super) struct PhaseProducts<'a> {
     /// The step's records, from rank 0 on.
     pub(super) at: ForwardStep<'a>,
     pub(super) finish: ForwardFinish,
+    /// What has to be made of the rows that it multiplies.
+    pub(super) made: Option<RowsOfPhase>,
     /// Whether the tape and the states of the step are new to the caches: in the first phase.
     pub(super) first: bool,
 }
@@ -249,15 +250,17 @@ impl<'a> PhaseProducts<'a> {
         share: Share,
     ) -> &'b mut Self {
         let weights = forward.pass.weights();
+        let of_phase = &weights.shape().forward[phase];
         let products = to.write(PhaseProducts {
             forward,
             share,
             step,
-            phase: &weights.shape().forward[phase],
+            phase: of_phase,
             calls: [const { MaybeUninit::uninit() }; MOST_CALLS],
             // SAFETY: the caller's promise.
             at: unsafe { step_ahead(forward, step) },
             finish: weights.cell.forward[phase],
+            made: RowsOfPhase::new(weights, of_phase, forward.projected.is_some()),
             first: phase == 0,
         });
         for (n, call) in products.phase.calls.iter().enumerate() {
@@ -304,11 +307,16 @@ impl<'a> PhaseProducts<'a> {
     /// - As for [`sweep`](Self::sweep).
     #[inline(always)]
     pub(super) unsafe fn make_rows(&self, rows: Range<usize>) {
-        if let Some(made) = self.forward.made {
-            let of_phase = (self.step, self.phase);
-            // SAFETY: the caller's promise; the slot is that of this share alone.
-            unsafe { make_rows(self.forward, of_phase, &self.at, rows, (made, self.share.index())) };
-        }
+        let PhaseProducts { forward, step, ref at, .. } = *self;
+        let (Some(made), Some(to)) = (&self.made, forward.made) else { return };
+        let row = |operand, rank| match operand {
+            Operand::Input => forward.input_row(step, rank).cast(),
+            Operand::Hidden => at.step.before.address(rank, forward.pass.multiplied(), 0),
+            Operand::Scratch(plane) => at.ahead.scratch.address(rank, plane, 0),
+        };
+        let stride = |operand| stride_of(operand, forward, at);
+        // SAFETY: the caller's promise; the slot is that of this share alone.
+        unsafe { made.make(rows, (to, self.share.index()), row, stride) };
     }
 
     /// The blocks of the units that the phase computes.
@@ -392,6 +400,19 @@ impl<'a> PhaseProducts<'a> {
             tape.prefetch(row, shape.tape, unit, units);
             self.at.step.after.prefetch(row, shape.state.len(), unit, units);
         }
+    }
+}
+
+/// Floats from a row of an operand to the next, as it lies; `None` where those of an input lie at no stride.
+#[inline(always)]
+fn stride_of(operand: Operand, forward: &Forward<'_>, at: &ForwardStep<'_>) -> Option<usize> {
+    match operand {
+        Operand::Input => match forward.flushed {
+            Some(Flushed { inputs, .. }) => Some(inputs.grid.row_stride()),
+            None => forward.pass.rows.as_they_come().then(|| forward.input.grid.row_stride()),
+        },
+        Operand::Hidden => Some(at.step.before.row_stride()),
+        Operand::Scratch(_) => Some(at.ahead.scratch.row_stride()),
     }
 }
 

@@ -12,19 +12,18 @@
 //!
 //! A stream goes further: what is made ready for one of its steps is kept for all to come ([`ReadyStep`]).
 
-use super::made::{self, make_each};
+use super::made::ReadyRows;
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
 use super::schedule::Share;
-use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Phase, Weights};
-use crate::memory::{GridMut, Planes};
+use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
+use crate::memory::Planes;
 use crate::product::{Blocks, Kernel, ROW_BLOCKS, Scratch, Tile, Tiles, tile_of_row};
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// The runs of tiles of a row that is finished once: of one gate those of 4, 2 and 1 blocks, of more than two
-/// gates four single tiles of 2 blocks.
-const MOST_RUNS: usize = 4;
+/// The runs of tiles of a row that is finished once: at the most tiles of a block each, one by one.
+const MOST_RUNS: usize = ROW_BLOCKS;
 
 /// The product of a run of tiles, at its place.
 #[derive(Clone, Copy)]
@@ -37,13 +36,16 @@ struct Placed {
 }
 
 impl Placed {
-    /// Multiplies the row that is where `row` says.
+    /// Multiplies the row that is where `row` says, if it is not where it was before.
     ///
     /// # Safety
     /// - As for [`Tiles::products`]; `sums` is where those of all products begin.
     #[inline(always)]
-    unsafe fn multiply(&mut self, sums: *mut f32, row: impl Fn(Operand) -> *mut u32) {
-        self.ready.move_row_0(sums.wrapping_add(self.sums), row);
+    unsafe fn multiply(&mut self, sums: *mut f32, row: Option<impl Fn(Operand) -> *mut u32>) {
+        self.ready.move_sums(sums.wrapping_add(self.sums));
+        if let Some(row) = row {
+            self.ready.move_row_0(row);
+        }
         // SAFETY: the caller's promise, passed on.
         unsafe { (self.kernel)(&self.ready.product()) };
     }
@@ -87,7 +89,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let (sums, per_block) = (scratch.address(), phase.sums() * phase.table().lanes);
         let mut block = 0;
         while block < blocks {
-            let tile = tile_of_row(row, block..blocks, phase.gates(), runs);
+            let tile = tile_of_row(phase.table(), row, block..blocks, phase.gates(), runs);
             for (n, call) in phase.phase.calls.iter().enumerate() {
                 let to = phase.sums_of(call, &tile, sums.wrapping_add(block * per_block));
                 let sums = block * per_block + call.to * phase.table().lanes;
@@ -144,19 +146,21 @@ impl<'a, 'b> SingleRow<'a, 'b> {
 /// A step of a single row through one layer, made ready for all steps to come: those of a cell of one phase,
 /// whose states are stepped where they are.
 ///
-/// It has addresses of the weights, and none of what a step reads and writes beside.
+/// It has addresses of the weights, and of the rows that it makes for its products, if it makes any; and
+/// none of what a step reads and writes beside.
 pub(crate) struct ReadyStep {
     /// `count` of them.
     placed: AllPlaced,
     count: usize,
     area: Area,
-    phase: &'static Phase,
+    made: Option<ReadyRows>,
     finish: ForwardFinish,
     /// Where every other step takes the blocks from the last to the first: whether the last one did.
     down: Option<bool>,
 }
 
-// SAFETY: the addresses are of weights, which nobody writes while `run` reads them: its caller promises it.
+// SAFETY: the addresses are of weights, which nobody writes while `run` reads them, and of rows that nobody
+// else touches while it runs: its caller promises it.
 unsafe impl Send for ReadyStep {}
 // SAFETY: as above; and `run` takes it for itself.
 unsafe impl Sync for ReadyStep {}
@@ -171,19 +175,26 @@ impl ReadyStep {
         // SAFETY: the caller's promise.
         let phase = unsafe { PhaseProducts::make(&mut phase, forward, 0, 0, Share::ALL) };
         let SingleRow { phase, placed, count, area, .. } = SingleRow::make(&mut single, phase, 0);
-        let (phase, finish) = (phase.phase, phase.finish);
-        ReadyStep { placed: *placed, count: *count, area: *area, phase, finish, down: forward.down }
+        let made = phase.made.zip(forward.made).map(|(made, to)| made.of_row_0(to));
+        if let Some(made) = &made {
+            for placed in &mut placed[..*count] {
+                // SAFETY: so many are set.
+                unsafe { placed.assume_init_mut() }.ready.move_row_0(|operand| made.address(operand));
+            }
+        }
+        let finish = phase.finish;
+        ReadyStep { placed: *placed, count: *count, area: *area, made, finish, down: forward.down }
     }
 
-    /// Runs a step of the row `x`, with rows that are made for products in `made`.
+    /// Runs a step of the row `x`.
     ///
     /// # Safety
-    /// - The weights are those that it was made of; the records are of their cell, and those of the states on
-    ///   either side of the step are the same.
+    /// - The weights are those that it was made of, and the memory of made rows is there; the records are of
+    ///   their cell, and those of the states on either side of the step are the same.
     /// - Nobody else works on what the step reads and writes.
     #[inline(always)]
-    pub(crate) unsafe fn run(&mut self, x: *mut f32, at: &ForwardStep<'_>, made: Option<&GridMut<'_>>) {
-        let ReadyStep { placed, count, area, phase, finish, down } = self;
+    pub(crate) unsafe fn run(&mut self, x: *mut f32, at: &ForwardStep<'_>) {
+        let ReadyStep { placed, count, area, made, finish, down } = self;
         let mut scratch = Scratch::new();
         let sums = scratch.address();
         let row = |operand| match operand {
@@ -191,15 +202,11 @@ impl ReadyStep {
             Operand::Hidden => at.step.before.address(0, H, 0),
             Operand::Scratch(plane) => at.ahead.scratch.address(0, plane, 0),
         };
-        if let Some(made) = made {
-            let (weights, of_phase) = (at.step.context.weights, (*phase, false));
+        if let Some(made) = made.as_mut() {
             // SAFETY: the caller's promise.
-            unsafe { make_each(weights, of_phase, 0..1, (made, 0), |operand, _| row(operand)) };
+            unsafe { made.make(row) };
         }
-        let row = |operand| match made {
-            Some(made) => made::address(made, 0, 0, made::plane(operand)),
-            None => row(operand).cast(),
-        };
+        let row = made.is_none().then_some(|operand| row(operand).cast());
         let goes_down = down.as_mut().is_some_and(|down| {
             *down = !*down;
             *down

@@ -71,7 +71,7 @@ impl Isa for Avx2 {
         unsafe { outlined::avx2(self, work) }
     }
 
-    const BYTE_OFFSET: u8 = 128;
+    const BYTE_OFFSETS: [u8; 2] = [0, 128];
     #[inline(always)]
     unsafe fn dot_bytes<const VNNI: bool>(self, row: __m256, weights: __m256, sum: __m256) -> __m256 {
         // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
@@ -82,15 +82,45 @@ impl Isa for Avx2 {
             let sum = if VNNI {
                 _mm256_dpbusd_avx_epi32(sum, row, weights)
             } else {
-                // The even and the odd bytes as integers of 16 bits, whose products are summed in pairs.
-                let even = _mm256_madd_epi16(
-                    _mm256_and_si256(row, _mm256_set1_epi16(0xFF)),
-                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
-                );
-                let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(row), _mm256_srai_epi16::<8>(weights));
-                _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+                // Magnitudes of the weights by the row with their signs: two such products are at most
+                // 2 * 128 * 127, which 16 bits have, so nothing saturates.
+                let (magnitudes, signed) = (_mm256_abs_epi8(weights), _mm256_sign_epi8(row, weights));
+                let pairs = _mm256_maddubs_epi16(magnitudes, signed);
+                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
             };
             _mm256_castsi256_ps(sum)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_upper_halves(self, to: *mut u16, v: __m256) {
+        // SAFETY: `self` proves AVX2; by the caller's promise 8 integers are writable.
+        unsafe {
+            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(v));
+            let (low, high) = (_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
+            _mm_storeu_si128(to.cast(), _mm_packus_epi32(low, high));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: __m256) {
+        // SAFETY: `self` proves AVX2; by the caller's promise 8 bytes are writable.
+        unsafe {
+            let v = _mm256_castps_si256(v);
+            let lowest = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+            let low = _mm_shuffle_epi8(_mm256_castsi256_si128(v), lowest);
+            let high = _mm_shuffle_epi8(_mm256_extracti128_si256::<1>(v), lowest);
+            _mm_storel_epi64(to.cast(), _mm_unpacklo_epi32(low, high));
+        }
+    }
+    #[inline(always)]
+    fn most_of_bits(self, a: __m256) -> f32 {
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let a = _mm256_castps_si256(a);
+            let a = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let a = _mm_max_epi32(a, _mm_shuffle_epi32::<0b_01_00_11_10>(a));
+            let a = _mm_max_epi32(a, _mm_shuffle_epi32::<0b_10_11_00_01>(a));
+            _mm_cvtss_f32(_mm_castsi128_ps(a))
         }
     }
 
@@ -121,6 +151,17 @@ impl Isa for Avx2 {
             let magic = _mm256_set1_epi32(magic.cast_signed());
             _mm256_castsi256_ps(_mm256_sub_epi32(magic, _mm256_castps_si256(a)))
         };
+        fn nearest_upper_half(a) = {
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let nearest = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(1 << 22));
+            let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+            let nearest = _mm256_blendv_epi8(nearest, quiet, is_nan);
+            _mm256_castsi256_ps(_mm256_and_si256(nearest, _mm256_set1_epi32(!0xFFFF)))
+        };
+        fn max_of_bits(a, b) =
+            _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
         fn float_of_int(a) = _mm256_cvtepi32_ps(_mm256_castps_si256(a));
         fn lower_halves(a) = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(a)));
         fn upper_halves(a) = _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(!0xFFFF)));

@@ -85,7 +85,7 @@ impl Isa for Avx512 {
         unsafe { outlined::avx512(self, work) }
     }
 
-    const BYTE_OFFSET: u8 = 128;
+    const BYTE_OFFSETS: [u8; 2] = [128; 2];
     #[inline(always)]
     unsafe fn dot_bytes<const VNNI: bool>(self, row: __m512, weights: __m512, sum: __m512) -> __m512 {
         // SAFETY: `self` proves the instructions of the level, the caller promises VNNI where it is used.
@@ -105,6 +105,33 @@ impl Isa for Avx512 {
                 _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
             };
             _mm512_castsi512_ps(sum)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_upper_halves(self, to: *mut u16, v: __m512) {
+        // SAFETY: `self` proves AVX-512 F; by the caller's promise 16 integers are writable.
+        unsafe {
+            let halves = _mm512_srli_epi32::<16>(_mm512_castps_si512(v));
+            _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(halves));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: __m512) {
+        // SAFETY: `self` proves AVX-512 F; by the caller's promise 16 bytes are writable.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(v))) }
+    }
+    #[inline(always)]
+    fn most_of_bits(self, a: __m512) -> f32 {
+        // (Not by an intrinsic, whose integer goes to a register of its own kind and back.)
+        // SAFETY: `self` proves AVX-512 F and AVX2.
+        unsafe {
+            let a = _mm512_castps_si512(a);
+            let a = _mm256_max_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64::<1>(a));
+            let a = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let a = _mm_max_epi32(a, _mm_shuffle_epi32::<0b_01_00_11_10>(a));
+            let a = _mm_max_epi32(a, _mm_shuffle_epi32::<0b_10_11_00_01>(a));
+            _mm_cvtss_f32(_mm_castsi128_ps(a))
         }
     }
 
@@ -136,6 +163,16 @@ impl Isa for Avx512 {
             let magic = _mm512_set1_epi32(magic.cast_signed());
             _mm512_castsi512_ps(_mm512_sub_epi32(magic, _mm512_castps_si512(a)))
         };
+        fn nearest_upper_half(a) = {
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let nearest = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            let nearest = _mm512_mask_or_epi32(nearest, is_nan, bits, _mm512_set1_epi32(1 << 22));
+            _mm512_castsi512_ps(_mm512_and_si512(nearest, _mm512_set1_epi32(!0xFFFF)))
+        };
+        fn max_of_bits(a, b) =
+            _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
         fn float_of_int(a) = _mm512_cvtepi32_ps(_mm512_castps_si512(a));
         fn lower_halves(a) = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(a)));
         fn upper_halves(a) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(!0xFFFF)));

@@ -160,9 +160,18 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The upper half of the bits of each lane, above zeros: of a pair of bf16 the second.
     fn upper_halves(self, a: Self::Vector) -> Self::Vector;
 
-    /// What is added to the bytes of a row before [`dot_bytes`](Self::dot_bytes) multiplies them: 128 where it
-    /// takes them as unsigned.
-    const BYTE_OFFSET: u8;
+    /// Per lane the nearest float whose lower half of the bits is zero, of two that are as near the one with
+    /// an even upper half: a bf16. A NaN stays one.
+    fn nearest_upper_half(self, a: Self::Vector) -> Self::Vector;
+    /// Writes the upper half of the bits of each lane, one after the other.
+    ///
+    /// # Safety
+    /// - `LANES` integers are writable at `to`.
+    unsafe fn store_upper_halves(self, to: *mut u16, v: Self::Vector);
+
+    /// What is added to the bytes of a row, from -127 to 127, before [`dot_bytes`](Self::dot_bytes)
+    /// multiplies them, without VNNI and with it: 128 where it takes them as unsigned.
+    const BYTE_OFFSETS: [u8; 2];
     /// Per lane the integer `sum`, and the products of the four bytes of `row` with the four signed ones of
     /// `weights`, exactly (but for an overflow of the sum, which wraps around). With VNNI by its instruction.
     ///
@@ -176,6 +185,16 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     ) -> Self::Vector;
     /// Per lane the nearest float of an integer, ties to even.
     fn float_of_int(self, a: Self::Vector) -> Self::Vector;
+    /// Writes the lowest byte of each lane, one after the other.
+    ///
+    /// # Safety
+    /// - `LANES` bytes are writable at `to`.
+    unsafe fn store_bytes(self, to: *mut u8, v: Self::Vector);
+    /// The one with the larger bits, as integers, per lane: of what is not negative the larger, or NaN where
+    /// either is NaN.
+    fn max_of_bits(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The one of all lanes with the largest bits, as integers.
+    fn most_of_bits(self, a: Self::Vector) -> f32;
 
     /// Calls work that is compiled once for this level, as a separate function. It is for work that takes
     /// much longer than a call and that would be inlined in many places.
@@ -338,25 +357,62 @@ mod tests {
             same("lower_halves", isa.lower_halves(va), &|k| f32::from_bits(a[k].to_bits() << 16));
             let masked = |k: usize| f32::from_bits(b[k].to_bits() & 0xFFFF_0000);
             same("upper_halves", isa.upper_halves(vb), &masked);
+            let mut halves = vec![9u16; n + 1];
+            // SAFETY: so many integers are writable.
+            unsafe { isa.store_upper_halves(halves.as_mut_ptr(), vb) };
+            let of_b: Vec<u16> = b.iter().map(|b| (b.to_bits() >> 16) as u16).chain([9]).collect();
+            assert_eq!(halves, of_b);
+            for (bits, nearest) in [
+                (0x3F80_7FFFu32, 0x3F80_0000u32),
+                (0x3F80_8000, 0x3F80_0000),
+                (0x3F81_8000, 0x3F82_0000),
+                (0xBF80_8001, 0xBF81_0000),
+                (0x7F7F_8000, 0x7F80_0000),
+                (0xFF80_0000, 0xFF80_0000),
+                (0x0000_8001, 0x0001_0000),
+                (0x7F80_0001, 0x7FC0_0000),
+                (0xFFFF_FFFF, 0xFFFF_0000),
+            ] {
+                let mut out = vec![0.0; n];
+                isa.store(&mut out, isa.nearest_upper_half(isa.splat(f32::from_bits(bits))));
+                assert!(out.iter().all(|out| out.to_bits() == nearest), "{bits:#x}: {out:?}");
+            }
             let ints: Vec<i32> = (0..n as i32).map(|k| (k - 2) * 268_435_399 / 3).collect();
             let as_floats: Vec<f32> = ints.iter().map(|&i| f32::from_bits(i.cast_unsigned())).collect();
             same("float_of_int", isa.float_of_int(isa.load(&as_floats)), &|k| ints[k] as f32);
+            let mut lowest = vec![9u8; n + 1];
+            // SAFETY: so many bytes are writable.
+            unsafe { isa.store_bytes(lowest.as_mut_ptr(), isa.load(&as_floats)) };
+            let of_ints: Vec<u8> = ints.iter().map(|&i| i as u8).chain([9]).collect();
+            assert_eq!(lowest, of_ints);
+            let most = |a: f32, b: f32| f32::from_bits(a.to_bits().max(b.to_bits()));
+            let magnitudes = isa.max_of_bits(isa.abs(va), isa.abs(vb));
+            same("max_of_bits", magnitudes, &|k| most(a[k].abs(), b[k].abs()));
+            for lane in 0..n {
+                for largest in [8.5, f32::INFINITY, f32::NAN] {
+                    let mut all: Vec<f32> = a.iter().map(|a| a.abs() / 2.0).collect();
+                    all[lane] = largest;
+                    assert_eq!(isa.most_of_bits(isa.load(&all)).to_bits(), largest.to_bits(), "lane {lane}");
+                }
+            }
             let bytes = |seed: u32| -> Vec<[u8; 4]> {
                 let byte = |k: usize| (k as u32 * 4 + seed).wrapping_mul(2_654_435_761).to_le_bytes();
                 let mut all: Vec<[u8; 4]> = (0..n).map(byte).collect();
                 (all[0], all[1]) = ([255, 255, 0, 0], [0, 128, 127, 1]);
                 all
             };
-            let (row, weights) =
-                (bytes(1), bytes(9).iter().map(|w| w.map(|w| w.max(129))).collect::<Vec<_>>());
+            let ([offset, _], mut row, mut weights) = (I::BYTE_OFFSETS, bytes(1), bytes(9));
+            (row[2], weights[2]) = ([127, 127, 129, 129], [128; 4]);
+            if offset == 0 {
+                // Signed, from -127 on.
+                row.iter_mut().flatten().filter(|byte| **byte == 128).for_each(|byte| *byte = 129);
+            }
             let [vr, vw] = [&row, &weights].map(|words| {
                 let floats: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
                 isa.load(&floats)
             });
             let dot = |k: usize| {
-                let of_row = |b: u8| {
-                    if I::BYTE_OFFSET == 0 { i32::from(b.cast_signed()) } else { i32::from(b) }
-                };
+                let of_row = |b: u8| if offset == 0 { i32::from(b.cast_signed()) } else { i32::from(b) };
                 let products = row[k].iter().zip(weights[k]);
                 let sum: i32 = products.map(|(&a, w)| of_row(a) * i32::from(w.cast_signed())).sum();
                 f32::from_bits(ints[k].wrapping_add(sum).cast_unsigned())

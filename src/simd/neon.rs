@@ -92,7 +92,12 @@ impl Isa for Neon {
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> float32x4x2_t {
         let mut lanes = [0.0; Self::LANES];
-        lanes[..from.len()].copy_from_slice(from);
+        // (Lane by lane: a copy of any length would be a call.)
+        for n in 0..Self::LANES {
+            if n < from.len() {
+                lanes[n] = from[n];
+            }
+        }
         self.load(&lanes)
     }
     #[inline(always)]
@@ -107,7 +112,7 @@ impl Isa for Neon {
         unsafe { outlined::neon(self, work) }
     }
 
-    const BYTE_OFFSET: u8 = 0;
+    const BYTE_OFFSETS: [u8; 2] = [0; 2];
     // (SDOT is not stable.)
     #[inline(always)]
     unsafe fn dot_bytes<const VNNI: bool>(
@@ -124,6 +129,32 @@ impl Isa for Neon {
                 let high = vpaddlq_s16(vmull_high_s8(a, w));
                 vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(sum), vpaddq_s32(low, high)))
             })
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_upper_halves(self, to: *mut u16, v: float32x4x2_t) {
+        // SAFETY: `self` proves NEON; by the caller's promise 8 integers are writable.
+        unsafe {
+            let low = vshrn_n_u32::<16>(vreinterpretq_u32_f32(v.0));
+            vst1q_u16(to, vshrn_high_n_u32::<16>(low, vreinterpretq_u32_f32(v.1)));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: float32x4x2_t) {
+        // SAFETY: `self` proves NEON; by the caller's promise 8 bytes are writable.
+        unsafe {
+            let low = vmovn_u32(vreinterpretq_u32_f32(v.0));
+            let halves = vmovn_high_u32(low, vreinterpretq_u32_f32(v.1));
+            vst1_u8(to, vmovn_u16(halves));
+        }
+    }
+    #[inline(always)]
+    fn most_of_bits(self, a: float32x4x2_t) -> f32 {
+        // SAFETY: `self` proves NEON.
+        unsafe {
+            let most = vmaxq_s32(vreinterpretq_s32_f32(a.0), vreinterpretq_s32_f32(a.1));
+            f32::from_bits(vmaxvq_s32(most).cast_unsigned())
         }
     }
 
@@ -153,6 +184,17 @@ impl Isa for Neon {
         });
         fn recip_seed(magic: u32, a) = both!(a => {
             vreinterpretq_f32_u32(vsubq_u32(vdupq_n_u32(magic), vreinterpretq_u32_f32(a)))
+        });
+        fn nearest_upper_half(a) = both!(a => {
+            let bits = vreinterpretq_u32_f32(a);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let nearest = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
+            let quiet = vorrq_u32(bits, vdupq_n_u32(1 << 22));
+            let nearest = vbslq_u32(vceqq_f32(a, a), nearest, quiet);
+            vreinterpretq_f32_u32(vandq_u32(nearest, vdupq_n_u32(!0xFFFF)))
+        });
+        fn max_of_bits(a, b) = both!(a, b => {
+            vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)))
         });
         fn float_of_int(a) = both!(a => vcvtq_f32_s32(vreinterpretq_s32_f32(a)));
         fn lower_halves(a) = both!(a => vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(a))));

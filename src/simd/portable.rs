@@ -67,7 +67,12 @@ impl Isa for Portable {
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> f32x4 {
         let mut lanes = [0.0; 4];
-        lanes[..from.len()].copy_from_slice(from);
+        // (Lane by lane: a copy of any length would be a call.)
+        for n in 0..4 {
+            if n < from.len() {
+                lanes[n] = from[n];
+            }
+        }
         f32x4::from(lanes)
     }
     #[inline(always)]
@@ -130,7 +135,7 @@ impl Isa for Portable {
     fn recip_seed(self, magic: u32, a: f32x4) -> f32x4 {
         from_bits(u32x4::splat(magic) - bits(a))
     }
-    const BYTE_OFFSET: u8 = 128;
+    const BYTE_OFFSETS: [u8; 2] = [128; 2];
     #[inline(always)]
     unsafe fn dot_bytes<const VNNI: bool>(self, row: f32x4, weights: f32x4, sum: f32x4) -> f32x4 {
         // The even and the odd bytes as integers of 16 bits, whose products are summed in pairs.
@@ -145,6 +150,36 @@ impl Isa for Portable {
     fn float_of_int(self, a: f32x4) -> f32x4 {
         let a: i32x4 = bytemuck::cast(a);
         a.round_float()
+    }
+    #[inline(always)]
+    fn nearest_upper_half(self, a: f32x4) -> f32x4 {
+        let odd = (bits(a) >> 16) & u32x4::splat(1);
+        let nearest = from_bits(bits(a) + odd + u32x4::splat(0x7FFF));
+        let quiet = from_bits(bits(a) | u32x4::splat(1 << 22));
+        self.upper_halves(a.simd_eq(a).bitselect(nearest, quiet))
+    }
+    #[inline(always)]
+    unsafe fn store_upper_halves(self, to: *mut u16, v: f32x4) {
+        let halves = bits(v).to_array().map(|bits| (bits >> 16) as u16);
+        // SAFETY: by the caller's promise four integers are writable, of which an array needs no more
+        // alignment than one.
+        unsafe { *to.cast::<[u16; 4]>() = halves }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, v: f32x4) {
+        let bytes = bits(v).to_array().map(|bits| bits as u8);
+        // SAFETY: by the caller's promise four bytes are writable; an array of them needs no alignment.
+        unsafe { *to.cast::<[u8; 4]>() = bytes }
+    }
+    #[inline(always)]
+    fn max_of_bits(self, a: f32x4, b: f32x4) -> f32x4 {
+        let (a, b): (i32x4, i32x4) = (bytemuck::cast(a), bytemuck::cast(b));
+        bytemuck::cast(a.max(b))
+    }
+    #[inline(always)]
+    fn most_of_bits(self, a: f32x4) -> f32 {
+        let [a, b, c, d] = bytemuck::cast::<f32x4, [i32; 4]>(a);
+        f32::from_bits(a.max(b).max(c.max(d)).cast_unsigned())
     }
     #[inline(always)]
     fn lower_halves(self, a: f32x4) -> f32x4 {

@@ -48,8 +48,13 @@ pub(super) fn operand(x: f32) -> f32 {
     f32::from_bits(if nearest & 0x7FFF_FFFF < SMALLEST { 0 } else { nearest })
 }
 
-/// The word of two values that are bf16.
+/// The same of each lane.
 #[inline(always)]
+pub(super) fn operands<I: Isa>(isa: I, values: I::Vector) -> I::Vector {
+    isa.flush_below(isa.nearest_upper_half(values), f32::from_bits(SMALLEST))
+}
+
+/// The word of two values that are bf16.
 pub(super) fn pair(even: f32, odd: f32) -> u32 {
     even.to_bits() >> 16 | odd.to_bits() & 0xFFFF_0000
 }
@@ -58,6 +63,7 @@ impl Format for Bf16 {
     const MOST_ROWS: usize = 2;
     // Two partial sums beside each.
     const REGISTERS: usize = 3;
+    const CHAINS: usize = 2;
 
     #[inline(always)]
     unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(

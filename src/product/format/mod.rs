@@ -32,8 +32,8 @@ pub(super) use bf16_weights::Bf16Weights;
 pub(super) use f32::F32;
 pub(super) use int8::Int8;
 pub(crate) use int8::MOST_INPUTS;
-use int8::{scale_of, weight, word};
-pub(crate) use rows::{FRONT, MakeRow, RowToMake, make_row, row_words};
+use int8::{largest_of, scale_of, weight, word};
+pub(crate) use rows::{FRONT, MakeRows, RowsToMake, make_rows, row_words};
 use std::fmt;
 use std::str::FromStr;
 
@@ -129,7 +129,7 @@ impl Precision {
         self != Precision::Int8
     }
 
-    /// The words of panels on the way forward, on a level with this [offset](Isa::BYTE_OFFSET).
+    /// The words of panels on the way forward, for kernels with this [offset](Isa::BYTE_OFFSETS).
     pub(crate) fn forward(self, offset: u8) -> Words {
         match self {
             Precision::F32 => Words::F32,
@@ -221,7 +221,7 @@ impl Words {
         let (scale, inverse) = match self {
             Words::Bytes { .. } => match given {
                 Some(scale) if values.clone().all(f32::is_finite) => (scale, scale.recip()),
-                _ => scale_of(values.clone()),
+                _ => scale_of(largest_of(values.clone())),
             },
             _ => (0.0, 0.0),
         };
@@ -263,8 +263,11 @@ pub(crate) fn round(values: &mut [f32]) {
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// The most rows of a tile, where the level has registers for more: each height is a kernel to compile.
     const MOST_ROWS: usize;
-    /// Registers that a sum takes.
+    /// Registers that a sum takes in a tile, and those of them that the loop over depth changes: its chains.
     const REGISTERS: usize = 1;
+    const CHAINS: usize = 1;
+    /// Whether the machine has to have VNNI.
+    const VNNI: bool = false;
     /// Products of inputs with weights, of those that f32 does in the same time.
     const SPEED: f64 = 1.0;
 
