@@ -162,7 +162,7 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
         let parts: Vec<Part> = own.iter().map(|&place| found[place].1).collect();
         if let Some(n) = (1..count).find(|&n| parts[n] == parts[n - 1]) {
             let [(_, _, (twice, _)), (_, _, (name, _))] = [&found[own[n - 1]], &found[own[n]]];
-            return Err(refused(&name, "a parameter that is there once", format_args!("{twice} too")));
+            return Err(refused(name, "a parameter that is there once", format_args!("{twice} too")));
         }
         let part = |n: usize| &found[own[n]].2;
         let tensor = match parts[..] {
