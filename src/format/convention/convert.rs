@@ -163,13 +163,7 @@ pub(super) fn gathered(
     from: &[f32],
 ) -> Vec<f32> {
     let mut ours = Vec::with_capacity(from.len());
-    for gate in 0..sizes[0] {
-        for unit in 0..sizes[1] {
-            for k in 0..sizes[2] {
-                ours.push(from[orientation.place(sizes, [places[gate], unit, k])]);
-            }
-        }
-    }
+    each_place(orientation, sizes, places, |place| ours.push(from[place]));
     ours
 }
 
@@ -182,14 +176,24 @@ pub(super) fn scattered(
 ) -> Vec<f32> {
     let mut theirs = vec![0.0; from.len()];
     let mut ours = from.iter();
+    each_place(orientation, sizes, places, |place| {
+        if let Some(&value) = ours.next() {
+            theirs[place] = value;
+        }
+    });
+    theirs
+}
+
+/// Calls `then` with the place in theirs of each value of ours, in our order.
+#[inline(always)]
+fn each_place(orientation: Orientation, sizes: [usize; 3], places: &[usize], mut then: impl FnMut(usize)) {
     for gate in 0..sizes[0] {
         for unit in 0..sizes[1] {
-            for (k, &value) in (0..sizes[2]).zip(&mut ours) {
-                theirs[orientation.place(sizes, [places[gate], unit, k])] = value;
+            for k in 0..sizes[2] {
+                then(orientation.place(sizes, [places[gate], unit, k]));
             }
         }
     }
-    theirs
 }
 
 /// Multiplies numbers.
