@@ -8,7 +8,7 @@ use fused_rnn::{
 };
 use fused_rnn_tests::strategies::{cases, that_train, trained};
 use fused_rnn_tests::{
-    Case, Data, Options, Results, bits, bits_of, property_cases, run, run_layer, run_with_tape,
+    Case, Data, Options, Results, bits, bits_of, on_each_level, property_cases, run, run_layer, run_with_tape,
 };
 use proptest::prelude::*;
 
@@ -341,9 +341,7 @@ fn weights_read_to_and_fro_change_nothing() {
         let row_of = |all: &[f32], row: usize, width: usize| -> Vec<f32> {
             all.chunks_exact(batch * width).flat_map(|step| step[row * width..][..width].to_vec()).collect()
         };
-        for (level, &precision) in
-            Level::available().flat_map(|level| Precision::ALL.iter().map(move |of| (level, of)))
-        {
+        for (level, precision) in on_each_level(Precision::ALL) {
             let layer =
                 case.layer(|builder| builder.level(level).precision(precision).threads(Threads::Count(1)));
             let forward = |rows: usize, x: &[f32], cut: usize| {
@@ -388,9 +386,7 @@ fn a_head_does_not_see_the_others() {
         for h in poisoned.h0.chunks_exact_mut(hidden) {
             h[size..2 * size].fill(f32::NAN);
         }
-        for (level, &precision) in
-            Level::available().flat_map(|level| Precision::ALL.iter().map(move |of| (level, of)))
-        {
+        for (level, precision) in on_each_level(Precision::ALL) {
             let layer = case.layer(|builder| builder.level(level).precision(precision));
             let y = |data: &Data| {
                 let mut state = layer.zero_state(case.batch).unwrap();

@@ -7,7 +7,8 @@ use fused_rnn::{
 };
 use fused_rnn_tests::strategies::{cases, trained};
 use fused_rnn_tests::{
-    Case, Data, Options, Results, bits, bits_of, property_cases, reference_run, run_layer, run_with_tape,
+    Case, Data, Options, Results, bits, bits_of, on_each_level, property_cases, reference_run, run_layer,
+    run_with_tape,
 };
 use proptest::prelude::*;
 
@@ -127,7 +128,8 @@ proptest! {
         for precision in OTHERS {
             let mut of_fused = None;
             for level in Level::available() {
-                let one = bits_of_all(&forward(&layer(&case, precision, level, 1, Schedule::Auto), &case, &data));
+                let on_one_thread = layer(&case, precision, level, 1, Schedule::Auto);
+                let one = bits_of_all(&forward(&on_one_thread, &case, &data));
                 for threads in [2, 3, 5] {
                     for schedule in [Schedule::Rows, Schedule::Units, Schedule::Layers] {
                         let layer = layer(&case, precision, level, threads, schedule);
@@ -156,7 +158,9 @@ proptest! {
         }
         let width = case.directions() * case.outputs();
         let alone = Case { batch: 1, steps: length, ragged: false, ..case.clone() };
-        let cut = |values: &[f32], width: usize| values[row * case.steps * width..][..length * width].to_vec();
+        let cut = |values: &[f32], width: usize| {
+            values[row * case.steps * width..][..length * width].to_vec()
+        };
         let state = |values: &[f32], width: usize| -> Vec<f32> {
             values.chunks_exact(width).skip(row).step_by(case.batch).flatten().copied().collect()
         };
@@ -169,8 +173,7 @@ proptest! {
             dhn: vec![],
             dcn: vec![],
         };
-        for (precision, level) in OTHERS.into_iter().flat_map(|of| Level::available().map(move |level| (of, level)))
-        {
+        for (level, precision) in on_each_level(&OTHERS) {
             let layer = layer(&case, precision, level, 1, Schedule::Auto);
             let ([y, h, c], one) = (forward(&layer, &case, &data), forward(&layer, &alone, &data_alone));
             let all = [cut(&y, width), state(&h, case.outputs()), state(&c, case.hidden)];
@@ -186,8 +189,7 @@ proptest! {
             Case { options: Options { activations_reverse: None, ..case.options.clone() }, ..case };
         let data = Data::of(&case);
         let cut = cut.index(case.steps + 1);
-        for (precision, level) in OTHERS.into_iter().flat_map(|of| Level::available().map(move |level| (of, level)))
-        {
+        for (level, precision) in on_each_level(&OTHERS) {
             let layer = layer(&case, precision, level, 1, Schedule::Auto);
             let whole = bits_of_all(&forward(&layer, &case, &data));
             let mut workspace = Workspace::new();
@@ -204,7 +206,8 @@ proptest! {
                     all.extend(y);
                     x = rest;
                 }
-                prop_assert!(bits_of_all(&[all, state.h(), state.c()]) == whole, "{:?}, {}", precision, level);
+                let pieces = bits_of_all(&[all, state.h(), state.c()]);
+                prop_assert!(pieces == whole, "{:?}, {}", precision, level);
             }
             let mut all = inference(&layer, &case, &data);
             all.truncate(whole.len());

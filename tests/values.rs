@@ -7,7 +7,8 @@ use fused_rnn::{
 };
 use fused_rnn_tests::strategies::cases as drawn_cases;
 use fused_rnn_tests::{
-    Case, Data, Options, Results, bits_of, property_cases, reference_run, run_in, run_layer, uniform,
+    Case, Data, Options, Results, bits_of, on_each_level, property_cases, reference_run, run_in, run_layer,
+    uniform,
 };
 use proptest::prelude::*;
 
@@ -172,9 +173,7 @@ fn a_stream_reads_tiny_inputs_as_zero() {
     for kind in CellKind::ALL {
         for (batch, input) in [(1, 1), (1, 40), (3, 7)] {
             let simple = Case { bias: Bias::None, ..Case::simple(kind, batch, 1, input, 20) };
-            for (level, &precision) in
-                Level::available().flat_map(|level| Precision::ALL.iter().map(move |p| (level, p)))
-            {
+            for (level, precision) in on_each_level(Precision::ALL) {
                 let case = Case { precision, ..simple.clone() };
                 let mut layer = case.builder().level(level).build().unwrap();
                 layer.update(|parameters| parameters.iter_mut().for_each(|value| *value *= LOUD));
@@ -253,9 +252,7 @@ fn products_with_tiny_weights_meet_no_denormal_number() {
     for kind in CellKind::ALL {
         let simple = Case::simple(kind, 3, 12, 24, 40);
         let data = Data::of(&simple);
-        for (level, &precision) in
-            Level::available().flat_map(|level| Precision::ALL.iter().map(move |p| (level, p)))
-        {
+        for (level, precision) in on_each_level(Precision::ALL) {
             let case = Case { precision, ..simple.clone() };
             let mut layer = case.builder().level(level).threads(Threads::Count(1)).build().unwrap();
             let run = |layer: &Recurrent| match precision.trains() {

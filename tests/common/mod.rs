@@ -186,6 +186,11 @@ pub fn property_cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }
 
+/// Each of these precisions on each level of the machine.
+pub fn on_each_level(precisions: &[Precision]) -> impl Iterator<Item = (Level, Precision)> {
+    Level::available().flat_map(move |level| precisions.iter().map(move |&precision| (level, precision)))
+}
+
 /// The bits of each value. NaN counts as one value: the processor chooses by the order of operands which of
 /// two NaN comes out, and that order differs by level and by tile.
 pub fn bits(values: &[f32]) -> Vec<u32> {
