@@ -148,13 +148,22 @@ impl Layer for Rnn {
     }
 }
 
-/// A copy of a module whose parameters have another type of numbers.
-struct Cast(DType);
+/// A copy of a module whose parameters are drawn between -bound and bound, in f64, as numbers that f32 has.
+/// (burn's own draws have no seed that tests beside one another keep; a test must not hang on a draw.)
+struct Drawn {
+    rng: Rng,
+    bound: f32,
+}
 
-impl ModuleMapper for Cast {
+impl ModuleMapper for Drawn {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let tensor = param.val().detach().cast(self.0).detach();
-        Param::initialized(param.id, tensor.require_grad())
+        let of = param.val();
+        let values: Vec<f32> = uniform(of.shape().num_elements(), &mut self.rng)
+            .iter()
+            .map(|value| value * self.bound)
+            .collect();
+        let drawn = tensor(&values, of.dims(), &of.device()).cast(DType::F64).detach();
+        Param::initialized(param.id, drawn.require_grad())
     }
 }
 
@@ -267,8 +276,9 @@ fn compare<O: Own, L: Layer>(
 ) {
     for device in devices() {
         for (layer, shape) in SIZES.into_iter().zip(SHAPES) {
-            // Its parameters are numbers that f32 has.
-            let own = own(layer[0], layer[1], &device).map(&mut Cast(DType::F32)).map(&mut Cast(DType::F64));
+            // PyTorch's bounds.
+            let mut drawn = Drawn { rng: Rng::new(layer[1] as u64), bound: (layer[1] as f32).sqrt().recip() };
+            let own = own(layer[0], layer[1], &device).map(&mut drawn);
             let ours = ours(&own);
             let data = Data::new(layer, directions, states, shape);
             let lengths: Vec<usize> = (0..shape[0]).map(|row| (row * 5 + 1) % (shape[1] + 1)).collect();
