@@ -26,6 +26,9 @@ OPTIMIZERS = {
 }
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 NO_FOREACH = ("LBFGS", "Muon")
+# Optimisers that multiply each rounding, until no two curves agree (PyTorch's own leaves that of float64 after
+# thirty steps of LBFGS), and the steps that are compared.
+CHAOTIC = {"LBFGS": 8}
 
 
 class Model(torch.nn.Module):
@@ -95,7 +98,7 @@ def test_every_optimiser(name, form):
         def change(_, __, closure, optimizer=optimizer):
             return optimizer.step(closure)
 
-        curves.append(train(model, change))
+        curves.append(train(model, change, CHAOTIC.get(name, 50)))
     assert curves[1][0] != curves[1][-1]
     assert_same_curve(*curves)
 

@@ -73,13 +73,19 @@ def error(got, judge):
 
 
 def assert_as_exact_as_torch(net, fast, inputs, hx=None, lengths=None, wanted=None):
-    """Values and gradients of `fast` are as near to float64 as those of PyTorch, twice its error allowed."""
+    """Values and gradients of `fast` are as near to float64 as those of PyTorch, twice its error allowed.
+
+    Or as near as a chain of roundings ends on the average, some units in the last place: a bias's gradient is
+    one chain over all places here, and on some machines a tree of sums in PyTorch.
+    """
     judge = copy.deepcopy(net).double()
+    places = inputs.numel() // inputs.shape[-1]
+    chain = 2**-22 * places**0.5
     results = [values_and_gradients(one, inputs, hx, lengths, wanted) for one in (judge, net, fast)]
     for exact, theirs, got in zip(*(outputs + grads for outputs, grads in results), strict=True):
         assert (exact is None) == (got is None) == (theirs is None)
         if exact is None:
             continue
         assert got.shape == exact.shape and got.dtype == torch.float32
-        allowed = max(2 * error(theirs, exact), 2e-6)
+        allowed = max(2 * error(theirs, exact), 2e-6, chain)
         assert error(got, exact) <= allowed, (error(got, exact), error(theirs, exact))
