@@ -44,9 +44,11 @@ const fn height(heights: &[usize; 5], gates: usize, blocks: usize) -> usize {
     match (gates, blocks) {
         (1, 1) => heights[1],
         (1, 2) => heights[2],
-        (2, 1) => heights[4],
         (3 | 4, 2) | (2, 4) => heights[0],
-        (1, 4) | (2, 2) | (3 | 4, 1) => heights[gates * blocks],
+        (3 | 4, 1) => heights[gates],
+        // The last blocks of such a sweep are tiles of fewer accumulators and as many rows.
+        (1, 4) | (2, 1 | 2) if heights[1] < heights[4] => heights[1],
+        (1, 4) | (2, 1 | 2) => heights[4],
         _ => 0,
     }
 }
@@ -85,8 +87,9 @@ const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
     let mut n = 1;
     while n < heights.len() {
         heights[n] /= F::REGISTERS;
-        if heights[n] > F::MOST_ROWS {
-            heights[n] = F::MOST_ROWS;
+        let most = if n > 2 && level[4] >= F::MOST_ROWS { F::MOST_ROWS } else { F::FEW_ROWS };
+        if heights[n] > most {
+            heights[n] = most;
         }
         if heights[n] == 0 {
             heights[n] = 1;

@@ -40,8 +40,10 @@ impl Load for Odd {
 }
 
 impl Format for Bf16Weights {
-    // (With four, 8 and 32 rows of 256 units took 2 % less time on a Zen 4, and half as many kernels again.)
-    const MOST_ROWS: usize = 2;
+    // A shift or a mask for each vector of weights takes the place of a multiply-add, once for the rows of a
+    // tile. Six rows do not fit the registers. (`X207/narrow-rows`)
+    const MOST_ROWS: usize = 4;
+    const FEW_ROWS: usize = 2;
 
     #[inline(always)]
     unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(

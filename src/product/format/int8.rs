@@ -77,9 +77,11 @@ pub(super) fn word(bytes: [u8; 4]) -> u32 {
 
 impl<const WITH: bool> Format for Int8<WITH> {
     const VNNI: bool = WITH;
-    // (With four, 8 and 32 rows of 256 units took as long on a Zen 4.) The sums in f32 wait beside those in
-    // integers, and where registers are few outside of them: not in the loop over depth.
-    const MOST_ROWS: usize = 2;
+    // Where two such instructions are done in a cycle, two rows would take weights at 64 bytes a cycle, more
+    // than the second-level cache gives. (`X207/narrow-rows`) The sums in f32 wait beside those in integers,
+    // and where registers are few outside of them: not in the loop over depth.
+    const MOST_ROWS: usize = if WITH { 4 } else { 2 };
+    const FEW_ROWS: usize = 2;
     // Without the instruction, speed is f32's at best.
     const SPEED: f64 = if WITH { 4.0 } else { 1.0 };
 

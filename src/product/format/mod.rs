@@ -263,6 +263,9 @@ pub(crate) fn round(values: &mut [f32]) {
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// The most rows of a tile, where the level has registers for more: each height is a kernel to compile.
     const MOST_ROWS: usize;
+    /// The same of fewer than three gates, and on levels without the registers for
+    /// [`MOST_ROWS`](Self::MOST_ROWS) rows.
+    const FEW_ROWS: usize = Self::MOST_ROWS;
     /// Registers that a sum takes in a tile, and those of them that the loop over depth changes: its chains.
     const REGISTERS: usize = 1;
     const CHAINS: usize = 1;
