@@ -8,14 +8,15 @@
 //! 1        4         1 .. HEIGHTS[4]         Elman, dh, dx, dW
 //! 1        2         1 .. HEIGHTS[2]         the last blocks of four; or all rows as one narrow tile
 //! 1        1         1 .. HEIGHTS[1]         the last block of four
-//! 4, 3     2         1                       a single row: two blocks, or its chains would be too few
-//! 2        4         1                       (where their chains, of several to a sum, are not too many)
+//! 4        3, 2      1                       a single row: some blocks, or its chains would be too few;
+//! 3        4, 3, 2   1                       up to HEIGHTS[0] sums, fewer where the chains of a sum are
+//! 2        4         1                       several
 //! ```
 
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::kernel::{Multiply, Product};
 use super::operand::MOST_ROWS;
-use super::sweep::width;
+use super::sweep::{ROW_BLOCKS, WIDE};
 use crate::simd::{Isa, Routine, Token, levels};
 
 /// A kernel: see [`Multiply`] for what it computes and for what its caller promises.
@@ -33,10 +34,13 @@ pub(crate) struct Table {
     pub(crate) rate: f64,
     /// The [offset](Isa::BYTE_OFFSETS) of bytes.
     pub(crate) offset: u8,
-    /// By the number of accumulators of a row, 1 to 4; first, of the tiles that a single row has to itself.
+    /// By the number of accumulators of a row, 1 to 4; first, the most accumulators of a tile that a single
+    /// row has to itself.
     heights: [usize; 5],
-    /// For each number of gates, of 1, 2 and 4 blocks.
-    kernels: [[Heights; 3]; 5],
+    /// For each number of gates, the blocks of the next tile of a single row, by how many are left.
+    of_row: [[u8; ROW_BLOCKS + 1]; 5],
+    /// For each number of gates, of 1 to 4 blocks.
+    kernels: [[Heights; WIDE]; 5],
 }
 
 /// The most rows of a tile of so many gates and blocks; 0 where there is no such tile.
@@ -44,7 +48,7 @@ const fn height(heights: &[usize; 5], gates: usize, blocks: usize) -> usize {
     match (gates, blocks) {
         (1, 1) => heights[1],
         (1, 2) => heights[2],
-        (3 | 4, 2) | (2, 4) => heights[0],
+        (3 | 4, 2..=4) | (2, 4) => (gates * blocks <= heights[0]) as usize,
         (3 | 4, 1) => heights[gates],
         // The last blocks of such a sweep are tiles of fewer accumulators and as many rows.
         (1, 4) | (2, 1 | 2) if heights[1] < heights[4] => heights[1],
@@ -60,17 +64,17 @@ impl Table {
         height(&self.heights, gates, blocks)
     }
 
-    /// The most blocks of a tile of a single row.
+    /// The blocks of the next tile of a single row, of so many that are left.
     #[inline(always)]
-    pub(super) fn blocks_of_row(&self, gates: usize) -> usize {
-        width(gates) << if gates > 1 { self.heights[0] } else { 0 }
+    pub(super) fn blocks_of_row(&self, gates: usize, left: usize) -> usize {
+        usize::from(self.of_row[gates][left.min(ROW_BLOCKS)])
     }
 
     /// The kernel of this tile.
     #[inline(always)]
     pub(crate) fn kernel(&self, gates: usize, blocks: usize, rows: usize) -> Kernel {
-        debug_assert!(blocks.is_power_of_two() && rows > 0);
-        self.kernels[gates][blocks.trailing_zeros() as usize][rows - 1]
+        debug_assert!(blocks > 0 && rows > 0);
+        self.kernels[gates][blocks - 1][rows - 1]
     }
 }
 
@@ -79,11 +83,30 @@ unsafe fn absent(_: &Product<'_>) {
     unreachable!("a tile that the table does not have");
 }
 
+/// The blocks of the next tile of a single row, by how many are left. Each sum is a chain of multiply-adds,
+/// of which a core has some eight under way. So tiles have eight sums or more where the blocks allow it:
+/// those of a tile of one block wait for each other, and those of the next tile are too far ahead in the
+/// program to begin meanwhile. (`X207/row-blocks`)
+const fn blocks_of_row(heights: &[usize; 5], gates: usize) -> [u8; ROW_BLOCKS + 1] {
+    match (gates, heights[0]) {
+        (1, _) | (2, 8..) => [0, 1, 2, 2, 4, 4, 4, 4, 4],
+        (3, 12..) => [0, 1, 2, 3, 4, 3, 3, 4, 4],
+        (4, 12..) => [0, 1, 2, 3, 2, 2, 2, 2, 2],
+        (2, _) | (3 | 4, 8..) => [0, 1, 2, 2, 2, 2, 2, 2, 2],
+        _ => [0, 1, 1, 1, 1, 1, 1, 1, 1],
+    }
+}
+
 /// The most rows of the tiles of a format on a level of these heights.
 const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
     let mut heights = *level;
-    // Eight sums in registers.
-    heights[0] = (2 * F::CHAINS <= level[4]) as usize;
+    if heights[0] > F::MOST_SUMS {
+        heights[0] = F::MOST_SUMS;
+    }
+    // (Eight sums in registers, or the four of any other tile.)
+    if 2 * F::CHAINS > level[4] {
+        heights[0] = WIDE;
+    }
     let mut n = 1;
     while n < heights.len() {
         heights[n] /= F::REGISTERS;
@@ -136,24 +159,32 @@ macro_rules! define_kernels {
             ]
         }
 
-        const fn gates<F: Format, const G: usize>() -> [Heights; 3] {
-            [heights::<F, G, 1>(), heights::<F, G, 2>(), heights::<F, G, 4>()]
+        const fn gates<F: Format, const G: usize>() -> [Heights; WIDE] {
+            [heights::<F, G, 1>(), heights::<F, G, 2>(), heights::<F, G, 3>(), heights::<F, G, 4>()]
         }
 
         const fn table<F: Format>() -> Table {
             assert!(Level::HEIGHTS[1] <= MOST_ROWS);
             let kernels = [
-                [[absent as Kernel; MOST_ROWS]; 3],
+                [[absent as Kernel; MOST_ROWS]; WIDE],
                 gates::<F, 1>(),
                 gates::<F, 2>(),
                 gates::<F, 3>(),
                 gates::<F, 4>(),
             ];
+            let heights = heights_of::<F>(&Level::HEIGHTS);
+            let mut of_row = [[0; ROW_BLOCKS + 1]; 5];
+            let mut gates = 1;
+            while gates < of_row.len() {
+                of_row[gates] = blocks_of_row(&heights, gates);
+                gates += 1;
+            }
             Table {
                 lanes: Level::LANES,
                 rate: Level::MULTIPLY_ADDS * F::SPEED,
                 offset: Level::BYTE_OFFSETS[F::VNNI as usize],
-                heights: heights_of::<F>(&Level::HEIGHTS),
+                heights,
+                of_row,
                 kernels,
             }
         }
@@ -236,7 +267,7 @@ mod tests {
         for level in Level::available() {
             let table = table(level.token().unwrap(), Precision::F32);
             let fused = level != Level::Portable;
-            for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
+            for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks))) {
                 for rows in 1..=MOST_ROWS {
                     if is_taken(&table.heights, gates, blocks, rows) {
                         check(table, fused, (gates, blocks, rows));
@@ -253,7 +284,7 @@ mod tests {
         for level in Level::available() {
             let token = level.token().unwrap();
             let [narrow, wide] = [Precision::Bf16Weights, Precision::F32].map(|of| table(token, of));
-            for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
+            for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks))) {
                 for rows in 1..=narrow.height(gates, blocks) {
                     let [got, want] = [(narrow, Words::Bf16), (wide, Words::Rounded)]
                         .map(|(table, words)| products(table, words, (gates, blocks, rows)));
@@ -304,7 +335,8 @@ mod tests {
             let token = level.token().unwrap();
             let tables = [Some(table(token, precision)), without_vnni(token, precision)];
             for table in tables.into_iter().flatten() {
-                for (gates, blocks) in (1..=4).flat_map(|gates| [(gates, 1), (gates, 2), (gates, WIDE)]) {
+                for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks)))
+                {
                     for rows in 1..=table.height(gates, blocks) {
                         check_made(token, precision, table, (gates, blocks, rows));
                     }

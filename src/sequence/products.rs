@@ -508,6 +508,11 @@ impl Tiles for PhaseProducts<'_> {
         self.forward.down.is_some_and(|even| self.step.is_multiple_of(2) == even)
     }
 
+    #[inline(always)]
+    fn takes_turns(&self) -> bool {
+        self.forward.down.is_some()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         if self.first {

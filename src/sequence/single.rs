@@ -18,7 +18,7 @@ use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
 use super::schedule::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
 use crate::memory::Planes;
-use crate::product::{Blocks, Kernel, ROW_BLOCKS, Scratch, Tile, Tiles, tile_of_row};
+use crate::product::{Blocks, Kernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};
 use std::fmt;
 use std::mem::MaybeUninit;
 
@@ -83,13 +83,14 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let area = Area { rank: row, block: 0, blocks: Blocks::new(ROW_BLOCKS), vectors: blocks };
         let placed = [const { MaybeUninit::uninit() }; MOST_RUNS * MOST_CALLS];
         // (A run of tiles goes up.)
-        let runs = phase.forward.down.is_none();
+        let turns = phase.takes_turns();
+        let cut = RowCut::new(phase.table(), phase.gates(), blocks, turns);
         let single = to.write(SingleRow { phase, placed, count: 0, area, scratch: Scratch::new() });
         let SingleRow { phase, placed, count, scratch, .. } = &mut *single;
         let (sums, per_block) = (scratch.address(), phase.sums() * phase.table().lanes);
         let mut block = 0;
         while block < blocks {
-            let tile = tile_of_row(phase.table(), row, block..blocks, phase.gates(), runs);
+            let tile = cut.next(row, block..blocks, !turns);
             for (n, call) in phase.phase.calls.iter().enumerate() {
                 let to = phase.sums_of(call, &tile, sums.wrapping_add(block * per_block));
                 let sums = block * per_block + call.to * phase.table().lanes;

@@ -14,13 +14,14 @@
 //! Blocks are other units, so each sum is made in the same order, and the bits are the same.
 
 use crate::cell::Weights;
+use crate::memory::first_level;
 use std::ops::RangeInclusive;
 
-/// The bytes of weights of which a part stays in the first-level cache, of 32 to 48 KiB, beside what else a
-/// step touches. Fewer stay there as a whole; of more, what stays is little. (`Z4/turns`)
-const NEAR: RangeInclusive<usize> = 28 << 10..=112 << 10;
+/// The bytes of weights of which a part stays in the first-level cache beside what else a step touches, in
+/// eighths of it. Fewer stay there as a whole; of more, what stays is little. (`Z4/turns`)
+const NEAR: RangeInclusive<usize> = 7..=28;
 
-/// The same of the second level, of 1 to 2 MiB.
+/// The same of the second level, of 1 to 2 MiB, in bytes.
 const FAR: RangeInclusive<usize> = 640 << 10..=4 << 20;
 
 /// Whether every other step of a pass takes the blocks of these weights from the last to the first; the
@@ -28,5 +29,6 @@ const FAR: RangeInclusive<usize> = 640 << 10..=4 << 20;
 pub(crate) fn turns(weights: &Weights, with_inputs: bool) -> bool {
     let of_inputs = if with_inputs { weights.input_bytes() } else { 0 };
     let bytes = weights.recurrent_bytes() + of_inputs;
-    NEAR.contains(&bytes) || FAR.contains(&bytes)
+    let eighth = first_level() / 8;
+    (NEAR.start() * eighth..=NEAR.end() * eighth).contains(&bytes) || FAR.contains(&bytes)
 }

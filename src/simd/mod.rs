@@ -90,8 +90,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
-    /// The most rows of a register tile, by the number of accumulators of a row, 1 to 4. The file of each
-    /// level explains its register budget.
+    /// The most rows of a register tile, by the number of accumulators of a row, 1 to 4; first, the most
+    /// accumulators of a tile of a single row. The file of each level explains its register budget.
     const HEIGHTS: [usize; 5];
     /// Multiply-adds of one core in a nanosecond, in tiles of full height. Schedules estimate times with it.
     const MULTIPLY_ADDS: f64;

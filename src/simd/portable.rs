@@ -40,7 +40,7 @@ impl Isa for Portable {
     type Vector = f32x4;
     const LANES: usize = 4;
     const FUSED: bool = false;
-    const HEIGHTS: [usize; 5] = [0, 3, 3, 3, 3];
+    const HEIGHTS: [usize; 5] = [8, 3, 3, 3, 3];
     const MULTIPLY_ADDS: f64 = 8.0;
 
     #[inline(always)]

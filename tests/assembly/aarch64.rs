@@ -7,7 +7,7 @@ pub const MACHINE: Machine = Machine {
         name: "neon",
         register: ".4s",
         registers: 2,
-        heights: [3, 4, 3, 3, 3, 3, 3, 1, 1, 1],
+        heights: [3, 4, 3, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1],
         least_share: 0.6,
     }],
     comment: '/',

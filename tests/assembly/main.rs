@@ -64,8 +64,22 @@ struct Level {
 }
 
 /// The tiles that sweeps take, as `src/product/table.rs` lists them: gates and blocks.
-const TILES: [(usize, usize); 10] =
-    [(4, 1), (3, 1), (2, 2), (2, 1), (1, 4), (1, 2), (1, 1), (4, 2), (3, 2), (2, 4)];
+const TILES: [(usize, usize); 13] = [
+    (4, 1),
+    (3, 1),
+    (2, 2),
+    (2, 1),
+    (1, 4),
+    (1, 2),
+    (1, 1),
+    // Of a single row.
+    (4, 3),
+    (4, 2),
+    (3, 4),
+    (3, 3),
+    (3, 2),
+    (2, 4),
+];
 
 /// The target whose assembly is read, where it is not this machine.
 fn target() -> Option<String> {

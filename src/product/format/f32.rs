@@ -19,6 +19,7 @@ impl Load for F32 {
 
 impl Format for F32 {
     const MOST_ROWS: usize = MOST_ROWS;
+    const MOST_SUMS: usize = 12;
 
     #[inline(always)]
     unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(

@@ -266,6 +266,8 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
     /// The same of fewer than three gates, and on levels without the registers for
     /// [`MOST_ROWS`](Self::MOST_ROWS) rows.
     const FEW_ROWS: usize = Self::MOST_ROWS;
+    /// The most sums of a tile of a single row, where the level has registers for more.
+    const MOST_SUMS: usize = 8;
     /// Registers that a sum takes in a tile, and those of them that the loop over depth changes: its chains.
     const REGISTERS: usize = 1;
     const CHAINS: usize = 1;

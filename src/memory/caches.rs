@@ -1,0 +1,58 @@
+//! How large the first-level cache of data is, which decides in which order a single row reads its weights.
+
+use std::sync::OnceLock;
+
+/// Where the machine does not say it: what most cores have.
+const USUAL: usize = 32 << 10;
+
+/// The bytes of a core's first-level cache of data.
+#[inline(always)]
+pub(crate) fn first_level() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| said().filter(|bytes| (8 << 10..=1 << 20).contains(bytes)).unwrap_or(USUAL))
+}
+
+/// What CPUID says of the caches: leaf 4 of Intel's manual (volume 2, CPUID), and leaf 8000001D of AMD's
+/// (volume 3, appendix E), which have one form.
+#[cfg(target_arch = "x86_64")]
+fn said() -> Option<usize> {
+    use std::arch::x86_64::__cpuid_count;
+
+    const LEAVES: [u32; 2] = [4, 0x8000_001D];
+    const DATA: u32 = 1;
+    // SAFETY: every 64-bit processor has CPUID. (A safe function since some Rust after 1.89.)
+    #[allow(unused_unsafe)]
+    let of = |leaf, index| unsafe { __cpuid_count(leaf, index) };
+    // The first bit of a leaf says the range that it is in; its first register the last leaf of that range.
+    let caches = LEAVES
+        .into_iter()
+        .filter(|&leaf| of(leaf & 1 << 31, 0).eax >= leaf)
+        .flat_map(|leaf| (0..8).map(move |index| of(leaf, index)).take_while(|cache| cache.eax & 31 != 0));
+    caches.into_iter().find(|cache| cache.eax & 31 == DATA && cache.eax >> 5 & 7 == 1).map(|cache| {
+        let [ways, partitions, line] = [cache.ebx >> 22, cache.ebx >> 12 & 1023, cache.ebx & 4095];
+        [ways, partitions, line, cache.ecx].into_iter().map(|less_one| less_one as usize + 1).product()
+    })
+}
+
+/// Nobody asks elsewhere.
+#[cfg(not(target_arch = "x86_64"))]
+fn said() -> Option<usize> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_level_is_what_the_system_says() {
+        let bytes = first_level();
+        assert!((8 << 10..=1 << 20).contains(&bytes), "{bytes}");
+        let file = "/sys/devices/system/cpu/cpu0/cache/index0/";
+        let read = |name: &str| std::fs::read_to_string(format!("{file}{name}")).ok();
+        let (Some(kind), Some(size)) = (read("type"), read("size")) else { return };
+        if cfg!(target_arch = "x86_64") && kind.trim() == "Data" {
+            assert_eq!(format!("{}K", bytes >> 10), size.trim());
+        }
+    }
+}
