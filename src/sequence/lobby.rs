@@ -215,6 +215,53 @@ mod tests {
         helper.join().unwrap();
     }
 
+    /// Where no helper looks, the queue is for the offers; and what lies there is gone with the lobby.
+    #[test]
+    fn as_many_offers_lie_there_as_helpers_look() {
+        let lobby = Lobby::default();
+        let mut work = || unreachable!("nobody takes it");
+        // SAFETY: nobody takes it.
+        let offer = Arc::new(unsafe { Offer::new(&raw mut work) });
+        let lie = || Arc::strong_count(&offer) - 1;
+        assert_eq!((lobby.put(&offer), lie()), (None, 0), "nobody is there");
+        for place in 0..PLACES {
+            lobby.enter();
+            assert_eq!((lobby.put(&offer), lie()), (Some(place), place + 1));
+            assert_eq!((lobby.put(&offer), lie()), (None, place + 1), "an offer for each of them");
+        }
+        lobby.enter();
+        assert_eq!((lobby.put(&offer), lie()), (None, PLACES), "no place is left");
+        assert!(lobby.remove(2) && !lobby.remove(2) && lobby.remove(1));
+        assert_eq!(lie(), PLACES - 2);
+        // Of five helpers three ask.
+        lobby.asking.store(3, Ordering::SeqCst);
+        assert_eq!((lobby.put(&offer), lie()), (None, PLACES - 2), "two have an offer each");
+        lobby.asking.store(2, Ordering::SeqCst);
+        assert_eq!((lobby.put(&offer), lie()), (Some(1), PLACES - 1), "the first free place");
+        drop(lobby);
+        assert_eq!(lie(), 0);
+    }
+
+    /// A helper waits as long as it is told to, and takes what is there also where that is no time at all.
+    #[test]
+    fn a_helper_waits_for_an_offer() {
+        let lobby = Lobby::default();
+        let (began, most) = (std::time::Instant::now(), Duration::from_micros(50));
+        assert!(lobby.wait(most).is_none() && began.elapsed() >= most);
+        // Where nothing comes it leaves.
+        lobby.enter();
+        lobby.linger(Clock::now());
+        assert_eq!(lobby.here(), 0);
+        let mut work = || unreachable!("nobody does it");
+        lobby.enter();
+        for most in [Duration::ZERO, most] {
+            // SAFETY: nobody does it.
+            let offer = Arc::new(unsafe { Offer::new(&raw mut work) });
+            assert_eq!(lobby.put(&offer), Some(0));
+            assert!(lobby.wait(most).is_some_and(|taken| Arc::ptr_eq(&taken, &offer)));
+        }
+    }
+
     /// After a long piece of work a helper looks whether others want the thread: it goes back then, with what
     /// had been offered to it meanwhile, and otherwise stays.
     #[test]

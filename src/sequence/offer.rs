@@ -87,3 +87,38 @@ impl Offer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// An owner who sleeps is woken when the work is done, and not before.
+    #[test]
+    fn an_owner_sleeps_until_the_work_is_done() {
+        let (mut work, done) = (|| (), AtomicBool::new(false));
+        // SAFETY: the work is there until the end of the test.
+        let offer = unsafe { Offer::new(&raw mut work) };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let while_it_sleeps = || {
+                    while offer.state.load(Ordering::Relaxed) != AWAITED {
+                        std::thread::yield_now();
+                    }
+                    // (It has still to lie down.)
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                    done.store(true, Ordering::Relaxed);
+                };
+                assert!(offer.accept(while_it_sleeps));
+            });
+            while offer.state.load(Ordering::Relaxed) == OFFERED {
+                std::thread::yield_now();
+            }
+            assert!(!offer.take());
+            offer.wait();
+            assert!(done.load(Ordering::Relaxed));
+        });
+        offer.wait();
+        assert!(!offer.accept(|| unreachable!("it is done")));
+    }
+}
