@@ -279,6 +279,46 @@ mod tests {
         );
     }
 
+    /// Notes what it is asked for: (stage, first rank, end of ranks, share).
+    struct Noted(Mutex<Vec<[usize; 4]>>);
+
+    impl Walk for Noted {
+        fn stages(&self) -> usize {
+            2
+        }
+
+        unsafe fn stage(&self, stage: usize, ranks: Range<usize>, share: Share) {
+            self.0.lock().unwrap().push([stage, ranks.start, ranks.end, share.index()]);
+        }
+    }
+
+    #[test]
+    fn a_walk_does_all_stages_of_all_rows_by_their_steps_in_this_range() {
+        let noted = |lengths: &[usize], split| {
+            let walk = Noted(Mutex::new(Vec::new()));
+            // SAFETY: it works on nothing.
+            unsafe { go(&walk, lengths, &(3..6), split) };
+            let mut noted = walk.0.into_inner().unwrap();
+            noted.sort_unstable();
+            noted
+        };
+        // 3, 2, 1 and 0 steps, and 3, 3, 2, 1 and 1 of them.
+        let by_rows = noted(&[9, 5, 4, 3], Split::Rows(2));
+        assert_eq!(by_rows, [[0, 0, 1, 0], [0, 1, 4, 0], [1, 0, 1, 0], [1, 1, 4, 0]]);
+        let by_rows = noted(&[9, 9, 5, 4, 4], Split::Rows(2));
+        assert_eq!(by_rows, [[0, 0, 2, 0], [0, 2, 5, 0], [1, 0, 2, 0], [1, 2, 5, 0]]);
+        let by_units = noted(&[9, 5, 4, 3], Split::Units { threads: 2, shares: 3 });
+        assert_eq!(by_units, [0, 1].map(|stage| [0, 1, 2].map(|share| [stage, 0, 4, share])).as_flattened());
+    }
+
+    #[test]
+    fn steps_are_taken_where_time_begins() {
+        let mut rest = 2..10;
+        assert_eq!((take_steps(&mut rest, 3, false), rest.clone()), (2..5, 5..10));
+        assert_eq!((take_steps(&mut rest, 3, true), rest.clone()), (7..10, 5..7));
+        assert_eq!([(7, 1), (7, 3)].map(|(stage, phases)| step_and_phase(stage, phases)), [(7, 0), (2, 1)]);
+    }
+
     #[test]
     fn work_that_is_worth_it_gets_a_thread_a_million() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
@@ -292,11 +332,19 @@ mod tests {
         for (count, of) in [(0, 3), (1, 3), (7, 3), (8, 8)] {
             let parts: Vec<usize> = (0..of).flat_map(|index| Share { index, of }.part(count)).collect();
             assert_eq!(parts, (0..count).collect::<Vec<_>>());
+            let shared = Mutex::new(Vec::new());
+            over_shares(of, &|share| shared.lock().unwrap().extend(share.part(count)));
+            let mut shared = shared.into_inner().unwrap();
+            shared.sort_unstable();
+            assert_eq!(shared, parts);
         }
     }
 
     #[test]
     fn small_work_stays_on_one_thread() {
+        let are_one = [0, 1, 2].map(|count| Threads::Count(count).is_one(usize::MAX));
+        assert_eq!(are_one, [true, true, false]);
+        assert!(Threads::Auto.is_one(2 * WORTH_A_THREAD - 1) && !Threads::Auto.is_one(2 * WORTH_A_THREAD));
         assert_eq!(Threads::Auto.resolve(1000), 1);
         assert_eq!(Threads::Count(3).resolve(1000), 3);
         assert_eq!(Threads::Count(0).resolve(1000), 1);
