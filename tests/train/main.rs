@@ -7,10 +7,12 @@
 //! decode.rs      beam search against the loss of every row of labels
 //! optimizers.rs  PyTorch's figures; a resumed run has the bits of one that went on
 //! schedules.rs   learning rates: PyTorch's figures; early stopping: Keras'
+//! chains.rs      schedules of schedules: their values, and a million of them
 //! learns.rs      the parts together: small networks that learn
 //! memory.rs      what allocates nothing
 //! ```
 
+mod chains;
 #[path = "../common/counting.rs"]
 mod counting;
 mod ctc;

@@ -33,6 +33,14 @@
 //! # Ok::<(), fused_rnn::Error>(())
 //! ```
 //!
+//! A schedule of others is a tree, which may be as deep as a loop makes it. So it lies in one row, each part
+//! after its own parts, and nothing (clone, comparison, evaluation, drop) goes down it by recursion:
+//!
+//! ```text
+//! a.then(5, b.times(c))       a  b  c  Times { second: 1 }  Then { end: 5, second: 3 }
+//!                                   with how many places before it the second part has
+//! ```
+//!
 //! ```text
 //! plateau.rs   the rate that falls where a value does not improve
 //! ```
@@ -42,29 +50,39 @@ mod plateau;
 pub use plateau::{Plateau, PlateauConfig};
 
 use crate::Error;
+use std::collections::VecDeque;
 
 /// A learning rate as a function of time, in proportion to the one at the beginning. Time is counted as the
 /// caller likes it, in steps or in epochs.
 #[doc(alias = "lr_scheduler")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateSchedule {
-    curve: Curve,
+    /// In the order at the head of the file. It grows at both ends: whichever part is shorter is moved.
+    curves: VecDeque<Curve>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Curve {
     Constant,
     Step { every: u64, factor: f64 },
     Cosine { steps: u64, minimum: f64 },
     Linear { from: f64, to: f64, steps: u64 },
-    Then { first: Box<Curve>, end: u64, second: Box<Curve> },
-    Times(Box<Curve>, Box<Curve>),
+    Then { end: u64, second: usize },
+    Times { second: usize },
+}
+
+/// What a product waits for while one of its parts is evaluated.
+enum Waiting {
+    /// The first part, which ends at this place, at this time.
+    First(usize, u64),
+    /// A number to be multiplied by: the second part.
+    Product(f64),
 }
 
 impl RateSchedule {
     /// The same rate all the time.
     pub fn constant() -> Self {
-        RateSchedule { curve: Curve::Constant }
+        RateSchedule::of(Curve::Constant)
     }
 
     /// Multiplies the rate by `factor` after each `every` steps. PyTorch's `StepLR`.
@@ -81,7 +99,7 @@ impl RateSchedule {
     /// ```
     pub fn step(every: u64, factor: f64) -> Result<Self, Error> {
         let every = at_least_one("every", every)?;
-        Ok(RateSchedule { curve: Curve::Step { every, factor: check("factor", factor)? } })
+        Ok(RateSchedule::of(Curve::Step { every, factor: check("factor", factor)? }))
     }
 
     /// Multiplies the rate by `factor` after each step. PyTorch's `ExponentialLR`.
@@ -120,7 +138,7 @@ impl RateSchedule {
     /// ```
     pub fn cosine(steps: u64, minimum: f64) -> Result<Self, Error> {
         let (steps, minimum) = (at_least_one("steps", steps)?, check("minimum", minimum)?);
-        Ok(RateSchedule { curve: Curve::Cosine { steps, minimum } })
+        Ok(RateSchedule::of(Curve::Cosine { steps, minimum }))
     }
 
     /// A straight line from `from` times the rate to `to` times it, reached at `steps` and kept. PyTorch's
@@ -138,7 +156,7 @@ impl RateSchedule {
     /// ```
     pub fn linear(from: f64, to: f64, steps: u64) -> Result<Self, Error> {
         let (from, to) = (check("from", from)?, check("to", to)?);
-        Ok(RateSchedule { curve: Curve::Linear { from, to, steps: at_least_one("steps", steps)? } })
+        Ok(RateSchedule::of(Curve::Linear { from, to, steps: at_least_one("steps", steps)? }))
     }
 
     /// A linear warm-up: from `from` times the rate to the rate itself, in `steps`. PyTorch's `LinearLR` with
@@ -153,8 +171,8 @@ impl RateSchedule {
     /// This schedule before `end`, and from there on the next one, whose time begins there. PyTorch's
     /// `SequentialLR`.
     pub fn then(self, end: u64, next: RateSchedule) -> Self {
-        let (first, second) = (Box::new(self.curve), Box::new(next.curve));
-        RateSchedule { curve: Curve::Then { first, end, second } }
+        let second = next.curves.len();
+        self.joined(next, Curve::Then { end, second })
     }
 
     /// Both schedules at once, their factors multiplied. PyTorch's `ChainedScheduler`.
@@ -167,37 +185,82 @@ impl RateSchedule {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     pub fn times(self, other: RateSchedule) -> Self {
-        RateSchedule { curve: Curve::Times(Box::new(self.curve), Box::new(other.curve)) }
+        let second = other.curves.len();
+        self.joined(other, Curve::Times { second })
     }
 
     /// The factor of the learning rate at time `t`.
-    pub fn factor(&self, t: u64) -> f64 {
-        self.curve.factor(t)
+    pub fn factor(&self, mut t: u64) -> f64 {
+        let mut waiting = Vec::new();
+        let mut place = self.curves.len() - 1;
+        loop {
+            let mut factor = match self.curves[place] {
+                Curve::Then { end, second } => {
+                    place -= 1;
+                    match t.checked_sub(end) {
+                        None => place -= second,
+                        Some(later) => t = later,
+                    }
+                    continue;
+                }
+                Curve::Times { second } => {
+                    place -= 1;
+                    waiting.push(Waiting::First(place - second, t));
+                    continue;
+                }
+                curve => curve.factor(t),
+            };
+            loop {
+                match waiting.pop() {
+                    None => return factor,
+                    Some(Waiting::Product(second)) => factor *= second,
+                    Some(Waiting::First(first, at)) => {
+                        waiting.push(Waiting::Product(factor));
+                        (place, t) = (first, at);
+                        break;
+                    }
+                }
+            }
+        }
     }
 
     /// The learning rate at time `t` of one that begins with `base`: `base * factor(t)`.
     pub fn rate(&self, base: f64, t: u64) -> f64 {
         base * self.factor(t)
     }
+
+    fn of(curve: Curve) -> Self {
+        RateSchedule { curves: VecDeque::from([curve]) }
+    }
+
+    /// This schedule, the second one, and what is made of both.
+    fn joined(mut self, mut second: RateSchedule, curve: Curve) -> Self {
+        if self.curves.len() < second.curves.len() {
+            for &first in self.curves.iter().rev() {
+                second.curves.push_front(first);
+            }
+            self = second;
+        } else {
+            self.curves.extend(second.curves);
+        }
+        self.curves.push_back(curve);
+        self
+    }
 }
 
 impl Curve {
-    fn factor(&self, t: u64) -> f64 {
+    /// Of one that is made of no others.
+    fn factor(self, t: u64) -> f64 {
         match self {
-            Curve::Constant => 1.0,
             Curve::Step { every, factor } => factor.powf((t / every) as f64),
             Curve::Cosine { steps, minimum } => {
                 // Of one period alone: the cosine of a large number would lose its digits.
-                let part = (u128::from(t) % (2 * u128::from(*steps))) as f64 / *steps as f64;
+                let part = (u128::from(t) % (2 * u128::from(steps))) as f64 / steps as f64;
                 minimum + (1.0 - minimum) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
             }
-            Curve::Linear { to, steps, .. } if t >= *steps => *to,
-            Curve::Linear { from, to, steps } => from + (to - from) * (t as f64 / *steps as f64),
-            Curve::Then { first, end, second } => match t.checked_sub(*end) {
-                None => first.factor(t),
-                Some(t) => second.factor(t),
-            },
-            Curve::Times(a, b) => a.factor(t) * b.factor(t),
+            Curve::Linear { to, steps, .. } if t >= steps => to,
+            Curve::Linear { from, to, steps } => from + (to - from) * (t as f64 / steps as f64),
+            Curve::Constant | Curve::Then { .. } | Curve::Times { .. } => 1.0,
         }
     }
 }
