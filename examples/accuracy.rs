@@ -9,7 +9,20 @@
 //! reference in f64 on the weights in f32. Of one row, over all outputs up to step T: the root mean square
 //! of the error, and its largest magnitude.
 
+use clap::Parser;
 use fused_rnn::{CellKind, Dims, Layout, Precision, Recurrent, Rng, reference};
+use fused_rnn_examples::{Outcomes, from_to, say};
+
+/// Prints how far each precision is from f64, by cell and length.
+#[derive(Parser)]
+struct Args {
+    /// Input size.
+    #[arg(default_value_t = 64, value_parser = from_to(1, 2048))]
+    input: usize,
+    /// Hidden size.
+    #[arg(default_value_t = 128, value_parser = from_to(1, 2048))]
+    hidden: usize,
+}
 
 /// Steps up to which errors are told.
 const STEPS: [usize; 4] = [1, 10, 100, 1000];
@@ -44,20 +57,18 @@ fn model(layer: &Recurrent) -> reference::Model<f64> {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut sizes = std::env::args().skip(1);
-    let mut size = |otherwise| sizes.next().map_or(Ok(otherwise), |size| size.parse());
-    let (input, hidden): (usize, usize) = (size(64)?, size(128)?);
+fn main() -> Outcomes {
+    let Args { input, hidden } = Args::parse();
     let steps = STEPS[STEPS.len() - 1];
     let mut rng = Rng::new(3);
     let x: Vec<f32> = (0..steps * input).map(|_| rng.uniform(-1.0, 1.0)).collect();
     let wide: Vec<f64> = x.iter().map(|&value| value.into()).collect();
 
-    println!(
+    say!(
         "| cell, {hidden} units, {input} inputs | precision | {} |",
         STEPS.map(|t| format!("T = {t}")).join(" | ")
-    );
-    println!("|---|---|{}", "---|".repeat(STEPS.len()));
+    )?;
+    say!("|---|---|{}", "---|".repeat(STEPS.len()))?;
     for kind in CellKind::ALL {
         let layer = |precision| {
             let builder = fused_rnn::Builder::new(kind, input, hidden).layout(Layout::TimeMajor);
@@ -74,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let most = errors.iter().fold(0.0f64, |most, error| most.max(error.abs()));
                 format!("{:.1e}, {most:.1e}", square.sqrt())
             });
-            println!("| {kind:?} | {precision} | {} |", of.join(" | "));
+            say!("| {kind:?} | {precision} | {} |", of.join(" | "))?;
         }
     }
     Ok(())

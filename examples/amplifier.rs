@@ -13,6 +13,7 @@
 //! counts, and fails if it does. What is freed goes back to the control thread.
 
 use fused_rnn::{Dense, Dims, Error, Init, Lstm, Recurrent, State, Threads, Workspace};
+use fused_rnn_examples::say;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::f32::consts::TAU;
@@ -116,6 +117,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         drop(from_audio.recv());
         audio.join().expect("no panic")
     })?;
-    println!("{calls} allocations; the longest block took {longest:.0} us, and lasts 1333 us");
+    say!("{calls} allocations; the longest block took {longest:.0} us, and lasts 1333 us")?;
     if calls > 0 { Err("expected none".into()) } else { Ok(()) }
 }

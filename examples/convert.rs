@@ -19,6 +19,7 @@
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{DType, Tensors, keras, state_dict};
 use fused_rnn::{CellKind, Error, Recurrent};
+use fused_rnn_examples::say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
@@ -137,9 +138,9 @@ fn torch(file: Tensors, cell: Option<CellKind>) -> Result<Found, Error> {
             }
             (None, Some(kind), _) => kind,
             (_, _, [kind @ CellKind::ElmanTanh, _]) => {
-                println!(
+                say!(
                     "{shown}: the file does not say whether this RNN's nonlinearity is tanh or relu; taken as tanh"
-                );
+                )?;
                 *kind
             }
             (_, _, [kind, other]) => {
@@ -209,14 +210,18 @@ fn convert(path: &str, output: Option<&str>, cell: Option<CellKind>) -> Result<(
     for (name, network) in &found.layers {
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
         let tensors = state_dict::save(network).map_err(text)?;
-        println!("{}: {}", shown(name), state_dict::describe(&tensors).map_err(text)?);
+        say!("{}: {}", shown(name), state_dict::describe(&tensors).map_err(text)?)?;
         file.insert_all(&prefix, tensors);
     }
-    beside.iter().for_each(|tensor| println!("  beside: {tensor}"));
+    for tensor in beside {
+        say!("  beside: {tensor}")?;
+    }
     let label = if output.is_some() { "not written" } else { "beside" };
-    found.others.iter().for_each(|other| println!("  {label}: {other}"));
+    for other in &found.others {
+        say!("  {label}: {other}")?;
+    }
     let count = found.layers.len();
-    println!("{count} recurrent layer{}", if count == 1 { "" } else { "s" });
+    say!("{count} recurrent layer{}", if count == 1 { "" } else { "s" })?;
     let Some(output) = output else { return Ok(()) };
     if found.layers.is_empty() {
         return Err(format!("{path}: expected a recurrent layer to write, got none"));
@@ -229,7 +234,7 @@ fn convert(path: &str, output: Option<&str>, cell: Option<CellKind>) -> Result<(
 fn run(arguments: &[String]) -> Result<(), String> {
     let usage = || USAGE.to_owned() + &CellKind::ALL.map(CellKind::name).join(", ");
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-        println!("{}", usage());
+        say!("{}", usage())?;
         return Ok(());
     }
     let (mut paths, mut cell, mut rest) = (Vec::new(), None, arguments.iter());

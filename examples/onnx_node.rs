@@ -17,6 +17,7 @@
 use fused_rnn::Workspace;
 use fused_rnn::format::Tensor;
 use fused_rnn::format::onnx::{Model, Reassembled, Value, read_tensor};
+use fused_rnn_examples::say;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
@@ -52,20 +53,20 @@ fn list(model: &Path) -> Result<bool, String> {
     let model = Model::open(model).map_err(text)?;
     for node in model.nodes() {
         let inputs: Vec<&str> = (0..8).filter_map(|index| node.input(index)).collect();
-        println!("{} {:?}, place {:?}: inputs {inputs:?}", node.op_type(), node.name(), node.place(&model));
+        say!("{} {:?}, place {:?}: inputs {inputs:?}", node.op_type(), node.name(), node.place(&model))?;
     }
     for cell in model.reassembled(&BTreeMap::new()).map_err(text)? {
         let config = cell.network().config();
         let (sizes, [x, h, c]) = ((config.input_size(), config.hidden_size()), cell.inputs());
-        println!(
+        say!(
             "LSTM cell {:?}, place {:?}: inputs {:?}, sizes {sizes:?}",
             cell.outputs(),
             cell.place(),
             [x, h, c]
-        );
+        )?;
     }
     for warning in model.warnings() {
-        println!("note: {warning}");
+        say!("note: {warning}")?;
     }
     Ok(true)
 }
@@ -81,7 +82,7 @@ fn run(model: &Path, folder: &Path, node: Option<&str>) -> Result<(Values, Value
     if let Some(name) = node {
         let (inputs, wanted) = (inputs.into_iter().collect(), wanted.into_iter().collect());
         if let Some(node) = model.nodes().iter().find(|node| node.name() == name) {
-            println!("{} {name:?}, place {:?}", node.op_type(), node.place(&model));
+            say!("{} {name:?}, place {:?}", node.op_type(), node.place(&model))?;
             let outputs = node.run(&model, &inputs).map_err(text)?;
             return Ok((
                 outputs.into_iter().map(|(name, tensor)| (name, Value::Floats(tensor))).collect(),
@@ -92,7 +93,7 @@ fn run(model: &Path, folder: &Path, node: Option<&str>) -> Result<(Values, Value
         let cell = cells.iter().find(|cell| cell.outputs()[0] == name);
         let cell =
             cell.ok_or_else(|| format!("no recurrent node is named {name:?}, and no cell makes it"))?;
-        println!("LSTM put together again, place {:?}", cell.place());
+        say!("LSTM put together again, place {:?}", cell.place())?;
         return Ok((step(cell, &inputs)?, wanted));
     }
     if model.nodes().is_empty() {
@@ -132,7 +133,7 @@ fn compare(outputs: &Values, wanted: &Values) -> Result<bool, String> {
         let got = outputs.get(name).ok_or_else(|| format!("{name} is no output"))?;
         let (Value::Floats(got), Value::Floats(want)) = (got, want) else {
             good &= got == want;
-            println!("{name}: {}", if got == want { "the same integers" } else { "other integers" });
+            say!("{name}: {}", if got == want { "the same integers" } else { "other integers" })?;
             continue;
         };
         if got.shape() != want.shape() {
@@ -145,7 +146,7 @@ fn compare(outputs: &Values, wanted: &Values) -> Result<bool, String> {
         let difference = largest(&mut pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()));
         let magnitude = largest(&mut want.values().iter().map(|value| f64::from(value.abs())));
         let relative = if difference > 0.0 { difference / magnitude } else { 0.0 };
-        println!("{name} {:?}: largest difference {difference:.1e}, relative {relative:.1e}", want.shape());
+        say!("{name} {:?}: largest difference {difference:.1e}, relative {relative:.1e}", want.shape())?;
         good &= difference <= TOLERANCE * magnitude.max(1.0);
     }
     Ok(good)

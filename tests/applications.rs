@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 /// A folder of one test alone, gone when the test is over.
 struct Place(PathBuf);
@@ -19,16 +19,27 @@ impl Place {
     /// Runs an application here, where the file `data` has these bytes. Gives its status, and what it said.
     fn run(&self, name: &str, arguments: &str, data: &[u8]) -> (Option<i32>, String, String) {
         fs::write(self.0.join("data"), data).expect("a temporary file");
+        said(self.output(name, arguments, Stdio::piped()))
+    }
+
+    /// The same into a pipe that nobody reads. Gives its status, and what it said of that.
+    fn run_unread(&self, name: &str, arguments: &str) -> (Option<i32>, String) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (status, _, stderr) = said(self.output(name, arguments, writer.into()));
+        (status, stderr)
+    }
+
+    fn output(&self, name: &str, arguments: &str, stdout: Stdio) -> Output {
         let test = std::env::current_exe().expect("the path of this test");
         let folder = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
         let program = folder.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        let arguments = arguments.split_whitespace();
-        let output = Command::new(&program).args(arguments).current_dir(&self.0).output();
-        let output = output.unwrap_or_else(|error| {
+        let mut command = Command::new(&program);
+        command.args(arguments.split_whitespace()).current_dir(&self.0);
+        command.stdout(stdout).stderr(Stdio::piped());
+        command.spawn().and_then(|child| child.wait_with_output()).unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo test` builds it, `cargo test --test` does not", program.display())
-        });
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        })
     }
 }
 
@@ -36,6 +47,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// The status of a program, and what it said.
+fn said(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 /// Lines of a table, in the place of one of which another may stand.
@@ -306,6 +323,12 @@ fn options_out_of_their_limits_are_named() {
             assert!(stderr.contains(option), "{name} {option}={value}: {stderr}");
         }
     }
+    for sizes in ["0", "64 0", "2049", "64 18446744073709551615", "99999999999999999999", "many", "1 1 1"] {
+        let (status, _, stderr) = place.run("accuracy", sizes, b"");
+        let wrong = sizes.rsplit(' ').next().unwrap_or_default();
+        assert!(stderr.contains(&format!("'{wrong}'")), "accuracy {sizes}: {stderr}");
+        assert_eq!(status, Some(2), "accuracy {sizes}: {stderr}");
+    }
     // Sizes that are allowed, and more than the data have.
     let (status, _, stderr) = place.run("forecast", "--data data --window 100 --season 9000", &numbers(None));
     let expected = "Error: data: expected 27693 values and more for --window 100 --horizon 5 --season 9000 \
@@ -378,4 +401,42 @@ fn small_data_of_ones_own_are_enough() {
     let (status, stdout, stderr) = place.run("sentiment", "--data data --epochs 1", &data);
     assert_eq!(status, Some(0), "{stderr}");
     assert!(!stdout.contains("the first line has names"), "{stdout}");
+}
+
+/// A picture that cannot be written is an error before the training, not after it.
+#[test]
+fn a_picture_that_cannot_be_is_refused_at_once() {
+    let place = Place::new("picture");
+    fs::create_dir(place.0.join("folder")).unwrap();
+    fs::write(place.0.join("there.svg"), "before").unwrap();
+    for name in ["forecast", "sentiment", "translate", "transcribe", "video", "generate", "long"] {
+        for svg in ["data/picture.svg", "folder", "data/"] {
+            let (status, stdout, stderr) = place.run(name, &format!("--svg {svg}"), b"a file, no folder");
+            assert_eq!(status, Some(1), "{name}: {stderr}");
+            assert!(stderr.starts_with(&format!("Error: {svg}: ")), "{name}: {stderr}");
+            assert!(!stdout.contains("epoch") && !stdout.contains("steps on rows"), "{name}: {stdout}");
+        }
+    }
+    // What is tried leaves nothing: a run that fails afterwards writes no picture.
+    for (svg, after) in [("new/picture.svg", None), ("there.svg", Some("before"))] {
+        let (status, stderr) = place.run_unread("sentiment", &format!("--svg {svg}"));
+        assert_eq!(status, Some(1), "{stderr}");
+        assert_eq!(fs::read_to_string(place.0.join(svg)).ok().as_deref(), after);
+    }
+}
+
+/// Nobody reads what a program prints (`convert FILE | head`): an error of one line, and no panic.
+#[test]
+fn a_closed_pipe_is_an_error() {
+    let place = Place::new("pipe");
+    let mut runs = vec![("accuracy", "2 2"), ("long", "--length 1000 --work 0.001 --units 2")];
+    if cfg!(all(feature = "safetensors", feature = "torch", feature = "npz", feature = "onnx")) {
+        runs.push(("convert", "--help"));
+    }
+    for (name, arguments) in runs {
+        let (status, stderr) = place.run_unread(name, arguments);
+        assert_eq!(status, Some(1), "{name}: {stderr}");
+        assert!(stderr.trim_start_matches("Error: ").starts_with("standard output: "), "{name}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");
+    }
 }

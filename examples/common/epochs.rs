@@ -1,6 +1,6 @@
 //! Training for some epochs, each over all rows in another order, with a score after each.
 
-use super::{Outcomes, Shared};
+use super::{Outcomes, Shared, say};
 use fused_rnn::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ impl Epochs {
         mut score: impl FnMut(&N) -> Outcomes<f64>,
     ) -> Outcomes<(Curve, Duration)> {
         let (mut rng, mut order) = (Rng::new(self.seed), (0..self.rows).collect::<Vec<_>>());
-        println!("{} updates in {} epochs, {} rows in each", self.steps(), self.epochs, self.batch);
+        say!("{} updates in {} epochs, {} rows in each", self.steps(), self.epochs, self.batch)?;
         let (bar, mut curve, mut time) = (progress(self.steps()), Vec::new(), Duration::ZERO);
         for epoch in 1..=self.epochs {
             let (start, mut sum) = (Instant::now(), 0.0);
@@ -69,7 +69,7 @@ impl Epochs {
             time += start.elapsed();
             let score = score(net)?;
             let loss = sum / self.rows as f64;
-            bar.suspend(|| println!("epoch {epoch:3}  loss {loss:.4}  {what} {score:.4}"));
+            bar.suspend(|| say!("epoch {epoch:3}  loss {loss:.4}  {what} {score:.4}"))?;
             curve.push((epoch as f64, score));
         }
         bar.finish_and_clear();

@@ -1,6 +1,6 @@
 //! Data for programs elsewhere, as a safetensors file: a peer trains on what this crate trains on.
 
-use super::Outcomes;
+use super::{Outcomes, say};
 use safetensors::{Dtype, tensor::TensorView};
 use std::path::Path;
 
@@ -50,7 +50,7 @@ impl Export {
         let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
         let written = std::fs::write(path, safetensors::serialize(views, None)?);
         written.map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("written  {}", path.display());
+        say!("written  {}", path.display())?;
         Ok(())
     }
 }

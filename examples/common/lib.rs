@@ -36,6 +36,16 @@ pub use outcome::{Better, Outcome};
 pub use table::{Table, quoted};
 pub use words::{Embedded, Vocabulary, WordLayer};
 
+/// Prints a line, as `println!` does. Gives an error, and does not panic, where nobody reads it any more
+/// (`convert FILE | head`) or it cannot be written.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout(), $($text)*).map_err(|error| format!("standard output: {error}"))
+    }};
+}
+
 /// What an example gives back: its errors end it with one line and a status that is not zero.
 pub type Outcomes<T = ()> = Result<T, Failure>;
 

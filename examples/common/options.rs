@@ -4,6 +4,7 @@ use super::Outcomes;
 use clap::builder::RangedU64ValueParser;
 use fused_rnn::Threads;
 use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -34,11 +35,18 @@ impl Shared {
         self.threads.map_or(Threads::Auto, |threads| Threads::Count(threads.get()))
     }
 
-    /// The file of the picture of the example `name`. Its folder is made.
+    /// The file of the picture of the example `name`. Its folder is made, and it is tried whether the file
+    /// can be written: ask for it before the training, not after.
     pub fn picture(&self, name: &str) -> Outcomes<PathBuf> {
         let path = self.svg.clone().unwrap_or_else(|| format!("target/{name}.svg").into());
-        let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        made.map_err(|error| format!("{}: {error}", path.display()))?;
+        let tried = || {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            let new = std::fs::symlink_metadata(&path).is_err();
+            // (What is there already stays as it is.)
+            drop(OpenOptions::new().append(true).create(true).open(&path)?);
+            if new { std::fs::remove_file(&path) } else { Ok(()) }
+        };
+        tried().map_err(|error: std::io::Error| format!("{}: {error}", path.display()))?;
         Ok(path)
     }
 }

@@ -1,6 +1,6 @@
 //! Scores on data that no method has seen, and whether they are enough.
 
-use super::{Outcomes, Shared};
+use super::{Outcomes, Shared, say};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,19 +34,19 @@ impl Outcome<'_> {
     pub fn judge(self, shared: &Shared) -> Outcomes {
         let (name, score) = self.network;
         let mark = shared.mark.or(self.mark);
-        println!(
+        say!(
             "\n{} ({})",
             self.what,
             if self.better == Better::Higher { "the higher the better" } else { "the lower the better" }
-        );
+        )?;
         for (name, score) in self.baselines {
-            println!("  {name:34} {score:8.4}");
+            say!("  {name:34} {score:8.4}")?;
         }
         let told = mark.map_or_else(String::new, |mark| format!("   mark {mark}"));
-        println!("  {name:34} {score:8.4}{told}");
-        println!("score    {score:.5}");
-        println!("time     {:.2} s of training", self.time.as_secs_f64());
-        println!("picture  {}", self.picture.display());
+        say!("  {name:34} {score:8.4}{told}")?;
+        say!("score    {score:.5}")?;
+        say!("time     {:.2} s of training", self.time.as_secs_f64())?;
+        say!("picture  {}", self.picture.display())?;
         let Some(mark) = mark else { return Ok(()) };
         let beats = |other: f64| match self.better {
             Better::Higher => score > other,

@@ -17,7 +17,7 @@ use clap::Parser;
 use fused_rnn::train::{EarlyStopping, Progress, Regression};
 use fused_rnn::{Dims, Lstm, Rng};
 use fused_rnn_examples::{
-    Better, Export, Network, Outcome, Outcomes, Sees, Shared, Table, chart, from_to, quoted,
+    Better, Export, Network, Outcome, Outcomes, Sees, Shared, Table, chart, from_to, quoted, say,
 };
 use std::path::PathBuf;
 use std::time::Instant;
@@ -178,7 +178,7 @@ fn train(series: &Series, args: &Args, number: usize) -> Outcomes<Network> {
         }
     }
     let best_at = stopping.best_at().map_or(0, |n| n + 1);
-    println!("network {number}: {} epochs, best after {best_at}", stopping.seen());
+    say!("network {number}: {} epochs, best after {best_at}", stopping.seen())?;
     (net.layer, net.head) = best;
     Ok(net)
 }
@@ -192,6 +192,7 @@ fn main() -> Outcomes {
         data.floats("values", series.values);
         return data.write(path);
     }
+    let picture = args.shared.picture("forecast")?;
     let start = Instant::now();
     let networks: Vec<Network> =
         (0..args.networks).map(|n| train(&series, &args, n)).collect::<Result<_, _>>()?;
@@ -205,9 +206,8 @@ fn main() -> Outcomes {
         sum
     };
     let origins = series.origins(series.validation..series.values.len());
-    println!("{} origins, 1 to {} ahead", origins.len(), args.horizon);
+    say!("{} origins, 1 to {} ahead", origins.len(), args.horizon)?;
 
-    let picture = args.shared.picture("forecast")?;
     let point = |t: usize, value: f32| (t as f64, f64::from(value));
     let first = series.validation.saturating_sub(series.window);
     let truth = (first..series.values.len()).map(|t| point(t, series.values[t])).collect();

@@ -22,7 +22,7 @@ use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
 use fused_rnn_examples::{
     Better, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, Table, Vocabulary,
 };
-use fused_rnn_examples::{chart, from_to, quoted, within};
+use fused_rnn_examples::{chart, from_to, quoted, say, within};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -179,12 +179,8 @@ fn main() -> Outcomes {
         data.numbers("test", test);
         return data.write(path);
     }
-    println!(
-        "{} characters for training, {} for tests, {} kinds",
-        training.len(),
-        test.len(),
-        characters.len()
-    );
+    let picture = args.shared.picture("generate")?;
+    say!("{} characters for training, {} for tests, {} kinds", training.len(), test.len(), characters.len())?;
     let steps = ((training.len() - 1) / ROWS).div_ceil(STEPS);
     let epochs = Epochs::new(args.epochs, steps, 1, &args.shared)?.in_order();
     let lstm = Lstm::builder(WIDTH, args.units);
@@ -197,10 +193,9 @@ fn main() -> Outcomes {
     let start = Instant::now();
     let written = net.write(&begin, args.write, args.temperature, &mut Rng::new(args.shared.seed))?;
     let rate = written.len() as f64 / start.elapsed().as_secs_f64();
-    println!("\n{}\n\n{rate:.0} characters a second", characters.spelled(&written));
+    say!("\n{}\n\n{rate:.0} characters a second", characters.spelled(&written))?;
     let of_counts = |context| (context, counted(training, test, context, characters.len()));
     let (context, best) = (1..=6).map(of_counts).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
-    let picture = args.shared.picture("generate")?;
     let flat = vec![(1.0, best), (args.epochs as f64, best)];
     let score = curve.last().map_or(f64::MAX, |point| point.1);
     let (title, axes) = ("Bits for each character of the test", ["epoch", "bits for each character"]);

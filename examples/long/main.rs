@@ -22,7 +22,7 @@
 use clap::Parser;
 use fused_rnn::train::mean_squared_error;
 use fused_rnn::{Dims, Error, Gru, Keep, Rng, Tape};
-use fused_rnn_examples::{Better, Network, Outcome, Outcomes, Sees, Shared, chart, from_to, within};
+use fused_rnn_examples::{Better, Network, Outcome, Outcomes, Sees, Shared, chart, from_to, say, within};
 use std::time::Instant;
 
 #[derive(Parser)]
@@ -117,7 +117,7 @@ impl Trainee {
                 self.curve.push((self.curve.len() as f64, smooth));
                 bar.inc(1);
             }
-            bar.suspend(|| println!("{:?}: {steps} steps on rows of {length}: {sum:.5}", self.way));
+            bar.suspend(|| say!("{:?}: {steps} steps on rows of {length}: {sum:.5}", self.way))?;
         }
         bar.finish_and_clear();
         Ok(())
@@ -132,6 +132,7 @@ impl Trainee {
 
 fn main() -> Outcomes {
     let args = Args::parse();
+    let picture = args.shared.picture("long")?;
     // Lengths and steps. The work of a stage stays about the same.
     let count = |steps: f64| (steps * args.work).ceil() as usize;
     let short =
@@ -147,7 +148,7 @@ fn main() -> Outcomes {
     let mut begun = Trainee::new(&args, Way::Whole, steps(&short), None)?;
     begun.train(&short)?;
     let time = start.elapsed();
-    println!("tested on {} steps: {:.5}\n", args.length, begun.test(args.length)?);
+    say!("tested on {} steps: {:.5}\n", args.length, begun.test(args.length)?)?;
 
     let mut measured = Vec::new();
     for way in [Way::Checkpoints, Way::Truncated] {
@@ -158,7 +159,7 @@ fn main() -> Outcomes {
         measured.push((trainee, score, start.elapsed()));
     }
     // One step more from the same weights, by each way.
-    println!("\nrows of {} steps, {BATCH} in a step  memory (MB)  s for a step  squared error", args.length);
+    say!("\nrows of {} steps, {BATCH} in a step  memory (MB)  s for a step  squared error", args.length)?;
     let mut after = Vec::new();
     for way in [Way::Whole, Way::Checkpoints, Way::Truncated] {
         let mut one = Trainee::new(&args, way, 100, Some(&measured[0].0.net))?;
@@ -169,7 +170,7 @@ fn main() -> Outcomes {
         let bytes = (one.net.tape.bytes() + one.net.workspace.bytes()) as f64 / 1e6;
         let error = measured.iter().find(|(trainee, ..)| trainee.way == way).map(|(_, error, _)| *error);
         let error = error.map_or("as checkpoints".to_owned(), |error| format!("{error:.5}"));
-        println!("  {:30} {bytes:12.1} {seconds:13.3}  {error}", format!("{way:?}"));
+        say!("  {:30} {bytes:12.1} {seconds:13.3}  {error}", format!("{way:?}"))?;
         after.push(one.net.layer.parameters().to_vec());
     }
     if after[0] != after[1] {
@@ -177,7 +178,6 @@ fn main() -> Outcomes {
     }
 
     let [(checkpoints, score, of_long), (truncated, ..)] = &measured[..] else { unreachable!() };
-    let picture = args.shared.picture("long")?;
     chart::write(&picture, (960, 420), "The adding task: squared error in training", |page| {
         let (left, right) = page.split_horizontally(480);
         let first = [("rows of 10 to 640 steps", begun.curve.clone())];

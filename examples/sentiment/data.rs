@@ -10,7 +10,7 @@
 //! "but" has an odd number of clauses, and most of them decide.
 
 use fused_rnn::Rng;
-use fused_rnn_examples::{Outcomes, Table, Vocabulary, words};
+use fused_rnn_examples::{Outcomes, Table, Vocabulary, say, words};
 use std::path::Path;
 
 /// Reviews as numbers of words, and the classes of each.
@@ -95,7 +95,7 @@ impl Reviews {
             line.rsplit_once(',').map(|(text, label)| (text, label.trim_matches(['"', ' '])))
         })?;
         if rows[1..].iter().all(|row| row.1 != rows[0].1) {
-            println!("the first line has names: {}, {}", rows[0].0, rows[0].1);
+            say!("the first line has names: {}, {}", rows[0].0, rows[0].1)?;
             rows.remove(0);
         }
         let without = rows.iter().filter(|row| !row.0.contains(char::is_alphabetic)).count();

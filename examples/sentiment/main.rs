@@ -19,7 +19,7 @@ use fused_rnn::Lstm;
 use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn_examples::{
     Better, Curve, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, baseline, chart,
-    from_to, words,
+    from_to, say, words,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,11 +91,11 @@ fn main() -> Outcomes {
         }
         return data.write(path);
     }
-    println!("{} reviews for training, {} for tests, {} words", training.0.len(), test.0.len(), words.len());
-    println!("for example \"{}\": {}", words.text(&training.0[0]), classes.words[training.1[0]]);
+    let picture = args.shared.picture("sentiment")?;
+    say!("{} reviews for training, {} for tests, {} words", training.0.len(), test.0.len(), words.len())?;
+    say!("for example \"{}\": {}", words.text(&training.0[0]), classes.words[training.1[0]])?;
     let (said, curve, time) = train(&args, &reviews)?;
     let bags = baseline::bag_of_words(training, &test.0, words.len(), classes.len(), args.shared.seed)?;
-    let picture = args.shared.picture("sentiment")?;
     let title = if args.data.is_some() { "Labels of test texts" } else { "Sentiment of test reviews" };
     chart::write(&picture, (960, 420), title, |page| {
         let (left, right) = page.split_horizontally(480);

@@ -19,6 +19,7 @@ mod own;
 mod silero;
 
 use fused_rnn::{Dense, Error, Recurrent, State, Workspace};
+use fused_rnn_examples::{Outcomes, say};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -61,11 +62,11 @@ impl<F: Features> Detector<F> {
 }
 
 /// Streams all frames, and prints from when to when there is a voice. Returns the probabilities.
-fn stream(mut detector: Detector<impl Features>, audio: &[f32]) -> Result<Vec<f32>, Error> {
+fn stream(mut detector: Detector<impl Features>, audio: &[f32]) -> Outcomes<Vec<f32>> {
     let start = Instant::now();
     let heard = audio.chunks_exact(FRAME).map(|frame| detector.hear(frame)).collect::<Result<Vec<_>, _>>()?;
     let each = start.elapsed().as_secs_f64() / heard.len().max(1) as f64;
-    println!("{} frames, {:.0} microseconds each, of the 32000 that a frame lasts", heard.len(), each * 1e6);
+    say!("{} frames, {:.0} microseconds each, of the 32000 that a frame lasts", heard.len(), each * 1e6)?;
     let voiced = |n: usize| heard.get(n).is_some_and(|&p| p > 0.5);
     let mut first = 0;
     for n in 0..heard.len() {
@@ -73,7 +74,7 @@ fn stream(mut detector: Detector<impl Features>, audio: &[f32]) -> Result<Vec<f3
             first = n;
         }
         if voiced(n) && !voiced(n + 1) {
-            println!("voice from {:.2} to {:.2} s", first as f32 / FRAMES, (n + 1) as f32 / FRAMES);
+            say!("voice from {:.2} to {:.2} s", first as f32 / FRAMES, (n + 1) as f32 / FRAMES)?;
         }
     }
     Ok(heard)
@@ -105,7 +106,7 @@ fn samples(path: &str) -> Result<Vec<f32>, String> {
     }
 }
 
-fn run() -> Result<(), Box<dyn std::error::Error>> {
+fn run() -> Outcomes {
     let files: Vec<String> = std::env::args().skip(1).collect();
     let (unheard, truth) = own::scene(999, (10.0 * FRAMES) as usize);
     match &files[..] {
@@ -113,7 +114,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             let heard = stream(own::trained()?, &unheard)?;
             let right = heard.iter().zip(&truth).filter(|&(&heard, &truth)| (heard > 0.5) == (truth > 0.5));
             let right = right.count() as f32 / heard.len() as f32;
-            println!("right in {:.1} % of the frames", 100.0 * right);
+            say!("right in {:.1} % of the frames", 100.0 * right)?;
             if right < 0.9 {
                 return Err("expected 90 %".into());
             }
@@ -131,7 +132,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 fn main() -> ExitCode {
     run().map_or_else(
         |error| {
-            eprintln!("{error}");
+            eprintln!("{error:?}");
             ExitCode::FAILURE
         },
         |()| ExitCode::SUCCESS,

@@ -3,7 +3,8 @@
 
 use crate::{Detector, FRAME, Features};
 use fused_rnn::train::{Adam, AdamConfig, BinaryCrossEntropy, Optimizer, clip_global_norm};
-use fused_rnn::{Accumulate, Dense, Dims, Error, Gradients, Gru, Rng, Tape, Threads, Upstream, Workspace};
+use fused_rnn::{Accumulate, Dense, Dims, Gradients, Gru, Rng, Tape, Threads, Upstream, Workspace};
+use fused_rnn_examples::{Outcomes, say};
 use std::f32::consts::TAU;
 
 const BANDS: usize = 8;
@@ -45,7 +46,7 @@ impl Features for Bands {
 }
 
 /// Trains a GRU and a head on some scenes.
-pub(crate) fn trained() -> Result<Detector<Bands>, Error> {
+pub(crate) fn trained() -> Outcomes<Detector<Bands>> {
     let (batch, steps) = (8, 60);
     let (mut x, mut truth) = (vec![], vec![]); // (B, T, BANDS) and (B, T)
     for row in 0..batch {
@@ -74,8 +75,8 @@ pub(crate) fn trained() -> Result<Detector<Bands>, Error> {
             adam.step_all(&mut [(parameters, &of_gru), (head.parameters_mut(), &of_head)])
         })?;
         if step % 40 == 0 {
-            println!("training step {step}: loss {loss:.3}");
+            say!("training step {step}: loss {loss:.3}")?;
         }
     }
-    Detector::new(Bands, gru, head)
+    Ok(Detector::new(Bands, gru, head)?)
 }

@@ -17,7 +17,7 @@ use clap::Parser;
 use fused_rnn::train::{BeamSearch, Ctc, CtcWorkspace, Padded, pad, softmax};
 use fused_rnn::{Error, Layout, Lstm, Rng};
 use fused_rnn_examples::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
-use fused_rnn_examples::{baseline, chart, digits, from_to};
+use fused_rnn_examples::{baseline, chart, digits, from_to, say};
 use rayon::prelude::*;
 
 #[derive(Parser)]
@@ -63,7 +63,7 @@ impl Lines {
         let counts = [args.lines, args.lines / 5, args.lines.min(1000)];
         let all = counts.iter().sum();
         if args.speech {
-            println!("{} speaks {all} lines", speech::version()?);
+            say!("{} speaks {all} lines", speech::version()?)?;
         }
         let bar = fused_rnn_examples::progress(all);
         let [training, test, single] = [0, 1, 2].map(|kind| {
@@ -107,6 +107,7 @@ fn main() -> Outcomes {
         }
         return data.write(path);
     }
+    let picture = args.shared.picture("transcribe")?;
     let epochs = Epochs::new(args.epochs, lines.training.len(), BATCH, &args.shared)?;
     let lstm = Lstm::builder(features, UNITS).bidirectional(true);
     let mut net = Network::new(lstm, Sees::Each, CLASSES, 5e-3, epochs.steps(), &args.shared)?;
@@ -131,8 +132,8 @@ fn main() -> Outcomes {
     let z = net.logits(&test.values, test.dims())?;
     let found = ctc.beam(&z, test.dims(), &mut BeamSearch::new(8)?)?;
     let beam: Vec<Vec<usize>> = found.into_iter().map(|found| found[0].labels.clone()).collect();
-    println!("by a beam of 8: {:.4}", baseline::error_rate(&truth, &beam));
-    let (picture, columns) = (args.shared.picture("transcribe")?, test.lengths[0]);
+    say!("by a beam of 8: {:.4}", baseline::error_rate(&truth, &beam))?;
+    let columns = test.lengths[0];
     let digits =
         |classes: &[usize]| classes.iter().map(|class| (class - 1).to_string()).collect::<Vec<_>>().join(" ");
     let (line, read) = (digits(&truth[0]), digits(&beam[0]));

@@ -22,7 +22,7 @@ use fused_rnn::train::{Dense, gather_steps, scatter_steps, softmax_cross_entropy
 use fused_rnn::{Accumulate, Error, Gradients, Layout, Upstream, Workspace};
 use fused_rnn_examples::{
     Better, Epochs, Export, Learner, Outcome, Outcomes, Shared, Vocabulary, WordLayer, baseline, chart,
-    from_to, words,
+    from_to, say, words,
 };
 use std::path::PathBuf;
 
@@ -144,7 +144,8 @@ fn main() -> Outcomes {
         }
         return data.write(path);
     }
-    println!("{} pairs for training, {} for tests", sources.len(), test.len());
+    let picture = args.shared.picture("translate")?;
+    say!("{} pairs for training, {} for tests", sources.len(), test.len())?;
     let longest = 2 + truth.iter().map(Vec::len).max().unwrap_or(0);
     let epochs = Epochs::new(args.epochs, sources.len(), BATCH, &args.shared)?;
     let mut net = Network::new(&args, &pairs, epochs.steps())?;
@@ -162,11 +163,10 @@ fn main() -> Outcomes {
     let nearest = |source: &Vec<usize>| targets[baseline::nearest(source, sources)].clone();
     let memory: Vec<Vec<usize>> = test.iter().map(nearest).collect();
     for (source, said) in test.iter().zip(&said).take(3) {
-        println!("{} -> {}", pairs.characters.spelled(source), pairs.words.text(said));
+        say!("{} -> {}", pairs.characters.spelled(source), pairs.words.text(said))?;
     }
     let whole = said.iter().zip(truth).filter(|(said, truth)| said == truth).count();
-    println!("{whole} of {} without a mistake", truth.len());
-    let picture = args.shared.picture("translate")?;
+    say!("{whole} of {} without a mistake", truth.len())?;
     let (lines, axes) = ([("LSTM reads, LSTM writes", curve)], ["epoch", "share of words that are wrong"]);
     chart::plot(&picture, (720, 420), "Translation of test sources", axes, &lines, chart::Scale::FromZero)?;
     let outcome = Outcome {

@@ -16,7 +16,7 @@ use fused_rnn::train::softmax_cross_entropy;
 use fused_rnn::{Dims, Lstm, Rng};
 use fused_rnn_examples::digits::{self, SIDE};
 use fused_rnn_examples::{Better, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared};
-use fused_rnn_examples::{baseline, chart, from_to, within};
+use fused_rnn_examples::{baseline, chart, from_to, say, within};
 
 #[derive(Parser)]
 struct Args {
@@ -95,6 +95,7 @@ fn main() -> Outcomes {
         }
         return data.write(path);
     }
+    let picture = args.shared.picture("video")?;
     let epochs = Epochs::new(args.epochs, args.videos, BATCH, &args.shared)?;
     let lstm = Lstm::builder(FIELD * FIELD, UNITS);
     let mut net = Network::new(lstm, Sees::Last, CLASSES, 4e-3, epochs.steps(), &args.shared)?;
@@ -120,8 +121,7 @@ fn main() -> Outcomes {
         test.labels.iter().zip(&said).filter(|(a, b)| of(**a) == of(**b)).count() as f64 / said.len() as f64
     };
     let (digit, direction) = (part(|class| class / DIRECTIONS.len()), part(|class| class % DIRECTIONS.len()));
-    println!("digits right {digit:.4}, directions right {direction:.4}");
-    let picture = args.shared.picture("video")?;
+    say!("digits right {digit:.4}, directions right {direction:.4}")?;
     let name =
         |class: usize| format!("{} {}", class / DIRECTIONS.len(), DIRECTIONS[class % DIRECTIONS.len()].0);
     let (it, it_says) = (name(test.labels[0]), name(said[0]));
