@@ -1,10 +1,10 @@
 //! Weights that were rounded elsewhere are kept as they are, where the precision of the network has them:
-//! bf16 and f16 of files, integers with scales of a row, of a tensor and of a form.
+//! bf16 and f16 of files, integers with scales of a row, of a tensor and of a form. And they are saved so.
 
 use fused_rnn::format::{
     Arrays, Biases, DType, Form, Gate, Orientation, RawTensor, Tensor, Tensors, state_dict,
 };
-use fused_rnn::{Bias, CellKind, Dims, Gru, Init, Precision, Recurrent, Rnn};
+use fused_rnn::{Bias, Builder, CellKind, Dims, Gru, Init, Precision, Recurrent, Rnn};
 
 fn run(network: &Recurrent, x: &[f32]) -> Vec<u32> {
     let steps = x.len() / network.config().input_size();
@@ -288,6 +288,172 @@ fn products_of_scales_that_no_weight_can_have() {
     }
     load(1e30, 1e-30, &mut network).unwrap();
     assert_eq!(network.parameters(), [0.0, 3.0 * (1e30 * 1e-30), 1e30 * 1e-30]);
+}
+
+/// A file of a network whose matrices are of int8: with scales in all shapes, some of them with a zero point
+/// by which rows have numbers that are no bytes.
+fn quantized(network: &Recurrent) -> Tensors {
+    let mut file = state_dict::save(network).unwrap();
+    for (n, tensor) in network.named_parameters().enumerate() {
+        let (&[rows, columns], true) = (&tensor.shape[..], tensor.name.starts_with("weight_")) else {
+            continue;
+        };
+        let scales: Vec<f32> = (0..rows).map(|row| 0.0007 * (1 + row % 7 + n) as f32).collect();
+        let scales = match n % 4 {
+            0 => Tensor::new(&[rows, 1], scales),
+            1 => Tensor::new(&[rows], scales),
+            2 => Tensor::new(&[1], vec![0.003]),
+            _ => Tensor::new(&[], vec![0.0041]),
+        };
+        file.insert(format!("{}_scale", tensor.name), scales.unwrap());
+        if n % 3 == 2 {
+            let zeros = (0..rows).map(|row| if row % 2 == 0 { 0 } else { 9 }).collect();
+            let zeros = RawTensor::new(DType::I8, &[rows], zeros).unwrap();
+            file.insert_raw(format!("{}_zero_point", tensor.name), zeros);
+        }
+        // (The first of each row is the least byte.)
+        let q = (0..rows * columns)
+            .map(|k| if k % columns == 0 { -128 } else { ((k * 71 + n * 13) % 256) as u8 as i8 });
+        let q: Vec<i8> = q.collect();
+        file.insert_raw(tensor.name, raw(&q, &tensor.shape));
+    }
+    file
+}
+
+/// Networks of every cell, an sLSTM with heads, and an LSTM with a projection.
+fn every_cell() -> Vec<Recurrent> {
+    let build = |builder: Builder| builder.layers(2).bidirectional(true).build().unwrap();
+    let mut networks: Vec<Recurrent> = CellKind::ALL.map(|kind| build(Builder::new(kind, 5, 6))).to_vec();
+    networks.push(build(Builder::new(CellKind::Slstm, 5, 6).heads(3)));
+    networks.push(build(Builder::new(CellKind::Lstm, 5, 6).projection(4).peephole(true)));
+    networks.push(build(Builder::new(CellKind::GruResetAfter, 5, 6).layer_norm(1e-5)));
+    networks
+}
+
+/// What is read from a file of this precision.
+fn read(file: &Tensors, precision: Precision) -> Recurrent {
+    let kind = file.cell("").unwrap().expect("it says its cell");
+    let mut network = state_dict::builder(file, kind).unwrap().precision(precision).build().unwrap();
+    state_dict::load(file.clone(), &mut network).unwrap();
+    network
+}
+
+/// Saved, and read from what was saved: with the feature, from the bytes of a file.
+fn saved(network: &Recurrent) -> Tensors {
+    let file = state_dict::save(network).unwrap();
+    #[cfg(feature = "safetensors")]
+    let file = {
+        let again = Tensors::from_safetensors(&file.to_safetensors(&[]).unwrap(), "").unwrap();
+        assert_eq!(again, file);
+        again
+    };
+    file
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// What is loaded, saved and loaded again has the same bits, weights and results, whatever the scales are of.
+#[test]
+fn given_scales_are_saved() {
+    let x: Vec<f32> = (0..6 * 5).map(|n| (n * 37 % 64) as f32 / 32.0 - 1.0).collect();
+    for plain in every_cell() {
+        let kind = plain.config().kind();
+        let from = quantized(&plain);
+        let first = read(&from, Precision::Int8);
+        let file = saved(&first);
+        let second = read(&file, Precision::Int8);
+        assert_eq!(bits(second.parameters()), bits(first.parameters()), "{kind:?}");
+        assert_eq!(run(&second, &x), run(&first, &x), "{kind:?}");
+        assert_eq!(saved(&second), file, "{kind:?}");
+        // In f32, and of another precision's file, the weights are these too.
+        let floats = read(&file, Precision::F32);
+        assert_eq!(bits(floats.parameters()), bits(first.parameters()), "{kind:?}");
+        // (Of a file without scales the results are others: they are rounded anew.)
+        assert_ne!(run(&read(&saved(&floats), Precision::Int8), &x), run(&first, &x), "{kind:?}");
+        for (name, raw) in from.others().filter(|(name, _)| !name.ends_with("_zero_point")) {
+            match from.raw(&format!("{name}_zero_point")) {
+                // The same integers.
+                None => assert_eq!(file.raw(name), Some(raw), "{kind:?} {name}"),
+                // Rows that are no bytes have scales of their own beside those that are.
+                Some(_) => {
+                    let given = file.get(&format!("{name}_int8_scale")).unwrap().values();
+                    assert!(given.contains(&0.0) && given.iter().any(|&s| s > 0.0), "{name}");
+                }
+            }
+        }
+
+        // Scales of any weights: what is beyond the bytes is cut off, in the network that is read too.
+        let mut cut = read(&saved(&plain), Precision::Int8);
+        for (n, tensor) in plain.named_parameters().enumerate() {
+            if tensor.name.starts_with("weight_") && tensor.shape.len() == 2 {
+                let rows = if n % 2 == 0 { 1 } else { tensor.shape[0] };
+                let scales: Vec<f32> = (0..rows).map(|row| 0.002 + 1e-5 * row as f32).collect();
+                cut.set_scales(&tensor.name, &scales).unwrap();
+            }
+        }
+        let file = saved(&cut);
+        assert_eq!(file.others().count(), 0);
+        let again = read(&file, Precision::Int8);
+        assert_eq!(bits(again.parameters()), bits(plain.parameters()), "{kind:?}");
+        assert_eq!(run(&again, &x), run(&cut, &x), "{kind:?}");
+        assert_ne!(run(&again, &x), run(&plain.in_precision(Precision::Int8).unwrap(), &x), "{kind:?}");
+        assert_eq!(saved(&again), file, "{kind:?}");
+    }
+}
+
+/// A zero with a sign is no byte: the matrix is saved as it is. Where all rows have their own scales, none
+/// are saved.
+#[test]
+fn what_no_byte_is_stays_a_float() {
+    let mut rnn = Rnn::tanh(2, 1).bias(Bias::None).precision(Precision::Int8).build().unwrap();
+    rnn.set_parameter("weight_ih_l0", &[-0.0, 0.5]).unwrap();
+    rnn.set_scales("weight_ih_l0", &[0.5]).unwrap();
+    let file = saved(&rnn);
+    assert_eq!(bits(file.get("weight_ih_l0").unwrap().values()), bits(&[-0.0, 0.5]));
+    assert_eq!(file.get("weight_ih_l0_int8_scale"), Some(&Tensor::new(&[1], vec![0.5]).unwrap()));
+    assert_eq!(bits(read(&file, Precision::Int8).parameters()), bits(rnn.parameters()));
+
+    let form = Form::new(CellKind::ElmanTanh).biases(Biases::None).scale(0.01);
+    let arrays = Arrays { input: vec![300.0, 0.1], recurrent: vec![0.5], ..Arrays::default() };
+    form.load(&mut rnn, &[arrays]).unwrap();
+    let file = saved(&rnn);
+    assert!(file.names().eq(["weight_hh_l0", "weight_ih_l0"]) && file.others().count() == 0);
+}
+
+/// Wrong scales beside floats, each by its name.
+#[test]
+fn wrong_given_scales_of_files() {
+    let error = |name: &str, shape: &[usize], values: Vec<f32>| {
+        let mut network = Rnn::tanh(3, 2).precision(Precision::Int8).build().unwrap();
+        let (before, mut file) = (network.parameters().to_vec(), state_dict::save(&network).unwrap());
+        file.insert(format!("{name}_int8_scale"), Tensor::new(shape, values).unwrap());
+        let error = state_dict::load(file, &mut network).unwrap_err();
+        assert_eq!(network.parameters(), before);
+        error.to_string()
+    };
+    for odd in [-1.0, f32::NAN, f32::INFINITY, 1e-40] {
+        let want = format!("weight_ih_l0_int8_scale: expected numbers from 1e-30 to 1e30, got {odd:?}");
+        assert_eq!(error("weight_ih_l0", &[2], vec![1.0, odd]), want);
+    }
+    assert!(error("weight_ih_l0", &[1], vec![0.0]).ends_with("from 1e-30 to 1e30, got 0.0"));
+    assert_eq!(
+        error("weight_hh_l0", &[3], vec![1.0; 3]),
+        "weight_hh_l0_int8_scale: expected shape [], [1], [2] or [2, 1], got shape [3]"
+    );
+    assert_eq!(
+        error("bias_ih_l0", &[2], vec![1.0; 2]),
+        "bias_ih_l0: expected a matrix of floats, as it has bias_ih_l0_int8_scale, got shape [2] of F32"
+    );
+    let lost = error("weight_ih_l1", &[1], vec![1.0]);
+    assert!(lost.starts_with("weight_ih_l1: expected the tensor, or all that "), "{lost}");
+    // Beside bytes.
+    let mut file = rectifier(&integers(580), &Tensor::new(&[1], vec![0.25]).unwrap());
+    file.insert("module.weight_ih_l0_int8_scale", Tensor::new(&[1], vec![0.25]).unwrap());
+    let mut network = Rnn::relu(9, 20).bias(Bias::None).precision(Precision::Int8).build().unwrap();
+    let both = state_dict::load(file, &mut network).unwrap_err().to_string();
+    assert!(both.ends_with("got weight_ih_l0, weight_ih_l0_scale, weight_ih_l0_int8_scale"), "{both}");
 }
 
 /// bf16 and f16 of a file are these numbers exactly, in f32 and in bf16; f16 is rounded to bf16 once.

@@ -5,7 +5,7 @@ use super::refused;
 use super::tensor::of_shape;
 use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
-use crate::layer::{Bias, Config, NamedParameter, Recurrent, is_scale};
+use crate::layer::{Bias, Config, NamedParameter, Recurrent, byte_of, is_scale};
 use std::ops::Range;
 
 /// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
@@ -102,15 +102,18 @@ impl Change {
         let columns = matrix.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(1);
         let kept = values.chunks_exact(columns.max(1)).enumerate().map(|(row, values)| {
             let given = scales.get(if scales.len() > 1 { row } else { 0 }).map_or(0.0, |scale| scale.abs());
-            let is_byte = |&value: &f32| {
-                let integer = (value / given).round();
-                (-128.0..=127.0).contains(&integer) && integer * given == value
-            };
+            let is_byte = |&value: &f32| byte_of(value, given).is_some();
             if is_scale(given) && values.iter().all(is_byte) { given } else { 0.0 }
         });
         let kept = kept.collect();
+        self.put_scaled(name, values, kept)
+    }
+
+    /// New values for a matrix, with the scales that a network of bytes rounds it with: one, or one for each
+    /// row, where a zero stands for one of its own.
+    pub(super) fn put_scaled(&mut self, name: &str, values: Vec<f32>, scales: Vec<f32>) -> Result<(), Error> {
         self.put(name, values)?;
-        self.scales.push((name.to_owned(), kept));
+        self.scales.push((name.to_owned(), scales));
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub use gradients::{Accumulate, Gradients, Upstream};
 pub use init::Init;
 pub use parameters::NamedParameter;
 pub use recurrent::Recurrent;
-pub(crate) use scales::is_scale;
+pub(crate) use scales::{byte_of, is_scale};
 pub use state::State;
 pub use tape::{Keep, Recording, Tape};
 pub use workspace::Workspace;

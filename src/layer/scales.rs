@@ -11,12 +11,18 @@ pub(crate) fn is_scale(scale: f32) -> bool {
     (1e-30..=1e30).contains(&scale)
 }
 
+/// The byte that a weight is with this scale, where it is one: `byte * scale`.
+pub(crate) fn byte_of(weight: f32, scale: f32) -> Option<i8> {
+    let integer = (weight / scale).round();
+    ((-128.0..=127.0).contains(&integer) && integer * scale == weight).then_some(integer as i8)
+}
+
 impl Recurrent {
     /// Gives the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one
     /// for each of its rows, or one for all of them; with none it has its own again. A matrix that was
     /// quantised elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that
     /// are the nearest that there is.) To load a file gives the scales that the file has, and all other
-    /// matrices their own. To save a network writes its weights, and no scales.
+    /// matrices their own; [`state_dict::save`](crate::format::state_dict::save) keeps them in a file.
     ///
     /// ```
     /// use fused_rnn::{Precision, Rnn};
@@ -61,6 +67,15 @@ impl Recurrent {
         self.pack(strand, &changed);
         self.version = next_version();
         Ok(())
+    }
+
+    /// The scales that were given for each tensor, in the order of the names: none, one, or one for each row,
+    /// where a zero stands for the row's own.
+    pub(crate) fn given_scales(&self) -> impl Iterator<Item = &[f32]> {
+        self.places().map(|(strand, tensor)| match self.scales.get(strand) {
+            Some(given) => given.0[tensor as usize].as_slice(),
+            None => &[],
+        })
     }
 
     /// [`update`](Recurrent::update) with the scales of what is set, by the names of matrices. Those that are

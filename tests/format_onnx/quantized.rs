@@ -2,9 +2,9 @@
 //! has the same integers where a signed byte has them, and no larger error than ONNX Runtime.
 
 use super::{golden, names, tensors};
-use fused_rnn::Precision;
-use fused_rnn::format::Tensor;
 use fused_rnn::format::onnx::{Inputs, Model, Value};
+use fused_rnn::format::{Tensor, state_dict};
+use fused_rnn::{CellKind, Precision};
 use std::collections::BTreeMap;
 
 /// The outputs of the only node of a model, in its precision and in another.
@@ -85,6 +85,14 @@ fn integers_are_kept() {
         let y = |layer: &fused_rnn::Recurrent| layer.run(&x, fused_rnn::Dims::new(1, 5)).unwrap().y;
         assert_eq!(y(&layer), y(&kept), "{name}");
         assert_ne!(y(&layer), y(&again), "{name}: scales of its own are others");
+        // Saved and read again, as integers.
+        let file = state_dict::save(&layer).unwrap();
+        assert!(file.raw("weight_ih_l0").is_some() || file.raw("weight_ih_l0_reverse").is_some(), "{name}");
+        let builder = state_dict::builder(&file, CellKind::Lstm).unwrap().precision(Precision::Int8);
+        let mut read = builder.build().unwrap();
+        state_dict::load(file, &mut read).unwrap();
+        assert_eq!(read.parameters(), layer.parameters(), "{name}");
+        assert_eq!(y(&read), y(&layer), "{name}");
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `W_g`, `W_v`; `parametrizations.W.original0`, `.original1` | `g v / norm(v)`: the 2-norm of each row where g is (rows, 1), of each column where it is (1, columns), of all of v where it is one number | `torch.nn.utils.weight_norm`, `torch.nn.utils.parametrizations.weight_norm` |
 //! | `W_orig`, `W_u`, `W_v`; `parametrizations.W.original`, `.0._u`, `.0._v` | `W / (u . W v)`, u of its rows and v of its columns, or u of its columns and v of its rows: `W / (u . W^T v)` | `torch.nn.utils.spectral_norm`, `torch.nn.utils.parametrizations.spectral_norm` |
 //! | `W` of int8, `W_scale`, with or without `W_zero_point`, an integer | `scale (W - zero_point)`: one scale and zero point, or one for each row | named as compressed-tensors names those of a linear layer |
+//! | `W` of floats, `W_int8_scale` | W; what `Int8` rounds it with, one scale or one for each row, where 0 is the row's own | this crate |
 //! | `W_orig`, `W_mask` | `W mask`, element by element | `torch.nn.utils.prune` |
 
 use super::super::{DType, Tensor, Tensors, refused};
@@ -21,6 +22,8 @@ const PARAMETERS: [&str; 9] =
 /// How the names of gains of layer normalisation begin.
 pub(super) const NORM: &str = "norm_";
 const PARAMETRIZATIONS: &str = "parametrizations.";
+/// How the name ends of scales that were given for a matrix of floats.
+pub(super) const GIVEN: &str = "_int8_scale";
 
 /// What a tensor is to its parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +41,8 @@ enum Part {
     /// Of integers.
     Scale,
     ZeroPoint,
+    /// Given for floats.
+    Given,
     /// Of a parametrization that is not in the table.
     Unknown,
 }
@@ -62,6 +67,7 @@ fn parse(name: &str) -> Option<(String, Part)> {
         ("_orig", Part::Original),
         ("_u", Part::Left),
         ("_mask", Part::Mask),
+        (GIVEN, Part::Given),
         ("_scale", Part::Scale),
         ("_zero_point", Part::ZeroPoint),
     ];
@@ -112,15 +118,18 @@ pub(super) fn number(file: &Tensors, name: &str) -> Result<Tensor, Error> {
     }
 }
 
-/// The scales of the matrices of integers among the parameters of a module, by the names of the matrices.
-pub(super) fn scales(own: &Tensors) -> Tensors {
-    let mut scales = Tensors::new();
+/// The scales of matrices among the parameters of a module, by the names of the matrices: those of integers,
+/// and those that were given for floats.
+pub(super) fn scales(own: &Tensors) -> [Tensors; 2] {
+    let [mut of_integers, mut given] = [Tensors::new(), Tensors::new()];
     for (name, tensor) in own.iter() {
-        if let Some((parameter, Part::Scale)) = parse(name) {
-            scales.insert(parameter, tensor.clone());
+        match parse(name) {
+            Some((parameter, Part::Scale)) => of_integers.insert(parameter, tensor.clone()),
+            Some((parameter, Part::Given)) => given.insert(parameter, tensor.clone()),
+            _ => {}
         }
     }
-    scales
+    [of_integers, given]
 }
 
 /// Whether this is the name of a parameter of a recurrent module, or of a part of one.
@@ -171,6 +180,10 @@ pub(super) fn parameters(tensors: Tensors) -> Result<Tensors, Error> {
             [Part::Original, Part::Left, Part::Right] => spectral_norm(part(0), part(1), part(2))?,
             [Part::Direction, Part::Original, Part::Left] => spectral_norm(part(1), part(2), part(0))?,
             [Part::Original, Part::Mask] => masked(part(0), part(1))?,
+            [Part::Whole, Part::Given] => {
+                check_given(part(0), part(1))?;
+                std::mem::take(&mut found[own[0]].2.1)
+            }
             [Part::Whole, Part::Scale] => dequantized(part(0), part(1), None)?,
             [Part::Whole, Part::Scale, Part::ZeroPoint] => dequantized(part(0), part(1), Some(part(2)))?,
             _ => {
@@ -257,6 +270,34 @@ pub(super) fn not_of_bytes(name: &str, dtype: DType) -> Error {
     refused(name, "integers of int8, as it has a scale", format_args!("{dtype:?}"))
 }
 
+/// Whether what stands beside scales is of one of the shapes that these may have: one scale, or one for each
+/// of so many rows. Gives whether there is one for each.
+fn per_row((name, of): &Named, rows: usize) -> Result<bool, Error> {
+    match *of.shape() {
+        [] | [1] | [1, 1] => Ok(false),
+        [r] | [r, 1] if r == rows => Ok(true),
+        _ => {
+            let expected = format_args!("shape [], [1], [{rows}] or [{rows}, 1]");
+            Err(refused(name, expected, format_args!("shape {:?}", of.shape())))
+        }
+    }
+}
+
+/// Whether scales may have been given for a matrix of floats.
+fn check_given((name, floats): &Named, given: &Named) -> Result<(), Error> {
+    let shape = floats.shape();
+    let (&[rows, _], true) = (shape, floats.dtype().is_float()) else {
+        let got = format_args!("shape {shape:?} of {:?}", floats.dtype());
+        return Err(refused(name, format_args!("a matrix of floats, as it has {}", given.0), got));
+    };
+    let zero = per_row(given, rows)?;
+    let is_given = |scale: f32| is_scale(scale) || zero && scale == 0.0;
+    match given.1.values().iter().find(|&&scale| !is_given(scale)) {
+        Some(got) => Err(refused(&given.0, "numbers from 1e-30 to 1e30", format_args!("{got:?}"))),
+        None => Ok(()),
+    }
+}
+
 /// `scale (W - zero_point)`.
 fn dequantized((name, integers): &Named, scale: &Named, zero_point: Option<&Named>) -> Result<Tensor, Error> {
     if integers.dtype() != DType::I8 {
@@ -266,15 +307,8 @@ fn dequantized((name, integers): &Named, scale: &Named, zero_point: Option<&Name
     let &[rows, columns] = shape else {
         return Err(refused(name, "a matrix, as it has a scale", format_args!("shape {shape:?}")));
     };
-    let per_row = |(name, of): &Named| match *of.shape() {
-        [] | [1] | [1, 1] => Ok(false),
-        [r] | [r, 1] if r == rows => Ok(true),
-        _ => {
-            let expected = format_args!("shape [], [1], [{rows}] or [{rows}, 1]");
-            Err(refused(name, expected, format_args!("shape {:?}", of.shape())))
-        }
-    };
-    let (scales, zeros) = (per_row(scale)?, zero_point.map(per_row).transpose()?);
+    let scales = per_row(scale, rows)?;
+    let zeros = zero_point.map(|zero| per_row(zero, rows)).transpose()?;
     if let Some((name, zero)) = zero_point.filter(|(_, zero)| zero.dtype().is_float()) {
         return Err(refused(name, "integers", format_args!("{:?}", zero.dtype())));
     }
