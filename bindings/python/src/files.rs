@@ -3,7 +3,7 @@
 use crate::arrays::{Flags, Floats, NewFloats, array, check_shape, values};
 use crate::errors::{raised, refused};
 use crate::network::{Network, States, state_arrays, state_of};
-use crate::options::{kind, with_options};
+use crate::options::{kind, precision, with_options};
 use fused_rnn::format::keras::{self, Mask, Merge};
 use fused_rnn::format::onnx::{Chain, Model};
 use fused_rnn::format::{Tensor, Tensors, state_dict};
@@ -11,6 +11,7 @@ use numpy::PyUntypedArrayMethods;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The tensors of a file of safetensors, torch.save or numpy.savez, or of a dictionary of arrays.
 fn tensors(source: &Bound<'_, PyAny>, prefix: &str) -> PyResult<Tensors> {
@@ -61,13 +62,24 @@ pub fn keras_names(bytes: &[u8]) -> PyResult<Vec<String>> {
 /// A layer of a file of `export_keras.py`.
 #[pyfunction]
 pub fn keras_layer(bytes: &[u8], name: &str) -> PyResult<KerasLayer> {
-    Ok(KerasLayer { layer: keras::Layer::from_safetensors(bytes, name).map_err(raised)? })
+    Ok(KerasLayer::of(keras::Layer::from_safetensors(bytes, name).map_err(raised)?))
 }
 
 /// `fused_rnn.KerasLayer` has its documentation.
 #[pyclass(frozen, module = "fused_rnn._fused_rnn")]
 pub struct KerasLayer {
-    layer: keras::Layer,
+    shared: Mutex<Arc<keras::Layer>>,
+}
+
+impl KerasLayer {
+    fn of(layer: keras::Layer) -> Self {
+        KerasLayer { shared: Mutex::new(Arc::new(layer)) }
+    }
+
+    /// The layer as it is now.
+    fn get(&self) -> Arc<keras::Layer> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// y, last, and the final states.
@@ -78,12 +90,26 @@ impl KerasLayer {
     /// The network: batch-first, outputs in the order of time and not merged.
     #[getter]
     fn network(&self) -> Network {
-        Network::of(self.layer.network().clone())
+        Network::of(self.get().network().clone())
+    }
+
+    /// The layer in another precision.
+    fn in_precision(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
+        let (layer, precision) = (self.get(), precision(name)?);
+        Ok(KerasLayer::of(py.detach(|| layer.in_precision(precision)).map_err(raised)?))
+    }
+
+    /// Frees the parameters in f32. The network that it gave keeps its own.
+    fn drop_parameters(&self) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.network().has_parameters() {
+            Arc::make_mut(&mut shared).drop_parameters();
+        }
     }
 
     #[getter]
     fn merge_mode(&self) -> Option<&'static str> {
-        self.layer.merge().map(|merge| match merge {
+        self.get().merge().map(|merge| match merge {
             Merge::Concat => "concat",
             Merge::Sum => "sum",
             Merge::Mul => "mul",
@@ -94,17 +120,17 @@ impl KerasLayer {
 
     #[getter]
     fn return_sequences(&self) -> bool {
-        self.layer.return_sequences()
+        self.get().return_sequences()
     }
 
     #[getter]
     fn return_state(&self) -> bool {
-        self.layer.return_state()
+        self.get().return_state()
     }
 
     #[getter]
     fn stateful(&self) -> bool {
-        self.layer.stateful()
+        self.get().stateful()
     }
 
     #[pyo3(signature = (x, states=None, lengths=None, mask=None))]
@@ -116,13 +142,14 @@ impl KerasLayer {
         lengths: Option<Vec<i64>>,
         mask: Option<Flags<'py>>,
     ) -> PyResult<KerasOutputs<'py>> {
-        let network = self.layer.network();
+        let layer = self.get();
+        let network = layer.network();
         let &[batch, steps, _] = x.shape() else {
             return Err(refused("x", "3 axes (B, T, I)", x.shape().len()));
         };
         let tensor = Tensor::new(x.shape(), values(&x)?.into_owned()).map_err(raised)?;
         let mut state = match &states {
-            None if self.layer.stateful() => None,
+            None if layer.stateful() => None,
             states => Some(state_of(network, batch, states.as_deref())?),
         };
         let count =
@@ -145,7 +172,7 @@ impl KerasLayer {
             (None, Some(mask)) => Mask::Steps(mask),
             (None, None) => Mask::None,
         };
-        let output = self.layer.run(&tensor, mask, state.as_mut()).map_err(raised)?;
+        let output = layer.run(&tensor, mask, state.as_mut()).map_err(raised)?;
         let new = |tensor: &Tensor| array(py, tensor.values(), tensor.shape());
         let states = std::iter::once(&output.h).chain(&output.c).map(new).collect::<PyResult<_>>()?;
         Ok((new(&output.y)?, new(&output.last)?, states))

@@ -8,7 +8,7 @@ use crate::arrays::{
     Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, values, values_mut, zeros,
 };
 use crate::errors::{raised, refused};
-use crate::options::{kind, options_of, with_options};
+use crate::options::{kind, name_of_precision, options_of, precision, with_options};
 use crate::pool;
 use crate::stream::Stream;
 use fused_rnn::format::{Tensors, state_dict};
@@ -95,6 +95,12 @@ impl Network {
 fn check_parameters(network: &Recurrent) -> PyResult<()> {
     let what = "parameters of a network that has dropped them";
     if network.has_parameters() { Ok(()) } else { Err(raised(Error::Unsupported { what })) }
+}
+
+/// A network in the precision of this name. (To pack all weights takes time: without Python's lock.)
+pub fn in_precision(py: Python<'_>, network: &Recurrent, name: &str) -> PyResult<Recurrent> {
+    let precision = precision(name)?;
+    py.detach(|| network.in_precision(precision)).map_err(raised)
 }
 
 /// A workspace for the threads that calls have, where the network does not say how many: without a pool, one.
@@ -204,6 +210,16 @@ impl Network {
     #[getter]
     fn nbytes(&self) -> usize {
         self.get().bytes()
+    }
+
+    #[getter]
+    fn precision(&self) -> &'static str {
+        name_of_precision(self.get().config().precision())
+    }
+
+    /// The network in another precision.
+    fn in_precision(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
+        Ok(Network::of(in_precision(py, &self.get(), name)?))
     }
 
     /// The options that are not at their defaults.

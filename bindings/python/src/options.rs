@@ -44,6 +44,16 @@ pub fn kind(name: &str) -> PyResult<CellKind> {
         .map_err(|_| refused("kind", CellKind::ALL.map(CellKind::name).join(", "), format!("{name:?}")))
 }
 
+/// The precision of this name.
+pub fn precision(name: &str) -> PyResult<Precision> {
+    named("precision", &PRECISIONS, name)
+}
+
+/// The name of a precision.
+pub fn name_of_precision(precision: Precision) -> &'static str {
+    name_of(&PRECISIONS, precision)
+}
+
 /// The builder with these options. An unknown one is a `TypeError`, as an unknown keyword is.
 pub fn with_options(mut builder: Builder, options: &Bound<'_, PyDict>) -> PyResult<Builder> {
     // (Both at once.)
@@ -115,7 +125,7 @@ fn with_option(
         "level" => builder.level(level(&name()?)?),
         "threads" => builder.threads(Threads::Count(value.extract()?)),
         "schedule" => builder.schedule(named(key, &SCHEDULES, &name()?)?),
-        "precision" => builder.precision(named(key, &PRECISIONS, &name()?)?),
+        "precision" => builder.precision(precision(&name()?)?),
         _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument {key:?}"))),
     })
 }
@@ -163,7 +173,7 @@ pub fn options_of<'py>(py: Python<'py>, network: &Recurrent) -> PyResult<Bound<'
     differs!("input_dropout", input_dropout, |dropout| dropout);
     differs!("zoneout", zoneout, |zoneout| (zoneout[0], zoneout[1]));
     differs!("schedule", schedule, |schedule| name_of(&SCHEDULES, schedule));
-    differs!("precision", precision, |precision| name_of(&PRECISIONS, precision));
+    differs!("precision", precision, |precision| name_of_precision(precision));
     if let Threads::Count(count) = config.threads() {
         put("threads", Some(count.into_pyobject(py)?.into_any()))?;
     }

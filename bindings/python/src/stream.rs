@@ -2,7 +2,8 @@
 
 use crate::arrays::{FloatsMut, NewFloats, bound, check_shape, floats, no_floats, values, values_mut, zeros};
 use crate::errors::{raised, refused};
-use crate::network::{new_workspace, run, set_states, state_arrays};
+use crate::network::{in_precision, new_workspace, run, set_states, state_arrays};
+use crate::options::name_of_precision;
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
 use numpy::{PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -14,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 ///
 /// `Network.stream(batch)` makes one. It keeps the weights that the network had then. One thread at a time
 /// may use it; another that calls meanwhile gets a RuntimeError.
+///
+/// `in_precision("int8")` gives streams in another precision, which go on from the same state, and
+/// `drop_parameters()` frees what steps do not need.
 #[pyclass(frozen, module = "fused_rnn")]
 pub struct Stream {
-    network: Arc<Recurrent>,
     batch: usize,
     /// Multiply-adds of a step, or more.
     work: usize,
@@ -24,6 +27,7 @@ pub struct Stream {
 }
 
 struct Inner {
+    network: Arc<Recurrent>,
     state: State,
     workspace: Workspace,
 }
@@ -36,8 +40,13 @@ impl Stream {
             return Err(raised(Error::Unsupported { what }));
         }
         let state = network.zero_state(batch).map_err(raised)?;
-        let inner = Mutex::new(Inner { state, workspace: new_workspace(&network) });
-        Ok(Stream { network, batch, work: count.saturating_mul(batch), inner })
+        Ok(Stream::from(network, state, count.saturating_mul(batch)))
+    }
+
+    /// Streams that go on from a state, of so many multiply-adds a step.
+    fn from(network: Arc<Recurrent>, state: State, work: usize) -> Self {
+        let (batch, workspace) = (state.batch(), new_workspace(&network));
+        Stream { batch, work, inner: Mutex::new(Inner { network, state, workspace }) }
     }
 
     /// The state and the workspace.
@@ -67,7 +76,9 @@ impl Stream {
         let frame = floats("frame", frame)?;
         let new = |out: &Bound<'py, PyAny>| out.extract().map_err(|_| no_floats("out", out));
         let out: Option<FloatsMut<'py>> = out.map(new).transpose()?;
-        let config = self.network.config();
+        let mut inner = self.inner()?;
+        let Inner { network, state, workspace } = &mut *inner;
+        let config = network.config();
         let both = [self.batch, config.output_size()];
         let row = frame.shape().len() == 1 && self.batch == 1;
         let (input, output) = if row {
@@ -84,9 +95,7 @@ impl Stream {
             None => zeros(py, "y", output)?.readwrite(),
         };
         let (x, to) = (values(&frame)?, Some(values_mut("out", &mut y)?));
-        let mut inner = self.inner()?;
-        let Inner { state, workspace } = &mut *inner;
-        let call = || self.network.step(&x, state, to, workspace);
+        let call = || network.step(&x, state, to, workspace);
         run(py, config, self.work, call).map_err(raised)?;
         Ok(bound(&y))
     }
@@ -113,7 +122,8 @@ impl Stream {
     /// A copy of the state: h, (layers, B, H), of an LSTM the pair (h, c), of an sLSTM (h, c, n, m).
     #[getter]
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let mut states = state_arrays(py, &self.network, &self.inner()?.state)?;
+        let inner = self.inner()?;
+        let mut states = state_arrays(py, &inner.network, &inner.state)?;
         Ok(match states.len() {
             1 => states.remove(0).into_any(),
             _ => PyTuple::new(py, states)?.into_any(),
@@ -122,7 +132,7 @@ impl Stream {
 
     #[setter]
     fn set_state(&self, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let names = self.network.config().kind().states();
+        let names = self.inner()?.network.config().kind().states();
         let given = match names {
             [_] => vec![floats("state", state)?],
             _ => {
@@ -133,6 +143,48 @@ impl Stream {
                 names.iter().zip(&given).map(|(name, given)| floats(name, given)).collect::<PyResult<_>>()?
             }
         };
-        set_states(&self.network, &mut self.inner()?.state, &given)
+        let mut inner = self.inner()?;
+        let Inner { network, state, .. } = &mut *inner;
+        set_states(network, state, &given)
+    }
+
+    /// The precision of the weights by its name: "f32", "bf16_weights", "bf16", "int8".
+    #[getter]
+    fn precision(&self) -> PyResult<&'static str> {
+        Ok(name_of_precision(self.inner()?.network.config().precision()))
+    }
+
+    /// The bytes of the parameters and of the packed weights. (Other streams of the network, and the network
+    /// itself until one of them changes, share these.)
+    #[getter]
+    fn nbytes(&self) -> PyResult<usize> {
+        Ok(self.inner()?.network.bytes())
+    }
+
+    /// Whether it still has its parameters: `drop_parameters`.
+    #[getter]
+    fn has_parameters(&self) -> PyResult<bool> {
+        Ok(self.inner()?.network.has_parameters())
+    }
+
+    /// Streams with the same weights in another precision, as of `Network.in_precision`, that go on from a
+    /// copy of this state. These streams stay as they are.
+    fn in_precision(&self, py: Python<'_>, precision: &str) -> PyResult<Stream> {
+        let (network, state) = {
+            let inner = self.inner()?;
+            (inner.network.clone(), inner.state.clone())
+        };
+        Ok(Stream::from(Arc::new(in_precision(py, &network, precision)?), state, self.work))
+    }
+
+    /// Frees the parameters in float32, which steps do not need, as `Network.drop_parameters` does. Outputs
+    /// are the same bits. A network or other streams that share them keep theirs, and until they are gone,
+    /// both are in memory: where nobody needs them, let the network drop them before it makes streams.
+    fn drop_parameters(&self) -> PyResult<()> {
+        let mut inner = self.inner()?;
+        if inner.network.has_parameters() {
+            Arc::make_mut(&mut inner.network).drop_parameters();
+        }
+        Ok(())
     }
 }

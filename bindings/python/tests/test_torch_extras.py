@@ -116,6 +116,67 @@ def test_wrong_extras_are_named():
         fused.GRU(3, 5, depth=2)
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16_weights", "bf16", "int8"])
+@pytest.mark.parametrize(
+    "kind, options", [*CASES[1:3], ("GRU", dict(num_layers=2, bidirectional=True)), ("RNN", {})]
+)
+def test_a_layer_in_another_precision_has_the_bits_of_the_numpy_api(kind, options, precision):
+    torch.manual_seed(0)
+    net = getattr(fused, kind)(3, 20, batch_first=True, **options)
+    other, x = net.in_precision(precision), torch.randn(4, 7, 3)
+    state, lengths = net.state_dict(), torch.tensor([7, 0, 3, 5])
+    numpys = twin(net).in_precision(precision)
+    assert other.state_dict().keys() == state.keys() and (precision == "f32") == (repr(other) == repr(net))
+    with torch.no_grad():
+        y, hn = other(x, lengths=lengths)
+        y2, hn2 = numpys(x.numpy(), lengths=lengths)
+        assert np.array_equal(y, y2) and all(np.array_equal(a, b) for a, b in zip(parts(hn), parts(hn2)))
+        assert torch.equal(y, net(x, lengths=lengths)[0]) == (precision == "f32")
+        for same in (copy.deepcopy(other), pickle.loads(pickle.dumps(other)), other.in_precision(precision)):
+            assert torch.equal(same(x, lengths=lengths)[0], y)
+        # The way back; and weights that change later are rounded anew.
+        assert torch.equal(other.in_precision("f32")(x)[0], net(x)[0])
+        before = net.weight_hh_l0.clone()
+        other.weight_hh_l0.mul_(0.5)
+        assert not torch.equal(other(x, lengths=lengths)[0], y) and torch.equal(net.weight_hh_l0, before)
+    if precision == "int8":
+        assert not any(p.requires_grad for p in other.parameters()) and net.weight_hh_l0.requires_grad
+        assert not other(x)[0].requires_grad
+        with pytest.raises(NotImplementedError, match="precision with gradients, which int8 has none of"):
+            other(x.requires_grad_())
+        assert fused.why(other, x).startswith("gradients")
+    else:
+        other = net.in_precision(precision)
+        other(x)[0].pow(2).sum().backward()
+        y2, _, tape = numpys.forward_train(x.numpy())
+        gradients = numpys.backward(x.numpy(), tape, 2 * y2).parameters
+        for name, p in other.named_parameters():
+            assert np.array_equal(p.grad, gradients[name]), name
+        assert net.weight_hh_l0.grad is None
+
+
+def test_precisions_that_a_layer_has_not():
+    net, x = fused.LSTM(3, 5, 2, dropout=0.5), torch.randn(4, 2, 3)
+    with pytest.raises(ValueError, match=r'precision: expected f32, bf16_weights, bf16, int8, got "int4"'):
+        net.in_precision("int4")
+    with pytest.raises(ValueError, match=r'precision: expected f32, bf16_weights, bf16, int8, got "half"'):
+        fused.GRU(3, 5, precision="half")
+    small = net.in_precision("int8")
+    with pytest.raises(NotImplementedError, match="with dropout in training, which int8 has none of"):
+        small(x)
+    assert torch.is_tensor(small.eval()(x)[0])
+    with pytest.raises(NotImplementedError, match="precision with input that is torch.float64"):
+        small(x.double())
+    with pytest.raises(ValueError, match="PyTorch has no precision"):
+        fused.revert(small)
+    # A layer that was converted, in a model.
+    model = fused.convert(torch.nn.Sequential(torch.nn.GRU(3, 5))).eval()
+    with torch.no_grad():
+        y = model(x)[0]
+        model[0] = model[0].in_precision("bf16_weights")
+        assert 0 < (model(x)[0] - y).abs().max() < 0.05
+
+
 def test_lengths_and_resets_may_be_filled_again_before_backward():
     torch.manual_seed(0)
     net, x = fused.LSTM(3, 8), torch.randn(6, 2, 3)

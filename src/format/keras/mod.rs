@@ -232,6 +232,12 @@ impl Layer {
         Ok(Layer { network: self.network.in_precision(precision)?, ..*self })
     }
 
+    /// Frees the parameters in f32 of its network, which [`run`](Layer::run) does not need
+    /// ([`Recurrent::drop_parameters`]). Outputs are the same bits as before.
+    pub fn drop_parameters(&mut self) {
+        self.network.drop_parameters();
+    }
+
     /// Takes the network out: for training, or for the steps of a stream.
     pub fn into_network(self) -> Recurrent {
         self.network

@@ -97,6 +97,12 @@ impl Node {
         Ok(Node { operator: self.operator.clone(), layer: self.layer.in_precision(precision)? })
     }
 
+    /// Frees the parameters in f32 of its layer, which [`run`](Node::run) does not need
+    /// ([`Recurrent::drop_parameters`]). Outputs are the same bits as before.
+    pub fn drop_parameters(&mut self) {
+        self.layer.drop_parameters();
+    }
+
     /// The layer, without the operator's shapes.
     pub fn into_layer(self) -> Recurrent {
         self.layer

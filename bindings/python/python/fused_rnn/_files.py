@@ -68,8 +68,8 @@ def load_torch(
     taken as that, though an "slstm" of one head and a "gru_reset_before" have the same: say these. That of an
     RNN has to be said too.
     options: what neither the tensors nor the file says: `dropout`, `precision` (matrices of int8 with scales
-    keep their integers in "int8"), and `batch_first=False`, which is PyTorch's default; the default here is
-    (B, T, I).
+    keep their integers in "int8"; in others they are float32, which `in_precision` rounds anew), and
+    `batch_first=False`, which is PyTorch's default; the default here is (B, T, I).
 
     No code of the file is run.
     """
@@ -124,6 +124,15 @@ class KerasLayer:
         """Whether each run goes on from the state of the one before: then a state has to be given."""
         return self._native.stateful
 
+    def in_precision(self, precision: str) -> KerasLayer:
+        """The layer in another precision, as of `Network.in_precision`."""
+        return KerasLayer(self._native.in_precision(precision))
+
+    def drop_parameters(self) -> None:
+        """Frees the parameters in float32 of the layer and of its `network`, as `Network.drop_parameters`."""
+        self._native.drop_parameters()
+        self.network.drop_parameters()
+
     def __call__(
         self, x: Any, state: State | None = None, *, lengths: Any = None, mask: Any = None
     ) -> tuple[np.ndarray, np.ndarray, State]:
@@ -156,7 +165,7 @@ class OnnxChain:
 
     def __init__(self, native: _fused_rnn.OnnxChain) -> None:
         self._native = native
-        #: The network.
+        #: The network; in another precision it is `network.in_precision("int8")`.
         self.network: Network = Network._of(native.network)
         #: The names of its nodes, from the first layer on.
         self.nodes: list[str] = native.nodes

@@ -109,6 +109,11 @@ class Network:
         """The bytes of the parameters and of the weights that are packed for the kernels."""
         return self._native.nbytes
 
+    @property
+    def precision(self) -> str:
+        """The precision of the packed weights: "f32", "bf16_weights", "bf16", "int8"."""
+        return self._native.precision
+
     def __call__(
         self,
         x: Any,
@@ -198,8 +203,10 @@ class Network:
         return self._native.parameters()
 
     def to_safetensors(self, prefix: str = "") -> bytes:
-        """The bytes of a safetensors file: the parameters by PyTorch's names behind `prefix`, "rnn.", and in its
-        metadata the cell and its options, which `load_torch` takes. Dropout, layout and precision are not in it."""
+        """The bytes of a safetensors file: the parameters by PyTorch's names behind `prefix`, "rnn.", and in
+        its metadata the cell and its options, which `load_torch` takes. Dropout, layout and precision are not
+        in it. Parameters are float32; in a network of "int8" those that were quantised elsewhere are int8,
+        with their scales, `weight_ih_l0_scale`."""
         return self._native.to_safetensors(prefix)
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
@@ -208,6 +215,21 @@ class Network:
         Raises ValueError where a name or a shape is wrong; nothing is changed then.
         """
         self._native.set_parameters({name: _arrays.floats(name, value) for name, value in values.items()})
+
+    def in_precision(self, precision: str) -> Network:
+        """A network of the same parameters and options in another precision: "f32"; "bf16_weights" or "bf16",
+        of weights alone or of products; "int8", which does not train. This one stays as it is.
+
+            small = net.in_precision("int8")
+            small.drop_parameters()
+
+        It computes what a network computes that was made in that precision and given these parameters, bit
+        for bit. Parameters stay in float32 until `drop_parameters`. The integers of weights that were
+        quantised elsewhere (`load_torch(.., precision="int8")`) are kept from "int8" to "int8".
+
+        Raises ValueError for another name, and where the parameters have been dropped.
+        """
+        return Network._of(self._native.in_precision(precision))
 
     @property
     def has_parameters(self) -> bool:
@@ -248,6 +270,9 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         sizes = self.kind, self.input_size, self.hidden_size
+        if self.precision == "int8" and self.has_parameters:
+            # (With scales, where weights were quantised elsewhere.)
+            return _restored, (*sizes, self.options, self.to_safetensors())
         return _restored, (*sizes, self.options, self.parameters())
 
     def __copy__(self) -> Network:
@@ -263,9 +288,11 @@ def _state(states: list[np.ndarray]) -> State:
 
 
 def _restored(
-    kind: str, inputs: int, units: int, options: dict[str, Any], values: dict[str, np.ndarray]
+    kind: str, inputs: int, units: int, options: dict[str, Any], values: dict[str, np.ndarray] | bytes
 ) -> Network:
     """The network that was pickled."""
+    if isinstance(values, bytes):
+        return Network._of(_fused_rnn.torch_network(values, "", kind, options))
     network = Network._of(_fused_rnn.Network(kind, inputs, units, {**options, "init": "zero"}))
     network.set_parameters(values)
     return network
@@ -289,6 +316,7 @@ _OPTIONS = """
     level: the SIMD level, "portable", "avx2" or "avx512"; by default the widest of the machine, or
         FUSED_RNN_LEVEL.
     precision: "f32"; "bf16_weights" or "bf16", of weights alone or of products; "int8", which does not train.
+        `Network.in_precision` brings a trained network to one.
     schedule: "auto", "rows", "units", "layers": what threads share, for measurements. Same bits.
     """
 _NORM = "\n    layer_norm: the epsilon of layer normalisation (Ba, Kiros, Hinton 2016)."

@@ -20,6 +20,7 @@ NAMES = (
     "activations_reverse",
     "clip",
     "cell_clip",
+    "precision",
 )
 #: Those that matter in training alone. (Zoneout has its mean elsewhere.)
 OF_TRAINING = ("recurrent_dropout", "input_dropout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -58,6 +59,17 @@ class _Recurrent:
 
     def _spec(self, training: bool) -> Spec:
         return Spec(_KINDS[self.mode], self.input_size, self.hidden_size, self._options(training))
+
+    def in_precision(self, precision: str) -> torch.nn.Module:
+        """A copy whose kernels have the weights in another precision, as of `fused_rnn.Network.in_precision`:
+        "bf16_weights" and "bf16" train, "int8" does not, so that its parameters ask for no gradients.
+        PyTorch's parameters stay in float32 beside the packed weights: this takes less time, and no less
+        memory."""
+        other = copy.deepcopy(self)
+        extras_but = tuple(option for option in self.extras if option[0] != "precision")
+        other.extras = extras_but if precision == "f32" else (*extras_but, ("precision", precision))
+        other._spec(training=False).kernel()  # (ValueError where there is none of this name.)
+        return other.requires_grad_(False) if precision == "int8" else other
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """TorchScript compiles PyTorch's own module, with these parameters."""
@@ -175,6 +187,12 @@ class _Recurrent:
                     state = state.unsqueeze(1)
                 states[n] = state.contiguous()
             h0, c0 = states[0], states[1] if len(states) > 1 else None
+        if dict(self.extras).get("precision") == "int8":
+            tensors = x, h0, c0, *self._flat_weights
+            if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+                return "gradients, which int8 has none of"
+            if self.training and kernel.drops:
+                return "dropout in training, which int8 has none of"
         if self.training and kernel.drops:
             options["seed"] = new_seed()
         return Call(kernel, batch, steps, batch_first=batch_first, **options), x.contiguous(), h0, c0
@@ -213,8 +231,8 @@ class LSTM(_Recurrent, torch.nn.LSTM):
     __doc__ = """PyTorch's LSTM on fused kernels.
 
     More by keyword: recurrent_dropout, input_dropout, zoneout, layer_norm, peephole, coupled, activations,
-    activations_reverse, clip, cell_clip, as `fused_rnn.LSTM` has them. Parameters that these add have its
-    names: peephole_l0 (3, H), norm_ih_l0 (4 H), norm_hh_l0 (4 H), norm_c_l0 (2, H)."""
+    activations_reverse, clip, cell_clip, precision, as `fused_rnn.LSTM` has them. Parameters that these add
+    have its names: peephole_l0 (3, H), norm_ih_l0 (4 H), norm_hh_l0 (4 H), norm_c_l0 (2, H)."""
 
 
 class GRU(_Recurrent, torch.nn.GRU):
