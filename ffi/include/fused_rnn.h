@@ -294,7 +294,8 @@ frnn_result frnn_network_load_onnx(const uint8_t *bytes,
 // for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
 // has the tensors, the cell and its options (direction, activations, coupled gates, clips, zoneout, layer
 // normalisation): no dropout, layout or precision, and a second bias of zeros where the network has
-// FRNN_BIAS_SINGLE.
+// FRNN_BIAS_SINGLE. Matrices whose scales were given (frnn_network_set_scales, or a file of bytes) have them
+// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file.
 frnn_result frnn_network_save(const frnn_network *network,
                               const char *prefix,
                               uint8_t *to,
@@ -313,6 +314,10 @@ void frnn_model_destroy(frnn_model *model);
 
 // Adds recurrent layers, which run forward in time, with the parameters that they have now.
 frnn_result frnn_model_add_network(frnn_model *model, const frnn_network *network);
+
+// The same model with its networks in another precision, a frnn_precision, as frnn_network_in_precision
+// makes them: one of a file is in floats. Dense layers stay in floats.
+frnn_result frnn_model_in_precision(const frnn_model *model, uint32_t number, frnn_model **converted);
 
 // Frees the parameters of its networks, of a file or of frnn_model_add_network, as
 // frnn_network_drop_parameters says. A network that a stream, or a handle of its own, shares keeps its

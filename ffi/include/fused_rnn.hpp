@@ -319,6 +319,12 @@ public:
     Model &skip(bool skip) { return set(frnn_model_set_skip(get(), skip)); }
     Model &gains(float input, float output) { return set(frnn_model_set_gains(get(), input, output)); }
     Model &sample_rate(double hertz) { return set(frnn_model_set_sample_rate(get(), hertz)); }
+    // Its networks in another precision.
+    Model in_precision(frnn_precision precision) const {
+        frnn_model *handle = nullptr;
+        detail::check(frnn_model_in_precision(get(), precision, &handle));
+        return Model(handle);
+    }
     // Its networks keep their packed weights alone.
     Model &drop_parameters() { return set(frnn_model_drop_parameters(get())); }
     std::size_t bytes() const noexcept { return frnn_model_bytes(get()); }

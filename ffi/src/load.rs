@@ -104,7 +104,8 @@ pub unsafe extern "C" fn frnn_network_load_onnx(
 /// for `capacity` bytes; `size` is what the file takes. Where `to` is NULL, only `size` is written. The file
 /// has the tensors, the cell and its options (direction, activations, coupled gates, clips, zoneout, layer
 /// normalisation): no dropout, layout or precision, and a second bias of zeros where the network has
-/// FRNN_BIAS_SINGLE.
+/// FRNN_BIAS_SINGLE. Matrices whose scales were given (frnn_network_set_scales, or a file of bytes) have them
+/// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save(
     network: *const Network,

@@ -3,7 +3,7 @@
 use crate::border::{Code, Failure, collect, free, get, get_mut, guard, guard_value, make};
 use crate::border::{optional, slice, text};
 use crate::network::{Network, check_count};
-use crate::options::activation;
+use crate::options::{activation, precision};
 use fused_rnn::format::{Tensor, Tensors};
 use fused_rnn::{Dense, Error, stream};
 use std::ffi::c_char;
@@ -57,6 +57,18 @@ pub unsafe extern "C" fn frnn_model_destroy(model: *mut Model) {
 pub unsafe extern "C" fn frnn_model_add_network(model: *mut Model, network: *const Network) -> Code {
     // SAFETY: the caller's promise.
     unsafe { change(model, |model| Ok(model.network(get("network", network)?.network.clone())?)) }
+}
+
+/// The same model with its networks in another precision, a frnn_precision, as frnn_network_in_precision
+/// makes them: one of a file is in floats. Dense layers stay in floats.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_model_in_precision(
+    model: *const Model,
+    number: u32,
+    converted: *mut *mut Model,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { make(converted, || Ok(Model(get("model", model)?.0.in_precision(precision(number)?)?))) }
 }
 
 /// Frees the parameters of its networks, of a file or of frnn_model_add_network, as

@@ -80,6 +80,38 @@ fn every_cell_comes_back_from_its_file() {
     }
 }
 
+/// Scales that were given go into a file, and into a network in bytes that is set from it.
+#[test]
+fn given_scales_come_back_from_a_file() {
+    let (mut builder, mut first, mut second) = (null_mut(), null_mut(), null_mut());
+    works!(frnn_builder_create(Cell::GruResetAfter as u32, 3, 5, &mut builder));
+    works!(frnn_builder_set_precision(builder, Precision::Int8 as u32));
+    works!(frnn_builder_build(builder, &mut first));
+    works!(frnn_builder_build(builder, &mut second));
+    works!(frnn_network_set_scales(first, c"weight_hh_l0".as_ptr(), [0.05].as_ptr(), 1));
+    let y = |network: *mut Network| {
+        let (mut pass, mut y) = (null_mut(), [0.0; 10]);
+        works!(frnn_pass_create(network, 1, 2, &mut pass));
+        let x = [0.3, -0.7, 0.2, 0.9, -0.1, 0.4];
+        works!(frnn_pass_forward(pass, network, x.as_ptr(), 6, y.as_mut_ptr(), 10));
+        // SAFETY: it is used no more.
+        unsafe { frnn_pass_destroy(pass) };
+        y
+    };
+    let bytes = saved(first, c"rnn.");
+    assert_ne!(y(second), y(first));
+    let (at, size) = (bytes.as_ptr(), bytes.len());
+    works!(frnn_network_set_parameters_of_file(second, at, size, c"rnn.".as_ptr()));
+    assert_eq!(y(second), y(first));
+    assert_eq!(saved(second, c"rnn."), bytes);
+    // SAFETY: they are used no more.
+    unsafe {
+        frnn_network_destroy(first);
+        frnn_network_destroy(second);
+        frnn_builder_destroy(builder);
+    }
+}
+
 /// A file without the name of its cell.
 fn nameless(builder: Builder) -> (Recurrent, Vec<u8>) {
     let rust = builder.build().unwrap();

@@ -613,6 +613,13 @@ fn dropped_parameters_are_results() {
         assert_eq!(frames[12..16], y[4..8]);
         fails!(Code::Pointer, "network", frnn_network_drop_parameters(null_mut()));
         fails!(Code::Pointer, "model", frnn_model_drop_parameters(null_mut()));
+        let mut converted = null_mut();
+        let said = "parameters of a network that has dropped them";
+        fails!(Code::Unsupported, said, frnn_model_in_precision(model, 0, &mut converted));
+        fails!(Code::Range, "precision", frnn_model_in_precision(model, 4, &mut converted));
+        fails!(Code::Pointer, "model", frnn_model_in_precision(null(), 0, &mut converted));
+        fails!(Code::Pointer, "", frnn_model_in_precision(model, 0, null_mut()));
+        assert!(converted.is_null());
         // SAFETY: NULL is allowed, and each was made and is used no more.
         unsafe {
             assert_eq!((frnn_network_has_parameters(null()), frnn_network_bytes(null())), (0, 0));

@@ -360,6 +360,40 @@ fn precisions(draw: &mut Draw, network: *mut Network, rust: &Recurrent) {
     }
 }
 
+/// The same of models: what a stream of each gives is what Rust's gives.
+fn precisions_of_models(draw: &mut Draw, network: *mut Network, rust: &Recurrent) {
+    let inputs = rust.config().input_size();
+    let (mut model, x) = (null_mut(), draw.floats(20 * inputs));
+    works!(frnn_model_create(inputs, &mut model));
+    let added = RustModel::new(inputs).network(rust.clone());
+    let Ok(plain) = added else {
+        fails!(Code::Unsupported, "reverse", frnn_model_add_network(model, network));
+        // SAFETY: it is used no more.
+        return unsafe { frnn_model_destroy(model) };
+    };
+    works!(frnn_model_add_network(model, network));
+    for (number, precision) in PRECISIONS {
+        let (mut copy, mut stream) = (null_mut(), null_mut());
+        works!(frnn_model_in_precision(model, number as u32, &mut copy));
+        works!(frnn_stream_create(copy, 1, 1.0, &mut stream));
+        let brought = plain.in_precision(precision).unwrap();
+        // SAFETY: live handles.
+        unsafe { assert_eq!(frnn_model_bytes(copy), brought.bytes()) };
+        let mut want = vec![0.0; 20 * brought.outputs()];
+        RustStream::new(&brought, 1, 1.0).unwrap().process(&x, &mut want).unwrap();
+        let mut y = vec![0.0; want.len()];
+        works!(frnn_stream_process(stream, x.as_ptr(), y.as_mut_ptr(), 20));
+        same("of a model in another precision", &y, &want);
+        // SAFETY: they are used no more.
+        unsafe {
+            frnn_stream_destroy(stream);
+            frnn_model_destroy(copy);
+        }
+    }
+    // SAFETY: it is used no more.
+    unsafe { frnn_model_destroy(model) };
+}
+
 #[test]
 fn drawn_options_have_the_bits_of_rust() {
     let (mut built, mut refused) = (0, 0);
@@ -377,6 +411,7 @@ fn drawn_options_have_the_bits_of_rust() {
         streams(&mut draw, network, &rust);
         if draw.one_in(8) {
             precisions(&mut draw, network, &rust);
+            precisions_of_models(&mut draw, network, &rust);
         }
         // SAFETY: it is used no more.
         unsafe { frnn_network_destroy(network) };

@@ -74,6 +74,11 @@ fn every_allocation_of_a_call_may_be_refused() {
         works!(frnn_model_create(20, &mut model));
         works!(frnn_model_add_network(model, network));
         refuse_each("parameters", || frnn_network_set_parameters(network, parameters.as_ptr(), count));
+        for precision in 0..4 {
+            let mut copy = null_mut();
+            refuse_each("model in_precision", || frnn_model_in_precision(model, precision, &mut copy));
+            frnn_model_destroy(copy);
+        }
         refuse_each("dense", || frnn_model_add_dense(model, 40, x.as_ptr(), 30 * 40, null(), 0));
         let mut stream = null_mut();
         refuse_each("stream", || frnn_stream_create(model, 9, 1.5, &mut stream));

@@ -179,6 +179,12 @@ void models() {
     const std::size_t bytes = other.bytes();
     EXPECT(other.drop_parameters().bytes() == bytes - 4 * network.parameter_count());
     EXPECT(model.bytes() == bytes && network.has_parameters());
+    Model small = model.in_precision(FRNN_PRECISION_INT8);
+    const std::size_t of_small = small.bytes();
+    EXPECT(small.ratio_for(96000) == 2.0 && small.outputs() == 2 && model.bytes() == bytes);
+    EXPECT(failure([&] { model.in_precision(static_cast<frnn_precision>(9)); }).first == FRNN_RESULT_RANGE);
+    EXPECT(small.drop_parameters().bytes() == of_small - 4 * network.parameter_count());
+    EXPECT(failure([&] { small.in_precision(FRNN_PRECISION_F32); }).first == FRNN_RESULT_UNSUPPORTED);
     EXPECT(model.inputs() == 2 && model.outputs() == 2 && model.ratio_for(96000) == 2.0);
     EXPECT(failure([&] { Stream(model, 1, 0.5); }).first == FRNN_RESULT_RANGE);
 
@@ -194,6 +200,7 @@ void models() {
     EXPECT(stream.process_planar(inputs, outputs, 2));
     EXPECT(left[0] == y[0] && right[0] == y[1] && left[1] == y[2] && right[1] == y[3]);
     EXPECT(stream.settle(10) && stream.reset() && Stream(other).process(x.data(), y.data(), 2));
+    EXPECT(Stream(small).process(x.data(), y.data(), 2));
 }
 
 } // namespace
