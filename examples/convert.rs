@@ -41,6 +41,8 @@ struct Found {
     tensors: Tensors,
     /// What has no place in the output, in words.
     others: Vec<String>,
+    /// What the file does not say and was taken for granted, in words.
+    notes: Vec<String>,
 }
 
 impl Found {
@@ -138,9 +140,9 @@ fn torch(file: Tensors, cell: Option<CellKind>) -> Result<Found, Error> {
             }
             (None, Some(kind), _) => kind,
             (_, _, [kind @ CellKind::ElmanTanh, _]) => {
-                say!(
-                    "{shown}: the file does not say whether this RNN's nonlinearity is tanh or relu; taken as tanh"
-                )?;
+                let what =
+                    "the file does not say whether this RNN's nonlinearity is tanh or relu; taken as tanh";
+                found.notes.push(format!("{shown}: {what}"));
                 *kind
             }
             (_, _, [kind, other]) => {
@@ -202,6 +204,9 @@ fn convert(path: &str, output: Option<&str>, cell: Option<CellKind>) -> Result<(
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let text = |error: Error| format!("{path}: {error}");
     let found = read(path, &bytes, cell).map_err(text)?;
+    for note in &found.notes {
+        say!("{note}")?;
+    }
     let (mut file, metadata) = (found.tensors, found.metadata);
     let beside: Vec<String> =
         file.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.shape())).collect();
