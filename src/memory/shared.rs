@@ -1,8 +1,8 @@
 //! Floats that several threads hold at once. Here they promise to write disjoint parts.
 //!
 //! All memory that threads share goes through here. [`Grid`](super::Grid) and [`Lines`](super::Lines) say
-//! where something lies; `sequence/schedule.rs` says which thread has it when. Kernels get addresses and read
-//! and write vectors there, so no reference to a float lives while another thread works beside it.
+//! where something lies; `sequence/threads/schedule.rs` says which thread has it when. Kernels get addresses
+//! and read and write vectors there, so no reference to a float lives while another thread works beside it.
 
 use std::marker::PhantomData;
 

@@ -20,15 +20,13 @@
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
 //! and then walked back in such chunks.
 
-use super::cost::Load;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
 use super::made::grid_of_gradients;
 use super::pass::{Backward, Pass};
 use super::products_back::run_phase;
 use super::replay::Replay;
 use super::rows::Rows;
-use super::schedule::{Schedule, Share, Walk, go, step_and_phase, take_steps};
-use super::team::MOST_SHARES;
+use super::threads::{Load, MOST_SHARES, Schedule, Share, Walk, go, step_and_phase, take_steps};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, Lines, LinesMut, LinesRef};
 use std::ops::Range;

@@ -7,22 +7,20 @@
 //!       for each tile      ... and serve all rows that still run          (products.rs)
 //! ```
 //!
-//! Threads share the rows, or the blocks of each phase; see `schedule.rs`.
+//! Threads share the rows, or the blocks of each phase; see `threads/schedule.rs`.
 //!
 //! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so
 //! time is cut into pieces in which about as many rows run, and each of them is shared as suits it, and does
 //! its input products beforehand where that pays (`input.rs`).
 
-use super::cost::Load;
 use super::flushed;
 use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
 use super::made;
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
-use super::schedule::{Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use super::single::{SingleRow, is_finished_once};
-use super::team::MOST_SHARES;
+use super::threads::{Load, MOST_SHARES, Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use super::turns::turns;
 use crate::cell::{MOST_PHASES, Weights};
 use crate::error::{Error, reserve};

@@ -12,7 +12,7 @@
 
 use super::made::{self, RowsOfPhase};
 use super::pass::{Flushed, Forward, Projected};
-use super::schedule::Share;
+use super::threads::Share;
 use crate::cell::{
     Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
 };

@@ -13,7 +13,7 @@
 
 use super::made::{address, make_gradients, make_gradients_of_heads};
 use super::pass::Backward;
-use super::schedule::Share;
+use super::threads::Share;
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
@@ -27,7 +27,7 @@ use std::ops::Range;
 /// `following` is the step after it in the order of the forward pass, where these rows have one.
 ///
 /// # Safety
-/// - As for [`Walk::stage`](super::schedule::Walk::stage).
+/// - As for [`Walk::stage`](super::threads::Walk::stage).
 pub(super) unsafe fn run_phase(
     backward: &Backward<'_>,
     phase: usize,

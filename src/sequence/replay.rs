@@ -15,7 +15,7 @@ use super::forward::{ForwardMemory, forward};
 use super::gradient::Inputs;
 use super::pass::{Checkpoints, Forward, Pass};
 use super::records::{Records, TapeRecords};
-use super::schedule::Schedule;
+use super::threads::Schedule;
 use crate::error::Error;
 use crate::memory::{AlignedBuf, Grid, GridMut, Lines, LinesMut};
 use crate::simd::LINE;

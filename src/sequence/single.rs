@@ -15,7 +15,7 @@
 use super::made::ReadyRows;
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
-use super::schedule::Share;
+use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
 use crate::memory::Planes;
 use crate::product::{Blocks, Kernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};

@@ -31,7 +31,7 @@ mod input;
 mod packed;
 
 use super::records::{Records, TapeRecords};
-use super::schedule::{Share, over_shares};
+use super::threads::{Share, over_shares};
 use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
 use crate::memory::{LinesRef, Row};
 use crate::product::{

@@ -8,9 +8,8 @@ use crate::cell::{Tensor, Weights};
 use crate::error::{Error, collect};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
-use crate::sequence::join::join;
 use crate::sequence::made::{grid_of_gradients, make_gradients};
-use crate::sequence::schedule::over_range;
+use crate::sequence::threads::{join, over_range};
 
 /// The rows of a chunk.
 #[derive(Debug, Default)]

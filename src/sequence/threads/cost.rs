@@ -40,8 +40,8 @@ const JOINING: f64 = 5_000.0;
 /// Nanoseconds of a synchronisation: the count of the last share goes to the other cores, and their first
 /// claims come back.
 const MEETING: f64 = 700.0;
-/// The least nanoseconds of a share where a stage is cut into several for each thread, and the most of these. A
-/// thread that is slower for a while (another process, another clock) is waited for no longer than a share
+/// The least nanoseconds of a share where a stage is cut into several for each thread, and the most of these.
+/// A thread that is slower for a while (another process, another clock) is waited for no longer than a share
 /// takes. (`Z4/claims`)
 const LONG_SHARE: f64 = 500_000.0;
 const MOST_OF_A_THREAD: usize = 4;
