@@ -1,7 +1,9 @@
 //! What is done with a network, and all that comes out of it.
 
+use super::draw::{Draw, power};
 use super::hashes::Hash;
-use super::networks::{CELLS, Draw, FIRST, Network, Tapes, drawn, headed, heights, large, power};
+use super::networks::{Network, Tapes};
+use super::sets::{CELLS, FIRST, drawn, headed, heights, large};
 use fused_rnn::{
     Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };

@@ -2,7 +2,7 @@
 // is wrong.
 import { readFile } from "node:fs/promises";
 
-// As in `CELLS` of `tests/bits/networks.rs`.
+// As in `CELLS` of `tests/bits/sets.rs`.
 const cells = ["lstm", "gru_after", "gru_before", "elman_tanh", "elman_relu", "min_gru", "min_lstm", "ind_rnn",
   "lstm_mult", "slstm"];
 const names = [...cells, ...cells.map((cell) => `${cell} (tiny)`), ""];

@@ -3,6 +3,8 @@
 //! `run.mjs` calls `run` and reads what it has counted. Networks are shared by threads in all ways, of which
 //! WebAssembly has one, so this also shows that asking for more traps nowhere.
 
+#[path = "../../draw.rs"]
+mod draw;
 #[path = "../../hashes.rs"]
 mod hashes;
 #[allow(dead_code, reason = "features are for the native test")]
@@ -10,10 +12,12 @@ mod hashes;
 mod networks;
 #[path = "../../run.rs"]
 mod run;
+#[path = "../../sets.rs"]
+mod sets;
 
 use fused_rnn::Level;
 use hashes::{HEADS, Hash, PRECISIONS, expected};
-use networks::CELLS;
+use sets::CELLS;
 use std::sync::Mutex;
 
 /// Computes all hashes and returns how many are wrong.
