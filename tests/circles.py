@@ -5,13 +5,24 @@
 
 A file uses another where a path names it (`super::rows::Rows`, `crate::cell::lstm::..`), or names what the
 folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file do not count, nor do comments. The
-error type stands below all others and names a few of their types, so an arrow out of `error.rs` does not count
-either. Folders without Rust files are passed over.
+error type stands below all others and names a few of their types, so an arrow out of `error.rs` does not
+count either. Folders without Rust files are passed over.
+
+A circle is a failure, and so is an arrow of `EXPLAINED` that closes none.
 """
 
 import re
 import sys
 from pathlib import Path
+
+# Arrows that may close a circle, and why: folder, file, file that it uses.
+EXPLAINED = {
+    ("format/onnx", "model_node", "model"): """
+        A model gives its nodes, and a node asks its model for constants: both are public.""",
+    ("cell", "weights", "registry"): """
+        Weights hold the functions of their cell, as an object its methods, and these take the weights. Apart
+        from them, each step of a pass would need both, always of one cell and level.""",
+}
 
 
 def code(path):
@@ -111,12 +122,19 @@ def main():
     bad = 0
     for folder in folders:
         found = arrows(folder, root)
+        for within, one, to in EXPLAINED:
+            if folder != root / within:
+                continue
+            if to not in found.get(one, {}) or not circle(found):
+                bad += 1
+                print(f"{folder}: no circle has {one} -> {to} any more: take it out of EXPLAINED")
+            found.get(one, {}).pop(to, None)
         if way := circle(found):
             bad += 1
             print(f"{folder}: {' -> '.join(way)}")
             for one, to in zip(way, way[1:]):
                 print(f"    {found[one][to]}")
-    print(f"{len(folders)} folders, {bad} with a circle")
+    print(f"{len(folders)} folders, {bad} mistakes, {len(EXPLAINED)} circles with a reason")
     sys.exit(bad > 0)
 
 

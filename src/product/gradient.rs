@@ -20,9 +20,9 @@
 use super::kernel::{Ends, Product};
 use super::operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments};
 use super::panel::Panel;
-use super::sweep::{Tiles, WIDE, sweep};
+use super::sweep::{Tiles, sweep};
 use super::table::Table;
-use super::tile::Tile;
+use super::tile::{Tile, WIDE};
 use crate::memory::{GridMut, LinesRef};
 use crate::simd::{LINE, prefetch};
 use std::mem::MaybeUninit;

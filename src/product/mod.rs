@@ -60,6 +60,6 @@ pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments, Weights};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
-pub(crate) use sweep::{MOST_ROWS_OF_RUN, ROW_BLOCKS, RowCut, Scratch, Tiles, WIDE, sweep};
+pub(crate) use sweep::{MOST_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};
 pub(crate) use table::{Kernel, Table, table};
-pub(crate) use tile::{Blocks, Tile};
+pub(crate) use tile::{Blocks, ROW_BLOCKS, Tile, WIDE};

@@ -12,7 +12,7 @@
 //! and what finishes their sums.
 
 use super::table::Table;
-use super::tile::{Blocks, Part, Tile};
+use super::tile::{Blocks, Part, ROW_BLOCKS, Tile, WIDE, width};
 use crate::simd::LINE;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -78,22 +78,12 @@ pub(crate) trait Tiles {
     }
 }
 
-/// Blocks that a tile of one gate takes.
-pub(crate) const WIDE: usize = 4;
 /// Blocks that a tile of one gate takes if all rows then fit one tile, and not two. (`X207/narrow`)
 const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
 /// The most rows of a run of tiles whose sums wait: each has a vector at least.
 pub(crate) const MOST_ROWS_OF_RUN: usize = SCRATCH;
-/// Blocks of a single row that are finished together, after the products of all of them.
-pub(crate) const ROW_BLOCKS: usize = 8;
-
-/// The blocks of a tile of so many gates: four vectors of weights, or three.
-#[inline(always)]
-pub(super) const fn width(gates: usize) -> usize {
-    if gates > 2 { 1 } else { WIDE / gates }
-}
 
 /// The blocks of the next tile, of so many that are left: the widest, or of few gates two.
 #[inline(always)]

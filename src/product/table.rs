@@ -16,7 +16,7 @@
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::kernel::{Multiply, Product};
 use super::operand::MOST_ROWS;
-use super::sweep::{ROW_BLOCKS, WIDE};
+use super::tile::{ROW_BLOCKS, WIDE};
 use crate::simd::{Isa, Routine, Token, levels};
 
 /// A kernel: see [`Multiply`] for what it computes and for what its caller promises.

@@ -38,6 +38,17 @@ impl Blocks {
     }
 }
 
+/// Blocks that a tile of one gate takes.
+pub(crate) const WIDE: usize = 4;
+/// Blocks of a single row that are finished together, after the products of all of them.
+pub(crate) const ROW_BLOCKS: usize = 8;
+
+/// The blocks of a tile of so many gates: four vectors of weights, or three.
+#[inline(always)]
+pub(super) const fn width(gates: usize) -> usize {
+    if gates > 2 { 1 } else { WIDE / gates }
+}
+
 /// The part of the next block's weights that a product prefetches: `index` of `of`; nothing if `of` is 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {

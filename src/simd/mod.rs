@@ -11,8 +11,9 @@
 //! ```
 //!
 //! ```text
-//! list.rs       the list of levels, a line each, and the macros that expand it
+//! list.rs       the list of levels, a line each, and how their files write operations
 //! level.rs      Level and Token: names and detection, from the list
+//! trampolines.rs   the macros dispatcher! and pointers!, which compile code for every level
 //! flush.rs      values that are too small to matter
 //! portable.rs avx2.rs avx512.rs neon.rs    a level each: its vectors, the heights of its tiles, what it
 //!               costs
@@ -33,13 +34,15 @@
 mod flush;
 mod level;
 mod list;
+mod trampolines;
 
 pub(crate) use flush::{copy_flushed, flush, flushed, has_tiny};
 pub use level::Level;
 pub(crate) use level::Token;
-pub(crate) use list::{define_dispatcher, define_pointers, dispatcher, levels, pointers};
+pub(crate) use list::levels;
 #[allow(unused_imports, reason = "the portable level, the only one of some architectures, has none")]
 pub(crate) use list::{operand, operations};
+pub(crate) use trampolines::{define_dispatcher, define_pointers, dispatcher, pointers};
 
 macro_rules! define_modules {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {

@@ -121,7 +121,7 @@ struct Function<'a> {
 
 impl Function<'_> {
     /// The level that it is a function of, if it is: the part of its path that names the level stands where
-    /// the macros of `src/simd/list.rs` and `src/product/table.rs` put it.
+    /// the macros of `src/simd/trampolines.rs` and `src/product/table.rs` put it.
     fn level(&self) -> Option<&str> {
         level_of(&self.name)
     }

@@ -1,12 +1,7 @@
 //! The form of a cell's weights, put together from what systems differ in.
 
-use super::super::network::{Change, StrandSizes, suffix};
-use super::super::refused;
-use super::arrays::{Arrays, Orientation};
-use super::convert::{Resolved, gathered, inverse, multiply, permute, scattered};
+use super::arrays::Orientation;
 use crate::cell::CellKind;
-use crate::error::Error;
-use crate::layer::Recurrent;
 use std::borrow::Cow;
 
 /// A gate of a cell: of an LSTM, or of a GRU.
@@ -30,7 +25,7 @@ pub enum Gate {
 
 impl Gate {
     /// Its place in this crate's order; `None` where the cell has no such gate.
-    fn place(self, kind: CellKind) -> Option<usize> {
+    pub(super) fn place(self, kind: CellKind) -> Option<usize> {
         let gates: &[Gate] = match kind {
             CellKind::Lstm => &[Gate::Input, Gate::Forget, Gate::Cell, Gate::Output],
             CellKind::GruResetAfter | CellKind::GruResetBefore => &[Gate::Reset, Gate::Update, Gate::New],
@@ -60,7 +55,7 @@ pub enum Biases {
 
 impl Biases {
     /// Vectors, for so many gates.
-    fn count(self, gates: usize) -> usize {
+    pub(super) fn count(self, gates: usize) -> usize {
         match self {
             Biases::None => 0,
             Biases::Input | Biases::Recurrent => gates,
@@ -104,21 +99,15 @@ pub struct Form {
     pub(super) name: Cow<'static, str>,
     pub(super) kind: CellKind,
     /// In the system's order; none where it is ours.
-    order: Vec<Gate>,
+    pub(super) order: Vec<Gate>,
     pub(super) orientation: Orientation,
     pub(super) biases: Biases,
-    turned: Vec<Gate>,
-    added: Vec<(Gate, f32)>,
-    peepholes: Option<[Gate; 3]>,
-    projection: Option<Orientation>,
+    pub(super) turned: Vec<Gate>,
+    pub(super) added: Vec<(Gate, f32)>,
+    pub(super) peepholes: Option<[Gate; 3]>,
+    pub(super) projection: Option<Orientation>,
     pub(super) scale: f32,
     pub(super) bias_scale: f32,
-}
-
-/// Whether weights can be had from numbers in units of this scale, and back.
-fn check_scale(scale: f32) -> Result<(), Error> {
-    let (what, expected) = ("the scale of weights", "a finite number other than zero, not subnormal");
-    if scale.is_normal() { Ok(()) } else { Err(Error::OutOfRange { what, expected, got: f64::from(scale) }) }
 }
 
 impl Form {
@@ -186,7 +175,8 @@ impl Form {
     }
 
     /// What a stored number is multiplied by to be a weight: that of quantised weights. Biases, peepholes and
-    /// projections as well. (Where each row has its own, [`Arrays::input_scales`] has them.)
+    /// projections as well. (Where each row has its own,
+    /// [`Arrays::input_scales`](super::Arrays::input_scales) has them.)
     pub fn scale(mut self, scale: f32) -> Form {
         (self.scale, self.bias_scale) = (scale, scale);
         self
@@ -197,256 +187,4 @@ impl Form {
         self.bias_scale = scale;
         self
     }
-
-    /// Puts weights of this form into a network: `cells` has one entry for each direction of each layer, at
-    /// `layer * directions + direction`. Arrays say neither their cell nor how many heads they have: the form
-    /// and the network do.
-    ///
-    /// Where the network has one bias vector and the weights have two, it gets their sum.
-    ///
-    /// Of matrices with scales, a network in [`Precision::Int8`](crate::Precision::Int8) keeps the integers
-    /// of each row where all are from -128 to 127. Rows of other numbers are rounded with scales of their
-    /// own, as are matrices without scales.
-    ///
-    /// # Errors
-    /// [`Error::Format`] where the network is of another cell, or of one whose recurrent weights have not the
-    /// gates of the others, the order or a gate of the form is none of its cell's, an array has another size
-    /// or shape, a parameter of the network has no counterpart, or a bias has no place: two that cannot be
-    /// added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite,
-    /// or a scale, or the product of that of a row and [that of the form](Form::scale), is not finite, zero
-    /// or subnormal. The network is then as before.
-    pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
-        let form = self.resolve(network)?;
-        let mut change = Change::of(network)?;
-        let expected = network.config().strands();
-        if cells.len() != expected {
-            return Err(refused("layers * directions", expected, cells.len()));
-        }
-        for (index, arrays) in cells.iter().enumerate() {
-            let suffix = suffix(network.config(), index);
-            let strand = StrandSizes::of(network.config(), index);
-            let what = |array: &str| format!("{array} of the weights {suffix}");
-            for (name, columns, from, shape, scales) in [
-                ("weight_ih", strand.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
-                (
-                    "weight_hh",
-                    strand.seen,
-                    &arrays.recurrent,
-                    &arrays.recurrent_shape,
-                    &arrays.recurrent_scales,
-                ),
-            ] {
-                let heads = network.config().heads();
-                if heads > 1 && name == "weight_hh" && from.len() != strand.rows() * columns {
-                    let expected = format_args!("{} values of {heads} heads", strand.rows() * columns);
-                    return Err(refused(what(name), expected, from.len()));
-                }
-                check(what(name), strand.rows() * columns, from.len())?;
-                self.orientation.check_shape(&what(name), [strand.gates, strand.hidden, columns], shape)?;
-                let scales = match scales.len() {
-                    0 => None,
-                    count if count == 1 || count == strand.rows() => {
-                        scales.iter().try_for_each(|&scale| check_scale(scale))?;
-                        Some(scales.as_slice())
-                    }
-                    count => {
-                        let (what, rows) = (what(&format!("scales of {name}")), strand.rows());
-                        return Err(refused(what, format_args!("none, 1 or {rows}"), count));
-                    }
-                };
-                let (name, scales) = (format!("{name}{suffix}"), form.scales_to_ours(&strand, scales));
-                // Two that are right may have a product that is none.
-                scales.iter().try_for_each(|&scale| check_scale(scale))?;
-                let ours = form.matrix_to_ours(&strand, columns, from, &scales);
-                // (A scale of one is none: numbers that are weights.)
-                if scales == [1.0] {
-                    change.put(&name, ours)?;
-                } else {
-                    change.put_integers(&name, ours, &scales)?;
-                }
-            }
-            self.check_bias(&what("bias"), &strand, arrays)?;
-            let [bias_ih, bias_hh] = form.biases_to_ours(&strand, &arrays.bias);
-            change.put_biases(&suffix, bias_ih, bias_hh)?;
-            if !arrays.peephole.is_empty() {
-                let Some(order) = form.peepholes else {
-                    return Err(refused(what("peephole"), format_args!("none in {}", self.name), "some"));
-                };
-                check(what("peephole"), 3 * strand.hidden, arrays.peephole.len())?;
-                let ours = permute(&arrays.peephole, strand.hidden, &inverse(&order));
-                change.put(&format!("peephole{suffix}"), scaled(ours, self.scale))?;
-            }
-            if !arrays.projection.is_empty() {
-                let Some(orientation) = self.projection else {
-                    return Err(refused(what("projection"), format_args!("none in {}", self.name), "some"));
-                };
-                check(what("projection"), strand.hidden * strand.output, arrays.projection.len())?;
-                let sizes = [1, strand.output, strand.hidden];
-                let ours = gathered(orientation, sizes, &[0], &arrays.projection);
-                let (name, ours) = (format!("weight_hr{suffix}"), scaled(ours, self.scale));
-                if self.scale == 1.0 {
-                    change.put(&name, ours)?;
-                } else {
-                    change.put_integers(&name, ours, &[self.scale])?;
-                }
-            }
-        }
-        change.apply(network)
-    }
-
-    /// The weights of a network in this form, one entry for each direction of each layer.
-    ///
-    /// Where the system has one bias vector and the network has two, it gets their sum.
-    ///
-    /// # Errors
-    /// [`Error::Format`] where the network is of another cell, the order or a gate of the form is none of its
-    /// cell's, or where the network has peepholes, a projection, layer normalisation or biases that the
-    /// system has no place for; [`Error::OutOfRange`] as for [`load`](Form::load).
-    pub fn save(&self, network: &Recurrent) -> Result<Vec<Arrays>, Error> {
-        let form = self.resolve(network)?;
-        network.check_parameters()?;
-        // The tensors of a strand follow each other, in the order of the strands.
-        let mut tensors = network.named_parameters().peekable();
-        let mut cells = Vec::new();
-        for index in 0..network.config().strands() {
-            let suffix = suffix(network.config(), index);
-            let strand = StrandSizes::of(network.config(), index);
-            let mut arrays = Arrays::default();
-            let mut biases = [vec![0.0; strand.rows()], vec![0.0; strand.rows()]];
-            let mut biased = !self.added.is_empty();
-            while let Some(tensor) = tensors.next_if(|tensor| tensor.name.ends_with(&suffix)) {
-                let name = &tensor.name[..tensor.name.len() - suffix.len()];
-                match (name, form.peepholes, self.projection) {
-                    ("weight_ih", ..) => {
-                        arrays.input = form.matrix_to_theirs(&strand, strand.input, tensor.values);
-                    }
-                    ("weight_hh", ..) => {
-                        arrays.recurrent = form.matrix_to_theirs(&strand, strand.seen, tensor.values);
-                    }
-                    ("bias_ih", ..) | ("bias_hh", ..) => {
-                        biases[usize::from(name == "bias_hh")] = tensor.values.to_vec();
-                        biased = true;
-                    }
-                    ("peephole", Some(order), _) => {
-                        let theirs = permute(tensor.values, strand.hidden, &order);
-                        arrays.peephole = scaled(theirs, 1.0 / self.scale);
-                    }
-                    ("weight_hr", _, Some(orientation)) => {
-                        let sizes = [1, strand.output, strand.hidden];
-                        let theirs = scattered(orientation, sizes, &[0], tensor.values);
-                        arrays.projection = scaled(theirs, 1.0 / self.scale);
-                    }
-                    _ => {
-                        let expected = format_args!("a parameter that {} has", self.name);
-                        return Err(refused(&tensor.name, expected, "one that it has not"));
-                    }
-                }
-            }
-            if biased {
-                arrays.bias = form.biases_to_theirs(&strand, &suffix, biases)?;
-            }
-            cells.push(arrays);
-        }
-        Ok(cells)
-    }
-
-    /// Gates as places of ours, checked.
-    fn resolve(&self, network: &Recurrent) -> Result<Resolved<'_>, Error> {
-        let kind = network.config().kind();
-        if kind != self.kind {
-            let got = format_args!("a network of {kind:?}");
-            return Err(refused(&self.name, format_args!("a network of {:?}", self.kind), got));
-        }
-        if kind.recurrent_gates() != kind.gates() {
-            let expected = "a cell whose recurrent weights have all gates";
-            return Err(refused(&self.name, expected, format_args!("{kind:?}")));
-        }
-        let place = |gate: Gate| {
-            let expected = format_args!("gates of {kind:?}");
-            gate.place(kind).ok_or_else(|| refused(&self.name, expected, format_args!("{gate:?}")))
-        };
-        let mut order: Vec<usize> = Vec::new();
-        for &gate in &self.order {
-            order.push(place(gate)?);
-        }
-        if order.is_empty() {
-            order.extend(0..kind.gates());
-        }
-        let each_once = (0..kind.gates()).all(|gate| order.contains(&gate)) && order.len() == kind.gates();
-        if !each_once {
-            let got = format_args!("{:?}", self.order);
-            return Err(refused(&self.name, format_args!("an order of all gates of {kind:?}"), got));
-        }
-        let mut signs = vec![1.0; kind.gates()];
-        for &gate in &self.turned {
-            signs[place(gate)?] = -1.0;
-        }
-        let mut added = vec![0.0; kind.gates()];
-        for &(gate, value) in &self.added {
-            added[place(gate)?] += value;
-        }
-        let peephole = |gate| match gate {
-            Gate::Input => Ok(0),
-            Gate::Forget => Ok(1),
-            Gate::Output => Ok(2),
-            other => Err(refused(
-                self.name.as_ref(),
-                "peepholes of Input, Forget and Output",
-                format_args!("{other:?}"),
-            )),
-        };
-        let peepholes = match self.peepholes.map(|order| order.map(peephole)) {
-            None => None,
-            Some([a, b, c]) => {
-                let order = [a?, b?, c?];
-                if !(0..3).all(|place| order.contains(&place)) {
-                    let got = format_args!("{:?}", self.peepholes);
-                    return Err(refused(&self.name, "each peephole once", got));
-                }
-                Some(order)
-            }
-        };
-        if let Some((gate, value)) = self.added.iter().find(|(_, value)| !value.is_finite()) {
-            let what = if *gate == Gate::Forget { "forget_bias" } else { "what is added to a gate" };
-            return Err(Error::OutOfRange { what, expected: "a finite number", got: f64::from(*value) });
-        }
-        [self.scale, self.bias_scale].into_iter().try_for_each(check_scale)?;
-        Ok(Resolved { form: self, order, signs, added, peepholes })
-    }
-
-    /// Whether the bias is of the size, and where that is known the shape, that this form has.
-    fn check_bias(&self, what: &str, strand: &StrandSizes, arrays: &Arrays) -> Result<(), Error> {
-        let (got, shape, rows) = (arrays.bias.len(), arrays.bias_shape.as_slice(), strand.rows());
-        let size = self.biases.count(strand.gates) * strand.hidden;
-        // Keras tells its layers by the shape of their biases.
-        let keras = match (self.orientation, self.biases) {
-            (Orientation::Columns, Biases::Both) => shape != [2 * rows],
-            (Orientation::RowsAsColumns, Biases::Both) => shape != [2, rows],
-            _ => true,
-        };
-        if got == 0 || got == size && keras {
-            return Ok(());
-        }
-        let mut said = got.to_string();
-        if !shape.is_empty() {
-            said = format!("{said}, of shape {shape:?}");
-        }
-        if got == 2 * rows && self.orientation == Orientation::Columns && self.kind.gates() > 1 {
-            said += ", as CuDNNLSTM and CuDNNGRU of Keras 2 have, whose matrices lie otherwise too \
-                     (Convention::KerasCuDnn)";
-        }
-        Err(refused(what, format_args!("{size} values"), said))
-    }
-}
-
-fn scaled(mut values: Vec<f32>, scale: f32) -> Vec<f32> {
-    multiply(&mut values, scale);
-    values
-}
-
-fn check(what: String, expected: usize, got: usize) -> Result<(), Error> {
-    if expected == got {
-        return Ok(());
-    }
-    Err(refused(what, format_args!("{expected} values"), got))
 }

@@ -8,12 +8,14 @@
 //! mod.rs      the table of all systems: Convention
 //! form.rs     the form of a cell's weights, put together from what systems differ in: Form
 //! convert.rs  weights of one cell between a form and ours: the one conversion
+//! load.rs     weights of a network from arrays of a form and back, checked
 //! arrays.rs   the arrays of a cell, and how their elements follow each other: Arrays, Orientation
 //! ```
 
 mod arrays;
 mod convert;
 mod form;
+mod load;
 
 pub use arrays::{Arrays, Orientation};
 pub use form::{Biases, Form, Gate};

@@ -14,13 +14,13 @@
 //! [`Recurrent`] has one of each.
 
 use super::super::{Tensor, refused};
-use super::axes::{Axes, Label, Sizes, Trace};
-use super::fold::{Fold, Folded};
-use super::model::{Model, Value, floats};
-use super::model_node::ModelNode;
+use super::array::Value;
+use super::chain_layer::{ChainLayer, Initial};
+use super::fold::Fold;
+use super::model::Model;
 use super::node::swapped;
-use super::operator::{Kind, Operator};
-use super::sharing::{OwnedWeights, SharedLayer, Sharing};
+use super::sharing::{SharedLayer, Sharing};
+use super::trace::Trace;
 use crate::State;
 use crate::error::Error;
 use crate::layer::{Layout, Recurrent};
@@ -57,17 +57,6 @@ pub struct Chain {
     nodes: Vec<usize>,
     /// initial_h and initial_c of each node: None for zeros.
     states: Vec<[Option<Initial>; 2]>,
-}
-
-/// An initial state as the model has it.
-#[derive(Debug, Clone)]
-enum Initial {
-    /// A tensor whose every number is this one.
-    Fill(f32),
-    /// A tensor that is repeated along the axes that are 1.
-    Of(Tensor),
-    /// What the model takes from its inputs, or computes: where from.
-    Given(Arc<str>),
 }
 
 impl Chain {
@@ -161,13 +150,13 @@ impl Model {
     /// last node reads nothing: a network gives the output of its last layer.
     ///
     /// # Errors
-    /// As for [`ModelNode::with_weights`], of any node.
+    /// As for [`ModelNode::with_weights`](super::ModelNode::with_weights), of any node.
     pub fn chains(&self, supplied: &BTreeMap<String, Value>) -> Result<Vec<Chain>, Error> {
         let (mut fold, mut sharing) = (Fold::new(self.graph(), supplied), Sharing::default());
         let mut layers = Vec::with_capacity(self.nodes().len());
         for node in self.nodes() {
             let (operator, weights) = node.weights(&mut fold, &mut sharing)?;
-            layers.push(Layer { node, operator, weights, dims: None });
+            layers.push(ChainLayer { node, operator, weights, dims: None });
         }
         let by_entry: BTreeMap<usize, usize> =
             self.nodes().iter().enumerate().map(|(index, node)| (node.entry(), index)).collect();
@@ -196,7 +185,7 @@ impl Model {
             while let Some(next) = nodes.last().and_then(|&last| above[last]) {
                 nodes.push(next);
             }
-            let chain: Vec<&Layer<'_>> = nodes.iter().map(|&index| &layers[index]).collect();
+            let chain: Vec<&ChainLayer<'_>> = nodes.iter().map(|&index| &layers[index]).collect();
             let states = chain.iter().map(|layer| layer.states(&mut fold)).collect::<Result<_, Error>>()?;
             let shared: Vec<SharedLayer> =
                 chain.iter().map(|layer| (layer.node.attributes(), layer.weights.clone())).collect();
@@ -205,82 +194,5 @@ impl Model {
             chains.push(Chain { network, nodes, states });
         }
         Ok(chains)
-    }
-}
-
-/// A node, with all that it is made of.
-pub(super) struct Layer<'a> {
-    pub(super) node: &'a ModelNode,
-    pub(super) operator: Operator,
-    pub(super) weights: Arc<OwnedWeights>,
-    /// The first two sizes of X, where it is supplied, or is that of the layer below.
-    dims: Option<[usize; 2]>,
-}
-
-impl<'a> Layer<'a> {
-    fn hidden(&self) -> usize {
-        self.weights.r.values.shape().last().copied().unwrap_or(0)
-    }
-
-    /// The axes of Y.
-    pub(super) fn axes(&self) -> Axes {
-        let (t, b, d, h) = (Label::Steps, Label::Batch, Label::Directions, Label::Units);
-        let order = if self.operator.layout == Layout::TimeMajor { [t, d, b, h] } else { [b, t, d, h] };
-        order.map(|label| vec![label]).to_vec()
-    }
-
-    /// The axes of the next X.
-    pub(super) fn wanted(&self) -> [Vec<Label>; 3] {
-        let units = vec![Label::Directions, Label::Units];
-        match self.operator.layout {
-            Layout::TimeMajor => [vec![Label::Steps], vec![Label::Batch], units],
-            Layout::BatchFirst => [vec![Label::Batch], vec![Label::Steps], units],
-        }
-    }
-
-    pub(super) fn sizes(&self, told: Option<&[usize]>) -> Sizes {
-        let told = |axis: usize| told.filter(|told| told.len() == 4).map(|told| told[axis]);
-        let of_x = |axis: usize| self.dims.map(|dims| dims[axis]);
-        let (steps, batch) = match self.operator.layout {
-            Layout::TimeMajor => (of_x(0).or(told(0)), of_x(1).or(told(2))),
-            Layout::BatchFirst => (of_x(1).or(told(1)), of_x(0).or(told(0))),
-        };
-        Sizes { steps, batch, directions: self.operator.directions(), units: self.hidden() }
-    }
-
-    /// The first two sizes of X, where it is known.
-    fn known_dims(&self, fold: &mut Fold<'a>) -> Option<[usize; 2]> {
-        match self.node.find(fold, 0) {
-            Ok(Some(Folded::Known(x))) => x.shape().first_chunk().copied(),
-            _ => None,
-        }
-    }
-
-    /// Whether one network can have this as a layer and the other as the next.
-    fn goes_under(&self, next: &Layer<'_>) -> bool {
-        let width = self.hidden().checked_mul(self.operator.directions());
-        let (a, b) = (&self.operator, &next.operator);
-        let plain = |operator: &Operator| Operator { empty_rows: Default::default(), ..operator.clone() };
-        plain(a) == plain(b)
-            && self.hidden() == next.hidden()
-            && next.weights.w.values.shape().last().copied() == width
-            && self.node.scope() == next.node.scope()
-            && self.node.input(4) == next.node.input(4)
-    }
-
-    /// initial_h and initial_c, where they are constants.
-    fn states(&self, fold: &mut Fold<'a>) -> Result<[Option<Initial>; 2], Error> {
-        let mut state = |index: usize| {
-            Ok(match self.node.find(fold, index)? {
-                Some(Folded::Known(array) | Folded::Repeated(array)) => {
-                    floats(self.node.input(index).unwrap_or_default(), &array).map(Initial::Of).map(Some)?
-                }
-                Some(Folded::Fill(value)) if value != 0.0 => Some(Initial::Fill(value as f32)),
-                Some(Folded::Fill(_)) | None => None,
-                Some(Folded::Unknown(why)) => Some(Initial::Given(why)),
-            })
-        };
-        let lstm = self.node.kind() == Kind::Lstm;
-        Ok([state(5)?, if lstm { state(6)? } else { None }])
     }
 }

@@ -6,7 +6,7 @@
 //! read, and only where the file has them.
 
 use super::super::refused;
-use super::fold::Budget;
+use super::budget::Budget;
 use super::proto::StringStringEntryProto;
 use crate::error::{Error, reserve};
 use std::fs::File;

@@ -10,13 +10,17 @@
 //! external.rs     tensors whose data lie in other files
 //! functions.rs    its own functions, in the place of their calls
 //! graph.rs        its graphs: which node makes a name, and where it stands
+//! array.rs        a constant: Array, of one of ONNX's types; as callers see it: Value
+//! budget.rs       what constants may cost: Budget
 //! fold/           values that nodes make of constants
 //! model.rs        a model file: its nodes and constants: Model
 //! model_node.rs   a recurrent node of it: ModelNode
 //! attributes.rs   the attributes of that node
 //! run.rs          a model run as a whole
 //! quantized.rs    the weights of DynamicQuantizeLSTM, in integers
-//! axes.rs         the axes of a node's Y, on their way to the X of another
+//! axes.rs         the axes of a value that is made of a node's Y
+//! chain_layer.rs  a recurrent node as a layer of a chain
+//! trace.rs        the Y of a node, followed to the X of another
 //! chain.rs        nodes above each other as one network: Chain
 //! sharing.rs      weights and networks that several nodes have
 //! search.rs       cells that are no nodes any more, by their equations
@@ -43,11 +47,17 @@
 
 mod activations;
 #[cfg(feature = "onnx")]
+mod array;
+#[cfg(feature = "onnx")]
 mod attributes;
 #[cfg(feature = "onnx")]
 mod axes;
 #[cfg(feature = "onnx")]
+mod budget;
+#[cfg(feature = "onnx")]
 mod chain;
+#[cfg(feature = "onnx")]
+mod chain_layer;
 #[cfg(feature = "onnx")]
 mod external;
 #[cfg(feature = "onnx")]
@@ -78,12 +88,16 @@ mod sharing;
 mod taken_apart;
 #[cfg(feature = "onnx")]
 mod tensor;
+#[cfg(feature = "onnx")]
+mod trace;
 
 pub use activations::activations;
 #[cfg(feature = "onnx")]
+pub use array::Value;
+#[cfg(feature = "onnx")]
 pub use chain::Chain;
 #[cfg(feature = "onnx")]
-pub use model::{GraphNode, Model, Value};
+pub use model::{GraphNode, Model};
 #[cfg(feature = "onnx")]
 pub use model_node::ModelNode;
 pub use node::{Inputs, Node, Outputs, Weights};

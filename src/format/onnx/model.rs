@@ -5,9 +5,10 @@
 //! constant, those of the branch that is never taken are left out.
 
 use super::super::magic::{Kind as FileKind, not_readable};
-use super::super::{Tensor, refused};
+use super::super::refused;
+use super::array::Value;
 use super::external::Folder;
-use super::fold::{Array, Fold, Folded};
+use super::fold::{Fold, Folded};
 use super::functions::inline;
 use super::graph::Graph;
 use super::model_node::ModelNode;
@@ -17,16 +18,6 @@ use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-
-/// A tensor of a model: of f32, or of integers as `sequence_lens` is.
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// FLOAT, and DOUBLE, FLOAT16 and BFLOAT16 as f32.
-    Floats(Tensor),
-    /// Integers of any type, and booleans as 0 and 1, with their shape.
-    Integers(Vec<usize>, Vec<i64>),
-}
 
 /// A model file.
 ///
@@ -293,13 +284,5 @@ impl fmt::Debug for GraphNode<'_> {
             .field("outputs", &self.outputs())
             .field("place", &self.place())
             .finish()
-    }
-}
-
-/// The array as the caller sees it, which must be of floats.
-pub(super) fn floats(name: &str, array: &Array) -> Result<Tensor, Error> {
-    match array.to_value(&format!("tensor {name:?}"))? {
-        Value::Floats(tensor) => Ok(tensor),
-        Value::Integers(..) => Err(refused(name, "floats", "integers")),
     }
 }

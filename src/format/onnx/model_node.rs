@@ -1,10 +1,11 @@
 //! A recurrent node of a model: its weights, and runs of it.
 
 use super::super::{Tensor, refused};
+use super::array::{Array, Value, floats};
 use super::attributes;
-use super::fold::{Array, Fold, Folded};
+use super::fold::{Fold, Folded};
 use super::graph::{self, Entry};
-use super::model::{Model, Value, floats};
+use super::model::Model;
 use super::node::{self, Inputs, Node, Outputs};
 use super::operator::{EmptyRows, Kind, Operator};
 use super::proto::NodeProto;

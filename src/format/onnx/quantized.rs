@@ -15,7 +15,7 @@
 //! some 1e-2, which is how far each of the two is from the LSTM of the same weights in f32.
 
 use super::super::{Tensor, refused};
-use super::fold::Array;
+use super::array::Array;
 use crate::error::{Error, zeros};
 use crate::layer::is_scale;
 

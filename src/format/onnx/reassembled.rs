@@ -14,9 +14,10 @@
 //! as it is.
 
 use super::super::{Arrays, Convention};
-use super::fold::{Array, Fold, Folded, Key};
+use super::array::{Array, Value};
+use super::fold::{Fold, Folded, Key};
 use super::graph::{Entry, Graph, Source};
-use super::model::{Model, Value};
+use super::model::Model;
 use super::search::{LstmCell, Search, origin};
 use crate::error::Error;
 use crate::layer::Recurrent;

@@ -1,8 +1,9 @@
 //! A model run as a whole, where recurrent nodes are all that computes.
 
 use super::super::refused;
+use super::array::Value;
 use super::fold::{Fold, Folded};
-use super::model::{Model, Value};
+use super::model::Model;
 use super::model_node::ModelNode;
 use crate::error::Error;
 use std::collections::BTreeMap;

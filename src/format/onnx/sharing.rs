@@ -6,7 +6,8 @@
 //! same network.
 
 use super::super::Tensor;
-use super::fold::{Budget, Key};
+use super::budget::Budget;
+use super::fold::Key;
 use super::node::{self, Node, Weights};
 use super::operator::Operator;
 use super::quantized::Matrix;

@@ -9,9 +9,9 @@
 
 use super::super::refused;
 use super::super::tensor::{Stored, element_count, from_bf16, from_f16};
+use super::array::{Array, Data, Element, Value};
+use super::budget::Budget;
 use super::external::{Folder, Place};
-use super::fold::{Array, Budget, Data, Element};
-use super::model::Value;
 use super::proto::{TensorProto, damage};
 use crate::error::Error;
 use prost::Message;

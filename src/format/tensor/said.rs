@@ -12,83 +12,45 @@
 //! Other formats have no place for it. The cell is read here, the options where networks are built:
 //! `state_dict/options.rs`. How many heads an sLSTM has is in the shape of `weight_hh`.
 
-use super::super::refused;
-use super::Tensors;
 use super::prefix::{SAID, unwrapped};
-use crate::cell::CellKind;
-use crate::error::Error;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
-
-/// What is said of modules: texts by the names that a file has for them.
-pub(super) type Said = BTreeMap<String, String>;
 
 /// The name of the cell.
 pub(in crate::format) const CELL: &str = "cell";
 
-impl Tensors {
-    /// The cell that the recurrent module is whose names begin with `prefix`, where the file says it: a
-    /// safetensors file that this crate wrote. Else `None`, and shapes tell it as far as they can
-    /// ([`state_dict::describe`](crate::format::state_dict::describe)).
-    ///
-    /// ```
-    /// use fused_rnn::format::{Tensors, state_dict};
-    /// use fused_rnn::{CellKind, Lstm};
-    ///
-    /// let mut file = Tensors::new();
-    /// file.insert_all("rnn.", state_dict::save(&Lstm::exponential(3, 4).build()?)?);
-    /// assert_eq!(file.cell("rnn.")?, Some(CellKind::Slstm));
-    /// # Ok::<(), fused_rnn::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Format`] where what the file says is the [name](CellKind::name) of no cell of this version.
-    pub fn cell(&self, prefix: &str) -> Result<Option<CellKind>, Error> {
-        let said = self.said(prefix).into_iter().find(|(name, _)| *name == CELL);
-        let Some((_, name)) = said else { return Ok(None) };
-        match name.parse() {
-            Err(Error::Format { expected, got, .. }) => {
-                Err(refused(format_args!("{SAID}{CELL} of the module {prefix:?}"), expected, got))
-            }
-            kind => kind.map(Some),
-        }
-    }
+/// What is said of modules: texts by the names that a file has for them.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Said {
+    texts: BTreeMap<String, String>,
+}
 
-    /// Says which cell a module is, without options, or with `None` that nothing is said of it: of weights
-    /// from elsewhere, and to load them as another cell, or with other options, than the file says.
-    pub fn set_cell(&mut self, prefix: &str, kind: Option<CellKind>) {
-        while let Some(module) = self.module_like(prefix).map(str::to_owned) {
-            self.take_said(&module);
-        }
-        if let Some(kind) = kind {
-            self.say(prefix, CELL, kind.name().to_owned());
-        }
-    }
-
+impl Said {
     /// Says one thing of a module.
-    pub(in crate::format) fn say(&mut self, prefix: &str, name: &str, text: String) {
-        self.said.insert(format!("{prefix}{SAID}{name}"), text);
+    pub(super) fn say(&mut self, prefix: &str, name: &str, text: String) {
+        self.texts.insert(format!("{prefix}{SAID}{name}"), text);
     }
 
     /// All that is said of a module, also of one with wrappers before its name: texts with their names.
-    pub(in crate::format) fn said(&self, prefix: &str) -> Vec<(&str, &str)> {
-        self.module_like(prefix).map_or(Vec::new(), |module| self.said_of(module))
+    pub(super) fn of(&self, prefix: &str) -> Vec<(&str, &str)> {
+        self.module_like(prefix).map_or(Vec::new(), |module| self.of_module(module))
     }
 
     /// The name of a module of which something is said: this one, or this one with wrappers before it.
     fn module_like<'t>(&'t self, prefix: &'t str) -> Option<&'t str> {
-        if !self.said_of(prefix).is_empty() {
+        if !self.of_module(prefix).is_empty() {
             return Some(prefix);
         }
-        self.said.keys().map(|name| parts(name).0).find(|module| is_wrapped(module, prefix))
+        self.texts.keys().map(|name| parts(name).0).find(|module| is_wrapped(module, prefix))
     }
 
     /// All that is said of the module of this name. (What is said of a module follows each other, but for
     /// modules whose own names begin as what is said of it.)
-    fn said_of(&self, module: &str) -> Vec<(&str, &str)> {
+    fn of_module(&self, module: &str) -> Vec<(&str, &str)> {
         let begin = format!("{module}{SAID}");
         let mut said = Vec::new();
-        for (name, text) in self.said.range::<str, _>((Bound::Included(begin.as_str()), Bound::Unbounded)) {
+        for (name, text) in self.texts.range::<str, _>((Bound::Included(begin.as_str()), Bound::Unbounded)) {
             let Some(name) = name.strip_prefix(&begin) else { break };
             if !name.contains('.') {
                 said.push((name, text.as_str()));
@@ -97,75 +59,77 @@ impl Tensors {
         said
     }
 
-    /// Takes out all that is said of a module.
-    fn take_said(&mut self, module: &str) -> Vec<(String, String)> {
+    /// Takes out all that is said of the module of this name.
+    fn take(&mut self, module: &str) -> Vec<(String, String)> {
         let mut said = Vec::new();
-        for (name, text) in self.said_of(module) {
+        for (name, text) in self.of_module(module) {
             said.push((name.to_owned(), text.to_owned()));
         }
         for (name, _) in &said {
-            self.said.remove(&format!("{module}{SAID}{name}"));
+            self.texts.remove(&format!("{module}{SAID}{name}"));
         }
         said
     }
 
+    /// Forgets all that is said of a module, also of one with wrappers before its name.
+    pub(super) fn forget(&mut self, prefix: &str) {
+        while let Some(module) = self.module_like(prefix).map(str::to_owned) {
+            self.take(&module);
+        }
+    }
+
+    /// Forgets what was said of the module of a tensor.
+    pub(super) fn forget_module_of(&mut self, tensor: &str) {
+        self.take(module_of(tensor));
+    }
+
+    /// What is said of one module goes to another, of which nothing is said.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if from != to && self.of_module(to).is_empty() {
+            for (name, text) in self.take(from) {
+                self.say(to, &name, text);
+            }
+        }
+    }
+
     /// Takes what `other` says of its modules, with `prefix` before their names, in the place of what was
     /// said of these.
-    pub(super) fn take_all_said(&mut self, prefix: &str, other: Said) {
-        for name in other.keys() {
-            self.take_said(&format!("{prefix}{}", parts(name).0));
+    pub(super) fn take_all(&mut self, prefix: &str, other: Said) {
+        for name in other.texts.keys() {
+            self.take(&format!("{prefix}{}", parts(name).0));
         }
-        for (name, text) in other {
-            self.said.insert(format!("{prefix}{name}"), text);
+        for (name, text) in other.texts {
+            self.texts.insert(format!("{prefix}{name}"), text);
         }
     }
 
     /// Takes out what is said of all modules whose names begin with `prefix`, which they lose.
-    pub(super) fn split_off_said(&mut self, prefix: &str) -> Said {
+    pub(super) fn split_off(&mut self, prefix: &str) -> Said {
         let mut names = Vec::new();
-        for name in self.said.keys() {
+        for name in self.texts.keys() {
             if parts(name).0.starts_with(prefix) {
                 names.push(name.clone());
             }
         }
-        let mut taken = Said::new();
+        let mut taken = Said::default();
         for name in names {
-            if let Some(text) = self.said.remove(&name) {
-                taken.insert(name[prefix.len()..].to_owned(), text);
+            if let Some(text) = self.texts.remove(&name) {
+                taken.texts.insert(name[prefix.len()..].to_owned(), text);
             }
         }
         taken
     }
 
-    /// Forgets what was said of the modules of these tensors: others come in their place.
-    pub(super) fn forget_modules_of(&mut self, names: &[String]) {
-        for name in names {
-            self.take_said(module_of(name));
-        }
-    }
-
-    /// What is said of the module of `from` goes to that of `to` with its last tensor.
-    pub(super) fn follow(&mut self, from: &str, to: &str) {
-        let (left, entered) = (module_of(from), module_of(to));
-        let is_left = !self.names_beginning(left).any(|name| module_of(name) == left);
-        if is_left && left != entered && self.said_of(entered).is_empty() {
-            for (name, text) in self.take_said(left) {
-                self.say(entered, &name, text);
-            }
-        }
-    }
-
-    /// Takes what `file` says of this module, whose tensors lose their prefix here.
-    pub(in crate::format) fn copy_said(&mut self, file: &Tensors, prefix: &str) {
-        for (name, text) in file.said(prefix) {
-            self.say("", name, text.to_owned());
-        }
-    }
-
-    /// All that a file says of its modules, by the names that it has there.
+    /// All that is said, by the names that a file has for it.
     #[cfg(feature = "safetensors")]
-    pub(in crate::format) fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.said
+    pub(super) fn texts(&self) -> &BTreeMap<String, String> {
+        &self.texts
+    }
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.texts.fmt(f)
     }
 }
 
@@ -182,6 +146,6 @@ fn is_wrapped(module: &str, prefix: &str) -> bool {
 }
 
 /// The module that a tensor is of: its name up to the last point.
-fn module_of(name: &str) -> &str {
+pub(super) fn module_of(name: &str) -> &str {
     &name[..name.rfind('.').map_or(0, |point| point + 1)]
 }

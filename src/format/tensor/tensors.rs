@@ -1,8 +1,10 @@
-//! Tensors by name.
+//! Tensors by name, and what is said of their modules.
 
 use super::super::refused;
-use super::said::Said;
+use super::prefix::SAID;
+use super::said::{CELL, Said, module_of};
 use super::{DType, RawTensor, Tensor, of_shape};
+use crate::cell::CellKind;
 use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -11,8 +13,9 @@ use std::ops::Bound;
 ///
 /// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
 /// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it. Of
-/// it, only matrices of int8 with scales are loaded as weights ([`state_dict`](super::super::state_dict)). Beside them stands which
-/// [`cell`](Tensors::cell) a recurrent module is, and with which options, where that is said.
+/// it, only matrices of int8 with scales are loaded as weights
+/// ([`state_dict`](super::super::state_dict)). Beside them stands which [`cell`](Tensors::cell) a recurrent
+/// module is, and with which options, where that is said.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};
@@ -35,7 +38,7 @@ use std::ops::Bound;
 pub struct Tensors {
     entries: BTreeMap<String, Entry>,
     /// What is said of modules.
-    pub(super) said: Said,
+    said: Said,
 }
 
 /// A tensor of f32, or one of the others.
@@ -94,9 +97,10 @@ impl Tensors {
     /// Adds all tensors of another, with `prefix` before their names, and what it says of its modules. What
     /// was said of a module is forgotten where tensors of another come in its place.
     pub fn insert_all(&mut self, prefix: &str, tensors: Tensors) {
-        let names: Vec<String> = tensors.entries.keys().map(|name| format!("{prefix}{name}")).collect();
-        self.forget_modules_of(&names);
-        self.take_all_said(prefix, tensors.said);
+        for name in tensors.entries.keys() {
+            self.said.forget_module_of(&format!("{prefix}{name}"));
+        }
+        self.said.take_all(prefix, tensors.said);
         for (name, entry) in tensors.entries {
             self.put(format!("{prefix}{name}"), entry);
         }
@@ -184,7 +188,11 @@ impl Tensors {
             None => Err(refused(from, "a tensor", self.missing(from))),
             Some(entry) => {
                 self.put(to.to_owned(), entry);
-                self.follow(from, to);
+                // What is said of a module goes with its last tensor.
+                let left = module_of(from);
+                if !self.beginning(left).any(|(name, _)| module_of(name) == left) {
+                    self.said.rename(left, module_of(to));
+                }
                 Ok(())
             }
         }
@@ -200,7 +208,7 @@ impl Tensors {
                 taken.put(name[prefix.len()..].to_owned(), entry);
             }
         }
-        taken.said = self.split_off_said(prefix);
+        taken.said = self.said.split_off(prefix);
         taken
     }
 
@@ -222,14 +230,6 @@ impl Tensors {
     /// The tensors of f32 with their names, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), entry.floats()?)))
-    }
-
-    /// The names of all tensors that begin with `prefix`.
-    pub(super) fn names_beginning<'t, 'p>(
-        &'t self,
-        prefix: &'p str,
-    ) -> impl Iterator<Item = &'t str> + use<'t, 'p> {
-        self.beginning(prefix).map(|(name, _)| name.as_str())
     }
 
     /// Those of f32 whose names begin with `prefix`, in alphabetical order; the others are not looked at.
@@ -274,6 +274,68 @@ impl Tensors {
         }
         let more = if left.next().is_some() { ", ..." } else { "" };
         Err(refused("tensors", "none that has no place here", format_args!("{}{more}", names.join(", "))))
+    }
+}
+
+/// What is said of the modules.
+impl Tensors {
+    /// The cell that the recurrent module is whose names begin with `prefix`, where the file says it: a
+    /// safetensors file that this crate wrote. Else `None`, and shapes tell it as far as they can
+    /// ([`state_dict::describe`](crate::format::state_dict::describe)).
+    ///
+    /// ```
+    /// use fused_rnn::format::{Tensors, state_dict};
+    /// use fused_rnn::{CellKind, Lstm};
+    ///
+    /// let mut file = Tensors::new();
+    /// file.insert_all("rnn.", state_dict::save(&Lstm::exponential(3, 4).build()?)?);
+    /// assert_eq!(file.cell("rnn.")?, Some(CellKind::Slstm));
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Format`] where what the file says is the [name](CellKind::name) of no cell of this version.
+    pub fn cell(&self, prefix: &str) -> Result<Option<CellKind>, Error> {
+        let said = self.said(prefix).into_iter().find(|(name, _)| *name == CELL);
+        let Some((_, name)) = said else { return Ok(None) };
+        match name.parse() {
+            Err(Error::Format { expected, got, .. }) => {
+                Err(refused(format_args!("{SAID}{CELL} of the module {prefix:?}"), expected, got))
+            }
+            kind => kind.map(Some),
+        }
+    }
+
+    /// Says which cell a module is, without options, or with `None` that nothing is said of it: of weights
+    /// from elsewhere, and to load them as another cell, or with other options, than the file says.
+    pub fn set_cell(&mut self, prefix: &str, kind: Option<CellKind>) {
+        self.said.forget(prefix);
+        if let Some(kind) = kind {
+            self.say(prefix, CELL, kind.name().to_owned());
+        }
+    }
+
+    /// Says one thing of a module.
+    pub(in crate::format) fn say(&mut self, prefix: &str, name: &str, text: String) {
+        self.said.say(prefix, name, text);
+    }
+
+    /// All that is said of a module, also of one with wrappers before its name: texts with their names.
+    pub(in crate::format) fn said(&self, prefix: &str) -> Vec<(&str, &str)> {
+        self.said.of(prefix)
+    }
+
+    /// Takes what `file` says of this module, whose tensors lose their prefix here.
+    pub(in crate::format) fn copy_said(&mut self, file: &Tensors, prefix: &str) {
+        for (name, text) in file.said(prefix) {
+            self.say("", name, text.to_owned());
+        }
+    }
+
+    /// All that a file says of its modules, by the names that it has there.
+    #[cfg(feature = "safetensors")]
+    pub(in crate::format) fn metadata(&self) -> &BTreeMap<String, String> {
+        self.said.texts()
     }
 }
 

@@ -4,7 +4,7 @@
 //! the width of their type. Shapes are broadcast; before version 7 an attribute `axis` said where the axes of
 //! the second begin.
 
-use super::array::{Array, Data, Element};
+use super::super::array::{Array, Data, Element};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;

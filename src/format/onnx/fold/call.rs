@@ -1,11 +1,12 @@
 //! A node that is to be folded: its attributes, and its inputs as far as they are known.
 
 use super::super::super::refused;
+use super::super::array::Array;
+use super::super::budget::Budget;
 use super::super::external::Folder;
 use super::super::graph::title;
 use super::super::proto::{AttributeProto, NodeProto};
 use super::Folded;
-use super::array::{Array, Budget};
 use crate::error::Error;
 use std::fmt::Display;
 

@@ -3,7 +3,7 @@
 //! A float becomes an integer by leaving off its fraction. What the type cannot hold is left open by ONNX;
 //! here a float goes to the end of the range, and an integer keeps its low bits.
 
-use super::array::{Array, Data, Element};
+use super::super::array::{Array, Data, Element};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;

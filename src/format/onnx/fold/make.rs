@@ -1,9 +1,10 @@
 //! Constants out of nothing, or of a shape: Constant, ConstantOfShape, Range, Shape, Size.
 
+use super::super::array::{Array, Data, Element};
+use super::super::budget::Budget;
 use super::super::external::Folder;
 use super::super::proto::NodeProto;
 use super::super::tensor::decode;
-use super::array::{Array, Data, Element};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub(super) fn value_of_shape(call: &Call<'_>) -> Option<f64> {
         None => return Some(0.0),
         Some(attribute) => attribute.t.as_ref()?,
     };
-    let mut budget = super::Budget::of_file(0);
+    let mut budget = Budget::of_file(0);
     decode("value", tensor, &Folder::none(), &mut budget).ok()?.uniform()
 }
 

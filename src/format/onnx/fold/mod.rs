@@ -2,7 +2,6 @@
 //! graph.
 //!
 //! ```text
-//! array.rs       the values: Array, of one of ONNX's types, and the Budget that pays for them
 //! call.rs        a node that is to be folded: its inputs and attributes
 //! operators.rs   the table of operators
 //! make.rs        Constant, ConstantOfShape, Range, Shape, Size
@@ -24,7 +23,6 @@
 //! [`Folded::Fill`].
 
 mod arithmetic;
-mod array;
 mod call;
 mod cast;
 mod make;
@@ -35,11 +33,10 @@ mod reduce;
 mod select;
 mod shape;
 
-pub(super) use array::{Array, Budget, Data, Element};
-
 use super::super::refused;
+use super::array::{Array, Value};
+use super::budget::Budget;
 use super::graph::{Entry, Graph, Source};
-use super::model::Value;
 use super::tensor::decode;
 use crate::error::Error;
 use call::Call;

@@ -1,7 +1,7 @@
 //! The table of operators that are folded, by name.
 
+use super::super::array::Array;
 use super::super::graph::Entry;
-use super::array::Array;
 use super::call::{Call, fill};
 use super::{Folded, arithmetic, cast, make, product, quantize, reduce, select, shape};
 use crate::error::Error;

@@ -4,7 +4,7 @@
 //! for many.
 
 use super::super::super::tensor::element_count;
-use super::array::{Array, Data, Element};
+use super::super::array::{Array, Data, Element};
 use super::call::Call;
 use super::cast::converted;
 use crate::error::Error;

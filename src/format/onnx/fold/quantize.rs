@@ -3,7 +3,7 @@
 //! Scale and zero point are one number, one for each index of an axis, or one for each block of `block_size`
 //! along it.
 
-use super::array::{Array, Data, Element};
+use super::super::array::{Array, Data, Element};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! `axes` is an attribute or, in later versions, the second input; without axes it is all of them, or with
 //! `noop_with_empty_axes` none. Sums are made in f64.
 
-use super::array::{Array, Data};
+use super::super::array::{Array, Data};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Parts of arrays, and arrays of parts: Slice, Split, Gather, Concat.
 
-use super::array::{Array, Data, with_values};
+use super::super::array::{Array, Data, with_values};
 use super::call::Call;
 use crate::error::Error;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The same elements in another shape: Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile.
 
-use super::array::Array;
+use super::super::array::Array;
 use super::call::Call;
 use crate::error::Error;
 

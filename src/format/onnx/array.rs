@@ -6,19 +6,25 @@
 //!
 //! Every new array is paid for from a [`Budget`]: a few bytes of a file may ask for 2^60 elements.
 
-use super::super::super::tensor::{element_count, from_bf16, from_f16, narrow};
-use super::super::super::{Tensor, refused};
-use super::super::model::Value;
+use super::super::tensor::{element_count, from_bf16, from_f16, narrow};
+use super::super::{Tensor, refused};
+use super::budget::{Budget, MOST_AXES, too_many};
 use crate::error::Error;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// More axes than any model has.
-const MOST_AXES: usize = 64;
+/// A tensor of a model: of f32, or of integers as `sequence_lens` is.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// FLOAT, and DOUBLE, FLOAT16 and BFLOAT16 as f32.
+    Floats(Tensor),
+    /// Integers of any type, and booleans as 0 and 1, with their shape.
+    Integers(Vec<usize>, Vec<i64>),
+}
 
 /// A type of ONNX.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Element {
+pub(super) enum Element {
     Float,
     Double,
     Float16,
@@ -30,7 +36,7 @@ pub(in super::super) enum Element {
 
 impl Element {
     /// The type of this number in `TensorProto`.
-    pub(in super::super) fn of(number: i32) -> Option<Element> {
+    pub(super) fn of(number: i32) -> Option<Element> {
         Some(match number {
             1 => Element::Float,
             2 => Element::Integer(8, false),
@@ -96,7 +102,7 @@ impl Element {
     }
 
     /// The low bits of an integer, as a number of this type.
-    pub(in super::super) fn wrap(self, value: i64) -> i64 {
+    pub(super) fn wrap(self, value: i64) -> i64 {
         match self {
             Element::Integer(64, _) => value,
             Element::Integer(bits, true) => value << (64 - u32::from(bits)) >> (64 - u32::from(bits)),
@@ -139,7 +145,7 @@ fn to_bf16(value: f32) -> u16 {
 
 /// The numbers of an array.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) enum Data {
+pub(super) enum Data {
     /// FLOAT, FLOAT16, BFLOAT16.
     F32(Arc<Vec<f32>>),
     /// DOUBLE.
@@ -162,7 +168,7 @@ pub(super) use with_values;
 
 /// An array.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Array {
+pub(super) struct Array {
     element: Element,
     shape: Vec<usize>,
     data: Data,
@@ -170,7 +176,7 @@ pub(in super::super) struct Array {
 
 impl Array {
     /// An array; `None` where its numbers are not as many as the shape says, or are of the wrong kind.
-    pub(in super::super) fn new(element: Element, shape: Vec<usize>, data: Data) -> Option<Array> {
+    pub(super) fn new(element: Element, shape: Vec<usize>, data: Data) -> Option<Array> {
         let count = match &data {
             Data::F32(values) if element.is_float() && element != Element::Double => values.len(),
             Data::F64(values) if element == Element::Double => values.len(),
@@ -191,11 +197,11 @@ impl Array {
         }
     }
 
-    pub(in super::super) fn element(&self) -> Element {
+    pub(super) fn element(&self) -> Element {
         self.element
     }
 
-    pub(in super::super) fn shape(&self) -> &[usize] {
+    pub(super) fn shape(&self) -> &[usize] {
         &self.shape
     }
 
@@ -203,7 +209,7 @@ impl Array {
         &self.data
     }
 
-    pub(in super::super) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.data {
             Data::F32(values) => values.len(),
             Data::F64(values) => values.len(),
@@ -217,7 +223,7 @@ impl Array {
     }
 
     /// Its integers.
-    pub(in super::super) fn as_integers(&self) -> Option<&[i64]> {
+    pub(super) fn as_integers(&self) -> Option<&[i64]> {
         match &self.data {
             Data::I64(values) => Some(values),
             _ => None,
@@ -225,7 +231,7 @@ impl Array {
     }
 
     /// Its f32.
-    pub(in super::super) fn as_floats(&self) -> Option<&[f32]> {
+    pub(super) fn as_floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(values) => Some(values),
             _ => None,
@@ -282,11 +288,7 @@ impl Array {
     }
 
     /// It repeated to a shape by the rules of broadcasting; `None` where that is none of its shapes.
-    pub(in super::super) fn broadcast(
-        &self,
-        shape: &[usize],
-        budget: &mut Budget,
-    ) -> Result<Option<Array>, Error> {
+    pub(super) fn broadcast(&self, shape: &[usize], budget: &mut Budget) -> Result<Option<Array>, Error> {
         let Some(missing) = shape.len().checked_sub(self.shape.len()) else { return Ok(None) };
         let mut strides = vec![0; missing];
         for ((&to, &from), stride) in shape[missing..].iter().zip(&self.shape).zip(self.strides()) {
@@ -303,7 +305,7 @@ impl Array {
     }
 
     /// As callers see it.
-    pub(in super::super) fn to_value(&self, what: &str) -> Result<Value, Error> {
+    pub(super) fn to_value(&self, what: &str) -> Result<Value, Error> {
         let floats = match &self.data {
             Data::F32(values) => values.to_vec(),
             Data::F64(values) => {
@@ -329,6 +331,14 @@ impl Array {
     }
 }
 
+/// The array as the caller sees it, which must be of floats.
+pub(super) fn floats(name: &str, array: &Array) -> Result<Tensor, Error> {
+    match array.to_value(&format!("tensor {name:?}"))? {
+        Value::Floats(tensor) => Ok(tensor),
+        Value::Integers(..) => Err(refused(name, "floats", "integers")),
+    }
+}
+
 fn walk<T: Copy>(from: &[T], shape: &[usize], count: usize, offset: isize, strides: &[isize]) -> Vec<T> {
     let mut to = Vec::with_capacity(count);
     let mut index = vec![0usize; shape.len()];
@@ -346,65 +356,6 @@ fn walk<T: Copy>(from: &[T], shape: &[usize], count: usize, offset: isize, strid
         }
     }
     to
-}
-
-/// How many elements may still be made, and how many bytes of other files read.
-#[derive(Debug)]
-pub(in super::super) struct Budget {
-    left: usize,
-    in_networks: usize,
-    files: Vec<PathBuf>,
-    bytes_left: u64,
-}
-
-impl Budget {
-    /// A budget for files of so many bytes: each float of a file may be copied 128 times.
-    ///
-    /// Layers of one network may share their weights, and each has a copy: 384, as long as all are no more
-    /// than 2^28 floats.
-    pub(in super::super) fn of_file(bytes: usize) -> Budget {
-        let left = (1usize << 20).saturating_add(bytes.saturating_mul(32));
-        let in_networks = (1usize << 20).saturating_add(bytes.saturating_mul(96)).min(1 << 28).max(left);
-        Budget { left, in_networks, files: Vec::new(), bytes_left: 0 }
-    }
-
-    /// Pays for the floats of a layer of a network.
-    pub(in super::super) fn spend_in_network(&mut self, floats: usize) -> Result<(), Error> {
-        self.in_networks = self.in_networks.checked_sub(floats).ok_or_else(too_many)?;
-        Ok(())
-    }
-
-    /// Pays for some bytes of another file. All that is read of it may be four times as much as it has:
-    /// tensors may share their bytes.
-    pub(in super::super) fn read_file(
-        &mut self,
-        path: &Path,
-        length: u64,
-        bytes: usize,
-    ) -> Result<(), Error> {
-        if !self.files.iter().any(|file| file == path) {
-            self.files.push(path.to_owned());
-            self.bytes_left = self.bytes_left.saturating_add(length.saturating_mul(4));
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            self.left = self.left.saturating_add(length.saturating_mul(32));
-            let more = self.in_networks.saturating_add(length.saturating_mul(96)).min(1 << 28);
-            self.in_networks = more.max(self.in_networks.saturating_add(length.saturating_mul(32)));
-        }
-        self.bytes_left = self.bytes_left.checked_sub(bytes as u64).ok_or_else(too_many)?;
-        Ok(())
-    }
-
-    /// Pays for an array of this shape: its number of elements.
-    pub(in super::super) fn spend(&mut self, shape: &[usize]) -> Result<usize, Error> {
-        let count = element_count(shape).filter(|_| shape.len() <= MOST_AXES).ok_or_else(too_many)?;
-        // Its sizes are work too.
-        self.left = self.left.checked_sub(count.saturating_add(shape.len() + 1)).ok_or_else(too_many)?;
-        Ok(count)
-    }
-}
-
-fn too_many() -> Error {
-    refused("constants", "no more elements than the file has reason for", "more")
 }
 
 #[cfg(test)]

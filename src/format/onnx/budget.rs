@@ -1,0 +1,64 @@
+//! What the constants of a model may cost: a few bytes of a file may ask for 2^60 elements.
+
+use super::super::refused;
+use super::super::tensor::element_count;
+use crate::error::Error;
+use std::path::{Path, PathBuf};
+
+/// More axes than any model has.
+pub(super) const MOST_AXES: usize = 64;
+
+/// How many elements may still be made, and how many bytes of other files read.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: usize,
+    in_networks: usize,
+    files: Vec<PathBuf>,
+    bytes_left: u64,
+}
+
+impl Budget {
+    /// A budget for files of so many bytes: each float of a file may be copied 128 times.
+    ///
+    /// Layers of one network may share their weights, and each has a copy: 384, as long as all are no more
+    /// than 2^28 floats.
+    pub(super) fn of_file(bytes: usize) -> Budget {
+        let left = (1usize << 20).saturating_add(bytes.saturating_mul(32));
+        let in_networks = (1usize << 20).saturating_add(bytes.saturating_mul(96)).min(1 << 28).max(left);
+        Budget { left, in_networks, files: Vec::new(), bytes_left: 0 }
+    }
+
+    /// Pays for the floats of a layer of a network.
+    pub(super) fn spend_in_network(&mut self, floats: usize) -> Result<(), Error> {
+        self.in_networks = self.in_networks.checked_sub(floats).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    /// Pays for some bytes of another file. All that is read of it may be four times as much as it has:
+    /// tensors may share their bytes.
+    pub(super) fn read_file(&mut self, path: &Path, length: u64, bytes: usize) -> Result<(), Error> {
+        if !self.files.iter().any(|file| file == path) {
+            self.files.push(path.to_owned());
+            self.bytes_left = self.bytes_left.saturating_add(length.saturating_mul(4));
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            self.left = self.left.saturating_add(length.saturating_mul(32));
+            let more = self.in_networks.saturating_add(length.saturating_mul(96)).min(1 << 28);
+            self.in_networks = more.max(self.in_networks.saturating_add(length.saturating_mul(32)));
+        }
+        self.bytes_left = self.bytes_left.checked_sub(bytes as u64).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    /// Pays for an array of this shape: its number of elements.
+    pub(super) fn spend(&mut self, shape: &[usize]) -> Result<usize, Error> {
+        let count = element_count(shape).filter(|_| shape.len() <= MOST_AXES).ok_or_else(too_many)?;
+        // Its sizes are work too.
+        self.left = self.left.checked_sub(count.saturating_add(shape.len() + 1)).ok_or_else(too_many)?;
+        Ok(count)
+    }
+}
+
+/// The error of what is not paid for.
+pub(super) fn too_many() -> Error {
+    refused("constants", "no more elements than the file has reason for", "more")
+}
