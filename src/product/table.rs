@@ -129,13 +129,13 @@ const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, rows: usize
 
 /// The tables of a level, with the kernels compiled for these features.
 macro_rules! define_kernels {
-    ($Level:ident $($features:tt)?) => {
+    ($Level:ident $($features:tt)*) => {
         use super::*;
         use crate::simd::$Level as Level;
 
         /// # Safety
         /// - The machine has the features; the rest as for [`Multiply`].
-        $(#[target_feature(enable = $features)])?
+        $(#[target_feature(enable = $features)])*
         unsafe fn multiply<F: Format, const G: usize, const U: usize, const R: usize>(product: &Product<'_>) {
             // SAFETY: the caller's promise, passed on.
             unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
@@ -191,19 +191,50 @@ macro_rules! define_kernels {
     };
 }
 
+/// The kernels for bytes of a level: sums of products by the instruction for them, where the machine has it.
+macro_rules! define_tables_of_bytes {
+    (Avx2 $features:tt) => {
+        define_tables_of_bytes! { [Avx2 $features "avxvnni"] }
+    };
+    (Avx512 $features:tt) => {
+        define_tables_of_bytes! { [Avx512 $features "avx512vnni"] }
+    };
+    ([$Level:ident $features:tt $instruction:tt]) => {
+        mod vnni {
+            define_kernels! { $Level $features $instruction }
+            pub(super) static TABLE: Table = table::<Int8<true>>();
+        }
+
+        fn of_bytes() -> &'static Table {
+            if is_x86_feature_detected!($instruction) { &vnni::TABLE } else { without_vnni() }
+        }
+    };
+    ($($level:tt)*) => {
+        fn of_bytes() -> &'static Table {
+            without_vnni()
+        }
+    };
+}
+
 macro_rules! define_tables {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
         $(
             #[cfg($cfg)]
             mod $file {
                 define_kernels! { $Level $($features)? }
+                define_tables_of_bytes! { $Level $($features)? }
+
+                /// The kernels for bytes of every machine of the level.
+                pub(super) fn without_vnni() -> &'static Table {
+                    const { &table::<Int8<false>>() }
+                }
 
                 pub(super) fn of(precision: Precision) -> &'static Table {
                     match precision {
                         Precision::F32 => const { &table::<F32>() },
                         Precision::Bf16Weights => const { &table::<Bf16Weights>() },
                         Precision::Bf16 => const { &table::<Bf16>() },
-                        Precision::Int8 => const { &table::<Int8<false>>() },
+                        Precision::Int8 => of_bytes(),
                     }
                 }
             }
@@ -211,14 +242,21 @@ macro_rules! define_tables {
 
         /// The kernels of a level for a precision.
         pub(crate) fn table(token: Token, precision: Precision) -> &'static Table {
-            #[cfg(target_arch = "x86_64")]
-            if let (Precision::Int8, Some(table)) = (precision, vnni::table_of(token)) {
-                return table;
-            }
             match token {
                 $(
                     #[cfg($cfg)]
                     Token::$Level(_) => $file::of(precision),
+                )*
+            }
+        }
+
+        /// The kernels of a level for bytes, as if the machine had no instruction for them.
+        #[cfg(test)]
+        fn without_vnni(token: Token) -> &'static Table {
+            match token {
+                $(
+                    #[cfg($cfg)]
+                    Token::$Level(_) => $file::without_vnni(),
                 )*
             }
         }
@@ -227,35 +265,11 @@ macro_rules! define_tables {
 
 levels! { [define_tables] }
 
-/// Sums of products of bytes by the instruction for them, which some machines of a level have.
-#[cfg(target_arch = "x86_64")]
-mod vnni {
-    use super::*;
-
-    mod avx2 {
-        define_kernels! { Avx2 "avx2,fma,avxvnni" }
-        pub(super) static TABLE: Table = table::<Int8<true>>();
-    }
-    mod avx512 {
-        define_kernels! { Avx512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma" }
-        pub(super) static TABLE: Table = table::<Int8<true>>();
-    }
-
-    /// The kernels for bytes, where the machine has the instruction for vectors of the level.
-    pub(super) fn table_of(token: Token) -> Option<&'static Table> {
-        match token {
-            Token::Avx2(_) if is_x86_feature_detected!("avxvnni") => Some(&avx2::TABLE),
-            Token::Avx512(_) if is_x86_feature_detected!("avx512vnni") => Some(&avx512::TABLE),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Ends, FRONT, Panel, Place, Prefetch, Rows, RowsToMake, Segment, Source, Tile, WIDE, Words, make_rows,
-        row_words,
+        Ends, FRONT, Panel, Place, Prefetch, Rows, RowsToMake, Segment, Source, Tile, WIDE, Words,
+        make_rows, row_words,
     };
     use super::*;
     use crate::simd::Level;
@@ -333,8 +347,9 @@ mod tests {
             Level::available().flat_map(|level| [(level, Precision::Bf16), (level, Precision::Int8)])
         {
             let token = level.token().unwrap();
-            let tables = [Some(table(token, precision)), without_vnni(token, precision)];
-            for table in tables.into_iter().flatten() {
+            let plain =
+                if precision == Precision::Int8 { without_vnni(token) } else { table(token, precision) };
+            for table in [table(token, precision), plain] {
                 for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks)))
                 {
                     for rows in 1..=table.height(gates, blocks) {
@@ -343,18 +358,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    /// The kernels for bytes without the instruction for them.
-    fn without_vnni(token: Token, precision: Precision) -> Option<&'static Table> {
-        #[cfg(target_arch = "x86_64")]
-        match token {
-            Token::Avx512(_) => return Some(avx512::of(precision)),
-            Token::Avx2(_) => return Some(avx2::of(precision)),
-            Token::Portable(_) => (),
-        }
-        let _ = (token, precision);
-        None
     }
 
     fn check_made(
@@ -378,7 +381,8 @@ mod tests {
             unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
         }
         let first = made[FRONT..].as_ptr().cast_mut();
-        let segment = Segment::rows(Rows::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
+        let segment =
+            Segment::rows(Rows::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
         let bias: Vec<f32> = (0..units * gates).map(value).collect();
         let mut to = vec![9.0f32; rows * units * gates];
         let start = Place::shared(bias.as_ptr(), lanes * gates, lanes);

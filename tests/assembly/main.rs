@@ -150,7 +150,7 @@ fn level_of(name: &str) -> Option<&str> {
     let path: Vec<&str> = name.split("::<").next()?.split("::").collect();
     match path[..] {
         ["fused_rnn", "product", "table", level, "multiply"] => Some(level),
-        ["fused_rnn", "product", "table", "vnni", level, "multiply"] => Some(level),
+        ["fused_rnn", "product", "table", level, "vnni", "multiply"] => Some(level),
         ["fused_rnn", .., "pointer" | "dispatch" | "outlined", level] => Some(level),
         _ => None,
     }
