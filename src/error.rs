@@ -131,13 +131,12 @@ impl Display for Error {
                 write!(f, "{what}: expected a size below {}, got a larger one", isize::MAX)
             }
             Error::OutOfMemory { bytes } => write!(f, "out of memory: a buffer of {bytes} bytes was refused"),
-            // No row of forty zeros.
-            Error::OutOfRange { what, expected, got } if got.is_finite() && *got != 0.0 => {
-                let plain = (1e-5..1e20).contains(&got.abs());
+            Error::OutOfRange { what, expected, got } => {
                 write!(f, "{what}: expected {expected}, got ")?;
+                // No row of forty zeros. (NaN and infinities are written alike either way.)
+                let plain = *got == 0.0 || (1e-5..1e20).contains(&got.abs());
                 if plain { write!(f, "{got}") } else { write!(f, "{got:e}") }
             }
-            Error::OutOfRange { what, expected, got } => write!(f, "{what}: expected {expected}, got {got}"),
             Error::Label { index, classes, got } => {
                 write!(f, "label {index}: expected a class below {classes}, got {got}")
             }
