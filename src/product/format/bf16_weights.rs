@@ -1,5 +1,5 @@
-//! Weights in bf16, everything else in f32: a word of a panel has the weights of two inputs, a word of a row is
-//! one input.
+//! Weights in bf16, everything else in f32: a word of a panel has the weights of two inputs, a word of a row
+//! is one input.
 //!
 //! ```text
 //! word        [ odd input | even input ]

@@ -1,5 +1,5 @@
-//! Floats of 32 bits: a word of a panel is the weight of one input, and a word of a row is one input. Each sum
-//! is one chain of multiply-adds, rounded once a product where the level fuses.
+//! Floats of 32 bits: a word of a panel is the weight of one input, and a word of a row is one input. Each
+//! sum is one chain of multiply-adds, rounded once a product where the level fuses.
 
 use super::{Format, Load, Part, begin, multiply_add};
 use crate::product::operand::{MOST_ROWS, Segment};
@@ -38,15 +38,13 @@ impl Format for F32 {
             let count = run.min(left);
             left -= count;
             if left > 0 {
-                // A run lies too far behind the one before for the processor to foresee: 14 % of a tile's time
-                // with AVX2 was spent waiting for the first word of each.
+                // A run lies too far behind the one before for the processor to foresee: a tile would wait
+                // for the first word of each.
                 for r in 0..R {
                     prefetch_near(rows[r].wrapping_add(at + count * step).wrapping_add(jump));
                 }
             }
-            // One k at a time. (Four of large tiles gained 1 to 3 % with AVX-512, as the tile does in C where
-            // weights are more than the level-2 cache has room for; but LLVM then keeps accumulators of GRU's
-            // tiles on the stack, at 15 %.)
+            // One k at a time. (With four, LLVM keeps accumulators of GRU's tiles on the stack.)
             for _ in 0..count {
                 ahead.fetch();
                 // SAFETY: rows and panel have this word.

@@ -216,7 +216,7 @@ fn lanes<I: Isa>(isa: I, values: &[f32]) -> [I::Vector; MOST] {
 }
 
 /// The sums of sixteen numbers each, by halves. Outside of the level, where the compiler finds better code
-/// for it: inlined, it took three times as long (Zen 4, 10 rows of 16).
+/// for it than inlined.
 #[inline(never)]
 fn halve<const R: usize, const O: usize>(sums: &[[[f32; LANES]; O]; R]) -> [[f32; O]; R] {
     let mut dots = [[0.0; O]; R];
