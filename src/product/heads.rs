@@ -104,9 +104,24 @@ impl Heads {
         block + head - head / self.period
     }
 
+    /// Does something with the parts of a tile, or of a run of tiles, that a kernel multiplies at a time: the
+    /// whole run where a head has all lanes, and else tile by tile.
+    #[inline(always)]
+    pub(crate) fn for_each_part(self, tile: &Tile, mut work: impl FnMut(&OfHead)) {
+        for part in self.split(tile) {
+            if part.lanes.is_none() {
+                work(&part);
+                continue;
+            }
+            for one in part.tile.each() {
+                work(&OfHead { tile: one, ..part });
+            }
+        }
+    }
+
     /// A tile, or a run of tiles, head by head.
     #[inline(always)]
-    pub(crate) fn split(self, tile: &Tile) -> Split {
+    pub(super) fn split(self, tile: &Tile) -> Split {
         let head = tile.block * self.lanes / self.size;
         Split { heads: self, end: tile.block + tile.blocks_of_run(), tile: *tile, head }
     }
@@ -114,7 +129,7 @@ impl Heads {
 
 /// The parts of a tile that are of one head each, block by block.
 #[derive(Debug, Clone)]
-pub(crate) struct Split {
+pub(super) struct Split {
     heads: Heads,
     /// What is left of the tile: the blocks from its own on, up to `end`.
     tile: Tile,

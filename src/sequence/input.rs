@@ -12,7 +12,7 @@
 
 use super::made::{self, make_inputs};
 use super::pass::{Forward, Projected};
-use super::products::{NO_LIST, input_rows, weights_of};
+use super::ready_call::{NO_LIST, input_rows, weights_of};
 use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;

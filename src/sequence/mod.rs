@@ -7,6 +7,7 @@
 //! pass.rs            what a pass reads and writes, forward and backward
 //! forward.rs         states (and a tape) from a sequence and initial states
 //! products.rs        a phase of a step as products of kernels, and what finishes them
+//! ready_call.rs      .. one of its calls, ready for all steps: moved to each step, tile and head
 //! single.rs          the same for a single row of few units
 //! flushed.rs         copies of inputs with tiny values
 //! made.rs            rows that are made for a precision
@@ -31,6 +32,7 @@ mod made;
 mod pass;
 mod products;
 mod products_back;
+mod ready_call;
 mod records;
 mod replay;
 mod rows;

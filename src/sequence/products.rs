@@ -10,213 +10,18 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
-use super::made::{self, RowsOfPhase};
-use super::pass::{Flushed, Forward, Projected};
+use super::made::RowsOfPhase;
+use super::pass::Forward;
+use super::ready_call::{NO_LIST, ReadyCall, stride_of};
 use super::threads::Share;
-use crate::cell::{
-    Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Multiply, Operand, Phase, Start,
-};
+use crate::cell::{Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Operand, Phase};
 use crate::memory::{LineSlot, Planes, Slot};
-use crate::product::{
-    Blocks, Ends, MOST_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Table, Tile,
-    Tiles, Weights, multiply_lanes, sweep,
-};
+use crate::product::{Blocks, OfHead, Place, Product, Table, Tile, Tiles, multiply_lanes, sweep};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Calls of one phase, and products of one call, at the most.
+/// Calls of one phase, at the most.
 pub(super) const MOST_CALLS: usize = 2;
-const MOST_PRODUCTS: usize = 2;
-
-/// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their
-/// rows and blocks begin.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReadyCall {
-    ends: Ends,
-    /// Where sums begin in rank 0 and block 0, and where those of the turn do.
-    start: *mut f32,
-    fresh: *mut f32,
-    /// The gate of the input products that sums go on from, where those are done.
-    goes_on: Option<usize>,
-    /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null
-    /// for an input whose rows lie at no stride.
-    segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
-    operands: [MaybeUninit<(usize, Operand, *mut u32)>; MOST_PRODUCTS],
-    count: usize,
-}
-
-impl ReadyCall {
-    /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it
-    /// was a tenth of a small step.)
-    #[inline(always)]
-    fn new(at: *mut f32, start: Place) -> Self {
-        ReadyCall {
-            ends: Ends::new(start, start),
-            start: at,
-            fresh: at,
-            goes_on: None,
-            segments: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
-            operands: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
-            count: 0,
-        }
-    }
-
-    /// Makes it of the plan, for any step.
-    #[inline(always)]
-    fn fill(to: &mut MaybeUninit<Self>, call: &Call, forward: &Forward<'_>, at: &ForwardStep<'_>) {
-        let weights = forward.pass.weights();
-        let lanes = weights.table.lanes;
-        let bias = |first| weights.biases.address(0, first).cast_mut();
-        let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
-        let ready = match call.start {
-            Start::Bias(first) => to.write(ReadyCall::new(bias(first), biases(bias(first)))),
-            Start::Zero => to.write(ReadyCall::new(Place::zeros().cast_mut(), Place::zero())),
-        };
-        for &Multiply { weights: index, rows, turn } in call.products {
-            if let Some(first) = turn {
-                ready.fresh = bias(first);
-                ready.ends.turn = Some((ready.count, biases(ready.fresh)));
-            }
-            if let (Operand::Input, Some(Projected { sums, .. })) = (rows, forward.projected) {
-                // It is done: the sums go on from there.
-                ready.goes_on = Some(weights.shape().packed[index].first);
-                let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
-                ready.ends.start = Place::strided(ready.start, row, lanes, gate);
-                continue;
-            }
-            let stride = match forward.made {
-                Some(made) => made.grid.row_stride(),
-                None => stride_of(rows, forward, at).unwrap_or_default(),
-            };
-            let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
-            let nowhere = std::ptr::null_mut();
-            ready.operands[ready.count].write((index, rows, nowhere));
-            ready.segments[ready.count].write(Segment::rows(Rows::strided(nowhere, stride), panel));
-            ready.count += 1;
-        }
-    }
-
-    /// Moves it to a step.
-    #[inline(always)]
-    fn go_to(&mut self, forward: &Forward<'_>, (step, share): (usize, Share), at: &ForwardStep<'_>) {
-        let pass = &forward.pass;
-        if let (Some(gate), Some(Projected { sums, first_step })) = (self.goes_on, forward.projected) {
-            self.start = sums.address(step - first_step, 0, gate, 0);
-        }
-        for n in 0..self.count {
-            // SAFETY: so many are set.
-            let (_, operand, rows) = unsafe { self.operands[n].assume_init_mut() };
-            *rows = match (*operand, forward.made) {
-                (operand, Some(made)) => made::address(made, share.index(), 0, made::plane(operand)),
-                (Operand::Input, None) => match forward.flushed {
-                    Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, 0, 0, 0).cast(),
-                    None if pass.rows.as_they_come() => forward.input.address(step, 0, 0, 0).cast(),
-                    None => std::ptr::null_mut(),
-                },
-                (Operand::Hidden, None) => at.step.before.address(0, pass.multiplied(), 0).cast(),
-                (Operand::Scratch(plane), None) => at.ahead.scratch.address(0, plane, 0).cast(),
-            };
-        }
-    }
-
-    /// Moves it to a tile whose sums go to `to`: what is the same at every step. Its rows are there already.
-    #[inline(always)]
-    pub(super) fn move_to(&mut self, tile: &Tile, to: Place, forward: &Forward<'_>) {
-        let ReadyCall { ends, start, fresh, segments, operands, count, .. } = self;
-        (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
-        ends.to.follow(tile);
-        ends.start.move_to(*start, tile);
-        if let Some((_, place)) = &mut ends.turn {
-            place.move_to(*fresh, tile);
-        }
-        for n in 0..*count {
-            // SAFETY: so many are set.
-            let (segment, (panel, ..)) =
-                unsafe { (segments[n].assume_init_mut(), operands[n].assume_init_ref()) };
-            segment.set_weights(weights_of(&forward.pass.weights().panels[*panel], tile), tile);
-        }
-    }
-
-    /// Moves the rows that it multiplies to those of a tile, with the rows of an input that lie at no
-    /// stride in `list`.
-    #[inline(always)]
-    fn move_rows(&mut self, tile: &Tile, forward: &Forward<'_>, step: usize, list: &mut List) {
-        for n in 0..self.count {
-            // SAFETY: so many are set.
-            let (segment, (.., rows)) =
-                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
-            if rows.is_null() {
-                let count = tile.rows_of_run().len();
-                segment.rows = input_rows(forward, count, list, |r| (step, tile.row + r));
-            } else {
-                segment.rows.move_to(*rows, tile.row);
-            }
-        }
-    }
-
-    /// Moves what it multiplies of the state to a head, once it is at the head's tile.
-    fn move_to_head(&mut self, &OfHead { head, ref tile, block, .. }: &OfHead, forward: &Forward<'_>) {
-        let weights = forward.pass.weights();
-        for n in 0..self.count {
-            // SAFETY: so many are set.
-            let (segment, &(panel, operand, rows)) =
-                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
-            if operand == Operand::Hidden {
-                segment.rows.move_to(rows.wrapping_add(head * weights.head_words()), tile.row);
-                segment.set_weights(weights_of(&weights.panels[panel], &Tile { block, ..*tile }), tile);
-            }
-        }
-    }
-
-    /// Moves it to another step of a tile of a single row where it is already, with its sums at `sums`.
-    #[inline(always)]
-    pub(super) fn move_single(
-        &mut self,
-        (tile, sums): (&Tile, *mut f32),
-        forward: &Forward<'_>,
-        (step, share): (usize, Share),
-        at: &ForwardStep<'_>,
-    ) {
-        self.go_to(forward, (step, share), at);
-        self.ends.to.rows.move_to(sums, 0);
-        if self.goes_on.is_some() {
-            self.ends.start.move_to(self.start, tile);
-        }
-        for n in 0..self.count {
-            // SAFETY: so many are set.
-            let (segment, (.., rows)) =
-                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
-            let rows = if rows.is_null() { forward.input_row(step, tile.row) } else { *rows };
-            segment.rows.move_to(rows, tile.row);
-        }
-    }
-
-    /// Moves its sums to `to`.
-    #[inline(always)]
-    pub(super) fn move_sums(&mut self, to: *mut f32) {
-        self.ends.to.rows.move_to(to, 0);
-    }
-
-    /// Moves it to rows of row 0 that lie where `row` says.
-    #[inline(always)]
-    pub(super) fn move_row_0(&mut self, row: impl Fn(Operand) -> *mut u32) {
-        for n in 0..self.count {
-            // SAFETY: so many are set.
-            let (segment, (_, operand, _)) =
-                unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
-            segment.rows.move_to(row(*operand), 0);
-        }
-    }
-
-    /// The product, once it is where it is to be.
-    #[inline(always)]
-    pub(super) fn product(&self) -> Product<'_> {
-        // SAFETY: so many are set.
-        let segments =
-            unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast::<Segment>(), self.count) };
-        Product { ends: &self.ends, segments }
-    }
-}
 
 /// One phase of the steps of a pass, one step after the other.
 pub(super) struct PhaseProducts<'a> {
@@ -344,17 +149,10 @@ impl<'a> PhaseProducts<'a> {
     #[inline(never)]
     unsafe fn products_of_heads(&mut self, tile: &Tile, scratch: *mut f32) {
         for n in 0..self.phase.calls.len() {
-            for part in self.forward.pass.weights().heads().split(tile) {
-                if part.lanes.is_none() {
-                    // SAFETY: the caller's promise, passed on.
-                    unsafe { self.product_of_head(n, (tile, scratch), &part) };
-                    continue;
-                }
-                for one in part.tile.each() {
-                    // SAFETY: as above.
-                    unsafe { self.product_of_head(n, (tile, scratch), &OfHead { tile: one, ..part }) };
-                }
-            }
+            self.forward.pass.weights().heads().for_each_part(tile, |part| {
+                // SAFETY: the caller's promise, passed on.
+                unsafe { self.product_of_head(n, (tile, scratch), part) };
+            });
         }
     }
 
@@ -403,19 +201,6 @@ impl<'a> PhaseProducts<'a> {
     }
 }
 
-/// Floats from a row of an operand to the next, as it lies; `None` where those of an input lie at no stride.
-#[inline(always)]
-fn stride_of(operand: Operand, forward: &Forward<'_>, at: &ForwardStep<'_>) -> Option<usize> {
-    match operand {
-        Operand::Input => match forward.flushed {
-            Some(Flushed { inputs, .. }) => Some(inputs.grid.row_stride()),
-            None => forward.pass.rows.as_they_come().then(|| forward.input.grid.row_stride()),
-        },
-        Operand::Hidden => Some(at.step.before.row_stride()),
-        Operand::Scratch(_) => Some(at.ahead.scratch.row_stride()),
-    }
-}
-
 /// The records of a step, from rank 0 on.
 ///
 /// # Safety
@@ -448,40 +233,6 @@ unsafe fn records<'a>(forward: &Forward<'a>, step: usize) -> (Slot<'a>, Slot<'a>
         }
         (forward.states.slot(before, 0), forward.states.slot(after, 0), tape)
     }
-}
-
-/// Where rows of a tile, or of a run of tiles, lie.
-pub(super) type List = [MaybeUninit<*mut u32>; MOST_ROWS_OF_RUN];
-/// A list of which nothing is set.
-pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MOST_ROWS_OF_RUN];
-
-/// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
-#[inline(always)]
-pub(super) fn input_rows(
-    forward: &Forward<'_>,
-    count: usize,
-    list: &mut List,
-    place: impl Fn(usize) -> (usize, usize),
-) -> Rows<u32> {
-    let row = |r| {
-        let (step, rank) = place(r);
-        forward.input_row(step, rank)
-    };
-    if count == 1 {
-        return Rows::strided(row(0), 0);
-    }
-    for (r, to) in list[..count].iter_mut().enumerate() {
-        to.write(row(r));
-    }
-    // SAFETY: so many are set.
-    Rows::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
-}
-
-/// A tile's blocks of a panel, and its part of the next ones to prefetch.
-#[inline(always)]
-pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> Weights {
-    let ahead = panel.prefetch(tile.block + tile.blocks, tile.blocks, tile.part);
-    panel.weights(tile.block, tile.blocks, ahead)
 }
 
 impl Tiles for PhaseProducts<'_> {

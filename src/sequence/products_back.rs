@@ -17,8 +17,8 @@ use super::threads::Share;
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Segments, Table, Tile,
-    Tiles, cuts, multiply_lanes, round, sweep,
+    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Segments, Table,
+    Tile, Tiles, cuts, multiply_lanes, round, sweep,
 };
 use crate::simd::LINE;
 use std::ops::Range;
@@ -260,17 +260,10 @@ impl Tiles for PhaseProducts<'_> {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.product(&whole, (tile, scratch)) };
         }
-        for part in heads.split(tile) {
-            if part.lanes.is_none() {
-                // SAFETY: as above.
-                unsafe { self.product(&part, (tile, scratch)) };
-                continue;
-            }
-            for one in part.tile.each() {
-                // SAFETY: as above.
-                unsafe { self.product(&OfHead { tile: one, ..part }, (tile, scratch)) };
-            }
-        }
+        heads.for_each_part(tile, |part| {
+            // SAFETY: as above.
+            unsafe { self.product(part, (tile, scratch)) };
+        });
     }
 
     unsafe fn finish(&self, row: usize, block: usize, blocks: Blocks, sums: *mut f32, vectors: usize) {

@@ -14,7 +14,8 @@
 
 use super::made::ReadyRows;
 use super::pass::Forward;
-use super::products::{MOST_CALLS, PhaseProducts, ReadyCall};
+use super::products::{MOST_CALLS, PhaseProducts};
+use super::ready_call::ReadyCall;
 use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
 use crate::memory::Planes;
