@@ -204,7 +204,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
         if let Some((upstream, plane)) = self.way.back.upstream {
-            let (time, row) = self.step.places.get(self.rank(v));
+            let (time, row) = self.step.origins.get(self.rank(v));
             let row = upstream.plane(time, row, *plane);
             let start = self.unit(v);
             let from = &row[start..(start + I::LANES).min(row.len())];

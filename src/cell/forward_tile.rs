@@ -286,7 +286,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
             unsafe { self.write(self.step.after, v, masks.plane, self.masked(v, h)) };
         }
         if let Some((output, plane)) = self.way.ahead.output {
-            let (time, row) = self.step.places.get(self.rank(v));
+            let (time, row) = self.step.origins.get(self.rank(v));
             let start = self.unit(v);
             let columns = output.grid.width().saturating_sub(start).min(I::LANES);
             // SAFETY: row and time exist; these columns belong to blocks of this tile.

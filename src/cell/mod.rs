@@ -74,7 +74,7 @@ use slstm::Slstm;
 use std::ops::Range;
 use std::str::FromStr;
 pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
-pub(crate) use tile::{Area, Context, Places, Step};
+pub(crate) use tile::{Area, Context, Origins, Step};
 pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{TransposedWeights, Weights};
 

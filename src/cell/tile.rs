@@ -20,21 +20,22 @@ use crate::memory::{Planes, Row, Slot};
 use crate::product::Blocks;
 use crate::simd::Isa;
 
-/// The step of the sequence and the row of the batch of each rank, from the first rank of a step on.
+/// Where each rank comes from, from the first rank of a step on: its step of the sequence and its row of the
+/// batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Places<'a> {
+pub(crate) struct Origins<'a> {
     order: &'a [usize],
     first: &'a [usize],
     times: &'a [usize],
     step: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Origins<'a> {
     /// Ranks with these rows. The times of the steps of a rank begin at `first[rank]` in `times`; if `times`
     /// is empty, a step of a rank is the step of the sequence.
     #[inline(always)]
     pub(crate) fn new(order: &'a [usize], first: &'a [usize], times: &'a [usize], step: usize) -> Self {
-        Places { order, first, times, step }
+        Origins { order, first, times, step }
     }
 
     /// The same of another step.
@@ -65,7 +66,7 @@ pub(crate) struct Context<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub(crate) context: &'a Context<'a>,
-    pub(crate) places: Places<'a>,
+    pub(crate) origins: Origins<'a>,
     /// The states on either side of the step.
     pub(crate) before: Slot<'a>,
     pub(crate) after: Slot<'a>,
@@ -199,7 +200,7 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
         match self.step.context.masks {
             None => value,
             Some(masks) => {
-                let (_, row) = self.step.places.get(self.rank(v));
+                let (_, row) = self.step.origins.get(self.rank(v));
                 self.isa.mul(value, self.isa.load(&masks.row(row)[self.unit(v)..]))
             }
         }
@@ -210,7 +211,7 @@ impl<'a, I: Isa, W> CellTile<'a, I, W> {
     pub(super) fn taken(&self, v: usize, plane: usize) -> Option<I::Vector> {
         match self.step.context.zoneout {
             Some(zoneout) if zoneout.p[plane] > 0.0 => {
-                Some(zoneout.taken(self.isa, plane, self.step.places.get(self.rank(v)), self.unit(v)))
+                Some(zoneout.taken(self.isa, plane, self.step.origins.get(self.rank(v)), self.unit(v)))
             }
             _ => None,
         }

@@ -245,7 +245,7 @@ impl Recurrent {
                 scratch: GridMut::new(short.scratch, scratch),
                 made: made.as_ref(),
                 projected: None,
-                down: sequence::turns(&self.weights[layer], true).then_some(*down),
+                down: sequence::zigzag(&self.weights[layer], true).then_some(*down),
             };
             // SAFETY: there is a row at least, and all memory is of this network's and this batch's shapes,
             // and ours.
@@ -287,13 +287,13 @@ impl Recurrent {
             // shapes, and ours.
             unsafe {
                 let state = state.slot(0, 0);
-                let (places, scratch) = (rows.places(0), scratch.slot(0, 0));
+                let (origins, scratch) = (rows.origins(0), scratch.slot(0, 0));
                 let mut at = ForwardStep {
-                    step: Step { context: &context, places, before: state, after: state },
+                    step: Step { context: &context, origins, before: state, after: state },
                     ahead: Ahead { tape: None, scratch, output: output.as_ref() },
                 };
                 for step in 0..count {
-                    at.step.places.go_to(step);
+                    at.step.origins.go_to(step);
                     ready.run(from.as_ptr().add(step * width).cast_mut(), &at);
                 }
             }
@@ -338,7 +338,7 @@ impl Recurrent {
                     scratch: GridMut::new(short.scratch, scratch),
                     made: made.as_ref(),
                     projected: None,
-                    down: sequence::turns(weights, true).then_some(false),
+                    down: sequence::zigzag(weights, true).then_some(false),
                 };
                 // SAFETY: there is one row, which is finished once, as in every layer: they are of one size.
                 // The cell has one phase.

@@ -18,7 +18,7 @@
 //! its own level, and sums each chunk by itself.
 
 use super::kernel::{Ends, Product};
-use super::operand::{MOST_ROWS, Place, Prefetch, Rows, Segment, Segments};
+use super::operand::{MOST_ROWS, Place, Prefetch, RowPointers, Segment, Segments};
 use super::panel::Panel;
 use super::sweep::{Tiles, sweep};
 use super::table::Table;
@@ -59,19 +59,19 @@ impl<G: Gradient> Work<'_, G> {
     /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in
     /// no order.
     #[inline(always)]
-    fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MOST_ROWS]) -> Rows<f32> {
+    fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MOST_ROWS]) -> RowPointers<f32> {
         let column = tile.block * self.0.table().lanes;
         let at = |row| {
             let (slot, row) = self.0.target(row);
             to.address(slot, row, 0, column)
         };
         if const { G::IN_ORDER } {
-            return Rows::strided(at(tile.row), to.grid.row_stride());
+            return RowPointers::strided(at(tile.row), to.grid.row_stride());
         }
         for (r, row) in list.iter_mut().enumerate().take(tile.rows) {
             *row = at(tile.row + r);
         }
-        Rows::listed(list)
+        RowPointers::listed(list)
     }
 
     /// Prefetches the sums of the tile that comes next, as kernels do in a run.
@@ -291,7 +291,7 @@ impl Gradient for PartOfPlaces<'_> {
         } else {
             Prefetch::NONE
         };
-        let columns = Rows::listed(&self.columns[tile.row - self.first_unit..]);
+        let columns = RowPointers::listed(&self.columns[tile.row - self.first_unit..]);
         let weights = packed.weights_of(tile.block, tile.blocks, start..end, ahead);
         let mut segment = Segment::columns(columns, weights);
         segment.follow(tile);

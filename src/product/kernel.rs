@@ -28,7 +28,7 @@
 //! What lies where is described by `operand.rs`. How many rows a tile has is the level's register budget,
 //! which its file in `simd/` explains.
 
-use super::format::{Format, Part};
+use super::format::{Format, InRun};
 use super::operand::{Place, Segment};
 use crate::simd::{Isa, LINE, Routine, prefetch};
 use std::marker::PhantomData;
@@ -152,7 +152,7 @@ unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: u
             last = G;
         }
         // SAFETY: the caller's promise, passed on.
-        acc = unsafe { F::add::<I, G, U, R>(isa, acc, segment, Part { index: tile, quiet }) };
+        acc = unsafe { F::add::<I, G, U, R>(isa, acc, segment, InRun { index: tile, quiet }) };
     }
     // SAFETY: as above.
     let rows: [_; R] = unsafe { to.rows.starts(tile * to.next) };

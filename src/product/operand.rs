@@ -1,10 +1,10 @@
 //! The operands of a kernel: where the rows and the weights of a tile lie, and where its sums begin and go.
 //!
 //! ```text
-//! Rows       row r of a tile: at a stride, or where a list says
-//! Place      the sums of a tile: a vector for each row, block and gate
-//! Segment    a part of the sum over k: rows of A, and blocks of a panel
-//! Weights    the blocks of a panel, and what to prefetch meanwhile
+//! RowPointers  where row r of a tile begins: at a stride, or where a list says
+//! Place        the sums of a tile: a vector for each row, block and gate
+//! Segment      a part of the sum over k: rows of A, and blocks of a panel
+//! Weights      the blocks of a panel, and what to prefetch meanwhile
 //! ```
 //!
 //! These are addresses, not slices: threads share what they point to, and kernels promise which part is
@@ -19,27 +19,27 @@ pub(crate) const MOST_ROWS: usize = 8;
 /// The most segments of a product: on the way back a gate each, or of four gates of a head two each.
 pub(crate) const MOST_SEGMENTS: usize = 8;
 
-/// The rows of a tile: at a stride, or each where a list says.
+/// Where the rows of a tile begin: at a stride, or each where a list says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rows<T> {
+pub(crate) struct RowPointers<T> {
     first: *mut T,
     stride: usize,
     /// Null where there is none.
     list: *const *mut T,
 }
 
-impl<T> Rows<T> {
+impl<T> RowPointers<T> {
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(first: *mut T, stride: usize) -> Self {
-        Rows { first, stride, list: std::ptr::null() }
+        RowPointers { first, stride, list: std::ptr::null() }
     }
 
     /// Rows that lie anywhere: as many as the tile has, or the tiles of a run. The list is there as long as
     /// kernels run on it.
     #[inline(always)]
     pub(crate) fn listed(list: &[*mut T]) -> Self {
-        Rows { first: std::ptr::null_mut(), stride: 0, list: list.as_ptr() }
+        RowPointers { first: std::ptr::null_mut(), stride: 0, list: list.as_ptr() }
     }
 
     /// Moves to the rows from `row` on. Row 0 is at `base`, and the stride stays.
@@ -79,7 +79,7 @@ impl<T> Rows<T> {
 /// gate`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    pub(crate) rows: Rows<f32>,
+    pub(crate) rows: RowPointers<f32>,
     /// Floats from a block to the next.
     pub(crate) block: usize,
     /// Floats from a gate to the next.
@@ -136,7 +136,7 @@ impl Place {
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
-        Place { rows: Rows::strided(at, row), block, gate, next: 0 }
+        Place { rows: RowPointers::strided(at, row), block, gate, next: 0 }
     }
 }
 
@@ -147,7 +147,7 @@ impl Place {
 /// weights of several. Only formats whose words are alike have rows in more than one run.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
-    pub(crate) rows: Rows<u32>,
+    pub(crate) rows: RowPointers<u32>,
     pub(crate) step: usize,
     pub(crate) run: usize,
     pub(crate) jump: usize,
@@ -167,7 +167,7 @@ pub(crate) struct Segment {
 impl Segment {
     /// Rows along k.
     #[inline(always)]
-    pub(crate) fn rows(rows: Rows<u32>, weights: Weights) -> Self {
+    pub(crate) fn rows(rows: RowPointers<u32>, weights: Weights) -> Self {
         let Weights { panel, block, inputs, words, ahead, pace } = weights;
         Segment { rows, step: 1, run: inputs, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
@@ -176,7 +176,7 @@ impl Segment {
     /// on.
     #[inline(always)]
     pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
-        let rows = Rows::strided(first.cast_mut().cast(), LINE);
+        let rows = RowPointers::strided(first.cast_mut().cast(), LINE);
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
 
@@ -196,7 +196,7 @@ impl Segment {
 
     /// Columns of lines, k counting through the rows: a word in each line.
     #[inline(always)]
-    pub(crate) fn columns(columns: Rows<u32>, weights: Weights) -> Self {
+    pub(crate) fn columns(columns: RowPointers<u32>, weights: Weights) -> Self {
         Segment { step: LINE, ..Segment::rows(columns, weights) }
     }
 }

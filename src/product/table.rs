@@ -19,11 +19,11 @@ use super::operand::MOST_ROWS;
 use super::tile::{ROW_BLOCKS, WIDE};
 use crate::simd::{Isa, Routine, Token, levels};
 
-/// A kernel: see [`Multiply`] for what it computes and for what its caller promises.
-pub(crate) type Kernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
+/// The micro-kernel of a tile: see [`Multiply`] for what it computes and for what its caller promises.
+pub(crate) type MicroKernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
 
 /// Kernels of every number of rows of a tile.
-type Heights = [Kernel; MOST_ROWS];
+type Heights = [MicroKernel; MOST_ROWS];
 
 /// The kernels of a level for one format.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Table {
 
     /// The kernel of this tile.
     #[inline(always)]
-    pub(crate) fn kernel(&self, gates: usize, blocks: usize, rows: usize) -> Kernel {
+    pub(crate) fn kernel(&self, gates: usize, blocks: usize, rows: usize) -> MicroKernel {
         debug_assert!(blocks > 0 && rows > 0);
         self.kernels[gates][blocks - 1][rows - 1]
     }
@@ -142,7 +142,7 @@ macro_rules! define_kernels {
         }
 
         /// (Of both branches only the one that is taken is compiled: a value of a constant.)
-        const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> Kernel {
+        const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> MicroKernel {
             if is_taken(&heights_of::<F>(&Level::HEIGHTS), G, U, R) { multiply::<F, G, U, R> } else { absent }
         }
 
@@ -166,7 +166,7 @@ macro_rules! define_kernels {
         const fn table<F: Format>() -> Table {
             assert!(Level::HEIGHTS[1] <= MOST_ROWS);
             let kernels = [
-                [[absent as Kernel; MOST_ROWS]; WIDE],
+                [[absent as MicroKernel; MOST_ROWS]; WIDE],
                 gates::<F, 1>(),
                 gates::<F, 2>(),
                 gates::<F, 3>(),
@@ -268,7 +268,7 @@ levels! { [define_tables] }
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Ends, FRONT, Panel, Place, Prefetch, Rows, RowsToMake, Segment, Source, Tile, WIDE, Words,
+        Ends, FRONT, Panel, Place, Prefetch, RowPointers, RowsToMake, Segment, Source, Tile, WIDE, Words,
         make_rows, row_words,
     };
     use super::*;
@@ -323,7 +323,7 @@ mod tests {
         let tile = Tile { rows, blocks, tiles: 2, quiet: 2, ..Tile::QUIET };
         let segments = panels.each_ref().map(|panel| {
             let weights = panel.weights(0, blocks, Prefetch::NONE);
-            let rows = Rows::strided(left.as_ptr().cast_mut().cast::<u32>(), 100);
+            let rows = RowPointers::strided(left.as_ptr().cast_mut().cast::<u32>(), 100);
             let mut segment = Segment::rows(rows, weights);
             segment.set_weights(weights, &tile);
             segment
@@ -382,7 +382,7 @@ mod tests {
         }
         let first = made[FRONT..].as_ptr().cast_mut();
         let segment =
-            Segment::rows(Rows::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
+            Segment::rows(RowPointers::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
         let bias: Vec<f32> = (0..units * gates).map(value).collect();
         let mut to = vec![9.0f32; rows * units * gates];
         let start = Place::shared(bias.as_ptr(), lanes * gates, lanes);
@@ -450,9 +450,9 @@ mod tests {
         }
         let weights = |n: usize| panels[n].0.weights(0, blocks, Prefetch::NONE);
         let segments = [
-            Segment::rows(Rows::strided(first, 100), weights(0)),
+            Segment::rows(RowPointers::strided(first, 100), weights(0)),
             Segment::lines(left.as_ptr(), stride, weights(1)),
-            Segment::columns(Rows::listed(&down), weights(2)),
+            Segment::columns(RowPointers::listed(&down), weights(2)),
         ];
         let bias: Vec<f32> = (0..8 * units).map(|n| value(n + 5)).collect();
         let (record, places) = (5 * lanes, blocks * 5 * lanes);

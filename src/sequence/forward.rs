@@ -21,7 +21,7 @@ use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::single::{SingleRow, is_finished_once};
 use super::threads::{Load, MOST_SHARES, Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
-use super::turns::turns;
+use super::zigzag::zigzag;
 use crate::cell::{MOST_PHASES, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
@@ -259,7 +259,7 @@ unsafe fn run_piece(
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
         made: weights.make_rows.map(|_| &made),
-        down: turns(weights, chunk.is_none()).then_some(false),
+        down: zigzag(weights, chunk.is_none()).then_some(false),
         ..forward
     };
     let Some(chunk) = chunk else {

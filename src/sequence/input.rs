@@ -17,7 +17,7 @@ use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
 use crate::product::{
-    Ends, MOST_ROWS as TILE_ROWS, Place, Product, Rows, Segment, Table, Tile, Tiles, sweep,
+    Ends, MOST_ROWS as TILE_ROWS, Place, Product, RowPointers, Segment, Table, Tile, Tiles, sweep,
 };
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
@@ -151,18 +151,18 @@ impl Tiles for InputProducts<'_> {
             let (step, rank) = self.places[tile.row];
             let rows = self.forward.pass.rows;
             let input = self.forward.input.address(rows.time(step, rank), rows.order[rank], 0, 0);
-            let to = Rows::strided(of_place(&(step, rank)), sums.grid.row_stride());
-            (to, Rows::strided(input.cast(), stride))
+            let to = RowPointers::strided(of_place(&(step, rank)), sums.grid.row_stride());
+            (to, RowPointers::strided(input.cast(), stride))
         } else {
             let places = &self.places[tile.row..tile.row + tile.rows];
             for (to, place) in to_list.iter_mut().zip(places) {
                 *to = of_place(place);
             }
             let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
-            (Rows::listed(&to_list), inputs)
+            (RowPointers::listed(&to_list), inputs)
         };
         let inputs = if weights.make_rows.is_some() {
-            Rows::strided(made::address(&self.made, 0, tile.row, 0), self.made.grid.row_stride())
+            RowPointers::strided(made::address(&self.made, 0, tile.row, 0), self.made.grid.row_stride())
         } else {
             inputs
         };

@@ -16,7 +16,7 @@
 //! products_back.rs   a phase of a step on that way as products, and what finishes them
 //! replay.rs          forward again between checkpoints, on the way back
 //! gradient/          weight, bias and input gradients of a chunk: long products
-//! turns.rs           whether the steps of a single row go through the weights to and fro
+//! zigzag.rs          whether the steps of a single row go through the weights to and fro
 //!
 //! threads/           how threads share the work: by rows or by units, and how they meet
 //! ```
@@ -38,7 +38,7 @@ mod replay;
 mod rows;
 mod single;
 mod threads;
-mod turns;
+mod zigzag;
 
 pub(crate) use backward::{BackwardMemory, backward};
 pub(crate) use flushed::flushed_step;
@@ -53,4 +53,4 @@ pub(crate) use threads::{
     Lately, MOST_SHARES, Sharing, join, over_stages, sharing, too_little, wavefront_nanoseconds,
 };
 pub use threads::{Schedule, Threads};
-pub(crate) use turns::turns;
+pub(crate) use zigzag::zigzag;

@@ -55,7 +55,7 @@ impl<'a> Pass<'a> {
     /// The part that the tiles of a step share, with these states before and after it.
     #[inline(always)]
     pub(crate) fn step<'b>(&'b self, step: usize, before: Slot<'b>, after: Slot<'b>) -> Step<'b> {
-        Step { context: &self.context, places: self.rows.places(step), before, after }
+        Step { context: &self.context, origins: self.rows.origins(step), before, after }
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct Forward<'a> {
     /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
     /// Where every other step of a single row takes the blocks from the last to the first: whether even ones
-    /// do. (`turns.rs`)
+    /// do. (`zigzag.rs`)
     pub(crate) down: Option<bool>,
 }
 

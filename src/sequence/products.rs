@@ -84,7 +84,7 @@ impl<'a> PhaseProducts<'a> {
         self.step = step;
         // SAFETY: the caller's promise.
         (at.step.before, at.step.after, at.ahead.tape) = unsafe { records(forward, step) };
-        at.step.places.go_to(step);
+        at.step.origins.go_to(step);
     }
 
     /// Sweeps it over some rows and its share of the blocks.

@@ -17,7 +17,7 @@ use super::threads::Share;
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Segments, Table,
+    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Segments, Table,
     Tile, Tiles, cuts, multiply_lanes, round, sweep,
 };
 use crate::simd::LINE;
@@ -198,7 +198,7 @@ impl PhaseProducts<'_> {
             if weights.precision.rounds() {
                 let first = address(&backward.made, self.slot, tile.row, gate);
                 let first = first.wrapping_add(part.head * weights.head_words());
-                let rows = Rows::strided(first, backward.made.grid.row_stride());
+                let rows = RowPointers::strided(first, backward.made.grid.row_stride());
                 push(Segment::rows(rows, weights_of(0..panel.depth(), ahead)));
                 continue;
             }
@@ -210,7 +210,7 @@ impl PhaseProducts<'_> {
                 if inputs.start > 0 {
                     let first = rows.address(0, (self.planes)(gate), unit).cast();
                     push(Segment::rows(
-                        Rows::strided(first, LINE),
+                        RowPointers::strided(first, LINE),
                         weights_of(0..inputs.start, Prefetch::NONE),
                     ));
                 }

@@ -15,7 +15,7 @@ use super::threads::Share;
 use crate::cell::{Call, ForwardStep, Multiply, Operand, Start};
 use crate::memory::Planes;
 use crate::product::{
-    Ends, MOST_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, Rows, Segment, Tile, Weights,
+    Ends, MOST_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Tile, Weights,
 };
 use std::mem::MaybeUninit;
 
@@ -85,7 +85,7 @@ impl ReadyCall {
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
             let nowhere = std::ptr::null_mut();
             ready.operands[ready.count].write((index, rows, nowhere));
-            ready.segments[ready.count].write(Segment::rows(Rows::strided(nowhere, stride), panel));
+            ready.segments[ready.count].write(Segment::rows(RowPointers::strided(nowhere, stride), panel));
             ready.count += 1;
         }
     }
@@ -246,19 +246,19 @@ pub(super) fn input_rows(
     count: usize,
     list: &mut List,
     place: impl Fn(usize) -> (usize, usize),
-) -> Rows<u32> {
+) -> RowPointers<u32> {
     let row = |r| {
         let (step, rank) = place(r);
         forward.input_row(step, rank)
     };
     if count == 1 {
-        return Rows::strided(row(0), 0);
+        return RowPointers::strided(row(0), 0);
     }
     for (r, to) in list[..count].iter_mut().enumerate() {
         to.write(row(r));
     }
     // SAFETY: so many are set.
-    Rows::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
+    RowPointers::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
 }
 
 /// A tile's blocks of a panel, and its part of the next ones to prefetch.

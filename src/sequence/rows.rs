@@ -9,7 +9,7 @@
 //!                      steps    step 0: a b c d   step 1: a b c     step 2: a
 //! ```
 
-use crate::cell::Places;
+use crate::cell::Origins;
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::RowTable;
 use crate::order::sort;
@@ -274,10 +274,10 @@ impl Rows {
         })
     }
 
-    /// The place of this step in the sequence, for all ranks.
+    /// Where all ranks of this step come from.
     #[inline(always)]
-    pub(crate) fn places(&self, step: usize) -> Places<'_> {
-        Places::new(&self.order, &self.first, &self.times, step)
+    pub(crate) fn origins(&self, step: usize) -> Origins<'_> {
+        Origins::new(&self.order, &self.first, &self.times, step)
     }
 
     /// True if every rank is the row of the same index, and each step is the step of the sequence.

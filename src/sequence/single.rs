@@ -19,7 +19,7 @@ use super::ready_call::ReadyCall;
 use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
 use crate::memory::Planes;
-use crate::product::{Blocks, Kernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};
+use crate::product::{Blocks, MicroKernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};
 use std::fmt;
 use std::mem::MaybeUninit;
 
@@ -30,7 +30,7 @@ const MOST_RUNS: usize = ROW_BLOCKS;
 #[derive(Clone, Copy)]
 struct Placed {
     ready: ReadyCall,
-    kernel: Kernel,
+    kernel: MicroKernel,
     tile: Tile,
     /// Where its sums wait, in floats.
     sums: usize,

@@ -16,7 +16,7 @@
 //! 2^-126, the smallest normal float, and so is every sum of products that is not zero: what a processor does
 //! with denormals does not matter.
 
-use super::{Format, Part, begin, broadcast};
+use super::{Format, InRun, begin, broadcast};
 use crate::product::operand::Segment;
 use crate::simd::{Isa, LINE, flushed};
 
@@ -70,7 +70,7 @@ impl Format for Bf16 {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        tile: Part,
+        tile: InRun,
     ) -> [[[I::Vector; G]; U]; R] {
         let Segment { words, block, .. } = *segment;
         // SAFETY: the list is there by the caller's promise.

@@ -11,7 +11,7 @@
 //! on the rounded weights, and so are the bits. Half of the bytes come in, which is what a single row waits
 //! for; many rows pay a shift or a mask for each vector of weights and tile.
 
-use super::{Format, Load, Part, begin, multiply_add};
+use super::{Format, InRun, Load, begin, multiply_add};
 use crate::product::operand::Segment;
 use crate::simd::Isa;
 
@@ -50,7 +50,7 @@ impl Format for Bf16Weights {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        tile: Part,
+        tile: InRun,
     ) -> [[[I::Vector; G]; U]; R] {
         // Rows lie along k, in one run of all inputs.
         let Segment { run: inputs, block, .. } = *segment;

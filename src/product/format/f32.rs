@@ -1,7 +1,7 @@
 //! Floats of 32 bits: a word of a panel is the weight of one input, and a word of a row is one input. Each
 //! sum is one chain of multiply-adds, rounded once a product where the level fuses.
 
-use super::{Format, Load, Part, begin, multiply_add};
+use super::{Format, InRun, Load, begin, multiply_add};
 use crate::product::operand::{MOST_ROWS, Segment};
 use crate::simd::{Isa, prefetch_near};
 
@@ -26,7 +26,7 @@ impl Format for F32 {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        tile: Part,
+        tile: InRun,
     ) -> [[[I::Vector; G]; U]; R] {
         let Segment { step, run, jump, words, block, .. } = *segment;
         // The place in every row, and in every block of the panel: in registers, once for all of them.

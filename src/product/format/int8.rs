@@ -26,7 +26,7 @@
 //! **What has no bytes.** Where a row has an infinity or a NaN its scale is NaN, and so are all its sums;
 //! where the weights of a unit have one, its sums are. Where all are too small to matter the scale is zero.
 
-use super::{Format, Part, begin, broadcast};
+use super::{Format, InRun, begin, broadcast};
 use crate::product::operand::Segment;
 use crate::simd::{Isa, flushed};
 
@@ -90,7 +90,7 @@ impl<const WITH: bool> Format for Int8<WITH> {
         isa: I,
         mut sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        tile: Part,
+        tile: InRun,
     ) -> [[[I::Vector; G]; U]; R] {
         let Segment { words, block, .. } = *segment;
         // SAFETY: the list is there by the caller's promise.

@@ -284,24 +284,24 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
         isa: I,
         sums: [[[I::Vector; G]; U]; R],
         segment: &Segment,
-        tile: Part,
+        tile: InRun,
     ) -> [[[I::Vector; G]; U]; R];
 }
 
-/// Which tile of a run it is, and how many of them prefetch nothing.
+/// A tile in its run: which one it is, and how many of them, the first ones, prefetch nothing.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct InRun {
     pub(super) index: usize,
     pub(super) quiet: usize,
 }
 
-/// What a tile prefetches, some words of it at each word of depth.
-struct Ahead {
+/// The weights that a tile prefetches, some words of them at each word of depth.
+struct NextWeights {
     next: *const u32,
     pace: usize,
 }
 
-impl Ahead {
+impl NextWeights {
     /// Prefetches what comes next. Spread over the whole product: a burst would keep its loads waiting.
     #[inline(always)]
     fn fetch(&mut self) {
@@ -317,8 +317,8 @@ impl Ahead {
 #[inline(always)]
 unsafe fn begin<const R: usize>(
     segment: &Segment,
-    Part { index, quiet }: Part,
-) -> ([*mut u32; R], *const u32, Ahead) {
+    InRun { index, quiet }: InRun,
+) -> ([*mut u32; R], *const u32, NextWeights) {
     let Segment { rows, words, panel, mut ahead, mut pace, next: [next_rows, next_panel], .. } = *segment;
     if index < quiet {
         (ahead, pace) = (panel, 0);
@@ -326,7 +326,7 @@ unsafe fn begin<const R: usize>(
     let next = ahead.wrapping_add(index.saturating_sub(quiet) * pace * words);
     // SAFETY: the caller's promise.
     let rows = unsafe { rows.starts(index * next_rows) };
-    (rows, panel.wrapping_add(index * next_panel), Ahead { next, pace })
+    (rows, panel.wrapping_add(index * next_panel), NextWeights { next, pace })
 }
 
 /// A word of each row, in all lanes. Any bits are a float.

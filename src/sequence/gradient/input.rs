@@ -1,7 +1,7 @@
 //! The gradient of the input: `dx = dG W` at the places of a chunk, a sum over the gates of W.
 
 use crate::memory::{GridMut, LinesRef};
-use crate::product::{Gates, Gradient, Panel, Rows as RowsOf, Segment, Segments, Table, Tile};
+use crate::product::{Gates, Gradient, Panel, RowPointers, Segment, Segments, Table, Tile};
 use crate::sequence::made::address;
 use crate::sequence::rows::Rows;
 
@@ -52,7 +52,7 @@ impl Gradient for InputGradient<'_> {
                 None => Segment::lines(rows, self.grads.stride(), weights),
                 Some(made) => {
                     let first = address(made, 0, tile.row, gate);
-                    Segment::rows(RowsOf::strided(first, made.grid.row_stride()), weights)
+                    Segment::rows(RowPointers::strided(first, made.grid.row_stride()), weights)
                 }
             });
         }

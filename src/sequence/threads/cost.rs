@@ -165,9 +165,9 @@ pub(crate) fn sharing(
 
 /// Estimated nanoseconds of a step of all `layers` equal layers, as a wavefront of chunks of this many steps.
 pub(crate) fn wavefront_nanoseconds(load: Load, layers: usize, threads: usize, chunk: usize) -> f64 {
-    let turns = layers.div_ceil(threads.min(layers));
+    let of_a_core = layers.div_ceil(threads.min(layers));
     // A core that has several layers reads the weights of all of them.
-    let load = Load { weights: load.weights * turns, bytes: load.bytes * turns, ..load };
+    let load = Load { weights: load.weights * of_a_core, bytes: load.bytes * of_a_core, ..load };
     load.nanoseconds(load.rows, 1.0) + MEETING / chunk as f64
 }
 

@@ -30,10 +30,10 @@ const LONGEST: Duration = Duration::from_millis(2);
 /// who steps on and on kept it for good, and a join of somebody else took 90 milliseconds in place of 9, in a
 /// pool of one thread.)
 const STAY: Duration = Duration::from_micros(500);
-/// Rounds of spinning between looks at the clock, how many of these before the core is yielded instead, and
-/// how many looks in all (for targets that have no clock).
+/// Rounds of spinning between looks at the clock, how many looks are made so before the core is yielded in
+/// between instead, and how many in all (for targets that have no clock).
 const SPINS: u32 = 32;
-const TURNS: u32 = 8;
+const SPINNING_LOOKS: u32 = 8;
 const LOOKS: u32 = 4096;
 
 /// The time after a call in which the threads that shared it wait for more: less than [`LINGER`].
@@ -161,12 +161,12 @@ impl Lobby {
     /// Waits so long for an offer.
     fn wait(&self, most: Duration) -> Option<Arc<Offer>> {
         let since = Clock::now();
-        for turn in 0..LOOKS {
+        for look in 0..LOOKS {
             let offer = self.take_any();
             if offer.is_some() || since.elapsed() >= most {
                 return offer;
             }
-            if turn < TURNS {
+            if look < SPINNING_LOOKS {
                 (0..SPINS).for_each(|_| std::hint::spin_loop());
             } else {
                 std::thread::yield_now();

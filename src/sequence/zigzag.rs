@@ -1,4 +1,4 @@
-//! The order of the blocks in the steps of a single row.
+//! The order of the blocks in the steps of a single row: one way, or zigzag.
 //!
 //! A step reads all weights once. Where they are a little larger than a cache and each step reads them from
 //! the first to the last, nothing of them is left there when the next step begins: what it needs first is
@@ -26,7 +26,7 @@ const FAR: RangeInclusive<usize> = 640 << 10..=4 << 20;
 
 /// Whether every other step of a pass takes the blocks of these weights from the last to the first; the
 /// weights of the inputs belong to a step where their products are not made beforehand.
-pub(crate) fn turns(weights: &Weights, with_inputs: bool) -> bool {
+pub(crate) fn zigzag(weights: &Weights, with_inputs: bool) -> bool {
     let of_inputs = if with_inputs { weights.input_bytes() } else { 0 };
     let bytes = weights.recurrent_bytes() + of_inputs;
     let eighth = first_level() / 8;
