@@ -126,7 +126,7 @@ EXPLAINED = [
     (r"in Lobby::put \| if self.asking", "how long a caller waits for helpers that ask what others want"),
     (r"in Lobby::linger \| (let mut stays = look|let most = |if offer.is_none\(\) && most)",
      "how long a helper waits for more"),
-    (r"if turn < TURNS|if round < SPINS|in 0..SPINS \+ YIELDS", "how a thread waits"),
+    (r"if look < SPINNING_LOOKS|if round < SPINS|in 0..SPINS \+ YIELDS", "how a thread waits"),
     (r"in Stages<'_>::attend .*PART_LOST", "how long helpers are waited for"),
     (r"replace == with != in Stages<'_>::call|replace && with \|\| in Stages<'_>::attend", "nobody helps"),
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
