@@ -278,9 +278,13 @@ fn insert_scaled(tensors: &mut Tensors, of: NamedParameter<'_>, scales: &[f32]) 
     let mut bytes = Vec::new();
     for (row, values) in values.chunks_exact(columns.max(1)).enumerate() {
         let scale = scales[if scales.len() > 1 { row } else { 0 }];
-        // (A zero may have a sign, and a byte has none.)
-        let exact = |&value: &f32| byte_of(value, scale).filter(|&b| same(f32::from(b) * scale, value));
-        bytes.extend(values.iter().map_while(exact).map(i8::cast_unsigned));
+        for &value in values {
+            // (A zero may have a sign, and a byte has none.)
+            match byte_of(value, scale) {
+                Some(byte) if same(f32::from(byte) * scale, value) => bytes.push(byte.cast_unsigned()),
+                _ => break,
+            }
+        }
     }
     if bytes.len() == values.len() {
         tensors.insert(format!("{name}_scale"), scale);

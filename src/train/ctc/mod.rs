@@ -240,11 +240,14 @@ impl Ctc {
         lattice.backward(steps, total, |t, places, shares| {
             let dz = &mut dlogits[self.place(dims, row, t)];
             // Every other place is the blank: half of the shares go to one number.
-            let blank: f64 = shares.iter().step_by(2).sum();
-            dz[self.blank] -= (weight * blank) as f32;
-            for (&label, share) in places.iter().zip(shares).skip(1).step_by(2) {
-                dz[label] -= (weight * share) as f32;
+            let mut blank = 0.0;
+            for (places, shares) in places.chunks(2).zip(shares.chunks(2)) {
+                blank += shares[0];
+                if let (&[_, label], &[_, share]) = (places, shares) {
+                    dz[label] -= (weight * share) as f32;
+                }
             }
+            dz[self.blank] -= (weight * blank) as f32;
         });
         -total
     }

@@ -236,12 +236,12 @@ impl RateSchedule {
     /// This schedule, the second one, and what is made of both.
     fn joined(mut self, mut second: RateSchedule, curve: Curve) -> Self {
         if self.curves.len() < second.curves.len() {
-            for &first in self.curves.iter().rev() {
-                second.curves.push_front(first);
+            while let Some(last) = self.curves.pop_back() {
+                second.curves.push_front(last);
             }
             self = second;
         } else {
-            self.curves.extend(second.curves);
+            self.curves.append(&mut second.curves);
         }
         self.curves.push_back(curve);
         self
