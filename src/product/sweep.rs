@@ -124,10 +124,10 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
 /// How a single row is cut into tiles.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowCut {
-    pub(crate) table: &'static Table,
-    pub(crate) gates: usize,
+    table: &'static Table,
+    gates: usize,
     /// The most blocks of a tile.
-    pub(crate) most: usize,
+    most: usize,
 }
 
 impl RowCut {
