@@ -274,6 +274,11 @@ mod tests {
     use super::*;
     use crate::simd::Level;
 
+    /// Gates and blocks of all tiles that there may be.
+    fn tiles() -> impl Iterator<Item = (usize, usize)> {
+        (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks)))
+    }
+
     /// Every tile that sweeps take, with runs, columns, a turn, and segments of different depths, against
     /// plain loops.
     #[test]
@@ -281,7 +286,7 @@ mod tests {
         for level in Level::available() {
             let table = table(level.token().unwrap(), Precision::F32);
             let fused = level != Level::Portable;
-            for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks))) {
+            for (gates, blocks) in tiles() {
                 for rows in 1..=MOST_ROWS {
                     if is_taken(&table.heights, gates, blocks, rows) {
                         check(table, fused, (gates, blocks, rows));
@@ -298,7 +303,7 @@ mod tests {
         for level in Level::available() {
             let token = level.token().unwrap();
             let [narrow, wide] = [Precision::Bf16Weights, Precision::F32].map(|of| table(token, of));
-            for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks))) {
+            for (gates, blocks) in tiles() {
                 for rows in 1..=narrow.height(gates, blocks) {
                     let [got, want] = [(narrow, Words::Bf16), (wide, Words::Rounded)]
                         .map(|(table, words)| products(table, words, (gates, blocks, rows)));
@@ -350,8 +355,7 @@ mod tests {
             let plain =
                 if precision == Precision::Int8 { without_vnni(token) } else { table(token, precision) };
             for table in [table(token, precision), plain] {
-                for (gates, blocks) in (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks)))
-                {
+                for (gates, blocks) in tiles() {
                     for rows in 1..=table.height(gates, blocks) {
                         check_made(token, precision, table, (gates, blocks, rows));
                     }
