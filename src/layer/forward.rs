@@ -13,7 +13,7 @@ use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
 use super::route::Route;
-use super::state::{State, VECTORS};
+use super::state::{Sizes, State};
 use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::{Short, Workspace};
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
@@ -98,9 +98,7 @@ impl Recurrent {
     #[doc(alias = "initial_state")]
     pub fn zero_state(&self, batch: usize) -> Result<State, Error> {
         let config = &self.config;
-        let names = self.weights[0].shape().state;
-        let sizes = (config.hidden_size, config.outputs());
-        State::zero((config.kind, names), [config.layers, config.directions()], batch, sizes)
+        State::zero(config.kind, self.weights[0].shape().state, config.directions(), self.state_sizes(batch))
     }
 
     /// Runs sequences from `state`, and leaves their final states there.
@@ -132,12 +130,19 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
+        let threads = workspace.threads;
+        if let Some(short) = &workspace.short
+            && (short.single, short.threads) == (true, threads)
+            && dims.is_one_step()
+            && dims.batch == 1
+        {
+            return self.step(x, state, y, workspace);
+        }
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
         if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace) {
-            let threads = workspace.threads;
             let wanted = (self.instance.number(), dims.batch, threads, true);
             let is_kept = |of: &Short| {
-                (of.instance, of.batch, of.threads, of.anywhere) == wanted
+                (of.instance, of.state.batch, of.threads, of.anywhere) == wanted
                     && !(of.may_share && workspace.lately.are_awake())
             };
             if !workspace.short.as_ref().is_some_and(is_kept) {
@@ -151,17 +156,21 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Whether a state is one of this layer, for this many rows.
-    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
-        let check = |what, expected, got| {
-            if expected == got { Ok(()) } else { Err(Error::Mismatch { what, expected, got }) }
-        };
+    /// The sizes of a state of so many rows.
+    pub(super) fn state_sizes(&self, batch: usize) -> Sizes {
         let config = &self.config;
-        check("state: layers * directions", config.strands(), state.strands())?;
-        check("state: hidden size", config.hidden_size, state.hidden_size())?;
-        check("state: projection", config.outputs(), state.outputs())?;
-        check(VECTORS, self.weights[0].shape().state.len(), state.planes())?;
-        check("state: batch", batch, state.batch())
+        Sizes {
+            strands: config.strands(),
+            hidden_size: config.hidden_size,
+            outputs: config.outputs(),
+            planes: self.weights[0].shape().state.len(),
+            batch,
+        }
+    }
+
+    /// Refuses a state that is not one of this layer, for this many rows.
+    pub(crate) fn check_state(&self, state: &State, batch: usize) -> Result<(), Error> {
+        self.state_sizes(batch).check(state.sizes())
     }
 
     /// Runs all layers, with a tape where one is given, and then with dropout from its seed. Gives the shape

@@ -5,9 +5,37 @@ use crate::error::{Error, check_len};
 use crate::memory::{AlignedBuf, Grid};
 use std::fmt;
 
-/// What a state is named where it was made by a network of another cell.
-pub(super) const VECTORS: &str =
-    "state: vectors of a unit (an LSTM has h and c, an sLSTM h, c, n and m, other cells h)";
+/// The sizes of a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Directions of all layers.
+    pub(super) strands: usize,
+    pub(super) hidden_size: usize,
+    /// The width of the hidden state.
+    pub(super) outputs: usize,
+    /// The vectors of a unit: "h" and perhaps "c" and others.
+    pub(super) planes: usize,
+    pub(super) batch: usize,
+}
+
+impl Sizes {
+    /// Refuses a state of other sizes.
+    #[inline(always)]
+    pub(super) fn check(&self, got: &Sizes) -> Result<(), Error> {
+        if self == got { Ok(()) } else { self.refuse(got) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, got: &Sizes) -> Result<(), Error> {
+        check_size("state: layers * directions", self.strands, got.strands)?;
+        check_size("state: hidden size", self.hidden_size, got.hidden_size)?;
+        check_size("state: projection", self.outputs, got.outputs)?;
+        let vectors = "state: vectors of a unit (an LSTM has h and c, an sLSTM h, c, n and m, other cells h)";
+        check_size(vectors, self.planes, got.planes)?;
+        check_size("state: batch", self.batch, got.batch)
+    }
+}
 
 /// The hidden states, and for an LSTM the cell states, of every direction of every layer, for a batch of
 /// rows.
@@ -45,42 +73,29 @@ pub struct State {
     kind: CellKind,
     /// Of the planes, "h" and perhaps "c" and others.
     names: &'static [&'static str],
-    hidden_size: usize,
-    /// The width of the hidden state.
-    outputs: usize,
     /// Of a layer.
     directions: usize,
-    strands: usize,
-    batch: usize,
+    sizes: Sizes,
     grid: Grid,
     data: AlignedBuf,
 }
 
 impl State {
-    pub(crate) fn zero(
-        (kind, names): (CellKind, &'static [&'static str]),
-        [layers, directions]: [usize; 2],
-        batch: usize,
-        (hidden_size, outputs): (usize, usize),
+    /// Of zeros; the names are those of its planes.
+    pub(super) fn zero(
+        kind: CellKind,
+        names: &'static [&'static str],
+        directions: usize,
+        sizes: Sizes,
     ) -> Result<Self, Error> {
-        let strands = layers * directions;
-        let grid = Grid::padded(strands, batch, names.len(), hidden_size)?;
-        Ok(State {
-            kind,
-            names,
-            hidden_size,
-            outputs,
-            directions,
-            strands,
-            batch,
-            grid,
-            data: AlignedBuf::zeroed(grid.len())?,
-        })
+        let Sizes { strands, hidden_size, planes, batch, .. } = sizes;
+        let grid = Grid::padded(strands, batch, planes, hidden_size)?;
+        Ok(State { kind, names, directions, sizes, grid, data: AlignedBuf::zeroed(grid.len())? })
     }
 
     /// The number of rows that the state is of.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.sizes.batch
     }
 
     /// The bytes that the state holds.
@@ -165,7 +180,7 @@ impl State {
     /// # Ok::<(), fused_rnn::Error>(())
     /// ```
     pub fn final_output(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.batch * self.directions * self.outputs];
+        let mut values = vec![0.0; self.sizes.batch * self.directions * self.sizes.outputs];
         self.gather_final_output(&mut values);
         values
     }
@@ -175,7 +190,7 @@ impl State {
     /// # Errors
     /// [`Error::Length`] where `to` has another length.
     pub fn copy_final_output_to(&self, to: &mut [f32]) -> Result<(), Error> {
-        check_len("final output", self.batch * self.directions * self.outputs, to.len())?;
+        check_len("final output", self.sizes.batch * self.directions * self.sizes.outputs, to.len())?;
         self.gather_final_output(to);
         Ok(())
     }
@@ -253,8 +268,7 @@ impl State {
     /// [`Error::Mismatch`] where the two differ in a size. This one is then as before.
     #[doc(alias = "detach")]
     pub fn copy_from(&mut self, from: &State) -> Result<(), Error> {
-        self.check_same_layer(from)?;
-        check_size("state: batch", self.batch, from.batch)?;
+        self.check_same(from)?;
         self.data.copy_from_slice(&from.data);
         Ok(())
     }
@@ -281,9 +295,9 @@ impl State {
     #[doc(alias = "index_select")]
     pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {
         self.check_same_layer(from)?;
-        check_len("rows", self.batch, rows.len())?;
+        check_len("rows", self.sizes.batch, rows.len())?;
         rows.iter().try_for_each(|&row| from.check_row(row))?;
-        for strand in 0..self.strands {
+        for strand in 0..self.sizes.strands {
             for (to, &row) in rows.iter().enumerate() {
                 self.record_mut(strand, to).copy_from_slice(from.record(strand, row));
             }
@@ -315,8 +329,7 @@ impl State {
             return Err(Error::OutOfRange { what: "t", expected: "a finite number", got: f64::from(t) });
         }
         for other in [from, to] {
-            self.check_same_layer(other)?;
-            check_size("state: batch", self.batch, other.batch)?;
+            self.check_same(other)?;
         }
         for ((value, from), to) in self.data.iter_mut().zip(&from.data[..]).zip(&to.data[..]) {
             *value = (1.0 - t) * from + t * to;
@@ -336,37 +349,26 @@ impl State {
     /// [`Error::OutOfRange`] where there is no such row.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.check_row(row)?;
-        (0..self.strands).for_each(|strand| self.record_mut(strand, row).fill(0.0));
+        (0..self.sizes.strands).for_each(|strand| self.record_mut(strand, row).fill(0.0));
         Ok(())
     }
 
-    /// Planes of a record: the vectors of a unit.
-    pub(crate) fn planes(&self) -> usize {
-        self.grid.planes()
-    }
-
-    pub(crate) fn strands(&self) -> usize {
-        self.strands
-    }
-
-    pub(crate) fn hidden_size(&self) -> usize {
-        self.hidden_size
-    }
-
-    pub(crate) fn outputs(&self) -> usize {
-        self.outputs
+    /// Its sizes.
+    #[inline(always)]
+    pub(super) fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// The records of all rows of one direction of one layer.
     pub(crate) fn strand(&self, strand: usize) -> &[f32] {
-        let len = self.batch * self.grid.row_stride();
+        let len = self.sizes.batch * self.grid.row_stride();
         &self.data[strand * len..][..len]
     }
 
     /// The same to write.
     #[inline(always)]
     pub(crate) fn strand_mut(&mut self, strand: usize) -> &mut [f32] {
-        let len = self.batch * self.grid.row_stride();
+        let len = self.sizes.batch * self.grid.row_stride();
         &mut self.data[strand * len..][..len]
     }
 
@@ -384,16 +386,23 @@ impl State {
 
     fn check_row(&self, row: usize) -> Result<(), Error> {
         let (what, expected) = ("row of a state", "a row below the batch");
-        if row < self.batch { Ok(()) } else { Err(Error::OutOfRange { what, expected, got: row as f64 }) }
+        if row < self.sizes.batch {
+            Ok(())
+        } else {
+            Err(Error::OutOfRange { what, expected, got: row as f64 })
+        }
     }
 
     /// Whether another state differs in no size but the batch.
     fn check_same_layer(&self, other: &State) -> Result<(), Error> {
-        check_size("state: layers * directions", self.strands, other.strands)?;
         check_size("state: directions", self.directions, other.directions)?;
-        check_size("state: hidden size", self.hidden_size, other.hidden_size)?;
-        check_size("state: projection", self.outputs, other.outputs)?;
-        check_size(VECTORS, self.planes(), other.planes())
+        self.sizes.check(&Sizes { batch: self.sizes.batch, ..other.sizes })
+    }
+
+    /// Whether another state differs in no size.
+    fn check_same(&self, other: &State) -> Result<(), Error> {
+        check_size("state: directions", self.directions, other.directions)?;
+        self.sizes.check(&other.sizes)
     }
 
     /// The plane of a name.
@@ -404,23 +413,23 @@ impl State {
 
     /// The width of a plane: of h that of the output, of the others that of the hidden size.
     fn width(&self, plane: usize) -> usize {
-        if plane == H { self.outputs } else { self.hidden_size }
+        if plane == H { self.sizes.outputs } else { self.sizes.hidden_size }
     }
 
     /// Values of a plane; 0 where there is none.
     fn plane_len(&self, plane: usize) -> usize {
-        if plane < self.planes() { self.strands * self.batch * self.width(plane) } else { 0 }
+        if plane < self.sizes.planes { self.sizes.strands * self.sizes.batch * self.width(plane) } else { 0 }
     }
 
     fn row(&self, strand: usize, row: usize, plane: usize) -> Option<&[f32]> {
-        let exists = strand < self.strands && row < self.batch && plane < self.planes();
+        let exists = strand < self.sizes.strands && row < self.sizes.batch && plane < self.sizes.planes;
         exists.then(|| &self.data[self.grid.offset(strand, row, plane)..][..self.width(plane)])
     }
 
     /// `to` has the length of the final output.
     fn gather_final_output(&self, to: &mut [f32]) {
-        for (n, to) in to.chunks_exact_mut(self.outputs).enumerate() {
-            let strand = self.strands - self.directions + n % self.directions;
+        for (n, to) in to.chunks_exact_mut(self.sizes.outputs).enumerate() {
+            let strand = self.sizes.strands - self.directions + n % self.directions;
             if let Some(row) = self.row(strand, n / self.directions, H) {
                 to.copy_from_slice(row);
             }
@@ -436,7 +445,7 @@ impl State {
     /// `to` has the length of the plane.
     fn gather_to(&self, plane: usize, to: &mut [f32]) {
         for (n, to) in to.chunks_exact_mut(self.width(plane)).enumerate() {
-            if let Some(row) = self.row(n / self.batch, n % self.batch, plane) {
+            if let Some(row) = self.row(n / self.sizes.batch, n % self.sizes.batch, plane) {
                 to.copy_from_slice(row);
             }
         }
@@ -446,7 +455,7 @@ impl State {
     fn scatter(&mut self, plane: usize, from: &[f32]) {
         let width = self.width(plane);
         for (n, from) in from.chunks_exact(width).enumerate() {
-            let start = self.grid.offset(n / self.batch, n % self.batch, plane);
+            let start = self.grid.offset(n / self.sizes.batch, n % self.sizes.batch, plane);
             self.data[start..start + width].copy_from_slice(from);
         }
     }
@@ -460,10 +469,10 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("kind", &self.kind)
-            .field("strands", &self.strands)
-            .field("batch", &self.batch)
-            .field("hidden_size", &self.hidden_size)
-            .field("outputs", &self.outputs)
+            .field("strands", &self.sizes.strands)
+            .field("batch", &self.sizes.batch)
+            .field("hidden_size", &self.sizes.hidden_size)
+            .field("outputs", &self.sizes.outputs)
             .field("bytes", &self.bytes())
             .finish()
     }

@@ -25,6 +25,16 @@ use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, Ready
 /// Steps of a single row that go through a layer together.
 const TOGETHER: usize = 32;
 
+/// Refuses a slice that is not of so many steps of so many values. (A product of sizes that overflows is an
+/// error of its own: no slice is as long as that.)
+#[inline(always)]
+fn check_steps(what: &'static str, sizes: [usize; 2], got: usize) -> Result<(), Error> {
+    if sizes[0].checked_mul(sizes[1]) == Some(got) {
+        return Ok(());
+    }
+    checked_size(what, &sizes).and_then(|expected| check_len(what, expected, got))
+}
+
 impl Recurrent {
     /// Runs one step of each row: `x` is `(B, I)`, `y` the hidden state of the last layer, `(B, H)`, or
     /// `(B, P)` where there is a projection.
@@ -58,30 +68,52 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let batch = state.batch();
         if let Some(short) = &workspace.short
-            && (short.instance, short.batch, short.anywhere) == (self.instance.number(), batch, true)
-            && !(short.may_share && workspace.lately.are_awake())
+            && short.single
+            && short.instance == self.instance.number()
+            && short.state == *state.sizes()
+            && short.input.len() == x.len()
+            && y.as_ref().is_none_or(|y| short.output.len() == y.len())
         {
-            return self.run_short(x, 1, state, y, workspace);
+            self.step_in_place::<true>(x, 1, state, y, workspace);
+            return Ok(());
         }
-        if self.config.direction != Direction::Forward {
-            return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
+        self.step_in_general(x, state, y, workspace)
+    }
+
+    /// A step that is not a [single](Short::single) one, or does not fit it.
+    #[inline(never)]
+    fn step_in_general(
+        &self,
+        x: &[f32],
+        state: &mut State,
+        y: Option<&mut [f32]>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        let batch = state.batch();
+        let is_kept = |of: &Short| {
+            (of.instance, of.state.batch, of.anywhere) == (self.instance.number(), batch, true)
+                && !(of.may_share && workspace.lately.are_awake())
+        };
+        if !workspace.short.as_ref().is_some_and(is_kept) {
+            if self.config.direction != Direction::Forward {
+                return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
+            }
+            let dims = Dims::new(batch, 1);
+            let given = workspace.threads;
+            // A stream must not find that its thread has started a pool, and waits for it.
+            let alone = given.unwrap_or(self.config.threads) == Threads::Auto
+                && rayon::current_thread_index().is_none();
+            let threads = if alone { Some(Threads::Count(1)) } else { given };
+            workspace.short = self.short(dims, threads, &workspace.lately)?;
+            if workspace.short.is_none() {
+                workspace.threads = threads;
+                let result = self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
+                workspace.threads = given;
+                return result.map(|_| ());
+            }
         }
-        let dims = Dims::new(batch, 1);
-        let given = workspace.threads;
-        // A stream must not find that its thread has started a pool, and waits for it.
-        let alone =
-            given.unwrap_or(self.config.threads) == Threads::Auto && rayon::current_thread_index().is_none();
-        let threads = if alone { Some(Threads::Count(1)) } else { given };
-        workspace.short = self.short(dims, threads, &workspace.lately)?;
-        if workspace.short.is_some() {
-            return self.run_short(x, 1, state, y, workspace);
-        }
-        workspace.threads = threads;
-        let result = self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
-        workspace.threads = given;
-        result.map(|_| ())
+        self.run_short(x, 1, state, y, workspace)
     }
 
     /// Whether the steps of a call are made one after the other, on this thread: a single one, and of one row
@@ -95,7 +127,7 @@ impl Recurrent {
         let (config, threads) = (&self.config, workspace.threads.unwrap_or(self.config.threads));
         let of_inputs = || self.weights.iter().map(Weights::input_multiply_adds);
         let (widest, all) = (of_inputs().max().unwrap_or(0), of_inputs().fold(0, usize::saturating_add));
-        let few_inputs = self.steps_in_place() && widest <= 2560;
+        let few_inputs = self.can_step_in_place() && widest <= 2560;
         let few_steps = dims.steps < 16 && all.saturating_mul(dims.steps) < 25_000;
         (dims.batch, dims.steps > 1) == (1, true)
             && config.direction == Direction::Forward
@@ -105,7 +137,7 @@ impl Recurrent {
 
     /// Whether a single row is stepped where its state is: all its sums are made before the first is
     /// finished.
-    fn steps_in_place(&self) -> bool {
+    fn can_step_in_place(&self) -> bool {
         let weights = &self.weights[0];
         weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
     }
@@ -133,15 +165,16 @@ impl Recurrent {
         }
         let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
         let cell = config.variant(0).shape();
-        let in_place = batch == 1 && self.steps_in_place();
+        let in_place = batch == 1 && self.can_step_in_place();
         let (slots, together) = if in_place { (1, TOGETHER) } else { (2, 1) };
         checked_size("x", &[batch, config.input_size])?;
         checked_size("y", &[batch, outputs])?;
         Ok(Some(Short {
             instance: self.instance.number(),
-            batch,
+            state: self.state_sizes(batch),
             threads: given,
             ready: false,
+            single: false,
             // (A number of threads is the same everywhere.)
             anywhere: threads != Threads::Auto
                 || threads.is_one(config.work_per_step().saturating_mul(batch)),
@@ -171,10 +204,10 @@ impl Recurrent {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
         };
         let (inputs, outputs) = (short.input.len(), short.output.len());
-        check_len("x", checked_size("x", &[steps, inputs])?, x.len())?;
-        self.check_state(state, short.batch)?;
+        check_steps("x", [steps, inputs], x.len())?;
+        short.state.check(state.sizes())?;
         if let Some(y) = &y {
-            check_len("y", checked_size("y", &[steps, outputs])?, y.len())?;
+            check_steps("y", [steps, outputs], y.len())?;
         }
 
         let (in_place, may_share) = (short.in_place, short.may_share);
@@ -188,9 +221,9 @@ impl Recurrent {
             let (these, rest) = x.split_at(count * inputs);
             let to = y.as_mut().map(|y| y.split_off_mut(..count * outputs).unwrap_or_default());
             if in_place {
-                self.step_in_place(these, count, state, to, workspace)?;
+                self.step_in_place::<false>(these, count, state, to, workspace);
             } else {
-                self.step_by_rings(these, state, to, workspace)?;
+                self.step_by_rings(these, state, to, workspace);
             }
             (x, left) = (rest, left - count);
         }
@@ -201,19 +234,20 @@ impl Recurrent {
     }
 
     /// A step whose states go through a ring; all is made ready and checked.
+    #[inline(never)]
     fn step_by_rings(
         &self,
         x: &[f32],
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
-    ) -> Result<(), Error> {
+    ) {
         // (Below, branches choose references and slices, and records and grids are made once, behind them.
         // Made in the branches and moved, they waited for their own stores: a twelfth of a step of 16
         // units.)
         let Workspace { rows, rings, forward: memories, between, short: Some(short), down, .. } = workspace
         else {
-            return Ok(());
+            return;
         };
         *down = !*down;
         let layers = self.config.layers;
@@ -253,61 +287,55 @@ impl Recurrent {
             state.strand_mut(layer).copy_from_slice(&states[half..2 * half]);
             std::mem::swap(&mut above, &mut below);
         }
-        Ok(())
     }
 
     /// So many steps of a single row whose states are stepped where they are; all is made ready and checked.
+    /// With `SINGLE` it is one step of one layer: without loops, and without what they keep on the stack, it
+    /// is two fifths of the instructions that a step of 16 units has outside of kernels. (`X207/single-step`)
     #[inline(always)]
-    fn step_in_place(
+    fn step_in_place<const SINGLE: bool>(
         &self,
         x: &[f32],
         count: usize,
         state: &mut State,
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
-    ) -> Result<(), Error> {
+    ) {
         let Workspace { rows, forward: memories, between, steps: ready, short: Some(short), .. } = workspace
         else {
-            return Ok(());
+            return;
         };
-        let (memory, layers) = (&mut memories[0], self.config.layers);
+        let (count, layers) = if SINGLE { (1, 1) } else { (count, self.config.layers) };
+        let memory = &mut memories[0];
         let scratch = GridMut::new(short.scratch, &mut memory.scratch);
         let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
-        let mut width = short.input.len();
-        // A step of the chunk is one of the sequence: its outputs are a slot each.
-        let grid = if count == 1 { short.output } else { Grid::slot_major(count, 1, 1, short.output.len())? };
+        let (mut width, outputs) = (short.input.len(), short.output.len());
         let (mut above, mut below) = short.inner_of(layers, between);
-        for (layer, ready) in ready.iter_mut().enumerate() {
-            let to = if layer + 1 < layers { Some(&mut *above) } else { y.as_deref_mut() };
-            let output = to.map(|to| (GridMut::new(grid, to), 0));
+        for (layer, ready) in ready[..layers].iter_mut().enumerate() {
+            let to = if layer + 1 < layers { Some(&mut above[..count * outputs]) } else { y.as_deref_mut() };
             let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
             let state = GridMut::new(short.states, state.strand_mut(layer));
-            // SAFETY: there is one row. The step is of these weights, whose network has not changed its
+            // SAFETY: there is one row. The steps are of these weights, whose network has not changed its
             // memory since, and of this workspace, which has been used for nothing else; all memory is of its
             // shapes, and ours.
             unsafe {
                 let state = state.slot(0, 0);
-                let (origins, scratch) = (rows.origins(0), scratch.slot(0, 0));
-                let mut at = ForwardStep {
-                    step: Step { context: &context, origins, before: state, after: state },
-                    ahead: Ahead { tape: None, scratch, output: output.as_ref() },
+                let at = ForwardStep {
+                    step: Step { context: &context, origins: rows.origins(0), before: state, after: state },
+                    ahead: Ahead { tape: None, scratch: scratch.slot(0, 0), output: None },
                 };
-                for step in 0..count {
-                    at.step.origins.go_to(step);
-                    ready.run(from.as_ptr().add(step * width).cast_mut(), &at);
-                }
+                ready.run(from, [count, width, outputs], &at, to);
             }
             std::mem::swap(&mut above, &mut below);
-            (from, width) = (&*below, short.output.len());
+            (from, width) = (&*below, outputs);
         }
-        Ok(())
     }
 
     /// Makes a workspace ready for steps that go the short way.
     pub(super) fn make_ready(&self, workspace: &mut Workspace) -> Result<(), Error> {
         let Workspace { rows, rings, forward: memories, between, steps, short, .. } = workspace;
         let Some(short) = short else { return Ok(()) };
-        rows.set(short.batch, 1, Pattern::default())?;
+        rows.set(short.state.batch, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
         rings[0].grow(short.states.len())?;
@@ -346,6 +374,7 @@ impl Recurrent {
             }
         }
         short.ready = true;
+        short.single = short.in_place && self.config.layers == 1 && short.anywhere && !short.may_share;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
+use super::state::Sizes;
 use crate::memory::{AlignedBuf, Grid, Parts};
 use crate::sequence::{BackwardMemory, ForwardMemory, Lately, ReadyStep, Rows, Threads};
 use std::fmt;
@@ -71,9 +72,9 @@ impl Workspace {
 /// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Short {
-    /// The network that it is of, and the rows.
+    /// The network that it is of, and the sizes of its states.
     pub(super) instance: u64,
-    pub(super) batch: usize,
+    pub(super) state: Sizes,
     /// The threads that it was checked for.
     pub(super) threads: Option<Threads>,
     /// Whether it is short whatever pool the caller is in.
@@ -82,6 +83,9 @@ pub(super) struct Short {
     pub(super) may_share: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     pub(super) ready: bool,
+    /// Whether it is ready, in place, of one layer, and on this thread wherever it is called: a step has
+    /// nothing to decide then, and only its sizes to check.
+    pub(super) single: bool,
     /// Whether states are stepped where they are: of a single row whose sums are all made before the first
     /// is finished.
     pub(super) in_place: bool,

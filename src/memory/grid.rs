@@ -96,11 +96,6 @@ impl Grid {
         self.rows
     }
 
-    /// The number of planes of a row.
-    pub(crate) fn planes(&self) -> usize {
-        self.planes
-    }
-
     /// The floats of one plane of one row.
     pub(crate) fn width(&self) -> usize {
         self.width

@@ -188,17 +188,46 @@ impl ReadyStep {
         ReadyStep { placed: *placed, count: *count, area: *area, made, finish, down: forward.down }
     }
 
-    /// Runs a step of the row `x`.
+    /// Runs steps of the row, one after the other: as many as the first of the sizes says, of so many inputs
+    /// and so many units. Where there is a `y`, their hidden states go there.
     ///
     /// # Safety
+    /// - `x` and `y` have so many steps, or more.
     /// - The weights are those that it was made of, and the memory of made rows is there; the records are of
     ///   their cell, and those of the states on either side of the step are the same.
-    /// - Nobody else works on what the step reads and writes.
+    /// - Nobody else works on what the steps read and write.
     #[inline(always)]
-    pub(crate) unsafe fn run(&mut self, x: *mut f32, at: &ForwardStep<'_>) {
-        let ReadyStep { placed, count, area, made, finish, down } = self;
+    pub(crate) unsafe fn run(
+        &mut self,
+        x: &[f32],
+        sizes: [usize; 3],
+        at: &ForwardStep<'_>,
+        y: Option<&mut [f32]>,
+    ) {
+        let [count, width, units] = sizes;
+        debug_assert!(x.len() >= count * width && y.as_ref().is_none_or(|y| y.len() >= count * units));
+        let (mut x, mut y) = (x.as_ptr().cast_mut(), y.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()));
         let mut scratch = Scratch::new();
-        let sums = scratch.address();
+        for _ in 0..count {
+            // SAFETY: the caller's promise; the hidden state is a plane of the record of the state.
+            unsafe {
+                self.step(x, at, scratch.address());
+                if !y.is_null() {
+                    y.copy_from_nonoverlapping(at.step.after.address(0, H, 0), units);
+                    y = y.add(units);
+                }
+            }
+            x = x.wrapping_add(width);
+        }
+    }
+
+    /// Runs a step of the row `x`, whose sums wait at `sums`.
+    ///
+    /// # Safety
+    /// - As for [`run`](ReadyStep::run); the sums have a [`Scratch`].
+    #[inline(always)]
+    unsafe fn step(&mut self, x: *mut f32, at: &ForwardStep<'_>, sums: *mut f32) {
+        let ReadyStep { placed, count, area, made, finish, down } = self;
         let row = |operand| match operand {
             Operand::Input => x,
             Operand::Hidden => at.step.before.address(0, H, 0),

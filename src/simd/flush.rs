@@ -50,11 +50,19 @@ const FEW: usize = 256;
 /// Whether a magnitude in these floats is below [`FLUSH`] and not zero.
 #[inline]
 pub(crate) fn has_tiny(token: Token, floats: &[f32]) -> bool {
-    // Of so few, a call for the level would take longer than the look. Without a branch for each of them.
-    if floats.len() < FEW {
-        return floats.iter().fold(false, |any, &x| any | is_tiny(x));
+    match floats {
+        &[x] => is_tiny(x),
+        // Of so few, a call for the level would take longer than the look.
+        _ if floats.len() < FEW => few_have_tiny(floats),
+        _ => dispatch(token, HasTiny(floats)),
     }
-    dispatch(token, HasTiny(floats))
+}
+
+/// The same of a few, without a branch for each of them. (Its constants are its own: in its caller's loops
+/// they were loaded for nothing.)
+#[inline(never)]
+fn few_have_tiny(floats: &[f32]) -> bool {
+    floats.iter().fold(false, |any, &x| any | is_tiny(x))
 }
 
 struct HasTiny<'a>(&'a [f32]);
