@@ -11,12 +11,15 @@
 //! ```
 //!
 //! The program runs itself under Valgrind, once for each shape, and collects what happens inside `measured`
-//! alone: one thread, memory warm. Valgrind knows no AVX-512, so the level is AVX2 at best
+//! alone: one thread, memory warm. `outside` is what is neither in kernels nor in this program: checks, shapes
+//! and addresses for the kernels, and copies. Valgrind knows no AVX-512, so the level is AVX2 at best
 //! (`FUSED_RNN_LEVEL=portable` for the other). Where Valgrind is missing the bench says so and ends well.
 
+mod callgrind;
 #[path = "../common/mod.rs"]
 mod common;
 
+use callgrind::Counts;
 use common::{Mode, Network, Shape};
 use fused_rnn::{Level, Precision};
 use std::process::Command;
@@ -68,11 +71,12 @@ fn child(mode: Mode, shape: &Shape, precision: Precision) -> Result<(), String> 
 }
 
 /// The level that the child had, and its instructions a call.
-fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, u64), String> {
+fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, Counts), String> {
+    let file = std::env::temp_dir().join(format!("fused-rnn-instructions-{}", std::process::id()));
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let run = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=fused_rnn_measured"])
-        .args(["--callgrind-out-file=/dev/null"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(own)
         .args(["--precision", precision.name(), "--child", mode.name(), &shape.to_string()])
         .output()
@@ -81,11 +85,20 @@ fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, u64
     if !run.status.success() {
         return Err(format!("{shape}: {}", said.lines().last().unwrap_or("valgrind failed")));
     }
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
+    // (It is a file of the system's folder for such.)
+    let _ = std::fs::remove_file(&file);
+    let Counts { all, outside } = callgrind::counts(&text?);
+    // Valgrind says the sum itself, too.
     let collected =
         said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
     let collected = collected.and_then(|count| count.split(' ').next()?.parse::<u64>().ok());
-    let total = collected.ok_or_else(|| format!("{shape}: valgrind told no count"))?;
-    Ok((String::from_utf8_lossy(&run.stdout).trim().to_owned(), total / CALLS as u64))
+    if collected != Some(all) {
+        return Err(format!("{shape}: expected {collected:?} instructions in Valgrind's file, got {all}"));
+    }
+    let calls = CALLS as u64;
+    let counts = Counts { all: all / calls, outside: outside / calls };
+    Ok((String::from_utf8_lossy(&run.stdout).trim().to_owned(), counts))
 }
 
 /// The counts of a file of JSON lines, by level, mode and shape.
@@ -93,6 +106,7 @@ fn earlier(path: &str) -> Result<Vec<(String, u64)>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let line = |line: &str| {
         let (key, count) = line.strip_suffix('}')?.rsplit_once(", \"instructions\": ")?;
+        let (count, _) = count.split_once(',').unwrap_or((count, ""));
         Some((key.to_owned(), count.parse().ok()?))
     };
     let counts: Vec<_> = text.lines().filter_map(line).collect();
@@ -128,14 +142,14 @@ fn run() -> Result<(), String> {
         shapes.iter().map(|shape| Ok((mode, shape.parse()?))).collect::<Result<_, String>>()?
     };
     for (mode, shape) in cases {
-        let (level, instructions) = count(mode, &shape, precision)?;
+        let (level, Counts { all: instructions, outside }) = count(mode, &shape, precision)?;
         let mut key =
             format!("{{\"level\": \"{level}\", \"mode\": \"{}\", \"shape\": \"{shape}\"", mode.name());
         if precision != Precision::F32 {
             key += &format!(", \"precision\": \"{precision}\"");
         }
         if json {
-            println!("{key}, \"instructions\": {instructions}}}");
+            println!("{key}, \"instructions\": {instructions}, \"outside\": {outside}}}");
             continue;
         }
         let per_flop = instructions as f64 / mode.flops(&shape);
@@ -144,7 +158,7 @@ fn run() -> Result<(), String> {
             .find(|entry| entry.0 == key)
             .map(|entry| format!("  {:+.2} %", (instructions as f64 / entry.1 as f64 - 1.0) * 100.0));
         println!(
-            "{:34} {:5} {level:8} {instructions:10} instructions {per_flop:8.4} a flop{}",
+            "{:34} {:5} {level:8} {instructions:10} instructions, {outside:6} outside {per_flop:8.4} a flop{}",
             shape.to_string(),
             mode.name(),
             change.unwrap_or_default()

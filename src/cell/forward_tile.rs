@@ -56,7 +56,7 @@ impl<'a> ForwardStep<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardSums<'a> {
     pub(crate) step: &'a ForwardStep<'a>,
-    pub(crate) area: Area,
+    pub(crate) area: &'a Area,
     /// The sums of the phase for each vector, on a cache line.
     pub(crate) sums: *mut f32,
 }
@@ -78,7 +78,7 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
     /// - As for [`ForwardFinish`].
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, arguments: &ForwardSums<'_>) {
-        let ForwardSums { step, area, sums } = *arguments;
+        let ForwardSums { step, area: &area, sums } = *arguments;
         let shape = const { &D::SHAPE };
         // Facts about every tile, stated where the compiler sees them: it then checks planes when it
         // compiles.

@@ -9,6 +9,7 @@
 //! several rows, or many units    state of a layer  ->  ring slot 0  ->  phases  ->  ring slot 1  ->  state
 //!                                (rows next to each other in both, so that a copy is one)
 //! one row of few units           products that are ready, in place      (sequence/single.rs)
+//! .. of one layer, once more     the same, with nothing to decide       (SINGLE, below)
 //! ```
 //!
 //! One row of few units and few inputs, or of few steps, goes through whole sequences like this.
@@ -18,9 +19,9 @@ use super::recurrent::Recurrent;
 use super::state::State;
 use super::workspace::{Short, Workspace};
 use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
-use crate::error::{Error, check_len, checked_size, fill_up, reserve};
+use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
-use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, ReadyStep, Records, Threads};
+use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, Records, Threads};
 
 /// Steps of a single row that go through a layer together.
 const TOGETHER: usize = 32;
@@ -308,12 +309,14 @@ impl Recurrent {
         let (count, layers) = if SINGLE { (1, 1) } else { (count, self.config.layers) };
         let memory = &mut memories[0];
         let scratch = GridMut::new(short.scratch, &mut memory.scratch);
-        let mut from = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
+        let first = &self.weights[0];
+        let mut from = sequence::flushed_step(first.token, x, &mut memory.flushed);
         let (mut width, outputs) = (short.input.len(), short.output.len());
         let (mut above, mut below) = short.inner_of(layers, between);
         for (layer, ready) in ready[..layers].iter_mut().enumerate() {
             let to = if layer + 1 < layers { Some(&mut above[..count * outputs]) } else { y.as_deref_mut() };
-            let context = Context { weights: &self.weights[layer], masks: None, zoneout: None };
+            let weights = if layer == 0 { first } else { &self.weights[layer] };
+            let context = Context { weights, masks: None, zoneout: None };
             let state = GridMut::new(short.states, state.strand_mut(layer));
             // SAFETY: there is one row. The steps are of these weights, whose network has not changed its
             // memory since, and of this workspace, which has been used for nothing else; all memory is of its
@@ -344,12 +347,11 @@ impl Recurrent {
         let together = if short.in_place { TOGETHER } else { 1 };
         memories[0].flushed.grow(checked_size("x", &[together, short.input.len()])?)?;
         between.grow(short.inner.all())?;
-        steps.clear();
         if short.in_place {
-            reserve(steps, self.config.layers)?;
+            fill_up(steps, self.config.layers)?;
             let ForwardMemory { made, scratch, .. } = &mut memories[0];
             let made = (short.made.len() > 0).then(|| GridMut::new(short.made, made));
-            for weights in &self.weights {
+            for (step, weights) in steps.iter_mut().zip(&self.weights) {
                 let forward = Forward {
                     pass: Pass {
                         context: Context { weights, masks: None, zoneout: None },
@@ -370,7 +372,7 @@ impl Recurrent {
                 };
                 // SAFETY: there is one row, which is finished once, as in every layer: they are of one size.
                 // The cell has one phase.
-                steps.push(unsafe { ReadyStep::new(&forward) });
+                unsafe { step.make(&forward)? };
             }
         }
         short.ready = true;

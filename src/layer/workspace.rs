@@ -25,7 +25,8 @@ pub struct Workspace {
     pub(super) lately: Lately,
     /// Of the last step that went the short way.
     pub(super) short: Option<Short>,
-    /// Its steps through each layer, where it steps in place and is ready.
+    /// Its steps through each layer, where it steps in place and is ready. Else, and beyond its layers, they
+    /// are of an earlier one, and nobody runs them.
     pub(super) steps: Vec<ReadyStep>,
     /// Whether the last step took the blocks of the weights from the last to the first.
     pub(super) down: bool,
@@ -62,7 +63,8 @@ impl Workspace {
     pub fn bytes(&self) -> usize {
         let buffers = self.rings.iter().chain([&self.between]).map(|buffer| size_of_val(&buffer[..]));
         let passes = self.forward.iter().map(ForwardMemory::bytes);
-        let steps = self.steps.capacity() * size_of::<ReadyStep>();
+        let steps = self.steps.iter().map(ReadyStep::bytes).sum::<usize>()
+            + self.steps.capacity() * size_of::<ReadyStep>();
         buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes() + steps
     }
 }

@@ -37,6 +37,11 @@ impl AlignedBuf {
         Ok(buffer)
     }
 
+    /// Where it begins: for whoever keeps the address, and writes there while nobody borrows the buffer.
+    pub(crate) fn address(&self) -> *mut f32 {
+        self.data.as_ptr()
+    }
+
     /// Makes the buffer at least `len` floats long. A buffer that was shorter is freed and replaced by zeros;
     /// one that was long enough does not change. Where memory is refused the buffer is empty.
     pub(crate) fn grow(&mut self, len: usize) -> Result<(), Error> {

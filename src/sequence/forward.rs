@@ -174,7 +174,7 @@ pub(crate) unsafe fn step(forward: &Forward<'_>) {
         let rows = 0..forward.pass.rows.order.len();
         let mut products = MaybeUninit::uninit();
         // SAFETY: the caller's promise; the phases run in order.
-        unsafe { PhaseProducts::make(&mut products, forward, 0, phase, Share::ALL).sweep(rows) };
+        unsafe { PhaseProducts::make(&mut products, forward, 0, phase, Share::ALL).sweep_inlined(rows) };
     }
 }
 
@@ -324,7 +324,7 @@ impl Steps<'_> {
         let Some((mut step, _)) = steps.next() else { return };
         for (phase, (products, single)) in phases.iter_mut().zip(&mut *singles).enumerate() {
             // SAFETY: the row has the step.
-            let products = unsafe { PhaseProducts::make(products, self.forward, step, phase, Share::ALL) };
+            let products = unsafe { PhaseProducts::make_once(products, self.forward, step, phase) };
             SingleRow::make(single, products, row.start);
         }
         loop {
@@ -381,7 +381,7 @@ impl Walk for Steps<'_> {
                         products.go_to(step);
                         products
                     } else {
-                        PhaseProducts::make(products, self.forward, step, phase, Share::ALL)
+                        PhaseProducts::make_once(products, self.forward, step, phase)
                     };
                     products.sweep(active.clone());
                 }

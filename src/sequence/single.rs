@@ -16,9 +16,9 @@ use super::made::ReadyRows;
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts};
 use super::ready_call::ReadyCall;
-use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
-use crate::memory::Planes;
+use crate::error::{Error, reserve};
+use crate::memory::{AlignedBuf, Planes};
 use crate::product::{Blocks, MicroKernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -40,10 +40,9 @@ impl Placed {
     /// Multiplies the row that is where `row` says, if it is not where it was before.
     ///
     /// # Safety
-    /// - As for [`Tiles::products`]; `sums` is where those of all products begin.
+    /// - As for [`Tiles::products`].
     #[inline(always)]
-    unsafe fn multiply(&mut self, sums: *mut f32, row: Option<impl Fn(Operand) -> *mut u32>) {
-        self.ready.move_sums(sums.wrapping_add(self.sums));
+    unsafe fn multiply(&mut self, row: Option<impl Fn(Operand) -> *mut u32>) {
         if let Some(row) = row {
             self.ready.move_row_0(row);
         }
@@ -75,6 +74,7 @@ pub(crate) fn is_finished_once(weights: &Weights) -> bool {
 
 impl<'a, 'b> SingleRow<'a, 'b> {
     /// A phase of a row that [is finished once](is_finished_once). (It is made in place: it is large.)
+    #[inline(never)]
     pub(super) fn make<'c>(
         to: &'c mut MaybeUninit<Self>,
         phase: &'b mut PhaseProducts<'a>,
@@ -141,19 +141,19 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         }
         // SAFETY: as in `PhaseProducts::finish`: the row, its blocks and its records are ours, and so are the
         // sums.
-        unsafe { (phase.finish)(&ForwardSums { step: &phase.at, area: *area, sums }) };
+        unsafe { (phase.finish)(&ForwardSums { step: &phase.at, area, sums }) };
     }
 }
 
 /// A step of a single row through one layer, made ready for all steps to come: those of a cell of one phase,
 /// whose states are stepped where they are.
 ///
-/// It has addresses of the weights, and of the rows that it makes for its products, if it makes any; and
-/// none of what a step reads and writes beside.
+/// It has addresses of the weights, of its sums, and of the rows that it makes for its products, if it makes
+/// any; and none of what a step reads and writes beside.
 pub(crate) struct ReadyStep {
-    /// `count` of them.
-    placed: AllPlaced,
-    count: usize,
+    placed: Vec<Placed>,
+    /// Where sums wait. (Nobody borrows it: the products have its address.)
+    sums: AlignedBuf,
     area: Area,
     made: Option<ReadyRows>,
     finish: ForwardFinish,
@@ -168,24 +168,36 @@ unsafe impl Send for ReadyStep {}
 unsafe impl Sync for ReadyStep {}
 
 impl ReadyStep {
-    /// Of the first step of a pass.
+    /// Makes it of the first step of a pass, in the memory that it has. Where that cannot grow it is a step of
+    /// nothing.
     ///
     /// # Safety
     /// - There is one row, which [is finished once](is_finished_once), of a cell of one phase.
-    pub(crate) unsafe fn new(forward: &Forward<'_>) -> Self {
+    pub(crate) unsafe fn make(&mut self, forward: &Forward<'_>) -> Result<(), Error> {
         let (mut phase, mut single) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: the caller's promise.
-        let phase = unsafe { PhaseProducts::make(&mut phase, forward, 0, 0, Share::ALL) };
-        let SingleRow { phase, placed, count, area, .. } = SingleRow::make(&mut single, phase, 0);
+        let phase = unsafe { PhaseProducts::make_once(&mut phase, forward, 0, 0) };
+        let SingleRow { phase, placed: all, count, area, .. } = SingleRow::make(&mut single, phase, 0);
+        let ReadyStep { mut placed, mut sums, .. } = std::mem::take(self);
+        reserve(&mut placed, *count)?;
+        sums.grow(area.vectors * phase.sums() * phase.table().lanes)?;
         let made = phase.made.zip(forward.made).map(|(made, to)| made.of_row_0(to));
-        if let Some(made) = &made {
-            for placed in &mut placed[..*count] {
-                // SAFETY: so many are set.
-                unsafe { placed.assume_init_mut() }.ready.move_row_0(|operand| made.address(operand));
+        for one in &all[..*count] {
+            // SAFETY: so many are set.
+            let mut one = unsafe { one.assume_init() };
+            one.ready.move_sums(sums.address().wrapping_add(one.sums));
+            if let Some(made) = &made {
+                one.ready.move_row_0(|operand| made.address(operand));
             }
+            placed.push(one);
         }
-        let finish = phase.finish;
-        ReadyStep { placed: *placed, count: *count, area: *area, made, finish, down: forward.down }
+        *self = ReadyStep { placed, sums, area: *area, made, finish: phase.finish, down: forward.down };
+        Ok(())
+    }
+
+    /// The bytes that it holds beside its own.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.sums[..]) + self.placed.capacity() * size_of::<Placed>()
     }
 
     /// Runs steps of the row, one after the other: as many as the first of the sizes says, of so many inputs
@@ -207,11 +219,10 @@ impl ReadyStep {
         let [count, width, units] = sizes;
         debug_assert!(x.len() >= count * width && y.as_ref().is_none_or(|y| y.len() >= count * units));
         let (mut x, mut y) = (x.as_ptr().cast_mut(), y.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()));
-        let mut scratch = Scratch::new();
         for _ in 0..count {
             // SAFETY: the caller's promise; the hidden state is a plane of the record of the state.
             unsafe {
-                self.step(x, at, scratch.address());
+                self.step(x, at);
                 if !y.is_null() {
                     y.copy_from_nonoverlapping(at.step.after.address(0, H, 0), units);
                     y = y.add(units);
@@ -221,13 +232,13 @@ impl ReadyStep {
         }
     }
 
-    /// Runs a step of the row `x`, whose sums wait at `sums`.
+    /// Runs a step of the row `x`.
     ///
     /// # Safety
-    /// - As for [`run`](ReadyStep::run); the sums have a [`Scratch`].
+    /// - As for [`run`](ReadyStep::run).
     #[inline(always)]
-    unsafe fn step(&mut self, x: *mut f32, at: &ForwardStep<'_>, sums: *mut f32) {
-        let ReadyStep { placed, count, area, made, finish, down } = self;
+    unsafe fn step(&mut self, x: *mut f32, at: &ForwardStep<'_>) {
+        let ReadyStep { placed, sums, area, made, finish, down } = self;
         let row = |operand| match operand {
             Operand::Input => x,
             Operand::Hidden => at.step.before.address(0, H, 0),
@@ -245,23 +256,33 @@ impl ReadyStep {
         // (Two loops: one that goes either way has to find each place anew, and of 16 units takes a thirtieth
         // longer.)
         if goes_down {
-            for placed in placed[..*count].iter_mut().rev() {
-                // SAFETY: so many are set; as in `PhaseProducts::products`.
-                unsafe { placed.assume_init_mut().multiply(sums, row) };
+            for placed in placed.iter_mut().rev() {
+                // SAFETY: as in `PhaseProducts::products`.
+                unsafe { placed.multiply(row) };
             }
         } else {
-            for placed in &mut placed[..*count] {
+            for placed in placed {
                 // SAFETY: as above.
-                unsafe { placed.assume_init_mut().multiply(sums, row) };
+                unsafe { placed.multiply(row) };
             }
         }
         // SAFETY: as in `PhaseProducts::finish`.
-        unsafe { finish(&ForwardSums { step: at, area: *area, sums }) };
+        unsafe { finish(&ForwardSums { step: at, area, sums: sums.address() }) };
+    }
+}
+
+/// A step of nothing.
+impl Default for ReadyStep {
+    fn default() -> Self {
+        unsafe fn nothing(_: &ForwardSums<'_>) {}
+        let area = Area { rank: 0, block: 0, blocks: Blocks::new(1), vectors: 0 };
+        let (placed, sums) = (Vec::new(), AlignedBuf::default());
+        ReadyStep { placed, sums, area, made: None, finish: nothing, down: None }
     }
 }
 
 impl fmt::Debug for ReadyStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadyStep").field("products", &self.count).finish_non_exhaustive()
+        f.debug_struct("ReadyStep").field("products", &self.placed.len()).finish_non_exhaustive()
     }
 }
