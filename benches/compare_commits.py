@@ -48,6 +48,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=0.2, help="of each worker in each round")
     parser.add_argument("--least", type=float, default=0.02, help="smaller changes are never reported")
     parser.add_argument("--level", help="pins the SIMD level")
+    parser.add_argument("--precision", help="of both, if not f32 (their grids must know it)")
     parser.add_argument("--json", type=Path, help="also write everything here")
     args = parser.parse_args()
     if not set(args.mode.split(",")) <= {"fwd", "train", "step"}:
@@ -118,10 +119,12 @@ class Worker:
     def __init__(self, binary, args):
         command = [str(binary), "--serve", "--threads", str(args.threads)]
         command += ["--level", args.level] if args.level else []
+        command += ["--precision", args.precision] if args.precision else []
         environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
-        self.process.stdout.readline()
+        if not self.process.stdout.readline():
+            sys.exit(f"{binary}: expected a worker, got none (exit {self.process.wait()})")
         self.process.send_signal(signal.SIGSTOP)
 
     def ask(self, **request):
@@ -227,7 +230,8 @@ def main():
                 worker.close()
     if args.json:
         about = {
-            key: getattr(args, key) for key in ("a", "b", "threads", "rounds", "seconds", "least", "level")
+            key: getattr(args, key)
+            for key in ("a", "b", "threads", "rounds", "seconds", "least", "level", "precision")
         }
         about["date"] = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         about["command"] = " ".join(["python benches/compare_commits.py", *map(shlex.quote, sys.argv[1:])])

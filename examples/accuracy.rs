@@ -69,7 +69,7 @@ fn main() -> Outcomes {
         STEPS.map(|t| format!("T = {t}")).join(" | ")
     )?;
     say!("|---|---|{}", "---|".repeat(STEPS.len()))?;
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let layer = |precision| {
             let builder = fused_rnn::Builder::new(kind, input, hidden).layout(Layout::TimeMajor);
             builder.precision(precision).build()

@@ -237,7 +237,10 @@ fn convert(path: &str, output: Option<&str>, cell: Option<CellKind>) -> Result<(
 }
 
 fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || USAGE.to_owned() + &CellKind::ALL.map(CellKind::name).join(", ");
+    let usage = || {
+        let names: Vec<_> = CellKind::ALL.iter().map(|kind| kind.name()).collect();
+        USAGE.to_owned() + &names.join(", ")
+    };
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         say!("{}", usage())?;
         return Ok(());

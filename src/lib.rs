@@ -248,6 +248,9 @@ mod simd;
 pub mod stream;
 pub mod train;
 
+/// The version of this crate, as in `Cargo.toml`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use activation::Activation;
 pub use cell::CellKind;
 pub use error::Error;

@@ -20,7 +20,7 @@ static OTHERS: RwLock<()> = RwLock::new(());
 fn calls_allocate_nothing_once_the_workspace_has_grown() {
     let _beside = OTHERS.read();
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![1, 2, 3]))), 1, "the count counts");
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for (batch, ragged) in [(1, false), (9, false), (9, true)] {
             let case = Case { layers: 3, ragged, ..Case::simple(kind, batch, 40, 5, 33) };
             for &precision in Precision::ALL {
@@ -114,7 +114,7 @@ fn allocates_nothing(case: &Case, keep: Keep, with_pattern: bool) {
 #[test]
 fn reserved_memory_is_enough_for_the_first_call() {
     let _beside = OTHERS.read();
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let recurrent_dropout = fused_rnn_tests::recurrent_dropout(kind, 0.4);
         let options = Options { recurrent_dropout, zoneout: [0.4, 0.0], ..Options::default() };
         let simple = Case::simple(kind, 9, 40, 5, 33);
@@ -265,7 +265,7 @@ fn nothing_grows(kind: CellKind, threads: usize, calls: usize) {
 fn a_workspace_says_what_it_holds() {
     const LISTS: isize = 2000;
     let _beside = OTHERS.read();
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let options = Options {
             projection: (kind == CellKind::Lstm).then_some(7),
             zoneout: [0.4, 0.0],

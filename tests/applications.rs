@@ -201,7 +201,7 @@ fn files_of_every_cell_are_converted() {
     use fused_rnn::{Builder, CellKind};
 
     let place = Place::new("convert");
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for heads in if kind == CellKind::Slstm { 1..=3 } else { 1..=1 } {
             let network = Builder::new(kind, 5, 6).heads(heads).build().unwrap();
             let mut file = Tensors::new();

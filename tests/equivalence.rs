@@ -45,7 +45,7 @@ fn parts_of_backward_add_up() {
     let runner = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let config = Config { cases: fused_rnn_tests::property_cases(100), ..Config::default() };
     TestRunner::new_with_rng(config, runner)
-        .run(&trained(cases(&CellKind::ALL)), |case| {
+        .run(&trained(cases(CellKind::ALL)), |case| {
             let data = Data::of(&case);
             let layer = case.layer(|builder| builder);
             let all = run_layer(&layer, &case, &data);
@@ -97,7 +97,7 @@ fn check_all(cases: impl IntoIterator<Item = Case>) {
 
 #[test]
 fn every_hidden_size_around_a_tile() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         check_all(
             UNITS.map(|hidden| Case { ragged: hidden % 2 == 1, ..Case::simple(kind, 7, 3, 5, hidden) }),
         );
@@ -106,14 +106,14 @@ fn every_hidden_size_around_a_tile() {
 
 #[test]
 fn every_input_size_around_a_tile() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         check_all(UNITS.map(|input| Case::simple(kind, 4, 3, input, 18)));
     }
 }
 
 #[test]
 fn every_batch_around_a_tile() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for steps in [0, 1, 2, 5] {
             let case = |batch| Case { ragged: batch % 2 == 1, ..Case::simple(kind, batch, steps, 3, 19) };
             check_all(ROWS.map(case));
@@ -123,7 +123,7 @@ fn every_batch_around_a_tile() {
 
 #[test]
 fn long_sequences_cross_the_chunks_of_backward() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         // More places than a chunk has of any cell: 16384 of Elman's single gate.
         for (batch, steps) in [(1, 17_000), (3, 9000)] {
             let case = Case {
@@ -158,7 +158,7 @@ fn every_option_alone() {
             UNITS.map(|hidden| Case { options: options.clone(), ..Case::simple(kind, 7, 4, 5, hidden) }),
         );
     }
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let zoneout = [0.3, if fused_rnn_tests::has_options_of_cell_state(kind) { 0.2 } else { 0.0 }];
         let recurrent_dropout = fused_rnn_tests::recurrent_dropout(kind, 0.5);
         for options in [
@@ -186,7 +186,7 @@ fn every_option_alone() {
 
 #[test]
 fn every_activation_at_every_place() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for place in 0..fused_rnn_tests::plain_activations(kind).len() {
             for activation in ACTIVATIONS {
                 let mut activations = fused_rnn_tests::plain_activations(kind);
@@ -280,7 +280,7 @@ fn random_structures_and_sizes() {
     // is on one side in f32 and on the other in f64, which is no error but would fail once in a while.
     let cases_drawn = fused_rnn_tests::property_cases(80);
     // Each cell by itself, so that another one changes no draw of these.
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let config =
             Config { cases: cases_drawn, max_global_rejects: cases_drawn.div_ceil(20), ..Config::default() };
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

@@ -7,7 +7,7 @@ use fused_rnn::{Activation, Bias, Builder, CellKind, Dims, Direction, Gru, Lstm,
 /// Networks of every cell: one or two layers, one or both directions, and sLSTMs of one to three heads.
 fn networks() -> Vec<Recurrent> {
     let mut networks = Vec::new();
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for heads in if kind == CellKind::Slstm { 1..=3 } else { 1..=1 } {
             for (layers, both) in [(1, false), (2, false), (1, true), (2, true)] {
                 let builder = Builder::new(kind, 5, 6).layers(layers).bidirectional(both).heads(heads);

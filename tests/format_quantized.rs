@@ -323,7 +323,8 @@ fn quantized(network: &Recurrent) -> Tensors {
 /// Networks of every cell, an sLSTM with heads, and an LSTM with a projection.
 fn every_cell() -> Vec<Recurrent> {
     let build = |builder: Builder| builder.layers(2).bidirectional(true).build().unwrap();
-    let mut networks: Vec<Recurrent> = CellKind::ALL.map(|kind| build(Builder::new(kind, 5, 6))).to_vec();
+    let mut networks: Vec<Recurrent> =
+        CellKind::ALL.iter().map(|&kind| build(Builder::new(kind, 5, 6))).collect();
     networks.push(build(Builder::new(CellKind::Slstm, 5, 6).heads(3)));
     networks.push(build(Builder::new(CellKind::Lstm, 5, 6).projection(4).peephole(true)));
     networks.push(build(Builder::new(CellKind::GruResetAfter, 5, 6).layer_norm(1e-5)));

@@ -202,7 +202,7 @@ fn check(case: &Case) {
 
 /// Every cell that has a ring, or keeps what it sees.
 fn kinds() -> impl Iterator<Item = CellKind> {
-    CellKind::ALL.into_iter().filter(|kind| *kind != CellKind::Slstm)
+    CellKind::ALL.iter().copied().filter(|kind| *kind != CellKind::Slstm)
 }
 
 #[test]

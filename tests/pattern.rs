@@ -288,7 +288,7 @@ fn a_workspace_forgets_the_rows_of_the_call_before() {
 fn a_workspace_and_a_tape_serve_layers_of_any_kind() {
     let (batch, steps, input, hidden) = (3, 6, 4, 20);
     let mut cases = Vec::new();
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let case = Case { layout: Layout::TimeMajor, ..Case::simple(kind, batch, steps, input, hidden) };
         cases.extend([case.clone(), Case { layers: 3, ..case.clone() }]);
         cases.push(Case { direction: Direction::Both, layers: 2, ..case.clone() });
@@ -432,7 +432,7 @@ fn dropout_does_not_depend_on_the_schedule() {
 #[test]
 fn dropout_belongs_to_the_step_of_the_sequence() {
     let (batch, steps, first, input, hidden) = (7, 9, 4, 5, 19);
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for direction in [Direction::Forward, Direction::Both] {
             let mut case = Case { direction, layers: 2, ..Case::simple(kind, batch, steps, input, hidden) };
             case.options.dropout = 0.3;

@@ -37,7 +37,7 @@ fn refuse_each<P, T>(
 
 #[test]
 fn every_allocation_of_a_call_may_be_refused() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let lstm = kind == CellKind::Lstm;
         let options = Options {
             projection: lstm.then_some(30),

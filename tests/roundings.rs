@@ -21,7 +21,7 @@ const MAY_DIFFER: usize = 3;
 /// Every cell with each of its options.
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let plain = Options::default();
         let mut all = vec![
             plain.clone(),

@@ -46,7 +46,7 @@ fn blocks(stream: &mut Stream, x: &[f32], sizes: &[usize]) -> Vec<f32> {
 #[test]
 fn blocks_and_rows_change_no_bit() {
     for level in Level::available() {
-        for kind in CellKind::ALL {
+        for &kind in CellKind::ALL {
             let model = model(kind, 2, level);
             for ratio in [1.0, 2.0, 3.0, 1.25, 2.6] {
                 let x: [_; 3] = [1, 2, 3].map(|seed| uniform(200 * 2, seed));

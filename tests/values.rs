@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 #[test]
 fn a_decaying_state_reaches_zero_and_no_denormals() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for level in Level::available() {
             let mut layer =
                 Case::simple(kind, 1, 1, 1, 20).builder().bias(Bias::None).level(level).build().unwrap();
@@ -37,7 +37,7 @@ fn a_decaying_state_reaches_zero_and_no_denormals() {
 
 #[test]
 fn gradients_that_fade_reach_zero_and_no_denormals() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for level in Level::available() {
             for steps in 1..60 {
                 let case = Case { initial_state: false, ..Case::simple(kind, 1, steps, 1, 20) };
@@ -67,7 +67,7 @@ fn gradients_that_fade_reach_zero_and_no_denormals() {
 /// The gradients of the gates, of which those of the biases are copies where there is one step.
 #[test]
 fn gate_gradients_are_kept_down_to_the_smallest_and_are_zero_below() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let case = Case { initial_state: false, ..Case::simple(kind, 1, 1, 2, 40) };
         let mut data = Data::of(&case);
         data.dy.fill(0.0);
@@ -138,7 +138,7 @@ fn cases(kind: CellKind) -> Vec<Case> {
 
 #[test]
 fn tiny_inputs_are_read_as_zero() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let cases: Vec<_> =
             cases(kind).into_iter().map(|case| Case { initial_state: false, ..case }).collect();
         for case in cases.iter().flat_map(Case::in_each_that_trains) {
@@ -170,7 +170,7 @@ fn tiny_inputs_are_read_as_zero() {
 
 #[test]
 fn a_stream_reads_tiny_inputs_as_zero() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         for (batch, input) in [(1, 1), (1, 40), (3, 7)] {
             let simple = Case { bias: Bias::None, ..Case::simple(kind, batch, 1, input, 20) };
             for (level, precision) in on_each_level(Precision::ALL) {
@@ -196,7 +196,7 @@ fn a_stream_reads_tiny_inputs_as_zero() {
 
 #[test]
 fn tiny_parameters_are_packed_as_zero() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let cases: Vec<_> = cases(kind).into_iter().map(|case| Case { bias: Bias::Double, ..case }).collect();
         for case in cases.iter().flat_map(Case::in_each_that_trains) {
             let mut data = Data::of(&case);
@@ -249,7 +249,7 @@ fn tiny_gradients_of_outputs_and_final_states_are_read_as_zero() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn products_with_tiny_weights_meet_no_denormal_number() {
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let simple = Case::simple(kind, 3, 12, 24, 40);
         let data = Data::of(&simple);
         for (level, precision) in on_each_level(Precision::ALL) {
@@ -293,7 +293,7 @@ fn meets_denormals(work: impl FnOnce()) -> bool {
 #[test]
 fn nan_and_infinities_propagate() {
     let (steps, hidden, at) = (5, 20, 2);
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         let simple = Case { bias: Bias::None, ..Case::simple(kind, 1, steps, 3, hidden) };
         for (level, case) in
             Level::available().flat_map(|level| simple.in_each_that_trains().map(move |case| (level, case)))

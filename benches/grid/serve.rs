@@ -104,7 +104,7 @@ pub fn serve(precision: Precision, level: Level, threads: usize) -> std::io::Res
         output,
         "{{\"peer\": \"fused-rnn\", \"version\": \"{}\", \"settings\": \"{precision}, level {level}, weights packed once, \
          time-major, caller-held state, tape and workspace\"}}",
-        env!("CARGO_PKG_VERSION")
+        fused_rnn::VERSION
     )?;
     output.flush()?;
     let (mut prepared, mut limits) = (None, None);

@@ -46,7 +46,7 @@ fused_rnn_fuzz::target!(|bytes: &[u8]| {
         tensors.names().filter(|name| !kept(name)).for_each(|name| _ = some.remove(name));
         some
     };
-    for kind in CellKind::ALL {
+    for &kind in CellKind::ALL {
         as_state_dict(&tensors, kind);
         as_state_dict(&only(&|name| name.starts_with("weight_") || name.starts_with("bias_")), kind);
     }

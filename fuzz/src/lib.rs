@@ -23,7 +23,7 @@ pub struct Shape(pub common::Case);
 
 impl<'a> Arbitrary<'a> for Shape {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let kind = *u.choose(&CellKind::ALL)?;
+        let kind = *u.choose(CellKind::ALL)?;
         let hidden = u.int_in_range(1..=50)?;
         Ok(Shape(common::Case {
             kind,

@@ -229,8 +229,8 @@ pub enum CellKind {
 }
 
 impl CellKind {
-    /// Every cell.
-    pub const ALL: [CellKind; 10] = [
+    /// Every cell. (There may be more in later versions.)
+    pub const ALL: &[CellKind] = &[
         CellKind::Lstm,
         CellKind::GruResetAfter,
         CellKind::GruResetBefore,
@@ -312,7 +312,7 @@ impl FromStr for CellKind {
 
     /// The cell of this [name](CellKind::name).
     fn from_str(name: &str) -> Result<CellKind, Error> {
-        let known = CellKind::ALL.into_iter().find(|kind| kind.name() == name);
+        let known = CellKind::ALL.iter().copied().find(|kind| kind.name() == name);
         known.ok_or_else(|| {
             let names = CellKind::NAMES.join(", ");
             refused("cell", format_args!("one of {names}"), format_args!("{name:?}"))

@@ -73,7 +73,7 @@ impl State {
     /// # Errors
     /// As for [`set_h`](State::set_h).
     pub fn set_h_array(&mut self, h: ArrayView3<'_, f32>) -> Result<(), Error> {
-        self.check_axes("h", &h, self.outputs())?;
+        self.check_axes("h", &h, self.sizes().outputs)?;
         self.set_h(&in_order("h", h)?)
     }
 
@@ -82,7 +82,7 @@ impl State {
     /// # Errors
     /// As for [`set_c`](State::set_c).
     pub fn set_c_array(&mut self, c: ArrayView3<'_, f32>) -> Result<(), Error> {
-        let width = if self.planes() > 1 { self.hidden_size() } else { 0 };
+        let width = if self.sizes().planes > 1 { self.sizes().hidden_size } else { 0 };
         self.check_axes("c", &c, width)?;
         self.set_c(&in_order("c", c)?)
     }
@@ -90,9 +90,10 @@ impl State {
     /// Checks all three axes before anything is copied: a view may be larger than memory.
     fn check_axes(&self, what: &'static str, array: &ArrayView3<'_, f32>, width: usize) -> Result<(), Error> {
         let (strands, batch, got) = array.dim();
-        for (what, expected, got) in
-            [("state: layers * directions", self.strands(), strands), ("state: batch", self.batch(), batch)]
-        {
+        for (what, expected, got) in [
+            ("state: layers * directions", self.sizes().strands, strands),
+            ("state: batch", self.batch(), batch),
+        ] {
             if expected != got {
                 return Err(Error::Mismatch { what, expected, got });
             }
@@ -102,7 +103,7 @@ impl State {
     }
 
     fn array(&self, values: Vec<f32>) -> Array3<f32> {
-        let (strands, batch) = (self.strands(), self.batch());
+        let (strands, batch) = (self.sizes().strands, self.batch());
         let width = values.len().checked_div(strands * batch).unwrap_or(0);
         Array3::from_shape_vec((strands, batch, width), values).unwrap_or_default()
     }

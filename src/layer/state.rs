@@ -7,15 +7,15 @@ use std::fmt;
 
 /// The sizes of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sizes {
+pub(crate) struct Sizes {
     /// Directions of all layers.
-    pub(super) strands: usize,
-    pub(super) hidden_size: usize,
+    pub(crate) strands: usize,
+    pub(crate) hidden_size: usize,
     /// The width of the hidden state.
-    pub(super) outputs: usize,
+    pub(crate) outputs: usize,
     /// The vectors of a unit: "h" and perhaps "c" and others.
-    pub(super) planes: usize,
-    pub(super) batch: usize,
+    pub(crate) planes: usize,
+    pub(crate) batch: usize,
 }
 
 impl Sizes {
@@ -355,7 +355,7 @@ impl State {
 
     /// Its sizes.
     #[inline(always)]
-    pub(super) fn sizes(&self) -> &Sizes {
+    pub(crate) fn sizes(&self) -> &Sizes {
         &self.sizes
     }
 

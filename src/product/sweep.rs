@@ -53,8 +53,8 @@ pub(crate) trait Tiles {
     fn goes_down(&self) -> bool {
         false
     }
-    /// Whether every other one does.
-    fn takes_turns(&self) -> bool {
+    /// Whether every other one of these sweeps does.
+    fn is_zigzag(&self) -> bool {
         false
     }
 
@@ -135,8 +135,8 @@ impl RowCut {
     /// have some numbers of blocks in one tile or in halves, and little of the one before would be left in
     /// the cache. (`X207/row-blocks`; of five, seven and eight blocks wide tiles are faster all the same.)
     #[inline(always)]
-    pub(crate) fn new(table: &'static Table, gates: usize, blocks: usize, turns: bool) -> RowCut {
-        let few = turns && gates > 2 && matches!(blocks, 3 | 4 | 6);
+    pub(crate) fn new(table: &'static Table, gates: usize, blocks: usize, zigzag: bool) -> RowCut {
+        let few = zigzag && gates > 2 && matches!(blocks, 3 | 4 | 6);
         RowCut { table, gates, most: if few { 2 } else { WIDE } }
     }
 
@@ -175,7 +175,7 @@ impl RowCut {
 unsafe fn row(work: &mut impl Tiles, row: usize, blocks: Range<usize>, scratch: *mut f32) {
     let (gates, sums, lanes) = (work.gates(), work.sums(), work.table().lanes);
     let (runs, down) = (work.takes_runs(), work.goes_down());
-    let cut = RowCut::new(work.table(), gates, blocks.len(), work.takes_turns());
+    let cut = RowCut::new(work.table(), gates, blocks.len(), work.is_zigzag());
     let mut rest = blocks;
     while !rest.is_empty() {
         let start = if down { rest.start + (rest.len() - 1) / ROW_BLOCKS * ROW_BLOCKS } else { rest.start };

@@ -285,7 +285,7 @@ impl Tiles for PhaseProducts<'_> {
     }
 
     #[inline(always)]
-    fn takes_turns(&self) -> bool {
+    fn is_zigzag(&self) -> bool {
         self.forward.down.is_some()
     }
 

@@ -84,14 +84,14 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let area = Area { rank: row, block: 0, blocks: Blocks::new(ROW_BLOCKS), vectors: blocks };
         let placed = [const { MaybeUninit::uninit() }; MOST_RUNS * MOST_CALLS];
         // (A run of tiles goes up.)
-        let turns = phase.takes_turns();
-        let cut = RowCut::new(phase.table(), phase.gates(), blocks, turns);
+        let zigzag = phase.is_zigzag();
+        let cut = RowCut::new(phase.table(), phase.gates(), blocks, zigzag);
         let single = to.write(SingleRow { phase, placed, count: 0, area, scratch: Scratch::new() });
         let SingleRow { phase, placed, count, scratch, .. } = &mut *single;
         let (sums, per_block) = (scratch.address(), phase.sums() * phase.table().lanes);
         let mut block = 0;
         while block < blocks {
-            let tile = cut.next(row, block..blocks, !turns);
+            let tile = cut.next(row, block..blocks, !zigzag);
             for (n, call) in phase.phase.calls.iter().enumerate() {
                 let to = phase.sums_of(call, &tile, sums.wrapping_add(block * per_block));
                 let sums = block * per_block + call.to * phase.table().lanes;

@@ -40,8 +40,10 @@ fn name_of<T: PartialEq>(table: &[(&'static str, T)], value: T) -> &'static str 
 
 /// The cell of this name.
 pub fn kind(name: &str) -> PyResult<CellKind> {
-    name.parse()
-        .map_err(|_| refused("kind", CellKind::ALL.map(CellKind::name).join(", "), format!("{name:?}")))
+    name.parse().map_err(|_| {
+        let names: Vec<_> = CellKind::ALL.iter().map(|kind| kind.name()).collect();
+        refused("kind", names.join(", "), format!("{name:?}"))
+    })
 }
 
 /// The precision of this name.
