@@ -21,7 +21,7 @@ use super::workspace::{Short, Workspace};
 use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{Grid, GridMut, GridRef, Parts};
-use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, Records, Threads};
+use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, Records, StepsOfRow, Threads};
 
 /// Steps of a single row that go through a layer together.
 const TOGETHER: usize = 32;
@@ -117,6 +117,36 @@ impl Recurrent {
         self.run_short(x, 1, state, y, workspace)
     }
 
+    /// Some steps of all rows, one after the other, as of [`step`](Recurrent::step): `x` is `(T, B, I)` and `y`
+    /// `(T, B, H)`.
+    ///
+    /// # Errors
+    /// As for [`step`](Recurrent::step); steps before the one that failed are done.
+    pub(crate) fn steps(
+        &self,
+        x: &[f32],
+        steps: usize,
+        state: &mut State,
+        y: &mut [f32],
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        if steps == 0 {
+            return Ok(());
+        }
+        let (inputs, outputs) = (x.len() / steps, y.len() / steps);
+        let (first, x) = x.split_at(inputs);
+        let (to, y) = y.split_at_mut(outputs);
+        self.step(first, state, Some(to), workspace)?;
+        if steps > 1 && workspace.short.as_ref().is_some_and(|short| short.in_place) {
+            return self.run_short(x, steps - 1, state, Some(y), workspace);
+        }
+        for n in 0..steps - 1 {
+            let (x, y) = (&x[n * inputs..][..inputs], &mut y[n * outputs..][..outputs]);
+            self.step(x, state, Some(y), workspace)?;
+        }
+        Ok(())
+    }
+
     /// Whether the steps of a call are made one after the other, on this thread: a single one, and of one row
     /// several where that is quicker. All at once, their inputs are multiplied faster, but to make that ready
     /// takes a microsecond; and what steps in place have ready is kept. (The bounds were measured on LSTM,
@@ -136,11 +166,18 @@ impl Recurrent {
             && threads.is_one(config.work_per_step().saturating_mul(dims.steps))
     }
 
-    /// Whether a single row is stepped where its state is: all its sums are made before the first is
-    /// finished.
+    /// Whether a row can be stepped where its state is: all its sums are made before the first is finished.
     fn can_step_in_place(&self) -> bool {
         let weights = &self.weights[0];
         weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
+    }
+
+    /// Whether two rows, as of a stereo stream, are stepped one after the other: where weights are in the
+    /// nearest cache, what two rows decide together takes longer than to read them twice. Of 64 units it is
+    /// level, and of three rows there is little left of it. (`X207/two-rows`)
+    fn steps_row_by_row(&self, batch: usize) -> bool {
+        let of_layer = |weights: &Weights| weights.input_multiply_adds() + weights.recurrent_multiply_adds();
+        batch == 2 && self.weights.iter().all(|weights| of_layer(weights) <= 16_000)
     }
 
     /// The shapes of a call, where it is a step that goes the short way.
@@ -166,8 +203,9 @@ impl Recurrent {
         }
         let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
         let cell = config.variant(0).shape();
-        let in_place = batch == 1 && self.can_step_in_place();
-        let (slots, together) = if in_place { (1, TOGETHER) } else { (2, 1) };
+        let in_place = self.can_step_in_place() && (batch == 1 || self.steps_row_by_row(batch));
+        // In place, rows are stepped one after the other, in the memory of one.
+        let (slots, rows, together) = if in_place { (1, 1, TOGETHER) } else { (2, batch, 1) };
         checked_size("x", &[batch, config.input_size])?;
         checked_size("y", &[batch, outputs])?;
         Ok(Some(Short {
@@ -181,18 +219,18 @@ impl Recurrent {
                 || threads.is_one(config.work_per_step().saturating_mul(batch)),
             may_share: sharing.may_be(),
             in_place,
-            states: Grid::padded(1, checked_size("state", &[slots, batch])?, cell.state.len(), hidden)?,
-            scratch: Grid::padded(1, batch, cell.scratch, hidden)?,
-            made: sequence::made_rows(&self.weights[..config.layers.min(2)], batch, 1)?,
+            states: Grid::padded(1, checked_size("state", &[slots, rows])?, cell.state.len(), hidden)?,
+            scratch: Grid::padded(1, rows, cell.scratch, hidden)?,
+            made: sequence::made_rows(&self.weights[..config.layers.min(2)], rows, 1)?,
             input: Grid::slot_major(1, batch, 1, config.input_size)?,
             output: Grid::slot_major(1, batch, 1, outputs)?,
-            inner: Parts::new((config.layers - 1).min(2), checked_size("y", &[together, batch, outputs])?)?,
+            inner: Parts::new((config.layers - 1).min(2), checked_size("y", &[together, rows, outputs])?)?,
         }))
     }
 
-    /// Steps on the caller's thread, of one row also several; `workspace.short` is of this network and this
-    /// batch. Some steps of a row whose states are stepped where they are go through a layer together, so
-    /// that its weights stay in the nearest cache.
+    /// Steps on the caller's thread, `x` being `(T, B, I)` and `y` `(T, B, H)`; `workspace.short` is of this
+    /// network and this batch. Some steps of a row whose states are stepped where they are go through a layer
+    /// together, so that its weights stay in the nearest cache.
     pub(super) fn run_short(
         &self,
         x: &[f32],
@@ -290,9 +328,10 @@ impl Recurrent {
         }
     }
 
-    /// So many steps of a single row whose states are stepped where they are; all is made ready and checked.
-    /// With `SINGLE` it is one step of one layer: without loops, and without what they keep on the stack, it
-    /// is two fifths of the instructions that a step of 16 units has outside of kernels. (`X207/single-step`)
+    /// So many steps of rows whose states are stepped where they are, one row after the other; all is made
+    /// ready and checked. With `SINGLE` it is one step of one row through one layer: without loops, and without
+    /// what they keep on the stack, it is two fifths of the instructions that a step of 16 units has outside
+    /// of kernels. (`X207/single-step`)
     #[inline(always)]
     fn step_in_place<const SINGLE: bool>(
         &self,
@@ -306,31 +345,50 @@ impl Recurrent {
         else {
             return;
         };
-        let (count, layers) = if SINGLE { (1, 1) } else { (count, self.config.layers) };
+        let (count, layers, batch) =
+            if SINGLE { (1, 1, 1) } else { (count, self.config.layers, short.state.batch) };
         let memory = &mut memories[0];
         let scratch = GridMut::new(short.scratch, &mut memory.scratch);
         let first = &self.weights[0];
-        let mut from = sequence::flushed_step(first.token, x, &mut memory.flushed);
-        let (mut width, outputs) = (short.input.len(), short.output.len());
-        let (mut above, mut below) = short.inner_of(layers, between);
-        for (layer, ready) in ready[..layers].iter_mut().enumerate() {
-            let to = if layer + 1 < layers { Some(&mut above[..count * outputs]) } else { y.as_deref_mut() };
-            let weights = if layer == 0 { first } else { &self.weights[layer] };
-            let context = Context { weights, masks: None, zoneout: None };
-            let state = GridMut::new(short.states, state.strand_mut(layer));
-            // SAFETY: there is one row. The steps are of these weights, whose network has not changed its
-            // memory since, and of this workspace, which has been used for nothing else; all memory is of its
-            // shapes, and ours.
-            unsafe {
-                let state = state.slot(0, 0);
-                let at = ForwardStep {
-                    step: Step { context: &context, origins: rows.origins(0), before: state, after: state },
-                    ahead: Ahead { tape: None, scratch: scratch.slot(0, 0), output: None },
+        let x = sequence::flushed_step(first.token, x, &mut memory.flushed);
+        let [all_inputs, all_outputs, record] = [short.input.len(), short.output.len(), short.states.len()];
+        let of_row = (self.config.input_size, self.config.hidden_size);
+        let (inputs, units) = if SINGLE { (all_inputs, all_outputs) } else { of_row };
+        for row in 0..batch {
+            let (mut above, mut below) = short.inner_of(layers, between);
+            for (layer, ready) in ready[..layers].iter_mut().enumerate() {
+                // Rows lie next to each other in the inputs and outputs of all layers together, and not
+                // between layers.
+                let mut steps = StepsOfRow { count, inputs: units, units, strides: [units; 2] };
+                let from = if layer == 0 {
+                    (steps.inputs, steps.strides[0]) = (inputs, all_inputs);
+                    &x[row * inputs..]
+                } else {
+                    &*below
                 };
-                ready.run(from, [count, width, outputs], &at, to);
+                let to = if layer + 1 < layers {
+                    Some(&mut *above)
+                } else {
+                    steps.strides[1] = all_outputs;
+                    y.as_deref_mut().map(|y| &mut y[row * units..])
+                };
+                let weights = if layer == 0 { first } else { &self.weights[layer] };
+                let context = Context { weights, masks: None, zoneout: None };
+                let state = GridMut::new(short.states, &mut state.strand_mut(layer)[row * record..]);
+                // SAFETY: the steps are of these weights, whose network has not changed its memory since, and
+                // of this workspace, which has been used for nothing else; all memory is of its shapes, and
+                // ours.
+                unsafe {
+                    let state = state.slot(0, 0);
+                    let (origins, scratch) = (rows.origins(0), scratch.slot(0, 0));
+                    let at = ForwardStep {
+                        step: Step { context: &context, origins, before: state, after: state },
+                        ahead: Ahead { tape: None, scratch, output: None },
+                    };
+                    ready.run(steps, from, &at, to);
+                }
+                std::mem::swap(&mut above, &mut below);
             }
-            std::mem::swap(&mut above, &mut below);
-            (from, width) = (&*below, outputs);
         }
     }
 
@@ -338,7 +396,7 @@ impl Recurrent {
     pub(super) fn make_ready(&self, workspace: &mut Workspace) -> Result<(), Error> {
         let Workspace { rows, rings, forward: memories, between, steps, short, .. } = workspace;
         let Some(short) = short else { return Ok(()) };
-        rows.set(short.state.batch, 1, Pattern::default())?;
+        rows.set(if short.in_place { 1 } else { short.state.batch }, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
         rings[0].grow(short.states.len())?;
@@ -376,7 +434,10 @@ impl Recurrent {
             }
         }
         short.ready = true;
-        short.single = short.in_place && self.config.layers == 1 && short.anywhere && !short.may_share;
+        short.single = short.in_place
+            && (short.state.batch, self.config.layers) == (1, 1)
+            && short.anywhere
+            && !short.may_share;
         Ok(())
     }
 }

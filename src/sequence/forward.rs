@@ -174,7 +174,7 @@ pub(crate) unsafe fn step(forward: &Forward<'_>) {
         let rows = 0..forward.pass.rows.order.len();
         let mut products = MaybeUninit::uninit();
         // SAFETY: the caller's promise; the phases run in order.
-        unsafe { PhaseProducts::make(&mut products, forward, 0, phase, Share::ALL).sweep_inlined(rows) };
+        unsafe { PhaseProducts::make(&mut products, forward, 0, phase, Share::ALL).sweep(rows) };
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) use made::grid as made_rows;
 pub(crate) use pass::{Checkpoints, Forward, Pass};
 pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};
-pub(crate) use single::{ReadyStep, is_finished_once};
+pub(crate) use single::{ReadyStep, StepsOfRow, is_finished_once};
 pub(crate) use threads::{
     Lately, MOST_SHARES, Sharing, join, over_stages, sharing, too_little, wavefront_nanoseconds,
 };

@@ -145,6 +145,16 @@ impl<'a, 'b> SingleRow<'a, 'b> {
     }
 }
 
+/// Steps of a row: one at least, of so many inputs and units, and floats from a step to the next in the inputs
+/// and in the outputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepsOfRow {
+    pub(crate) count: usize,
+    pub(crate) inputs: usize,
+    pub(crate) units: usize,
+    pub(crate) strides: [usize; 2],
+}
+
 /// A step of a single row through one layer, made ready for all steps to come: those of a cell of one phase,
 /// whose states are stepped where they are.
 ///
@@ -200,24 +210,25 @@ impl ReadyStep {
         size_of_val(&self.sums[..]) + self.placed.capacity() * size_of::<Placed>()
     }
 
-    /// Runs steps of the row, one after the other: as many as the first of the sizes says, of so many inputs
-    /// and so many units. Where there is a `y`, their hidden states go there.
+    /// Runs steps of a row, one after the other. Where there is a `y`, their hidden states go there.
     ///
     /// # Safety
-    /// - `x` and `y` have so many steps, or more.
+    /// - `x` and `y` have so many steps.
     /// - The weights are those that it was made of, and the memory of made rows is there; the records are of
     ///   their cell, and those of the states on either side of the step are the same.
     /// - Nobody else works on what the steps read and write.
     #[inline(always)]
     pub(crate) unsafe fn run(
         &mut self,
+        steps: StepsOfRow,
         x: &[f32],
-        sizes: [usize; 3],
         at: &ForwardStep<'_>,
         y: Option<&mut [f32]>,
     ) {
-        let [count, width, units] = sizes;
-        debug_assert!(x.len() >= count * width && y.as_ref().is_none_or(|y| y.len() >= count * units));
+        let StepsOfRow { count, inputs, units, strides } = steps;
+        let end = |stride, width| (count - 1) * stride + width;
+        debug_assert!(x.len() >= end(strides[0], inputs), "inputs of a row");
+        debug_assert!(y.as_ref().is_none_or(|y| y.len() >= end(strides[1], units)), "outputs of a row");
         let (mut x, mut y) = (x.as_ptr().cast_mut(), y.map_or(std::ptr::null_mut(), |y| y.as_mut_ptr()));
         for _ in 0..count {
             // SAFETY: the caller's promise; the hidden state is a plane of the record of the state.
@@ -225,10 +236,10 @@ impl ReadyStep {
                 self.step(x, at);
                 if !y.is_null() {
                     y.copy_from_nonoverlapping(at.step.after.address(0, H, 0), units);
-                    y = y.add(units);
+                    y = y.wrapping_add(strides[1]);
                 }
             }
-            x = x.wrapping_add(width);
+            x = x.wrapping_add(strides[0]);
         }
     }
 

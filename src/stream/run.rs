@@ -241,9 +241,11 @@ impl Stream {
                     let outputs = network.config().output_size();
                     let to = &mut to[..frames * rows * outputs];
                     let Some((past, workspace)) = networks.next() else { continue };
-                    if rows == 1 && frames > 1 && past.is_plain() {
+                    if past.is_plain() && (rows, frames > 1) == (1, true) {
                         // (Of one row, both layouts are the same.)
                         network.forward(from, Dims::new(1, frames), past.next()?, Some(to), workspace)?;
+                    } else if past.is_plain() {
+                        network.steps(from, frames, past.next()?, to, workspace)?;
                     } else {
                         let frames = from.chunks_exact(rows * width).zip(to.chunks_exact_mut(rows * outputs));
                         for (x, y) in frames {
