@@ -13,9 +13,10 @@ use super::dropout::Dropout;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
 use super::route::Route;
+use super::short::Short;
 use super::state::{Sizes, State};
 use super::tape::{Keep, TapeParts, TapeShape, Taping};
-use super::workspace::{Short, Workspace};
+use super::workspace::Workspace;
 use crate::error::{Error, check_len, checked_size, fill_up, zeros};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Parts};
 use crate::sequence::{ForwardMemory, Lately, Rows, Sharing, Threads};
@@ -139,7 +140,7 @@ impl Recurrent {
             return self.step(x, state, y, workspace);
         }
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
-        if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace) {
+        if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace.threads) {
             let wanted = (self.instance.number(), dims.batch, threads, true);
             let is_kept = |of: &Short| {
                 (of.instance, of.state.batch, of.threads, of.anywhere) == wanted
@@ -327,7 +328,7 @@ impl Recurrent {
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
         let grids = Grids::of(config, config.layout, dims.sequences())?;
         workspace.short = None;
-        if keep.is_none() && self.steps_in_turn(&dims, workspace) {
+        if keep.is_none() && self.steps_in_turn(&dims, workspace.threads) {
             workspace.short = self.short(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
         }
         if workspace.short.is_some() {

@@ -8,7 +8,7 @@
 //! ```text
 //! several rows, or many units    state of a layer  ->  ring slot 0  ->  phases  ->  ring slot 1  ->  state
 //!                                (rows next to each other in both, so that a copy is one)
-//! one row of few units           products that are ready, in place      (sequence/single.rs)
+//! one row of few units, or two   products that are ready, in place      (sequence/single.rs)
 //! .. of one layer, once more     the same, with nothing to decide       (SINGLE, below)
 //! ```
 //!
@@ -16,15 +16,13 @@
 
 use super::config::{Dims, Direction, Layout};
 use super::recurrent::Recurrent;
+use super::short::{Short, TOGETHER};
 use super::state::State;
-use super::workspace::{Short, Workspace};
-use crate::cell::{Ahead, Context, ForwardStep, Step, Weights};
+use super::workspace::Workspace;
+use crate::cell::{Ahead, Context, ForwardStep, Step};
 use crate::error::{Error, check_len, checked_size, fill_up};
-use crate::memory::{Grid, GridMut, GridRef, Parts};
-use crate::sequence::{self, Forward, ForwardMemory, Lately, Pass, Pattern, Records, StepsOfRow, Threads};
-
-/// Steps of a single row that go through a layer together.
-const TOGETHER: usize = 32;
+use crate::memory::{GridMut, GridRef};
+use crate::sequence::{self, Forward, ForwardMemory, Pass, Pattern, Records, StepsOfRow, Threads};
 
 /// Refuses a slice that is not of so many steps of so many values. (A product of sizes that overflows is an
 /// error of its own: no slice is as long as that.)
@@ -145,87 +143,6 @@ impl Recurrent {
             self.step(x, state, Some(y), workspace)?;
         }
         Ok(())
-    }
-
-    /// Whether the steps of a call are made one after the other, on this thread: a single one, and of one row
-    /// several where that is quicker. All at once, their inputs are multiplied faster, but to make that ready
-    /// takes a microsecond; and what steps in place have ready is kept. (The bounds were measured on LSTM,
-    /// GRU and Elman layers of 8 to 256 units, one and two of them: `Z4/in-turn` of `benches/record/`.)
-    pub(super) fn steps_in_turn(&self, dims: &Dims<'_>, workspace: &Workspace) -> bool {
-        if !dims.is_whole() || dims.steps == 1 {
-            return dims.is_one_step();
-        }
-        let (config, threads) = (&self.config, workspace.threads.unwrap_or(self.config.threads));
-        let of_inputs = || self.weights.iter().map(Weights::input_multiply_adds);
-        let (widest, all) = (of_inputs().max().unwrap_or(0), of_inputs().fold(0, usize::saturating_add));
-        let few_inputs = self.can_step_in_place() && widest <= 2560;
-        let few_steps = dims.steps < 16 && all.saturating_mul(dims.steps) < 25_000;
-        (dims.batch, dims.steps > 1) == (1, true)
-            && config.direction == Direction::Forward
-            && (few_inputs || few_steps)
-            && threads.is_one(config.work_per_step().saturating_mul(dims.steps))
-    }
-
-    /// Whether a row can be stepped where its state is: all its sums are made before the first is finished.
-    fn can_step_in_place(&self) -> bool {
-        let weights = &self.weights[0];
-        weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
-    }
-
-    /// Whether two rows, as of a stereo stream, are stepped one after the other: where weights are in the
-    /// nearest cache, what two rows decide together takes longer than to read them twice. Of 64 units it is
-    /// level, and of three rows there is little left of it. (`X207/two-rows`)
-    fn steps_row_by_row(&self, batch: usize) -> bool {
-        let of_layer = |weights: &Weights| weights.input_multiply_adds() + weights.recurrent_multiply_adds();
-        batch == 2 && self.weights.iter().all(|weights| of_layer(weights) <= 16_000)
-    }
-
-    /// The shapes of a call, where it is a step that goes the short way.
-    pub(super) fn short(
-        &self,
-        dims: Dims<'_>,
-        threads: Option<Threads>,
-        lately: &Lately,
-    ) -> Result<Option<Short>, Error> {
-        let config = &self.config;
-        let given = threads;
-        let threads = threads.unwrap_or(config.threads);
-        let sharing = self.sharing(threads, dims.batch, 1, false);
-        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
-        // have.
-        let is_short = dims.is_one_step()
-            && dims.batch > 0
-            && config.direction == Direction::Forward
-            && config.zoneout_of(0, None).is_none()
-            && sharing.threads(lately) < 2;
-        if !is_short {
-            return Ok(None);
-        }
-        let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
-        let cell = config.variant(0).shape();
-        let in_place = self.can_step_in_place() && (batch == 1 || self.steps_row_by_row(batch));
-        // In place, rows are stepped one after the other, in the memory of one.
-        let (slots, rows, together) = if in_place { (1, 1, TOGETHER) } else { (2, batch, 1) };
-        checked_size("x", &[batch, config.input_size])?;
-        checked_size("y", &[batch, outputs])?;
-        Ok(Some(Short {
-            instance: self.instance.number(),
-            state: self.state_sizes(batch),
-            threads: given,
-            ready: false,
-            single: false,
-            // (A number of threads is the same everywhere.)
-            anywhere: threads != Threads::Auto
-                || threads.is_one(config.work_per_step().saturating_mul(batch)),
-            may_share: sharing.may_be(),
-            in_place,
-            states: Grid::padded(1, checked_size("state", &[slots, rows])?, cell.state.len(), hidden)?,
-            scratch: Grid::padded(1, rows, cell.scratch, hidden)?,
-            made: sequence::made_rows(&self.weights[..config.layers.min(2)], rows, 1)?,
-            input: Grid::slot_major(1, batch, 1, config.input_size)?,
-            output: Grid::slot_major(1, batch, 1, outputs)?,
-            inner: Parts::new((config.layers - 1).min(2), checked_size("y", &[together, rows, outputs])?)?,
-        }))
     }
 
     /// Steps on the caller's thread, `x` being `(T, B, I)` and `y` `(T, B, H)`; `workspace.short` is of this

@@ -1,7 +1,7 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
-use super::state::Sizes;
-use crate::memory::{AlignedBuf, Grid, Parts};
+use super::short::Short;
+use crate::memory::AlignedBuf;
 use crate::sequence::{BackwardMemory, ForwardMemory, Lately, ReadyStep, Rows, Threads};
 use std::fmt;
 
@@ -66,55 +66,6 @@ impl Workspace {
         let steps = self.steps.iter().map(ReadyStep::bytes).sum::<usize>()
             + self.steps.capacity() * size_of::<ReadyStep>();
         buffers.chain(passes).sum::<usize>() + self.backward.bytes() + self.rows.bytes() + steps
-    }
-}
-
-/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it
-/// all again, make the shapes with each size checked for overflow, and estimate whether threads are worth it,
-/// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Short {
-    /// The network that it is of, and the sizes of its states.
-    pub(super) instance: u64,
-    pub(super) state: Sizes,
-    /// The threads that it was checked for.
-    pub(super) threads: Option<Threads>,
-    /// Whether it is short whatever pool the caller is in.
-    pub(super) anywhere: bool,
-    /// Whether threads that are awake would share it.
-    pub(super) may_share: bool,
-    /// Whether the workspace has been made ready for it, and used for nothing else since.
-    pub(super) ready: bool,
-    /// Whether it is ready, in place, of one layer, and on this thread wherever it is called: a step has
-    /// nothing to decide then, and only its sizes to check.
-    pub(super) single: bool,
-    /// Whether states are stepped where they are: of a single row whose sums are all made before the first
-    /// is finished.
-    pub(super) in_place: bool,
-    /// Of one direction of one layer, of a slot or of two.
-    pub(super) states: Grid,
-    pub(super) scratch: Grid,
-    /// Of the rows that are made for products, of the layer whose rows are the widest.
-    pub(super) made: Grid,
-    pub(super) input: Grid,
-    pub(super) output: Grid,
-    /// The outputs of the layers but the last, two in turns.
-    pub(super) inner: Parts,
-}
-
-impl Short {
-    /// Memory for the output of a layer, and that of the layer below; of nothing where there is one layer.
-    #[inline(always)]
-    pub(super) fn inner_of<'a>(
-        &self,
-        layers: usize,
-        between: &'a mut [f32],
-    ) -> (&'a mut [f32], &'a mut [f32]) {
-        if layers < 2 {
-            return Default::default();
-        }
-        let mut inner = self.inner.each_mut(between);
-        (inner.next().unwrap_or_default(), inner.next().unwrap_or_default())
     }
 }
 

@@ -1,0 +1,152 @@
+//! The short way of a step: which steps go it, and their shapes.
+//!
+//! ```text
+//! short        whether a step goes it, and its shapes, each size checked for overflow           once
+//! step.rs      memory of these shapes; of rows that are stepped in place, their products        once
+//!              checks the sizes of a call, and steps                                       each call
+//! ```
+//!
+//! A workspace keeps the last one. A call of another network, batch or kind takes its place.
+
+use super::config::{Dims, Direction};
+use super::recurrent::Recurrent;
+use super::state::Sizes;
+use crate::cell::Weights;
+use crate::error::{Error, checked_size};
+use crate::memory::{Grid, Parts};
+use crate::sequence::{self, Lately, Threads};
+
+/// Steps of a row in place that go through a layer together.
+pub(super) const TOGETHER: usize = 32;
+
+/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it
+/// all again, make the shapes with each size checked for overflow, and estimate whether threads are worth it,
+/// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Short {
+    /// The network that it is of, and the sizes of its states.
+    pub(super) instance: u64,
+    pub(super) state: Sizes,
+    /// The threads that it was checked for.
+    pub(super) threads: Option<Threads>,
+    /// Whether it is short whatever pool the caller is in.
+    pub(super) anywhere: bool,
+    /// Whether threads that are awake would share it.
+    pub(super) may_share: bool,
+    /// Whether the workspace has been made ready for it, and used for nothing else since.
+    pub(super) ready: bool,
+    /// Whether it is ready, in place, of one row and one layer, and on this thread wherever it is called: a step has
+    /// nothing to decide then, and only its sizes to check.
+    pub(super) single: bool,
+    /// Whether states are stepped where they are, a row after the other: of a row whose sums are all made
+    /// before the first is finished, or of two such rows of few units.
+    pub(super) in_place: bool,
+    /// Of one direction of one layer: of a row in place, or of all rows in two slots.
+    pub(super) states: Grid,
+    pub(super) scratch: Grid,
+    /// Of the rows that are made for products, of the layer whose rows are the widest.
+    pub(super) made: Grid,
+    pub(super) input: Grid,
+    pub(super) output: Grid,
+    /// The outputs of the layers but the last, two in turns.
+    pub(super) inner: Parts,
+}
+
+impl Short {
+    /// Memory for the output of a layer, and that of the layer below; of nothing where there is one layer.
+    #[inline(always)]
+    pub(super) fn inner_of<'a>(
+        &self,
+        layers: usize,
+        between: &'a mut [f32],
+    ) -> (&'a mut [f32], &'a mut [f32]) {
+        if layers < 2 {
+            return Default::default();
+        }
+        let mut inner = self.inner.each_mut(between);
+        (inner.next().unwrap_or_default(), inner.next().unwrap_or_default())
+    }
+}
+
+impl Recurrent {
+    /// Whether the steps of a call are made one after the other, on this thread: a single one, and of one row
+    /// several where that is quicker. All at once, their inputs are multiplied faster, but to make that ready
+    /// takes a microsecond; and what steps in place have ready is kept. (The bounds were measured on LSTM,
+    /// GRU and Elman layers of 8 to 256 units, one and two of them: `Z4/in-turn` of `benches/record/`.)
+    pub(super) fn steps_in_turn(&self, dims: &Dims<'_>, threads: Option<Threads>) -> bool {
+        if !dims.is_whole() || dims.steps == 1 {
+            return dims.is_one_step();
+        }
+        let (config, threads) = (&self.config, threads.unwrap_or(self.config.threads));
+        let of_inputs = || self.weights.iter().map(Weights::input_multiply_adds);
+        let (widest, all) = (of_inputs().max().unwrap_or(0), of_inputs().fold(0, usize::saturating_add));
+        let few_inputs = self.can_step_in_place() && widest <= 2560;
+        let few_steps = dims.steps < 16 && all.saturating_mul(dims.steps) < 25_000;
+        (dims.batch, dims.steps > 1) == (1, true)
+            && config.direction == Direction::Forward
+            && (few_inputs || few_steps)
+            && threads.is_one(config.work_per_step().saturating_mul(dims.steps))
+    }
+
+    /// Whether a row can be stepped where its state is: all its sums are made before the first is finished.
+    fn can_step_in_place(&self) -> bool {
+        let weights = &self.weights[0];
+        weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
+    }
+
+    /// Whether two rows, as of a stereo stream, are stepped one after the other: where weights are in the
+    /// nearest cache, what two rows decide together takes longer than to read them twice. Of 64 units it is
+    /// level, and of three rows there is little left of it. (`X207/two-rows`)
+    fn steps_row_by_row(&self, batch: usize) -> bool {
+        let of_layer = |weights: &Weights| weights.input_multiply_adds() + weights.recurrent_multiply_adds();
+        batch == 2 && self.weights.iter().all(|weights| of_layer(weights) <= 16_000)
+    }
+
+    /// The shapes of a call, where it is a step that goes the short way.
+    pub(super) fn short(
+        &self,
+        dims: Dims<'_>,
+        threads: Option<Threads>,
+        lately: &Lately,
+    ) -> Result<Option<Short>, Error> {
+        let config = &self.config;
+        let given = threads;
+        let threads = threads.unwrap_or(config.threads);
+        let sharing = self.sharing(threads, dims.batch, 1, false);
+        // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
+        // have.
+        let is_short = dims.is_one_step()
+            && dims.batch > 0
+            && config.direction == Direction::Forward
+            && config.zoneout_of(0, None).is_none()
+            && sharing.threads(lately) < 2;
+        if !is_short {
+            return Ok(None);
+        }
+        let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
+        let cell = config.variant(0).shape();
+        let in_place = self.can_step_in_place() && (batch == 1 || self.steps_row_by_row(batch));
+        // In place, rows are stepped one after the other, in the memory of one.
+        let (slots, rows, together) = if in_place { (1, 1, TOGETHER) } else { (2, batch, 1) };
+        checked_size("x", &[batch, config.input_size])?;
+        checked_size("y", &[batch, outputs])?;
+        Ok(Some(Short {
+            instance: self.instance.number(),
+            state: self.state_sizes(batch),
+            threads: given,
+            ready: false,
+            single: false,
+            // (A number of threads is the same everywhere.)
+            anywhere: threads != Threads::Auto
+                || threads.is_one(config.work_per_step().saturating_mul(batch)),
+            may_share: sharing.may_be(),
+            in_place,
+            states: Grid::padded(1, checked_size("state", &[slots, rows])?, cell.state.len(), hidden)?,
+            scratch: Grid::padded(1, rows, cell.scratch, hidden)?,
+            made: sequence::made_rows(&self.weights[..config.layers.min(2)], rows, 1)?,
+            input: Grid::slot_major(1, batch, 1, config.input_size)?,
+            output: Grid::slot_major(1, batch, 1, outputs)?,
+            inner: Parts::new((config.layers - 1).min(2), checked_size("y", &[together, rows, outputs])?)?,
+        }))
+    }
+}
