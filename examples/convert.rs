@@ -13,12 +13,14 @@
 //! shapes allow it (`state_dict::describe`), or the one that `--cell` names: `slstm`, `min_lstm` and so on,
 //! as `CellKind::name`.
 //!
-//! The tensors beside the layers are in the output too, by their names. What is not written (initial states,
-//! other nodes of an ONNX model) is said. The output is never the file that is read.
+//! Matrices of int8 with scales are written as such, and so are scales beside floats. The tensors beside the
+//! layers are in the output too, by their names. What is not written (initial states, other nodes of an ONNX
+//! model) is said. The output is never the file that is read.
 
 use fused_rnn::format::onnx::Model;
-use fused_rnn::format::{DType, Tensors, keras, state_dict};
-use fused_rnn::{CellKind, Error, Recurrent};
+use fused_rnn::format::state_dict::{self, Module};
+use fused_rnn::format::{DType, Tensors, keras};
+use fused_rnn::{CellKind, Error, Precision, Recurrent};
 use fused_rnn_examples::say;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -153,7 +155,7 @@ fn torch(file: Tensors, cell: Option<CellKind>) -> Result<Found, Error> {
             }
             (_, _, kinds) => kinds[0],
         };
-        let network = module.network(&file, kind);
+        let network = network(module, &file, kind);
         if network.is_ok() {
             for name in module.names(&file) {
                 found.tensors.remove(name);
@@ -163,6 +165,17 @@ fn torch(file: Tensors, cell: Option<CellKind>) -> Result<Found, Error> {
         found.add(module.prefix.trim_end_matches('.'), network);
     }
     Ok(found)
+}
+
+/// The network of a module: where matrices have scales, one that keeps them, and writes them again.
+fn network(module: &Module, file: &Tensors, kind: CellKind) -> Result<Recurrent, Error> {
+    let floats = module.network(file, kind)?;
+    if !module.names(file).any(|name| name.ends_with("_scale")) {
+        return Ok(floats);
+    }
+    let mut network = floats.in_precision(Precision::Int8)?;
+    state_dict::load(file.clone().split_off_prefix(&module.prefix), &mut network)?;
+    Ok(network)
 }
 
 /// The name of a layer in words.

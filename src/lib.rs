@@ -180,8 +180,8 @@
 //! Weights that were rounded elsewhere are kept as they are. bf16 of a file is exact in f32 and in bf16.
 //! Matrices of int8 with scales keep their integers in [`Precision::Int8`], from a `state_dict`
 //! ([`format::state_dict::load`]), from any form with scales ([`format::Form::load`]), from ONNX's
-//! `DynamicQuantizeLSTM` where they fit ([`format::onnx`]), or by [`Recurrent::set_scales`]. Files that are
-//! written have weights in f32 and no scales: what is loaded from them is rounded with scales of its own.
+//! `DynamicQuantizeLSTM` where they fit ([`format::onnx`]), or by [`Recurrent::set_scales`].
+//! [`format::state_dict::save`] writes such matrices as int8 with their scales, and all else in f32.
 //!
 //! # Real time
 //!

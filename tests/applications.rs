@@ -198,7 +198,7 @@ fn sound_that_is_wrong_is_named() {
 #[test]
 fn files_of_every_cell_are_converted() {
     use fused_rnn::format::{Tensors, state_dict};
-    use fused_rnn::{Builder, CellKind};
+    use fused_rnn::{Builder, CellKind, Precision};
 
     let place = Place::new("convert");
     for &kind in CellKind::ALL {
@@ -218,6 +218,19 @@ fn files_of_every_cell_are_converted() {
             }
         }
     }
+    // Bytes with scales, and scales beside floats, stay what they are.
+    let mut bytes = Builder::new(CellKind::Lstm, 2, 3).precision(Precision::Int8).build().unwrap();
+    bytes.set_parameter("weight_ih_l0", &(0..24).map(|q| q as f32 * 0.25).collect::<Vec<_>>()).unwrap();
+    bytes.set_scales("weight_ih_l0", &[0.25]).unwrap();
+    bytes.set_scales("weight_hh_l0", &[0.01]).unwrap();
+    let mut file = Tensors::new();
+    file.insert_all("rnn.", state_dict::save(&bytes).unwrap());
+    assert!(file.raw("rnn.weight_ih_l0").is_some() && file.get("rnn.weight_hh_l0_int8_scale").is_some());
+    let (status, ..) = place.run("convert", "data out.safetensors", &file.to_safetensors(&[]).unwrap());
+    assert_eq!(status, Some(0));
+    let bytes = fs::read(place.0.join("out.safetensors")).unwrap();
+    assert_eq!(Tensors::from_safetensors(&bytes, "").unwrap(), file);
+
     let mut tensors = state_dict::save(&Builder::new(CellKind::MinGru, 5, 6).build().unwrap()).unwrap();
     tensors.set_cell("", None);
     let (status, stdout, _) =

@@ -1,7 +1,7 @@
 //! Files: safetensors with PyTorch's names, and Keras layers as `examples/export_keras.py` writes them.
 
 use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{CellKind, Dims, Lstm};
+use fused_rnn::{Bias, Builder, CellKind, Dims, Lstm};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 
@@ -28,6 +28,25 @@ fn a_module_is_read_by_its_prefix_and_written_again() {
     assert_eq!(same.parameters(), lstm.parameters());
     let error = Tensors::from_safetensors(&bytes, "decoder.").unwrap_err().to_string();
     assert!(error.starts_with("tensors: expected names that begin with \"decoder.\""), "{error}");
+}
+
+/// Networks of every cell and form of biases have the bits of before, signs of zeros too.
+#[test]
+fn what_is_read_has_the_bits_that_were_written() {
+    let odd = [-0.0, 0.0, 1e-40, f32::MIN_POSITIVE, -1.5, f32::MAX, f32::NEG_INFINITY];
+    for &kind in CellKind::ALL {
+        for bias in [Bias::Double, Bias::Single, Bias::None] {
+            let builder = || Builder::new(kind, 3, 4).layers(2).bidirectional(true).bias(bias);
+            let (mut from, mut to) = (builder().build().unwrap(), builder().build().unwrap());
+            from.update(|all| all.iter_mut().enumerate().for_each(|(n, value)| *value = odd[n % odd.len()]));
+            let bytes = state_dict::save(&from).unwrap().to_safetensors(&[]).unwrap();
+            state_dict::load(Tensors::from_safetensors(&bytes, "").unwrap(), &mut to).unwrap();
+            for (a, b) in from.named_parameters().zip(to.named_parameters()) {
+                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(b.values), bits(a.values), "{kind:?}, {bias:?}: {}", a.name);
+            }
+        }
+    }
 }
 
 #[test]

@@ -457,6 +457,42 @@ fn wrong_given_scales_of_files() {
     assert!(both.ends_with("got weight_ih_l0, weight_ih_l0_scale, weight_ih_l0_int8_scale"), "{both}");
 }
 
+/// Scales of other numbers than floats are not passed over: neither those beside floats, nor those of bytes.
+#[test]
+fn scales_that_are_no_floats() {
+    for (dtype, bytes) in [
+        (DType::I8, vec![1]),
+        (DType::I32, vec![1, 0, 0, 0]),
+        (DType::Bool, vec![1]),
+        (DType::F64, 1e300f64.to_le_bytes().to_vec()),
+        (DType::Other, vec![0x38]),
+    ] {
+        for name in ["weight_hh_l0_int8_scale", "weight_hh_l0_scale"] {
+            let mut network = Rnn::tanh(3, 2).precision(Precision::Int8).build().unwrap();
+            let (before, mut file) = (network.parameters().to_vec(), state_dict::save(&network).unwrap());
+            file.insert_raw(name, RawTensor::new(dtype, &[1], bytes.clone()).unwrap());
+            let got = format!("numbers of type {dtype:?}");
+            let want = format!("{name}: expected floats that an f32 can hold, as they are scales, got {got}");
+            let described = state_dict::describe(&file).unwrap_err().to_string();
+            assert_eq!(described, want, "beside floats");
+            assert_eq!(state_dict::load(file.clone(), &mut network).unwrap_err().to_string(), want);
+            file.insert_raw("weight_hh_l0", raw(&[1, 2, 3, 4], &[2, 2]));
+            let of_bytes = state_dict::load(file, &mut network).unwrap_err().to_string();
+            let bytes_alone = "weight_hh_l0: expected ";
+            let is_named = of_bytes == want || name.contains("int8") && of_bytes.starts_with(bytes_alone);
+            assert!(is_named, "{of_bytes}");
+            assert_eq!(network.parameters(), before);
+        }
+    }
+    // Of what is no parameter they are nobody's business here.
+    let mut network = Rnn::tanh(3, 2).precision(Precision::Int8).build().unwrap();
+    let mut file = state_dict::save(&network).unwrap();
+    file.insert_raw("head.weight", raw(&[1, 2], &[1, 2]));
+    file.insert_raw("head.weight_scale", raw(&[1], &[1]));
+    file.insert_raw("bias_ih_l0_count", raw(&[1], &[1]));
+    state_dict::load(file, &mut network).unwrap();
+}
+
 /// bf16 and f16 of a file are these numbers exactly, in f32 and in bf16; f16 is rounded to bf16 once.
 #[cfg(feature = "safetensors")]
 #[test]

@@ -7,8 +7,8 @@
 mod refusing;
 
 use fused_rnn::{
-    CellKind, Direction, Error, Gradients, Init, Keep, Precision, Schedule, Tape, Threads, Upstream,
-    Workspace,
+    CellKind, Dims, Direction, Error, Gradients, Init, Keep, Precision, Recurrent, Schedule, Tape, Threads,
+    Upstream, Workspace,
 };
 use fused_rnn_tests::{Case, Data, Options};
 use refusing::refusing_after;
@@ -63,6 +63,35 @@ fn every_allocation_of_a_call_may_be_refused() {
             }
         }
     }
+}
+
+/// Scales that are given, and their copies in a network of another precision or the same.
+#[test]
+fn scales_may_be_refused() {
+    let case = Case {
+        layers: 6,
+        direction: Direction::Both,
+        precision: Precision::Int8,
+        ..Case::simple(CellKind::Lstm, 1, 2, 3, 150)
+    };
+    let (plain, x) = (case.builder().threads(Threads::Count(1)).build().unwrap(), [0.5; 6]);
+    let y = |network: &Recurrent| network.run(&x, Dims::new(1, 2)).unwrap().y;
+    let scales: Vec<f32> = (0..600).map(|row| 0.001 + 1e-5 * row as f32).collect();
+    let mut given = plain.clone();
+    given.set_scales("weight_hh_l0", &scales).unwrap();
+    let (before, want) = (y(&plain), y(&given));
+    assert_ne!(before, want);
+    let set = refuse_each(
+        || plain.clone(),
+        |network| network.set_scales("weight_hh_l0", &scales),
+        |network, refused| assert_eq!(y(&network), if refused { before.clone() } else { want.clone() }),
+    );
+    let copied = |precision| {
+        refuse_each(|| (), |()| given.in_precision(precision), |(), _| assert_eq!(y(&given), want))
+    };
+    assert_eq!(set, 2, "the scales, and those of each strand");
+    assert_eq!(copied(Precision::Int8), copied(Precision::Bf16) + set);
+    assert_eq!(y(&given.in_precision(Precision::Int8).unwrap()), want);
 }
 
 /// The calls of a network. They share a workspace and a tape: what a refused one leaves behind, the next

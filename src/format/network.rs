@@ -137,7 +137,12 @@ impl Change {
         let gates = bias_ih.chunks_exact_mut(self.hidden).zip(bias_hh.chunks_exact_mut(self.hidden));
         for (gate, (sums, biases)) in gates.enumerate() {
             if self.kind.shape().biases.contains(&BiasOf::Both(gate)) {
-                sums.iter_mut().zip(biases).for_each(|(sum, bias)| *sum += std::mem::take(bias));
+                for (sum, bias) in sums.iter_mut().zip(biases) {
+                    // (Zeros, as a saved network has them beside its only bias, take no sign from another.)
+                    if *bias != 0.0 {
+                        *sum += std::mem::take(bias);
+                    }
+                }
             }
         }
         let rest = |values: &[f32]| values.iter().copied().find(|&value| value != 0.0);

@@ -133,9 +133,9 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let threads = workspace.threads;
         if let Some(short) = &workspace.short
-            && (short.single, short.threads) == (true, threads)
+            && (short.single, short.threads, short.instance) == (true, threads, self.instance.number())
             && dims.is_one_step()
-            && dims.batch == 1
+            && (dims.batch, state.batch()) == (1, 1)
         {
             return self.step(x, state, y, workspace);
         }

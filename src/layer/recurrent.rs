@@ -319,7 +319,7 @@ impl Recurrent {
         let mut other = Recurrent::zero(config, self.token)?;
         other.parameters.copy_from_slice(&self.parameters);
         if precision == Precision::Int8 {
-            other.scales.clone_from(&self.scales);
+            other.scales = self.copied_scales()?;
         }
         other.pack_all();
         Ok(other)

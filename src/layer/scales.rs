@@ -3,7 +3,7 @@
 use super::parameters::{Ranges, tensors};
 use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
-use crate::error::{Error, refused, reserve};
+use crate::error::{Error, collect, fill_up, refused, reserve};
 use crate::product::Precision;
 
 /// Whether weights can be had from integers and back with it.
@@ -60,7 +60,7 @@ impl Recurrent {
         let mut own = Vec::new();
         reserve(&mut own, scales.len())?;
         own.extend_from_slice(scales);
-        self.scales.resize_with(self.ranges.len(), PerTensor::default);
+        fill_up(&mut self.scales, self.ranges.len())?;
         self.scales[strand].0[tensor as usize] = own;
         let mut changed = PerTensor::default();
         changed.0[tensor as usize] = true;
@@ -76,6 +76,18 @@ impl Recurrent {
             Some(given) => given.0[tensor as usize].as_slice(),
             None => &[],
         })
+    }
+
+    /// Copies of the scales that were given. (A clone would end the program where memory is refused.)
+    pub(super) fn copied_scales(&self) -> Result<Vec<PerTensor<Vec<f32>>>, Error> {
+        collect(self.scales.iter().map(|given| {
+            let mut own = PerTensor::<Vec<f32>>::default();
+            for (to, from) in own.0.iter_mut().zip(&given.0) {
+                reserve(to, from.len())?;
+                to.extend_from_slice(from);
+            }
+            Ok(own)
+        }))
     }
 
     /// [`update`](Recurrent::update) with the scales of what is set, by the names of matrices. Those that are

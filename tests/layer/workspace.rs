@@ -1,5 +1,6 @@
 use fused_rnn::{
-    Builder, CellKind, Dims, Gradients, Init, Keep, Level, Lstm, Recurrent, Tape, Upstream, Workspace,
+    Builder, CellKind, Dims, Direction, Gradients, Init, Keep, Level, Lstm, Recurrent, Tape, Threads,
+    Upstream, Workspace,
 };
 
 #[test]
@@ -83,5 +84,43 @@ fn steps_of_several_networks_share_a_workspace() {
                 same(&clones[0], "a clone again");
             }
         }
+    }
+}
+
+/// What is ready for one network does not decide what a call of another is: of one that runs in reverse or in
+/// both directions, nor of other sizes than its dims say.
+#[test]
+fn one_step_after_steps_of_another_network() {
+    let builder = || Lstm::builder(2, 3).threads(Threads::Count(1));
+    let (single, x) = (builder().build().unwrap(), [0.5, -0.25, 1.0, 0.75]);
+    let mut workspace = Workspace::new();
+    let step = |workspace: &mut Workspace| {
+        single.step(&x[..2], &mut single.zero_state(1).unwrap(), None, workspace).unwrap();
+    };
+    for direction in [Direction::Reverse, Direction::Both, Direction::Forward] {
+        for layers in [1, 2] {
+            let network = builder().layers(layers).direction(direction).build().unwrap();
+            let (mut state, mut y) =
+                (network.zero_state(1).unwrap(), vec![0.0; network.config().output_size()]);
+            step(&mut workspace);
+            network.forward(&x[..2], Dims::new(1, 1), &mut state, Some(&mut y), &mut workspace).unwrap();
+            assert_eq!(y, network.run(&x[..2], Dims::new(1, 1)).unwrap().y, "{direction:?}, {layers} layers");
+        }
+    }
+    // One row, and a state of two.
+    for warm in [false, true] {
+        let mut workspace = Workspace::new();
+        if warm {
+            step(&mut workspace);
+        }
+        let (mut state, mut y) = (single.zero_state(2).unwrap(), [7.0; 6]);
+        let mut error = |x: &[f32], y: &mut [f32]| {
+            let dims = Dims::new(1, 1);
+            single.forward(x, dims, &mut state, Some(y), &mut workspace).unwrap_err().to_string()
+        };
+        let want = "state: batch: expected 1, got 2";
+        assert_eq!(error(&x[..2], &mut y[..3]), want, "ready: {warm}");
+        assert!(error(&x, &mut y).starts_with("x"), "ready: {warm}");
+        assert_eq!(y, [7.0; 6]);
     }
 }

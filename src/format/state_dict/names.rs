@@ -90,29 +90,41 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The names of the tensors of a file that may be parameters or parts of them: of its floats, and of all else
-/// that has scales. Those that begin with `prefix`.
+/// The names of the tensors of a file that may be parameters or parts of them: of its floats, of all else
+/// that has scales, and of scales that are no floats. Those that begin with `prefix`.
 pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let mut names = Vec::new();
     for (name, _) in file.beginning_with(prefix) {
         names.push(name);
     }
+    let has = |name: &str| file.get(name).is_some() || file.raw(name).is_some();
     for (name, raw) in file.others_beginning_with(prefix) {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
-        if !raw.dtype().is_float() && file.get(&format!("{whole}_scale")).is_some() {
+        let has_scales = !raw.dtype().is_float() && has(&format!("{whole}_scale"));
+        if has_scales || scaled_by(name).is_some_and(has) {
             names.push(name);
         }
     }
     names
 }
 
+/// The name of the matrix whose scales have this name.
+fn scaled_by(name: &str) -> Option<&str> {
+    name.strip_suffix(GIVEN).or_else(|| name.strip_suffix("_scale"))
+}
+
 /// One of these, as floats.
 ///
 /// # Errors
-/// [`Error::Format`] where it has scales and is none of integers: floats of eight bits.
+/// [`Error::Format`] where it has scales and is none of integers, as floats of eight bits are, and where it
+/// is scales and none of floats that an f32 can hold.
 pub(super) fn number(file: &Tensors, name: &str) -> Result<Tensor, Error> {
     match (file.get(name), file.raw(name)) {
         (Some(tensor), _) => Ok(tensor.clone()),
+        (None, Some(raw)) if scaled_by(name).is_some() => {
+            let got = format_args!("numbers of type {:?}", raw.dtype());
+            Err(refused(name, "floats that an f32 can hold, as they are scales", got))
+        }
         (None, Some(raw)) => raw.to_tensor().map_err(|_| not_of_bytes(name, raw.dtype())),
         (None, None) => Err(refused(name, "a tensor", "none")),
     }
