@@ -90,8 +90,8 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The names of the tensors of a file that may be parameters or parts of them: of its floats, and of all else
-/// that has scales. Those that begin with `prefix`.
+/// The names of the tensors of a file that may be parameters or parts of them: of its floats, those that
+/// stand there as bf16 too, and of all else that has scales. Those that begin with `prefix`.
 pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let mut names = Vec::new();
     for (name, _) in file.beginning_with(prefix) {
@@ -99,7 +99,8 @@ pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     }
     for (name, raw) in file.others_beginning_with(prefix) {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
-        if !raw.dtype().is_float() && file.get(&format!("{whole}_scale")).is_some() {
+        let scaled = || !raw.dtype().is_float() && file.get(&format!("{whole}_scale")).is_some();
+        if raw.dtype() == DType::BF16 || scaled() {
             names.push(name);
         }
     }
