@@ -103,7 +103,7 @@ fn options() -> Result<Options, String> {
                 options.precisions = value()?.split(',').map(named).collect::<Result<_, _>>()?;
             }
             "--shape" => options.shapes.push(value()?.parse()?),
-            other => return Err(format!("unknown argument {other}: --help lists them")),
+            other => return Err(format!("unknown argument {other}: --help lists the options")),
         }
     }
     if options.shapes.is_empty() {

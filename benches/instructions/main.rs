@@ -131,7 +131,7 @@ fn run() -> Result<(), String> {
             "--against" => before = earlier(&value()?)?,
             "--precision" => precision = value()?.parse().map_err(|error| format!("--{error}"))?,
             "--child" => return child(value()?.parse()?, &value()?.parse()?, precision),
-            other => return Err(format!("unknown argument {other}: --help lists them")),
+            other => return Err(format!("unknown argument {other}: --help lists the options")),
         }
     }
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|run| run.status.success()) {

@@ -94,7 +94,7 @@ fn options() -> Result<Options, String> {
                 keeps = value()?.split(',').map(|name| keep_of(name.trim())).collect::<Result<_, _>>()?
             }
             other => {
-                return Err(format!("unknown argument {other}: --help lists them"));
+                return Err(format!("unknown argument {other}: --help lists the options"));
             }
         }
     }
