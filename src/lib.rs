@@ -17,8 +17,8 @@
 //! # Where to start
 //!
 //! - [`Lstm`], [`Gru`] and [`Rnn`] start a [`Builder`] of one of their cells ([`CellKind`]). It makes a
-//!   [`Recurrent`]: a network of layers and
-//!   directions, of any cell. [`Recurrent::run`] is the short way to use it.
+//!   network, a [`Recurrent`]: one or more layers of this cell, in one or both directions.
+//!   [`Recurrent::run`] is the short way to use it.
 //! - [`Recurrent::forward`], [`step`](Recurrent::step), [`forward_train`](Recurrent::forward_train) and
 //!   [`backward`](Recurrent::backward) work on slices. The caller holds [`State`], [`Tape`] and
 //!   [`Workspace`]. On one thread these calls allocate nothing once the workspace has grown, so real-time
@@ -96,7 +96,7 @@
 //!
 //! | of | the same bits |
 //! |---|---|
-//! | layers: outputs, states, gradients, whatever the options | on AVX2, AVX-512 and NEON; and, others than those, on the portable level of x86-64, ARM and WebAssembly |
+//! | layers: outputs, states, gradients, whatever the options | on AVX2, AVX-512 and NEON. Those of the portable level are others: the same on x86-64, ARM and WebAssembly |
 //! | [`Dense::forward_row`], [`Dense::forward_into`] | on every machine and level |
 //! | optimisers, dropout masks, [`Rng::uniform`] | on every machine |
 //! | squared, absolute and Huber losses; gradients of softmax with cross-entropy | on every machine |
@@ -181,21 +181,24 @@
 //! Matrices of int8 with scales keep their integers in [`Precision::Int8`], from a `state_dict`
 //! ([`format::state_dict::load`]), from any form with scales ([`format::Form::load`]), from ONNX's
 //! `DynamicQuantizeLSTM` where they fit ([`format::onnx`]), or by [`Recurrent::set_scales`].
-//! [`format::state_dict::save`] writes such matrices as int8 with their scales, and all else in f32.
+//! [`state_dict::save`](format::state_dict::save) writes them as int8 with their scales, and all else in f32.
+//! [`state_dict::save_rounded`](format::state_dict::save_rounded) writes all matrices as the precision of the
+//! network rounds them, in a quarter or a half of the bytes. Either way a network of the same precision that
+//! is loaded from the file gives the same bits.
 //!
 //! # Real time
 //!
-//! A stream needs a layer, a [`State`] and a [`Workspace`]. Make them on another thread, and
+//! A stream needs a network, a [`State`] and a [`Workspace`]. Make them on another thread, and
 //! [reserve](Recurrent::reserve) memory for each shape of call. From then on these allocate nothing:
 //! [`Recurrent::step`], and on one thread [`Recurrent::forward`], [`Dense::forward_row`] and
 //! [`Dense::forward_into`], [`State::row_h`], [`State::copy_h_to`], [`State::reset`]. These allocate:
 //! [`Recurrent::run`], [`Recurrent::zero_state`], [`State::h`], [`Dense::forward`], every `clone`.
 //!
 //! - A step with default threads runs on the caller's thread and starts no pool. A block by `forward` may
-//!   start one: build the layer with [`Threads::Count(1)`](Threads::Count).
+//!   start one: build the network with [`Threads::Count(1)`](Threads::Count).
 //! - Several streams are rows of one batch: stereo is `zero_state(2)`. [`State::reset_row`] starts one anew.
-//! - Another model is another layer with a state and a workspace of its own. Hand all three to the real-time
-//!   thread at once, and free the old ones elsewhere.
+//! - Another model is another network with a state and a workspace of its own. Hand all three to the
+//!   real-time thread at once, and free the old ones elsewhere.
 //! - No mode of the processor has to be set: a stream that fades away costs what any other costs (see above).
 //!
 //! The example `amplifier` does all of this with blocks of stereo sound, and counts allocations.

@@ -218,14 +218,14 @@ fn backward_names_every_wrong_argument() {
             }
         }
     }
-    // A tape of another layer.
+    // A tape of another network.
     let other = Gru::reset_after(I, H).bidirectional(true).build().unwrap();
     let mut parameters = vec![0.0; other.parameters().len()];
     let gradients = Gradients::of_parameters(&mut parameters);
     let got = other.backward(&f.x, &f.tape, Upstream::default(), gradients, &mut f.workspace);
     let said =
         |got: Result<(), Error>, what: &str| assert!(got.unwrap_err().to_string().contains(what), "{what}");
-    said(got, "the tape of another layer");
+    said(got, "the tape of another network");
     // An empty tape is one of no layer, and parameters that have changed are not those that the tape is of.
     let mut parameters = vec![0.0; count];
     let mut back = |layer: &Recurrent, tape: &Tape| {
@@ -501,10 +501,10 @@ fn options_that_a_cell_does_not_have_are_named() {
     for (builder, expected) in table {
         assert_eq!(builder.build().unwrap_err().to_string(), expected);
     }
-    // A reverse layer has no steps either, and names without a direction.
+    // A reverse network has no steps either, and names without a direction.
     let reverse = lstm().direction(Direction::Reverse).build().unwrap();
     let mut state = reverse.zero_state(1).unwrap();
     let step = reverse.step(&[0.0; I], &mut state, None, &mut Workspace::new());
-    assert_eq!(step, Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" }));
+    assert_eq!(step, Err(Error::Unsupported { what: "a step of a bidirectional or reverse network" }));
     assert!(reverse.named_parameters().all(|parameter| !parameter.name.contains("reverse")));
 }

@@ -455,8 +455,8 @@ fn a_state_dict_says_its_sizes_and_must_be_whole() {
             all.insert_all("rec.", std::mem::take(t));
             *t = all;
         }),
-        "bias_ih_l0: expected a tensor of shape [16], got none, but \"rec.bias_ih_l0\": take its prefix \"rec.\" off \
-         (Tensors::split_off_prefix)"
+        "bias_ih_l0: expected a tensor of shape [16], got none, but \"rec.bias_ih_l0\": read the file with the prefix \
+         \"rec.\""
     );
     // What is no parameter is left alone, wrappers are passed over.
     let mut more = Tensors::new();

@@ -404,6 +404,70 @@ fn given_scales_are_saved() {
     }
 }
 
+/// Whether the matrices of a file are of this type.
+fn are_of(file: &Tensors, network: &Recurrent, dtype: DType) -> bool {
+    let mut matrices =
+        network.named_parameters().filter(|of| of.name.starts_with("weight_") && of.shape.len() == 2);
+    matrices.all(|of| file.raw(&of.name).is_some_and(|raw| raw.dtype() == dtype))
+}
+
+/// A file of rounded weights gives a network of the same precision that has the same results, and the same
+/// file again.
+#[test]
+fn rounded_weights_are_saved() {
+    let x: Vec<f32> = (0..6 * 5).map(|n| (n * 37 % 64) as f32 / 32.0 - 1.0).collect();
+    for plain in every_cell() {
+        let kind = plain.config().kind();
+        assert_eq!(state_dict::save_rounded(&plain).unwrap(), state_dict::save(&plain).unwrap());
+        for (precision, dtype) in [
+            (Precision::Bf16Weights, DType::BF16),
+            (Precision::Bf16, DType::BF16),
+            (Precision::Int8, DType::I8),
+        ] {
+            let small = plain.in_precision(precision).unwrap();
+            let file = state_dict::save_rounded(&small).unwrap();
+            assert!(are_of(&file, &small, dtype), "{kind:?} {precision}");
+            let again = read(&file, precision);
+            assert_eq!(run(&again, &x), run(&small, &x), "{kind:?} {precision}");
+            assert_eq!(state_dict::save_rounded(&again).unwrap(), file, "{kind:?} {precision}");
+            #[cfg(feature = "safetensors")]
+            {
+                let bytes = file.to_safetensors(&[]).unwrap();
+                let of_bytes = read(&Tensors::from_safetensors(&bytes, "").unwrap(), precision);
+                assert_eq!(bits(of_bytes.parameters()), bits(again.parameters()), "{kind:?} {precision}");
+                let modules = state_dict::modules(&Tensors::from_safetensors(&bytes, "").unwrap());
+                assert_eq!(modules, state_dict::modules(&file));
+            }
+            // Given scales are those of the file.
+            if precision == Precision::Int8 {
+                let given = read(&quantized(&plain), precision);
+                let file = state_dict::save_rounded(&given).unwrap();
+                assert!(are_of(&file, &given, dtype), "{kind:?}");
+                assert_eq!(run(&read(&file, precision), &x), run(&given, &x), "{kind:?}");
+            }
+        }
+    }
+}
+
+/// Rows of zeros have some scale. A matrix that has no bytes stays as it is, in a network of bytes too.
+#[test]
+fn odd_weights_are_saved_rounded() {
+    let dims = Dims::new(1, 2);
+    let mut rnn = Rnn::relu(2, 2).precision(Precision::Int8).build().unwrap();
+    for (odd, dtype) in [(0.0, Some(DType::I8)), (1e-31, Some(DType::I8)), (1e-29, None), (f32::NAN, None)] {
+        rnn.set_parameter("weight_ih_l0", &[odd, -0.0, 0.25, -0.5]).unwrap();
+        let file = state_dict::save_rounded(&rnn).unwrap();
+        assert_eq!(file.raw("weight_ih_l0").map(RawTensor::dtype), dtype, "{odd}");
+        let again = read(&file, Precision::Int8);
+        let (got, want) =
+            [&again, &rnn].map(|of| bits(&of.run(&[0.5, -1.0, 2.0, 0.1], dims).unwrap().y)).into();
+        assert_eq!(got, want, "{odd}");
+    }
+    rnn.drop_parameters();
+    let error = state_dict::save_rounded(&rnn).unwrap_err().to_string();
+    assert_eq!(error, "not supported: parameters of a network that has dropped them");
+}
+
 /// A zero with a sign is no byte: the matrix is saved as it is. Where all rows have their own scales, none
 /// are saved.
 #[test]

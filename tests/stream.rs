@@ -293,7 +293,7 @@ fn wrong_arguments_are_named() {
     assert_eq!(of_model(Model::new(2).network(gru.clone())), "input_size of a network: expected 2, got 1");
     assert_eq!(
         of_model(Model::new(1).network(both)),
-        "not supported: a stream of a bidirectional or reverse layer"
+        "not supported: a stream of a bidirectional or reverse network"
     );
     assert_eq!(of_model(Model::new(1).dense(head.clone())), "inputs of a dense layer: expected 1, got 4");
     assert_eq!(

@@ -24,6 +24,13 @@ pub mod shape;
 pub mod timing;
 pub mod unfused;
 
+/// Prints what a bench says of itself, for `--help`: the head of its source.
+pub fn print_head(source: &str) {
+    let head = source.lines().map_while(|line| line.strip_prefix("//!"));
+    head.filter(|line| !line.trim_start().starts_with("```"))
+        .for_each(|line| println!("{}", line.trim_end()));
+}
+
 pub use network::Network;
 pub use shape::Shape;
 

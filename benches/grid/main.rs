@@ -73,6 +73,10 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             "--json" => options.json = true,
             "--bench" => {}
+            "--help" => {
+                common::print_head(include_str!("main.rs"));
+                std::process::exit(0);
+            }
             "--limits" => options.limits = true,
             "--list" => options.list = true,
             "--serve" => options.serve = true,
@@ -99,7 +103,7 @@ fn options() -> Result<Options, String> {
                 options.precisions = value()?.split(',').map(named).collect::<Result<_, _>>()?;
             }
             "--shape" => options.shapes.push(value()?.parse()?),
-            other => return Err(format!("unknown argument {other}")),
+            other => return Err(format!("unknown argument {other}: --help lists the options")),
         }
     }
     if options.shapes.is_empty() {

@@ -121,13 +121,17 @@ fn run() -> Result<(), String> {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--bench" => {}
+            "--help" => {
+                common::print_head(include_str!("main.rs"));
+                std::process::exit(0);
+            }
             "--json" => json = true,
             "--mode" => mode = Some(value()?.parse()?),
             "--shape" => shapes.push(value()?),
             "--against" => before = earlier(&value()?)?,
             "--precision" => precision = value()?.parse().map_err(|error| format!("--{error}"))?,
             "--child" => return child(value()?.parse()?, &value()?.parse()?, precision),
-            other => return Err(format!("unknown argument {other}")),
+            other => return Err(format!("unknown argument {other}: --help lists the options")),
         }
     }
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|run| run.status.success()) {

@@ -74,6 +74,10 @@ fn options() -> Result<Options, String> {
         };
         match argument.as_str() {
             "--bench" => {}
+            "--help" => {
+                common::print_head(include_str!("main.rs"));
+                std::process::exit(0);
+            }
             "--json" => json = true,
             "--child" => child = true,
             "--shape" => shape = value()?.parse()?,
@@ -90,7 +94,7 @@ fn options() -> Result<Options, String> {
                 keeps = value()?.split(',').map(|name| keep_of(name.trim())).collect::<Result<_, _>>()?
             }
             other => {
-                return Err(format!("unknown argument {other}; options stand in benches/memory/main.rs"));
+                return Err(format!("unknown argument {other}: --help lists the options"));
             }
         }
     }

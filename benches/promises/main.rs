@@ -200,8 +200,12 @@ fn cores() -> usize {
 fn main() -> ExitCode {
     let mut json = false;
     for argument in std::env::args().skip(1).filter(|argument| argument != "--bench") {
+        if argument == "--help" {
+            common::print_head(include_str!("main.rs"));
+            return ExitCode::SUCCESS;
+        }
         if argument != "--json" {
-            eprintln!("{argument}: expected --json");
+            eprintln!("{argument}: expected --json or --help");
             return ExitCode::FAILURE;
         }
         json = true;

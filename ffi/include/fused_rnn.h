@@ -1,6 +1,6 @@
 /* fused-rnn: LSTM, GRU and Elman layers for CPUs, forward, step by step and trained.
  *
- * Made of ffi/src by cbindgen; do not edit. README.md beside it begins with ten lines that work.
+ * Made of ffi/src by cbindgen; do not edit. ../README.md begins with the ten lines of a stream.
  *
  *   frnn_builder   options -> frnn_network    layers and their parameters; threads may share it while it does
  *                                             not change
@@ -142,7 +142,7 @@ typedef enum {
   FRNN_LAYOUT_TIME_MAJOR = 1,
 } frnn_layout;
 
-// How weights are stored and multiplied. Sums of products are f32 in all of them.
+// How weights are stored and multiplied. Inputs, outputs and states are f32 in all of them.
 typedef enum {
   // Weights and values in f32.
   FRNN_PRECISION_F32 = 0,
@@ -259,7 +259,8 @@ frnn_result frnn_builder_set_threads(frnn_builder *builder, size_t threads);
 // machine.
 frnn_result frnn_builder_set_level(frnn_builder *builder, const char *name);
 
-// Makes the network. The builder can make more of them.
+// Makes the network. Options that the cell does not have, and values out of their ranges, are refused here,
+// and not where they are set. The builder can make more networks.
 frnn_result frnn_builder_build(const frnn_builder *builder, frnn_network **network);
 
 // The network whose tensors are in a file of PyTorch's names: safetensors, `torch.save` (.pt) or JSON of
@@ -295,12 +296,24 @@ frnn_result frnn_network_load_onnx(const uint8_t *bytes,
 // has the tensors, the cell and its options (direction, activations, coupled gates, clips, zoneout, layer
 // normalisation): no dropout, layout or precision, and a second bias of zeros where the network has
 // FRNN_BIAS_SINGLE. Matrices whose scales were given (frnn_network_set_scales, or a file of bytes) have them
-// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file.
+// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file. All else is
+// f32, whatever the precision: frnn_network_save_rounded makes a smaller file.
 frnn_result frnn_network_save(const frnn_network *network,
                               const char *prefix,
                               uint8_t *to,
                               size_t capacity,
                               size_t *size);
+
+// The same with matrices of weights as the precision of the network rounds them: in FRNN_PRECISION_INT8 as
+// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them. A network in the same
+// precision has the same outputs, bit for bit, once frnn_network_set_parameters_of_file has set it:
+// frnn_network_load, frnn_network_in_precision and that function, one after the other, make it of the file
+// alone.
+frnn_result frnn_network_save_rounded(const frnn_network *network,
+                                      const char *prefix,
+                                      uint8_t *to,
+                                      size_t capacity,
+                                      size_t *size);
 
 // A model without layers, for `inputs` features. Layers are added in the order in which they run.
 frnn_result frnn_model_create(size_t inputs, frnn_model **model);

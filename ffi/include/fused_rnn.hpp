@@ -94,11 +94,11 @@ public:
 
     // A safetensors file.
     std::vector<std::uint8_t> save(const std::string &prefix = "") const {
-        std::size_t size = 0;
-        detail::check(frnn_network_save(get(), prefix.c_str(), nullptr, 0, &size));
-        std::vector<std::uint8_t> bytes(size);
-        detail::check(frnn_network_save(get(), prefix.c_str(), bytes.data(), bytes.size(), &size));
-        return bytes;
+        return file_of<frnn_network_save>(prefix);
+    }
+    // One with weights as the precision rounds them.
+    std::vector<std::uint8_t> save_rounded(const std::string &prefix = "") const {
+        return file_of<frnn_network_save_rounded>(prefix);
     }
 
     std::size_t input_size() const noexcept { return frnn_network_input_size(get()); }
@@ -156,6 +156,15 @@ public:
     frnn_network *get() const noexcept { return handle_.get(); }
 
 private:
+    template <auto save>
+    std::vector<std::uint8_t> file_of(const std::string &prefix) const {
+        std::size_t size = 0;
+        detail::check(save(get(), prefix.c_str(), nullptr, 0, &size));
+        std::vector<std::uint8_t> bytes(size);
+        detail::check(save(get(), prefix.c_str(), bytes.data(), bytes.size(), &size));
+        return bytes;
+    }
+
     detail::Owned<frnn_network, frnn_network_destroy> handle_;
 };
 

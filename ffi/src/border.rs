@@ -44,6 +44,38 @@ impl Failure {
     }
 }
 
+/// What the crate's texts about files tell a program of Rust to do, and what one of C does.
+const ADVICE: [(&str, &str); 12] = [
+    ("Tensors::from_safetensors", "frnn_network_load"),
+    ("Tensors::from_torch", "frnn_network_load"),
+    ("Tensors::from_json", "frnn_network_load"),
+    ("stream::Model::read", "frnn_model_load"),
+    ("format::onnx::Model::read", "frnn_network_load_onnx"),
+    ("Builder::layer_norm", "frnn_builder_set_layer_norm"),
+    ("Tensors::from_npz reads them (feature `npz`)", "save the arrays as safetensors"),
+    (
+        "numpy.savez writes several with their names, which Tensors::from_npz reads",
+        "safetensors has the names",
+    ),
+    // These are always there.
+    (" (feature `safetensors`)", ""),
+    (" (feature `torch`)", ""),
+    (" (feature `json`)", ""),
+    (" (feature `onnx`)", ""),
+];
+
+/// The text of an error.
+#[cold]
+fn text_of(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Error::Format { .. } = error {
+        for (rust, c) in ADVICE {
+            text = text.replace(rust, c);
+        }
+    }
+    text
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let code = match &error {
@@ -57,7 +89,7 @@ impl From<Error> for Failure {
             // (The enum may grow.)
             _ => Code::Unsupported,
         };
-        Failure { code, text: error.to_string() }
+        Failure { code, text: text_of(&error) }
     }
 }
 

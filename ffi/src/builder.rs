@@ -207,7 +207,8 @@ pub unsafe extern "C" fn frnn_builder_set_level(builder: *mut Builder, name: *co
     }
 }
 
-/// Makes the network. The builder can make more of them.
+/// Makes the network. Options that the cell does not have, and values out of their ranges, are refused here,
+/// and not where they are set. The builder can make more networks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_builder_build(builder: *const Builder, network: *mut *mut Network) -> Code {
     // SAFETY: the caller's promise.

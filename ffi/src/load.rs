@@ -4,9 +4,9 @@ use crate::border::{Area, Code, Failure, Place, check_apart, get, get_mut, guard
 use crate::border::{optional_mut, slice, text};
 use crate::network::Network;
 use crate::options::cell;
-use fused_rnn::CellKind;
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, state_dict};
+use fused_rnn::{CellKind, Error, Recurrent};
 use std::collections::BTreeMap;
 use std::ffi::c_char;
 
@@ -105,7 +105,8 @@ pub unsafe extern "C" fn frnn_network_load_onnx(
 /// has the tensors, the cell and its options (direction, activations, coupled gates, clips, zoneout, layer
 /// normalisation): no dropout, layout or precision, and a second bias of zeros where the network has
 /// FRNN_BIAS_SINGLE. Matrices whose scales were given (frnn_network_set_scales, or a file of bytes) have them
-/// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file.
+/// there, and a network in FRNN_PRECISION_INT8 takes them by frnn_network_set_parameters_of_file. All else is
+/// f32, whatever the precision: frnn_network_save_rounded makes a smaller file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save(
     network: *const Network,
@@ -114,6 +115,39 @@ pub unsafe extern "C" fn frnn_network_save(
     capacity: usize,
     size: *mut usize,
 ) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { save(network, prefix, to, capacity, size, state_dict::save) }
+}
+
+/// The same with matrices of weights as the precision of the network rounds them: in FRNN_PRECISION_INT8 as
+/// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them. A network in the same
+/// precision has the same outputs, bit for bit, once frnn_network_set_parameters_of_file has set it:
+/// frnn_network_load, frnn_network_in_precision and that function, one after the other, make it of the file
+/// alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_save_rounded(
+    network: *const Network,
+    prefix: *const c_char,
+    to: *mut u8,
+    capacity: usize,
+    size: *mut usize,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { save(network, prefix, to, capacity, size, state_dict::save_rounded) }
+}
+
+/// Writes the tensors that `of` makes of a network as a safetensors file.
+///
+/// # Safety
+/// As for the functions above: pointers are NULL, or point to as much as the call says.
+unsafe fn save(
+    network: *const Network,
+    prefix: *const c_char,
+    to: *mut u8,
+    capacity: usize,
+    size: *mut usize,
+    of: fn(&Recurrent) -> Result<Tensors, Error>,
+) -> Code {
     guard(|| {
         check_apart(&[Area::written("to", to, capacity), Area::written("size", size, 1)])?;
         // SAFETY: the caller's promise.
@@ -121,7 +155,7 @@ pub unsafe extern "C" fn frnn_network_save(
         // SAFETY: the caller's promise.
         let (to, size) = unsafe { (optional_mut("to", to, capacity)?, Place::new("size", size)?) };
         let mut tensors = Tensors::new();
-        tensors.insert_all(prefix, state_dict::save(&network.network)?);
+        tensors.insert_all(prefix, of(&network.network)?);
         let bytes = tensors.to_safetensors(&[])?;
         if let Some(to) = to {
             let Some(to) = to.get_mut(..bytes.len()) else {

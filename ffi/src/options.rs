@@ -97,7 +97,7 @@ pub enum Init {
     Zero = 2,
 }
 
-/// How weights are stored and multiplied. Sums of products are f32 in all of them.
+/// How weights are stored and multiplied. Inputs, outputs and states are f32 in all of them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
@@ -112,7 +112,7 @@ pub enum Precision {
 }
 
 fn unknown<T>(what: &str, got: u32) -> Result<T, Failure> {
-    Err(Failure::new(Code::Range, format!("{what}: expected one of its enum, got {got}")))
+    Err(Failure::new(Code::Range, format!("{what}: expected one of frnn_{what}, got {got}")))
 }
 
 /// The cell; `None` for the one of the file.

@@ -42,6 +42,14 @@ fn saved(network: *const Network, prefix: &CStr) -> Vec<u8> {
     bytes
 }
 
+fn saved_rounded(network: *const Network, prefix: &CStr) -> Vec<u8> {
+    let mut size = 0;
+    works!(frnn_network_save_rounded(network, prefix.as_ptr(), null_mut(), 0, &mut size));
+    let mut bytes = vec![0; size];
+    works!(frnn_network_save_rounded(network, prefix.as_ptr(), bytes.as_mut_ptr(), size, &mut size));
+    bytes
+}
+
 fn parameters(network: *const Network) -> Vec<f32> {
     // SAFETY: a live handle.
     let mut values = vec![0.0; unsafe { frnn_network_parameter_count(network) }];
@@ -80,6 +88,43 @@ fn every_cell_comes_back_from_its_file() {
     }
 }
 
+/// The outputs of a network of 3 inputs and 5 units.
+fn y(network: *const Network) -> [f32; 10] {
+    let (mut pass, mut y) = (null_mut(), [0.0; 10]);
+    works!(frnn_pass_create(network, 1, 2, &mut pass));
+    let x = [0.3, -0.7, 0.2, 0.9, -0.1, 0.4];
+    works!(frnn_pass_forward(pass, network, x.as_ptr(), 6, y.as_mut_ptr(), 10));
+    // SAFETY: it is used no more.
+    unsafe { frnn_pass_destroy(pass) };
+    y
+}
+
+/// A small file gives a network of the same outputs, by the three calls that the header names.
+#[test]
+fn rounded_weights_come_back_from_a_file() {
+    for precision in [Precision::F32, Precision::Bf16Weights, Precision::Bf16, Precision::Int8] {
+        let (mut builder, mut first, mut second) = (null_mut(), null_mut(), null_mut());
+        works!(frnn_builder_create(Cell::Lstm as u32, 3, 5, &mut builder));
+        works!(frnn_builder_set_precision(builder, precision as u32));
+        works!(frnn_builder_build(builder, &mut first));
+        let bytes = saved_rounded(first, c"rnn.");
+        assert_eq!(bytes.len() < saved(first, c"rnn.").len(), precision != Precision::F32);
+        let plain = loaded(&bytes, c"rnn.");
+        works!(frnn_network_in_precision(plain, precision as u32, &mut second));
+        let (at, size) = (bytes.as_ptr(), bytes.len());
+        works!(frnn_network_set_parameters_of_file(second, at, size, c"rnn.".as_ptr()));
+        assert_eq!(y(second), y(first), "{precision:?}");
+        assert_eq!(saved_rounded(second, c"rnn."), bytes, "{precision:?}");
+        // SAFETY: they are used no more.
+        unsafe {
+            frnn_network_destroy(first);
+            frnn_network_destroy(second);
+            frnn_network_destroy(plain);
+            frnn_builder_destroy(builder);
+        }
+    }
+}
+
 /// Scales that were given go into a file, and into a network in bytes that is set from it.
 #[test]
 fn given_scales_come_back_from_a_file() {
@@ -89,15 +134,6 @@ fn given_scales_come_back_from_a_file() {
     works!(frnn_builder_build(builder, &mut first));
     works!(frnn_builder_build(builder, &mut second));
     works!(frnn_network_set_scales(first, c"weight_hh_l0".as_ptr(), [0.05].as_ptr(), 1));
-    let y = |network: *mut Network| {
-        let (mut pass, mut y) = (null_mut(), [0.0; 10]);
-        works!(frnn_pass_create(network, 1, 2, &mut pass));
-        let x = [0.3, -0.7, 0.2, 0.9, -0.1, 0.4];
-        works!(frnn_pass_forward(pass, network, x.as_ptr(), 6, y.as_mut_ptr(), 10));
-        // SAFETY: it is used no more.
-        unsafe { frnn_pass_destroy(pass) };
-        y
-    };
     let bytes = saved(first, c"rnn.");
     assert_ne!(y(second), y(first));
     let (at, size) = (bytes.as_ptr(), bytes.len());

@@ -25,7 +25,7 @@ use crate::sequence::{ForwardMemory, Lately, Rows, Sharing, Threads};
 #[non_exhaustive]
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is
+    /// The hidden states of the last layer, `(B, T, D * H)`, or `(T, B, D * H)` where the network is
     /// time-major, or `(sum of lengths, D * H)` where the dims are packed.
     pub y: Vec<f32>,
     /// The final states of all layers.
@@ -36,7 +36,7 @@ impl Recurrent {
     /// Runs sequences from zero states and returns outputs and states in new memory.
     /// [`forward`](Recurrent::forward) does the same without allocation.
     ///
-    /// `x` is `(B, T, I)`, or `(T, B, I)` where the layer is time-major.
+    /// `x` is `(B, T, I)`, or `(T, B, I)` where the network is time-major.
     ///
     /// ```
     /// use fused_rnn::{Dims, Lstm};
@@ -104,7 +104,7 @@ impl Recurrent {
 
     /// Runs sequences from `state`, and leaves their final states there.
     ///
-    /// - `x`: `(B, T, I)`, or `(T, B, I)` where the layer is time-major. (Also with
+    /// - `x`: `(B, T, I)`, or `(T, B, I)` where the network is time-major. (Also with
     ///   [strides](Dims::with_x_strides); `(sum of lengths, I)` where dims are [packed](Dims::packed), and so
     ///   is `y` then.)
     /// - `y`: the hidden states of the last layer, `(B, T, D * H)` or `(T, B, D * H)`, both directions

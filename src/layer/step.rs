@@ -55,7 +55,7 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As for [`forward`](Recurrent::forward), and [`Error::Unsupported`] where the layer is
+    /// As for [`forward`](Recurrent::forward), and [`Error::Unsupported`] where the network is
     /// bidirectional or runs in reverse: it begins at an end that a stream has not reached.
     #[doc(alias = "LSTMCell")]
     #[doc(alias = "GRUCell")]
@@ -96,7 +96,7 @@ impl Recurrent {
         };
         if !workspace.short.as_ref().is_some_and(is_kept) {
             if self.config.direction != Direction::Forward {
-                return Err(Error::Unsupported { what: "a step of a bidirectional or reverse layer" });
+                return Err(Error::Unsupported { what: "a step of a bidirectional or reverse network" });
             }
             let dims = Dims::new(batch, 1);
             let given = workspace.threads;

@@ -138,7 +138,7 @@ impl Recurrent {
         let refused = |what| Error::Unsupported { what };
         let run = tape.run.as_ref().ok_or(refused("backward on an empty tape, which forward_train fills"))?;
         if !run.config.computes_the_same(config) {
-            return Err(refused("backward on the tape of another layer"));
+            return Err(refused("backward on the tape of another network"));
         }
         if run.version != self.version {
             return Err(refused("backward with other parameters than those of forward_train"));

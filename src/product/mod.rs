@@ -55,7 +55,9 @@ pub(crate) use cuts::{Gates, cuts};
 pub use format::Precision;
 #[cfg(test)]
 pub(crate) use format::Words;
-pub(crate) use format::{FRONT, MOST_INPUTS, MakeRows, RowsToMake, make_rows, round, row_words};
+pub(crate) use format::{
+    FRONT, MOST_INPUTS, MakeRows, RowsToMake, bf16_of, bytes_of, make_rows, round, row_words,
+};
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use heads::{Heads, OfHead, multiply_lanes};

@@ -80,7 +80,7 @@ impl Model {
         let config = network.config();
         check("input_size of a network", self.outputs, config.input_size())?;
         if config.direction() != Direction::Forward {
-            return Err(Error::Unsupported { what: "a stream of a bidirectional or reverse layer" });
+            return Err(Error::Unsupported { what: "a stream of a bidirectional or reverse network" });
         }
         if let Some(initial) = &initial {
             network.check_state(initial, 1)?;

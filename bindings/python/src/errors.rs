@@ -5,13 +5,16 @@ use fused_rnn::Error;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
-/// What the crate's texts call a reader, and what it is here.
-const READERS: [(&str, &str); 5] = [
+/// What the crate's texts tell a program of Rust to do, and what there is here.
+const READERS: [(&str, &str); 8] = [
     ("Tensors::from_safetensors", "load_torch"),
     ("Tensors::from_torch", "load_torch"),
     ("Tensors::from_npz", "load_torch"),
     ("format::onnx::Model::read", "load_onnx"),
     ("format::onnx::Model::from_bytes", "load_onnx"),
+    ("Tensors::from_json reads a state_dict, ", "no function here reads it: "),
+    ("stream::Model::read a model", "a state_dict, or a model"),
+    ("Builder::layer_norm takes", "layer_norm= takes"),
 ];
 /// Features that are always on here.
 const FEATURES: [&str; 6] = ["safetensors", "torch", "npz", "onnx", "keras", "json"];

@@ -258,10 +258,17 @@ impl Network {
         Ok(parameters)
     }
 
-    /// The bytes of a safetensors file of the parameters, which says the cell and its options.
-    fn to_safetensors<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let mut file = Tensors::new();
-        file.insert_all(prefix, state_dict::save(&self.get()).map_err(raised)?);
+    /// The bytes of a safetensors file of the parameters, or of what the precision makes of them, which says
+    /// the cell and its options.
+    fn to_safetensors<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: &str,
+        rounded: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let (mut file, network) = (Tensors::new(), self.get());
+        let save = if rounded { state_dict::save_rounded } else { state_dict::save };
+        file.insert_all(prefix, save(&network).map_err(raised)?);
         Ok(PyBytes::new(py, &file.to_safetensors(&[]).map_err(raised)?))
     }
 

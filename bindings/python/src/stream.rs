@@ -36,7 +36,7 @@ impl Stream {
     /// Streams of a network of so many parameters.
     pub fn new(network: Arc<Recurrent>, count: usize, batch: usize) -> PyResult<Self> {
         if network.config().direction() != Direction::Forward {
-            let what = "a stream of a bidirectional or reverse layer";
+            let what = "a stream of a bidirectional or reverse network";
             return Err(raised(Error::Unsupported { what }));
         }
         let state = network.zero_state(batch).map_err(raised)?;

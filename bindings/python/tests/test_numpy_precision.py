@@ -200,6 +200,10 @@ def test_integers_of_others_are_kept_in_files_and_pickles():
     plain = fused_rnn.GRU(5, 8, precision="int8")
     assert {value.dtype for value in load(plain.to_safetensors()).values()} == {np.dtype(np.float32)}
     assert same(pickle.loads(pickle.dumps(plain))(x), plain(x))
+    # Unless the weights are rounded.
+    small = plain.to_safetensors(rounded=True)
+    assert load(small)["weight_hh_l0"].dtype == np.int8 and len(small) < len(plain.to_safetensors())
+    assert same(fused_rnn.load_torch(small, precision="int8")(x), plain(x))
 
 
 def test_every_network_of_int8_comes_back_from_a_pickle():

@@ -51,6 +51,9 @@ fn dropped_parameters_are_results() {
         fails!(Code::Unsupported, of_scales, frnn_network_set_scales(network, first, [1.0].as_ptr(), 1));
         fails!(Code::Unsupported, said, frnn_network_in_precision(network, 0, &mut other));
         fails!(Code::Unsupported, said, frnn_network_save(network, c"".as_ptr(), null_mut(), 0, &mut size));
+        fails!(Code::Unsupported, said, {
+            frnn_network_save_rounded(network, c"".as_ptr(), null_mut(), 0, &mut size)
+        });
         let file = br#"{"weight_ih_l0": [[0, 0]]}"#;
         fails!(Code::Unsupported, "dropped", {
             frnn_network_set_parameters_of_file(network, file.as_ptr(), file.len(), c"".as_ptr())

@@ -3,7 +3,7 @@
 use crate::handles;
 use fused_rnn_c::*;
 use std::ffi::CString;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 #[test]
 fn files_that_are_none_are_results() {
@@ -26,8 +26,16 @@ fn files_that_are_none_are_results() {
     fails!(Code::Length, "to: expected room", {
         frnn_network_save(h.network, prefix.as_ptr(), bytes.as_mut_ptr(), needed - 1, &mut size)
     });
+    fails!(Code::Length, "to: expected room", {
+        frnn_network_save_rounded(h.network, prefix.as_ptr(), bytes.as_mut_ptr(), 8, &mut size)
+    });
+    fails!(Code::Pointer, "", frnn_network_save_rounded(null(), prefix.as_ptr(), null_mut(), 0, &mut size));
     assert!(bytes.iter().all(|&byte| byte == 7));
     works!(frnn_network_save(h.network, prefix.as_ptr(), bytes.as_mut_ptr(), bytes.len(), &mut size));
+    // What to do instead is said with the names of C.
+    fails!(Code::Format, "a safetensors file: frnn_network_load reads it", {
+        frnn_model_load(bytes.as_ptr(), size, &mut model)
+    });
     works!(frnn_network_load(bytes.as_ptr(), size, prefix.as_ptr(), 2, &mut network));
     // SAFETY: it was just made.
     unsafe { frnn_network_destroy(network) };

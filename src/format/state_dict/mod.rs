@@ -26,7 +26,8 @@
 //! | `weight_ih_l0_zero_point`, which need not be there | integers | as of scales |
 //!
 //! [`save`] writes such for matrices whose scales were given, and where their weights are no such integers,
-//! floats with `weight_ih_l0_int8_scale` beside them.
+//! floats with `weight_ih_l0_int8_scale` beside them. [`save_rounded`] writes all matrices as the precision
+//! of the network rounds them: as such integers, or in bf16.
 //!
 //! Bytes without a sign, floats of eight bits, and scales by other names are errors. What `quantize_dynamic`
 //! of PyTorch has packed is no tensor: save the model as it was before, and choose
@@ -38,6 +39,7 @@
 //! shapes.rs    what the names and shapes of tensors tell of the cell
 //! options.rs   what is said beside the tensors of the options of a network
 //! modules.rs   the recurrent modules of a file, and what their tensors say of them
+//! save.rs      the tensors of a network, whole or rounded
 //! ```
 //!
 //! ```
@@ -57,17 +59,19 @@
 mod modules;
 mod names;
 mod options;
+mod save;
 mod shapes;
 
 pub use modules::{Module, describe, modules};
+pub use save::{save, save_rounded};
 
 use super::network::{Change, suffix};
 use super::tensor::{of_shape, unwrapped};
-use super::{DType, RawTensor, Tensor, Tensors, refused};
+use super::{Tensors, refused};
 use crate::cell::CellKind;
 use crate::error::Error;
-use crate::layer::{Bias, Builder, Config, Init, NamedParameter, Recurrent, byte_of};
-use names::{GIVEN, NORM, is_parameter, number, numbers, parameters, scales};
+use crate::layer::{Bias, Builder, Config, Init, Recurrent};
+use names::{NORM, is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases,
@@ -218,85 +222,4 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     }
     own.finish()?;
     change.apply(network)
-}
-
-/// The tensors of a network, as PyTorch's module of its shape has them, and the name of its
-/// [`cell`](Tensors::cell) with its options, which a safetensors file keeps.
-///
-/// Where the network has one bias vector, PyTorch's second is zeros. Tensors are the parameters in f32, in
-/// every precision, which they do not say. A matrix whose scales [were given](Recurrent::set_scales), by a
-/// file that was quantised elsewhere too, is one of int8 with `weight_ih_l0_scale`, a quarter of the bytes.
-/// It is one of f32 with `weight_ih_l0_int8_scale` where some weight is no integer of eight bits times its
-/// scale. Either way [`load`] gives back the same weights, and in [`Int8`](crate::Precision::Int8) the same
-/// results.
-///
-/// ```
-/// use fused_rnn::format::state_dict;
-/// use fused_rnn::{CellKind, Precision, Rnn};
-///
-/// let mut rnn = Rnn::tanh(2, 1).precision(Precision::Int8).build()?;
-/// rnn.set_parameter("weight_ih_l0", &[-3.0 * 0.02, 100.0 * 0.02])?;
-/// rnn.set_scales("weight_ih_l0", &[0.02])?;
-///
-/// let file = state_dict::save(&rnn)?;
-/// assert_eq!(file.raw("weight_ih_l0").and_then(|raw| raw.integers()), Some(vec![-3, 100]));
-/// assert_eq!(file.get("weight_ih_l0_scale").map(|scale| scale.values()), Some(&[0.02][..]));
-/// let mut same = state_dict::builder(&file, CellKind::ElmanTanh)?.precision(Precision::Int8).build()?;
-/// state_dict::load(file, &mut same)?;
-/// assert_eq!(rnn.parameters(), same.parameters());
-/// # Ok::<(), fused_rnn::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::Unsupported`] where the network has dropped its parameters.
-pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
-    network.check_parameters()?;
-    let (mut tensors, config) = (Tensors::new(), network.config());
-    tensors.set_cell("", Some(config.kind()));
-    options::save(&mut tensors, config);
-    for (parameter, scales) in network.named_parameters().zip(network.given_scales()) {
-        let second = config.kind().recurrent_gates() * config.hidden_size();
-        let single = config.bias() == Bias::Single && second > 0;
-        if let Some(suffix) = parameter.name.strip_prefix("bias_ih").filter(|_| single) {
-            tensors.insert(format!("bias_hh{suffix}"), Tensor::new(&[second], vec![0.0; second])?);
-        }
-        if scales.iter().all(|&scale| scale == 0.0) {
-            tensors.insert(parameter.name, Tensor::new(&parameter.shape, parameter.values.to_vec())?);
-        } else {
-            insert_scaled(&mut tensors, parameter, scales)?;
-        }
-    }
-    Ok(tensors)
-}
-
-/// A matrix whose scales were given, with them: of integers where all weights are such.
-fn insert_scaled(tensors: &mut Tensors, of: NamedParameter<'_>, scales: &[f32]) -> Result<(), Error> {
-    let NamedParameter { name, shape, values, .. } = of;
-    let shape_of_scales: &[usize] = if scales.len() > 1 { &[scales.len(), 1] } else { &[1] };
-    let scale = Tensor::new(shape_of_scales, scales.to_vec())?;
-    let columns = values.len() / shape.first().copied().unwrap_or(1).max(1);
-    let mut bytes = Vec::new();
-    for (row, values) in values.chunks_exact(columns.max(1)).enumerate() {
-        let scale = scales[if scales.len() > 1 { row } else { 0 }];
-        for &value in values {
-            // (A zero may have a sign, and a byte has none.)
-            match byte_of(value, scale) {
-                Some(byte) if same(f32::from(byte) * scale, value) => bytes.push(byte.cast_unsigned()),
-                _ => break,
-            }
-        }
-    }
-    if bytes.len() == values.len() {
-        tensors.insert(format!("{name}_scale"), scale);
-        tensors.insert_raw(name, RawTensor::new(DType::I8, &shape, bytes)?);
-    } else {
-        tensors.insert(format!("{name}{GIVEN}"), scale);
-        tensors.insert(name, Tensor::new(&shape, values.to_vec())?);
-    }
-    Ok(())
-}
-
-/// Whether two numbers have the same bits.
-fn same(a: f32, b: f32) -> bool {
-    a.to_bits() == b.to_bits()
 }

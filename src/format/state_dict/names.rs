@@ -90,8 +90,9 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The names of the tensors of a file that may be parameters or parts of them: of its floats, of all else
-/// that has scales, and of scales that are no floats. Those that begin with `prefix`.
+/// The names of the tensors of a file that may be parameters or parts of them: of its floats, those that
+/// stand there as bf16 too, of all else that has scales, and of scales that are no floats. Those that begin
+/// with `prefix`.
 pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let mut names = Vec::new();
     for (name, _) in file.beginning_with(prefix) {
@@ -100,8 +101,8 @@ pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let has = |name: &str| file.get(name).is_some() || file.raw(name).is_some();
     for (name, raw) in file.others_beginning_with(prefix) {
         let whole = name.strip_suffix("_zero_point").unwrap_or(name);
-        let has_scales = !raw.dtype().is_float() && has(&format!("{whole}_scale"));
-        if has_scales || scaled_by(name).is_some_and(has) {
+        let has_scales = || !raw.dtype().is_float() && has(&format!("{whole}_scale"));
+        if raw.dtype() == DType::BF16 || has_scales() || scaled_by(name).is_some_and(has) {
             names.push(name);
         }
     }

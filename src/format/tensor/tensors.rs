@@ -139,7 +139,7 @@ impl Tensors {
             None => "none".to_owned(),
             Some(found) => {
                 let prefix = &found[..found.len() - name.len()];
-                format!("none, but {found:?}: take its prefix {prefix:?} off (Tensors::split_off_prefix)")
+                format!("none, but {found:?}: read the file with the prefix {prefix:?}")
             }
         }
     }

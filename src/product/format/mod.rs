@@ -219,10 +219,7 @@ impl Words {
         mut to: impl Iterator<Item = &'a mut f32>,
     ) {
         let (scale, inverse) = match self {
-            Words::Bytes { .. } => match given {
-                Some(scale) if values.clone().all(f32::is_finite) => (scale, scale.recip()),
-                _ => scale_of(largest_of(values.clone())),
-            },
+            Words::Bytes { .. } => scale_and_inverse(values.clone(), given),
             _ => (0.0, 0.0),
         };
         let (mut rest, mut sum) = (values.peekable(), 0);
@@ -250,6 +247,26 @@ impl Words {
                 *to = value;
             }
         }
+    }
+}
+
+/// A weight as bf16, which [`Precision::Bf16Weights`] and [`Precision::Bf16`] pack: the upper half of an f32.
+pub(crate) fn bf16_of(weight: f32) -> u16 {
+    (rounded(weight).to_bits() >> 16) as u16
+}
+
+/// The scale and the bytes of the weights of one unit and gate, as [`Precision::Int8`] packs them: with the
+/// scale that is given, or with their own, which is NaN where there is none, and zero where all are zero.
+pub(crate) fn bytes_of(weights: &[f32], given: Option<f32>) -> (f32, impl Iterator<Item = i8>) {
+    let (scale, inverse) = scale_and_inverse(weights.iter().copied(), given);
+    (scale, weights.iter().map(move |&value| weight(flushed(value), inverse).cast_signed()))
+}
+
+/// The scale of the weights of one unit and gate, and its inverse.
+fn scale_and_inverse(values: impl Iterator<Item = f32> + Clone, given: Option<f32>) -> (f32, f32) {
+    match given {
+        Some(scale) if values.clone().all(f32::is_finite) => (scale, scale.recip()),
+        _ => scale_of(largest_of(values)),
     }
 }
 

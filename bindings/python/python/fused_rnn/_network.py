@@ -202,12 +202,16 @@ class Network:
         """Copies of all parameters by PyTorch's names: weight_ih_l0 (gates * H, I), bias_hh_l1, ..."""
         return self._native.parameters()
 
-    def to_safetensors(self, prefix: str = "") -> bytes:
+    def to_safetensors(self, prefix: str = "", *, rounded: bool = False) -> bytes:
         """The bytes of a safetensors file: the parameters by PyTorch's names behind `prefix`, "rnn.", and in
         its metadata the cell and its options, which `load_torch` takes. Dropout, layout and precision are not
         in it. Parameters are float32; in a network of "int8" those that were quantised elsewhere are int8,
-        with their scales, `weight_ih_l0_scale`."""
-        return self._native.to_safetensors(prefix)
+        with their scales, `weight_ih_l0_scale`.
+
+        rounded: weights as the precision rounds them: int8 with scales in "int8", a quarter of the bytes, and
+        bf16 in those of bf16, half of them. `load_torch(.., precision=..)` with the same precision gives a
+        network of the same outputs, bit for bit."""
+        return self._native.to_safetensors(prefix, rounded)
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Sets some parameters by name. Streams and tapes that were made before keep the old ones.
