@@ -218,10 +218,11 @@ fn files_of_every_cell_are_converted() {
             }
         }
     }
-    // Bytes with scales, and scales beside floats, stay what they are.
+    // Bytes with scales, and scales beside floats, stay what they are. (A single scale of bytes becomes one a
+    // row.)
     let mut bytes = Builder::new(CellKind::Lstm, 2, 3).precision(Precision::Int8).build().unwrap();
     bytes.set_parameter("weight_ih_l0", &(0..24).map(|q| q as f32 * 0.25).collect::<Vec<_>>()).unwrap();
-    bytes.set_scales("weight_ih_l0", &[0.25]).unwrap();
+    bytes.set_scales("weight_ih_l0", &[0.25; 12]).unwrap();
     bytes.set_scales("weight_hh_l0", &[0.01]).unwrap();
     let mut file = Tensors::new();
     file.insert_all("rnn.", state_dict::save(&bytes).unwrap());
