@@ -215,6 +215,15 @@ pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Err
     Ok(zeros)
 }
 
+/// A copy. (A clone would end the program where memory is refused.)
+#[inline(never)]
+pub(crate) fn copied(floats: &[f32]) -> Result<Vec<f32>, Error> {
+    let mut copy = Vec::new();
+    reserve(&mut copy, floats.len())?;
+    copy.extend_from_slice(floats);
+    Ok(copy)
+}
+
 /// Adds empty items until there are at least this many.
 #[inline]
 pub(crate) fn fill_up<T: Default>(items: &mut Vec<T>, count: usize) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use super::parameters::{Ranges, tensors};
 use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
-use crate::error::{Error, collect, fill_up, refused, reserve};
+use crate::error::{Error, collect, copied, fill_up, refused};
 use crate::product::Precision;
 
 /// Whether weights can be had from integers and back with it.
@@ -57,9 +57,7 @@ impl Recurrent {
             let (what, expected) = ("scale of a weight", "a number from 1e-30 to 1e30");
             return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
         }
-        let mut own = Vec::new();
-        reserve(&mut own, scales.len())?;
-        own.extend_from_slice(scales);
+        let own = copied(scales)?;
         fill_up(&mut self.scales, self.ranges.len())?;
         self.scales[strand].0[tensor as usize] = own;
         let mut changed = PerTensor::default();
@@ -78,13 +76,12 @@ impl Recurrent {
         })
     }
 
-    /// Copies of the scales that were given. (A clone would end the program where memory is refused.)
+    /// Copies of the scales that were given.
     pub(super) fn copied_scales(&self) -> Result<Vec<PerTensor<Vec<f32>>>, Error> {
         collect(self.scales.iter().map(|given| {
             let mut own = PerTensor::<Vec<f32>>::default();
             for (to, from) in own.0.iter_mut().zip(&given.0) {
-                reserve(to, from.len())?;
-                to.extend_from_slice(from);
+                *to = copied(from)?;
             }
             Ok(own)
         }))

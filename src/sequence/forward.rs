@@ -324,7 +324,7 @@ impl Steps<'_> {
         let Some((mut step, _)) = steps.next() else { return };
         for (phase, (products, single)) in phases.iter_mut().zip(&mut *singles).enumerate() {
             // SAFETY: the row has the step.
-            let products = unsafe { PhaseProducts::make_once(products, self.forward, step, phase) };
+            let products = unsafe { PhaseProducts::make(products, self.forward, step, phase, Share::ALL) };
             SingleRow::make(single, products, row.start);
         }
         loop {
@@ -381,7 +381,7 @@ impl Walk for Steps<'_> {
                         products.go_to(step);
                         products
                     } else {
-                        PhaseProducts::make_once(products, self.forward, step, phase)
+                        PhaseProducts::make(products, self.forward, step, phase, Share::ALL)
                     };
                     products.sweep(active.clone());
                 }

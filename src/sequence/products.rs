@@ -46,7 +46,7 @@ impl<'a> PhaseProducts<'a> {
     ///
     /// # Safety
     /// - The step exists in some row.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) unsafe fn make<'b>(
         to: &'b mut MaybeUninit<Self>,
         forward: &'a Forward<'a>,
@@ -72,21 +72,6 @@ impl<'a> PhaseProducts<'a> {
             ReadyCall::fill(&mut products.calls[n], call, forward, &products.at);
         }
         products
-    }
-
-    /// [`make`](Self::make) in a function by itself, for those that make it once for many steps.
-    ///
-    /// # Safety
-    /// - As for [`make`](Self::make), with all blocks.
-    #[inline(never)]
-    pub(super) unsafe fn make_once<'b>(
-        to: &'b mut MaybeUninit<Self>,
-        forward: &'a Forward<'a>,
-        step: usize,
-        phase: usize,
-    ) -> &'b mut Self {
-        // SAFETY: the caller's promise.
-        unsafe { PhaseProducts::make(to, forward, step, phase, Share::ALL) }
     }
 
     /// Moves it to another step.

@@ -16,6 +16,7 @@ use super::made::ReadyRows;
 use super::pass::Forward;
 use super::products::{MOST_CALLS, PhaseProducts};
 use super::ready_call::ReadyCall;
+use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Planes};
@@ -186,20 +187,19 @@ impl ReadyStep {
     pub(crate) unsafe fn make(&mut self, forward: &Forward<'_>) -> Result<(), Error> {
         let (mut phase, mut single) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: the caller's promise.
-        let phase = unsafe { PhaseProducts::make_once(&mut phase, forward, 0, 0) };
+        let phase = unsafe { PhaseProducts::make(&mut phase, forward, 0, 0, Share::ALL) };
         let SingleRow { phase, placed: all, count, area, .. } = SingleRow::make(&mut single, phase, 0);
         let ReadyStep { mut placed, mut sums, .. } = std::mem::take(self);
         reserve(&mut placed, *count)?;
         sums.grow(area.vectors * phase.sums() * phase.table().lanes)?;
         let made = phase.made.zip(forward.made).map(|(made, to)| made.of_row_0(to));
-        for one in &all[..*count] {
-            // SAFETY: so many are set.
-            let mut one = unsafe { one.assume_init() };
+        // SAFETY: so many are set.
+        placed.extend(all[..*count].iter().map(|one| unsafe { one.assume_init() }));
+        for one in &mut placed {
             one.ready.move_sums(sums.address().wrapping_add(one.sums));
             if let Some(made) = &made {
                 one.ready.move_row_0(|operand| made.address(operand));
             }
-            placed.push(one);
         }
         *self = ReadyStep { placed, sums, area: *area, made, finish: phase.finish, down: forward.down };
         Ok(())

@@ -39,7 +39,7 @@ use crate::product::{Precision, bf16_of, bytes_of};
 /// # Errors
 /// [`Error::Unsupported`] where the network has dropped its parameters.
 pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
-    save_matrices(network, |tensors, matrix, scales| match scales.iter().all(|&scale| scale == 0.0) {
+    save_matrices(network, &|tensors, matrix, scales| match scales.iter().all(|&scale| scale == 0.0) {
         true => whole(tensors, matrix),
         false => scaled(tensors, matrix, scales),
     })
@@ -77,7 +77,7 @@ pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
 /// [`Error::Unsupported`] where the network has dropped its parameters: round and save it before.
 pub fn save_rounded(network: &Recurrent) -> Result<Tensors, Error> {
     let precision = network.config().precision();
-    save_matrices(network, |tensors, matrix, scales| match precision {
+    save_matrices(network, &|tensors, matrix, scales| match precision {
         Precision::F32 => whole(tensors, matrix),
         Precision::Bf16Weights | Precision::Bf16 => {
             let bytes = matrix.values.iter().flat_map(|&weight| bf16_of(weight).to_le_bytes()).collect();
@@ -88,12 +88,11 @@ pub fn save_rounded(network: &Recurrent) -> Result<Tensors, Error> {
     })
 }
 
-/// The tensors of a network, of which `matrix` adds those of weights, with the scales that were given for
-/// them.
-fn save_matrices(
-    network: &Recurrent,
-    matrix: impl Fn(&mut Tensors, NamedParameter<'_>, &[f32]) -> Result<(), Error>,
-) -> Result<Tensors, Error> {
+/// Adds a matrix of weights, with the scales that were given for it.
+type AddMatrix<'f> = &'f dyn Fn(&mut Tensors, NamedParameter<'_>, &[f32]) -> Result<(), Error>;
+
+/// The tensors of a network, of which `matrix` adds those of weights.
+fn save_matrices(network: &Recurrent, matrix: AddMatrix<'_>) -> Result<Tensors, Error> {
     network.check_parameters()?;
     let (mut tensors, config) = (Tensors::new(), network.config());
     tensors.set_cell("", Some(config.kind()));
