@@ -141,10 +141,8 @@ impl Recurrent {
         }
         // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
         if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace.threads) {
-            let wanted = (self.instance.number(), dims.batch, threads, true);
             let is_kept = |of: &Short| {
-                (of.instance, of.state.batch, of.threads, of.anywhere) == wanted
-                    && !(of.may_share && workspace.lately.are_awake())
+                of.threads == threads && of.serves(self.instance.number(), dims.batch, &workspace.lately)
             };
             if !workspace.short.as_ref().is_some_and(is_kept) {
                 workspace.short = self.short(Dims::new(dims.batch, 1), threads, &workspace.lately)?;

@@ -35,8 +35,8 @@ pub(super) struct Short {
     pub(super) may_share: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     pub(super) ready: bool,
-    /// Whether it is ready, in place, of one row and one layer, and on this thread wherever it is called: a step has
-    /// nothing to decide then, and only its sizes to check.
+    /// Whether it is ready, in place, of one row and one layer, and on this thread wherever it is called: a
+    /// step has nothing to decide then, and only its sizes to check.
     pub(super) single: bool,
     /// Whether states are stepped where they are, a row after the other: of a row whose sums are all made
     /// before the first is finished, or of two such rows of few units.
@@ -53,6 +53,12 @@ pub(super) struct Short {
 }
 
 impl Short {
+    /// Whether a step of this network and so many rows goes the same way, wherever it is called.
+    pub(super) fn serves(&self, instance: u64, batch: usize, lately: &Lately) -> bool {
+        (self.instance, self.state.batch, self.anywhere) == (instance, batch, true)
+            && !(self.may_share && lately.are_awake())
+    }
+
     /// Memory for the output of a layer, and that of the layer below; of nothing where there is one layer.
     #[inline(always)]
     pub(super) fn inner_of<'a>(

@@ -90,10 +90,7 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let batch = state.batch();
-        let is_kept = |of: &Short| {
-            (of.instance, of.state.batch, of.anywhere) == (self.instance.number(), batch, true)
-                && !(of.may_share && workspace.lately.are_awake())
-        };
+        let is_kept = |of: &Short| of.serves(self.instance.number(), batch, &workspace.lately);
         if !workspace.short.as_ref().is_some_and(is_kept) {
             if self.config.direction != Direction::Forward {
                 return Err(Error::Unsupported { what: "a step of a bidirectional or reverse network" });
@@ -115,8 +112,8 @@ impl Recurrent {
         self.run_short(x, 1, state, y, workspace)
     }
 
-    /// Some steps of all rows, one after the other, as of [`step`](Recurrent::step): `x` is `(T, B, I)` and `y`
-    /// `(T, B, H)`.
+    /// Some steps of all rows, one after the other, as of [`step`](Recurrent::step): `x` is `(T, B, I)` and
+    /// `y` `(T, B, H)`.
     ///
     /// # Errors
     /// As for [`step`](Recurrent::step); steps before the one that failed are done.
@@ -246,9 +243,9 @@ impl Recurrent {
     }
 
     /// So many steps of rows whose states are stepped where they are, one row after the other; all is made
-    /// ready and checked. With `SINGLE` it is one step of one row through one layer: without loops, and without
-    /// what they keep on the stack, it is two fifths of the instructions that a step of 16 units has outside
-    /// of kernels. (`X207/single-step`)
+    /// ready and checked. With `SINGLE` it is one step of one row through one layer: without loops, and
+    /// without what they keep on the stack, it is two fifths of the instructions that a step of 16 units has
+    /// outside of kernels. (`X207/single-step`)
     #[inline(always)]
     fn step_in_place<const SINGLE: bool>(
         &self,

@@ -42,7 +42,7 @@ pub(super) struct PhaseProducts<'a> {
 
 impl<'a> PhaseProducts<'a> {
     /// A phase, at a step and for a share of the blocks. (It is made in place: to move it would be a tenth
-    /// of a small step.)
+    /// of a small step. A function by itself: copies of it in its callers took 6 KB of the library.)
     ///
     /// # Safety
     /// - The step exists in some row.

@@ -75,7 +75,6 @@ pub(crate) fn is_finished_once(weights: &Weights) -> bool {
 
 impl<'a, 'b> SingleRow<'a, 'b> {
     /// A phase of a row that [is finished once](is_finished_once). (It is made in place: it is large.)
-    #[inline(never)]
     pub(super) fn make<'c>(
         to: &'c mut MaybeUninit<Self>,
         phase: &'b mut PhaseProducts<'a>,
@@ -146,8 +145,8 @@ impl<'a, 'b> SingleRow<'a, 'b> {
     }
 }
 
-/// Steps of a row: one at least, of so many inputs and units, and floats from a step to the next in the inputs
-/// and in the outputs.
+/// Steps of a row: one at least, of so many inputs and units, and floats from a step to the next in the
+/// inputs and in the outputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepsOfRow {
     pub(crate) count: usize,
@@ -163,7 +162,7 @@ pub(crate) struct StepsOfRow {
 /// any; and none of what a step reads and writes beside.
 pub(crate) struct ReadyStep {
     placed: Vec<Placed>,
-    /// Where sums wait. (Nobody borrows it: the products have its address.)
+    /// Where sums wait. (Nobody borrows it while a step runs: the products have its address.)
     sums: AlignedBuf,
     area: Area,
     made: Option<ReadyRows>,
@@ -179,8 +178,8 @@ unsafe impl Send for ReadyStep {}
 unsafe impl Sync for ReadyStep {}
 
 impl ReadyStep {
-    /// Makes it of the first step of a pass, in the memory that it has. Where that cannot grow it is a step of
-    /// nothing.
+    /// Makes it of the first step of a pass, in the memory that it has. Where that cannot grow it is a step
+    /// of nothing.
     ///
     /// # Safety
     /// - There is one row, which [is finished once](is_finished_once), of a cell of one phase.
