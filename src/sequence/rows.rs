@@ -113,7 +113,7 @@ pub(crate) struct Rows {
     first: Vec<usize>,
     /// The times of all steps of each rank; empty if a step of a rank is the step of the sequence.
     times: Vec<usize>,
-    /// (start in `times`, length, row, first, last) of each stretch, while they are sorted.
+    /// (start in `times`, length, row, first, last) of each stretch.
     stretches: Vec<(usize, usize, usize, bool, bool)>,
     /// The first record of each slot of states, and the end of the last slot; empty without a tape. The
     /// records of step t begin where those of slot t + 1 begin, minus the B records of slot 0.
@@ -246,9 +246,16 @@ impl Rows {
             }
             self.stretches.push((start, self.times.len() - start, row, first, true));
         }
-        self.stretches.sort_unstable_by_key(|&(start, length, row, ..)| (Reverse(length), row, start));
-        for &(start, length, row, first, last) in &self.stretches {
-            self.order.push(row);
+        let stretches = &self.stretches;
+        let key = |n: usize| {
+            let (start, length, row, ..) = stretches[n];
+            (Reverse(length), row, start)
+        };
+        self.order.extend(0..stretches.len());
+        sort(&mut self.order, &|a, b| key(a).cmp(&key(b)));
+        for rank in &mut self.order {
+            let (start, length, row, first, last) = stretches[*rank];
+            *rank = row;
             self.lengths.push(length);
             self.ends.push((first, last));
             self.first.push(start);

@@ -7,7 +7,7 @@ use super::Network;
 use crate::error::Error;
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut, Parts};
 use crate::sequence::{
-    self, Checkpoints, Forward, ForwardMemory, MOST_SHARES, Records, Schedule, TapeRecords, over_stages,
+    self, Checkpoints, Forward, ForwardMemory, MOST_SHARES, Records, Rows, Schedule, TapeRecords, over_stages,
 };
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -38,6 +38,30 @@ struct StrandMemory<'a> {
     states: Records<'a>,
     tape: Option<TapeRecords<'a>>,
     checkpoints: Option<Checkpoints<'a>>,
+}
+
+/// What a tape of a shape keeps of a strand: states, and gates if it keeps them.
+type Taped<'a> = (TapeShape, (&'a mut [f32], Option<&'a mut [f32]>));
+
+impl<'a> StrandMemory<'a> {
+    /// Of what is taped, and of two slots in turns; at least the states of one of them are there. (A function by itself, and so is [`Network::forward_pass`]: their copies took
+    /// 3 KB of the library.)
+    #[inline(never)]
+    fn new(rows: &'a Rows, taped: Option<Taped<'a>>, ring: Option<GridMut<'a>>) -> Self {
+        let (shape, taped) = taped.unzip();
+        let (kept, gates) = taped.unzip();
+        let kept = kept.zip(shape).map(|(states, shape)| GridMut::new(shape.states, states));
+        let every = shape.and_then(|shape| shape.every);
+        let ring = ring.map(|ring| Records::ring(rows, ring));
+        let states = kept.filter(|_| every.is_none()).map(|grid| Records::states(rows, 0, grid));
+        StrandMemory {
+            states: states.or(ring).expect("states in turns, or all on the tape"),
+            tape: (gates.flatten().zip(shape))
+                .map(|(gates, shape)| TapeRecords::steps(rows, 0, LinesMut::new(shape.gates, gates))),
+            checkpoints: (every.zip(kept))
+                .map(|(every, grid)| Checkpoints { every, states: Records::checkpoints(rows, grid) }),
+        }
+    }
 }
 
 impl<'a> Network<'a> {
@@ -112,19 +136,8 @@ impl<'a> Network<'a> {
         let mut taped = shape.map(|shape| (shape, shape.strands(states, gates)));
         (0..self.config.strands()).map(move |_| {
             let next = |(shape, strands): &mut (TapeShape, _)| Some((*shape, Iterator::next(strands)?));
-            let (shape, taped) = taped.as_mut().and_then(next).unzip();
-            let (kept, gates) = taped.unzip();
-            let kept = kept.zip(shape).map(|(states, shape)| GridMut::new(shape.states, states));
-            let every = shape.and_then(|shape| shape.every);
-            let ring = rings.next().map(|buffer| Records::ring(rows, GridMut::new(ring, buffer)));
-            let states = kept.filter(|_| every.is_none()).map(|grid| Records::states(rows, 0, grid));
-            StrandMemory {
-                states: states.or(ring).expect("states in turns, or all on the tape"),
-                tape: (gates.flatten().zip(shape))
-                    .map(|(gates, shape)| TapeRecords::steps(rows, 0, LinesMut::new(shape.gates, gates))),
-                checkpoints: (every.zip(kept))
-                    .map(|(every, grid)| Checkpoints { every, states: Records::checkpoints(rows, grid) }),
-            }
+            let ring = rings.next().map(|buffer| GridMut::new(ring, buffer));
+            StrandMemory::new(rows, taped.as_mut().and_then(next), ring)
         })
     }
 
@@ -134,6 +147,7 @@ impl<'a> Network<'a> {
     }
 
     /// What the forward pass of a direction of a layer reads and writes.
+    #[inline(never)]
     fn forward_pass<'b>(
         &self,
         (layer, direction): (usize, usize),

@@ -1,7 +1,7 @@
 //! Floats of 32 bits: a word of a panel is the weight of one input, and a word of a row is one input. Each
 //! sum is one chain of multiply-adds, rounded once a product where the level fuses.
 
-use super::{Format, InRun, Load, begin, multiply_add};
+use super::{Format, InRun, Load, NextWeights, begin, multiply_add};
 use crate::product::operand::{MOST_ROWS, Segment};
 use crate::simd::{Isa, prefetch_near};
 
@@ -29,10 +29,10 @@ impl Format for F32 {
         tile: InRun,
     ) -> [[[I::Vector; G]; U]; R] {
         let Segment { step, run, jump, words, block, .. } = *segment;
-        // The place in every row, and in every block of the panel: in registers, once for all of them.
-        let mut at = 0;
         // SAFETY: the list is there by the caller's promise.
-        let (rows, mut weight, mut ahead) = unsafe { begin::<R>(segment, tile) };
+        let (rows, weight, ahead) = unsafe { begin::<R>(segment, tile) };
+        let mut of_tile = WordsOfTile { rows, at: 0, step, weight, block, ahead };
+        let together = const { if G * U * R >= TALL { I::WORDS } else { 1 } };
         let mut left = words;
         while left > 0 {
             let count = run.min(left);
@@ -41,19 +41,60 @@ impl Format for F32 {
                 // A run lies too far behind the one before for the processor to foresee: a tile would wait
                 // for the first word of each.
                 for r in 0..R {
-                    prefetch_near(rows[r].wrapping_add(at + count * step).wrapping_add(jump));
+                    prefetch_near(rows[r].wrapping_add(of_tile.at + count * step).wrapping_add(jump));
                 }
             }
-            // One k at a time. (With four, LLVM keeps accumulators of GRU's tiles on the stack.)
-            for _ in 0..count {
-                ahead.fetch();
-                // SAFETY: rows and panel have this word.
-                sums = unsafe { multiply_add::<I, F32, G, U, R>(isa, sums, &rows, at, weight, block) };
-                weight = weight.wrapping_add(G * I::LANES);
-                at += step;
+            let mut rest = count;
+            // SAFETY: rows and panel have these words.
+            unsafe {
+                while rest >= together {
+                    for _ in 0..together {
+                        sums = of_tile.add_next::<I, G, U>(isa, sums);
+                    }
+                    rest -= together;
+                }
+                for _ in 0..rest {
+                    sums = of_tile.add_next::<I, G, U>(isa, sums);
+                }
             }
-            at = at.wrapping_add(jump);
+            of_tile.at = of_tile.at.wrapping_add(jump);
         }
         sums
+    }
+}
+
+/// Sums of a tile that fills the registers, or nearly. (Of much smaller ones the compiler takes two words at a
+/// time by itself.)
+const TALL: usize = 15;
+
+/// The words of the rows of a tile and of its blocks of a panel, one after the other.
+struct WordsOfTile<const R: usize> {
+    rows: [*mut u32; R],
+    /// The place in every row: in one register for all of them.
+    at: usize,
+    step: usize,
+    /// The weights of the first block.
+    weight: *const u32,
+    block: usize,
+    ahead: NextWeights,
+}
+
+impl<const R: usize> WordsOfTile<R> {
+    /// The sums after the next word of each row.
+    ///
+    /// # Safety
+    /// - The rows have the word, and the panel has its weights.
+    #[inline(always)]
+    unsafe fn add_next<I: Isa, const G: usize, const U: usize>(
+        &mut self,
+        isa: I,
+        sums: [[[I::Vector; G]; U]; R],
+    ) -> [[[I::Vector; G]; U]; R] {
+        let WordsOfTile { ref rows, at, weight, block, .. } = *self;
+        self.ahead.fetch();
+        self.weight = weight.wrapping_add(G * I::LANES);
+        self.at += self.step;
+        // SAFETY: the caller's promise.
+        unsafe { multiply_add::<I, F32, G, U, R>(isa, sums, rows, at, weight, block) }
     }
 }
