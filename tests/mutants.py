@@ -80,6 +80,7 @@ EXPLAINED = [
     (r"replace <impl Gradient for \w+<'_>>::rows|let of_panel = Tile", "what is prefetched"),
     (r"products \| (if self.first && self.at.back.is_step|let \(unit, units\) =)", "what is prefetched"),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
+    (r">::add \| while rest >= together", "how many words of depth a loop takes at a time: here one"),
     (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
     (
         r"let (narrow|widest) =|replace height -> usize with 1|left >= widest|left >= 2 && gates"
