@@ -50,9 +50,9 @@ impl Isa for Avx512 {
     const LANES: usize = 16;
     const FUSED: bool = true;
     const HEIGHTS: [usize; 5] = [12, 8, 8, 8, 6];
-    // Each load instruction then goes on by twice as many bytes, and so does the processor's prefetcher, which
-    // follows them one by one: that shows where a neighbour slows the caches down. With four, tiles are longer
-    // than they gain. (`X207/words`)
+    // Faster where neighbours slow the caches down. Probably because each load instruction then goes on by
+    // twice as many bytes, and with it the processor's prefetcher, which follows instructions. Four words at
+    // a time are slower. (`X207/words`)
     const WORDS: usize = 2;
     // X207 of `benches/record/`, at 2.9 GHz.
     const MULTIPLY_ADDS: f64 = 75.0;

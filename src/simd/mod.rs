@@ -96,7 +96,7 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// The most rows of a register tile, by the number of accumulators of a row, 1 to 4; first, the most
     /// accumulators of a tile of a single row. The file of each level explains its register budget.
     const HEIGHTS: [usize; 5];
-    /// Words of depth that the loop of a tile that fills the registers takes at a time.
+    /// Words of depth that the loop of a tile of many sums takes at a time.
     const WORDS: usize = 1;
     /// Multiply-adds of one core in a nanosecond, in tiles of full height. Schedules estimate times with it.
     const MULTIPLY_ADDS: f64;

@@ -7,8 +7,9 @@
 //! reads it:
 //!
 //! ```text
-//! ..::product::table::LEVEL::multiply::<F, G, U, R>      the kernels: those of f32, their loops, and that none
-//!                                                         is missing; of other precisions, that nothing is called
+//! ..::product::table::LEVEL::multiply::<F, G, U, R>      the kernels: those of f32, their loops, and that
+//!                                                         none is missing; of other precisions, that nothing
+//!                                                         is called
 //! ..::pointer::LEVEL, ..::dispatch::LEVEL, simd::outlined::LEVEL     the other functions of a level
 //! all of them                                            which functions they name
 //! ```
@@ -222,8 +223,8 @@ struct Loops {
     faults: Vec<String>,
 }
 
-/// The loops of a kernel of so many multiply-adds. (Of some tiles a loop takes two words of depth at a time;
-/// the odd one comes after it, or has a loop.)
+/// The loops of a kernel of so many multiply-adds. (Of some tiles a loop takes two words of depth at a time.
+/// The odd one has a loop, or comes once after it where all loops take two.)
 fn loops_of(function: &Function<'_>, machine: &Machine, register: &str, multiply_adds: usize) -> Loops {
     let (code, labels) = code(function, machine);
     let frame = (machine.keeps_frame_pointer)(&code);
@@ -247,7 +248,9 @@ fn loops_of(function: &Function<'_>, machine: &Machine, register: &str, multiply
         }
     }
     let all = code.iter().filter(|&&instruction| (machine.is_fused)(instruction)).count();
-    if loops.sizes.is_empty() || (inside != all && inside + multiply_adds != all) {
+    let take_two = loops.sizes.iter().all(|&(fused, _)| fused == 2 * multiply_adds);
+    let odd = if take_two && inside != all { multiply_adds } else { 0 };
+    if loops.sizes.is_empty() || inside + odd != all {
         loops.faults.push(format!("{inside} of {all} multiply-adds in innermost loops"));
     }
     loops
@@ -406,6 +409,14 @@ fn spills_calls_and_missing_products_are_seen() {
     assert_eq!(x86("\tcallq *memcpy@GOTPCREL(%rip)\n"), 1, "a call");
     assert_eq!(x86("\tvfmadd231ps %ymm3, %ymm1, %ymm4\n"), 1, "a product too many");
     assert_eq!(x86(".L2:\n\tdecq %rsi\n\tjne .L2\n"), 1, "the products are not in an innermost loop");
+    let word = "\tvfmadd231ps (%rcx), %ymm1, %ymm0\n\tvfmadd231ps 32(%rcx), %ymm1, %ymm2\n";
+    let after = |words: &str, odd: &str| {
+        faults(&x86_64::MACHINE, "avx2", &format!("{words}\tdecq %rdx\n\tjne .L1\n{odd}"))
+    };
+    assert_eq!(after(&word.repeat(2), ""), 0, "two words at a time");
+    assert_eq!(after(&word.repeat(2), word), 0, "and the odd one");
+    assert_eq!(after(&word.repeat(2), &word.repeat(2)), 1, "two odd ones");
+    assert_eq!(after(word, word), 1, "an odd one where a loop takes one");
 
     let arm = |inside: &str| {
         let fmla = |n: usize| format!("\tfmla\tv{n}.4s, v1.4s, v9.4s\n");

@@ -44,8 +44,8 @@ struct StrandMemory<'a> {
 type Taped<'a> = (TapeShape, (&'a mut [f32], Option<&'a mut [f32]>));
 
 impl<'a> StrandMemory<'a> {
-    /// Of what is taped, and of two slots in turns; at least the states of one of them are there. (A function by itself, and so is [`Network::forward_pass`]: their copies took
-    /// 3 KB of the library.)
+    /// Of what is taped, and of two slots in turns; at least the states of one of them are there. (A function
+    /// by itself, and so is [`Network::forward_pass`]: their copies took 3 KB of the library.)
     #[inline(never)]
     fn new(rows: &'a Rows, taped: Option<Taped<'a>>, ring: Option<GridMut<'a>>) -> Self {
         let (shape, taped) = taped.unzip();

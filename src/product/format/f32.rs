@@ -32,7 +32,7 @@ impl Format for F32 {
         // SAFETY: the list is there by the caller's promise.
         let (rows, weight, ahead) = unsafe { begin::<R>(segment, tile) };
         let mut of_tile = WordsOfTile { rows, at: 0, step, weight, block, ahead };
-        let together = const { if G * U * R >= TALL { I::WORDS } else { 1 } };
+        let together = const { if G * U * R >= MANY_SUMS { I::WORDS } else { 1 } };
         let mut left = words;
         while left > 0 {
             let count = run.min(left);
@@ -63,9 +63,9 @@ impl Format for F32 {
     }
 }
 
-/// Sums of a tile that fills the registers, or nearly. (Of much smaller ones the compiler takes two words at a
-/// time by itself.)
-const TALL: usize = 15;
+/// The sums from which on a tile takes as many words at a time as the level says. (Of few sums the compiler
+/// takes two words by itself.)
+const MANY_SUMS: usize = 15;
 
 /// The words of the rows of a tile and of its blocks of a panel, one after the other.
 struct WordsOfTile<const R: usize> {
