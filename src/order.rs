@@ -1,5 +1,5 @@
-//! Orders of indices. The standard library's sorts are long code for every type and every order: here is one
-//! instance of each.
+//! Orders of indices, and of texts. The standard library's sorts and sets are long code for every type and
+//! every order: here is one instance of each.
 
 use std::cmp::Ordering;
 
@@ -14,4 +14,13 @@ pub(crate) fn keep_first(indices: &mut Vec<usize>, count: usize, order: &dyn Fn(
         indices.select_nth_unstable_by(count - 1, |&a, &b| order(a, b));
         indices.truncate(count);
     }
+}
+
+/// The distinct ones of some texts, in alphabetical order.
+pub(crate) fn distinct(texts: Vec<&str>) -> Vec<&str> {
+    let mut indices: Vec<usize> = (0..texts.len()).collect();
+    sort(&mut indices, &|a, b| texts[a].cmp(texts[b]).then(a.cmp(&b)));
+    let mut sorted: Vec<&str> = indices.iter().map(|&index| texts[index]).collect();
+    sorted.dedup();
+    sorted
 }

@@ -52,7 +52,7 @@ fn a_state_dict_of_every_format() {
         assert_eq!(torch(name, ""), zip, "{name}");
     }
     assert_eq!(zip.raw("norm.num_batches_tracked").unwrap().integers(), Some(vec![0]));
-    assert_eq!(zip.prefixes().into_iter().collect::<Vec<_>>(), ["head.", "norm.", "rnn."]);
+    assert_eq!(zip.prefixes(), ["head.", "norm.", "rnn."]);
     let lstm = load(torch("lstm.pt", "rnn."), CellKind::Lstm);
     assert_eq!((lstm.config().layers(), lstm.config().directions()), (2, 2));
     assert_eq!(lstm.config().projection(), Some(2));

@@ -134,24 +134,54 @@ impl<G: Gradient> Work<'_, G> {
             let (slot, target) = self.0.target(tile.row + r);
             *row = to.address(slot, target, 0, first);
         }
-        #[repr(align(64))]
-        struct Whole([[MaybeUninit<f32>; WIDE * LINE]; MOST_ROWS]);
-        let mut whole = Whole([[const { MaybeUninit::uninit() }; WIDE * LINE]; MOST_ROWS]);
-        debug_assert!(columns < width && width <= WIDE * LINE);
+        let list = &list[..tile.rows];
+        let mut whole = Whole([const { MaybeUninit::uninit() }; MOST_ROWS * Whole::ROW]);
+        debug_assert!(columns < width && width <= Whole::ROW);
         if add {
-            for (whole, &row) in whole.0.iter_mut().zip(&list).take(tile.rows) {
-                // SAFETY: the row has so many columns from here on, which are ours, fewer than the copy.
-                unsafe { std::ptr::copy_nonoverlapping(row, whole.as_mut_ptr().cast(), columns) };
-                whole[columns..width].fill(MaybeUninit::new(0.0));
-            }
+            // SAFETY: the rows have so many columns from here on, which are ours, fewer than the copy.
+            unsafe { whole.read(list, columns, width) };
         }
-        let place = Place::strided(whole.0.as_mut_ptr().cast(), WIDE * LINE, table.lanes, 0);
+        let place = Place::strided(whole.0.as_mut_ptr().cast(), Whole::ROW, table.lanes, 0);
         let start = if add { place } else { Place::zero() };
-        // SAFETY: the copy has the tile's rows and blocks, and is set where it is read.
-        unsafe { self.multiply(tile, &Ends::new(start, place)) };
-        for (whole, &row) in whole.0.iter().zip(&list).take(tile.rows) {
-            // SAFETY: as above; the product has set so many columns.
-            unsafe { std::ptr::copy_nonoverlapping(whole.as_ptr().cast(), row, columns) };
+        // SAFETY: the copy has the tile's rows and blocks, and is set where it is read; as above, once the
+        // product has set it.
+        unsafe {
+            self.multiply(tile, &Ends::new(start, place));
+            whole.write(list, columns);
+        }
+    }
+}
+
+/// The last blocks of some rows of a target, where they are whole.
+#[repr(align(64))]
+struct Whole([MaybeUninit<f32>; MOST_ROWS * Whole::ROW]);
+
+impl Whole {
+    const ROW: usize = WIDE * LINE;
+
+    /// Copies some columns of each row, and zeros up to a width.
+    ///
+    /// # Safety
+    /// - The rows have so many columns, which nobody writes meanwhile.
+    #[inline(never)]
+    unsafe fn read(&mut self, rows: &[*mut f32], columns: usize, width: usize) {
+        for (whole, &row) in self.0.chunks_exact_mut(Whole::ROW).zip(rows) {
+            let (copy, rest) = whole[..width].split_at_mut(columns);
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(row, copy.as_mut_ptr().cast(), columns) };
+            rest.fill(MaybeUninit::new(0.0));
+        }
+    }
+
+    /// Copies some columns back.
+    ///
+    /// # Safety
+    /// - They are set; the rows have so many columns, which are the caller's.
+    #[inline(never)]
+    unsafe fn write(&self, rows: &[*mut f32], columns: usize) {
+        for (whole, &row) in self.0.chunks_exact(Whole::ROW).zip(rows) {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(whole[..columns].as_ptr().cast(), row, columns) };
         }
     }
 }

@@ -8,6 +8,8 @@
 //! operand.rs   RowPointers, Place, Segment, Weights: where what a kernel multiplies lies
 //! kernel.rs    Product: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
+//! tables.rs    the tables of all levels and precisions
+//! amx/         kernels of AMX's tiles, for the narrow precisions: in tables of AVX-512
 //! sweep.rs     sweep: the loop over blocks and rows around the kernels
 //! heads.rs     Heads: weights that are block-diagonal, and a tile head by head
 //! cuts.rs      a sum over several panels, gate by gate where they are too many for the cache
@@ -37,6 +39,8 @@
 //! Elsewhere two of these words mean something else: `simd::Kernel` is any work that is compiled for each
 //! level, and the *places* of a chunk of steps are its (step, row), one after the other: K of them.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod cuts;
 mod format;
 mod gemm;
@@ -49,6 +53,7 @@ mod panel;
 mod sums;
 mod sweep;
 mod table;
+mod tables;
 mod tile;
 
 pub(crate) use cuts::{Gates, cuts};
@@ -67,5 +72,6 @@ pub(crate) use operand::{MOST_ROWS, Place, Prefetch, RowPointers, Segment, Segme
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
 pub(crate) use sweep::{MOST_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};
-pub(crate) use table::{MicroKernel, Table, table};
+pub(crate) use table::{MicroKernel, Table};
+pub(crate) use tables::table;
 pub(crate) use tile::{Blocks, ROW_BLOCKS, Tile, WIDE};

@@ -14,8 +14,9 @@ use super::tile::Tile;
 use crate::simd::LINE;
 use std::mem::MaybeUninit;
 
-/// The most rows that a tile of any level has.
-pub(crate) const MOST_ROWS: usize = 8;
+/// The most rows that a tile has, of AMX and in vectors.
+pub(crate) const MOST_ROWS: usize = 16;
+pub(super) const VECTOR_ROWS: usize = 8;
 /// The most segments of a product: on the way back a gate each, or of four gates of a head two each.
 pub(crate) const MOST_SEGMENTS: usize = 8;
 
@@ -52,6 +53,25 @@ impl<T> RowPointers<T> {
     #[inline(always)]
     fn next(self, tile: &Tile) -> usize {
         if self.list.is_null() { tile.rows * self.stride } else { tile.rows }
+    }
+
+    /// The first row, and the distance from a row to the next; `None` where a list says where each is.
+    #[inline(always)]
+    pub(super) fn at_stride(self) -> Option<(*mut T, usize)> {
+        self.list.is_null().then_some((self.first, self.stride))
+    }
+
+    /// Where a row begins, `on` words or places of the list further on.
+    ///
+    /// # Safety
+    /// - The list is there, if one was given, and has the row.
+    #[inline(always)]
+    pub(super) unsafe fn start(self, row: usize, on: usize) -> *mut T {
+        if self.list.is_null() {
+            return self.first.wrapping_add(on + row * self.stride);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { *self.list.add(on + row) }
     }
 
     /// Where each of R rows begins, `on` words or places of the list further on.
@@ -124,6 +144,16 @@ impl Place {
     #[inline(always)]
     pub(crate) fn follow(&mut self, tile: &Tile) {
         self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
+    }
+
+    /// Where a row of a tile of a run begins.
+    ///
+    /// # Safety
+    /// - The list is there, if the rows have one, and has the row.
+    #[inline(always)]
+    pub(super) unsafe fn row(&self, tile: usize, row: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.rows.start(row, tile * self.next) }
     }
 
     /// The address of a gate's vector of the first block of a row. The rows are at a stride.

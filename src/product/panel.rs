@@ -23,7 +23,7 @@
 use super::format::{Precision, Words, round};
 use super::heads::{Heads, Lanes};
 use super::operand::{Prefetch, Weights};
-use super::table::table;
+use super::tables::table;
 use super::tile::{Part, Tile};
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};

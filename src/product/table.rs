@@ -1,4 +1,4 @@
-//! The kernels of each level.
+//! The kernels of a level for a precision, by the shape of a tile.
 //!
 //! ```text
 //! gates    blocks    rows
@@ -13,17 +13,16 @@
 //! 2        4         1                       several
 //! ```
 
-use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
-use super::kernel::{Multiply, Product};
+use super::kernel::Product;
 use super::operand::MOST_ROWS;
 use super::tile::{ROW_BLOCKS, WIDE};
-use crate::simd::{Isa, Routine, Token, levels};
 
-/// The micro-kernel of a tile: see [`Multiply`] for what it computes and for what its caller promises.
+/// The micro-kernel of a tile: see [`Multiply`](super::kernel::Multiply) for what it computes and for what
+/// its caller promises.
 pub(crate) type MicroKernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
 
 /// Kernels of every number of rows of a tile.
-type Heights = [MicroKernel; MOST_ROWS];
+pub(super) type Heights = [MicroKernel; MOST_ROWS];
 
 /// The kernels of a level for one format.
 #[derive(Debug)]
@@ -32,15 +31,15 @@ pub(crate) struct Table {
     pub(crate) lanes: usize,
     /// Multiply-adds of one core in a nanosecond.
     pub(crate) rate: f64,
-    /// The [offset](Isa::BYTE_OFFSETS) of bytes.
+    /// The [offset](crate::simd::Isa::BYTE_OFFSETS) of bytes.
     pub(crate) offset: u8,
     /// By the number of accumulators of a row, 1 to 4; first, the most accumulators of a tile that a single
     /// row has to itself.
-    heights: [usize; 5],
+    pub(super) heights: [usize; 5],
     /// For each number of gates, the blocks of the next tile of a single row, by how many are left.
     of_row: [[u8; ROW_BLOCKS + 1]; 5],
     /// For each number of gates, of 1 to 4 blocks.
-    kernels: [[Heights; WIDE]; 5],
+    pub(super) kernels: [[Heights; WIDE]; 5],
 }
 
 /// The most rows of a tile of so many gates and blocks; 0 where there is no such tile.
@@ -58,6 +57,21 @@ const fn height(heights: &[usize; 5], gates: usize, blocks: usize) -> usize {
 }
 
 impl Table {
+    /// The table of these kernels.
+    pub(super) const fn new(
+        (lanes, rate, offset): (usize, f64, u8),
+        heights: [usize; 5],
+        kernels: [[Heights; WIDE]; 5],
+    ) -> Table {
+        let mut of_row = [[0; ROW_BLOCKS + 1]; 5];
+        let mut gates = 1;
+        while gates < of_row.len() {
+            of_row[gates] = blocks_of_row(&heights, gates);
+            gates += 1;
+        }
+        Table { lanes, rate, offset, heights, of_row, kernels }
+    }
+
     /// The most rows of a tile of so many gates and blocks.
     #[inline(always)]
     pub(super) fn height(&self, gates: usize, blocks: usize) -> usize {
@@ -78,9 +92,9 @@ impl Table {
     }
 }
 
-/// The place of a tile that no sweep takes.
-unsafe fn absent(_: &Product<'_>) {
-    unreachable!("a tile that the table does not have");
+/// Whether sweeps take such a tile.
+pub(super) const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, rows: usize) -> bool {
+    rows <= height(heights, gates, blocks)
 }
 
 /// The blocks of the next tile of a single row, by how many are left. Each sum is a chain of multiply-adds,
@@ -94,401 +108,5 @@ const fn blocks_of_row(heights: &[usize; 5], gates: usize) -> [u8; ROW_BLOCKS + 
         (4, 12..) => [0, 1, 2, 3, 2, 2, 2, 2, 2],
         (2, _) | (3 | 4, 8..) => [0, 1, 2, 2, 2, 2, 2, 2, 2],
         _ => [0, 1, 1, 1, 1, 1, 1, 1, 1],
-    }
-}
-
-/// The most rows of the tiles of a format on a level of these heights.
-const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
-    let mut heights = *level;
-    if heights[0] > F::MOST_SUMS {
-        heights[0] = F::MOST_SUMS;
-    }
-    // (Eight sums in registers, or the four of any other tile.)
-    if 2 * F::CHAINS > level[4] {
-        heights[0] = WIDE;
-    }
-    let mut n = 1;
-    while n < heights.len() {
-        heights[n] /= F::REGISTERS;
-        let most = if n > 2 && level[4] >= F::MOST_ROWS { F::MOST_ROWS } else { F::FEW_ROWS };
-        if heights[n] > most {
-            heights[n] = most;
-        }
-        if heights[n] == 0 {
-            heights[n] = 1;
-        }
-        n += 1;
-    }
-    heights
-}
-
-/// Whether sweeps take such a tile.
-const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, rows: usize) -> bool {
-    rows <= height(heights, gates, blocks)
-}
-
-/// The tables of a level, with the kernels compiled for these features.
-macro_rules! define_kernels {
-    ($Level:ident $($features:tt)*) => {
-        use super::*;
-        use crate::simd::$Level as Level;
-
-        /// # Safety
-        /// - The machine has the features; the rest as for [`Multiply`].
-        $(#[target_feature(enable = $features)])*
-        unsafe fn multiply<F: Format, const G: usize, const U: usize, const R: usize>(product: &Product<'_>) {
-            // SAFETY: the caller's promise, passed on.
-            unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
-        }
-
-        /// (Of both branches only the one that is taken is compiled: a value of a constant.)
-        const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> MicroKernel {
-            if is_taken(&heights_of::<F>(&Level::HEIGHTS), G, U, R) { multiply::<F, G, U, R> } else { absent }
-        }
-
-        const fn heights<F: Format, const G: usize, const U: usize>() -> Heights {
-            [
-                kernel::<F, G, U, 1>(),
-                kernel::<F, G, U, 2>(),
-                kernel::<F, G, U, 3>(),
-                kernel::<F, G, U, 4>(),
-                kernel::<F, G, U, 5>(),
-                kernel::<F, G, U, 6>(),
-                kernel::<F, G, U, 7>(),
-                kernel::<F, G, U, 8>(),
-            ]
-        }
-
-        const fn gates<F: Format, const G: usize>() -> [Heights; WIDE] {
-            [heights::<F, G, 1>(), heights::<F, G, 2>(), heights::<F, G, 3>(), heights::<F, G, 4>()]
-        }
-
-        const fn table<F: Format>() -> Table {
-            assert!(Level::HEIGHTS[1] <= MOST_ROWS);
-            let kernels = [
-                [[absent as MicroKernel; MOST_ROWS]; WIDE],
-                gates::<F, 1>(),
-                gates::<F, 2>(),
-                gates::<F, 3>(),
-                gates::<F, 4>(),
-            ];
-            let heights = heights_of::<F>(&Level::HEIGHTS);
-            let mut of_row = [[0; ROW_BLOCKS + 1]; 5];
-            let mut gates = 1;
-            while gates < of_row.len() {
-                of_row[gates] = blocks_of_row(&heights, gates);
-                gates += 1;
-            }
-            Table {
-                lanes: Level::LANES,
-                rate: Level::MULTIPLY_ADDS * F::SPEED,
-                offset: Level::BYTE_OFFSETS[F::VNNI as usize],
-                heights,
-                of_row,
-                kernels,
-            }
-        }
-    };
-}
-
-/// The kernels for bytes of a level: sums of products by the instruction for them, where the machine has it.
-macro_rules! define_tables_of_bytes {
-    (Avx2 $features:tt) => {
-        define_tables_of_bytes! { [Avx2 $features "avxvnni"] }
-    };
-    (Avx512 $features:tt) => {
-        define_tables_of_bytes! { [Avx512 $features "avx512vnni"] }
-    };
-    ([$Level:ident $features:tt $instruction:tt]) => {
-        mod vnni {
-            define_kernels! { $Level $features $instruction }
-            pub(super) static TABLE: Table = table::<Int8<true>>();
-        }
-
-        fn of_bytes() -> &'static Table {
-            if is_x86_feature_detected!($instruction) { &vnni::TABLE } else { without_vnni() }
-        }
-    };
-    ($($level:tt)*) => {
-        fn of_bytes() -> &'static Table {
-            without_vnni()
-        }
-    };
-}
-
-macro_rules! define_tables {
-    ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
-        $(
-            #[cfg($cfg)]
-            mod $file {
-                define_kernels! { $Level $($features)? }
-                define_tables_of_bytes! { $Level $($features)? }
-
-                /// The kernels for bytes of every machine of the level.
-                pub(super) fn without_vnni() -> &'static Table {
-                    const { &table::<Int8<false>>() }
-                }
-
-                pub(super) fn of(precision: Precision) -> &'static Table {
-                    match precision {
-                        Precision::F32 => const { &table::<F32>() },
-                        Precision::Bf16Weights => const { &table::<Bf16Weights>() },
-                        Precision::Bf16 => const { &table::<Bf16>() },
-                        Precision::Int8 => of_bytes(),
-                    }
-                }
-            }
-        )*
-
-        /// The kernels of a level for a precision.
-        pub(crate) fn table(token: Token, precision: Precision) -> &'static Table {
-            match token {
-                $(
-                    #[cfg($cfg)]
-                    Token::$Level(_) => $file::of(precision),
-                )*
-            }
-        }
-
-        /// The kernels of a level for bytes, as if the machine had no instruction for them.
-        #[cfg(test)]
-        fn without_vnni(token: Token) -> &'static Table {
-            match token {
-                $(
-                    #[cfg($cfg)]
-                    Token::$Level(_) => $file::without_vnni(),
-                )*
-            }
-        }
-    };
-}
-
-levels! { [define_tables] }
-
-#[cfg(test)]
-mod tests {
-    use super::super::{
-        Ends, FRONT, Panel, Place, Prefetch, RowPointers, RowsToMake, Segment, Source, Tile, WIDE, Words,
-        make_rows, row_words,
-    };
-    use super::*;
-    use crate::simd::Level;
-
-    /// Gates and blocks of all tiles that there may be.
-    fn tiles() -> impl Iterator<Item = (usize, usize)> {
-        (1..=4).flat_map(|gates| (1..=WIDE).map(move |blocks| (gates, blocks)))
-    }
-
-    /// Every tile that sweeps take, with runs, columns, a turn, and segments of different depths, against
-    /// plain loops.
-    #[test]
-    fn every_kernel_is_the_chain_of_its_segments() {
-        for level in Level::available() {
-            let table = table(level.token().unwrap(), Precision::F32);
-            let fused = level != Level::Portable;
-            for (gates, blocks) in tiles() {
-                for rows in 1..=MOST_ROWS {
-                    if is_taken(&table.heights, gates, blocks, rows) {
-                        check(table, fused, (gates, blocks, rows));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Every tile that sweeps take with bf16 weights, of segments with and without an input in a half word,
-    /// and of runs, has the bits of the one with the rounded weights in f32.
-    #[test]
-    fn kernels_of_bf16_weights_are_those_of_f32_on_the_rounded_ones() {
-        for level in Level::available() {
-            let token = level.token().unwrap();
-            let [narrow, wide] = [Precision::Bf16Weights, Precision::F32].map(|of| table(token, of));
-            for (gates, blocks) in tiles() {
-                for rows in 1..=narrow.height(gates, blocks) {
-                    let [got, want] = [(narrow, Words::Bf16), (wide, Words::Rounded)]
-                        .map(|(table, words)| products(table, words, (gates, blocks, rows)));
-                    assert_eq!(got, want, "{level}: {gates} x {blocks} x {rows}");
-                }
-            }
-        }
-    }
-
-    /// The bits of two tiles, one after the other, over two segments.
-    fn products(table: &Table, words: Words, (gates, blocks, rows): (usize, usize, usize)) -> Vec<u32> {
-        let (lanes, units, depths) = (table.lanes, 2 * table.lanes * blocks, [7, 10]);
-        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
-        let left: Vec<f32> = (0..2 * rows * 100).map(|n| value(n + 77)).collect();
-        let panels = depths.map(|depth| {
-            let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
-            let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-            let mut panel = Panel::new(words, lanes, depth, gates, units).unwrap();
-            panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
-            panel
-        });
-        let tile = Tile { rows, blocks, tiles: 2, quiet: 2, ..Tile::QUIET };
-        let segments = panels.each_ref().map(|panel| {
-            let weights = panel.weights(0, blocks, Prefetch::NONE);
-            let rows = RowPointers::strided(left.as_ptr().cast_mut().cast::<u32>(), 100);
-            let mut segment = Segment::rows(rows, weights);
-            segment.set_weights(weights, &tile);
-            segment
-        });
-        // Of one row the tiles are blocks, else rows.
-        let per_row = units * gates;
-        let mut to = vec![9.0f32; 2 * rows * per_row];
-        let mut target = Place::strided(to.as_mut_ptr(), per_row, lanes * gates, lanes);
-        target.follow(&tile);
-        let ends = Ends { tiles: 2, quiet: 2, ..Ends::new(Place::zero(), target) };
-        // SAFETY: all places exist, and `to` is ours.
-        unsafe { table.kernel(gates, blocks, rows)(&Product { ends: &ends, segments: &segments }) };
-        to.iter().map(|value| value.to_bits()).collect()
-    }
-
-    /// The tiles of words that are made of rows, with sums over several groups of words, against plain loops:
-    /// the same bits on every level.
-    #[test]
-    fn kernels_of_made_rows_are_their_sums_on_every_level() {
-        for (level, precision) in
-            Level::available().flat_map(|level| [(level, Precision::Bf16), (level, Precision::Int8)])
-        {
-            let token = level.token().unwrap();
-            let plain =
-                if precision == Precision::Int8 { without_vnni(token) } else { table(token, precision) };
-            for table in [table(token, precision), plain] {
-                for (gates, blocks) in tiles() {
-                    for rows in 1..=table.height(gates, blocks) {
-                        check_made(token, precision, table, (gates, blocks, rows));
-                    }
-                }
-            }
-        }
-    }
-
-    fn check_made(
-        token: Token,
-        precision: Precision,
-        table: &Table,
-        (gates, blocks, rows): (usize, usize, usize),
-    ) {
-        let (lanes, units, depth) = (table.lanes, table.lanes * blocks, 85);
-        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
-        let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + 3)).collect();
-        let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-        let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
-        panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
-        let left: Vec<f32> = (0..rows * depth).map(|n| value(n + 77)).collect();
-        let words = row_words(precision, depth);
-        let mut made = vec![0xFFu32; rows * words];
-        let make = make_rows(token, precision, table.offset).unwrap();
-        for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(words)) {
-            // SAFETY: the row exists, and the words are ours.
-            unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
-        }
-        let first = made[FRONT..].as_ptr().cast_mut();
-        let segment =
-            Segment::rows(RowPointers::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
-        let bias: Vec<f32> = (0..units * gates).map(value).collect();
-        let mut to = vec![9.0f32; rows * units * gates];
-        let start = Place::shared(bias.as_ptr(), lanes * gates, lanes);
-        let target = Place::strided(to.as_mut_ptr(), units * gates, lanes * gates, lanes);
-        let product = Product { ends: &Ends::new(start, target), segments: &[segment] };
-        // SAFETY: all places exist, and `to` is ours.
-        unsafe { table.kernel(gates, blocks, rows)(&product) };
-        for (row, unit, g) in
-            (0..rows).flat_map(|row| (0..units).flat_map(move |unit| (0..gates).map(move |g| (row, unit, g))))
-        {
-            let weights = &data[(g * units + unit) * depth..][..depth];
-            let row_of = &left[row * depth..][..depth];
-            let at = (unit / lanes * gates + g) * lanes + unit % lanes;
-            let mut want = bias[at];
-            if precision == Precision::Int8 {
-                let scale =
-                    |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-                let q = |value: f32, largest: f32| (value * (127.0 / largest)).round_ties_even() as i64;
-                let (of_row, of_unit) = (scale(row_of), scale(weights));
-                let sum: i64 = row_of.iter().zip(weights).map(|(&x, &w)| q(x, of_row) * q(w, of_unit)).sum();
-                want += sum as f32 * (of_row / 127.0 * (of_unit / 127.0));
-            } else {
-                let narrow =
-                    |x: f32| f32::from_bits((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
-                for (xs, ws) in row_of.chunks(32).zip(weights.chunks(32)) {
-                    let mut parts = [0.0f32; 2];
-                    for (k, (&x, &w)) in xs.iter().zip(ws).enumerate() {
-                        parts[k % 2] += narrow(x) * narrow(w);
-                    }
-                    want += parts[0] + parts[1];
-                }
-            }
-            let got = to[row * units * gates + at];
-            assert_eq!(got.to_bits(), want.to_bits(), "{precision:?} {gates} x {blocks} x {rows}");
-        }
-    }
-
-    fn check(table: &Table, fused: bool, (gates, blocks, rows): (usize, usize, usize)) {
-        let (lanes, units) = (table.lanes, table.lanes * blocks);
-        let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
-        let madd = |a: f32, b: f32, c: f32| if fused { a.mul_add(b, c) } else { a * b + c };
-        // Depths of rows, of lines (with a last run in part), and of columns.
-        let depths = [5, 37, 3];
-        let panels: Vec<(Panel, Vec<f32>)> = (depths.iter())
-            .map(|&depth| {
-                let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
-                let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-                let mut panel = Panel::new(Words::F32, lanes, depth, gates, units).unwrap();
-                let from = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
-                panel.pack(from);
-                (panel, data)
-            })
-            .collect();
-        let left: Vec<f32> = (0..2000).map(|n| value(n + 77)).collect();
-        let stride = 9 * 16;
-        let element = |segment: usize, r: usize, k: usize| match segment {
-            0 => left[100 * r + k],
-            1 => left[16 * r + k / 16 * stride + k % 16],
-            _ => left[r + 16 * k],
-        };
-        let first = left.as_ptr().cast_mut().cast::<u32>();
-        let mut down = [std::ptr::null_mut(); MOST_ROWS];
-        for r in 0..rows {
-            down[r] = first.wrapping_add(r);
-        }
-        let weights = |n: usize| panels[n].0.weights(0, blocks, Prefetch::NONE);
-        let segments = [
-            Segment::rows(RowPointers::strided(first, 100), weights(0)),
-            Segment::lines(left.as_ptr(), stride, weights(1)),
-            Segment::columns(RowPointers::listed(&down), weights(2)),
-        ];
-        let bias: Vec<f32> = (0..8 * units).map(|n| value(n + 5)).collect();
-        let (record, places) = (5 * lanes, blocks * 5 * lanes);
-        for turn in [None, Some(1)].into_iter().take(if gates == 3 { 2 } else { 1 }) {
-            let mut to = vec![9.0f32; rows * places];
-            let start = Place::shared(bias.as_ptr(), 5 * lanes, lanes);
-            let fresh = Place::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
-            let target = Place::strided(to.as_mut_ptr(), places, record, lanes);
-            let turned = turn.map(|at| (at, fresh));
-            let product =
-                Product { ends: &Ends { turn: turned, ..Ends::new(start, target) }, segments: &segments };
-            // SAFETY: all places exist, and `to` is ours.
-            unsafe { table.kernel(gates, blocks, rows)(&product) };
-            for r in 0..rows {
-                for (unit, g) in (0..units).flat_map(|unit| (0..gates).map(move |g| (unit, g))) {
-                    let (u, lane) = (unit / lanes, unit % lanes);
-                    let of = |gate: usize| bias[u * 5 * lanes + gate * lanes + lane];
-                    let at = |gate: usize| to[r * places + u * record + gate * lanes + lane];
-                    let (mut sum, mut place) = (of(g), g);
-                    for (n, (_, data)) in panels.iter().enumerate() {
-                        if turn == Some(n) && g == gates - 1 {
-                            assert_eq!(at(g).to_bits(), sum.to_bits(), "before the turn");
-                            (sum, place) = (of(4), gates);
-                        }
-                        for k in 0..depths[n] {
-                            let w = data[(g * units + unit) * depths[n] + k];
-                            sum = madd(element(n, r, k), w, sum);
-                        }
-                    }
-                    assert_eq!(at(place).to_bits(), sum.to_bits(), "{gates} x {blocks} x {rows}, gate {g}");
-                }
-            }
-        }
     }
 }

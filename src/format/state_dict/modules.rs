@@ -7,7 +7,8 @@ use crate::cell::CellKind;
 use crate::error::Error;
 use crate::format::tensor::CELL;
 use crate::layer::Recurrent;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::order::distinct;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A recurrent module of a file, as its tensors tell it, and the file where it says the cell: `LSTM`, `GRU`,
@@ -156,12 +157,11 @@ fn of_module(file: &Tensors, prefix: &str) -> Result<Tensors, Error> {
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
 pub fn modules(file: &Tensors) -> Vec<Module> {
-    let mut prefixes = BTreeSet::new();
+    let mut prefixes = Vec::new();
     for name in numbers(file, "") {
-        if let Some(prefix) = module(name) {
-            prefixes.insert(prefix);
-        }
+        prefixes.extend(module(name));
     }
+    let prefixes = distinct(prefixes);
     let described = prefixes.into_iter().filter_map(|prefix| {
         let module = describe(&of_module(file, prefix).ok()?).ok()?;
         Some(Module { prefix: prefix.to_owned(), ..module })

@@ -6,7 +6,8 @@ use super::said::{CELL, Said, module_of};
 use super::{DType, RawTensor, Tensor, of_shape};
 use crate::cell::CellKind;
 use crate::error::Error;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::order::distinct;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Tensors by name: what a file of weights holds.
@@ -24,7 +25,7 @@ use std::ops::Bound;
 /// file.insert("rnn.weight_ih_l0", Tensor::new(&[4, 1], vec![0.0; 4])?);
 /// file.insert("head.b", Tensor::new(&[1], vec![0.5])?);
 /// file.insert_raw("norm.steps", RawTensor::new(DType::I64, &[], 7i64.to_le_bytes().to_vec())?);
-/// assert!(file.prefixes().into_iter().eq(["head.", "norm.", "rnn."]));
+/// assert!(file.prefixes() == ["head.", "norm.", "rnn."]);
 /// file.rename("head.b", "head.bias")?;
 ///
 /// let rnn = file.split_off_prefix("rnn.");
@@ -214,12 +215,16 @@ impl Tensors {
 
     /// How names begin, up to and with a point or a slash, and empty where they have none: the modules of a
     /// model, in alphabetical order.
-    pub fn prefixes(&self) -> BTreeSet<&str> {
-        let mut prefixes = BTreeSet::new();
+    pub fn prefixes(&self) -> Vec<&str> {
+        let mut prefixes = Vec::new();
         for name in self.entries.keys() {
-            prefixes.insert(&name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]);
+            let prefix = &name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)];
+            // (Names of a module follow each other but for those of the modules within.)
+            if prefixes.last() != Some(&prefix) {
+                prefixes.push(prefix);
+            }
         }
-        prefixes
+        distinct(prefixes)
     }
 
     /// The names of the tensors of f32, in alphabetical order.

@@ -2,7 +2,7 @@
 //! sum is one chain of multiply-adds, rounded once a product where the level fuses.
 
 use super::{Format, InRun, Load, NextWeights, begin, multiply_add};
-use crate::product::operand::{MOST_ROWS, Segment};
+use crate::product::operand::{Segment, VECTOR_ROWS};
 use crate::simd::{Isa, prefetch_near};
 
 /// See the head of the file.
@@ -18,7 +18,7 @@ impl Load for F32 {
 }
 
 impl Format for F32 {
-    const MOST_ROWS: usize = MOST_ROWS;
+    const MOST_ROWS: usize = VECTOR_ROWS;
     const MOST_SUMS: usize = 12;
 
     #[inline(always)]

@@ -1,0 +1,92 @@
+//! The kernel of bytes: for each segment, integers of one or two columns, which are then scaled and added to
+//! what is there.
+//!
+//! TDPBUSD multiplies the unsigned bytes of rows, which are `q + 128`, with the signed ones of weights; sums
+//! begin with what the panel says (`format/int8.rs`).
+
+use super::chain::{Sums, chain};
+use super::columns::{Columns, Shape};
+use super::machine::Configured;
+use super::operands::{Copied, Operands, rows_of, weights_of};
+use super::sums::sum;
+use super::table::Kernel;
+use crate::product::kernel::{Ends, Product};
+use crate::product::operand::Place;
+use crate::simd::{Avx512, Isa, LINE};
+
+/// See the head of the file.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::product) struct Bytes;
+
+impl Kernel for Bytes {
+    /// # Safety
+    /// - As for [`Kernel::multiply`].
+    #[inline(never)]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn multiply(product: &Product<'_>, shape: &Shape) {
+        let Product { ends: ends @ &Ends { tiles, .. }, segments } = *product;
+        // SAFETY: the machine has tiles by the caller's promise.
+        let _configured = unsafe { Configured::new(shape.rows) };
+        let mut tile = 0;
+        while tile < tiles {
+            let mut operands = Operands::new(segments, shape, (tile, (tiles - tile).min(2)));
+            // SAFETY: the caller's promise: rows, blocks and places exist.
+            unsafe {
+                operands.copy_rows();
+                let mut n = 0;
+                while let Some(columns) = Columns::nth(n, ends, segments.len(), shape) {
+                    // (Through no segment.)
+                    sum(&mut operands, &Columns { segments: 0..0, ..columns.clone() }, &ends.to);
+                    for n in columns.segments.clone() {
+                        add(&mut operands, n, &columns, &ends.to);
+                    }
+                    n += 1;
+                }
+            }
+            tile += 2;
+        }
+    }
+}
+
+/// Adds a segment to the sums of some columns.
+///
+/// # Safety
+/// - As for [`Kernel::multiply`], of this segment and these columns; the tiles are configured.
+#[target_feature(enable = "avx512f")]
+unsafe fn add(operands: &mut Operands<'_>, index: usize, columns: &Columns, to: &Place) {
+    let ((tile, tiles), &Shape { gates, rows, .. }) = (operands.tiles(), operands.shape());
+    let segment = &operands.segments()[index];
+    // After the words of a block: scales, and where sums begin.
+    let scales = columns.each.map(|column| {
+        weights_of(segment, column).wrapping_add(segment.words * gates * LINE).cast_mut().cast::<f32>()
+    });
+    let mut integers = [[Copied::NONE; 2]; 2];
+    let sums = Sums {
+        from: [scales.map(|scales| scales.wrapping_add(gates * LINE)); 2],
+        from_row: 0,
+        to: integers.each_mut().map(|integers| integers.each_mut().map(|integers| integers.row(0).cast())),
+        to_row: Copied::ROW,
+    };
+    // SAFETY: here and below, the caller's promise: the machine has all of it; rows, blocks and places exist.
+    let isa = unsafe {
+        chain::<true>(&sums, operands.parts(index..index + 1, columns), tiles, columns.count);
+        Avx512::assume()
+    };
+    for (t, integers) in integers.iter_mut().enumerate().take(tiles) {
+        let (first, stride) = rows_of(segment, tile + t);
+        for r in 0..rows {
+            // SAFETY: as above; the scale stands before the row.
+            let of_row = isa.splat(unsafe { *first.wrapping_add(r * stride).sub(1).cast::<f32>() });
+            for c in 0..columns.count {
+                // SAFETY: as above.
+                unsafe {
+                    // Not fused: the same on every level.
+                    let to = to.row(tile + t, r).wrapping_add(columns.each[c].to);
+                    let scale = isa.mul(of_row, isa.load_ptr(scales[c]));
+                    let whole = isa.float_of_int(isa.load_ptr(integers[c].row(r).cast()));
+                    isa.store_ptr(to, isa.add(isa.load_ptr(to), isa.mul(whole, scale)));
+                }
+            }
+        }
+    }
+}
