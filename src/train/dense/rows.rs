@@ -53,11 +53,15 @@ impl Rows<'_> {
         }
     }
 
-    /// Rows of N inputs, fewer than there are partial sums.
+    /// Rows of N inputs, fewer than there are partial sums. (Without a division, which is as long as the
+    /// products of a row.)
     fn few<const N: usize>(self) {
-        let (weight, _) = self.weight.as_chunks::<N>();
-        for (x, y) in self.x.as_chunks::<N>().0.iter().zip(self.y.chunks_exact_mut(self.bias.len())) {
-            for ((y, w), bias) in y.iter_mut().zip(weight).zip(self.bias) {
+        let Rows { x, weight, bias, mut y, .. } = self;
+        let (weight, _) = weight.as_chunks::<N>();
+        for x in x.as_chunks::<N>().0 {
+            let Some((of_row, rest)) = y.split_at_mut_checked(bias.len()) else { return };
+            y = rest;
+            for ((y, w), bias) in of_row.iter_mut().zip(weight).zip(bias) {
                 *y = bias + few_products(x, w);
             }
         }
