@@ -282,8 +282,8 @@ mod tests {
         to.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// The tiles of words that are made of rows, with sums over several groups of words, against plain loops:
-    /// the same bits on every level.
+    /// The tiles of words that are made of rows, in runs, with a turn, over segments of several depths, and
+    /// with sums at a stride or where a list says, against plain loops: the same bits on every level.
     #[test]
     fn kernels_of_made_rows_are_their_sums_on_every_level() {
         for (level, precision) in
@@ -295,7 +295,9 @@ mod tests {
             for table in [table(token, precision), plain] {
                 for (gates, blocks) in tiles() {
                     for rows in 1..=table.height(gates, blocks) {
-                        check_made(token, precision, table, (gates, blocks, rows));
+                        for listed in [false, true] {
+                            check_made(token, precision, table, (gates, blocks, rows), listed);
+                        }
                     }
                 }
             }
@@ -307,59 +309,121 @@ mod tests {
         precision: Precision,
         table: &Table,
         (gates, blocks, rows): (usize, usize, usize),
+        listed: bool,
     ) {
-        let (lanes, units, depth) = (table.lanes, table.lanes * blocks, 85);
+        let (lanes, units) = (table.lanes, table.lanes * blocks);
         let value = |n: usize| ((n as u64 * 2_654_435_761) % 1000) as f32 / 512.0 - 1.0;
-        let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + 3)).collect();
-        let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-        let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
-        panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
-        let left: Vec<f32> = (0..rows * depth).map(|n| value(n + 77)).collect();
-        let words = row_words(precision, depth);
-        let mut made = vec![0xFFu32; rows * words];
+        // A run of two tiles and one.
+        let tiles = if rows > 1 { 3 } else { 1 };
+        let (tile, count) = (Tile { rows, blocks, tiles, quiet: tiles, ..Tile::QUIET }, rows * tiles);
         let make = make_rows(token, precision, table.offset).unwrap();
-        for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(words)) {
-            // SAFETY: the row exists, and the words are ours.
-            unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
-        }
-        let first = made[FRONT..].as_ptr().cast_mut();
-        let segment =
-            Segment::rows(RowPointers::strided(first, words), panel.weights(0, blocks, Prefetch::NONE));
-        let bias: Vec<f32> = (0..units * gates).map(value).collect();
-        let mut to = vec![9.0f32; rows * units * gates];
-        let start = Place::shared(bias.as_ptr(), lanes * gates, lanes);
-        let target = Place::strided(to.as_mut_ptr(), units * gates, lanes * gates, lanes);
-        let product = Product { ends: &Ends::new(start, target), segments: &[segment] };
-        // SAFETY: all places exist, and `to` is ours.
-        unsafe { table.kernel(gates, blocks, rows)(&product) };
-        for (row, unit, g) in
-            (0..rows).flat_map(|row| (0..units).flat_map(move |unit| (0..gates).map(move |g| (row, unit, g))))
-        {
-            let weights = &data[(g * units + unit) * depth..][..depth];
-            let row_of = &left[row * depth..][..depth];
-            let at = (unit / lanes * gates + g) * lanes + unit % lanes;
-            let mut want = bias[at];
-            if precision == Precision::Int8 {
-                let scale =
-                    |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-                let q = |value: f32, largest: f32| (value * (127.0 / largest)).round_ties_even() as i64;
-                let (of_row, of_unit) = (scale(row_of), scale(weights));
-                let sum: i64 = row_of.iter().zip(weights).map(|(&x, &w)| q(x, of_row) * q(w, of_unit)).sum();
-                want += sum as f32 * (of_row / 127.0 * (of_unit / 127.0));
-            } else {
-                let narrow =
-                    |x: f32| f32::from_bits((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
-                for (xs, ws) in row_of.chunks(32).zip(weights.chunks(32)) {
-                    let mut parts = [0.0f32; 2];
-                    for (k, (&x, &w)) in xs.iter().zip(ws).enumerate() {
-                        parts[k % 2] += narrow(x) * narrow(w);
-                    }
-                    want += parts[0] + parts[1];
-                }
+        // Words of whole tiles and of one in part, of that alone, and of whole tiles alone.
+        let segments = [85, 7, 128].map(|depth| {
+            // A block more, which is none of the tile's.
+            let units = units + lanes;
+            let mut data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
+            let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
+            for start in &starts {
+                data[start + (units - lanes) * depth..][..lanes * depth].fill(f32::INFINITY);
             }
-            let got = to[row * units * gates + at];
-            assert_eq!(got.to_bits(), want.to_bits(), "{precision:?} {gates} x {blocks} x {rows}");
+            let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
+            panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
+            let left: Vec<f32> = (0..count * depth).map(|n| value(n + depth + 77)).collect();
+            // What a row has past its last word may be NaN.
+            let stride = row_words(precision, depth).next_multiple_of(16) + 16;
+            let mut made = vec![0x7FC0_7FC0u32; count * stride];
+            for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(stride)) {
+                // SAFETY: the row exists, and the words are ours.
+                unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
+            }
+            (depth, data, panel, left, (stride, made))
+        });
+        let words = segments.each_ref().map(|(_, _, panel, _, (stride, made))| {
+            let rows = RowPointers::strided(made.as_ptr().wrapping_add(FRONT).cast_mut(), *stride);
+            let weights = panel.weights(0, blocks, Prefetch::NONE);
+            let mut segment = Segment::rows(rows, weights);
+            segment.set_weights(weights, &tile);
+            segment
+        });
+        let turn = (gates == 3).then_some(1);
+        // Of each block a vector more for the turn, and after each row one that is none of the tile's. Biases
+        // lie farther apart.
+        let (record, row) = ((gates + 1) * lanes, blocks * (gates + 1) * lanes + lanes);
+        let bias: Vec<f32> = (0..2 * blocks * record).map(value).collect();
+        let before: Vec<f32> = (0..count * row).map(|n| value(n + 9)).collect();
+        let mut to = before.clone();
+        let first = to.as_mut_ptr();
+        let list: Vec<*mut f32> = (0..count).rev().map(|r| first.wrapping_add(r * row)).collect();
+        let shared = |at: &[f32]| Place::shared(at.as_ptr(), 2 * record, 2 * lanes);
+        let mut target = Place::strided(first, row, record, lanes);
+        if listed {
+            target.rows = RowPointers::listed(&list);
         }
+        target.follow(&tile);
+        let start = if listed { target } else { shared(&bias) };
+        let turned = turn.map(|at| (at, shared(&bias[2 * gates * lanes..])));
+        let ends = Ends { tiles, quiet: tiles, turn: turned, ..Ends::new(start, target) };
+        let kernel = table.kernel(gates, blocks, rows);
+        // What a kernel has copied of other weights may lie where it copies these.
+        let of = precision.forward(table.offset);
+        let (depth, mut nowhere) = (15 * of.inputs(), before.clone());
+        let mut panel = Panel::new(of, lanes, depth, gates, units).unwrap();
+        let data = vec![f32::NAN; units * depth];
+        panel.pack(Source {
+            data: &data,
+            gate_starts: &[0; 4][..gates],
+            unit_stride: depth,
+            depth_stride: 1,
+        });
+        let spoilt = [Segment::rows(words[2].rows, panel.weights(0, blocks, Prefetch::NONE)); 3];
+        let other = Place::strided(nowhere.as_mut_ptr(), row, record, lanes);
+        // SAFETY: all places exist, and `to` is ours.
+        unsafe {
+            kernel(&Product { ends: &Ends::new(shared(&bias), other), segments: &spoilt });
+            kernel(&Product { ends: &ends, segments: &words });
+        }
+
+        let mut want = before.clone();
+        for (r, unit, g) in
+            (0..count).flat_map(|r| (0..units).flat_map(move |unit| (0..gates).map(move |g| (r, unit, g))))
+        {
+            let of_row = if listed { count - 1 - r } else { r } * row;
+            let of = |g: usize| unit / lanes * record + g * lanes + unit % lanes;
+            let bias_of = |g: usize| bias[2 * (of(g) - unit % lanes) + unit % lanes];
+            let (mut place, mut sum) = (g, if listed { before[of_row + of(g)] } else { bias_of(g) });
+            for (n, &(depth, ref data, _, ref left, _)) in segments.iter().enumerate() {
+                if turn == Some(n) && g == gates - 1 {
+                    want[of_row + of(g)] = sum;
+                    (place, sum) = (gates, bias_of(gates));
+                }
+                let weights = &data[(g * (units + lanes) + unit) * depth..][..depth];
+                sum = with_segment(precision, sum, &left[r * depth..][..depth], weights);
+            }
+            want[of_row + of(place)] = sum;
+        }
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&to), bits(&want), "{precision:?} {gates} x {blocks} x {rows}, {listed}");
+    }
+
+    /// A sum after a segment.
+    fn with_segment(precision: Precision, mut sum: f32, row: &[f32], weights: &[f32]) -> f32 {
+        if precision == Precision::Int8 {
+            let scale =
+                |values: &[f32]| values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            let q = |value: f32, largest: f32| (value * (127.0 / largest)).round_ties_even() as i64;
+            let (of_row, of_unit) = (scale(row), scale(weights));
+            let whole: i64 = row.iter().zip(weights).map(|(&x, &w)| q(x, of_row) * q(w, of_unit)).sum();
+            return sum + whole as f32 * (of_row / 127.0 * (of_unit / 127.0));
+        }
+        let narrow = |x: f32| f32::from_bits((x.to_bits() + 0x7FFF + (x.to_bits() >> 16 & 1)) & 0xFFFF_0000);
+        for (xs, ws) in row.chunks(32).zip(weights.chunks(32)) {
+            let mut parts = [0.0f32; 2];
+            for (k, (&x, &w)) in xs.iter().zip(ws).enumerate() {
+                parts[k % 2] += narrow(x) * narrow(w);
+            }
+            sum += parts[0] + parts[1];
+        }
+        sum
     }
 
     fn check(table: &Table, fused: bool, (gates, blocks, rows): (usize, usize, usize)) {
