@@ -135,15 +135,15 @@ unsafe fn emulate(registers: &mut [u64; 23], tiles: &mut [Tile; 8]) -> Option<()
     let [none, p66, pf3, pf2] = [0, 1, 2, 3].map(|of| prefix == of);
     match (opcode, mode == 3) {
         // LDTILECFG
-        (0x49, false) if none => {
+        (0x49, false) if none && reg == 0 => {
             // SAFETY: the thread reads 64 bytes there.
             let shapes = unsafe { std::slice::from_raw_parts(address as *const u8, 64) };
             configure(shapes, tiles)?;
         }
         // TILERELEASE
-        (0x49, true) if none => *tiles = [Tile::NONE; 8],
+        (0x49, true) if none && modrm == 0xC0 => *tiles = [Tile::NONE; 8],
         // TILELOADD, TILESTORED
-        (0x4B, false) if pf2 || pf3 => {
+        (0x4B, false) if rm == 4 && (pf2 || pf3) => {
             let tile = &mut tiles[reg];
             if tile.rows == 0 {
                 return None;
@@ -173,7 +173,8 @@ unsafe fn emulate(registers: &mut [u64; 23], tiles: &mut [Tile; 8]) -> Option<()
 
 /// Sets the shapes of all tiles, and zeros.
 fn configure(shapes: &[u8], tiles: &mut [Tile; 8]) -> Option<()> {
-    if shapes[0] != 1 || shapes[1] != 0 {
+    let reserved = [&shapes[1..16], &shapes[32..48], &shapes[56..]];
+    if shapes[0] != 1 || reserved.iter().any(|bytes| bytes.iter().any(|&byte| byte != 0)) {
         return None;
     }
     for (n, tile) in tiles.iter_mut().enumerate() {
@@ -224,4 +225,23 @@ fn bytes(words: &mut dyn Iterator<Item = ([u8; 4], [u8; 4])>, sum: [u8; 4]) -> [
         (0..4).map(|n| i32::from(a[n]) * i32::from(b[n].cast_signed())).sum::<i32>()
     };
     words.map(products).fold(i32::from_le_bytes(sum), i32::wrapping_add).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::{Configured, has_bf16};
+    use super::TILES;
+
+    #[test]
+    fn tiles_have_shapes_as_long_as_they_are_used() {
+        assert!(has_bf16());
+        // SAFETY: no instruction of tiles is under way. (The compiler does not know who writes them.)
+        let rows = || TILES.with(|tiles| unsafe { tiles.get().read_volatile() }.map(|tile| tile.rows));
+        // SAFETY: the machine has tiles.
+        let configured = unsafe { Configured::new(5) };
+        let own = rows() == [0; 8];
+        assert!(own || rows() == [5, 5, 5, 5, 5, 5, 16, 16]);
+        drop(configured);
+        assert_eq!(rows(), [0; 8]);
+    }
 }

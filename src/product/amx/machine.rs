@@ -29,18 +29,20 @@ pub(in crate::product) fn has_int8() -> bool {
 /// Asks once for the process.
 fn found() -> Found {
     static FOUND: OnceLock<Found> = OnceLock::new();
-    *FOUND.get_or_init(detect)
-}
-
-#[cfg(fused_rnn_emulates_amx)]
-fn detect() -> Found {
-    emulation::install();
-    Found { bf16: true, int8: true }
+    *FOUND.get_or_init(|| {
+        let found = detect();
+        // (A machine with tiles uses its own: not all of its instructions would trap.)
+        #[cfg(fused_rnn_emulates_amx)]
+        if !(found.bf16 && found.int8) {
+            emulation::install();
+            return Found { bf16: true, int8: true };
+        }
+        found
+    })
 }
 
 /// What the processor has and the system lets this process use. (Linux asks for a permission before the
 /// first tile is used, since a signal's frame is then 8 KiB longer. Other systems are left to vectors.)
-#[cfg(not(fused_rnn_emulates_amx))]
 fn detect() -> Found {
     const NONE: Found = Found { bf16: false, int8: false };
     /// Bits of `edx` of leaf 7.
@@ -60,7 +62,6 @@ fn detect() -> Found {
     Found { bf16: features & BF16 != 0, int8: features & INT8 != 0 }
 }
 
-#[cfg(not(fused_rnn_emulates_amx))]
 #[allow(unused_unsafe, reason = "safe from Rust 1.93 on")]
 fn cpuid(leaf: u32, of_leaf: u32) -> std::arch::x86_64::CpuidResult {
     // SAFETY: a machine with AVX-512 has the instruction.
@@ -68,7 +69,6 @@ fn cpuid(leaf: u32, of_leaf: u32) -> std::arch::x86_64::CpuidResult {
 }
 
 /// Whether Linux lets the threads of this process use tiles: asks for it.
-#[cfg(not(fused_rnn_emulates_amx))]
 fn is_permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const REQUEST_PERMISSION: i64 = 0x1023;

@@ -12,8 +12,8 @@ pub(in crate::product) trait Kernel {
     ///
     /// # Safety
     /// - The machine has AVX-512, and the tiles of this precision (`machine.rs`).
-    /// - The rest as for [`Multiply`](super::kernel::Multiply). The rows of A are at a stride, and there are
-    ///   two at least.
+    /// - The rest as for [`Multiply`](crate::product::kernel::Multiply). The rows of A are at a stride, and
+    ///   there are two at least.
     unsafe fn multiply(product: &Product<'_>, shape: &Shape);
 }
 
