@@ -40,7 +40,7 @@ def arguments():
     parser.add_argument("--threads", default="1", help="numbers of threads, with commas")
     parser.add_argument("--shapes", help="semicolons between them; without it the grid of the mode")
     parser.add_argument("--peers", help="names with commas; without it all")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each peer at each shape")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each peer in each round")
     parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
     parser.add_argument(
