@@ -66,6 +66,8 @@ def arguments():
         parser.error(
             f"--rounds: expected at least 5, below which there is no telling noise, got {args.rounds}"
         )
+    if not 0 <= args.seconds <= 1e6:
+        parser.error(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
     if args.threads < 1:
         parser.error(f"--threads: expected at least 1, got {args.threads}")
     if args.shapes is not None:

@@ -107,6 +107,8 @@ def main():
         sys.exit("--precision int8: expected no mode train")
     if args.rounds < 1:
         sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
+    if not 0 <= args.seconds <= 1e6:
+        sys.exit(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
     if args.shapes is not None:
         try:
             if not [check_shape(text) for text in shapes_of(args, None, None)]:
