@@ -9,11 +9,11 @@ file, and each of the two a target folder of its own under target/commits/cost.
 
 Everything is built once first, which counts for nothing. Then A, B, A, B and so on, --rounds times each: the
 library is cleaned away (`cargo clean --release --package fused-rnn`; with --whole all of the target folder
-is), and `cargo build --release --lib` is measured, with Cargo's own settings for link-time optimisation and line
-tables whatever the commit's manifest says, since dependents build it with those. What cargo says it has compiled is checked: nothing but
-the library, or everything. Processor time is that of cargo and all it starts, user and system together.
-Medians of the rounds, and B over A. It is for a quiet machine: beside other builds the same commit took 122 s
-of processor time, and then 98.
+is), and `cargo build --release --lib` is measured, with Cargo's own settings for link-time optimisation and
+line tables whatever the commit's manifest says, since dependents build it with those. What cargo says it has
+compiled is checked: nothing but the library, or everything. Processor time is that of cargo and all it
+starts, user and system together. Medians of the rounds, and B over A. It is for a quiet machine: beside other
+builds the same commit took 122 s of processor time, and then 98.
 
 The size is that of the code in the rlib, or with --whole in all of them: the sections `.text*` of its
 objects. Generic code is there as far as the library itself uses it; what programs make of it is in the
@@ -33,7 +33,7 @@ import sys
 import time
 from pathlib import Path
 
-from compare_commits import BUILD, checkout, git
+from compare_commits import BUILD, check_names, checkout, git
 
 PACKAGE = "fused-rnn"
 NAMES = {"processor_s": "processor time, s", "wall_s": "wall time, s", "text_bytes": "text, bytes"}
@@ -46,7 +46,7 @@ def arguments():
     )
     parser.add_argument("a", help="the commit to compare with")
     parser.add_argument("b", help="the commit that may have changed something, or WORK")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="builds of each, which take turns")
     parser.add_argument("--jobs", "-j", type=int, default=2, help="of cargo")
     parser.add_argument("--whole", action="store_true", help="the dependencies too")
     parser.add_argument("--json", type=Path, help="also write everything here")
@@ -163,6 +163,7 @@ class Side:
 
 def main():
     args = arguments()
+    check_names(args.a, args.b)
     sides = {"a": Side("a", args.a, args), "b": Side("b", args.b, args)}
     for side in sides.values():
         print(f"building {side.name}, for its dependencies", flush=True)

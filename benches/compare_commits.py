@@ -14,6 +14,8 @@ round: its 95 % quantile. A shape has changed where the median ratio of B to A, 
 what that noise leaves in a median of so many rounds (1.25 times it over the root of their number) and beyond
 --least, and its 95 % interval (by bootstrap) does not contain 1. At least five rounds. Exits with 1 where a
 shape became slower.
+
+Worktrees and builds stay for the next run; `git worktree remove --force target/commits/HASH` takes one away.
 """
 import argparse
 import datetime
@@ -32,19 +34,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "commits"
+# Cells whose weights `write_case` can count, and their gates.
+CELLS = {"lstm": 4, "gru": 3, "gru_before": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 def arguments():
     parser = argparse.ArgumentParser(
-        description="Compares two commits by interleaved runs of grid.",
+        description="Compares two commits by interleaved runs of grid. Each line has a shape, A's time, the "
+        "ratio of B's time to A's (above 1 B is slower) with its 95 % interval, the noise of one round, and "
+        "a verdict.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("a", help="the commit to compare with")
     parser.add_argument("b", help="the commit that may have changed something, or WORK")
     parser.add_argument("--mode", default="fwd,train", help="fwd, train, step, or several with commas")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--shapes", help="semicolons between them; without it the grid of the mode")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=1, help="of each worker")
+    parser.add_argument(
+        "--shapes",
+        help=f"of {', '.join(CELLS)}, semicolons between them; without it the grid of the mode",
+    )
+    parser.add_argument("--rounds", type=int, default=11, help="at least 5")
     parser.add_argument("--seconds", type=float, default=0.2, help="of each worker in each round")
     parser.add_argument("--least", type=float, default=0.02, help="smaller changes are never reported")
     parser.add_argument("--level", help="pins the SIMD level")
@@ -57,6 +66,8 @@ def arguments():
         parser.error(
             f"--rounds: expected at least 5, below which there is no telling noise, got {args.rounds}"
         )
+    if not 0 <= args.seconds <= 1e6:
+        parser.error(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
     if args.threads < 1:
         parser.error(f"--threads: expected at least 1, got {args.threads}")
     if args.shapes is not None:
@@ -64,14 +75,24 @@ def arguments():
         for text in args.shapes or [""]:
             if not re.fullmatch(r"\w+( [BTIHL][1-9]\d*){5}( bi)?( U\d+)?", text):
                 parser.error(f'--shapes: expected, say, "lstm B32 T100 I256 H256 L1", got {text!r}')
+            if text.split()[0] not in CELLS:
+                parser.error(f"--shapes: expected one of {', '.join(CELLS)}, got {text.split()[0]}")
     return args
 
 
 def git(*command):
     done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(done.stderr.strip())
+        sys.exit(f"git {' '.join(command)}: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def check_names(*names):
+    """Ends where a name is no commit, before anything is built."""
+    for name in names:
+        known = ["git", "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}"]
+        if name != "WORK" and subprocess.run(known, cwd=ROOT, capture_output=True).returncode:
+            sys.exit(f"expected a commit, a branch, a tag or WORK, got {name}")
 
 
 def checkout(name):
@@ -134,7 +155,7 @@ class Worker:
         reply = json.loads(self.process.stdout.readline())
         self.process.send_signal(signal.SIGSTOP)
         if "error" in reply:
-            raise RuntimeError(reply["error"])
+            sys.exit(f"{request.get('shape', 'a worker')}: {reply['error']}")
         return reply
 
     def close(self):
@@ -150,7 +171,7 @@ def write_case(folder, shape):
     words = shape.split()
     batch, steps, inputs, hidden, layers = (int(word[1:]) for word in words[1:6])
     directions = 2 if "bi" in words[6:] else 1
-    gates = {"lstm": 4, "gru": 3, "gru_before": 3}.get(words[0], 1)
+    gates = CELLS[words[0]]
     rng, limit = random.Random(1), 1 / math.sqrt(hidden)
     weights = 0
     for layer in range(layers):
@@ -193,6 +214,7 @@ def judge(first, second, other, least):
 
 def main():
     args = arguments()
+    check_names(args.a, args.b)
     a, b = build(args.a), build(args.b)
     folder = BUILD / "case"
     folder.mkdir(parents=True, exist_ok=True)

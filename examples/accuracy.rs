@@ -13,7 +13,8 @@ use clap::Parser;
 use fused_rnn::{CellKind, Dims, Layout, Precision, Recurrent, Rng, reference};
 use fused_rnn_examples::{Outcomes, from_to, say};
 
-/// Prints how far each precision is from f64, by cell and length.
+/// Prints how far each precision is from f64, by cell and length T: the root mean square of the error of all
+/// outputs up to step T, and the largest error.
 #[derive(Parser)]
 struct Args {
     /// Input size.
@@ -64,6 +65,7 @@ fn main() -> Outcomes {
     let x: Vec<f32> = (0..steps * input).map(|_| rng.uniform(-1.0, 1.0)).collect();
     let wide: Vec<f64> = x.iter().map(|&value| value.into()).collect();
 
+    say!("Against f64, over all outputs up to step T: root mean square of the error, largest error.\n")?;
     say!(
         "| cell, {hidden} units, {input} inputs | precision | {} |",
         STEPS.map(|t| format!("T = {t}")).join(" | ")

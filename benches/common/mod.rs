@@ -31,6 +31,11 @@ pub fn print_head(source: &str) {
         .for_each(|line| println!("{}", line.trim_end()));
 }
 
+/// A path as the caller's shell means it: Cargo starts a bench in the folder of its package.
+pub fn path_of_shell(text: &str) -> std::path::PathBuf {
+    std::env::var_os("PWD").map(std::path::PathBuf::from).unwrap_or_default().join(text)
+}
+
 pub use network::Network;
 pub use shape::Shape;
 

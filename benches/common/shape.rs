@@ -188,7 +188,8 @@ impl FromStr for Shape {
         let wrong = || {
             format!(
                 "shape {text:?}: expected, say, \"lstm B32 T100 I256 H256 L1\" \
-                 or \"... L2 bi peephole P64 U10\""
+                 or \"... L2 bi peephole P64 U10\"; the cells are {}",
+                CELLS.map(|cell| cell.0).join(", ")
             )
         };
         let mut words = text.split_whitespace();
@@ -196,7 +197,11 @@ impl FromStr for Shape {
         let kind = CELLS.iter().find(|entry| entry.0 == cell).ok_or_else(wrong)?.1;
         let mut size = |letter: char| {
             let word = words.next().ok_or_else(wrong)?;
-            word.strip_prefix(letter).and_then(|digits| digits.parse::<usize>().ok()).ok_or_else(wrong)
+            let size = word.strip_prefix(letter).and_then(|digits| digits.parse::<usize>().ok());
+            match size.ok_or_else(wrong)? {
+                0 => Err(format!("shape {text:?}: expected sizes from 1, got {word}")),
+                size => Ok(size),
+            }
         };
         let (batch, steps, input) = (size('B')?, size('T')?, size('I')?);
         let (hidden, layers) = (size('H')?, size('L')?);

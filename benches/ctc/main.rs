@@ -5,24 +5,30 @@
 //! cargo bench --bench ctc -- --cases IN --results OUT     those of a safetensors file, for a peer to compare
 //! ```
 //!
-//! Case n of a file is `n.logits (T, B, C)`, time-major, `n.lengths (B)`, `n.labels`, `n.label_lengths (B)`, the
-//! blank being class 0; its results are `n.loss`, `n.gradient (T, B, C)` and `n.seconds`, the median of a call on
-//! one thread.
+//! Case n of a file is `n.logits (T, B, C)`, time-major, `n.lengths (B)`, `n.labels`, `n.label_lengths (B)`,
+//! the blank being class 0; its results are `n.loss`, `n.gradient (T, B, C)` and `n.seconds`, the median of a
+//! call on one thread.
 
 use clap::Parser;
 use fused_rnn::train::{Ctc, CtcWorkspace};
 use fused_rnn::{Dims, Layout, Rng};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
+/// The time of the CTC loss with its gradient on one thread: of T steps, B rows and C classes each a line.
 #[derive(Parser)]
+#[command(bin_name = "cargo bench --bench ctc --")]
 struct Args {
+    /// A safetensors file of cases in the place of the bench's own (benches/peers/ctc.py writes such);
+    /// paths are absolute or begin in benches/.
     #[arg(long, requires = "results")]
     cases: Option<PathBuf>,
+    /// Where the losses and gradients of these cases go.
     #[arg(long, requires = "cases")]
     results: Option<PathBuf>,
-    /// For each case.
+    /// Of each case.
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// What `cargo bench` says.
@@ -89,8 +95,17 @@ impl Case {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let (Some(cases), Some(results)) = (&args.cases, &args.results) else {
         let mut rng = Rng::new(0);
         for [steps, batch, classes] in [[50, 16, 11], [200, 16, 30], [500, 32, 30], [200, 8, 1000]] {
@@ -99,8 +114,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         return Ok(());
     };
-    let bytes = std::fs::read(cases)?;
-    let file = SafeTensors::deserialize(&bytes)?;
+    let bytes = std::fs::read(cases).map_err(|error| format!("{}: {error}", cases.display()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{}: {error}", cases.display()))?;
     let mut out: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for number in 0.. {
         let Some(case) = Case::read(&file, number) else { break };

@@ -5,11 +5,17 @@
 //! cargo bench --bench grid -- --mode train --threads 2                        fwd | train | step
 //! cargo bench --bench grid -- --json --shape "lstm B32 T100 I256 H256 L1"     one JSON object a line
 //! cargo bench --bench grid -- --level avx2 --seconds 0.5
-//! cargo bench --bench grid -- --precision f32,bf16_weights,int8               by turns, and ratios to the first
+//! cargo bench --bench grid -- --precision f32,bf16_weights,int8               by turns, without the limits
 //! cargo bench --bench grid -- --limits --threads 2                            the machine alone
 //! cargo bench --bench grid -- --list --mode step                              the names of a mode's shapes
 //! cargo bench --bench grid -- --serve --precision int8                        a worker, see serve.rs
 //! ```
+//!
+//! Without options: forward of the whole grid in f32, one thread, the widest level, a second for each shape.
+//! `--shape` may come several times; `--list` names the shapes that are measured without it. A line has the
+//! shape, the mode, the median time of a call, its flops a second, the two limits' shares, and the flops a
+//! second that the roofline allows. With `--precision` it has the precision, the time, and the time of the
+//! first precision over it: above 1 it is faster than the first. More than one precision take turns.
 //!
 //! A shape is `CELL B<batch> T<steps> I<input> H<hidden> L<layers>[ bi]`, any sizes, of `lstm`, `gru`,
 //! `gru_before`, `rnn_tanh`, `rnn_relu`, `min_gru`, `min_lstm`, `ind_rnn`, `lstm_mult` or `slstm`; then, of
@@ -21,7 +27,7 @@
 //!
 //! - the *share*, of the multiply-add rate of the level where the batch shares the weights (B > 5), and of
 //!   the rate of reading as many bytes as the weights have where each row needs all of them (B <= 5; each
-//!   thread reads its own);
+//!   thread reads its own). The latter is above 100 % where the input weights, once read, serve many steps;
 //! - the *roofline*, the least time that the shape's multiply-adds and reads allow, see `Roofline` in
 //!   `../common/limits.rs`, and what bounds it.
 //!
@@ -69,11 +75,13 @@ fn options() -> Result<Options, String> {
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        // Cargo puts its own --bench at the end.
+        let mut value =
+            || arguments.next().filter(|value| value != "--bench").ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--json" => options.json = true,
             "--bench" => {}
-            "--help" => {
+            "--help" | "-h" => {
                 common::print_head(include_str!("main.rs"));
                 std::process::exit(0);
             }
@@ -82,21 +90,26 @@ fn options() -> Result<Options, String> {
             "--serve" => options.serve = true,
             "--mode" => options.mode = value()?.parse()?,
             "--threads" => {
-                options.threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?;
-                if options.threads == 0 {
-                    return Err("--threads: expected at least 1, got 0".to_owned());
-                }
+                let text = value()?;
+                options.threads = text
+                    .parse()
+                    .ok()
+                    .filter(|&threads| threads > 0)
+                    .ok_or_else(|| format!("--threads: expected a number from 1, got {text}"))?;
             }
             "--seconds" => {
-                options.seconds = value()?.parse().map_err(|error| format!("--seconds: {error}"))?;
-                if !(0.0..=1e6).contains(&options.seconds) {
-                    return Err(format!("--seconds: expected a number from 0, got {}", options.seconds));
-                }
+                let text = value()?;
+                let seconds = text.parse().ok().filter(|seconds| (0.0..=1e6).contains(seconds));
+                options.seconds = seconds
+                    .ok_or_else(|| format!("--seconds: expected a number from 0 to 1000000, got {text}"))?;
             }
             "--level" => {
                 let name = value()?;
                 let level = Level::available().find(|level| level.to_string() == name);
-                options.level = level.ok_or(format!("--level: this machine has no level {name}"))?;
+                options.level = level.ok_or_else(|| {
+                    let levels: Vec<_> = Level::available().map(|level| level.to_string()).collect();
+                    format!("--level: expected one of this machine's, {}, got {name}", levels.join(", "))
+                })?;
             }
             "--precision" => {
                 let named = |name: &str| name.parse::<Precision>().map_err(|error| format!("--{error}"));
@@ -146,7 +159,8 @@ fn print_shape(shape: &Shape, times: timing::Times, roofline: &Roofline, options
         );
     } else {
         println!(
-            "{:40} {:5} {:12.2} us {:8.1} GFLOP/s {:4.0} % of {of:9}   {:4.0} % of roofline {:8.1} ({})",
+            "{:40} {:5} {:12.2} us {:8.1} GFLOP/s {:4.0} % of {of:9}   {:4.0} % of roofline {:8.1} GFLOP/s \
+             ({})",
             shape.to_string(),
             mode.name(),
             times.median * 1e6,
@@ -185,8 +199,8 @@ fn compare(shape: &Shape, options: &Options) -> Result<(), String> {
         let ratio = median((0..TURNS).map(|turn| of(0, turn) / of(n, turn)).collect());
         if options.json {
             println!(
-                "{{\"precision\": \"{precision}\", \"level\": \"{level}\", \"mode\": \"{}\", \"th\": {threads}, \
-                 \"shape\": \"{shape}\", \"med_us\": {:.3}, \"ratio\": {ratio:.3}}}",
+                "{{\"precision\": \"{precision}\", \"level\": \"{level}\", \"mode\": \"{}\", \
+                 \"th\": {threads}, \"shape\": \"{shape}\", \"med_us\": {:.3}, \"ratio\": {ratio:.3}}}",
                 mode.name(),
                 time * 1e6
             );
@@ -212,7 +226,11 @@ fn run(options: &Options) -> Result<(), String> {
         };
         return serve::serve(precision, level, threads).map_err(|error| error.to_string());
     }
-    if options.precisions != [Precision::F32] {
+    if options.precisions != [Precision::F32] && !options.limits {
+        if !options.json {
+            let first = options.precisions[0];
+            println!("{:59} {:>15}  {first} over it", "shape, mode and precision", "time of a call");
+        }
         return options.shapes.iter().try_for_each(|shape| compare(shape, options));
     }
     if options.limits || !options.json {

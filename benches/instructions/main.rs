@@ -10,9 +10,13 @@
 //! cargo bench --bench instructions -- --against before.jsonl            with what changed
 //! ```
 //!
+//! A line has the shape, the mode, the level, instructions of a call, how many of them are outside, and
+//! instructions for each flop; with `--against` also the change in per cent. `--mode` alone takes its shapes
+//! of the list, `--shape` (several times) names others, of the mode `step` if none is given.
+//!
 //! The program runs itself under Valgrind, once for each shape, and collects what happens inside `measured`
-//! alone: one thread, memory warm. `outside` is what is neither in kernels nor in this program: checks, shapes
-//! and addresses for the kernels, and copies. Valgrind knows no AVX-512, so the level is AVX2 at best
+//! alone: one thread, memory warm. `outside` is what is neither in kernels nor in this program: checks,
+//! shapes and addresses for the kernels, and copies. Valgrind knows no AVX-512, so the level is AVX2 at best
 //! (`FUSED_RNN_LEVEL=portable` for the other). Where Valgrind is missing the bench says so and ends well.
 
 mod callgrind;
@@ -83,7 +87,9 @@ fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, Cou
         .map_err(|error| format!("valgrind: {error}"))?;
     let said = String::from_utf8_lossy(&run.stderr);
     if !run.status.success() {
-        return Err(format!("{shape}: {}", said.lines().last().unwrap_or("valgrind failed")));
+        // What the child said stands among Valgrind's own lines.
+        let own = said.lines().find_map(|line| line.strip_prefix("error: ")).or(said.lines().last());
+        return Err(format!("{shape}, under Valgrind: {}", own.unwrap_or("valgrind failed")));
     }
     let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()));
     // (It is a file of the system's folder for such.)
@@ -103,7 +109,8 @@ fn count(mode: Mode, shape: &Shape, precision: Precision) -> Result<(String, Cou
 
 /// The counts of a file of JSON lines, by level, mode and shape.
 fn earlier(path: &str) -> Result<Vec<(String, u64)>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = std::fs::read_to_string(common::path_of_shell(path));
+    let text = text.map_err(|error| format!("{path}: {error}"))?;
     let line = |line: &str| {
         let (key, count) = line.strip_suffix('}')?.rsplit_once(", \"instructions\": ")?;
         let (count, _) = count.split_once(',').unwrap_or((count, ""));
@@ -118,10 +125,12 @@ fn run() -> Result<(), String> {
     let mut precision = Precision::F32;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        // Cargo puts its own --bench at the end.
+        let mut value =
+            || arguments.next().filter(|value| value != "--bench").ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--bench" => {}
-            "--help" => {
+            "--help" | "-h" => {
                 common::print_head(include_str!("main.rs"));
                 std::process::exit(0);
             }
@@ -135,7 +144,7 @@ fn run() -> Result<(), String> {
         }
     }
     if !Command::new("valgrind").arg("--version").output().is_ok_and(|run| run.status.success()) {
-        eprintln!("instructions: skipped: no valgrind");
+        eprintln!("instructions: skipped: found no program `valgrind` (a package of that name has it)");
         return Ok(());
     }
     let listed = CASES.iter().filter(|case| mode.is_none_or(|mode| mode == case.0));
@@ -162,7 +171,8 @@ fn run() -> Result<(), String> {
             .find(|entry| entry.0 == key)
             .map(|entry| format!("  {:+.2} %", (instructions as f64 / entry.1 as f64 - 1.0) * 100.0));
         println!(
-            "{:34} {:5} {level:8} {instructions:10} instructions, {outside:6} outside {per_flop:8.4} a flop{}",
+            "{:34} {:5} {level:8} {instructions:10} instructions, {outside:6} outside \
+             {per_flop:8.4} a flop{}",
             shape.to_string(),
             mode.name(),
             change.unwrap_or_default()

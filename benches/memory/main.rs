@@ -74,7 +74,7 @@ fn options() -> Result<Options, String> {
         };
         match argument.as_str() {
             "--bench" => {}
-            "--help" => {
+            "--help" | "-h" => {
                 common::print_head(include_str!("main.rs"));
                 std::process::exit(0);
             }
@@ -97,9 +97,6 @@ fn options() -> Result<Options, String> {
                 return Err(format!("unknown argument {other}: --help lists the options"));
             }
         }
-    }
-    if [shape.batch, shape.steps, shape.input, shape.hidden, shape.layers].contains(&0) {
-        return Err(format!("--shape: expected sizes from 1, got {shape}"));
     }
     if keeps.is_empty() {
         let least = ((shape.steps as f64).sqrt() / 2.0).round().max(1.0) as usize;

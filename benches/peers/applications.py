@@ -56,7 +56,7 @@ def timed(command, ends):
 
 def run_crate(name, both, threads, seed):
     both = {key: value for key, value in both.items() if not (name == "long" and key == "epochs")}
-    command = [ROOT / "target/release/examples" / name, "--threads", str(threads), "--seed", str(seed)]
+    command = [record.EXAMPLES / name, "--threads", str(threads), "--seed", str(seed)]
     # A mark that is missed, as in a short run, is no failure here.
     end, out = timed([*command, *options(both), "--mark", "nan"], lambda done: "score " in done.stdout)
     number = lambda label: float(re.search(rf"^{label}\s+([\d.]+)", out, re.M).group(1))
@@ -85,7 +85,7 @@ def main():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each program, which take turns")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of each program")
     parser.add_argument("--only", default=",".join(APPLICATIONS), help="some of them, with commas")
     parser.add_argument("--short", action="store_true", help="to try the script: scores mean nothing")
     parser.add_argument("--json", type=Path, help="also write everything here")
@@ -115,7 +115,7 @@ def main():
                 # The data are those of the seed, for both.
                 data = Path(folder) / f"{name}.safetensors"
                 if name != "long":
-                    example = ROOT / "target/release/examples" / name
+                    example = record.EXAMPLES / name
                     export = [example, "--seed", str(round_), "--export", data]
                     timed(export, lambda done: done.returncode == 0)
                 runs[name]["fused-rnn"].append(run_crate(name, both, args.threads, round_))

@@ -40,7 +40,7 @@ def arguments():
     parser.add_argument("--threads", default="1", help="numbers of threads, with commas")
     parser.add_argument("--shapes", help="semicolons between them; without it the grid of the mode")
     parser.add_argument("--peers", help="names with commas; without it all")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each peer at each shape")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each peer in each round")
     parser.add_argument("--slow", type=float, default=8.0, help="a peer so many times slower gets one round")
     parser.add_argument(
@@ -107,6 +107,8 @@ def main():
         sys.exit("--precision int8: expected no mode train")
     if args.rounds < 1:
         sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
+    if not 0 <= args.seconds <= 1e6:
+        sys.exit(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
     if args.shapes is not None:
         try:
             if not [check_shape(text) for text in shapes_of(args, None, None)]:

@@ -82,12 +82,21 @@ def built():
 
 
 def main():
-    parser = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(
+        description="The CTC loss with its gradient beside PyTorch's, on one thread. A line has this crate's "
+        "time, PyTorch's, and PyTorch's over this crate's.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--cases", type=int, default=200, help="random ones whose results are compared")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each at each size")
     args = parser.parse_args()
+    if args.cases < 1 or args.rounds < 1:
+        parser.error("--cases and --rounds: expected at least 1")
     environment.enter()
-    import torch
+    try:
+        import torch
+    except ImportError as error:
+        sys.exit(f"{error}: expected PyTorch in this Python or in the environment of compare.py")
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)

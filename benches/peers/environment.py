@@ -29,7 +29,7 @@ def build(venv):
 
 def arguments(parser):
     """What programs that need it ask for."""
-    parser.add_argument("--venv", type=Path, default=DEFAULT)
+    parser.add_argument("--venv", type=Path, default=DEFAULT, help="the virtual environment of Python peers")
     parser.add_argument("--setup", action="store_true", help="build the virtual environment first")
 
 

@@ -84,7 +84,7 @@ def arguments():
     parser.add_argument(
         "--shape", default="lstm B32 T500 I256 H256 L1", help="of an LSTM or a GRU, also with bi"
     )
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of each program")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each, which take turns")
     parser.add_argument("--seconds", type=float, default=2.0, help="of training steps in each process")
     parser.add_argument("--json", type=Path, help="also write everything here")

@@ -155,13 +155,16 @@ def measure(threads, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--only", default="packed,padded,step,call")
-    parser.add_argument("--crate", action="store_true")
-    parser.add_argument("--json")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0] + " Ratios are PyTorch's time over this package's.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
+    parser.add_argument("--only", default="packed,padded,step,call", help="some of them, with commas")
+    parser.add_argument("--crate", action="store_true", help="also the crate's own bench of padded training")
+    parser.add_argument("--json", help="also write everything here")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.only = options.only.split(",")

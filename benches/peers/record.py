@@ -3,6 +3,7 @@ threads."""
 
 import csv
 import json
+import os
 import platform
 import re
 import shlex
@@ -11,6 +12,8 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Where cargo, run in ROOT, puts the examples.
+EXAMPLES = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "examples"
 
 quoted = shlex.quote
 

@@ -38,7 +38,7 @@ def timed(command, folder):
 
 
 def run_crate(threads, seed, scale, folder):
-    command = [ROOT / "target/release/examples/fit", "--seed", str(seed), "--threads", str(threads)]
+    command = [record.EXAMPLES / "fit", "--seed", str(seed), "--threads", str(threads)]
     command += ["--scale", "0.0625"] if scale else []
     end, done = timed(command, folder)
     if done.returncode:
@@ -75,7 +75,7 @@ def main():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each program, which take turns")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of each program")
     parser.add_argument("--peers", default="keras,torch", help="some of keras and torch, with commas")
     parser.add_argument("--scale", action="store_true", help="divide pixels by 16")
     parser.add_argument("--json", type=Path, help="also write everything here")

@@ -1,7 +1,7 @@
 //! Ratios of this crate to itself that users rely on. The two sides of each ratio are measured in turns.
 //!
 //! ```text
-//! cargo bench --bench promises                 a table, in two minutes
+//! cargo bench --bench promises                 a table, in three minutes
 //! cargo bench --bench promises -- --json       one JSON object a line
 //!
 //! silent       2000 steps of zeros after a loud sequence, small weights    time over a loud sequence
@@ -16,7 +16,8 @@
 //! ```
 //!
 //! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of
-//! some rounds; a round takes both, one after the other.
+//! some rounds; a round takes both, one after the other. It is 1 where both take the same time, and below 1
+//! where what the row names takes less.
 //!
 //! What is read or stored is zero below 1e-30, and so no operand of a product is denormal. Within a step a
 //! product of two small numbers may still be: a gate's gradient times a state that fades, or the square in a
@@ -200,12 +201,12 @@ fn cores() -> usize {
 fn main() -> ExitCode {
     let mut json = false;
     for argument in std::env::args().skip(1).filter(|argument| argument != "--bench") {
-        if argument == "--help" {
+        if argument == "--help" || argument == "-h" {
             common::print_head(include_str!("main.rs"));
             return ExitCode::SUCCESS;
         }
         if argument != "--json" {
-            eprintln!("{argument}: expected --json or --help");
+            eprintln!("error: expected --json or --help, got {argument}");
             return ExitCode::FAILURE;
         }
         json = true;
@@ -231,6 +232,9 @@ fn all(json: bool) -> Result<(), Failure> {
             println!("{what:12} {:6} {shape:38} {ratio:.3}", mode.name());
         }
     };
+    if !json {
+        println!("{:12} {:6} {:38} time over", "what", "call", "shape");
+    }
     for kind in ["lstm", "gru", "gru_before", "rnn_tanh"] {
         for mode in [Mode::Forward, Mode::Train] {
             for batch in [1, 8] {
