@@ -102,8 +102,8 @@ pub fn serve(precision: Precision, level: Level, threads: usize) -> std::io::Res
     let mut output = std::io::stdout().lock();
     writeln!(
         output,
-        "{{\"peer\": \"fused-rnn\", \"version\": \"{}\", \"settings\": \"{precision}, level {level}, weights packed once, \
-         time-major, caller-held state, tape and workspace\"}}",
+        "{{\"peer\": \"fused-rnn\", \"version\": \"{}\", \"settings\": \"{precision}, level {level}, \
+         weights packed once, time-major, caller-held state, tape and workspace\"}}",
         fused_rnn::VERSION
     )?;
     output.flush()?;
