@@ -1,4 +1,7 @@
-//! Whether the machine has tiles, which of them it multiplies, and their shapes.
+//! Whether the machine has tiles and may use them, what it multiplies, and the shapes of tiles.
+//!
+//! They are used where the environment asks for them, `FUSED_RNN_AMX=1`, until machines that have them have
+//! run the tests and timed the kernels.
 
 #[cfg(fused_rnn_emulates_amx)]
 use super::emulation;
@@ -49,7 +52,7 @@ fn detect() -> Found {
     const BF16: u32 = 1 << 22;
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
-    if !cfg!(all(target_os = "linux", not(miri))) || cpuid(0, 0).eax < 0x1D {
+    if !cfg!(all(target_os = "linux", not(miri))) || !is_asked_for() || cpuid(0, 0).eax < 0x1D {
         return NONE;
     }
     let features = cpuid(7, 0).edx;
@@ -60,6 +63,11 @@ fn detect() -> Found {
         return NONE;
     }
     Found { bf16: features & BF16 != 0, int8: features & INT8 != 0 }
+}
+
+/// Whether the environment asks for tiles.
+fn is_asked_for() -> bool {
+    cfg!(fused_rnn_emulates_amx) || std::env::var_os("FUSED_RNN_AMX").is_some_and(|value| value == "1")
 }
 
 #[allow(unused_unsafe, reason = "safe from Rust 1.93 on")]

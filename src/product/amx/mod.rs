@@ -33,7 +33,8 @@
 //! exact. So these kernels stand in the tables of AVX-512 in the place of tiles of several rows, and no
 //! result tells which one has run.
 //!
-//! **Not timed yet.** The tests ran them by emulation; no machine with AMX has measured them.
+//! **Not timed yet.** The tests ran them by emulation, and no machine with AMX has: `FUSED_RNN_AMX=1` in the
+//! environment asks for them (`machine.rs`).
 
 mod bytes;
 mod chain;
