@@ -120,17 +120,13 @@ macro_rules! define_narrow_tables {
             if !is_x86_feature_detected!("avx512vnni") {
                 without_vnni()
             } else if amx::has_int8() {
-                const { &amx::with_tiles::<amx::Bytes>(vnni::table::<Int8<true>>()) }
+                const { &amx::with_bytes(vnni::table::<Int8<true>>()) }
             } else {
                 vnni::of()
             }
         }
         fn of_pairs() -> &'static Table {
-            if amx::has_bf16() {
-                const { &amx::with_tiles::<amx::Pairs>(table::<Bf16>()) }
-            } else {
-                pairs_in_vectors()
-            }
+            if amx::has_bf16() { const { &amx::with_pairs(table::<Bf16>()) } } else { pairs_in_vectors() }
         }
     };
     ([$Level:ident $features:tt $instruction:tt]) => {

@@ -1,4 +1,4 @@
-//! The kernel of bytes: for each segment, integers of one or two columns, which are then scaled and added to
+//! Bytes: for each segment, integers of one or two columns, which are then scaled and added to
 //! what is there.
 //!
 //! TDPBUSD multiplies the unsigned bytes of rows, which are `q + 128`, with the signed ones of weights; sums
@@ -6,44 +6,25 @@
 
 use super::chain::{Sums, chain};
 use super::columns::{Columns, Shape};
-use super::machine::Configured;
+use super::kernel::Sum;
 use super::operands::{Copied, Operands, rows_of, weights_of};
-use super::sums::sum;
-use super::table::Kernel;
-use crate::product::kernel::{Ends, Product};
+use super::pairs::Pairs;
 use crate::product::operand::Place;
 use crate::simd::{Avx512, Isa, LINE};
 
 /// See the head of the file.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::product) struct Bytes;
+pub(super) struct Bytes;
 
-impl Kernel for Bytes {
-    /// # Safety
-    /// - As for [`Kernel::multiply`].
+impl Sum for Bytes {
     #[inline(never)]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn multiply(product: &Product<'_>, shape: &Shape) {
-        let Product { ends: ends @ &Ends { tiles, .. }, segments } = *product;
-        // SAFETY: the machine has tiles by the caller's promise.
-        let _configured = unsafe { Configured::new(shape.rows) };
-        let mut tile = 0;
-        while tile < tiles {
-            let mut operands = Operands::new(segments, shape, (tile, (tiles - tile).min(2)));
-            // SAFETY: the caller's promise: rows, blocks and places exist.
-            unsafe {
-                operands.copy_rows();
-                let mut n = 0;
-                while let Some(columns) = Columns::nth(n, ends, segments.len(), shape) {
-                    // (Through no segment.)
-                    sum(&mut operands, &Columns { segments: 0..0, ..columns.clone() }, &ends.to);
-                    for n in columns.segments.clone() {
-                        add(&mut operands, n, &columns, &ends.to);
-                    }
-                    n += 1;
-                }
+    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &Place) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            Pairs::sum(operands, &Columns { segments: 0..0, ..columns.clone() }, to);
+            for segment in columns.segments.clone() {
+                add(operands, segment, columns, to);
             }
-            tile += 2;
         }
     }
 }
@@ -51,7 +32,7 @@ impl Kernel for Bytes {
 /// Adds a segment to the sums of some columns.
 ///
 /// # Safety
-/// - As for [`Kernel::multiply`], of this segment and these columns; the tiles are configured.
+/// - As for [`Sum::sum`], of this segment and these columns.
 #[target_feature(enable = "avx512f")]
 unsafe fn add(operands: &mut Operands<'_>, index: usize, columns: &Columns, to: &Place) {
     let ((tile, tiles), &Shape { gates, rows, .. }) = (operands.tiles(), operands.shape());

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// Gates, blocks and rows of a tile of sums.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::product) struct Shape {
+pub(super) struct Shape {
     pub(super) gates: usize,
     pub(super) blocks: usize,
     pub(super) rows: usize,

@@ -5,9 +5,9 @@
 //! columns.rs    the columns of a product, two at a time
 //! operands.rs   its rows and weights, part by part of the depth
 //! chain.rs      the loops over depth, in assembly
-//! sums.rs       the sums of columns, from where they begin to where they go
-//! pairs.rs      the kernel of `Bf16`
-//! bytes.rs      the kernel of `Int8`
+//! kernel.rs     the kernel: tiles and columns by twos
+//! pairs.rs      what it does with words of `Bf16`
+//! bytes.rs      and with those of `Int8`
 //! table.rs      the table of AVX-512 with these kernels
 //! emulation.rs  the instructions in software, for tests on machines without them
 //! ```
@@ -41,13 +41,11 @@ mod chain;
 mod columns;
 #[cfg(fused_rnn_emulates_amx)]
 mod emulation;
+mod kernel;
 mod machine;
 mod operands;
 mod pairs;
-mod sums;
 mod table;
 
-pub(super) use bytes::Bytes;
 pub(super) use machine::{has_bf16, has_int8};
-pub(super) use pairs::Pairs;
-pub(super) use table::with_tiles;
+pub(super) use table::{with_bytes, with_pairs};
