@@ -56,6 +56,7 @@ impl<T> RowPointers<T> {
     }
 
     /// The first row, and the distance from a row to the next; `None` where a list says where each is.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn at_stride(self) -> Option<(*mut T, usize)> {
         self.list.is_null().then_some((self.first, self.stride))
@@ -65,6 +66,7 @@ impl<T> RowPointers<T> {
     ///
     /// # Safety
     /// - The list is there, if one was given, and has the row.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn start(self, row: usize, on: usize) -> *mut T {
         if self.list.is_null() {
@@ -150,6 +152,7 @@ impl Place {
     ///
     /// # Safety
     /// - The list is there, if the rows have one, and has the row.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn row(&self, tile: usize, row: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
