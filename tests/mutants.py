@@ -79,7 +79,7 @@ EXPLAINED = [
     (r">::add \| if left > 0 \{|let whole = start == 0|let ahead = if pace == 0", "what is prefetched"),
     (r"replace <impl Gradient for \w+<'_>>::rows|let of_panel = Tile", "what is prefetched"),
     (r"products \| (if self.first && self.at.back.is_step|let \(unit, units\) =)", "what is prefetched"),
-    (r"replace zigzag -> bool|const (NEAR|FAR)\b", "in which direction a step goes through its weights"),
+    (r"replace zigzag -> bool|in zigzag\b|const (NEAR|FAR)\b", "in which direction a step goes through its weights"),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
     (r">::add \| while rest >= together", "how many words of depth a loop takes at a time: here one"),
     (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
