@@ -12,6 +12,7 @@
 //! Tile registers do not outlive an `asm!` block as far as the compiler knows: all of it is one block.
 
 use std::arch::asm;
+use std::mem::offset_of;
 
 /// A part of the depth: `count` times sixteen words.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,13 @@ pub(super) struct Sums {
     pub(super) to: [[*mut f32; 2]; 2],
     pub(super) to_row: usize,
 }
+
+/// What the assembly below has as numbers.
+const _: () = {
+    assert!(offset_of!(Part, row) == 16 && offset_of!(Part, weights) == 24 && offset_of!(Part, word) == 40);
+    assert!(offset_of!(Part, words) == 48 && offset_of!(Part, count) == 56 && size_of::<Part>() == 64);
+    assert!(offset_of!(Sums, from_row) == 32 && offset_of!(Sums, to) == 40 && offset_of!(Sums, to_row) == 72);
+};
 
 /// Computes the sums of one or two tiles of rows with one or two of weights. With `BYTES`, unsigned bytes of
 /// rows by signed ones of weights; else pairs of bf16.
