@@ -218,11 +218,7 @@ impl Tensors {
     pub fn prefixes(&self) -> Vec<&str> {
         let mut prefixes = Vec::new();
         for name in self.entries.keys() {
-            let prefix = &name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)];
-            // (Names of a module follow each other but for those of the modules within.)
-            if prefixes.last() != Some(&prefix) {
-                prefixes.push(prefix);
-            }
+            prefixes.push(&name[..name.rfind(['.', '/']).map_or(0, |end| end + 1)]);
         }
         distinct(prefixes)
     }
