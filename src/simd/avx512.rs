@@ -179,6 +179,7 @@ impl Isa for Avx512 {
             _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
         fn float_of_int(a) = _mm512_cvtepi32_ps(_mm512_castps_si512(a));
         fn lower_halves(a) = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(a)));
-        fn upper_halves(a) = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(!0xFFFF)));
+        fn upper_halves(a) =
+            _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32(!0xFFFF)));
     }
 }

@@ -1,5 +1,4 @@
-//! Bytes: for each segment, integers of one or two columns, which are then scaled and added to
-//! what is there.
+//! Bytes: for each segment, integers of one or two columns, which are then scaled and added to what is there.
 //!
 //! TDPBUSD multiplies the unsigned bytes of rows, which are `q + 128`, with the signed ones of weights; sums
 //! begin with what the panel says (`format/int8.rs`).

@@ -1,5 +1,5 @@
 //! The instructions of AMX that these kernels use, in software: with `--cfg fused_rnn_emulates_amx` a machine
-//! without them runs the kernels, a thousand times slower, and the tests of every precision go through them.
+//! without them runs the kernels, much slower, and the tests of every precision go through them.
 //!
 //! ```text
 //! the processor does not know an instruction   ->  SIGILL  ->  handle: decode, do it, go on behind it

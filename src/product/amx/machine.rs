@@ -13,7 +13,7 @@ pub(super) const ROWS: usize = 16;
 pub(super) const WORDS: usize = 16;
 
 /// What this machine's tiles multiply.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Found {
     bf16: bool,
     int8: bool,

@@ -25,9 +25,9 @@
 //! TMM2, TMM3   those of the next tile's rows:                             TMM5 by TMM6, TMM7
 //! ```
 //!
-//! Two tiles of rows by two of weights are four loads for four products, which take 16 cycles each: as long
-//! as a load from the second-level cache. Panels have the order that the vector kernels read: a word of all
-//! units of a block is a row of a tile, and the other gates lie between it and the next.
+//! Two tiles of rows by two of weights are four loads for four products; one by one would be eight. Panels
+//! have the order that the vector kernels read: a word of all units of a block is a row of a tile, and the
+//! other gates lie between it and the next.
 //!
 //! **Same bits.** [`Bf16`](super::format::Bf16) is defined by the instruction TDPBF16PS, and integers are
 //! exact. So these kernels stand in the tables of AVX-512 in the place of tiles of several rows, and no

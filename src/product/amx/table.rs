@@ -9,12 +9,11 @@ use crate::product::kernel::Product;
 use crate::product::operand::MOST_ROWS;
 use crate::product::table::{Heights, MicroKernel, Table};
 
-/// Tiles of fewer rows are multiplied by vectors. A product of tiles takes as long for one row as for
-/// sixteen; for three, vectors take twice as long in the loop alone (two multiply-adds and two conversions a
-/// word and gate for each two rows, against a load).
+/// Tiles of fewer rows are multiplied by vectors: an estimate, not measured. A tile of weights is loaded for
+/// whatever number of rows, and vectors have two at a time.
 const FEWEST_ROWS: usize = 3;
 
-/// How many times as many products are done in a second: half of what the instructions do.
+/// How many times as many products schedules expect in a second: an estimate, not measured.
 const SPEED: f64 = 6.0;
 
 /// # Safety

@@ -53,8 +53,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Rows of N inputs, fewer than there are partial sums. (Without a division, which is as long as the
-    /// products of a row.)
+    /// Rows of N inputs, fewer than there are partial sums. (`chunks_exact_mut` would divide.)
     fn few<const N: usize>(self) {
         let Rows { x, weight, bias, mut y, .. } = self;
         let (weight, _) = weight.as_chunks::<N>();
