@@ -162,6 +162,9 @@ fused_rnn_fuzz::target!(|input: Input| {
     layer.drop_parameters();
     let (mut tape, again) = (Tape::new(), &layer);
     assert!(again.forward_train(&x, dims, &mut state, None, &mut tape, 0, &mut workspace).is_err());
-    let _ = again.forward(&x, dims, &mut state, None, &mut workspace);
+    // (Strides of zero let one frame stand for any number of steps: no slice says how many.)
+    if is_small {
+        let _ = again.forward(&x, dims, &mut state, None, &mut workspace);
+    }
     assert!(layer.set_parameter("weight_hh_l0", &x).is_err());
 });
