@@ -258,7 +258,7 @@ pub use activation::Activation;
 pub use cell::CellKind;
 pub use error::Error;
 pub use layer::{
-    Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm,
+    Accumulate, Bias, Builder, Config, Dims, Direction, Gradients, Gru, Init, Keep, Layout, Lstm, Mirror,
     NamedParameter, Output, Recording, Recurrent, Rnn, State, Tape, Upstream, Workspace,
 };
 pub use product::Precision;

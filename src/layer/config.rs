@@ -401,6 +401,21 @@ impl Config {
     pub fn output_size(&self) -> usize {
         self.directions().saturating_mul(self.outputs())
     }
+    /// Floats of the hidden states and of the cell states of so many rows: `L * D * batch * H` each, P wide
+    /// with a projection; no cell states where the cell has none. They are the lengths of
+    /// [`State::h`](crate::State::h) and [`State::c`](crate::State::c), and `usize::MAX` where these would be
+    /// more.
+    ///
+    /// ```
+    /// let lstm = fused_rnn::Lstm::builder(4, 8).layers(2).projection(3).build()?;
+    /// let state = lstm.zero_state(5)?;
+    /// assert_eq!(lstm.config().state_lens(5), [state.h().len(), state.c().len()]);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn state_lens(&self, batch: usize) -> [usize; 2] {
+        let cells = if self.kind.has_cell_state() { self.hidden_size } else { 0 };
+        [self.outputs(), cells].map(|width| self.strands().saturating_mul(batch).saturating_mul(width))
+    }
     /// The order of the axes of input and output.
     pub fn layout(&self) -> Layout {
         self.layout

@@ -7,6 +7,7 @@
 //! scales.rs       scales of weights that were quantised elsewhere
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
+//! mirror.rs       a network whose parameters are a framework's
 //! state.rs        what a stream carries from call to call
 //! workspace.rs    memory that callers keep
 //! tape.rs         what a forward pass keeps for the way back
@@ -47,6 +48,8 @@ mod train;
 
 mod recurrent;
 
+mod mirror;
+
 mod scales;
 
 mod masks;
@@ -56,6 +59,7 @@ pub use config::{Bias, Config, Dims, Direction, Layout};
 pub use forward::Output;
 pub use gradients::{Accumulate, Gradients, Upstream};
 pub use init::Init;
+pub use mirror::Mirror;
 pub use parameters::NamedParameter;
 pub use recurrent::Recurrent;
 pub(crate) use scales::{byte_of, is_scale};

@@ -163,3 +163,8 @@ pub(super) fn tensors(
         })
     })
 }
+
+/// By bits: zeros of both signs differ, and a NaN is the same as itself.
+pub(super) fn same_bits(own: &[f32], other: &[f32]) -> bool {
+    bytemuck::cast_slice::<f32, u8>(own) == bytemuck::cast_slice::<f32, u8>(other)
+}

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::init::{Init, initialise};
-use super::parameters::{NamedParameter, Ranges, tensors};
+use super::parameters::{NamedParameter, Ranges, same_bits, tensors};
 use crate::cell::{PerTensor, TransposedWeights, Weights};
 use crate::error::{Error, collect, refused, zeros};
 use crate::product::Precision;
@@ -257,6 +257,14 @@ impl Recurrent {
         self.set_some(|n| tensors.get(n).copied())
     }
 
+    /// Whether the parameters have the bits of these tensors.
+    pub(super) fn has_values(&self, tensors: &[&[f32]]) -> bool {
+        let ranges = self.ranges.iter().flat_map(Ranges::existing).map(|(_, range)| range);
+        self.has_parameters()
+            && self.tensor_count() == tensors.len()
+            && ranges.zip(tensors).all(|(range, values)| same_bits(&self.parameters[range], values))
+    }
+
     /// Sets those tensors for whose number there are values, and packs what has changed.
     fn set_some<'a>(&mut self, values: impl Fn(usize) -> Option<&'a [f32]>) -> Result<bool, Error> {
         self.check_parameters()?;
@@ -273,9 +281,8 @@ impl Recurrent {
             let mut changed = PerTensor::default();
             for (tensor, range) in self.ranges[strand].existing() {
                 let own = &mut self.parameters[range];
-                // By bits: zeros of both signs differ, and a NaN is the same as itself.
                 if let Some(values) = values(n)
-                    && bytemuck::cast_slice::<f32, u8>(own) != bytemuck::cast_slice::<f32, u8>(values)
+                    && !same_bits(own, values)
                 {
                     own.copy_from_slice(values);
                     changed.0[tensor as usize] = true;

@@ -4,6 +4,12 @@ use super::short::Short;
 use crate::memory::AlignedBuf;
 use crate::sequence::{BackwardMemory, ForwardMemory, Lately, ReadyStep, Rows, Threads};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// Workspaces between calls that borrow them.
+static KEPT: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
+/// As many calls at the same time find theirs again.
+const MOST_KEPT: usize = 8;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
@@ -57,6 +63,41 @@ impl Workspace {
         self.threads = threads;
         // It has been checked for other threads.
         self.short = None;
+    }
+
+    /// Calls with a workspace that the process keeps, for so many threads; for those of the network where
+    /// none are said. A framework whose calls have no place for a workspace needs none of its own so.
+    ///
+    /// Each call takes a workspace that no other has, or makes it, and gives it back; one whose call panics
+    /// is freed. Eight are kept for calls to come, each with the memory of the largest call that it has
+    /// served.
+    ///
+    /// ```
+    /// use fused_rnn::{Gru, Threads, Workspace};
+    ///
+    /// let gru = Gru::reset_after(2, 8).build()?;
+    /// let mut state = gru.zero_state(1)?;
+    /// let threads = Some(Threads::Count(1));
+    /// Workspace::lend(threads, |workspace| gru.step(&[0.1, 0.2], &mut state, None, workspace))?;
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
+    pub fn lend<T>(threads: Option<Threads>, call: impl FnOnce(&mut Workspace) -> T) -> T {
+        let mut workspace = Workspace::taken();
+        workspace.set_threads(threads);
+        let result = call(&mut workspace);
+        workspace.give_back();
+        result
+    }
+
+    fn taken() -> Self {
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_KEPT {
+            kept.push(self);
+        }
     }
 
     /// The bytes that it holds: what the largest call so far has needed.

@@ -6,6 +6,7 @@ mod drawn;
 mod ends;
 mod gradients;
 mod masks;
+mod mirror;
 mod parameters;
 mod recurrent;
 mod sequences;

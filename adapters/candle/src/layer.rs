@@ -2,15 +2,14 @@
 
 use crate::call::{Call, Sequences};
 use crate::graph::{self, Shared};
-use crate::kernel::Kernel;
 use crate::parameters::{Parameters, Source};
-use crate::pass::{Pass, state_lens};
+use crate::pass::Pass;
 use crate::slices::{check_place, of_storage, with_floats};
 use crate::state::State;
 use crate::{of_core, refused};
 use candle_core::{DType, Device, ModuleT, Result, Tensor};
 use candle_nn::VarBuilder;
-use fused_rnn::{Builder, Config, Layout, Recurrent};
+use fused_rnn::{Builder, Config, Layout, Mirror, Recurrent};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -56,9 +55,9 @@ struct Parts {
     config: Config,
     builder: Builder,
     /// With dropout, if there is any.
-    training: Arc<Kernel>,
+    training: Arc<Mirror>,
     /// Without: made by the first call that needs it.
-    evaluation: OnceLock<Arc<Kernel>>,
+    evaluation: OnceLock<Arc<Mirror>>,
     next_seed: AtomicU64,
 }
 
@@ -92,7 +91,7 @@ impl Layer {
         let parts = Parts {
             config: network.config().clone(),
             builder,
-            training: Arc::new(Kernel::new(network)),
+            training: Arc::new(Mirror::new(network)),
             evaluation: OnceLock::new(),
             next_seed: AtomicU64::new(seed_of(&vb.prefix())),
         };
@@ -144,7 +143,8 @@ impl Layer {
     /// # Errors
     /// Where a variable is not contiguous any more.
     pub fn network(&self) -> Result<Recurrent> {
-        let network = self.parameters.with_floats(|all| self.parts.training.with(all).map_err(of_core))?;
+        let network =
+            self.parameters.with_floats(|all| self.parts.training.with_parameters(all).map_err(of_core))?;
         Ok(Arc::unwrap_or_clone(network))
     }
 
@@ -200,8 +200,8 @@ impl Layer {
         let x = if sequences.dims(x.layout()).is_some() { x.clone() } else { x.contiguous()? };
         let wanted = self.parameters.tracked();
         let tracked = x.track_op() || wanted.contains(&true) || state.is_some_and(State::is_tracked);
-        let (kernel, record) = self.kernel(call, tracked)?;
-        let pass = Pass { kernel, sequences: sequences.clone(), threads: call.threads, record };
+        let (mirror, record) = self.mirror(call, tracked)?;
+        let pass = Pass { mirror, sequences: sequences.clone(), threads: call.threads, record };
         let shape = sequences.output_shape(config.output_size());
         let initial = match state {
             Some(state) => state.flat()?,
@@ -225,7 +225,7 @@ impl Layer {
     }
 
     /// The network for a call, and the seed of its tape if it is to keep one.
-    fn kernel(&self, call: &Call<'_>, tracked: bool) -> Result<(Arc<Kernel>, Option<u64>)> {
+    fn mirror(&self, call: &Call<'_>, tracked: bool) -> Result<(Arc<Mirror>, Option<u64>)> {
         let Parts { config, builder, training, evaluation, next_seed } = &*self.parts;
         let drops = [config.dropout(), config.recurrent_dropout(), config.input_dropout()] != [0.0; 3];
         let zones = config.zoneout() != [0.0; 2];
@@ -242,12 +242,12 @@ impl Layer {
         if !drops {
             return Ok((training(), Some(0)));
         }
-        if let Some(kernel) = evaluation.get() {
-            return Ok((Arc::clone(kernel), Some(0)));
+        if let Some(mirror) = evaluation.get() {
+            return Ok((Arc::clone(mirror), Some(0)));
         }
         let builder = builder.clone().dropout(0.0).recurrent_dropout(0.0).input_dropout(0.0);
-        let kernel = Arc::new(Kernel::new(builder.build().map_err(of_core)?));
-        Ok((Arc::clone(evaluation.get_or_init(|| kernel)), Some(0)))
+        let mirror = Arc::new(Mirror::new(builder.build().map_err(of_core)?));
+        Ok((Arc::clone(evaluation.get_or_init(|| mirror)), Some(0)))
     }
 
     /// Refuses a state of other shapes, or of another number of rows.
@@ -277,7 +277,7 @@ impl Layer {
     /// The final states of a call.
     pub(crate) fn cut(&self, ends: &Tensor, sequences: &Sequences) -> Result<State> {
         let config = self.config();
-        let [h_len, c_len] = state_lens(config, sequences.batch);
+        let [h_len, c_len] = config.state_lens(sequences.batch);
         let strands = config.layers() * config.directions();
         let plane = |from: usize, len: usize, width: usize| {
             ends.narrow(0, from, len)?.reshape((strands, sequences.batch, width))

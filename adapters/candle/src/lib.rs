@@ -20,7 +20,6 @@
 //! state      initial and final states as tensors
 //! slices     the floats of candle's tensors, without a copy; new memory
 //! parameters the parameters, by their names in a VarBuilder
-//! kernel     a network of the core that follows the parameters
 //! pass       one call of the core, on slices
 //! graph      the nodes of candle's graph
 //! layer      what a user holds
@@ -35,7 +34,6 @@
 
 mod call;
 mod graph;
-mod kernel;
 mod layer;
 mod parameters;
 mod pass;

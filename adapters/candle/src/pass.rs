@@ -8,17 +8,16 @@
 //! ```
 
 use crate::call::Sequences;
-use crate::kernel::{Kernel, with_workspace};
 use crate::slices::zeros;
 use crate::{of_core, refused};
 use candle_core::{Layout, Result};
-use fused_rnn::{Config, Dims, Gradients, Keep, Recording, Threads, Upstream};
+use fused_rnn::{Dims, Gradients, Keep, Mirror, Recording, Threads, Upstream, Workspace};
 use std::sync::Arc;
 
 /// A call, without its tensors.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) mirror: Arc<Mirror>,
     pub(crate) sequences: Sequences,
     pub(crate) threads: Option<Threads>,
     /// The seed of a call that keeps a tape; `None` of one that keeps none.
@@ -50,13 +49,6 @@ pub(crate) struct Backward {
     pub(crate) state: Option<Vec<f32>>,
 }
 
-/// Widths of the planes of a state, for so many rows: floats of h and of c.
-pub(crate) fn state_lens(config: &Config, batch: usize) -> [usize; 2] {
-    let strands = config.layers() * config.directions() * batch;
-    let c = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
-    [strands * config.projection().unwrap_or(config.hidden_size()), strands * c]
-}
-
 impl Pass {
     /// Runs forward from initial states, or from zeros where there are none.
     pub(crate) fn forward(
@@ -65,11 +57,11 @@ impl Pass {
         (x, layout): (&[f32], &Layout),
         initial: &[f32],
     ) -> Result<Forward> {
-        let network = self.kernel.with(parameters).map_err(of_core)?;
+        let network = self.mirror.with_parameters(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
         // (It is refused where these lengths are no numbers.)
         let mut state = network.zero_state(self.sequences.batch).map_err(of_core)?;
-        let [h_len, c_len] = state_lens(config, self.sequences.batch);
+        let [h_len, c_len] = config.state_lens(self.sequences.batch);
         if !initial.is_empty() {
             let (h, c) = initial.split_at(h_len.min(initial.len()));
             state.set_h(h).and_then(|()| state.set_c(c)).map_err(of_core)?;
@@ -77,7 +69,7 @@ impl Pass {
         let mut y = zeros("y", &self.sequences.output_shape(config.output_size()))?;
         let tape_len = self.record.map_or(Ok(0), |_| network.tape_len(dims, Keep::All));
         let mut tape = zeros("tape", &[tape_len.map_err(of_core)?])?;
-        with_workspace(self.threads, |workspace| match self.record {
+        Workspace::lend(self.threads, |workspace| match self.record {
             Some(seed) => {
                 let recording = Recording::new(dims).with_seed(seed);
                 network.forward_train_into(x, recording, &mut state, Some(&mut y), &mut tape, workspace)
@@ -105,9 +97,9 @@ impl Pass {
             let expected = "zoneout in training (`Call::with_train`), or a precision that trains";
             refused("backward", expected, "zoneout in evaluation, or `Precision::Int8`")
         })?;
-        let network = self.kernel.with(parameters).map_err(of_core)?;
+        let network = self.mirror.with_parameters(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
-        let [h_len, c_len] = state_lens(config, self.sequences.batch);
+        let [h_len, c_len] = config.state_lens(self.sequences.batch);
         let x_shape = self.sequences.output_shape(config.input_size());
         let made = |what, wanted: bool, sizes: &[usize]| wanted.then(|| zeros(what, sizes)).transpose();
         let any = wanted.parameters.contains(&true);
@@ -131,7 +123,7 @@ impl Pass {
             None => (None, None),
         };
         let recording = Recording::new(dims).with_seed(seed);
-        with_workspace(self.threads, |workspace| {
+        Workspace::lend(self.threads, |workspace| {
             network.backward_from(x, recording, tape, upstream, gradients, workspace)
         })
         .map_err(of_core)?;

@@ -17,42 +17,26 @@ use crate::errors::raised;
 use crate::options::{kind, with_options};
 use crate::pool;
 use fused_rnn::{
-    Builder, Dims, Error, Gradients, Keep, Recording, Recurrent, State, Threads, Upstream, Workspace,
+    Builder, Dims, Error, Gradients, Keep, Mirror, Recording, Recurrent, State, Threads, Upstream, Workspace,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A network whose parameters are those of the tensors that it was called with last.
-///
-/// A call takes the network as it is then, and no lock stays while it runs: a thread of the pool that waits
-/// for its share may meanwhile begin the call of another. Calls at the same time with other weights have
-/// networks of their own.
 #[pyclass(frozen, module = "fused_rnn._fused_rnn")]
 pub struct Kernel {
-    network: Mutex<Arc<Recurrent>>,
+    mirror: Mirror,
+    /// The values of each parameter tensor.
+    lens: Vec<usize>,
 }
 
 /// Rows, steps, lengths and resets, and whether x, y and their gradients are packed.
 type Sequences = (usize, usize, usize, usize, bool);
 
-/// Workspaces between calls: each call takes one, or makes it. They serve networks of any shape.
-static WORKSPACES: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
-/// Workspaces that are kept: as many calls at the same time find theirs again.
-const KEPT: usize = 8;
-
-/// Calls with a workspace, for so many threads.
-fn with_workspace<T>(threads: usize, call: impl FnOnce(&mut Workspace) -> T) -> T {
-    let kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut workspace = kept.unwrap_or_default();
-    // (Auto: all of the pool that the call is in, or fewer.)
-    workspace.set_threads(Some(if threads < 2 { Threads::Count(1) } else { Threads::Auto }));
-    let result = call(&mut workspace);
-    let mut kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.len() < KEPT {
-        kept.push(workspace);
-    }
-    result
+/// Those of a call: all of the pool that it is in, or fewer, or one.
+fn threads_of(threads: usize) -> Option<Threads> {
+    Some(if threads < 2 { Threads::Count(1) } else { Threads::Auto })
 }
 
 /// Values at an address; none at 0.
@@ -143,20 +127,9 @@ struct Sizes {
 impl Sizes {
     fn of(network: &Recurrent, rows: &Rows<'_>) -> Self {
         let config = network.config();
-        let (times, strands) = (rows.times(), config.layers() * config.directions() * rows.batch);
-        Sizes {
-            x: times * config.input_size(),
-            y: times * config.output_size(),
-            h: strands * config.projection().unwrap_or(config.hidden_size()),
-            c: if config.kind().has_cell_state() { strands * config.hidden_size() } else { 0 },
-        }
+        let (times, [h, c]) = (rows.times(), config.state_lens(rows.batch));
+        Sizes { x: times * config.input_size(), y: times * config.output_size(), h, c }
     }
-}
-
-/// The bytes of values: what is equal has the same bits, NaN too.
-fn bytes(values: &[f32]) -> &[u8] {
-    // SAFETY: any four bytes of a float are four bytes.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
 impl Kernel {
@@ -165,27 +138,10 @@ impl Kernel {
     /// # Safety
     /// - `weights` are the addresses of as many values as the parameters have, tensor by tensor.
     unsafe fn with_weights(&self, weights: &[usize]) -> Result<Arc<Recurrent>, Error> {
-        let differ = |network: &Recurrent| {
-            network.named_parameters().zip(weights).any(|(parameter, &address)| {
-                // SAFETY: promised by the caller.
-                let given = unsafe { at::<f32>(address, parameter.values.len()) };
-                given.is_none_or(|given| bytes(given) != bytes(parameter.values))
-            })
-        };
-        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        if differ(&network) {
-            let lengths = network.named_parameters().map(|parameter| parameter.range.len());
-            let given = lengths.zip(weights);
-            // SAFETY: promised by the caller.
-            let given: Vec<&[f32]> =
-                given.filter_map(|(len, &address)| unsafe { at(address, len) }).collect();
-            Arc::make_mut(&mut network).set_parameters(&given)?;
-        }
-        Ok(network.clone())
-    }
-
-    fn get(&self) -> Arc<Recurrent> {
-        self.network.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        // SAFETY: promised by the caller.
+        let given = self.lens.iter().zip(weights).filter_map(|(&len, &address)| unsafe { at(address, len) });
+        let given: Vec<&[f32]> = given.collect();
+        self.mirror.with_parameters(&given)
     }
 }
 
@@ -195,25 +151,26 @@ impl Kernel {
     fn new(name: &str, input_size: usize, hidden_size: usize, options: &Bound<'_, PyDict>) -> PyResult<Self> {
         let builder = with_options(Builder::new(kind(name)?, input_size, hidden_size), options)?;
         let network = builder.init(fused_rnn::Init::Zero, 0).build().map_err(raised)?;
-        Ok(Kernel { network: Mutex::new(Arc::new(network)) })
+        let lens = network.named_parameters().map(|tensor| tensor.range.len()).collect();
+        Ok(Kernel { mirror: Mirror::new(network), lens })
     }
 
     /// Name and shape of each parameter.
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
-        self.get().named_parameters().map(|tensor| (tensor.name, tensor.shape)).collect()
+        self.mirror.network().named_parameters().map(|tensor| (tensor.name, tensor.shape)).collect()
     }
 
     /// Floats of the tape of such sequences.
     fn tape_len(&self, sequences: Sequences) -> PyResult<usize> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        self.get().tape_len(rows.dims(), Keep::All).map_err(raised)
+        self.mirror.network().tape_len(rows.dims(), Keep::All).map_err(raised)
     }
 
     /// The factors of dropout between layers, (steps, rows, output_size), that a seed draws.
     fn dropout_masks(&self, layer: usize, sequences: Sequences, seed: u64) -> PyResult<Vec<f32>> {
         let (batch, steps, ..) = sequences;
-        self.get().dropout_masks(layer, batch, steps, seed).map_err(raised)
+        self.mirror.network().dropout_masks(layer, batch, steps, seed).map_err(raised)
     }
 
     /// Forward: reads `inputs` (x, h0, c0), writes `outputs` (y, hn, cn), and in training a tape of so many
@@ -234,7 +191,7 @@ impl Kernel {
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        let work = rows.work(&self.get());
+        let work = rows.work(&self.mirror.network());
         let forward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);
             let ((x, h0, c0), (y, hn, cn)) = (inputs, outputs);
@@ -247,7 +204,7 @@ impl Kernel {
             let mut state = network.zero_state(rows.batch)?;
             h0.map_or(Ok(()), |h0| state.set_h(h0))?;
             c0.map_or(Ok(()), |c0| state.set_c(c0))?;
-            with_workspace(threads, |workspace| {
+            Workspace::lend(threads_of(threads), |workspace| {
                 let (x, to) = (x.unwrap_or_default(), &mut state);
                 let recording = Recording::new(rows.dims()).with_seed(seed);
                 match tape {
@@ -281,7 +238,7 @@ impl Kernel {
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
         let rows = unsafe { Rows::new(sequences) };
-        let work = rows.work(&self.get()).saturating_mul(2);
+        let work = rows.work(&self.mirror.network()).saturating_mul(2);
         let backward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);
             let (dy, dhn, dcn) = upstream;
@@ -300,7 +257,7 @@ impl Kernel {
             to.wanted = Some(&wanted);
             let recording = Recording::new(rows.dims()).with_seed(seed);
             let (x, tape) = (x.unwrap_or_default(), tape.unwrap_or_default());
-            with_workspace(threads, |workspace| {
+            Workspace::lend(threads_of(threads), |workspace| {
                 network.backward_from(x, recording, tape, from, to, workspace)
             })
         };

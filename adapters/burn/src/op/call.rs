@@ -5,7 +5,7 @@ use super::kernel::Kernel;
 use crate::sequences::Sequences;
 use fused_rnn::{Dims, Error, Gradients, Keep, Recording, Recurrent, State, Threads, Upstream, Workspace};
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// One call of a layer.
 #[derive(Debug)]
@@ -60,15 +60,12 @@ impl Call {
     /// Floats of the outputs.
     pub(crate) fn sizes(&self) -> Sizes {
         let config = self.kernel.config();
-        let product = |sizes: &[usize]| sizes.iter().fold(1usize, |all, &size| all.saturating_mul(size));
-        let strands = [config.layers(), config.directions(), self.batch];
-        let width = config.projection().unwrap_or(config.hidden_size());
-        let cell_width = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
-        Sizes {
-            y: product(&[self.batch, self.steps, config.output_size()]),
-            h: product(&strands).saturating_mul(width),
-            c: product(&strands).saturating_mul(cell_width),
-        }
+        let [h, c] = config.state_lens(self.batch);
+        Sizes { y: self.batch.saturating_mul(self.steps).saturating_mul(config.output_size()), h, c }
+    }
+
+    fn threads(&self) -> Option<Threads> {
+        Some(self.threads.map_or(Threads::Auto, Threads::Count))
     }
 
     fn dims(&self, x: Input<'_>) -> Dims<'_> {
@@ -134,7 +131,7 @@ impl Call {
         let (h0, c0) = from.split_at(sizes.h.min(from.len()));
         state.set_h(h0)?;
         state.set_c(c0)?;
-        with_workspace(self.threads, |workspace| pass(&mut state, y, workspace))?;
+        Workspace::lend(self.threads(), |workspace| pass(&mut state, y, workspace))?;
         state.copy_h_to(hn)?;
         state.copy_c_to(cn)?;
         Ok(output)
@@ -170,7 +167,7 @@ impl Kept {
         }
         let from = Upstream::default().with_dy(dy).with_dhn(dhn).with_dcn(dcn);
         let (recording, tape) = (call.recording(x), self.tape.values());
-        with_workspace(call.threads, |workspace| {
+        Workspace::lend(call.threads(), |workspace| {
             self.network.backward_from(x.values, recording, tape, from, to, workspace)
         })?;
         Ok(made)
@@ -212,22 +209,4 @@ impl Tape {
 fn zeros(len: usize) -> Result<Vec<f32>, Error> {
     let refused = |()| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
     bytemuck::allocation::try_zeroed_vec(len).map_err(refused)
-}
-
-/// Workspaces between calls: each call takes one, or makes it. They serve networks of any shape.
-static WORKSPACES: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
-/// Workspaces that are kept: as many calls at the same time find theirs again.
-const KEPT: usize = 8;
-
-/// Calls with a workspace, for so many threads.
-fn with_workspace<T>(threads: Option<usize>, call: impl FnOnce(&mut Workspace) -> T) -> T {
-    let kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut workspace = kept.unwrap_or_default();
-    workspace.set_threads(Some(threads.map_or(Threads::Auto, Threads::Count)));
-    let result = call(&mut workspace);
-    let mut kept = WORKSPACES.lock().unwrap_or_else(PoisonError::into_inner);
-    if kept.len() < KEPT {
-        kept.push(workspace);
-    }
-    result
 }

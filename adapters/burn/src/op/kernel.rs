@@ -1,25 +1,24 @@
 //! The networks of a layer, whose weights are packed for the kernels.
 //!
-//! Parameters belong to burn, whose optimisers replace the tensors. So each call compares them with the
-//! packed copy, tensor by tensor, and packs what differs. A network that a graph still needs for its way back
-//! is not written to; a copy of it is.
+//! Parameters belong to burn, whose optimisers replace the tensors. So each call asks a mirror for the network
+//! with the parameters of now. A network that a graph still needs for its way back is not written to.
 
-use fused_rnn::{Builder, Config, Error, Init, Recurrent};
+use fused_rnn::{Builder, Config, Error, Init, Mirror, Recurrent};
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The networks of a layer and of its clones. Clones may have other parameters: each call finds its own.
 pub(crate) struct Kernel {
     config: Config,
     /// The places of the tensors in all parameters.
     ranges: Vec<Range<usize>>,
-    network: Mutex<Arc<Recurrent>>,
+    network: Mirror,
     /// Builds the same without dropout.
     without_dropout: Builder,
     /// For calls that are recorded and draw nothing, as of a frozen layer: a tape is of a pass with all the
     /// dropout that its network has.
-    still: OnceLock<Mutex<Arc<Recurrent>>>,
+    still: OnceLock<Mirror>,
 }
 
 impl Kernel {
@@ -29,7 +28,7 @@ impl Kernel {
         Kernel {
             config: network.config().clone(),
             ranges: network.named_parameters().map(|tensor| tensor.range).collect(),
-            network: Mutex::new(Arc::new(network)),
+            network: Mirror::new(network),
             without_dropout: without_dropout.init(Init::Zero, 0),
             still: OnceLock::new(),
         }
@@ -70,28 +69,13 @@ impl Kernel {
         if let Some(still) = self.still.get() {
             return self.with_parameters(still, parameters);
         }
-        let network = Mutex::new(Arc::new(self.without_dropout.clone().build()?));
+        let network = Mirror::new(self.without_dropout.clone().build()?);
         self.with_parameters(self.still.get_or_init(|| network), parameters)
     }
 
-    fn with_parameters(
-        &self,
-        network: &Mutex<Arc<Recurrent>>,
-        parameters: &[f32],
-    ) -> Result<Arc<Recurrent>, Error> {
+    fn with_parameters(&self, network: &Mirror, parameters: &[f32]) -> Result<Arc<Recurrent>, Error> {
         let tensors: Vec<&[f32]> = self.ranges.iter().map(|range| &parameters[range.clone()]).collect();
-        // (Held while parameters are compared and packed, and not while the network runs: a thread of a pool
-        // that waits for its own call may begin another one.)
-        let mut network = network.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(network) = Arc::get_mut(&mut network) {
-            network.set_parameters(&tensors)?;
-        } else if bytes(network.parameters()) != bytes(parameters) {
-            // A call has it, or a graph: it stays as it is.
-            let mut other = Recurrent::clone(&network);
-            other.set_parameters(&tensors)?;
-            *network = Arc::new(other);
-        }
-        Ok(Arc::clone(&network))
+        network.with_parameters(&tensors)
     }
 }
 
@@ -99,9 +83,4 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kernel").field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// The bytes of values: what is equal has the same bits, NaN too.
-fn bytes(values: &[f32]) -> &[u8] {
-    bytemuck::cast_slice(values)
 }
