@@ -111,7 +111,7 @@ EXPLAINED = [
     ),
     (r"chunk_steps", "whether and how far input products are done beforehand"),
     (
-        r"const (MOST_ROWS|ROWS_OF_BYTES|INPUTS_PER_ROW|WORTH_A_PIECE)",
+        r"const (MAX_ROWS|ROWS_OF_BYTES|INPUTS_PER_ROW|WORTH_A_PIECE)",
         "whether and how far input products are done beforehand",
     ),
     (r"chunk_places|const CHUNK_BYTES", "where chunks are cut"),

@@ -11,7 +11,7 @@
 //!                                      gate by gate
 //! ```
 
-use super::shape::MOST_PHASES;
+use super::shape::MAX_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, GROUP, H};
 use crate::activation::{Gate, activate_flattened_with_slopes};
@@ -185,7 +185,7 @@ pub(super) fn backward_finish<D: Cell, const PHASE: usize>(token: Token) -> Back
 }
 
 /// A cell's backward on the level of a token, by phase.
-pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MOST_PHASES] {
+pub(super) fn backward_finishes<D: Cell>(token: Token) -> [BackwardFinish; MAX_PHASES] {
     let first = backward_finish::<D, 0>(token);
     // The phases that a cell does not have are not compiled.
     let second = if const { D::SHAPE.forward.len() > 1 } { backward_finish::<D, 1>(token) } else { first };

@@ -3,7 +3,7 @@
 //! With zoneout, states have one more plane, for c before its zoneout. With recurrent dropout they have one
 //! more, for `h * mask`, which the recurrent product then reads (see `dropout.rs`).
 
-use super::shape::MOST_PHASES;
+use super::shape::MAX_PHASES;
 use super::tile::{Area, CellTile, Step};
 use super::{C, Cell, H, Zoneout};
 use crate::activation::{Gate, activate_flattened};
@@ -152,7 +152,7 @@ pub(super) fn forward_finish<D: Cell, const PHASE: usize>(token: Token) -> Forwa
 }
 
 /// A cell's forward on the level of a token, by phase.
-pub(super) fn forward_finishes<D: Cell>(token: Token) -> [ForwardFinish; MOST_PHASES] {
+pub(super) fn forward_finishes<D: Cell>(token: Token) -> [ForwardFinish; MAX_PHASES] {
     let first = forward_finish::<D, 0>(token);
     // The phases that a cell does not have are not compiled.
     let second = if const { D::SHAPE.forward.len() > 1 } { forward_finish::<D, 1>(token) } else { first };

@@ -17,7 +17,7 @@
 //! With options: as of an LSTM, its activations and clips.
 
 use super::{
-    BackwardFinish, BackwardTile, BiasOf, Call, Cell, ForwardFinish, ForwardTile, Lstm, MOST_PHASES, Matrix,
+    BackwardFinish, BackwardTile, BiasOf, Call, Cell, ForwardFinish, ForwardTile, Lstm, MAX_PHASES, Matrix,
     Multiplied, Multiply, Operand, Packed, Phase, Shape, Start, VectorGradient, backward_finish,
     bias_gradients, forward_finish,
 };
@@ -132,12 +132,12 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
 
     // With the sums of i, f, g and o, or on the way back until their gradients are there, it is an LSTM: the
     // planes of these are the same. (The phase of m has no options, and is compiled once.)
-    fn forward_finishes(token: Token) -> [ForwardFinish; MOST_PHASES] {
+    fn forward_finishes(token: Token) -> [ForwardFinish; MAX_PHASES] {
         let [of_gates, ..] = Lstm::<CHOSEN, false>::forward_finishes(token);
         [forward_finish::<LstmMultiplicative<false>, 0>(token), of_gates, of_gates]
     }
 
-    fn backward_finishes(token: Token) -> [BackwardFinish; MOST_PHASES] {
+    fn backward_finishes(token: Token) -> [BackwardFinish; MAX_PHASES] {
         let [of_gates, ..] = Lstm::<CHOSEN, false>::backward_finishes(token);
         [of_gates, backward_finish::<LstmMultiplicative<false>, 1>(token), of_gates]
     }

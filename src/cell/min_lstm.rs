@@ -34,7 +34,7 @@ const G: usize = 2;
 
 /// L: above the least that the crate's sigmoid gives, 1.65e-38 for all arguments below -87. A gate that stays
 /// there must not have a slope, which the division would make a large one.
-const LEAST: f32 = 2.0 * f32::MIN_POSITIVE;
+const MIN_GATE: f32 = 2.0 * f32::MIN_POSITIVE;
 
 /// The place in [`Options::activations`].
 const OF_CANDIDATE: usize = 0;
@@ -51,14 +51,14 @@ fn gates(options: &Options) -> [Gate; 3] {
 /// Both gates, no less than L. NaN stays.
 #[inline(always)]
 fn at_least<S: Isa>(isa: S, i: S::Vector, f: S::Vector) -> (S::Vector, S::Vector) {
-    let least = isa.splat(LEAST);
+    let least = isa.splat(MIN_GATE);
     (isa.max(least, i), isa.max(least, f))
 }
 
 /// The slope of a gate, zero where the gate is L.
 #[inline(always)]
 fn slope_above<S: Isa>(isa: S, gate: S::Vector, slope: S::Vector) -> S::Vector {
-    isa.if_greater(gate, isa.splat(LEAST), slope, isa.zero())
+    isa.if_greater(gate, isa.splat(MIN_GATE), slope, isa.zero())
 }
 
 impl Cell for MinLstm {

@@ -66,7 +66,7 @@ use min_gru::MinGru;
 use min_lstm::MinLstm;
 pub(crate) use registry::Entry;
 pub(crate) use shape::{
-    BiasOf, Call, Factor, MOST_PHASES, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start,
+    BiasOf, Call, Factor, MAX_PHASES, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start,
     VectorGradient,
 };
 use shape::{bias_gradients, concat, gain_gradients};
@@ -340,12 +340,12 @@ trait Cell: Copy + Send + Sync + 'static {
     fn backward<I: Isa, const PHASE: usize>(tile: &BackwardTile<'_, I>, sums: &mut [I::Vector]);
 
     /// `forward` of each phase on a level. A phase may be that of another cell, which is then compiled once.
-    fn forward_finishes(token: Token) -> [ForwardFinish; MOST_PHASES] {
+    fn forward_finishes(token: Token) -> [ForwardFinish; MAX_PHASES] {
         forward_finishes::<Self>(token)
     }
 
     /// `backward` of each phase on a level, likewise.
-    fn backward_finishes(token: Token) -> [BackwardFinish; MOST_PHASES] {
+    fn backward_finishes(token: Token) -> [BackwardFinish; MAX_PHASES] {
         backward_finishes::<Self>(token)
     }
 }

@@ -37,11 +37,11 @@ pub(super) fn planes<const G: usize>(first: usize) -> [usize; G] {
 }
 
 /// The vectors of a line: at most four, of four floats.
-const MOST: usize = 4;
+const LINE_VECTORS: usize = 4;
 
 /// The sum of all lanes.
 #[inline(always)]
-fn total<I: Isa>(isa: I, sums: [I::Vector; MOST]) -> f32 {
+fn total<I: Isa>(isa: I, sums: [I::Vector; LINE_VECTORS]) -> f32 {
     let mut lanes = [0.0; LINE];
     for k in 0..LINE / I::LANES {
         isa.store(&mut lanes[k * I::LANES..], sums[k]);
@@ -86,7 +86,7 @@ impl<I: Isa> Outlined<I> for Moments<'_> {
     fn run(self, isa: I) -> (f32, f32) {
         let Moments { planes, units, eps } = self;
         let count = (planes.len() * units) as f32;
-        let mut sums = [isa.zero(); MOST];
+        let mut sums = [isa.zero(); LINE_VECTORS];
         for plane in planes {
             for start in (0..units).step_by(LINE) {
                 let line = line(*plane, start, units, 0.0);
@@ -96,7 +96,7 @@ impl<I: Isa> Outlined<I> for Moments<'_> {
             }
         }
         let mean = total(isa, sums) / count;
-        let mut squares = [isa.zero(); MOST];
+        let mut squares = [isa.zero(); LINE_VECTORS];
         for plane in planes {
             for start in (0..units).step_by(LINE) {
                 let line = line(*plane, start, units, mean);
@@ -138,7 +138,7 @@ impl<I: Isa> Outlined<I> for GradientMoments<'_> {
     fn run(self, isa: I) -> (f32, f32) {
         let GradientMoments { gradients, gains, normalised, units } = self;
         let count = (gradients.len() * units) as f32;
-        let (mut sums, mut products) = ([isa.zero(); MOST], [isa.zero(); MOST]);
+        let (mut sums, mut products) = ([isa.zero(); LINE_VECTORS], [isa.zero(); LINE_VECTORS]);
         for g in 0..gradients.len() {
             for start in (0..units).step_by(LINE) {
                 let gradient = line(gradients[g], start, units, 0.0);

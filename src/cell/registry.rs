@@ -2,7 +2,7 @@
 
 use super::{
     BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
-    GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MOST_PHASES, MinGru, MinLstm, Shape, Slstm,
+    GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MAX_PHASES, MinGru, MinLstm, Shape, Slstm,
     Variant, hidden_gradients,
 };
 use crate::simd::Token;
@@ -11,10 +11,10 @@ use crate::simd::Token;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) shape: &'static Shape,
-    pub(crate) forward: [ForwardFinish; MOST_PHASES],
+    pub(crate) forward: [ForwardFinish; MAX_PHASES],
     /// Of every cell, before the first phase of its backward.
     pub(crate) hidden_gradients: BackwardFinish,
-    pub(crate) backward: [BackwardFinish; MOST_PHASES],
+    pub(crate) backward: [BackwardFinish; MAX_PHASES],
 }
 
 /// What decides which of its types a cell runs as.

@@ -16,7 +16,7 @@ use super::Tensor;
 use crate::activation::Activation;
 
 /// The most phases that a step of any cell has.
-pub(crate) const MOST_PHASES: usize = 3;
+pub(crate) const MAX_PHASES: usize = 3;
 
 /// A matrix of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::product::{Heads, MakeRows, Panel, Precision, Source, Table, make_rows
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
-const MOST_GATES: usize = 4;
+const MAX_GATES: usize = 4;
 
 /// The bias of a unit in one of the kernels' bias vectors.
 fn bias(from: &Canonical<'_>, of: BiasOf, units: usize, unit: usize) -> f32 {
@@ -242,8 +242,7 @@ impl Weights {
                 Matrix::Recurrent => (self.outputs / self.heads.count(), self.units),
                 Matrix::Projection => (self.units, self.outputs),
             };
-            let starts: [usize; MOST_GATES] =
-                std::array::from_fn(|gate| (packed.first + gate) * rows * width);
+            let starts: [usize; MAX_GATES] = std::array::from_fn(|gate| (packed.first + gate) * rows * width);
             let (data, gate_starts) = (from[packed.matrix.tensor()], &starts[..packed.gates]);
             let given = scales.map_or(&[][..], |scales| &scales[packed.matrix.tensor()]);
             let given = match given.len() {

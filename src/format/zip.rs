@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// DEFLATE makes at most 1032 bytes of one.
 #[cfg(feature = "npz")]
-const MOST_OF_A_BYTE: u64 = 1032;
+const MAX_RATIO: u64 = 1032;
 
 /// An archive in memory.
 pub(super) struct Archive<'a> {
@@ -115,7 +115,7 @@ impl<'a> Archive<'a> {
 #[cfg(feature = "npz")]
 fn unpack(packed: &[u8], size: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
-    if size > (packed.len() as u64).saturating_mul(MOST_OF_A_BYTE) {
+    if size > (packed.len() as u64).saturating_mul(MAX_RATIO) {
         return Err(format!("{size} bytes of {} packed ones", packed.len()));
     }
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::cell::{CellKind, Options, Variant, Zoneout};
 use crate::error::{Error, check_len, checked_size};
 use crate::memory::Grid;
-use crate::product::{MOST_INPUTS, Precision};
+use crate::product::{MAX_INPUTS, Precision};
 use crate::sequence::{Pattern, Schedule, Threads};
 
 /// The order of the axes of a sequence. A call may have packed sequences instead: [`Dims::packed`].
@@ -389,7 +389,7 @@ impl Config {
             ("hidden_size in Int8", self.hidden_size),
             ("output width in Int8", self.output_size()),
         ];
-        match widths.into_iter().find(|&(_, got)| got > MOST_INPUTS) {
+        match widths.into_iter().find(|&(_, got)| got > MAX_INPUTS) {
             Some((what, got)) if self.precision == Precision::Int8 => {
                 Err(Error::OutOfRange { what, expected: "at most 131072", got: got as f64 })
             }

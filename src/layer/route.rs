@@ -8,12 +8,12 @@
 //! ```
 
 use super::recurrent::Recurrent;
-use crate::sequence::{self, MOST_SHARES, Schedule, Sharing, Threads, wavefront_nanoseconds};
+use crate::sequence::{self, MAX_SHARES, Schedule, Sharing, Threads, wavefront_nanoseconds};
 
 /// Chunks of a layer of a wavefront, per layer of the network. With this many, few chunks run alone.
 const CHUNKS_PER_LAYER: usize = 8;
 /// The fewest steps of a chunk of a wavefront: with this many, a pass seldom reads the input weights.
-const LEAST_CHUNK: usize = 4;
+const MIN_CHUNK: usize = 4;
 
 /// The route of a forward pass through the layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,10 +72,10 @@ impl Recurrent {
             return if even { Route::SideBySide(threads) } else { Route::InTurn(threads) };
         }
         let wanted = matches!(schedule, Schedule::Auto | Schedule::Layers);
-        if !wanted || !by_chunks || !(2..=MOST_SHARES).contains(&layers) {
+        if !wanted || !by_chunks || !(2..=MAX_SHARES).contains(&layers) {
             return Route::InTurn(threads);
         }
-        let chunk = (steps / (CHUNKS_PER_LAYER * layers)).max(LEAST_CHUNK).min(steps);
+        let chunk = (steps / (CHUNKS_PER_LAYER * layers)).max(MIN_CHUNK).min(steps);
         let load = |layer: usize| sequence::load(&self.weights[layer], batch, steps);
         let in_turn: f64 = (0..layers).map(|layer| load(layer).split(schedule, threads).1).sum();
         let wave = wavefront_nanoseconds(load(layers - 1), layers, threads, chunk);

@@ -18,7 +18,7 @@
 //! its own level, and sums each chunk by itself.
 
 use super::kernel::{Ends, Product};
-use super::operand::{MOST_ROWS, Place, Prefetch, RowPointers, Segment, Segments};
+use super::operand::{MAX_ROWS, Place, Prefetch, RowPointers, Segment, Segments};
 use super::panel::Panel;
 use super::sweep::{Tiles, sweep};
 use super::table::Table;
@@ -59,7 +59,7 @@ impl<G: Gradient> Work<'_, G> {
     /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in
     /// no order.
     #[inline(always)]
-    fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MOST_ROWS]) -> RowPointers<f32> {
+    fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MAX_ROWS]) -> RowPointers<f32> {
         let column = tile.block * self.0.table().lanes;
         let at = |row| {
             let (slot, row) = self.0.target(row);
@@ -110,7 +110,7 @@ impl<G: Gradient> Work<'_, G> {
         if const { !G::IN_ORDER } {
             self.prefetch_next(to, tile, lanes);
         }
-        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let mut list = [std::ptr::null_mut(); MAX_ROWS];
         let mut place = Place { rows: self.rows(to, tile, &mut list), block: lanes, gate: 0, next: 0 };
         place.follow(tile);
         let start = if add { place } else { Place::zero() };
@@ -129,13 +129,13 @@ impl<G: Gradient> Work<'_, G> {
         let table = self.0.table();
         let (first, width) = (tile.block * table.lanes, tile.blocks * table.lanes);
         let columns = to.grid.width() - first;
-        let mut list = [std::ptr::null_mut(); MOST_ROWS];
+        let mut list = [std::ptr::null_mut(); MAX_ROWS];
         for (r, row) in list.iter_mut().enumerate().take(tile.rows) {
             let (slot, target) = self.0.target(tile.row + r);
             *row = to.address(slot, target, 0, first);
         }
         let list = &list[..tile.rows];
-        let mut whole = Whole([const { MaybeUninit::uninit() }; MOST_ROWS * Whole::ROW]);
+        let mut whole = Whole([const { MaybeUninit::uninit() }; MAX_ROWS * Whole::ROW]);
         debug_assert!(columns < width && width <= Whole::ROW);
         if add {
             // SAFETY: the rows have so many columns from here on, which are ours, fewer than the copy.
@@ -154,7 +154,7 @@ impl<G: Gradient> Work<'_, G> {
 
 /// The last blocks of some rows of a target, where they are whole.
 #[repr(align(64))]
-struct Whole([MaybeUninit<f32>; MOST_ROWS * Whole::ROW]);
+struct Whole([MaybeUninit<f32>; MAX_ROWS * Whole::ROW]);
 
 impl Whole {
     const ROW: usize = WIDE * LINE;

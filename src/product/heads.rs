@@ -14,7 +14,7 @@
 //! vectors cost no more than their multiply-adds.
 
 use super::kernel::{Ends, Product};
-use super::operand::{MOST_ROWS, Place, Segment};
+use super::operand::{MAX_ROWS, Place, Segment};
 use super::table::Table;
 use super::tile::Tile;
 use crate::simd::LINE;
@@ -22,7 +22,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The gates of a product of heads, at the most.
-const MOST_GATES: usize = 4;
+const MAX_GATES: usize = 4;
 
 /// How the units of a layer are cut into heads: into one, where its weights are whole.
 #[derive(Debug, Clone, Copy)]
@@ -187,12 +187,12 @@ pub(crate) unsafe fn multiply_lanes(
     segments: &[Segment],
     Lanes { first, count }: Lanes,
 ) {
-    const ROW: usize = MOST_GATES * LINE;
+    const ROW: usize = MAX_GATES * LINE;
     #[repr(align(64))]
-    struct Sums([MaybeUninit<f32>; MOST_ROWS * ROW]);
-    let mut sums = Sums([const { MaybeUninit::uninit() }; MOST_ROWS * ROW]);
+    struct Sums([MaybeUninit<f32>; MAX_ROWS * ROW]);
+    let mut sums = Sums([const { MaybeUninit::uninit() }; MAX_ROWS * ROW]);
     let own = sums.0.as_mut_ptr().cast::<f32>();
-    assert!(gates <= MOST_GATES && rows <= MOST_ROWS && first + count <= table.lanes);
+    assert!(gates <= MAX_GATES && rows <= MAX_ROWS && first + count <= table.lanes);
     let to = Place::strided(own, ROW, table.lanes, table.lanes);
     // SAFETY: the caller's promise; there is room for the sums of these rows and gates.
     unsafe { table.kernel(gates, 1, rows)(&Product { ends: &Ends::new(start, to), segments }) };

@@ -61,17 +61,17 @@ pub use format::Precision;
 #[cfg(test)]
 pub(crate) use format::Words;
 pub(crate) use format::{
-    FRONT, MOST_INPUTS, MakeRows, RowsToMake, bf16_of, bytes_of, make_rows, round, row_words,
+    FRONT, MAX_INPUTS, MakeRows, RowsToMake, bf16_of, bytes_of, make_rows, round, row_words,
 };
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use heads::{Heads, OfHead, multiply_lanes};
 pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
-pub(crate) use operand::{MOST_ROWS, Place, Prefetch, RowPointers, Segment, Segments, Weights};
+pub(crate) use operand::{MAX_ROWS, Place, Prefetch, RowPointers, Segment, Segments, Weights};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
-pub(crate) use sweep::{MOST_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};
+pub(crate) use sweep::{MAX_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};
 pub(crate) use table::{MicroKernel, Table};
 pub(crate) use tables::table;
 pub(crate) use tile::{Blocks, ROW_BLOCKS, Tile, WIDE};

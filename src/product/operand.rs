@@ -15,10 +15,10 @@ use crate::simd::LINE;
 use std::mem::MaybeUninit;
 
 /// The most rows that a tile has, of AMX and in vectors.
-pub(crate) const MOST_ROWS: usize = 16;
+pub(crate) const MAX_ROWS: usize = 16;
 pub(super) const VECTOR_ROWS: usize = 8;
 /// The most segments of a product: on the way back a gate each, or of four gates of a head two each.
-pub(crate) const MOST_SEGMENTS: usize = 8;
+pub(crate) const MAX_SEGMENTS: usize = 8;
 
 /// Where the rows of a tile begin: at a stride, or each where a list says.
 #[derive(Debug, Clone, Copy)]
@@ -237,7 +237,7 @@ impl Segment {
 /// Some segments, made one after the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segments {
-    segments: [MaybeUninit<Segment>; MOST_SEGMENTS],
+    segments: [MaybeUninit<Segment>; MAX_SEGMENTS],
     count: usize,
 }
 
@@ -245,7 +245,7 @@ impl Segments {
     /// None.
     #[inline(always)]
     pub(crate) fn new() -> Self {
-        Segments { segments: [const { MaybeUninit::uninit() }; MOST_SEGMENTS], count: 0 }
+        Segments { segments: [const { MaybeUninit::uninit() }; MAX_SEGMENTS], count: 0 }
     }
 
     /// Adds one.

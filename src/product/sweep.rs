@@ -83,7 +83,7 @@ const NARROW: usize = 2;
 /// Vectors of sums that wait: 32 rows of four gates.
 const SCRATCH: usize = 128;
 /// The most rows of a run of tiles whose sums wait: each has a vector at least.
-pub(crate) const MOST_ROWS_OF_RUN: usize = SCRATCH;
+pub(crate) const MAX_ROWS_OF_RUN: usize = SCRATCH;
 
 /// The blocks of the next tile, of so many that are left: the widest, or of few gates two.
 #[inline(always)]

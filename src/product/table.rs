@@ -14,7 +14,7 @@
 //! ```
 
 use super::kernel::Product;
-use super::operand::MOST_ROWS;
+use super::operand::MAX_ROWS;
 use super::tile::{ROW_BLOCKS, WIDE};
 
 /// The micro-kernel of a tile: see [`Multiply`](super::kernel::Multiply) for what it computes and for what
@@ -22,7 +22,7 @@ use super::tile::{ROW_BLOCKS, WIDE};
 pub(crate) type MicroKernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
 
 /// Kernels of every number of rows of a tile.
-pub(super) type Heights = [MicroKernel; MOST_ROWS];
+pub(super) type Heights = [MicroKernel; MAX_ROWS];
 
 /// The kernels of a level for one format.
 #[derive(Debug)]

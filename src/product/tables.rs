@@ -4,7 +4,7 @@
 use super::amx;
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::kernel::{Multiply, Product};
-use super::operand::{MOST_ROWS, VECTOR_ROWS};
+use super::operand::{MAX_ROWS, VECTOR_ROWS};
 use super::table::{Heights, MicroKernel, Table, is_taken};
 use super::tile::WIDE;
 use crate::simd::{Isa, Routine, Token, levels};
@@ -17,8 +17,8 @@ unsafe fn absent(_: &Product<'_>) {
 /// The most rows of the tiles of a format on a level of these heights.
 const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
     let mut heights = *level;
-    if heights[0] > F::MOST_SUMS {
-        heights[0] = F::MOST_SUMS;
+    if heights[0] > F::MAX_SUMS {
+        heights[0] = F::MAX_SUMS;
     }
     // (Eight sums in registers, or the four of any other tile.)
     if 2 * F::CHAINS > level[4] {
@@ -27,7 +27,7 @@ const fn heights_of<F: Format>(level: &[usize; 5]) -> [usize; 5] {
     let mut n = 1;
     while n < heights.len() {
         heights[n] /= F::REGISTERS;
-        let most = if n > 2 && level[4] >= F::MOST_ROWS { F::MOST_ROWS } else { F::FEW_ROWS };
+        let most = if n > 2 && level[4] >= F::MAX_ROWS { F::MAX_ROWS } else { F::FEW_ROWS };
         if heights[n] > most {
             heights[n] = most;
         }
@@ -69,7 +69,7 @@ macro_rules! define_kernels {
                 kernel::<F, G, U, 7>(),
                 kernel::<F, G, U, 8>(),
             ];
-            let mut heights = [absent as MicroKernel; MOST_ROWS];
+            let mut heights = [absent as MicroKernel; MAX_ROWS];
             let mut n = 0;
             while n < VECTOR_ROWS {
                 heights[n] = of_vectors[n];
@@ -85,7 +85,7 @@ macro_rules! define_kernels {
         pub(super) const fn table<F: Format>() -> Table {
             assert!(Level::HEIGHTS[1] <= VECTOR_ROWS);
             let kernels = [
-                [[absent as MicroKernel; MOST_ROWS]; WIDE],
+                [[absent as MicroKernel; MAX_ROWS]; WIDE],
                 gates::<F, 1>(),
                 gates::<F, 2>(),
                 gates::<F, 3>(),
@@ -221,7 +221,7 @@ mod tests {
             let table = table(level.token().unwrap(), Precision::F32);
             let fused = level != Level::Portable;
             for (gates, blocks) in tiles() {
-                for rows in 1..=MOST_ROWS {
+                for rows in 1..=MAX_ROWS {
                     if is_taken(&table.heights, gates, blocks, rows) {
                         check(table, fused, (gates, blocks, rows));
                     }
@@ -446,7 +446,7 @@ mod tests {
             _ => left[r + 16 * k],
         };
         let first = left.as_ptr().cast_mut().cast::<u32>();
-        let mut down = [std::ptr::null_mut(); MOST_ROWS];
+        let mut down = [std::ptr::null_mut(); MAX_ROWS];
         for r in 0..rows {
             down[r] = first.wrapping_add(r);
         }

@@ -26,7 +26,7 @@ use super::pass::{Backward, Pass};
 use super::products_back::run_phase;
 use super::replay::Replay;
 use super::rows::Rows;
-use super::threads::{Load, MOST_SHARES, Schedule, Share, Walk, go, step_and_phase, take_steps};
+use super::threads::{Load, MAX_SHARES, Schedule, Share, Walk, go, step_and_phase, take_steps};
 use crate::error::{Error, checked_size, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut, Lines, LinesMut, LinesRef};
 use std::ops::Range;
@@ -137,7 +137,7 @@ pub(crate) unsafe fn backward(
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
     let carry_grid = BackwardMemory::carry_grid(&pass)?;
-    let made_grid = BackwardMemory::made_grid(&pass, threads.clamp(1, MOST_SHARES))?;
+    let made_grid = BackwardMemory::made_grid(&pass, threads.clamp(1, MAX_SHARES))?;
     memory.made.grow(made_grid.len())?;
     let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {

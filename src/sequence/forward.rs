@@ -14,15 +14,15 @@
 //! its input products beforehand where that pays (`input.rs`).
 
 use super::flushed;
-use super::input::{MOST_ROWS, chunk_steps, multiply_inputs};
+use super::input::{MAX_ROWS, chunk_steps, multiply_inputs};
 use super::made;
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
 use super::single::{SingleRow, is_finished_once};
-use super::threads::{Load, MOST_SHARES, Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
+use super::threads::{Load, MAX_SHARES, Schedule, Share, Split, Walk, go, step_and_phase, take_steps};
 use super::zigzag::zigzag;
-use crate::cell::{MOST_PHASES, Weights};
+use crate::cell::{MAX_PHASES, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Grid, GridMut};
 use std::mem::MaybeUninit;
@@ -66,12 +66,12 @@ impl ForwardMemory {
     ) -> Result<(), Error> {
         let (shape, units) = (weights.shape(), weights.units());
         self.made
-            .grow(made::grid(std::slice::from_ref(weights), batch, threads.clamp(1, MOST_SHARES))?.len())?;
+            .grow(made::grid(std::slice::from_ref(weights), batch, threads.clamp(1, MAX_SHARES))?.len())?;
         self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
         self.flushed.grow(flushed::most_floats(weights.inputs(), batch, steps)?)?;
         // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have
         // others.
-        for rows in 1..=batch.min(MOST_ROWS) {
+        for rows in 1..=batch.min(MAX_ROWS) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
                 self.projected.grow(Grid::padded(chunk, rows, shape.input.len(), units)?.len())?;
                 self.made_inputs.grow(made::grid_of_inputs(weights, chunk * rows)?.len())?;
@@ -317,8 +317,8 @@ impl Steps<'_> {
     /// # Safety
     /// - As for [`stages_of`](Walk::stages_of).
     unsafe fn stages_of_one(&self, row: Range<usize>) {
-        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MOST_PHASES];
-        let mut singles = [const { MaybeUninit::<SingleRow<'_, '_>>::uninit() }; MOST_PHASES];
+        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MAX_PHASES];
+        let mut singles = [const { MaybeUninit::<SingleRow<'_, '_>>::uninit() }; MAX_PHASES];
         let singles = &mut singles[..self.phases()];
         let mut steps = (0..self.range.len()).map(|n| self.nth(n, &row)).filter(|(_, row)| !row.is_empty());
         let Some((mut step, _)) = steps.next() else { return };
@@ -366,7 +366,7 @@ impl Walk for Steps<'_> {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.stages_of_one(ranks) };
         }
-        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MOST_PHASES];
+        let mut phases = [const { MaybeUninit::<PhaseProducts<'_>>::uninit() }; MAX_PHASES];
         let (count, mut are_ready) = (self.phases(), false);
         for n in 0..self.range.len() {
             let (step, active) = self.nth(n, &ranks);

@@ -17,7 +17,7 @@ use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
 use crate::product::{
-    Ends, MOST_ROWS as TILE_ROWS, Place, Product, RowPointers, Segment, Table, Tile, Tiles, sweep,
+    Ends, MAX_ROWS as TILE_ROWS, Place, Product, RowPointers, Segment, Table, Tile, Tiles, sweep,
 };
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
@@ -27,7 +27,7 @@ const FEW_ROWS: usize = 5;
 /// tiles of few rows wait for them. (`X207/input-first`)
 const ROWS_OF_BYTES: [(usize, usize); 3] = [(1280 << 10, 10), (1920 << 10, 16), (4 << 20, 20)];
 /// The most of these rows.
-pub(super) const MOST_ROWS: usize = ROWS_OF_BYTES[ROWS_OF_BYTES.len() - 1].1;
+pub(super) const MAX_ROWS: usize = ROWS_OF_BYTES[ROWS_OF_BYTES.len() - 1].1;
 /// Inputs for each row that make it worth it for more rows than [`FEW_ROWS`]: so many weights are not read
 /// again for each two floats of sums that are written and read. (`X207/input-first`)
 const INPUTS_PER_ROW: usize = 8;

@@ -50,7 +50,7 @@ pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};
 pub(crate) use single::{ReadyStep, StepsOfRow, is_finished_once};
 pub(crate) use threads::{
-    Lately, MOST_SHARES, Sharing, join, over_stages, sharing, too_little, wavefront_nanoseconds,
+    Lately, MAX_SHARES, Sharing, join, over_stages, sharing, too_little, wavefront_nanoseconds,
 };
 pub use threads::{Schedule, Threads};
 pub(crate) use zigzag::zigzag;

@@ -21,7 +21,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Calls of one phase, at the most.
-pub(super) const MOST_CALLS: usize = 2;
+pub(super) const MAX_CALLS: usize = 2;
 
 /// One phase of the steps of a pass, one step after the other.
 pub(super) struct PhaseProducts<'a> {
@@ -30,7 +30,7 @@ pub(super) struct PhaseProducts<'a> {
     pub(super) step: usize,
     pub(super) phase: &'static Phase,
     /// As many as the phase has.
-    pub(super) calls: [MaybeUninit<ReadyCall>; MOST_CALLS],
+    pub(super) calls: [MaybeUninit<ReadyCall>; MAX_CALLS],
     /// The step's records, from rank 0 on.
     pub(super) at: ForwardStep<'a>,
     pub(super) finish: ForwardFinish,
@@ -61,7 +61,7 @@ impl<'a> PhaseProducts<'a> {
             share,
             step,
             phase: of_phase,
-            calls: [const { MaybeUninit::uninit() }; MOST_CALLS],
+            calls: [const { MaybeUninit::uninit() }; MAX_CALLS],
             // SAFETY: the caller's promise.
             at: unsafe { step_ahead(forward, step) },
             finish: weights.cell.forward[phase],

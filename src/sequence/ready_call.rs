@@ -15,12 +15,12 @@ use super::threads::Share;
 use crate::cell::{Call, ForwardStep, Multiply, Operand, Start};
 use crate::memory::Planes;
 use crate::product::{
-    Ends, MOST_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Tile, Weights,
+    Ends, MAX_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Tile, Weights,
 };
 use std::mem::MaybeUninit;
 
 /// Products of one call, at the most.
-const MOST_PRODUCTS: usize = 2;
+const MAX_PRODUCTS: usize = 2;
 
 /// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their
 /// rows and blocks begin.
@@ -34,8 +34,8 @@ pub(super) struct ReadyCall {
     goes_on: Option<usize>,
     /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null
     /// for an input whose rows lie at no stride.
-    segments: [MaybeUninit<Segment>; MOST_PRODUCTS],
-    operands: [MaybeUninit<(usize, Operand, *mut u32)>; MOST_PRODUCTS],
+    segments: [MaybeUninit<Segment>; MAX_PRODUCTS],
+    operands: [MaybeUninit<(usize, Operand, *mut u32)>; MAX_PRODUCTS],
     count: usize,
 }
 
@@ -49,8 +49,8 @@ impl ReadyCall {
             start: at,
             fresh: at,
             goes_on: None,
-            segments: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
-            operands: [const { MaybeUninit::uninit() }; MOST_PRODUCTS],
+            segments: [const { MaybeUninit::uninit() }; MAX_PRODUCTS],
+            operands: [const { MaybeUninit::uninit() }; MAX_PRODUCTS],
             count: 0,
         }
     }
@@ -235,9 +235,9 @@ pub(super) fn stride_of(operand: Operand, forward: &Forward<'_>, at: &ForwardSte
 }
 
 /// Where rows of a tile, or of a run of tiles, lie.
-pub(super) type List = [MaybeUninit<*mut u32>; MOST_ROWS_OF_RUN];
+pub(super) type List = [MaybeUninit<*mut u32>; MAX_ROWS_OF_RUN];
 /// A list of which nothing is set.
-pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MOST_ROWS_OF_RUN];
+pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MAX_ROWS_OF_RUN];
 
 /// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
 #[inline(always)]

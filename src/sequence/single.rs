@@ -14,7 +14,7 @@
 
 use super::made::ReadyRows;
 use super::pass::Forward;
-use super::products::{MOST_CALLS, PhaseProducts};
+use super::products::{MAX_CALLS, PhaseProducts};
 use super::ready_call::ReadyCall;
 use super::threads::Share;
 use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
@@ -25,7 +25,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 
 /// The runs of tiles of a row that is finished once: at the most tiles of a block each, one by one.
-const MOST_RUNS: usize = ROW_BLOCKS;
+const MAX_RUNS: usize = ROW_BLOCKS;
 
 /// The product of a run of tiles, at its place.
 #[derive(Clone, Copy)]
@@ -53,7 +53,7 @@ impl Placed {
 }
 
 /// The products of a phase.
-type AllPlaced = [MaybeUninit<Placed>; MOST_RUNS * MOST_CALLS];
+type AllPlaced = [MaybeUninit<Placed>; MAX_RUNS * MAX_CALLS];
 
 /// A phase of a single row, one step after the other.
 pub(super) struct SingleRow<'a, 'b> {
@@ -82,7 +82,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
     ) -> &'c mut Self {
         let blocks = phase.blocks();
         let area = Area { rank: row, block: 0, blocks: Blocks::new(ROW_BLOCKS), vectors: blocks };
-        let placed = [const { MaybeUninit::uninit() }; MOST_RUNS * MOST_CALLS];
+        let placed = [const { MaybeUninit::uninit() }; MAX_RUNS * MAX_CALLS];
         // (A run of tiles goes up.)
         let zigzag = phase.is_zigzag();
         let cut = RowCut::new(phase.table(), phase.gates(), blocks, zigzag);

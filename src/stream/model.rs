@@ -7,7 +7,7 @@ use crate::{Activation, Level, Precision};
 use std::sync::Arc;
 
 /// The largest ratio of sample rates: 768 kHz over 3 kHz.
-pub(super) const MOST: f64 = 256.0;
+pub(super) const MAX_RATIO: f64 = 256.0;
 
 /// A model that runs sample by sample: [what it computes](crate::stream).
 ///

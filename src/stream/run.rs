@@ -3,7 +3,7 @@
 //! A block is cut into chunks, each of which goes through one layer after the other, so that dense layers and
 //! products of inputs see many samples at once. What lies between two layers is `(frames, rows, features)`.
 
-use super::model::{MOST, Model, ModelStage};
+use super::model::{MAX_RATIO, Model, ModelStage};
 use super::past::Past;
 use crate::activation::{Activation, Gate, activate};
 use crate::error::{Error, check_len, checked_size, zeros};
@@ -60,7 +60,7 @@ impl Stream {
             }
         }
         model.check_skip()?;
-        if !(1.0..=MOST).contains(&ratio) {
+        if !(1.0..=MAX_RATIO).contains(&ratio) {
             let expected = if ratio < 1.0 {
                 "a number from 1 to 256 (resample the signal to the rate of the training)"
             } else {

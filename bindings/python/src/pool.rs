@@ -17,7 +17,7 @@ type Pools = (u32, HashMap<usize, &'static ThreadPool>);
 static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
 
 /// The most threads of a pool; the crate shares no call among more.
-const MOST: usize = 256;
+const MAX_THREADS: usize = 256;
 
 /// The threads that `FUSED_RNN_THREADS` names, if it does. (Asked when the module is imported, which fails where
 /// it names none.)
@@ -25,8 +25,8 @@ const MOST: usize = 256;
 pub fn named_threads() -> PyResult<Option<usize>> {
     match std::env::var("FUSED_RNN_THREADS") {
         Ok(named) if !named.is_empty() => match named.parse() {
-            Ok(count @ 1..=MOST) => Ok(Some(count)),
-            _ => Err(refused("FUSED_RNN_THREADS", format!("a number from 1 to {MOST}"), named)),
+            Ok(count @ 1..=MAX_THREADS) => Ok(Some(count)),
+            _ => Err(refused("FUSED_RNN_THREADS", format!("a number from 1 to {MAX_THREADS}"), named)),
         },
         _ => Ok(None),
     }
@@ -35,7 +35,7 @@ pub fn named_threads() -> PyResult<Option<usize>> {
 /// The number of threads where nobody says one: those that are named, or those of the machine.
 pub fn default_threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
-    let of_machine = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+    let of_machine = || std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     *THREADS.get_or_init(|| named_threads().ok().flatten().unwrap_or_else(of_machine))
 }
 
@@ -73,7 +73,7 @@ pub fn run<T: Send>(
         return call();
     }
     // (The table of pools is used with Python's lock alone, so that no fork finds it locked.)
-    let threads = threads.unwrap_or_else(default_threads).min(MOST);
+    let threads = threads.unwrap_or_else(default_threads).min(MAX_THREADS);
     let pool = if threads < 2 { None } else { of(threads) };
     py.detach(|| match pool {
         Some(pool) => pool.install(call),

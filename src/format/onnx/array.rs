@@ -8,7 +8,7 @@
 
 use super::super::tensor::{element_count, from_bf16, from_f16, narrow};
 use super::super::{Tensor, refused};
-use super::budget::{Budget, MOST_AXES, too_many};
+use super::budget::{Budget, MAX_AXES, too_many};
 use crate::error::Error;
 use std::sync::Arc;
 
@@ -184,7 +184,7 @@ impl Array {
             _ => return None,
         };
         // (Axes of an array without elements may have any size.)
-        let sizes = shape.len() <= MOST_AXES && shape.iter().all(|&size| isize::try_from(size).is_ok());
+        let sizes = shape.len() <= MAX_AXES && shape.iter().all(|&size| isize::try_from(size).is_ok());
         (sizes && element_count(&shape) == Some(count)).then_some(Array { element, shape, data })
     }
 

@@ -6,7 +6,7 @@ use crate::error::Error;
 use std::path::{Path, PathBuf};
 
 /// More axes than any model has.
-pub(super) const MOST_AXES: usize = 64;
+pub(super) const MAX_AXES: usize = 64;
 
 /// How many elements may still be made, and how many bytes of other files read.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Budget {
 
     /// Pays for an array of this shape: its number of elements.
     pub(super) fn spend(&mut self, shape: &[usize]) -> Result<usize, Error> {
-        let count = element_count(shape).filter(|_| shape.len() <= MOST_AXES).ok_or_else(too_many)?;
+        let count = element_count(shape).filter(|_| shape.len() <= MAX_AXES).ok_or_else(too_many)?;
         // Its sizes are work too.
         self.left = self.left.checked_sub(count.saturating_add(shape.len() + 1)).ok_or_else(too_many)?;
         Ok(count)

@@ -165,7 +165,7 @@ pub(super) struct StringStringEntryProto {
 }
 
 /// The most fields that an error names, of messages within messages.
-const MOST_NAMED: usize = 6;
+const MAX_NAMED: usize = 6;
 
 /// Why bytes are no message of these: what is wrong, and in which field, from the outermost message on.
 pub(super) fn damage(error: &DecodeError) -> String {
@@ -184,8 +184,8 @@ pub(super) fn damage(error: &DecodeError) -> String {
     if fields.is_empty() {
         return cause.to_owned();
     }
-    let named = fields.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(".");
-    match fields.len().saturating_sub(MOST_NAMED) {
+    let named = fields.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(".");
+    match fields.len().saturating_sub(MAX_NAMED) {
         0 => format!("{cause}, in {named}"),
         deeper => format!("{cause}, in {named} and {deeper} messages within it"),
     }

@@ -85,7 +85,7 @@ impl Model {
         let search = Search { graph };
         let found = (0..graph.entries.len()).filter(|&entry| self.is_alive(entry));
         let found = found.filter_map(|entry| Some((entry, search.lstm(entry)?)));
-        let found: Vec<(usize, LstmCell)> = found.take(MOST_CELLS).collect();
+        let found: Vec<(usize, LstmCell)> = found.take(MAX_CELLS).collect();
         let states = found.iter().map(|(entry, cell)| (output(graph, *entry), output(graph, cell.cell)));
         let states: BTreeMap<Key<'_>, Key<'_>> = states.collect();
         let mut cells = Vec::new();
@@ -99,7 +99,7 @@ impl Model {
 }
 
 /// The most cells that are put together.
-const MOST_CELLS: usize = 64;
+const MAX_CELLS: usize = 64;
 
 /// The first output of a node.
 fn output(graph: &Graph, entry: usize) -> Key<'_> {

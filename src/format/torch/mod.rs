@@ -32,7 +32,7 @@ const WHAT: &str = "torch.save";
 const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];
 /// Tensors may be views of one storage, and repeat its elements: their bytes may be so many times those of
 /// the file.
-const MOST_OF_A_BYTE: usize = 16;
+const MAX_EXPANSION: usize = 16;
 
 impl Tensors {
     /// The tensors of a file that `torch.save` wrote, of a state dict or of a checkpoint with state dicts in
@@ -88,7 +88,7 @@ fn zipped(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
     let name = format!("{root}/data.pkl");
     let program = archive.read(&name)?.unwrap_or_default();
     let pickle = pickle::read("data.pkl", &program)?;
-    let mut budget = bytes.len().saturating_mul(MOST_OF_A_BYTE);
+    let mut budget = bytes.len().saturating_mul(MAX_EXPANSION);
     select(walk::tensors(&pickle)?, &BTreeMap::new(), prefix, |name, view| {
         if view.storage.dtype == DType::Other {
             return RawTensor::new(DType::Other, &view.shape, Vec::new());
@@ -161,7 +161,7 @@ fn legacy(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
         storages.insert(key, numbers);
         rest = after;
     }
-    let mut budget = bytes.len().saturating_mul(MOST_OF_A_BYTE);
+    let mut budget = bytes.len().saturating_mul(MAX_EXPANSION);
     select(walk::tensors(&pickle)?, &BTreeMap::new(), prefix, |name, view| {
         match storages.get(view.storage.key) {
             _ if view.storage.dtype == DType::Other => RawTensor::new(DType::Other, &view.shape, Vec::new()),
@@ -197,7 +197,7 @@ fn elements(name: &str, view: &View<'_>, numbers: &[u8], budget: &mut usize) -> 
         return Err(outside());
     }
     let Some(left) = budget.checked_sub(total) else {
-        let expected = format_args!("tensors of at most {MOST_OF_A_BYTE} times the bytes of the file");
+        let expected = format_args!("tensors of at most {MAX_EXPANSION} times the bytes of the file");
         return Err(refused(name, expected, format_args!("{total} bytes more")));
     };
     *budget = left;

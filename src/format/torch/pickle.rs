@@ -68,9 +68,9 @@ pub(super) struct Pickle<'a> {
 }
 
 /// Instructions of one pickle. A state dict takes some sixty for a tensor.
-const MOST_INSTRUCTIONS: usize = 50_000_000;
+const MAX_INSTRUCTIONS: usize = 50_000_000;
 /// Axes of a tensor.
-const MOST_AXES: usize = 16;
+const MAX_AXES: usize = 16;
 
 /// Runs the pickle at the beginning of `bytes`; `what` is its name in errors.
 ///
@@ -78,12 +78,12 @@ const MOST_AXES: usize = 16;
 /// [`Error::Format`] where it is cut off, or says anything that a state dict is not made of.
 pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
     let mut machine = Machine { what, bytes, copies: bytes.len(), ..Machine::default() };
-    for _ in 0..MOST_INSTRUCTIONS {
+    for _ in 0..MAX_INSTRUCTIONS {
         if let Some(root) = machine.step()? {
             return Ok(Pickle { values: machine.values, root, rest: &bytes[machine.place..] });
         }
     }
-    Err(refused(what, format_args!("at most {MOST_INSTRUCTIONS} instructions"), "more"))
+    Err(refused(what, format_args!("at most {MAX_INSTRUCTIONS} instructions"), "more"))
 }
 
 #[derive(Default)]
@@ -392,7 +392,7 @@ impl<'a> Machine<'a> {
     }
 
     fn numbers(&self, id: Id) -> Option<Vec<usize>> {
-        let items = self.items(id).filter(|items| items.len() <= MOST_AXES)?;
+        let items = self.items(id).filter(|items| items.len() <= MAX_AXES)?;
         items.iter().map(|&item| self.number(item)).collect()
     }
 

@@ -5,9 +5,9 @@ use super::pickle::{Id, Pickle, Value, View};
 use crate::error::Error;
 
 /// Dictionaries in dictionaries.
-const MOST_LEVELS: usize = 32;
+const MAX_LEVELS: usize = 32;
 /// Names are the paths of their tensors, and so may be longer than the file in all: so many times.
-const MOST_NAMES: usize = 64;
+const MAX_NAMES: usize = 64;
 
 /// All tensors of a pickle, by their paths.
 ///
@@ -17,7 +17,7 @@ pub(super) fn tensors<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Vec<(String, &'p
     // A container in several others is visited for each: without a limit, that is as many times as there are
     // paths.
     let visits = pickle.values.len().saturating_mul(4).saturating_add(16);
-    let names = pickle.values.len().saturating_mul(MOST_NAMES).saturating_add(1 << 16);
+    let names = pickle.values.len().saturating_mul(MAX_NAMES).saturating_add(1 << 16);
     let mut walk = Walk { pickle, found: Vec::new(), path: String::new(), visits, names };
     walk.visit(pickle.root, 0)?;
     if walk.found.is_empty() {
@@ -38,10 +38,10 @@ struct Walk<'p, 'a> {
 impl<'p, 'a> Walk<'p, 'a> {
     fn visit(&mut self, id: Id, level: usize) -> Result<(), Error> {
         let pickle = self.pickle;
-        let Some(visits) = self.visits.checked_sub(1).filter(|_| level <= MOST_LEVELS) else {
+        let Some(visits) = self.visits.checked_sub(1).filter(|_| level <= MAX_LEVELS) else {
             return Err(refused(
                 "data.pkl",
-                format_args!("at most {MOST_LEVELS} levels of containers"),
+                format_args!("at most {MAX_LEVELS} levels of containers"),
                 "more",
             ));
         };

@@ -7,7 +7,7 @@ use super::Network;
 use crate::error::Error;
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, LinesMut, Parts};
 use crate::sequence::{
-    self, Checkpoints, Forward, ForwardMemory, MOST_SHARES, Records, Rows, Schedule, TapeRecords, over_stages,
+    self, Checkpoints, Forward, ForwardMemory, MAX_SHARES, Records, Rows, Schedule, TapeRecords, over_stages,
 };
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -242,9 +242,9 @@ impl<'a> Network<'a> {
     {
         let (steps, layers) = (self.rows.steps(), self.config.layers);
         let chunks = steps.div_ceil(chunk);
-        let mut inner = [(GridMut::empty(), GridMut::empty()); MOST_SHARES];
-        let mut passes = [None; MOST_SHARES];
-        let mut shared = [GridMut::empty(); MOST_SHARES];
+        let mut inner = [(GridMut::empty(), GridMut::empty()); MAX_SHARES];
+        let mut passes = [None; MAX_SHARES];
+        let mut shared = [GridMut::empty(); MAX_SHARES];
         for (shared, output) in shared.iter_mut().zip(parts.each_mut(outputs)) {
             *shared = GridMut::new(self.grids.inner_output, output);
         }
@@ -257,7 +257,7 @@ impl<'a> Network<'a> {
         // A layer is one share, so no thread waits for these locks. They prove to the compiler that only one
         // thread has a layer.
         let mut each = memories.iter_mut();
-        let memories: [_; MOST_SHARES] = std::array::from_fn(|_| Mutex::new(each.next()));
+        let memories: [_; MAX_SHARES] = std::array::from_fn(|_| Mutex::new(each.next()));
         let result = Mutex::new(Ok(()));
         over_stages(chunks + layers - 1, layers, layers, &|stage, layer| {
             let Some(n) = stage.checked_sub(layer).filter(|&n| n < chunks) else { return };

@@ -12,7 +12,7 @@
 use super::chain::Part;
 use super::columns::{Column, Columns, Shape};
 use super::machine::WORDS;
-use crate::product::operand::{MOST_SEGMENTS, Segment};
+use crate::product::operand::{MAX_SEGMENTS, Segment};
 use crate::simd::{Avx512, Isa, LINE};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -42,9 +42,9 @@ pub(super) struct Operands<'a> {
     /// The first tile, and how many: one or two.
     tiles: (usize, usize),
     /// Of each segment, the last words of each tile of rows and of each column.
-    rows: [[Copied; 2]; MOST_SEGMENTS],
-    weights: [[Copied; 2]; MOST_SEGMENTS],
-    parts: [MaybeUninit<Part>; 2 * MOST_SEGMENTS],
+    rows: [[Copied; 2]; MAX_SEGMENTS],
+    weights: [[Copied; 2]; MAX_SEGMENTS],
+    parts: [MaybeUninit<Part>; 2 * MAX_SEGMENTS],
 }
 
 impl<'a> Operands<'a> {
@@ -55,9 +55,9 @@ impl<'a> Operands<'a> {
             segments,
             shape,
             tiles,
-            rows: [[Copied::NONE; 2]; MOST_SEGMENTS],
-            weights: [[Copied::NONE; 2]; MOST_SEGMENTS],
-            parts: [const { MaybeUninit::uninit() }; 2 * MOST_SEGMENTS],
+            rows: [[Copied::NONE; 2]; MAX_SEGMENTS],
+            weights: [[Copied::NONE; 2]; MAX_SEGMENTS],
+            parts: [const { MaybeUninit::uninit() }; 2 * MAX_SEGMENTS],
         }
     }
 

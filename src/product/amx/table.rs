@@ -6,12 +6,12 @@ use super::kernel::{Sum, multiply};
 use super::machine::ROWS;
 use super::pairs::Pairs;
 use crate::product::kernel::Product;
-use crate::product::operand::MOST_ROWS;
+use crate::product::operand::MAX_ROWS;
 use crate::product::table::{Heights, MicroKernel, Table};
 
 /// Tiles of fewer rows are multiplied by vectors: an estimate, not measured. A tile of weights is loaded for
 /// whatever number of rows, and vectors have two at a time.
-const FEWEST_ROWS: usize = 3;
+const MIN_ROWS: usize = 3;
 
 /// How many times as many products schedules expect in a second: an estimate, not measured.
 const SPEED: f64 = 6.0;
@@ -25,7 +25,7 @@ unsafe fn kernel<S: Sum, const G: usize, const U: usize, const R: usize>(product
 
 /// The kernels of G gates and U blocks: those of vectors for few rows.
 const fn heights<S: Sum, const G: usize, const U: usize>(vectors: &Heights) -> Heights {
-    let tiles: [MicroKernel; MOST_ROWS + 1 - FEWEST_ROWS] = [
+    let tiles: [MicroKernel; MAX_ROWS + 1 - MIN_ROWS] = [
         kernel::<S, G, U, 3>,
         kernel::<S, G, U, 4>,
         kernel::<S, G, U, 5>,
@@ -44,7 +44,7 @@ const fn heights<S: Sum, const G: usize, const U: usize>(vectors: &Heights) -> H
     let mut heights = *vectors;
     let mut n = 0;
     while n < tiles.len() {
-        heights[FEWEST_ROWS - 1 + n] = tiles[n];
+        heights[MIN_ROWS - 1 + n] = tiles[n];
         n += 1;
     }
     heights

@@ -60,7 +60,7 @@ pub(super) fn pair(even: f32, odd: f32) -> u32 {
 }
 
 impl Format for Bf16 {
-    const MOST_ROWS: usize = 2;
+    const MAX_ROWS: usize = 2;
     // Two partial sums beside each.
     const REGISTERS: usize = 3;
     const CHAINS: usize = 2;

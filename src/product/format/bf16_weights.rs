@@ -42,7 +42,7 @@ impl Load for Odd {
 impl Format for Bf16Weights {
     // A shift or a mask for each vector of weights takes the place of a multiply-add, once for the rows of a
     // tile. Six rows do not fit the registers. (`X207/narrow-rows`)
-    const MOST_ROWS: usize = 4;
+    const MAX_ROWS: usize = 4;
     const FEW_ROWS: usize = 2;
 
     #[inline(always)]

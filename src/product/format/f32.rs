@@ -18,8 +18,8 @@ impl Load for F32 {
 }
 
 impl Format for F32 {
-    const MOST_ROWS: usize = VECTOR_ROWS;
-    const MOST_SUMS: usize = 12;
+    const MAX_ROWS: usize = VECTOR_ROWS;
+    const MAX_SUMS: usize = 12;
 
     #[inline(always)]
     unsafe fn add<I: Isa, const G: usize, const U: usize, const R: usize>(

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Rounding is to nearest, ties to even; q is from -127 to 127, or with a given scale from -128. A product
-//! is at most 127 * 128, so sums of as many inputs as a layer may have ([`MOST_INPUTS`]) stay within 32 bits.
+//! is at most 127 * 128, so sums of as many inputs as a layer may have ([`MAX_INPUTS`]) stay within 32 bits.
 //!
 //! **Signs.** VNNI's instruction multiplies unsigned with signed bytes. With it, on AVX-512 and on the
 //! portable level a byte of a row is q + 128, and a sum begins with -128 times the sum of its weights. What
@@ -35,7 +35,7 @@ use crate::simd::{Isa, flushed};
 pub(crate) struct Int8<const VNNI: bool>;
 
 /// The most inputs, or units, of a layer.
-pub(crate) const MOST_INPUTS: usize = 1 << 17;
+pub(crate) const MAX_INPUTS: usize = 1 << 17;
 
 /// The largest q.
 const LARGEST: f32 = 127.0;
@@ -80,7 +80,7 @@ impl<const WITH: bool> Format for Int8<WITH> {
     // Where two such instructions are done in a cycle, two rows would take weights at 64 bytes a cycle, more
     // than the second-level cache gives. (`X207/narrow-rows`) The sums in f32 wait beside those in integers,
     // and where registers are few outside of them: not in the loop over depth.
-    const MOST_ROWS: usize = if WITH { 4 } else { 2 };
+    const MAX_ROWS: usize = if WITH { 4 } else { 2 };
     const FEW_ROWS: usize = 2;
     // Without the instruction, speed is f32's at best.
     const SPEED: f64 = if WITH { 4.0 } else { 1.0 };

@@ -31,7 +31,7 @@ use bf16::{operand, pair, rounded};
 pub(super) use bf16_weights::Bf16Weights;
 pub(super) use f32::F32;
 pub(super) use int8::Int8;
-pub(crate) use int8::MOST_INPUTS;
+pub(crate) use int8::MAX_INPUTS;
 use int8::{largest_of, scale_of, weight, word};
 pub(crate) use rows::{FRONT, MakeRows, RowsToMake, make_rows, row_words};
 use std::fmt;
@@ -279,12 +279,12 @@ pub(crate) fn round(values: &mut [f32]) {
 /// How the words of a panel are multiplied with rows.
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// The most rows of a tile, where the level has registers for more: each height is a kernel to compile.
-    const MOST_ROWS: usize;
+    const MAX_ROWS: usize;
     /// The same of fewer than three gates, and on levels without the registers for
-    /// [`MOST_ROWS`](Self::MOST_ROWS) rows.
-    const FEW_ROWS: usize = Self::MOST_ROWS;
+    /// [`MAX_ROWS`](Self::MAX_ROWS) rows.
+    const FEW_ROWS: usize = Self::MAX_ROWS;
     /// The most sums of a tile of a single row, where the level has registers for more.
-    const MOST_SUMS: usize = 8;
+    const MAX_SUMS: usize = 8;
     /// Registers that a sum takes in a tile, and those of them that the loop over depth changes: its chains.
     const REGISTERS: usize = 1;
     const CHAINS: usize = 1;
@@ -452,7 +452,7 @@ mod tests {
             assert_eq!(pack(Words::Bytes { offset }, &values), words);
         }
         // The most inputs, all of the smallest byte: what a sum begins with may wrap around.
-        let (values, mut to) = (vec![-128.0; MOST_INPUTS], vec![0.0; MOST_INPUTS / 4 + 2]);
+        let (values, mut to) = (vec![-128.0; MAX_INPUTS], vec![0.0; MAX_INPUTS / 4 + 2]);
         Words::Bytes { offset: 128 }.pack(values.iter().copied(), Some(1.0), to.iter_mut());
         let [.., begin] = to[..] else { panic!("no tail") };
         assert_eq!((to[0].to_bits(), begin.to_bits()), (0x8080_8080, 1 << 31));

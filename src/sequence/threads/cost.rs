@@ -5,7 +5,7 @@
 
 use super::lobby::Lately;
 use super::schedule::{Schedule, Split};
-use super::team::MOST_SHARES;
+use super::team::MAX_SHARES;
 
 /// The work of a step of one direction of one layer.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ const MEETING: f64 = 700.0;
 /// A thread that is slower for a while (another process, another clock) is waited for no longer than a share
 /// takes. (`Z4/claims`)
 const LONG_SHARE: f64 = 500_000.0;
-const MOST_OF_A_THREAD: usize = 4;
+const MAX_SHARES_PER_THREAD: usize = 4;
 
 impl Load {
     /// Estimated nanoseconds of a step on one core that does `rows` rows and a share of the units.
@@ -80,7 +80,7 @@ impl Load {
     /// The faster split for this many threads, and the nanoseconds of a step.
     pub(crate) fn split(&self, schedule: Schedule, threads: usize) -> (Split, f64) {
         let by_rows = threads.min(self.rows).max(1);
-        let by_units = threads.min(self.blocks).clamp(1, MOST_SHARES);
+        let by_units = threads.min(self.blocks).clamp(1, MAX_SHARES);
         let rows = self.nanoseconds(self.rows.div_ceil(by_rows), 1.0);
         let units = self.nanoseconds(self.rows, self.share(by_units)) + self.meetings(by_units);
         match schedule {
@@ -94,8 +94,11 @@ impl Load {
     /// The split by units among this many threads, for steps of so many nanoseconds: long stages are cut into
     /// several shares for each thread.
     fn units(&self, threads: usize, nanoseconds: f64) -> Split {
-        let most =
-            if self.makes_rows { 1 } else { MOST_OF_A_THREAD.min(MOST_SHARES.min(self.blocks) / threads) };
+        let most = if self.makes_rows {
+            1
+        } else {
+            MAX_SHARES_PER_THREAD.min(MAX_SHARES.min(self.blocks) / threads)
+        };
         let of_a_thread = (nanoseconds / self.phases as f64 / LONG_SHARE) as usize;
         Split::Units { threads, shares: threads * of_a_thread.clamp(1, most.max(1)) }
     }

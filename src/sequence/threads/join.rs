@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 /// Offers in the queue of the pool, taken back or not, and the most of them. (A pool that is busy for an hour
 /// would have a hundred million.)
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
-const MOST_QUEUED: usize = 256;
+const MAX_QUEUED: usize = 256;
 
 /// Held by the owner: whatever happens, the work is taken back or done before its stack is gone.
 struct Owned<'a> {
@@ -63,7 +63,7 @@ thread_local! {
 
 /// Offers work to the pool.
 fn queue(offer: &Arc<Offer>, lobby: &Arc<Lobby>) {
-    if threads_of_pool() == 0 || QUEUED.load(Ordering::Relaxed) >= MOST_QUEUED {
+    if threads_of_pool() == 0 || QUEUED.load(Ordering::Relaxed) >= MAX_QUEUED {
         return;
     }
     QUEUED.fetch_add(1, Ordering::Relaxed);
@@ -186,12 +186,12 @@ mod tests {
         });
         began.wait();
         let own = std::thread::current().id();
-        for _ in 0..10 * MOST_QUEUED {
+        for _ in 0..10 * MAX_QUEUED {
             let (a, b) = join(|| std::thread::current().id(), || std::thread::current().id());
             assert!(a == own && b == own);
         }
         // (Other tests join too, each once before it sees the number.)
-        assert!(QUEUED.load(Ordering::Relaxed) < 2 * MOST_QUEUED, "the queue has an end");
+        assert!(QUEUED.load(Ordering::Relaxed) < 2 * MAX_QUEUED, "the queue has an end");
         may_end.wait();
     }
 

@@ -31,4 +31,4 @@ pub(crate) use join::join;
 pub(crate) use lobby::Lately;
 pub use schedule::{Schedule, Threads};
 pub(super) use schedule::{Share, Split, Walk, go, over_range, over_shares, step_and_phase, take_steps};
-pub(crate) use team::{MOST_SHARES, over_stages};
+pub(crate) use team::{MAX_SHARES, over_stages};

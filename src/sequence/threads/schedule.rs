@@ -53,7 +53,7 @@ pub enum Schedule {
 const WORTH_A_THREAD: usize = 1 << 20;
 
 /// The most pieces that work is cut into.
-const MOST_THREADS: usize = 256;
+const MAX_THREADS: usize = 256;
 
 impl Threads {
     /// True if this many multiply-adds are for one thread, whatever pool the caller is in.
@@ -67,9 +67,9 @@ impl Threads {
     /// The number of threads for this many multiply-adds.
     pub(crate) fn resolve(self, multiply_adds: usize) -> usize {
         match self {
-            Threads::Count(count) => count.clamp(1, MOST_THREADS),
+            Threads::Count(count) => count.clamp(1, MAX_THREADS),
             Threads::Auto if self.is_one(multiply_adds) => 1,
-            Threads::Auto => threads_of_pool().min(multiply_adds / WORTH_A_THREAD).clamp(1, MOST_THREADS),
+            Threads::Auto => threads_of_pool().min(multiply_adds / WORTH_A_THREAD).clamp(1, MAX_THREADS),
         }
     }
 }
@@ -348,6 +348,6 @@ mod tests {
         assert_eq!(Threads::Auto.resolve(1000), 1);
         assert_eq!(Threads::Count(3).resolve(1000), 3);
         assert_eq!(Threads::Count(0).resolve(1000), 1);
-        assert_eq!(Threads::Count(usize::MAX).resolve(1000), MOST_THREADS);
+        assert_eq!(Threads::Count(usize::MAX).resolve(1000), MAX_THREADS);
     }
 }

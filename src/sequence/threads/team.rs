@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The most shares of a stage, and so threads of a team. The claims on the stack have this size.
-pub(crate) const MOST_SHARES: usize = 32;
+pub(crate) const MAX_SHARES: usize = 32;
 
 /// Rounds of spinning before a waiting thread yields its core: some 10 microseconds, longer than a share of a
 /// short stage.
@@ -49,7 +49,7 @@ struct Stages<'a> {
     shares: usize,
     members: usize,
     /// For each share, the first stage that nobody has claimed.
-    claims: [Claim; MOST_SHARES],
+    claims: [Claim; MAX_SHARES],
     /// Shares done, over all stages.
     done: AtomicUsize,
     /// The helpers are to go home.
@@ -57,7 +57,7 @@ struct Stages<'a> {
     work: &'a (dyn Fn(usize, usize) + Sync),
 }
 
-/// Calls `work(stage, share)` for each of `shares` shares (at most [`MOST_SHARES`]) of each of `stages`
+/// Calls `work(stage, share)` for each of `shares` shares (at most [`MAX_SHARES`]) of each of `stages`
 /// stages, each once: the shares of a stage in any order and on any thread, the stages one after the other.
 /// Later stages see everything that a stage writes.
 ///
@@ -71,13 +71,13 @@ pub(crate) fn over_stages(
     if shares < 2 {
         return (0..stages).for_each(|stage| work(stage, 0));
     }
-    assert!(shares <= MOST_SHARES);
+    assert!(shares <= MAX_SHARES);
     let members = threads.clamp(1, shares);
     let stages = Stages {
         stages,
         shares,
         members,
-        claims: [const { Claim(AtomicUsize::new(0)) }; MOST_SHARES],
+        claims: [const { Claim(AtomicUsize::new(0)) }; MAX_SHARES],
         done: AtomicUsize::new(0),
         dismissed: AtomicBool::new(false),
         work,
@@ -189,7 +189,7 @@ mod tests {
         in_time(|| {
             for pool in [1, 2, 5] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).build().unwrap();
-                for (stages, shares) in [(0, 3), (1, 1), (1, 5), (100, 2), (50, 3), (20, MOST_SHARES)] {
+                for (stages, shares) in [(0, 3), (1, 1), (1, 5), (100, 2), (50, 3), (20, MAX_SHARES)] {
                     let counts: Vec<AtomicUsize> = (0..stages).map(|_| AtomicUsize::new(0)).collect();
                     let seen = Mutex::new(vec![0; stages * shares]);
                     pool.install(|| {

@@ -19,7 +19,7 @@ use crate::simd::{Isa, Kernel, Token, dispatch};
 /// Partial sums of a dot product.
 const LANES: usize = 16;
 /// The most vectors that hold them: of four floats.
-const MOST: usize = 4;
+const LINE_VECTORS: usize = 4;
 
 /// The operands: `x (B, I)`, `weight (O, I)`, `bias (O)`, `y (B, O)`, of sizes that fit.
 pub(super) struct Rows<'a> {
@@ -157,7 +157,7 @@ fn tiles<I: Isa, const R: usize, const O: usize>(
 #[inline(always)]
 fn dots<I: Isa, const R: usize, const O: usize>(isa: I, x: [&[f32]; R], w: [&[f32]; O]) -> [[f32; O]; R] {
     let count = x[0].len();
-    let mut sums = [[[isa.zero(); MOST]; O]; R];
+    let mut sums = [[[isa.zero(); LINE_VECTORS]; O]; R];
     let mut at = 0;
     while at + LANES <= count {
         add(isa, &mut sums, x, w, at, at + LANES);
@@ -181,13 +181,13 @@ fn dots<I: Isa, const R: usize, const O: usize>(isa: I, x: [&[f32]; R], w: [&[f3
 #[inline(always)]
 fn add<I: Isa, const R: usize, const O: usize>(
     isa: I,
-    sums: &mut [[[I::Vector; MOST]; O]; R],
+    sums: &mut [[[I::Vector; LINE_VECTORS]; O]; R],
     x: [&[f32]; R],
     w: [&[f32]; O],
     at: usize,
     end: usize,
 ) {
-    let mut of_w = [[isa.zero(); MOST]; O];
+    let mut of_w = [[isa.zero(); LINE_VECTORS]; O];
     for o in 0..O {
         of_w[o] = lanes(isa, &w[o][at..end]);
     }
@@ -203,8 +203,8 @@ fn add<I: Isa, const R: usize, const O: usize>(
 
 /// Sixteen values, or fewer and zeros after them, which add nothing to a sum.
 #[inline(always)]
-fn lanes<I: Isa>(isa: I, values: &[f32]) -> [I::Vector; MOST] {
-    let mut lanes = [isa.zero(); MOST];
+fn lanes<I: Isa>(isa: I, values: &[f32]) -> [I::Vector; LINE_VECTORS] {
+    let mut lanes = [isa.zero(); LINE_VECTORS];
     if values.len() == LANES {
         for k in 0..LANES / I::LANES {
             lanes[k] = isa.load(&values[k * I::LANES..]);
