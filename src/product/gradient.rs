@@ -18,7 +18,7 @@
 //! its own level, and sums each chunk by itself.
 
 use super::kernel::{Ends, Product};
-use super::operand::{MAX_ROWS, Place, Prefetch, RowPointers, Segment, Segments};
+use super::operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers};
 use super::panel::Panel;
 use super::sweep::{Tiles, sweep};
 use super::table::Table;
@@ -111,9 +111,9 @@ impl<G: Gradient> Work<'_, G> {
             self.prefetch_next(to, tile, lanes);
         }
         let mut list = [std::ptr::null_mut(); MAX_ROWS];
-        let mut place = Place { rows: self.rows(to, tile, &mut list), block: lanes, gate: 0, next: 0 };
+        let mut place = SumPointers { rows: self.rows(to, tile, &mut list), block: lanes, gate: 0, next: 0 };
         place.follow(tile);
-        let start = if add { place } else { Place::zero() };
+        let start = if add { place } else { SumPointers::zero() };
         let (tiles, quiet, fetches_next) = (tile.tiles, tile.quiet, true);
         let ends = Ends { tiles, quiet, fetches_next, ..Ends::new(start, place) };
         // SAFETY: rows and columns exist, and are ours by the caller's promise.
@@ -141,8 +141,8 @@ impl<G: Gradient> Work<'_, G> {
             // SAFETY: the rows have so many columns from here on, which are ours, fewer than the copy.
             unsafe { whole.read(list, columns, width) };
         }
-        let place = Place::strided(whole.0.as_mut_ptr().cast(), Whole::ROW, table.lanes, 0);
-        let start = if add { place } else { Place::zero() };
+        let place = SumPointers::strided(whole.0.as_mut_ptr().cast(), Whole::ROW, table.lanes, 0);
+        let start = if add { place } else { SumPointers::zero() };
         // SAFETY: the copy has the tile's rows and blocks, and is set where it is read; as above, once the
         // product has set it.
         unsafe {

@@ -14,7 +14,7 @@
 //! vectors cost no more than their multiply-adds.
 
 use super::kernel::{Ends, Product};
-use super::operand::{MAX_ROWS, Place, Segment};
+use super::operand::{MAX_ROWS, Segment, SumPointers};
 use super::table::Table;
 use super::tile::Tile;
 use crate::simd::LINE;
@@ -183,7 +183,7 @@ impl Iterator for Split {
 pub(crate) unsafe fn multiply_lanes(
     table: &Table,
     (gates, rows): (usize, usize),
-    (start, place): (Place, Place),
+    (start, place): (SumPointers, SumPointers),
     segments: &[Segment],
     Lanes { first, count }: Lanes,
 ) {
@@ -193,7 +193,7 @@ pub(crate) unsafe fn multiply_lanes(
     let mut sums = Sums([const { MaybeUninit::uninit() }; MAX_ROWS * ROW]);
     let own = sums.0.as_mut_ptr().cast::<f32>();
     assert!(gates <= MAX_GATES && rows <= MAX_ROWS && first + count <= table.lanes);
-    let to = Place::strided(own, ROW, table.lanes, table.lanes);
+    let to = SumPointers::strided(own, ROW, table.lanes, table.lanes);
     // SAFETY: the caller's promise; there is room for the sums of these rows and gates.
     unsafe { table.kernel(gates, 1, rows)(&Product { ends: &Ends::new(start, to), segments }) };
     for (row, gate) in (0..rows).flat_map(|row| (0..gates).map(move |gate| (row, gate))) {

@@ -29,7 +29,7 @@
 //! which its file in `simd/` explains.
 
 use super::format::{Format, InRun};
-use super::operand::{Place, Segment};
+use super::operand::{Segment, SumPointers};
 use crate::simd::{Isa, LINE, Routine, prefetch};
 use std::marker::PhantomData;
 
@@ -40,12 +40,12 @@ const TURNING_GATES: usize = 3;
 /// Where the sums of a product begin, and where they go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ends {
-    pub(crate) start: Place,
-    pub(crate) to: Place,
+    pub(crate) start: SumPointers,
+    pub(crate) to: SumPointers,
     /// Before this segment the last gate's accumulators are stored, and go on with a sum of their own: it
     /// begins at this place, and goes to the place beside the last gate's. (The candidate of a GRU has two
     /// sums, because only its recurrent side is reset.) Of three gates only.
-    pub(crate) turn: Option<(usize, Place)>,
+    pub(crate) turn: Option<(usize, SumPointers)>,
     /// Tiles that are multiplied one after the other: along the rows, or of a single row along the blocks.
     pub(crate) tiles: usize,
     /// How many of them, the first ones, prefetch nothing.
@@ -57,7 +57,7 @@ pub(crate) struct Ends {
 impl Ends {
     /// From here to there, without a turn.
     #[inline(always)]
-    pub(crate) fn new(start: Place, to: Place) -> Self {
+    pub(crate) fn new(start: SumPointers, to: SumPointers) -> Self {
         Ends { start, to, turn: None, tiles: 1, quiet: 0, fetches_next: false }
     }
 }

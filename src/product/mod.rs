@@ -5,7 +5,7 @@
 //! format/      Precision: what a word of a panel is, how it is packed and multiplied; one file for each
 //! tile.rs      Tile: rows and blocks, and which part of the next weights they prefetch
 //! panel.rs     Panel: B, packed so that a kernel reads it front to back, once
-//! operand.rs   RowPointers, Place, Segment, Weights: where what a kernel multiplies lies
+//! operand.rs   RowPointers, SumPointers, Segment, WeightPointers: where what a kernel multiplies lies
 //! kernel.rs    Product: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
 //! tables.rs    the tables of all levels and precisions
@@ -30,14 +30,13 @@
 //! | tile | R rows by U blocks by G gates of accumulators in registers: MR = R, NR = U G lanes |
 //! | kernel | the micro-kernel of one (G, U, R): [`MicroKernel`] |
 //! | segment | one A and one panel; a product sums over several, in order: W x, then R h |
-//! | place | where sums begin or go: a bias, a tile's scratch, a gradient (the C pointer of BLIS) |
+//! | sum pointers | where sums begin or go: a bias, a tile's scratch, a gradient (the C pointer of BLIS) |
 //! | turn | where the last gate's sum ends and another begins: the candidate of a GRU has two |
 //! | sweep | the macro-kernel: blocks outside, rows inside |
 //! | cut | a part of the sum over k: some gates at a time |
 //! | finish | what becomes of the sums of a tile: the post-GEMM of oneDNN |
 //!
-//! Elsewhere two of these words mean something else: `simd::Kernel` is any work that is compiled for each
-//! level, and the *places* of a chunk of steps are its (step, row), one after the other: K of them.
+//! The *places* of a chunk of steps are its (step, row), one after the other: K of them.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -68,7 +67,7 @@ pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use heads::{Heads, OfHead, multiply_lanes};
 pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
-pub(crate) use operand::{MAX_ROWS, Place, Prefetch, RowPointers, Segment, Segments, Weights};
+pub(crate) use operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers, WeightPointers};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use sums::sum_over_places;
 pub(crate) use sweep::{MAX_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};

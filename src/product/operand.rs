@@ -1,10 +1,10 @@
 //! The operands of a kernel: where the rows and the weights of a tile lie, and where its sums begin and go.
 //!
 //! ```text
-//! RowPointers  where row r of a tile begins: at a stride, or where a list says
-//! Place        the sums of a tile: a vector for each row, block and gate
-//! Segment      a part of the sum over k: rows of A, and blocks of a panel
-//! Weights      the blocks of a panel, and what to prefetch meanwhile
+//! RowPointers     where row r of a tile begins: at a stride, or where a list says
+//! SumPointers     the sums of a tile: a vector for each row, block and gate (C of BLIS)
+//! Segment         a part of the sum over k: rows of A, and blocks of a panel
+//! WeightPointers      the blocks of a panel, and what to prefetch meanwhile
 //! ```
 //!
 //! These are addresses, not slices: threads share what they point to, and kernels promise which part is
@@ -100,7 +100,7 @@ impl<T> RowPointers<T> {
 /// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g *
 /// gate`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct SumPointers {
     pub(crate) rows: RowPointers<f32>,
     /// Floats from a block to the next.
     pub(crate) block: usize,
@@ -115,7 +115,7 @@ pub(crate) struct Place {
 struct Zeros([f32; LINE]);
 static ZEROS: Zeros = Zeros([0.0; LINE]);
 
-impl Place {
+impl SumPointers {
     /// Zeros for a vector of any level, on a cache line.
     #[inline(always)]
     pub(crate) fn zeros() -> *const f32 {
@@ -125,13 +125,13 @@ impl Place {
     /// Zeros, to begin with.
     #[inline(always)]
     pub(crate) fn zero() -> Self {
-        Place::shared(Place::zeros(), 0, 0)
+        SumPointers::shared(SumPointers::zeros(), 0, 0)
     }
 
     /// The same vectors for every row, to begin with: biases.
     #[inline(always)]
     pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
-        Place::strided(at.cast_mut(), 0, block, gate)
+        SumPointers::strided(at.cast_mut(), 0, block, gate)
     }
 
     /// Moves to the rows and blocks of a tile, and of the tiles that follow it in a run. Row 0 and block 0
@@ -169,7 +169,7 @@ impl Place {
     /// Rows at a stride.
     #[inline(always)]
     pub(crate) fn strided(at: *mut f32, row: usize, block: usize, gate: usize) -> Self {
-        Place { rows: RowPointers::strided(at, row), block, gate, next: 0 }
+        SumPointers { rows: RowPointers::strided(at, row), block, gate, next: 0 }
     }
 }
 
@@ -200,15 +200,15 @@ pub(crate) struct Segment {
 impl Segment {
     /// Rows along k.
     #[inline(always)]
-    pub(crate) fn rows(rows: RowPointers<u32>, weights: Weights) -> Self {
-        let Weights { panel, block, inputs, words, ahead, pace } = weights;
+    pub(crate) fn rows(rows: RowPointers<u32>, weights: WeightPointers) -> Self {
+        let WeightPointers { panel, block, inputs, words, ahead, pace } = weights;
         Segment { rows, step: 1, run: inputs, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
 
     /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride`
     /// on.
     #[inline(always)]
-    pub(crate) fn lines(first: *const f32, stride: usize, weights: Weights) -> Self {
+    pub(crate) fn lines(first: *const f32, stride: usize, weights: WeightPointers) -> Self {
         let rows = RowPointers::strided(first.cast_mut().cast(), LINE);
         Segment { run: LINE, jump: stride.wrapping_sub(LINE), ..Segment::rows(rows, weights) }
     }
@@ -216,7 +216,7 @@ impl Segment {
     /// Moves to other weights of the same panel, those of a tile and of the tiles that follow it in a run.
     /// The rows stay.
     #[inline(always)]
-    pub(crate) fn set_weights(&mut self, weights: Weights, tile: &Tile) {
+    pub(crate) fn set_weights(&mut self, weights: WeightPointers, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
         self.follow(tile);
     }
@@ -229,7 +229,7 @@ impl Segment {
 
     /// Columns of lines, k counting through the rows: a word in each line.
     #[inline(always)]
-    pub(crate) fn columns(columns: RowPointers<u32>, weights: Weights) -> Self {
+    pub(crate) fn columns(columns: RowPointers<u32>, weights: WeightPointers) -> Self {
         Segment { step: LINE, ..Segment::rows(columns, weights) }
     }
 }
@@ -265,7 +265,7 @@ impl Segments {
 
 /// The weights of a segment, as [`Panel::weights`](super::Panel::weights) gives them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weights {
+pub(crate) struct WeightPointers {
     pub(super) panel: *const u32,
     pub(super) block: usize,
     /// The depth, in inputs and in words.

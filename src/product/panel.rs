@@ -22,7 +22,7 @@
 
 use super::format::{Precision, Words, round};
 use super::heads::{Heads, Lanes};
-use super::operand::{Prefetch, Weights};
+use super::operand::{Prefetch, WeightPointers};
 use super::tables::table;
 use super::tile::{Part, Tile};
 use crate::error::{Error, checked_size};
@@ -267,7 +267,7 @@ impl Panel {
 
     /// `count` blocks from `block` on, to multiply with while others are prefetched.
     #[inline(always)]
-    pub(crate) fn weights(&self, block: usize, count: usize, ahead: Prefetch) -> Weights {
+    pub(crate) fn weights(&self, block: usize, count: usize, ahead: Prefetch) -> WeightPointers {
         self.weights_of(block, count, 0..self.depth, ahead)
     }
 
@@ -279,7 +279,7 @@ impl Panel {
         count: usize,
         inputs: Range<usize>,
         ahead: Prefetch,
-    ) -> Weights {
+    ) -> WeightPointers {
         debug_assert!(block + count <= self.blocks && inputs.start <= inputs.end && inputs.end <= self.depth);
         debug_assert!(self.blocks * self.block_len <= self.data.len());
         let whole = inputs.len() == self.depth;
@@ -290,7 +290,7 @@ impl Panel {
         // tables.)
         let Prefetch { at, pace } = ahead;
         let ahead = if pace == 0 { panel } else { at };
-        Weights { panel, block: self.block_len, inputs: inputs.len(), words, ahead, pace }
+        WeightPointers { panel, block: self.block_len, inputs: inputs.len(), words, ahead, pace }
     }
 
     /// The first word of some inputs, which begin with one, and how many words they have.

@@ -202,8 +202,8 @@ levels! { [define_tables] }
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Ends, FRONT, Panel, Place, Prefetch, RowPointers, RowsToMake, Segment, Source, Tile, WIDE, Words,
-        make_rows, row_words,
+        Ends, FRONT, Panel, Prefetch, RowPointers, RowsToMake, Segment, Source, SumPointers, Tile, WIDE,
+        Words, make_rows, row_words,
     };
     use super::*;
     use crate::simd::Level;
@@ -270,9 +270,9 @@ mod tests {
         // Of one row the tiles are blocks, else rows.
         let per_row = units * gates;
         let mut to = vec![9.0f32; 2 * rows * per_row];
-        let mut target = Place::strided(to.as_mut_ptr(), per_row, lanes * gates, lanes);
+        let mut target = SumPointers::strided(to.as_mut_ptr(), per_row, lanes * gates, lanes);
         target.follow(&tile);
-        let ends = Ends { tiles: 2, quiet: 2, ..Ends::new(Place::zero(), target) };
+        let ends = Ends { tiles: 2, quiet: 2, ..Ends::new(SumPointers::zero(), target) };
         // SAFETY: all places exist, and `to` is ours.
         unsafe { table.kernel(gates, blocks, rows)(&Product { ends: &ends, segments: &segments }) };
         to.iter().map(|value| value.to_bits()).collect()
@@ -350,8 +350,8 @@ mod tests {
         let mut to = before.clone();
         let first = to.as_mut_ptr();
         let list: Vec<*mut f32> = (0..count).rev().map(|r| first.wrapping_add(r * row)).collect();
-        let shared = |at: &[f32]| Place::shared(at.as_ptr(), 2 * record, 2 * lanes);
-        let mut target = Place::strided(first, row, record, lanes);
+        let shared = |at: &[f32]| SumPointers::shared(at.as_ptr(), 2 * record, 2 * lanes);
+        let mut target = SumPointers::strided(first, row, record, lanes);
         if listed {
             target.rows = RowPointers::listed(&list);
         }
@@ -372,7 +372,7 @@ mod tests {
             depth_stride: 1,
         });
         let spoilt = [Segment::rows(words[2].rows, panel.weights(0, blocks, Prefetch::NONE)); 3];
-        let other = Place::strided(nowhere.as_mut_ptr(), row, record, lanes);
+        let other = SumPointers::strided(nowhere.as_mut_ptr(), row, record, lanes);
         // SAFETY: all places exist, and `to` is ours.
         unsafe {
             kernel(&Product { ends: &Ends::new(shared(&bias), other), segments: &spoilt });
@@ -460,9 +460,9 @@ mod tests {
         let (record, places) = (5 * lanes, blocks * 5 * lanes);
         for turn in [None, Some(1)].into_iter().take(if gates == 3 { 2 } else { 1 }) {
             let mut to = vec![9.0f32; rows * places];
-            let start = Place::shared(bias.as_ptr(), 5 * lanes, lanes);
-            let fresh = Place::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
-            let target = Place::strided(to.as_mut_ptr(), places, record, lanes);
+            let start = SumPointers::shared(bias.as_ptr(), 5 * lanes, lanes);
+            let fresh = SumPointers::shared(bias[4 * lanes..].as_ptr(), 5 * lanes, lanes);
+            let target = SumPointers::strided(to.as_mut_ptr(), places, record, lanes);
             let turned = turn.map(|at| (at, fresh));
             let product =
                 Product { ends: &Ends { turn: turned, ..Ends::new(start, target) }, segments: &segments };

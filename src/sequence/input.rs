@@ -17,7 +17,7 @@ use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
 use crate::product::{
-    Ends, MAX_ROWS as TILE_ROWS, Place, Product, RowPointers, Segment, Table, Tile, Tiles, sweep,
+    Ends, MAX_ROWS as TILE_ROWS, Product, RowPointers, Segment, SumPointers, Table, Tile, Tiles, sweep,
 };
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
@@ -142,9 +142,9 @@ impl Tiles for InputProducts<'_> {
         };
         let mut start = match self.call.start {
             Start::Bias(first) => {
-                Place::shared(biases.address(tile.block, first), biases.block_len(), table.lanes)
+                SumPointers::shared(biases.address(tile.block, first), biases.block_len(), table.lanes)
             }
-            Start::Zero => Place::zero(),
+            Start::Zero => SumPointers::zero(),
         };
         let (mut to_list, mut input_list) = ([std::ptr::null_mut(); TILE_ROWS], NO_LIST);
         let (to, inputs) = if let Some(stride) = self.stride {
@@ -166,7 +166,7 @@ impl Tiles for InputProducts<'_> {
         } else {
             inputs
         };
-        let mut to = Place { rows: to, block: table.lanes, gate: sums.grid.width(), next: 0 };
+        let mut to = SumPointers { rows: to, block: table.lanes, gate: sums.grid.width(), next: 0 };
         start.follow(tile);
         to.follow(tile);
         let panel = weights_of(&weights.panels[self.product.weights], tile);

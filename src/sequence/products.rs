@@ -16,7 +16,7 @@ use super::ready_call::{NO_LIST, ReadyCall, stride_of};
 use super::threads::Share;
 use crate::cell::{Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Operand, Phase};
 use crate::memory::{LineSlot, Planes, Slot};
-use crate::product::{Blocks, OfHead, Place, Product, Table, Tile, Tiles, multiply_lanes, sweep};
+use crate::product::{Blocks, OfHead, Product, SumPointers, Table, Tile, Tiles, multiply_lanes, sweep};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -136,10 +136,10 @@ impl<'a> PhaseProducts<'a> {
 
     /// Where a call's sums of a tile, or a run of them, wait, those of all calls being from `sums` on.
     #[inline(always)]
-    pub(super) fn sums_of(&self, call: &Call, tile: &Tile, sums: *mut f32) -> Place {
+    pub(super) fn sums_of(&self, call: &Call, tile: &Tile, sums: *mut f32) -> SumPointers {
         let lanes = self.table().lanes;
         let per_block = self.phase.sums * lanes;
-        Place::strided(sums.wrapping_add(call.to * lanes), tile.blocks * per_block, per_block, lanes)
+        SumPointers::strided(sums.wrapping_add(call.to * lanes), tile.blocks * per_block, per_block, lanes)
     }
 
     /// Multiplies a tile whose recurrent weights have heads: each by itself.

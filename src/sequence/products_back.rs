@@ -17,8 +17,8 @@ use super::threads::Share;
 use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
-    Blocks, Ends, Gates, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Segments, Table,
-    Tile, Tiles, cuts, multiply_lanes, round, sweep,
+    Blocks, Ends, Gates, OfHead, Panel, Prefetch, Product, RowPointers, Segment, Segments, SumPointers,
+    Table, Tile, Tiles, cuts, multiply_lanes, round, sweep,
 };
 use crate::simd::LINE;
 use std::ops::Range;
@@ -152,12 +152,12 @@ impl PhaseProducts<'_> {
         let (lanes, carry, tile) = (table.lanes, self.at.back.carry, &part.tile);
         let waiting = || {
             let at = carry.address(tile.row, backward.pass.waiting(), tile.block * lanes);
-            Place::strided(at, carry.row_stride(), lanes, 0)
+            SumPointers::strided(at, carry.row_stride(), lanes, 0)
         };
-        let mut start = if self.gates.are_first() { Place::zero() } else { waiting() };
+        let mut start = if self.gates.are_first() { SumPointers::zero() } else { waiting() };
         let mut to = if self.gates.are_last() {
             let vector = (tile.row - whole.row) * whole.blocks + tile.block - whole.block;
-            Place::strided(scratch.wrapping_add(vector * lanes), whole.blocks * lanes, lanes, 0)
+            SumPointers::strided(scratch.wrapping_add(vector * lanes), whole.blocks * lanes, lanes, 0)
         } else {
             waiting()
         };

@@ -15,7 +15,8 @@ use super::threads::Share;
 use crate::cell::{Call, ForwardStep, Multiply, Operand, Start};
 use crate::memory::Planes;
 use crate::product::{
-    Ends, MAX_ROWS_OF_RUN, OfHead, Panel, Place, Prefetch, Product, RowPointers, Segment, Tile, Weights,
+    Ends, MAX_ROWS_OF_RUN, OfHead, Panel, Prefetch, Product, RowPointers, Segment, SumPointers, Tile,
+    WeightPointers,
 };
 use std::mem::MaybeUninit;
 
@@ -43,7 +44,7 @@ impl ReadyCall {
     /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it
     /// was a tenth of a small step.)
     #[inline(always)]
-    fn new(at: *mut f32, start: Place) -> Self {
+    fn new(at: *mut f32, start: SumPointers) -> Self {
         ReadyCall {
             ends: Ends::new(start, start),
             start: at,
@@ -61,10 +62,10 @@ impl ReadyCall {
         let weights = forward.pass.weights();
         let lanes = weights.table.lanes;
         let bias = |first| weights.biases.address(0, first).cast_mut();
-        let biases = |at| Place::strided(at, 0, weights.biases.block_len(), lanes);
+        let biases = |at| SumPointers::strided(at, 0, weights.biases.block_len(), lanes);
         let ready = match call.start {
             Start::Bias(first) => to.write(ReadyCall::new(bias(first), biases(bias(first)))),
-            Start::Zero => to.write(ReadyCall::new(Place::zeros().cast_mut(), Place::zero())),
+            Start::Zero => to.write(ReadyCall::new(SumPointers::zeros().cast_mut(), SumPointers::zero())),
         };
         for &Multiply { weights: index, rows, turn } in call.products {
             if let Some(first) = turn {
@@ -75,7 +76,7 @@ impl ReadyCall {
                 // It is done: the sums go on from there.
                 ready.goes_on = Some(weights.shape().packed[index].first);
                 let (row, gate) = (sums.grid.row_stride(), sums.grid.width());
-                ready.ends.start = Place::strided(ready.start, row, lanes, gate);
+                ready.ends.start = SumPointers::strided(ready.start, row, lanes, gate);
                 continue;
             }
             let stride = match forward.made {
@@ -120,7 +121,7 @@ impl ReadyCall {
 
     /// Moves it to a tile whose sums go to `to`: what is the same at every step. Its rows are there already.
     #[inline(always)]
-    pub(super) fn move_to(&mut self, tile: &Tile, to: Place, forward: &Forward<'_>) {
+    pub(super) fn move_to(&mut self, tile: &Tile, to: SumPointers, forward: &Forward<'_>) {
         let ReadyCall { ends, start, fresh, segments, operands, count, .. } = self;
         (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
         ends.to.follow(tile);
@@ -263,7 +264,7 @@ pub(super) fn input_rows(
 
 /// A tile's blocks of a panel, and its part of the next ones to prefetch.
 #[inline(always)]
-pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> Weights {
+pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> WeightPointers {
     let ahead = panel.prefetch(tile.block + tile.blocks, tile.blocks, tile.part);
     panel.weights(tile.block, tile.blocks, ahead)
 }

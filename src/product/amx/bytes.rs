@@ -8,7 +8,7 @@ use super::columns::{Columns, Shape};
 use super::kernel::Sum;
 use super::operands::{Copied, Operands, rows_of, weights_of};
 use super::pairs::Pairs;
-use crate::product::operand::Place;
+use crate::product::operand::SumPointers;
 use crate::simd::{Avx512, Isa, LINE};
 
 /// See the head of the file.
@@ -17,7 +17,7 @@ pub(super) struct Bytes;
 
 impl Sum for Bytes {
     #[inline(never)]
-    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &Place) {
+    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &SumPointers) {
         // SAFETY: the caller's promise, passed on.
         unsafe {
             Pairs::sum(operands, &Columns { segments: 0..0, ..columns.clone() }, to);
@@ -33,7 +33,7 @@ impl Sum for Bytes {
 /// # Safety
 /// - As for [`Sum::sum`], of this segment and these columns.
 #[target_feature(enable = "avx512f")]
-unsafe fn add(operands: &mut Operands<'_>, index: usize, columns: &Columns, to: &Place) {
+unsafe fn add(operands: &mut Operands<'_>, index: usize, columns: &Columns, to: &SumPointers) {
     let ((tile, tiles), &Shape { gates, rows, .. }) = (operands.tiles(), operands.shape());
     let segment = &operands.segments()[index];
     // After the words of a block: scales, and where sums begin.

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::product::kernel::Ends;
-use crate::product::operand::Place;
+use crate::product::operand::SumPointers;
 use std::ops::Range;
 
 /// Gates, blocks and rows of a tile of sums.
@@ -31,7 +31,7 @@ pub(super) struct Column {
 /// One or two columns of sums that go through the same segments.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
-    pub(super) from: Place,
+    pub(super) from: SumPointers,
     pub(super) segments: Range<usize>,
     /// `count` of them.
     pub(super) each: [Column; 2],

@@ -4,7 +4,7 @@ use super::columns::{Columns, Shape};
 use super::machine::Configured;
 use super::operands::Operands;
 use crate::product::kernel::{Ends, Product};
-use crate::product::operand::Place;
+use crate::product::operand::SumPointers;
 
 /// What the words of a precision add to sums.
 pub(super) trait Sum {
@@ -13,7 +13,7 @@ pub(super) trait Sum {
     ///
     /// # Safety
     /// - As for [`multiply`], of these tiles and columns. The tiles are configured, and the rows copied.
-    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &Place);
+    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &SumPointers);
 }
 
 /// The product of a tile of sums, or of a run of them.

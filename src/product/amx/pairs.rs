@@ -4,7 +4,7 @@ use super::chain::{Sums, chain};
 use super::columns::Columns;
 use super::kernel::Sum;
 use super::operands::{Copied, Operands, copy_line};
-use crate::product::operand::Place;
+use crate::product::operand::SumPointers;
 
 /// See the head of the file.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ impl Sum for Pairs {
     /// - As for [`Sum::sum`].
     #[inline(never)]
     #[target_feature(enable = "avx512f")]
-    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &Place) {
+    unsafe fn sum(operands: &mut Operands<'_>, columns: &Columns, to: &SumPointers) {
         let (from, (tile, tiles)) = (&columns.from, operands.tiles());
         let (Some((first, from_row)), Some((last, to_row))) = (from.rows.at_stride(), to.rows.at_stride())
         else {
@@ -47,7 +47,7 @@ impl Sum for Pairs {
 /// - As for [`Sum::sum`].
 #[inline(never)]
 #[target_feature(enable = "avx512f")]
-unsafe fn sum_of_listed(operands: &mut Operands<'_>, columns: &Columns, to: &Place) {
+unsafe fn sum_of_listed(operands: &mut Operands<'_>, columns: &Columns, to: &SumPointers) {
     let (rows, (tile, tiles)) = (operands.shape().rows, operands.tiles());
     let mut copies = [[Copied::NONE; 2]; 2];
     let (each, of_tile) = (rows * columns.count * tiles, rows * columns.count);
@@ -75,9 +75,9 @@ unsafe fn sum_of_listed(operands: &mut Operands<'_>, columns: &Columns, to: &Pla
 /// Where a row of sums is. (Not inlined, or the loops are there for every kind of place.)
 ///
 /// # Safety
-/// - As for [`Place::row`].
+/// - As for [`SumPointers::row`].
 #[inline(never)]
-unsafe fn row_of(place: &Place, tile: usize, row: usize) -> *mut f32 {
+unsafe fn row_of(place: &SumPointers, tile: usize, row: usize) -> *mut f32 {
     // SAFETY: the caller's promise, passed on.
     unsafe { place.row(tile, row) }
 }
