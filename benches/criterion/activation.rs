@@ -16,7 +16,7 @@ mod harness;
 mod simd;
 
 use error::Error;
-use simd::{Isa, Kernel, Level, dispatch};
+use simd::{Dispatched, Isa, Level, dispatch};
 
 /// Values in an array: 16 KiB in and 16 KiB out.
 const COUNT: usize = 4096;
@@ -30,7 +30,7 @@ enum Function {
 /// Applies a function to a slice whose length is a multiple of sixteen.
 struct Apply<'a>(Function, &'a [f32], &'a mut [f32]);
 
-impl Kernel for Apply<'_> {
+impl Dispatched for Apply<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {

@@ -91,7 +91,7 @@ pub(crate) fn slope_of_tanh<I: Isa>(isa: I, t: I::Vector) -> I::Vector {
 mod tests {
     use super::super::over_all_floats;
     use super::*;
-    use crate::simd::{Kernel, Level, Token, dispatch};
+    use crate::simd::{Dispatched, Level, Token, dispatch};
 
     /// A function of one float, by its definition in f64 and by the kernel.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ mod tests {
 
     /// Evaluates a function on a slice whose length is a multiple of sixteen.
     struct Evaluate<'a>(Function, &'a [f32], &'a mut [f32]);
-    impl Kernel for Evaluate<'_> {
+    impl Dispatched for Evaluate<'_> {
         type Output = ();
         #[inline(always)]
         fn run<I: Isa>(self, isa: I) {

@@ -16,7 +16,7 @@
 
 use super::gradient::WeightGradient;
 use super::panel::Panel;
-use crate::simd::{Isa, Kernel, LINE, Token, dispatcher};
+use crate::simd::{Dispatched, Isa, LINE, Token, dispatcher};
 use std::ops::Range;
 
 dispatcher!(dispatch);
@@ -46,7 +46,7 @@ struct Narrow<'a> {
     lines: Range<usize>,
 }
 
-impl Kernel for Narrow<'_> {
+impl Dispatched for Narrow<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! RowPointers     where row r of a tile begins: at a stride, or where a list says
 //! SumPointers     the sums of a tile: a vector for each row, block and gate (C of BLIS)
 //! Segment         a part of the sum over k: rows of A, and blocks of a panel
-//! WeightPointers      the blocks of a panel, and what to prefetch meanwhile
+//! WeightPointers  the blocks of a panel, and what to prefetch meanwhile
 //! ```
 //!
 //! These are addresses, not slices: threads share what they point to, and kernels promise which part is

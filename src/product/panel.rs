@@ -27,7 +27,7 @@ use super::tables::table;
 use super::tile::{Part, Tile};
 use crate::error::{Error, checked_size};
 use crate::memory::{AlignedBuf, Row};
-use crate::simd::{Isa, Kernel, Token, copy_flushed, dispatch, flush, flushed};
+use crate::simd::{Dispatched, Isa, Token, copy_flushed, dispatch, flush, flushed};
 use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -314,7 +314,7 @@ struct PackRows<'p, 'a> {
     rows: &'p [Row<'a>],
 }
 
-impl Kernel for PackRows<'_, '_> {
+impl Dispatched for PackRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]

@@ -7,7 +7,7 @@
 //! Some vectors of units at a time, whose sums stay in registers through all places.
 
 use crate::memory::{LinesRef, Row};
-use crate::simd::{Isa, Kernel, LINE, Token, dispatcher};
+use crate::simd::{Dispatched, Isa, LINE, Token, dispatcher};
 use std::ops::Range;
 
 dispatcher!(dispatch);
@@ -55,7 +55,7 @@ struct SumOverPlaces<'a, 't> {
 /// before.
 const VECTORS: usize = 4;
 
-impl Kernel for SumOverPlaces<'_, '_> {
+impl Dispatched for SumOverPlaces<'_, '_> {
     type Output = ();
 
     #[inline(always)]

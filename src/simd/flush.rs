@@ -13,7 +13,7 @@
 //!
 //! NaN and infinities stay as they are.
 
-use super::{Isa, Kernel, LINE, Token, dispatch};
+use super::{Dispatched, Isa, LINE, Token, dispatch};
 
 /// The magnitude below which a value counts as zero. A product of such a value with a weight of 1e-8 is still
 /// a normal float.
@@ -70,7 +70,7 @@ struct HasTiny<'a>(&'a [f32]);
 /// Vectors that are looked at together: a minimum takes four cycles, and has to wait for the one before.
 const VECTORS: usize = 4;
 
-impl Kernel for HasTiny<'_> {
+impl Dispatched for HasTiny<'_> {
     type Output = bool;
 
     #[inline(always)]

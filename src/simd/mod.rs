@@ -6,8 +6,8 @@
 //! ```text
 //! Level (a name, public)  --detected-->  Token (proof that the machine has it)
 //!                                          |
-//! dispatcher!   token, Kernel   --match-->  a #[target_feature] trampoline  -->  kernel.run(isa)
-//! pointers!     token, Routine  --match-->  a pointer to such a trampoline, called later and often
+//! dispatcher!   token, Dispatched  --match-->  a #[target_feature] trampoline  -->  work.run(isa)
+//! pointers!     token, Routine     --match-->  a pointer to such a trampoline, called later and often
 //! ```
 //!
 //! ```text
@@ -249,8 +249,9 @@ pub(crate) fn recip_by_products<I: Isa>(isa: I, a: I::Vector) -> I::Vector {
     y
 }
 
-/// Work that is compiled once per level. The fields of the implementor are its named arguments.
-pub(crate) trait Kernel {
+/// Work that `dispatch` runs on the level of a token, compiled once per level. The fields of the implementor
+/// are its named arguments.
+pub(crate) trait Dispatched {
     /// What the work returns.
     type Output;
     /// Does the work with the instructions of `isa`. Implementations are `#[inline(always)]`.
@@ -319,7 +320,7 @@ mod tests {
 
     /// Every operation on every level against plain arithmetic, lane by lane.
     struct Check;
-    impl Kernel for Check {
+    impl Dispatched for Check {
         type Output = ();
         fn run<I: Isa>(self, isa: I) {
             let n = I::LANES;

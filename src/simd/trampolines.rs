@@ -2,7 +2,7 @@
 //! runs.
 //!
 //! ```text
-//! dispatcher!  defines a function that runs a `Kernel` on the level of a token
+//! dispatcher!  defines a function that runs a `Dispatched` on the level of a token
 //! pointers!    defines a function that gives a `Routine` as a function pointer of a level
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! instances of a generic function into the codegen unit of the module that defines it: one trampoline for
 //! the whole crate would put all kernels of a level into one unit, which one core then compiles.
 
-/// Defines `fn NAME<K: Kernel>(token: Token, kernel: K) -> K::Output`.
+/// Defines `fn NAME<W: Dispatched>(token: Token, work: W) -> W::Output`.
 macro_rules! dispatcher {
     ($visibility:vis $name:ident) => {
         $crate::simd::levels! { [$crate::simd::define_dispatcher] $visibility $name }
@@ -20,9 +20,9 @@ macro_rules! dispatcher {
 macro_rules! define_dispatcher {
     ([$visibility:vis $name:ident]
      $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
-        /// Runs a kernel with the instructions that `token` proves.
+        /// Runs work with the instructions that `token` proves.
         #[inline(always)]
-        $visibility fn $name<K: $crate::simd::Kernel>(token: $crate::simd::Token, kernel: K) -> K::Output {
+        $visibility fn $name<W: $crate::simd::Dispatched>(token: $crate::simd::Token, work: W) -> W::Output {
             match token {
                 $(
                     #[cfg($cfg)]
@@ -31,14 +31,14 @@ macro_rules! define_dispatcher {
                         // caller.)
                         #[inline(never)]
                         $(#[target_feature(enable = $features)])?
-                        unsafe fn $file<K: $crate::simd::Kernel>(
+                        unsafe fn $file<W: $crate::simd::Dispatched>(
                             isa: $crate::simd::$Level,
-                            kernel: K,
-                        ) -> K::Output {
-                            kernel.run(isa)
+                            work: W,
+                        ) -> W::Output {
+                            work.run(isa)
                         }
                         // SAFETY: the token exists only where detection has found every feature of the level.
-                        unsafe { $file(isa, kernel) }
+                        unsafe { $file(isa, work) }
                     }
                 )*
             }

@@ -9,7 +9,7 @@ use crate::activation::{Activation, Gate, activate};
 use crate::error::{Error, check_len, checked_size, zeros};
 use crate::layer::{Dims, Workspace};
 use crate::sequence::Threads;
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Dispatched, Isa, Token, dispatch};
 use std::fmt;
 
 /// Frames that go through the layers together.
@@ -288,7 +288,7 @@ struct Each<'a> {
     activation: Activation,
 }
 
-impl Kernel for Each<'_> {
+impl Dispatched for Each<'_> {
     type Output = ();
 
     #[inline(always)]

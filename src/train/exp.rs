@@ -10,7 +10,7 @@
 //!
 //! Arguments of exponentials are at most zero here: differences to a maximum.
 
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Dispatched, Isa, Token, dispatch};
 use std::f32::consts::LOG2_E;
 
 /// `1.5 * 2^23` and `1.5 * 2^52`: added to a number they round it to an integer, which then stands in the
@@ -107,7 +107,7 @@ impl Exponentials<'_> {
     }
 }
 
-impl Kernel for Exponentials<'_> {
+impl Dispatched for Exponentials<'_> {
     type Output = f64;
 
     #[inline(always)]

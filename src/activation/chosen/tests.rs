@@ -3,7 +3,7 @@
 use super::super::over_all_floats;
 use super::super::sigmoid_tanh::LIMIT;
 use super::*;
-use crate::simd::{Kernel, Level, Token, dispatch};
+use crate::simd::{Dispatched, Level, Token, dispatch};
 
 const ALL: [Activation; 28] = [
     Activation::Sigmoid,
@@ -124,7 +124,7 @@ fn exact(activation: Activation, x: f64) -> (f64, f64) {
 
 /// Values and slopes of a slice whose length is a multiple of sixteen.
 struct Evaluate<'a>(Activation, f32, &'a mut [f32], &'a mut [f32]);
-impl Kernel for Evaluate<'_> {
+impl Dispatched for Evaluate<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {

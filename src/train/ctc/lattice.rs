@@ -20,7 +20,7 @@
 
 use crate::Error;
 use crate::error::{checked_size, reserve};
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Dispatched, Isa, Token, dispatch};
 use crate::train::exp::{exp_64, ln_64};
 
 /// The log of zero. A real sum is above -3.5e38 times the number of steps.
@@ -135,7 +135,7 @@ struct Forward<'a> {
     forward: &'a mut [f64],
 }
 
-impl Kernel for Forward<'_> {
+impl Dispatched for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -164,7 +164,7 @@ struct Backward<'a> {
     g: &'a mut [f64],
 }
 
-impl Kernel for Backward<'_> {
+impl Dispatched for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -191,7 +191,7 @@ struct Shares<'a> {
     shares: &'a mut [f64],
 }
 
-impl Kernel for Shares<'_> {
+impl Dispatched for Shares<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -14,7 +14,7 @@
 //!
 //! With fewer than sixteen inputs each partial sum is one product, and their number is known to the compiler.
 
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Dispatched, Isa, Token, dispatch};
 
 /// Partial sums of a dot product.
 const LANES: usize = 16;
@@ -91,7 +91,7 @@ impl Rows<'_> {
     }
 }
 
-impl Kernel for Rows<'_> {
+impl Dispatched for Rows<'_> {
     type Output = ();
 
     /// Eight vectors of sums at a time: as many additions as are under way at once, and no more than there

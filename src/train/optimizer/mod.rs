@@ -80,7 +80,7 @@ use super::RowGradients;
 use crate::Error;
 use crate::error::check_len;
 use crate::format::Tensors;
-use crate::simd::{Isa, Kernel, Token, dispatch};
+use crate::simd::{Dispatched, Isa, Token, dispatch};
 
 /// Moves parameters against their gradients. Made for a number of parameters, which may lie in one slice or
 /// in several.
@@ -228,7 +228,7 @@ struct Update<'a, R, const N: usize> {
     averages: [&'a mut [f32]; N],
 }
 
-impl<R: Rule<N>, const N: usize> Kernel for Update<'_, R, N> {
+impl<R: Rule<N>, const N: usize> Dispatched for Update<'_, R, N> {
     type Output = ();
 
     #[inline(always)]
