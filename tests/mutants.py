@@ -106,7 +106,7 @@ EXPLAINED = [
     (r"> with >= in .*push_segments \| if part.head > 0", "the first head begins on a line"),
     (r"> with >= in .*push_segments \| if inputs.start > 0", "a segment of nothing is added"),
     (
-        r"replace CellTile<'a, I, D, W>::blocks -> usize with 1",
+        r"replace CellTile<'a, I, P>::blocks -> usize with 1",
         "how often the moments of a row are found",
     ),
     (r"chunk_steps", "whether and how far input products are done beforehand"),

@@ -26,12 +26,12 @@ pointers!(pointer);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackwardStep<'a> {
     pub(crate) step: Step<'a>,
-    pub(crate) back: Back<'a>,
+    pub(crate) records: BackwardRecords<'a>,
 }
 
-/// What only the backward pass has.
+/// The records of a step that only the backward pass has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Back<'a> {
+pub(crate) struct BackwardRecords<'a> {
     /// True for a step; false for the gradient of the initial state, where the backward pass ends.
     pub(crate) is_step: bool,
     pub(crate) tape: LineSlot<'a>,
@@ -41,15 +41,15 @@ pub(crate) struct Back<'a> {
     pub(crate) upstream: Option<&'a (GridRef<'a>, usize)>,
 }
 
-/// The part of a tile that only the backward pass has: a copy, and the step that it is of.
+/// The part of a tile that only the backward pass has: a copy of its records, and its step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Past<'a> {
-    back: Back<'a>,
+pub(crate) struct OfBackward<'a> {
+    records: BackwardRecords<'a>,
     step: &'a BackwardStep<'a>,
 }
 
 /// A tile of a backward pass.
-pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, Past<'a>>;
+pub(crate) type BackwardTile<'a, I> = CellTile<'a, I, OfBackward<'a>>;
 
 impl<'a> BackwardStep<'a> {
     /// A tile of the step.
@@ -59,7 +59,7 @@ impl<'a> BackwardStep<'a> {
     #[inline(always)]
     unsafe fn tile<I: Isa>(&'a self, isa: I, area: Area) -> BackwardTile<'a, I> {
         // SAFETY: the caller's promise, passed on.
-        unsafe { BackwardTile::new(isa, self.step, area, Past { back: self.back, step: self }) }
+        unsafe { BackwardTile::new(isa, self.step, area, OfBackward { records: self.records, step: self }) }
     }
 }
 
@@ -108,10 +108,10 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
         let (shape, step) = (const { &D::SHAPE }, arguments.step);
         // Facts about every tile, stated where the compiler sees them: it then checks planes when it
         // compiles.
-        assert!(step.back.carry.planes() >= shape.state.len());
+        assert!(step.records.carry.planes() >= shape.state.len());
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
-        assert!(step.back.tape.planes() >= shape.tape && step.back.grads.planes() >= shape.grads);
+        assert!(step.records.tape.planes() >= shape.tape && step.records.grads.planes() >= shape.grads);
         // SAFETY: the caller's promise, passed on.
         let (tile, sums) = unsafe { arguments.tile(isa) };
         D::backward::<I, PHASE>(&tile, sums);
@@ -130,13 +130,13 @@ impl Routine for HiddenGradients {
     /// - As for [`BackwardFinish`].
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, arguments: &BackwardSums<'_>) {
-        assert!(arguments.step.back.carry.planes() > H);
+        assert!(arguments.step.records.carry.planes() > H);
         // SAFETY: the caller's promise, passed on.
         let (tile, sums) = unsafe { arguments.tile(isa) };
         for v in 0..sums.len() {
             sums[v] = tile.hidden_gradient(v, sums[v]);
         }
-        if !tile.way.back.is_step {
+        if !tile.pass.records.is_step {
             for v in 0..sums.len() {
                 tile.set_carry(v, H, sums[v]);
             }
@@ -203,7 +203,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     fn hidden_gradient(&self, v: usize, product: I::Vector) -> I::Vector {
         let isa = self.isa;
         let mut dh = isa.add(self.masked(v, product), self.carry(v, H));
-        if let Some((upstream, plane)) = self.way.back.upstream {
+        if let Some((upstream, plane)) = self.pass.records.upstream {
             let (time, row) = self.step.origins.get(self.rank(v));
             let row = upstream.plane(time, row, *plane);
             let start = self.unit(v);
@@ -213,7 +213,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         }
         if let Some(past) = self.past() {
             dh = isa.add(dh, self.carry(v, past));
-            let (new, rest) = self.zone_in(v, H, dh);
+            let (new, rest) = self.split_by_zoneout(v, H, dh);
             self.set_carry(v, past, rest);
             dh = new;
         }
@@ -229,9 +229,9 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     /// Splits a gradient after the zoneout of this step into the gradient of the new value and that of the
     /// old one.
     #[inline(always)]
-    fn zone_in(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
+    fn split_by_zoneout(&self, v: usize, plane: usize, gradient: I::Vector) -> (I::Vector, I::Vector) {
         let isa = self.isa;
-        let taken = if self.way.back.is_step { self.taken(v, plane) } else { None };
+        let taken = if self.pass.records.is_step { self.taken(v, plane) } else { None };
         match taken {
             Some(taken) => (isa.mul(taken, gradient), isa.mul(isa.sub(isa.splat(1.0), taken), gradient)),
             None => (gradient, isa.zero()),
@@ -243,35 +243,35 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
         let dc = self.carry(v, C);
-        if chosen { self.zone_in(v, C, dc) } else { (dc, self.isa.zero()) }
+        if chosen { self.split_by_zoneout(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
     /// Planes of the step's tape, of all units.
     #[inline(always)]
     pub(crate) fn tape_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.back.tape, v, planes) }
+        unsafe { self.read_rows(self.pass.records.tape, v, planes) }
     }
 
     /// Gradients that an earlier phase of the step has written, of all units.
     #[inline(always)]
     pub(crate) fn gradient_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.back.grads, v, planes) }
+        unsafe { self.read_rows(self.pass.records.grads, v, planes) }
     }
 
     /// A gradient that an earlier phase of the step has written.
     #[inline(always)]
     pub(crate) fn gradient(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.back.grads, v, plane) }
+        unsafe { self.read(self.pass.records.grads, v, plane) }
     }
 
     /// A plane of the step's tape.
     #[inline(always)]
     pub(crate) fn tape(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.back.tape, v, plane) }
+        unsafe { self.read(self.pass.records.tape, v, plane) }
     }
 
     /// The values of some gates and their slopes, of the vectors of a group, from their arguments: those are
@@ -285,7 +285,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         values: &mut [[I::Vector; G]; GROUP],
         slopes: &mut [[I::Vector; G]; GROUP],
     ) {
-        let (step, area, count) = (self.way.step, self.area, group.len());
+        let (step, area, count) = (self.pass.step, self.area, group.len());
         let (values, slopes) = (&mut values[..count], &mut slopes[..count]);
         let (values, slopes) = (values.as_flattened_mut(), slopes.as_flattened_mut());
         self.isa.call(Recalled { step, area, group: group.clone(), first, gates, values, slopes });
@@ -295,7 +295,7 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn carry(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.back.carry, v, plane) }
+        unsafe { self.read(self.pass.records.carry, v, plane) }
     }
 
     /// Sets the gradient that goes on to earlier steps, apart from the recurrent product. Tiny values become
@@ -303,13 +303,13 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn set_carry(&self, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: records of this tile.
-        unsafe { self.write(self.way.back.carry, v, plane, flush(self.isa, value)) };
+        unsafe { self.write(self.pass.records.carry, v, plane, flush(self.isa, value)) };
     }
 
     /// Sets the gradient of a gate before its activation. Tiny values become zero.
     #[inline(always)]
     pub(crate) fn set_gradient(&self, v: usize, plane: usize, value: I::Vector) {
         // SAFETY: records of this tile.
-        unsafe { self.write(self.way.back.grads, v, plane, flush(self.isa, value)) };
+        unsafe { self.write(self.pass.records.grads, v, plane, flush(self.isa, value)) };
     }
 }

@@ -17,12 +17,12 @@ pointers!(pointer);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardStep<'a> {
     pub(crate) step: Step<'a>,
-    pub(crate) ahead: Ahead<'a>,
+    pub(crate) records: ForwardRecords<'a>,
 }
 
-/// What only the forward pass has.
+/// The records of a step that only the forward pass has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ahead<'a> {
+pub(crate) struct ForwardRecords<'a> {
     pub(crate) tape: Option<LineSlot<'a>>,
     /// The scratch record, from one phase of a step to later ones: `[rank][plane][unit]`.
     pub(crate) scratch: Slot<'a>,
@@ -30,15 +30,15 @@ pub(crate) struct Ahead<'a> {
     pub(crate) output: Option<&'a (GridMut<'a>, usize)>,
 }
 
-/// The part of a tile that only the forward pass has: a copy, and the step that it is of.
+/// The part of a tile that only the forward pass has: a copy of its records, and its step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Forth<'a> {
-    ahead: Ahead<'a>,
+pub(crate) struct OfForward<'a> {
+    records: ForwardRecords<'a>,
     step: &'a ForwardStep<'a>,
 }
 
 /// A tile of a forward pass.
-pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, Forth<'a>>;
+pub(crate) type ForwardTile<'a, I> = CellTile<'a, I, OfForward<'a>>;
 
 impl<'a> ForwardStep<'a> {
     /// A tile of the step.
@@ -48,7 +48,7 @@ impl<'a> ForwardStep<'a> {
     #[inline(always)]
     unsafe fn tile<I: Isa>(&'a self, isa: I, area: Area) -> ForwardTile<'a, I> {
         // SAFETY: the caller's promise, passed on.
-        unsafe { ForwardTile::new(isa, self.step, area, Forth { ahead: self.ahead, step: self }) }
+        unsafe { ForwardTile::new(isa, self.step, area, OfForward { records: self.records, step: self }) }
     }
 }
 
@@ -84,8 +84,8 @@ impl<D: Cell, const PHASE: usize> Routine for Finish<D, PHASE> {
         // compiles.
         assert!(step.step.before.planes() >= shape.state.len());
         assert!(step.step.after.planes() >= shape.state.len());
-        assert!(step.ahead.scratch.planes() >= shape.scratch);
-        if let Some(tape) = step.ahead.tape {
+        assert!(step.records.scratch.planes() >= shape.scratch);
+        if let Some(tape) = step.records.tape {
             assert!(tape.planes() >= shape.tape);
         }
         // SAFETY: the caller's promise; memory has this many vectors.
@@ -141,7 +141,7 @@ impl<I: Isa> Outlined<I> for HiddenStates<'_, I::Vector> {
         // SAFETY: step and area of a tile.
         let tile = unsafe { step.tile(isa, area) };
         for v in 0..area.vectors {
-            tile.store_hidden(v, tile.zone_out(v, H, flush(isa, sums[v * stride])));
+            tile.store_hidden(v, tile.after_zoneout(v, H, flush(isa, sums[v * stride])));
         }
     }
 }
@@ -165,14 +165,14 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn scratch(&self, v: usize, plane: usize) -> I::Vector {
         // SAFETY: records of this tile.
-        unsafe { self.read(self.way.ahead.scratch, v, plane) }
+        unsafe { self.read(self.pass.records.scratch, v, plane) }
     }
 
     /// Planes of the scratch record, of all units.
     #[inline(always)]
     pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.way.ahead.scratch, v, planes) }
+        unsafe { self.read_rows(self.pass.records.scratch, v, planes) }
     }
 
     /// Planes of the state after the step, of all units, which an earlier phase has written.
@@ -192,13 +192,13 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn keep<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
         // SAFETY: records of this tile.
-        unsafe { self.write_planes(self.way.ahead.scratch, v, first, values) };
+        unsafe { self.write_planes(self.pass.records.scratch, v, first, values) };
     }
 
     /// Writes planes `first..` of the tape, where there is one.
     #[inline(always)]
     pub(crate) fn record<const N: usize>(&self, v: usize, first: usize, values: [I::Vector; N]) {
-        if let Some(tape) = self.way.ahead.tape {
+        if let Some(tape) = self.pass.records.tape {
             // SAFETY: records of this tile.
             unsafe { self.write_planes(tape, v, first, values) };
         }
@@ -227,7 +227,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     #[inline(always)]
     pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
-        let kept = if chosen { self.zone_out(v, C, c) } else { c };
+        let kept = if chosen { self.after_zoneout(v, C, c) } else { c };
         // SAFETY: records of this tile.
         unsafe { self.write(self.step.after, v, C, kept) };
         if chosen && self.new_cell_state() != C {
@@ -246,7 +246,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
 
     /// A new value after its zoneout, if there is zoneout.
     #[inline(always)]
-    fn zone_out(&self, v: usize, plane: usize, new: I::Vector) -> I::Vector {
+    fn after_zoneout(&self, v: usize, plane: usize, new: I::Vector) -> I::Vector {
         match self.taken(v, plane) {
             Some(taken) => flush(self.isa, Zoneout::blend(self.isa, taken, new, self.before(v, plane))),
             None => new,
@@ -257,7 +257,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     /// in the order of the list. It is compiled once for all cells with options.
     #[inline(always)]
     pub(crate) fn activate<const G: usize>(&self, sums: &mut [[I::Vector; G]], first: usize, gates: &[Gate]) {
-        let (step, area, sums) = (self.way.step, self.area, sums.as_flattened_mut());
+        let (step, area, sums) = (self.pass.step, self.area, sums.as_flattened_mut());
         self.isa.call(Activated { step, area, first, sums, stride: G, gates });
     }
 
@@ -266,7 +266,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
     /// for all cells with options.
     #[inline(always)]
     pub(crate) fn set_hidden_states<const G: usize>(&self, sums: &[[I::Vector; G]]) {
-        let (step, area, sums) = (self.way.step, self.area, sums.as_flattened());
+        let (step, area, sums) = (self.pass.step, self.area, sums.as_flattened());
         self.isa.call(HiddenStates { step, area, sums, stride: G });
     }
 
@@ -285,7 +285,7 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
             // SAFETY: records of this tile.
             unsafe { self.write(self.step.after, v, masks.plane, self.masked(v, h)) };
         }
-        if let Some((output, plane)) = self.way.ahead.output {
+        if let Some((output, plane)) = self.pass.records.output {
             let (time, row) = self.step.origins.get(self.rank(v));
             let start = self.unit(v);
             let columns = output.grid.width().saturating_sub(start).min(I::LANES);

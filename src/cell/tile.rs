@@ -88,24 +88,24 @@ pub(crate) struct Area {
 /// in registers: through references the compiler would reload the fields after each store, since a store
 /// might change them. (In the loop that finishes an LSTM that was half of the instructions.)
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CellTile<'a, I: Isa, W> {
+pub(crate) struct CellTile<'a, I: Isa, P> {
     /// The vector instructions.
     pub(crate) isa: I,
     pub(super) step: Step<'a>,
     pub(super) area: Area,
     /// The part that only this pass has.
-    pub(super) way: W,
+    pub(super) pass: P,
 }
 
-impl<'a, I: Isa, W> CellTile<'a, I, W> {
+impl<'a, I: Isa, P> CellTile<'a, I, P> {
     /// A tile of a step.
     ///
     /// # Safety
-    /// - The rows, the blocks and their records exist, those of `way` included.
+    /// - The rows, the blocks and their records exist, those of `pass` included.
     /// - Nobody else works on these rows and blocks, and everything that is read of others is finished.
     #[inline(always)]
-    pub(super) unsafe fn new(isa: I, step: Step<'a>, area: Area, way: W) -> Self {
-        CellTile { isa, step, area, way }
+    pub(super) unsafe fn new(isa: I, step: Step<'a>, area: Area, pass: P) -> Self {
+        CellTile { isa, step, area, pass }
     }
 
     /// How many vectors belong to one row.

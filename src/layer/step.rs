@@ -19,7 +19,7 @@ use super::recurrent::Recurrent;
 use super::short::{Short, TOGETHER};
 use super::state::State;
 use super::workspace::Workspace;
-use crate::cell::{Ahead, Context, ForwardStep, Step};
+use crate::cell::{Context, ForwardRecords, ForwardStep, Step};
 use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{GridMut, GridRef};
 use crate::sequence::{self, Forward, ForwardMemory, Pass, Pattern, Records, StepsOfRow, Threads};
@@ -297,7 +297,7 @@ impl Recurrent {
                     let (origins, scratch) = (rows.origins(0), scratch.slot(0, 0));
                     let at = ForwardStep {
                         step: Step { context: &context, origins, before: state, after: state },
-                        ahead: Ahead { tape: None, scratch, output: None },
+                        records: ForwardRecords { tape: None, scratch, output: None },
                     };
                     ready.run(steps, from, &at, to);
                 }

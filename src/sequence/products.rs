@@ -14,7 +14,7 @@ use super::made::RowsOfPhase;
 use super::pass::Forward;
 use super::ready_call::{NO_LIST, ReadyCall, stride_of};
 use super::threads::Share;
-use crate::cell::{Ahead, Area, Call, ForwardFinish, ForwardStep, ForwardSums, Operand, Phase};
+use crate::cell::{Area, Call, ForwardFinish, ForwardRecords, ForwardStep, ForwardSums, Operand, Phase};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{Blocks, OfHead, Product, SumPointers, Table, Tile, Tiles, multiply_lanes, sweep};
 use std::mem::MaybeUninit;
@@ -83,7 +83,7 @@ impl<'a> PhaseProducts<'a> {
         let PhaseProducts { forward, at, .. } = self;
         self.step = step;
         // SAFETY: the caller's promise.
-        (at.step.before, at.step.after, at.ahead.tape) = unsafe { records(forward, step) };
+        (at.step.before, at.step.after, at.records.tape) = unsafe { records(forward, step) };
         at.step.origins.go_to(step);
     }
 
@@ -117,7 +117,7 @@ impl<'a> PhaseProducts<'a> {
         let row = |operand, rank| match operand {
             Operand::Input => forward.input_row(step, rank).cast(),
             Operand::Hidden => at.step.before.address(rank, forward.pass.multiplied(), 0),
-            Operand::Scratch(plane) => at.ahead.scratch.address(rank, plane, 0),
+            Operand::Scratch(plane) => at.records.scratch.address(rank, plane, 0),
         };
         let stride = |operand| stride_of(operand, forward, at);
         // SAFETY: the caller's promise; the slot is that of this share alone.
@@ -192,7 +192,7 @@ impl<'a> PhaseProducts<'a> {
     #[inline(always)]
     pub(super) fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);
-        let Some(tape) = self.at.ahead.tape else { return };
+        let Some(tape) = self.at.records.tape else { return };
         let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
         for row in tile.rows_of_run() {
             tape.prefetch(row, shape.tape, unit, units);
@@ -213,7 +213,7 @@ unsafe fn step_ahead<'a>(forward: &'a Forward<'a>, step: usize) -> ForwardStep<'
         let scratch = forward.scratch.slot(0, 0);
         ForwardStep {
             step: forward.pass.step(step, before, after),
-            ahead: Ahead { tape, scratch, output: forward.output.as_ref() },
+            records: ForwardRecords { tape, scratch, output: forward.output.as_ref() },
         }
     }
 }

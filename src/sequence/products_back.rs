@@ -14,7 +14,7 @@
 use super::made::{address, make_gradients, make_gradients_of_heads};
 use super::pass::Backward;
 use super::threads::Share;
-use crate::cell::{Area, Back, BackwardFinish, BackwardStep, BackwardSums};
+use crate::cell::{Area, BackwardFinish, BackwardRecords, BackwardStep, BackwardSums};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
     Blocks, Ends, Gates, OfHead, Panel, Prefetch, Product, RowPointers, Segment, Segments, SumPointers,
@@ -110,16 +110,17 @@ unsafe fn step_back<'a>(backward: &'a Backward<'a>, step: Option<usize>) -> Back
     let carry = unsafe { backward.carry.slot(0, 0) };
     let Some(step) = step else {
         let empty = LineSlot::empty();
-        let back = Back { is_step: false, tape: empty, grads: empty, carry, upstream: None };
-        return BackwardStep { step: pass.step(0, Slot::empty(), Slot::empty()), back };
+        let records = BackwardRecords { is_step: false, tape: empty, grads: empty, carry, upstream: None };
+        return BackwardStep { step: pass.step(0, Slot::empty(), Slot::empty()), records };
     };
     let slots = pass.slots(step);
     // SAFETY: step and rows exist, and so do their records.
     unsafe {
         let (before, after) = (backward.states.slot(slots.0, 0), backward.states.slot(slots.1, 0));
         let (tape, grads) = (backward.tape.slot(step, 0), backward.grads.slot(backward.flat(step, 0)));
-        let back = Back { is_step: true, tape, grads, carry, upstream: backward.upstream.as_ref() };
-        BackwardStep { step: pass.step(step, before, after), back }
+        let records =
+            BackwardRecords { is_step: true, tape, grads, carry, upstream: backward.upstream.as_ref() };
+        BackwardStep { step: pass.step(step, before, after), records }
     }
 }
 
@@ -149,7 +150,7 @@ impl PhaseProducts<'_> {
     #[inline(always)]
     unsafe fn product(&self, part: &OfHead, (whole, scratch): (&Tile, *mut f32)) {
         let (backward, table) = (self.backward, self.table());
-        let (lanes, carry, tile) = (table.lanes, self.at.back.carry, &part.tile);
+        let (lanes, carry, tile) = (table.lanes, self.at.records.carry, &part.tile);
         let waiting = || {
             let at = carry.address(tile.row, backward.pass.waiting(), tile.block * lanes);
             SumPointers::strided(at, carry.row_stride(), lanes, 0)
@@ -248,10 +249,10 @@ impl Tiles for PhaseProducts<'_> {
         let (shape, heads) = (backward.pass.weights().shape(), backward.pass.weights().heads());
         // Prefetches what the cell reads when the products are done. Later phases find it in the caches, and
         // an initial state has none.
-        if self.first && self.at.back.is_step && self.gates.are_last() {
+        if self.first && self.at.records.is_step && self.gates.are_last() {
             let (unit, units) = (tile.block * lanes, tile.blocks_of_run() * lanes);
             for row in tile.rows_of_run() {
-                self.at.back.tape.prefetch(row, shape.tape, unit, units);
+                self.at.records.tape.prefetch(row, shape.tape, unit, units);
                 self.at.step.before.prefetch(row, shape.state.len(), unit, units);
             }
         }
@@ -276,11 +277,11 @@ impl Tiles for PhaseProducts<'_> {
             if self.first {
                 (weights.cell.hidden_gradients)(&sums);
             }
-            if self.at.back.is_step {
+            if self.at.records.is_step {
                 (self.finish)(&sums);
             }
         }
-        if weights.precision.rounds() && self.at.back.is_step {
+        if weights.precision.rounds() && self.at.records.is_step {
             let lanes = self.table().lanes;
             for (v, plane) in
                 (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
@@ -289,7 +290,7 @@ impl Tiles for PhaseProducts<'_> {
                 // SAFETY: gradients of this tile, padding included; they are floats, whether they were
                 // written or not.
                 round(unsafe {
-                    std::slice::from_raw_parts_mut(self.at.back.grads.address(row, plane, unit), lanes)
+                    std::slice::from_raw_parts_mut(self.at.records.grads.address(row, plane, unit), lanes)
                 });
             }
         }

@@ -114,7 +114,7 @@ impl ReadyCall {
                     None => std::ptr::null_mut(),
                 },
                 (Operand::Hidden, None) => at.step.before.address(0, pass.multiplied(), 0).cast(),
-                (Operand::Scratch(plane), None) => at.ahead.scratch.address(0, plane, 0).cast(),
+                (Operand::Scratch(plane), None) => at.records.scratch.address(0, plane, 0).cast(),
             };
         }
     }
@@ -231,7 +231,7 @@ pub(super) fn stride_of(operand: Operand, forward: &Forward<'_>, at: &ForwardSte
             None => forward.pass.rows.as_they_come().then(|| forward.input.grid.row_stride()),
         },
         Operand::Hidden => Some(at.step.before.row_stride()),
-        Operand::Scratch(_) => Some(at.ahead.scratch.row_stride()),
+        Operand::Scratch(_) => Some(at.records.scratch.row_stride()),
     }
 }
 

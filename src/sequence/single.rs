@@ -252,7 +252,7 @@ impl ReadyStep {
         let row = |operand| match operand {
             Operand::Input => x,
             Operand::Hidden => at.step.before.address(0, H, 0),
-            Operand::Scratch(plane) => at.ahead.scratch.address(0, plane, 0),
+            Operand::Scratch(plane) => at.records.scratch.address(0, plane, 0),
         };
         if let Some(made) = made.as_mut() {
             // SAFETY: the caller's promise.
