@@ -239,11 +239,11 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
     }
 
     /// The gradient of the new cell state that later steps have left, and the part of it that goes past this
-    /// step. That part is zero unless `chosen` and there is zoneout.
+    /// step. That part is zero unless `with_options` and there is zoneout.
     #[inline(always)]
-    pub(crate) fn cell_gradient(&self, chosen: bool, v: usize) -> (I::Vector, I::Vector) {
+    pub(crate) fn cell_gradient(&self, with_options: bool, v: usize) -> (I::Vector, I::Vector) {
         let dc = self.carry(v, C);
-        if chosen { self.split_by_zoneout(v, C, dc) } else { (dc, self.isa.zero()) }
+        if with_options { self.split_by_zoneout(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
     /// Planes of the step's tape, of all units.

@@ -40,7 +40,7 @@ impl<'a> Masks<'a> {
         self.factors.plane(0, row, 0)
     }
 
-    /// Makes the masked plane of a state record of a row, of its hidden state.
+    /// Sets the masked plane of the state record of a row from its hidden state.
     pub(crate) fn apply(&self, row: usize, record: &mut [f32]) {
         let mask = self.row(row);
         let (state, masked) = record.split_at_mut(self.plane * mask.len());
@@ -97,8 +97,8 @@ impl Zoneout {
 
     /// Planes that zoneout adds to a state record.
     pub(crate) fn planes(zoneout: Option<Zoneout>) -> usize {
-        // (Asked of the plane. A probability is compared before it is known to be there, and so is what lies
-        // in its place: a number that might be denormal.)
+        // (The plane is compared, and not the probability: the compiler compares before it knows that there
+        // is zoneout, and without one the float in that place might be a denormal.)
         usize::from(zoneout.is_some_and(|zoneout| zoneout.new_cell_state != C))
     }
 }

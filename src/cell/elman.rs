@@ -24,7 +24,7 @@ pub(crate) struct ElmanRelu;
 
 /// The cell with any activation and a clip of its argument.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ElmanChosen;
+pub(crate) struct ElmanWithOptions;
 
 const BIASES: [VectorGradient; 2] = bias_gradients([0], [0]);
 
@@ -32,18 +32,19 @@ const BIASES: [VectorGradient; 2] = bias_gradients([0], [0]);
 trait Function: Copy + Send + Sync + 'static {
     /// The activation that the cell has without options.
     const ACTIVATION: Activation;
-    /// True if the whole tile is activated before [`value`](Self::value), and backward gets the slopes.
-    const CHOSEN: bool;
+    /// Whether it is the cell with options: the whole tile is activated at once, and backward gets the
+    /// slopes.
+    const OPTIONS: bool;
     /// The activation.
     fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector;
-    /// `dh` times the slope of the activation. `h` is the activation, or for [`CHOSEN`](Self::CHOSEN) the
+    /// `dh` times the slope of the activation. `h` is the activation, or for [`OPTIONS`](Self::OPTIONS) the
     /// slope.
     fn times_slope<I: Isa>(isa: I, dh: I::Vector, h: I::Vector) -> I::Vector;
 }
 
 impl Function for ElmanTanh {
     const ACTIVATION: Activation = Activation::Tanh;
-    const CHOSEN: bool = false;
+    const OPTIONS: bool = false;
 
     #[inline(always)]
     fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
@@ -57,11 +58,11 @@ impl Function for ElmanTanh {
 
 impl Function for ElmanRelu {
     const ACTIVATION: Activation = Activation::Relu;
-    const CHOSEN: bool = false;
+    const OPTIONS: bool = false;
 
     #[inline(always)]
     fn value<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-        // max gives its second argument where either is NaN.
+        // In this order a NaN stays: max gives its second argument where either is NaN.
         isa.max(isa.zero(), x)
     }
     #[inline(always)]
@@ -70,10 +71,10 @@ impl Function for ElmanRelu {
     }
 }
 
-impl Function for ElmanChosen {
-    // Never asked for: it is one of either.
+impl Function for ElmanWithOptions {
+    // Not used: the options begin with the activation of the plain cell (`CellKind::activations`).
     const ACTIVATION: Activation = Activation::Tanh;
-    const CHOSEN: bool = true;
+    const OPTIONS: bool = true;
 
     #[inline(always)]
     fn value<I: Isa>(_: I, x: I::Vector) -> I::Vector {
@@ -89,7 +90,7 @@ impl<A: Function> Cell for A {
     const SHAPE: Shape = Shape {
         state: &["h"],
         activations: &[A::ACTIVATION],
-        tape: if A::CHOSEN { 1 } else { 0 },
+        tape: if A::OPTIONS { 1 } else { 0 },
         scratch: 0,
         grads: 1,
         biases: &[BiasOf::Both(0)],
@@ -120,7 +121,7 @@ impl<A: Function> Cell for A {
     #[inline(always)]
     fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (sums, _) = sums.as_chunks_mut::<1>();
-        if A::CHOSEN {
+        if A::OPTIONS {
             t.activate(sums, 0, &[t.options().gate(0, 0)]);
             return t.set_hidden_states(sums);
         }
@@ -134,11 +135,11 @@ impl<A: Function> Cell for A {
         let isa = t.isa;
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];
-            if A::CHOSEN {
+            if A::OPTIONS {
                 t.recall(&group, 0, &[t.options().gate(0, 0)], &mut slopes.clone(), &mut slopes);
             }
             for v in group.clone() {
-                let h = if A::CHOSEN { slopes[v - group.start][0] } else { t.after(v, H) };
+                let h = if A::OPTIONS { slopes[v - group.start][0] } else { t.after(v, H) };
                 t.set_gradient(v, 0, A::times_slope(isa, sums[v], h));
                 t.set_carry(v, H, isa.zero());
             }

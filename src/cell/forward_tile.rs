@@ -222,15 +222,15 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         }
     }
 
-    /// Writes the new cell state, after its zoneout if `chosen` and there is zoneout. Returns the value
+    /// Writes the new cell state, after its zoneout if `with_options` and there is zoneout. Returns the value
     /// before its zoneout, as it is stored: tiny values are zero.
     #[inline(always)]
-    pub(crate) fn set_cell_state(&self, chosen: bool, v: usize, c: I::Vector) -> I::Vector {
+    pub(crate) fn set_cell_state(&self, with_options: bool, v: usize, c: I::Vector) -> I::Vector {
         let c = flush(self.isa, c);
-        let kept = if chosen { self.after_zoneout(v, C, c) } else { c };
+        let kept = if with_options { self.after_zoneout(v, C, c) } else { c };
         // SAFETY: records of this tile.
         unsafe { self.write(self.step.after, v, C, kept) };
-        if chosen && self.new_cell_state() != C {
+        if with_options && self.new_cell_state() != C {
             // SAFETY: records of this tile.
             unsafe { self.write(self.step.after, v, self.new_cell_state(), c) };
         }

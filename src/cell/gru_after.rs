@@ -27,9 +27,9 @@ use super::{
 use crate::activation::{Activation, sigmoid, slope_of_sigmoid, slope_of_tanh, tanh};
 use crate::simd::Isa;
 
-/// The cell; see the head of the file. With options where `CHOSEN`.
+/// The cell; see the head of the file. With options where `OPTIONS`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GruResetAfter<const CHOSEN: bool>;
+pub(crate) struct GruResetAfter<const OPTIONS: bool>;
 
 const R_: usize = 0;
 const Z: usize = 1;
@@ -42,7 +42,7 @@ const OF_CANDIDATE: usize = 1;
 
 const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, Q]);
 
-impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
+impl<const OPTIONS: bool> Cell for GruResetAfter<OPTIONS> {
     const SHAPE: Shape = Shape {
         state: &["h"],
         activations: &[Activation::Sigmoid, Activation::Tanh],
@@ -79,7 +79,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
     fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
         let (isa, options) = (t.isa, t.options());
         let (sums, _) = sums.as_chunks_mut::<4>();
-        if CHOSEN {
+        if OPTIONS {
             t.activate(sums, R_, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
             for v in 0..sums.len() {
                 let q = sums[v][Q];
@@ -97,19 +97,19 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
         }
         for v in 0..sums.len() {
             let (reset, z, mut n) = (sums[v][R_], sums[v][Z], sums[v][N]);
-            if !CHOSEN {
+            if !OPTIONS {
                 let q = sums[v][Q];
                 n = tanh(isa, isa.mul_add(reset, q, n));
                 t.record(v, 0, [reset, z, n, q]);
             }
             let h = isa.mul_add(z, isa.sub(t.before(v, H), n), n);
-            if CHOSEN {
+            if OPTIONS {
                 sums[v][0] = h;
             } else {
                 t.set_hidden(v, h);
             }
         }
-        if CHOSEN {
+        if OPTIONS {
             t.set_hidden_states(sums);
         }
     }
@@ -122,7 +122,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
             // r z n and their slopes. The plain cell reads them one by one below.
             let mut values = [[isa.zero(); 3]; GROUP];
             let mut slopes = values;
-            if CHOSEN {
+            if OPTIONS {
                 let options = t.options();
                 let (reset, z) = (options.gate(R_, OF_GATE), options.gate(Z, OF_GATE));
                 let gates = [reset, z, options.gate(N, OF_CANDIDATE)];
@@ -132,7 +132,7 @@ impl<const CHOSEN: bool> Cell for GruResetAfter<CHOSEN> {
                 let dh = sums[v];
                 let [mut reset, mut z, mut n] = values[v - group.start];
                 let [mut to_r, mut to_z, mut to_n] = slopes[v - group.start];
-                if !CHOSEN {
+                if !OPTIONS {
                     (reset, z, n) = (t.tape(v, R_), t.tape(v, Z), t.tape(v, N));
                     (to_r, to_z) = (slope_of_sigmoid(isa, reset), slope_of_sigmoid(isa, z));
                     to_n = slope_of_tanh(isa, n);

@@ -28,9 +28,9 @@ use crate::activation::{Activation, sigmoid, slope_of_sigmoid, slope_of_tanh, ta
 use crate::simd::Isa;
 use std::ops::Range;
 
-/// The cell; see the head of the file. With options where `CHOSEN`.
+/// The cell; see the head of the file. With options where `OPTIONS`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GruResetBefore<const CHOSEN: bool>;
+pub(crate) struct GruResetBefore<const OPTIONS: bool>;
 
 const R_: usize = 0;
 const Z: usize = 1;
@@ -47,7 +47,7 @@ const OF_CANDIDATE: usize = 1;
 
 const BIASES: [VectorGradient; 6] = bias_gradients([R_, Z, N], [R_, Z, N]);
 
-impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
+impl<const OPTIONS: bool> Cell for GruResetBefore<OPTIONS> {
     const SHAPE: Shape = Shape {
         state: &["h"],
         activations: &[Activation::Sigmoid, Activation::Tanh],
@@ -100,12 +100,12 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
         let (isa, options) = (t.isa, t.options());
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<2>();
-            if CHOSEN {
+            if OPTIONS {
                 t.activate(sums, R_, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
             }
             for v in 0..sums.len() {
                 let [mut reset, mut z] = [sums[v][R_], sums[v][Z]];
-                if !CHOSEN {
+                if !OPTIONS {
                     (reset, z) = (sigmoid(isa, reset), sigmoid(isa, z));
                     t.record(v, R_, [reset, z]);
                 }
@@ -115,24 +115,24 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
             }
         } else {
             let (sums, _) = sums.as_chunks_mut::<1>();
-            if CHOSEN {
+            if OPTIONS {
                 t.activate(sums, N, &[options.gate(0, OF_CANDIDATE)]);
             }
             for v in 0..sums.len() {
                 let mut n = sums[v][0];
                 let z = t.scratch(v, KEPT_Z);
-                if !CHOSEN {
+                if !OPTIONS {
                     n = tanh(isa, n);
                     t.record(v, N, [n]);
                 }
                 let h = isa.mul_add(z, isa.sub(t.before(v, H), n), n);
-                if CHOSEN {
+                if OPTIONS {
                     sums[v][0] = h;
                 } else {
                     t.set_hidden(v, h);
                 }
             }
-            if CHOSEN {
+            if OPTIONS {
                 t.set_hidden_states(sums);
             }
         }
@@ -142,9 +142,9 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
     fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         for group in groups(sums.len()) {
             if PHASE == 0 {
-                first_phase::<I, CHOSEN>(t, sums, group);
+                first_phase::<I, OPTIONS>(t, sums, group);
             } else {
-                second_phase::<I, CHOSEN>(t, sums, group);
+                second_phase::<I, OPTIONS>(t, sums, group);
             }
         }
     }
@@ -152,12 +152,16 @@ impl<const CHOSEN: bool> Cell for GruResetBefore<CHOSEN> {
 
 /// The gradients of z and n.
 #[inline(always)]
-fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::Vector], group: Range<usize>) {
+fn first_phase<I: Isa, const OPTIONS: bool>(
+    t: &BackwardTile<'_, I>,
+    sums: &[I::Vector],
+    group: Range<usize>,
+) {
     let isa = t.isa;
     // z n and their slopes. The plain cell reads them one by one below.
     let mut values = [[isa.zero(); 2]; GROUP];
     let mut slopes = values;
-    if CHOSEN {
+    if OPTIONS {
         let gates = [t.options().gate(0, OF_GATE), t.options().gate(1, OF_CANDIDATE)];
         t.recall(&group, Z, &gates, &mut values, &mut slopes);
     }
@@ -165,7 +169,7 @@ fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::V
         let dh = sums[v];
         let [mut z, mut n] = values[v - group.start];
         let [mut to_z, mut to_n] = slopes[v - group.start];
-        if !CHOSEN {
+        if !OPTIONS {
             (z, n) = (t.tape(v, Z), t.tape(v, N));
             (to_z, to_n) = (slope_of_sigmoid(isa, z), slope_of_tanh(isa, n));
         }
@@ -180,7 +184,7 @@ fn first_phase<I: Isa, const CHOSEN: bool>(t: &BackwardTile<'_, I>, sums: &[I::V
 
 /// The gradient of r, and of the state through `r h`.
 #[inline(always)]
-fn second_phase<I: Isa, const CHOSEN: bool>(
+fn second_phase<I: Isa, const OPTIONS: bool>(
     t: &BackwardTile<'_, I>,
     sums: &[I::Vector],
     group: Range<usize>,
@@ -188,12 +192,12 @@ fn second_phase<I: Isa, const CHOSEN: bool>(
     let isa = t.isa;
     let mut resets = [[isa.zero(); 1]; GROUP];
     let mut slopes = resets;
-    if CHOSEN {
+    if OPTIONS {
         t.recall(&group, R_, &[t.options().gate(0, OF_GATE)], &mut resets, &mut slopes);
     }
     for v in group.clone() {
         let (dv, mut reset, mut slope) = (sums[v], resets[v - group.start][0], slopes[v - group.start][0]);
-        if !CHOSEN {
+        if !OPTIONS {
             reset = t.tape(v, R_);
             slope = slope_of_sigmoid(isa, reset);
         }

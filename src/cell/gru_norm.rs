@@ -18,9 +18,9 @@
 //! gradients    du x 3   dv x 3   dr dz dn dq
 //! ```
 
-use super::norm::{gradient_moments, moments, planes, product, through};
+use super::norm::{gradient_moments, input_product, moments, planes, recurrent_product, through};
 use super::{
-    BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase, Shape,
+    BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Packed, Phase, Shape,
     VectorGradient, bias_gradients, concat, gain_gradients, groups,
 };
 use crate::activation::{Activation, activate, activate_with_slopes};
@@ -73,10 +73,7 @@ impl Cell for GruNorm {
             Packed { matrix: Matrix::Recurrent, first: 0, gates: 3 },
         ],
         forward: &[
-            Phase {
-                sums: 6,
-                calls: &[product(3, NU, 0, Operand::Input), product(3, NV, 1, Operand::Hidden)],
-            },
+            Phase { sums: 6, calls: &[input_product(3, NU), recurrent_product(3, NV)] },
             Phase { sums: 4, calls: &[] },
         ],
         input: &[DU + R_, DU + Z, DU + N],

@@ -16,20 +16,20 @@ use super::{
 use crate::activation::Activation;
 use crate::simd::Isa;
 
-/// The cell; see the head of the file. With options where `CHOSEN`, else with a rectifier.
+/// The cell; see the head of the file. With options where `OPTIONS`, else with a rectifier.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct IndRnn<const CHOSEN: bool>;
+pub(crate) struct IndRnn<const OPTIONS: bool>;
 
 const VECTORS: [VectorGradient; 2] = [
     VectorGradient { tensor: Tensor::BiasIh, slot: 0, plane: 0, factor: Factor::One },
     VectorGradient { tensor: Tensor::WeightHh, slot: 0, plane: 0, factor: Factor::HiddenState },
 ];
 
-impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
+impl<const OPTIONS: bool> Cell for IndRnn<OPTIONS> {
     const SHAPE: Shape = Shape {
         state: &["h"],
         activations: &[Activation::Relu],
-        tape: if CHOSEN { 1 } else { 0 },
+        tape: if OPTIONS { 1 } else { 0 },
         scratch: 0,
         grads: 1,
         biases: &[BiasOf::Input(0)],
@@ -58,12 +58,12 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
         for v in 0..sums.len() {
             sums[v][0] = isa.mul_add(t.diagonal(v, 0), t.multiplied(v), sums[v][0]);
         }
-        if CHOSEN {
+        if OPTIONS {
             t.activate(sums, 0, &[t.options().gate(0, 0)]);
             return t.set_hidden_states(sums);
         }
         for v in 0..sums.len() {
-            // max gives its second argument where either is NaN.
+            // In this order a NaN stays: max gives its second argument where either is NaN.
             t.set_hidden(v, isa.max(isa.zero(), sums[v][0]));
         }
     }
@@ -73,11 +73,11 @@ impl<const CHOSEN: bool> Cell for IndRnn<CHOSEN> {
         let isa = t.isa;
         for group in groups(sums.len()) {
             let mut slopes = [[isa.zero(); 1]; GROUP];
-            if CHOSEN {
+            if OPTIONS {
                 t.recall(&group, 0, &[t.options().gate(0, 0)], &mut slopes.clone(), &mut slopes);
             }
             for v in group.clone() {
-                let da = if CHOSEN {
+                let da = if OPTIONS {
                     isa.mul(sums[v], slopes[v - group.start][0])
                 } else {
                     isa.if_greater(t.after(v, H), isa.zero(), sums[v], isa.zero())

@@ -48,9 +48,9 @@ use crate::activation::{
 };
 use crate::simd::Isa;
 
-/// The cell; see the head of the file. With options where `CHOSEN`, with a projection where `PROJECTED`.
+/// The cell; see the head of the file. With options where `OPTIONS`, with a projection where `PROJECTED`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lstm<const CHOSEN: bool, const PROJECTED: bool>;
+pub(crate) struct Lstm<const OPTIONS: bool, const PROJECTED: bool>;
 
 const I: usize = 0;
 const F: usize = 1;
@@ -119,7 +119,7 @@ impl Variant {
     }
 }
 
-impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED> {
+impl<const OPTIONS: bool, const PROJECTED: bool> Cell for Lstm<OPTIONS, PROJECTED> {
     const SHAPE: Shape = Shape {
         state: &["h", "c"],
         activations: &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
@@ -147,7 +147,7 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
         if PROJECTED && PHASE == 1 {
             return t.set_hidden_states(sums.as_chunks::<1>().0);
         }
-        forward_of_gates::<S, CHOSEN, PROJECTED>(t, sums);
+        forward_of_gates::<S, OPTIONS, PROJECTED>(t, sums);
     }
 
     #[inline(always)]
@@ -159,19 +159,19 @@ impl<const CHOSEN: bool, const PROJECTED: bool> Cell for Lstm<CHOSEN, PROJECTED>
             }
             return;
         }
-        backward_of_gates::<S, CHOSEN, PROJECTED>(t, sums);
+        backward_of_gates::<S, OPTIONS, PROJECTED>(t, sums);
     }
 }
 
 /// From the sums of i, f, g and o to the state.
 #[inline(always)]
-fn forward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
+fn forward_of_gates<S: Isa, const OPTIONS: bool, const PROJECTED: bool>(
     t: &ForwardTile<'_, S>,
     sums: &mut [S::Vector],
 ) {
     let isa = t.isa;
     let (sums, _) = sums.as_chunks_mut::<4>();
-    if CHOSEN {
+    if OPTIONS {
         input_gates(t, sums);
     }
     // Two passes, cut at c. In one pass the chain from a gate to h would be some 200 cycles long, and the
@@ -179,41 +179,41 @@ fn forward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
     // Between the passes c has the place of g.
     for v in 0..sums.len() {
         let [mut i, mut f, mut g] = [sums[v][I], sums[v][F], sums[v][G]];
-        if !CHOSEN {
+        if !OPTIONS {
             (i, f, g) = (sigmoid(isa, i), sigmoid(isa, f), tanh(isa, g));
             let o = sigmoid(isa, sums[v][O]);
             t.record(v, 0, [i, f, g, o]);
             sums[v][O] = o;
         }
         let mut next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
-        if CHOSEN {
+        if OPTIONS {
             next = clamp(isa, next, t.options().cell_clip);
         }
-        sums[v][G] = t.set_cell_state(CHOSEN, v, next);
+        sums[v][G] = t.set_cell_state(OPTIONS, v, next);
     }
-    if CHOSEN {
+    if OPTIONS {
         output_gate(t, sums);
     }
     for v in 0..sums.len() {
-        let output = if CHOSEN { sums[v][G] } else { tanh(isa, sums[v][G]) };
+        let output = if OPTIONS { sums[v][G] } else { tanh(isa, sums[v][G]) };
         let h = isa.mul(sums[v][O], output);
         if PROJECTED {
             t.keep(v, 0, [h]);
             t.record(v, M, [h]);
-        } else if CHOSEN {
+        } else if OPTIONS {
             sums[v][0] = h;
         } else {
             t.set_hidden(v, h);
         }
     }
-    if CHOSEN && !PROJECTED {
+    if OPTIONS && !PROJECTED {
         t.set_hidden_states(sums);
     }
 }
 
 /// From the gradient of h', or with a projection of m, to those of i, f, g and o.
 #[inline(always)]
-fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
+fn backward_of_gates<S: Isa, const OPTIONS: bool, const PROJECTED: bool>(
     t: &BackwardTile<'_, S>,
     sums: &mut [S::Vector],
 ) {
@@ -224,7 +224,7 @@ fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
         let mut values = [[isa.zero(); 5]; GROUP];
         let mut slopes = values;
         let mut outputs = [isa.zero(); GROUP];
-        if CHOSEN {
+        if OPTIONS {
             // (Slices, as in `recall`.)
             let (values, slopes) = (&mut values[..group.len()], &mut slopes[..group.len()]);
             for n in 0..values.len() {
@@ -249,7 +249,7 @@ fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
             let (values, slopes) = (&values[v - group.start], &slopes[v - group.start]);
             let [mut i, mut f, mut g, mut o, mut output] = *values;
             let [mut to_i, mut to_f, mut to_g, mut to_o, mut to_output] = *slopes;
-            if !CHOSEN {
+            if !OPTIONS {
                 (i, f, g, o) = (t.tape(v, I), t.tape(v, F), t.tape(v, G), t.tape(v, O));
                 output = outputs[v - group.start];
                 (to_i, to_f) = (slope_of_sigmoid(isa, i), slope_of_sigmoid(isa, f));
@@ -259,10 +259,10 @@ fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
             let c = t.before(v, C);
             let d_o = isa.mul(isa.mul(dh, output), to_o);
             let through_output = isa.mul(isa.mul(dh, o), to_output);
-            let (later, past) = t.cell_gradient(CHOSEN, v);
+            let (later, past) = t.cell_gradient(OPTIONS, v);
             let mut dc = isa.add(later, through_output);
             let mut by_i = g;
-            if CHOSEN {
+            if OPTIONS {
                 if t.options().coupled {
                     f = isa.sub(isa.splat(1.0), i);
                     by_i = isa.sub(g, c);
@@ -278,11 +278,11 @@ fn backward_of_gates<S: Isa, const CHOSEN: bool, const PROJECTED: bool>(
             let d_i = isa.mul(isa.mul(dc, by_i), to_i);
             let d_f = isa.mul(isa.mul(dc, c), to_f);
             let mut earlier = isa.mul(dc, f);
-            if CHOSEN && t.options().peephole {
+            if OPTIONS && t.options().peephole {
                 earlier = isa.mul_add(d_i, t.diagonal(v, PEEP_I), earlier);
                 earlier = isa.mul_add(d_f, t.diagonal(v, PEEP_F), earlier);
             }
-            if CHOSEN {
+            if OPTIONS {
                 earlier = isa.add(earlier, past);
             }
             t.set_gradient(v, I, d_i);

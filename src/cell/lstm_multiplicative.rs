@@ -14,7 +14,7 @@
 //! tape         i f g o m, and both factors of m
 //! ```
 //!
-//! With options: as of an LSTM, its activations and clips.
+//! With options: the activations and clips of an LSTM.
 
 use super::{
     BackwardFinish, BackwardTile, BiasOf, Call, Cell, ForwardFinish, ForwardTile, Lstm, MAX_PHASES, Matrix,
@@ -24,9 +24,9 @@ use super::{
 use crate::activation::Activation;
 use crate::simd::{Isa, Token};
 
-/// The cell; see the head of the file. With options where `CHOSEN`.
+/// The cell; see the head of the file. With options where `OPTIONS`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LstmMultiplicative<const CHOSEN: bool>;
+pub(crate) struct LstmMultiplicative<const OPTIONS: bool>;
 
 /// Planes of the tape after i, f, g and o: m, and its factors.
 const M: usize = 4;
@@ -43,7 +43,7 @@ const OF_STATE: [usize; 5] = [DQ, 0, 1, 2, 3];
 
 const BIASES: [VectorGradient; 10] = bias_gradients(OF_INPUT, OF_STATE);
 
-impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
+impl<const OPTIONS: bool> Cell for LstmMultiplicative<OPTIONS> {
     const SHAPE: Shape = Shape {
         state: &["h", "c"],
         activations: &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
@@ -109,7 +109,7 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
         vectors: &BIASES,
     };
 
-    /// Of the first phase alone.
+    /// The first phase; the second is that of an LSTM.
     #[inline(always)]
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let (sums, _) = sums.as_chunks_mut::<2>();
@@ -121,7 +121,7 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
         }
     }
 
-    /// Of the second phase alone.
+    /// The second phase; the first is that of an LSTM.
     #[inline(always)]
     fn backward<S: Isa, const PHASE: usize>(t: &BackwardTile<'_, S>, sums: &mut [S::Vector]) {
         for v in 0..sums.len() {
@@ -130,15 +130,15 @@ impl<const CHOSEN: bool> Cell for LstmMultiplicative<CHOSEN> {
         }
     }
 
-    // With the sums of i, f, g and o, or on the way back until their gradients are there, it is an LSTM: the
-    // planes of these are the same. (The phase of m has no options, and is compiled once.)
+    // The second phase forward, and the first backward, are those of an LSTM: i, f, g and o have the same
+    // planes. (The phase of m has no options, and is compiled once.)
     fn forward_finishes(token: Token) -> [ForwardFinish; MAX_PHASES] {
-        let [of_gates, ..] = Lstm::<CHOSEN, false>::forward_finishes(token);
+        let [of_gates, ..] = Lstm::<OPTIONS, false>::forward_finishes(token);
         [forward_finish::<LstmMultiplicative<false>, 0>(token), of_gates, of_gates]
     }
 
     fn backward_finishes(token: Token) -> [BackwardFinish; MAX_PHASES] {
-        let [of_gates, ..] = Lstm::<CHOSEN, false>::backward_finishes(token);
+        let [of_gates, ..] = Lstm::<OPTIONS, false>::backward_finishes(token);
         [of_gates, backward_finish::<LstmMultiplicative<false>, 1>(token), of_gates]
     }
 }

@@ -22,10 +22,10 @@
 //!
 //! Activations, clips and the clip of c' are as in `lstm.rs`.
 
-use super::norm::{gradient_moments, moments, planes, product, through};
+use super::norm::{gradient_moments, input_product, moments, planes, recurrent_product, through};
 use super::{
-    BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Operand, Packed, Phase,
-    Shape, Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
+    BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Packed, Phase, Shape,
+    Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
 };
 use crate::activation::{Activation, activate, activate_with_slopes};
 use crate::simd::Isa;
@@ -94,10 +94,7 @@ impl Cell for LstmNorm {
             Packed { matrix: Matrix::Recurrent, first: 0, gates: 4 },
         ],
         forward: &[
-            Phase {
-                sums: 8,
-                calls: &[product(4, KEPT_U, 0, Operand::Input), product(4, KEPT_V, 1, Operand::Hidden)],
-            },
+            Phase { sums: 8, calls: &[input_product(4, KEPT_U), recurrent_product(4, KEPT_V)] },
             Phase { sums: 4, calls: &[] },
             Phase { sums: 1, calls: &[] },
         ],
@@ -280,7 +277,7 @@ fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
     }
 }
 
-/// What a gate is the activation of, from the tape.
+/// The argument of a gate's activation, from the tape.
 #[inline(always)]
 fn pre_activation<S: Isa>(t: &BackwardTile<'_, S>, v: usize, gate: usize) -> S::Vector {
     let sum = t.isa.mul_add(t.norm(v, GAIN_U + gate), t.tape(v, NU + gate), t.norm(v, SHIFT + gate));

@@ -12,8 +12,8 @@
 //! tape         z n before their activations, from which value and slope of any are exact
 //! ```
 //!
-//! With options: any activations in the places of s and of nothing, with their arguments clamped. (There is
-//! no form without options: what the functions of this cell take is little beside its product.)
+//! With options: any activations in the place of s and of the candidate n, with their arguments clamped.
+//! (There is no form without options: these functions take little time beside the product.)
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Packed, Phase, Shape,

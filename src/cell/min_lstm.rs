@@ -14,8 +14,8 @@
 //! tape         i f g before their activations, from which value and slope of any are exact
 //! ```
 //!
-//! With options: any activation of g, and i, f and g clamped before their activations. (There is no form
-//! without options, as of a minimal GRU.)
+//! With options: any activation of g, and i, f and g clamped before their activations. (As for the minimal
+//! GRU, there is no form without options.)
 
 use super::{
     BackwardTile, BiasOf, Call, Cell, ForwardTile, GROUP, H, Matrix, Multiply, Operand, Options, Packed,
@@ -41,7 +41,8 @@ const OF_CANDIDATE: usize = 0;
 
 const BIASES: [VectorGradient; 3] = bias_gradients([I, F, G], []);
 
-/// The gates of a tile. Those of i and f are sigmoids: their sum divides.
+/// The gates of a tile. Those of i and f are sigmoids, so that their sum, by which they are divided, is not
+/// zero.
 #[inline(always)]
 fn gates(options: &Options) -> [Gate; 3] {
     let i = Gate { index: I, activation: Activation::Sigmoid, clip: options.clip };

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! lstm.rs elman.rs gru_after.rs gru_before.rs    one cell each
-//! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and that
+//! lstm_norm.rs gru_norm.rs norm.rs               two with layer normalisation, and the normalisation itself
 //! lstm_multiplicative.rs                         an LSTM whose input chooses what of the state it sees
 //! slstm.rs                                       one with an exponential gate, and a stabiliser for it
 //! min_gru.rs min_lstm.rs                         two whose gates see the input alone
@@ -52,7 +52,7 @@ use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{BackwardFinish, BackwardRecords, BackwardStep, BackwardSums};
 use backward_tile::{BackwardTile, backward_finish, backward_finishes, hidden_gradients};
 pub(crate) use dropout::{Masks, Zoneout};
-use elman::{ElmanChosen, ElmanRelu, ElmanTanh};
+use elman::{ElmanRelu, ElmanTanh, ElmanWithOptions};
 pub(crate) use forward_tile::{ForwardFinish, ForwardRecords, ForwardStep, ForwardSums};
 use forward_tile::{ForwardTile, forward_finish, forward_finishes};
 use gru_after::GruResetAfter;

@@ -17,16 +17,19 @@ use super::{Call, Multiply, Operand, Start};
 use crate::memory::Row;
 use crate::simd::{Isa, LINE, Outlined};
 
-/// The product of one side, of `gates` gates. Its sums are kept as they are; `to` is the index of the first.
-pub(super) const fn product(gates: usize, to: usize, weights: usize, rows: Operand) -> Call {
-    let products: &'static [Multiply] = match (weights, rows) {
-        (0, Operand::Input) => &[Multiply { weights: 0, rows: Operand::Input, turn: None }],
-        _ => &[Multiply { weights: 1, rows: Operand::Hidden, turn: None }],
-    };
+/// The product `W x` by itself, of `gates` gates, whose first sum is the sum `to` of its phase.
+pub(super) const fn input_product(gates: usize, to: usize) -> Call {
+    let products = &[Multiply { weights: 0, rows: Operand::Input, turn: None }];
     Call { gates, to, start: Start::Zero, products }
 }
 
-/// So many planes from one on.
+/// The product `R h` by itself, likewise.
+pub(super) const fn recurrent_product(gates: usize, to: usize) -> Call {
+    let products = &[Multiply { weights: 1, rows: Operand::Hidden, turn: None }];
+    Call { gates, to, start: Start::Zero, products }
+}
+
+/// G planes from `first` on.
 #[inline(always)]
 pub(super) fn planes<const G: usize>(first: usize) -> [usize; G] {
     let mut planes = [first; G];
@@ -36,7 +39,7 @@ pub(super) fn planes<const G: usize>(first: usize) -> [usize; G] {
     planes
 }
 
-/// The vectors of a line: at most four, of four floats.
+/// The vectors of a line: at most four, on the level with four lanes.
 const LINE_VECTORS: usize = 4;
 
 /// The sum of all lanes.

@@ -1,9 +1,9 @@
 //! The cells by name: the one place where a cell known at run time becomes a type.
 
 use super::{
-    BackwardFinish, Cell, CellKind, ElmanChosen, ElmanRelu, ElmanTanh, ForwardFinish, GruNorm, GruResetAfter,
-    GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MAX_PHASES, MinGru, MinLstm, Shape, Slstm,
-    Variant, hidden_gradients,
+    BackwardFinish, Cell, CellKind, ElmanRelu, ElmanTanh, ElmanWithOptions, ForwardFinish, GruNorm,
+    GruResetAfter, GruResetBefore, IndRnn, Lstm, LstmMultiplicative, LstmNorm, MAX_PHASES, MinGru, MinLstm,
+    Shape, Slstm, Variant, hidden_gradients,
 };
 use crate::simd::Token;
 
@@ -45,7 +45,7 @@ fn visit<V: Visitor>(kind: CellKind, Form { plain, projection, norm }: Form, vis
         (CellKind::GruResetBefore, false) => visitor.visit::<GruResetBefore<true>>(),
         (CellKind::ElmanTanh, true) => visitor.visit::<ElmanTanh>(),
         (CellKind::ElmanRelu, true) => visitor.visit::<ElmanRelu>(),
-        (CellKind::ElmanTanh | CellKind::ElmanRelu, false) => visitor.visit::<ElmanChosen>(),
+        (CellKind::ElmanTanh | CellKind::ElmanRelu, false) => visitor.visit::<ElmanWithOptions>(),
         (CellKind::MinGru, _) => visitor.visit::<MinGru>(),
         (CellKind::MinLstm, _) => visitor.visit::<MinLstm>(),
         (CellKind::IndRnn, true) => visitor.visit::<IndRnn<false>>(),

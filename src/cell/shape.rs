@@ -196,8 +196,8 @@ impl Shape {
     }
 }
 
-/// The gradients of the biases of gates of W and of R whose sums are these planes of dG: gate by gate, so
-/// that two which are the same sum stand side by side.
+/// The gradients of the biases of W and of R: of each gate, the plane of dG that is summed. They are listed
+/// gate by gate, so that two biases with the same sum stand side by side.
 pub(crate) const fn bias_gradients<const N: usize, const K: usize, const M: usize>(
     input: [usize; N],
     recurrent: [usize; K],

@@ -22,14 +22,14 @@
 //! tape         i f z o after their activations, and 1 - s(f)
 //! ```
 //!
-//! c and n stand for `c e^m` and `n e^m`, of which h has the quotient. So m changes no gradient: backward
-//! takes it as a constant.
+//! c and n stand for `c e^m` and `n e^m`, and h has their quotient. So m changes no gradient: backward takes
+//! it as a constant.
 //!
-//! R of each gate may be block-diagonal: heads, of which the plan of products knows nothing
-//! (`product/heads.rs`).
+//! R of each gate may be block-diagonal, one block for each head. The plan of products does not show that:
+//! `product/heads.rs` multiplies such weights.
 //!
-//! A state whose n is 0 is empty, as each is at its beginning: m' is then i, and f is 0. (As in the authors'
-//! code; with m = 0 in its place, i would be lost where it is far below.)
+//! A state whose n is 0 is empty, as every state is at its beginning: m' is then i, and f is 0, as in the
+//! authors' code. (If an empty state counted as m = 0, an i far below 0 would be lost.)
 
 use super::{
     BackwardTile, BiasOf, C, Call, Cell, ForwardTile, H, Matrix, Multiplied, Multiply, Operand, Packed,
@@ -96,7 +96,7 @@ impl Cell for Slstm {
     fn forward<S: Isa, const PHASE: usize>(t: &ForwardTile<'_, S>, sums: &mut [S::Vector]) {
         let isa = t.isa;
         let (sums, _) = sums.as_chunks_mut::<4>();
-        // Two passes, as of an LSTM. Between them c' and n' have the places of i and f.
+        // Two passes, as in lstm.rs. Between them c' and n' have the places of i and f.
         for v in 0..sums.len() {
             let [i, f, z, o] = sums[v];
             let negated = isa.sub(isa.zero(), f);

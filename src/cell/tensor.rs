@@ -55,7 +55,7 @@ pub(crate) enum Initial {
     Recurrent,
     Projection,
     Vector,
-    /// The first bias, which may have a forget gate's one, and the second.
+    /// The first bias, in which the forget gate's may be one, and the second.
     Bias,
     SecondBias,
     /// One.
@@ -181,7 +181,7 @@ impl Tensor {
         self.row().name
     }
 
-    /// How its values begin.
+    /// The rule for its initial values.
     pub(crate) fn initial(self) -> Initial {
         self.row().initial
     }

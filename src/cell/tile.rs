@@ -1,5 +1,5 @@
-//! All that a cell sees: some rows and blocks of hidden units at one step, read and written a vector at a
-//! time.
+//! The tile, which is all that a cell sees: some rows and blocks of hidden units at one step, read and
+//! written a vector at a time.
 //!
 //! ```text
 //!                 block 0   block 1                a step's records of these rows, each found once:
@@ -13,7 +13,7 @@
 //! **Soundness.** The code that makes a tile promises once that its rows, blocks and records exist and belong
 //! to it. So no cell needs `unsafe`: every access checks its vector against the tile and its plane against
 //! the records. Both are mostly constants where a cell is compiled, and the compiler removes the checks.
-//! (The methods below that are `unsafe` take records from their caller, which have to be the tile's.)
+//! (The `unsafe` methods below take records from their caller, who promises that these are the tile's.)
 
 use super::{C, Masks, Options, Weights, Zoneout};
 use crate::memory::{Planes, Row, Slot};

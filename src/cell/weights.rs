@@ -78,7 +78,8 @@ impl Norms {
     }
 }
 
-/// Vectors with an element for each hidden unit, packed `[block][vector][lane]`. Past the last unit zero.
+/// Vectors with an element for each hidden unit, packed `[block][vector][lane]`. Elements past the last unit
+/// are zero.
 #[derive(Debug, Clone)]
 pub(crate) struct UnitVectors {
     data: AlignedBuf,
@@ -175,7 +176,7 @@ impl Matrix {
 }
 
 impl Weights {
-    /// The bytes of all of them.
+    /// The bytes of all packed weights and vectors.
     pub(crate) fn bytes(&self) -> usize {
         let vectors = [&self.biases.data, &self.diagonals.data, &self.norms.data];
         let vectors: usize = vectors.map(|vectors| size_of_val(&vectors[..])).iter().sum();
@@ -224,8 +225,9 @@ impl Weights {
         })
     }
 
-    /// Packs these parameters, as far as they are made of tensors that have changed. Bytes have the scales
-    /// that are given, one for each row of a matrix or one for all; a row without, or of zero, has its own.
+    /// Packs again what is made of tensors that have changed. Weights of [`Precision::Int8`] are rounded with
+    /// the given scales, one for each row of a matrix or one for all; a row without a scale, or with a scale
+    /// of zero, has its own.
     pub(crate) fn pack(
         &mut self,
         from: &Canonical<'_>,
@@ -286,7 +288,7 @@ impl Weights {
         self.heads
     }
 
-    /// From the hidden state of a head to that of the next, in words as they are multiplied.
+    /// The distance from the hidden state of a head to that of the next, in words as they are multiplied.
     #[inline(always)]
     pub(crate) fn head_words(&self) -> usize {
         if self.make_rows.is_some() {
@@ -296,13 +298,13 @@ impl Weights {
         }
     }
 
-    /// I
+    /// The width of the input: I.
     #[inline(always)]
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// H
+    /// The hidden units: H.
     #[inline(always)]
     pub(crate) fn units(&self) -> usize {
         self.units
@@ -376,7 +378,7 @@ impl TransposedWeights {
         (panels().map(Panel::bytes).sum(), panels().map(Panel::multiply_adds).sum())
     }
 
-    /// Packs these parameters of a variant, as far as they are made of tensors that have changed.
+    /// Packs again what is made of tensors that have changed.
     pub(crate) fn pack(&mut self, variant: &Variant, from: &Canonical<'_>, changed: &PerTensor<bool>) {
         let (shape, units, heads) = (variant.shape(), self.units, self.heads);
         let source = |data, width| Source { data, gate_starts: &[0], unit_stride: 1, depth_stride: width };
