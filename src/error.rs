@@ -133,7 +133,8 @@ impl Display for Error {
             Error::OutOfMemory { bytes } => write!(f, "out of memory: a buffer of {bytes} bytes was refused"),
             Error::OutOfRange { what, expected, got } => {
                 write!(f, "{what}: expected {expected}, got ")?;
-                // No row of forty zeros. (NaN and infinities are written alike either way.)
+                // Exponents keep huge and tiny numbers short. (NaN and infinities are written alike either
+                // way.)
                 let plain = *got == 0.0 || (1e-5..1e20).contains(&got.abs());
                 if plain { write!(f, "{got}") } else { write!(f, "{got:e}") }
             }
@@ -165,8 +166,8 @@ impl Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The error of a file, or of what is made of one. (Its texts are written here: a caller that made them would
-/// also have to drop them, at each of its errors.)
+/// The error of a file, or of what is made of one. (The texts are formatted here and not by callers: each
+/// caller would also have the code that drops them, at each of its errors.)
 pub(crate) fn refused(what: impl Display, expected: impl Display, got: impl Display) -> Error {
     #[cold]
     fn written(what: &dyn Display, expected: &dyn Display, got: &dyn Display) -> Error {

@@ -1,5 +1,5 @@
-//! Orders of indices, and of texts. The standard library's sorts and sets are long code for every type and
-//! every order: here is one instance of each.
+//! Sorting indices and texts. The standard library's sorts and sets are compiled anew, as long code, for
+//! every type and every order: the crate shares one instance of each.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ pub(crate) fn sort(indices: &mut [usize], order: &dyn Fn(usize, usize) -> Orderi
     indices.sort_unstable_by(|&a, &b| order(a, b));
 }
 
-/// Keeps the first `count` indices of an order, not sorted. `count` is not zero.
+/// Keeps the `count` indices that come first in an order, unsorted. `count` is not zero.
 pub(crate) fn keep_first(indices: &mut Vec<usize>, count: usize, order: &dyn Fn(usize, usize) -> Ordering) {
     if indices.len() > count {
         indices.select_nth_unstable_by(count - 1, |&a, &b| order(a, b));

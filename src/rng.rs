@@ -13,7 +13,7 @@ pub struct Rng {
     next: u64,
 }
 
-/// The weyl increment of SplitMix64: 2^64 divided by the golden ratio, made odd.
+/// The Weyl increment of SplitMix64: 2^64 divided by the golden ratio, made odd.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[inline(always)]
@@ -29,10 +29,16 @@ pub(crate) fn bits_at(seed: u64, index: u64) -> u64 {
     mix(mix(seed.wrapping_add(GOLDEN)).wrapping_add(index.wrapping_mul(GOLDEN)))
 }
 
+/// The uniform number in `[0, 1)`, a multiple of 2^-24, that 64 random bits make.
+#[inline(always)]
+fn uniform_of(bits: u64) -> f32 {
+    (bits >> 40) as f32 * (1.0 / (1u64 << 24) as f32)
+}
+
 /// The `index`-th uniform number of the stream `seed`, in `[0, 1)`, a multiple of 2^-24.
 #[inline(always)]
 pub(crate) fn uniform_at(seed: u64, index: u64) -> f32 {
-    (bits_at(seed, index) >> 40) as f32 * (1.0 / (1u64 << 24) as f32)
+    uniform_of(bits_at(seed, index))
 }
 
 /// The factor of element `index` in the dropout mask `seed`: 0 with probability `p`, which lies in
@@ -64,11 +70,10 @@ impl Rng {
     /// A uniform number from `low` to `high`, in 2^24 equal steps: below `high`, unless rounding to f32
     /// reaches it (in `0..1` and `-1..1` it does not).
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
-        low + (high - low) * ((self.bits() >> 40) as f32 * (1.0 / (1u64 << 24) as f32))
+        low + (high - low) * uniform_of(self.bits())
     }
 
-    /// Such numbers in all places. (A function of its own: its loop is long code, which each caller would
-    /// have.)
+    /// Fills a slice with such numbers. (It is not inlined, because its loop is long code.)
     #[inline(never)]
     pub(crate) fn fill_uniform(&mut self, to: &mut [f32], low: f32, high: f32) {
         to.fill_with(|| self.uniform(low, high));

@@ -19,7 +19,8 @@ use std::ops::Range;
 /// Bytes of weights that a sweep may read again and again: with as many of the next, half of a level-2 cache
 /// of 1 MiB.
 const SWEEP_BYTES: usize = 256 << 10;
-/// Rows that read their weights too seldom for it to matter: two tiles of AVX-512, four of the other levels.
+/// Up to this many rows, weights are read too seldom for the cut to matter: two tiles of AVX-512, four of the
+/// other levels.
 const FEW_ROWS: usize = 12;
 
 /// The gates that a sweep takes, and of how many.
@@ -48,9 +49,8 @@ impl Gates {
         self.range.clone()
     }
 
-    /// What the product of `gate` prefetches, its part of the weights that are needed next after gate `gate`
-    /// of `count` blocks from `block` on: the next gates of the same blocks, or gate 0 and so on of the
-    /// blocks after them.
+    /// The weights that the product of `gate` with a tile prefetches: the tile's part of what is needed next,
+    /// which are the next gates of the same blocks, or the first gates of the blocks after them.
     #[inline(always)]
     pub(crate) fn prefetch(&self, panels: &[Panel], gate: usize, tile: &Tile) -> Prefetch {
         let Tile { block, blocks, part, .. } = *tile;
@@ -76,7 +76,7 @@ pub(crate) fn cuts(
         if rows > FEW_ROWS && bytes > SWEEP_BYTES { (1, WIDE) } else { (count.max(1), blocks.len().max(1)) };
     blocks.clone().step_by(wide).flat_map(move |first| {
         let blocks = first..(first + wide).min(blocks.end);
-        // Without gates there is a sweep too: of nothing, which is all of the sum.
+        // Without gates there is one sweep, of an empty sum.
         (0..count.max(1))
             .step_by(gates)
             .map(move |gate| (Gates { range: gate..(gate + gates).min(count), count }, blocks.clone()))

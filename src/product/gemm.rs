@@ -1,8 +1,8 @@
 //! Large products by `matrixmultiply`: `C = alpha A B + beta C` on strided views.
 //!
 //! In the time loop of a recurrent layer one operand, the packed weights, is the same at every step, and the
-//! gradients of weights are chains that go on from chunk to chunk; those products are kernels of our own.
-//! What this file is for are the products outside of it, made once per call:
+//! gradients of weights are chains that go on from chunk to chunk: those products have kernels of our own.
+//! This file is for the products outside of the time loop, computed once per call:
 //!
 //! ```text
 //! dense head            y (B, O)    =  x (B, I)  W^T (I, O)
@@ -17,10 +17,10 @@
 //! **Order of the sum.** The sum over `k` is cut into blocks of 256, each one ascending chain, and the
 //! blocks are added to `C` in ascending order. The cuts depend on `k` alone, so that with `alpha = 1` and
 //! `beta` 0 or 1 an element of `C` has the same bits whatever the other rows and columns are. Its
-//! `threading` feature stays off; who wants threads cuts the rows or columns of `C`, never `k`.
+//! `threading` feature stays off; a caller that uses threads cuts the rows or columns of `C`, never `k`.
 //!
-//! **Level.** It chooses its instructions by itself when the program runs, so the bits depend on the
-//! machine, but not on the level that a layer is pinned to.
+//! **Level.** `matrixmultiply` chooses its instructions by itself when the program runs: the bits depend on
+//! the machine, and not on the level that a layer is pinned to.
 
 /// A read-only matrix: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Debug, Clone, Copy)]

@@ -28,12 +28,14 @@ use crate::simd::{LINE, prefetch};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Places that a product over them takes at a time: of AVX-512, 128 KiB of the right operand and 32 KiB of
-/// the left, which come from the level-2 cache as weights do. Each tile reads and writes its sums, which are
-/// seldom in a near cache: for 1024 units and 128 places that was a third of the time of dW. (`X207/places`)
+/// Places that a product over places takes at a time. On AVX-512 these are 128 KiB of the right operand and
+/// 32 KiB of the left, which come from the level-2 cache as weights do. Fewer places are slower: each tile
+/// reads and writes its sums, which are seldom in a near cache, and for 1024 units and 128 places that was a
+/// third of the time of dW. (`X207/places`)
 pub(crate) const PLACES: usize = 512;
-/// Units whose dG stays in the level-2 cache while all blocks of X come by: 384 KiB of these places. With
-/// more units, each block read dG from farther away. (`X207/units`) A multiple of every level's tile heights.
+/// Units whose dG stays in the level-2 cache while all blocks of X are multiplied: 384 KiB for these places.
+/// With more units, each block read dG from farther away. (`X207/units`) A multiple of every level's tile
+/// heights.
 pub(crate) const UNITS: usize = 192;
 
 /// What is multiplied, and where each row of it goes.
@@ -56,8 +58,8 @@ pub(crate) trait Gradient {
 struct Work<'a, G>(&'a G);
 
 impl<G: Gradient> Work<'_, G> {
-    /// Where the columns of a tile's first block are in each of its rows; by way of `list` where those lie in
-    /// no order.
+    /// Where each row of a tile begins, at the columns of its first block; by way of `list` if the rows lie
+    /// in no order.
     #[inline(always)]
     fn rows(&self, to: GridMut<'_>, tile: &Tile, list: &mut [*mut f32; MAX_ROWS]) -> RowPointers<f32> {
         let column = tile.block * self.0.table().lanes;
@@ -313,8 +315,8 @@ impl Gradient for PartOfPlaces<'_> {
     #[inline(always)]
     fn push_segments(&self, tile: &Tile, to: &mut Segments) {
         let (Range { start, end }, packed) = (self.places.clone(), self.of.packed);
-        // The next block of X is contiguous only if the product covers all places. (A chunk has more than
-        // that where units are few, and all of X is near, or where there are more than so many rows.)
+        // The next block of X is contiguous only if the product covers all places. (A chunk has more places
+        // if units are few, and then all of X is near, or if the batch has more than PLACES rows.)
         let whole = start == 0 && end == packed.depth();
         let ahead = if whole {
             packed.prefetch(tile.block + tile.blocks, tile.blocks, tile.part)

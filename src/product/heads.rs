@@ -24,7 +24,8 @@ use std::ops::Range;
 /// The gates of a product of heads, at the most.
 const MAX_GATES: usize = 4;
 
-/// How the units of a layer are cut into heads: into one, where its weights are whole.
+/// How the units of a layer are cut into heads. A layer whose weights are no block-diagonal matrix has one
+/// head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heads {
     count: usize,
@@ -32,7 +33,7 @@ pub(crate) struct Heads {
     size: usize,
     /// The units of a block.
     lanes: usize,
-    /// A head begins where a block does once in so many heads.
+    /// Every `period`-th head begins at the start of a block.
     period: usize,
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct Lanes {
 }
 
 impl Heads {
-    /// So many heads of all these units, of which there are a multiple.
+    /// `count` heads of `units` units together, a multiple of `count`.
     pub(crate) fn new(count: usize, units: usize, lanes: usize) -> Self {
         debug_assert!(count > 0 && units.is_multiple_of(count));
         let size = units / count;
@@ -64,7 +65,7 @@ impl Heads {
         Heads { count, size, lanes, period: lanes / shared }
     }
 
-    /// Whether the weights are whole.
+    /// Whether there is one head: the weights are no block-diagonal matrix.
     #[inline(always)]
     pub(crate) fn are_one(self) -> bool {
         self.count == 1
@@ -104,8 +105,8 @@ impl Heads {
         block + head - head / self.period
     }
 
-    /// Does something with the parts of a tile, or of a run of tiles, that a kernel multiplies at a time: the
-    /// whole run where a head has all lanes, and else tile by tile.
+    /// Calls `work` with each part of a tile, or of a run of tiles, that a kernel multiplies at a time: the
+    /// whole run where one head has all lanes, and single tiles elsewhere.
     #[inline(always)]
     pub(crate) fn for_each_part(self, tile: &Tile, mut work: impl FnMut(&OfHead)) {
         for part in self.split(tile) {
@@ -174,12 +175,12 @@ impl Iterator for Split {
     }
 }
 
-/// Multiplies a tile of one block, whose sums begin at `place`, and puts some lanes of the sums there. The
-/// others stay as they are.
+/// Multiplies a tile of one block, whose sums begin at `start`, and writes some lanes of the sums to `place`.
+/// The other lanes there stay as they are.
 ///
 /// # Safety
-/// - As for a kernel of so many gates, one block and so many rows, whose sums begin and end at `place`, which
-///   lies at strides.
+/// - As for a kernel of these gates and rows and one block, whose sums begin at `start` and go to `place`.
+/// - The rows of `place` are at a stride.
 pub(crate) unsafe fn multiply_lanes(
     table: &Table,
     (gates, rows): (usize, usize),

@@ -33,8 +33,8 @@ use super::operand::{Segment, SumPointers};
 use crate::simd::{Isa, LINE, Routine, prefetch};
 use std::marker::PhantomData;
 
-/// The gates of a product that may turn: no cell turns with another number, and each kernel that can is
-/// slower to begin.
+/// The gates of a product that may turn. No cell turns with another number of gates, and a kernel that can
+/// turn takes longer to begin.
 const TURNING_GATES: usize = 3;
 
 /// Where the sums of a product begin, and where they go.
@@ -42,15 +42,15 @@ const TURNING_GATES: usize = 3;
 pub(crate) struct Ends {
     pub(crate) start: SumPointers,
     pub(crate) to: SumPointers,
-    /// Before this segment the last gate's accumulators are stored, and go on with a sum of their own: it
-    /// begins at this place, and goes to the place beside the last gate's. (The candidate of a GRU has two
-    /// sums, because only its recurrent side is reset.) Of three gates only.
+    /// The turn: before this segment the last gate's accumulators are stored, and a second sum begins in
+    /// them. It starts from these sum pointers, and is stored beside the last gate's. (The candidate of a GRU
+    /// has two sums, because only its recurrent side is reset.) For three gates only.
     pub(crate) turn: Option<(usize, SumPointers)>,
     /// Tiles that are multiplied one after the other: along the rows, or of a single row along the blocks.
     pub(crate) tiles: usize,
     /// How many of them, the first ones, prefetch nothing.
     pub(crate) quiet: usize,
-    /// Whether each prefetches the places of `to` of the one after it. Of one gate only.
+    /// Whether each tile prefetches the sums at `to` of the tile after it. For one gate only.
     pub(crate) fetches_next: bool,
 }
 
@@ -75,8 +75,8 @@ pub(crate) struct Product<'a> {
 /// The kernel of G gates, U blocks and R rows. It computes
 /// `to[r][u][g] = start[r][u][g] + sum over segments and k of rows[r][k] * panel[u][k][g]`.
 ///
-/// Meanwhile it prefetches weights that the next block's tiles will read into the level-2 cache: at most one
-/// line per k, so few tiles of several gates do not prefetch all of them.
+/// Meanwhile it prefetches into the level-2 cache weights that the next block's tiles will read: at most one
+/// line per k, so a few tiles of several gates do not prefetch all of them.
 pub(super) struct Multiply<F, const G: usize, const U: usize, const R: usize>(PhantomData<F>);
 
 impl<F: Format, const G: usize, const U: usize, const R: usize> Routine for Multiply<F, G, U, R> {
@@ -109,8 +109,8 @@ unsafe fn multiply<I: Isa, F: Format, const G: usize, const U: usize, const R: u
     let Product { ends: &Ends { start, to, turn, tiles, quiet, fetches_next }, segments } = *product;
     debug_assert!(G == TURNING_GATES || turn.is_none());
     if const { G == 1 } && fetches_next && tile + 1 < tiles {
-        // Some lines of each row, rows apart, which the processor does not foresee: of 1024 units a fifth of
-        // the time of dW was spent waiting for them. (`X207/next-sums`)
+        // A few lines of each row, which the processor does not prefetch by itself because rows lie far
+        // apart: with 1024 units, a fifth of the time of dW was spent waiting for them. (`X207/next-sums`)
         // SAFETY: the list, where there is one, has the rows of the next tile, too.
         let next: [_; R] = unsafe { to.rows.starts((tile + 1) * to.next) };
         for row in next {

@@ -40,7 +40,7 @@ pub(crate) unsafe fn narrow_gradient(token: Token, gradient: &WeightGradient<'_>
     dispatch(token, Narrow { gradient, lines });
 }
 
-/// The arguments of [`narrow_gradient`], which by its caller's promise exist and are ours.
+/// The arguments of [`narrow_gradient`]. By its caller's promise they exist, and nobody else works on them.
 struct Narrow<'a> {
     gradient: &'a WeightGradient<'a>,
     lines: Range<usize>,

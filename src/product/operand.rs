@@ -17,7 +17,8 @@ use std::mem::MaybeUninit;
 /// The most rows that a tile has, of AMX and in vectors.
 pub(crate) const MAX_ROWS: usize = 16;
 pub(super) const VECTOR_ROWS: usize = 8;
-/// The most segments of a product: on the way back a gate each, or of four gates of a head two each.
+/// The most segments of a product: in the backward pass one for each gate, or two for each of a head's four
+/// gates.
 pub(crate) const MAX_SEGMENTS: usize = 8;
 
 /// Where the rows of a tile begin: at a stride, or each where a list says.
@@ -97,8 +98,8 @@ impl<T> RowPointers<T> {
     }
 }
 
-/// Where the sums of a tile begin or go: of row `r`, block `u` and gate `g` at `rows[r] + u * block + g *
-/// gate`.
+/// Where the sums of a tile begin or go: the vector of row `r`, block `u` and gate `g` is at
+/// `rows[r] + u * block + g * gate`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SumPointers {
     pub(crate) rows: RowPointers<f32>,
@@ -122,13 +123,13 @@ impl SumPointers {
         ZEROS.0.as_ptr()
     }
 
-    /// Zeros, to begin with.
+    /// Sums that begin with zero.
     #[inline(always)]
     pub(crate) fn zero() -> Self {
         SumPointers::shared(SumPointers::zeros(), 0, 0)
     }
 
-    /// The same vectors for every row, to begin with: biases.
+    /// Sums that begin with the same vectors in every row: biases.
     #[inline(always)]
     pub(crate) fn shared(at: *const f32, block: usize, gate: usize) -> Self {
         SumPointers::strided(at.cast_mut(), 0, block, gate)
@@ -175,9 +176,10 @@ impl SumPointers {
 
 /// A part of the sum: rows of A, and the blocks of a panel.
 ///
-/// Element k of row r is at `rows[r]`, and from there on: runs of `run` words at distances of `step`, and
-/// `jump` more words from the end of a run to the next. (Words of rows: a word of a panel may have the
-/// weights of several. Only formats whose words are alike have rows in more than one run.)
+/// The elements of row r begin at `rows[r]`: runs of `run` words, `step` words from one to the next, and
+/// `jump` more words from the end of a run to the next run. (These are words of rows: a word of a panel may
+/// have the weights of several. Rows in more than one run occur only in formats where both words have as many
+/// inputs.)
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) rows: RowPointers<u32>,
@@ -205,8 +207,8 @@ impl Segment {
         Segment { rows, step: 1, run: inputs, jump: 0, words, panel, block, ahead, pace, next: [0; 2] }
     }
 
-    /// Neighbouring rows of [lines](crate::memory::Lines), along k: a line of sixteen, and the next `stride`
-    /// on.
+    /// Neighbouring rows of [lines](crate::memory::Lines), along k: lines of sixteen, `stride` floats from
+    /// one to the next.
     #[inline(always)]
     pub(crate) fn lines(first: *const f32, stride: usize, weights: WeightPointers) -> Self {
         let rows = RowPointers::strided(first.cast_mut().cast(), LINE);
@@ -227,7 +229,7 @@ impl Segment {
         self.next = if tile.rows == 1 { [0, tile.blocks * self.block] } else { [self.rows.next(tile), 0] };
     }
 
-    /// Columns of lines, k counting through the rows: a word in each line.
+    /// Columns of [lines](crate::memory::Lines): k counts the rows, and each line has one word of a column.
     #[inline(always)]
     pub(crate) fn columns(columns: RowPointers<u32>, weights: WeightPointers) -> Self {
         Segment { step: LINE, ..Segment::rows(columns, weights) }
@@ -242,7 +244,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// None.
+    /// No segments.
     #[inline(always)]
     pub(crate) fn new() -> Self {
         Segments { segments: [const { MaybeUninit::uninit() }; MAX_SEGMENTS], count: 0 }
@@ -258,7 +260,7 @@ impl Segments {
     /// All of them.
     #[inline(always)]
     pub(crate) fn all(&self) -> &[Segment] {
-        // SAFETY: so many are set.
+        // SAFETY: `push` has written the first `count`.
         unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast(), self.count) }
     }
 }

@@ -57,7 +57,8 @@ pub(crate) struct Panel {
     depth: usize,
     gates: usize,
     units: usize,
-    /// Words of depth, blocks, and words of each: asked for at each product, where to divide would show.
+    /// Words of depth, blocks, and words of a block. They are kept because each product asks for them, and
+    /// divisions would take a measurable part of a small product.
     words: usize,
     blocks: usize,
     block_len: usize,
@@ -92,8 +93,8 @@ impl Panel {
     /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
     /// There must be room for them, in vectors of the token's level. Tiny values become zero.
     ///
-    /// (A kernel gets a few rows at a time. Generic over what gives them, it would be compiled for each
-    /// caller.)
+    /// (Rows are collected, and a few of them at a time are packed with vectors. Vector code that is generic
+    /// over the iterator would be compiled for each caller.)
     pub(crate) fn pack_rows<'a>(
         &mut self,
         token: Token,
@@ -142,8 +143,8 @@ impl Panel {
         self.pack_with(from, &[]);
     }
 
-    /// The same with given scales, where it has bytes: one for each unit of each gate, or one for all; none,
-    /// or zero, where bytes are to have their own.
+    /// The same with given scales for bytes: one for each unit of each gate, or one for all. Without a scale,
+    /// or with zero, a unit has its own.
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
         let (units, lanes) = (self.units, self.lanes);
         for block in 0..self.blocks {
@@ -152,8 +153,8 @@ impl Panel {
         }
     }
 
-    /// The same from weights of heads: unit `u` of a gate at input `k` of its head. A head begins where all
-    /// heads before it have their weights.
+    /// The same for weights of heads: unit `u` of a gate at input `k` of its head. The weights of a head
+    /// follow those of all heads before it.
     pub(crate) fn pack_heads(&mut self, heads: Heads, from: Source<'_>, scales: &[f32]) {
         let (lanes, size, units) = (self.lanes, heads.size(), heads.count() * heads.size());
         for part in heads.split(&Tile::row_of_blocks(units.div_ceil(lanes))) {
@@ -169,8 +170,8 @@ impl Panel {
         }
     }
 
-    /// Packs some units into the lanes of a block from `lane` on. With the scales come how many of them a
-    /// gate has, and which is that of the first of these units.
+    /// Packs some units into the lanes of a block from `lane` on. The third part of the last argument is the
+    /// index of the first unit's scale, the second the number of scales of a gate.
     fn pack_lanes(
         &mut self,
         (block, lane): (usize, usize),
@@ -215,7 +216,7 @@ impl Panel {
         self.block_bytes(self.blocks())
     }
 
-    /// The bytes that it holds, of which a panel that is packed again may use fewer.
+    /// The bytes of its memory. (A panel that is packed again with less may use only a part.)
     pub(crate) fn held(&self) -> usize {
         size_of_val(&self.data[..])
     }
@@ -285,15 +286,15 @@ impl Panel {
         let whole = inputs.len() == self.depth;
         let (first, words) = if whole { (0, self.words) } else { self.words_of(&inputs) };
         let panel = self.address(block).wrapping_add(first * self.gates * self.lanes);
-        // Without weights ahead, the kernel prefetches the first weight again and again. That costs a load
-        // slot of some ten that are free. (An address that is not mapped would cost a walk through the page
-        // tables.)
+        // Without weights to prefetch, the kernel prefetches the first weight again and again. That takes a
+        // load slot, of which some ten are free. (An address that is not mapped would cost a page-table
+        // walk.)
         let Prefetch { at, pace } = ahead;
         let ahead = if pace == 0 { panel } else { at };
         WeightPointers { panel, block: self.block_len, inputs: inputs.len(), words, ahead, pace }
     }
 
-    /// The first word of some inputs, which begin with one, and how many words they have.
+    /// The first word of some inputs, and their number of words. The first input is the first of a word.
     #[inline(always)]
     fn words_of(&self, inputs: &Range<usize>) -> (usize, usize) {
         debug_assert!(inputs.start.is_multiple_of(self.of.inputs()));

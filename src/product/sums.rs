@@ -4,7 +4,7 @@
 //! to [unit]  +=  dG [place][unit]  *  a plane of the states or of the tape [place][unit], or nothing
 //! ```
 //!
-//! Some vectors of units at a time, whose sums stay in registers through all places.
+//! A few vectors of units are summed at a time. Their sums stay in registers through all places.
 
 use crate::memory::{LinesRef, Row};
 use crate::simd::{Dispatched, Isa, LINE, Token, dispatcher};
@@ -12,11 +12,11 @@ use std::ops::Range;
 
 dispatcher!(dispatch);
 
-/// Adds `sum of dG`, or `sum of dG * factor`, of one plane of dG over `places` places to each of two vectors,
-/// of one length; the second may be empty. `factor` gives the row of factors of a place.
+/// Adds the sum of one plane of dG over `places` places, or of dG times a factor, to each of two vectors of
+/// one length; the second may be empty. `factor` gives the row of factors of a place.
 ///
-/// (A kernel gets the rows of some places at a time. Generic over what gives them, it would be compiled for
-/// each caller. From group to group the sums wait in memory, as the same floats.)
+/// (The rows of factors are collected a group at a time. Vector code that is generic over `factor` would be
+/// compiled for each caller. Between groups the sums wait in memory, which does not change their bits.)
 pub(crate) fn sum_over_places<'a>(
     token: Token,
     (grads, plane): (LinesRef<'_>, usize),

@@ -53,7 +53,7 @@ pub(crate) trait Tiles {
     fn goes_down(&self) -> bool {
         false
     }
-    /// Whether every other one of these sweeps does.
+    /// Whether every other sweep over the same weights goes down.
     fn is_zigzag(&self) -> bool {
         false
     }
@@ -67,9 +67,8 @@ pub(crate) trait Tiles {
     /// - `scratch` has room for these sums, and begins on a cache line.
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32);
 
-    /// Does what there is to do with the sums that `products` has put there, of `vectors` vectors: the rows
-    /// from `row` on and these blocks from `block` on. Of a single row there may be fewer vectors than
-    /// blocks.
+    /// Finishes the sums of `vectors` vectors that `products` has put there: of the rows from `row` on and
+    /// the blocks from `block` on. A single row may have fewer vectors than blocks.
     ///
     /// # Safety
     /// - As for [`products`](Self::products); the sums are set.
@@ -85,7 +84,7 @@ const SCRATCH: usize = 128;
 /// The most rows of a run of tiles whose sums wait: each has a vector at least.
 pub(crate) const MAX_ROWS_OF_RUN: usize = SCRATCH;
 
-/// The blocks of the next tile, of so many that are left: the widest, or of few gates two.
+/// The blocks of the next tile, of the `left` that are left: the widest, or with one or two gates two.
 #[inline(always)]
 fn widest_of(left: usize, widest: usize, gates: usize) -> usize {
     if left >= widest {
@@ -131,9 +130,10 @@ pub(crate) struct RowCut {
 }
 
 impl RowCut {
-    /// Of so many blocks. Where every other sweep takes them from the last to the first, wide tiles would
-    /// have some numbers of blocks in one tile or in halves, and little of the one before would be left in
-    /// the cache. (`X207/row-blocks`; of five, seven and eight blocks wide tiles are faster all the same.)
+    /// The cut of a row of `blocks` blocks. With `zigzag`, where every other sweep takes the blocks from the
+    /// last to the first, a wide tile would have all or half of 3, 4 or 6 blocks, and little of the sweep
+    /// before would be left in the cache when it is needed. (`X207/row-blocks`; for 5, 7 and 8 blocks wide
+    /// tiles are faster even so.)
     #[inline(always)]
     pub(crate) fn new(table: &'static Table, gates: usize, blocks: usize, zigzag: bool) -> RowCut {
         let few = zigzag && gates > 2 && matches!(blocks, 3 | 4 | 6);

@@ -33,12 +33,12 @@ pub(crate) struct Table {
     pub(crate) rate: f64,
     /// The [offset](crate::simd::Isa::BYTE_OFFSETS) of bytes.
     pub(crate) offset: u8,
-    /// By the number of accumulators of a row, 1 to 4; first, the most accumulators of a tile that a single
-    /// row has to itself.
+    /// The most rows of a tile, by the number of accumulators of a row, 1 to 4. `heights[0]` is the most
+    /// accumulators of a tile of a single row.
     pub(super) heights: [usize; 5],
     /// For each number of gates, the blocks of the next tile of a single row, by how many are left.
     of_row: [[u8; ROW_BLOCKS + 1]; 5],
-    /// For each number of gates, of 1 to 4 blocks.
+    /// By the number of gates, and by the number of blocks less one.
     pub(super) kernels: [[Heights; WIDE]; 5],
 }
 
@@ -98,9 +98,9 @@ pub(super) const fn is_taken(heights: &[usize; 5], gates: usize, blocks: usize, 
 }
 
 /// The blocks of the next tile of a single row, by how many are left. Each sum is a chain of multiply-adds,
-/// of which a core has some eight under way. So tiles have eight sums or more where the blocks allow it:
-/// those of a tile of one block wait for each other, and those of the next tile are too far ahead in the
-/// program to begin meanwhile. (`X207/row-blocks`)
+/// and a core has some eight multiply-adds under way. So tiles have eight sums or more where the blocks allow
+/// it. The few chains of a tile of one block leave the core waiting, and the next tile is too far ahead in
+/// the program to begin meanwhile. (`X207/row-blocks`)
 const fn blocks_of_row(heights: &[usize; 5], gates: usize) -> [u8; ROW_BLOCKS + 1] {
     match (gates, heights[0]) {
         (1, _) | (2, 8..) => [0, 1, 2, 2, 4, 4, 4, 4, 4],

@@ -53,7 +53,7 @@ macro_rules! define_kernels {
             unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
         }
 
-        /// (Of both branches only the one that is taken is compiled: a value of a constant.)
+        /// (Called for constants only, so that the kernel of the other branch is not compiled.)
         const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> MicroKernel {
             if is_taken(&heights_of::<F>(&Level::HEIGHTS), G, U, R) { multiply::<F, G, U, R> } else { absent }
         }
@@ -101,7 +101,7 @@ macro_rules! define_kernels {
     };
 }
 
-/// The kernels of what a machine may have beside a level: instructions for products of bytes, and tiles.
+/// The tables for instructions that a machine may have beside its level: products of bytes, and tiles.
 macro_rules! define_narrow_tables {
     (Avx2 $features:tt) => {
         define_narrow_tables! { [Avx2 $features "avxvnni"] }

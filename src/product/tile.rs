@@ -4,8 +4,8 @@
 use crate::simd::LINE;
 use std::ops::Range;
 
-/// The blocks of a tile, of which there are a power of two; its vectors count through those of row 0, then of
-/// row 1.
+/// The number of blocks of a tile, a power of two. Vectors of the tile are numbered through the blocks of row
+/// 0, then through those of row 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     shift: u32,
@@ -73,7 +73,8 @@ impl Part {
     }
 
     /// How many words to prefetch at each of `depth` words, and where to begin. The next blocks have `words`
-    /// at each. At most a line is prefetched at a time, so few tiles of several gates do not prefetch all.
+    /// words at each. At most a line is prefetched at a time, so a few tiles of several gates do not prefetch
+    /// all.
     #[inline(always)]
     pub(super) fn pace(self, words: usize, depth: usize) -> (usize, usize) {
         // (A division here, in each product of each tile, was a tenth of what a small tile costs beside its
@@ -82,7 +83,7 @@ impl Part {
         (pace, self.index * pace * depth)
     }
 
-    /// Whether it is of nothing.
+    /// Whether it is no part: nothing is prefetched.
     #[inline(always)]
     pub(super) fn is_none(self) -> bool {
         self.of == 0
@@ -101,18 +102,18 @@ pub(crate) struct Tile {
     /// Tiles like this one that follow each other, itself included: along the rows, or of a single row along
     /// the blocks.
     pub(crate) tiles: usize,
-    /// How many of them, the first ones, prefetch nothing; and what the one after these prefetches of the
-    /// next block, of which the others have the parts that follow.
+    /// The number of tiles at the start of the run that prefetch nothing, and the part of the next block that
+    /// the tile after these prefetches. The tiles after that one prefetch the parts that follow.
     pub(crate) quiet: usize,
     pub(crate) part: Part,
 }
 
 impl Tile {
-    /// Nothing, which prefetches nothing.
+    /// An empty tile that prefetches nothing.
     pub(super) const QUIET: Tile =
         Tile { row: 0, rows: 0, block: 0, blocks: 0, tiles: 1, quiet: 1, part: Part { index: 0, of: 0 } };
 
-    /// A row of so many blocks, one after the other, that prefetch nothing.
+    /// A row of `count` blocks, a tile each, that prefetch nothing.
     pub(super) fn row_of_blocks(count: usize) -> Tile {
         Tile { rows: 1, block: 0, blocks: 1, tiles: count, quiet: count, ..Tile::QUIET }
     }

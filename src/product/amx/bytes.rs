@@ -1,7 +1,8 @@
-//! Bytes: for each segment, integers of one or two columns, which are then scaled and added to what is there.
+//! The sums of `Int8`: tiles sum the integers of one segment, which are then scaled and added to the sums in
+//! f32.
 //!
-//! TDPBUSD multiplies the unsigned bytes of rows, which are `q + 128`, with the signed ones of weights; sums
-//! begin with what the panel says (`format/int8.rs`).
+//! TDPBUSD multiplies unsigned bytes of rows, `q + 128`, with signed bytes of weights. The panel has the
+//! integer that each sum begins with, which takes the 128 out again (`format/int8.rs`).
 
 use super::chain::{Sums, chain};
 use super::columns::{Columns, Shape};

@@ -1,15 +1,15 @@
-//! The loops over depth: sums of one or two tiles of rows with one or two of weights, from where they begin
-//! to where they go.
+//! The loops over depth, in assembly: products of one or two tiles of rows with one or two tiles of weights.
+//! The sums are loaded, go through all parts of the depth in tile registers, and are stored.
 //!
 //! ```text
 //! load the sums
 //! for each part of the depth             W x, R h; whole tiles of it, and the last words
 //!   for each sixteen words
-//!     load a tile of each weights and of each rows; multiply each by each
+//!     load one or two tiles of rows and of weights; multiply each by each
 //! store the sums
 //! ```
 //!
-//! Tile registers do not outlive an `asm!` block as far as the compiler knows: all of it is one block.
+//! The compiler does not keep tile registers from one `asm!` block to the next, so all of it is one block.
 
 use std::arch::asm;
 use std::mem::offset_of;
@@ -28,8 +28,8 @@ pub(super) struct Part {
     pub(super) count: usize,
 }
 
-/// Where sums begin and go: each by its tile of rows and its weights, and bytes from a row to the next. (Of
-/// integers the words are no floats.)
+/// Where sums are loaded from and stored to, by tile of rows and tile of weights, and the bytes from a row to
+/// the next. (Sums of bytes are integers, although the pointers are of floats.)
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Sums {
@@ -39,7 +39,7 @@ pub(super) struct Sums {
     pub(super) to_row: usize,
 }
 
-/// What the assembly below has as numbers.
+/// The offsets that the assembly below has as numbers.
 const _: () = {
     assert!(offset_of!(Part, row) == 16 && offset_of!(Part, weights) == 24 && offset_of!(Part, word) == 40);
     assert!(offset_of!(Part, words) == 48 && offset_of!(Part, count) == 56 && size_of::<Part>() == 64);

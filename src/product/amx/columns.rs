@@ -1,4 +1,5 @@
-//! The columns of a product: what a tile of weights has, and two tiles of rows are multiplied with at a time.
+//! The columns of a product: a column is one gate of one block, which fills a tile of weights. Two tiles of
+//! rows are multiplied with two columns at a time:
 //!
 //! ```text
 //! gates, blocks   4, 1       0 1 | 2 3
@@ -11,7 +12,7 @@ use crate::product::kernel::Ends;
 use crate::product::operand::SumPointers;
 use std::ops::Range;
 
-/// Gates, blocks and rows of a tile of sums.
+/// The gates, blocks and rows of a tile of sums.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) gates: usize,
@@ -19,7 +20,8 @@ pub(super) struct Shape {
     pub(super) rows: usize,
 }
 
-/// A column of sums: a gate of a block of weights, and how far on in a row its sums begin and go.
+/// A column of sums: a gate of a block of weights. Its sums begin `from` floats into a row, and go to `to`
+/// floats into a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
     pub(super) block: usize,
@@ -39,8 +41,9 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Those of a product in order: in pairs, and last the last gate's where it turns, which are two, of one
-    /// sum each. `None` after them.
+    /// The n-th columns of a product: pairs in order. If the product turns, its last gate comes last and by
+    /// itself, twice: through the segments before the turn, and through those after it. `None` after the
+    /// last.
     #[inline(never)]
     pub(super) fn nth(n: usize, ends: &Ends, segments: usize, shape: &Shape) -> Option<Columns> {
         let (Ends { start, to, turn, .. }, Shape { gates, blocks, .. }) = (*ends, *shape);

@@ -5,8 +5,9 @@
 //! the processor does not know an instruction   ->  SIGILL  ->  handle: decode, do it, go on behind it
 //! ```
 //!
-//! Written from Intel's manual (SDM, volume 2, "TDPBF16PS", "TDPBUSD", "TILELOADD", "LDTILECFG"), not from
-//! the kernels: what it finds that the manual makes a fault, it leaves to end the program. Linux on x86-64.
+//! It is written from Intel's manual (SDM, volume 2, "TDPBF16PS", "TDPBUSD", "TILELOADD", "LDTILECFG"), not
+//! from the kernels. Where an instruction would fault by the manual, the program ends with SIGILL. Linux on
+//! x86-64.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -61,7 +62,7 @@ thread_local! {
     static TILES: UnsafeCell<[Tile; 8]> = const { UnsafeCell::new([Tile::NONE; 8]) };
 }
 
-/// From now on the process has the instructions.
+/// Installs the signal handler: from now on the process has the instructions.
 pub(super) fn install() {
     let action =
         SigAction { handler: handle as *const () as usize, mask: [0; 16], flags: SA_SIGINFO, restorer: 0 };
@@ -199,7 +200,7 @@ fn multiply(sums: &mut Tile, left: &Tile, right: &Tile, dot: Dot) {
     }
 }
 
-/// What is denormal is zero.
+/// A denormal as zero, as these instructions treat it.
 fn normal(x: f32) -> f32 {
     if x.is_subnormal() { 0f32.copysign(x) } else { x }
 }

@@ -1,4 +1,4 @@
-//! The kernel: the tiles of a run by twos, and the columns of each two of them by twos.
+//! The kernel: it takes the tiles of a run two at a time, and the columns of each two tiles two at a time.
 
 use super::columns::{Columns, Shape};
 use super::machine::Configured;
@@ -6,7 +6,7 @@ use super::operands::Operands;
 use crate::product::kernel::{Ends, Product};
 use crate::product::operand::SumPointers;
 
-/// What the words of a precision add to sums.
+/// How the words of a precision are multiplied and added to sums.
 pub(super) trait Sum {
     /// Computes the sums of one or two columns with one or two tiles of rows, from where they begin through
     /// their segments to where they go.

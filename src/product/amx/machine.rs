@@ -24,12 +24,12 @@ pub(in crate::product) fn has_bf16() -> bool {
     found().bf16
 }
 
-/// Whether they multiply bytes.
+/// Whether tiles multiply bytes here.
 pub(in crate::product) fn has_int8() -> bool {
     found().int8
 }
 
-/// Asks once for the process.
+/// What tiles multiply here, detected once for the process.
 fn found() -> Found {
     static FOUND: OnceLock<Found> = OnceLock::new();
     *FOUND.get_or_init(|| {
@@ -76,7 +76,7 @@ fn cpuid(leaf: u32, of_leaf: u32) -> std::arch::x86_64::CpuidResult {
     unsafe { std::arch::x86_64::__cpuid_count(leaf, of_leaf) }
 }
 
-/// Whether Linux lets the threads of this process use tiles: asks for it.
+/// Asks Linux to let the threads of this process use tiles; whether it does.
 fn is_permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const REQUEST_PERMISSION: i64 = 0x1023;
@@ -102,7 +102,7 @@ fn is_permitted() -> bool {
 #[repr(align(64))]
 struct Shapes([u8; 64]);
 
-/// Those for so many rows of A: weights have sixteen rows, sums and operands as many as A.
+/// The shapes for tiles of `rows` rows of A: sums and A have that many rows, weights sixteen.
 const fn shapes(rows: usize) -> Shapes {
     let mut shapes = [0; 64];
     shapes[0] = 1;

@@ -6,8 +6,8 @@
 //! operands.rs   its rows and weights, part by part of the depth
 //! chain.rs      the loops over depth, in assembly
 //! kernel.rs     the kernel: tiles and columns by twos
-//! pairs.rs      what it does with words of `Bf16`
-//! bytes.rs      and with those of `Int8`
+//! pairs.rs      the sums of `Bf16`
+//! bytes.rs      the sums of `Int8`
 //! table.rs      the table of AVX-512 with these kernels
 //! emulation.rs  the instructions in software, for tests on machines without them
 //! ```

@@ -6,8 +6,8 @@
 //!                        part: 8 words, copied, with zeros up to 16
 //! ```
 //!
-//! Past its last word a row has what was there before, and a block has the words of the next one: both copies
-//! end with zeros, since zero times an infinity is none.
+//! Past its last word a row has whatever was there before, and a block has the words of the next block. Both
+//! copies end with zeros: a zero on one side alone would make NaN of an infinity on the other.
 
 use super::chain::Part;
 use super::columns::{Column, Columns, Shape};
@@ -17,13 +17,13 @@ use crate::simd::{Avx512, Isa, LINE};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// A tile that is copied, or sums that wait.
+/// The memory of one tile: a copy of operands, or sums that wait.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Copied([MaybeUninit<u32>; WORDS * LINE]);
 
 impl Copied {
-    /// Of which nothing is set.
+    /// Memory of which nothing is initialised.
     pub(super) const NONE: Copied = Copied([MaybeUninit::uninit(); WORDS * LINE]);
     /// Bytes from a row to the next.
     pub(super) const ROW: usize = LINE * size_of::<u32>();
@@ -41,14 +41,14 @@ pub(super) struct Operands<'a> {
     shape: &'a Shape,
     /// The first tile, and how many: one or two.
     tiles: (usize, usize),
-    /// Of each segment, the last words of each tile of rows and of each column.
+    /// For each segment, copies of the last words of each tile of rows and of each column.
     rows: [[Copied; 2]; MAX_SEGMENTS],
     weights: [[Copied; 2]; MAX_SEGMENTS],
     parts: [MaybeUninit<Part>; 2 * MAX_SEGMENTS],
 }
 
 impl<'a> Operands<'a> {
-    /// Those of one or two tiles.
+    /// The operands of one or two tiles.
     #[inline(always)]
     pub(super) fn new(segments: &'a [Segment], shape: &'a Shape, tiles: (usize, usize)) -> Self {
         Operands {
@@ -143,7 +143,7 @@ impl<'a> Operands<'a> {
                 count += 1;
             }
         }
-        // SAFETY: so many are set.
+        // SAFETY: the first `count` parts were written above.
         unsafe { std::slice::from_raw_parts(self.parts.as_ptr().cast(), count) }
     }
 }

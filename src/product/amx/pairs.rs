@@ -1,4 +1,4 @@
-//! Pairs of bf16: sums go through all segments in one chain.
+//! The sums of `Bf16`: they go through all segments in one chain, in tile registers.
 
 use super::chain::{Sums, chain};
 use super::columns::Columns;
@@ -11,7 +11,7 @@ use crate::product::operand::SumPointers;
 pub(super) struct Pairs;
 
 impl Sum for Pairs {
-    /// (Through no segment sums only move.)
+    /// (Without segments the sums are copied from where they begin to where they go.)
     ///
     /// # Safety
     /// - As for [`Sum::sum`].

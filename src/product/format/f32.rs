@@ -38,8 +38,8 @@ impl Format for F32 {
             let count = run.min(left);
             left -= count;
             if left > 0 {
-                // A run lies too far behind the one before for the processor to foresee: a tile would wait
-                // for the first word of each.
+                // The next run lies too far from this one for the processor to prefetch it: a tile would wait
+                // for the first word of each run.
                 for r in 0..R {
                     prefetch_near(rows[r].wrapping_add(of_tile.at + count * step).wrapping_add(jump));
                 }
@@ -63,8 +63,8 @@ impl Format for F32 {
     }
 }
 
-/// The sums from which on a tile takes as many words at a time as the level says. (Of few sums the compiler
-/// takes two words by itself.)
+/// A tile of at least this many sums takes as many words at a time as the level says. (For fewer sums the
+/// compiler unrolls the loop by itself, two words at a time.)
 const MANY_SUMS: usize = 15;
 
 /// The words of the rows of a tile and of its blocks of a panel, one after the other.

@@ -18,19 +18,20 @@
 //! (There VPMADDUBSW, which saturates at 16 bits, multiplies the magnitudes of the weights, for which 16
 //! bits are enough.)
 //!
-//! **Few units.** The products with a state wait for its row: for the largest value, a division, a rounding,
-//! and the way of the bytes through memory. That takes as long as the products of some sixteen units in f32,
-//! which begin at once and are a chain of four cycles for each unit. So fewer units take longer than in f32,
-//! by 13 nanoseconds a step of one unit on a Zen 4. (`Z4/small-rows`)
+//! **Few units.** The products with a state wait until its row is quantised: the largest value, a division, a
+//! rounding, and the bytes written and read again. That takes as long as the products of some sixteen units
+//! in f32, which begin at once and are a chain of four cycles for each unit. So layers of fewer units are
+//! slower than in f32, by 13 nanoseconds a step of one unit on a Zen 4. (`Z4/small-rows`)
 //!
-//! **What has no bytes.** Where a row has an infinity or a NaN its scale is NaN, and so are all its sums;
-//! where the weights of a unit have one, its sums are. Where all are too small to matter the scale is zero.
+//! **Infinities and NaN.** A row that has an infinity or a NaN has the scale NaN, and so all its sums are
+//! NaN. A unit with such a weight likewise has the scale NaN, and so have its sums. If all values of a row
+//! are too small to matter, its scale is zero.
 
 use super::{Format, InRun, begin, broadcast};
 use crate::product::operand::Segment;
 use crate::simd::{Isa, flushed};
 
-/// See the head of the file. By the instruction for such products where the machine has it.
+/// See the head of the file. With `VNNI`, bytes are multiplied by the instruction of that name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Int8<const VNNI: bool>;
 
@@ -40,8 +41,8 @@ pub(crate) const MAX_INPUTS: usize = 1 << 17;
 /// The largest q.
 const LARGEST: f32 = 127.0;
 
-/// To a value that is a number of scales this is added: the unit in the last place of 1.5 * 2^23 is one, so
-/// the sum rounds, to the nearest, ties to even, and its low bits are the integer.
+/// Adding this rounds a value to an integer: the unit in the last place of 1.5 * 2^23 is one, so the sum is
+/// rounded to the nearest, ties to even, and its low bits are the integer.
 pub(super) const NEAREST: f32 = 12_582_912.0;
 
 /// The largest magnitude of some values; NaN if one is NaN.
@@ -62,8 +63,8 @@ pub(super) fn scale_of(largest: f32) -> (f32, f32) {
     (largest / LARGEST, LARGEST / largest)
 }
 
-/// The nearest integer of a weight times the inverse of its scale, ties to even, as a byte. The scale may be
-/// given: what is more than a byte has is the nearest.
+/// The nearest integer of a weight times the inverse of its scale, ties to even, as a byte. With a given
+/// scale, values beyond the range of a byte are clamped to it.
 #[inline(always)]
 pub(super) fn weight(value: f32, inverse: f32) -> u8 {
     // (A NaN stays one. Its scale is NaN, and its bytes do not matter.)

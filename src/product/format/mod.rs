@@ -2,7 +2,7 @@
 //!
 //! Depth is counted in words: a panel has a vector of words for each gate, one after the other along the
 //! inputs, and a kernel takes them front to back. So panels, tiles and sweeps are the same for every
-//! precision, which is one file here and a line in the lists below:
+//! precision. Each precision is one file here, and a line in the lists below:
 //!
 //! ```text
 //!                 word of a panel      rows                  sums
@@ -14,8 +14,8 @@
 //!
 //! `rows.rs` makes the rows that are not multiplied as they lie.
 //!
-//! Which kernel runs follows from precision and level alone, never from the number of rows: or a row would
-//! depend on its batch.
+//! The precision and the level alone decide which format's kernel runs, never the number of rows: otherwise
+//! the bits of a row would depend on its batch.
 
 mod bf16;
 mod bf16_weights;
@@ -72,22 +72,22 @@ pub enum Precision {
     /// weights are taken for those of the parameters (*straight through*: Bengio, Léonard, Courville 2013,
     /// arXiv 1308.3432). An update that is smaller than the rounding is not lost.
     Bf16Weights,
-    /// Products of bf16 with sums in f32. Weights are rounded when they are packed; inputs and states when
-    /// they are multiplied, to the nearest, ties to even, and to zero below 2^-56 (1.4e-17). The sums have
-    /// the order of the instruction TDPBF16PS:
+    /// Products of bf16 with sums in f32. Weights are rounded when they are packed, inputs and states when
+    /// they are multiplied: to the nearest, ties to even, and to zero below 2^-56 (1.4e-17). The order of the
+    /// sums is that of the instruction TDPBF16PS:
     ///
     /// ```text
     /// of 32 inputs    e = the chain of the even ones, from zero     o = that of the odd ones
     /// then            sum = sum + (e + o)
     /// ```
     ///
-    /// Products of two bf16 are exact in f32, so all sums are the same bits on every level. (But for products
-    /// beyond 3.4e38: those are infinite on the portable level, and on the others as much as they are, if the
-    /// sum is within f32.)
+    /// Products of two bf16 are exact in f32, so all sums are the same bits on every level. (The exception
+    /// are products beyond 3.4e38. On the portable level they are infinite. Levels that fuse add them
+    /// unrounded, so that a sum within f32 is finite.)
     ///
-    /// It trains: parameters and their gradients are f32, the gradients of gates, and that of a normalised
-    /// cell state, are rounded to bf16 as soon as they are stored, and the products of both ways are those
-    /// above. (Gradients of weights are one chain of f32 over time, of the rounded operands; those of biases,
+    /// It trains: parameters and their gradients are f32. Gradients of gates, and of a normalised cell state,
+    /// are rounded to bf16 as soon as they are stored, and the products of both passes are those above.
+    /// (Gradients of weights are one chain of f32 over time, of the rounded operands. Gradients of biases,
     /// peepholes, gains and shifts are made of the rounded gradients, too. An update that is smaller than the
     /// rounding of a weight is not lost.)
     Bf16,
@@ -99,11 +99,11 @@ pub enum Precision {
     /// W x = s_w s_x (q_w q_x)      q_w = round(w / s_w), s_w = max|w| / 127       q_x, s_x likewise
     /// ```
     ///
-    /// The sums of integers are exact, the same on every level; what is made of them are f32, and all
+    /// The sums of integers are exact, the same on every level. Everything else is computed in f32, and all
     /// promises of equal bits are those of [`F32`](Precision::F32). Packed weights take a quarter of the
     /// bytes. Sums of a row that has an infinity or a NaN are NaN, and so are those of a unit with such a
-    /// weight; an input whose magnitudes are all below 1e-30 counts as zero. Where `s_w s_x` is more than an
-    /// f32 has, sums are infinite, or NaN where that of the integers is zero.
+    /// weight; an input whose magnitudes are all below 1e-30 counts as zero. Where `s_w s_x` overflows an
+    /// f32, sums are infinite, or NaN if the sum of the integers is zero.
     ///
     /// For inference: [`forward_train`](crate::Recurrent::forward_train) is an error.
     Int8,
@@ -205,13 +205,13 @@ impl Words {
         }
     }
 
-    /// What a block has after its words, in vectors of each gate.
+    /// The vectors of each gate that a block has after its words.
     pub(super) fn tail(self) -> usize {
         if matches!(self, Words::Bytes { .. }) { 2 } else { 0 }
     }
 
-    /// Makes the words of one unit and gate, of as many inputs as there are values, and its tail. They go one
-    /// by one to the floats at `to`. Bytes are made with the scale that is given, or with their own.
+    /// Writes the words of one unit and gate, for as many inputs as there are values, and then its tail, one
+    /// by one to the floats of `to`. Bytes are rounded with the given scale, or with their own.
     pub(super) fn pack<'a>(
         self,
         values: impl Iterator<Item = f32> + Clone,
@@ -241,7 +241,7 @@ impl Words {
             *to = f32::from_bits(word);
         }
         if let Words::Bytes { offset } = self {
-            // (Of the most inputs with the smallest byte each it is 2^31.)
+            // (With the most inputs, all of the smallest byte, it is 2^31: it may wrap around.)
             let begin = (-i32::from(offset)).wrapping_mul(sum);
             for (to, value) in to.zip([scale, f32::from_bits(begin.cast_unsigned())]) {
                 *to = value;
@@ -278,19 +278,19 @@ pub(crate) fn round(values: &mut [f32]) {
 
 /// How the words of a panel are multiplied with rows.
 pub(super) trait Format: Copy + Send + Sync + 'static {
-    /// The most rows of a tile, where the level has registers for more: each height is a kernel to compile.
+    /// The most rows of a tile, even if the level has registers for more: each height is a kernel to compile.
     const MAX_ROWS: usize;
     /// The same of fewer than three gates, and on levels without the registers for
     /// [`MAX_ROWS`](Self::MAX_ROWS) rows.
     const FEW_ROWS: usize = Self::MAX_ROWS;
-    /// The most sums of a tile of a single row, where the level has registers for more.
+    /// The most sums of a tile of a single row, even if the level has registers for more.
     const MAX_SUMS: usize = 8;
     /// Registers that a sum takes in a tile, and those of them that the loop over depth changes: its chains.
     const REGISTERS: usize = 1;
     const CHAINS: usize = 1;
     /// Whether the machine has to have VNNI.
     const VNNI: bool = false;
-    /// Products of inputs with weights, of those that f32 does in the same time.
+    /// The speed of the products, as a multiple of f32's.
     const SPEED: f64 = 1.0;
 
     /// The sums after a segment.
@@ -305,7 +305,7 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
     ) -> [[[I::Vector; G]; U]; R];
 }
 
-/// A tile in its run: which one it is, and how many of them, the first ones, prefetch nothing.
+/// A tile in its run: its index, and the number of tiles at the start of the run that prefetch nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InRun {
     pub(super) index: usize,
@@ -319,7 +319,8 @@ struct NextWeights {
 }
 
 impl NextWeights {
-    /// Prefetches what comes next. Spread over the whole product: a burst would keep its loads waiting.
+    /// Prefetches the next line. Prefetches are spread over the whole product: in a burst they would delay
+    /// its loads.
     #[inline(always)]
     fn fetch(&mut self) {
         prefetch(self.next);
@@ -380,9 +381,9 @@ unsafe fn multiply_add<I: Isa, W: Load, const G: usize, const U: usize, const R:
     weights: *const u32,
     block: usize,
 ) -> [[[I::Vector; G]; U]; R] {
-    // All rows have a register and a weight one in turn; where tiles are tall, the other way around. (There
-    // it is one register less, and the last. Where rows are fewer than they may be, LLVM moves accumulators
-    // about.)
+    // The values of all rows stay in registers, and the weights take turns in one. In tall tiles it is the
+    // other way around: that takes one register less, and a tall tile has none to spare. (In tiles that are
+    // not tall, LLVM would then move accumulators about.)
     if const { R > I::HEIGHTS[4] } {
         let mut w = [[isa.zero(); G]; U];
         for u in 0..U {
