@@ -162,7 +162,6 @@ EXPLAINED = [
     (r"Packed::reserve \| (if shape.hidden_gates|panel.reserve)", "how much is reserved beforehand"),
     (r"FRONT.saturating_add\(width", "a row with more room than it needs"),
     (r"from_raw_parts_mut\(to, LINE / 2\)", "how long a slice is of which half a line is written"),
-    (r"replace \|\| with && in make_each", "a row is made twice"),
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),

@@ -20,7 +20,7 @@
 use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
-use crate::product::{Heads, MakeRows, Panel, Precision, Source, Table, make_rows, row_words, table};
+use crate::product::{ConvertRows, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -136,9 +136,9 @@ pub(crate) struct Weights {
     pub(crate) table: &'static Table,
     pub(crate) backward: &'static Table,
     pub(crate) gradient: &'static Table,
-    /// How rows are made for the products, where they are not multiplied as they lie. (Those of gradients are
-    /// made if the precision trains in its own.)
-    pub(crate) make_rows: Option<MakeRows>,
+    /// How rows are converted for the products, where they are not multiplied as they lie. (Rows of gradients
+    /// are converted if the precision rounds gradients.)
+    pub(crate) convert_rows: Option<ConvertRows>,
     pub(crate) variant: Variant,
     pub(crate) cell: Entry,
     pub(crate) panels: Vec<Panel>,
@@ -207,7 +207,7 @@ impl Weights {
             table,
             backward,
             gradient,
-            make_rows: make_rows(token, precision, table.offset),
+            convert_rows: convert_rows(token, precision, table.offset),
             variant,
             cell,
             panels,
@@ -291,7 +291,7 @@ impl Weights {
     /// The distance from the hidden state of a head to that of the next, in words as they are multiplied.
     #[inline(always)]
     pub(crate) fn head_words(&self) -> usize {
-        if self.make_rows.is_some() {
+        if self.convert_rows.is_some() {
             row_words(self.precision, self.heads.size())
         } else {
             self.heads.size()

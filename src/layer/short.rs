@@ -44,8 +44,8 @@ pub(super) struct Short {
     /// Of one direction of one layer: of a row in place, or of all rows in two slots.
     pub(super) states: Grid,
     pub(super) scratch: Grid,
-    /// Of the rows that are made for products, of the layer whose rows are the widest.
-    pub(super) made: Grid,
+    /// The converted rows, of the layer whose rows are the widest.
+    pub(super) converted: Grid,
     pub(super) input: Grid,
     pub(super) output: Grid,
     /// The outputs of the layers but the last, two in turns.
@@ -149,7 +149,7 @@ impl Recurrent {
             in_place,
             states: Grid::padded(1, checked_size("state", &[slots, rows])?, cell.state.len(), hidden)?,
             scratch: Grid::padded(1, rows, cell.scratch, hidden)?,
-            made: sequence::made_rows(&self.weights[..config.layers.min(2)], rows, 1)?,
+            converted: sequence::converted_rows(&self.weights[..config.layers.min(2)], rows, 1)?,
             input: Grid::slot_major(1, batch, 1, config.input_size)?,
             output: Grid::slot_major(1, batch, 1, outputs)?,
             inner: Parts::new((config.layers - 1).min(2), checked_size("y", &[together, rows, outputs])?)?,

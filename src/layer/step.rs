@@ -154,7 +154,7 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let Some(short) = &workspace.short else {
-            return Err(Error::Unsupported { what: "a step whose shapes nobody has made" });
+            return Err(Error::Unsupported { what: "a step whose shapes nobody has converted" });
         };
         let (inputs, outputs) = (short.input.len(), short.output.len());
         check_steps("x", [steps, inputs], x.len())?;
@@ -207,7 +207,8 @@ impl Recurrent {
         let (states, memory) = (&mut rings[0], &mut memories[0]);
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let scratch = &mut memory.scratch;
-        let made = (short.made.len() > 0).then(|| GridMut::new(short.made, &mut memory.made));
+        let converted =
+            (short.converted.len() > 0).then(|| GridMut::new(short.converted, &mut memory.converted));
 
         // Nothing can go wrong from here on.
         let half = short.states.len() / 2;
@@ -230,7 +231,7 @@ impl Recurrent {
                 tape: None,
                 checkpoints: None,
                 scratch: GridMut::new(short.scratch, scratch),
-                made: made.as_ref(),
+                converted: converted.as_ref(),
                 projected: None,
                 down: sequence::zigzag(&self.weights[layer], true).then_some(*down),
             };
@@ -315,14 +316,14 @@ impl Recurrent {
         fill_up(memories, 1)?;
         rings[0].grow(short.states.len())?;
         memories[0].scratch.grow(short.scratch.len())?;
-        memories[0].made.grow(short.made.len())?;
+        memories[0].converted.grow(short.converted.len())?;
         let together = if short.in_place { TOGETHER } else { 1 };
         memories[0].flushed.grow(checked_size("x", &[together, short.input.len()])?)?;
         between.grow(short.inner.all())?;
         if short.in_place {
             fill_up(steps, self.config.layers)?;
-            let ForwardMemory { made, scratch, .. } = &mut memories[0];
-            let made = (short.made.len() > 0).then(|| GridMut::new(short.made, made));
+            let ForwardMemory { converted, scratch, .. } = &mut memories[0];
+            let converted = (short.converted.len() > 0).then(|| GridMut::new(short.converted, converted));
             for (step, weights) in steps.iter_mut().zip(&self.weights) {
                 let forward = Forward {
                     pass: Pass {
@@ -338,7 +339,7 @@ impl Recurrent {
                     tape: None,
                     checkpoints: None,
                     scratch: GridMut::new(short.scratch, scratch),
-                    made: made.as_ref(),
+                    converted: converted.as_ref(),
                     projected: None,
                     down: sequence::zigzag(weights, true).then_some(false),
                 };

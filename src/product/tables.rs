@@ -202,8 +202,8 @@ levels! { [define_tables] }
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Ends, FRONT, Panel, Prefetch, RowPointers, RowsToMake, Segment, Source, SumPointers, Tile, WIDE,
-        Words, make_rows, row_words,
+        Ends, FRONT, Panel, Prefetch, RowPointers, RowsToConvert, Segment, Source, SumPointers, Tile, WIDE,
+        Words, convert_rows, row_words,
     };
     use super::*;
     use crate::simd::Level;
@@ -278,8 +278,8 @@ mod tests {
         to.iter().map(|value| value.to_bits()).collect()
     }
 
-    /// The tiles of words that are made of rows, in runs, with a turn, over segments of several depths, and
-    /// with sums at a stride or where a list says, against plain loops: the same bits on every level.
+    /// The tiles of words that rows are converted to, in runs, with a turn, over segments of several depths,
+    /// and with sums at a stride or where a list says, against plain loops: the same bits on every level.
     #[test]
     fn kernels_of_made_rows_are_their_sums_on_every_level() {
         for (level, precision) in
@@ -312,7 +312,7 @@ mod tests {
         // A run of two tiles and one.
         let tiles = if rows > 1 { 3 } else { 1 };
         let (tile, count) = (Tile { rows, blocks, tiles, quiet: tiles, ..Tile::QUIET }, rows * tiles);
-        let make = make_rows(token, precision, table.offset).unwrap();
+        let make = convert_rows(token, precision, table.offset).unwrap();
         // Words of whole tiles and of one in part, of that alone, and of whole tiles alone.
         let segments = [85, 7, 128].map(|depth| {
             // A block more, which is none of the tile's.
@@ -327,15 +327,15 @@ mod tests {
             let left: Vec<f32> = (0..count * depth).map(|n| value(n + depth + 77)).collect();
             // What a row has past its last word may be NaN.
             let stride = row_words(precision, depth).next_multiple_of(16) + 16;
-            let mut made = vec![0x7FC0_7FC0u32; count * stride];
-            for (row, made) in left.chunks_exact(depth).zip(made.chunks_exact_mut(stride)) {
+            let mut converted = vec![0x7FC0_7FC0u32; count * stride];
+            for (row, converted) in left.chunks_exact(depth).zip(converted.chunks_exact_mut(stride)) {
                 // SAFETY: the row exists, and the words are ours.
-                unsafe { make(&RowsToMake::one(row.as_ptr(), depth, made.as_mut_ptr().add(FRONT))) };
+                unsafe { make(&RowsToConvert::one(row.as_ptr(), depth, converted.as_mut_ptr().add(FRONT))) };
             }
-            (depth, data, panel, left, (stride, made))
+            (depth, data, panel, left, (stride, converted))
         });
-        let words = segments.each_ref().map(|(_, _, panel, _, (stride, made))| {
-            let rows = RowPointers::strided(made.as_ptr().wrapping_add(FRONT).cast_mut(), *stride);
+        let words = segments.each_ref().map(|(_, _, panel, _, (stride, converted))| {
+            let rows = RowPointers::strided(converted.as_ptr().wrapping_add(FRONT).cast_mut(), *stride);
             let weights = panel.weights(0, blocks, Prefetch::NONE);
             let mut segment = Segment::rows(rows, weights);
             segment.set_weights(weights, &tile);

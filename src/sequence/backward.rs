@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A chunk has as many steps as keep its gate gradients in the level-2 cache, or some 512 places (step, row)
-//! if those are more, so that the products over it are long. Where it is cut changes no result: all sums over
-//! time are taken in the order in which the walk back comes by.
+//! if those are more, so that the products over it are long. Where chunks are cut changes no result: all sums
+//! over time are in the order of the walk back.
 //!
 //! ```text
 //! grads   [ step done just before the chunk | first step on the way back | ... | last ]
@@ -20,8 +20,8 @@
 //! Where only checkpoints were kept, the steps between two of them are run forward again first (`replay.rs`),
 //! and then walked back in such chunks.
 
+use super::converted::grid_of_gradients;
 use super::gradient::{Chunk, Inputs, Kept, Packed, Targets, accumulate_chunk};
-use super::made::grid_of_gradients;
 use super::pass::{Backward, Pass};
 use super::products_back::run_phase;
 use super::replay::Replay;
@@ -38,8 +38,8 @@ pub(crate) struct BackwardMemory {
     /// The gradient of the state: the final state's before the pass, the initial state's after it.
     pub(crate) carry: AlignedBuf,
     pub(crate) packed: Packed,
-    /// Gate gradients that are made for the products of a step.
-    made: AlignedBuf,
+    /// Converted gate gradients of a step.
+    converted: AlignedBuf,
     replay: Replay,
     starts: Vec<usize>,
     /// (step, rank) of the gate gradients of the chunk.
@@ -52,7 +52,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// gradients a hundredth of the work.
 const CHUNK_PLACES: usize = 512;
 
-/// Places that a chunk has at most: those of one step of all rows, or more.
+/// The most places of a chunk; never fewer than those of one step of all rows.
 fn chunk_places(batch: usize, record: usize) -> usize {
     (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_PLACES).max(batch)
 }
@@ -62,14 +62,15 @@ impl BackwardMemory {
     pub(crate) fn bytes(&self) -> usize {
         let lists = self.starts.capacity() * size_of::<usize>()
             + self.places.capacity() * size_of::<(usize, usize)>();
-        let buffers = [&self.grads, &self.carry, &self.made]
+        let buffers = [&self.grads, &self.carry, &self.converted]
             .map(|buffer| size_of_val(&buffer[..]))
             .iter()
             .sum::<usize>();
         lists + buffers + self.packed.bytes() + self.replay.bytes()
     }
 
-    /// Makes room for a pass over its rows, with checkpoints every so many steps, if any, of so many planes.
+    /// Makes room for a pass over its rows: with checkpoints of `state_planes` planes every `every` steps, if
+    /// there are checkpoints.
     pub(crate) fn prepare(
         &mut self,
         pass: &Pass<'_>,
@@ -84,7 +85,7 @@ impl BackwardMemory {
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
         self.grads.grow(Lines::new(with_seam, shape.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
-        self.made.grow(BackwardMemory::made_grid(pass, 1)?.len())?;
+        self.converted.grow(BackwardMemory::converted_grid(pass, 1)?.len())?;
         // A step has at least one place.
         reserve(&mut self.starts, places.min(rows.steps()) + 2)?;
         reserve(&mut self.places, places)?;
@@ -94,8 +95,8 @@ impl BackwardMemory {
         }
     }
 
-    /// The shape of `made`.
-    fn made_grid(pass: &Pass<'_>, shares: usize) -> Result<Grid, Error> {
+    /// The shape of `converted`.
+    fn converted_grid(pass: &Pass<'_>, shares: usize) -> Result<Grid, Error> {
         let shape = pass.weights().shape();
         let gates = shape.hidden_gates().max(shape.second_gates()).max(1);
         grid_of_gradients(pass.weights(), shares, pass.rows.order.len(), gates)
@@ -103,14 +104,14 @@ impl BackwardMemory {
 
     /// The shape of `carry`.
     pub(crate) fn carry_grid(pass: &Pass<'_>) -> Result<Grid, Error> {
-        // The last plane is that of the sums that wait.
+        // The last plane has the sums that wait for their other gates.
         Grid::padded(1, pass.rows.order.len(), pass.waiting() + 1, pass.weights().units())
     }
 }
 
-/// Runs a backward pass on so many threads: sets or adds to the weight gradients, adds to the others, sets or
-/// adds to the input gradient, and turns `memory.carry` from the gradient of the final state into that of
-/// the initial.
+/// Runs a backward pass on some threads. It sets or adds to the weight gradients, adds to the gradients of
+/// other parameters, and sets or adds to the input gradient. `memory.carry` has the gradient of the final
+/// state before the pass, and that of the initial state after it.
 ///
 /// # Safety
 /// - Input, upstream gradient and what was kept are those of a forward pass over these rows, with the planes
@@ -133,12 +134,12 @@ pub(crate) unsafe fn backward(
     let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
     let steps = rows.steps();
-    // Of the size that `prepare` has made room for.
+    // The size for which `prepare` has made room.
     let most = chunk_places(batch, record);
     let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
     let carry_grid = BackwardMemory::carry_grid(&pass)?;
-    let made_grid = BackwardMemory::made_grid(&pass, threads.clamp(1, MAX_SHARES))?;
-    memory.made.grow(made_grid.len())?;
+    let converted_grid = BackwardMemory::converted_grid(&pass, threads.clamp(1, MAX_SHARES))?;
+    memory.converted.grow(converted_grid.len())?;
     let (bytes, multiply_adds) = transposed.recurrent_load();
     let load = Load {
         rows: batch,
@@ -146,11 +147,11 @@ pub(crate) unsafe fn backward(
         bytes,
         blocks: weights.blocks_of(weights.outputs().max(weights.units())),
         phases: shape.forward.len(),
-        makes_rows: made_grid.len() > 0,
+        converts_rows: converted_grid.len() > 0,
         rate: weights.backward.rate,
     };
 
-    let BackwardMemory { grads, carry, packed, made, starts, places, replay } = memory;
+    let BackwardMemory { grads, carry, packed, converted, starts, places, replay } = memory;
     for segment in against(0..steps, every.unwrap_or(steps), reverse) {
         let (states, tape) = match kept {
             Kept::All { states, tape } => (states, tape),
@@ -183,7 +184,7 @@ pub(crate) unsafe fn backward(
                 starts,
                 first_step,
                 carry: GridMut::new(carry_grid, carry),
-                made: GridMut::new(made_grid, made),
+                converted: GridMut::new(converted_grid, converted),
             };
             // Rows that are no longer there do not count.
             let load = Load { rows: places.len().div_ceil(range.len()), ..load };
@@ -197,7 +198,7 @@ pub(crate) unsafe fn backward(
             // SAFETY: the caller's promise; the walk has written the gradients of the places.
             unsafe { accumulate_chunk(inputs, &chunk, packed, targets, threads) };
 
-            // What this chunk did last stands before the next.
+            // The gradients of the step that this chunk did last stand in front of the next chunk.
             let last = if reverse { range.end - 1 } else { range.start };
             let first = starts[last - first_step];
             lines.move_to_front(grads, first..first + rows.active(last));
@@ -220,9 +221,9 @@ fn nth_back(steps: &Range<usize>, n: usize, reverse: bool) -> usize {
     if reverse { steps.start + n } else { steps.end - 1 - n }
 }
 
-/// Takes from `rest` the next steps of the walk back: as many as have `most` places together, and at least
-/// one. So a chunk has more steps where fewer rows run. With as many steps everywhere, the weight gradients
-/// would be read and written for a few places at a time. (`Z3/long-row`)
+/// Takes from `rest` the next steps of the walk back: as many as have at most `most` places together, and at
+/// least one step. So a chunk has more steps where fewer rows run. If all chunks had the same number of
+/// steps, the weight gradients would often be read and written for a few places. (`Z3/long-row`)
 fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) -> Range<usize> {
     let (mut steps, mut places) = (0, 0);
     while steps < rest.len() {
@@ -237,9 +238,9 @@ fn next_chunk(rows: &Rows, rest: &mut Range<usize>, most: usize, reverse: bool) 
 
 /// The steps of a chunk, against the order of the forward pass.
 ///
-/// A stage is a phase of a step, and after the last there is one more: gradients of initial states need the
-/// whole of the step that they led to, so they are computed one stage later. That is with the next step,
-/// where rows of other lengths go on.
+/// A stage is a phase of a step, and there is one stage after the last step. Gradients of initial states need
+/// all phases of the first step after them, so they are computed one stage later: together with the next step
+/// of the walk, if rows of other lengths go on.
 struct Steps<'a> {
     backward: &'a Backward<'a>,
     range: Range<usize>,

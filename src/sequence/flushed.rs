@@ -1,7 +1,7 @@
 //! Inputs with tiny values: copies of some steps at a time, in which those values are zero.
 //!
-//! Products read the sequence where the caller has it. It is looked through first, which takes less than a
-//! hundredth of the time of a step; only where a value is too small to matter (`simd/flush.rs`) are the steps
+//! Products read the sequence where the caller has it. The sequence is searched first, which takes less than
+//! a hundredth of the time of its steps. Only if a value is too small to matter (`simd/flush.rs`) are steps
 //! copied, as many at a time as stay in a near cache.
 //!
 //! ```text
@@ -22,7 +22,7 @@ pub(super) fn steps_together(forward: &Forward<'_>, active: usize) -> usize {
     (FLOATS / (active * forward.pass.weights().inputs()).max(1)).max(1)
 }
 
-/// The most floats that copies for passes over so many steps of so many rows take.
+/// The most floats that the copies of a pass take, over `steps` steps of `batch` rows.
 pub(super) fn most_floats(inputs: usize, batch: usize, steps: usize) -> Result<usize, Error> {
     let step = checked_size("x", &[batch, inputs])?;
     Ok(step.saturating_mul(steps).min(step.max(FLOATS)))

@@ -9,13 +9,13 @@
 //!
 //! Threads share the rows, or the blocks of each phase; see `threads/schedule.rs`.
 //!
-//! **Pieces.** Of rows that differ in length fewer and fewer run. What suits many rows does not suit few, so
-//! time is cut into pieces in which about as many rows run, and each of them is shared as suits it, and does
-//! its input products beforehand where that pays (`input.rs`).
+//! **Pieces.** If rows differ in length, fewer and fewer of them run. What suits many rows does not suit few.
+//! So time is cut into pieces in which the number of running rows changes little. For each piece it is
+//! decided anew how threads share it, and whether its input products are done beforehand (`input.rs`).
 
+use super::converted;
 use super::flushed;
 use super::input::{MAX_ROWS, chunk_steps, multiply_inputs};
-use super::made;
 use super::pass::{Checkpoints, Forward, Projected};
 use super::products::PhaseProducts;
 use super::rows::Rows;
@@ -37,21 +37,22 @@ pub(crate) struct ForwardMemory {
     projected: AlignedBuf,
     /// (step, rank) of the rows of that product.
     places: Vec<(usize, usize)>,
-    /// Rows that are made for the products of a step, and of such a chunk.
-    pub(crate) made: AlignedBuf,
-    made_inputs: AlignedBuf,
+    /// Converted rows of a step, and converted inputs of such a chunk.
+    pub(crate) converted: AlignedBuf,
+    converted_inputs: AlignedBuf,
     /// Copies of inputs with tiny values.
     pub(crate) flushed: AlignedBuf,
 }
 
-/// Multiply-adds of which a piece has more: some 100 microseconds of work, of which a meeting takes a few.
+/// The multiply-adds that a piece has at least: some 100 microseconds of work. A synchronisation takes a few.
 const WORTH_A_PIECE: usize = 8 << 20;
 
 impl ForwardMemory {
     /// The bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let places = self.places.capacity() * size_of::<(usize, usize)>();
-        let buffers = [&self.scratch, &self.projected, &self.flushed, &self.made, &self.made_inputs];
+        let buffers =
+            [&self.scratch, &self.projected, &self.flushed, &self.converted, &self.converted_inputs];
         buffers.map(|buffer| size_of_val(&buffer[..])).iter().sum::<usize>() + places
     }
 
@@ -65,16 +66,17 @@ impl ForwardMemory {
         threads: usize,
     ) -> Result<(), Error> {
         let (shape, units) = (weights.shape(), weights.units());
-        self.made
-            .grow(made::grid(std::slice::from_ref(weights), batch, threads.clamp(1, MAX_SHARES))?.len())?;
+        self.converted.grow(
+            converted::grid(std::slice::from_ref(weights), batch, threads.clamp(1, MAX_SHARES))?.len(),
+        )?;
         self.scratch.grow(Grid::padded(1, batch, shape.scratch, units)?.len())?;
         self.flushed.grow(flushed::most_floats(weights.inputs(), batch, steps)?)?;
-        // Any number of rows may be left at a piece. Also of rows that are equal now: the next call may have
-        // others.
+        // A piece may have any number of rows. (Even if all rows have one length now, those of the next call
+        // may differ.)
         for rows in 1..=batch.min(MAX_ROWS) {
             if let Some(chunk) = chunk_steps(weights, rows, steps) {
                 self.projected.grow(Grid::padded(chunk, rows, shape.input.len(), units)?.len())?;
-                self.made_inputs.grow(made::grid_of_inputs(weights, chunk * rows)?.len())?;
+                self.converted_inputs.grow(converted::grid_of_inputs(weights, chunk * rows)?.len())?;
                 reserve(&mut self.places, chunk * rows)?;
             }
         }
@@ -82,9 +84,9 @@ impl ForwardMemory {
     }
 }
 
-/// Takes from `rest` the steps with which a pass goes on: the piece ends where fewer than three quarters of
-/// its rows still run, but not before its steps, of `per_row` multiply-adds a row each, are worth a meeting
-/// of threads.
+/// Takes the next piece of a pass from `rest`. The piece ends where fewer than three quarters of its rows
+/// still run, but not before its steps, of `per_row` multiply-adds a row each, are worth a synchronisation of
+/// threads.
 fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: bool) -> Range<usize> {
     let (first, last) = (rest.start, rest.end - 1);
     let mut steps = rest.len();
@@ -104,7 +106,7 @@ fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: boo
     take_steps(rest, steps, reverse)
 }
 
-/// What a step of this pass asks of a processor.
+/// The work of a step of this pass.
 pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
     let ahead = chunk_steps(weights, batch, steps).is_some();
     let of_input = |size: usize| if ahead { 0 } else { size };
@@ -114,14 +116,14 @@ pub(crate) fn load(weights: &Weights, batch: usize, steps: usize) -> Load {
         bytes: weights.recurrent_bytes() + of_input(weights.input_bytes()),
         blocks: weights.blocks_of(weights.units()),
         phases: weights.shape().forward.len(),
-        makes_rows: weights.make_rows.is_some(),
+        converts_rows: weights.convert_rows.is_some(),
         rate: weights.table.rate,
     }
 }
 
 /// Runs a forward pass over some of its steps, and keeps checkpoints on the way where there are to be any.
 /// The initial states lie in their slots; afterwards the final ones do. `forward.flushed`,
-/// `forward.scratch`, `forward.made`, `forward.projected` and `forward.down` are set here.
+/// `forward.scratch`, `forward.converted`, `forward.projected` and `forward.down` are set here.
 ///
 /// # Safety
 /// - As `forward` says: input and output have the steps, rows and columns of the pass, and states, tape and
@@ -165,8 +167,8 @@ pub(crate) unsafe fn forward(
 /// The first step of a pass, of all its rows, on this thread.
 ///
 /// # Safety
-/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.made`,
-///   which is there where rows are made.
+/// - There is at least one row, and `forward.scratch` has a record for each, and so has `forward.converted`,
+///   which is there where rows are converted.
 /// - As for [`forward`](fn@forward).
 #[inline]
 pub(crate) unsafe fn step(forward: &Forward<'_>) {
@@ -196,7 +198,7 @@ unsafe fn run(
     let mut rest = steps;
     while !rest.is_empty() {
         let piece = next_piece(rows, per_row, &mut rest, forward.pass.reverse);
-        // Falling, so this is the most.
+        // The number of active rows falls, so this is the most.
         let active = rows.active(piece.start);
         let (split, _) = load(weights, active, piece.len()).split(schedule, threads);
         if are_tiny {
@@ -211,7 +213,7 @@ unsafe fn run(
     Ok(())
 }
 
-/// Runs some steps of a pass that are shared alike, on flushed copies of their inputs, so many steps at a
+/// Runs some steps of a pass that are shared alike, on flushed copies of their inputs, `together` steps at a
 /// time.
 ///
 /// # Safety
@@ -252,13 +254,13 @@ unsafe fn run_piece(
     let (rows, weights) = (forward.pass.rows, forward.pass.weights());
     let (batch, active) = (rows.order.len(), rows.active(steps.start));
     let (shape, units) = (weights.shape(), weights.units());
-    let ForwardMemory { scratch, projected, places, made, made_inputs, .. } = memory;
+    let ForwardMemory { scratch, projected, places, converted, converted_inputs, .. } = memory;
     let chunk = chunk_steps(weights, active, steps.len());
     let shares = if let Split::Units { shares, .. } = split { shares } else { 1 };
-    let made = GridMut::new(made::grid(std::slice::from_ref(weights), batch, shares)?, made);
+    let converted = GridMut::new(converted::grid(std::slice::from_ref(weights), batch, shares)?, converted);
     let mut forward = Forward {
         scratch: GridMut::new(Grid::padded(1, batch, shape.scratch, units)?, scratch),
-        made: weights.make_rows.map(|_| &made),
+        converted: weights.convert_rows.map(|_| &converted),
         down: zigzag(weights, chunk.is_none()).then_some(false),
         ..forward
     };
@@ -268,7 +270,7 @@ unsafe fn run_piece(
         return Ok(());
     };
     let sums = GridMut::new(Grid::padded(chunk, active, shape.input.len(), units)?, projected);
-    let inputs = GridMut::new(made::grid_of_inputs(weights, chunk * active)?, made_inputs);
+    let inputs = GridMut::new(converted::grid_of_inputs(weights, chunk * active)?, converted_inputs);
     let chunks = steps.len().div_ceil(chunk);
     for n in 0..chunks {
         let n = if forward.pass.reverse { chunks - 1 - n } else { n };
@@ -309,9 +311,7 @@ impl Steps<'_> {
     fn phases(&self) -> usize {
         self.forward.pass.weights().shape().forward.len()
     }
-}
 
-impl Steps<'_> {
     /// All stages of one row that [is finished once](is_finished_once) in each.
     ///
     /// # Safety

@@ -1,16 +1,16 @@
 //! Input products beforehand: W x of a chunk of steps as one product whose rows are the steps.
 //!
-//! Few rows are bound by reading weights and not by multiplying: a step of one row uses each weight once. The
-//! same holds where the weights do not fit into the nearer caches. But only the recurrent product has to wait
-//! for the step before. There the input products of a chunk of steps are done first, which reads the input
-//! weights once for the whole chunk; the walk then starts from these sums. The chain of operations of each
-//! output is the same, and so are the bits.
+//! With few rows, a step is bound by reading weights and not by multiplying: a step of one row uses each
+//! weight once. The same holds where the weights do not fit into the nearer caches. But only the recurrent
+//! product has to wait for the step before. So in these cases the input products of a chunk of steps are done
+//! first, which reads the input weights once for the whole chunk, and the walk starts from these sums. The
+//! chain of operations of each output is the same, and so are the bits.
 //!
 //! ```text
 //! sums    [step of the chunk][rank][gate of W][unit]        b + W x
 //! ```
 
-use super::made::{self, make_inputs};
+use super::converted::{self, convert_inputs};
 use super::pass::{Forward, Projected};
 use super::ready_call::{NO_LIST, input_rows, weights_of};
 use super::threads::{Split, over_range};
@@ -22,14 +22,14 @@ use crate::product::{
 
 /// Rows up to which a step is bound by reading weights, so that doing input products beforehand pays.
 const FEW_ROWS: usize = 5;
-/// (Bytes of weights, rows): with more bytes than these, it pays for up to so many rows. Such weights do not
-/// stay in a level-2 cache of 2 MiB beside what else passes through: a step reads them from farther away, and
-/// tiles of few rows wait for them. (`X207/input-first`)
+/// (Bytes of weights, rows): with more bytes than these, doing input products beforehand pays for up to this
+/// many rows. Such weights do not stay in a level-2 cache of 2 MiB beside the other data of a step: a step
+/// reads them from farther away, and tiles of few rows wait for them. (`X207/input-first`)
 const ROWS_OF_BYTES: [(usize, usize); 3] = [(1280 << 10, 10), (1920 << 10, 16), (4 << 20, 20)];
-/// The most of these rows.
+/// The most rows for which it pays.
 pub(super) const MAX_ROWS: usize = ROWS_OF_BYTES[ROWS_OF_BYTES.len() - 1].1;
-/// Inputs for each row that make it worth it for more rows than [`FEW_ROWS`]: so many weights are not read
-/// again for each two floats of sums that are written and read. (`X207/input-first`)
+/// The inputs for each row from which on it pays for more rows than [`FEW_ROWS`]: for every sum that is
+/// written and read, that many weights need not be read again. (`X207/input-first`)
 const INPUTS_PER_ROW: usize = 8;
 /// Bytes of sums that a chunk may have: a quarter of a level-2 cache of 2 MiB. The input weights
 /// pass through that cache once per chunk, so longer is better as long as the recurrent weights stay.
@@ -51,19 +51,20 @@ pub(super) fn chunk_steps(weights: &Weights, batch: usize, steps: usize) -> Opti
 /// reads weights and sums of its own.
 ///
 /// # Safety
-/// - The input has the steps and rows of these places, and `to` has a record of each, and `made` a row where
-///   rows are made; nobody else works on these.
+/// - The input has the steps and rows of these places, and nobody writes them.
+/// - `to` has a record of each place, and so has `converted` where rows are converted. Nobody else works on
+///   these.
 pub(super) unsafe fn multiply_inputs(
     forward: &Forward<'_>,
-    (to, made): (Projected<'_>, GridMut<'_>),
+    (to, converted): (Projected<'_>, GridMut<'_>),
     places: &[(usize, usize)],
     split: Split,
 ) {
-    if let Some(make) = forward.pass.weights().make_rows {
+    if let Some(convert) = forward.pass.weights().convert_rows {
         let (Split::Rows(threads) | Split::Units { threads, .. }) = split;
         over_range(0..places.len(), threads, &|range| {
             // SAFETY: the caller's promise; the places are those of this thread alone.
-            unsafe { make_inputs(make, forward, places, range, &made) }
+            unsafe { convert_inputs(convert, forward, places, range, &converted) }
         });
     }
     for call in forward.pass.weights().shape().forward.iter().flat_map(|phase| phase.calls) {
@@ -71,7 +72,7 @@ pub(super) unsafe fn multiply_inputs(
             continue;
         };
         let stride = stride(forward, to, places);
-        let work = InputProducts { forward, to, made, places, stride, call, product };
+        let work = InputProducts { forward, to, converted, places, stride, call, product };
         let blocks = forward.pass.weights().panels[product.weights].blocks();
         match split {
             Split::Rows(threads) => over_range(0..places.len(), threads, &|places| {
@@ -86,7 +87,8 @@ pub(super) unsafe fn multiply_inputs(
     }
 }
 
-/// From a place's input to the next one's, where all lie at one stride, as their sums do then.
+/// The stride from a place's input to the next one's, where all inputs lie at one stride. Their sums then do,
+/// too.
 fn stride(forward: &Forward<'_>, to: Projected<'_>, places: &[(usize, usize)]) -> Option<usize> {
     let (input, active) = (&forward.input.grid, to.sums.grid.rows());
     // The last step has all rows that the sums have room for: so has every step, and the rows are in order.
@@ -103,8 +105,8 @@ fn stride(forward: &Forward<'_>, to: Projected<'_>, places: &[(usize, usize)]) -
 struct InputProducts<'a> {
     forward: &'a Forward<'a>,
     to: Projected<'a>,
-    /// The inputs, where rows are made.
-    made: GridMut<'a>,
+    /// The converted inputs, where rows are converted.
+    converted: GridMut<'a>,
     /// (step, rank)
     places: &'a [(usize, usize)],
     /// As [`stride`] says.
@@ -161,8 +163,11 @@ impl Tiles for InputProducts<'_> {
             let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
             (RowPointers::listed(&to_list), inputs)
         };
-        let inputs = if weights.make_rows.is_some() {
-            RowPointers::strided(made::address(&self.made, 0, tile.row, 0), self.made.grid.row_stride())
+        let inputs = if weights.convert_rows.is_some() {
+            RowPointers::strided(
+                converted::address(&self.converted, 0, tile.row, 0),
+                self.converted.grid.row_stride(),
+            )
         } else {
             inputs
         };

@@ -10,7 +10,7 @@
 //! ready_call.rs      .. one of its calls, ready for all steps: moved to each step, tile and head
 //! single.rs          the same for a single row of few units
 //! flushed.rs         copies of inputs with tiny values
-//! made.rs            rows that are made for a precision
+//! converted.rs       rows converted to the words of a precision
 //! input.rs           input products of many steps beforehand
 //! backward.rs        gate gradients from the tape, chunk by chunk against time
 //! products_back.rs   a phase of a step on that way as products, and what finishes them
@@ -24,11 +24,11 @@
 //! All of it is plain code: it knows neither vectors nor the types of cells, and nothing of layers.
 
 mod backward;
+mod converted;
 mod flushed;
 mod forward;
 mod gradient;
 mod input;
-mod made;
 mod pass;
 mod products;
 mod products_back;
@@ -41,10 +41,10 @@ mod threads;
 mod zigzag;
 
 pub(crate) use backward::{BackwardMemory, backward};
+pub(crate) use converted::grid as converted_rows;
 pub(crate) use flushed::flushed_step;
 pub(crate) use forward::{ForwardMemory, forward, load, step};
 pub(crate) use gradient::{Inputs, Kept, Targets, target};
-pub(crate) use made::grid as made_rows;
 pub(crate) use pass::{Checkpoints, Forward, Pass};
 pub(crate) use records::{Records, TapeRecords};
 pub(crate) use rows::{Extent, Pattern, Rows};

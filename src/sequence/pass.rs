@@ -78,9 +78,9 @@ pub(crate) struct Forward<'a> {
     pub(crate) checkpoints: Option<Checkpoints<'a>>,
     /// The scratch records, from one phase of a step to later ones: one slot, with a row for each rank.
     pub(crate) scratch: GridMut<'a>,
-    /// The rows of a step that are made for its products: a slot of each share. `None` where they are
-    /// multiplied as they lie. (By reference: passes are copied for each step, and mostly there are none.)
-    pub(crate) made: Option<&'a GridMut<'a>>,
+    /// The converted rows of a step: a slot for each share. `None` where rows are multiplied as they lie. (By
+    /// reference: passes are copied for each step, and mostly there are none.)
+    pub(crate) converted: Option<&'a GridMut<'a>>,
     /// The input products, if they are done beforehand.
     pub(crate) projected: Option<Projected<'a>>,
     /// Where every other step of a single row takes the blocks from the last to the first: whether even ones
@@ -138,9 +138,8 @@ pub(crate) struct Backward<'a> {
     pub(crate) starts: &'a [usize],
     pub(crate) first_step: usize,
     pub(crate) carry: GridMut<'a>,
-    /// Gate gradients that are made for products: a slot of each share. Of nothing where they are multiplied
-    /// as they lie.
-    pub(crate) made: GridMut<'a>,
+    /// Converted gate gradients: a slot for each share. Empty where they are multiplied as they lie.
+    pub(crate) converted: GridMut<'a>,
 }
 
 impl Backward<'_> {

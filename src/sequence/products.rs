@@ -10,7 +10,7 @@
 //! Call { to }                       the tile's scratch: [vector][sum][lane]
 //! ```
 
-use super::made::RowsOfPhase;
+use super::converted::RowsOfPhase;
 use super::pass::Forward;
 use super::ready_call::{NO_LIST, ReadyCall, stride_of};
 use super::threads::Share;
@@ -34,15 +34,15 @@ pub(super) struct PhaseProducts<'a> {
     /// The step's records, from rank 0 on.
     pub(super) at: ForwardStep<'a>,
     pub(super) finish: ForwardFinish,
-    /// What has to be made of the rows that it multiplies.
-    pub(super) made: Option<RowsOfPhase>,
-    /// Whether the tape and the states of the step are new to the caches: in the first phase.
+    /// The rows that are converted before they are multiplied.
+    pub(super) converted: Option<RowsOfPhase>,
+    /// Whether it is the first phase, in which the tape and the states of the step are not in the caches yet.
     pub(super) first: bool,
 }
 
 impl<'a> PhaseProducts<'a> {
-    /// A phase, at a step and for a share of the blocks. (It is made in place: to move it would be a tenth
-    /// of a small step. A function by itself: copies of it in its callers took 6 KB of the library.)
+    /// A phase, at a step and for a share of the blocks. (It is written in place: moving it took a tenth of a
+    /// small step. It is not inlined: its copies in the callers took 6 KB of the library.)
     ///
     /// # Safety
     /// - The step exists in some row.
@@ -65,7 +65,7 @@ impl<'a> PhaseProducts<'a> {
             // SAFETY: the caller's promise.
             at: unsafe { step_ahead(forward, step) },
             finish: weights.cell.forward[phase],
-            made: RowsOfPhase::new(weights, of_phase, forward.projected.is_some()),
+            converted: RowsOfPhase::new(weights, of_phase, forward.projected.is_some()),
             first: phase == 0,
         });
         for (n, call) in products.phase.calls.iter().enumerate() {
@@ -96,7 +96,7 @@ impl<'a> PhaseProducts<'a> {
     pub(super) unsafe fn sweep(&mut self, rows: Range<usize>) {
         let PhaseProducts { forward, share, step, .. } = *self;
         // SAFETY: the caller's promise, passed on.
-        unsafe { self.make_rows(rows.clone()) };
+        unsafe { self.convert_rows(rows.clone()) };
         for n in 0..self.phase.calls.len() {
             // SAFETY: each call of the phase was made ready.
             unsafe { self.calls[n].assume_init_mut() }.go_to(forward, (step, share), &self.at);
@@ -106,14 +106,14 @@ impl<'a> PhaseProducts<'a> {
         unsafe { sweep(self, rows, blocks) };
     }
 
-    /// Makes the rows that a precision makes, of these ranks.
+    /// Converts the rows of these ranks, where the precision does.
     ///
     /// # Safety
     /// - As for [`sweep`](Self::sweep).
     #[inline(always)]
-    pub(super) unsafe fn make_rows(&self, rows: Range<usize>) {
+    pub(super) unsafe fn convert_rows(&self, rows: Range<usize>) {
         let PhaseProducts { forward, step, ref at, .. } = *self;
-        let (Some(made), Some(to)) = (&self.made, forward.made) else { return };
+        let (Some(converted), Some(to)) = (&self.converted, forward.converted) else { return };
         let row = |operand, rank| match operand {
             Operand::Input => forward.input_row(step, rank).cast(),
             Operand::Hidden => at.step.before.address(rank, forward.pass.multiplied(), 0),
@@ -121,7 +121,7 @@ impl<'a> PhaseProducts<'a> {
         };
         let stride = |operand| stride_of(operand, forward, at);
         // SAFETY: the caller's promise; the slot is that of this share alone.
-        unsafe { made.make(rows, (to, self.share.index()), row, stride) };
+        unsafe { converted.convert(rows, (to, self.share.index()), row, stride) };
     }
 
     /// The blocks of the units that the phase computes.
@@ -134,7 +134,7 @@ impl<'a> PhaseProducts<'a> {
         }
     }
 
-    /// Where a call's sums of a tile, or a run of them, wait, those of all calls being from `sums` on.
+    /// Where the sums of a call wait, for a tile or a run of tiles. The sums of all calls begin at `sums`.
     #[inline(always)]
     pub(super) fn sums_of(&self, call: &Call, tile: &Tile, sums: *mut f32) -> SumPointers {
         let lanes = self.table().lanes;
@@ -175,8 +175,8 @@ impl<'a> PhaseProducts<'a> {
             // SAFETY: as for the product of a tile.
             return unsafe { table.kernel(call.gates, own.blocks, own.rows)(&product) };
         };
-        // The recurrent weights come last. What is before them is of all lanes, and is there once the first
-        // head of the block has come.
+        // The recurrent weights come last. The products before them are of all lanes: the first head of a
+        // block computes them.
         let (before, of_head) = product.segments.split_at(product.segments.len() - 1);
         if lanes.first == 0 {
             // SAFETY: as above.
@@ -186,9 +186,9 @@ impl<'a> PhaseProducts<'a> {
         unsafe { multiply_lanes(table, (call.gates, own.rows), (to, to), of_head, lanes) };
     }
 
-    /// Prefetches the records that the tile, or the run of them, will write when its products are done: they
-    /// are new to the caches, and the states of each row and plane too far apart for the processor to
-    /// foresee.
+    /// Prefetches the records that the tile, or the run of tiles, will write when its products are done. They
+    /// are not in the caches yet, and states of rows and planes lie too far apart for the processor's own
+    /// prefetcher.
     #[inline(always)]
     pub(super) fn prefetch_records(&self, tile: &Tile) {
         let (shape, lanes) = (self.forward.pass.weights().shape(), self.table().lanes);

@@ -11,7 +11,7 @@
 //!
 //! The forward pass has these in `products.rs`.
 
-use super::made::{address, make_gradients, make_gradients_of_heads};
+use super::converted::{address, convert_gradients, convert_gradients_of_heads};
 use super::pass::Backward;
 use super::threads::Share;
 use crate::cell::{Area, BackwardFinish, BackwardRecords, BackwardStep, BackwardSums};
@@ -55,19 +55,19 @@ pub(super) unsafe fn run_phase(
         gates,
         slot: share.index(),
     };
-    // Of each gate of a product, the gradients of some rows at a step as words.
-    let make = |panels: &[Panel], planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
+    // Converts the gradients of these rows at a step, for each gate of a product.
+    let convert = |panels: &[Panel], planes: &dyn Fn(usize) -> usize, step: Option<usize>| {
         let Some(step) = step.filter(|_| weights.precision.rounds()) else { return };
         for (gate, panel) in panels.iter().enumerate() {
             // SAFETY: the gradients of these rows are done; the slot is that of this share alone.
             unsafe {
                 let grads = backward.grads.slot(backward.flat(step, 0));
                 let from = |row| grads.address(row, planes(gate), 0).cast_const();
-                let (from, to) = ((from, grads.stride()), (&backward.made, share.index(), gate));
+                let (from, to) = ((from, grads.stride()), (&backward.converted, share.index(), gate));
                 if weights.heads().are_one() {
-                    make_gradients(weights, from, panel.depth(), rows.clone(), to);
+                    convert_gradients(weights, from, panel.depth(), rows.clone(), to);
                 } else {
-                    make_gradients_of_heads(weights, from, rows.clone(), to);
+                    convert_gradients_of_heads(weights, from, rows.clone(), to);
                 }
             }
         }
@@ -78,7 +78,7 @@ pub(super) unsafe fn run_phase(
         // read.
         let readers = if following.is_none() { 0 } else { rows.len() };
         let blocks = share.part(weights.blocks_of(weights.outputs()));
-        make(&transposed.hidden, planes, following);
+        convert(&transposed.hidden, planes, following);
         for (gates, blocks) in cuts(&transposed.hidden, readers, blocks) {
             let mut work = work(&transposed.hidden[..], planes, following, gates);
             // SAFETY: rows and blocks of this thread alone, and time runs against the forward pass, by
@@ -92,7 +92,7 @@ pub(super) unsafe fn run_phase(
         let planes: &dyn Fn(usize) -> usize = &|gate| shape.second_gradient(gate);
         // One gate is not cut.
         let readers = if panels.len() > 1 { rows.len() } else { 0 };
-        make(panels, planes, step);
+        convert(panels, planes, step);
         for (gates, blocks) in cuts(panels, readers, share.part(weights.blocks_of(weights.units()))) {
             // SAFETY: as above.
             unsafe { sweep(&mut work(panels, planes, step, gates), rows.clone(), blocks) }
@@ -129,7 +129,7 @@ struct PhaseProducts<'a> {
     backward: &'a Backward<'a>,
     at: &'a BackwardStep<'a>,
     finish: BackwardFinish,
-    /// Whether it is the first phase. The tape and the states of the step are then new to the caches.
+    /// Whether it is the first phase, in which the tape and the states of the step are not in the caches yet.
     first: bool,
     /// The weights of each gate of the product, and the plane of its gradient.
     panels: &'a [Panel],
@@ -138,7 +138,7 @@ struct PhaseProducts<'a> {
     of_step: Option<usize>,
     /// The gates whose products are added here.
     gates: Gates,
-    /// The slot of made gradients.
+    /// The slot of converted gradients.
     slot: usize,
 }
 
@@ -197,9 +197,9 @@ impl PhaseProducts<'_> {
                 to.push(segment);
             };
             if weights.precision.rounds() {
-                let first = address(&backward.made, self.slot, tile.row, gate);
+                let first = address(&backward.converted, self.slot, tile.row, gate);
                 let first = first.wrapping_add(part.head * weights.head_words());
-                let rows = RowPointers::strided(first, backward.made.grid.row_stride());
+                let rows = RowPointers::strided(first, backward.converted.grid.row_stride());
                 push(Segment::rows(rows, weights_of(0..panel.depth(), ahead)));
                 continue;
             }

@@ -9,7 +9,7 @@
 //! product       what a kernel takes
 //! ```
 
-use super::made;
+use super::converted;
 use super::pass::{Flushed, Forward, Projected};
 use super::threads::Share;
 use crate::cell::{Call, ForwardStep, Multiply, Operand, Start};
@@ -31,7 +31,7 @@ pub(super) struct ReadyCall {
     /// Where sums begin in rank 0 and block 0, and where those of the turn do.
     start: *mut f32,
     fresh: *mut f32,
-    /// The gate of the input products that sums go on from, where those are done.
+    /// Where input products are done beforehand, the first gate of the sums that go on from them.
     goes_on: Option<usize>,
     /// `count` segments, and of each its panel, what it multiplies, and where the row of rank 0 is; null
     /// for an input whose rows lie at no stride.
@@ -41,8 +41,8 @@ pub(super) struct ReadyCall {
 }
 
 impl ReadyCall {
-    /// Sums from `at` on, of no products yet. (What follows is written in place: made elsewhere and moved, it
-    /// was a tenth of a small step.)
+    /// A call without products, whose sums begin at `at`. (`fill` writes the rest in place: built elsewhere
+    /// and moved, it took a tenth of a small step.)
     #[inline(always)]
     fn new(at: *mut f32, start: SumPointers) -> Self {
         ReadyCall {
@@ -56,7 +56,7 @@ impl ReadyCall {
         }
     }
 
-    /// Makes it of the plan, for any step.
+    /// Writes the call of a plan, for any step.
     #[inline(always)]
     pub(super) fn fill(to: &mut MaybeUninit<Self>, call: &Call, forward: &Forward<'_>, at: &ForwardStep<'_>) {
         let weights = forward.pass.weights();
@@ -79,8 +79,8 @@ impl ReadyCall {
                 ready.ends.start = SumPointers::strided(ready.start, row, lanes, gate);
                 continue;
             }
-            let stride = match forward.made {
-                Some(made) => made.grid.row_stride(),
+            let stride = match forward.converted {
+                Some(converted) => converted.grid.row_stride(),
                 None => stride_of(rows, forward, at).unwrap_or_default(),
             };
             let panel = weights.panels[index].weights(0, 0, Prefetch::NONE);
@@ -104,10 +104,12 @@ impl ReadyCall {
             self.start = sums.address(step - first_step, 0, gate, 0);
         }
         for n in 0..self.count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written `count` of them.
             let (_, operand, rows) = unsafe { self.operands[n].assume_init_mut() };
-            *rows = match (*operand, forward.made) {
-                (operand, Some(made)) => made::address(made, share.index(), 0, made::plane(operand)),
+            *rows = match (*operand, forward.converted) {
+                (operand, Some(converted)) => {
+                    converted::address(converted, share.index(), 0, converted::plane(operand))
+                }
                 (Operand::Input, None) => match forward.flushed {
                     Some(Flushed { inputs, first_step }) => inputs.address(step - first_step, 0, 0, 0).cast(),
                     None if pass.rows.as_they_come() => forward.input.address(step, 0, 0, 0).cast(),
@@ -172,7 +174,7 @@ impl ReadyCall {
         }
     }
 
-    /// Moves it to another step of a tile of a single row where it is already, with its sums at `sums`.
+    /// Moves it to another step of a tile of a single row. It is at the tile already; its sums go to `sums`.
     #[inline(always)]
     pub(super) fn move_single(
         &mut self,
@@ -201,7 +203,7 @@ impl ReadyCall {
         self.ends.to.rows.move_to(to, 0);
     }
 
-    /// Moves it to rows of row 0 that lie where `row` says.
+    /// Moves the rows that it multiplies, of a single row, to where `row` says.
     #[inline(always)]
     pub(super) fn move_row_0(&mut self, row: impl Fn(Operand) -> *mut u32) {
         for n in 0..self.count {
@@ -212,7 +214,7 @@ impl ReadyCall {
         }
     }
 
-    /// The product, once it is where it is to be.
+    /// The product, once the call has been moved to its step and tile.
     #[inline(always)]
     pub(super) fn product(&self) -> Product<'_> {
         // SAFETY: so many are set.
@@ -237,10 +239,10 @@ pub(super) fn stride_of(operand: Operand, forward: &Forward<'_>, at: &ForwardSte
 
 /// Where rows of a tile, or of a run of tiles, lie.
 pub(super) type List = [MaybeUninit<*mut u32>; MAX_ROWS_OF_RUN];
-/// A list of which nothing is set.
+/// A list of which nothing is initialised.
 pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MAX_ROWS_OF_RUN];
 
-/// The inputs of some rows, of which `place` tells step and rank; of several by way of `list`.
+/// The inputs of `count` rows, of which `place` gives step and rank. Several rows are listed in `list`.
 #[inline(always)]
 pub(super) fn input_rows(
     forward: &Forward<'_>,

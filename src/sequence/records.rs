@@ -8,8 +8,8 @@
 //! A slot or step has records only of the rows that reach it, longest first: `rows.rs`.
 //!
 //! A tile writes a line of each plane of its rows to the tape, and the next tile writes the line of the next
-//! rows. So a tape in lines is written and read front to back, in as many places as it has planes. In records
-//! of a row, like states, each line would be far from the line before: training is up to 2 % faster with
+//! rows. So a tape in lines is written and read front to back, as one stream for each plane. If the tape had
+//! records like the states, each line would be far from the line before: training is up to 2 % faster with
 //! lines (`X207/tape-lines` of `benches/record/`).
 
 use super::rows::Rows;
@@ -22,7 +22,7 @@ pub(crate) struct Records<'a> {
     /// The shape of one slot with a row for each record.
     grid: GridMut<'a>,
     starts: &'a [usize],
-    /// 1 where two slots take turns, 0 where there is one, all ones otherwise.
+    /// The mask of slot numbers: 1 if two slots take turns, 0 if there is one slot, all ones otherwise.
     mask: usize,
     /// The index of the first record that is kept.
     offset: usize,
@@ -39,8 +39,9 @@ impl<'a> Records<'a> {
         Records { grid, starts: &rows.ring, mask: 1, offset: 0 }
     }
 
-    /// One slot, which is before and after every step: of a single step whose sums are all made before the
-    /// first state is written, or of the gradient of the state, which a backward pass carries along.
+    /// One slot, which is both before and after every step. It is for a single step that computes all sums
+    /// before it writes the first state, and for the gradient of the state, which a backward pass carries
+    /// along.
     pub(crate) fn in_place(rows: &'a Rows, grid: GridMut<'a>) -> Self {
         Records { grid, starts: &rows.ring, mask: 0, offset: 0 }
     }

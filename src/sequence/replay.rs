@@ -7,9 +7,10 @@
 //!                   backward through them
 //! ```
 //!
-//! The forward pass runs twice. A training step takes a third longer if k steps have a few hundred rows in
-//! all (a chunk of the walk back does not reach beyond a checkpoint). The memory falls from T records to T /
-//! k + k. Replay runs the same chains of operations, so gradients are the same bits.
+//! The forward pass runs twice. A training step takes a third longer if the k steps have a few hundred places
+//! together. (With fewer it takes longer still, because a chunk of the walk back does not reach beyond a
+//! checkpoint.) The memory falls from T records to `T / k + k`. Replay runs the same chains of operations, so
+//! gradients are the same bits.
 
 use super::forward::{ForwardMemory, forward};
 use super::gradient::Inputs;
@@ -29,8 +30,8 @@ pub(super) struct Replay {
     memory: ForwardMemory,
 }
 
-/// The shapes of states, of so many planes, and tape for this many steps in all rows together. Each row also
-/// has a state before its first step.
+/// The shapes of states with `planes` planes and of the tape, for `steps` steps of all rows together. Each
+/// row also has a state before its first step.
 fn shapes(pass: &Pass<'_>, planes: usize, steps: usize) -> Result<(Grid, Lines), Error> {
     let weights = pass.weights();
     let states = steps.saturating_add(pass.rows.order.len());
@@ -98,7 +99,7 @@ impl Replay {
             tape: Some(tape),
             checkpoints: None,
             scratch: GridMut::empty(),
-            made: None,
+            converted: None,
             projected: None,
             down: None,
         };

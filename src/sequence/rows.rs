@@ -122,8 +122,8 @@ pub(crate) struct Rows {
     pub(super) checkpoint_starts: Vec<usize>,
     /// The first record of each of two slots that take turns.
     pub(super) ring: [usize; 2],
-    /// Of packed sequences: see [`RowTable`]. Empty where they are not packed, or packed without lengths,
-    /// which is time-major.
+    /// The table of packed sequences: see [`RowTable`]. Empty where sequences are not packed, or packed
+    /// without lengths, which is time-major.
     packed_starts: Vec<usize>,
     packed_ranks: Vec<usize>,
     /// The rows and steps that were set last, if all rows had all steps.

@@ -1,18 +1,19 @@
 //! A single row of few units, over many steps.
 //!
-//! Such a row is finished once a step, and its tiles are the same at every step. So each product is moved to
-//! its tile once; a step moves the rows that are multiplied and the records of the states, and calls the
-//! kernels. (A step of 16 units takes a tenth of a microsecond. To find its tiles anew was a third of its
-//! instructions.)
+//! The sums of such a row are finished once in each phase of a step, and its tiles are the same at every
+//! step. So each product is moved to its tile once. A step only moves the rows that are multiplied and the
+//! records of the states, and calls the kernels. (A step of 16 units takes a tenth of a microsecond. Finding
+//! its tiles anew was a third of its instructions.)
 //!
 //! ```text
 //! phase of the plan      call 0             call 1             finish
 //! blocks of the row      0 1 | 2 3 | 4      0 1 | 2 3 | 4      all
 //! ```
 //!
-//! A stream goes further: what is made ready for one of its steps is kept for all to come ([`ReadyStep`]).
+//! A stream goes further: products that are ready for one of its steps are kept for all later steps
+//! ([`ReadyStep`]).
 
-use super::made::ReadyRows;
+use super::converted::ReadyRows;
 use super::pass::Forward;
 use super::products::{MAX_CALLS, PhaseProducts};
 use super::ready_call::ReadyCall;
@@ -24,7 +25,7 @@ use crate::product::{Blocks, MicroKernel, ROW_BLOCKS, RowCut, Scratch, Tile, Til
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// The runs of tiles of a row that is finished once: at the most tiles of a block each, one by one.
+/// The most runs of tiles of a row that is finished once: a tile for each block.
 const MAX_RUNS: usize = ROW_BLOCKS;
 
 /// The product of a run of tiles, at its place.
@@ -38,7 +39,8 @@ struct Placed {
 }
 
 impl Placed {
-    /// Multiplies the row that is where `row` says, if it is not where it was before.
+    /// Multiplies. With `row`, the rows that it multiplies are where `row` says; without, where they were
+    /// before.
     ///
     /// # Safety
     /// - As for [`Tiles::products`].
@@ -69,7 +71,7 @@ pub(super) struct SingleRow<'a, 'b> {
 /// Whether each phase of a step of a single row is finished once, with all its blocks.
 pub(crate) fn is_finished_once(weights: &Weights) -> bool {
     let blocks = weights.blocks_of(weights.units().max(weights.outputs()));
-    // (Tiles of heads are not placed once: those that meet in a block are more than one product.)
+    // (Not with heads: a tile in which heads meet is more than one product.)
     blocks <= ROW_BLOCKS && weights.heads().are_one()
 }
 
@@ -83,7 +85,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let blocks = phase.blocks();
         let area = Area { rank: row, block: 0, blocks: Blocks::new(ROW_BLOCKS), vectors: blocks };
         let placed = [const { MaybeUninit::uninit() }; MAX_RUNS * MAX_CALLS];
-        // (A run of tiles goes up.)
+        // (No runs with zigzag: a run takes its tiles from the first to the last.)
         let zigzag = phase.is_zigzag();
         let cut = RowCut::new(phase.table(), phase.gates(), blocks, zigzag);
         let single = to.write(SingleRow { phase, placed, count: 0, area, scratch: Scratch::new() });
@@ -118,7 +120,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         // SAFETY: the caller's promise, passed on.
         unsafe {
             phase.go_to(step);
-            phase.make_rows(row..row + 1);
+            phase.convert_rows(row..row + 1);
         }
         if *count == 0 {
             // SAFETY: the scratch has room for all sums.
@@ -132,8 +134,8 @@ impl<'a, 'b> SingleRow<'a, 'b> {
             if phase.first {
                 phase.prefetch_records(tile);
             }
-            // (Where the sums wait is found again at each step: an address of an earlier one is no longer
-            // good once the scratch has been borrowed anew.)
+            // (The address of the sums is derived from the scratch at each step: `address` borrows the
+            // scratch anew, which ends the use of earlier addresses.)
             let to = (&*tile, sums.wrapping_add(*at));
             ready.move_single(to, phase.forward, (step, phase.share), &phase.at);
             // SAFETY: as in `PhaseProducts::products`.
@@ -145,8 +147,8 @@ impl<'a, 'b> SingleRow<'a, 'b> {
     }
 }
 
-/// Steps of a row: one at least, of so many inputs and units, and floats from a step to the next in the
-/// inputs and in the outputs.
+/// Steps of a row: at least one, their inputs and units, and the floats from a step to the next in the inputs
+/// and in the outputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepsOfRow {
     pub(crate) count: usize,
@@ -158,14 +160,14 @@ pub(crate) struct StepsOfRow {
 /// A step of a single row through one layer, made ready for all steps to come: those of a cell of one phase,
 /// whose states are stepped where they are.
 ///
-/// It has addresses of the weights, of its sums, and of the rows that it makes for its products, if it makes
-/// any; and none of what a step reads and writes beside.
+/// It holds the addresses of the weights, of its sums, and of the rows that it converts, if it converts any.
+/// It holds no address of anything else that a step reads and writes.
 pub(crate) struct ReadyStep {
     placed: Vec<Placed>,
     /// Where sums wait. (Nobody borrows it while a step runs: the products have its address.)
     sums: AlignedBuf,
     area: Area,
-    made: Option<ReadyRows>,
+    converted: Option<ReadyRows>,
     finish: ForwardFinish,
     /// Where every other step takes the blocks from the last to the first: whether the last one did.
     down: Option<bool>,
@@ -178,8 +180,8 @@ unsafe impl Send for ReadyStep {}
 unsafe impl Sync for ReadyStep {}
 
 impl ReadyStep {
-    /// Makes it of the first step of a pass, in the memory that it has. Where that cannot grow it is a step
-    /// of nothing.
+    /// Builds it from the first step of a pass, in the memory that it has. If that memory cannot grow, it
+    /// becomes an empty step.
     ///
     /// # Safety
     /// - There is one row, which [is finished once](is_finished_once), of a cell of one phase.
@@ -191,20 +193,20 @@ impl ReadyStep {
         let ReadyStep { mut placed, mut sums, .. } = std::mem::take(self);
         reserve(&mut placed, *count)?;
         sums.grow(area.vectors * phase.sums() * phase.table().lanes)?;
-        let made = phase.made.zip(forward.made).map(|(made, to)| made.of_row_0(to));
+        let converted = phase.converted.zip(forward.converted).map(|(converted, to)| converted.of_row_0(to));
         // SAFETY: so many are set.
         placed.extend(all[..*count].iter().map(|one| unsafe { one.assume_init() }));
         for one in &mut placed {
             one.ready.move_sums(sums.address().wrapping_add(one.sums));
-            if let Some(made) = &made {
-                one.ready.move_row_0(|operand| made.address(operand));
+            if let Some(converted) = &converted {
+                one.ready.move_row_0(|operand| converted.address(operand));
             }
         }
-        *self = ReadyStep { placed, sums, area: *area, made, finish: phase.finish, down: forward.down };
+        *self = ReadyStep { placed, sums, area: *area, converted, finish: phase.finish, down: forward.down };
         Ok(())
     }
 
-    /// The bytes that it holds beside its own.
+    /// The bytes that it holds on the heap.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&self.sums[..]) + self.placed.capacity() * size_of::<Placed>()
     }
@@ -213,8 +215,8 @@ impl ReadyStep {
     ///
     /// # Safety
     /// - `x` and `y` have so many steps.
-    /// - The weights are those that it was made of, and the memory of made rows is there; the records are of
-    ///   their cell, and those of the states on either side of the step are the same.
+    /// - The weights are those that it was made of, and the memory of converted rows is there.
+    /// - The records are of their cell, and those of the states on either side of the step are the same.
     /// - Nobody else works on what the steps read and write.
     #[inline(always)]
     pub(crate) unsafe fn run(
@@ -248,23 +250,23 @@ impl ReadyStep {
     /// - As for [`run`](ReadyStep::run).
     #[inline(always)]
     unsafe fn step(&mut self, x: *mut f32, at: &ForwardStep<'_>) {
-        let ReadyStep { placed, sums, area, made, finish, down } = self;
+        let ReadyStep { placed, sums, area, converted, finish, down } = self;
         let row = |operand| match operand {
             Operand::Input => x,
             Operand::Hidden => at.step.before.address(0, H, 0),
             Operand::Scratch(plane) => at.records.scratch.address(0, plane, 0),
         };
-        if let Some(made) = made.as_mut() {
+        if let Some(converted) = converted.as_mut() {
             // SAFETY: the caller's promise.
-            unsafe { made.make(row) };
+            unsafe { converted.convert(row) };
         }
-        let row = made.is_none().then_some(|operand| row(operand).cast());
+        let row = converted.is_none().then_some(|operand| row(operand).cast());
         let goes_down = down.as_mut().is_some_and(|down| {
             *down = !*down;
             *down
         });
-        // (Two loops: one that goes either way has to find each place anew, and of 16 units takes a thirtieth
-        // longer.)
+        // (Two loops: one loop for both directions computes each address anew, and makes a step of 16 units a
+        // thirtieth longer.)
         if goes_down {
             for placed in placed.iter_mut().rev() {
                 // SAFETY: as in `PhaseProducts::products`.
@@ -281,13 +283,13 @@ impl ReadyStep {
     }
 }
 
-/// A step of nothing.
+/// An empty step, which does nothing.
 impl Default for ReadyStep {
     fn default() -> Self {
         unsafe fn nothing(_: &ForwardSums<'_>) {}
         let area = Area { rank: 0, block: 0, blocks: Blocks::new(1), vectors: 0 };
         let (placed, sums) = (Vec::new(), AlignedBuf::default());
-        ReadyStep { placed, sums, area, made: None, finish: nothing, down: None }
+        ReadyStep { placed, sums, area, converted: None, finish: nothing, down: None }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The order of the blocks in the steps of a single row: one way, or zigzag.
 //!
-//! A step reads all weights once. Where they are a little larger than a cache and each step reads them from
-//! the first to the last, nothing of them is left there when the next step begins: what it needs first is
-//! what was thrown out last. Where every other step reads from the last to the first, it begins with what is
-//! there.
+//! A step reads all weights once. If they are a little larger than a cache, and each step reads them from the
+//! first to the last, the cache never has what a step needs next: those weights were evicted just before. If
+//! every other step reads from the last to the first, a step begins with the weights that the cache still
+//! has.
 //!
 //! ```text
 //! step 0     0 1 2 3        the cache has  1 2 3
@@ -11,17 +11,17 @@
 //! step 2     0 1 2 3        and so on
 //! ```
 //!
-//! Blocks are other units, so each sum is made in the same order, and the bits are the same.
+//! Each block has units of its own, so the order within each sum does not change, and the bits are the same.
 
 use crate::cell::Weights;
 use crate::memory::first_level;
 use std::ops::RangeInclusive;
 
-/// The bytes of weights of which a part stays in the first-level cache beside what else a step touches, in
-/// eighths of it. Fewer stay there as a whole; of more, what stays is little. (`Z4/turns`)
+/// The bytes of weights, in eighths of the first-level cache, for which zigzag pays there. Fewer weights stay
+/// in the cache as a whole; of more, little stays beside the other data of a step. (`Z4/turns`)
 const NEAR: RangeInclusive<usize> = 7..=28;
 
-/// The same of the second level, of 1 to 2 MiB, in bytes.
+/// The same for a second-level cache of 1 to 2 MiB, in bytes.
 const FAR: RangeInclusive<usize> = 640 << 10..=4 << 20;
 
 /// Whether every other step of a pass takes the blocks of these weights from the last to the first; the

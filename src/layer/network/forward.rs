@@ -169,7 +169,7 @@ impl<'a> Network<'a> {
             tape: memory.tape,
             checkpoints: memory.checkpoints,
             scratch: GridMut::empty(),
-            made: None,
+            converted: None,
             projected: None,
             down: None,
         }

@@ -12,7 +12,7 @@
 //! int8.rs         4 inputs, bytes      4 inputs, bytes       exact in 32 bits, then scaled, in f32
 //! ```
 //!
-//! `rows.rs` makes the rows that are not multiplied as they lie.
+//! `rows.rs` converts the rows that are not multiplied as they lie.
 //!
 //! The precision and the level alone decide which format's kernel runs, never the number of rows: otherwise
 //! the bits of a row would depend on its batch.
@@ -33,7 +33,7 @@ pub(super) use f32::F32;
 pub(super) use int8::Int8;
 pub(crate) use int8::MAX_INPUTS;
 use int8::{largest_of, scale_of, weight, word};
-pub(crate) use rows::{FRONT, MakeRows, RowsToMake, make_rows, row_words};
+pub(crate) use rows::{ConvertRows, FRONT, RowsToConvert, convert_rows, row_words};
 use std::fmt;
 use std::str::FromStr;
 

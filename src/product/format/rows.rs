@@ -1,12 +1,11 @@
-//! Rows as words: what a row of inputs or states becomes before it is multiplied, where a precision does not
-//! take it as it lies.
+//! Rows as words: a precision that does not multiply a row of inputs or states as it lies first converts it.
 //!
 //! ```text
 //! bytes    a line of 16 words, the last of which is the scale | words of 4 inputs, padded to whole lines
 //! pairs    a line that is not used                            | words of 2 inputs, padded to whole lines
 //! ```
 //!
-//! A row is made by itself, of nothing but its own values: so no row depends on its batch.
+//! A row is converted by itself, from nothing but its own values: so no row depends on its batch.
 
 use super::Precision;
 use super::bf16::operands;
@@ -18,9 +17,9 @@ pointers!(pointer);
 /// Words before those of the row.
 pub(crate) const FRONT: usize = LINE;
 
-/// Rows to make: of `width` values each, in lines of sixteen with `stride` floats from one to the next.
+/// Rows to convert: of `width` values each, in lines of sixteen with `stride` floats from one to the next.
 #[derive(Debug)]
-pub(crate) struct RowsToMake {
+pub(crate) struct RowsToConvert {
     /// The first row.
     pub(crate) from: *const f32,
     pub(crate) stride: usize,
@@ -32,24 +31,24 @@ pub(crate) struct RowsToMake {
     pub(crate) next: (usize, usize),
 }
 
-impl RowsToMake {
+impl RowsToConvert {
     /// A row whose values lie next to each other.
     #[inline(always)]
     pub(crate) fn one(from: *const f32, width: usize, to: *mut u32) -> Self {
-        RowsToMake { from, stride: LINE, width, to, count: 1, next: (0, 0) }
+        RowsToConvert { from, stride: LINE, width, to, count: 1, next: (0, 0) }
     }
 }
 
-/// Makes rows, each by itself.
+/// Converts rows, each by itself.
 ///
 /// # Safety
 /// - The values are readable, and as many words writable as [`row_words`] says, from the front on; nobody
 ///   else touches them. Of bytes, the values lie next to each other.
-pub(crate) type MakeRows = for<'a> unsafe fn(&'a RowsToMake);
+pub(crate) type ConvertRows = for<'a> unsafe fn(&'a RowsToConvert);
 
-/// How rows are made for a precision on a level, for kernels with this [offset](Isa::BYTE_OFFSETS); `None`
-/// where they are multiplied as they lie.
-pub(crate) fn make_rows(token: Token, precision: Precision, offset: u8) -> Option<MakeRows> {
+/// How rows are converted for a precision on a level, for kernels with this [offset](Isa::BYTE_OFFSETS);
+/// `None` where they are multiplied as they lie.
+pub(crate) fn convert_rows(token: Token, precision: Precision, offset: u8) -> Option<ConvertRows> {
     let pairs: Pointer<Pairs> = pointer::<Pairs>(token);
     let signed: Pointer<Bytes<0>> = pointer::<Bytes<0>>(token);
     let unsigned: Pointer<Bytes<128>> = pointer::<Bytes<128>>(token);
@@ -60,7 +59,7 @@ pub(crate) fn make_rows(token: Token, precision: Precision, offset: u8) -> Optio
     }
 }
 
-/// The words of a row of so many values, with its front: a line at least.
+/// The words of a converted row of `width` values, with its front: a line at least.
 pub(crate) fn row_words(precision: Precision, width: usize) -> usize {
     let inputs = match precision {
         Precision::F32 | Precision::Bf16Weights => 1,
@@ -90,13 +89,13 @@ unsafe fn load<I: Isa>(isa: I, from: *const f32, count: usize) -> I::Vector {
 struct Bytes<const OFFSET: u8>;
 
 impl<const OFFSET: u8> Routine for Bytes<OFFSET> {
-    type Arguments<'a> = RowsToMake;
+    type Arguments<'a> = RowsToConvert;
 
     /// # Safety
-    /// - As for [`MakeRows`].
+    /// - As for [`ConvertRows`].
     #[inline(always)]
-    unsafe fn run<I: Isa>(isa: I, rows: &RowsToMake) {
-        let RowsToMake { mut from, stride, width, mut to, count, next } = *rows;
+    unsafe fn run<I: Isa>(isa: I, rows: &RowsToConvert) {
+        let RowsToConvert { mut from, stride, width, mut to, count, next } = *rows;
         debug_assert!(stride == LINE);
         for _ in 0..count {
             // SAFETY: the caller's promise, passed on.
@@ -106,10 +105,10 @@ impl<const OFFSET: u8> Routine for Bytes<OFFSET> {
     }
 }
 
-/// Makes the bytes of a row.
+/// Converts a row to bytes.
 ///
 /// # Safety
-/// - As for [`MakeRows`].
+/// - As for [`ConvertRows`].
 #[inline(always)]
 unsafe fn bytes<I: Isa, const OFFSET: u8>(isa: I, from: *const f32, width: usize, to: *mut u32) {
     // The last vector, be it whole or not, and those before it.
@@ -144,13 +143,13 @@ unsafe fn bytes<I: Isa, const OFFSET: u8>(isa: I, from: *const f32, width: usize
 struct Pairs;
 
 impl Routine for Pairs {
-    type Arguments<'a> = RowsToMake;
+    type Arguments<'a> = RowsToConvert;
 
     /// # Safety
-    /// - As for [`MakeRows`].
+    /// - As for [`ConvertRows`].
     #[inline(always)]
-    unsafe fn run<I: Isa>(isa: I, rows: &RowsToMake) {
-        let RowsToMake { mut from, stride, width, mut to, count, next } = *rows;
+    unsafe fn run<I: Isa>(isa: I, rows: &RowsToConvert) {
+        let RowsToConvert { mut from, stride, width, mut to, count, next } = *rows;
         for _ in 0..count {
             // SAFETY: the caller's promise, passed on.
             unsafe { pairs(isa, (from, stride), width, to) };
@@ -159,10 +158,10 @@ impl Routine for Pairs {
     }
 }
 
-/// Makes the pairs of a row.
+/// Converts a row to pairs.
 ///
 /// # Safety
-/// - As for [`MakeRows`].
+/// - As for [`ConvertRows`].
 #[inline(always)]
 unsafe fn pairs<I: Isa>(isa: I, (mut from, stride): (*const f32, usize), width: usize, to: *mut u32) {
     let (mut to, mut left) = (to.cast::<u16>(), width);
@@ -188,12 +187,12 @@ mod tests {
     use crate::simd::Level;
 
     /// The scale of a row, and its integers.
-    fn made(token: Token, values: &[f32]) -> (f32, Vec<i8>) {
+    fn converted(token: Token, values: &[f32]) -> (f32, Vec<i8>) {
         let offset = crate::product::table(token, Precision::Int8).offset;
-        let make = make_rows(token, Precision::Int8, offset).unwrap();
+        let make = convert_rows(token, Precision::Int8, offset).unwrap();
         let mut words = vec![0x5555_5555; row_words(Precision::Int8, values.len())];
         // SAFETY: the values are there, and the words are ours.
-        unsafe { make(&RowsToMake::one(values.as_ptr(), values.len(), words[FRONT..].as_mut_ptr())) };
+        unsafe { make(&RowsToConvert::one(values.as_ptr(), values.len(), words[FRONT..].as_mut_ptr())) };
         let bytes = words[FRONT..].iter().flat_map(|word| word.to_le_bytes());
         let bytes = bytes.take(values.len()).map(|byte| byte.wrapping_sub(offset).cast_signed()).collect();
         (f32::from_bits(words[FRONT - 1]), bytes)
@@ -202,7 +201,7 @@ mod tests {
     #[test]
     fn bytes_and_scales_by_hand() {
         for token in Level::available().map(|level| level.token().unwrap()) {
-            let of = |values: &[f32]| made(token, values);
+            let of = |values: &[f32]| converted(token, values);
             let by_one = of(&[127.0, -127.0, 1.0, 0.5, 1.5, -2.5, 0.0]);
             assert_eq!(by_one, (1.0, vec![127, -127, 1, 0, 2, -2, 0]));
             assert_eq!(of(&[-0.5, 0.25]), (0.5 / 127.0, vec![-127, 64]));
@@ -229,9 +228,9 @@ mod tests {
                 values[place] = if width % 2 == 0 { 3.7 } else { -3.7 };
                 let integer = |&value: &f32| (value * (127.0 / 3.7f32)).round_ties_even() as i8;
                 let want = (3.7 / 127.0, values.iter().map(integer).collect());
-                assert_eq!(made(token, &values), want, "{width} values, the largest at {place}");
+                assert_eq!(converted(token, &values), want, "{width} values, the largest at {place}");
                 values[place] = f32::NAN;
-                assert!(made(token, &values).0.is_nan(), "{width} values, a NaN at {place}");
+                assert!(converted(token, &values).0.is_nan(), "{width} values, a NaN at {place}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::memory::{GridMut, LinesRef};
 use crate::product::{Gates, Gradient, Panel, RowPointers, Segment, Segments, Table, Tile};
-use crate::sequence::made::address;
+use crate::sequence::converted::address;
 use crate::sequence::rows::Rows;
 
 /// `dG W`, or the part of it of some gates. The rows of the product are the places; its blocks are columns of
@@ -11,7 +11,7 @@ pub(super) struct InputGradient<'a> {
     pub(super) table: &'static Table,
     pub(super) grads: LinesRef<'a>,
     /// The same as the words of the precision, where it does not multiply them as they lie.
-    pub(super) made: Option<GridMut<'a>>,
+    pub(super) converted: Option<GridMut<'a>>,
     /// For each gate of W, the plane of its gradient.
     pub(super) planes: &'static [usize],
     /// W^T of each gate.
@@ -48,11 +48,11 @@ impl Gradient for InputGradient<'_> {
             let rows = self.grads.from(tile.row, self.planes[gate], 0).as_ptr();
             let ahead = self.gates.prefetch(self.weights, gate, tile);
             let weights = self.weights[gate].weights(tile.block, tile.blocks, ahead);
-            to.push(match &self.made {
+            to.push(match &self.converted {
                 None => Segment::lines(rows, self.grads.stride(), weights),
-                Some(made) => {
-                    let first = address(made, 0, tile.row, gate);
-                    Segment::rows(RowPointers::strided(first, made.grid.row_stride()), weights)
+                Some(converted) => {
+                    let first = address(converted, 0, tile.row, gate);
+                    Segment::rows(RowPointers::strided(first, converted.grid.row_stride()), weights)
                 }
             });
         }

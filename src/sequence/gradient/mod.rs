@@ -103,7 +103,7 @@ impl<'a> Contribution<'a> {
             let product = InputGradient {
                 table: pass.weights().backward,
                 grads: self.chunk.grads,
-                made: self.packed.made(),
+                converted: self.packed.converted(),
                 planes: shape.input,
                 weights,
                 add: add || !gates.are_first(),
@@ -197,8 +197,8 @@ impl<'a> Contribution<'a> {
         slot < self.to.parameters[tensor].grid.slots()
     }
 
-    /// True if a vector is the same sum as the vector before it, as both biases of a gate usually are. The
-    /// two are then summed once, because reading dG is most of the work (`X207/both-biases` of
+    /// True if a vector is the same sum as the vector before it, as the two biases of a gate usually are.
+    /// Both are then summed at once, because reading dG is most of the work (`X207/both-biases` of
     /// `benches/record/`).
     fn joins(&self, n: usize) -> bool {
         let Some(before) = n.checked_sub(1) else { return false };

@@ -1,14 +1,14 @@
 //! The rows that the gate gradients of a chunk are multiplied with, packed as panels: X, Y and M.
 //!
-//! (And dG as words, for the product with W, of a precision that needs them.) They are gathered from
-//! wherever they lie: x from the caller's sequence, h from the states, r * h or m from the tape.
+//! They are gathered from wherever they lie: x from the caller's sequence, h from the states, r * h or m from
+//! the tape. Where a precision converts dG for the product with W, its words are here, too.
 
 use super::{Chunk, Inputs, Targets};
 use crate::cell::{Tensor, Weights};
 use crate::error::{Error, collect};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
-use crate::sequence::made::{grid_of_gradients, make_gradients};
+use crate::sequence::converted::{convert_gradients, grid_of_gradients};
 use crate::sequence::threads::{join, over_range};
 
 /// The rows of a chunk.
@@ -19,7 +19,8 @@ pub(crate) struct Packed {
     pub(super) hidden: Vec<Panel>,
     /// The rows that the weights of the second phase were multiplied with.
     pub(super) second: Panel,
-    /// dG as the words of a precision that does not multiply it as it lies, and the shape of that.
+    /// dG converted to the words of the precision, where it is not multiplied as it lies, and the shape of
+    /// these words.
     words: AlignedBuf,
     grid: Option<Grid>,
 }
@@ -38,17 +39,17 @@ impl Packed {
         [&mut self.input, &mut self.hidden[0], &mut self.second]
     }
 
-    /// dG as the words of the precision, where it was made.
-    pub(super) fn made(&self) -> Option<GridMut<'_>> {
+    /// dG converted to the words of the precision, where it was.
+    pub(super) fn converted(&self) -> Option<GridMut<'_>> {
         self.grid.map(|grid| GridMut::reading(GridRef::new(grid, &self.words)))
     }
 
-    /// Makes the gate gradients of a chunk that the product with W reads, where the precision does not
+    /// Converts the gate gradients of a chunk that the product with W reads, where the precision does not
     /// multiply them as they lie.
     ///
     /// # Safety
     /// - Nobody writes the gradients of the chunk's places.
-    unsafe fn make(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
+    unsafe fn convert(&mut self, inputs: &Inputs<'_>, chunk: &Chunk<'_>, threads: usize) {
         let (weights, places) = (inputs.pass.weights(), chunk.places.len());
         let gates = weights.shape().input;
         // (`reserve` has checked this size.)
@@ -62,7 +63,7 @@ impl Packed {
                 // SAFETY: the caller's promise; the places are those of this thread alone.
                 unsafe {
                     let from = (from, chunk.grads.stride());
-                    make_gradients(weights, from, weights.units(), places.clone(), (&to, 0, gate));
+                    convert_gradients(weights, from, weights.units(), places.clone(), (&to, 0, gate));
                 }
             }
         });
@@ -88,8 +89,8 @@ impl Packed {
         Ok(())
     }
 
-    /// Packs the rows of a chunk that the gradients which are wanted are made of: x on one thread and h on
-    /// another, if there are several threads.
+    /// Packs the rows of a chunk that the wanted gradients need: x on one thread and h on another, if there
+    /// are several threads.
     ///
     /// # Safety
     /// - The records of the chunk's places exist, and nobody writes them.
@@ -103,7 +104,7 @@ impl Packed {
         self.grid = None;
         if targets.input.is_some() {
             // SAFETY: the caller's promise.
-            unsafe { self.make(inputs, chunk, threads) };
+            unsafe { self.convert(inputs, chunk, threads) };
         }
         let Packed { input, hidden, second, .. } = self;
         let wanted = targets.want(&[Tensor::WeightIh]);

@@ -1,4 +1,4 @@
-//! The clock by which threads reckon how long they wait.
+//! The clock by which threads measure how long they wait.
 
 #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
 pub(super) use std::time::Instant as Clock;

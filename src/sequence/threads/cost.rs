@@ -19,8 +19,8 @@ pub(crate) struct Load {
     pub(crate) blocks: usize,
     /// Synchronisations of a step that is shared by units.
     pub(crate) phases: usize,
-    /// Whether each share of the units makes rows for itself.
-    pub(crate) makes_rows: bool,
+    /// Whether each share of the units converts rows for itself.
+    pub(crate) converts_rows: bool,
     /// Multiply-adds of a core in a nanosecond.
     pub(crate) rate: f64,
 }
@@ -32,7 +32,7 @@ const NEAR: f64 = 1.5 * 1024.0 * 1024.0;
 const FAR_BYTES: f64 = 26.0;
 /// The part of the time of such reads that prefetching does not hide.
 const FAR_SEEN: f64 = 0.6;
-/// Nanoseconds to wake a thread of the pool, and with it to begin and end a call. Threads must save at least
+/// Nanoseconds to wake a thread of the pool, and to begin and end a call with it. Threads must save at least
 /// this. (On a virtual machine, waking one took the caller 12 to 20 microseconds: `Z4/join`.)
 const WAKING: f64 = 25_000.0;
 /// The same with a thread that is awake.
@@ -40,9 +40,9 @@ const JOINING: f64 = 5_000.0;
 /// Nanoseconds of a synchronisation: the count of the last share goes to the other cores, and their first
 /// claims come back.
 const MEETING: f64 = 700.0;
-/// The least nanoseconds of a share where a stage is cut into several for each thread, and the most of these.
-/// A thread that is slower for a while (another process, another clock) is waited for no longer than a share
-/// takes. (`Z4/claims`)
+/// Long stages are cut into several shares for each thread: the least nanoseconds of such a share, and the
+/// most shares. If a thread is slower for a while (another process, another clock frequency), the others wait
+/// for it no longer than a share takes. (`Z4/claims`)
 const LONG_SHARE: f64 = 500_000.0;
 const MAX_SHARES_PER_THREAD: usize = 4;
 
@@ -58,7 +58,7 @@ impl Load {
         }
     }
 
-    /// The same where all weights are near.
+    /// The same if all weights are near.
     fn least_nanoseconds(&self, rows: usize, share: f64) -> f64 {
         self.product(rows, share).max(self.bytes as f64 * share / NEAR_BYTES)
     }
@@ -67,12 +67,12 @@ impl Load {
         rows as f64 * self.weights as f64 * share / self.rate
     }
 
-    /// The part of the units that one of so many shares has.
+    /// The part of the units that one of `shares` shares has.
     fn share(&self, shares: usize) -> f64 {
         self.blocks.div_ceil(shares) as f64 / self.blocks as f64
     }
 
-    /// Nanoseconds of the synchronisations of a step that so many shares of the units make.
+    /// Nanoseconds of the synchronisations of a step whose units are cut into `shares` shares.
     fn meetings(&self, shares: usize) -> f64 {
         if shares > 1 { self.phases as f64 * MEETING } else { 0.0 }
     }
@@ -91,10 +91,10 @@ impl Load {
         }
     }
 
-    /// The split by units among this many threads, for steps of so many nanoseconds: long stages are cut into
-    /// several shares for each thread.
+    /// The split by units among this many threads, for steps of this many nanoseconds: long stages are cut
+    /// into several shares for each thread.
     fn units(&self, threads: usize, nanoseconds: f64) -> Split {
-        let most = if self.makes_rows {
+        let most = if self.converts_rows {
             1
         } else {
             MAX_SHARES_PER_THREAD.min(MAX_SHARES.min(self.blocks) / threads)
@@ -103,8 +103,8 @@ impl Load {
         Split::Units { threads, shares: threads * of_a_thread.clamp(1, most.max(1)) }
     }
 
-    /// Estimated nanoseconds that this many threads save in a step, over all shares, even where all weights
-    /// are near. (How far they are depends on the processor. Reckoned by the slowest, a step of 256 units
+    /// Estimated nanoseconds that this many threads save in a step, over all shares, if all weights are near.
+    /// (How far they are depends on the processor. Estimated with the farthest cache, a step of 256 units
     /// woke a thread that had slept since the step before, and took 1.4 times as long: `Z4/wake`.)
     fn saved(&self, threads: usize) -> f64 {
         let shared = match self.split(Schedule::Auto, threads).0 {
@@ -134,16 +134,17 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Of a call that is the caller's alone.
+    /// The sharing of a call that runs on the caller's thread alone.
     pub(crate) const NONE: Sharing = Sharing { threads: 1, saved_at_steps: 0.0, saved: 0.0 };
 
-    /// How many pay off: fewer save enough where they need not be woken.
+    /// How many threads pay off. (Threads that need not be woken pay off for less work.)
     pub(crate) fn threads(&self, lately: &Lately) -> usize {
         let pays = self.saved >= WAKING || self.may_be() && lately.are_awake();
         if pays { self.threads } else { 1 }
     }
 
-    /// Whether threads that are awake save anything: at the steps, or they would sleep meanwhile.
+    /// Whether threads that are awake save anything. Only what they save at the steps counts: without work
+    /// there they would fall asleep.
     pub(crate) fn may_be(&self) -> bool {
         self.threads > 1 && self.saved_at_steps >= JOINING
     }
@@ -180,7 +181,7 @@ mod tests {
 
     /// The load of one row with this many weights.
     fn of(weights: usize) -> Load {
-        Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, makes_rows: false, rate: 75.0 }
+        Load { rows: 1, weights, bytes: 4 * weights, blocks: 10, phases: 2, converts_rows: false, rate: 75.0 }
     }
 
     #[test]
@@ -217,7 +218,7 @@ mod tests {
         assert_eq!(shares(load(500_000_000, 64), 2), (2, 8), "no more than four");
         assert_eq!(shares(load(500_000_000, 5), 2), (2, 4), "nor than there are blocks");
         assert_eq!(shares(load(500_000_000, 64), 20), (20, 20), "nor than a stage may have");
-        assert_eq!(shares(Load { makes_rows: true, ..load(500_000_000, 64) }, 2), (2, 2));
+        assert_eq!(shares(Load { converts_rows: true, ..load(500_000_000, 64) }, 2), (2, 2));
         assert_eq!(shares(load(500_000_000, 1), 2), (1, 1));
     }
 

@@ -1,18 +1,19 @@
 //! Two pieces of work side by side, by the threads of the pool, without entering it.
 //!
 //! Inside a pool of rayon this is `rayon::join`. A caller from outside would have to hand all its work to a
-//! thread of the pool and sleep until it is done: two threads wake one after the other, and the data that the
-//! caller has just written is in another core's cache. (A step of 512 units on two threads took 0.86 of its
-//! time on one, and takes 0.53 now: `Z4/join` of `benches/record/`.) So the caller works itself:
+//! thread of the pool and sleep until it is done: two threads would wake one after the other, and the data
+//! that the caller has just written would be in another core's cache. So the caller works itself. (A step of
+//! 512 units on two threads took 0.86 of its time on one thread, and takes 0.53 now: `Z4/join` of
+//! `benches/record/`.)
 //!
 //! ```text
-//! caller     offers b    does a               takes b back, if nobody has begun it, or waits for it
-//! pool                     begins b, or finds later that it has been taken back, and leaves it alone
+//! caller     offers b    does a               takes b back if nobody has begun it, otherwise waits for it
+//! pool                     begins b; or finds later that b was taken back, and does nothing
 //! ```
 //!
 //! Offers go to the queue of the pool, or to a thread that has just helped and waits for more (`lobby.rs`). A
 //! pool that is busy, or whose threads are slow to wake, costs nothing but the offer: two small blocks of
-//! memory, which the one who comes too late gives back. While very many of them wait, nothing is offered.
+//! memory, which the thread that comes too late frees. While very many offers are queued, no more are made.
 
 use super::clock::Clock;
 use super::lobby::Lobby;
@@ -22,12 +23,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Offers in the queue of the pool, taken back or not, and the most of them. (A pool that is busy for an hour
-/// would have a hundred million.)
+/// Offers in the queue of the pool, taken back or not, and their limit. (Without a limit, a pool that is busy
+/// for an hour would queue a hundred million.)
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
 const MAX_QUEUED: usize = 256;
 
-/// Held by the owner: whatever happens, the work is taken back or done before its stack is gone.
+/// The guard of the offer's owner: even if the owner panics, the work is taken back or done before its stack
+/// frame is gone.
 struct Owned<'a> {
     offer: &'a Offer,
     lobby: &'a Lobby,
@@ -35,7 +37,7 @@ struct Owned<'a> {
 }
 
 impl Owned<'_> {
-    /// True if nobody has begun the work, and now nobody will. Otherwise it is done.
+    /// Takes the work back; true if nobody has begun it, and now nobody will. If false, it is done.
     fn take_back(&self) -> bool {
         if let Some(place) = self.place {
             self.lobby.remove(place);
@@ -70,7 +72,8 @@ fn queue(offer: &Arc<Offer>, lobby: &Arc<Lobby>) {
     let (offer, lobby) = (Arc::clone(offer), Arc::clone(lobby));
     rayon::spawn(move || {
         QUEUED.fetch_sub(1, Ordering::Relaxed);
-        // A thread that waits for the half of another offer may have taken this one meanwhile: it goes back.
+        // A thread that waits within another offer may take this one meanwhile: it does not linger
+        // afterwards.
         let (is_nested, began) = (HELPS.replace(true), Clock::now());
         if is_nested {
             offer.accept(|| ());
@@ -84,7 +87,7 @@ fn queue(offer: &Arc<Offer>, lobby: &Arc<Lobby>) {
 
 /// The threads of the pool of the caller, or of the global pool; 0 where the system gives none.
 pub(super) fn threads_of_pool() -> usize {
-    // (A program without threads learns it once: rayon panics.)
+    // (Asked once: where the system gives no threads, rayon panics.)
     static GLOBAL: OnceLock<usize> = OnceLock::new();
     if rayon::current_thread_index().is_some() {
         return rayon::current_num_threads();
@@ -110,13 +113,13 @@ fn both(a: &mut (dyn FnMut() + Send), b: &mut (dyn FnMut() + Send)) {
     let mut result = Ok(());
     let mut work = || result = catch_unwind(AssertUnwindSafe(&mut *b));
     let work: &mut (dyn FnMut() + Send) = &mut work;
-    // SAFETY: only the lifetime changes. `Owned` sees to it that the work is not reached after it.
+    // SAFETY: only the lifetime changes. `Owned` ensures that nobody reaches the work after its lifetime.
     let work = unsafe {
         std::mem::transmute::<*mut (dyn FnMut() + Send + '_), *mut (dyn FnMut() + Send + 'static)>(work)
     };
-    // SAFETY: `Owned` waits for whoever has taken it, and otherwise takes it back.
+    // SAFETY: `Owned` takes the work back, or waits for the thread that has taken it.
     let offer = Arc::new(unsafe { Offer::new(work) });
-    // (A thread that ends has none any more.)
+    // (A thread that is ending has no lobby any more.)
     let lobby = LOBBY.try_with(Arc::clone).unwrap_or_default();
     let place = lobby.put(&offer);
     if place.is_none() {

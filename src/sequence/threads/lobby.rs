@@ -1,11 +1,11 @@
 //! Where threads of the pool wait for more work of the same caller.
 //!
-//! A pass gives out work every few microseconds. Through the queue of the pool each time would be slow: while
-//! a thread comes back to the queue, rayon counts it as busy and wakes another, which takes the caller 10
-//! microseconds and may put that thread on the caller's own core. So a thread that has helped a caller stays
-//! with it for a while, as those of OpenMP do, and only then goes back to the pool. (Where pieces take
-//! milliseconds this counts too: a thread that was woken beside the caller has its core by turns, until the
-//! system moves it. `Z4/stay`)
+//! A pass gives out work every few microseconds. Going through the queue of the pool each time would be slow:
+//! while a thread comes back to the queue, rayon counts it as busy and wakes another, which takes the caller
+//! 10 microseconds and may put that thread on the caller's own core. So a thread that has helped a caller
+//! stays with it for a while, as threads of OpenMP do, and only then goes back to the pool. (It also matters
+//! where pieces take milliseconds: a thread that wakes on the caller's core shares that core with the caller
+//! until the system moves it. `Z4/stay`)
 //!
 //! ```text
 //! caller    puts an offer in a place -------------------------> ... another, if a helper waits
@@ -20,18 +20,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long a helper waits for more at least: rayon's own threads look for work some 20 microseconds before
-/// they sleep. It waits for a part of the time for which it has worked if that is longer, since pieces of a
-/// pass end nearly together, but no longer than the longest.
+/// The least time for which a helper waits for more: rayon's own threads look for work some 20 microseconds
+/// before they sleep. A helper waits for a part of the time for which it has worked, if that is longer,
+/// because pieces of a pass end nearly together. It never waits longer than `LONGEST`.
 const LINGER: Duration = Duration::from_micros(20);
 const PART_OF_WORK: u32 = 8;
 const LONGEST: Duration = Duration::from_millis(2);
-/// How often it asks whether others want something of the pool; it goes back to them then. (Without, a caller
-/// who steps on and on kept it for good, and a join of somebody else took 90 milliseconds in place of 9, in a
-/// pool of one thread.)
+/// How often a helper checks whether others need the pool, to which it then goes back. (Without that, a
+/// caller that keeps stepping kept its helper for good: in a pool of one thread, a join of another caller
+/// took 90 milliseconds instead of 9.)
 const STAY: Duration = Duration::from_micros(500);
-/// Rounds of spinning between looks at the clock, how many looks are made so before the core is yielded in
-/// between instead, and how many in all (for targets that have no clock).
+/// Rounds of spinning between looks at the clock; looks before the helper yields its core between looks
+/// instead of spinning; and the most looks (for targets without a clock).
 const SPINS: u32 = 32;
 const SPINNING_LOOKS: u32 = 8;
 const LOOKS: u32 = 4096;
@@ -39,13 +39,13 @@ const LOOKS: u32 = 4096;
 /// The time after a call in which the threads that shared it wait for more: less than [`LINGER`].
 const AWAKE: Duration = Duration::from_micros(10);
 
-/// When the last call ended that threads shared, or would have if they had been awake.
+/// The end of the last call that threads shared, or would have shared if they had been awake.
 #[derive(Debug, Default)]
 pub(crate) struct Lately(Option<Clock>);
 
 impl Lately {
-    /// Whether calls follow each other so closely that threads which share them do not sleep in between. (The
-    /// first one of them may wake one.)
+    /// Whether calls follow each other so closely that their threads do not fall asleep in between. (The
+    /// first of these calls may have to wake a thread.)
     pub(crate) fn are_awake(&self) -> bool {
         self.0.as_ref().is_some_and(|ended| ended.elapsed() < AWAKE)
     }
@@ -56,11 +56,11 @@ impl Lately {
     }
 }
 
-/// Offers that lie there at the same time: those of a pass on five threads. Others go to the queue.
+/// The most offers in a lobby at a time: those of a pass on five threads. Others go to the queue.
 const PLACES: usize = 4;
 
-/// Places where a caller puts offers, how many helpers look at them, and how many of these ask meanwhile what
-/// others want.
+/// The places where a caller puts offers, the number of helpers that wait there, and how many of these are
+/// just asking rayon whether others need them.
 #[derive(Default)]
 pub(super) struct Lobby {
     places: [AtomicPtr<Offer>; PLACES],
@@ -76,7 +76,7 @@ impl Lobby {
         for (n, place) in self.places.iter().enumerate() {
             if is_free(place) { free = free.or(Some(n)) } else { taken += 1 }
         }
-        // To ask takes some hundred nanoseconds, if others want nothing.
+        // Asking takes a helper some hundred nanoseconds, if others do not need it.
         for _ in 0..SPINS {
             if self.asking.load(Ordering::Relaxed) == 0 {
                 break;
@@ -84,16 +84,16 @@ impl Lobby {
             std::hint::spin_loop();
         }
         let free = free.filter(|_| taken < self.here())?;
-        // (Only the caller puts, so that the place is free still.)
+        // (Only the caller fills places, so this one is still free.)
         self.places[free].store(Arc::into_raw(Arc::clone(offer)).cast_mut(), Ordering::SeqCst);
-        // The last helper has left meanwhile, and may have looked before the offer was there.
+        // If the last helper has left meanwhile, it may have looked before the offer was there.
         if self.here() == 0 && self.remove(free) {
             return None;
         }
         Some(free)
     }
 
-    /// The helpers that look at the places just now.
+    /// The helpers that are looking at the places now.
     fn here(&self) -> usize {
         let asking = self.asking.load(Ordering::SeqCst);
         self.waiting.load(Ordering::SeqCst).saturating_sub(asking)
@@ -117,14 +117,14 @@ impl Lobby {
         self.places.iter().find_map(|place| self.take(place))
     }
 
-    /// One more helper looks at the places: so before the owner of what it has done learns of that, or the
-    /// next offer, which mostly follows at once, would go to the queue.
+    /// Counts a helper that will look at the places. It is called before the owner learns that its work is
+    /// done: otherwise the next offer, which mostly follows at once, would go to the queue.
     pub(super) fn enter(&self) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Does what comes, until nothing has come for a while, or others want the thread too: a thread of the
-    /// pool that has [entered](Self::enter), and has worked for the caller since `began`.
+    /// Does the offers that come, until none has come for a while or others need the thread. It is called by
+    /// a thread of the pool that has [entered](Self::enter), and has worked for the caller since `began`.
     pub(super) fn linger(&self, began: Clock) {
         // The time for which it has worked here, and when that ended.
         let (mut worked, mut ended) = (began.elapsed(), Clock::now());
@@ -144,7 +144,7 @@ impl Lobby {
                 continue;
             }
             self.waiting.fetch_sub(1, Ordering::SeqCst);
-            // What was put just before that.
+            // An offer may have come just before that.
             let Some(offer) = offer.or_else(|| self.take_any()) else { return };
             if !stays {
                 offer.accept(|| ());
@@ -158,7 +158,7 @@ impl Lobby {
         }
     }
 
-    /// Waits so long for an offer.
+    /// Waits for an offer, at most this long.
     fn wait(&self, most: Duration) -> Option<Arc<Offer>> {
         let since = Clock::now();
         for look in 0..LOOKS {

@@ -27,7 +27,8 @@ const YIELDS: u32 = 1024;
 pub(super) struct Offer {
     state: AtomicU8,
     work: *mut (dyn FnMut() + Send),
-    /// What an owner sleeps on. (`park` needs the name of the thread, which one that ends has no more.)
+    /// What an owner sleeps on. (`park` needs the handle of the thread, which a thread that is ending no
+    /// longer has.)
     sleep: Mutex<()>,
     bell: Condvar,
 }
@@ -41,13 +42,14 @@ impl Offer {
     /// An offer of this work.
     ///
     /// # Safety
-    /// - The work is there until the offer has been taken by its owner, or is done: the owner calls
-    ///   [`take`](Self::take), and where that fails [`wait`](Self::wait), before it leaves the work.
+    /// - The work lives until its owner has taken the offer, or the work is done: the owner calls
+    ///   [`take`](Self::take), and if that fails [`wait`](Self::wait), before the work goes out of scope.
     pub(super) unsafe fn new(work: *mut (dyn FnMut() + Send)) -> Self {
         Offer { state: AtomicU8::new(OFFERED), work, sleep: Mutex::new(()), bell: Condvar::new() }
     }
 
-    /// True for the one thread that may begin the work, or is not to let others begin it.
+    /// Takes the offer. True for one caller alone: the thread that may now begin the work, or the owner that
+    /// takes it back.
     pub(super) fn take(&self) -> bool {
         self.state.compare_exchange(OFFERED, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }

@@ -17,9 +17,9 @@ use super::team::over_stages;
 use std::ops::Range;
 
 /// The number of threads that a call may use. They are those of the rayon pool that the caller runs in.
-/// Outside of a pool they are the caller itself and threads of the global pool, which then wait for more work
-/// of the same caller: an eighth of the time for which they have worked, from 20 microseconds to 2
-/// milliseconds, unless others want something of the pool.
+/// Outside of a pool they are the caller itself and threads of the global pool. These then wait for more work
+/// of the same caller, for an eighth of the time for which they have worked (20 microseconds to 2
+/// milliseconds), unless others need the pool.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Threads {
@@ -100,7 +100,7 @@ impl Share {
         self.index
     }
 
-    /// The share of `count` things.
+    /// The part of `0..count` that belongs to the share.
     pub(crate) fn part(self, count: usize) -> Range<usize> {
         count * self.index / self.of..count * (self.index + 1) / self.of
     }
@@ -130,7 +130,7 @@ pub(crate) trait Walk: Sync {
     }
 }
 
-/// The step and the phase of a stage, of so many phases a step: mostly one, and then nothing is divided.
+/// The step and the phase of a stage. (Most cells have one phase, and then there is no division.)
 #[inline(always)]
 pub(crate) fn step_and_phase(stage: usize, phases: usize) -> (usize, usize) {
     if phases == 1 { (stage, 0) } else { (stage / phases, stage % phases) }
@@ -172,7 +172,7 @@ pub(crate) unsafe fn go(walk: &dyn Walk, lengths: &[usize], steps: &Range<usize>
     }
 }
 
-/// The weight of each thing.
+/// The weight of each row.
 type Weight<'a> = dyn Fn(usize) -> usize + Sync + 'a;
 
 /// Calls `work` with ranges that cover `0..count`, one per thread, of about equal total weight.

@@ -61,7 +61,7 @@ struct Stages<'a> {
 /// stages, each once: the shares of a stage in any order and on any thread, the stages one after the other.
 /// Later stages see everything that a stage writes.
 ///
-/// So many threads do them, those of the rayon pool that the caller is in. Allocates nothing.
+/// Up to `threads` threads of the rayon pool that the caller is in do the work. Allocates nothing.
 pub(crate) fn over_stages(
     stages: usize,
     shares: usize,

@@ -1,8 +1,8 @@
-//! Rows that are made for the products of a precision: of bytes, for one.
+//! Rows converted to the words of a precision: quantised to int8, or rounded to bf16.
 //!
-//! What a phase of a step multiplies is made at its beginning, by each thread for itself: threads that share
-//! units make all rows, each in memory of its own, since a row takes a small part of the time of the products
-//! with it, and to wait for each other would take longer.
+//! The rows that a phase of a step multiplies are converted when it begins, by each thread for itself.
+//! Threads that share units convert all rows, each in memory of its own: a row takes a small part of the time
+//! of its products, and waiting for each other would take longer.
 //!
 //! ```text
 //! rows    [share][rank][x | h | scratch][front | words]        of a step
@@ -15,7 +15,7 @@ use super::pass::Forward;
 use crate::cell::{Operand, Phase, Weights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut};
-use crate::product::{FRONT, MakeRows, RowsToMake, row_words};
+use crate::product::{ConvertRows, FRONT, RowsToConvert, row_words};
 use crate::simd::LINE;
 use std::ops::Range;
 
@@ -37,33 +37,33 @@ fn words_of_heads(weights: &Weights) -> usize {
     weights.heads().count().saturating_mul(weights.head_words())
 }
 
-/// The shape of the rows of a step, for so many shares and the widest of these layers: of nothing where rows
-/// are multiplied as they lie.
+/// The shape of the converted rows of a step, for `shares` shares and the widest of these layers. It is empty
+/// where rows are multiplied as they lie.
 pub(crate) fn grid(layers: &[Weights], batch: usize, shares: usize) -> Result<Grid, Error> {
-    let is_made = |weights: &&Weights| weights.make_rows.is_some();
+    let is_converted = |weights: &&Weights| weights.convert_rows.is_some();
     let widest = |weights: &Weights| {
         let width = weights.inputs().max(weights.outputs()).max(weights.units());
         row_words(weights.precision, width).max(words_of_heads(weights))
     };
-    match layers.iter().filter(is_made).map(widest).max() {
+    match layers.iter().filter(is_converted).map(widest).max() {
         Some(words) => Grid::slot_major(shares, batch, PLANES, words),
         None => Grid::slot_major(0, 0, 0, 0),
     }
 }
 
-/// The shape of the rows of the inputs of so many places.
+/// The shape of the converted inputs of `places` places.
 pub(super) fn grid_of_inputs(weights: &Weights, places: usize) -> Result<Grid, Error> {
-    let places = if weights.make_rows.is_some() { places } else { 0 };
+    let places = if weights.convert_rows.is_some() { places } else { 0 };
     Grid::slot_major(1, places, 1, row_words(weights.precision, weights.inputs()))
 }
 
-/// Where the words of a row are.
+/// Where the words of a converted row are.
 #[inline(always)]
 pub(super) fn address(rows: &GridMut<'_>, slot: usize, row: usize, plane: usize) -> *mut u32 {
     rows.address(slot, row, plane, FRONT).cast()
 }
 
-/// What a phase multiplies and has to be made at each step, found once for all of them.
+/// The rows of a phase that are converted at each step, found once for all steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowsOfPhase {
     /// `count` operands, each of so many rows of this width, one of each head.
@@ -71,7 +71,7 @@ pub(super) struct RowsOfPhase {
     count: usize,
     /// Words from a head to the next.
     head_words: usize,
-    make: MakeRows,
+    convert: ConvertRows,
 }
 
 impl RowsOfPhase {
@@ -79,9 +79,9 @@ impl RowsOfPhase {
     /// multiplied as they lie.
     #[inline(always)]
     pub(super) fn new(weights: &Weights, phase: &Phase, input_is_done: bool) -> Option<Self> {
-        let make = weights.make_rows?;
+        let convert = weights.convert_rows?;
         let operands = [(Operand::Input, 0, 0); PLANES];
-        let mut rows = RowsOfPhase { operands, count: 0, head_words: weights.head_words(), make };
+        let mut rows = RowsOfPhase { operands, count: 0, head_words: weights.head_words(), convert };
         for product in phase.calls.iter().flat_map(|call| call.products) {
             let (width, heads) = match product.rows {
                 Operand::Input if input_is_done => continue,
@@ -98,13 +98,13 @@ impl RowsOfPhase {
         Some(rows)
     }
 
-    /// Makes those of some ranks, which lie where `row` says, in a slot. Of an operand whose rows lie at a
-    /// stride, `stride` says which.
+    /// Converts the rows of some ranks, which lie where `row` says, to a slot. `stride` gives the stride of
+    /// an operand whose rows lie at one.
     ///
     /// # Safety
     /// - These rows exist, and nobody writes them; there are the slot and these ranks, which are ours.
     #[inline(always)]
-    pub(super) unsafe fn make(
+    pub(super) unsafe fn convert(
         &self,
         ranks: Range<usize>,
         (to, slot): (&GridMut<'_>, usize),
@@ -121,7 +121,9 @@ impl RowsOfPhase {
             for n in 0..calls {
                 let (from, to) = (row(operand, ranks.start + n), first.wrapping_add(n * of_rank));
                 // SAFETY: the rows exist, and nobody writes them; the words are ours.
-                unsafe { (self.make)(&RowsToMake { count, next, ..RowsToMake::one(from, width, to) }) };
+                unsafe {
+                    (self.convert)(&RowsToConvert { count, next, ..RowsToConvert::one(from, width, to) })
+                };
             }
         }
     }
@@ -129,48 +131,48 @@ impl RowsOfPhase {
     /// Those of rank 0 at all steps, of one head, to the first slot.
     pub(super) fn of_row_0(&self, to: &GridMut<'_>) -> ReadyRows {
         let ready = |(operand, width, _): (Operand, usize, usize)| {
-            (operand, RowsToMake::one(std::ptr::null(), width, address(to, 0, 0, plane(operand))))
+            (operand, RowsToConvert::one(std::ptr::null(), width, address(to, 0, 0, plane(operand))))
         };
-        ReadyRows { rows: self.operands.map(ready), count: self.count, make: self.make }
+        ReadyRows { rows: self.operands.map(ready), count: self.count, convert: self.convert }
     }
 }
 
-/// Rows that are made at each step and then lie where they lay before.
+/// Rows that are converted at each step, always to the same memory.
 #[derive(Debug)]
 pub(super) struct ReadyRows {
     /// `count` of them.
-    rows: [(Operand, RowsToMake); PLANES],
+    rows: [(Operand, RowsToConvert); PLANES],
     count: usize,
-    make: MakeRows,
+    convert: ConvertRows,
 }
 
 impl ReadyRows {
-    /// Where the row of an operand is made.
+    /// Where the converted row of an operand is.
     pub(super) fn address(&self, operand: Operand) -> *mut u32 {
-        let is_made = |(known, _): &&(Operand, RowsToMake)| plane(*known) == plane(operand);
-        self.rows[..self.count].iter().find(is_made).map_or(std::ptr::null_mut(), |(_, row)| row.to)
+        let is_converted = |(known, _): &&(Operand, RowsToConvert)| plane(*known) == plane(operand);
+        self.rows[..self.count].iter().find(is_converted).map_or(std::ptr::null_mut(), |(_, row)| row.to)
     }
 
-    /// Makes them of rows that lie where `row` says.
+    /// Converts the rows, which lie where `row` says.
     ///
     /// # Safety
-    /// - These rows exist, and nobody writes them; the memory where they are made is there, and ours.
+    /// - These rows exist, and nobody writes them; the memory of the converted rows is there, and ours.
     #[inline(always)]
-    pub(super) unsafe fn make(&mut self, row: impl Fn(Operand) -> *mut f32) {
-        for (operand, to_make) in &mut self.rows[..self.count] {
-            to_make.from = row(*operand);
+    pub(super) unsafe fn convert(&mut self, row: impl Fn(Operand) -> *mut f32) {
+        for (operand, to_convert) in &mut self.rows[..self.count] {
+            to_convert.from = row(*operand);
             // SAFETY: the caller's promise.
-            unsafe { (self.make)(to_make) };
+            unsafe { (self.convert)(to_convert) };
         }
     }
 }
 
-/// Makes the rows of the inputs of some places.
+/// Converts the inputs of some places.
 ///
 /// # Safety
 /// - The places are (step, rank) that exist in the input, which nobody writes; the rows are ours.
-pub(super) unsafe fn make_inputs(
-    make: MakeRows,
+pub(super) unsafe fn convert_inputs(
+    convert: ConvertRows,
     forward: &Forward<'_>,
     places: &[(usize, usize)],
     range: Range<usize>,
@@ -180,12 +182,12 @@ pub(super) unsafe fn make_inputs(
         let (step, rank) = places[place];
         let (from, width) = (forward.input_row(step, rank).cast(), forward.pass.weights().inputs());
         // SAFETY: as above.
-        unsafe { make(&RowsToMake::one(from, width, address(to, 0, place, 0))) };
+        unsafe { convert(&RowsToConvert::one(from, width, address(to, 0, place, 0))) };
     }
 }
 
-/// The shape of gate gradients that are made for products: so many gates of each row. Of nothing where they
-/// are multiplied as they lie.
+/// The shape of converted gate gradients: `gates` gates of each row. It is empty where gradients are
+/// multiplied as they lie.
 pub(super) fn grid_of_gradients(
     weights: &Weights,
     shares: usize,
@@ -197,30 +199,31 @@ pub(super) fn grid_of_gradients(
     Grid::slot_major(shares, rows, gates, words)
 }
 
-/// Makes the gradients of a gate of some rows, each of which begins where `from` says and goes on in lines.
+/// Converts the gradients of a gate of some rows, each of which begins where `from` says and goes on in
+/// lines.
 ///
 /// # Safety
 /// - The gradients exist, and nobody writes them; the rows are ours.
-pub(super) unsafe fn make_gradients(
+pub(super) unsafe fn convert_gradients(
     weights: &Weights,
     (from, stride): (impl Fn(usize) -> *const f32, usize),
     width: usize,
     rows: Range<usize>,
     (to, slot, gate): (&GridMut<'_>, usize, usize),
 ) {
-    let Some(make) = weights.make_rows else { return };
+    let Some(convert) = weights.convert_rows else { return };
     for row in rows {
         let to = address(to, slot, row, gate);
         // SAFETY: the caller's promise.
-        unsafe { make(&RowsToMake { stride, ..RowsToMake::one(from(row), width, to) }) };
+        unsafe { convert(&RowsToConvert { stride, ..RowsToConvert::one(from(row), width, to) }) };
     }
 }
 
 /// The same of a gate of R, where R has heads: the units of each are a row by themselves.
 ///
 /// # Safety
-/// - As for [`make_gradients`].
-pub(super) unsafe fn make_gradients_of_heads(
+/// - As for [`convert_gradients`].
+pub(super) unsafe fn convert_gradients_of_heads(
     weights: &Weights,
     (from, stride): (impl Fn(usize) -> *const f32, usize),
     rows: Range<usize>,
@@ -228,7 +231,7 @@ pub(super) unsafe fn make_gradients_of_heads(
 ) {
     /// Inputs that fill a whole number of words, whatever the precision.
     const PIECE: usize = 2 * LINE;
-    let (Some(make), heads) = (weights.make_rows, weights.heads()) else { return };
+    let (Some(convert), heads) = (weights.convert_rows, weights.heads()) else { return };
     let words = row_words(weights.precision, PIECE) - FRONT;
     for (row, head) in rows.flat_map(|row| (0..heads.count()).map(move |head| (row, head))) {
         let mut to = address(to, slot, row, gate).wrapping_add(head * weights.head_words());
@@ -236,7 +239,9 @@ pub(super) unsafe fn make_gradients_of_heads(
         let at = |unit: usize| first.wrapping_add(unit / LINE * stride + unit % LINE);
         if units.start.is_multiple_of(LINE) {
             // SAFETY: the caller's promise.
-            unsafe { make(&RowsToMake { stride, ..RowsToMake::one(at(units.start), units.len(), to) }) };
+            unsafe {
+                convert(&RowsToConvert { stride, ..RowsToConvert::one(at(units.start), units.len(), to) })
+            };
             continue;
         }
         // It begins within a line.
@@ -247,7 +252,7 @@ pub(super) unsafe fn make_gradients_of_heads(
                 *value = unsafe { *at(unit) };
             }
             // SAFETY: as above.
-            unsafe { make(&RowsToMake::one(piece.as_ptr(), count, to)) };
+            unsafe { convert(&RowsToConvert::one(piece.as_ptr(), count, to)) };
             to = to.wrapping_add(words);
             units.start += count;
         }
