@@ -114,7 +114,7 @@ fn forward_names_every_wrong_argument() {
 #[test]
 fn step_names_every_wrong_argument() {
     let length = |what, expected, got| Err(Error::Length { what, expected, got });
-    // On the short way, and through the layers as forward goes (zoneout takes that).
+    // On the fast path, and through the layers as forward goes (zoneout takes that).
     for zoneout in [0.0, 0.5] {
         let layer = Lstm::builder(I, H).layers(2).zoneout(zoneout, 0.0).build().unwrap();
         let mut state = layer.zero_state(B).unwrap();

@@ -180,7 +180,7 @@ impl Rnn {
         Builder::new(CellKind::ElmanRelu, input_size, hidden_size)
     }
 
-    /// A builder of independently recurrent layers, with a rectifier: of each unit, its own state alone.
+    /// A builder of independently recurrent layers, with a rectifier: each unit sees its own state alone.
     #[doc(alias = "IndRNN")]
     pub fn independent(input_size: usize, hidden_size: usize) -> Builder {
         Builder::new(CellKind::IndRnn, input_size, hidden_size)
@@ -338,9 +338,9 @@ impl Builder {
     }
     /// Cuts the units of an sLSTM into heads of `hidden_size / heads` units, each of which sees the hidden
     /// state of its own units alone: R of each gate is block-diagonal (Beck et al. 2024, section 2.2).
-    /// `weight_hh_l0` is then (4 H, H / heads): of each gate the blocks, one after the other. A step has as
-    /// many times fewer multiply-adds with R as there are heads. Heads of a multiple of 16 units fill vectors
-    /// of every level; those of other sizes are as right, and not as fast.
+    /// `weight_hh_l0` is then (4 H, H / heads): the blocks of each gate, one after the other. With n heads
+    /// the products with R have an n-th of the multiply-adds. Heads of a multiple of 16 units fill vectors of
+    /// every level; heads of other sizes give as exact results, and are slower.
     ///
     /// ```
     /// use fused_rnn::Lstm;
@@ -438,8 +438,8 @@ impl Builder {
         self
     }
 
-    /// What the threads divide among themselves: for measurements and tests. The default is the schedule that
-    /// is estimated to be the fastest.
+    /// How threads divide the work, for measurements and tests. The default is the schedule that is estimated
+    /// to be the fastest.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.config.schedule = schedule;
         self

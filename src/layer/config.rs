@@ -153,10 +153,10 @@ impl<'a> Dims<'a> {
         Dims { is_packed: true, ..self }
     }
 
-    /// These dims, with an x that is not contiguous: from a row of the batch to the next it is so many
-    /// floats, from a step to the next so many, whatever the layout of the network. The features of a step
-    /// lie next to each other. x begins at its first value, and may end anywhere after its last. So a piece
-    /// of longer sequences, or some of their features, need no copy. (Gradients of x are contiguous, in the
+    /// These dims, with an x that is not contiguous: `row` floats from a row of the batch to the next, and
+    /// `step` floats from a step to the next, whatever the layout of the network. The features of a step lie
+    /// next to each other. x begins at its first value, and may end anywhere after its last. So a piece of
+    /// longer sequences, or some of their features, need no copy. (Gradients of x are contiguous, in the
     /// layout of the network.)
     ///
     /// ```
@@ -177,7 +177,7 @@ impl<'a> Dims<'a> {
         Pattern { lengths: self.lengths, mask: self.mask, resets: self.resets, packed: self.is_packed }
     }
 
-    /// Whether they are a step of all rows, which lie next to each other.
+    /// Whether they are one step of all rows, and the rows lie next to each other.
     pub(super) fn is_one_step(&self) -> bool {
         self.steps == 1 && self.is_whole()
     }
@@ -187,7 +187,7 @@ impl<'a> Dims<'a> {
         self.lengths.is_none() && self.mask.is_none() && self.resets.is_none() && self.x_strides.is_none()
     }
 
-    /// The sequences of the caller, of dims that have been checked.
+    /// How the caller's sequences lie, for dims that have been checked.
     pub(super) fn sequences(&self) -> Sequences {
         let &Dims { batch, steps, lengths, is_packed, x_strides, .. } = self;
         let sum =
@@ -215,7 +215,7 @@ impl<'a> Dims<'a> {
     }
 }
 
-/// How the caller's sequences lie: what dims say of it.
+/// How the caller's sequences lie, by their dims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sequences {
     pub(super) batch: usize,
@@ -255,7 +255,7 @@ impl Sequences {
         }
     }
 
-    /// Whether there are steps in the sequences that are not among so many real ones.
+    /// Whether the sequences have more steps than these `real` ones: padding, or masked steps.
     pub(super) fn have_more_than(&self, real: usize) -> bool {
         real < self.packed.unwrap_or(self.batch.saturating_mul(self.steps))
     }
@@ -273,7 +273,7 @@ impl Sequences {
     }
 }
 
-/// Everything that a [`Recurrent`](crate::Recurrent) is, but for its weights.
+/// The configuration of a [`Recurrent`](crate::Recurrent): everything but its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub(super) kind: CellKind,
@@ -382,7 +382,7 @@ impl Config {
     pub fn precision(&self) -> Precision {
         self.precision
     }
-    /// Checks that the precision has sums for rows as wide as these.
+    /// Checks that the integer sums of the precision cannot overflow for rows as wide as these.
     pub(super) fn check_precision(&self) -> Result<(), Error> {
         let widths = [
             ("input_size in Int8", self.input_size),

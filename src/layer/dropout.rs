@@ -1,5 +1,5 @@
-//! The masks of dropout. Every factor is a function of the seed, the layer and the place, and does not depend
-//! on threads or the schedule. So code that needs a factor again draws it again.
+//! The masks of dropout. Every factor is a function of the seed, the layer, and the step, row and unit. It
+//! does not depend on threads or the schedule, so code that needs a factor again draws it again.
 //!
 //! ```text
 //! between layers       y of a layer, each value of each step by itself        PyTorch's dropout

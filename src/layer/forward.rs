@@ -4,16 +4,16 @@
 //! x  ->  layer 0, both directions  ->  (T, B, D*H)  ->  layer 1  ->  ...  ->  y
 //! ```
 //!
-//! What lies between two layers is time-major in memory of our own; only the first and the last layer
-//! see the caller's layout. Everything is checked and all memory is made before the first value is
-//! written. In which order the layers then run, and on which threads, is decided in `route.rs`.
+//! The sequence between two layers is time-major, in memory of the workspace or of the tape; only the first
+//! and the last layer see the caller's layout. Everything is checked and all memory is allocated before the
+//! first value is written. `route.rs` decides in which order the layers then run, and on which threads.
 
 use super::config::{Dims, Layout};
 use super::dropout::Dropout;
+use super::fast_path::FastPath;
 use super::network::{CallMemory, Grids, Network};
 use super::recurrent::Recurrent;
 use super::route::Route;
-use super::short::Short;
 use super::state::{Sizes, State};
 use super::tape::{Keep, TapeParts, TapeShape, Taping};
 use super::workspace::Workspace;
@@ -132,23 +132,25 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let threads = workspace.threads;
-        if let Some(short) = &workspace.short
-            && (short.single, short.threads, short.instance) == (true, threads, self.instance.number())
+        if let Some(fast_path) = &workspace.fast_path
+            && (fast_path.single, fast_path.threads, fast_path.instance)
+                == (true, threads, self.instance.number())
             && dims.is_one_step()
             && (dims.batch, state.batch()) == (1, 1)
         {
             return self.step(x, state, y, workspace);
         }
-        // (A batch of a state is one that memory could hold, so that what is asked of it does not overflow.)
+        // (A state exists for a batch of this size, so products of the batch and the sizes of the network do
+        // not overflow.)
         if state.batch() == dims.batch && self.steps_in_turn(&dims, workspace.threads) {
-            let is_kept = |of: &Short| {
+            let is_kept = |of: &FastPath| {
                 of.threads == threads && of.serves(self.instance.number(), dims.batch, &workspace.lately)
             };
-            if !workspace.short.as_ref().is_some_and(is_kept) {
-                workspace.short = self.short(Dims::new(dims.batch, 1), threads, &workspace.lately)?;
+            if !workspace.fast_path.as_ref().is_some_and(is_kept) {
+                workspace.fast_path = self.fast_path(Dims::new(dims.batch, 1), threads, &workspace.lately)?;
             }
-            if workspace.short.is_some() {
-                return self.run_short(x, dims.steps, state, y, workspace);
+            if workspace.fast_path.is_some() {
+                return self.run_fast_path(x, dims.steps, state, y, workspace);
             }
         }
         self.through_layers(x, dims, self.config.layout, state, y, None, workspace)?;
@@ -200,8 +202,8 @@ impl Recurrent {
         }
         let inner_len = checked_size("y", &[batch, steps, config.output_size()])?;
 
-        // All memory. Steps that go the short way find another order of rows after this.
-        workspace.short = None;
+        // All memory. It may change the order of rows on which the fast path relies.
+        workspace.fast_path = None;
         let threads = workspace.threads.unwrap_or(config.threads);
         let Workspace { rows: workspace_rows, rings, forward: memories, between, lately, .. } = workspace;
         let (taping, seed) = taping.unzip();
@@ -325,11 +327,12 @@ impl Recurrent {
         dims.check()?;
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
         let grids = Grids::of(config, config.layout, dims.sequences())?;
-        workspace.short = None;
+        workspace.fast_path = None;
         if keep.is_none() && self.steps_in_turn(&dims, workspace.threads) {
-            workspace.short = self.short(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
+            workspace.fast_path =
+                self.fast_path(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
         }
-        if workspace.short.is_some() {
+        if workspace.fast_path.is_some() {
             return self.make_ready(workspace);
         }
         let threads = workspace.threads.unwrap_or(config.threads);
@@ -350,7 +353,7 @@ impl Recurrent {
                 weights: &self.weights,
                 rows,
                 grids,
-                // Without masks, which only runs read.
+                // Without masks: only a run reads them.
                 shape: None,
                 masks: &[],
                 dropout: Dropout::NONE,
@@ -362,15 +365,15 @@ impl Recurrent {
     }
 }
 
-/// What has been decided of a pass through the layers.
+/// The decisions about a pass through the layers.
 struct Prepared {
     sharing: Sharing,
     route: Route,
-    /// The shape of the states of a strand that are kept in two slots in turns.
+    /// The shape of the states of a strand that are kept in two slots that take turns.
     ring: Grid,
 }
 
-/// Whether states are kept in two slots in turns, and not all on a tape.
+/// Whether states are kept in two slots that take turns, and not all on a tape.
 fn in_rings(shape: Option<TapeShape>) -> bool {
     shape.is_none_or(|shape| shape.every.is_some())
 }

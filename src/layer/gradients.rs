@@ -65,9 +65,9 @@ impl<'a> Upstream<'a> {
 }
 
 /// The slices that [`backward`](crate::Recurrent::backward) writes gradients to. A gradient that is `None` is
-/// not computed: without `parameters`, as for frozen weights, no product of a weight gradient is made, and
-/// [`wanted`](Gradients::wanted) says the same of single tensors. Layers below the lowest of which anything
-/// is wanted are not walked through.
+/// not computed: without `parameters`, as for frozen weights, no product of a weight gradient is computed.
+/// [`wanted`](Gradients::wanted) selects single tensors. The pass ends at the lowest layer of which anything
+/// is wanted.
 ///
 /// ```
 /// use fused_rnn::{Accumulate, Gradients};

@@ -60,7 +60,8 @@ pub(super) fn initialise(
                     let limit = (6.0 / (inputs + input_gates * units) as f32).sqrt();
                     rng.fill_uniform(values, -limit, limit);
                 }
-                // Between an integrator and a unit that forgets at once, as the authors of IndRNN begin.
+                // From a unit that forgets at once (0) to an integrator (1), as the authors of IndRNN
+                // initialise.
                 (Initial::Recurrent, _) if ranges.sizes.diagonal => {
                     rng.fill_uniform(values, 0.0, 1.0);
                 }
@@ -87,8 +88,8 @@ pub(super) fn initialise(
     Ok(())
 }
 
-/// Fills `to`, recurrent weights, with those of each head: a random matrix of orthonormal columns, whose rows
-/// are those of its units of all gates.
+/// Fills recurrent weights head by head. Each head has a random matrix of orthonormal columns, whose rows
+/// belong to its units of all gates.
 fn orthogonal_heads(to: &mut [f32], sizes: Sizes, rng: &mut Rng) -> Result<(), Error> {
     let (heads, cols) = (sizes.heads, sizes.outputs / sizes.heads);
     if heads == 1 {

@@ -12,8 +12,8 @@
 //! workspace.rs    memory that callers keep
 //! tape.rs         what a forward pass keeps for the way back
 //! forward.rs      forward: what is checked, and the memory
-//! step.rs         one step, by a way of its own where it is a short one
-//! short.rs        .. which steps those are, and their shapes
+//! step.rs         one step, by a fast path where it has one
+//! fast_path.rs    .. which steps those are, and their shapes
 //! train.rs        forward with a tape, and backward: what is checked, and the memory
 //! gradients.rs    what a backward pass is given, and where its gradients go
 //! route.rs        in which order the layers run, and on which threads
@@ -28,12 +28,12 @@
 mod builder;
 mod config;
 mod dropout;
+mod fast_path;
 mod gradients;
 mod init;
 mod network;
 mod parameters;
 mod route;
-mod short;
 mod state;
 mod tape;
 mod workspace;

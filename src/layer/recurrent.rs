@@ -43,10 +43,10 @@ pub struct Recurrent {
     pub(super) config: Config,
     token: Token,
     pub(super) ranges: Vec<Ranges>,
-    /// Empty once they have been dropped: no network has none.
+    /// Empty once they have been dropped. (Every network has some when it is built.)
     parameters: Vec<f32>,
-    /// The scales that were given for matrices of each strand: empty where none were, zero of rows that have
-    /// their own.
+    /// The scales that were given for the matrices of each strand: empty where none were given, and zero for
+    /// rows that have their own.
     pub(super) scales: Vec<PerTensor<Vec<f32>>>,
     pub(super) weights: Vec<Weights>,
     /// The first backward pass packs these weights.
@@ -54,11 +54,11 @@ pub struct Recurrent {
     /// The version of the parameters, by which a tape knows them. A clone has the same version until one of
     /// the two changes.
     pub(super) version: u64,
-    /// This network and no other, by which a workspace knows whose weights it has the addresses of.
+    /// The identity of this network: a workspace that holds addresses of weights knows by it whose they are.
     pub(super) instance: Instance,
 }
 
-/// Tells networks apart, those that are no more and clones included.
+/// Identifies a network. No other has the same, neither one that has been dropped nor a clone.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Instance(u64);
 
@@ -82,7 +82,7 @@ impl Clone for Instance {
     }
 }
 
-/// A version that no parameters have had before.
+/// A new version of parameters, unlike all before.
 pub(super) fn next_version() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
@@ -132,9 +132,9 @@ impl Recurrent {
         size_of_val(&self.parameters[..]) + scales + packed + transposed
     }
 
-    /// Frees the parameters in f32, which inference does not need: what stays are the weights packed for it,
-    /// of a quarter of these bytes in [`Precision::Int8`], of half in [`Precision::Bf16Weights`]. Results are
-    /// the same bits as before. There is no way back but to build the network and to load it again.
+    /// Frees the parameters in f32, which inference does not need. The packed weights stay: a quarter of
+    /// these bytes in [`Precision::Int8`], half in [`Precision::Bf16Weights`]. Results are the same bits as
+    /// before. The parameters come back only if the network is built and loaded again.
     ///
     /// From then on [`parameters`](Recurrent::parameters) is empty, and
     /// [`named_parameters`](Recurrent::named_parameters) lists none; whatever else reads or sets parameters
@@ -225,8 +225,9 @@ impl Recurrent {
     /// differ from those of the values. Gives whether any did.
     ///
     /// A framework that owns its parameters calls this before each pass. Values that are the same cost a
-    /// comparison, and nothing else: they are not packed, and where no tensor has changed, tapes of before
-    /// are still good. Of the others only what is made of them is packed. Nothing is allocated.
+    /// comparison and nothing else: they are not packed, and if no tensor has changed, earlier tapes are
+    /// still good. Of tensors that have changed, only the weights made of them are packed. Nothing is
+    /// allocated.
     ///
     /// ```
     /// use fused_rnn::Lstm;

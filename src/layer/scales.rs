@@ -6,23 +6,24 @@ use crate::cell::{PerTensor, Tensor};
 use crate::error::{Error, collect, copied, fill_up, refused};
 use crate::product::Precision;
 
-/// Whether weights can be had from integers and back with it.
+/// Whether weights can be converted to integers and back with this scale.
 pub(crate) fn is_scale(scale: f32) -> bool {
     (1e-30..=1e30).contains(&scale)
 }
 
-/// The byte that a weight is with this scale, where it is one: `byte * scale`.
+/// The byte for which `byte * scale` is exactly this weight, if there is one.
 pub(crate) fn byte_of(weight: f32, scale: f32) -> Option<i8> {
     let integer = (weight / scale).round();
     ((-128.0..=127.0).contains(&integer) && integer * scale == weight).then_some(integer as i8)
 }
 
 impl Recurrent {
-    /// Gives the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one
-    /// for each of its rows, or one for all of them; with none it has its own again. A matrix that was
-    /// quantised elsewhere, `scale * q` with q from -128 to 127, so keeps its integers. (Weights beyond that
-    /// are the nearest that there is.) To load a file gives the scales that the file has, and all other
-    /// matrices their own; [`state_dict::save`](crate::format::state_dict::save) keeps them in a file.
+    /// Sets the scales with which [`Precision::Int8`] rounds a weight matrix, by the name of its tensor: one
+    /// scale for each of its rows, or one for all of them. With an empty slice the matrix has its own scales
+    /// again. So a matrix that was quantised elsewhere, `scale * q` with q from -128 to 127, keeps its
+    /// integers. (Weights beyond that range are clamped to it.) Loading a file sets the scales that the file
+    /// has, and gives all other matrices their own; [`state_dict::save`](crate::format::state_dict::save)
+    /// keeps scales in a file.
     ///
     /// ```
     /// use fused_rnn::{Precision, Rnn};

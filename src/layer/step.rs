@@ -1,22 +1,22 @@
 //! One step: what a stream calls for each frame.
 //!
 //! A step of few units takes a few hundred nanoseconds, and the checks and shapes of a general call would be
-//! most of that (`Z4/small-step` of `benches/record/`). So a step on one thread goes its own way: it finds no
-//! order of rows, no schedule and no chunks, and each layer is one dispatch. It runs the
-//! same kernels on the same records, and so gives the bits of `forward`.
+//! most of that (`Z4/small-step` of `benches/record/`). So a step on one thread has a fast path, without an
+//! order of rows, a schedule or chunks. It runs the same kernels on the same records, and so gives the bits
+//! of `forward`.
 //!
 //! ```text
 //! several rows, or many units    state of a layer  ->  ring slot 0  ->  phases  ->  ring slot 1  ->  state
 //!                                (rows next to each other in both, so that a copy is one)
 //! one row of few units, or two   products that are ready, in place      (sequence/single.rs)
-//! .. of one layer, once more     the same, with nothing to decide       (SINGLE, below)
+//! one row, and one layer         the same, with nothing to decide       (SINGLE, below)
 //! ```
 //!
-//! One row of few units and few inputs, or of few steps, goes through whole sequences like this.
+//! Whole sequences of one row run like this, too, if it has few units and few inputs, or few steps.
 
 use super::config::{Dims, Direction, Layout};
+use super::fast_path::{FastPath, TOGETHER};
 use super::recurrent::Recurrent;
-use super::short::{Short, TOGETHER};
 use super::state::State;
 use super::workspace::Workspace;
 use crate::cell::{Context, ForwardRecords, ForwardStep, Step};
@@ -24,8 +24,8 @@ use crate::error::{Error, check_len, checked_size, fill_up};
 use crate::memory::{GridMut, GridRef};
 use crate::sequence::{self, Forward, ForwardMemory, Pass, Pattern, Records, StepsOfRow, Threads};
 
-/// Refuses a slice that is not of so many steps of so many values. (A product of sizes that overflows is an
-/// error of its own: no slice is as long as that.)
+/// Refuses a slice whose length is not the product of steps and values. (If the product overflows, that is
+/// another error: no slice is as long as that.)
 #[inline(always)]
 fn check_steps(what: &'static str, sizes: [usize; 2], got: usize) -> Result<(), Error> {
     if sizes[0].checked_mul(sizes[1]) == Some(got) {
@@ -67,12 +67,12 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        if let Some(short) = &workspace.short
-            && short.single
-            && short.instance == self.instance.number()
-            && short.state == *state.sizes()
-            && short.input.len() == x.len()
-            && y.as_ref().is_none_or(|y| short.output.len() == y.len())
+        if let Some(fast_path) = &workspace.fast_path
+            && fast_path.single
+            && fast_path.instance == self.instance.number()
+            && fast_path.state == *state.sizes()
+            && fast_path.input.len() == x.len()
+            && y.as_ref().is_none_or(|y| fast_path.output.len() == y.len())
         {
             self.step_in_place::<true>(x, 1, state, y, workspace);
             return Ok(());
@@ -80,7 +80,7 @@ impl Recurrent {
         self.step_in_general(x, state, y, workspace)
     }
 
-    /// A step that is not a [single](Short::single) one, or does not fit it.
+    /// A step that is not a [single](FastPath::single) one, or does not fit it.
     #[inline(never)]
     fn step_in_general(
         &self,
@@ -90,26 +90,26 @@ impl Recurrent {
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
         let batch = state.batch();
-        let is_kept = |of: &Short| of.serves(self.instance.number(), batch, &workspace.lately);
-        if !workspace.short.as_ref().is_some_and(is_kept) {
+        let is_kept = |of: &FastPath| of.serves(self.instance.number(), batch, &workspace.lately);
+        if !workspace.fast_path.as_ref().is_some_and(is_kept) {
             if self.config.direction != Direction::Forward {
                 return Err(Error::Unsupported { what: "a step of a bidirectional or reverse network" });
             }
             let dims = Dims::new(batch, 1);
             let given = workspace.threads;
-            // A stream must not find that its thread has started a pool, and waits for it.
+            // The thread of a stream must not start a pool, for which it would have to wait.
             let alone = given.unwrap_or(self.config.threads) == Threads::Auto
                 && rayon::current_thread_index().is_none();
             let threads = if alone { Some(Threads::Count(1)) } else { given };
-            workspace.short = self.short(dims, threads, &workspace.lately)?;
-            if workspace.short.is_none() {
+            workspace.fast_path = self.fast_path(dims, threads, &workspace.lately)?;
+            if workspace.fast_path.is_none() {
                 workspace.threads = threads;
                 let result = self.through_layers(x, dims, Layout::TimeMajor, state, y, None, workspace);
                 workspace.threads = given;
                 return result.map(|_| ());
             }
         }
-        self.run_short(x, 1, state, y, workspace)
+        self.run_fast_path(x, 1, state, y, workspace)
     }
 
     /// Some steps of all rows, one after the other, as of [`step`](Recurrent::step): `x` is `(T, B, I)` and
@@ -132,8 +132,8 @@ impl Recurrent {
         let (first, x) = x.split_at(inputs);
         let (to, y) = y.split_at_mut(outputs);
         self.step(first, state, Some(to), workspace)?;
-        if steps > 1 && workspace.short.as_ref().is_some_and(|short| short.in_place) {
-            return self.run_short(x, steps - 1, state, Some(y), workspace);
+        if steps > 1 && workspace.fast_path.as_ref().is_some_and(|fast_path| fast_path.in_place) {
+            return self.run_fast_path(x, steps - 1, state, Some(y), workspace);
         }
         for n in 0..steps - 1 {
             let (x, y) = (&x[n * inputs..][..inputs], &mut y[n * outputs..][..outputs]);
@@ -142,10 +142,10 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Steps on the caller's thread, `x` being `(T, B, I)` and `y` `(T, B, H)`; `workspace.short` is of this
-    /// network and this batch. Some steps of a row whose states are stepped where they are go through a layer
-    /// together, so that its weights stay in the nearest cache.
-    pub(super) fn run_short(
+    /// Steps on the caller's thread, `x` being `(T, B, I)` and `y` `(T, B, H)`; `workspace.fast_path` is of
+    /// this network and this batch. Some steps of a row whose states are stepped where they are go through a
+    /// layer together, so that its weights stay in the nearest cache.
+    pub(super) fn run_fast_path(
         &self,
         x: &[f32],
         steps: usize,
@@ -153,18 +153,18 @@ impl Recurrent {
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        let Some(short) = &workspace.short else {
+        let Some(fast_path) = &workspace.fast_path else {
             return Err(Error::Unsupported { what: "a step whose shapes nobody has converted" });
         };
-        let (inputs, outputs) = (short.input.len(), short.output.len());
+        let (inputs, outputs) = (fast_path.input.len(), fast_path.output.len());
         check_steps("x", [steps, inputs], x.len())?;
-        short.state.check(state.sizes())?;
+        fast_path.state.check(state.sizes())?;
         if let Some(y) = &y {
             check_steps("y", [steps, outputs], y.len())?;
         }
 
-        let (in_place, may_share) = (short.in_place, short.may_share);
-        if !short.ready {
+        let (in_place, may_share) = (fast_path.in_place, fast_path.may_share);
+        if !fast_path.ready {
             self.make_ready(workspace)?;
         }
         let together = if in_place { TOGETHER } else { 1 };
@@ -186,7 +186,7 @@ impl Recurrent {
         Ok(())
     }
 
-    /// A step whose states go through a ring; all is made ready and checked.
+    /// A step whose states go through a ring. Everything has been prepared and checked.
     #[inline(never)]
     fn step_by_rings(
         &self,
@@ -195,10 +195,11 @@ impl Recurrent {
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) {
-        // (Below, branches choose references and slices, and records and grids are made once, behind them.
-        // Made in the branches and moved, they waited for their own stores: a twelfth of a step of 16
-        // units.)
-        let Workspace { rows, rings, forward: memories, between, short: Some(short), down, .. } = workspace
+        // (Below, branches choose references and slices only, and records and grids are built once, after the
+        // branches. Built in the branches and moved, they were read back right after they were stored, and
+        // waiting for that took a twelfth of a step of 16 units.)
+        let Workspace { rows, rings, forward: memories, between, fast_path: Some(fast_path), down, .. } =
+            workspace
         else {
             return;
         };
@@ -208,13 +209,13 @@ impl Recurrent {
         let x = sequence::flushed_step(self.weights[0].token, x, &mut memory.flushed);
         let scratch = &mut memory.scratch;
         let converted =
-            (short.converted.len() > 0).then(|| GridMut::new(short.converted, &mut memory.converted));
+            (fast_path.converted.len() > 0).then(|| GridMut::new(fast_path.converted, &mut memory.converted));
 
         // Nothing can go wrong from here on.
-        let half = short.states.len() / 2;
-        let (mut above, mut below) = short.inner_of(layers, between);
+        let half = fast_path.states.len() / 2;
+        let (mut above, mut below) = fast_path.inner_of(layers, between);
         for layer in 0..layers {
-            let (shape, from) = if layer == 0 { (&short.input, x) } else { (&short.output, &*below) };
+            let (shape, from) = if layer == 0 { (&fast_path.input, x) } else { (&fast_path.output, &*below) };
             let to = if layer + 1 < layers { Some(&mut *above) } else { y.as_deref_mut() };
             states[..half].copy_from_slice(state.strand(layer));
             let forward = Forward {
@@ -226,11 +227,11 @@ impl Recurrent {
                 input: GridMut::reading(GridRef::new(*shape, from)),
                 given: false,
                 flushed: None,
-                output: to.map(|to| (GridMut::new(short.output, to), 0)),
-                states: Records::ring(rows, GridMut::new(short.states, states)),
+                output: to.map(|to| (GridMut::new(fast_path.output, to), 0)),
+                states: Records::ring(rows, GridMut::new(fast_path.states, states)),
                 tape: None,
                 checkpoints: None,
-                scratch: GridMut::new(short.scratch, scratch),
+                scratch: GridMut::new(fast_path.scratch, scratch),
                 converted: converted.as_ref(),
                 projected: None,
                 down: sequence::zigzag(&self.weights[layer], true).then_some(*down),
@@ -243,9 +244,9 @@ impl Recurrent {
         }
     }
 
-    /// So many steps of rows whose states are stepped where they are, one row after the other; all is made
-    /// ready and checked. With `SINGLE` it is one step of one row through one layer: without loops, and
-    /// without what they keep on the stack, it is two fifths of the instructions that a step of 16 units has
+    /// `count` steps of rows whose states are stepped in place, one row after the other. Everything has been
+    /// prepared and checked. With `SINGLE` it is one step of one row through one layer, without loops and
+    /// what they keep on the stack: that leaves two fifths of the instructions that a step of 16 units has
     /// outside of kernels. (`X207/single-step`)
     #[inline(always)]
     fn step_in_place<const SINGLE: bool>(
@@ -256,21 +257,23 @@ impl Recurrent {
         mut y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) {
-        let Workspace { rows, forward: memories, between, steps: ready, short: Some(short), .. } = workspace
+        let Workspace { rows, forward: memories, between, steps: ready, fast_path: Some(fast_path), .. } =
+            workspace
         else {
             return;
         };
         let (count, layers, batch) =
-            if SINGLE { (1, 1, 1) } else { (count, self.config.layers, short.state.batch) };
+            if SINGLE { (1, 1, 1) } else { (count, self.config.layers, fast_path.state.batch) };
         let memory = &mut memories[0];
-        let scratch = GridMut::new(short.scratch, &mut memory.scratch);
+        let scratch = GridMut::new(fast_path.scratch, &mut memory.scratch);
         let first = &self.weights[0];
         let x = sequence::flushed_step(first.token, x, &mut memory.flushed);
-        let [all_inputs, all_outputs, record] = [short.input.len(), short.output.len(), short.states.len()];
+        let [all_inputs, all_outputs, record] =
+            [fast_path.input.len(), fast_path.output.len(), fast_path.states.len()];
         let of_row = (self.config.input_size, self.config.hidden_size);
         let (inputs, units) = if SINGLE { (all_inputs, all_outputs) } else { of_row };
         for row in 0..batch {
-            let (mut above, mut below) = short.inner_of(layers, between);
+            let (mut above, mut below) = fast_path.inner_of(layers, between);
             for (layer, ready) in ready[..layers].iter_mut().enumerate() {
                 // Rows lie next to each other in the inputs and outputs of all layers together, and not
                 // between layers.
@@ -289,7 +292,7 @@ impl Recurrent {
                 };
                 let weights = if layer == 0 { first } else { &self.weights[layer] };
                 let context = Context { weights, masks: None, zoneout: None };
-                let state = GridMut::new(short.states, &mut state.strand_mut(layer)[row * record..]);
+                let state = GridMut::new(fast_path.states, &mut state.strand_mut(layer)[row * record..]);
                 // SAFETY: the steps are of these weights, whose network has not changed its memory since, and
                 // of this workspace, which has been used for nothing else; all memory is of its shapes, and
                 // ours.
@@ -307,23 +310,24 @@ impl Recurrent {
         }
     }
 
-    /// Makes a workspace ready for steps that go the short way.
+    /// Makes a workspace ready for steps that take the fast path.
     pub(super) fn make_ready(&self, workspace: &mut Workspace) -> Result<(), Error> {
-        let Workspace { rows, rings, forward: memories, between, steps, short, .. } = workspace;
-        let Some(short) = short else { return Ok(()) };
-        rows.set(if short.in_place { 1 } else { short.state.batch }, 1, Pattern::default())?;
+        let Workspace { rows, rings, forward: memories, between, steps, fast_path, .. } = workspace;
+        let Some(fast_path) = fast_path else { return Ok(()) };
+        rows.set(if fast_path.in_place { 1 } else { fast_path.state.batch }, 1, Pattern::default())?;
         fill_up(rings, 1)?;
         fill_up(memories, 1)?;
-        rings[0].grow(short.states.len())?;
-        memories[0].scratch.grow(short.scratch.len())?;
-        memories[0].converted.grow(short.converted.len())?;
-        let together = if short.in_place { TOGETHER } else { 1 };
-        memories[0].flushed.grow(checked_size("x", &[together, short.input.len()])?)?;
-        between.grow(short.inner.all())?;
-        if short.in_place {
+        rings[0].grow(fast_path.states.len())?;
+        memories[0].scratch.grow(fast_path.scratch.len())?;
+        memories[0].converted.grow(fast_path.converted.len())?;
+        let together = if fast_path.in_place { TOGETHER } else { 1 };
+        memories[0].flushed.grow(checked_size("x", &[together, fast_path.input.len()])?)?;
+        between.grow(fast_path.inner.all())?;
+        if fast_path.in_place {
             fill_up(steps, self.config.layers)?;
             let ForwardMemory { converted, scratch, .. } = &mut memories[0];
-            let converted = (short.converted.len() > 0).then(|| GridMut::new(short.converted, converted));
+            let converted =
+                (fast_path.converted.len() > 0).then(|| GridMut::new(fast_path.converted, converted));
             for (step, weights) in steps.iter_mut().zip(&self.weights) {
                 let forward = Forward {
                     pass: Pass {
@@ -335,10 +339,10 @@ impl Recurrent {
                     given: false,
                     flushed: None,
                     output: None,
-                    states: Records::in_place(rows, GridMut::new(short.states, &mut rings[0])),
+                    states: Records::in_place(rows, GridMut::new(fast_path.states, &mut rings[0])),
                     tape: None,
                     checkpoints: None,
-                    scratch: GridMut::new(short.scratch, scratch),
+                    scratch: GridMut::new(fast_path.scratch, scratch),
                     converted: converted.as_ref(),
                     projected: None,
                     down: sequence::zigzag(weights, true).then_some(false),
@@ -348,11 +352,11 @@ impl Recurrent {
                 unsafe { step.make(&forward)? };
             }
         }
-        short.ready = true;
-        short.single = short.in_place
-            && (short.state.batch, self.config.layers) == (1, 1)
-            && short.anywhere
-            && !short.may_share;
+        fast_path.ready = true;
+        fast_path.single = fast_path.in_place
+            && (fast_path.state.batch, self.config.layers) == (1, 1)
+            && fast_path.anywhere
+            && !fast_path.may_share;
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use std::fmt;
 
 /// How much of a forward pass a [`Tape`] keeps.
 ///
-/// With checkpoints the backward pass runs the steps between two of them forward again, which makes a
-/// training step about a third longer where these steps have a few hundred rows in all; with fewer the
+/// With checkpoints the backward pass runs the steps between two of them forward again. That makes a training
+/// step about a third longer if these steps have a few hundred (step, row) together. With fewer, the
 /// gradients of the weights are read and written more often, which may cost several times that. The gradients
 /// are the same bits.
 #[non_exhaustive]
@@ -20,14 +20,14 @@ pub enum Keep {
     /// Everything that the backward pass needs.
     #[default]
     All,
-    /// The states every so many steps; 0 counts as 1. About half the root of the number of steps needs the
-    /// least memory for tape and workspace together: the more steps, the smaller the tape, and the more there
-    /// are to run again.
+    /// The states before every so many steps; 0 counts as 1. The larger the number, the smaller the tape, and
+    /// the more steps are run again at a time, in memory of the workspace. About half the square root of the
+    /// number of steps needs the least memory for tape and workspace together.
     Every(usize),
-    /// Everything where it fits into so many bytes, and otherwise the states every so many steps as need the
-    /// least memory: that of the tape and of the steps that are run again together. Where even those are
-    /// more, an error says how many there would have to be. (The gate gradients of some steps, which a
-    /// backward pass has in its workspace whatever is kept, come on top.)
+    /// Everything, if it fits into this many bytes. Otherwise checkpoints at the distance that needs the
+    /// least memory for the tape and the steps that are run again together. If even that is more, the call is
+    /// [`Error::Budget`](crate::Error::Budget), which says how many bytes are needed. (The gate gradients of
+    /// some steps, which a backward pass has in its workspace whatever is kept, are not counted.)
     Within(usize),
 }
 
@@ -153,7 +153,7 @@ impl<'a> Taping<'a> {
     }
 }
 
-/// What a training call did, by the rules of which a backward pass reads its tape.
+/// The tape of a training call, with what a backward pass needs to read it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taped<'a> {
     pub(super) data: &'a [f32],
@@ -307,7 +307,7 @@ impl TapeShape {
     /// Draws the masks of recurrent dropout.
     pub(super) fn draw_masks(&self, masks: &mut [f32], config: &Config, seed: u64) {
         for (strand, mask) in self.of_masks.each_mut(masks).enumerate() {
-            // Also what pads a row.
+            // The padding of a row included.
             mask.fill(0.0);
             draw_recurrent(mask.chunks_exact_mut(self.masks.width()), config, seed, strand);
         }
@@ -373,16 +373,17 @@ impl Keep {
     }
 }
 
-/// Steps between two checkpoints above which no tape is the smallest: about T / k states of each direction of
-/// each layer and k steps of one are least where k is below the root of that many steps.
+/// The most steps between two checkpoints that the smallest tape can have. With k steps, about T / k states
+/// of each strand and k steps of one strand are kept: the sum is least for a k below the root of T times the
+/// strands.
 fn most_between(config: &Config, extent: Extent<'_>) -> usize {
     let strands = (config.strands()) as f64;
     let most = (extent.longest() as f64 * strands).sqrt() as usize + 1;
     most.min(extent.longest().max(1))
 }
 
-/// The smallest size among those of `1..=most`, and where it is. Of more than a thousand not all are looked
-/// at: they fall and then rise, but for steps that are small where sizes are large.
+/// The smallest size among those of `1..=most`, and its argument. If there are more than a thousand, not all
+/// are looked at: sizes fall and then rise, apart from jumps that are small where sizes are large.
 fn least(most: usize, size: impl Fn(usize) -> Option<usize>) -> Option<(usize, usize)> {
     let (mut low, mut high) = (1, most);
     loop {

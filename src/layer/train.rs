@@ -19,7 +19,7 @@ impl Recurrent {
     ///
     /// # Errors
     /// As for [`forward`](Recurrent::forward), and [`Error::Budget`] where
-    /// [`Keep::Within`](crate::Keep::Within) has not bytes enough. The tape is then empty.
+    /// [`Keep::Within`](crate::Keep::Within) allows too few bytes. The tape is then empty.
     #[expect(clippy::too_many_arguments, reason = "each is another thing that the caller owns")]
     #[doc(alias = "train")]
     #[doc(alias = "fit")]
@@ -64,7 +64,7 @@ impl Recurrent {
     ///
     /// # Errors
     /// As for [`forward_train`](Recurrent::forward_train), and [`Error::Length`] where `tape` has not
-    /// `tape_len` floats. Nothing is written then, neither to the tape.
+    /// `tape_len` floats. Nothing is written then, not even to the tape.
     pub fn forward_train_into(
         &self,
         x: &[f32],
@@ -144,8 +144,8 @@ impl Recurrent {
             return Err(refused("backward with other parameters than those of forward_train"));
         }
         let (taped, rows) = tape.taped(run);
-        // Its memory may be replaced.
-        workspace.short = None;
+        // The memory on which the fast path relies may be replaced.
+        workspace.fast_path = None;
         let Workspace { between, backward: memory, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         self.back_through_layers(x, (taped, rows), upstream, gradients, (between, memory), (threads, lately))
@@ -173,8 +173,8 @@ impl Recurrent {
     ) -> Result<(), Error> {
         let Recording { dims, keep, seed } = recording;
         dims.check()?;
-        // Steps that go the short way find another order of rows after this.
-        workspace.short = None;
+        // The order of rows changes, on which the fast path relies.
+        workspace.fast_path = None;
         let Workspace { rows, between, backward: memory, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         let shape = keep.place(&self.config, &dims, rows)?;
@@ -256,8 +256,8 @@ impl Recurrent {
     ///
     /// # Errors
     /// [`Error::Length`] or [`Error::RowLength`] where lengths, mask or resets do not fit,
-    /// [`Error::SizeOverflow`] where the size cannot be counted, [`Error::Budget`] where [`Keep::Within`] has
-    /// not enough for the least.
+    /// [`Error::SizeOverflow`] where the size cannot be counted, [`Error::Budget`] where [`Keep::Within`]
+    /// allows fewer bytes than the smallest tape needs.
     pub fn tape_len(&self, dims: Dims<'_>, keep: Keep) -> Result<usize, Error> {
         dims.check()?;
         let mut rows = Rows::default();

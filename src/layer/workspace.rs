@@ -1,6 +1,6 @@
 //! Memory that callers keep between calls, so that calls need not allocate.
 
-use super::short::Short;
+use super::fast_path::FastPath;
 use crate::memory::AlignedBuf;
 use crate::sequence::{BackwardMemory, ForwardMemory, Lately, ReadyStep, Rows, Threads};
 use std::fmt;
@@ -22,17 +22,18 @@ pub struct Workspace {
     pub(super) rings: Vec<AlignedBuf>,
     /// One for each pass that runs at the same time as others.
     pub(super) forward: Vec<ForwardMemory>,
-    /// Outputs on their way to the next layer, or gradients on their way to the one below: two in turns.
+    /// Outputs on their way to the next layer, or gradients on their way to the layer below, in two buffers
+    /// that take turns.
     pub(super) between: AlignedBuf,
     pub(super) backward: BackwardMemory,
-    /// Threads that calls may use, where not those of the network.
+    /// The threads that calls may use; `None` for those of the network.
     pub(super) threads: Option<Threads>,
     /// When they last worked together.
     pub(super) lately: Lately,
-    /// Of the last step that went the short way.
-    pub(super) short: Option<Short>,
-    /// Its steps through each layer, where it steps in place and is ready. Else, and beyond its layers, they
-    /// are of an earlier one, and nobody runs them.
+    /// The last step that took the fast path.
+    pub(super) fast_path: Option<FastPath>,
+    /// Its steps through each layer, if it steps in place and is ready. Otherwise, and beyond its layers,
+    /// these are steps of an earlier network, which nobody runs.
     pub(super) steps: Vec<ReadyStep>,
     /// Whether the last step took the blocks of the weights from the last to the first.
     pub(super) down: bool,
@@ -44,9 +45,9 @@ impl Workspace {
         Workspace::default()
     }
 
-    /// Lets calls with this workspace use so many threads, and not those of [`Builder::threads`]; with `None`
-    /// those of the builder again. A framework passes on what it has been told at run time, and streams that
-    /// share a network with a training loop stay on one thread. Results are the same bits.
+    /// Sets the threads that calls with this workspace may use, in place of those of [`Builder::threads`];
+    /// `None` takes those of the builder again. With it a framework passes on its own setting at run time,
+    /// and streams that share a network with a training loop stay on one thread. Results are the same bits.
     ///
     /// ```
     /// use fused_rnn::{Gru, Threads, Workspace};
@@ -61,8 +62,8 @@ impl Workspace {
     /// [`Builder::threads`]: crate::Builder::threads
     pub fn set_threads(&mut self, threads: Option<Threads>) {
         self.threads = threads;
-        // It has been checked for other threads.
-        self.short = None;
+        // The fast path was checked for other threads.
+        self.fast_path = None;
     }
 
     /// Calls with a workspace that the process keeps, for so many threads; for those of the network where

@@ -1,4 +1,4 @@
-//! Down through the layers: one after the other, the last first, each direction by itself.
+//! Backward through the layers: one after the other, the last first, each direction by itself.
 //!
 //! ```text
 //! dy of a layer  ->  dropout  ->  backward of each direction  ->  its dx is the dy of the layer below
@@ -15,7 +15,7 @@ use crate::memory::{GridMut, GridRef, Parts};
 use crate::sequence::{self, BackwardMemory, Checkpoints, Inputs, Kept, Records, TapeRecords};
 use crate::simd::{copy_flushed, flushed};
 
-/// What the way down reads.
+/// What a backward pass through the layers reads.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct WayBack<'a> {
     /// The input of the network, as the caller gave it.
@@ -23,7 +23,7 @@ pub(in super::super) struct WayBack<'a> {
     pub(in super::super) sequences: Sequences,
     pub(in super::super) tape: TapeParts<&'a [f32]>,
     pub(in super::super) shape: TapeShape,
-    /// Of each strand, and so are the ranges of its parameters.
+    /// The weights of each strand, and the ranges of its parameters.
     pub(in super::super) transposed: &'a [TransposedWeights],
     pub(in super::super) ranges: &'a [Ranges],
     pub(in super::super) upstream: Upstream<'a>,
@@ -33,14 +33,14 @@ pub(in super::super) struct WayBack<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Wanted<'a> {
     ranges: &'a [Ranges],
-    /// Of each tensor that there is; `None` where all are wanted.
+    /// A flag for each existing tensor; `None` where all are wanted.
     flags: Option<&'a [bool]>,
-    /// False where none is.
+    /// False where no gradient of parameters is wanted.
     any: bool,
 }
 
 impl Wanted<'_> {
-    /// Whether that of a tensor of a strand is.
+    /// Whether the gradient of a tensor of a strand is wanted.
     fn is(&self, strand: usize, tensor: Tensor) -> bool {
         // All strands have the same tensors.
         let count = self.ranges[strand].existing().count();
@@ -49,7 +49,7 @@ impl Wanted<'_> {
         self.any && place.is_some_and(flag)
     }
 
-    /// The first strand of which any is.
+    /// The first strand of which any gradient is wanted.
     fn lowest(&self) -> Option<usize> {
         let any = |strand: &usize| Tensor::ALL.iter().any(|&tensor| self.is(*strand, tensor));
         (0..self.ranges.len()).find(any)
@@ -93,7 +93,7 @@ impl<'a> Network<'a> {
                 }
             }
         }
-        // Nobody asks for what lies below the layer of this strand.
+        // The lowest strand with a wanted gradient: no layer below it is walked through.
         let of_states = dx.is_some() || dh0.is_some() || dc0.is_some();
         let lowest = if of_states { Some(0) } else { wanted.lowest() };
         let mut between = between.0.each_mut(between.1);
@@ -177,14 +177,14 @@ impl<'a> Network<'a> {
         Inputs { pass, transposed: &way.transposed[strand], input, upstream, kept }
     }
 
-    /// Where a row of a strand stands in the gradient of all states of a plane, and how wide it is there.
+    /// The range of a row of a strand in the gradient of all states of a plane.
     fn state_range(&self, strand: usize, row: usize, plane: usize) -> std::ops::Range<usize> {
         let width = if plane == H { self.config.outputs() } else { self.config.hidden_size };
         let start = (strand * self.grids.inner_output.rows() + row) * width;
         start..start + width
     }
 
-    /// Lays the gradients of the final states of a strand where its walk back begins.
+    /// Copies the gradients of the final states of a strand to where its walk back begins.
     fn enter_backward(
         &self,
         (layer, direction): (usize, usize),
@@ -216,7 +216,7 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Takes the gradients of the initial states of a strand from where its walk back has ended.
+    /// Copies the gradients of the initial states of a strand from where its walk back has ended.
     fn leave_backward(
         &self,
         strand: usize,

@@ -1,4 +1,4 @@
-//! Up through the layers: in turn, side by side, or as a wavefront (`route.rs`).
+//! Forward through the layers: in turn, side by side, or as a wavefront (`route.rs`).
 
 use super::super::route::Route;
 use super::super::state::State;
@@ -17,13 +17,14 @@ type Ends<'a> = (GridMut<'a>, Option<GridMut<'a>>);
 
 /// The memory of a forward call.
 pub(in super::super) struct CallMemory<'a> {
-    /// Of each strand, two slots of states in turns, of the shape `ring`; none where a tape keeps all states.
+    /// For each strand, two slots of states that take turns, of the shape `ring`; none where a tape keeps all
+    /// states.
     pub(in super::super) rings: &'a mut [AlignedBuf],
     pub(in super::super) ring: Grid,
-    /// Of each strand, what the tape keeps; none where there is no tape, or where it keeps none.
+    /// For each strand, what the tape keeps; empty where there is no tape, or where it keeps none.
     pub(in super::super) states: &'a mut [f32],
     pub(in super::super) gates: &'a mut [f32],
-    /// The outputs of the layers, two in turns where there is no tape.
+    /// The outputs of the layers; without a tape, two buffers that take turns.
     pub(in super::super) outputs: Outputs<'a>,
     /// One for each pass that runs at the same time.
     pub(in super::super) memories: &'a mut [ForwardMemory],
@@ -44,8 +45,8 @@ struct StrandMemory<'a> {
 type Taped<'a> = (TapeShape, (&'a mut [f32], Option<&'a mut [f32]>));
 
 impl<'a> StrandMemory<'a> {
-    /// Of what is taped, and of two slots in turns; at least the states of one of them are there. (A function
-    /// by itself, and so is [`Network::forward_pass`]: their copies took 3 KB of the library.)
+    /// The memory of a strand: what is taped, and two slots that take turns; one of the two has the states.
+    /// (It is not inlined, and neither is [`Network::forward_pass`]: their copies took 3 KB of the library.)
     #[inline(never)]
     fn new(rows: &'a Rows, taped: Option<Taped<'a>>, ring: Option<GridMut<'a>>) -> Self {
         let (shape, taped) = taped.unzip();
@@ -98,7 +99,7 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Lays the initial states where the pass of a strand begins.
+    /// Copies the initial states to where the pass of a strand begins.
     fn enter(&self, strand: usize, memory: StrandMemory<'_>, state: &State) {
         let directions = self.config.directions();
         let pass = self.pass(strand / directions, strand % directions);

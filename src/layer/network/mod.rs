@@ -1,11 +1,11 @@
-//! The layers of a call, and the way through them: up in `forward.rs`, down in `backward.rs`.
+//! The layers of a call, and the passes through them: `forward.rs` and `backward.rs`.
 //!
 //! ```text
 //! forward    x  ->  layer 0  ->  (T, B, D*H)  ->  layer 1  ->  y       initial states  ->  final states
 //! backward   dx <-  layer 0  <-  (T, B, D*H)  <-  layer 1  <-  dy      their gradients <-  their gradients
 //! ```
 //!
-//! Both ways, the shapes and the memory of a call are given, and a strand (one direction of one layer, number
+//! Both take the shapes and the memory of a call. A strand (one direction of one layer, number
 //! `layer * directions + direction`) is one pass of `sequence/`.
 
 mod backward;

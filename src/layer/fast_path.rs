@@ -1,7 +1,7 @@
-//! The short way of a step: which steps go it, and their shapes.
+//! The fast path of a step: which steps take it, and their shapes.
 //!
 //! ```text
-//! short        whether a step goes it, and its shapes, each size checked for overflow           once
+//! fast_path    whether a step takes it, and its shapes, each size checked for overflow          once
 //! step.rs      memory of these shapes; of rows that are stepped in place, their products        once
 //!              checks the sizes of a call, and steps                                       each call
 //! ```
@@ -19,47 +19,47 @@ use crate::sequence::{self, Lately, Threads};
 /// Steps of a row in place that go through a layer together.
 pub(super) const TOGETHER: usize = 32;
 
-/// A step that goes the short way: its shapes, and what was checked of it, kept for the next. (To check it
-/// all again, make the shapes with each size checked for overflow, and estimate whether threads are worth it,
-/// took a fifth of the instructions of a step of 16 units: `cargo bench --bench instructions`.)
+/// A step that takes the fast path: its shapes, and the results of its checks, kept for the next step.
+/// (Checking everything again, the overflow of each size and whether threads are worth it, took a fifth of
+/// the instructions of a step of 16 units: `cargo bench --bench instructions`.)
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Short {
+pub(super) struct FastPath {
     /// The network that it is of, and the sizes of its states.
     pub(super) instance: u64,
     pub(super) state: Sizes,
     /// The threads that it was checked for.
     pub(super) threads: Option<Threads>,
-    /// Whether it is short whatever pool the caller is in.
+    /// Whether it takes the fast path whatever pool the caller is in.
     pub(super) anywhere: bool,
     /// Whether threads that are awake would share it.
     pub(super) may_share: bool,
     /// Whether the workspace has been made ready for it, and used for nothing else since.
     pub(super) ready: bool,
-    /// Whether it is ready, in place, of one row and one layer, and on this thread wherever it is called: a
-    /// step has nothing to decide then, and only its sizes to check.
+    /// Whether it is ready, in place, of one row and one layer, and always on the caller's thread: a step
+    /// then has nothing to decide, and only checks its sizes.
     pub(super) single: bool,
-    /// Whether states are stepped where they are, a row after the other: of a row whose sums are all made
-    /// before the first is finished, or of two such rows of few units.
+    /// Whether states are stepped in place, one row after the other: a row whose sums are all computed before
+    /// the first is finished, or two such rows of few units.
     pub(super) in_place: bool,
-    /// Of one direction of one layer: of a row in place, or of all rows in two slots.
+    /// The states of one direction of one layer: of a row in place, or of all rows in two slots.
     pub(super) states: Grid,
     pub(super) scratch: Grid,
     /// The converted rows, of the layer whose rows are the widest.
     pub(super) converted: Grid,
     pub(super) input: Grid,
     pub(super) output: Grid,
-    /// The outputs of the layers but the last, two in turns.
+    /// The outputs of all layers but the last, in two buffers that take turns.
     pub(super) inner: Parts,
 }
 
-impl Short {
-    /// Whether a step of this network and so many rows goes the same way, wherever it is called.
+impl FastPath {
+    /// Whether it is still good for a step of this network and this many rows, wherever that is called.
     pub(super) fn serves(&self, instance: u64, batch: usize, lately: &Lately) -> bool {
         (self.instance, self.state.batch, self.anywhere) == (instance, batch, true)
             && !(self.may_share && lately.are_awake())
     }
 
-    /// Memory for the output of a layer, and that of the layer below; of nothing where there is one layer.
+    /// Memory for the output of a layer, and for that of the layer below; empty where there is one layer.
     #[inline(always)]
     pub(super) fn inner_of<'a>(
         &self,
@@ -75,10 +75,11 @@ impl Short {
 }
 
 impl Recurrent {
-    /// Whether the steps of a call are made one after the other, on this thread: a single one, and of one row
-    /// several where that is quicker. All at once, their inputs are multiplied faster, but to make that ready
-    /// takes a microsecond; and what steps in place have ready is kept. (The bounds were measured on LSTM,
-    /// GRU and Elman layers of 8 to 256 units, one and two of them: `Z4/in-turn` of `benches/record/`.)
+    /// Whether the steps of a call run one after the other on this thread: a single step, or several of one
+    /// row where that is quicker. A pass over all steps multiplies their inputs faster, but takes a
+    /// microsecond to prepare; what steps in place have prepared is kept from call to call. (The bounds were
+    /// measured on one and two LSTM, GRU and Elman layers of 8 to 256 units: `Z4/in-turn` of
+    /// `benches/record/`.)
     pub(super) fn steps_in_turn(&self, dims: &Dims<'_>, threads: Option<Threads>) -> bool {
         if !dims.is_whole() || dims.steps == 1 {
             return dims.is_one_step();
@@ -94,39 +95,39 @@ impl Recurrent {
             && threads.is_one(config.work_per_step().saturating_mul(dims.steps))
     }
 
-    /// Whether a row can be stepped where its state is: all its sums are made before the first is finished.
+    /// Whether a row can be stepped in place: all its sums are computed before the first is finished.
     fn can_step_in_place(&self) -> bool {
         let weights = &self.weights[0];
         weights.shape().forward.len() == 1 && sequence::is_finished_once(weights)
     }
 
-    /// Whether two rows, as of a stereo stream, are stepped one after the other: where weights are in the
-    /// nearest cache, what two rows decide together takes longer than to read them twice. Of 64 units it is
-    /// level, and of three rows there is little left of it. (`X207/two-rows`)
+    /// Whether two rows, as of a stereo stream, are stepped one after the other. If the weights are in the
+    /// nearest cache, reading them twice takes less time than the general path for two rows. With 64 units
+    /// both are level, and with three rows there is little difference. (`X207/two-rows`)
     fn steps_row_by_row(&self, batch: usize) -> bool {
         let of_layer = |weights: &Weights| weights.input_multiply_adds() + weights.recurrent_multiply_adds();
         batch == 2 && self.weights.iter().all(|weights| of_layer(weights) <= 16_000)
     }
 
-    /// The shapes of a call, where it is a step that goes the short way.
-    pub(super) fn short(
+    /// The shapes of a call, where it is a step that takes the fast path.
+    pub(super) fn fast_path(
         &self,
         dims: Dims<'_>,
         threads: Option<Threads>,
         lately: &Lately,
-    ) -> Result<Option<Short>, Error> {
+    ) -> Result<Option<FastPath>, Error> {
         let config = &self.config;
         let given = threads;
         let threads = threads.unwrap_or(config.threads);
         let sharing = self.sharing(threads, dims.batch, 1, false);
         // Zoneout blends states, also in inference, and may need a plane that the records of a state do not
         // have.
-        let is_short = dims.is_one_step()
+        let is_fast = dims.is_one_step()
             && dims.batch > 0
             && config.direction == Direction::Forward
             && config.zoneout_of(0, None).is_none()
             && sharing.threads(lately) < 2;
-        if !is_short {
+        if !is_fast {
             return Ok(None);
         }
         let (batch, hidden, outputs) = (dims.batch, config.hidden_size, config.output_size());
@@ -136,7 +137,7 @@ impl Recurrent {
         let (slots, rows, together) = if in_place { (1, 1, TOGETHER) } else { (2, batch, 1) };
         checked_size("x", &[batch, config.input_size])?;
         checked_size("y", &[batch, outputs])?;
-        Ok(Some(Short {
+        Ok(Some(FastPath {
             instance: self.instance.number(),
             state: self.state_sizes(batch),
             threads: given,
