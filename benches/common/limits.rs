@@ -108,9 +108,9 @@ impl Roofline {
         Roofline { peak, read, seconds: multiply.max(reads), bound, flops, weight_reads, batch: shape.batch }
     }
 
-    /// The share of the limit that a call of so many seconds reaches, and its name: of the peak where the
-    /// batch shares the weights (B > 5), of the rate of reading all weights at every step where it does not.
-    /// The input product of many steps at once can bring the latter above one.
+    /// The share of the limit that a call of this many seconds reaches, and the name of the limit: the peak
+    /// where the batch shares the weights (B > 5), elsewhere the rate of reading all weights at every step.
+    /// The second share can be above one, because an input product of many steps reads its weights once.
     pub fn share(&self, seconds: f64) -> (f64, &'static str) {
         if self.batch <= 5 {
             (self.weight_reads / seconds / self.read, "bandwidth")
@@ -138,7 +138,7 @@ impl Roofline {
     }
 }
 
-/// Flops per second of multiply-adds in registers with the vectors of a level, on so many threads.
+/// Flops per second of multiply-adds in registers with the vectors of a level, on `threads` threads.
 pub fn multiply_add_rate(level: Level, threads: usize, duration: Duration) -> f64 {
     const ROUNDS: usize = 20_000;
     best_rate(threads, duration, &|| match level {
@@ -152,7 +152,7 @@ pub fn multiply_add_rate(level: Level, threads: usize, duration: Duration) -> f6
     })
 }
 
-/// Bytes per second of reading `bytes` again and again, on so many threads, each its own share of them.
+/// Bytes per second of reading `bytes` again and again, on `threads` threads, each its own share of them.
 pub fn read_rate(bytes: usize, threads: usize, duration: Duration) -> f64 {
     let floats = (bytes / 4 / threads.max(1)).next_multiple_of(256).max(256);
     best_rate(threads, duration, &|| {

@@ -10,8 +10,8 @@ pub struct Times {
     pub samples: usize,
 }
 
-/// Times calls for so many seconds, in samples of at least 20 microseconds: at least three samples, but after
-/// ten times the seconds no more. The peers' workers do the same.
+/// Times calls for this many seconds, in samples of at least 20 microseconds. It takes at least three
+/// samples, but begins none after ten times the seconds. The peers' workers do the same.
 pub fn time(seconds: f64, mut call: impl FnMut()) -> Times {
     call();
     let start = Instant::now();

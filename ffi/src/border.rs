@@ -307,7 +307,7 @@ pub(crate) unsafe fn text<'a>(what: &str, at: *const c_char) -> Result<&'a str, 
     text.to_str().map_err(|_| Failure::new(Code::Name, format!("{what}: expected UTF-8, got other bytes")))
 }
 
-/// Whether this can be a pointer to so many values; any is one to none.
+/// Checks that this can be a pointer to `len` values. Any pointer, also NULL, can point to no values.
 #[inline]
 pub(crate) fn check_values<T>(what: &str, at: *const T, len: usize) -> Result<(), Failure> {
     if len == 0 {

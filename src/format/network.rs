@@ -138,7 +138,8 @@ impl Change {
         for (gate, (sums, biases)) in gates.enumerate() {
             if self.kind.shape().biases.contains(&BiasOf::Both(gate)) {
                 for (sum, bias) in sums.iter_mut().zip(biases) {
-                    // (Zeros, as a saved network has them beside its only bias, take no sign from another.)
+                    // (A zero is not added: it could change the sign of a zero in the other bias. A saved
+                    // network has such zeros beside its only bias.)
                     if *bias != 0.0 {
                         *sum += std::mem::take(bias);
                     }

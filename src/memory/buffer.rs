@@ -23,7 +23,7 @@ unsafe impl Send for AlignedBuf {}
 // SAFETY: as above; by shared references they are read alone.
 unsafe impl Sync for AlignedBuf {}
 
-/// The memory of so many floats: whole lines. `None` where no memory is as large.
+/// The layout of `len` floats, in whole lines; `None` if no memory is that large.
 fn layout(len: usize) -> Option<Layout> {
     let bytes = len.checked_next_multiple_of(LINE)?.checked_mul(size_of::<f32>())?;
     Layout::from_size_align(bytes, large_pages::alignment(bytes)).ok()
@@ -37,7 +37,8 @@ impl AlignedBuf {
         Ok(buffer)
     }
 
-    /// Where it begins: for whoever keeps the address, and writes there while nobody borrows the buffer.
+    /// Where it begins. It is for code that keeps the address, and writes there while nobody borrows the
+    /// buffer.
     pub(crate) fn address(&self) -> *mut f32 {
         self.data.as_ptr()
     }
@@ -52,7 +53,7 @@ impl AlignedBuf {
             // SAFETY: `len` is not zero.
             let data = unsafe { alloc(layout) };
             let data = NonNull::new(data).ok_or(Error::OutOfMemory { bytes: layout.size() })?;
-            // SAFETY: so many bytes were allocated, which are nobody else's; all bits zero are floats.
+            // SAFETY: this many bytes were just allocated, and nobody else has them; zero bits are floats.
             unsafe {
                 large_pages::advise(data.as_ptr(), layout.size());
                 data.write_bytes(0, layout.size());
@@ -93,7 +94,7 @@ impl Deref for AlignedBuf {
     type Target = [f32];
     #[inline(always)]
     fn deref(&self) -> &[f32] {
-        // SAFETY: so many floats are set, and ours.
+        // SAFETY: the memory has `len` initialised floats, which the buffer owns.
         unsafe { std::slice::from_raw_parts(self.data.as_ptr(), self.len) }
     }
 }

@@ -1,21 +1,21 @@
-//! How large the first-level cache of data is, which decides in which order a single row reads its weights.
+//! The size of the first-level data cache, which decides in which order a single row reads its weights.
 
 use std::sync::OnceLock;
 
-/// Where the machine does not say it: what most cores have.
+/// The size of most cores, for machines that do not report it.
 const USUAL: usize = 32 << 10;
 
-/// The bytes of a core's first-level cache of data.
+/// The bytes of a core's first-level data cache.
 #[inline(always)]
 pub(crate) fn first_level() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
-    *BYTES.get_or_init(|| said().filter(|bytes| (8 << 10..=1 << 20).contains(bytes)).unwrap_or(USUAL))
+    *BYTES.get_or_init(|| reported().filter(|bytes| (8 << 10..=1 << 20).contains(bytes)).unwrap_or(USUAL))
 }
 
-/// What CPUID says of the caches: leaf 4 of Intel's manual (volume 2, CPUID), and leaf 8000001D of AMD's
-/// (volume 3, appendix E), which have one form.
+/// The size that CPUID reports: leaf 4 of Intel's manual (volume 2, CPUID), and leaf 8000001D of AMD's
+/// (volume 3, appendix E), which have the same form.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-fn said() -> Option<usize> {
+fn reported() -> Option<usize> {
     use std::arch::x86_64::__cpuid_count;
 
     const LEAVES: [u32; 2] = [4, 0x8000_001D];
@@ -23,7 +23,8 @@ fn said() -> Option<usize> {
     // SAFETY: every 64-bit processor has CPUID. (A safe function since some Rust after 1.89.)
     #[allow(unused_unsafe)]
     let of = |leaf, index| unsafe { __cpuid_count(leaf, index) };
-    // The first bit of a leaf says the range that it is in; its first register the last leaf of that range.
+    // The highest bit of a leaf is its range. The first leaf of a range gives, in eax, the last leaf that
+    // exists.
     let caches = LEAVES
         .into_iter()
         .filter(|&leaf| of(leaf & 1 << 31, 0).eax >= leaf)
@@ -34,9 +35,9 @@ fn said() -> Option<usize> {
     })
 }
 
-/// Nobody asks elsewhere. (Miri interprets no CPUID.)
+/// Other architectures are not asked. (Miri interprets no CPUID.)
 #[cfg(any(not(target_arch = "x86_64"), miri))]
-fn said() -> Option<usize> {
+fn reported() -> Option<usize> {
     None
 }
 

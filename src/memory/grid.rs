@@ -179,8 +179,9 @@ impl<'a> GridRef<'a> {
 
 /// A grid that several threads write disjoint parts of.
 #[derive(Debug, Clone, Copy)]
-// (The grid first: views are moved sixteen bytes at a time, and a move from where the grid was written has to
-// meet those sixteen again, or it waits for the stores. That was a twelfth of a step of 16 units.)
+// (The grid comes first, so that it lies at the same offset as in the `Grid` that it is copied from. Views
+// are moved sixteen bytes at a time: a load that spans two earlier stores has to wait for both, which took a
+// twelfth of a step of 16 units.)
 #[repr(C)]
 pub(crate) struct GridMut<'a> {
     /// Shape and strides.
@@ -210,7 +211,7 @@ impl<'a> GridMut<'a> {
         GridMut { grid: view.grid, data: Shared::reading(view.data), table: view.table }
     }
 
-    /// A grid of nothing.
+    /// An empty grid.
     pub(crate) fn empty() -> Self {
         let grid = Grid { slots: 0, rows: 0, planes: 0, width: 0, slot_stride: 0, row_stride: 0, len: 0 };
         GridMut { grid, data: Shared::empty(), table: None }

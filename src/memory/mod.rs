@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! buffer.rs         AlignedBuf: zeroed floats on cache-line boundaries, an error where memory runs out
-//! large_pages.rs    pages of 2 MiB for large buffers, where the system gives them to who asks
+//! large_pages.rs    pages of 2 MiB for large buffers, where the system gives them on request
 //! shared.rs         Shared: floats that threads write disjoint parts of
 //! caches.rs         the size of the first-level cache
 //! grid.rs           Grid: rows of floats by (slot, row, plane)

@@ -78,7 +78,7 @@ impl Past {
         Ok(&mut self.states[at])
     }
 
-    /// All begin anew.
+    /// Sets all states to the initial state.
     pub(super) fn reset(&mut self) -> Result<(), Error> {
         self.at = 0;
         self.states.iter_mut().try_for_each(|state| state.copy_from(&self.initial))

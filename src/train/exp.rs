@@ -86,7 +86,7 @@ impl Exponentials<'_> {
         let Exponentials { z, max, mut e } = self;
         let mut sums = [0.0f64; 8];
         for (index, z) in z.chunks(PART).enumerate() {
-            // The last part beside numbers whose exponential is zero.
+            // The last part is padded with numbers whose exponential is zero.
             let mut part = [f32::NEG_INFINITY; PART];
             for (part, z) in part.iter_mut().zip(z) {
                 *part = z - max;

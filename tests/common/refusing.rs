@@ -40,7 +40,8 @@ unsafe impl GlobalAlloc for Refusing {
 #[global_allocator]
 static ALLOCATOR: Refusing = Refusing;
 
-/// What a call gives if this thread is refused one allocation after so many, and whether it came to that.
+/// The result of a call if this thread's next allocation after `granted` ones is refused, and whether the
+/// call got that far.
 pub fn refusing_after<T>(granted: usize, call: impl FnOnce() -> T) -> (T, bool) {
     GRANTED.set(Some(granted));
     let result = call();

@@ -19,8 +19,8 @@ macro_rules! module {
         }
 
         impl $name {
-            /// Lets calls use so many threads; `None` means those of rayon's pool that a call is in, where
-            /// they are worth it. Results are the same bits.
+            /// Sets the threads that calls may use. `None` means those of the rayon pool that a call runs in,
+            /// where they save time. Results are the same bits.
             #[must_use]
             pub fn with_threads(mut self, threads: Option<usize>) -> Self {
                 self.network.set_threads(threads);

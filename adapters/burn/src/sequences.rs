@@ -1,4 +1,4 @@
-//! What of a batch of sequences is real, and where states begin anew.
+//! Which steps of a batch of sequences are real, and where states are reset.
 
 /// Lengths, masks and resets of a batch. Steps past the end of a row, and steps that are masked, have outputs
 /// and gradients of zero and leave the state as it is; what stands there is not read.

@@ -1,10 +1,11 @@
-//! What a call says beside its input: lengths, masks, resets, training.
+//! The arguments of a call beside its input: lengths, masks, resets, training.
 
 use crate::refused;
 use candle_core::{Layout, Result, Tensor};
 use fused_rnn::{Dims, Threads};
 
-/// What a call of a [`Layer`](crate::Layer) says beside its input. The default is whole rows, in evaluation.
+/// The arguments of a call of a [`Layer`](crate::Layer) beside its input. The default is whole rows, in
+/// evaluation.
 ///
 /// Lengths, mask and resets are those of [`fused_rnn::Dims`]. Outputs and gradients are zero past the end of
 /// a row, and at steps that are left out.
@@ -75,7 +76,7 @@ impl<'a> Call<'a> {
         Call { seed: Some(seed), ..self }
     }
 
-    /// This call, on so many threads. Results are the same bits.
+    /// This call, on at most these threads. Results are the same bits.
     #[must_use]
     pub fn with_threads(self, threads: Threads) -> Self {
         Call { threads: Some(threads), ..self }

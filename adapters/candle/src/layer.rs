@@ -83,7 +83,8 @@ impl Layer {
         source: impl Fn(&str) -> Source,
     ) -> Result<Self> {
         let network = builder.clone().build().map_err(of_core)?;
-        // (A `State` here carries no others. Without them a piece of a sequence would silently begin anew.)
+        // (A `State` here carries h and c alone. Other states would silently be zero at the start of each
+        // piece.)
         if let Some(other) = network.config().kind().states().iter().find(|name| !["h", "c"].contains(name)) {
             return Err(refused("cell", "one whose states are h and c", format!("one with a state {other}")));
         }

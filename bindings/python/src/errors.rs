@@ -5,7 +5,7 @@ use fused_rnn::Error;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
-/// What the crate's texts tell a program of Rust to do, and what there is here.
+/// Functions of Rust that the crate's texts name, and their counterparts in Python.
 const READERS: [(&str, &str); 8] = [
     ("Tensors::from_safetensors", "load_torch"),
     ("Tensors::from_torch", "load_torch"),

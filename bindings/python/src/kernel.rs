@@ -173,8 +173,8 @@ impl Kernel {
         self.mirror.network().dropout_masks(layer, batch, steps, seed).map_err(raised)
     }
 
-    /// Forward: reads `inputs` (x, h0, c0), writes `outputs` (y, hn, cn), and in training a tape of so many
-    /// floats, by the masks of a seed.
+    /// Forward: reads `inputs` (x, h0, c0) and writes `outputs` (y, hn, cn). In training it also writes a
+    /// tape of `tape_len` floats, with masks of dropout from a seed.
     #[pyo3(signature = (weights, sequences, threads, inputs, outputs, tape, tape_len, seed))]
     #[expect(clippy::too_many_arguments, reason = "each is another thing of the caller's")]
     fn forward(

@@ -19,8 +19,8 @@ static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
 /// The most threads of a pool; the crate shares no call among more.
 const MAX_THREADS: usize = 256;
 
-/// The threads that `FUSED_RNN_THREADS` names, if it does. (Asked when the module is imported, which fails where
-/// it names none.)
+/// The number of threads in `FUSED_RNN_THREADS`, if it is set. (Read when the module is imported, which fails
+/// if it is no number of threads.)
 #[pyfunction]
 pub fn named_threads() -> PyResult<Option<usize>> {
     match std::env::var("FUSED_RNN_THREADS") {
@@ -32,7 +32,7 @@ pub fn named_threads() -> PyResult<Option<usize>> {
     }
 }
 
-/// The number of threads where nobody says one: those that are named, or those of the machine.
+/// The default number of threads: that of `FUSED_RNN_THREADS`, or that of the machine.
 pub fn default_threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
     let of_machine = || std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
@@ -60,9 +60,10 @@ pub fn of(threads: usize) -> Option<&'static ThreadPool> {
 /// time to give Python's lock away for.
 const SMALL: usize = 1 << 20;
 
-/// Runs a call of this many multiply-adds (or more than it has) on so many threads, or on those of the
-/// machine, without Python's lock if it is no small one. Small ones are small for networks that share their
-/// work if it is worth it (`Threads::Auto`); for one of a number of threads say that its work is large.
+/// Runs a call of at most this many multiply-adds on the given threads, or on those of the machine. Large
+/// calls release Python's lock. What counts as small assumes that the network shares work only where that
+/// pays (`Threads::Auto`): for a network with a fixed number of threads, pass a large number of
+/// multiply-adds.
 pub fn run<T: Send>(
     py: Python<'_>,
     threads: Option<usize>,

@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Stream {
-    /// Streams of a network of so many parameters.
+    /// Streams of a network with `count` parameters.
     pub fn new(network: Arc<Recurrent>, count: usize, batch: usize) -> PyResult<Self> {
         if network.config().direction() != Direction::Forward {
             let what = "a stream of a bidirectional or reverse network";
@@ -43,7 +43,7 @@ impl Stream {
         Ok(Stream::from(network, state, count.saturating_mul(batch)))
     }
 
-    /// Streams that go on from a state, of so many multiply-adds a step.
+    /// Streams that go on from a state, with `work` multiply-adds a step.
     fn from(network: Arc<Recurrent>, state: State, work: usize) -> Self {
         let (batch, workspace) = (state.batch(), new_workspace(&network));
         Stream { batch, work, inner: Mutex::new(Inner { network, state, workspace }) }
@@ -178,8 +178,9 @@ impl Stream {
     }
 
     /// Frees the parameters in float32, which steps do not need, as `Network.drop_parameters` does. Outputs
-    /// are the same bits. A network or other streams that share them keep theirs, and until they are gone,
-    /// both are in memory: where nobody needs them, let the network drop them before it makes streams.
+    /// are the same bits. A network or other streams that share the parameters keep them, so both are in
+    /// memory as long as these exist. If nothing else needs the parameters, let the network drop them before
+    /// it makes streams.
     fn drop_parameters(&self) -> PyResult<()> {
         let mut inner = self.inner()?;
         if inner.network.has_parameters() {

@@ -154,8 +154,7 @@ impl Resolved<'_> {
     }
 }
 
-/// A matrix of ours, of so many gates, units and inputs, from theirs.
-/// `places` has the place of each gate there.
+/// A matrix in this crate's form from one in another form. `places` has the place of each gate in that form.
 pub(super) fn gathered(
     orientation: Orientation,
     sizes: [usize; 3],

@@ -54,7 +54,7 @@ pub enum Biases {
 }
 
 impl Biases {
-    /// Vectors, for so many gates.
+    /// The number of vectors for `gates` gates.
     pub(super) fn count(self, gates: usize) -> usize {
         match self {
             Biases::None => 0,

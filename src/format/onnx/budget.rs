@@ -5,7 +5,7 @@ use super::super::tensor::element_count;
 use crate::error::Error;
 use std::path::{Path, PathBuf};
 
-/// More axes than any model has.
+/// The most axes of an array: more than any model has.
 pub(super) const MAX_AXES: usize = 64;
 
 /// How many elements may still be made, and how many bytes of other files read.
@@ -18,10 +18,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A budget for files of so many bytes: each float of a file may be copied 128 times.
+    /// A budget for a file of this many bytes: each float of the file may be copied 128 times.
     ///
-    /// Layers of one network may share their weights, and each has a copy: 384, as long as all are no more
-    /// than 2^28 floats.
+    /// Layers of one network may share their weights, and each has a copy. These may be copied 384 times, up
+    /// to 2^28 floats together.
     pub(super) fn of_file(bytes: usize) -> Budget {
         let left = (1usize << 20).saturating_add(bytes.saturating_mul(32));
         let in_networks = (1usize << 20).saturating_add(bytes.saturating_mul(96)).min(1 << 28).max(left);
@@ -34,8 +34,8 @@ impl Budget {
         Ok(())
     }
 
-    /// Pays for some bytes of another file. All that is read of it may be four times as much as it has:
-    /// tensors may share their bytes.
+    /// Pays for some bytes of another file. The bytes that are read of it may be four times its length,
+    /// because tensors may share bytes.
     pub(super) fn read_file(&mut self, path: &Path, length: u64, bytes: usize) -> Result<(), Error> {
         if !self.files.iter().any(|file| file == path) {
             self.files.push(path.to_owned());

@@ -1,17 +1,17 @@
 //! A model's own functions, put in the place of the nodes that call them.
 //!
-//! A function is a list of nodes with names of its own. In the place of a call its inputs and outputs get the
-//! names that the call has, its other names one that nobody else has, `CALL#NUMBER/NAME`, and an attribute
-//! that refers to one of the call's becomes that, or the function's default, or is left out.
+//! A function is a list of nodes with names of its own. In the place of a call, its inputs and outputs get
+//! the names of the call's, and its other names become unique ones, `CALL#NUMBER/NAME`. An attribute that
+//! refers to one of the call becomes that attribute, or the function's default, or is left out.
 //!
-//! A few bytes can call much: what is put in may be as long as the file and 64 KiB more, and sixteen calls
-//! deep. Calls beyond that stay calls, which nothing folds.
+//! A few bytes can call much: the nodes that are put in may have as many bytes as the file and 64 KiB more,
+//! and be sixteen calls deep. Calls beyond that stay calls, which nothing folds.
 
 use super::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most calls within calls.
+/// The deepest nesting of calls.
 const DEEPEST: usize = 16;
 
 /// Puts functions in the place of their calls. Those that were called are functions of the model no more.

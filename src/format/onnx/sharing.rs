@@ -1,4 +1,4 @@
-//! What several nodes have: weights that are read once, and networks that are built once.
+//! What several nodes share: weights that are read once, and networks that are built once.
 //!
 //! A few bytes make a node, and all nodes of a file may have the same large weights: a layer that is called
 //! many times, or many layers with tied weights. Nodes whose weights come from the same names hold the same
@@ -71,7 +71,7 @@ pub(super) struct Sharing<'a> {
 }
 
 impl<'a> Sharing<'a> {
-    /// The weights from these sources, which are read where nobody has.
+    /// The weights from these sources. They are read unless another node has read them.
     pub(super) fn weights(
         &mut self,
         sources: Sources<'a>,
@@ -85,8 +85,8 @@ impl<'a> Sharing<'a> {
         Ok(weights)
     }
 
-    /// Layers above each other, of the same operator, as one network: in integers where all their matrices are.
-    /// Each layer of a new network is paid for.
+    /// Layers above each other, of the same operator, as one network: in integers where all their matrices
+    /// are. Each layer of a new network is paid for.
     pub(super) fn network(
         &mut self,
         operator: &Operator,

@@ -72,7 +72,7 @@ pub(super) fn decode(
     Array::new(element, shape.clone(), data).ok_or_else(wrong)
 }
 
-/// The bytes of so many numbers.
+/// The bytes of `count` numbers.
 fn raw_length(element: Element, count: usize) -> Option<usize> {
     match element {
         Element::Integer(4, _) => Some(count.div_ceil(2)),
@@ -101,7 +101,7 @@ fn of_bytes(what: &str, element: Element, raw: &[u8], count: usize) -> Result<Da
         Element::Integer(bits, signed) => (bits, signed),
     };
     if bits == 4 {
-        // Two in a byte, the first in its low half; where they are odd in number, the last half is nobody's.
+        // Two in a byte, the first in its low half. If the number is odd, the last half is not used.
         let halves = raw.iter().flat_map(|&byte| [byte & 15, byte >> 4]).take(count);
         let values = halves.map(|half| element.wrap(half.into()));
         return Ok(Data::I64(Arc::new(values.collect())));

@@ -36,9 +36,9 @@
 //!
 //! ```text
 //! names.rs     the names of parameters, and weights that are made of several tensors
-//! shapes.rs    what the names and shapes of tensors tell of the cell
-//! options.rs   what is said beside the tensors of the options of a network
-//! modules.rs   the recurrent modules of a file, and what their tensors say of them
+//! shapes.rs    the cell, by the names and shapes of tensors
+//! options.rs   the options of a network, as texts beside its tensors
+//! modules.rs   the recurrent modules of a file, by its tensors
 //! save.rs      the tensors of a network, whole or rounded
 //! ```
 //!

@@ -283,8 +283,8 @@ pub(super) fn not_of_bytes(name: &str, dtype: DType) -> Error {
     refused(name, "integers of int8, as it has a scale", format_args!("{dtype:?}"))
 }
 
-/// Whether what stands beside scales is of one of the shapes that these may have: one scale, or one for each
-/// of so many rows. Gives whether there is one for each.
+/// Checks that scales, or zero points beside them, have one of the shapes that they may have: one for all, or
+/// one for each of `rows` rows. Returns whether there is one for each row.
 fn per_row((name, of): &Named, rows: usize) -> Result<bool, Error> {
     match *of.shape() {
         [] | [1] | [1, 1] => Ok(false),

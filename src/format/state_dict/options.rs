@@ -1,6 +1,6 @@
-//! The options of a network that its tensors do not tell. [`save`](super::save) says those that are not the
-//! defaults, in texts beside the tensors (`tensor/said.rs`); here they are read again. Each has the name of
-//! the function of [`Builder`] that sets it:
+//! The options of a network that its tensors do not show. [`save`](super::save) writes those that are not the
+//! defaults as texts beside the tensors (`tensor/said.rs`), and this file reads them again. Each has the name
+//! of the function of [`Builder`] that sets it:
 //!
 //! | name | text |
 //! |---|---|
@@ -139,7 +139,7 @@ fn said(tensors: &Tensors) -> Result<Vec<Setting>, Error> {
     Ok(settings)
 }
 
-/// Says the options of a network beside its tensors.
+/// Writes the options of a network beside its tensors.
 pub(super) fn save(tensors: &mut Tensors, config: &Config) {
     for setting in Setting::all(config) {
         tensors.say("", setting.name(), setting.text());

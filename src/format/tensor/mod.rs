@@ -1,4 +1,4 @@
-//! Named tensors, row-major: of f32 what weights are made of, and all else that a file has beside them.
+//! Named tensors, row-major: those of f32, of which weights are made, and all others that a file has.
 //!
 //! ```text
 //! numbers.rs   how files store numbers, and numbers as f32: DType

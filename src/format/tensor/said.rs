@@ -1,16 +1,16 @@
 //! What a file says of its recurrent modules beside their tensors.
 //!
-//! Shapes do not tell every cell: an sLSTM of one head has those of an LSTM, a GRU that resets before the
-//! product those of one that resets after it. Nor do they tell options: coupled gates, clips, activations.
-//! What this crate saves says them, beside the tensors:
+//! Shapes do not identify every cell: an sLSTM of one head has the shapes of an LSTM, and a GRU that resets
+//! before the product those of one that resets after it. They do not show options either: coupled gates,
+//! clips, activations. So files that this crate saves state both, beside the tensors:
 //!
 //! ```text
 //! safetensors   "__metadata__": {"encoder.rnn.fused_rnn.cell": "lstm",        of the module "encoder.rnn."
 //!                                "encoder.rnn.fused_rnn.coupled": "true"}
 //! ```
 //!
-//! Other formats have no place for it. The cell is read here, the options where networks are built:
-//! `state_dict/options.rs`. How many heads an sLSTM has is in the shape of `weight_hh`.
+//! Other formats have no room for such texts. The cell is read here, the options where networks are built
+//! (`state_dict/options.rs`). The number of heads of an sLSTM follows from the shape of `weight_hh`.
 
 use super::prefix::{SAID, unwrapped};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use std::ops::Bound;
 /// The name of the cell.
 pub(in crate::format) const CELL: &str = "cell";
 
-/// What is said of modules: texts by the names that a file has for them.
+/// What a file says of modules: texts by the names that the file has for them.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Said {
     texts: BTreeMap<String, String>,

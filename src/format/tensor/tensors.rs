@@ -172,7 +172,7 @@ impl Tensors {
         Ok(self.remove(name).map(Tensor::into_values).unwrap_or_default())
     }
 
-    /// Gives a tensor another name, be it one of f32 or another.
+    /// Renames a tensor, whether it is one of f32 or another.
     ///
     /// # Errors
     /// [`Error::Format`] where there is none of the first name, or one of the second already; nothing is

@@ -237,7 +237,7 @@ impl<'a> Machine<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// A length or an index of so many bytes.
+    /// A length or an index that takes `bytes` bytes.
     fn size(&mut self, bytes: usize) -> Result<usize, Error> {
         let mut wide = [0; 8];
         wide[..bytes].copy_from_slice(self.take(bytes)?);

@@ -6,7 +6,8 @@ use crate::error::Error;
 
 /// Dictionaries in dictionaries.
 const MAX_LEVELS: usize = 32;
-/// Names are the paths of their tensors, and so may be longer than the file in all: so many times.
+/// The most that all names together may be, as a multiple of the file: a name is the path of its tensor, so
+/// shared containers repeat their names.
 const MAX_NAMES: usize = 64;
 
 /// All tensors of a pickle, by their paths.

@@ -1,5 +1,5 @@
 //! Models of GuitarML's plug-ins (Proteus, NeuralPi, SmartGuitarAmp), as Automated-GuitarAmpModelling saves
-//! them: a `state_dict` of PyTorch beside what its class was made with.
+//! them: a `state_dict` of PyTorch, and the arguments of its model's constructor.
 //!
 //! ```text
 //! {"model_data": {"model": "SimpleRNN", "unit_type": "LSTM", "input_size", "hidden_size", "num_layers",

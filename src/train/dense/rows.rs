@@ -18,7 +18,7 @@ use crate::simd::{Dispatched, Isa, Token, dispatch};
 
 /// Partial sums of a dot product.
 const LANES: usize = 16;
-/// The most vectors that hold them: of four floats.
+/// The vectors that hold them: at most four, on the level with four lanes.
 const LINE_VECTORS: usize = 4;
 
 /// The operands: `x (B, I)`, `weight (O, I)`, `bias (O)`, `y (B, O)`, of sizes that fit.
@@ -94,8 +94,8 @@ impl Rows<'_> {
 impl Dispatched for Rows<'_> {
     type Output = ();
 
-    /// Eight vectors of sums at a time: as many additions as are under way at once, and no more than there
-    /// are registers for beside the operands.
+    /// Eight vectors of sums at a time: as many as a core has additions under way, and no more than fit in
+    /// registers beside the operands.
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         if I::LANES < 8 { self.one_by_one::<I, 2>(isa) } else { self.two_by_two(isa) }

@@ -205,7 +205,7 @@ impl Tape {
     }
 }
 
-/// Zeros, from pages that nobody has touched where there are many, or an error where memory is refused.
+/// Zeros, or an error where memory is refused. (Many zeros come as untouched pages of the system.)
 fn zeros(len: usize) -> Result<Vec<f32>, Error> {
     let refused = |()| Error::OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
     bytemuck::allocation::try_zeroed_vec(len).map_err(refused)

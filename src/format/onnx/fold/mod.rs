@@ -253,7 +253,8 @@ impl<'a> Fold<'a> {
         })
     }
 
-    /// The shape of the input of `Shape` or `Size`, where the file tells it and nobody has supplied it.
+    /// The shape of the input of `Shape` or `Size`, where the file states it and the caller has not supplied
+    /// it.
     fn told_shape(&self, entry: usize) -> Option<&'a [usize]> {
         let node = &self.graph.entries[entry];
         if !(node.is_standard() && matches!(&*node.proto.op_type, "Shape" | "Size")) {

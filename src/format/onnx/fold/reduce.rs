@@ -32,7 +32,7 @@ pub(super) fn run(call: &mut Call<'_>) -> Result<Array, Error> {
         None => vec![true; data.shape().len()],
     };
     let keeps = call.integer("keepdims").unwrap_or(1) != 0;
-    // The axes that are reduced last: each run of so many elements is one of the output.
+    // The reduced axes come last: then each run of elements becomes one element of the output.
     let order =
         |which: bool| reduced.iter().enumerate().filter(move |(_, r)| **r == which).map(|(axis, _)| axis);
     let moved: Vec<usize> = order(false).chain(order(true)).collect();

@@ -103,7 +103,7 @@ pub(super) fn expand(call: &mut Call<'_>) -> Result<Array, Error> {
     })
 }
 
-/// Tile: copies side by side, so many along each axis.
+/// Tile: copies side by side, along each axis as many as the second input says.
 pub(super) fn tile(call: &mut Call<'_>) -> Result<Array, Error> {
     let data = call.input(0)?;
     let repeats = call.integers("repeats", 1)?.ok_or_else(|| call.wrong("repeats", "numbers", "none"))?;
