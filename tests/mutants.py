@@ -153,7 +153,7 @@ EXPLAINED = [
         "several vectors are whole, and the last in part is alone",
     ),
     (r"zoneout.p\[plane\] > 0.0", "a plane without zoneout takes all of what is new, by either way"),
-    (r"if chosen && self.new_cell_state\(\) != C", "the same plane is written twice"),
+    (r"if with_options && self.new_cell_state\(\) != C", "the same plane is written twice"),
     (r"Rows::in_order -> bool with false", "dropout before all chunks instead of before each"),
     # Memory.
     (r"Zoneout::planes", "a plane that is there and not used"),

@@ -24,7 +24,7 @@ pub(super) fn exp_minus_one<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 /// `x / (1 + |x|)`. Beyond 1e30 it is one to the last bit, also at infinity.
 #[inline(always)]
 pub(super) fn softsign<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let x = isa.min(isa.splat(1e30), isa.max(isa.splat(-1e30), x));
+    let x = isa.clamp(x, 1e30);
     isa.div(x, isa.add(isa.splat(1.0), isa.abs(x)))
 }
 
@@ -49,14 +49,14 @@ pub(crate) fn softplus<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 /// `e^x`, with the range of the floats: two factors, of which the second is one for `|x| <= 87`.
 #[inline(always)]
 pub(super) fn exp<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let clamped = isa.min(isa.splat(LIMIT), isa.max(isa.splat(-LIMIT), x));
+    let clamped = isa.clamp(x, LIMIT);
     isa.mul(exp_of_clamped(isa, clamped), exp_of_clamped(isa, isa.sub(x, clamped)))
 }
 
 /// `e^x` of `x` clamped to `-87..=87`.
 #[inline(always)]
 pub(super) fn exp_of_clamped<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let x = isa.min(isa.splat(LIMIT), isa.max(isa.splat(-LIMIT), x));
+    let x = isa.clamp(x, LIMIT);
     let (scale, d) = exp_parts_of_negated(isa, isa.sub(isa.zero(), x));
     isa.neg_mul_add(scale, d, scale)
 }
@@ -71,7 +71,7 @@ pub(super) fn silu<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 #[inline(always)]
 pub(super) fn slope_of_silu<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let (s, rest) = (sigmoid(isa, x), sigmoid(isa, isa.sub(isa.zero(), x)));
-    let clamped = isa.min(isa.splat(LIMIT), isa.max(isa.splat(-LIMIT), x));
+    let clamped = isa.clamp(x, LIMIT);
     isa.mul_add(clamped, isa.mul(s, rest), s)
 }
 
@@ -104,7 +104,7 @@ pub(super) fn mish<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 #[inline(always)]
 pub(super) fn slope_of_mish<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let [t, rest] = tanh_of_softplus(isa, x);
-    let clamped = isa.min(isa.splat(LIMIT), isa.max(isa.splat(-LIMIT), x));
+    let clamped = isa.clamp(x, LIMIT);
     let inner = isa.mul(isa.mul(rest, isa.add(isa.splat(1.0), t)), sigmoid(isa, x));
     isa.mul_add(clamped, inner, t)
 }

@@ -66,6 +66,6 @@ pub(super) fn gelu<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
 pub(super) fn slope_of_gelu<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
     let [tail, bell] = tail(isa, x);
     let p = isa.if_greater(isa.zero(), x, tail, isa.sub(isa.splat(1.0), tail));
-    let clamped = isa.min(isa.splat(END), isa.max(isa.splat(-END), x));
+    let clamped = isa.clamp(x, END);
     isa.mul_add(isa.mul(isa.splat(DENSITY), clamped), bell, p)
 }

@@ -59,7 +59,7 @@ pub(super) fn exp_parts_of_negated<I: Isa>(isa: I, x: I::Vector) -> (I::Vector, 
 /// The logistic sigmoid `1 / (1 + e^-x)`.
 #[inline(always)]
 pub(crate) fn sigmoid<I: Isa>(isa: I, x: I::Vector) -> I::Vector {
-    let x = isa.min(isa.splat(LIMIT), isa.max(isa.splat(-LIMIT), x));
+    let x = isa.clamp(x, LIMIT);
     let (scale, d) = exp_parts_of_negated(isa, x);
     let one_and_scale = isa.add(isa.splat(1.0), scale);
     isa.recip(isa.neg_mul_add(scale, d, one_and_scale))

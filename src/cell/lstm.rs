@@ -187,7 +187,7 @@ fn forward_of_gates<S: Isa, const OPTIONS: bool, const PROJECTED: bool>(
         }
         let mut next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
         if OPTIONS {
-            next = clamp(isa, next, t.options().cell_clip);
+            next = isa.clamp(next, t.options().cell_clip);
         }
         sums[v][G] = t.set_cell_state(OPTIONS, v, next);
     }
@@ -295,12 +295,6 @@ fn backward_of_gates<S: Isa, const OPTIONS: bool, const PROJECTED: bool>(
             }
         }
     }
-}
-
-/// `v` clamped to a magnitude. NaN stays.
-#[inline(always)]
-fn clamp<S: Isa>(isa: S, v: S::Vector, bound: f32) -> S::Vector {
-    isa.min(isa.splat(bound), isa.max(isa.splat(-bound), v))
 }
 
 /// Computes i, f and g from their pre-activations, which the tape keeps.

@@ -176,8 +176,7 @@ fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
     for v in 0..sums.len() {
         let [i, f, g] = [sums[v][I], sums[v][F], sums[v][G]];
         let next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
-        let clip = options.cell_clip;
-        t.set_cell_state(true, v, isa.min(isa.splat(clip), isa.max(isa.splat(-clip), next)));
+        t.set_cell_state(true, v, isa.clamp(next, options.cell_clip));
         t.keep(v, KEPT_O, [sums[v][O]]);
     }
 }

@@ -224,6 +224,12 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn recip(self, a: Self::Vector) -> Self::Vector {
         if Self::FUSED { recip_by_products(self, a) } else { self.div(self.splat(1.0), a) }
     }
+    /// `v` clamped to `-bound..=bound`. NaN stays: `max` and `min` give their second argument where either is
+    /// NaN.
+    #[inline(always)]
+    fn clamp(self, v: Self::Vector, bound: f32) -> Self::Vector {
+        self.min(self.splat(bound), self.max(self.splat(-bound), v))
+    }
     /// All lanes zero.
     #[inline(always)]
     fn zero(self) -> Self::Vector {
