@@ -95,8 +95,8 @@ impl Change {
     }
 
     /// New values for a matrix that was quantised elsewhere, with the scales of its rows, or one for all of
-    /// them: each value is an integer times its scale. A network of bytes keeps the integers of a row where
-    /// all are from -128 to 127; any other row has a scale of its own, which a zero stands for.
+    /// them: each value is an integer times its scale. A network in `Int8` keeps the integers of a row where
+    /// all are from -128 to 127. For any other row the scale is zero, which means that it has its own.
     pub(super) fn put_integers(&mut self, name: &str, values: Vec<f32>, scales: &[f32]) -> Result<(), Error> {
         let matrix = self.open.iter().find(|tensor| tensor.name == name);
         let columns = matrix.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(1);

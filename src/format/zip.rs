@@ -1,7 +1,7 @@
 //! Zip archives, as PyTorch and NumPy write them: their files by name, by `rawzip`, behind limits.
 //!
-//! What files unpack to in all is bounded by a multiple of the archive's length: DEFLATE's, as no two files
-//! may share bytes of the archive.
+//! The bytes that all files unpack to are bounded by the archive's length times the largest ratio of DEFLATE,
+//! because no two files may share bytes of the archive.
 
 use super::magic::{Kind, not_readable};
 use super::refused;

@@ -34,7 +34,7 @@
 //! ElmanRelu       h' = max(0, a + q), and NaN stays NaN
 //!
 //! MinGru          z = s(a_z)            n = a_n               h' = (1 - z) * h + z * n
-//! MinLstm         i = s(a_i)            f = s(a_f)            g = a_g       i, f >= 2^-126
+//! MinLstm         i = s(a_i)            f = s(a_f)            g = a_g       i, f >= 2^-125
 //!                 h' = (f * h + i * g) / (f + i)
 //! IndRnn          h' = max(0, a + u * h)
 //!

@@ -178,7 +178,7 @@ pub struct Input<'a, F> {
 }
 
 impl<F> Default for Input<'_, F> {
-    /// Nothing of everything.
+    /// An empty batch, without states, lengths or dropout.
     fn default() -> Self {
         Input {
             steps: 0,

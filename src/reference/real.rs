@@ -159,8 +159,8 @@ pub(super) fn product<F: Real>(u: &[F], v: &[F]) -> Vec<F> {
     u.iter().zip(v).map(|(&u, &v)| u * v).collect()
 }
 
-/// `taken * new + (1 - taken) * old`, elementwise. Of what is not taken, and of what is replaced, nothing is
-/// left, infinities and NaN neither.
+/// `taken * new + (1 - taken) * old`, elementwise. A part whose share is zero is left out, so that an
+/// infinity or a NaN of it does not matter.
 pub(super) fn blend<F: Real>(taken: &[F], new: &[F], old: &[F]) -> Vec<F> {
     let part = |share: F, value: F| if share == F::ZERO { F::ZERO } else { share * value };
     (0..old.len()).map(|j| part(taken[j], new[j]) + part(F::ONE - taken[j], old[j])).collect()

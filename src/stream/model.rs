@@ -1,4 +1,4 @@
-//! A model: its layers in their order, and what stands around them.
+//! A model: its layers in their order, its skip connection, gains and sample rate.
 
 use crate::error::{Error, reserve};
 use crate::layer::{Direction, Recurrent, State};
@@ -228,7 +228,7 @@ impl Model {
             if let Some(copy) = copy {
                 *network = copy;
             }
-            // (A shared one that is left has no parameters.)
+            // (A network that is still shared has no parameters.)
             if let Some(network) = Arc::get_mut(network) {
                 network.drop_parameters();
             }

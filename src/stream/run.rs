@@ -169,8 +169,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Runs this many frames of silence, so that what follows does not begin with the sound of the states
-    /// that settle. (NAM runs half a second.)
+    /// Runs this many frames of silence, so that the next block does not begin with the transient of the
+    /// states. (NAM runs half a second.)
     ///
     /// # Errors
     /// As for [`process_with`](Stream::process_with).

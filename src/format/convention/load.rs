@@ -20,12 +20,13 @@ impl Form {
     /// own, as are matrices without scales.
     ///
     /// # Errors
-    /// [`Error::Format`] where the network is of another cell, or of one whose recurrent weights have not the
-    /// gates of the others, the order or a gate of the form is none of its cell's, an array has another size
-    /// or shape, a parameter of the network has no counterpart, or a bias has no place: two that cannot be
-    /// added, or any in a network without; [`Error::OutOfRange`] where what is added to a bias is not finite,
-    /// or a scale, or the product of that of a row and [that of the form](Form::scale), is not finite, zero
-    /// or subnormal. The network is then as before.
+    /// [`Error::Format`] where the network is of another cell, or of a cell whose recurrent weights have
+    /// fewer gates than its input weights; where a gate or the order of gates of the form is not that of the
+    /// cell; where an array has another size or shape; where a parameter of the network has no counterpart;
+    /// and where a bias has no place, because two cannot be added or the network has none.
+    /// [`Error::OutOfRange`] where a constant that is added to a bias is not finite, and where a scale, or
+    /// the product of a row's scale and [the form's](Form::scale), is not finite, zero or subnormal. The
+    /// network is then as before.
     pub fn load(&self, network: &mut Recurrent, cells: &[Arrays]) -> Result<(), Error> {
         let form = self.resolve(network)?;
         let mut change = Change::of(network)?;
@@ -66,10 +67,10 @@ impl Form {
                     }
                 };
                 let (name, scales) = (format!("{name}{suffix}"), form.scales_to_ours(&strand, scales));
-                // Two that are right may have a product that is none.
+                // (The product of two valid scales may be no valid scale.)
                 scales.iter().try_for_each(|&scale| check_scale(scale))?;
                 let ours = form.matrix_to_ours(&strand, columns, from, &scales);
-                // (A scale of one is none: numbers that are weights.)
+                // (A scale of one means that the numbers are the weights.)
                 if scales == [1.0] {
                     change.put(&name, ours)?;
                 } else {

@@ -4,11 +4,11 @@
 //! parameter: after `[Sigmoid, Softsign, Elu]`, `alpha = [2]` belongs to Elu. What no function takes is left
 //! over.
 //!
-//! A function that finds its list at its end has a default. ONNX says that it is that of the operator of the
-//! same name, but Affine and ScaledTanh are operators no more. The defaults here are those of ONNX Runtime,
-//! which models are checked with: the operator's for LeakyRelu (0.01), Elu (1) and HardSigmoid (0.2, 0.5),
-//! and 0 for all others. (So ThresholdedRelu begins at 0, where the operator of that name begins at 1, and
-//! Affine without alpha and ScaledTanh without beta are constants.)
+//! A function for which its list has no value left takes a default. ONNX says that this is the default of the
+//! operator of the same name, but Affine and ScaledTanh are no operators any more. The defaults here are
+//! those of ONNX Runtime, with which models are checked: the operator's for LeakyRelu (0.01), Elu (1) and
+//! HardSigmoid (0.2, 0.5), and 0 for all others. (So the threshold of ThresholdedRelu is 0, while that of the
+//! operator is 1, and Affine without alpha and ScaledTanh without beta are constants.)
 
 use super::super::refused;
 use crate::activation::Activation;

@@ -113,7 +113,7 @@ impl Element {
     }
 }
 
-/// The nearest binary16, of two equally near ones the even.
+/// The nearest binary16, ties to even.
 fn to_f16(value: f32) -> u16 {
     let sign = (value.to_bits() >> 16 & 0x8000) as u16;
     let size = value.abs();
@@ -134,7 +134,7 @@ fn to_f16(value: f32) -> u16 {
     sign | bits
 }
 
-/// The nearest bfloat16, of two equally near ones the even.
+/// The nearest bfloat16, ties to even.
 fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {

@@ -1,7 +1,7 @@
 //! The axes of a value that is made of a recurrent node's output.
 //!
-//! Each axis of a value is a list of Y's own axes, steps, batch, directions and units, that were merged into
-//! it. Nodes that only turn, merge and drop axes change the lists: by the functions here.
+//! Each axis of a value is a list of those of Y's axes (steps, batch, directions, units) that were merged
+//! into it. The functions here change the lists as nodes do that permute, merge and drop axes.
 
 /// An axis of Y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

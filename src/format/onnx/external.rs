@@ -77,7 +77,7 @@ impl Folder {
         if !path.starts_with(&folder) {
             return Err(refused(what, "a file in the folder of the model", got()));
         }
-        // (Asked before it is opened: to open a pipe is to wait for who writes it.)
+        // (Checked before it is opened: opening a pipe would wait for its writer.)
         let data = std::fs::metadata(&path).map_err(wrong)?;
         if !data.is_file() {
             return Err(refused(what, "a file in the folder of the model", got()));

@@ -1,4 +1,5 @@
-//! The graphs of a model, flat: scopes of names, and nodes that make names of names.
+//! The graphs of a model, flattened: scopes of names, and nodes, each of which computes named values from
+//! others.
 //!
 //! A scope is the main graph, a graph within it (a branch of `If`, the body of `Loop` or `Scan`) or a
 //! function. A name belongs to the scope that it stands in: a graph within another sees those of the outer

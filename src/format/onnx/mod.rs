@@ -24,7 +24,7 @@
 //! chain.rs        nodes above each other as one network: Chain
 //! sharing.rs      weights and networks that several nodes have
 //! search.rs       cells that are no nodes any more, by their equations
-//! taken_apart.rs  what a user should know of them: Warning
+//! taken_apart.rs  facts that a user should know of a model: Warning
 //! reassembled.rs  LSTM cells that are put together again: Reassembled
 //! ```
 //!

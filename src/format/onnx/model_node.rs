@@ -89,12 +89,13 @@ impl ModelNode {
         model.graph().place(self.scope)
     }
 
-    /// Whether its weights are integers with scales, as those of `DynamicQuantizeLSTM` are. Where they are
-    /// signed bytes, or bytes with a zero point in the middle, the layer is one of
-    /// [`Precision::Int8`](crate::Precision::Int8) with these integers, whose results are some 1e-2 from ONNX
-    /// Runtime's, as both round x and h, and each in its way. With other zero points they are no signed bytes,
-    /// and the layer is one of [`Precision::F32`](crate::Precision::F32) with the weights that they say.
-    /// ([`Node::in_precision`] makes the one of the other; the configuration of the layer says which it is.)
+    /// Whether its weights are integers with scales, as those of `DynamicQuantizeLSTM` are. If they are
+    /// signed bytes, or bytes with a zero point in the middle, the layer is in
+    /// [`Precision::Int8`](crate::Precision::Int8) with these integers. Its results differ from ONNX
+    /// Runtime's by some 1e-2, because each rounds x and h in its own way. With other zero points they are no
+    /// signed bytes, and the layer is in [`Precision::F32`](crate::Precision::F32) with the weights that the
+    /// integers stand for. (The configuration of the layer says which it is; [`Node::in_precision`] changes
+    /// it.)
     pub fn is_quantized(&self) -> bool {
         self.quantized
     }

@@ -1,8 +1,7 @@
-//! What a model says that a user of its recurrent nodes should know: [`Warning`].
+//! Facts about a model that a user of its recurrent nodes should know: [`Warning`].
 //!
-//! Some exporters take a cell apart, step by step, inside a loop or unrolled. Nothing of it is a recurrent
-//! node any more, and a model without recurrent nodes would be all that one sees. `search.rs` finds such
-//! cells.
+//! Some exporters take a cell apart, inside a loop or unrolled step by step. The file then has no recurrent
+//! node, and would seem to be a model without recurrent layers. `search.rs` finds such cells.
 
 use super::model::Model;
 use super::operator::Kind;

@@ -1,8 +1,8 @@
 //! The Y of a recurrent node, followed to the X of another.
 //!
-//! Nodes that only turn, merge and drop axes are followed (`axes.rs`). One of two directions may be cut out,
-//! and the two be joined side by side again, as exporters of Keras do. What else happens to Y, it is not
-//! followed.
+//! Y is followed through nodes that only permute, merge and drop axes (`axes.rs`). One of two directions may
+//! be cut out, and the two may be joined side by side again, as exporters of Keras do. Y is followed through
+//! nothing else.
 
 use super::axes::{Axes, Label, Sizes, index, reshaped, squeezed, transposed, unsqueezed};
 use super::chain_layer::ChainLayer;

@@ -29,8 +29,8 @@
 //! floats with `weight_ih_l0_int8_scale` beside them. [`save_rounded`] writes all matrices as the precision
 //! of the network rounds them: as such integers, or in bf16.
 //!
-//! Bytes without a sign, floats of eight bits, and scales by other names are errors. What `quantize_dynamic`
-//! of PyTorch has packed is no tensor: save the model as it was before, and choose
+//! Unsigned bytes, 8-bit floats, and scales under other names are errors. The packed weights of PyTorch's
+//! `quantize_dynamic` are no tensors: save the model before it is quantised, and choose a
 //! [`Precision`](crate::Precision) here. Tensors that are no parameter of a recurrent module, and other
 //! integers, are left alone.
 //!

@@ -135,9 +135,9 @@ fn of_module(file: &Tensors, prefix: &str) -> Result<Tensors, Error> {
     Ok(tensors)
 }
 
-/// The recurrent modules of a file, in the order of their names. What is none, what has the names of one but
-/// shapes that no cell has, and what the file says to be of a cell that this version has not, is left out:
-/// [`describe`] says why.
+/// The recurrent modules of a file, in the order of their names. A module is left out if its shapes are those
+/// of no cell, or if the file says that it is of a cell which this version does not have: [`describe`] says
+/// why.
 ///
 /// ```
 /// use fused_rnn::format::{Tensors, state_dict};
@@ -171,11 +171,11 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
 
 /// What the tensors of one module, without its prefix, say of it.
 ///
-/// The cell is that which the file [says](Tensors::cell), and must have these shapes. Where it says none,
-/// names and shapes tell it, and what a module of `torch.nn` may be is taken as one: a file of PyTorch is of
-/// LSTM, GRU or RNN. An sLSTM of one head has the shapes of an LSTM, and a GRU that resets before the product
-/// those of one that resets after it. Of weights that come from such a cell without its name, say it:
-/// [`Tensors::set_cell`] or [`builder`].
+/// The cell is the one that the file [names](Tensors::cell), and must have these shapes. If the file names
+/// none, the names and shapes of tensors decide, and a module that can be one of `torch.nn` is taken as one:
+/// LSTM, GRU or RNN. But an sLSTM of one head has the shapes of an LSTM, and a GRU that resets before the
+/// product those of one that resets after it. For weights of such a cell, name it: [`Tensors::set_cell`] or
+/// [`builder`].
 ///
 /// ```
 /// use fused_rnn::format::{Tensors, state_dict};

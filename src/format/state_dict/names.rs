@@ -90,9 +90,9 @@ fn canonical(name: &str) -> Option<String> {
     number.then(|| name.to_owned())
 }
 
-/// The names of the tensors of a file that may be parameters or parts of them: of its floats, those that
-/// stand there as bf16 too, of all else that has scales, and of scales that are no floats. Those that begin
-/// with `prefix`.
+/// The names, among those that begin with `prefix`, of the tensors of a file that may be parameters or parts
+/// of them: floats (also those that are stored as bf16), other tensors that have scales, and scales that are
+/// no floats.
 pub(super) fn numbers<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
     let mut names = Vec::new();
     for (name, _) in file.beginning_with(prefix) {
@@ -117,8 +117,8 @@ fn scaled_by(name: &str) -> Option<&str> {
 /// One of these, as floats.
 ///
 /// # Errors
-/// [`Error::Format`] where it has scales and is none of integers, as floats of eight bits are, and where it
-/// is scales and none of floats that an f32 can hold.
+/// [`Error::Format`] where it has scales and is not of integers (8-bit floats, for example), and where it has
+/// the name of scales and is not of floats that an f32 can hold.
 pub(super) fn number(file: &Tensors, name: &str) -> Result<Tensor, Error> {
     match (file.get(name), file.raw(name)) {
         (Some(tensor), _) => Ok(tensor.clone()),

@@ -54,8 +54,9 @@ pub fn save(network: &Recurrent) -> Result<Tensors, Error> {
 /// What rounding takes away is not in the file: save a network that is to be trained further, or to have
 /// another precision, by [`save`].
 ///
-/// Biases and whatever else is no matrix stay f32, and so do all tensors in [`F32`](Precision::F32), and a
-/// matrix that has no bytes: one with an infinity or a NaN, or whose scales are beyond 1e-30 to 1e30.
+/// Biases and all other tensors that are no matrices stay f32, and so do all tensors in
+/// [`F32`](Precision::F32). So does a matrix that cannot be rounded to integers: one with an infinity or a
+/// NaN, or with scales outside 1e-30 to 1e30.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, state_dict};

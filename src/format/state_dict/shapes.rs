@@ -1,4 +1,4 @@
-//! What the names and shapes of a module's tensors tell of its cell. G gates, H units, K of them seen by one:
+//! The cell of a module by the names and shapes of its tensors, with I inputs, H units and N heads:
 //!
 //! | `weight_ih` | `weight_hh` | cell |
 //! |---|---|---|

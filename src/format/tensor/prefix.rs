@@ -9,12 +9,12 @@
 pub(in crate::format) use reading::select;
 use std::borrow::Cow;
 
-/// What wrappers of PyTorch call a part of a name, at its beginning alone.
+/// A part that wrappers of PyTorch put at the beginning of names.
 const FIRST: &str = "module";
-/// What they call one anywhere.
+/// Parts that they put anywhere.
 const ANYWHERE: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// What follows the prefix of a module in the name of something that is said of it: `said.rs`.
+/// The part that follows a module's prefix in the names of texts about it: `said.rs`.
 pub(super) const SAID: &str = "fused_rnn.";
 
 /// A name without what wrappers put into it.

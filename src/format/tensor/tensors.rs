@@ -12,11 +12,11 @@ use std::ops::Bound;
 
 /// Tensors by name: what a file of weights holds.
 ///
-/// Floats of all widths are [`Tensor`]s of f32. What no weight is (integers, booleans, complex numbers, and
-/// doubles that no f32 can hold) is kept as the file has it, apart: [`others`](Tensors::others) lists it. Of
-/// it, only matrices of int8 with scales are loaded as weights
-/// ([`state_dict`](super::super::state_dict)). Beside them stands which [`cell`](Tensors::cell) a recurrent
-/// module is, and with which options, where that is said.
+/// Floats of all widths are [`Tensor`]s of f32. Tensors that are no weights (integers, booleans, complex
+/// numbers, and doubles that no f32 can hold) are kept apart, as the file has them:
+/// [`others`](Tensors::others) lists them. Of these, only matrices of int8 with scales are loaded as weights
+/// ([`state_dict`](super::super::state_dict)). The set also has the [`cell`](Tensors::cell) and the options
+/// of each recurrent module, where the file states them.
 ///
 /// ```
 /// use fused_rnn::format::{DType, RawTensor, Tensor, Tensors};

@@ -1,9 +1,9 @@
 //! The little of pickle that a state dict is made of, by a machine that runs no code.
 //!
 //! A pickle is a program for a machine with a stack, a memo and a few containers, which may call any Python
-//! function by its name. This one knows the names in `globals.rs`, all of which make data. Any other is an
-//! error that says it. What it makes lies in one list, by its place in it, so that a pickle can make cycles,
-//! but no work: an instruction takes a few words of memory, whatever it says.
+//! function by its name. This machine knows the names in `globals.rs`, all of which make data. Any other is
+//! an error that has the name. All values lie in one list and refer to each other by index, so a pickle can
+//! make cycles, but these cost nothing: an instruction takes a few words of memory, whatever it is.
 //!
 //! Source: Python's documentation of `pickletools`, whose names the instructions have here.
 

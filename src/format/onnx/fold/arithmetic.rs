@@ -1,4 +1,4 @@
-//! One number of one, two or three, for all elements: arithmetic, comparisons, Where.
+//! Elementwise operators of one, two or three inputs: arithmetic, comparisons, Where.
 //!
 //! Floats are computed in f32, and where they are halves rounded to halves; doubles in f64. Integers wrap at
 //! the width of their type. Shapes are broadcast; before version 7 an attribute `axis` said where the axes of

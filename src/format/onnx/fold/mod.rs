@@ -8,7 +8,7 @@
 //! shape.rs       Reshape, Flatten, Squeeze, Unsqueeze, Transpose, Expand, Tile
 //! select.rs      Slice, Split, Gather, Concat
 //! cast.rs        Cast and CastLike
-//! arithmetic.rs  one number of one or two: Add, Sqrt, Equal, Where
+//! arithmetic.rs  elementwise operators: Add, Sqrt, Equal, Where
 //! reduce.rs      sums along axes, as weight normalisation has them
 //! product.rs     MatMul and Gemm
 //! quantize.rs    QuantizeLinear, DequantizeLinear
