@@ -16,7 +16,7 @@
 //! # How it works
 //!
 //! ```text
-//! call       what a call says beside its input
+//! call       the arguments of a call beside its input
 //! state      initial and final states as tensors
 //! slices     the floats of candle's tensors, without a copy; new memory
 //! parameters the parameters, by their names in a VarBuilder
