@@ -225,7 +225,7 @@ impl Recurrent {
                     reverse: false,
                 },
                 input: GridMut::reading(GridRef::new(*shape, from)),
-                given: false,
+                may_be_tiny: false,
                 flushed: None,
                 output: to.map(|to| (GridMut::new(fast_path.output, to), 0)),
                 states: Records::ring(rows, GridMut::new(fast_path.states, states)),
@@ -329,23 +329,14 @@ impl Recurrent {
             let converted =
                 (fast_path.converted.len() > 0).then(|| GridMut::new(fast_path.converted, converted));
             for (step, weights) in steps.iter_mut().zip(&self.weights) {
+                let context = Context { weights, masks: None, zoneout: None };
+                let states = Records::in_place(rows, GridMut::new(fast_path.states, &mut rings[0]));
                 let forward = Forward {
-                    pass: Pass {
-                        context: Context { weights, masks: None, zoneout: None },
-                        rows,
-                        reverse: false,
-                    },
-                    input: GridMut::empty(),
-                    given: false,
-                    flushed: None,
-                    output: None,
-                    states: Records::in_place(rows, GridMut::new(fast_path.states, &mut rings[0])),
-                    tape: None,
-                    checkpoints: None,
+                    may_be_tiny: false,
                     scratch: GridMut::new(fast_path.scratch, scratch),
                     converted: converted.as_ref(),
-                    projected: None,
                     down: sequence::zigzag(weights, true).then_some(false),
+                    ..Forward::new(Pass { context, rows, reverse: false }, GridMut::empty(), states)
                 };
                 // SAFETY: there is one row, which is finished once, as in every layer: they are of one size.
                 // The cell has one phase.

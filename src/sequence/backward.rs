@@ -163,17 +163,7 @@ pub(crate) unsafe fn backward(
         let mut rest = segment;
         while !rest.is_empty() {
             let range = next_chunk(rows, &mut rest, most, reverse);
-            // The step that backward did just before this chunk stands in front, at place 0.
-            let seam = if reverse { range.start.checked_sub(1) } else { Some(range.end) };
-            let first_step = seam.map_or(range.start, |seam| seam.min(range.start));
-            starts.clear();
-            starts.resize(range.end + usize::from(!reverse) - first_step, 0);
-            places.clear();
-            for n in 0..range.len() {
-                let step = nth_back(&range, n, reverse);
-                starts[step - first_step] = batch + places.len();
-                places.extend((0..rows.active(step)).map(|rank| (step, rank)));
-            }
+            let first_step = list_places(rows, &range, reverse, (&mut *starts, &mut *places));
             let backward = Backward {
                 pass,
                 transposed,
@@ -214,6 +204,28 @@ fn against(range: Range<usize>, length: usize, reverse: bool) -> impl Iterator<I
         let start = range.start + if reverse { n } else { count - 1 - n } * length;
         start..start.saturating_add(length).min(range.end)
     })
+}
+
+/// Lists the places of a chunk in the order of the walk back, and where those of each step begin in the gate
+/// gradients. In front of them, at place 0, are the gradients of the step that the chunk before did last.
+/// Returns the step that `starts[0]` belongs to.
+fn list_places(
+    rows: &Rows,
+    chunk: &Range<usize>,
+    reverse: bool,
+    (starts, places): (&mut Vec<usize>, &mut Vec<(usize, usize)>),
+) -> usize {
+    let seam = if reverse { chunk.start.checked_sub(1) } else { Some(chunk.end) };
+    let first_step = seam.map_or(chunk.start, |seam| seam.min(chunk.start));
+    starts.clear();
+    starts.resize(chunk.end + usize::from(!reverse) - first_step, 0);
+    places.clear();
+    for n in 0..chunk.len() {
+        let step = nth_back(chunk, n, reverse);
+        starts[step - first_step] = rows.order.len() + places.len();
+        places.extend((0..rows.active(step)).map(|rank| (step, rank)));
+    }
+    first_step
 }
 
 /// The n-th of some steps on the walk back.

@@ -45,7 +45,7 @@ unsafe fn row<'a>(forward: &Forward<'a>, step: usize, rank: usize) -> &'a [f32] 
 /// # Safety
 /// - The input has these steps, and nobody writes them.
 pub(super) unsafe fn are_tiny(forward: &Forward<'_>, steps: &Range<usize>) -> bool {
-    if !forward.given {
+    if !forward.may_be_tiny {
         return false;
     }
     let (rows, token) = (forward.pass.rows, forward.pass.weights().token);

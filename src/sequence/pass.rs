@@ -66,8 +66,8 @@ pub(crate) struct Forward<'a> {
     /// The sequence to read, one plane as wide as the input. If layers run at the same time, the layer below
     /// is writing later steps of it.
     pub(crate) input: GridMut<'a>,
-    /// Whether the input may have tiny values: it is what the caller gives, and not states of a layer below.
-    pub(crate) given: bool,
+    /// Whether the input may have tiny values: it is the caller's, and not the output of a layer below.
+    pub(crate) may_be_tiny: bool,
     /// Flushed copies of the input of some steps, where it has tiny values.
     pub(crate) flushed: Option<Flushed<'a>>,
     /// Where the hidden states go: a grid and a plane of it.
@@ -88,7 +88,26 @@ pub(crate) struct Forward<'a> {
     pub(crate) down: Option<bool>,
 }
 
-impl Forward<'_> {
+impl<'a> Forward<'a> {
+    /// A pass that reads the caller's input, from and to these states: without an output, a tape and
+    /// checkpoints. Running it sets the other fields.
+    pub(crate) fn new(pass: Pass<'a>, input: GridMut<'a>, states: Records<'a>) -> Self {
+        Forward {
+            pass,
+            input,
+            may_be_tiny: true,
+            flushed: None,
+            output: None,
+            states,
+            tape: None,
+            checkpoints: None,
+            scratch: GridMut::empty(),
+            converted: None,
+            projected: None,
+            down: None,
+        }
+    }
+
     /// Where the input of a rank at a step lies: the caller's, or a flushed copy.
     #[inline(always)]
     pub(crate) fn input_row(&self, step: usize, rank: usize) -> *mut u32 {

@@ -89,20 +89,8 @@ impl Replay {
                 }
             }
         }
-        let again = Forward {
-            pass,
-            input: GridMut::reading(inputs.input),
-            given: true,
-            flushed: None,
-            output: None,
-            states,
-            tape: Some(tape),
-            checkpoints: None,
-            scratch: GridMut::empty(),
-            converted: None,
-            projected: None,
-            down: None,
-        };
+        let input = GridMut::reading(inputs.input);
+        let again = Forward { tape: Some(tape), ..Forward::new(pass, input, states) };
         // SAFETY: the caller's promise; states and tape have the shapes of these steps, and are ours.
         unsafe { forward(again, &mut self.memory, range, threads)? };
         Ok((states, tape))

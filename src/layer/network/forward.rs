@@ -160,19 +160,13 @@ impl<'a> Network<'a> {
         'a: 'b,
     {
         let last = layer + 1 == self.config.layers;
+        let input = if layer == 0 { ends.0 } else { inner.0 };
         Forward {
-            pass: self.pass(layer, direction),
-            input: if layer == 0 { ends.0 } else { inner.0 },
-            given: layer == 0,
-            flushed: None,
+            may_be_tiny: layer == 0,
             output: if last { ends.1 } else { Some(inner.1) }.map(|output| (output, direction)),
-            states: memory.states,
             tape: memory.tape,
             checkpoints: memory.checkpoints,
-            scratch: GridMut::empty(),
-            converted: None,
-            projected: None,
-            down: None,
+            ..Forward::new(self.pass(layer, direction), input, memory.states)
         }
     }
 
