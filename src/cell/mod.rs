@@ -73,7 +73,7 @@ use shape::{bias_gradients, concat, gain_gradients};
 use slstm::Slstm;
 use std::ops::Range;
 use std::str::FromStr;
-pub(crate) use tensor::{Canonical, Form, Initial, PerTensor, Sizes, Tensor};
+pub(crate) use tensor::{Canonical, Initial, PerTensor, Sizes, Tensor, TensorForm};
 pub(crate) use tile::{Area, Context, Origins, Step};
 pub(crate) use variant::{Options, Variant};
 pub(crate) use weights::{TransposedWeights, Weights};

@@ -19,7 +19,7 @@ pub(crate) struct Entry {
 
 /// What decides which of its types a cell runs as.
 #[derive(Debug, Clone, Copy)]
-struct Form {
+struct Selector {
     plain: bool,
     projection: bool,
     norm: bool,
@@ -31,8 +31,12 @@ trait Visitor {
     fn visit<C: Cell>(self) -> Self::Output;
 }
 
-/// Calls `visitor` with the type of a cell in this form.
-fn visit<V: Visitor>(kind: CellKind, Form { plain, projection, norm }: Form, visitor: V) -> V::Output {
+/// Calls `visitor` with the type of this cell.
+fn visit<V: Visitor>(
+    kind: CellKind,
+    Selector { plain, projection, norm }: Selector,
+    visitor: V,
+) -> V::Output {
     match (kind, plain) {
         (CellKind::Lstm, _) if norm => visitor.visit::<LstmNorm>(),
         (CellKind::Lstm, _) if projection => visitor.visit::<Lstm<true, true>>(),
@@ -57,7 +61,7 @@ fn visit<V: Visitor>(kind: CellKind, Form { plain, projection, norm }: Form, vis
 }
 
 /// What the cell is, as data.
-fn shape(kind: CellKind, form: Form) -> &'static Shape {
+fn shape(kind: CellKind, selector: Selector) -> &'static Shape {
     struct Of;
     impl Visitor for Of {
         type Output = &'static Shape;
@@ -65,25 +69,25 @@ fn shape(kind: CellKind, form: Form) -> &'static Shape {
             &C::SHAPE
         }
     }
-    visit(kind, form, Of)
+    visit(kind, selector, Of)
 }
 
 impl CellKind {
     /// What the plain cell is, as data.
     pub(crate) fn shape(self) -> &'static Shape {
-        shape(self, Form { plain: true, projection: false, norm: false })
+        shape(self, Selector { plain: true, projection: false, norm: false })
     }
 }
 
 impl Variant {
-    fn form(&self) -> Form {
+    fn selector(&self) -> Selector {
         let (projection, norm) = (self.projection.is_some(), self.epsilon.is_some());
-        Form { plain: self.plain, projection, norm }
+        Selector { plain: self.plain, projection, norm }
     }
 
     /// The shape of the cell.
     pub(crate) fn shape(&self) -> &'static Shape {
-        shape(self.kind, self.form())
+        shape(self.kind, self.selector())
     }
 
     /// The cell on a level.
@@ -96,6 +100,6 @@ impl Variant {
                 Entry { shape: &C::SHAPE, forward, hidden_gradients: hidden_gradients(self.0), backward }
             }
         }
-        visit(self.kind, self.form(), On(token))
+        visit(self.kind, self.selector(), On(token))
     }
 }

@@ -33,13 +33,13 @@ pub(crate) const TENSORS: usize = 9;
 /// The form of a tensor: `slots` (gates, or vectors) of `rows` rows of `width` values. No slots where the
 /// layer has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Form {
+pub(crate) struct TensorForm {
     pub(crate) slots: usize,
     pub(crate) rows: usize,
     pub(crate) width: usize,
 }
 
-impl Form {
+impl TensorForm {
     /// The number of values.
     pub(crate) fn len(self) -> Result<usize, Error> {
         checked_size("weights", &[self.slots, self.rows, self.width])
@@ -92,11 +92,11 @@ struct Row {
     /// If true, the first axis of the shape is the rows of all slots; if false, the slots are an axis.
     matrix: bool,
     initial: Initial,
-    form: fn(&Sizes) -> Form,
+    form: fn(&Sizes) -> TensorForm,
 }
 
-const fn vectors(units: usize, slots: usize) -> Form {
-    Form { slots, rows: 1, width: units }
+const fn vectors(units: usize, slots: usize) -> TensorForm {
+    TensorForm { slots, rows: 1, width: units }
 }
 
 const fn only_if(condition: bool, slots: usize) -> usize {
@@ -108,7 +108,7 @@ const TABLE: [Row; TENSORS] = [
         name: "weight_ih",
         matrix: true,
         initial: Initial::Input,
-        form: |s| Form { slots: s.input_gates, rows: s.units, width: s.inputs },
+        form: |s| TensorForm { slots: s.input_gates, rows: s.units, width: s.inputs },
     },
     Row {
         name: "weight_hh",
@@ -116,7 +116,7 @@ const TABLE: [Row; TENSORS] = [
         initial: Initial::Recurrent,
         form: |s| match s.diagonal {
             true => vectors(s.units, 1),
-            false => Form { slots: s.recurrent_gates, rows: s.units, width: s.outputs / s.heads },
+            false => TensorForm { slots: s.recurrent_gates, rows: s.units, width: s.outputs / s.heads },
         },
     },
     Row {
@@ -135,7 +135,7 @@ const TABLE: [Row; TENSORS] = [
         name: "weight_hr",
         matrix: true,
         initial: Initial::Projection,
-        form: |s| Form { slots: only_if(s.projection, 1), rows: s.outputs, width: s.units },
+        form: |s| TensorForm { slots: only_if(s.projection, 1), rows: s.outputs, width: s.units },
     },
     Row { name: "peephole", matrix: true, initial: Initial::Vector, form: |s| vectors(s.units, s.peepholes) },
     Row {
@@ -187,13 +187,13 @@ impl Tensor {
     }
 
     /// Its form in a layer of these sizes.
-    pub(crate) fn form(self, sizes: &Sizes) -> Form {
+    pub(crate) fn form(self, sizes: &Sizes) -> TensorForm {
         (self.row().form)(sizes)
     }
 
     /// The shape that a user sees: `[gates * H, I]`, `[gates * H]`, `[3, H]`, `[H]`.
     pub(crate) fn shape(self, sizes: &Sizes) -> Vec<usize> {
-        let Form { slots, rows, width } = self.form(sizes);
+        let TensorForm { slots, rows, width } = self.form(sizes);
         let vector = self == Tensor::WeightHh && sizes.diagonal;
         if self.row().matrix && !vector { vec![slots * rows, width] } else { vec![slots * width] }
     }

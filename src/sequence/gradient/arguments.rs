@@ -4,7 +4,7 @@
 //! with a slot for each gate (or peephole, or vector), and with no slots where the layer has no such
 //! parameter.
 
-use crate::cell::{Form, PerTensor, Tensor, TransposedWeights};
+use crate::cell::{PerTensor, Tensor, TensorForm, TransposedWeights};
 use crate::error::Error;
 use crate::memory::{Grid, GridMut, GridRef};
 use crate::sequence::pass::{Checkpoints, Pass};
@@ -53,6 +53,6 @@ impl Targets<'_> {
 }
 
 /// The target of a tensor of this form.
-pub(crate) fn target(data: &mut [f32], form: Form) -> Result<GridMut<'_>, Error> {
+pub(crate) fn target(data: &mut [f32], form: TensorForm) -> Result<GridMut<'_>, Error> {
     Ok(GridMut::new(Grid::slot_major(form.slots, form.rows, 1, form.width)?, data))
 }
