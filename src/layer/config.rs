@@ -228,7 +228,7 @@ pub(super) struct Sequences {
 }
 
 impl Sequences {
-    /// The length of a contiguous sequence with so many features.
+    /// The length of a contiguous sequence with `features` features.
     pub(super) fn len(&self, what: &'static str, features: usize) -> Result<usize, Error> {
         match self.packed {
             Some(count) => checked_size(what, &[count, features]),
@@ -236,7 +236,7 @@ impl Sequences {
         }
     }
 
-    /// The shape of an input with so many features.
+    /// The shape of an input with `features` features.
     pub(super) fn x(&self, features: usize, layout: Layout) -> Result<Grid, Error> {
         match self.x_strides {
             Some(strides) => Grid::strided(self.steps, self.batch, features, strides),

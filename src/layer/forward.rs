@@ -157,7 +157,7 @@ impl Recurrent {
         Ok(())
     }
 
-    /// The sizes of a state of so many rows.
+    /// The sizes of a state of `batch` rows.
     pub(super) fn state_sizes(&self, batch: usize) -> Sizes {
         let config = &self.config;
         Sizes {

@@ -43,7 +43,7 @@ impl Mirror {
         Mirror { network: Mutex::new(Arc::new(network)) }
     }
 
-    /// The network with the parameters that it was last asked for with.
+    /// The network, with the parameters of the last [`with_parameters`](Mirror::with_parameters).
     pub fn network(&self) -> Arc<Recurrent> {
         Arc::clone(&self.network.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -8,7 +8,7 @@
 //!
 //! The sums begin with what is there, or with zero, and go from the registers to where they belong. By way of
 //! the stack, as the sums of a cell do, is slower (`X207/stack`). A row of the target is as wide as the
-//! matrix, and not padded: a tile of the last blocks of a row goes by way of a copy, where they are whole.
+//! matrix, and not padded: a tile of the last blocks of a row goes through a copy, in which blocks are whole.
 //!
 //! Where depth is small, what surrounds a tile is as long as its product. So tiles of dW are multiplied in
 //! runs, with the columns of dG found once for all blocks of X (`Z4/runs`).
@@ -140,7 +140,7 @@ impl<G: Gradient> Work<'_, G> {
         let mut whole = Whole([const { MaybeUninit::uninit() }; MAX_ROWS * Whole::ROW]);
         debug_assert!(columns < width && width <= Whole::ROW);
         if add {
-            // SAFETY: the rows have so many columns from here on, which are ours, fewer than the copy.
+            // SAFETY: the rows have `columns` columns from here on, which are ours; the copy has more.
             unsafe { whole.read(list, columns, width) };
         }
         let place = SumPointers::strided(whole.0.as_mut_ptr().cast(), Whole::ROW, table.lanes, 0);
@@ -164,7 +164,7 @@ impl Whole {
     /// Copies some columns of each row, and zeros up to a width.
     ///
     /// # Safety
-    /// - The rows have so many columns, which nobody writes meanwhile.
+    /// - The rows have these columns, which nobody writes meanwhile.
     #[inline(never)]
     unsafe fn read(&mut self, rows: &[*mut f32], columns: usize, width: usize) {
         for (whole, &row) in self.0.chunks_exact_mut(Whole::ROW).zip(rows) {
@@ -178,7 +178,7 @@ impl Whole {
     /// Copies some columns back.
     ///
     /// # Safety
-    /// - They are set; the rows have so many columns, which are the caller's.
+    /// - The columns are set here, and the rows have them, which are the caller's.
     #[inline(never)]
     unsafe fn write(&self, rows: &[*mut f32], columns: usize) {
         for (whole, &row) in self.0.chunks_exact(Whole::ROW).zip(rows) {

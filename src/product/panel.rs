@@ -85,7 +85,7 @@ impl Panel {
         Ok(Panel::of(AlignedBuf::zeroed(size)?, of, lanes, [depth, gates, units]))
     }
 
-    /// A panel for [`pack_rows`](Panel::pack_rows), with room for so many rows of so many units.
+    /// A panel for [`pack_rows`](Panel::pack_rows), with room for `rows` rows of `units` units.
     pub(crate) fn reserve(&mut self, lanes: usize, rows: usize, units: usize) -> Result<(), Error> {
         self.data.grow(checked_size("packed rows", &[units.div_ceil(lanes), lanes, rows])?)
     }
@@ -244,7 +244,7 @@ impl Panel {
         self.depth
     }
 
-    /// The bytes of so many blocks.
+    /// The bytes of `count` blocks.
     #[inline(always)]
     pub(crate) fn block_bytes(&self, count: usize) -> usize {
         count * self.block_len * size_of::<u32>()

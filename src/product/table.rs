@@ -42,7 +42,7 @@ pub(crate) struct Table {
     pub(super) kernels: [[Heights; WIDE]; 5],
 }
 
-/// The most rows of a tile of so many gates and blocks; 0 where there is no such tile.
+/// The most rows of a tile of these gates and blocks; 0 where there is no such tile.
 const fn height(heights: &[usize; 5], gates: usize, blocks: usize) -> usize {
     match (gates, blocks) {
         (1, 1) => heights[1],
@@ -72,13 +72,13 @@ impl Table {
         Table { lanes, rate, offset, heights, of_row, kernels }
     }
 
-    /// The most rows of a tile of so many gates and blocks.
+    /// The most rows of a tile of these gates and blocks.
     #[inline(always)]
     pub(super) fn height(&self, gates: usize, blocks: usize) -> usize {
         height(&self.heights, gates, blocks)
     }
 
-    /// The blocks of the next tile of a single row, of so many that are left.
+    /// The blocks of the next tile of a single row, of the `left` that are left.
     #[inline(always)]
     pub(super) fn blocks_of_row(&self, gates: usize, left: usize) -> usize {
         usize::from(self.of_row[gates][left.min(ROW_BLOCKS)])

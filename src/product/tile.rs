@@ -12,7 +12,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// So many of them.
+    /// `count` blocks.
     #[inline(always)]
     pub(crate) fn new(count: usize) -> Self {
         debug_assert!(count.is_power_of_two());
@@ -43,7 +43,7 @@ pub(crate) const WIDE: usize = 4;
 /// Blocks of a single row that are finished together, after the products of all of them.
 pub(crate) const ROW_BLOCKS: usize = 8;
 
-/// The blocks of a tile of so many gates: four vectors of weights, or three.
+/// The blocks of a tile of `gates` gates: four vectors of weights, or three.
 #[inline(always)]
 pub(super) const fn width(gates: usize) -> usize {
     if gates > 2 { 1 } else { WIDE / gates }

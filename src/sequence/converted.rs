@@ -66,7 +66,7 @@ pub(super) fn address(rows: &GridMut<'_>, slot: usize, row: usize, plane: usize)
 /// The rows of a phase that are converted at each step, found once for all steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowsOfPhase {
-    /// `count` operands, each of so many rows of this width, one of each head.
+    /// `count` operands: the width of a row, and the rows, one for each head.
     operands: [(Operand, usize, usize); PLANES],
     count: usize,
     /// Words from a head to the next.

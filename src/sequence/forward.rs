@@ -56,8 +56,8 @@ impl ForwardMemory {
         buffers.map(|buffer| size_of_val(&buffer[..])).iter().sum::<usize>() + places
     }
 
-    /// Makes room for passes with these weights, over so many steps of so many rows at a time, whatever their
-    /// lengths, on so many threads.
+    /// Makes room for passes with these weights on `threads` threads, over at most `steps` steps of `batch`
+    /// rows, whatever the lengths of the rows are.
     pub(crate) fn prepare(
         &mut self,
         weights: &Weights,

@@ -132,7 +132,7 @@ impl ReadyCall {
             place.move_to(*fresh, tile);
         }
         for n in 0..*count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written the first `count`.
             let (segment, (panel, ..)) =
                 unsafe { (segments[n].assume_init_mut(), operands[n].assume_init_ref()) };
             segment.set_weights(weights_of(&forward.pass.weights().panels[*panel], tile), tile);
@@ -144,7 +144,7 @@ impl ReadyCall {
     #[inline(always)]
     pub(super) fn move_rows(&mut self, tile: &Tile, forward: &Forward<'_>, step: usize, list: &mut List) {
         for n in 0..self.count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written the first `count`.
             let (segment, (.., rows)) =
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             if rows.is_null() {
@@ -164,7 +164,7 @@ impl ReadyCall {
     ) {
         let weights = forward.pass.weights();
         for n in 0..self.count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written the first `count`.
             let (segment, &(panel, operand, rows)) =
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             if operand == Operand::Hidden {
@@ -189,7 +189,7 @@ impl ReadyCall {
             self.ends.start.move_to(self.start, tile);
         }
         for n in 0..self.count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written the first `count`.
             let (segment, (.., rows)) =
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             let rows = if rows.is_null() { forward.input_row(step, tile.row) } else { *rows };
@@ -207,7 +207,7 @@ impl ReadyCall {
     #[inline(always)]
     pub(super) fn move_row_0(&mut self, row: impl Fn(Operand) -> *mut u32) {
         for n in 0..self.count {
-            // SAFETY: so many are set.
+            // SAFETY: `fill` has written the first `count`.
             let (segment, (_, operand, _)) =
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             segment.rows.move_to(row(*operand), 0);
@@ -217,7 +217,7 @@ impl ReadyCall {
     /// The product, once the call has been moved to its step and tile.
     #[inline(always)]
     pub(super) fn product(&self) -> Product<'_> {
-        // SAFETY: so many are set.
+        // SAFETY: `fill` has written the first `count`.
         let segments =
             unsafe { std::slice::from_raw_parts(self.segments.as_ptr().cast::<Segment>(), self.count) };
         Product { ends: &self.ends, segments }
@@ -260,7 +260,7 @@ pub(super) fn input_rows(
     for (r, to) in list[..count].iter_mut().enumerate() {
         to.write(row(r));
     }
-    // SAFETY: so many are set.
+    // SAFETY: the loop has written the first `count`.
     RowPointers::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
 }
 

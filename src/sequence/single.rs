@@ -129,7 +129,7 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         let down = phase.goes_down();
         for n in 0..*count {
             let n = if down { *count - 1 - n } else { n };
-            // SAFETY: so many are set.
+            // SAFETY: `make` has written the first `count`.
             let Placed { ready, kernel, tile, sums: at } = unsafe { placed[n].assume_init_mut() };
             if phase.first {
                 phase.prefetch_records(tile);
@@ -194,7 +194,7 @@ impl ReadyStep {
         reserve(&mut placed, *count)?;
         sums.grow(area.vectors * phase.sums() * phase.table().lanes)?;
         let converted = phase.converted.zip(forward.converted).map(|(converted, to)| converted.of_row_0(to));
-        // SAFETY: so many are set.
+        // SAFETY: `SingleRow::make` has written the first `count`.
         placed.extend(all[..*count].iter().map(|one| unsafe { one.assume_init() }));
         for one in &mut placed {
             one.ready.move_sums(sums.address().wrapping_add(one.sums));
@@ -214,7 +214,7 @@ impl ReadyStep {
     /// Runs steps of a row, one after the other. Where there is a `y`, their hidden states go there.
     ///
     /// # Safety
-    /// - `x` and `y` have so many steps.
+    /// - `x` and `y` have these steps.
     /// - The weights are those that it was made of, and the memory of converted rows is there.
     /// - The records are of their cell, and those of the states on either side of the step are the same.
     /// - Nobody else works on what the steps read and write.

@@ -52,7 +52,7 @@ const FEW: usize = 256;
 pub(crate) fn has_tiny(token: Token, floats: &[f32]) -> bool {
     match floats {
         &[x] => is_tiny(x),
-        // Of so few, a call for the level would take longer than the look.
+        // For so few floats, the call of the level would take longer than the search.
         _ if floats.len() < FEW => few_have_tiny(floats),
         _ => dispatch(token, HasTiny(floats)),
     }

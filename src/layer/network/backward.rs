@@ -57,7 +57,8 @@ impl Wanted<'_> {
 }
 
 impl<'a> Network<'a> {
-    /// Makes room for [`backward`](Network::backward), with checkpoints every so many steps, if any.
+    /// Makes room for [`backward`](Network::backward), with checkpoints every `every` steps, if there are
+    /// any.
     pub(in super::super) fn prepare_backward(
         &self,
         every: Option<usize>,
@@ -67,7 +68,7 @@ impl<'a> Network<'a> {
         (0..self.config.layers).try_for_each(|layer| memory.prepare(&self.pass(layer, 0), every, planes))
     }
 
-    /// Goes back through all layers, on so many threads: from the gradients of output and final states to
+    /// Goes back through all layers, on `threads` threads: from the gradients of output and final states to
     /// those of parameters, input and initial states.
     pub(in super::super) fn backward(
         &self,

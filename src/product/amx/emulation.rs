@@ -40,7 +40,7 @@ struct Context {
     registers: [u64; 23],
 }
 
-/// A tile: rows of 64 bytes, of which it has so many, and so many bytes of each.
+/// A tile: its rows, the bytes of each, and memory for 16 rows of 64 bytes.
 #[derive(Clone, Copy)]
 struct Tile {
     rows: usize,
@@ -152,7 +152,7 @@ unsafe fn emulate(registers: &mut [u64; 23], tiles: &mut [Tile; 8]) -> Option<()
             for r in 0..tile.rows {
                 let data = tile.data[r].as_mut_ptr();
                 let (from, to) = if pf2 { (row(r), data) } else { (data, row(r)) };
-                // SAFETY: the thread reads or writes so many bytes there.
+                // SAFETY: the thread reads or writes `tile.bytes` bytes there.
                 unsafe { std::ptr::copy_nonoverlapping(from, to, tile.bytes) };
             }
         }

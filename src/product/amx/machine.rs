@@ -131,7 +131,7 @@ static SHAPES: [Shapes; ROWS + 1] = {
 pub(super) struct Configured(());
 
 impl Configured {
-    /// Shapes for so many rows of A.
+    /// The shapes for tiles of `rows` rows of A.
     ///
     /// # Safety
     /// - The machine has tiles.

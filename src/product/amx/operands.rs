@@ -117,7 +117,7 @@ impl<'a> Operands<'a> {
             let segment = &self.segments[n];
             let (whole, last) = (segment.words / WORDS, segment.words % WORDS);
             let (first, stride) = rows_of(segment, self.tiles.0);
-            // (Of a single tile, or column, the other is not looked at.)
+            // (If there is a single tile, or column, the other is not used.)
             let weights = columns.each.map(|column| weights_of(segment, column));
             if whole > 0 {
                 self.parts[count].write(Part {
@@ -151,7 +151,7 @@ impl<'a> Operands<'a> {
 /// Copies the last words of a block's gate, `stride` words apart, and zeros after them.
 ///
 /// # Safety
-/// - The machine has AVX-512, and so many lines of words are readable.
+/// - The machine has AVX-512, and `count` lines, `stride` words apart, are readable.
 #[inline(always)]
 unsafe fn copy_last(from: *const u32, stride: usize, count: usize, to: &mut Copied) {
     // SAFETY: the caller's promise.

@@ -24,7 +24,7 @@ impl Sum for Pairs {
             // SAFETY: the caller's promise, passed on.
             return unsafe { sum_of_listed(operands, columns, to) };
         };
-        // (Of a single column, or tile, the other is not looked at.)
+        // (If there is a single column, or tile, the other is not used.)
         let corners = |first: *mut f32, next: usize, on: [usize; 2]| {
             [tile * next, (tile + 1) * next].map(|tile| on.map(|column| first.wrapping_add(tile + column)))
         };
@@ -41,7 +41,7 @@ impl Sum for Pairs {
     }
 }
 
-/// The same where rows of sums lie at no stride: by way of a copy.
+/// The same where rows of sums lie at no stride: through a copy.
 ///
 /// # Safety
 /// - As for [`Sum::sum`].

@@ -69,10 +69,10 @@ pub(crate) fn row_words(precision: Precision, width: usize) -> usize {
     FRONT.saturating_add(width.max(1).div_ceil(inputs).saturating_add(LINE - 1) / LINE * LINE)
 }
 
-/// A vector of so many values, or of the first of them, with zeros where there are no more.
+/// The first values as a vector: `count` of them, at most all lanes, and zeros in the others.
 ///
 /// # Safety
-/// - So many values are readable.
+/// - `count` values are readable.
 #[inline(always)]
 unsafe fn load<I: Isa>(isa: I, from: *const f32, count: usize) -> I::Vector {
     // SAFETY: the caller's promise.
