@@ -184,6 +184,9 @@ mod tests {
         let masked = BinaryCrossEntropy::new().mask(&[true, false]);
         let got = masked.loss(&[0.0, f32::NAN], &[0.0, f32::NAN], Some(&mut gradient)).unwrap();
         assert_eq!((got, gradient), (2f64.ln(), [0.5, 0.0]));
+        for flags in [&[][..], &[true], &[true, false]] {
+            assert_eq!(BinaryCrossEntropy::new().mask(flags).loss(&[], &[], Some(&mut [])), Ok(0.0));
+        }
     }
 
     #[test]

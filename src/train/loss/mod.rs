@@ -94,12 +94,13 @@ fn rows(what: &'static str, len: usize, classes: usize) -> Result<usize, Error> 
     Ok(rows)
 }
 
-/// The width of the rows of a mask; the values must be a whole number of rows.
+/// The width of the rows of a mask; the values must be a whole number of rows. (Rows without values may have
+/// any, and it divides: 1.)
 fn width(what: &'static str, len: usize, mask: Option<&[bool]>) -> Result<usize, Error> {
     match mask {
         None => Ok(1),
         Some([]) => check_len(what, 0, len).map(|()| 1),
-        Some(mask) => check_len(what, len / mask.len() * mask.len(), len).map(|()| len / mask.len()),
+        Some(mask) => check_len(what, len / mask.len() * mask.len(), len).map(|()| (len / mask.len()).max(1)),
     }
 }
 

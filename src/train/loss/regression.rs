@@ -205,7 +205,9 @@ mod tests {
             gradient = [9.0; 4];
             assert_eq!(nothing.loss(&y, &t, Some(&mut gradient)), Ok(0.0));
             assert_eq!(gradient, [0.0; 4]);
-            assert_eq!(kind.mask(&[]).loss(&[], &[], Some(&mut [])), Ok(0.0));
+            for flags in [&[][..], &[true], &[true, false]] {
+                assert_eq!(kind.mask(flags).loss(&[], &[], Some(&mut [])), Ok(0.0), "{flags:?}");
+            }
         }
     }
 
