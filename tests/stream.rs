@@ -151,8 +151,9 @@ fn another_ratio_is_near_the_trained_rate() {
 
 #[test]
 fn states_come_out_and_go_back_in() {
-    for ratio in [1.0, 3.0, 2.5] {
-        let model = model(CellKind::Lstm, 2, Level::best());
+    let cells = CellKind::ALL.iter().flat_map(|&kind| [1.0, 3.0, 2.5].map(|ratio| (kind, ratio)));
+    for (kind, ratio) in cells {
+        let model = model(kind, 2, Level::best());
         let (mut stream, x) = (Stream::new(&model, 2, ratio).unwrap(), uniform(100 * 4, 6));
         let fresh = blocks(&mut stream, &x, &[100]);
         let mut saved = vec![0.0; stream.state_len()];
@@ -358,5 +359,17 @@ fn wrong_arguments_are_named() {
     assert_eq!(y, [7.0; 8]);
     assert_eq!(said(stream.set_state(&[0.0; 3])), "state: expected 8 values, got 3");
     assert_eq!(said(stream.copy_state_to(&mut y[..3])), "state: expected 8 values, got 3");
+    // h, c, n and m of two layers: nothing is set where an n cannot be.
+    let slstm = |inputs| Lstm::exponential(inputs, 1).build().unwrap();
+    let both = Model::new(1).network(slstm(1)).unwrap().network(slstm(1)).unwrap();
+    let mut stream = Stream::new(&both, 1, 1.0).unwrap();
+    let state = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, -0.5, 0.5];
+    assert_eq!(
+        said(stream.set_state(&state)),
+        "state n: expected 0 for an empty state, and more for others, got -0.5"
+    );
+    let mut now = [7.0; 8];
+    stream.copy_state_to(&mut now).unwrap();
+    assert_eq!(now, [0.0; 8]);
     assert_eq!(model().with_sample_rate(48e3).unwrap().ratio_for(96e3), 2.0);
 }

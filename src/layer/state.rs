@@ -239,15 +239,25 @@ impl State {
     /// [`Error::Unsupported`] where the cell has no state of this name, [`Error::Length`] where `values` have
     /// another length, [`Error::OutOfRange`] where one of n is below 0. The state is then as before.
     pub fn set_plane(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
-        let plane = self.named(name)?;
-        check_len("state", self.plane_len(plane), values.len())?;
-        // (The kernel would take it for an empty state. NaN stays what it is, as in all states.)
-        if let Some(&got) = values.iter().find(|&&value| name == "n" && value < 0.0) {
-            let (what, expected) = ("state n", "0 for an empty state, and more for others");
-            return Err(Error::OutOfRange { what, expected, got: f64::from(got) });
-        }
+        let plane = self.check_plane(name, values)?;
         self.scatter(plane, values);
         Ok(())
+    }
+
+    /// The plane of a name that may have these values.
+    pub(crate) fn check_plane(&self, name: &str, values: &[f32]) -> Result<usize, Error> {
+        let plane = self.named(name)?;
+        check_len("state", self.plane_len(plane), values.len())?;
+        values.iter().try_for_each(|&value| check_value(name, value))?;
+        Ok(plane)
+    }
+
+    /// The names of all states, and how many values each has.
+    pub(crate) fn planes(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let Sizes { strands, batch, outputs, hidden_size, .. } = self.sizes;
+        let rows = strands * batch;
+        let widths = std::iter::once(outputs).chain(std::iter::repeat(hidden_size));
+        self.names.iter().copied().zip(widths.map(move |width| rows * width))
     }
 
     /// The hidden state of one row of one direction of one layer, `strand = layer * directions + direction`,
@@ -323,7 +333,7 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Mismatch`] where one of the two differs from this in a size, [`Error::OutOfRange`] where `t`
-    /// is not finite. This one is then as before.
+    /// is not finite, or takes an n of an sLSTM below 0. This one is then as before.
     pub fn lerp(&mut self, from: &State, to: &State, t: f32) -> Result<(), Error> {
         if !t.is_finite() {
             return Err(Error::OutOfRange { what: "t", expected: "a finite number", got: f64::from(t) });
@@ -331,9 +341,14 @@ impl State {
         for other in [from, to] {
             self.check_same(other)?;
         }
-        for ((value, from), to) in self.data.iter_mut().zip(&from.data[..]).zip(&to.data[..]) {
-            *value = (1.0 - t) * from + t * to;
+        let values =
+            || from.data.iter().zip(&to.data[..]).map(|(from, to)| (1.0 - t) * from + t * to).enumerate();
+        if self.names.contains(&"n") {
+            // (Floats of a plane of a row follow each other.)
+            let name = |at: usize| self.names[at / self.grid.width() % self.sizes.planes];
+            values().try_for_each(|(at, value)| check_value(name(at), value))?;
         }
+        self.data.iter_mut().zip(values()).for_each(|(to, (_, value))| *to = value);
         Ok(())
     }
 
@@ -459,6 +474,16 @@ impl State {
             self.data[start..start + width].copy_from_slice(from);
         }
     }
+}
+
+/// Whether a state of this name may have this value. (The kernel would take an n below 0 for an empty state.
+/// NaN stays what it is, as in all states.)
+fn check_value(name: &str, value: f32) -> Result<(), Error> {
+    if value < 0.0 && name == "n" {
+        let (what, expected) = ("state n", "0 for an empty state, and more for others");
+        return Err(Error::OutOfRange { what, expected, got: f64::from(value) });
+    }
+    Ok(())
 }
 
 fn check_size(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {

@@ -20,8 +20,6 @@ pub(super) struct Past {
     between: State,
     /// What all begin as.
     initial: State,
-    /// Floats of a state: of h and of c.
-    lens: [usize; 2],
 }
 
 impl Past {
@@ -52,11 +50,8 @@ impl Past {
             state.copy_from(&begin)?;
             Ok(state)
         }))?;
-        let config = network.config();
-        let cells = if config.kind().has_cell_state() { config.hidden_size() } else { 0 };
-        let lens = [config.output_size(), cells].map(|width| config.layers() * rows * width);
         let between = network.zero_state(rows)?;
-        Ok(Past { states, at: 0, blend: blend as f32, between, initial: begin, lens })
+        Ok(Past { states, at: 0, blend: blend as f32, between, initial: begin })
     }
 
     /// Whether each sample begins from the state of the one before.
@@ -86,18 +81,33 @@ impl Past {
 
     /// Floats of all states.
     pub(super) fn len(&self) -> usize {
-        self.states.len() * (self.lens[0] + self.lens[1])
+        self.states.len() * self.initial.planes().map(|(_, count)| count).sum::<usize>()
     }
 
     /// Writes all states to a slice that has [`len`](Past::len) floats: the one that is next first, each h
-    /// and then c.
+    /// and then what else it has.
     pub(super) fn copy_to(&self, to: &mut [f32]) -> Result<(), Error> {
         let (before, from) = self.states.split_at(self.at);
-        let [h_len, c_len] = self.lens;
-        for (state, to) in from.iter().chain(before).zip(to.chunks_exact_mut(h_len + c_len)) {
-            let (h, c) = to.split_at_mut(h_len);
-            state.copy_h_to(h)?;
-            state.copy_c_to(c)?;
+        let mut rest = to;
+        for state in from.iter().chain(before) {
+            for (name, count) in state.planes() {
+                let (own, others) = std::mem::take(&mut rest).split_at_mut(count);
+                state.copy_plane_to(name, own)?;
+                rest = others;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether states may have the values of such a slice.
+    pub(super) fn check(&self, from: &[f32]) -> Result<(), Error> {
+        let mut rest = from;
+        for _ in &self.states {
+            for (name, count) in self.initial.planes() {
+                let (own, others) = rest.split_at(count);
+                self.initial.check_plane(name, own)?;
+                rest = others;
+            }
         }
         Ok(())
     }
@@ -105,11 +115,13 @@ impl Past {
     /// Sets all states from such a slice.
     pub(super) fn set(&mut self, from: &[f32]) -> Result<(), Error> {
         let (before, after) = self.states.split_at_mut(self.at);
-        let [h_len, c_len] = self.lens;
-        for (state, from) in after.iter_mut().chain(before).zip(from.chunks_exact(h_len + c_len)) {
-            let (h, c) = from.split_at(h_len);
-            state.set_h(h)?;
-            state.set_c(c)?;
+        let mut rest = from;
+        for state in after.iter_mut().chain(before) {
+            for (name, count) in state.planes() {
+                let (own, others) = rest.split_at(count);
+                state.set_plane(name, own)?;
+                rest = others;
+            }
         }
         Ok(())
     }

@@ -187,7 +187,8 @@ impl Stream {
     }
 
     /// The number of floats of all states: those of each network after each other, of each of the samples
-    /// that the next ones begin from, h and then c, in the shape of [`State::h`](crate::State::h).
+    /// that the next ones begin from, h, then c, and of an sLSTM n and m, in the shapes of
+    /// [`State::plane`](crate::State::plane).
     pub fn state_len(&self) -> usize {
         self.networks.iter().map(|(past, _)| past.len()).sum()
     }
@@ -210,14 +211,18 @@ impl Stream {
     /// Sets all states from a slice, as [`copy_state_to`](Stream::copy_state_to) has written it.
     ///
     /// # Errors
-    /// [`Error::Length`] where it has another length than [`state_len`](Stream::state_len).
+    /// [`Error::Length`] where it has another length than [`state_len`](Stream::state_len),
+    /// [`Error::OutOfRange`] where an n of an sLSTM is below 0. All states are then as before.
     pub fn set_state(&mut self, from: &[f32]) -> Result<(), Error> {
         check_len("state", self.state_len(), from.len())?;
-        let mut rest = from;
-        for (past, _) in &mut self.networks {
-            let (own, others) = rest.split_at(past.len());
-            past.set(own)?;
-            rest = others;
+        for only_check in [true, false] {
+            let mut rest = from;
+            for (past, _) in &mut self.networks {
+                let (own, others) = rest.split_at(past.len());
+                let done = if only_check { past.check(own) } else { past.set(own) };
+                done?;
+                rest = others;
+            }
         }
         Ok(())
     }

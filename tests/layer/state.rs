@@ -1,4 +1,4 @@
-use fused_rnn::{Error, Gru, Lstm};
+use fused_rnn::{Error, Gru, Lstm, State};
 
 #[test]
 fn rows_are_found_and_reset() {
@@ -106,6 +106,25 @@ fn states_are_blended() {
     let said = between.lerp(&one, &other, f32::NAN).unwrap_err().to_string();
     assert_eq!(said, "t: expected a finite number, got NaN");
     assert_eq!(between.h(), [3.0; 8]);
+}
+
+/// An sLSTM's n below 0 would count as an empty state.
+#[test]
+fn no_state_in_between_is_one_that_cannot_be_set() {
+    let layer = Lstm::exponential(1, 17).layers(2).build().unwrap();
+    let [mut one, mut other, mut between] = [(); 3].map(|()| layer.zero_state(2).unwrap());
+    one.set_plane("n", &[1.0; 68]).unwrap();
+    other.set_plane("n", &[0.25; 68]).unwrap();
+    for of in ["h", "c", "m"] {
+        one.set_plane(of, &[1.0; 68]).unwrap();
+        other.set_plane(of, &[-2.0; 68]).unwrap();
+    }
+    between.lerp(&one, &other, 0.5).unwrap();
+    let plane = |state: &State, name: &str| state.plane(name).unwrap();
+    assert_eq!((plane(&between, "n"), plane(&between, "m")), (vec![0.625; 68], vec![-0.5; 68]));
+    let said = between.lerp(&one, &other, 2.0).unwrap_err().to_string();
+    assert_eq!(said, "state n: expected 0 for an empty state, and more for others, got -0.5");
+    assert_eq!((plane(&between, "n"), plane(&between, "c")), (vec![0.625; 68], vec![-0.5; 68]));
 }
 
 #[test]
