@@ -207,6 +207,12 @@ pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), Error> 
     items.try_reserve_exact(count).map_err(|_| Error::OutOfMemory { bytes })
 }
 
+/// Makes room for this many more items, or an error if the allocator refuses.
+pub(crate) fn room<T>(items: &mut Vec<T>, more: usize) -> Result<(), Error> {
+    let bytes = more.saturating_mul(size_of::<T>());
+    items.try_reserve(more).map_err(|_| Error::OutOfMemory { bytes })
+}
+
 /// Zeros, as many as the product of these sizes.
 pub(crate) fn zeros(what: &'static str, sizes: &[usize]) -> Result<Vec<f32>, Error> {
     let count = checked_size(what, sizes)?;

@@ -6,9 +6,10 @@
 #[path = "common/refusing.rs"]
 mod refusing;
 
+use fused_rnn::train::{BeamSearch, Ctc};
 use fused_rnn::{
-    CellKind, Dims, Direction, Error, Gradients, Init, Keep, Precision, Recurrent, Schedule, Tape, Threads,
-    Upstream, Workspace,
+    CellKind, Dims, Direction, Error, Gradients, Init, Keep, Precision, Recurrent, Rng, Schedule, Tape,
+    Threads, Upstream, Workspace,
 };
 use fused_rnn_tests::{Case, Data, Options};
 use refusing::refusing_after;
@@ -92,6 +93,27 @@ fn scales_may_be_refused() {
     assert_eq!(set, 2, "the scales, and those of each strand");
     assert_eq!(copied(Precision::Int8), copied(Precision::Bf16) + set);
     assert_eq!(y(&given.in_precision(Precision::Int8).unwrap()), want);
+}
+
+/// A beam search takes memory as it goes, and so do the labels of greedy decoding.
+#[test]
+fn decoding_may_be_refused() {
+    let (mut rng, classes, steps) = (Rng::new(1), 40, 120);
+    let logits: Vec<f32> = (0..steps * classes).map(|_| rng.uniform(-3.0, 3.0)).collect();
+    let (ctc, dims) = (Ctc::new(classes), Dims::new(1, steps));
+    let search = || BeamSearch::new(60).unwrap();
+    let few = |search: &mut BeamSearch| ctc.beam(&logits[..9 * classes], Dims::new(1, 9), search).unwrap();
+    let want = few(&mut search());
+    let beams = refuse_each(
+        search,
+        |search| ctc.beam(&logits, dims, search),
+        |mut search, _| assert_eq!(few(&mut search), want, "a search that is used again"),
+    );
+    assert!(beams > 8, "{beams} allocations");
+    // The same numbers as more steps, of fewer classes.
+    let (ctc, dims) = (Ctc::new(3), Dims::new(1, logits.len() / 3));
+    let greedy = refuse_each(|| (), |()| ctc.greedy(&logits, dims), |(), _| ());
+    assert!(greedy > 0, "{greedy} allocations");
 }
 
 /// The calls of a network. They share a workspace and a tape: what a refused one leaves behind, the next

@@ -110,7 +110,8 @@ fn what_cannot_be_is_no_hypothesis() {
     assert_eq!(said, "width of the beam: expected at least 1, got 0");
     let said = Ctc::new(2).beam(&[0.0; 3], Dims::new(1, 2), &mut search).unwrap_err().to_string();
     assert_eq!(said, "logits: expected 4 values, got 3");
+    // What counts is how many prefixes there are, not how many there might be.
     let mut endless = BeamSearch::new(usize::MAX).unwrap();
-    let found = Ctc::new(2).beam(&[0.0; 4], Dims::new(1, 2), &mut endless);
-    assert!(found.is_err() || found.unwrap()[0].len() == 2);
+    let found = Ctc::new(2).beam(&[0.0; 4], Dims::new(1, 2), &mut endless).unwrap();
+    assert_eq!(found[0].len(), 2);
 }

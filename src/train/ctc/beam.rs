@@ -18,12 +18,17 @@
 //! old node, so that one node is one prefix. Its parent knows whether a longer prefix is in the beam already.
 //! **Classes.** A beam of width n can take only the n best extensions of one prefix. So each step looks at
 //! that many classes, and the result is the same.
+//!
+//! **Memory.** Each prefix of a beam has as many candidates as there are classes. Whenever those of all
+//! prefixes are more than twice as many as the beam is wide, the best are kept, so that memory follows the
+//! width.
 
 use super::Ctc;
-use crate::error::reserve;
+use crate::error::{collect, reserve, room};
 use crate::order::{keep_first, sort};
 use crate::train::loss::maximum;
 use crate::{Dims, Error};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -47,9 +52,13 @@ pub struct BeamSearch {
     /// The node of a parent and a label.
     children: HashMap<(u32, usize), u32>,
     beams: Vec<Beam>,
+    /// Of each prefix in the beam, the place of one that is longer by a label and is in the beam as well;
+    /// and of each the place of the next that is longer than the same prefix.
+    longer: [Vec<u32>; 2],
+    /// Candidates, and memory to which the best of them are copied.
     candidates: Vec<Beam>,
-    /// The log-probability of each candidate, and the places of those that are possible, the best first.
-    scores: Vec<f64>,
+    kept: Vec<Beam>,
+    /// The places of the best candidates.
     best: Vec<usize>,
     /// Log-probabilities of a step, and the classes that are looked at.
     logs: Vec<f64>,
@@ -78,12 +87,8 @@ struct Beam {
     longer: Option<usize>,
     blank: f64,
     label: f64,
-}
-
-impl Beam {
-    fn score(&self) -> f64 {
-        add(self.blank, self.label)
-    }
+    /// The sum of both.
+    score: f64,
 }
 
 const ROOT: u32 = 0;
@@ -112,8 +117,9 @@ impl BeamSearch {
             nodes: Vec::new(),
             children: HashMap::new(),
             beams: Vec::new(),
+            longer: [Vec::new(), Vec::new()],
             candidates: Vec::new(),
-            scores: Vec::new(),
+            kept: Vec::new(),
             best: Vec::new(),
             logs: Vec::new(),
             classes: Vec::new(),
@@ -127,55 +133,87 @@ impl BeamSearch {
         self.width
     }
 
-    fn begin(&mut self, classes: usize) {
-        self.nodes.clear();
+    fn begin(&mut self, classes: usize) -> Result<(), Error> {
+        reserve(&mut self.nodes, 1)?;
         self.nodes.push(Node { parent: NONE, label: usize::MAX, beam: 0 });
         self.children.clear();
-        self.beams.clear();
-        self.beams.push(Beam { node: ROOT, longer: None, blank: 0.0, label: NEVER });
+        reserve(&mut self.beams, 1)?;
+        self.beams.push(Beam { node: ROOT, longer: None, blank: 0.0, label: NEVER, score: 0.0 });
+        let more = classes.saturating_sub(self.visited.len());
+        room(&mut self.visited, more)?;
         self.visited.resize(classes, 0);
+        Ok(())
     }
 
     /// Advances the beam by one step.
-    fn step(&mut self, z: &[f32], blank: usize) {
+    fn step(&mut self, z: &[f32], blank: usize) -> Result<(), Error> {
         let max = f64::from(maximum(z));
         let log = z.iter().map(|&z| (f64::from(z) - max).exp()).sum::<f64>().ln();
-        self.logs.clear();
+        reserve(&mut self.logs, z.len())?;
         self.logs.extend(z.iter().map(|&z| f64::from(z) - max - log));
-        self.choose_classes(blank);
+        self.choose_classes(blank)?;
+        self.find_longer()?;
         self.candidates.clear();
+        let most = self.width.saturating_mul(2);
         for at in 0..self.beams.len() {
+            room(&mut self.candidates, 1 + self.classes.len())?;
             self.stay(at, blank);
             self.extend(at);
+            if self.candidates.len() > most {
+                self.choose_best()?;
+                reserve(&mut self.kept, self.best.len())?;
+                self.kept.extend(self.best.iter().map(|&at| self.candidates[at]));
+                std::mem::swap(&mut self.candidates, &mut self.kept);
+            }
         }
-        self.scores.clear();
-        self.scores.extend(self.candidates.iter().map(Beam::score));
-        // NaN and impossible candidates go. Node and label decide between equal probabilities.
-        let (scores, candidates) = (&self.scores, &self.candidates);
-        self.best.clear();
-        self.best.extend((0..scores.len()).filter(|&at| scores[at] > NEVER));
-        let tie = |at: usize| (candidates[at].node, candidates[at].longer);
-        let order = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then_with(|| tie(a).cmp(&tie(b)));
-        keep_first(&mut self.best, self.width, &order);
-        sort(&mut self.best, &order);
-        self.enter();
+        self.choose_best()?;
+        let candidates = &self.candidates;
+        sort(&mut self.best, &|a, b| order(candidates, a, b));
+        self.enter()
     }
 
     /// The most probable classes, one more than the width of the beam: one of them may be the last label of a
     /// prefix, which gets less.
-    fn choose_classes(&mut self, blank: usize) {
+    fn choose_classes(&mut self, blank: usize) -> Result<(), Error> {
         let logs = &self.logs;
         let order = |a: usize, b: usize| logs[b].total_cmp(&logs[a]).then(a.cmp(&b));
-        self.classes.clear();
+        reserve(&mut self.classes, logs.len())?;
         self.classes.extend((0..logs.len()).filter(|&class| class != blank));
         keep_first(&mut self.classes, self.width.saturating_add(1), &order);
+        Ok(())
+    }
+
+    /// The best candidates, in no order. NaN and impossible ones are none.
+    fn choose_best(&mut self) -> Result<(), Error> {
+        let candidates = &self.candidates;
+        reserve(&mut self.best, candidates.len())?;
+        self.best.extend((0..candidates.len()).filter(|&at| candidates[at].score > NEVER));
+        keep_first(&mut self.best, self.width, &|a, b| order(candidates, a, b));
+        Ok(())
+    }
+
+    /// Finds for each prefix in the beam those in it that are longer by a label.
+    fn find_longer(&mut self) -> Result<(), Error> {
+        for places in &mut self.longer {
+            reserve(places, self.beams.len())?;
+            places.resize(self.beams.len(), NONE);
+        }
+        let [first, next] = &mut self.longer;
+        for (at, beam) in self.beams.iter().enumerate() {
+            let parent = self.nodes[beam.node as usize].parent;
+            let place = if parent == NONE { NONE } else { self.nodes[parent as usize].beam };
+            if place != NONE {
+                next[at] = std::mem::replace(&mut first[place as usize], at as u32);
+            }
+        }
+        Ok(())
     }
 
     /// The prefix as it is.
     fn stay(&mut self, at: usize, blank: usize) {
         let beam = self.beams[at];
         let Node { parent, label, .. } = self.nodes[beam.node as usize];
-        let mut stayed = Beam { blank: beam.score() + self.logs[blank], label: NEVER, ..beam };
+        let mut stayed = Beam { blank: beam.score + self.logs[blank], label: NEVER, ..beam };
         if beam.node != ROOT {
             stayed.label = beam.label + self.logs[label];
             let place = self.nodes[parent as usize].beam;
@@ -184,6 +222,7 @@ impl BeamSearch {
                 stayed.label = add(stayed.label, passed);
             }
         }
+        stayed.score = add(stayed.blank, stayed.label);
         self.candidates.push(stayed);
     }
 
@@ -191,34 +230,42 @@ impl BeamSearch {
     fn passed_on(&self, at: usize, label: usize) -> f64 {
         let beam = &self.beams[at];
         let repeats = beam.node != ROOT && self.nodes[beam.node as usize].label == label;
-        (if repeats { beam.blank } else { beam.score() }) + self.logs[label]
+        (if repeats { beam.blank } else { beam.score }) + self.logs[label]
     }
 
     /// The prefixes that are longer by a label and are not in the beam yet.
     fn extend(&mut self, at: usize) {
         let node = self.beams[at].node;
         self.visit += 1;
-        for beam in &self.beams {
-            let other = &self.nodes[beam.node as usize];
-            if other.parent == node {
-                self.visited[other.label] = self.visit;
-            }
+        let [first, next] = &self.longer;
+        let mut place = first[at];
+        while place != NONE {
+            let longer = &self.nodes[self.beams[place as usize].node as usize];
+            self.visited[longer.label] = self.visit;
+            place = next[place as usize];
         }
         for index in 0..self.classes.len() {
             let class = self.classes[index];
             if self.visited[class] != self.visit {
                 let label = self.passed_on(at, class);
-                self.candidates.push(Beam { node, longer: Some(class), blank: NEVER, label });
+                self.candidates.push(Beam { node, longer: Some(class), blank: NEVER, label, score: label });
             }
         }
     }
 
     /// Makes the best candidates the beam.
-    fn enter(&mut self) {
+    fn enter(&mut self) -> Result<(), Error> {
         for beam in &self.beams {
             self.nodes[beam.node as usize].beam = NONE;
         }
-        self.beams.clear();
+        let count = self.best.len();
+        if self.nodes.len().saturating_add(count) > NONE as usize {
+            return Err(Error::SizeOverflow { what: "prefixes of the beam search" });
+        }
+        room(&mut self.nodes, count)?;
+        let bytes = count.saturating_mul(size_of::<((u32, usize), u32)>());
+        self.children.try_reserve(count).map_err(|_| Error::OutOfMemory { bytes })?;
+        reserve(&mut self.beams, count)?;
         self.beams.extend(self.best.iter().map(|&at| self.candidates[at]));
         for (at, beam) in self.beams.iter_mut().enumerate() {
             if let Some(label) = beam.longer.take() {
@@ -230,21 +277,29 @@ impl BeamSearch {
             }
             self.nodes[beam.node as usize].beam = at as u32;
         }
+        Ok(())
     }
 
     /// The prefixes in the beam, the best first.
-    fn hypotheses(&self) -> Vec<Hypothesis> {
-        let of = |beam: &Beam| {
+    fn hypotheses(&self) -> Result<Vec<Hypothesis>, Error> {
+        collect(self.beams.iter().map(|beam| {
             let (mut labels, mut node) = (Vec::new(), beam.node);
             while node != ROOT {
+                room(&mut labels, 1)?;
                 labels.push(self.nodes[node as usize].label);
                 node = self.nodes[node as usize].parent;
             }
             labels.reverse();
-            Hypothesis { labels, log_probability: beam.score() }
-        };
-        self.beams.iter().map(of).collect()
+            Ok(Hypothesis { labels, log_probability: beam.score })
+        }))
     }
+}
+
+/// Which of two candidates comes first: the more probable one. Node and label decide between equal
+/// probabilities.
+fn order(candidates: &[Beam], a: usize, b: usize) -> Ordering {
+    let (a, b) = (&candidates[a], &candidates[b]);
+    b.score.total_cmp(&a.score).then_with(|| (a.node, a.longer).cmp(&(b.node, b.longer)))
 }
 
 /// `log (e^a + e^b)`.
@@ -261,7 +316,7 @@ impl Ctc {
     /// # Errors
     /// [`Error::ZeroSize`], [`Error::Index`], [`Error::Length`], [`Error::RowLength`] and
     /// [`Error::Unsupported`] as in [`loss`](Ctc::loss), [`Error::OutOfMemory`];
-    /// [`Error::SizeOverflow`] where a beam has 2^32 prefixes over a row.
+    /// [`Error::SizeOverflow`] where a beam has 2^32 prefixes over a row. The search can be used again.
     ///
     /// ```
     /// use fused_rnn::Dims;
@@ -284,20 +339,32 @@ impl Ctc {
         search: &mut BeamSearch,
     ) -> Result<Vec<Vec<Hypothesis>>, Error> {
         self.check(logits, dims)?;
-        // Each step adds at most as many nodes as the beam is wide, and nodes are counted in u32.
-        let nodes = search.width.min(NONE as usize).checked_mul(dims.steps);
-        if nodes.is_none_or(|nodes| nodes >= NONE as usize) {
-            return Err(Error::SizeOverflow { what: "prefixes of the beam search" });
-        }
         let mut rows = Vec::new();
         reserve(&mut rows, dims.batch)?;
         for row in 0..dims.batch {
-            search.begin(self.classes);
+            search.begin(self.classes)?;
             for t in 0..dims.lengths.map_or(dims.steps, |lengths| lengths[row]) {
-                search.step(&logits[self.place(dims, row, t)], self.blank);
+                search.step(&logits[self.place(dims, row, t)], self.blank)?;
             }
-            rows.push(search.hypotheses());
+            rows.push(search.hypotheses()?);
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    #[test]
+    fn memory_follows_the_width_and_not_its_square() {
+        let (mut rng, classes, width) = (Rng::new(1), 200, 300);
+        let logits: Vec<f32> = (0..4 * classes).map(|_| rng.uniform(-2.0, 2.0)).collect();
+        let mut search = BeamSearch::new(width).unwrap();
+        let found = Ctc::new(classes).beam(&logits, Dims::new(1, 4), &mut search).unwrap();
+        assert_eq!(found[0].len(), width);
+        let most = 4 * (width + classes);
+        assert!(search.candidates.capacity() <= most, "{} candidates", search.candidates.capacity());
     }
 }

@@ -1,7 +1,7 @@
 //! Greedy decoding: the best class of each step.
 
 use super::Ctc;
-use crate::error::reserve;
+use crate::error::{reserve, room};
 use crate::{Dims, Error};
 
 impl Ctc {
@@ -35,6 +35,7 @@ impl Ctc {
             for t in 0..steps {
                 let class = best(&logits[self.place(dims, row, t)]).unwrap_or(self.blank);
                 if class != last && class != self.blank {
+                    room(&mut labels, 1)?;
                     labels.push(class);
                 }
                 last = class;
