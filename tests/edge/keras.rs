@@ -172,3 +172,11 @@ fn layers_of_keras() {
         ),
     ]);
 }
+
+/// So many options took minutes, where time went by the square of their number.
+#[test]
+fn many_options_are_read_at_once() {
+    let options = (0..200_000).map(|n| (format!("option{n}"), "1"));
+    let error = keras::Layer::new(Tensors::new(), options).unwrap_err().to_string();
+    assert_eq!(error, "option layer: expected LSTM, GRU or SimpleRNN, got none");
+}

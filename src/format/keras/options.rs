@@ -5,32 +5,30 @@ use super::super::refused;
 use super::Merge;
 use crate::activation::Activation;
 use crate::error::Error;
+use std::collections::BTreeMap;
 
 /// How Keras computes, which does not change what it computes.
 const IGNORED: [&str; 3] = ["unroll", "use_cudnn", "implementation"];
 
 /// The options that have not been read.
 pub(super) struct Options {
-    left: Vec<(String, String)>,
+    left: BTreeMap<String, String>,
 }
 
 impl Options {
     pub(super) fn new<K: Into<String>, V: Into<String>>(
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Options {
-        let mut left: Vec<(String, String)> = Vec::new();
+        let mut left = BTreeMap::new();
         for (key, value) in options {
-            let (key, value) = (key.into(), value.into());
             // Of two values the last.
-            left.retain(|(other, _)| *other != key);
-            left.push((key, value));
+            left.insert(key.into(), value.into());
         }
         Options { left }
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<String> {
-        let place = self.left.iter().position(|(other, _)| other == key)?;
-        Some(self.left.remove(place).1)
+        self.left.remove(key)
     }
 
     pub(super) fn flag(&mut self, key: &str, default: bool) -> Result<bool, Error> {
@@ -85,7 +83,7 @@ impl Options {
         if self.flag("time_major", false)? {
             return Err(refused("option time_major", "false, with x as (B, T, I)", "true"));
         }
-        match self.left.first() {
+        match self.left.first_key_value() {
             None => Ok(()),
             Some((key, value)) => {
                 Err(refused(format_args!("option {key}"), "none that is not in the table", value))
