@@ -53,7 +53,7 @@ impl Kind {
             _ if at(257, b"ustar") => Kind::Tar,
             _ if at(0, b"version https://git-lfs") => Kind::LfsPointer,
             _ if text("<!doctype html") || text("<html") => Kind::Html,
-            [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Kind::Json,
+            _ if is_json(start) => Kind::Json,
             // ir_version (field 1, a number), then one of the model's other fields.
             [0x08, 1..=32, 0x12 | 0x1A | 0x22 | 0x28 | 0x32 | 0x3A | 0x42, ..] => Kind::Onnx,
             _ => return None,
@@ -119,6 +119,12 @@ impl Kind {
     }
 }
 
+/// Whether this begins as an object of JSON.
+fn is_json(start: &[u8]) -> bool {
+    let inside = start.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    inside.is_some_and(|inside| inside.starts_with(b"\"") || inside.starts_with(b"}"))
+}
+
 /// The error of a reader that could not read `bytes`: what they are, where they are something else than the
 /// `wanted` kinds, else the `cause`.
 pub(super) fn not_readable(
@@ -157,6 +163,7 @@ mod tests {
             (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), Some(Kind::LfsPointer)),
             (b"\n<!DOCTYPE html>".to_vec(), Some(Kind::Html)),
             (b"{\"layers\": []}".to_vec(), Some(Kind::Json)),
+            (b"\r\n {\n \"layers\": []}".to_vec(), Some(Kind::Json)),
             (header, Some(Kind::Safetensors)),
             (b"\x80\x02\0\0\0\0\0\0{\"a\"".to_vec(), Some(Kind::Safetensors)),
             (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}".to_vec(), Some(Kind::Pickle)),
