@@ -1,7 +1,7 @@
 //! Files: safetensors with PyTorch's names, and Keras layers as `examples/export_keras.py` writes them.
 
-use fused_rnn::format::{Tensors, keras, state_dict};
-use fused_rnn::{Bias, Builder, CellKind, Dims, Lstm};
+use fused_rnn::format::{Tensor, Tensors, keras, state_dict};
+use fused_rnn::{Bias, Builder, CellKind, Dims, Init, Lstm};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 
@@ -156,4 +156,49 @@ fn hostile_files_are_errors() {
     );
     let tensors = Tensors::from_safetensors(&empty, "").unwrap();
     assert!(state_dict::builder(&tensors, CellKind::Lstm).and_then(|builder| builder.build()).is_err());
+}
+
+/// Work follows the length of a file. By its square, each of these took minutes.
+#[test]
+fn a_file_of_many_names_is_read_in_time() {
+    let count = 20_000;
+    // Modules of which nothing is said, and what is said of modules that are not there.
+    let mut all = Tensors::new();
+    for n in 0..count {
+        all.insert(format!("m{n}.weight_ih_l0"), Tensor::new(&[1, 1], vec![0.5]).unwrap());
+    }
+    let texts: Vec<String> = (0..count).map(|n| format!("module.n{n}.fused_rnn.cell")).collect();
+    let metadata: Vec<(&str, &str)> = texts.iter().map(|text| (text.as_str(), "lstm")).collect();
+    let bytes = all.to_safetensors(&metadata).unwrap();
+    let tensors = Tensors::from_safetensors(&bytes, "").unwrap();
+    assert!(state_dict::modules(&tensors).is_empty(), "one row is that of no cell without a state");
+    // Options that no layer has.
+    let options = (0..10 * count).map(|n| (format!("option{n}"), String::new()));
+    let error = keras::Layer::new(Tensors::new(), options).unwrap_err().to_string();
+    assert!(error.starts_with("option layer: expected LSTM, GRU or SimpleRNN, got none"), "{error}");
+    // Layers above each other.
+    let deep = || Builder::new(CellKind::ElmanTanh, 1, 1).layers(count).bias(Bias::None);
+    let from = deep().build().unwrap();
+    let mut to = deep().init(Init::Zero, 0).build().unwrap();
+    state_dict::load(state_dict::save(&from).unwrap(), &mut to).unwrap();
+    assert_eq!(to.parameters(), from.parameters());
+}
+
+/// What is said of a module is said of the same one without wrappers, where of that one nothing is.
+#[test]
+fn modules_are_found_by_what_is_said_behind_wrappers() {
+    let gru = Builder::new(CellKind::GruResetBefore, 2, 3).build().unwrap();
+    let mut said = state_dict::save(&gru).unwrap();
+    said.set_cell("", None);
+    let mut all = Tensors::new();
+    for name in ["a.", "b.", "c."] {
+        all.insert_all(name, said.clone());
+    }
+    let metadata =
+        [("module.a.fused_rnn.cell", "gru_reset_before"), ("b.fused_rnn.cell", "gru_reset_before")];
+    let bytes = all.to_safetensors(&[&metadata[..], &[("module.b.fused_rnn.cell", "gru")]].concat());
+    let tensors = Tensors::from_safetensors(&bytes.unwrap(), "").unwrap();
+    let kinds: Vec<_> = state_dict::modules(&tensors).iter().map(|module| module.kind()).collect();
+    let [before, after] = [CellKind::GruResetBefore, CellKind::GruResetAfter].map(Some);
+    assert_eq!(kinds, [before, before, after]);
 }

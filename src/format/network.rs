@@ -6,6 +6,7 @@ use super::tensor::of_shape;
 use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
 use crate::layer::{Bias, Config, NamedParameter, Recurrent, byte_of, is_scale};
+use crate::order::sort;
 use std::ops::Range;
 
 /// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
@@ -46,51 +47,65 @@ pub(super) struct Change {
     kind: CellKind,
     bias: Bias,
     hidden: usize,
-    /// The tensors that have no new values yet, in the order of their names.
-    open: Vec<Open>,
+    /// The tensors, in the order of their names.
+    tensors: Vec<Target>,
     values: Vec<(Range<usize>, Vec<f32>)>,
     /// The scales of matrices of integers, by name.
     scales: Vec<(String, Vec<f32>)>,
 }
 
-/// A tensor without new values: its shape, and its place in the flat slice.
-struct Open {
+/// A tensor: its shape, its place in the flat slice, and whether it has no new values yet.
+struct Target {
     name: String,
     shape: Vec<usize>,
     range: Range<usize>,
+    is_open: bool,
 }
 
 impl Change {
     pub(super) fn of(network: &Recurrent) -> Result<Change, Error> {
         network.check_parameters()?;
         let config = network.config();
-        let mut open: Vec<Open> = Vec::new();
-        for NamedParameter { name, shape, range, .. } in network.named_parameters() {
-            let place = open.partition_point(|other| other.name < name);
-            open.insert(place, Open { name, shape, range });
+        let mut parameters: Vec<Option<NamedParameter<'_>>> = network.named_parameters().map(Some).collect();
+        let mut places: Vec<usize> = (0..parameters.len()).collect();
+        let name = |place: usize| parameters[place].as_ref().map(|parameter| parameter.name.as_str());
+        sort(&mut places, &|a, b| name(a).cmp(&name(b)));
+        let mut tensors = Vec::with_capacity(places.len());
+        for place in places {
+            if let Some(NamedParameter { name, shape, range, .. }) = parameters[place].take() {
+                tensors.push(Target { name, shape, range, is_open: true });
+            }
         }
         let (kind, bias, hidden) = (config.kind(), config.bias(), config.hidden_size());
         let (values, scales) = Default::default();
-        Ok(Change { kind, bias, hidden, open, values, scales })
+        Ok(Change { kind, bias, hidden, tensors, values, scales })
     }
 
     /// The tensors that have no new values yet, with their shapes.
     pub(super) fn open(&self) -> Vec<(String, Vec<usize>)> {
-        self.open.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
+        let open = self.tensors.iter().filter(|tensor| tensor.is_open);
+        open.map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect()
+    }
+
+    /// The place of a tensor that has no new values yet.
+    fn find(&self, name: &str) -> Option<usize> {
+        let place = self.tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok()?;
+        self.tensors[place].is_open.then_some(place)
     }
 
     /// New values for one tensor.
     pub(super) fn put(&mut self, name: &str, values: Vec<f32>) -> Result<(), Error> {
-        let Ok(place) = self.open.binary_search_by(|tensor| tensor.name.as_str().cmp(name)) else {
+        let Some(place) = self.find(name) else {
             return Err(refused(name, "a parameter of this network", "one that it has not"));
         };
-        let Open { shape, range, .. } = self.open.remove(place);
+        let Target { shape, range, is_open, .. } = &mut self.tensors[place];
         if values.len() != range.len() {
             let (expected, got) = (range.len(), values.len());
             let expected = format_args!("{expected} values, shape {shape:?}");
             return Err(refused(name, expected, format_args!("{got} values")));
         }
-        self.values.push((range, values));
+        *is_open = false;
+        self.values.push((range.clone(), values));
         Ok(())
     }
 
@@ -98,7 +113,7 @@ impl Change {
     /// them: each value is an integer times its scale. A network in `Int8` keeps the integers of a row where
     /// all are from -128 to 127. For any other row the scale is zero, which means that it has its own.
     pub(super) fn put_integers(&mut self, name: &str, values: Vec<f32>, scales: &[f32]) -> Result<(), Error> {
-        let matrix = self.open.iter().find(|tensor| tensor.name == name);
+        let matrix = self.find(name).map(|place| &self.tensors[place]);
         let columns = matrix.and_then(|tensor| tensor.shape.get(1)).copied().unwrap_or(1);
         let kept = values.chunks_exact(columns.max(1)).enumerate().map(|(row, values)| {
             let given = scales.get(if scales.len() > 1 { row } else { 0 }).map_or(0.0, |scale| scale.abs());
@@ -165,7 +180,7 @@ impl Change {
 
     /// Writes the new values, if every tensor of the network has one.
     pub(super) fn apply(self, network: &mut Recurrent) -> Result<(), Error> {
-        if let Some(Open { name, shape, .. }) = self.open.first() {
+        if let Some(Target { name, shape, .. }) = self.tensors.iter().find(|tensor| tensor.is_open) {
             return Err(refused(name, of_shape(shape), "none"));
         }
         network.update_with_scales(self.scales, |parameters| {

@@ -42,12 +42,23 @@ impl Said {
         if !self.of_module(prefix).is_empty() {
             return Some(prefix);
         }
-        self.texts.keys().map(|name| parts(name).0).find(|module| is_wrapped(module, prefix))
+        let bare = bare(prefix);
+        self.texts.keys().map(|name| parts(name).0).find(|module| self::bare(module) == bare)
+    }
+
+    /// The modules of which something is said, by their names without wrappers; of several the first.
+    pub(super) fn modules(&self) -> BTreeMap<String, &str> {
+        let mut modules = BTreeMap::new();
+        for name in self.texts.keys() {
+            let module = parts(name).0;
+            modules.entry(bare(module)).or_insert(module);
+        }
+        modules
     }
 
     /// All that is said of the module of this name. (What is said of a module follows each other, but for
     /// modules whose own names begin as what is said of it.)
-    fn of_module(&self, module: &str) -> Vec<(&str, &str)> {
+    pub(super) fn of_module(&self, module: &str) -> Vec<(&str, &str)> {
         let begin = format!("{module}{SAID}");
         let mut said = Vec::new();
         for (name, text) in self.texts.range::<str, _>((Bound::Included(begin.as_str()), Bound::Unbounded)) {
@@ -138,11 +149,10 @@ fn parts(name: &str) -> (&str, &str) {
     name.rsplit_once(SAID).unwrap_or(("", name))
 }
 
-/// Whether two prefixes are of one module, but for the wrappers before its name.
-fn is_wrapped(module: &str, prefix: &str) -> bool {
-    let end = format!("{SAID}{CELL}");
-    let (one, other) = (format!("{module}{end}"), format!("{prefix}{end}"));
-    unwrapped(&one) == unwrapped(&other)
+/// The name of a module without wrappers: two that have the same are one module.
+pub(super) fn bare(module: &str) -> String {
+    // (With what stands for the name of a tensor, which has none.)
+    unwrapped(&format!("{module}{SAID}{CELL}")).into_owned()
 }
 
 /// The module that a tensor is of: its name up to the last point.

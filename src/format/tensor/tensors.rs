@@ -2,7 +2,7 @@
 
 use super::super::refused;
 use super::prefix::SAID;
-use super::said::{CELL, Said, module_of};
+use super::said::{CELL, Said, bare, module_of};
 use super::{DType, RawTensor, Tensor, of_shape};
 use crate::cell::CellKind;
 use crate::error::Error;
@@ -326,11 +326,22 @@ impl Tensors {
         self.said.of(prefix)
     }
 
-    /// Takes what `file` says of this module, whose tensors lose their prefix here.
-    pub(in crate::format) fn copy_said(&mut self, file: &Tensors, prefix: &str) {
-        for (name, text) in file.said(prefix) {
-            self.say("", name, text.to_owned());
+    /// All that is said of each of some modules.
+    pub(in crate::format) fn said_of_each<'t>(
+        &'t self,
+        prefixes: &[&'t str],
+    ) -> Vec<Vec<(&'t str, &'t str)>> {
+        let modules = self.said.modules();
+        let mut all = Vec::new();
+        for prefix in prefixes {
+            let own = self.said.of_module(prefix);
+            // (Most have no wrappers, and of most that have none nothing is said.)
+            match modules.get(&bare(prefix)) {
+                Some(module) if own.is_empty() => all.push(self.said.of_module(module)),
+                _ => all.push(own),
+            }
         }
+        all
     }
 
     /// All that a file says of its modules, by the names that it has there.
