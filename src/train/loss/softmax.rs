@@ -121,8 +121,12 @@ impl<'a> CrossEntropy<'a> {
             return Err(Error::Label { index, classes, got: labels[index] });
         }
 
-        let weight = |class: usize| self.weights.map_or(1.0, |weights| f64::from(weights[class]));
-        let weights = (0..batch).filter(|&row| real(row)).map(|row| weight(labels[row])).sum();
+        let given = |class: usize| self.weights.map_or(1.0, |weights| f64::from(weights[class]));
+        let sum: f64 = (0..batch).filter(|&row| real(row)).map(|row| given(labels[row])).sum();
+        // A mean is the same with weights that are all larger. One over a tiny sum would be no f32.
+        let is_tiny = sum > 0.0 && sum < f64::from(f32::MIN_POSITIVE);
+        let lift = if is_tiny && self.reduction == Reduction::Mean { 2f64.powi(120) } else { 1.0 };
+        let (weight, weights) = (|class: usize| given(class) * lift, sum * lift);
         let scale = self.reduction.scale(weights);
         let (share, spread) = (1.0 - self.smoothing, self.smoothing / classes as f64);
         // The part of the sum of targets that smoothing adds.
@@ -329,6 +333,30 @@ mod tests {
             loss -= z.iter().zip(t).map(|(z, t)| t * (z.exp() / sum).ln()).sum::<f64>();
         }
         loss / (logits.len() / classes) as f64
+    }
+
+    #[test]
+    fn a_mean_is_the_same_with_weights_of_any_size() {
+        let (logits, labels) = ([0.5, -1.0, 2.0, 0.0, 1.0, -0.5], [2, 0]);
+        for smoothing in [0.0, 0.25] {
+            let of = |weight: f32| {
+                let (weights, mut gradient) = ([weight; 3], [9.0; 6]);
+                let loss = CrossEntropy::new(3).class_weights(&weights).label_smoothing(smoothing);
+                (loss.loss(&logits, &labels, Some(&mut gradient)).unwrap(), gradient)
+            };
+            let (loss, gradient) = of(1.0);
+            // (The sum of two of the largest is beyond f32.)
+            for weight in [1e-45, 1e-39, 1e-20, 1e30, f32::MAX] {
+                let (other, others) = of(weight);
+                close(other, loss);
+                others.iter().zip(&gradient).for_each(|(&other, &g)| close(other.into(), g.into()));
+            }
+        }
+        // A weight of nothing is still nothing.
+        let mut gradient = [9.0; 6];
+        let nothing = CrossEntropy::new(3).class_weights(&[0.0, 3e38, 0.0]).label_smoothing(0.5);
+        assert_eq!(nothing.loss(&logits, &labels, Some(&mut gradient)), Ok(0.0));
+        assert_eq!(gradient, [0.0; 6]);
     }
 
     #[test]
