@@ -94,8 +94,8 @@ pub use dropout::Dropout;
 pub use early_stopping::{EarlyStopping, Progress};
 pub use embedding::{Embedding, RowGradients};
 pub use loss::{
-    BinaryCrossEntropy, CrossEntropy, Reduction, Regression, accuracy, mean_squared_error, softmax,
-    softmax_cross_entropy, softmax_cross_entropy_soft,
+    BinaryCrossEntropy, CrossEntropy, Reduction, Regression, accuracy, binary_accuracy, mean_squared_error,
+    softmax, softmax_cross_entropy, softmax_cross_entropy_soft,
 };
 pub use optimizer::{Adam, AdamConfig, AdamW, Optimizer, Sgd, SgdConfig};
 pub use pad::{Padded, gather_steps, pad, real_steps, scatter_steps, step_mask, unpad};

@@ -2,8 +2,9 @@
 
 use super::{HUGE, OVERFLOW, all, row, untouched};
 use fused_rnn::train::{
-    Adam, AdamConfig, AdamW, Dense, Dropout, Optimizer, Sgd, SgdConfig, accuracy, clip_global_norm,
-    clip_value, mean_squared_error, softmax, softmax_cross_entropy, softmax_cross_entropy_soft,
+    Adam, AdamConfig, AdamW, Dense, Dropout, Optimizer, Sgd, SgdConfig, accuracy, binary_accuracy,
+    clip_global_norm, clip_value, mean_squared_error, softmax, softmax_cross_entropy,
+    softmax_cross_entropy_soft,
 };
 use fused_rnn::{Accumulate, Error};
 
@@ -80,6 +81,7 @@ fn losses() {
         ),
         row("softmax: no classes", || softmax(&[], 0, &mut []), "classes: expected at least 1, got 0"),
         row("accuracy", || accuracy(&[0.5; 6], 3, &[0]), "labels: expected 2 values, got 1"),
+        row("binary_accuracy", || binary_accuracy(&[0.5; 6], &[1.0]), "targets: expected 6 values, got 1"),
         row("accuracy: no classes", || accuracy(&[], 0, &[]), "classes: expected at least 1, got 0"),
         row("accuracy: a label", || accuracy(&[0.5; 3], 3, &[9]), "label 0: expected a class below 3, got 9"),
         row(

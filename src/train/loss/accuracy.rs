@@ -35,7 +35,7 @@ pub fn softmax(logits: &[f32], classes: usize, probabilities: &mut [f32]) -> Res
 /// The share of rows whose largest logit is that of the label: `logits (B, classes)`, `labels (B)`.
 ///
 /// Of several largest logits the first counts, as in NumPy's `argmax`. A row that holds a NaN is wrong.
-/// The accuracy of an empty batch is 0.
+/// The accuracy of an empty batch is 0. Of one logit for yes and no it is [`binary_accuracy`].
 ///
 /// # Errors
 /// [`Error::ZeroSize`], [`Error::Length`] and [`Error::Label`] as in
@@ -61,6 +61,29 @@ pub fn accuracy(logits: &[f32], classes: usize, labels: &[usize]) -> Result<f64,
     Ok(Reduction::Mean.of(right.count() as f64, labels.len() as f64))
 }
 
+/// The share of logits that are right about yes and no: above 0, a probability of more than one half, where
+/// the target is above 0.5, and at most 0 where it is not. `logits` and `targets` are of one length, as for
+/// [`BinaryCrossEntropy`](super::BinaryCrossEntropy). Keras' `BinaryAccuracy`, of logits.
+///
+/// A NaN is wrong. The accuracy of no logits is 0.
+///
+/// # Errors
+/// [`Error::Length`] where the slices differ in length.
+///
+/// ```
+/// use fused_rnn::train::binary_accuracy;
+///
+/// assert_eq!(binary_accuracy(&[3.0, -0.2, 0.1, -5.0], &[1.0, 0.0, 0.0, 0.0])?, 0.75);
+/// # Ok::<(), fused_rnn::Error>(())
+/// ```
+#[doc(alias = "BinaryAccuracy")]
+pub fn binary_accuracy(logits: &[f32], targets: &[f32]) -> Result<f64, Error> {
+    check_len("targets", logits.len(), targets.len())?;
+    let right = |&(&z, &target): &(&f32, &f32)| if target > 0.5 { z > 0.0 } else { z <= 0.0 };
+    let right = logits.iter().zip(targets).filter(right).count();
+    Ok(Reduction::Mean.of(right as f64, logits.len() as f64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +97,17 @@ mod tests {
         assert_eq!(accuracy(&logits, 3, &[1, 2, 0, 2]).unwrap(), 0.0);
         assert_eq!(accuracy(&[f32::INFINITY, 0.0], 2, &[0]).unwrap(), 1.0);
         assert_eq!(accuracy(&[f32::NEG_INFINITY; 2], 2, &[0]).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn binary_accuracy_says_no_at_zero_and_counts_no_nan() {
+        assert_eq!(binary_accuracy(&[0.0, -0.0, 1e-30, f32::NAN], &[0.0, 0.0, 1.0, 0.0]), Ok(0.75));
+        assert_eq!(binary_accuracy(&[0.0, f32::INFINITY, f32::NAN], &[1.0, 0.0, 1.0]), Ok(0.0));
+        // Targets between 0 and 1, as of label smoothing.
+        assert_eq!(binary_accuracy(&[2.0, -2.0], &[0.9, 0.1]), Ok(1.0));
+        assert_eq!(binary_accuracy(&[], &[]), Ok(0.0));
+        let short = Error::Length { what: "targets", expected: 2, got: 1 };
+        assert_eq!(binary_accuracy(&[0.0; 2], &[0.0]), Err(short));
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod binary;
 mod regression;
 mod softmax;
 
-pub use accuracy::{accuracy, softmax};
+pub use accuracy::{accuracy, binary_accuracy, softmax};
 pub use binary::BinaryCrossEntropy;
 pub use regression::{Regression, mean_squared_error};
 pub(super) use softmax::maximum;
