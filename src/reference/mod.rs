@@ -14,6 +14,33 @@
 //! sequence.rs   all steps of all rows through all layers
 //! ```
 //!
+//! # Example
+//!
+//! A network beside the reference in f64. A layer of your own takes the place of the network:
+//!
+//! ```
+//! use fused_rnn::reference::{Cell, Input, Model, Upstream, backward, forward};
+//! use fused_rnn::{Dims, Gru, Layout};
+//!
+//! let (steps, batch) = (5, 2);
+//! let gru = Gru::reset_after(3, 4).layers(2).layout(Layout::TimeMajor).build()?;
+//! let x: Vec<f32> = (0..steps * batch * 3).map(|k| (k as f32).sin()).collect();
+//! let output = gru.run(&x, Dims::new(batch, steps))?;
+//!
+//! let wide = |values: &[f32]| values.iter().map(|&value| value.into()).collect::<Vec<f64>>();
+//! let mut model = Model::zeros(Cell::GruResetAfter, 3, 4, 2, false);
+//! model.set_parameters(&wide(gru.parameters()));
+//! let input = Input { steps, batch, x: &wide(&x), ..Input::default() }; // (T, B, I)
+//! let exact = forward(&model, &input);
+//! assert!(exact.y.iter().zip(&output.y).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-6));
+//!
+//! // The gradients of half the sum of squares of y.
+//! let upstream = Upstream { dy: Some(&exact.y), ..Upstream::default() };
+//! let gradients = backward(&model, &input, &exact, &upstream);
+//! assert_eq!(gradients.parameters().len(), gru.parameters().len());
+//! # Ok::<(), fused_rnn::Error>(())
+//! ```
+//!
 //! # Equations
 //!
 //! `W` and `R` are `weight_ih` and `weight_hh`, `s` is the logistic sigmoid, `*` between vectors is

@@ -47,6 +47,13 @@ impl<F: Real> Params<F> {
         }
     }
 
+    /// All tensors, in the order of `Recurrent::parameters`.
+    fn tensors_mut(&mut self) -> [&mut Vec<F>; 9] {
+        let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
+            self;
+        [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c]
+    }
+
     /// The same, with matrices as a precision has them.
     fn rounded(&self, cell: Cell, precision: Precision) -> Self {
         let diagonal = || self.weight_hh.clone();
@@ -120,6 +127,50 @@ pub struct Model<F> {
 }
 
 impl<F: Real> Model<F> {
+    /// A plain network of `layers` layers, with all parameters zero: without projection, peepholes,
+    /// normalisation and heads, which are set afterwards, their parameters too.
+    pub fn zeros(
+        cell: Cell,
+        input_size: usize,
+        hidden_size: usize,
+        layers: usize,
+        bidirectional: bool,
+    ) -> Self {
+        let mut model = Model {
+            cell,
+            input_size,
+            hidden_size,
+            projection: None,
+            layer_norm: None,
+            heads: 1,
+            layers,
+            bidirectional,
+            reverse: false,
+            variants: Default::default(),
+            precision: Precision::Exact,
+            params: vec![],
+        };
+        let directions = model.directions();
+        let of = |pass: usize| Params::zeros(cell, model.input_width(pass / directions), hidden_size);
+        model.params = (0..layers * directions).map(of).collect();
+        model
+    }
+
+    /// Sets all parameters from one row of values in their order, which is that of
+    /// [`Recurrent::parameters`](crate::Recurrent::parameters) of a network with both biases.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    pub fn set_parameters(&mut self, values: &[F]) {
+        let mut values = values.iter().copied();
+        for tensor in self.params.iter_mut().flat_map(Params::tensors_mut) {
+            for parameter in tensor {
+                *parameter = values.next().expect("parameters: expected more values");
+            }
+        }
+        assert!(values.next().is_none(), "parameters: expected fewer values");
+    }
+
     /// The same, with matrices as the precision has them, and zero in place of parameters too small to
     /// matter.
     pub(super) fn flushed(&self) -> Self {
@@ -289,6 +340,13 @@ pub struct Upstream<'a, F> {
     pub dcn: Option<&'a [F]>,
 }
 
+impl<F> Default for Upstream<'_, F> {
+    /// Zero for all results.
+    fn default() -> Self {
+        Upstream { dy: None, dhn: None, dcn: None }
+    }
+}
+
 /// Gradients of the loss with respect to the arguments of the forward pass.
 #[derive(Debug, Clone)]
 pub struct Gradients<F> {
@@ -300,6 +358,14 @@ pub struct Gradients<F> {
     pub c0: Vec<F>,
     /// With respect to the parameters, at `layer * D + direction`, summed over steps and rows.
     pub params: Vec<Params<F>>,
+}
+
+impl<F: Real> Gradients<F> {
+    /// Those of all parameters in one row, in the order of [`Model::set_parameters`].
+    pub fn parameters(&self) -> Vec<F> {
+        let mut params = self.params.clone();
+        params.iter_mut().flat_map(Params::tensors_mut).flat_map(|tensor| tensor.drain(..)).collect()
+    }
 }
 
 pub(super) fn check_size<T>(name: &str, array: Option<&[T]>, expected: usize) {

@@ -1,13 +1,13 @@
 //! Values computed by hand, and those of ONNX Runtime.
 
-use super::case::{SHUT, arrays, assert_close, step, zeros};
+use super::case::{SHUT, arrays, assert_close, step};
 use approx::assert_abs_diff_eq;
-use fused_rnn::reference::{self, Input, Variant, forward};
+use fused_rnn::reference::{self, Input, Model, Variant, forward};
 
 /// By hand: with nothing taken the state stays what it was, and with half of it is the mean of both.
 #[test]
 fn zoneout_by_hand() {
-    let mut model = zeros(reference::Cell::ElmanTanh, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::ElmanTanh, 1, 1, 1, false);
     model.params[0].weight_ih = vec![1.0];
     let h0 = Some(&[0.5][..]);
     for (taken, want) in [(0.0, 0.5), (1.0, 2.0f64.tanh()), (0.5, (0.5 + 2.0f64.tanh()) / 2.0)] {
@@ -20,7 +20,7 @@ fn zoneout_by_hand() {
 
 #[test]
 fn layer_normalisation_by_hand() {
-    let mut model = zeros(reference::Cell::GruResetAfter, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::GruResetAfter, 1, 1, 1, false);
     model.layer_norm = Some(1e-30);
     let params = &mut model.params[0];
     // r z n of W x are 3, 1, 2 of mean 2 and variance 2/3; of R h 2, 2, 5 (times 0.5) of mean 3 and variance
@@ -44,7 +44,7 @@ fn layer_normalisation_by_hand() {
 #[test]
 fn variants_by_hand() {
     let c0 = 0.7_f64;
-    let mut model = zeros(reference::Cell::Lstm, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::Lstm, 1, 1, 1, false);
     model.params[0].bias_ih = vec![0.1, 0.2, 0.3, 0.4];
     model.params[0].peephole = vec![0.5, -0.6, 0.8];
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
@@ -66,7 +66,7 @@ fn variants_by_hand() {
     assert!(c > 0.15);
     assert_close(&step(&model, &[0.0], &[c0]).hn, &[o * c.tanh()], 1e-15);
     // Two units into one.
-    let mut model = zeros(reference::Cell::Lstm, 1, 2, 1, false);
+    let mut model = Model::zeros(reference::Cell::Lstm, 1, 2, 1, false);
     model.projection = Some(1);
     model.params[0].weight_hh = vec![0.0; 8];
     model.params[0].weight_hr = vec![2.0, -3.0];
@@ -80,22 +80,22 @@ fn zero_weights() {
     let h0 = [0.8, -0.6];
     let halves = [0.4, -0.3];
     // All gates are 1/2, the candidate is 0: c' = c / 2, h' = tanh(c') / 2.
-    let output = step(&zeros(reference::Cell::Lstm, 1, 2, 1, false), &[9.0, 9.0], &h0);
+    let output = step(&Model::zeros(reference::Cell::Lstm, 1, 2, 1, false), &[9.0, 9.0], &h0);
     assert_eq!(output.cn, halves);
     assert_eq!(output.hn, halves.map(|c: f64| 0.5 * c.tanh()));
     assert_eq!(output.y, output.hn);
     // h' = h / 2.
-    assert_eq!(step(&zeros(reference::Cell::GruResetAfter, 1, 2, 1, false), &h0, &[]).hn, halves);
-    assert_eq!(step(&zeros(reference::Cell::GruResetBefore, 1, 2, 1, false), &h0, &[]).hn, halves);
-    assert_eq!(step(&zeros(reference::Cell::ElmanTanh, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
-    assert_eq!(step(&zeros(reference::Cell::ElmanRelu, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
+    assert_eq!(step(&Model::zeros(reference::Cell::GruResetAfter, 1, 2, 1, false), &h0, &[]).hn, halves);
+    assert_eq!(step(&Model::zeros(reference::Cell::GruResetBefore, 1, 2, 1, false), &h0, &[]).hn, halves);
+    assert_eq!(step(&Model::zeros(reference::Cell::ElmanTanh, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
+    assert_eq!(step(&Model::zeros(reference::Cell::ElmanRelu, 1, 2, 1, false), &h0, &[]).hn, [0.0, 0.0]);
 }
 
 #[test]
 fn lstm_gates_stand_in_the_order_i_f_g_o() {
     let c0 = 0.7_f64;
     for (i, f, o) in [(0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, 1.0)] {
-        let mut model = zeros(reference::Cell::Lstm, 1, 1, 1, false);
+        let mut model = Model::zeros(reference::Cell::Lstm, 1, 1, 1, false);
         model.params[0].bias_ih = [i, f, 0.0, o].map(|gate| (2.0 * gate - 1.0) * SHUT).to_vec();
         model.params[0].bias_ih[2] = 0.3;
         model.params[0].bias_hh[2] = -0.1;
@@ -110,7 +110,7 @@ fn lstm_gates_stand_in_the_order_i_f_g_o() {
 fn gru_gates_stand_in_the_order_r_z_n() {
     for cell in [reference::Cell::GruResetAfter, reference::Cell::GruResetBefore] {
         for (r, z) in [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)] {
-            let mut model = zeros(cell, 1, 1, 1, false);
+            let mut model = Model::zeros(cell, 1, 1, 1, false);
             model.params[0].bias_hh = [r, z, 0.0].map(|gate| (2.0 * gate - 1.0) * SHUT).to_vec();
             model.params[0].bias_hh[2] = 0.3;
             model.params[0].bias_ih[2] = -0.1;
@@ -127,7 +127,7 @@ fn gru_gates_stand_in_the_order_r_z_n() {
 #[test]
 fn reset_after_is_not_reset_before() {
     let hn = |cell| {
-        let mut model = zeros(cell, 1, 2, 1, false);
+        let mut model = Model::zeros(cell, 1, 2, 1, false);
         model.params[0].bias_ih = vec![SHUT, -SHUT, -SHUT, -SHUT, 0.0, 0.0];
         model.params[0].weight_hh[8..].copy_from_slice(&[0.0, 1.0, 1.0, 0.0]);
         step(&model, &[0.7, 0.4], &[]).hn
@@ -139,7 +139,7 @@ fn reset_after_is_not_reset_before() {
 #[test]
 fn elman_by_hand() {
     let hn = |cell, bias| {
-        let mut model = zeros(cell, 1, 1, 1, false);
+        let mut model = Model::zeros(cell, 1, 1, 1, false);
         model.params[0].weight_hh = vec![2.0];
         model.params[0].bias_ih = vec![bias];
         step(&model, &[0.5], &[]).hn
@@ -151,7 +151,7 @@ fn elman_by_hand() {
 
 #[test]
 fn minimal_gru_by_hand() {
-    let mut model = zeros(reference::Cell::MinGru, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::MinGru, 1, 1, 1, false);
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let hn = |model: &_| step(model, &[0.7], &[]).hn;
     // z = 1/2, n = 0.
@@ -168,7 +168,7 @@ fn minimal_gru_by_hand() {
 
 #[test]
 fn minimal_lstm_by_hand() {
-    let mut model = zeros(reference::Cell::MinLstm, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::MinLstm, 1, 1, 1, false);
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let mut hn = |bias: [f64; 3]| {
         model.params[0].bias_ih = bias.to_vec();
@@ -186,7 +186,7 @@ fn minimal_lstm_by_hand() {
 
 #[test]
 fn independent_units_by_hand() {
-    let mut model = zeros(reference::Cell::IndRnn, 1, 2, 1, false);
+    let mut model = Model::zeros(reference::Cell::IndRnn, 1, 2, 1, false);
     model.params[0].weight_hh = vec![2.0, -0.5];
     model.params[0].bias_ih = vec![0.25, 0.5];
     assert_eq!(step(&model, &[0.5, -0.5], &[]).hn, [1.25, 0.75]);
@@ -195,7 +195,7 @@ fn independent_units_by_hand() {
 
 #[test]
 fn multiplicative_lstm_by_hand() {
-    let mut model = zeros(reference::Cell::LstmMultiplicative, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::LstmMultiplicative, 1, 1, 1, false);
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     model.params[0].weight_hh = vec![2.0, 0.5, -0.25, 0.75, 1.5];
     model.params[0].bias_ih = vec![0.4, 0.1, 0.2, 0.3, -0.4];
@@ -211,7 +211,7 @@ fn multiplicative_lstm_by_hand() {
 
 #[test]
 fn slstm_by_hand() {
-    let mut model = zeros(reference::Cell::Slstm, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::Slstm, 1, 1, 1, false);
     let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (i, f, z, o) = (0.3_f64, -0.4, 0.8_f64.tanh(), sigmoid(0.6));
     model.params[0].bias_ih = vec![i, f, 0.8, 0.6];
@@ -236,7 +236,7 @@ fn slstm_by_hand() {
 #[rustfmt::skip]
 fn values_equal_those_of_onnx_runtime() {
     let check = |cell, y: [f64; 24], hn: [f64; 8], cn: &[f64]| {
-        let mut model = zeros(cell, 2, 2, 1, true);
+        let mut model = Model::zeros(cell, 2, 2, 1, true);
         let mut count = 0;
         let mut fill = |array: &mut [f64]| for value in array { count += 1; *value = f64::from(count).sin() };
         for params in &mut model.params {

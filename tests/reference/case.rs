@@ -67,7 +67,7 @@ impl Case {
         lengths: Option<&[usize]>,
     ) -> Case {
         let random = &mut Random(1);
-        let mut model = zeros(cell, INPUTS, HIDDEN, layers, bidirectional);
+        let mut model = Model::zeros(cell, INPUTS, HIDDEN, layers, bidirectional);
         for params in &mut model.params {
             for array in arrays(params) {
                 *array = random.values(array.len());
@@ -162,35 +162,6 @@ fn states_of_cells(random: &mut Random, cell: reference::Cell, count: usize) -> 
         values.chunks_mut(HIDDEN).skip(1).step_by(3).flatten().for_each(|n| *n += 1.5);
     }
     values
-}
-
-/// A model with all weights and biases zero.
-pub fn zeros(
-    cell: reference::Cell,
-    input_size: usize,
-    hidden_size: usize,
-    layers: usize,
-    bidirectional: bool,
-) -> Model<f64> {
-    let mut model = Model {
-        cell,
-        input_size,
-        hidden_size,
-        projection: None,
-        layer_norm: None,
-        heads: 1,
-        layers,
-        bidirectional,
-        reverse: false,
-        variants: Default::default(),
-        precision: Default::default(),
-        params: vec![],
-    };
-    let directions = model.directions();
-    model.params = (0..layers * directions)
-        .map(|pass| Params::zeros(cell, model.input_width(pass / directions), hidden_size))
-        .collect();
-    model
 }
 
 pub fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 9] {

@@ -1,6 +1,6 @@
 //! Single precision beside double.
 
-use super::case::{Case, SHUT, assert_close, flat, step, structures, zeros};
+use super::case::{Case, SHUT, assert_close, flat, step, structures};
 use fused_rnn::reference::{self, Input, Model, Params, Upstream, backward, forward};
 
 fn singles(values: &[f64]) -> Vec<f32> {
@@ -56,7 +56,7 @@ fn narrow(model: &Model<f64>) -> Model<f32> {
 
 #[test]
 fn saturated_gates_are_exact_in_both_precisions() {
-    let mut model = zeros(reference::Cell::Lstm, 1, 1, 1, false);
+    let mut model = Model::zeros(reference::Cell::Lstm, 1, 1, 1, false);
     model.params[0].bias_ih = vec![-SHUT, SHUT, 0.5, SHUT];
     let single = narrow(&model);
     let output = step(&model, &[0.0], &[0.75]);

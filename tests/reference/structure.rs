@@ -22,6 +22,25 @@ fn one_reverse_direction_is_the_second_of_two() {
 }
 
 #[test]
+fn parameters_lie_in_one_row_and_so_do_their_gradients() {
+    for cell in CELLS {
+        let case = Case::random((cell, 2, true), (3, 2), None);
+        let values = case.model.params.iter().flat_map(flat).collect::<Vec<_>>();
+        let mut model = Model::zeros(cell, INPUTS, HIDDEN, 2, true);
+        model.set_parameters(&values);
+        let drawn = Case { model, ..case.clone() };
+        assert_same(&drawn.forward(), &case.forward());
+        let gradients = case.backward();
+        let in_parts = gradients.params.iter().flat_map(flat).collect::<Vec<_>>();
+        assert_eq!(gradients.parameters(), in_parts);
+        for wrong in [&values[1..], &[&values[..], &[0.0]].concat()] {
+            let set = || Model::zeros(cell, INPUTS, HIDDEN, 2, true).set_parameters(wrong);
+            assert!(std::panic::catch_unwind(set).is_err(), "{cell:?}");
+        }
+    }
+}
+
+#[test]
 fn missing_arguments_are_zero() {
     for cell in CELLS {
         let mut case = Case::random((cell, 2, true), (3, 2), None);
@@ -31,7 +50,7 @@ fn missing_arguments_are_zero() {
         let input = Input { h0: None, c0: None, ..case.input() };
         let output = forward(&case.model, &input);
         assert_same(&output, &case.forward());
-        let upstream = Upstream { dy: None, dhn: Some(&case.dhn), dcn: None };
+        let upstream = Upstream { dhn: Some(&case.dhn), ..Upstream::default() };
         assert_same_gradients(&backward(&case.model, &input, &output, &upstream), &case.backward());
     }
 }
