@@ -94,7 +94,8 @@ impl Recurrent {
     ///
     /// 3. Change the parameters, and go on with the next piece.
     ///
-    /// In a time-major sequence a piece is a slice of `x`. A row of length `n` has
+    /// A piece of `x` needs no copy. Time-major, it is a slice; batch-first, it is `&x[begin * I..]` in both
+    /// calls, with [`Dims::with_x_strides(T * I, I)`](Dims::with_x_strides). A row of length `n` has
     /// `n.saturating_sub(begin).min(steps)` of the `steps` steps from `begin` on. For the whole gradient
     /// instead, keep one tape for each piece, run `backward` on the last piece first, and pass the gradient
     /// of the initial state of a piece as the gradient of the final state of the piece before.
