@@ -30,7 +30,7 @@ use crate::Error;
 /// assert!((layer[0] - 0.6).abs() < 1e-6 && (head[0] - 0.8).abs() < 1e-6);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[doc(alias = "clip_grad_norm_", alias = "clipnorm")]
+#[doc(alias = "clip_grad_norm_", alias = "clipnorm", alias = "global_clipnorm")]
 pub fn clip_global_norm(groups: &mut [&mut [f32]], max_norm: f32) -> Result<f64, Error> {
     check_limit("max_norm", max_norm)?;
     let norm = groups.iter().fold(0.0, |sum, group| sum + sum_of_squares(group)).sqrt();

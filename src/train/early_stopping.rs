@@ -17,7 +17,8 @@ use crate::format::Tensors;
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The value that was observed is the best so far: this is the time to save the weights.
+    /// The value that was observed is the best so far: keep the weights now, as a clone of the network or in
+    /// a file.
     Improved,
     /// The value that was observed is not the best, and there is patience left.
     Waiting,
@@ -44,6 +45,7 @@ pub enum Progress {
 /// assert_eq!(stopping.seen(), 4);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
+#[doc(alias = "restore_best_weights")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EarlyStopping {
     patience: usize,

@@ -73,6 +73,31 @@
 //! assert!(loss < 1e-3, "{loss}");
 //! # Ok::<(), fused_rnn::Error>(())
 //! ```
+//!
+//! # From Keras
+//!
+//! | in Keras | here |
+//! | --- | --- |
+//! | `return_sequences=True` | `y`, of each step |
+//! | without it | [`State::final_output`](crate::State::final_output); its gradient is `with_dfinal_output` |
+//! | `TimeDistributed(Dense(n))` | [`Dense`] on `y`, with `batch * steps` rows |
+//! | `Bidirectional(..)` | [`bidirectional`](crate::Builder::bidirectional), both side by side (`concat`) |
+//! | `dropout=`, `recurrent_dropout=` | [`Builder`](crate::Builder)'s `input_dropout`, `recurrent_dropout` |
+//! | a `Dropout` layer | between layers `Builder::dropout`, elsewhere [`Dropout`] |
+//! | `stateful=True` | keep the [`State`](crate::State); without it make or reset one for each batch |
+//! | `mask_zero=True`, `Masking` | lengths, as [`pad`](fn@pad) gives them, or a mask: [`Dims`](crate::Dims) |
+//! | `sigmoid` with `binary_crossentropy` | logits: [`BinaryCrossEntropy`], [`binary_accuracy`] |
+//! | `softmax` with `categorical_crossentropy` | logits: [`CrossEntropy`], [`accuracy`], [`softmax`] |
+//! | `global_clipnorm=`, `clipvalue=` | [`clip_global_norm`], [`clip_value`] |
+//! | `ReduceLROnPlateau`, a schedule | [`Plateau`], [`RateSchedule`] |
+//! | `EarlyStopping(restore_best_weights=True)` | [`EarlyStopping`]; at `Improved` clone network and head |
+//! | `save_weights` | `save` of network, head and embedding in one [`Tensors`], as the README shows |
+//! | `fit(shuffle=True)` | [`Rng::shuffle`](crate::Rng::shuffle) of the rows' numbers |
+//! | initial values | [`Init::Keras`](crate::Init::Keras), [`Dense::new_keras`], [`Embedding::new_keras`] |
+//!
+//! Dropout acts in [`forward_train`](crate::Recurrent::forward_train) alone: [`run`](crate::Recurrent::run),
+//! `forward` and `step` are for validation and inference. An [`Embedding`] has an optimiser of its own, which
+//! takes sparse gradients by [`step_rows`](Optimizer::step_rows).
 
 pub mod clip;
 pub mod ctc;

@@ -61,7 +61,7 @@ impl<T> Padded<T> {
 /// assert_eq!(labels.values, [0, 2, 1, usize::MAX, 1, usize::MAX]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[doc(alias = "pad_sequence")]
+#[doc(alias = "pad_sequence", alias = "pad_sequences")]
 pub fn pad<T: Copy>(
     rows: &[impl AsRef<[T]>],
     width: usize,

@@ -56,7 +56,7 @@ use std::fmt;
 /// assert_eq!(y, [-0.5, -1.0, -1.5]);
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```
-#[doc(alias = "Linear")]
+#[doc(alias = "Linear", alias = "TimeDistributed")]
 #[derive(Clone, PartialEq)]
 pub struct Dense {
     inputs: usize,

@@ -54,7 +54,7 @@ use std::collections::VecDeque;
 
 /// A learning rate as a function of time, in proportion to the one at the beginning. Time is counted as the
 /// caller likes it, in steps or in epochs.
-#[doc(alias = "lr_scheduler")]
+#[doc(alias = "lr_scheduler", alias = "LearningRateScheduler")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateSchedule {
     /// In the order at the head of the file. It grows at both ends: whichever part is shorter is moved.
