@@ -116,6 +116,7 @@ impl Embedding {
 
     /// An embedding of all tensors of a PyTorch `nn.Embedding`, of which there is one:
     /// `weight (rows, width)`. Those of a module in a larger file come by [`Tensors::split_off_prefix`].
+    /// Which token is padding, a file does not say: [`with_padding`](Embedding::with_padding) does again.
     ///
     /// # Errors
     /// [`Error::Format`] where the weight is missing or another tensor is there, and those of
@@ -213,6 +214,23 @@ impl Embedding {
     }
 
     /// Copies the row of each token: `tokens (N)` to `y (N, width)`. Nothing is allocated.
+    ///
+    /// The padding of a batch is looked up as any token is, so it has to be one that has a row. Name it to
+    /// [`with_padding`](Embedding::with_padding): otherwise its row counts as touched, with a gradient of
+    /// zero, and an optimiser with averages moves it on.
+    ///
+    /// ```
+    /// use fused_rnn::train::{Embedding, pad};
+    /// use fused_rnn::{Layout, Lstm};
+    ///
+    /// let embedding = Embedding::new_pytorch(100, 8, 1)?.with_padding(0)?;
+    /// let batch = pad(&[vec![17, 4, 99], vec![5]], 1, 0, Layout::BatchFirst)?; // 17 4 99, 5 0 0
+    /// let mut x = vec![0.0; batch.values.len() * embedding.width()];
+    /// embedding.forward(&batch.values, &mut x)?;
+    /// let output = Lstm::builder(8, 16).build()?.run(&x, batch.dims())?;
+    /// assert_eq!(output.state.final_output().len(), 2 * 16);
+    /// # Ok::<(), fused_rnn::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`] where `y` does not fit, [`Error::Index`] for a token that has no row. `y` is then

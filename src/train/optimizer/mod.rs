@@ -116,7 +116,8 @@ pub trait Optimizer {
     }
 
     /// One step on those rows of a table that have gradients; the time is theirs alone, whatever the size of
-    /// the table. `table (rows, width)` is all that the optimiser was made for.
+    /// the table. `table (rows, width)` is all that the optimiser was made for: an embedding has one of its
+    /// own, beside that of the network.
     ///
     /// The other rows do not move, though their averages are not zero, and their averages do not decay: the
     /// lazy form of PyTorch's `SparseAdam`, here with the formula of [`Adam`] (whose epsilon stands at the
