@@ -62,7 +62,9 @@ impl Tensors {
 
     /// The bytes of a safetensors file with all tensors, and with metadata: floats as F32, others as they
     /// are. The metadata also name the [`cell`](Tensors::cell) and the options of each module of which they
-    /// are said: `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`.
+    /// are said: `encoder.rnn.fused_rnn.cell` is that of the module `encoder.rnn.`. `metadata` are strings of
+    /// the caller's by name, `&[]` where there are none. An example is at
+    /// [`from_safetensors`](Tensors::from_safetensors).
     ///
     /// # Errors
     /// [`Error::Format`] where the format has no place for them: for a tensor of the name `__metadata__` or
