@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// A call takes [the network with the parameters of now](Mirror::with_parameters), and runs on it without a
 /// lock: threads of a pool may begin other calls in the meantime, of this mirror too. A network that is in
-/// use stays as it is. If other parameters come meanwhile, the mirror goes on with a clone.
+/// use stays as it is. If other parameters come meanwhile, the mirror goes on with another one.
 ///
 /// ```
 /// use fused_rnn::{Dims, Gru, Mirror, Workspace};
@@ -51,19 +51,21 @@ impl Mirror {
     /// The network with these parameters: all tensors, in the order of
     /// [`named_parameters`](Recurrent::named_parameters).
     ///
-    /// It costs a comparison by bits, and what differs is packed. A network that somebody else still holds
-    /// is not written to: then there is a clone, which takes the memory of a network more. To use a
-    /// [tape](crate::Tape), keep the network that made it beside it.
+    /// Parameters are compared by bits, and what differs is packed. A network that somebody else still holds
+    /// is not written to: the mirror goes on with a second one, and both take memory until the first is
+    /// dropped. To use a [tape](crate::Tape), keep the network that made it beside it.
     ///
     /// # Errors
-    /// Those of [`set_parameters`](Recurrent::set_parameters). The mirror is then as before.
+    /// Those of [`set_parameters`](Recurrent::set_parameters), and [`Error::OutOfMemory`] where a second
+    /// network does not fit into memory. The mirror is then as before.
     pub fn with_parameters(&self, tensors: &[&[f32]]) -> Result<Arc<Recurrent>, Error> {
         // (Held while parameters are compared and packed.)
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(network) = Arc::get_mut(&mut network) {
             network.set_parameters(tensors)?;
         } else if !network.has_values(tensors) {
-            let mut other = Recurrent::clone(&network);
+            // (As a clone, but for refused memory, which is an error here.)
+            let mut other = network.in_precision(network.config().precision())?;
             other.set_parameters(tensors)?;
             *network = Arc::new(other);
         }

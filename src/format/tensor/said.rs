@@ -47,11 +47,11 @@ impl Said {
     }
 
     /// The modules of which something is said, by their names without wrappers; of several the first.
-    pub(super) fn modules(&self) -> BTreeMap<String, &str> {
+    pub(super) fn modules(&self) -> BTreeMap<String, String> {
         let mut modules = BTreeMap::new();
-        for name in self.texts.keys() {
+        for name in self.texts.keys().rev() {
             let module = parts(name).0;
-            modules.entry(bare(module)).or_insert(module);
+            modules.insert(bare(module), module.to_owned());
         }
         modules
     }
