@@ -79,6 +79,12 @@ EXPLAINED = [
     (r">::add \| if left > 0 \{|let whole = start == 0|let ahead = if pace == 0", "what is prefetched"),
     (r"replace <impl Gradient for \w+<'_>>::rows|let of_panel = Tile", "what is prefetched"),
     (r"products \| (if self.first && self.at.back.is_step|let \(unit, units\) =)", "what is prefetched"),
+    (r"replace is_finished_once -> bool with false", "whether the phases of a row are finished once"),
+    (
+        r"delete ! in SingleRow<'a, 'b>::make|SingleRow<'a, 'b>::run \| let n = if down",
+        "in which direction a step goes through its weights: on the portable level, which has weights of no such"
+        " size where rows are finished once, always upwards",
+    ),
     (r"replace zigzag -> bool|in zigzag\b|const (NEAR|FAR)\b", "in which direction a step goes through its weights"),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
     (r">::add \| while rest >= together", "how many words of depth a loop takes at a time: here one"),
@@ -156,6 +162,11 @@ EXPLAINED = [
     (r"if with_options && self.new_cell_state\(\) != C", "the same plane is written twice"),
     (r"Rows::in_order -> bool with false", "dropout before all chunks instead of before each"),
     # Memory.
+    (r"SingleRow<'a, 'b>::make \| let to = phase.sums_of", "each step moves the sums to their place"),
+    (
+        r"SingleRow<'a, 'b>::run \| (if \*count == 0|unsafe \{ sums.write_bytes)",
+        "sums that a phase without products overwrites, so that it reads no memory that nobody wrote",
+    ),
     (r"Zoneout::planes", "a plane that is there and not used"),
     (r"map\(\|row\| 1 \+|reserve\(&mut self.times, batch \* steps\)", "how much is reserved beforehand"),
     (r"reserve\(&mut self.starts|starts.resize|reserve\(&mut self.places", "how much is reserved beforehand"),
