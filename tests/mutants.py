@@ -82,10 +82,13 @@ EXPLAINED = [
     (r"replace is_finished_once -> bool with false", "whether the phases of a row are finished once"),
     (
         r"delete ! in SingleRow<'a, 'b>::make|SingleRow<'a, 'b>::run \| let n = if down",
-        "in which direction a step goes through its weights: on the portable level, which has weights of no such"
-        " size where rows are finished once, always upwards",
+        "in which direction a step goes through its weights: always up on the portable level, where rows that"
+        " are finished once have fewer",
     ),
-    (r"replace zigzag -> bool|in zigzag\b|const (NEAR|FAR)\b", "in which direction a step goes through its weights"),
+    (
+        r"replace zigzag -> bool|in zigzag\b|const (NEAR|FAR)\b",
+        "in which direction a step goes through its weights",
+    ),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
     (r">::add \| while rest >= together", "how many words of depth a loop takes at a time: here one"),
     (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
