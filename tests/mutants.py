@@ -78,7 +78,7 @@ EXPLAINED = [
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
     (r">::add \| if left > 0 \{|let whole = start == 0|let ahead = if pace == 0", "what is prefetched"),
     (r"replace <impl Gradient for \w+<'_>>::rows|let of_panel = Tile", "what is prefetched"),
-    (r"products \| (if self.first && self.at.back.is_step|let \(unit, units\) =)", "what is prefetched"),
+    (r"products \| (if self.first && self.at.records.is_step|let \(unit, units\) =)", "what is prefetched"),
     (r"replace is_finished_once -> bool with false", "whether the phases of a row are finished once"),
     (
         r"delete ! in SingleRow<'a, 'b>::make|SingleRow<'a, 'b>::run \| let n = if down",
@@ -108,7 +108,7 @@ EXPLAINED = [
     (r"> with >= in <impl Tiles for Work.*one.blocks", "whole blocks, or by way of a copy"),
     (r"let readers =", "whether a product is cut into gates"),
     (r"replace absent with", "a tile that no sweep takes"),
-    (r"vnni::table_of", "kernels of x86-64 with the bits of the others"),
+    (r"vnni::of", "kernels of x86-64 with the bits of the others"),
     (r"replace Tiles::finish ", "what no sweep asks for"),
     (r"joins -> bool with false|delete ! in .*::joins", "each of two vectors has a sum, or both have one"),
     (r"heads.are_one\(\) with false in pack_states", "a row is all of its only head"),
@@ -143,7 +143,7 @@ EXPLAINED = [
     (r"replace > with >= in State::set_c", "nothing is copied to where there is none"),
     (r"replace > with .* in Packed::pack", "on which thread rows are packed"),
     (
-        r"in in_pool|in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD",
+        r"in too_little|saved \* steps as f64|2 \* WORTH_A_THREAD",
         "whether threads are woken, at the very limit",
     ),
     (
