@@ -1,7 +1,7 @@
 //! The networks of a layer, whose weights are packed for the kernels.
 //!
-//! Parameters belong to burn, whose optimisers replace the tensors. So each call asks a mirror for the network
-//! with the parameters of now. A network that a graph still needs for its way back is not written to.
+//! Parameters belong to burn, whose optimisers replace the tensors. So each call asks a mirror for the
+//! network with the parameters of now. A network that a graph still needs for its way back is not written to.
 
 use fused_rnn::{Builder, Config, Error, Init, Mirror, Recurrent};
 use std::fmt;
