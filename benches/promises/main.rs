@@ -1,18 +1,20 @@
 //! Ratios of this crate to itself that users rely on. The two sides of each ratio are measured in turns.
 //!
 //! ```text
-//! cargo bench --bench promises                 a table, in three minutes
-//! cargo bench --bench promises -- --json       one JSON object a line
+//! cargo bench --bench promises                     a table, in four minutes
+//! cargo bench --bench promises -- --json           one JSON object a line
+//! cargo bench --bench promises -- unfused busy     the rows of these names
 //!
 //! silent       2000 steps of zeros after a loud sequence, small weights    time over a loud sequence
-//! tiny inputs  inputs of 1e-30 down to denormals                           time over ordinary ones
-//! tiny weights a tenth of the parameters denormal                          time over ordinary ones
+//! tiny_inputs  inputs of 1e-30 down to denormals                           time over ordinary ones
+//! tiny_weights a tenth of the parameters denormal                          time over ordinary ones
 //! unfused      products by `matrixmultiply`, activations in passes         time over this crate
+//! normalised   layer normalisation                                         time over the same layer without
 //! portable     the level that every machine has                            time over the naive reference
 //! narrower     AVX2, on a machine with AVX-512                             time over AVX-512
 //! busy         two threads while every core has other work                 time over one thread, as busy
 //! nested       two threads, in a parallel iterator of a call per core      time over one thread, there
-//! small pool   two threads in a pool of one                                time over one thread
+//! small_pool   two threads in a pool of one                                time over one thread
 //! ```
 //!
 //! (The shape of a silence has the loud sequence before it: 4000 steps.) Each is the median of the ratios of
@@ -28,7 +30,7 @@ mod common;
 
 use common::unfused::Unfused;
 use common::{Mode, Network, Shape, check};
-use fused_rnn::{Level, Precision, Rng};
+use fused_rnn::{Layout, Level, Precision, Rng, Threads};
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +41,20 @@ const ROUNDS: usize = 9;
 const SECONDS: f64 = 0.1;
 /// Steps of a silence.
 const SILENCE: usize = 2000;
+
+/// The names of rows.
+const NAMES: [&str; 10] = [
+    "silent",
+    "tiny_inputs",
+    "tiny_weights",
+    "unfused",
+    "normalised",
+    "portable",
+    "narrower",
+    "busy",
+    "nested",
+    "small_pool",
+];
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -118,7 +134,7 @@ fn tiny(shape: &str, mode: Mode, scale: f32, of_parameters: bool) -> Result<Row,
     } else {
         tiny.x.iter_mut().for_each(|value| *value *= scale);
     }
-    let what = if of_parameters { "tiny weights" } else { "tiny inputs" };
+    let what = if of_parameters { "tiny_weights" } else { "tiny_inputs" };
     let ratio = ratio(|| call(&mut tiny, mode), || call(&mut ordinary, mode));
     Ok(Row { what, mode, shape: format!("{shape} {scale:.0e}"), ratio })
 }
@@ -133,6 +149,15 @@ fn unfused(name: &str) -> Result<Row, Failure> {
     };
     let ratio = ratio(separate, || call(&mut ours, Mode::Forward));
     Ok(Row { what: "unfused", mode: Mode::Forward, shape: name.to_owned(), ratio })
+}
+
+/// With layer normalisation, over the same layer without.
+fn normalised(name: &str, mode: Mode) -> Result<Row, Failure> {
+    let (mut with, mut without) = (network(name, Level::best(), 1)?, network(name, Level::best(), 1)?);
+    let builder = with.shape.builder().layout(Layout::TimeMajor).level(Level::best());
+    with.layer = builder.threads(Threads::Count(1)).layer_norm(1e-5).build()?;
+    let ratio = ratio(|| call(&mut with, mode), || call(&mut without, mode));
+    Ok(Row { what: "normalised", mode, shape: name.to_owned(), ratio })
 }
 
 fn portable(name: &str, mode: Mode) -> Result<Row, Failure> {
@@ -191,7 +216,7 @@ fn small_pool(name: &str, mode: Mode) -> Result<Row, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     // Both from inside: to go there takes longer than a short sequence.
     let ratio = pool.install(|| ratio(|| call(&mut two, mode), || call(&mut one, mode)));
-    Ok(Row { what: "small pool", mode, shape: name.to_owned(), ratio })
+    Ok(Row { what: "small_pool", mode, shape: name.to_owned(), ratio })
 }
 
 fn cores() -> usize {
@@ -199,19 +224,24 @@ fn cores() -> usize {
 }
 
 fn main() -> ExitCode {
-    let mut json = false;
+    let (mut json, mut names) = (false, Vec::new());
     for argument in std::env::args().skip(1).filter(|argument| argument != "--bench") {
         if argument == "--help" || argument == "-h" {
             common::print_head(include_str!("main.rs"));
             return ExitCode::SUCCESS;
         }
-        if argument != "--json" {
-            eprintln!("error: expected --json or --help, got {argument}");
-            return ExitCode::FAILURE;
+        match NAMES.iter().find(|name| **name == argument) {
+            Some(name) => names.push(*name),
+            None if argument == "--json" => json = true,
+            None => {
+                let names = NAMES.join(", ");
+                eprintln!("error: expected --json, --help or names of rows, {names}, got {argument}");
+                return ExitCode::FAILURE;
+            }
         }
-        json = true;
     }
-    match all(json) {
+    let names = if names.is_empty() { NAMES.to_vec() } else { names };
+    match all(json, |name| names.contains(&name)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -220,7 +250,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn all(json: bool) -> Result<(), Failure> {
+/// The rows of those names that are wanted.
+fn all(json: bool, is_wanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
     let print = |row: Row| {
         let Row { what, mode, shape, ratio } = row;
         if json {
@@ -237,30 +268,42 @@ fn all(json: bool) -> Result<(), Failure> {
     }
     for kind in ["lstm", "gru", "gru_before", "rnn_tanh"] {
         for mode in [Mode::Forward, Mode::Train] {
-            for batch in [1, 8] {
+            for batch in [1, 8].into_iter().filter(|_| is_wanted("silent")) {
                 print(silent(&format!("{kind} B{batch} T1 I64 H64 L1"), mode)?);
             }
-            print(portable(&format!("{kind} B8 T20 I64 H64 L1"), mode)?);
+            if is_wanted("portable") {
+                print(portable(&format!("{kind} B8 T20 I64 H64 L1"), mode)?);
+            }
         }
-        for scale in [1e-30, 1e-36, 1e-40, 1e-44] {
+        for scale in [1e-30, 1e-36, 1e-40, 1e-44].into_iter().filter(|_| is_wanted("tiny_inputs")) {
             print(tiny(&format!("{kind} B1 T1 I64 H64 L1"), Mode::Step, scale, false)?);
             print(tiny(&format!("{kind} B8 T20 I64 H64 L1"), Mode::Train, scale, false)?);
         }
-        for mode in [Mode::Step, Mode::Train] {
+        for mode in [Mode::Step, Mode::Train].into_iter().filter(|_| is_wanted("tiny_weights")) {
             print(tiny(&format!("{kind} B1 T1 I64 H64 L1"), mode, 1e-40, true)?);
         }
     }
-    for name in [
+    let unfused_shapes = [
         "lstm B1 T100 I64 H64 L1",
         "lstm B1 T100 I256 H256 L1",
         "lstm B8 T100 I256 H256 L1",
         "lstm B32 T100 I256 H256 L1",
         "lstm B64 T50 I512 H512 L1",
         "gru B32 T100 I256 H256 L1",
-    ] {
+    ];
+    for name in unfused_shapes.into_iter().filter(|_| is_wanted("unfused")) {
         print(unfused(name)?);
     }
-    if Level::available().any(|level| level == Level::Avx512) {
+    for kind in ["lstm", "gru"].into_iter().filter(|_| is_wanted("normalised")) {
+        for units in [16, 64, 128, 256] {
+            print(normalised(&format!("{kind} B1 T1 I{units} H{units} L1"), Mode::Step)?);
+            print(normalised(&format!("{kind} B1 T100 I{units} H{units} L1"), Mode::Forward)?);
+        }
+        for (rows, units) in [(8, 64), (8, 128), (8, 256), (32, 64), (32, 256)] {
+            print(normalised(&format!("{kind} B{rows} T50 I{units} H{units} L1"), Mode::Forward)?);
+        }
+    }
+    if Level::available().any(|level| level == Level::Avx512) && is_wanted("narrower") {
         for name in ["lstm B8 T100 I256 H256 L1", "lstm B32 T100 I256 H256 L1", "gru B32 T100 I256 H256 L1"] {
             for mode in [Mode::Forward, Mode::Train] {
                 print(narrower(name, mode)?);
@@ -269,9 +312,15 @@ fn all(json: bool) -> Result<(), Failure> {
     }
     for name in ["lstm B1 T100 I512 H512 L1", "lstm B32 T50 I128 H128 L1", "gru B4 T50 I64 H64 L2"] {
         for mode in [Mode::Forward, Mode::Train] {
-            print(busy(name, mode)?);
-            print(nested(name, mode)?);
-            print(small_pool(name, mode)?);
+            if is_wanted("busy") {
+                print(busy(name, mode)?);
+            }
+            if is_wanted("nested") {
+                print(nested(name, mode)?);
+            }
+            if is_wanted("small_pool") {
+                print(small_pool(name, mode)?);
+            }
         }
     }
     Ok(())
