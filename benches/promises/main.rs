@@ -1,7 +1,7 @@
 //! Ratios of this crate to itself that users rely on. The two sides of each ratio are measured in turns.
 //!
 //! ```text
-//! cargo bench --bench promises                     a table, in four minutes
+//! cargo bench --bench promises                     a table, in some minutes
 //! cargo bench --bench promises -- --json           one JSON object a line
 //! cargo bench --bench promises -- unfused busy     the rows of these names
 //!

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// Workspaces between calls that borrow them.
 static KEPT: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
 /// As many calls at the same time find theirs again.
-const MOST_KEPT: usize = 8;
+const MAX_KEPT: usize = 8;
 
 /// Memory for one call at a time. It grows when a call needs more than any call before it, and never
 /// shrinks; a call that finds enough allocates nothing. It carries nothing from call to call, and serves
@@ -66,12 +66,11 @@ impl Workspace {
         self.fast_path = None;
     }
 
-    /// Calls with a workspace that the process keeps, for so many threads; for those of the network where
-    /// none are said. A framework whose calls have no place for a workspace needs none of its own so.
+    /// Runs `call` with a workspace that the process keeps, on these threads; `None` takes those of the
+    /// network. It is for frameworks whose calls have no place for a workspace.
     ///
-    /// Each call takes a workspace that no other has, or makes it, and gives it back; one whose call panics
-    /// is freed. Eight are kept for calls to come, each with the memory of the largest call that it has
-    /// served.
+    /// Each call has a workspace for itself, kept from an earlier call or new. If it panics, the workspace is
+    /// freed. At most eight are kept, each with the memory of the largest call that it has served.
     ///
     /// ```
     /// use fused_rnn::{Gru, Threads, Workspace};
@@ -96,7 +95,7 @@ impl Workspace {
 
     fn give_back(self) {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < MOST_KEPT {
+        if kept.len() < MAX_KEPT {
             kept.push(self);
         }
     }
