@@ -5,7 +5,7 @@ use fused_rnn::{
     Bias, CellKind, Dims, Direction, Error, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape,
     Threads, Workspace, reference,
 };
-use fused_rnn_tests::strategies::{cases, trained};
+use fused_rnn_tests::strategies::{cases, trained, widened};
 use fused_rnn_tests::{
     Case, Data, Options, Results, bits, bits_of, on_each_level, property_cases, reference_run, run_layer,
     run_with_tape,
@@ -74,7 +74,11 @@ proptest! {
     /// `Bf16Weights` has the bits of `F32` on rounded weights, forward, step by step, and of all gradients:
     /// and with them all of its promises.
     #[test]
-    fn bf16_weights_are_f32_on_rounded_weights(case in trained(cases()), threads in 1..=3usize) {
+    fn bf16_weights_are_f32_on_rounded_weights(
+        case in trained(cases()),
+        threads in 1..=3usize,
+    ) {
+        let case = widened(Case { precision: Precision::Bf16Weights, ..case });
         let data = Data::of(&case);
         for level in Level::available() {
             let of = |precision| {

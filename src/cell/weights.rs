@@ -17,7 +17,7 @@
 //!
 //! Values that are too small to matter are packed as zero (`simd/flush.rs`).
 
-use super::{BiasOf, Canonical, Entry, Matrix, PerTensor, Shape, Tensor, Variant};
+use super::{BiasOf, Canonical, Entry, Matrix, Packed, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::AlignedBuf;
 use crate::product::{ConvertRows, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table};
@@ -191,16 +191,29 @@ impl Weights {
         units: usize,
     ) -> Result<Self, Error> {
         let (cell, backward) = (variant.entry(token), table(token, precision.of_gradients()));
-        let (table, gradient) = (table(token, precision), table(token, Precision::F32));
-        let (shape, lanes, outputs) = (cell.shape, table.lanes, variant.outputs(units));
-        let words = precision.forward(table.offset);
+        let (shape, gradient) = (cell.shape, table(token, Precision::F32));
+        let (lanes, outputs) = (gradient.lanes, variant.outputs(units));
         let heads = Heads::new(variant.heads, units, lanes);
-        let panel = |depth, gates, units| Panel::new(words, lanes, depth, gates, units);
-        let panels = collect(shape.packed.iter().map(|packed| match packed.matrix {
-            Matrix::Input => panel(inputs, packed.gates, units),
-            Matrix::Recurrent => panel(outputs / heads.count(), packed.gates, heads.panel_units()),
-            Matrix::Projection => panel(units, packed.gates, outputs),
-        }))?;
+        let size = |packed: &Packed| match packed.matrix {
+            Matrix::Input => (inputs, packed.gates, units),
+            Matrix::Recurrent => (outputs / heads.count(), packed.gates, heads.panel_units()),
+            Matrix::Projection => (units, packed.gates, outputs),
+        };
+        let floats = shape.packed.iter().map(size).fold(0usize, |sum, (depth, gates, units)| {
+            sum.saturating_add(depth.saturating_mul(gates.saturating_mul(units)))
+        });
+        let products = precision.of_products(floats.saturating_mul(size_of::<f32>()));
+        let table = table(token, products);
+        // (Rounded in f32 is what gradients take on the way back.)
+        let words =
+            if products == precision { precision.forward(table.offset) } else { precision.backward() };
+        let panels = collect(
+            shape
+                .packed
+                .iter()
+                .map(size)
+                .map(|(depth, gates, units)| Panel::new(words, lanes, depth, gates, units)),
+        )?;
         Ok(Weights {
             token,
             precision,

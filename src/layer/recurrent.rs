@@ -122,6 +122,7 @@ impl Recurrent {
     /// The bytes that it holds: the parameters, and the weights packed for the kernels. In
     /// [`Precision::F32`] the packed weights are about as many bytes as the parameters for forward, and as
     /// many again from the first backward pass on; in other precisions half of them or a quarter for forward.
+    /// (Small layers of [`Precision::Bf16Weights`] are packed in f32.)
     /// Without parameters, once they have been [dropped](Recurrent::drop_parameters).
     pub fn bytes(&self) -> usize {
         let transposed = self.transposed.get().map(Vec::as_slice).unwrap_or_default();
