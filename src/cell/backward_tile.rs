@@ -246,18 +246,18 @@ impl<'a, I: Isa> BackwardTile<'a, I> {
         if with_options { self.split_by_zoneout(v, C, dc) } else { (dc, self.isa.zero()) }
     }
 
-    /// Planes of the step's tape, of all units.
+    /// A plane of the step's tape, of all units.
     #[inline(always)]
-    pub(crate) fn tape_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+    pub(crate) fn tape_row(&self, v: usize, plane: usize) -> Row<'a> {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.pass.records.tape, v, planes) }
+        unsafe { self.read_row(self.pass.records.tape, v, plane) }
     }
 
-    /// Gradients that an earlier phase of the step has written, of all units.
+    /// A gradient that an earlier phase of the step has written, of all units.
     #[inline(always)]
-    pub(crate) fn gradient_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+    pub(crate) fn gradient_row(&self, v: usize, plane: usize) -> Row<'a> {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.pass.records.grads, v, planes) }
+        unsafe { self.read_row(self.pass.records.grads, v, plane) }
     }
 
     /// A gradient that an earlier phase of the step has written.

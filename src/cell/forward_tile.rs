@@ -168,18 +168,11 @@ impl<'a, I: Isa> ForwardTile<'a, I> {
         unsafe { self.read(self.pass.records.scratch, v, plane) }
     }
 
-    /// Planes of the scratch record, of all units.
+    /// A plane of the scratch record, of all units.
     #[inline(always)]
-    pub(crate) fn scratch_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
+    pub(crate) fn scratch_row(&self, v: usize, plane: usize) -> Row<'a> {
         // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.pass.records.scratch, v, planes) }
-    }
-
-    /// Planes of the state after the step, of all units, which an earlier phase has written.
-    #[inline(always)]
-    pub(crate) fn after_rows<const N: usize>(&self, v: usize, planes: [usize; N]) -> [Row<'a>; N] {
-        // SAFETY: records of this tile.
-        unsafe { self.read_rows(self.step.after, v, planes) }
+        unsafe { self.read_row(self.pass.records.scratch, v, plane) }
     }
 
     /// The epsilon of the normalisation.

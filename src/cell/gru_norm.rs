@@ -18,7 +18,7 @@
 //! gradients    du x 3   dv x 3   dr dz dn dq
 //! ```
 
-use super::norm::{gradient_moments, input_product, moments, planes, recurrent_product, through};
+use super::norm::{Normalised, input_product, normalise, recurrent_product, through_norm};
 use super::{
     BackwardTile, BiasOf, Cell, ForwardTile, GROUP, H, Matrix, Multiplied, Packed, Phase, Shape,
     VectorGradient, bias_gradients, concat, gain_gradients, groups,
@@ -55,6 +55,23 @@ const GAIN_U: usize = 0;
 const GAIN_V: usize = 3;
 const SHIFT: usize = 6;
 
+const U: Normalised = Normalised {
+    kept: NU,
+    tape: NU,
+    scale: SCALE_U,
+    gain: GAIN_U,
+    gradient: DU,
+    sums: &[(R_, Some(SHIFT + R_)), (Z, Some(SHIFT + Z)), (N, Some(SHIFT + N))],
+};
+const V: Normalised = Normalised {
+    kept: NV,
+    tape: NV,
+    scale: SCALE_V,
+    gain: GAIN_V,
+    gradient: DV,
+    sums: &[(R_, None), (Z, None), (Q, Some(SHIFT + Q))],
+};
+
 const BIASES: [VectorGradient; 6] = bias_gradients([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q]);
 const GAINS: [VectorGradient; 6] =
     gain_gradients([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q], [NU, NV]);
@@ -90,7 +107,7 @@ impl Cell for GruNorm {
 
     #[inline(always)]
     fn forward<I: Isa, const PHASE: usize>(t: &ForwardTile<'_, I>, sums: &mut [I::Vector]) {
-        let (isa, options, units) = (t.isa, t.options(), t.units());
+        let (isa, options) = (t.isa, t.options());
         if PHASE == 0 {
             let (sums, _) = sums.as_chunks_mut::<6>();
             for v in 0..sums.len() {
@@ -100,31 +117,8 @@ impl Cell for GruNorm {
         }
         // r z n and q.
         let (sums, _) = sums.as_chunks_mut::<4>();
-        for row in (0..sums.len()).step_by(t.blocks()) {
-            let (u, v): ([_; 3], [_; 3]) = (t.scratch_rows(row, planes(NU)), t.scratch_rows(row, planes(NV)));
-            let (mean_u, scale_u) = moments(isa, &u, units, t.epsilon());
-            let (mean_v, scale_v) = moments(isa, &v, units, t.epsilon());
-            let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
-            let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
-            for v in row..(row + t.blocks()).min(sums.len()) {
-                for gate in [R_, Z, N] {
-                    let nu = isa.mul(isa.sub(t.scratch(v, NU + gate), mean_u), scale_u);
-                    let nv = isa.mul(isa.sub(t.scratch(v, NV + gate), mean_v), scale_v);
-                    t.record(v, NU + gate, [nu]);
-                    t.record(v, NV + gate, [nv]);
-                    let input = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
-                    let from = if gate == N { t.norm(v, SHIFT + Q) } else { input };
-                    let sum = isa.mul_add(t.norm(v, GAIN_V + gate), nv, from);
-                    if gate == N {
-                        sums[v][N] = input;
-                        sums[v][Q] = sum;
-                    } else {
-                        sums[v][gate] = sum;
-                    }
-                }
-                t.record(v, SCALE_U, [scale_u, scale_v]);
-            }
-        }
+        normalise(t, sums.as_flattened_mut(), 4, &U);
+        normalise(t, sums.as_flattened_mut(), 4, &V);
         activate(isa, sums, &[options.gate(R_, OF_GATE), options.gate(Z, OF_GATE)]);
         for v in 0..sums.len() {
             sums[v][N] = isa.mul_add(sums[v][R_], sums[v][Q], sums[v][N]);
@@ -140,7 +134,8 @@ impl Cell for GruNorm {
     #[inline(always)]
     fn backward<I: Isa, const PHASE: usize>(t: &BackwardTile<'_, I>, sums: &mut [I::Vector]) {
         if PHASE > 0 {
-            return through_norm(t, sums.len());
+            through_norm(t, sums.len(), DA, &U);
+            return through_norm(t, sums.len(), DA, &V);
         }
         let (isa, options) = (t.isa, t.options());
         let one = isa.splat(1.0);
@@ -180,29 +175,6 @@ impl Cell for GruNorm {
                 t.set_gradient(v, DA + N, dn);
                 t.set_gradient(v, DA + Q, isa.mul(dn, reset));
                 t.set_carry(v, H, isa.mul(dh, z));
-            }
-        }
-    }
-}
-
-/// The gradients of the products before normalisation.
-#[inline(always)]
-fn through_norm<I: Isa>(t: &BackwardTile<'_, I>, count: usize) {
-    let (isa, units) = (t.isa, t.units());
-    let (of_u, of_v) = ([DA + R_, DA + Z, DA + N], [DA + R_, DA + Z, DA + Q]);
-    let sides = [(of_u, GAIN_U, NU, SCALE_U, DU), (of_v, GAIN_V, NV, SCALE_V, DV)];
-    for row in (0..count).step_by(t.blocks()) {
-        for (to_gates, gain, normalised, scale, to) in sides {
-            let gradients = t.gradient_rows(row, to_gates);
-            let (gains, rows) = (t.norm_rows(planes(gain)), t.tape_rows(row, planes(normalised)));
-            let means = gradient_moments(isa, gradients, gains, rows, units);
-            for v in row..(row + t.blocks()).min(count) {
-                for gate in [R_, Z, N] {
-                    let dy = isa.mul(t.gradient(v, to_gates[gate]), t.norm(v, gain + gate));
-                    let y = t.tape(v, normalised + gate);
-                    let dx = through(isa, dy, y, t.tape(v, scale), means);
-                    t.set_gradient(v, to + gate, dx);
-                }
             }
         }
     }

@@ -22,7 +22,9 @@
 //!
 //! Activations, clips and the clip of c' are as in `lstm.rs`.
 
-use super::norm::{gradient_moments, input_product, moments, planes, recurrent_product, through};
+use super::norm::{
+    Normalised, gradient_moments, input_product, normalise, recurrent_product, through, through_norm,
+};
 use super::{
     BackwardTile, BiasOf, C, Cell, Factor, ForwardTile, GROUP, H, Matrix, Multiplied, Packed, Phase, Shape,
     Tensor, VectorGradient, bias_gradients, concat, gain_gradients, groups,
@@ -53,10 +55,11 @@ const SCALE_U: usize = 9;
 const SCALE_V: usize = 10;
 const SCALE_C: usize = 11;
 
-/// Planes of the scratch record: u and v of gate 0, and o.
+/// Planes of the scratch record: u and v of gate 0, o and c'.
 const KEPT_U: usize = 0;
 const KEPT_V: usize = 4;
 const KEPT_O: usize = 8;
+const KEPT_C: usize = 9;
 
 /// Planes of the gradients: of u, v and pre-activation of gate 0, and of y.
 const DU: usize = 0;
@@ -70,6 +73,32 @@ const GAIN_V: usize = 4;
 const SHIFT: usize = 8;
 const GAIN_C: usize = 12;
 const SHIFT_C: usize = 13;
+
+const U: Normalised = Normalised {
+    kept: KEPT_U,
+    tape: NU,
+    scale: SCALE_U,
+    gain: GAIN_U,
+    gradient: DU,
+    sums: &[(I, Some(SHIFT + I)), (F, Some(SHIFT + F)), (G, Some(SHIFT + G)), (O, Some(SHIFT + O))],
+};
+const V: Normalised = Normalised {
+    kept: KEPT_V,
+    tape: NV,
+    scale: SCALE_V,
+    gain: GAIN_V,
+    gradient: DV,
+    sums: &[(I, None), (F, None), (G, None), (O, None)],
+};
+/// (Its gradient is added to others: no plane has it alone.)
+const OF_C: Normalised = Normalised {
+    kept: KEPT_C,
+    tape: NC,
+    scale: SCALE_C,
+    gain: GAIN_C,
+    gradient: DY,
+    sums: &[(0, Some(SHIFT_C))],
+};
 
 const GATES: [usize; 4] = [DA + I, DA + F, DA + G, DA + O];
 const BIASES: [VectorGradient; 8] = bias_gradients(GATES, GATES);
@@ -86,7 +115,7 @@ impl Cell for LstmNorm {
         state: &["h", "c"],
         activations: &[Activation::Sigmoid, Activation::Tanh, Activation::Tanh],
         tape: 12,
-        scratch: 9,
+        scratch: 10,
         grads: 13,
         biases: &[BiasOf::Both(I), BiasOf::Both(F), BiasOf::Both(G), BiasOf::Both(O)],
         packed: &[
@@ -139,9 +168,8 @@ impl Cell for LstmNorm {
                 }
             }
             _ => {
-                for row in (0..sums.len()).step_by(t.blocks()) {
-                    through_products(t, row..(row + t.blocks()).min(sums.len()));
-                }
+                through_norm(t, sums.len(), DA, &U);
+                through_norm(t, sums.len(), DA, &V);
             }
         }
     }
@@ -150,34 +178,17 @@ impl Cell for LstmNorm {
 /// Forward 2.
 #[inline(always)]
 fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
-    let (isa, options, units) = (t.isa, t.options(), t.units());
-    for row in (0..sums.len()).step_by(t.blocks()) {
-        let (u, v): ([_; 4], [_; 4]) =
-            (t.scratch_rows(row, planes(KEPT_U)), t.scratch_rows(row, planes(KEPT_V)));
-        let (mean_u, scale_u) = moments(isa, &u, units, t.epsilon());
-        let (mean_v, scale_v) = moments(isa, &v, units, t.epsilon());
-        let (mean_u, mean_v) = (isa.splat(mean_u), isa.splat(mean_v));
-        let (scale_u, scale_v) = (isa.splat(scale_u), isa.splat(scale_v));
-        for v in row..(row + t.blocks()).min(sums.len()) {
-            for gate in [I, F, G, O] {
-                let nu = isa.mul(isa.sub(t.scratch(v, KEPT_U + gate), mean_u), scale_u);
-                let nv = isa.mul(isa.sub(t.scratch(v, KEPT_V + gate), mean_v), scale_v);
-                t.record(v, NU + gate, [nu]);
-                t.record(v, NV + gate, [nv]);
-                let sum = isa.mul_add(t.norm(v, GAIN_U + gate), nu, t.norm(v, SHIFT + gate));
-                sums[v][gate] = isa.mul_add(t.norm(v, GAIN_V + gate), nv, sum);
-            }
-            t.record(v, SCALE_U, [scale_u, scale_v]);
-        }
-    }
+    let (isa, options) = (t.isa, t.options());
+    normalise(t, sums.as_flattened_mut(), 4, &U);
+    normalise(t, sums.as_flattened_mut(), 4, &V);
     let (i, f) = (options.gate(I, OF_GATE), options.gate(F, OF_GATE));
     let (g, o) = (options.gate(G, OF_CANDIDATE), options.gate(O, OF_GATE));
     activate(isa, sums, &[i, f, g, o]);
     for v in 0..sums.len() {
         let [i, f, g] = [sums[v][I], sums[v][F], sums[v][G]];
         let next = isa.mul_add(f, t.before(v, C), isa.mul(i, g));
-        t.set_cell_state(true, v, isa.clamp(next, options.cell_clip));
-        t.keep(v, KEPT_O, [sums[v][O]]);
+        let c = t.set_cell_state(true, v, isa.clamp(next, options.cell_clip));
+        t.keep(v, KEPT_O, [sums[v][O], c]);
     }
 }
 
@@ -185,17 +196,7 @@ fn cell_state<S: Isa>(t: &ForwardTile<'_, S>, sums: &mut [[S::Vector; 4]]) {
 #[inline(always)]
 fn hidden_state<S: Isa>(t: &ForwardTile<'_, S>, y: &mut [[S::Vector; 1]]) {
     let isa = t.isa;
-    for row in (0..y.len()).step_by(t.blocks()) {
-        let c = t.after_rows(row, [t.new_cell_state()]);
-        let (mean, scale) = moments(isa, &c, t.units(), t.epsilon());
-        let (mean, scale) = (isa.splat(mean), isa.splat(scale));
-        for v in row..(row + t.blocks()).min(y.len()) {
-            let n = isa.mul(isa.sub(t.after(v, t.new_cell_state()), mean), scale);
-            t.record(v, NC, [n]);
-            t.record(v, SCALE_C, [scale]);
-            y[v][0] = isa.mul_add(t.norm(v, GAIN_C), n, t.norm(v, SHIFT_C));
-        }
-    }
+    normalise(t, y.as_flattened_mut(), 1, &OF_C);
     activate(isa, y, &[t.options().output(0, OF_OUTPUT)]);
     for v in 0..y.len() {
         y[v][0] = isa.mul(t.scratch(v, KEPT_O), y[v][0]);
@@ -240,8 +241,8 @@ fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
     }
     let gates = [options.gate(I, OF_GATE), options.gate(F, OF_GATE), options.gate(G, OF_CANDIDATE)];
     activate_with_slopes(isa, values, slopes, &gates);
-    let (gradient, gain) = (t.gradient_rows(row, [DY]), t.norm_rows([GAIN_C]));
-    let means = gradient_moments(isa, gradient, gain, t.tape_rows(row, [NC]), t.units());
+    let rows = [t.gradient_row(row, DY), t.norm_row(GAIN_C), t.tape_row(row, NC)];
+    let means = gradient_moments(isa, rows.each_ref().map(std::slice::from_ref), t.units());
     for v in vectors.clone() {
         let ([i, f, g], [to_i, to_f, to_g]) = (values[v - row], slopes[v - row]);
         let c = t.before(v, C);
@@ -255,24 +256,6 @@ fn through_cell_state<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
         t.set_gradient(v, DA + F, isa.mul(isa.mul(dc, c), to_f));
         t.set_gradient(v, DA + G, isa.mul(isa.mul(dc, i), to_g));
         t.set_carry(v, C, isa.mul_add(dc, f, past));
-    }
-}
-
-/// Backward 3, of the vectors of one row.
-#[inline(always)]
-fn through_products<S: Isa>(t: &BackwardTile<'_, S>, vectors: Range<usize>) {
-    let (isa, row) = (t.isa, vectors.start);
-    for (gain, normalised, scale, to) in [(GAIN_U, NU, SCALE_U, DU), (GAIN_V, NV, SCALE_V, DV)] {
-        let gradients: [_; 4] = t.gradient_rows(row, planes(DA));
-        let (gains, rows) = (t.norm_rows(planes(gain)), t.tape_rows(row, planes(normalised)));
-        let means = gradient_moments(isa, gradients, gains, rows, t.units());
-        for v in vectors.clone() {
-            for gate in [I, F, G, O] {
-                let dy = isa.mul(t.gradient(v, DA + gate), t.norm(v, gain + gate));
-                let y = t.tape(v, normalised + gate);
-                t.set_gradient(v, to + gate, through(isa, dy, y, t.tape(v, scale), means));
-            }
-        }
     }
 }
 

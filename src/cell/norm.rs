@@ -5,15 +5,14 @@
 //! backward     dx = (dy - mean(dy) - y mean(dy y)) / sqrt(variance + eps)
 //! ```
 //!
-//! A row is here the G planes of one product, or the cell state. Every tile of a row computes the sums again,
-//! which needs no synchronisation of threads. It is most of what a normalised cell costs above a plain one
-//! (BENCHMARKS.md, "Layer normalisation"). They are functions of their own ([`Isa::call`]), the same for all
-//! cells.
+//! A row is here the planes of one product, or the cell state: [`Normalised`] says where they are, and two
+//! functions serve all cells. Every tile of a row computes the sums again, which needs no synchronisation of
+//! threads. (Phases without products go row by row, so that a tile has eight blocks.)
 //!
 //! **Same bits.** On every level a sum is sixteen partial sums, then a tree; element k goes to partial sum
 //! `k % 16`. Elements past the last unit do not count.
 
-use super::{Call, Multiply, Operand, Start};
+use super::{BackwardTile, Call, ForwardTile, Multiply, Operand, Start};
 use crate::memory::Row;
 use crate::simd::{Isa, LINE, Outlined};
 
@@ -29,14 +28,123 @@ pub(super) const fn recurrent_product(gates: usize, to: usize) -> Call {
     Call { gates, to, start: Start::Zero, products }
 }
 
-/// G planes from `first` on.
+/// A product, or the cell state, that is normalised by itself: where its planes and its vectors are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Normalised {
+    /// Its first plane in the scratch record, which an earlier phase has written.
+    pub(super) kept: usize,
+    /// The first of its normalised planes in the tape, and the plane of `1 / sqrt(variance + eps)`.
+    pub(super) tape: usize,
+    pub(super) scale: usize,
+    /// The first of its gains.
+    pub(super) gain: usize,
+    /// The first plane of its gradients before normalisation.
+    pub(super) gradient: usize,
+    /// For each plane the sum that its normalised value, times its gain, is added to, and the shift which that
+    /// sum begins with, if it begins here.
+    pub(super) sums: &'static [(usize, Option<usize>)],
+}
+
+/// Planes that are normalised together, at the most.
+const MAX_PLANES: usize = 4;
+
+/// Normalises what earlier phases have kept, and adds it to the sums of a tile, `stride` for each vector.
 #[inline(always)]
-pub(super) fn planes<const G: usize>(first: usize) -> [usize; G] {
-    let mut planes = [first; G];
-    for g in 0..G {
-        planes[g] += g;
+pub(super) fn normalise<I: Isa>(
+    tile: &ForwardTile<'_, I>,
+    sums: &mut [I::Vector],
+    stride: usize,
+    of: &Normalised,
+) {
+    tile.isa.call(Normalise { tile, sums, stride, of });
+}
+
+/// The arguments of [`normalise`].
+struct Normalise<'t, 'a, I: Isa> {
+    tile: &'t ForwardTile<'a, I>,
+    sums: &'t mut [I::Vector],
+    stride: usize,
+    of: &'t Normalised,
+}
+
+impl<I: Isa> Outlined<I> for Normalise<'_, '_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let Normalise { tile: &t, sums, stride, of } = self;
+        let count = sums.len() / stride;
+        for row in (0..count).step_by(t.blocks()) {
+            let mut planes = [Row::of(&[]); MAX_PLANES];
+            let planes = &mut planes[..of.sums.len()];
+            for n in 0..planes.len() {
+                planes[n] = t.scratch_row(row, of.kept + n);
+            }
+            let (mean, scale) = moments(isa, planes, t.units(), t.epsilon());
+            let (mean, scale) = (isa.splat(mean), isa.splat(scale));
+            let of_row = row..(row + t.blocks()).min(count);
+            for (n, &(sum, shift)) in of.sums.iter().enumerate() {
+                for v in of_row.clone() {
+                    let value = isa.mul(isa.sub(t.scratch(v, of.kept + n), mean), scale);
+                    t.record(v, of.tape + n, [value]);
+                    let sum = &mut sums[v * stride + sum];
+                    let start = if let Some(shift) = shift { t.norm(v, shift) } else { *sum };
+                    *sum = isa.mul_add(t.norm(v, of.gain + n), value, start);
+                }
+            }
+            for v in of_row {
+                t.record(v, of.scale, [scale]);
+            }
+        }
     }
-    planes
+}
+
+/// The way back: gradients before normalisation, of the vectors of a tile, from those of the sums, whose planes
+/// begin at `gates`. An earlier phase has written these, of all units.
+#[inline(always)]
+pub(super) fn through_norm<I: Isa>(
+    tile: &BackwardTile<'_, I>,
+    vectors: usize,
+    gates: usize,
+    of: &Normalised,
+) {
+    tile.isa.call(ThroughNorm { tile, vectors, gates, of });
+}
+
+/// The arguments of [`through_norm`].
+struct ThroughNorm<'t, 'a, I: Isa> {
+    tile: &'t BackwardTile<'a, I>,
+    vectors: usize,
+    gates: usize,
+    of: &'t Normalised,
+}
+
+impl<I: Isa> Outlined<I> for ThroughNorm<'_, '_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, isa: I) {
+        let ThroughNorm { tile: &t, vectors, gates, of } = self;
+        for row in (0..vectors).step_by(t.blocks()) {
+            let mut rows = [[Row::of(&[]); MAX_PLANES]; 3];
+            for (n, &(sum, _)) in of.sums.iter().enumerate() {
+                rows[0][n] = t.gradient_row(row, gates + sum);
+                rows[1][n] = t.norm_row(of.gain + n);
+                rows[2][n] = t.tape_row(row, of.tape + n);
+            }
+            let [gradients, gains, normalised] = &rows;
+            let planes = of.sums.len();
+            let rows = [&gradients[..planes], &gains[..planes], &normalised[..planes]];
+            let means = gradient_moments(isa, rows, t.units());
+            for (n, &(sum, _)) in of.sums.iter().enumerate() {
+                for v in row..(row + t.blocks()).min(vectors) {
+                    let dy = isa.mul(t.gradient(v, gates + sum), t.norm(v, of.gain + n));
+                    let y = t.tape(v, of.tape + n);
+                    t.set_gradient(v, of.gradient + n, through(isa, dy, y, t.tape(v, of.scale), means));
+                }
+            }
+        }
+    }
 }
 
 /// The vectors of a line: at most four, on the level with four lanes.
@@ -71,66 +179,41 @@ fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
 
 /// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
 #[inline(always)]
-pub(super) fn moments<I: Isa>(isa: I, planes: &[Row<'_>], units: usize, eps: f32) -> (f32, f32) {
-    isa.call(Moments { planes, units, eps })
-}
-
-/// The arguments of [`moments`].
-struct Moments<'a> {
-    planes: &'a [Row<'a>],
-    units: usize,
-    eps: f32,
-}
-
-impl<I: Isa> Outlined<I> for Moments<'_> {
-    type Output = (f32, f32);
-
-    #[inline(always)]
-    fn run(self, isa: I) -> (f32, f32) {
-        let Moments { planes, units, eps } = self;
-        let count = (planes.len() * units) as f32;
-        let mut sums = [isa.zero(); LINE_VECTORS];
-        for plane in planes {
-            for start in (0..units).step_by(LINE) {
-                let line = line(*plane, start, units, 0.0);
-                for k in 0..LINE / I::LANES {
-                    sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
-                }
+fn moments<I: Isa>(isa: I, planes: &[Row<'_>], units: usize, eps: f32) -> (f32, f32) {
+    let count = (planes.len() * units) as f32;
+    let mut sums = [isa.zero(); LINE_VECTORS];
+    for plane in planes {
+        for start in (0..units).step_by(LINE) {
+            let line = line(*plane, start, units, 0.0);
+            for k in 0..LINE / I::LANES {
+                sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
             }
         }
-        let mean = total(isa, sums) / count;
-        let mut squares = [isa.zero(); LINE_VECTORS];
-        for plane in planes {
-            for start in (0..units).step_by(LINE) {
-                let line = line(*plane, start, units, mean);
-                for k in 0..LINE / I::LANES {
-                    let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
-                    squares[k] = isa.mul_add(distance, distance, squares[k]);
-                }
-            }
-        }
-        (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
     }
+    let mean = total(isa, sums) / count;
+    let mut squares = [isa.zero(); LINE_VECTORS];
+    for plane in planes {
+        for start in (0..units).step_by(LINE) {
+            let line = line(*plane, start, units, mean);
+            for k in 0..LINE / I::LANES {
+                let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
+                squares[k] = isa.mul_add(distance, distance, squares[k]);
+            }
+        }
+    }
+    (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
 }
 
 /// The means of `dy` and of `dy y` over the first `units` values of each plane, where `dy` is a gradient
-/// times a gain.
+/// times a gain: of rows of gradients, gains and normalised values.
 #[inline(always)]
-pub(super) fn gradient_moments<I: Isa, const G: usize>(
-    isa: I,
-    gradients: [Row<'_>; G],
-    gains: [Row<'_>; G],
-    normalised: [Row<'_>; G],
-    units: usize,
-) -> (f32, f32) {
-    isa.call(GradientMoments { gradients: &gradients, gains: &gains, normalised: &normalised, units })
+pub(super) fn gradient_moments<I: Isa>(isa: I, rows: [&[Row<'_>]; 3], units: usize) -> (f32, f32) {
+    isa.call(GradientMoments { rows, units })
 }
 
 /// The arguments of [`gradient_moments`].
 struct GradientMoments<'a> {
-    gradients: &'a [Row<'a>],
-    gains: &'a [Row<'a>],
-    normalised: &'a [Row<'a>],
+    rows: [&'a [Row<'a>]; 3],
     units: usize,
 }
 
@@ -139,7 +222,7 @@ impl<I: Isa> Outlined<I> for GradientMoments<'_> {
 
     #[inline(always)]
     fn run(self, isa: I) -> (f32, f32) {
-        let GradientMoments { gradients, gains, normalised, units } = self;
+        let GradientMoments { rows: [gradients, gains, normalised], units } = self;
         let count = (gradients.len() * units) as f32;
         let (mut sums, mut products) = ([isa.zero(); LINE_VECTORS], [isa.zero(); LINE_VECTORS]);
         for g in 0..gradients.len() {

@@ -150,14 +150,10 @@ impl<'a, I: Isa, P> CellTile<'a, I, P> {
         self.isa.load(self.step.context.weights.diagonals.get(self.block(v), vector))
     }
 
-    /// Gains or shifts of the normalisation, of all units.
+    /// A gain or shift of the normalisation, of all units.
     #[inline(always)]
-    pub(crate) fn norm_rows<const N: usize>(&self, vectors: [usize; N]) -> [Row<'a>; N] {
-        let mut rows = [Row::of(&[]); N];
-        for n in 0..N {
-            rows[n] = Row::of(self.step.context.weights.norms.get(vectors[n]));
-        }
-        rows
+    pub(crate) fn norm_row(&self, vector: usize) -> Row<'a> {
+        Row::of(self.step.context.weights.norms.get(vector))
     }
 
     /// A gain or shift of the normalisation.
@@ -235,25 +231,15 @@ impl<'a, I: Isa, P> CellTile<'a, I, P> {
         unsafe { self.isa.load_ptr(self.address(records, v, plane)) }
     }
 
-    /// Planes of some records of these rows, of all units. (A loop: `map` with a closure was left outside of
-    /// the level.)
+    /// A plane of some records of these rows, of all units.
     ///
     /// # Safety
     /// - The records are of this tile's step.
     #[inline(always)]
-    pub(super) unsafe fn read_rows<const N: usize>(
-        &self,
-        records: impl Planes + 'a,
-        v: usize,
-        planes: [usize; N],
-    ) -> [Row<'a>; N] {
-        let mut rows = [Row::of(&[]); N];
-        for n in 0..N {
-            assert!(v < self.area.vectors && planes[n] < records.planes());
-            // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
-            rows[n] = unsafe { records.row(self.rank(v), planes[n]) };
-        }
-        rows
+    pub(super) unsafe fn read_row(&self, records: impl Planes + 'a, v: usize, plane: usize) -> Row<'a> {
+        assert!(v < self.area.vectors && plane < records.planes());
+        // SAFETY: the row exists, and the phase that wrote this plane is done in all blocks.
+        unsafe { records.row(self.rank(v), plane) }
     }
 
     /// Writes a plane of some records of these rows.

@@ -18,7 +18,7 @@
 //! Values that are too small to matter are packed as zero (`simd/flush.rs`).
 
 use super::{BiasOf, Canonical, Entry, Matrix, Packed, PerTensor, Shape, Tensor, Variant};
-use crate::error::{Error, checked_size, collect};
+use crate::error::{Error, checked_size};
 use crate::memory::AlignedBuf;
 use crate::product::{ConvertRows, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
@@ -194,26 +194,24 @@ impl Weights {
         let (shape, gradient) = (cell.shape, table(token, Precision::F32));
         let (lanes, outputs) = (gradient.lanes, variant.outputs(units));
         let heads = Heads::new(variant.heads, units, lanes);
-        let size = |packed: &Packed| match packed.matrix {
-            Matrix::Input => (inputs, packed.gates, units),
-            Matrix::Recurrent => (outputs / heads.count(), packed.gates, heads.panel_units()),
-            Matrix::Projection => (units, packed.gates, outputs),
+        let size = |n: usize| {
+            let Packed { matrix, gates, .. } = shape.packed[n];
+            match matrix {
+                Matrix::Input => [inputs, gates, units],
+                Matrix::Recurrent => [outputs / heads.count(), gates, heads.panel_units()],
+                Matrix::Projection => [units, gates, outputs],
+            }
         };
-        let floats = shape.packed.iter().map(size).fold(0usize, |sum, (depth, gates, units)| {
-            sum.saturating_add(depth.saturating_mul(gates.saturating_mul(units)))
-        });
-        let products = precision.of_products(floats.saturating_mul(size_of::<f32>()));
+        let count = shape.packed.len();
+        let bytes = (0..count)
+            .map(|n| size(n).into_iter().fold(size_of::<f32>(), usize::saturating_mul))
+            .fold(0, usize::saturating_add);
+        let products = precision.of_products(bytes);
         let table = table(token, products);
         // (Rounded in f32 is what gradients take on the way back.)
         let words =
             if products == precision { precision.forward(table.offset) } else { precision.backward() };
-        let panels = collect(
-            shape
-                .packed
-                .iter()
-                .map(size)
-                .map(|(depth, gates, units)| Panel::new(words, lanes, depth, gates, units)),
-        )?;
+        let panels = Panel::several(words, lanes, count, &size)?;
         Ok(Weights {
             token,
             precision,
@@ -373,8 +371,8 @@ impl TransposedWeights {
     pub(crate) fn new(weights: &Weights) -> Result<Self, Error> {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
         let (units, outputs, heads) = (weights.units(), weights.outputs(), weights.heads());
-        let panel = |depth, units| Panel::new(weights.precision.backward(), lanes, depth, 1, units);
-        let of_gates = |count: usize, depth, width| collect((0..count).map(|_| panel(depth, width)));
+        let words = weights.precision.backward();
+        let of_gates = |count, depth, width| Panel::several(words, lanes, count, &|_| [depth, 1, width]);
         let of_heads = if heads.are_one() { (units, outputs) } else { (heads.size(), heads.panel_units()) };
         Ok(TransposedWeights {
             input: of_gates(shape.input.len(), units, weights.inputs())?,

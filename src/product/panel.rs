@@ -20,14 +20,14 @@
 //! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
 //! or for several (`format/`).
 
-use super::format::{Precision, Words, round};
+use super::format::{Columns, Precision, UNITS, Words, round};
 use super::heads::{Heads, Lanes};
 use super::operand::{Prefetch, WeightPointers};
 use super::tables::table;
 use super::tile::{Part, Tile};
-use crate::error::{Error, checked_size};
+use crate::error::{Error, checked_size, collect};
 use crate::memory::{AlignedBuf, Row};
-use crate::simd::{Dispatched, Isa, Token, copy_flushed, dispatch, flush, flushed};
+use crate::simd::{Dispatched, Isa, LINE, Token, dispatch, flush, flushed};
 use std::ops::Range;
 
 /// Where a weight stands in a matrix that is not packed: unit `u` of gate `g` at input `k` is
@@ -46,6 +46,9 @@ pub(crate) struct Source<'a> {
 
 /// Rows that are packed together, so that a block takes a few lines at a time.
 const GROUP: usize = 8;
+
+/// Inputs of a transposed matrix that are packed together.
+const TOGETHER: usize = 4 * LINE;
 
 /// Packed weights.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +86,19 @@ impl Panel {
         let words = depth.div_ceil(of.inputs()).saturating_add(of.tail());
         let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, words, gates])?;
         Ok(Panel::of(AlignedBuf::zeroed(size)?, of, lanes, [depth, gates, units]))
+    }
+
+    /// `count` panels of zeros, of which `size` says depth, gates and units.
+    pub(crate) fn several(
+        of: Words,
+        lanes: usize,
+        count: usize,
+        size: &dyn Fn(usize) -> [usize; 3],
+    ) -> Result<Vec<Self>, Error> {
+        collect((0..count).map(|n| {
+            let [depth, gates, units] = size(n);
+            Panel::new(of, lanes, depth, gates, units)
+        }))
     }
 
     /// A panel for [`pack_rows`](Panel::pack_rows), with room for `rows` rows of `units` units.
@@ -145,11 +161,19 @@ impl Panel {
 
     /// The same with given scales for bytes: one for each unit of each gate, or one for all. Without a scale,
     /// or with zero, a unit has its own.
+    #[inline(never)]
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
-        let (units, lanes) = (self.units, self.lanes);
-        for block in 0..self.blocks {
-            let first = block * lanes;
-            self.pack_lanes((block, 0), first..units.min(first + lanes), from, (scales, units, first));
+        let &mut Panel { of, lanes, depth, units, .. } = self;
+        // Both the matrix and the panel are gone through along their lines: of a transposed matrix, some inputs
+        // of all blocks.
+        let together = if from.unit_stride == 1 && of.tail() == 0 { TOGETHER } else { depth.max(1) };
+        for first in (0..depth).step_by(together) {
+            let inputs = first..depth.min(first + together);
+            for block in 0..self.blocks {
+                let unit = block * lanes;
+                let of_block = unit..units.min(unit + lanes);
+                self.pack_lanes((block, 0), of_block, &inputs, from, (scales, units, unit));
+            }
         }
     }
 
@@ -165,42 +189,40 @@ impl Panel {
                 let first = (part.tile.block + n) * lanes + lane;
                 let last = own.end.min(first + count);
                 let (to, of_head) = ((part.block + n, lane), first - own.start..last - own.start);
-                self.pack_lanes(to, of_head, Source { data, ..from }, (scales, units, first));
+                let inputs = 0..self.depth;
+                self.pack_lanes(to, of_head, &inputs, Source { data, ..from }, (scales, units, first));
             }
         }
     }
 
-    /// Packs some units into the lanes of a block from `lane` on. The third part of the last argument is the
-    /// index of the first unit's scale, the second the number of scales of a gate.
+    /// Packs some inputs of some units into the lanes of a block from `lane` on. The third part of the last
+    /// argument is the index of the first unit's scale, the second the number of scales of a gate.
+    #[inline(never)]
     fn pack_lanes(
         &mut self,
         (block, lane): (usize, usize),
         from_units: Range<usize>,
+        inputs: &Range<usize>,
         from: Source<'_>,
         (scales, of_gate, first_scale): (&[f32], usize, usize),
     ) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
-        let &mut Panel { of, lanes, depth, gates, block_len, .. } = self;
+        let &mut Panel { of, lanes, gates, block_len, .. } = self;
         if block_len == 0 {
             return;
         }
         let Source { unit_stride, depth_stride, .. } = from;
-        let count = from_units.len();
         let to = &mut self.data[block * block_len..][..block_len];
         for (gate, &start) in from.gate_starts.iter().enumerate() {
-            let from = &from.data[start + from_units.start * unit_stride..];
-            let at = gate * lanes + lane;
-            if of == Words::F32 && unit_stride == 1 {
-                for (k, to) in to.chunks_exact_mut(gates * lanes).enumerate() {
-                    copy_flushed(&from[k * depth_stride..][..count], &mut to[at..][..count]);
-                }
-                continue;
-            }
-            for unit in 0..count {
-                let values = (0..depth).map(|k| from[unit * unit_stride + k * depth_stride]);
-                let scale = if scales.len() > 1 { gate * of_gate + first_scale + unit } else { 0 };
-                let given = scales.get(scale).copied().filter(|&scale| scale != 0.0);
-                of.pack(values, given, to[at + unit..].iter_mut().step_by(gates * lanes));
+            for unit in (0..from_units.len()).step_by(UNITS) {
+                let data = &from.data[start + (from_units.start + unit) * unit_stride..];
+                let units = UNITS.min(from_units.len() - unit);
+                let given = std::array::from_fn(|n| {
+                    let scale = if scales.len() > 1 { gate * of_gate + first_scale + unit + n } else { 0 };
+                    scales.get(scale).copied().filter(|&scale| scale != 0.0)
+                });
+                let (columns, at) = (Columns { data, units, unit_stride, depth_stride }, gate * lanes + lane);
+                of.pack(&columns, inputs.clone(), given, &mut to[at + unit..], gates * lanes);
             }
         }
     }

@@ -58,6 +58,12 @@ pub(crate) trait Tiles {
         false
     }
 
+    /// Whether several rows are gone through one after the other. Work without products shares no weights
+    /// between rows, and its finish may need sums over all units of a row, which each call computes anew.
+    fn is_by_row(&self) -> bool {
+        false
+    }
+
     /// Multiplies a tile, or a run of them, and prefetches its part for the next. Sum `s` of vector `v` goes
     /// to `scratch[(v * sums + s) * lanes..]`, where vectors count through the blocks of the first row, then
     /// of the second.
@@ -115,6 +121,11 @@ pub(crate) unsafe fn sweep(work: &mut impl Tiles, rows: Range<usize>, blocks: Ra
         match rows.len() {
             0 => {}
             1 => row(work, rows.start, blocks, scratch),
+            _ if work.is_by_row() => {
+                for n in rows {
+                    row(work, n, blocks.clone(), scratch);
+                }
+            }
             _ => panel(work, rows, blocks, scratch),
         }
     }

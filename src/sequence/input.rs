@@ -12,7 +12,7 @@
 
 use super::converted::{self, convert_inputs};
 use super::pass::{Forward, Projected};
-use super::ready_call::{NO_LIST, input_rows, weights_of};
+use super::ready_call::{NO_LIST, listed, weights_of};
 use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
@@ -160,8 +160,8 @@ impl Tiles for InputProducts<'_> {
             for (to, place) in to_list.iter_mut().zip(places) {
                 *to = of_place(place);
             }
-            let inputs = input_rows(self.forward, tile.rows, &mut input_list, |r| places[r]);
-            (RowPointers::listed(&to_list), inputs)
+            let input = |&(step, rank): &(usize, usize)| self.forward.input_row(step, rank);
+            (RowPointers::listed(&to_list), listed(&mut input_list, places.iter().map(input)))
         };
         let inputs = if weights.convert_rows.is_some() {
             RowPointers::strided(

@@ -95,8 +95,10 @@ impl<'a> PhaseProducts<'a> {
     #[inline(never)]
     pub(super) unsafe fn sweep(&mut self, rows: Range<usize>) {
         let PhaseProducts { forward, share, step, .. } = *self;
-        // SAFETY: the caller's promise, passed on.
-        unsafe { self.convert_rows(rows.clone()) };
+        if self.converts() {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { self.convert_rows(rows.clone()) };
+        }
         for n in 0..self.phase.calls.len() {
             // SAFETY: each call of the phase was made ready.
             unsafe { self.calls[n].assume_init_mut() }.go_to(forward, (step, share), &self.at);
@@ -106,11 +108,17 @@ impl<'a> PhaseProducts<'a> {
         unsafe { sweep(self, rows, blocks) };
     }
 
-    /// Converts the rows of these ranks, where the precision does.
+    /// Whether rows are converted before they are multiplied.
+    #[inline(always)]
+    pub(super) fn converts(&self) -> bool {
+        self.converted.is_some()
+    }
+
+    /// Converts the rows of these ranks, where they are.
     ///
     /// # Safety
     /// - As for [`sweep`](Self::sweep).
-    #[inline(always)]
+    #[inline(never)]
     pub(super) unsafe fn convert_rows(&self, rows: Range<usize>) {
         let PhaseProducts { forward, step, ref at, .. } = *self;
         let (Some(converted), Some(to)) = (&self.converted, forward.converted) else { return };
@@ -167,8 +175,7 @@ impl<'a> PhaseProducts<'a> {
         let mut list = NO_LIST;
         // SAFETY: each call of the phase was made ready.
         let ready = unsafe { self.calls[n].assume_init_mut() };
-        ready.move_rows(own, self.forward, self.step, &mut list);
-        ready.move_to(own, to, self.forward);
+        ready.move_to_tile((own, to), self.forward, self.step, &mut list);
         ready.move_to_head(part, self.forward);
         let product = ready.product();
         let Some(lanes) = part.lanes else {
@@ -264,6 +271,11 @@ impl Tiles for PhaseProducts<'_> {
         self.forward.down.is_some()
     }
 
+    #[inline(always)]
+    fn is_by_row(&self) -> bool {
+        self.phase.calls.is_empty()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let table = self.table();
         if self.first {
@@ -283,8 +295,7 @@ impl Tiles for PhaseProducts<'_> {
             let to = self.sums_of(call, tile, scratch);
             // SAFETY: each call of the phase was made ready.
             let ready = unsafe { self.calls[n].assume_init_mut() };
-            ready.move_rows(tile, self.forward, self.step, &mut list);
-            ready.move_to(tile, to, self.forward);
+            ready.move_to_tile((tile, to), self.forward, self.step, &mut list);
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes
             // the rows: the input of a step that is computed is not written any more, the step before is
             // done, and so are earlier phases.

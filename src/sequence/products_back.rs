@@ -244,6 +244,11 @@ impl Tiles for PhaseProducts<'_> {
         true
     }
 
+    #[inline(always)]
+    fn is_by_row(&self) -> bool {
+        self.panels.is_empty()
+    }
+
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
         let (backward, lanes) = (self.backward, self.table().lanes);
         let (shape, heads) = (backward.pass.weights().shape(), backward.pass.weights().heads());

@@ -19,6 +19,7 @@ use crate::product::{
     WeightPointers,
 };
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Products of one call, at the most.
 const MAX_PRODUCTS: usize = 2;
@@ -122,7 +123,7 @@ impl ReadyCall {
     }
 
     /// Moves it to a tile whose sums go to `to`: what is the same at every step. Its rows are there already.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn move_to(&mut self, tile: &Tile, to: SumPointers, forward: &Forward<'_>) {
         let ReadyCall { ends, start, fresh, segments, operands, count, .. } = self;
         (ends.tiles, ends.quiet, ends.to) = (tile.tiles, tile.quiet, to);
@@ -148,12 +149,24 @@ impl ReadyCall {
             let (segment, (.., rows)) =
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             if rows.is_null() {
-                let count = tile.rows_of_run().len();
-                segment.rows = input_rows(forward, count, list, |r| (step, tile.row + r));
+                segment.rows = input_rows(forward, tile.rows_of_run(), list, step);
             } else {
                 segment.rows.move_to(*rows, tile.row);
             }
         }
+    }
+
+    /// Moves it to a tile and its rows, at a step. (By itself: tiles with heads and without have it.)
+    #[inline(never)]
+    pub(super) fn move_to_tile(
+        &mut self,
+        (tile, to): (&Tile, SumPointers),
+        forward: &Forward<'_>,
+        step: usize,
+        list: &mut List,
+    ) {
+        self.move_rows(tile, forward, step, list);
+        self.move_to(tile, to, forward);
     }
 
     /// Moves what it multiplies of the state to a head, once it is at the head's tile.
@@ -242,23 +255,22 @@ pub(super) type List = [MaybeUninit<*mut u32>; MAX_ROWS_OF_RUN];
 /// A list of which nothing is initialised.
 pub(super) const NO_LIST: List = [const { MaybeUninit::uninit() }; MAX_ROWS_OF_RUN];
 
-/// The inputs of `count` rows, of which `place` gives step and rank. Several rows are listed in `list`.
-#[inline(always)]
-pub(super) fn input_rows(
-    forward: &Forward<'_>,
-    count: usize,
-    list: &mut List,
-    place: impl Fn(usize) -> (usize, usize),
-) -> RowPointers<u32> {
-    let row = |r| {
-        let (step, rank) = place(r);
-        forward.input_row(step, rank)
-    };
-    if count == 1 {
-        return RowPointers::strided(row(0), 0);
+/// The inputs of some rows at a step. Several rows are listed in `list`.
+#[inline(never)]
+fn input_rows(forward: &Forward<'_>, rows: Range<usize>, list: &mut List, step: usize) -> RowPointers<u32> {
+    if rows.len() == 1 {
+        return RowPointers::strided(forward.input_row(step, rows.start), 0);
     }
-    for (r, to) in list[..count].iter_mut().enumerate() {
-        to.write(row(r));
+    listed(list, rows.map(|rank| forward.input_row(step, rank)))
+}
+
+/// Rows that lie at no stride, in `list`.
+#[inline(always)]
+pub(super) fn listed(list: &mut List, rows: impl Iterator<Item = *mut u32>) -> RowPointers<u32> {
+    let mut count = 0;
+    for (to, row) in list.iter_mut().zip(rows) {
+        to.write(row);
+        count += 1;
     }
     // SAFETY: the loop has written the first `count`.
     RowPointers::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })

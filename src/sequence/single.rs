@@ -120,7 +120,9 @@ impl<'a, 'b> SingleRow<'a, 'b> {
         // SAFETY: the caller's promise, passed on.
         unsafe {
             phase.go_to(step);
-            phase.convert_rows(row..row + 1);
+            if phase.converts() {
+                phase.convert_rows(row..row + 1);
+            }
         }
         if *count == 0 {
             // SAFETY: the scratch has room for all sums.

@@ -54,11 +54,6 @@ pub(super) fn operands<I: Isa>(isa: I, values: I::Vector) -> I::Vector {
     isa.flush_below(isa.nearest_upper_half(values), f32::from_bits(SMALLEST))
 }
 
-/// The word of two values that are bf16.
-pub(super) fn pair(even: f32, odd: f32) -> u32 {
-    even.to_bits() >> 16 | odd.to_bits() & 0xFFFF_0000
-}
-
 impl Format for Bf16 {
     const MAX_ROWS: usize = 2;
     // Two partial sums beside each.
@@ -135,7 +130,6 @@ mod tests {
             // Operands have a limit of their own.
             let want = if want.abs() < 1.388e-17 { 0.0 } else { want };
             assert_eq!(operand(x), want, "{x}");
-            assert_eq!(pair(operand(x), 1.0), operand(x).to_bits() >> 16 | 0x3F80_0000);
         }
         let smallest = f32::from_bits(SMALLEST);
         assert_eq!((operand(smallest), operand(-smallest)), (smallest, -smallest));

@@ -39,7 +39,7 @@ pub(crate) struct Int8<const VNNI: bool>;
 pub(crate) const MAX_INPUTS: usize = 1 << 17;
 
 /// The largest q.
-const LARGEST: f32 = 127.0;
+pub(super) const LARGEST: f32 = 127.0;
 
 /// Adding this rounds a value to an integer: the unit in the last place of 1.5 * 2^23 is one, so the sum is
 /// rounded to the nearest, ties to even, and its low bits are the integer.
@@ -69,11 +69,6 @@ pub(super) fn scale_of(largest: f32) -> (f32, f32) {
 pub(super) fn weight(value: f32, inverse: f32) -> u8 {
     // (A NaN stays one. Its scale is NaN, and its bytes do not matter.)
     ((value * inverse).clamp(-128.0, LARGEST) + NEAREST).to_bits() as u8
-}
-
-/// A word of four bytes, the first in the lowest.
-pub(super) fn word(bytes: [u8; 4]) -> u32 {
-    u32::from_le_bytes(bytes)
 }
 
 impl<const WITH: bool> Format for Int8<WITH> {

@@ -12,7 +12,7 @@
 //! int8.rs         4 inputs, bytes      4 inputs, bytes       exact in 32 bits, then scaled, in f32
 //! ```
 //!
-//! `rows.rs` converts the rows that are not multiplied as they lie.
+//! `words.rs` makes words of weights. `rows.rs` converts the rows that are not multiplied as they lie.
 //!
 //! The precision and the level alone decide which format's kernel runs, never the number of rows: otherwise
 //! the bits of a row would depend on its batch.
@@ -22,21 +22,23 @@ mod bf16_weights;
 mod f32;
 mod int8;
 mod rows;
+mod words;
 
 use super::operand::Segment;
 use crate::error::{Error, refused};
 use crate::memory::first_level;
-use crate::simd::{Isa, flushed, prefetch};
+use crate::simd::{Isa, prefetch};
 pub(super) use bf16::Bf16;
-use bf16::{operand, pair, rounded};
+use bf16::operand;
 pub(super) use bf16_weights::Bf16Weights;
 pub(super) use f32::F32;
 pub(super) use int8::Int8;
 pub(crate) use int8::MAX_INPUTS;
-use int8::{largest_of, scale_of, weight, word};
 pub(crate) use rows::{ConvertRows, FRONT, RowsToConvert, convert_rows, row_words};
 use std::fmt;
 use std::str::FromStr;
+pub(super) use words::{Columns, UNITS};
+pub(crate) use words::{Words, bf16_of, bytes_of};
 
 /// How weights are stored, and how the products with them are computed.
 ///
@@ -188,97 +190,6 @@ impl FromStr for Precision {
             let names = names.join(", ");
             refused("precision", format_args!("one of {names}"), format_args!("{name:?}"))
         })
-    }
-}
-
-/// What the words of a panel are. Values that are too small to matter are zero in each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Words {
-    /// An f32.
-    #[default]
-    F32,
-    /// An f32 that has been rounded to bf16.
-    Rounded,
-    /// Two bf16, the first in the lower half. What is missing in a last word is zero.
-    Bf16,
-    /// Two bf16 that are multiplied with bf16: values below 2^-56 are zero.
-    Pairs,
-    /// Four bytes, with a scale for each unit and gate after the last word, and then where sums begin.
-    Bytes { offset: u8 },
-}
-
-impl Words {
-    /// The inputs of a word.
-    pub(super) fn inputs(self) -> usize {
-        match self {
-            Words::F32 | Words::Rounded => 1,
-            Words::Bf16 | Words::Pairs => 2,
-            Words::Bytes { .. } => 4,
-        }
-    }
-
-    /// The vectors of each gate that a block has after its words.
-    pub(super) fn tail(self) -> usize {
-        if matches!(self, Words::Bytes { .. }) { 2 } else { 0 }
-    }
-
-    /// Writes the words of one unit and gate, for as many inputs as there are values, and then its tail, one
-    /// by one to the floats of `to`. Bytes are rounded with the given scale, or with their own.
-    pub(super) fn pack<'a>(
-        self,
-        values: impl Iterator<Item = f32> + Clone,
-        given: Option<f32>,
-        mut to: impl Iterator<Item = &'a mut f32>,
-    ) {
-        let (scale, inverse) = match self {
-            Words::Bytes { .. } => scale_and_inverse(values.clone(), given),
-            _ => (0.0, 0.0),
-        };
-        let (mut rest, mut sum) = (values.peekable(), 0);
-        while let Some(first) = rest.next() {
-            let of = |rest: &mut dyn Iterator<Item = f32>| rest.next().unwrap_or(0.0);
-            let word = match self {
-                Words::F32 => flushed(first).to_bits(),
-                Words::Rounded => rounded(first).to_bits(),
-                Words::Bf16 => pair(rounded(first), rounded(of(&mut rest))),
-                Words::Pairs => pair(operand(first), operand(of(&mut rest))),
-                Words::Bytes { .. } => {
-                    let values = [first, of(&mut rest), of(&mut rest), of(&mut rest)];
-                    let bytes = values.map(|value| weight(flushed(value), inverse));
-                    sum += bytes.iter().map(|&byte| i32::from(byte.cast_signed())).sum::<i32>();
-                    word(bytes)
-                }
-            };
-            let to = to.next().expect("a word for each of these inputs");
-            *to = f32::from_bits(word);
-        }
-        if let Words::Bytes { offset } = self {
-            // (With the most inputs, all of the smallest byte, it is 2^31: it may wrap around.)
-            let begin = (-i32::from(offset)).wrapping_mul(sum);
-            for (to, value) in to.zip([scale, f32::from_bits(begin.cast_unsigned())]) {
-                *to = value;
-            }
-        }
-    }
-}
-
-/// A weight as bf16, which [`Precision::Bf16Weights`] and [`Precision::Bf16`] pack: the upper half of an f32.
-pub(crate) fn bf16_of(weight: f32) -> u16 {
-    (rounded(weight).to_bits() >> 16) as u16
-}
-
-/// The scale and the bytes of the weights of one unit and gate, as [`Precision::Int8`] packs them: with the
-/// scale that is given, or with their own, which is NaN where there is none, and zero where all are zero.
-pub(crate) fn bytes_of(weights: &[f32], given: Option<f32>) -> (f32, impl Iterator<Item = i8>) {
-    let (scale, inverse) = scale_and_inverse(weights.iter().copied(), given);
-    (scale, weights.iter().map(move |&value| weight(flushed(value), inverse).cast_signed()))
-}
-
-/// The scale of the weights of one unit and gate, and its inverse.
-fn scale_and_inverse(values: impl Iterator<Item = f32> + Clone, given: Option<f32>) -> (f32, f32) {
-    match given {
-        Some(scale) if values.clone().all(f32::is_finite) => (scale, scale.recip()),
-        _ => scale_of(largest_of(values)),
     }
 }
 
@@ -442,32 +353,5 @@ mod tests {
         }
         let error = "Int8".parse::<Precision>().unwrap_err().to_string();
         assert_eq!(error, "precision: expected one of f32, bf16_weights, bf16, int8, got \"Int8\"");
-    }
-
-    /// What panels have of each: words, tails, and which inputs are missing in the last word.
-    #[test]
-    fn words_of_one_unit() {
-        let pack = |words: Words, values: &[f32]| {
-            let mut to = vec![f32::NAN; values.len().div_ceil(words.inputs()) + words.tail() + 1];
-            words.pack(values.iter().copied(), None, to.iter_mut());
-            assert!(to.pop().unwrap().is_nan(), "nothing past the tail");
-            to.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
-        };
-        assert_eq!(pack(Words::F32, &[1.0, 1e-31]), [0x3F80_0000, 0]);
-        assert_eq!(pack(Words::Rounded, &[1.001, 3.0]), [0x3F80_0000, 0x4040_0000]);
-        assert_eq!(pack(Words::Bf16, &[1.0, -2.0, 1e-20]), [0xC000_3F80, 0x1E3D]);
-        assert_eq!(pack(Words::Pairs, &[1.0, -2.0, 1e-20]), [0xC000_3F80, 0]);
-        // Of five inputs, the largest 254, the scale is 2. Sums begin with their sum, -offset times.
-        let values = [254.0, -2.0, 4.0, -254.0, 6.0];
-        let begin = -(128 * (127 - 1 + 2 - 127 + 3));
-        for (offset, begin) in [(128, begin), (0, 0i32)] {
-            let words = [0x8102_FF7F, 3, 2f32.to_bits(), begin.cast_unsigned()];
-            assert_eq!(pack(Words::Bytes { offset }, &values), words);
-        }
-        // The most inputs, all of the smallest byte: what a sum begins with may wrap around.
-        let (values, mut to) = (vec![-128.0; MAX_INPUTS], vec![0.0; MAX_INPUTS / 4 + 2]);
-        Words::Bytes { offset: 128 }.pack(values.iter().copied(), Some(1.0), to.iter_mut());
-        let [.., begin] = to[..] else { panic!("no tail") };
-        assert_eq!((to[0].to_bits(), begin.to_bits()), (0x8080_8080, 1 << 31));
     }
 }
