@@ -3,7 +3,10 @@
 
 mod oracle;
 
-pub use oracle::{ACTIVATIONS, compare, compare_or_move, reference_run, reference_run_from};
+pub use oracle::{
+    ACTIVATIONS, compare, compare_or_move, reference_backward, reference_forward, reference_run,
+    reference_run_from,
+};
 
 use fused_rnn::{
     Accumulate, Activation, Bias, Builder, CellKind, Dims, Direction, Gradients, Layout, Level, Precision,

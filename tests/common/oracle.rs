@@ -5,6 +5,24 @@ use super::{Case, Data, Results, swap_axes};
 use fused_rnn::reference;
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout, Precision, Recurrent, Rng};
 
+/// [`reference::forward`] in f64, compiled once for all tests, and optimised.
+pub fn reference_forward(
+    model: &reference::Model<f64>,
+    input: &reference::Input<'_, f64>,
+) -> reference::Output<f64> {
+    reference::forward(model, input)
+}
+
+/// [`reference::backward`], likewise.
+pub fn reference_backward(
+    model: &reference::Model<f64>,
+    input: &reference::Input<'_, f64>,
+    output: &reference::Output<f64>,
+    upstream: &reference::Upstream<'_, f64>,
+) -> reference::Gradients<f64> {
+    reference::backward(model, input, output, upstream)
+}
+
 /// All, with parameters other than their defaults.
 pub const ACTIVATIONS: [Activation; 24] = [
     Activation::Sigmoid,
@@ -188,9 +206,9 @@ pub fn reference_run_from(layer: &Recurrent, case: &Case, data: &Data, first: us
         input_masks: Some(&input_masks),
         taken: Some([&taken[0], &taken[1]]),
     };
-    let output = reference::forward(&model, &input);
+    let output = reference_forward(&model, &input);
     let upstream = reference::Upstream { dy: Some(&dy), dhn: Some(&dhn), dcn: Some(&dcn) };
-    let gradients = reference::backward(&model, &input, &output, &upstream);
+    let gradients = reference_backward(&model, &input, &output, &upstream);
     let mut parameters = Vec::new();
     for params in gradients.params {
         parameters.extend(params.weight_ih);

@@ -1,8 +1,7 @@
 //! A model with all that its passes take, drawn at random, and how results are compared.
 
-use fused_rnn::reference::{
-    self, Activation, Gradients, Input, Model, Output, Params, Upstream, backward, forward,
-};
+use fused_rnn::reference::{self, Activation, Gradients, Input, Model, Output, Params, Upstream};
+use fused_rnn_tests::{reference_backward, reference_forward};
 
 pub const CELLS: [reference::Cell; 10] = [
     reference::Cell::Lstm,
@@ -110,12 +109,12 @@ impl Case {
     }
 
     pub fn forward(&self) -> Output<f64> {
-        forward(&self.model, &self.input())
+        reference_forward(&self.model, &self.input())
     }
 
     pub fn backward(&self) -> Gradients<f64> {
         let upstream = Upstream { dy: Some(&self.dy), dhn: Some(&self.dhn), dcn: Some(&self.dcn) };
-        backward(&self.model, &self.input(), &self.forward(), &upstream)
+        reference_backward(&self.model, &self.input(), &self.forward(), &upstream)
     }
 
     /// The function whose gradient [`backward`] is.
@@ -255,5 +254,8 @@ pub const MORE: [Activation; 13] = [
 /// One step of one row with one input, which is zero.
 pub fn step(model: &Model<f64>, h0: &[f64], c0: &[f64]) -> Output<f64> {
     let (h0, c0) = (Some(h0), Some(c0));
-    forward(model, &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, ..Input::default() })
+    reference_forward(
+        model,
+        &Input { steps: 1, batch: 1, x: &[0.0], h0, c0, lengths: None, ..Input::default() },
+    )
 }
