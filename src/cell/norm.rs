@@ -40,8 +40,8 @@ pub(super) struct Normalised {
     pub(super) gain: usize,
     /// The first plane of its gradients before normalisation.
     pub(super) gradient: usize,
-    /// For each plane the sum that its normalised value, times its gain, is added to, and the shift which that
-    /// sum begins with, if it begins here.
+    /// For each plane the sum that its normalised value, times its gain, is added to, and the shift which
+    /// that sum begins with, if it begins here.
     pub(super) sums: &'static [(usize, Option<usize>)],
 }
 
@@ -99,8 +99,8 @@ impl<I: Isa> Outlined<I> for Normalise<'_, '_, I> {
     }
 }
 
-/// The way back: gradients before normalisation, of the vectors of a tile, from those of the sums, whose planes
-/// begin at `gates`. An earlier phase has written these, of all units.
+/// The way back: gradients before normalisation, of the vectors of a tile, from those of the sums, whose
+/// planes begin at `gates`. An earlier phase has written these, of all units.
 #[inline(always)]
 pub(super) fn through_norm<I: Isa>(
     tile: &BackwardTile<'_, I>,

@@ -164,8 +164,8 @@ impl Panel {
     #[inline(never)]
     pub(crate) fn pack_with(&mut self, from: Source<'_>, scales: &[f32]) {
         let &mut Panel { of, lanes, depth, units, .. } = self;
-        // Both the matrix and the panel are gone through along their lines: of a transposed matrix, some inputs
-        // of all blocks.
+        // Both the matrix and the panel are gone through along their lines: of a transposed matrix, some
+        // inputs of all blocks.
         let together = if from.unit_stride == 1 && of.tail() == 0 { TOGETHER } else { depth.max(1) };
         for first in (0..depth).step_by(together) {
             let inputs = first..depth.min(first + together);

@@ -99,8 +99,8 @@ pub fn direction() -> BoxedStrategy<Direction> {
     prop::sample::select(vec![Direction::Forward, Direction::Reverse, Direction::Both]).boxed()
 }
 
-/// Every other case of `Bf16Weights`, by its seed, has so many inputs that its first layer fits no first-level
-/// cache: weights that do are multiplied as f32.
+/// Every other case of `Bf16Weights`, by its seed, has so many inputs that its first layer fits no
+/// first-level cache: weights that do are multiplied as f32.
 pub fn widened(case: Case) -> Case {
     let floats = (64 << 10) / size_of::<f32>();
     match (case.precision, case.seed % 2) {

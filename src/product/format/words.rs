@@ -55,7 +55,7 @@ impl Columns<'_> {
         weights.iter().step_by(self.depth_stride).take(depth).copied()
     }
 
-    /// The weights at `count` inputs from `first` on, an input after the other, and zeros in all other places.
+    /// The weights at `count` inputs from `first` on, an input after the other, and zeros elsewhere.
     #[inline(never)]
     fn gather(&self, first: usize, count: usize, to: &mut [f32x4; INPUTS]) {
         let &Columns { data, units, unit_stride, depth_stride } = self;
