@@ -36,7 +36,7 @@ mod level;
 mod list;
 mod trampolines;
 
-pub(crate) use flush::{copy_flushed, flush, flushed, has_tiny};
+pub(crate) use flush::{FLUSH, copy_flushed, flush, flushed, has_tiny};
 pub use level::Level;
 pub(crate) use level::Token;
 pub(crate) use list::levels;

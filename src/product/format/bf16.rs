@@ -25,7 +25,7 @@ use crate::simd::{Isa, LINE, flushed};
 pub(crate) struct Bf16;
 
 /// The magnitude below which an operand counts as zero: 2^-56.
-const SMALLEST: u32 = (127 - 56) << 23;
+pub(super) const SMALLEST: u32 = (127 - 56) << 23;
 
 /// The nearest bf16 of a float, of two that are as near the even one, as an f32. A value of more than 3.39e38
 /// becomes infinite; a NaN stays one.

@@ -10,9 +10,9 @@
 //!   unit u+1 k k+1 k+2 ..    k+1  u u+1 u+2 u+3
 //! ```
 
-use super::bf16::{operands, rounded};
+use super::bf16::{SMALLEST, rounded};
 use super::int8::{LARGEST, NEAREST, largest_of, scale_of, weight};
-use crate::simd::{Isa, LINE, Portable, flush, flushed};
+use crate::simd::{FLUSH, Isa, LINE, Portable, flushed};
 use bytemuck::cast;
 use std::ops::Range;
 use wide::{f32x4, i32x4, u32x4};
@@ -104,14 +104,16 @@ impl Columns<'_> {
 
 /// Vectors of words, of N inputs each.
 #[inline(always)]
-fn join<const N: usize>(
+fn join<'a, const N: usize>(
     gathered: &[f32x4],
-    words: &mut [f32x4; INPUTS],
+    words: &'a mut [f32x4; INPUTS],
     mut word: impl FnMut([f32x4; N]) -> u32x4,
-) {
-    for (to, &inputs) in words.iter_mut().zip(gathered.as_chunks::<N>().0) {
+) -> &'a [f32x4] {
+    let (gathered, _) = gathered.as_chunks::<N>();
+    for (to, &inputs) in words.iter_mut().zip(gathered) {
         *to = cast(word(inputs));
     }
+    &words[..gathered.len()]
 }
 
 /// As [`weight`] of each lane.
@@ -162,7 +164,11 @@ impl Words {
         stride: usize,
     ) {
         let (isa, per_word) = (Portable, self.inputs());
-        let nearest = |x| flush(isa, isa.nearest_upper_half(x));
+        let (is_rounded, least) = match self {
+            Words::F32 | Words::Bytes { .. } => (false, FLUSH),
+            Words::Rounded | Words::Bf16 => (true, FLUSH),
+            Words::Pairs => (true, f32::from_bits(SMALLEST)),
+        };
         let (mut scales, mut sums) = ([(0.0, 0.0); UNITS], i32x4::ZERO);
         if let Words::Bytes { .. } = self {
             debug_assert_eq!(inputs.start, 0);
@@ -176,21 +182,23 @@ impl Words {
             let count = INPUTS.min(inputs.end - first);
             from.gather(first, count, &mut gathered);
             let count = count.div_ceil(per_word);
-            let gathered = &gathered[..count * per_word];
-            match self {
-                Words::F32 => join(gathered, &mut words, |[x]| cast(flush(isa, x))),
-                Words::Rounded => join(gathered, &mut words, |[x]| cast(nearest(x))),
-                Words::Bf16 => join(gathered, &mut words, |two| pair(two.map(nearest))),
-                Words::Pairs => join(gathered, &mut words, |two| pair(two.map(|x| operands(isa, x)))),
+            let gathered = &mut gathered[..count * per_word];
+            for value in &mut *gathered {
+                let nearest = if is_rounded { isa.nearest_upper_half(*value) } else { *value };
+                *value = isa.flush_below(nearest, least);
+            }
+            let words = match self {
+                Words::F32 | Words::Rounded => &*gathered,
+                Words::Bf16 | Words::Pairs => join(gathered, &mut words, pair),
                 Words::Bytes { .. } => join(gathered, &mut words, |four: [f32x4; 4]| {
-                    let bytes = four.map(|x| weights(flush(isa, x), inverse));
+                    let bytes = four.map(|value| weights(value, inverse));
                     for byte in bytes {
                         sums += byte;
                     }
                     word(bytes)
                 }),
-            }
-            from.write(&words[..count], &mut to[first / per_word * stride..], stride);
+            };
+            from.write(words, &mut to[first / per_word * stride..], stride);
         }
         if let Words::Bytes { offset } = self {
             let (tail, sums) = (&mut to[inputs.end.div_ceil(per_word) * stride..], sums.to_array());
