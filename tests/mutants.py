@@ -109,6 +109,8 @@ EXPLAINED = [
     (r"let readers =", "whether a product is cut into gates"),
     (r"replace absent with", "a tile that no sweep takes"),
     (r"is_by_row", "how many blocks of a row are finished together"),
+    (r"replace (\* with /|== with !=) in Columns.*gather \| (.*depth_stride == 1|done = )",
+     "weights that are not transposed by vectors are gathered one by one"),
     (r"of_products", "weights of bf16 have the same sums in either form"),
     (r"in 0\.\.UNITS - 1", "units that are not there are left out in any case"),
     (r"vnni::of", "kernels of x86-64 with the bits of the others"),
