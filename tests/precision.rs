@@ -74,10 +74,7 @@ proptest! {
     /// `Bf16Weights` has the bits of `F32` on rounded weights, forward, step by step, and of all gradients:
     /// and with them all of its promises.
     #[test]
-    fn bf16_weights_are_f32_on_rounded_weights(
-        case in trained(cases()),
-        threads in 1..=3usize,
-    ) {
+    fn bf16_weights_are_f32_on_rounded_weights(case in trained(cases()), threads in 1..=3usize) {
         let case = widened(Case { precision: Precision::Bf16Weights, ..case });
         let data = Data::of(&case);
         for level in Level::available() {

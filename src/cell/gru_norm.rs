@@ -55,6 +55,7 @@ const GAIN_U: usize = 0;
 const GAIN_V: usize = 3;
 const SHIFT: usize = 6;
 
+/// u and v.
 const U: Normalised = Normalised {
     kept: NU,
     tape: NU,

@@ -74,6 +74,7 @@ const SHIFT: usize = 8;
 const GAIN_C: usize = 12;
 const SHIFT_C: usize = 13;
 
+/// u, v, and c'.
 const U: Normalised = Normalised {
     kept: KEPT_U,
     tape: NU,

@@ -114,7 +114,7 @@ impl<'a> PhaseProducts<'a> {
         self.converted.is_some()
     }
 
-    /// Converts the rows of these ranks, where they are.
+    /// Converts the rows of these ranks, if the phase [converts](Self::converts) any.
     ///
     /// # Safety
     /// - As for [`sweep`](Self::sweep).

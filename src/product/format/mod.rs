@@ -136,9 +136,9 @@ impl Precision {
     /// The precision whose kernels multiply weights that take so many bytes in f32.
     ///
     /// `Bf16Weights` have the sums of f32, so it is time alone that decides how they are stored. Half of the
-    /// bytes are less to wait for, and words to take apart. Where the weights in f32 fit the first-level cache
-    /// there is nothing to wait for: steps and sequences of 32 and 40 units took 1.08 to 1.34 times as long as
-    /// in f32, of 64 units, which do not fit, 0.84 and 0.96 of the time (`X207/small-bf16`).
+    /// bytes are less to wait for, and words to take apart. Where the weights in f32 fit the first-level
+    /// cache there is nothing to wait for: steps and sequences of 32 and 40 units took 1.08 to 1.34 times as
+    /// long as in f32, of 64 units, which do not fit, 0.84 and 0.96 of the time (`X207/small-bf16`).
     pub(crate) fn of_products(self, bytes: usize) -> Precision {
         if self == Precision::Bf16Weights && bytes <= first_level() { Precision::F32 } else { self }
     }

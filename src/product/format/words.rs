@@ -1,8 +1,8 @@
 //! What the words of a panel are, and how weights become words.
 //!
-//! Weights are packed once, or, in training, after every update: then it is a tenth of the time where rows
-//! are many, and a third where they are few. So it goes by tiles of four units and sixteen inputs, which the
-//! compiler keeps in vectors of any machine (a matrix that is transposed, by [`f32x4`]):
+//! Weights are packed once, or, in training, after every update. A float at a time, that was up to a third of
+//! an update and a step of 8 rows (`X207/pack`). So it goes by tiles of four units and sixteen inputs, in
+//! vectors that every machine has ([`f32x4`]):
 //!
 //! ```text
 //!   weights                  gathered                  words, of one input or of several
