@@ -56,11 +56,9 @@ proptest! {
                     layer
                         .forward(&data.x, data.dims(&case), &mut state, Some(&mut y), &mut workspace)
                         .unwrap();
-                    prop_assert!(
-                        y == one.y && state.h() == one.hn && state.c() == one.cn,
-                        "{} without a tape",
-                        what
-                    );
+                    // (Gates without bounds may grow beyond f32, and no NaN equals another.)
+                    let without_tape = Results { y, hn: state.h(), cn: state.c(), ..one.clone() };
+                    same_bits(&format!("{what}, without a tape"), &one, &without_tape)?;
                 }
             }
         }
