@@ -26,16 +26,18 @@ fn main() {
                 network.layer.update(|_| ())
             });
         }
-        let make = || {
-            check::train(&shape, Level::best(), 1);
-            let mut small = shape.clone();
-            (small.batch, small.steps) = (1, 1);
-            let mut network = Network::new(&small, Level::best(), 1).expect("a network");
-            network.train().expect("train");
-            network
-        };
-        let name = format!("{}, forward and backward", Level::best());
-        harness::measure(&mut group, &name, make, |network| network.layer.update(|_| ()));
+        for threads in [1, 2] {
+            let make = || {
+                check::train(&shape, Level::best(), threads);
+                let mut small = shape.clone();
+                (small.batch, small.steps) = (1, 1);
+                let mut network = Network::new(&small, Level::best(), threads).expect("a network");
+                network.train().expect("train");
+                network
+            };
+            let name = format!("{}, forward and backward, {threads} threads", Level::best());
+            harness::measure(&mut group, &name, make, |network| network.layer.update(|_| ()));
+        }
         group.finish();
     }
     criterion.final_summary();

@@ -6,6 +6,7 @@ use super::parameters::{NamedParameter, Ranges, same_bits, tensors};
 use crate::cell::{PerTensor, TransposedWeights, Weights};
 use crate::error::{Error, collect, refused, zeros};
 use crate::product::Precision;
+use crate::sequence::{Threads, join};
 use crate::simd::{Level, Token};
 use std::fmt;
 use std::sync::OnceLock;
@@ -57,6 +58,10 @@ pub struct Recurrent {
     /// The identity of this network: a workspace that holds addresses of weights knows by it whose they are.
     pub(super) instance: Instance,
 }
+
+/// Parameters of one direction of a layer from which on two threads pack it sooner than one: 128 units with
+/// as many inputs have 131,072. (`X207/pack-threads`)
+const SIDE_BY_SIDE: usize = 1 << 16;
 
 /// Identifies a network. No other has the same, neither one that has been dropped nor a clone.
 #[derive(Debug, PartialEq, Eq)]
@@ -337,6 +342,9 @@ impl Recurrent {
     /// Lets `change` write to the parameters, then packs them again, even if `change` panics. Tapes that were
     /// made before can no longer be used by [`backward`](Recurrent::backward), even if no value changed.
     ///
+    /// A large network that has gone back is packed for forward and for backward at the same time, where it
+    /// may use [several threads](crate::Builder::threads).
+    ///
     /// A network that has [dropped](Recurrent::drop_parameters) its parameters hands an empty slice to
     /// `change`, and stays as it is: see [`has_parameters`](Recurrent::has_parameters).
     ///
@@ -370,16 +378,32 @@ impl Recurrent {
             return;
         }
         self.version = next_version();
-        (0..self.ranges.len()).for_each(|strand| self.pack(strand, &PerTensor::ALL));
+        let threads = self.config.threads;
+        (0..self.ranges.len()).for_each(|strand| self.pack_on(threads, strand, &PerTensor::ALL));
     }
 
-    /// Packs again what is made of the tensors of a strand that have changed.
+    /// Packs again what is made of the tensors of a strand that have changed. On one thread: a mirror packs
+    /// under its lock, and a thread of a pool that waits for another takes up work that may want that lock.
     pub(super) fn pack(&mut self, strand: usize, changed: &PerTensor<bool>) {
+        self.pack_on(Threads::Count(1), strand, changed);
+    }
+
+    /// The same, for forward and for backward side by side where threads and parameters are enough.
+    fn pack_on(&mut self, threads: Threads, strand: usize, changed: &PerTensor<bool>) {
         let canonical = self.ranges[strand].canonical(&self.parameters);
-        self.weights[strand].pack(&canonical, self.scales.get(strand), changed);
+        let (weights, scales) = (&mut self.weights[strand], self.scales.get(strand));
         let transposed = self.transposed.get_mut().map(Vec::as_mut_slice).unwrap_or_default();
-        if let Some(weights) = transposed.get_mut(strand) {
-            weights.pack(&self.weights[strand].variant, &canonical, changed);
+        let Some(transposed) = transposed.get_mut(strand) else {
+            return weights.pack(&canonical, scales, changed);
+        };
+        let variant = weights.variant;
+        let mut forward = || weights.pack(&canonical, scales, changed);
+        let mut backward = || transposed.pack(&variant, &canonical, changed);
+        if self.ranges[strand].all().len() < SIDE_BY_SIDE || threads.is_one(usize::MAX) {
+            forward();
+            backward();
+        } else {
+            join(forward, backward);
         }
     }
 

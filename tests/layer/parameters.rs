@@ -153,6 +153,28 @@ fn parameters_are_compared_by_bits_and_tapes_live_as_long_as_they() {
     assert_eq!(back(&layer).unwrap_err().to_string(), refused);
 }
 
+/// A network that has gone back and is large enough for it is packed on two threads.
+#[test]
+fn an_update_on_several_threads_packs_the_same_bits() {
+    for (kind, precision) in [
+        (CellKind::Lstm, Precision::F32),
+        (CellKind::GruResetBefore, Precision::F32),
+        (CellKind::GruResetAfter, Precision::Bf16),
+    ] {
+        let case = Case { layers: 2, precision, ..Case::simple(kind, 2, 3, 150, 140) };
+        let data = Data::of(&case);
+        let [want, got] = [1, 2].map(|threads| {
+            let mut layer = case.layer(|builder| builder.threads(Threads::Count(threads)));
+            let before = results(&layer, &case, &data);
+            layer.update(|parameters| parameters.iter_mut().for_each(|value| *value *= 0.75));
+            let after = results(&layer, &case, &data);
+            assert!(before.iter().zip(&after).all(|(before, after)| before != after));
+            after
+        });
+        assert!(got == want, "{kind:?}, {precision:?}");
+    }
+}
+
 #[test]
 fn wrong_tensors_are_refused_and_none_is_set() {
     let case = Case { layers: 2, ..Case::simple(CellKind::GruResetAfter, 2, 3, 2, 4) };
