@@ -33,7 +33,7 @@ use draw::{Draw, power};
 use fused_rnn::Level;
 use hashes::{HEADS, Hash, PRECISIONS, expected};
 use networks::FEATURES;
-use run::{Sum, hash_of_heads, hashes_of, sums};
+use run::{Sum, hashes_of, sums, sums_of_heads};
 use sets::{CELLS, drawn, headed, heights, large};
 use std::collections::BTreeMap;
 
@@ -93,10 +93,11 @@ fn results_in_other_precisions_have_their_bits() {
 #[cfg_attr(debug_assertions, ignore = "kernels without optimisation take minutes")]
 fn results_of_heads_have_their_bits() {
     let mut wrong = Vec::new();
-    for (precision, expected) in HEADS {
-        for level in Level::available() {
+    let (levels, precisions) =
+        (Level::available().collect::<Vec<_>>(), HEADS.map(|(precision, _)| precision));
+    for ((precision, expected), sums) in HEADS.iter().zip(sums_of_heads(&levels, &precisions)) {
+        for (&level, Sum { hash, values, telling }) in levels.iter().zip(sums) {
             let expected = expected[usize::from(level == Level::Portable)];
-            let Sum { hash, values, telling } = hash_of_heads(level, precision);
             println!("bits heads {precision} {level} {:#018x}, {telling} of {values} values", hash.0);
             if hash.0 != expected || 5 * telling < 3 * values {
                 wrong.push(format!("{precision}, {level}: expected {expected:#018x}, got {:#018x}", hash.0));

@@ -168,14 +168,14 @@ impl Outcome {
     }
 }
 
-/// Runs networks in a precision: of each network, on each level, all that comes out. All cores share the
+/// Runs networks, each in a precision: of each, on each level, all that comes out. All cores share the
 /// networks, the last first: the large ones are last, and the small ones then fill what time is left.
-fn outcomes(networks: &[Network], levels: &[Level], precision: Precision) -> Vec<Vec<Vec<Outcome>>> {
+fn outcomes(networks: &[(&Network, Precision)], levels: &[Level]) -> Vec<Vec<Vec<Outcome>>> {
     let left = AtomicUsize::new(networks.len());
     let share = || {
         let mut done = Vec::new();
         while let Ok(before) = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
-            let network = &networks[before - 1];
+            let (network, precision) = networks[before - 1];
             let data = Data::of(network, &network.builder.clone().build().unwrap());
             let on = |&level: &Level| run(network, &data, level, precision).into_iter().map(Outcome::of);
             done.push((before - 1, levels.iter().map(|level| on(level).collect()).collect()));
@@ -192,6 +192,12 @@ fn outcomes(networks: &[Network], levels: &[Level], precision: Precision) -> Vec
     });
     all.sort_unstable_by_key(|(n, _)| *n);
     all.into_iter().map(|(_, of_levels)| of_levels).collect()
+}
+
+/// Each network in each precision, in the order of the networks.
+fn each_in<'a>(networks: &'a [Network], precisions: &[Precision]) -> Vec<(&'a Network, Precision)> {
+    let in_each = |network| precisions.iter().map(move |&precision| (network, precision));
+    networks.iter().flat_map(in_each).collect()
 }
 
 /// The place of a network's cell in [`CELLS`].
@@ -226,7 +232,7 @@ pub type Sums = [[Sum; CELLS.len()]; 2];
 pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Hash)) -> Vec<Sums> {
     let mut sums = vec![[[Sum::EMPTY; CELLS.len()]; 2]; levels.len()];
     let networks = [heights(), drawn(), large()].concat();
-    let outcomes = outcomes(&networks, levels, Precision::F32);
+    let outcomes = outcomes(&each_in(&networks, &[Precision::F32]), levels);
     for (n, (network, of_levels)) in networks.iter().zip(&outcomes).enumerate() {
         let cell = cell_of(network);
         for ((level, sums), tensors) in levels.iter().zip(&mut sums).zip(of_levels) {
@@ -244,7 +250,7 @@ pub fn sums(levels: &[Level], mut each: impl FnMut(Level, usize, &str, &str, Has
 pub fn hashes_of(levels: &[Level], precision: Precision) -> Vec<[u64; CELLS.len() - FIRST + 1]> {
     let mut all = vec![[Sum::EMPTY; CELLS.len() - FIRST + 1]; levels.len()];
     let networks = [heights(), drawn()].concat();
-    for (network, of_levels) in networks.iter().zip(outcomes(&networks, levels, precision)) {
+    for (network, of_levels) in networks.iter().zip(outcomes(&each_in(&networks, &[precision]), levels)) {
         for (all, tensors) in all.iter_mut().zip(of_levels) {
             let sum = &mut all[(cell_of(network) + 1).saturating_sub(FIRST)];
             tensors.iter().for_each(|tensor| sum.add(tensor));
@@ -253,10 +259,14 @@ pub fn hashes_of(levels: &[Level], precision: Precision) -> Vec<[u64; CELLS.len(
     all.into_iter().map(|sums| sums.map(|sum| sum.hash.0)).collect()
 }
 
-/// The hash of all that comes out of the networks with heads.
-pub fn hash_of_heads(level: Level, precision: Precision) -> Sum {
-    let mut sum = Sum::EMPTY;
-    let all = outcomes(&headed(), &[level], precision);
-    all.iter().flatten().flatten().for_each(|tensor| sum.add(tensor));
-    sum
+/// All that comes out of the networks with heads: of each precision, on each level.
+pub fn sums_of_heads(levels: &[Level], precisions: &[Precision]) -> Vec<Vec<Sum>> {
+    let mut sums = vec![vec![Sum::EMPTY; levels.len()]; precisions.len()];
+    let networks = headed();
+    for (n, of_levels) in outcomes(&each_in(&networks, precisions), levels).iter().enumerate() {
+        for (sum, tensors) in sums[n % precisions.len()].iter_mut().zip(of_levels) {
+            tensors.iter().for_each(|tensor| sum.add(tensor));
+        }
+    }
+    sums
 }
