@@ -18,23 +18,12 @@
 //! A change that is meant to change bits replaces the hashes in `bits/hashes.rs` by those that this test
 //! prints, once the other tests have shown that the new bits are right.
 
-#[path = "bits/draw.rs"]
-mod draw;
-#[path = "bits/hashes.rs"]
-mod hashes;
-#[path = "bits/networks.rs"]
-mod networks;
-#[path = "bits/run.rs"]
-mod run;
-#[path = "bits/sets.rs"]
-mod sets;
-
-use draw::{Draw, power};
 use fused_rnn::Level;
-use hashes::{HEADS, Hash, PRECISIONS, expected};
-use networks::FEATURES;
-use run::{Sum, hashes_of, sums, sums_of_heads};
-use sets::{CELLS, drawn, headed, heights, large};
+use fused_rnn_bits::draw::{Draw, power};
+use fused_rnn_bits::hashes::{HEADS, Hash, PRECISIONS, expected};
+use fused_rnn_bits::networks::FEATURES;
+use fused_rnn_bits::run::{Sum, hashes_of, sums, sums_of_heads};
+use fused_rnn_bits::sets::{CELLS, drawn, headed, heights, large};
 use std::collections::BTreeMap;
 
 #[test]

@@ -6,20 +6,11 @@
 use fused_rnn::{
     CellKind, Dims, Direction, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape, Threads, Workspace,
 };
-use fused_rnn_tests::strategies::{cases, that_train, trained};
+use fused_rnn_tests::strategies::{cases, same_bits, that_train, trained};
 use fused_rnn_tests::{
     Case, Data, Options, Results, bits, bits_of, on_each_level, property_cases, run, run_layer, run_with_tape,
 };
 use proptest::prelude::*;
-
-fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
-    for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
-        for (index, (&a, &b)) in a.iter().zip(b).enumerate() {
-            prop_assert!(bits_of(a) == bits_of(b), "{what}: {name}[{index}]: {a:e} and {b:e}");
-        }
-    }
-    Ok(())
-}
 
 fn layer(case: &Case, level: Level) -> Recurrent {
     case.layer(|builder| builder.level(level).threads(Threads::Count(1)))

@@ -5,9 +5,9 @@ use fused_rnn::{
     Bias, CellKind, Dims, Direction, Error, Keep, Layout, Level, Precision, Recurrent, Schedule, Tape,
     Threads, Workspace, reference,
 };
-use fused_rnn_tests::strategies::{cases, trained, widened};
+use fused_rnn_tests::strategies::{cases, same_bits, trained, widened};
 use fused_rnn_tests::{
-    Case, Data, Options, Results, bits, bits_of, on_each_level, property_cases, reference_run, run_layer,
+    Case, Data, Options, Results, bits, on_each_level, property_cases, reference_run, run_layer,
     run_with_tape,
 };
 use proptest::prelude::*;
@@ -34,15 +34,6 @@ fn round_weights(layer: &mut Recurrent) {
             parameters[range].iter_mut().for_each(|weight| *weight = nearest_bf16(*weight));
         }
     });
-}
-
-fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
-    for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
-        for (index, (&a, &b)) in a.iter().zip(b).enumerate() {
-            prop_assert!(bits_of(a) == bits_of(b), "{what}: {name}[{index}]: {a:e} and {b:e}");
-        }
-    }
-    Ok(())
 }
 
 /// Outputs and states without a tape: of a whole sequence, and where there is one direction step by step.

@@ -2,7 +2,7 @@
 //!
 //! [`FEATURES`] says what the networks are there for, and `bits.rs` counts them.
 
-use super::draw::{Draw, power};
+use crate::draw::{Draw, power};
 use fused_rnn::{
     Accumulate, Activation, Bias, Builder, CellKind, Direction, Init, Layout, Schedule, Threads,
 };

@@ -1,9 +1,9 @@
 //! What is done with a network, and all that comes out of it.
 
-use super::draw::{Draw, power};
-use super::hashes::Hash;
-use super::networks::{Network, Tapes};
-use super::sets::{CELLS, FIRST, drawn, headed, heights, large};
+use crate::draw::{Draw, power};
+use crate::hashes::Hash;
+use crate::networks::{Network, Tapes};
+use crate::sets::{CELLS, FIRST, drawn, headed, heights, large};
 use fused_rnn::{
     Dims, Direction, Gradients, Keep, Layout, Level, Precision, Recurrent, State, Tape, Upstream, Workspace,
 };

@@ -1,8 +1,8 @@
 //! The sets of networks of `bits.rs`. A network depends only on its own seed, so one can be added or changed
 //! without a change of the others.
 
-use super::draw::{Draw, power};
-use super::networks::{Form, Network, forms};
+use crate::draw::{Draw, power};
+use crate::networks::{Form, Network, forms};
 use fused_rnn::{Bias, CellKind, Direction, Layout, Schedule};
 
 /// The cells, by name.

@@ -3,6 +3,7 @@
 
 #[path = "mod.rs"]
 mod common;
+pub mod pool;
 pub mod strategies;
 
 pub use common::*;

@@ -1,9 +1,23 @@
-//! Cases, options and directions, for the tests that draw them. They are boxed, so that they are compiled
-//! here and not in every test.
+//! Cases, options and directions, for the tests that draw them, and what these tests claim of two results.
+//! Strategies are boxed, so that they are compiled here and not in every test.
 
-use crate::{ACTIVATIONS, Case, Options, has_options_of_cell_state, plain_activations, recurrent_dropout};
+use crate::{
+    ACTIVATIONS, Case, Options, Results, bits_of, has_options_of_cell_state, plain_activations,
+    recurrent_dropout,
+};
 use fused_rnn::{Activation, Bias, CellKind, Direction, Layout, Precision};
 use proptest::prelude::*;
+
+/// Claims that two results have the same bits, [as `bits`](crate::bits) has them.
+pub fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), TestCaseError> {
+    for ((name, a), (_, b)) in a.tensors().into_iter().zip(b.tensors()) {
+        prop_assert_eq!(a.len(), b.len(), "{}: {}", what, name);
+        for (index, (&a, &b)) in a.iter().zip(b).enumerate() {
+            prop_assert!(bits_of(a) == bits_of(b), "{what}: {name}[{index}]: {a:e} and {b:e}");
+        }
+    }
+    Ok(())
+}
 
 /// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at
 /// each place: the exponential leaves the floats within some steps, and the more kinks there are, the more

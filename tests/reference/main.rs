@@ -4,6 +4,8 @@
 mod by_hand;
 mod case;
 mod gradients;
-mod pool;
 mod precision;
 mod structure;
+
+#[global_allocator]
+static POOL: fused_rnn_tests::pool::Pool = fused_rnn_tests::pool::Pool;

@@ -3,21 +3,10 @@
 //! `run.mjs` calls `run` and reads what it has counted. Networks are shared by threads in all ways, of which
 //! WebAssembly has one, so this also shows that asking for more traps nowhere.
 
-#[path = "../../draw.rs"]
-mod draw;
-#[path = "../../hashes.rs"]
-mod hashes;
-#[allow(dead_code, reason = "features are for the native test")]
-#[path = "../../networks.rs"]
-mod networks;
-#[path = "../../run.rs"]
-mod run;
-#[path = "../../sets.rs"]
-mod sets;
-
 use fused_rnn::Level;
-use hashes::{HEADS, Hash, PRECISIONS, expected};
-use sets::CELLS;
+use fused_rnn_bits::hashes::{HEADS, Hash, PRECISIONS, expected};
+use fused_rnn_bits::run;
+use fused_rnn_bits::sets::CELLS;
 use std::sync::Mutex;
 
 /// Computes all hashes and returns how many are wrong.

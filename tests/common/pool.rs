@@ -7,6 +7,8 @@
 //! class n      blocks of 16 << n bytes; a free block begins with the address of the next one
 //! larger       the system's
 //! ```
+//!
+//! (Here, where it is optimised: `#[global_allocator] static POOL: Pool = Pool;` in a program that wants it.)
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -20,10 +22,8 @@ thread_local! {
     static FREE: [Cell<*mut u8>; CLASSES] = const { [const { Cell::new(null_mut()) }; CLASSES] };
 }
 
-struct Pool;
-
-#[global_allocator]
-static POOL: Pool = Pool;
+/// The allocator.
+pub struct Pool;
 
 /// The class of blocks that such an allocation gets.
 fn class_of(layout: Layout) -> Option<usize> {
