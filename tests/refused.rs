@@ -11,7 +11,7 @@ use fused_rnn::{
     CellKind, Dims, Direction, Error, Gradients, Init, Keep, Precision, Recurrent, Rng, Schedule, Tape,
     Threads, Upstream, Workspace,
 };
-use fused_rnn_tests::{Case, Data, Options};
+use fused_rnn_tests::{Case, Data, Options, all_are};
 use refusing::refusing_after;
 
 /// Calls with the first allocation refused, then with the second, until there are no more. Gives their
@@ -140,7 +140,7 @@ fn calls(case: &Case, keep: Keep) {
         initial,
         |(state, y)| layer.forward(&data.x, dims, state, Some(y), &mut workspace),
         |(state, y), refused| {
-            let untouched = state.h() == data.h0 && state.c() == data.c0 && y.iter().all(|&y| y == SEVEN);
+            let untouched = state.h() == data.h0 && state.c() == data.c0 && all_are(SEVEN, &y);
             assert!(!refused || untouched, "forward has written");
         },
     );
@@ -154,7 +154,7 @@ fn calls(case: &Case, keep: Keep) {
         initial,
         |(state, y)| layer.forward_train(&data.x, dims, state, Some(y), &mut tape, 0, &mut workspace),
         |(state, y), refused| {
-            let untouched = state.h() == data.h0 && state.c() == data.c0 && y.iter().all(|&y| y == SEVEN);
+            let untouched = state.h() == data.h0 && state.c() == data.c0 && all_are(SEVEN, &y);
             assert!(
                 if refused { untouched } else { y == want.y && state.h() == want.hn },
                 "training, forward"
@@ -172,7 +172,7 @@ fn calls(case: &Case, keep: Keep) {
             layer.backward(&data.x, &tape, upstream, gradients, &mut workspace)
         },
         |(_, all), refused| match refused {
-            true => assert!(all.iter().flatten().all(|&value| value == SEVEN), "backward has written"),
+            true => assert!(all.iter().all(|values| all_are(SEVEN, values)), "backward has written"),
             false => {
                 assert!(all == [&want.parameters, &want.dx, &want.dh0, &want.dc0].map(Vec::clone), "backward")
             }

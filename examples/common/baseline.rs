@@ -2,6 +2,7 @@
 
 use fused_rnn::train::{Adam, AdamConfig, Dense, Optimizer, softmax_cross_entropy};
 use fused_rnn::{Accumulate, Error, Rng};
+use std::collections::HashMap;
 
 /// Softmax regression of `x (N, features)` to `labels (N)`: 30 epochs of Adam.
 pub fn regression(x: &[f32], labels: &[usize], classes: usize, seed: u64) -> Result<Dense, Error> {
@@ -93,6 +94,27 @@ fn pieces(columns: &[f32], features: usize) -> Vec<f32> {
         t += width + 1;
     }
     cut
+}
+
+/// Bits for each character of a test, by counts of what followed the last `context` characters in a text.
+/// Counts of longer contexts are mixed with those of shorter ones (Witten & Bell, *The zero-frequency
+/// problem*, 1991).
+pub fn counted(text: &[usize], test: &[usize], context: usize, classes: usize) -> f64 {
+    let mut counts = HashMap::<&[usize], HashMap<usize, f64>>::new();
+    for at in context..text.len() {
+        for length in 0..=context {
+            *counts.entry(&text[at - length..at]).or_default().entry(text[at]).or_default() += 1.0;
+        }
+    }
+    let bits = |at: usize| {
+        let mut share = 1.0 / classes as f64;
+        for of_context in (0..=context).filter_map(|length| counts.get(&test[at - length..at])) {
+            let (all, kinds) = (of_context.values().sum::<f64>(), of_context.len() as f64);
+            share = (of_context.get(&test[at]).unwrap_or(&0.0) + kinds * share) / (all + kinds);
+        }
+        -share.log2()
+    };
+    (context..test.len()).map(bits).sum::<f64>() / (test.len() - context) as f64
 }
 
 /// The row that is nearest to another, by [`distance`].

@@ -13,8 +13,7 @@
 //! the next, the gradient does not (truncated BPTT). The last tenth of the text is for the test. Afterwards
 //! the network writes as a stream: a character, a step of the layer, the next character.
 //!
-//! The simple method counts: how often did a character follow the last few? Counts of longer contexts are
-//! mixed with those of shorter ones (Witten & Bell, *The zero-frequency problem*, 1991).
+//! The simple method counts: how often did a character follow the last few?
 
 use clap::Parser;
 use fused_rnn::train::{softmax, softmax_cross_entropy};
@@ -22,8 +21,7 @@ use fused_rnn::{Dims, Error, Lstm, Rng, State, Workspace};
 use fused_rnn_examples::{
     Better, Embedded, Epochs, Export, Network, Outcome, Outcomes, Sees, Shared, Table, Vocabulary,
 };
-use fused_rnn_examples::{chart, from_to, quoted, say, within};
-use std::collections::HashMap;
+use fused_rnn_examples::{baseline, chart, from_to, quoted, say, within};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -124,25 +122,6 @@ impl Writer {
     }
 }
 
-/// Bits for each character of a test, by counts of what followed the last `context` characters in a text.
-fn counted(text: &[usize], test: &[usize], context: usize, classes: usize) -> f64 {
-    let mut counts = HashMap::<&[usize], HashMap<usize, f64>>::new();
-    for at in context..text.len() {
-        for length in 0..=context {
-            *counts.entry(&text[at - length..at]).or_default().entry(text[at]).or_default() += 1.0;
-        }
-    }
-    let bits = |at: usize| {
-        let mut share = 1.0 / classes as f64;
-        for of_context in (0..=context).filter_map(|length| counts.get(&test[at - length..at])) {
-            let (all, kinds) = (of_context.values().sum::<f64>(), of_context.len() as f64);
-            share = (of_context.get(&test[at]).unwrap_or(&0.0) + kinds * share) / (all + kinds);
-        }
-        -share.log2()
-    };
-    (context..test.len()).map(bits).sum::<f64>() / (test.len() - context) as f64
-}
-
 fn main() -> Outcomes {
     let args = Args::parse();
     let table = Table::read(&args.data)?;
@@ -194,7 +173,7 @@ fn main() -> Outcomes {
     let written = net.write(&begin, args.write, args.temperature, &mut Rng::new(args.shared.seed))?;
     let rate = written.len() as f64 / start.elapsed().as_secs_f64();
     say!("\n{}\n\n{rate:.0} characters a second", characters.spelled(&written))?;
-    let of_counts = |context| (context, counted(training, test, context, characters.len()));
+    let of_counts = |context| (context, baseline::counted(training, test, context, characters.len()));
     let (context, best) = (1..=6).map(of_counts).min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0));
     let flat = vec![(1.0, best), (args.epochs as f64, best)];
     let score = curve.last().map_or(f64::MAX, |point| point.1);

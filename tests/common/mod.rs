@@ -205,6 +205,11 @@ pub fn bits_of(value: f32) -> u32 {
     if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }
 }
 
+/// Whether each of the values is this one.
+pub fn all_are(value: f32, values: &[f32]) -> bool {
+    values.iter().all(|&of| of == value)
+}
+
 pub fn uniform(n: usize, rng: &mut Rng) -> Vec<f32> {
     (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
 }
