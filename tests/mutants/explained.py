@@ -21,6 +21,8 @@ EXPLAINED = [
         "in which direction a step goes through its weights",
     ),
     (r"if const \{ R > I::HEIGHTS", "in which order a kernel loads the operands of a word"),
+    (r"guard heads == 1 with false in RowsOfPhase::convert", "how many rows are converted at a time"),
+    (r"replace < with <= in load \| if count < I::LANES", "in which way a whole vector is loaded"),
     (r">::add \| while rest >= together", "how many words of depth a loop takes at a time: here one"),
     (r"multiply_add \| w\[u\]\[g\] = unsafe", "tiles of more rows than the portable level has"),
     (
