@@ -114,11 +114,13 @@ EXPLAINED = [
     (r"Packed::reserve \| (if shape.hidden_gates|panel.reserve)", "how much is reserved beforehand"),
     (r"FRONT.saturating_add\(width", "a row with more room than it needs"),
     (r"from_raw_parts_mut\(to, LINE / 2\)", "how long a slice is of which half a line is written"),
+    (r"replace < with <= in pairs \| while at < count", "zeros before the next row, where pairs keep nothing"),
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
     (r"replace \| with \^ in pair ", "the halves of a word have no bit in common"),
     (r"replace \+ with - .*\| .*D[AV] \+ (I|R_),", "zero is added"),
+    (r"NEAREST \+ f32::from\(OFFSET\)", "zero is added on the portable level"),
     (r"weights_of .*wrapping_add\(first|replace / with \* in Panel::words_of",
      "panels that are taken in parts have one gate, and words of one input"),
     (r"if m == 0 \|\| n == 0", "an empty product is left alone by matrixmultiply as well"),
