@@ -87,7 +87,7 @@ fn what_is_not_understood_is_refused() {
     for (text, expected) in [
         ("", "JSON: expected a valid file, got an empty file"),
         ("[]", "model: expected an object, got a list"),
-        ("{}", "(layers), GuitarML (state_dict) or NAM (architecture), got only no field"),
+        ("{}", "(layers), GuitarML (state_dict) or NAM (architecture), got no field"),
         (&lstm("2", good), "shape of layer 0: expected 1 at its end, as the weights have, got 2"),
         (&lstm("1", "[[[1, 2, 3, 4]], [[1, 2, 3, 4]], [0, 0, 0]]"), "bias"),
         (&lstm("1", "[[[1, 2, 3, 4]], [[1, 2, 3]]]"), "weights of layer 0: expected 4 times 1 columns"),

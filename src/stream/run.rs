@@ -114,7 +114,8 @@ impl Stream {
     /// has been run then.
     pub fn process(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), Error> {
         let (inputs, outputs) = (self.rows * self.model.inputs(), self.rows * self.model.outputs());
-        let frames = x.len() / inputs;
+        // (Of less than a frame the error names one frame, and not 0 values.)
+        let frames = if x.is_empty() { 0 } else { (x.len() / inputs).max(1) };
         check_len("x", checked_size("x", &[frames, inputs])?, x.len())?;
         check_len("y", checked_size("y", &[frames, outputs])?, y.len())?;
         self.process_with(

@@ -15,7 +15,7 @@
 //! A recurrent layer needs no packed rows, it takes lengths. What comes after it may gain: a head and a loss
 //! on the real steps alone, gathered, do no work for padding.
 
-use crate::error::{check_len, checked_size, reserve};
+use crate::error::{check_len, checked_size, refused, reserve};
 use crate::{Dims, Error, Layout};
 
 /// A padded batch: values, the length of each row and the number of steps.
@@ -43,7 +43,7 @@ impl<T> Padded<T> {
 /// `(B, T, width)` or `(T, B, width)`, as `layout` says. PyTorch's `pad_sequence`.
 ///
 /// # Errors
-/// [`Error::ZeroSize`] for a width of 0, [`Error::Length`] for a row that is no whole number of steps,
+/// [`Error::ZeroSize`] for a width of 0, [`Error::Format`] for a row that is no whole number of steps,
 /// [`Error::SizeOverflow`] or [`Error::OutOfMemory`] where the batch fits no memory.
 ///
 /// ```
@@ -73,9 +73,12 @@ pub fn pad<T: Copy>(
     }
     let mut lengths = Vec::new();
     reserve(&mut lengths, rows.len())?;
-    for row in rows {
+    for (b, row) in rows.iter().enumerate() {
         let values = row.as_ref().len();
-        check_len("row", values / width * width, values)?;
+        if !values.is_multiple_of(width) {
+            let expected = format_args!("whole steps of {width} values");
+            return Err(refused(format_args!("row {b}"), expected, format_args!("{values} values")));
+        }
         lengths.push(values / width);
     }
     let (batch, steps) = (rows.len(), lengths.iter().copied().max().unwrap_or(0));
@@ -329,7 +332,7 @@ mod tests {
         let said = |error: Error| error.to_string();
         let rows = [vec![1.0; 3], vec![1.0; 4]];
         let odd = pad(&rows, 2, 0.0, BatchFirst).unwrap_err();
-        assert_eq!(said(odd), "row: expected 2 values, got 3");
+        assert_eq!(said(odd), "row 0: expected whole steps of 2 values, got 3 values");
         assert_eq!(said(pad(&rows, 0, 0.0, BatchFirst).unwrap_err()), "width: expected at least 1, got 0");
         let dims = Dims::new(2, 3);
         let long = step_mask(dims.with_lengths(&[3, 4]), BatchFirst).unwrap_err();

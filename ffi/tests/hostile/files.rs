@@ -16,7 +16,7 @@ fn files_that_are_none_are_results() {
     fails!(Code::Format, "expected a file of safetensors", load(b"hello", &mut network));
     fails!(Code::Format, "", load(b"{\"weight_ih_l0\": [1]}", &mut network));
     fails!(Code::Format, "", frnn_network_load_onnx(b"\x08\x0a".as_ptr(), 2, 0, &mut network));
-    fails!(Code::Format, "only no field", frnn_model_load(b"{}".as_ptr(), 2, &mut model));
+    fails!(Code::Format, "got no field", frnn_model_load(b"{}".as_ptr(), 2, &mut model));
     assert!(network.is_null() && model.is_null());
     let h = handles();
     let prefix = CString::new("rnn.").unwrap();

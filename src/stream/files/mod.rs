@@ -56,7 +56,7 @@ impl Model {
             () if file.has("state_dict") => guitarml::read(&file),
             () => {
                 let expected = "a file of RTNeural (layers), GuitarML (state_dict) or NAM (architecture)";
-                Err(refused("model", expected, format_args!("only {}", file.keys())))
+                Err(refused("model", expected, file.keys()))
             }
         }
     }

@@ -26,7 +26,7 @@ impl<'a> Object<'a> {
     /// The names of the first fields.
     pub(super) fn keys(&self) -> String {
         let keys: Vec<&str> = self.fields.keys().map(String::as_str).take(8).collect();
-        if keys.is_empty() { "no field".to_owned() } else { keys.join(", ") }
+        if keys.is_empty() { "no field".to_owned() } else { format!("only {}", keys.join(", ")) }
     }
 
     /// A field that must be there.
