@@ -231,8 +231,8 @@
 //! ```
 //!
 //! Each folder uses only folders above it. `error`, `order` (sorts) and `rng` (random numbers) serve all but
-//! the reference, which uses nothing of the crate. To read the kernels, begin with `product/kernel.rs`, then
-//! `product/sweep.rs`, `cell/lstm.rs` and `sequence/forward.rs`.
+//! the reference, which uses nothing of the crate but [`CellKind`]. To read the kernels, begin with
+//! `product/kernel.rs`, then `product/sweep.rs`, `cell/lstm.rs` and `sequence/forward.rs`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub)]
 

@@ -62,7 +62,10 @@ impl Cell {
     pub fn recurrent_gates(self) -> usize {
         match self {
             Cell::MinGru | Cell::MinLstm | Cell::IndRnn => 0,
-            _ => self.gates(),
+            Cell::Lstm | Cell::GruResetAfter | Cell::GruResetBefore | Cell::ElmanTanh | Cell::ElmanRelu => {
+                self.gates()
+            }
+            Cell::LstmMultiplicative | Cell::Slstm => self.gates(),
         }
     }
 
@@ -92,7 +95,8 @@ impl Cell {
         match self {
             Cell::Lstm | Cell::LstmMultiplicative => hidden,
             Cell::Slstm => 3 * hidden,
-            _ => 0,
+            Cell::GruResetAfter | Cell::GruResetBefore | Cell::MinGru | Cell::MinLstm => 0,
+            Cell::ElmanTanh | Cell::ElmanRelu | Cell::IndRnn => 0,
         }
     }
 

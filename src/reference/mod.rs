@@ -3,7 +3,8 @@
 //! The kernels of this crate are fast and therefore long. This folder says in the shortest way what they
 //! compute: one row at a time, one step at a time, the equations as they stand below, in `f32` or `f64`.
 //! Tests, benches and fuzz targets compare the kernels with it; nothing else uses it, and it uses nothing
-//! of the crate. Its gradients are proved against central differences in `tests/reference/`.
+//! of the crate but the names of the cells ([`CellKind`](crate::CellKind) becomes a [`Cell`]). Its gradients
+//! are proved against central differences in `tests/reference/`.
 //!
 //! ```text
 //! real.rs       f32 or f64, vectors and matrices of them
@@ -19,7 +20,7 @@
 //! A network beside the reference in f64. A layer of your own takes the place of the network:
 //!
 //! ```
-//! use fused_rnn::reference::{Cell, Input, Model, Upstream, backward, forward};
+//! use fused_rnn::reference::{Input, Model, Upstream, backward, forward};
 //! use fused_rnn::{Dims, Gru, Layout};
 //!
 //! let (steps, batch) = (5, 2);
@@ -28,7 +29,7 @@
 //! let output = gru.run(&x, Dims::new(batch, steps))?;
 //!
 //! let wide = |values: &[f32]| values.iter().map(|&value| value.into()).collect::<Vec<f64>>();
-//! let mut model = Model::zeros(Cell::GruResetAfter, 3, 4, 2, false);
+//! let mut model = Model::zeros(gru.config().kind().into(), 3, 4, 2, false);
 //! model.set_parameters(&wide(gru.parameters()));
 //! let input = Input { steps, batch, x: &wide(&x), ..Input::default() }; // (T, B, I)
 //! let exact = forward(&model, &input);

@@ -77,20 +77,27 @@ impl Module {
     }
 }
 
+/// A cell in words.
+fn in_words(kind: CellKind) -> &'static str {
+    match kind {
+        CellKind::Lstm => "LSTM",
+        CellKind::GruResetAfter => "GRU",
+        CellKind::GruResetBefore => "GRU that resets before the product",
+        CellKind::ElmanTanh => "RNN (tanh)",
+        CellKind::ElmanRelu => "RNN (relu)",
+        CellKind::MinGru => "minimal GRU",
+        CellKind::MinLstm => "minimal LSTM",
+        CellKind::IndRnn => "independently recurrent RNN",
+        CellKind::LstmMultiplicative => "multiplicative LSTM",
+        CellKind::Slstm => "sLSTM",
+    }
+}
+
 /// `encoder.rnn.: LSTM, 2 layers, both directions, 3 inputs, 4 units, biases`
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.kinds {
-            [CellKind::Lstm] => "LSTM",
-            [CellKind::GruResetAfter] => "GRU",
-            [CellKind::GruResetBefore] => "GRU that resets before the product",
-            [CellKind::ElmanTanh] => "RNN (tanh)",
-            [CellKind::ElmanRelu] => "RNN (relu)",
-            [CellKind::MinGru] => "minimal GRU",
-            [CellKind::MinLstm] => "minimal LSTM",
-            [CellKind::IndRnn] => "independently recurrent RNN",
-            [CellKind::LstmMultiplicative] => "multiplicative LSTM",
-            [CellKind::Slstm] => "sLSTM",
+            &[kind] => in_words(kind),
             [CellKind::ElmanTanh, ..] => "RNN (tanh or relu)",
             _ => "minimal GRU, or minimal LSTM of 2/3 of the units",
         };
