@@ -86,6 +86,7 @@ fn what_is_not_understood_is_refused() {
     assert!(Model::read(lstm("1", good).as_bytes()).is_ok());
     for (text, expected) in [
         ("", "JSON: expected a valid file, got an empty file"),
+        ("text", "JSON: expected a valid file, got an error: expected ident at line 1 column 2"),
         ("[]", "model: expected an object, got a list"),
         ("{}", "(layers), GuitarML (state_dict) or NAM (architecture), got no field"),
         (&lstm("2", good), "shape of layer 0: expected 1 at its end, as the weights have, got 2"),

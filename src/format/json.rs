@@ -49,8 +49,9 @@ impl Tensors {
 
 /// The value of a JSON file.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| not_readable("JSON", "a valid file", &[Kind::Json], bytes, error))
+    serde_json::from_slice(bytes).map_err(|error| {
+        not_readable("JSON", "a valid file", &[Kind::Json], bytes, format_args!("an error: {error}"))
+    })
 }
 
 /// The tensors of an object of nested lists.
