@@ -273,6 +273,30 @@ fn chunks_and_pieces_change_nothing() {
     }
 }
 
+/// On the way back, a later phase of a step reads gradients that an earlier one has left, of all units, while
+/// the other thread is done with its own. In bf16 none of them may be written again, though it were with the
+/// same bits: Miri and ThreadSanitizer tell.
+#[test]
+fn phases_shared_by_units_change_nothing() {
+    let norm = Options { layer_norm: Some(1e-3), ..Options::default() };
+    let projection = Options { projection: Some(36), ..Options::default() };
+    for (kind, options) in [
+        (CellKind::Lstm, norm.clone()),
+        (CellKind::GruResetAfter, norm),
+        (CellKind::GruResetBefore, Options::default()),
+        (CellKind::Lstm, projection),
+    ] {
+        let case = Case { options, precision: Precision::Bf16, ..Case::simple(kind, 1, 2, 2, 40) };
+        let data = Data::of(&case);
+        for level in Level::available() {
+            let layer = case
+                .layer(|builder| builder.level(level).threads(Threads::Count(2)).schedule(Schedule::Units));
+            let one = run(&case, &data, level, 1);
+            same_bits(&format!("{case:?}, {level}"), &one, &run_layer(&layer, &case, &data)).unwrap();
+        }
+    }
+}
+
 /// Stages that take more than a millisecond are cut into several shares of the units for each thread, which
 /// any of them claims.
 #[test]

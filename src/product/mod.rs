@@ -60,7 +60,8 @@ pub use format::Precision;
 #[cfg(test)]
 pub(crate) use format::Words;
 pub(crate) use format::{
-    ConvertRows, FRONT, MAX_INPUTS, RowsToConvert, bf16_of, bytes_of, convert_rows, round, row_words,
+    ConvertRows, FRONT, MAX_INPUTS, RowsToConvert, are_rounded, bf16_of, bytes_of, convert_rows, round,
+    row_words,
 };
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};

@@ -18,7 +18,7 @@ use crate::cell::{Area, BackwardFinish, BackwardRecords, BackwardStep, BackwardS
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{
     Blocks, Ends, Gates, OfHead, Panel, Prefetch, Product, RowPointers, Segment, Segments, SumPointers,
-    Table, Tile, Tiles, cuts, multiply_lanes, round, sweep,
+    Table, Tile, Tiles, are_rounded, cuts, multiply_lanes, round, sweep,
 };
 use crate::simd::LINE;
 use std::ops::Range;
@@ -292,11 +292,15 @@ impl Tiles for PhaseProducts<'_> {
                 (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
             {
                 let (row, unit) = (row + blocks.row(v), (block + blocks.column(v)) * lanes);
+                let gradients = self.at.records.grads.address(row, plane, unit);
                 // SAFETY: gradients of this tile, padding included; they are floats, whether they were
-                // written or not.
-                round(unsafe {
-                    std::slice::from_raw_parts_mut(self.at.records.grads.address(row, plane, unit), lanes)
-                });
+                // written or not. Nobody writes them. Those of earlier phases, which others may read now, are
+                // rounded already, and are left alone.
+                unsafe {
+                    if !are_rounded(std::slice::from_raw_parts(gradients, lanes)) {
+                        round(std::slice::from_raw_parts_mut(gradients, lanes));
+                    }
+                }
             }
         }
     }

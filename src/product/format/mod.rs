@@ -199,6 +199,12 @@ pub(crate) fn round(values: &mut [f32]) {
     values.iter_mut().for_each(|value| *value = operand(*value));
 }
 
+/// Whether all values are such bf16.
+#[inline(always)]
+pub(crate) fn are_rounded(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, &value| all & (operand(value).to_bits() == value.to_bits()))
+}
+
 /// How the words of a panel are multiplied with rows.
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// The most rows of a tile, even if the level has registers for more: each height is a kernel to compile.
