@@ -11,7 +11,7 @@
 //!            gradients of outputs                        flush, a vector at a time
 //! ```
 //!
-//! NaN and infinities stay as they are.
+//! NaN and infinities stay as they are, and so does an initial state.
 
 use super::{Dispatched, Isa, LINE, Token, dispatch};
 
