@@ -1,7 +1,7 @@
 //! Files: safetensors with PyTorch's names, and Keras layers as `examples/export_keras.py` writes them.
 
 use fused_rnn::format::{Tensor, Tensors, keras, state_dict};
-use fused_rnn::{Bias, Builder, CellKind, Dims, Init, Lstm};
+use fused_rnn::{Bias, Builder, CellKind, Dims, Init, Lstm, Precision};
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::HashMap;
 
@@ -172,6 +172,23 @@ fn a_file_of_many_names_is_read_in_time() {
     let bytes = all.to_safetensors(&metadata).unwrap();
     let tensors = Tensors::from_safetensors(&bytes, "").unwrap();
     assert!(state_dict::modules(&tensors).is_empty(), "one row is that of no cell without a state");
+    // What is said is asked, changed and moved, module by module.
+    let mut tensors = tensors;
+    for n in 0..count {
+        let prefix = format!("n{n}.");
+        assert_eq!(tensors.cell(&prefix).unwrap(), Some(CellKind::Lstm));
+        tensors.set_cell(&prefix, Some(CellKind::Slstm));
+        assert_eq!(tensors.cell(&format!("module.{prefix}")).unwrap(), Some(CellKind::Slstm));
+        assert_eq!(tensors.cell(&format!("m{n}.")).unwrap(), None);
+    }
+    for n in 0..count {
+        assert_eq!(tensors.split_off_prefix(&format!("n{n}.")).cell("").unwrap(), Some(CellKind::Slstm));
+        tensors.rename(&format!("m{n}.weight_ih_l0"), &format!("w{n}")).unwrap();
+    }
+    for n in 0..count {
+        tensors.rename(&format!("w{n}"), &format!("z{n}.w")).unwrap();
+    }
+    assert_eq!(tensors.prefixes().len(), count);
     // Options that no layer has.
     let options = (0..10 * count).map(|n| (format!("option{n}"), String::new()));
     let error = keras::Layer::new(Tensors::new(), options).unwrap_err().to_string();
@@ -182,6 +199,18 @@ fn a_file_of_many_names_is_read_in_time() {
     let mut to = deep().init(Init::Zero, 0).build().unwrap();
     state_dict::load(state_dict::save(&from).unwrap(), &mut to).unwrap();
     assert_eq!(to.parameters(), from.parameters());
+    // Tensor by tensor, and with scales of all of them.
+    let names: Vec<String> = from.named_parameters().map(|tensor| tensor.name).collect();
+    let mut bytes = to.in_precision(Precision::Int8).unwrap();
+    for name in &names {
+        bytes.set_parameter(name, &[0.5]).unwrap();
+        bytes.set_scales(name, &[0.25]).unwrap();
+    }
+    let saved = state_dict::save(&bytes).unwrap();
+    assert_eq!(saved.others().count(), names.len());
+    let mut to = to.in_precision(Precision::Int8).unwrap();
+    state_dict::load(saved.clone(), &mut to).unwrap();
+    assert_eq!(state_dict::save(&to).unwrap(), saved);
 }
 
 /// What is said of a module is said of the same one without wrappers, where of that one nothing is.

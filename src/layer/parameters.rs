@@ -154,14 +154,26 @@ pub(super) fn tensors(
     config: &Config,
     ranges: &[Ranges],
 ) -> impl Iterator<Item = (String, Vec<usize>, Range<usize>)> {
-    let directions = config.directions();
     ranges.iter().enumerate().flat_map(move |(strand, ranges)| {
-        let (layer, reverse) = (strand / directions, if strand % directions == 1 { "_reverse" } else { "" });
-        ranges.existing().map(move |(tensor, range)| {
-            let name = format!("{}_l{layer}{reverse}", tensor.name());
-            (name, tensor.shape(&ranges.sizes), range)
-        })
+        let of = move |(tensor, range)| (name(config, strand, tensor), tensor.shape(&ranges.sizes), range);
+        ranges.existing().map(of)
     })
+}
+
+/// The name of a tensor of a strand, `layer * directions + direction`.
+pub(super) fn name(config: &Config, strand: usize, tensor: Tensor) -> String {
+    let (layer, direction) = (strand / config.directions(), strand % config.directions());
+    format!("{}_l{layer}{}", tensor.name(), if direction == 1 { "_reverse" } else { "" })
+}
+
+/// The strand whose tensor has this name, and which of its tensors that is: only the layer that the name says
+/// is looked at.
+pub(super) fn find(config: &Config, ranges: &[Ranges], of: &str) -> Option<(usize, Tensor)> {
+    let (forward, direction) = of.strip_suffix("_reverse").map_or((of, 0), |forward| (forward, 1));
+    let layer: usize = forward.rsplit_once("_l")?.1.parse().ok()?;
+    let strand = layer.checked_mul(config.directions())?.checked_add(direction)?;
+    let mut existing = ranges.get(strand)?.existing();
+    existing.find(|&(tensor, _)| name(config, strand, tensor) == of).map(|(tensor, _)| (strand, tensor))
 }
 
 /// By bits: zeros of both signs differ, and a NaN is the same as itself.

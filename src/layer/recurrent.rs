@@ -2,13 +2,14 @@
 
 use super::config::Config;
 use super::init::{Init, initialise};
-use super::parameters::{NamedParameter, Ranges, same_bits, tensors};
-use crate::cell::{PerTensor, TransposedWeights, Weights};
+use super::parameters::{NamedParameter, Ranges, find, name, same_bits, tensors};
+use crate::cell::{PerTensor, Tensor, TransposedWeights, Weights};
 use crate::error::{Error, collect, refused, zeros};
 use crate::product::Precision;
 use crate::sequence::{Threads, join};
 use crate::simd::{Level, Token};
 use std::fmt;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -222,9 +223,9 @@ impl Recurrent {
     #[doc(alias = "set_weights")]
     #[doc(alias = "load_state_dict")]
     pub fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<bool, Error> {
-        let found = tensors(&self.config, &self.ranges).position(|tensor| tensor.0 == name);
-        let at = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
-        self.set_some(|n| (n == at).then_some(values))
+        let found = find(&self.config, &self.ranges, name);
+        let (strand, tensor) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
+        self.set_some(strand..strand + 1, |_, own| (own == tensor).then_some(values))
     }
 
     /// Sets all tensors, in the order of [`named_parameters`](Recurrent::named_parameters), where their bits
@@ -261,7 +262,7 @@ impl Recurrent {
         if expected != got {
             return Err(Error::Mismatch { what: "number of parameter tensors", expected, got });
         }
-        self.set_some(|n| tensors.get(n).copied())
+        self.set_some(0..self.ranges.len(), |n, _| tensors.get(n).copied())
     }
 
     /// Whether the parameters have the bits of these tensors.
@@ -272,23 +273,36 @@ impl Recurrent {
             && ranges.zip(tensors).all(|(range, values)| same_bits(&self.parameters[range], values))
     }
 
-    /// Sets those tensors for whose number there are values, and packs what has changed.
-    fn set_some<'a>(&mut self, values: impl Fn(usize) -> Option<&'a [f32]>) -> Result<bool, Error> {
+    /// Sets those tensors of some strands for which there are values, and packs what has changed. Tensors are
+    /// counted from the first of these strands on.
+    fn set_some<'a>(
+        &mut self,
+        strands: Range<usize>,
+        values: impl Fn(usize, Tensor) -> Option<&'a [f32]>,
+    ) -> Result<bool, Error> {
         self.check_parameters()?;
-        let existing = || self.ranges.iter().flat_map(Ranges::existing).map(|(_, range)| range).enumerate();
-        for (n, range) in existing() {
-            let Some(values) = values(n).filter(|values| values.len() != range.len()) else { continue };
-            let name = tensors(&self.config, &self.ranges).nth(n).map_or(String::new(), |tensor| tensor.0);
-            let (expected, got) = (range.len(), values.len());
-            return Err(refused(format_args!("parameter {name}"), format_args!("{expected} values"), got));
+        let mut n = 0;
+        for strand in strands.clone() {
+            for (tensor, range) in self.ranges[strand].existing() {
+                let (expected, got) = (range.len(), values(n, tensor).map_or(range.len(), <[f32]>::len));
+                if got != expected {
+                    let what = name(&self.config, strand, tensor);
+                    return Err(refused(
+                        format_args!("parameter {what}"),
+                        format_args!("{expected} values"),
+                        got,
+                    ));
+                }
+                n += 1;
+            }
         }
         let mut n = 0;
         let mut any = false;
-        for strand in 0..self.ranges.len() {
+        for strand in strands {
             let mut changed = PerTensor::default();
             for (tensor, range) in self.ranges[strand].existing() {
                 let own = &mut self.parameters[range];
-                if let Some(values) = values(n)
+                if let Some(values) = values(n, tensor)
                     && !same_bits(own, values)
                 {
                     own.copy_from_slice(values);

@@ -1,10 +1,11 @@
 //! Scales of weights that were quantised elsewhere: given by name, or with all parameters of a file.
 
-use super::parameters::{Ranges, tensors};
+use super::parameters::{Ranges, find, tensors};
 use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
 use crate::error::{Error, collect, copied, fill_up, refused};
 use crate::product::Precision;
+use std::collections::BTreeMap;
 
 /// Whether weights can be converted to integers and back with this scale.
 pub(crate) fn is_scale(scale: f32) -> bool {
@@ -44,9 +45,9 @@ impl Recurrent {
             return Err(Error::Unsupported { what: "scales of weights in another precision than Int8" });
         }
         self.check_parameters()?;
-        let found = tensors(&self.config, &self.ranges).zip(self.places()).find(|((own, ..), _)| own == name);
-        let unknown = || Error::UnknownParameter { name: name.to_owned() };
-        let ((_, shape, _), (strand, tensor)) = found.ok_or_else(unknown)?;
+        let found = find(&self.config, &self.ranges, name);
+        let (strand, tensor) = found.ok_or_else(|| Error::UnknownParameter { name: name.to_owned() })?;
+        let shape = tensor.shape(&self.ranges[strand].sizes);
         let what = format_args!("scales of {name}");
         if !name.starts_with("weight_") || shape.len() != 2 {
             return Err(refused(what, "none, as it is no matrix of weights", scales.len()));
@@ -92,15 +93,15 @@ impl Recurrent {
     /// not named have their own.
     pub(crate) fn update_with_scales(
         &mut self,
-        mut scales: Vec<(String, Vec<f32>)>,
+        mut scales: BTreeMap<String, Vec<f32>>,
         change: impl FnOnce(&mut [f32]),
     ) {
         let mut own: Vec<PerTensor<Vec<f32>>> = Vec::new();
         if self.config.precision == Precision::Int8 && !scales.is_empty() {
             own.resize_with(self.ranges.len(), PerTensor::default);
             for ((name, ..), (strand, tensor)) in tensors(&self.config, &self.ranges).zip(self.places()) {
-                if let Some((_, given)) = scales.iter_mut().find(|(of, _)| *of == name) {
-                    own[strand].0[tensor as usize] = std::mem::take(given);
+                if let Some(given) = scales.remove(&name) {
+                    own[strand].0[tensor as usize] = given;
                 }
             }
         }

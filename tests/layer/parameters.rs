@@ -4,8 +4,8 @@
 use crate::drawn::initial;
 use fused_rnn::format::{Convention, state_dict};
 use fused_rnn::{
-    Accumulate, CellKind, Dims, Error, Gradients, Keep, Level, Lstm, Precision, Recording, Recurrent, Tape,
-    Threads, Upstream, Workspace,
+    Accumulate, Builder, CellKind, Dims, Error, Gradients, Keep, Level, Lstm, Precision, Recording,
+    Recurrent, Tape, Threads, Upstream, Workspace,
 };
 use fused_rnn_tests::strategies::{cases_from, trained};
 use fused_rnn_tests::{Case, Data, bits, property_cases};
@@ -201,6 +201,47 @@ fn wrong_tensors_are_refused_and_none_is_set() {
     let refused = layer.backward(&data.x, &tape, Upstream::default(), gradients, &mut workspace);
     assert_eq!(refused, Err(Error::Length { what: "gradients.wanted", expected: 8, got: 9 }));
     assert!(parameters.iter().all(|&value| value == 7.0));
+}
+
+/// Names that only look like those of tensors.
+#[test]
+fn names_of_no_tensor_are_refused() {
+    let one = Builder::new(CellKind::Lstm, 2, 3).layers(2).build().unwrap();
+    let both = Builder::new(CellKind::Lstm, 2, 3).layers(2).bidirectional(true).build().unwrap();
+    for mut network in [one, both] {
+        for name in [
+            "",
+            "_l0",
+            "weight_ih",
+            "weight_ih_l",
+            "weight_ih_l2",
+            "weight_ih_l+1",
+            "weight_ih_l01",
+            "weight_ih_l-1",
+            "weight_ih_l1_reverse_reverse",
+            "weight_ih_l2_reverse",
+            "peephole_l0",
+            "weight_ih_l18446744073709551615_reverse",
+            "weight_ih_l9223372036854775808",
+            "_reverse",
+        ] {
+            let error = network.set_parameter(name, &[]).unwrap_err();
+            assert_eq!(error.to_string(), format!("no parameter is named {name:?}"));
+        }
+        for tensor in network.clone().named_parameters() {
+            assert!(!network.set_parameter(&tensor.name, tensor.values).unwrap(), "{}", tensor.name);
+            let error = network.set_parameter(&tensor.name, &[]).unwrap_err().to_string();
+            let expected =
+                format!("parameter {}: expected {} values, got 0", tensor.name, tensor.values.len());
+            assert_eq!(error, expected);
+            let other: Vec<f32> = tensor.values.iter().map(|value| value + 1.0).collect();
+            assert!(network.set_parameter(&tensor.name, &other).unwrap());
+            assert_eq!(network.parameters()[tensor.range], other);
+        }
+    }
+    // One direction has no tensors of the other.
+    let mut one = Builder::new(CellKind::Lstm, 2, 3).layers(2).build().unwrap();
+    assert!(one.set_parameter("weight_ih_l0_reverse", &[]).unwrap_err().to_string().contains("no parameter"));
 }
 
 /// A network without its parameters computes the same bits from its packed weights alone; what needs

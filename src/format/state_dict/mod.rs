@@ -73,6 +73,7 @@ use crate::error::Error;
 use crate::layer::{Bias, Builder, Config, Init, Recurrent};
 use names::{NORM, is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
+use std::collections::BTreeSet;
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases,
 /// and with the options that the file says.
@@ -192,7 +193,7 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     let own = own_tensors(&tensors)?;
     let ([scales, given], mut own) = (scales(&own), parameters(own)?);
     check_norm(&own, network.config())?;
-    let biased: Vec<String> =
+    let biased: BTreeSet<String> =
         own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
     // What is missing may be in the file by a longer name.
     let mut take = |name: &str, shape: &[usize]| match own.get(name) {

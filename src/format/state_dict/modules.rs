@@ -70,7 +70,7 @@ impl Module {
     /// # Errors
     /// As for [`builder`], [`Builder::build`](crate::Builder::build) and [`load`].
     pub fn network(&self, file: &Tensors, kind: CellKind) -> Result<Recurrent, Error> {
-        let tensors = of_module(file, &self.prefix, file.said(&self.prefix))?;
+        let tensors = of_module(file, &self.prefix)?;
         let mut network = builder(&tensors, kind)?.build()?;
         load(tensors, &mut network)?;
         Ok(network)
@@ -133,9 +133,9 @@ fn of_prefix<'f>(file: &'f Tensors, prefix: &str) -> Vec<&'f str> {
 }
 
 /// The tensors of one module, without its prefix, and what the file says of it.
-fn of_module(file: &Tensors, prefix: &str, said: Vec<(&str, &str)>) -> Result<Tensors, Error> {
+fn of_module(file: &Tensors, prefix: &str) -> Result<Tensors, Error> {
     let mut tensors = Tensors::new();
-    for (name, text) in said {
+    for (name, text) in file.said(prefix) {
         tensors.say("", name, text.to_owned());
     }
     for name in of_prefix(file, prefix) {
@@ -170,10 +170,8 @@ pub fn modules(file: &Tensors) -> Vec<Module> {
     for name in numbers(file, "") {
         prefixes.extend(module(name));
     }
-    let prefixes = distinct(prefixes);
-    let said = file.said_of_each(&prefixes);
-    let described = prefixes.into_iter().zip(said).filter_map(|(prefix, said)| {
-        let module = describe(&of_module(file, prefix, said).ok()?).ok()?;
+    let described = distinct(prefixes).into_iter().filter_map(|prefix| {
+        let module = describe(&of_module(file, prefix).ok()?).ok()?;
         Some(Module { prefix: prefix.to_owned(), ..module })
     });
     described.collect()
@@ -215,7 +213,7 @@ pub fn describe(tensors: &Tensors) -> Result<Module, Error> {
             options.insert(name.to_owned(), text.to_owned());
         }
     }
-    let parameters = parameters(of_module(tensors, "", Vec::new())?)?;
+    let parameters = parameters(of_module(tensors, "")?)?;
     let shapes = Shapes::of(&parameters, tensors)?;
     let kinds = match named {
         Some(kind) => std::slice::from_ref(&CellKind::ALL[kind as usize]),

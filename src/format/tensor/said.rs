@@ -11,9 +11,17 @@
 //!
 //! Other formats have no room for such texts. The cell is read here, the options where networks are built
 //! (`state_dict/options.rs`). The number of heads of an sLSTM follows from the shape of `weight_hh`.
+//!
+//! What is said of one module is found by search, also behind wrappers before its name, so that a loop over
+//! the modules of a file takes time by their number:
+//!
+//! ```text
+//! texts     "module.encoder.rnn.fused_rnn.cell"  ->  "lstm"
+//! by_bare   ("encoder.rnn.", "module.encoder.rnn.fused_rnn.cell")       the name without wrappers, the key
+//! ```
 
 use super::prefix::{SAID, unwrapped};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
 
@@ -24,12 +32,24 @@ pub(in crate::format) const CELL: &str = "cell";
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Said {
     texts: BTreeMap<String, String>,
+    /// The same names, each behind that of its module without wrappers.
+    by_bare: BTreeSet<(String, String)>,
 }
 
 impl Said {
     /// Says one thing of a module.
     pub(super) fn say(&mut self, prefix: &str, name: &str, text: String) {
-        self.texts.insert(format!("{prefix}{SAID}{name}"), text);
+        self.insert(format!("{prefix}{SAID}{name}"), text);
+    }
+
+    fn insert(&mut self, name: String, text: String) {
+        self.by_bare.insert((bare(parts(&name).0), name.clone()));
+        self.texts.insert(name, text);
+    }
+
+    fn remove(&mut self, name: &str) -> Option<String> {
+        self.by_bare.remove(&(bare(parts(name).0), name.to_owned()));
+        self.texts.remove(name)
     }
 
     /// All that is said of a module, also of one with wrappers before its name: texts with their names.
@@ -39,26 +59,17 @@ impl Said {
 
     /// The name of a module of which something is said: this one, or this one with wrappers before it.
     fn module_like<'t>(&'t self, prefix: &'t str) -> Option<&'t str> {
-        if !self.of_module(prefix).is_empty() {
+        if self.is_of(prefix) {
             return Some(prefix);
         }
-        let bare = bare(prefix);
-        self.texts.keys().map(|name| parts(name).0).find(|module| self::bare(module) == bare)
-    }
-
-    /// The modules of which something is said, by their names without wrappers; of several the first.
-    pub(super) fn modules(&self) -> BTreeMap<String, String> {
-        let mut modules = BTreeMap::new();
-        for name in self.texts.keys().rev() {
-            let module = parts(name).0;
-            modules.insert(bare(module), module.to_owned());
-        }
-        modules
+        let from = (bare(prefix), String::new());
+        let (bare, name) = self.by_bare.range(&from..).next()?;
+        (*bare == from.0).then(|| parts(name).0)
     }
 
     /// All that is said of the module of this name. (What is said of a module follows each other, but for
     /// modules whose own names begin as what is said of it.)
-    pub(super) fn of_module(&self, module: &str) -> Vec<(&str, &str)> {
+    fn of_module(&self, module: &str) -> Vec<(&str, &str)> {
         let begin = format!("{module}{SAID}");
         let mut said = Vec::new();
         for (name, text) in self.texts.range::<str, _>((Bound::Included(begin.as_str()), Bound::Unbounded)) {
@@ -70,6 +81,11 @@ impl Said {
         said
     }
 
+    /// Whether anything is said of the module of this name.
+    pub(super) fn is_of(&self, module: &str) -> bool {
+        !self.of_module(module).is_empty()
+    }
+
     /// Takes out all that is said of the module of this name.
     fn take(&mut self, module: &str) -> Vec<(String, String)> {
         let mut said = Vec::new();
@@ -77,7 +93,7 @@ impl Said {
             said.push((name.to_owned(), text.to_owned()));
         }
         for (name, _) in &said {
-            self.texts.remove(&format!("{module}{SAID}{name}"));
+            self.remove(&format!("{module}{SAID}{name}"));
         }
         said
     }
@@ -96,7 +112,7 @@ impl Said {
 
     /// What is said of one module goes to another, of which nothing is said.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
-        if from != to && self.of_module(to).is_empty() {
+        if from != to && !self.is_of(to) {
             for (name, text) in self.take(from) {
                 self.say(to, &name, text);
             }
@@ -110,22 +126,25 @@ impl Said {
             self.take(&format!("{prefix}{}", parts(name).0));
         }
         for (name, text) in other.texts {
-            self.texts.insert(format!("{prefix}{name}"), text);
+            self.insert(format!("{prefix}{name}"), text);
         }
     }
 
     /// Takes out what is said of all modules whose names begin with `prefix`, which they lose.
     pub(super) fn split_off(&mut self, prefix: &str) -> Said {
         let mut names = Vec::new();
-        for name in self.texts.keys() {
+        for (name, _) in self.texts.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)) {
+            if !name.starts_with(prefix) {
+                break;
+            }
             if parts(name).0.starts_with(prefix) {
                 names.push(name.clone());
             }
         }
         let mut taken = Said::default();
         for name in names {
-            if let Some(text) = self.texts.remove(&name) {
-                taken.texts.insert(name[prefix.len()..].to_owned(), text);
+            if let Some(text) = self.remove(&name) {
+                taken.insert(name[prefix.len()..].to_owned(), text);
             }
         }
         taken
@@ -150,7 +169,7 @@ fn parts(name: &str) -> (&str, &str) {
 }
 
 /// The name of a module without wrappers: two that have the same are one module.
-pub(super) fn bare(module: &str) -> String {
+fn bare(module: &str) -> String {
     // (With what stands for the name of a tensor, which has none.)
     unwrapped(&format!("{module}{SAID}{CELL}")).into_owned()
 }

@@ -2,7 +2,7 @@
 
 use super::super::refused;
 use super::prefix::SAID;
-use super::said::{CELL, Said, bare, module_of};
+use super::said::{CELL, Said, module_of};
 use super::{DType, RawTensor, Tensor, of_shape};
 use crate::cell::CellKind;
 use crate::error::Error;
@@ -191,7 +191,7 @@ impl Tensors {
                 self.put(to.to_owned(), entry);
                 // What is said of a module goes with its last tensor.
                 let left = module_of(from);
-                if !self.beginning(left).any(|(name, _)| module_of(name) == left) {
+                if self.said.is_of(left) && !self.beginning(left).any(|(name, _)| module_of(name) == left) {
                     self.said.rename(left, module_of(to));
                 }
                 Ok(())
@@ -324,24 +324,6 @@ impl Tensors {
     /// All that is said of a module, also of one with wrappers before its name: texts with their names.
     pub(in crate::format) fn said(&self, prefix: &str) -> Vec<(&str, &str)> {
         self.said.of(prefix)
-    }
-
-    /// All that is said of each of some modules.
-    pub(in crate::format) fn said_of_each<'t>(
-        &'t self,
-        prefixes: &[&'t str],
-    ) -> Vec<Vec<(&'t str, &'t str)>> {
-        let modules = self.said.modules();
-        let mut all = Vec::new();
-        for prefix in prefixes {
-            let own = self.said.of_module(prefix);
-            // (Most have no wrappers, and of most that have none nothing is said.)
-            match modules.get(&bare(prefix)) {
-                Some(module) if own.is_empty() => all.push(self.said.of_module(module)),
-                _ => all.push(own),
-            }
-        }
-        all
     }
 
     /// All that a file says of its modules, by the names that it has there.
