@@ -14,7 +14,7 @@ use std::fmt::{self, Display};
 pub enum Error {
     /// The length of a slice does not fit the shapes of the call.
     Length {
-        /// The name of the argument.
+        /// The name of the argument, and of another argument where that one has the sizes.
         what: &'static str,
         /// The length that the shapes ask for.
         expected: usize,
@@ -179,6 +179,18 @@ pub(crate) fn refused(what: impl Display, expected: impl Display, got: impl Disp
 /// Refuses a slice whose length does not fit the shapes.
 pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
+}
+
+/// An error about the length of an argument, which says whose sizes decide that length: `names` are pairs of
+/// an argument, alone and with that.
+#[cold]
+pub(crate) fn renamed(mut error: Error, names: &[(&'static str, &'static str)]) -> Error {
+    if let Error::Length { what, .. } = &mut error
+        && let Some((_, longer)) = names.iter().find(|(name, _)| name == what)
+    {
+        *what = longer;
+    }
+    error
 }
 
 /// The product of sizes, or an error where it does not fit into an address.

@@ -127,10 +127,12 @@ fn step_names_every_wrong_argument() {
             got
         };
         for wrong in [B * I - 1, B * I + 1] {
-            assert_eq!(step(&x[..wrong], &mut y[..B * H], &mut state), length("x", B * I, wrong));
+            let what = "x (a row for each row of the state)";
+            assert_eq!(step(&x[..wrong], &mut y[..B * H], &mut state), length(what, B * I, wrong));
         }
         for wrong in [0, B * H - 1, B * H + 1] {
-            assert_eq!(step(&x[..B * I], &mut y[..wrong], &mut state), length("y", B * H, wrong));
+            let what = "y (a row for each row of the state)";
+            assert_eq!(step(&x[..B * I], &mut y[..wrong], &mut state), length(what, B * H, wrong));
         }
         let mut other = Lstm::builder(I, H + 1).layers(2).build().unwrap().zero_state(B).unwrap();
         let mismatch = |what, expected, got| Err(Error::Mismatch { what, expected, got });
@@ -212,7 +214,13 @@ fn backward_names_every_wrong_argument() {
                 .with_dh0(&mut dh0)
                 .with_dc0(&mut dc0);
             let got = f.layer.backward(&x, &f.tape, upstream, gradients, &mut f.workspace);
-            assert_eq!(got, Err(Error::Length { what, expected: sizes[wrong], got: lens[wrong] }));
+            let sizes_of = match what {
+                "gradients.parameters" => "",
+                "x" | "dy" | "dx" => " (of the tape's rows and steps)",
+                _ => " (of the tape's rows)",
+            };
+            let said = format!("{what}{sizes_of}: expected {} values, got {}", sizes[wrong], lens[wrong]);
+            assert_eq!(got.unwrap_err().to_string(), said);
             for written in [parameters, dx, dh0, dc0] {
                 assert!(written.iter().all(|&v| v == 3.0), "{what}: written before the error");
             }
@@ -257,8 +265,8 @@ fn backward_of_a_cell_without_a_cell_state() {
     };
     let length = |what, got| Err(Error::Length { what, expected: 0, got });
     assert_eq!(back(Some(&[]), Some(&mut [])), Ok(()));
-    assert_eq!(back(Some(&[1.0]), None), length("dcn", 1));
-    assert_eq!(back(None, Some(&mut [1.0])), length("dc0", 1));
+    assert_eq!(back(Some(&[1.0]), None), length("dcn (of the tape's rows)", 1));
+    assert_eq!(back(None, Some(&mut [1.0])), length("dc0 (of the tape's rows)", 1));
 }
 
 #[test]

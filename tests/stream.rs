@@ -356,7 +356,7 @@ fn wrong_arguments_are_named() {
     let mut y = [7.0; 8];
     assert_eq!(said(stream.process(&[0.0; 5], &mut y)), "x: expected 4 values, got 5");
     assert_eq!(said(stream.process(&[0.0; 1], &mut y)), "x: expected 4 values, got 1");
-    assert_eq!(said(stream.process(&[0.0; 8], &mut y)), "y: expected 16 values, got 8");
+    assert_eq!(said(stream.process(&[0.0; 8], &mut y)), "y (as many frames as x): expected 16 values, got 8");
     assert_eq!(y, [7.0; 8]);
     assert_eq!(said(stream.set_state(&[0.0; 3])), "state: expected 8 values, got 3");
     assert_eq!(said(stream.copy_state_to(&mut y[..3])), "state: expected 8 values, got 3");

@@ -305,7 +305,7 @@ impl State {
     #[doc(alias = "index_select")]
     pub fn select_rows(&mut self, from: &State, rows: &[usize]) -> Result<(), Error> {
         self.check_same_layer(from)?;
-        check_len("rows", self.sizes.batch, rows.len())?;
+        check_len("rows (one for each row of this state)", self.sizes.batch, rows.len())?;
         rows.iter().try_for_each(|&row| from.check_row(row))?;
         for strand in 0..self.sizes.strands {
             for (to, &row) in rows.iter().enumerate() {

@@ -20,9 +20,13 @@ use super::recurrent::Recurrent;
 use super::state::State;
 use super::workspace::Workspace;
 use crate::cell::{Context, ForwardRecords, ForwardStep, Step};
-use crate::error::{Error, check_len, checked_size, fill_up};
+use crate::error::{Error, check_len, checked_size, fill_up, renamed};
 use crate::memory::{GridMut, GridRef};
 use crate::sequence::{self, Forward, ForwardMemory, Pass, Pattern, Records, StepsOfRow, Threads};
+
+/// The arguments whose number of rows the state alone decides.
+const OF_STATE: [(&str, &str); 2] =
+    [("x", "x (a row for each row of the state)"), ("y", "y (a row for each row of the state)")];
 
 /// Refuses a slice whose length is not the product of steps and values. (If the product overflows, that is
 /// another error: no slice is as long as that.)
@@ -61,6 +65,18 @@ impl Recurrent {
     #[doc(alias = "GRUCell")]
     #[doc(alias = "stream")]
     pub fn step(
+        &self,
+        x: &[f32],
+        state: &mut State,
+        y: Option<&mut [f32]>,
+        workspace: &mut Workspace,
+    ) -> Result<(), Error> {
+        self.step_of_batch(x, state, y, workspace).map_err(|error| renamed(error, &OF_STATE))
+    }
+
+    /// A step, also of a caller who has said how many rows there are.
+    #[inline(always)]
+    pub(super) fn step_of_batch(
         &self,
         x: &[f32],
         state: &mut State,

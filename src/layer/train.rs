@@ -8,9 +8,21 @@ use super::recurrent::Recurrent;
 use super::state::State;
 use super::tape::{Keep, Recording, Tape, Taped, TapedRun, Taping};
 use super::workspace::Workspace;
-use crate::error::{Error, check_len, checked_size};
+use crate::error::{Error, check_len, checked_size, renamed};
 use crate::memory::{AlignedBuf, Parts};
 use crate::sequence::{BackwardMemory, Lately, Rows, Threads};
+
+/// The arguments of backward whose rows and steps a tape alone decides.
+const OF_TAPE: [(&str, &str); 8] = [
+    ("x", "x (of the tape's rows and steps)"),
+    ("dy", "dy (of the tape's rows and steps)"),
+    ("dx", "dx (of the tape's rows and steps)"),
+    ("dhn", "dhn (of the tape's rows)"),
+    ("dcn", "dcn (of the tape's rows)"),
+    ("dfinal_output", "dfinal_output (of the tape's rows)"),
+    ("dh0", "dh0 (of the tape's rows)"),
+    ("dc0", "dc0 (of the tape's rows)"),
+];
 
 impl Recurrent {
     /// [`forward`](Recurrent::forward) for training: it also fills a tape, which
@@ -150,6 +162,7 @@ impl Recurrent {
         let Workspace { between, backward: memory, threads, lately, .. } = workspace;
         let threads = threads.unwrap_or(self.config.threads);
         self.back_through_layers(x, (taped, rows), upstream, gradients, (between, memory), (threads, lately))
+            .map_err(|error| renamed(error, &OF_TAPE))
     }
 
     /// [`backward`](Recurrent::backward) from a tape in memory of the caller's, which

@@ -117,7 +117,7 @@ impl Stream {
         // (Of less than a frame the error names one frame, and not 0 values.)
         let frames = if x.is_empty() { 0 } else { (x.len() / inputs).max(1) };
         check_len("x", checked_size("x", &[frames, inputs])?, x.len())?;
-        check_len("y", checked_size("y", &[frames, outputs])?, y.len())?;
+        check_len("y (as many frames as x)", checked_size("y", &[frames, outputs])?, y.len())?;
         self.process_with(
             frames,
             |frame, to| to.copy_from_slice(&x[frame * inputs..][..to.len()]),

@@ -145,6 +145,7 @@ fn wrong_states_and_gradients_are_refused() {
     let upstream = Upstream::default().with_dfinal_output(&data.dhn);
     let refused =
         layer.backward(&data.x, &tape, upstream, Gradients::default().with_dx(&mut dx), &mut workspace);
-    assert_eq!(refused, Err(Error::Length { what: "dfinal_output", expected: 15, got: 30 }));
+    let what = "dfinal_output (of the tape's rows)";
+    assert_eq!(refused, Err(Error::Length { what, expected: 15, got: 30 }));
     assert!(dx.iter().all(|&value| value == 7.0));
 }

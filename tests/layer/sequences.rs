@@ -204,11 +204,11 @@ fn wrong_lengths_of_such_sequences_are_refused_and_nothing_is_written() {
     let upstream = Upstream::default().with_dhn(&data.dhn);
     let gradients = Gradients::default().with_dx(&mut dx);
     let refused = layer.backward(&data.x[..14], &tape, upstream, gradients, &mut workspace);
-    assert_eq!(refused, length("dx", 14, 24));
+    assert_eq!(refused, length("dx (of the tape's rows and steps)", 14, 24));
     assert!(dx.iter().all(|&value| value == 7.0));
     let gradients = Gradients::default();
     let refused = layer.backward(&data.x, &tape, upstream.with_dy(&data.dy), gradients, &mut workspace);
-    assert_eq!(refused, length("x", 14, 24));
+    assert_eq!(refused, length("x (of the tape's rows and steps)", 14, 24));
 }
 
 /// Functions beside the layers read padded sequences, and say so.

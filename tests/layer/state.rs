@@ -42,7 +42,8 @@ fn states_and_rows_of_them_are_copied() {
     let out_of_range =
         Error::OutOfRange { what: "row of a state", expected: "a row below the batch", got: 2.0 };
     assert_eq!(to.select_rows(&from, &[0, 2, 0]), Err(out_of_range));
-    assert_eq!(to.select_rows(&from, &[0, 1]), Err(Error::Length { what: "rows", expected: 3, got: 2 }));
+    let what = "rows (one for each row of this state)";
+    assert_eq!(to.select_rows(&from, &[0, 1]), Err(Error::Length { what, expected: 3, got: 2 }));
     assert_eq!(to.copy_from(&from), Err(Error::Mismatch { what: "state: batch", expected: 3, got: 2 }));
     assert!(to.copy_h_to(&mut [0.0; 11]).is_err() && to.copy_c_to(&mut []).is_err());
     let others = [
