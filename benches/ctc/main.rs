@@ -13,6 +13,7 @@ use clap::Parser;
 use fused_rnn::train::{Ctc, CtcWorkspace};
 use fused_rnn::{Dims, Layout, Rng};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -29,11 +30,16 @@ struct Args {
     #[arg(long, requires = "cases")]
     results: Option<PathBuf>,
     /// Of each case.
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = seconds)]
     seconds: f64,
     /// What `cargo bench` says.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=1e6).contains(seconds));
+    seconds.ok_or_else(|| "expected a number from 0 to 1000000".to_owned())
 }
 
 struct Case {
@@ -55,43 +61,58 @@ impl Case {
         Case { logits, shape: [steps, batch, classes], lengths, labels, label_lengths }
     }
 
-    fn read(file: &SafeTensors<'_>, number: usize) -> Option<Self> {
-        let logits = file.tensor(&format!("{number}.logits")).ok()?;
-        let numbers = |name: &str| -> Vec<usize> {
-            let tensor = file.tensor(&format!("{number}.{name}")).expect("a whole case");
-            let (words, _) = tensor.data().as_chunks::<8>();
-            words.iter().map(|&word| i64::from_le_bytes(word) as usize).collect()
+    /// Case `number` of a file, which must have all of its tensors.
+    fn read(file: &SafeTensors<'_>, number: usize) -> Result<Self, String> {
+        let tensor = |name: &str, dtype: Dtype| {
+            let name = format!("{number}.{name}");
+            match file.tensor(&name) {
+                Ok(tensor) if tensor.dtype() == dtype => Ok(tensor),
+                Ok(tensor) => Err(format!("{name}: expected numbers of {dtype}, got {}", tensor.dtype())),
+                Err(_) => Err(format!("{name}: expected a tensor of {dtype}, got none")),
+            }
         };
+        let numbers = |name: &str| -> Result<Vec<usize>, String> {
+            let tensor = tensor(name, Dtype::I64)?;
+            let (words, _) = tensor.data().as_chunks::<8>();
+            let number = |&word: &[u8; 8]| {
+                let got = i64::from_le_bytes(word);
+                usize::try_from(got)
+                    .map_err(|_| format!("{number}.{name}: expected numbers from 0, got {got}"))
+            };
+            words.iter().map(number).collect()
+        };
+        let logits = tensor("logits", Dtype::F32)?;
+        let shape = logits.shape();
+        let wrong = |_| format!("{number}.logits: expected three axes (T, B, C), got shape {shape:?}");
         let (words, _) = logits.data().as_chunks::<4>();
-        Some(Case {
+        Ok(Case {
             logits: words.iter().map(|&word| f32::from_le_bytes(word)).collect(),
-            shape: logits.shape().try_into().expect("three dimensions"),
-            lengths: numbers("lengths"),
-            labels: numbers("labels"),
-            label_lengths: numbers("label_lengths"),
+            shape: shape.try_into().map_err(wrong)?,
+            lengths: numbers("lengths")?,
+            labels: numbers("labels")?,
+            label_lengths: numbers("label_lengths")?,
         })
     }
 
     /// The loss, its gradient, and the median time of a call.
-    fn run(&self, seconds: f64) -> (f64, Vec<f32>, f64) {
+    fn run(&self, seconds: f64) -> Result<(f64, Vec<f32>, f64), fused_rnn::Error> {
         let [steps, batch, classes] = self.shape;
         let ctc = Ctc::new(classes).layout(Layout::TimeMajor).zero_infinity();
         let dims = Dims::new(batch, steps).with_lengths(&self.lengths);
         let (mut gradient, mut workspace) = (vec![0.0; self.logits.len()], CtcWorkspace::new());
         let mut call = || {
             let to = Some(&mut gradient[..]);
-            let loss = ctc.loss(&self.logits, dims, &self.labels, &self.label_lengths, to, &mut workspace);
-            loss.expect("a case that fits together")
+            ctc.loss(&self.logits, dims, &self.labels, &self.label_lengths, to, &mut workspace)
         };
-        let loss = call();
+        let loss = call()?;
         let (begin, mut times) = (Instant::now(), Vec::new());
         while times.is_empty() || begin.elapsed().as_secs_f64() < seconds {
             let start = Instant::now();
-            call();
+            call()?;
             times.push(start.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
-        (loss, gradient, times[times.len() / 2])
+        Ok((loss, gradient, times[times.len() / 2]))
     }
 }
 
@@ -109,17 +130,24 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let (Some(cases), Some(results)) = (&args.cases, &args.results) else {
         let mut rng = Rng::new(0);
         for [steps, batch, classes] in [[50, 16, 11], [200, 16, 30], [500, 32, 30], [200, 8, 1000]] {
-            let (_, _, seconds) = Case::drawn(steps, batch, classes, &mut rng).run(args.seconds);
+            let (_, _, seconds) = Case::drawn(steps, batch, classes, &mut rng).run(args.seconds)?;
             println!("T {steps:4} B {batch:3} C {classes:5}   {:9.1} us", seconds * 1e6);
         }
         return Ok(());
     };
-    let bytes = std::fs::read(cases).map_err(|error| format!("{}: {error}", cases.display()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{}: {error}", cases.display()))?;
+    let wrong = |error: &dyn Display| format!("{}: {error}", cases.display());
+    let bytes = std::fs::read(cases).map_err(|error| wrong(&error))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(&error))?;
     let mut out: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for number in 0.. {
-        let Some(case) = Case::read(&file, number) else { break };
-        let (loss, gradient, seconds) = case.run(args.seconds);
+    // (A file without cases is none of cases.)
+    let is_there = |number: usize| {
+        let begin = format!("{number}.");
+        number == 0 || file.names().iter().any(|name| name.starts_with(&begin))
+    };
+    for number in (0..).take_while(|&number| is_there(number)) {
+        let case = Case::read(&file, number).map_err(|error| wrong(&error))?;
+        let ran = case.run(args.seconds).map_err(|error| wrong(&format_args!("case {number}: {error}")));
+        let (loss, gradient, seconds) = ran?;
         let bytes = gradient.iter().flat_map(|value| value.to_le_bytes()).collect();
         out.push((format!("{number}.gradient"), case.shape.to_vec(), bytes));
         for (name, value) in [("loss", loss), ("seconds", seconds)] {
@@ -130,5 +158,6 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .map(|(name, shape, bytes)| Ok((&name[..], TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    Ok(std::fs::write(results, safetensors::serialize(views, None)?)?)
+    let written = std::fs::write(results, safetensors::serialize(views, None)?);
+    Ok(written.map_err(|error| format!("{}: {error}", results.display()))?)
 }
