@@ -99,8 +99,10 @@ def draw(data, title):
                 place = 12 + (COLUMN - 24) * names.index(row["peer"]) / max(1, len(names) - 1)
                 svg.append(dot(x + place, y(share), 3.4, colour[row["peer"]], crowd, hint))
     for k, entry in enumerate(entries):
-        middle, rate = LEFT + group * (k + 0.5), entry["limits"]["roofline_gflops"]
-        svg.append(text(middle, y(1) - 5, f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", 9, "middle"))
+        middle, rate = LEFT + group * (k + 0.5), entry.get("limits", {}).get("roofline_gflops")
+        # (A shape that this crate did not run has a place and nothing in it.)
+        if rate is not None:
+            svg.append(text(middle, y(1) - 5, f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", 9, "middle"))
         turn = f'transform="rotate(-60 {middle + 4:.1f} {TOP + HEIGHT + 14})"'
         svg.append(text(middle + 4, TOP + HEIGHT + 14, entry["shape"], 10, "end", turn))
     legend, at = max(right, LEFT + COLUMN * 12) + 16, TOP

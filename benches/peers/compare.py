@@ -130,6 +130,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     for name, reason in missing.items():
         print(f"{name}: skipped: {reason}", flush=True)
+    gaps = []
     for mode in modes:
         shapes = shapes_of(args, mode, own)
         for count in threads:
@@ -160,8 +161,11 @@ def main():
                 for shape in shapes:
                     rows.append(session.compare(shape, args.rounds, args.seconds, args.slow))
                     record.write(out, about, rows)
+                gaps += [f"{mode}, {shape}" for shape in record.gaps({"shapes": rows}) if count == threads[0]]
     print(report.write(out))
     print(f"record: {out}")
+    if gaps:
+        sys.exit(f"this crate did not run: {'; '.join(gaps)}")
 
 
 if __name__ == "__main__":

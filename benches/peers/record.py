@@ -94,10 +94,10 @@ def write(folder, about, rows):
         for entry in rows:
             for row in entry["rows"]:
                 version = about["peers"].get(row["peer"], {}).get("version")
-                limits = entry["crowded_limits" if row["crowd"] else "limits"]
+                limits = entry.get("crowded_limits" if row["crowd"] else "limits", {})
                 values = row | {"version": version, "rounds": len(row["rounds_us"]), "shape": entry["shape"]}
                 values |= {key: about[key] for key in ("date", "mode", "threads")}
-                values |= {key: limits[key] for key in ("roofline_us", "bound")}
+                values |= {key: limits.get(key) for key in ("roofline_us", "bound")}
                 table.writerow(values)
 
 
@@ -109,6 +109,11 @@ def conditions(data):
 def rows_of(entry, crowd):
     """The rows of a shape in one condition. (Records before there was a neighbour do not name it.)"""
     return [row for row in entry["rows"] if row.get("crowd", False) == crowd]
+
+
+def gaps(data):
+    """The shapes that this crate did not run."""
+    return [entry["shape"] for entry in data["shapes"] if "limits" not in entry]
 
 
 def read(folder):

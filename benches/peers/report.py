@@ -90,6 +90,7 @@ def best_table(data):
         "of the machine's limit",
     ]
     head += [f"crowded: {name}" for name in head] if True in record.conditions(data) else []
+    rows += [[shape, *(["–"] * len(head))] for shape in record.gaps(data)]
     return table(["shape", *head], rows)
 
 

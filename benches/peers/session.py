@@ -179,14 +179,15 @@ class Session:
         return row
 
     def compare(self, shape_text, rounds, seconds, slow):
-        """Checks all, times them in turns, and returns the shape's row."""
+        """Checks all, times them in turns, and returns the shape's entry: one without times where this crate does
+        not run the shape."""
         shape = Shape.parse(shape_text)
         case = Case(shape, self.mode, Path(self.folder.name))
         in_bytes = PRECISIONS[self.precision] == "int8" and shape.cell == "lstm"
         case.make(bool(self.models & set(self.workers)), in_bytes)
         rows = {name: self.prepare(case, name) for name in self.commands}
         if rows[OWN]["status"] != "ok":
-            raise SystemExit(f"{OWN}: {shape_text}: {rows[OWN].get('why')}")
+            return self.gap(shape_text, rows[OWN])
         limits = {"limits": self.workers[OWN].ask(120, cmd="limits")}
         if self.crowd:
             with self.crowd.around():
@@ -206,6 +207,8 @@ class Session:
                         turn and row["rounds_us"][0] > slow * own["rounds_us"][0]
                     ):
                         self.time(row, seconds)
+                    if own["status"] != "ok":
+                        return self.gap(shape_text, own)
         flops = 2 * shape.weights() * (shape.batch if self.mode == "step" else shape.row_steps())
         flops *= 3 if self.mode == "train" else 1
         for rows in conditions.values():
@@ -219,6 +222,12 @@ class Session:
             self.say(shape_text, rows, limits)
         rows = [row for rows in conditions.values() for row in rows.values()]
         return {"shape": shape_text, "flops": flops, **limits, "rows": rows}
+
+    def gap(self, shape_text, own):
+        """The entry of a shape that this crate does not run in this mode, and that nobody is ranked at."""
+        print(f"\n{shape_text}, {self.mode}: {OWN} {own['status']}: {own['why']}", flush=True)
+        rows = [own | {"crowd": crowd, "rounds_us": []} for crowd in ((False, True) if self.crowd else (False,))]
+        return {"shape": shape_text, "rows": rows}
 
     def time(self, row, seconds):
         """One timed run of a row's worker, beside the neighbour where the row is a crowded one."""

@@ -54,6 +54,32 @@ def cells(table, start):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+class Gaps(unittest.TestCase):
+    def test_a_shape_that_this_crate_did_not_run(self):
+        for crowded in (False, True):
+            data = measured(crowded)
+            shape, why = "lstm B1 T8 I4 H16 L1 bi", "not supported: a step of a bidirectional network"
+            own = {"peer": "fused-rnn", "status": "failed", "why": why, "rounds_us": [], "min_us": None}
+            conditions = record.conditions(data)
+            # First, in the middle and alone.
+            gap = {"shape": shape, "rows": [own | {"crowd": crowd} for crowd in conditions]}
+            for shapes in ([gap, *data["shapes"]], [data["shapes"][0], gap, data["shapes"][1]], [gap]):
+                with tempfile.TemporaryDirectory() as folder:
+                    folder = Path(folder)
+                    record.write(folder, data["about"], shapes)
+                    [read] = record.read(folder)
+                    self.assertEqual(record.gaps(read), [shape])
+                    got = report.write(folder)
+                    best = report.best_table(read)
+                    self.assertEqual(cells(best, shape)[1:], ["–"] * 6 * len(conditions))
+                    self.assertEqual(best.count("\n| lstm"), len(shapes))
+                    self.assertIn(f"fused-rnn: failed: {why}", got)
+                    self.assertIn(shape, (folder / "fwd-1.svg").read_text())
+                    with open(folder / "fwd-1.csv", newline="") as file:
+                        lines = [line for line in csv.DictReader(file) if line["shape"] == shape]
+                    self.assertEqual([line["med_us"] for line in lines], [""] * len(conditions))
+
+
 class Conditions(unittest.TestCase):
     def test_a_calm_record(self):
         data = measured(False)
