@@ -5,6 +5,7 @@ use fused_rnn::{
     Dims, Error, Gradients, Keep, Layout, Level, Precision, Recurrent, Rng, State, Tape, Threads, Upstream,
     Workspace,
 };
+use std::hint::black_box;
 
 /// All sequences are time-major, `(T, B, I)` and `(T, B, D * H)`, which is what oneDNN and PyTorch take.
 pub struct Network {
@@ -28,9 +29,26 @@ fn dims<'a>(shape: &Shape, lengths: &'a Option<Vec<usize>>) -> Dims<'a> {
     lengths.as_ref().map_or(dims, |lengths| dims.with_lengths(lengths))
 }
 
+/// Refuses a shape that is larger than memory: its sequences with their gradients, its parameters with
+/// theirs, and its packed weights. (They are asked for together, and given back: a system that refuses more
+/// than it has lends out the parts one by one, and ends the program when all of them are used.)
+fn check_memory(shape: &Shape) -> Result<(), Error> {
+    let features = shape.input as f64 + shape.directions() as f64 * shape.hidden as f64;
+    let sequences = 2.0 * shape.batch as f64 * shape.steps as f64 * features;
+    let bytes = 4.0 * sequences + 3.0 * shape.weight_bytes() as f64;
+    // (As an integer, the largest one where it is larger.)
+    let bytes = bytes as usize;
+    let mut room = Vec::<u8>::new();
+    let asked = room.try_reserve_exact(bytes);
+    // (Room that nobody uses the compiler would not ask for.)
+    black_box(&room);
+    asked.map_err(|_| Error::OutOfMemory { bytes })
+}
+
 impl Network {
     /// PyTorch's initial weights and inputs in [-1, 1), both from a fixed seed.
     pub fn new(shape: &Shape, level: Level, threads: usize) -> Result<Self, Error> {
+        check_memory(shape)?;
         let mut rng = Rng::new(1);
         let x = (0..shape.batch * shape.steps * shape.input).map(|_| rng.uniform(-1.0, 1.0)).collect();
         Self::with((shape, Precision::F32), level, threads, x, None)
@@ -56,6 +74,7 @@ impl Network {
         x: Vec<f32>,
         parameters: Option<&[f32]>,
     ) -> Result<Self, Error> {
+        check_memory(shape)?;
         let builder = shape.builder().layout(Layout::TimeMajor).level(level).precision(precision);
         let mut layer = builder.threads(Threads::Count(threads)).build()?;
         if let Some(parameters) = parameters {

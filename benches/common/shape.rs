@@ -111,15 +111,15 @@ impl Shape {
         if self.bidirectional { 2 } else { 1 }
     }
 
-    /// Weights of all layers and directions.
-    fn weights(&self) -> usize {
-        let directions = self.directions();
-        let outputs = self.outputs();
-        let inputs = (0..self.layers).map(|l| if l == 0 { self.input } else { directions * outputs });
-        let (gates, recurrent) = (self.kind.gates(), self.recurrent_gates());
-        let seen = outputs / self.heads.unwrap_or(1);
-        let gates = inputs.map(|input| (gates * input + recurrent * seen) * self.hidden * directions);
-        gates.sum::<usize>() + self.projection.unwrap_or(0) * self.hidden * directions * self.layers
+    /// Weights of all layers and directions, also where they are more than memory has addresses.
+    fn weights(&self) -> f64 {
+        let of = |number: usize| number as f64;
+        let (directions, layers, outputs) = (of(self.directions()), of(self.layers), of(self.outputs()));
+        let inputs = of(self.input) + (layers - 1.0) * directions * outputs;
+        let (gates, recurrent) = (of(self.kind.gates()), of(self.recurrent_gates()));
+        let seen = (outputs / of(self.heads.unwrap_or(1))).floor();
+        let rows = gates * inputs + (recurrent * seen + of(self.projection.unwrap_or(0))) * layers;
+        rows * of(self.hidden) * directions
     }
 
     /// Blocks of rows in the recurrent weight matrix.
@@ -130,8 +130,9 @@ impl Shape {
         }
     }
 
+    /// (The largest number there is, where they are more.)
     pub fn weight_bytes(&self) -> usize {
-        self.weights() * 4
+        (self.weights() * 4.0) as usize
     }
 
     /// Those that multiply the state, which every step needs anew.
@@ -157,7 +158,7 @@ impl Shape {
 
     /// Flops of one step of one row.
     pub fn flops_per_row(&self) -> f64 {
-        2.0 * self.weights() as f64
+        2.0 * self.weights()
     }
 }
 

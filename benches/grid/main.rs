@@ -178,14 +178,15 @@ fn compare(shape: &Shape, options: &Options) -> Result<(), String> {
     let Options { mode, threads, level, ref precisions, .. } = *options;
     let network = |&precision| Network::in_precision(shape, level, threads, precision);
     let networks: Result<Vec<_>, _> = precisions.iter().map(network).collect();
-    let mut networks = networks.map_err(|error| error.to_string())?;
+    let of_shape = |error: fused_rnn::Error| format!("{shape}: {error}");
+    let mut networks = networks.map_err(of_shape)?;
     let mut medians = vec![Vec::new(); networks.len()];
     for _ in 0..TURNS {
         for (network, medians) in networks.iter_mut().zip(&mut medians) {
             let mut result = Ok(());
             let seconds = options.seconds / TURNS as f64;
             medians.push(timing::time(seconds, || result = network.call(mode)).median);
-            result.map_err(|error| error.to_string())?;
+            result.map_err(of_shape)?;
         }
     }
     let of = |n: usize, turn: usize| medians[n][turn];
@@ -241,12 +242,14 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let mut failed = 0;
     for shape in &options.shapes {
-        let roofline = Roofline::measure(shape, mode, level, threads);
         let mut result = Ok(());
+        // (A shape that is larger than memory is refused here, before the roofline reads as much.)
         let times = Network::new(shape, level, threads)
             .map(|mut network| timing::time(options.seconds, || result = network.call(mode)));
         match result.and(times) {
-            Ok(times) => print_shape(shape, times, &roofline, options),
+            Ok(times) => {
+                print_shape(shape, times, &Roofline::measure(shape, mode, level, threads), options);
+            }
             Err(error) => {
                 eprintln!("{shape}: {error}");
                 failed += 1;

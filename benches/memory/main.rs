@@ -143,7 +143,7 @@ fn measure(options: &Options, keep: Keep) -> Result<Sample, String> {
         _ => {
             let said = String::from_utf8_lossy(&run.stderr);
             let line = said.lines().find_map(|line| line.strip_prefix("error: "));
-            Err(line.map_or_else(|| format!("{}: {}", options.shape, run.status), str::to_owned))
+            Err(format!("{}: {}", options.shape, line.map_or_else(|| run.status.to_string(), str::to_owned)))
         }
     }
 }
