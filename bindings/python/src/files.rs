@@ -94,7 +94,7 @@ impl KerasLayer {
     }
 
     /// The layer in another precision.
-    fn in_precision(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
+    fn in_precision(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Self> {
         let (layer, precision) = (self.get(), precision(name)?);
         Ok(KerasLayer::of(py.detach(|| layer.in_precision(precision)).map_err(raised)?))
     }

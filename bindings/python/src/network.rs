@@ -98,7 +98,7 @@ fn check_parameters(network: &Recurrent) -> PyResult<()> {
 }
 
 /// A network in the precision of this name. (To pack all weights takes time: without Python's lock.)
-pub fn in_precision(py: Python<'_>, network: &Recurrent, name: &str) -> PyResult<Recurrent> {
+pub fn in_precision(py: Python<'_>, network: &Recurrent, name: &Bound<'_, PyAny>) -> PyResult<Recurrent> {
     let precision = precision(name)?;
     py.detach(|| network.in_precision(precision)).map_err(raised)
 }
@@ -218,7 +218,7 @@ impl Network {
     }
 
     /// The network in another precision.
-    fn in_precision(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
+    fn in_precision(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Network::of(in_precision(py, &self.get(), name)?))
     }
 

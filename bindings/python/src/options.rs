@@ -26,11 +26,15 @@ const SCHEDULES: [(&str, Schedule); 4] = [
     ("layers", Schedule::Layers),
 ];
 
-/// The value of this name.
-fn named<T: Copy>(what: &str, table: &[(&str, T)], name: &str) -> PyResult<T> {
-    let found = table.iter().find(|(known, _)| *known == name);
-    let names = || table.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
-    found.map(|&(_, value)| value).ok_or_else(|| refused(what, names(), format!("{name:?}")))
+/// The value of this name. Another name is a `ValueError`, and what is no text a `TypeError`; both list those
+/// that there are.
+fn named<N: AsRef<str>, T: Copy>(what: &str, table: &[(N, T)], name: &Bound<'_, PyAny>) -> PyResult<T> {
+    let names = || table.iter().map(|(known, _)| known.as_ref()).collect::<Vec<_>>().join(", ");
+    let Ok(text) = name.extract::<String>() else {
+        return Err(PyTypeError::new_err(format!("{what}: expected {}, got {name}", names())));
+    };
+    let found = table.iter().find(|(known, _)| known.as_ref() == text);
+    found.map(|&(_, value)| value).ok_or_else(|| refused(what, names(), format!("{text:?}")))
 }
 
 /// The name of this value.
@@ -47,7 +51,7 @@ pub fn kind(name: &str) -> PyResult<CellKind> {
 }
 
 /// The precision of this name.
-pub fn precision(name: &str) -> PyResult<Precision> {
+pub fn precision(name: &Bound<'_, PyAny>) -> PyResult<Precision> {
     named("precision", &PRECISIONS, name)
 }
 
@@ -79,11 +83,10 @@ fn with_option(
     value: &Bound<'_, PyAny>,
     (init, seed): (&mut Init, &mut u64),
 ) -> PyResult<Builder> {
-    let name = || value.extract::<String>();
     let number = || value.extract::<f32>();
     Ok(match key {
         "num_layers" => builder.layers(value.extract()?),
-        "direction" => builder.direction(named(key, &DIRECTIONS, &name()?)?),
+        "direction" => builder.direction(named(key, &DIRECTIONS, value)?),
         "activations" => builder.activations(&activations(value)?),
         "activations_reverse" => builder.activations_reverse(&activations(value)?),
         "clip" => builder.clip(number()?),
@@ -107,7 +110,7 @@ fn with_option(
                     Bias::None
                 }
             }
-            Err(_) => named(key, &BIASES, &name()?)?,
+            Err(_) => named(key, &BIASES, value)?,
         }),
         "dropout" => builder.dropout(number()?),
         "recurrent_dropout" => builder.recurrent_dropout(number()?),
@@ -117,26 +120,25 @@ fn with_option(
             Err(_) => builder.zoneout(number()?, 0.0),
         },
         "init" => {
-            *init = named(key, &INITS, &name()?)?;
+            *init = named(key, &INITS, value)?;
             builder
         }
         "seed" => {
             *seed = value.extract()?;
             builder
         }
-        "level" => builder.level(level(&name()?)?),
+        "level" => builder.level(level(value)?),
         "threads" => builder.threads(Threads::Count(value.extract()?)),
-        "schedule" => builder.schedule(named(key, &SCHEDULES, &name()?)?),
-        "precision" => builder.precision(precision(&name()?)?),
+        "schedule" => builder.schedule(named(key, &SCHEDULES, value)?),
+        "precision" => builder.precision(precision(value)?),
         _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument {key:?}"))),
     })
 }
 
 /// The SIMD level of this name.
-fn level(name: &str) -> PyResult<Level> {
-    let found = Level::ALL.iter().find(|level| level.to_string() == name);
-    let names = || Level::ALL.iter().map(Level::to_string).collect::<Vec<_>>().join(", ");
-    found.copied().ok_or_else(|| refused("level", names(), format!("{name:?}")))
+fn level(name: &Bound<'_, PyAny>) -> PyResult<Level> {
+    let levels: Vec<_> = Level::ALL.iter().map(|&level| (level.to_string(), level)).collect();
+    named("level", &levels, name)
 }
 
 /// The options that make a network like this one, but for its values: what [`with_options`] reads. Options

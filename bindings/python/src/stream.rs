@@ -169,7 +169,7 @@ impl Stream {
 
     /// Streams with the same weights in another precision, as of `Network.in_precision`, that go on from a
     /// copy of this state. These streams stay as they are.
-    fn in_precision(&self, py: Python<'_>, precision: &str) -> PyResult<Stream> {
+    fn in_precision(&self, py: Python<'_>, precision: &Bound<'_, PyAny>) -> PyResult<Stream> {
         let (network, state) = {
             let inner = self.inner()?;
             (inner.network.clone(), inner.state.clone())

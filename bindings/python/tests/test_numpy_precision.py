@@ -10,7 +10,8 @@ import fused_rnn
 from golden import FOLDER, read
 
 PRECISIONS = ["f32", "bf16_weights", "bf16", "int8"]
-SAID = r'precision: expected f32, bf16_weights, bf16, int8, got "int4"'
+NAMES = "precision: expected f32, bf16_weights, bf16, int8"
+SAID = NAMES + ', got "int4"'
 
 
 def uniform(*shape, seed=0):
@@ -98,7 +99,7 @@ def test_names_and_networks_that_have_no_other_precision():
         with pytest.raises(ValueError, match=SAID):
             one.in_precision("int4")
         for name in (None, 8):
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match=f"{NAMES}, got {name}$"):
                 one.in_precision(name)
         with pytest.raises(TypeError):
             one.in_precision()
@@ -108,6 +109,17 @@ def test_names_and_networks_that_have_no_other_precision():
                 one.in_precision(precision)
     with pytest.raises(ValueError, match=SAID):
         fused_rnn.GRU(5, 7, precision="int4")
+    # As every option that is one of some names.
+    for option, names in {
+        "precision": NAMES,
+        "direction": "direction: expected forward, reverse, both",
+        "bias": "bias: expected double, single, none",
+        "init": "init: expected pytorch, keras, zero",
+        "schedule": "schedule: expected auto, rows, units, layers",
+        "level": "level: expected portable, ",
+    }.items():
+        with pytest.raises(TypeError, match=f"^{names}.*, got None$"):
+            fused_rnn.GRU(5, 7, **{option: None})
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
