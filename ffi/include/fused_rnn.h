@@ -275,6 +275,16 @@ frnn_result frnn_network_load(const uint8_t *bytes,
                               uint32_t kind,
                               frnn_network **network);
 
+// The same in a precision, `number` being a frnn_precision. What the precision keeps is kept as the file has
+// it: bf16 in those of bf16, and in FRNN_PRECISION_INT8 matrices of int8 with their scales. All else is
+// rounded once, from f32.
+frnn_result frnn_network_load_in_precision(const uint8_t *bytes,
+                                           size_t size,
+                                           const char *prefix,
+                                           uint32_t kind,
+                                           uint32_t number,
+                                           frnn_network **network);
+
 // Sets all parameters of a network that exists from such a file: of one with options that a file does not
 // tell. Options that the file says must be those of the network. A pass that was run for training before
 // can no longer run backward.
@@ -305,10 +315,9 @@ frnn_result frnn_network_save(const frnn_network *network,
                               size_t *size);
 
 // The same with matrices of weights as the precision of the network rounds them: in FRNN_PRECISION_INT8 as
-// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them. A network in the same
-// precision has the same outputs, bit for bit, once frnn_network_set_parameters_of_file has set it:
-// frnn_network_load, frnn_network_in_precision and that function, one after the other, make it of the file
-// alone.
+// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them.
+// frnn_network_load_in_precision makes a network of that precision of it with the same outputs, bit for bit;
+// so has a network that exists, once frnn_network_set_parameters_of_file has set it.
 frnn_result frnn_network_save_rounded(const frnn_network *network,
                                       const char *prefix,
                                       uint8_t *to,

@@ -60,9 +60,10 @@ public:
 
     // Of a file of PyTorch's names: safetensors, torch.save or JSON.
     static Network load(const std::vector<std::uint8_t> &bytes, const std::string &prefix = "",
-                        frnn_cell cell = FRNN_CELL_OF_FILE) {
+                        frnn_cell cell = FRNN_CELL_OF_FILE, frnn_precision precision = FRNN_PRECISION_F32) {
         frnn_network *handle = nullptr;
-        detail::check(frnn_network_load(bytes.data(), bytes.size(), prefix.c_str(), cell, &handle));
+        detail::check(frnn_network_load_in_precision(bytes.data(), bytes.size(), prefix.c_str(), cell,
+                                                     precision, &handle));
         return Network(handle);
     }
 

@@ -3,10 +3,10 @@
 use crate::border::{Area, Code, Failure, Place, check_apart, get, get_mut, guard, make};
 use crate::border::{optional_mut, slice, text};
 use crate::network::Network;
-use crate::options::cell;
+use crate::options::{cell, precision};
 use fused_rnn::format::onnx::Model;
 use fused_rnn::format::{Tensors, state_dict};
-use fused_rnn::{CellKind, Error, Recurrent};
+use fused_rnn::{CellKind, Error, Precision, Recurrent};
 use std::collections::BTreeMap;
 use std::ffi::c_char;
 
@@ -26,17 +26,39 @@ pub unsafe extern "C" fn frnn_network_load(
 ) -> Code {
     // SAFETY: the caller's promise.
     unsafe {
+        make(network, || load(slice("bytes", bytes, size)?, text("prefix", prefix)?, kind, Precision::F32))
+    }
+}
+
+/// The same in a precision, `number` being a frnn_precision. What the precision keeps is kept as the file has
+/// it: bf16 in those of bf16, and in FRNN_PRECISION_INT8 matrices of int8 with their scales. All else is
+/// rounded once, from f32.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn frnn_network_load_in_precision(
+    bytes: *const u8,
+    size: usize,
+    prefix: *const c_char,
+    kind: u32,
+    number: u32,
+    network: *mut *mut Network,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe {
         make(network, || {
-            let tensors = Tensors::read(slice("bytes", bytes, size)?, text("prefix", prefix)?)?;
-            let kind = match cell(kind)? {
-                Some(kind) => kind,
-                None => cell_of(&state_dict::describe(&tensors)?)?,
-            };
-            let mut network = state_dict::builder(&tensors, kind)?.build()?;
-            state_dict::load(tensors, &mut network)?;
-            Ok(Network::new(network))
+            load(slice("bytes", bytes, size)?, text("prefix", prefix)?, kind, precision(number)?)
         })
     }
+}
+
+fn load(bytes: &[u8], prefix: &str, kind: u32, precision: Precision) -> Result<Network, Failure> {
+    let tensors = Tensors::read(bytes, prefix)?;
+    let kind = match cell(kind)? {
+        Some(kind) => kind,
+        None => cell_of(&state_dict::describe(&tensors)?)?,
+    };
+    let mut network = state_dict::builder(&tensors, kind)?.precision(precision).build()?;
+    state_dict::load(tensors, &mut network)?;
+    Ok(Network::new(network))
 }
 
 /// The cell of a module, where it is clear.
@@ -120,10 +142,9 @@ pub unsafe extern "C" fn frnn_network_save(
 }
 
 /// The same with matrices of weights as the precision of the network rounds them: in FRNN_PRECISION_INT8 as
-/// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them. A network in the same
-/// precision has the same outputs, bit for bit, once frnn_network_set_parameters_of_file has set it:
-/// frnn_network_load, frnn_network_in_precision and that function, one after the other, make it of the file
-/// alone.
+/// int8 with scales, a quarter of the bytes, in those of bf16 as bf16, half of them.
+/// frnn_network_load_in_precision makes a network of that precision of it with the same outputs, bit for bit;
+/// so has a network that exists, once frnn_network_set_parameters_of_file has set it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_network_save_rounded(
     network: *const Network,

@@ -99,11 +99,12 @@ fn y(network: *const Network) -> [f32; 10] {
     y
 }
 
-/// A small file gives a network of the same outputs, by the three calls that the header names.
+/// A small file gives a network of the same outputs, by one call, or into a network that exists.
 #[test]
 fn rounded_weights_come_back_from_a_file() {
     for precision in [Precision::F32, Precision::Bf16Weights, Precision::Bf16, Precision::Int8] {
         let (mut builder, mut first, mut second) = (null_mut(), null_mut(), null_mut());
+        let mut third = null_mut();
         works!(frnn_builder_create(Cell::Lstm as u32, 3, 5, &mut builder));
         works!(frnn_builder_set_precision(builder, precision as u32));
         works!(frnn_builder_build(builder, &mut first));
@@ -113,10 +114,17 @@ fn rounded_weights_come_back_from_a_file() {
         works!(frnn_network_in_precision(plain, precision as u32, &mut second));
         let (at, size) = (bytes.as_ptr(), bytes.len());
         works!(frnn_network_set_parameters_of_file(second, at, size, c"rnn.".as_ptr()));
-        assert_eq!(y(second), y(first), "{precision:?}");
-        assert_eq!(saved_rounded(second, c"rnn."), bytes, "{precision:?}");
+        let (of_file, number) = (Cell::OfFile as u32, precision as u32);
+        works!(frnn_network_load_in_precision(at, size, c"rnn.".as_ptr(), of_file, number, &mut third));
+        for network in [second, third] {
+            // SAFETY: a live handle.
+            assert_eq!(unsafe { frnn_network_precision(network) }, number);
+            assert_eq!(y(network), y(first), "{precision:?}");
+            assert_eq!(saved_rounded(network, c"rnn."), bytes, "{precision:?}");
+        }
         // SAFETY: they are used no more.
         unsafe {
+            frnn_network_destroy(third);
             frnn_network_destroy(first);
             frnn_network_destroy(second);
             frnn_network_destroy(plain);

@@ -67,6 +67,10 @@ void networks() {
     const Network loaded = Network::load(saved, "rnn.", FRNN_CELL_GRU_RESET_AFTER);
     EXPECT(loaded.parameter_count() == network.parameter_count() + 2 * 15);
     EXPECT(loaded.precision() == FRNN_PRECISION_F32);
+    const Network halves = Network::load(saved, "rnn.", FRNN_CELL_OF_FILE, FRNN_PRECISION_BF16);
+    EXPECT(halves.precision() == FRNN_PRECISION_BF16 && halves.parameters() == loaded.parameters());
+    const auto wrong = [&] { Network::load(saved, "rnn.", FRNN_CELL_OF_FILE, static_cast<frnn_precision>(9)); };
+    EXPECT(failure(wrong).first == FRNN_RESULT_RANGE);
     small.set_parameters_of_file(saved, "rnn.");
     EXPECT(small.parameters() == network.parameters());
     EXPECT(failure([&] { small.set_parameters_of_file(saved, "lin."); }).first == FRNN_RESULT_FORMAT);

@@ -45,6 +45,16 @@ fn files_that_are_none_are_results() {
     fails!(Code::Format, "cell: expected Lstm, got GruResetAfter, as the file says", {
         frnn_network_load(bytes.as_ptr(), size, prefix.as_ptr(), 1, &mut network)
     });
+    for (kind, number, code, said) in [
+        (2, 4, Code::Range, "precision: expected one of frnn_precision, got 4"),
+        (1, 3, Code::Format, "cell: expected Lstm, got GruResetAfter, as the file says"),
+    ] {
+        fails!(code, said, {
+            let (at, name) = (bytes.as_ptr(), prefix.as_ptr());
+            frnn_network_load_in_precision(at, size, name, kind, number, &mut network)
+        });
+        assert!(network.is_null());
+    }
     // The same file into the network; into another one, which stays as it is.
     works!(frnn_network_set_parameters_of_file(h.network, bytes.as_ptr(), size, prefix.as_ptr()));
     let (mut builder, mut before, mut after) = (null_mut(), [0.0; 64], [7.0; 64]);

@@ -42,6 +42,9 @@ fn null_handles_are_results_or_zeros() {
     fails!(Code::Pointer, "bytes", frnn_model_load(null(), 3, &mut { h.model }));
     fails!(Code::Pointer, "bytes", frnn_network_load_onnx(null(), 3, 0, &mut { h.network }));
     fails!(Code::Pointer, "prefix", frnn_network_load([0u8].as_ptr(), 1, null(), 0, &mut { h.network }));
+    fails!(Code::Pointer, "bytes", {
+        frnn_network_load_in_precision(null(), 3, c"".as_ptr(), 0, 3, &mut { h.network })
+    });
     fails!(Code::Pointer, "model", frnn_stream_create(null(), 1, 1.0, &mut { h.stream }));
     fails!(Code::Pointer, "stream", frnn_stream_process(null_mut(), at, at, 1));
     fails!(Code::Pointer, "x", frnn_stream_process(h.stream, null(), at, 1));
