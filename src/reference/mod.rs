@@ -11,7 +11,8 @@
 //! cell.rs       which cell, with which activations
 //! model.rs      parameters, arguments, results
 //! precision.rs  how matrices are stored and multiplied
-//! step.rs       one step of one row, forward and backward
+//! equations.rs  the gates and the state of each cell, and their derivatives
+//! step.rs       one step of one row, forward and backward: products, normalisation, projection
 //! sequence.rs   all steps of all rows through all layers
 //! ```
 //!
@@ -145,6 +146,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod cell;
+mod equations;
 mod model;
 mod precision;
 mod real;
