@@ -44,7 +44,6 @@ mod run;
 pub use run::{Mask, Output};
 
 use super::{Arrays, Convention, Tensor, Tensors, refused};
-use crate::activation::Activation;
 use crate::cell::CellKind;
 use crate::error::Error;
 use crate::layer::{Bias, Builder, Direction, Init, Recurrent};
@@ -111,27 +110,7 @@ impl Layer {
             return Err(refused("option go_backwards", "false in Bidirectional", "true"));
         }
         let bias = options.flag("use_bias", true)?;
-        let activation = options.activation("activation", Activation::Tanh)?;
-        let backward = options.activation("backward_activation", activation)?;
-        let (kind, activations) = match class.as_str() {
-            "LSTM" | "GRU" => {
-                let gates = options.activation("recurrent_activation", Activation::Sigmoid)?;
-                let others = options.activation("backward_recurrent_activation", gates)?;
-                if class == "LSTM" {
-                    let lists = [vec![gates, activation, activation], vec![others, backward, backward]];
-                    (CellKind::Lstm, lists)
-                } else {
-                    let after = options.flag("reset_after", true)?;
-                    let kind = if after { CellKind::GruResetAfter } else { CellKind::GruResetBefore };
-                    (kind, [vec![gates, activation], vec![others, backward]])
-                }
-            }
-            "SimpleRNN" if activation == Activation::Relu && backward == activation => {
-                (CellKind::ElmanRelu, [vec![activation], vec![backward]])
-            }
-            "SimpleRNN" => (CellKind::ElmanTanh, [vec![activation], vec![backward]]),
-            _ => return Err(refused("option layer", "LSTM, GRU or SimpleRNN", class)),
-        };
+        let (kind, activations) = options.cell(&class)?;
         if activations[0] != activations[1] && merge.is_none() {
             return Err(refused("option backward_activation", "none but in Bidirectional", "some"));
         }
@@ -144,41 +123,16 @@ impl Layer {
         options.finish()?;
 
         let prefixes: &[&str] = if merge.is_some() { &["forward.", "backward."] } else { &[""] };
-        let matrix = |name: &str| {
-            let name = format!("{}{name}", prefixes[0]);
-            match arrays.get(&name).map(Tensor::shape) {
-                Some(&[rows, _]) => Ok(rows),
-                Some(other) => Err(refused(name, "a matrix", format_args!("shape {other:?}"))),
-                None => Err(refused(name, "a matrix", "none")),
-            }
-        };
-        let (input, hidden) = (matrix("kernel")?, matrix("recurrent_kernel")?);
-        if let Some(units) = units.filter(|&units| units != hidden) {
-            let got = format_args!("{hidden} rows");
-            return Err(refused(
-                format_args!("{}recurrent_kernel", prefixes[0]),
-                format_args!("{units} rows, one a unit"),
-                got,
-            ));
-        }
+        let [input, hidden] = sizes(&arrays, prefixes[0], units)?;
+        let cells = prefixes.iter().map(|prefix| take(&mut arrays, prefix, kind, bias, [input, hidden]));
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        arrays.finish()?;
+
         let direction = match (merge, go_backwards) {
             (Some(_), _) => Direction::Both,
             (None, true) => Direction::Reverse,
             (None, false) => Direction::Forward,
         };
-        let rows = kind.gates().saturating_mul(hidden);
-        let both = [2, rows];
-        let bias_shape = if kind == CellKind::GruResetAfter { &both[..] } else { &both[1..] };
-        let mut cells = Vec::new();
-        for prefix in prefixes {
-            cells.push(Arrays {
-                input: arrays.take(&format!("{prefix}kernel"), &[input, rows])?,
-                recurrent: arrays.take(&format!("{prefix}recurrent_kernel"), &[hidden, rows])?,
-                bias: if bias { arrays.take(&format!("{prefix}bias"), bias_shape)? } else { Vec::new() },
-                ..Arrays::default()
-            });
-        }
-        arrays.finish()?;
         let mut builder = Builder::new(kind, input, hidden).direction(direction).init(Init::Zero, 0);
         if kind != CellKind::ElmanRelu {
             builder = builder.activations(&activations[0]);
@@ -268,6 +222,44 @@ impl Layer {
     pub fn stateful(&self) -> bool {
         self.stateful
     }
+}
+
+/// The number of features and of units that the matrices behind a prefix say, which must have `units` where
+/// the options say so.
+fn sizes(arrays: &Tensors, prefix: &str, units: Option<usize>) -> Result<[usize; 2], Error> {
+    let rows = |name: &str| {
+        let name = format!("{prefix}{name}");
+        match arrays.get(&name).map(Tensor::shape) {
+            Some(&[rows, _]) => Ok(rows),
+            Some(other) => Err(refused(name, "a matrix", format_args!("shape {other:?}"))),
+            None => Err(refused(name, "a matrix", "none")),
+        }
+    };
+    let (input, hidden) = (rows("kernel")?, rows("recurrent_kernel")?);
+    if let Some(units) = units.filter(|&units| units != hidden) {
+        let (what, got) = (format_args!("{prefix}recurrent_kernel"), format_args!("{hidden} rows"));
+        return Err(refused(what, format_args!("{units} rows, one a unit"), got));
+    }
+    Ok([input, hidden])
+}
+
+/// Takes the arrays of one direction.
+fn take(
+    arrays: &mut Tensors,
+    prefix: &str,
+    kind: CellKind,
+    bias: bool,
+    [input, hidden]: [usize; 2],
+) -> Result<Arrays, Error> {
+    let rows = kind.gates().saturating_mul(hidden);
+    let both = [2, rows];
+    let bias_shape = if kind == CellKind::GruResetAfter { &both[..] } else { &both[1..] };
+    Ok(Arrays {
+        input: arrays.take(&format!("{prefix}kernel"), &[input, rows])?,
+        recurrent: arrays.take(&format!("{prefix}recurrent_kernel"), &[hidden, rows])?,
+        bias: if bias { arrays.take(&format!("{prefix}bias"), bias_shape)? } else { Vec::new() },
+        ..Arrays::default()
+    })
 }
 
 /// The names of the recurrent layers of a file that `examples/export_keras.py` wrote: those of Keras, after

@@ -4,6 +4,7 @@
 use super::super::refused;
 use super::Merge;
 use crate::activation::Activation;
+use crate::cell::CellKind;
 use crate::error::Error;
 use std::collections::BTreeMap;
 
@@ -73,6 +74,30 @@ impl Options {
                 let expected = "an elementwise function of keras.activations, by name";
                 refused(format_args!("option {key}"), expected, text)
             }),
+        }
+    }
+
+    /// The cell of a class of Keras, and the activations of both directions.
+    pub(super) fn cell(&mut self, class: &str) -> Result<(CellKind, [Vec<Activation>; 2]), Error> {
+        let activation = self.activation("activation", Activation::Tanh)?;
+        let backward = self.activation("backward_activation", activation)?;
+        match class {
+            "LSTM" | "GRU" => {
+                let gates = self.activation("recurrent_activation", Activation::Sigmoid)?;
+                let others = self.activation("backward_recurrent_activation", gates)?;
+                if class == "LSTM" {
+                    let lists = [vec![gates, activation, activation], vec![others, backward, backward]];
+                    return Ok((CellKind::Lstm, lists));
+                }
+                let after = self.flag("reset_after", true)?;
+                let kind = if after { CellKind::GruResetAfter } else { CellKind::GruResetBefore };
+                Ok((kind, [vec![gates, activation], vec![others, backward]]))
+            }
+            "SimpleRNN" if activation == Activation::Relu && backward == activation => {
+                Ok((CellKind::ElmanRelu, [vec![activation], vec![backward]]))
+            }
+            "SimpleRNN" => Ok((CellKind::ElmanTanh, [vec![activation], vec![backward]])),
+            _ => Err(refused("option layer", "LSTM, GRU or SimpleRNN", class)),
         }
     }
 

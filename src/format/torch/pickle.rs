@@ -101,110 +101,54 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// One instruction; the value at the end.
+    /// One instruction, each by its name in `pickletools`; the value at the end.
     fn step(&mut self) -> Result<Option<Id>, Error> {
         let start = self.place;
         match self.byte()? {
-            b'.' => return self.pop().map(Some), // STOP
-            0x80 => {
-                // PROTO
-                let protocol = self.byte()?;
-                if !(2..=5).contains(&protocol) {
-                    return Err(self.bad("protocol 2 to 5", &format!("protocol {protocol}")));
-                }
-            }
+            b'.' => return self.pop().map(Some),       // STOP
+            0x80 => self.protocol()?,                  // PROTO
             0x95 => _ = self.take(8)?,                 // FRAME
             b'(' => self.marks.push(self.stack.len()), // MARK
             b'0' => _ = self.pop()?,                   // POP
             b'1' => _ = self.pop_to_mark()?,           // POP_MARK
             b'N' | 0x88 => self.push(Value::Plain)?,   // NONE, NEWTRUE
             0x89 => self.push(Value::False)?,          // NEWFALSE
-            b'G' => {
-                self.take(8)?; // BINFLOAT
-                self.push(Value::Plain)?;
-            }
+            b'G' => self.float()?,                     // BINFLOAT
             b'J' => self.integer::<4>(|bytes| i32::from_le_bytes(bytes).into())?, // BININT
-            b'K' => self.integer::<1>(|[byte]| byte.into())?,                     // BININT1
+            b'K' => self.integer::<1>(|[byte]| byte.into())?, // BININT1
             b'M' => self.integer::<2>(|bytes| u16::from_le_bytes(bytes).into())?, // BININT2
-            0x8A => {
-                // LONG1
-                let length = self.byte()?;
-                let bytes = self.take(length.into())?;
-                self.push(long(bytes))?;
-            }
-            b'X' => self.text(4)?,                        // BINUNICODE
-            0x8C => self.text(1)?,                        // SHORT_BINUNICODE
-            0x8D => self.text(8)?,                        // BINUNICODE8
-            b'U' => self.old_text(1)?,                    // SHORT_BINSTRING
-            b'T' => self.old_text(4)?,                    // BINSTRING
-            b'C' => self.raw_bytes(1)?,                   // SHORT_BINBYTES
-            b'B' => self.raw_bytes(4)?,                   // BINBYTES
-            0x8E => self.raw_bytes(8)?,                   // BINBYTES8
+            0x8A => self.long()?,                      // LONG1
+            b'X' => self.text(4)?,                     // BINUNICODE
+            0x8C => self.text(1)?,                     // SHORT_BINUNICODE
+            0x8D => self.text(8)?,                     // BINUNICODE8
+            b'U' => self.old_text(1)?,                 // SHORT_BINSTRING
+            b'T' => self.old_text(4)?,                 // BINSTRING
+            b'C' => self.raw_bytes(1)?,                // SHORT_BINBYTES
+            b'B' => self.raw_bytes(4)?,                // BINBYTES
+            0x8E => self.raw_bytes(8)?,                // BINBYTES8
             b')' => self.push(Value::Tuple(Vec::new()))?, // EMPTY_TUPLE
-            b']' => self.push(Value::List(Vec::new()))?,  // EMPTY_LIST
-            b'}' => self.push(Value::Dict(Vec::new()))?,  // EMPTY_DICT
-            0x85 => self.tuple(1)?,                       // TUPLE1
-            0x86 => self.tuple(2)?,                       // TUPLE2
-            0x87 => self.tuple(3)?,                       // TUPLE3
-            b't' => self.collect(Value::Tuple)?,          // TUPLE
-            b'l' => self.collect(Value::List)?,           // LIST
-            b'd' => {
-                let items = self.pop_to_mark()?; // DICT
-                let pairs = self.pairs(&items)?;
-                self.push(Value::Dict(pairs))?;
-            }
-            b'a' => {
-                let item = self.pop()?; // APPEND
-                self.extend_list(&[item])?;
-            }
-            b'e' => {
-                let items = self.pop_to_mark()?; // APPENDS
-                self.extend_list(&items)?;
-            }
-            b's' => {
-                let (value, key) = (self.pop()?, self.pop()?); // SETITEM
-                self.extend_dict(&[key, value])?;
-            }
-            b'u' => {
-                let items = self.pop_to_mark()?; // SETITEMS
-                self.extend_dict(&items)?;
-            }
-            b'q' => self.put(1)?, // BINPUT
-            b'r' => self.put(4)?, // LONG_BINPUT
-            0x94 => {
-                let key = self.memo.len() as u32; // MEMOIZE
-                self.remember(key)?;
-            }
-            b'h' => self.recall(1)?, // BINGET
-            b'j' => self.recall(4)?, // LONG_BINGET
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?); // GLOBAL
-                self.global(module, name)?;
-            }
-            0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?); // STACK_GLOBAL
-                let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name)) else {
-                    return Err(self.bad("the name of a global", "something else"));
-                };
-                let (module, name) = (*module, *name);
-                self.global(module, name)?;
-            }
-            b'Q' => {
-                let id = self.pop()?; // BINPERSID
-                let storage = self.storage(id)?;
-                self.push(Value::Storage(storage))?;
-            }
-            b'R' => {
-                let (arguments, function) = (self.pop()?, self.pop()?); // REDUCE
-                self.call(function, arguments)?;
-            }
-            b'b' => {
-                // BUILD: attributes of an object, as `_metadata` of a state dict.
-                self.pop()?;
-                if !matches!(self.value(self.top()?), Value::Dict(_)) {
-                    return Err(self.bad("a dictionary that has attributes", "another object that has"));
-                }
-            }
+            b']' => self.push(Value::List(Vec::new()))?, // EMPTY_LIST
+            b'}' => self.push(Value::Dict(Vec::new()))?, // EMPTY_DICT
+            0x85 => self.tuple(1)?,                    // TUPLE1
+            0x86 => self.tuple(2)?,                    // TUPLE2
+            0x87 => self.tuple(3)?,                    // TUPLE3
+            b't' => self.collect(Value::Tuple)?,       // TUPLE
+            b'l' => self.collect(Value::List)?,        // LIST
+            b'd' => self.dict()?,                      // DICT
+            b'a' => self.append()?,                    // APPEND
+            b'e' => self.append_all()?,                // APPENDS
+            b's' => self.set_item()?,                  // SETITEM
+            b'u' => self.set_items()?,                 // SETITEMS
+            b'q' => self.put(1)?,                      // BINPUT
+            b'r' => self.put(4)?,                      // LONG_BINPUT
+            0x94 => self.remember(self.memo.len() as u32)?, // MEMOIZE
+            b'h' => self.recall(1)?,                   // BINGET
+            b'j' => self.recall(4)?,                   // LONG_BINGET
+            b'c' => self.named_global()?,              // GLOBAL
+            0x93 => self.stack_global()?,              // STACK_GLOBAL
+            b'Q' => self.persistent()?,                // BINPERSID
+            b'R' => self.reduce()?,                    // REDUCE
+            b'b' => self.build()?,                     // BUILD
             other => {
                 self.place = start;
                 return Err(self.bad("what a state dict is made of", &unknown(other)));
@@ -282,6 +226,25 @@ impl<'a> Machine<'a> {
         &self.values[id as usize]
     }
 
+    fn protocol(&mut self) -> Result<(), Error> {
+        let protocol = self.byte()?;
+        match (2..=5).contains(&protocol) {
+            true => Ok(()),
+            false => Err(self.bad("protocol 2 to 5", &format!("protocol {protocol}"))),
+        }
+    }
+
+    fn float(&mut self) -> Result<(), Error> {
+        self.take(8)?;
+        self.push(Value::Plain)
+    }
+
+    fn long(&mut self) -> Result<(), Error> {
+        let length = self.byte()?;
+        let bytes = self.take(length.into())?;
+        self.push(long(bytes))
+    }
+
     fn integer<const N: usize>(&mut self, number: fn([u8; N]) -> i64) -> Result<(), Error> {
         let bytes = self.array()?;
         self.push(Value::Int(number(bytes)))
@@ -316,6 +279,65 @@ impl<'a> Machine<'a> {
     fn collect(&mut self, container: fn(Vec<Id>) -> Value<'a>) -> Result<(), Error> {
         let items = self.pop_to_mark()?;
         self.push(container(items))
+    }
+
+    fn dict(&mut self) -> Result<(), Error> {
+        let items = self.pop_to_mark()?;
+        let pairs = self.pairs(&items)?;
+        self.push(Value::Dict(pairs))
+    }
+
+    fn append(&mut self) -> Result<(), Error> {
+        let item = self.pop()?;
+        self.extend_list(&[item])
+    }
+
+    fn append_all(&mut self) -> Result<(), Error> {
+        let items = self.pop_to_mark()?;
+        self.extend_list(&items)
+    }
+
+    fn set_item(&mut self) -> Result<(), Error> {
+        let (value, key) = (self.pop()?, self.pop()?);
+        self.extend_dict(&[key, value])
+    }
+
+    fn set_items(&mut self) -> Result<(), Error> {
+        let items = self.pop_to_mark()?;
+        self.extend_dict(&items)
+    }
+
+    fn named_global(&mut self) -> Result<(), Error> {
+        let (module, name) = (self.line()?, self.line()?);
+        self.global(module, name)
+    }
+
+    fn stack_global(&mut self) -> Result<(), Error> {
+        let (name, module) = (self.pop()?, self.pop()?);
+        let (&Value::Text(module), &Value::Text(name)) = (self.value(module), self.value(name)) else {
+            return Err(self.bad("the name of a global", "something else"));
+        };
+        self.global(module, name)
+    }
+
+    fn persistent(&mut self) -> Result<(), Error> {
+        let id = self.pop()?;
+        let storage = self.storage(id)?;
+        self.push(Value::Storage(storage))
+    }
+
+    fn reduce(&mut self) -> Result<(), Error> {
+        let (arguments, function) = (self.pop()?, self.pop()?);
+        self.call(function, arguments)
+    }
+
+    /// Attributes of an object, as `_metadata` of a state dict.
+    fn build(&mut self) -> Result<(), Error> {
+        self.pop()?;
+        match self.value(self.top()?) {
+            Value::Dict(_) => Ok(()),
+            _ => Err(self.bad("a dictionary that has attributes", "another object that has")),
+        }
     }
 
     fn pairs(&self, items: &[Id]) -> Result<Vec<(Id, Id)>, Error> {
