@@ -72,33 +72,7 @@ impl Adam {
     /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
-        Ok(Adam { moments: Moments::new(count, config)? })
-    }
-}
-
-impl Optimizer for Adam {
-    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
-        self.moments.step_all(Decay::L2, slices)
-    }
-
-    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
-        self.moments.step_rows(Decay::L2, table, gradients)
-    }
-
-    fn save(&self) -> Result<Tensors, Error> {
-        self.moments.save()
-    }
-
-    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
-        self.moments.load(tensors)
-    }
-
-    fn learning_rate(&self) -> f64 {
-        self.moments.config.learning_rate
-    }
-
-    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        self.moments.set_learning_rate(learning_rate)
+        Ok(Adam { moments: Moments::new(count, config, Decay::L2)? })
     }
 }
 
@@ -126,35 +100,43 @@ impl AdamW {
     /// [`Error::OutOfRange`] for an option outside its range, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where the averages do not fit.
     pub fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
-        Ok(AdamW { moments: Moments::new(count, config)? })
+        Ok(AdamW { moments: Moments::new(count, config, Decay::Decoupled)? })
     }
 }
 
-impl Optimizer for AdamW {
-    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
-        self.moments.step_all(Decay::Decoupled, slices)
-    }
+/// Both step as their moments do.
+macro_rules! optimizer {
+    ($name:ident) => {
+        impl Optimizer for $name {
+            fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+                self.moments.step_all(slices)
+            }
 
-    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
-        self.moments.step_rows(Decay::Decoupled, table, gradients)
-    }
+            fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+                self.moments.step_rows(table, gradients)
+            }
 
-    fn save(&self) -> Result<Tensors, Error> {
-        self.moments.save()
-    }
+            fn save(&self) -> Result<Tensors, Error> {
+                self.moments.save()
+            }
 
-    fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
-        self.moments.load(tensors)
-    }
+            fn load(&mut self, tensors: Tensors) -> Result<(), Error> {
+                self.moments.load(tensors)
+            }
 
-    fn learning_rate(&self) -> f64 {
-        self.moments.config.learning_rate
-    }
+            fn learning_rate(&self) -> f64 {
+                self.moments.config.learning_rate
+            }
 
-    fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
-        self.moments.set_learning_rate(learning_rate)
-    }
+            fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+                self.moments.set_learning_rate(learning_rate)
+            }
+        }
+    };
 }
+
+optimizer!(Adam);
+optimizer!(AdamW);
 
 /// Where weight decay acts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -169,6 +151,7 @@ enum Decay {
 #[derive(Clone, PartialEq)]
 struct Moments {
     config: AdamConfig,
+    decay: Decay,
     mean: Vec<f32>,
     square: Vec<f32>,
     /// Steps so far, at most [`saved::MAX_STEPS`]: then both corrections have long been 1.
@@ -187,7 +170,7 @@ impl fmt::Debug for Moments {
 }
 
 impl Moments {
-    fn new(count: usize, config: AdamConfig) -> Result<Self, Error> {
+    fn new(count: usize, config: AdamConfig, decay: Decay) -> Result<Self, Error> {
         check_rate("weight_decay", config.weight_decay)?;
         check_decay("beta1", config.beta1)?;
         check_decay("beta2", config.beta2)?;
@@ -199,6 +182,7 @@ impl Moments {
         config.check_rate(config.learning_rate)?;
         Ok(Moments {
             config,
+            decay,
             mean: zeros("averages", &[count])?,
             square: zeros("averages", &[count])?,
             steps: 0,
@@ -211,25 +195,25 @@ impl Moments {
         Ok(())
     }
 
-    fn step_all(&mut self, decay: Decay, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
+    fn step_all(&mut self, slices: &mut [(&mut [f32], &[f32])]) -> Result<(), Error> {
         check_slices(self.mean.len(), slices)?;
-        let rule = self.next(decay);
+        let rule = self.next();
         move_slices(rule, [&mut self.mean, &mut self.square], slices);
         Ok(())
     }
 
-    fn step_rows(&mut self, decay: Decay, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
+    fn step_rows(&mut self, table: &mut [f32], gradients: &RowGradients) -> Result<(), Error> {
         check_table(self.mean.len(), table, gradients)?;
-        let rule = self.next(decay);
+        let rule = self.next();
         move_rows(rule, [&mut self.mean, &mut self.square], table, gradients);
         Ok(())
     }
 
     /// Counts one step more and says what it is.
-    fn next(&mut self, decay: Decay) -> AdamStep {
+    fn next(&mut self) -> AdamStep {
         self.steps = (self.steps + 1).min(saved::MAX_STEPS);
         let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.config;
-        let (keep, l2) = match decay {
+        let (keep, l2) = match self.decay {
             Decay::L2 => (1.0, weight_decay),
             Decay::Decoupled => (1.0 - learning_rate * weight_decay, 0.0),
         };
