@@ -7,7 +7,6 @@ use crate::cell::{BiasOf, CellKind};
 use crate::error::Error;
 use crate::layer::{Bias, Config, NamedParameter, Recurrent, byte_of, is_scale};
 use crate::order::sort;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The suffix of the names of the tensors of a strand, `layer * directions + direction`.
@@ -52,7 +51,7 @@ pub(super) struct Change {
     tensors: Vec<Target>,
     values: Vec<(Range<usize>, Vec<f32>)>,
     /// The scales of matrices of integers, by name.
-    scales: BTreeMap<String, Vec<f32>>,
+    scales: Vec<(String, Vec<f32>)>,
 }
 
 /// A tensor: its shape, its place in the flat slice, and whether it has no new values yet.
@@ -129,7 +128,7 @@ impl Change {
     /// row, where a zero stands for one of its own.
     pub(super) fn put_scaled(&mut self, name: &str, values: Vec<f32>, scales: Vec<f32>) -> Result<(), Error> {
         self.put(name, values)?;
-        self.scales.insert(name.to_owned(), scales);
+        self.scales.push((name.to_owned(), scales));
         Ok(())
     }
 

@@ -59,6 +59,12 @@ impl FastPath {
             && !(self.may_share && lately.are_awake())
     }
 
+    /// Whether input and output of a step are as long as they have to be.
+    #[inline(always)]
+    pub(super) fn fits(&self, x: &[f32], y: Option<&[f32]>) -> bool {
+        self.input.len() == x.len() && y.is_none_or(|y| self.output.len() == y.len())
+    }
+
     /// Memory for the output of a layer, and for that of the layer below; empty where there is one layer.
     #[inline(always)]
     pub(super) fn inner_of<'a>(

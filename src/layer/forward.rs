@@ -137,8 +137,9 @@ impl Recurrent {
                 == (true, threads, self.instance.number())
             && dims.is_one_step()
             && (dims.batch, state.batch()) == (1, 1)
+            && fast_path.fits(x, y.as_deref())
         {
-            return self.step_of_batch(x, state, y, workspace);
+            return self.step(x, state, y, workspace);
         }
         // (A state exists for a batch of this size, so products of the batch and the sizes of the network do
         // not overflow.)

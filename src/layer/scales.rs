@@ -1,11 +1,10 @@
 //! Scales of weights that were quantised elsewhere: given by name, or with all parameters of a file.
 
-use super::parameters::{Ranges, find, tensors};
+use super::parameters::{Ranges, find};
 use super::recurrent::{Recurrent, next_version};
 use crate::cell::{PerTensor, Tensor};
 use crate::error::{Error, collect, copied, fill_up, refused};
 use crate::product::Precision;
-use std::collections::BTreeMap;
 
 /// Whether weights can be converted to integers and back with this scale.
 pub(crate) fn is_scale(scale: f32) -> bool {
@@ -93,14 +92,14 @@ impl Recurrent {
     /// not named have their own.
     pub(crate) fn update_with_scales(
         &mut self,
-        mut scales: BTreeMap<String, Vec<f32>>,
+        scales: Vec<(String, Vec<f32>)>,
         change: impl FnOnce(&mut [f32]),
     ) {
         let mut own: Vec<PerTensor<Vec<f32>>> = Vec::new();
         if self.config.precision == Precision::Int8 && !scales.is_empty() {
             own.resize_with(self.ranges.len(), PerTensor::default);
-            for ((name, ..), (strand, tensor)) in tensors(&self.config, &self.ranges).zip(self.places()) {
-                if let Some(given) = scales.remove(&name) {
+            for (name, given) in scales {
+                if let Some((strand, tensor)) = find(&self.config, &self.ranges, &name) {
                     own[strand].0[tensor as usize] = given;
                 }
             }

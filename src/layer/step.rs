@@ -71,29 +71,16 @@ impl Recurrent {
         y: Option<&mut [f32]>,
         workspace: &mut Workspace,
     ) -> Result<(), Error> {
-        self.step_of_batch(x, state, y, workspace).map_err(|error| renamed(error, &OF_STATE))
-    }
-
-    /// A step, also of a caller who has said how many rows there are.
-    #[inline(always)]
-    pub(super) fn step_of_batch(
-        &self,
-        x: &[f32],
-        state: &mut State,
-        y: Option<&mut [f32]>,
-        workspace: &mut Workspace,
-    ) -> Result<(), Error> {
         if let Some(fast_path) = &workspace.fast_path
             && fast_path.single
             && fast_path.instance == self.instance.number()
             && fast_path.state == *state.sizes()
-            && fast_path.input.len() == x.len()
-            && y.as_ref().is_none_or(|y| fast_path.output.len() == y.len())
+            && fast_path.fits(x, y.as_deref())
         {
             self.step_in_place::<true>(x, 1, state, y, workspace);
             return Ok(());
         }
-        self.step_in_general(x, state, y, workspace)
+        self.step_in_general(x, state, y, workspace).map_err(|error| renamed(error, &OF_STATE))
     }
 
     /// A step that is not a [single](FastPath::single) one, or does not fit it.

@@ -109,13 +109,13 @@ impl Panel {
     /// Fills the panel with the rows of a matrix, wherever each lies: row k becomes input k of one gate.
     /// There must be room for them, in vectors of the token's level. Tiny values become zero.
     ///
-    /// (Rows are collected, and a few of them at a time are packed with vectors. Vector code that is generic
-    /// over the iterator would be compiled for each caller.)
+    /// (Rows are collected, and a few of them at a time are packed with vectors. What is generic over the
+    /// iterator would be compiled for each caller.)
     pub(crate) fn pack_rows<'a>(
         &mut self,
         token: Token,
         units: usize,
-        mut rows: impl ExactSizeIterator<Item = Row<'a>>,
+        rows: &mut dyn ExactSizeIterator<Item = Row<'a>>,
     ) {
         let (data, lanes) = (std::mem::take(&mut self.data), table(token, Precision::F32).lanes);
         *self = Panel::of(data, Words::F32, lanes, [rows.len(), 1, units]);
@@ -123,7 +123,7 @@ impl Panel {
         let mut first = 0;
         loop {
             let mut count = 0;
-            for (to, from) in group.iter_mut().zip(&mut rows) {
+            for (to, from) in group.iter_mut().zip(&mut *rows) {
                 *to = from;
                 count += 1;
             }
@@ -404,7 +404,7 @@ mod tests {
             panel.reserve(lanes, count, units).unwrap();
             // What was there before must not stay.
             panel.data.fill(7.0);
-            panel.pack_rows(token, units, rows.iter().map(|row| Row::of(row)));
+            panel.pack_rows(token, units, &mut rows.iter().map(|row| Row::of(row)));
             assert_eq!(panel.lanes, lanes);
             assert_eq!((panel.blocks(), panel.depth()), (units.div_ceil(lanes), count));
             for unit in 0..panel.blocks() * lanes {
@@ -427,7 +427,7 @@ mod tests {
             let mut row = [2.0; 17];
             (row[1], row[16]) = (-1e-31, 1e-45);
             panel.reserve(table(token, Precision::F32).lanes, 1, 17).unwrap();
-            panel.pack_rows(token, 17, std::iter::once(Row::of(&row)));
+            panel.pack_rows(token, 17, &mut std::iter::once(Row::of(&row)));
             let lanes = panel.lanes;
             let packed: Vec<f32> = (0..17).map(|n| panel.block(n / lanes)[n % lanes]).collect();
             assert_eq!((packed[0], packed[1], packed[15], packed[16]), (2.0, 0.0, 2.0, 0.0), "{level}");

@@ -222,6 +222,28 @@ impl PhaseProducts<'_> {
             }
         }
     }
+
+    /// Rounds the gradients of a tile, padding included. Those of earlier phases are rounded already. Others
+    /// may be reading them, so they are not written again.
+    ///
+    /// # Safety
+    /// - The rows and blocks exist, and nobody else writes their gradients.
+    #[inline(never)]
+    unsafe fn round_gradients(&self, &Area { rank, block, blocks, vectors }: &Area) {
+        let (lanes, planes) = (self.table().lanes, self.backward.pass.weights().shape().grads);
+        for v in 0..vectors {
+            for plane in 0..planes {
+                let (row, unit) = (rank + blocks.row(v), (block + blocks.column(v)) * lanes);
+                let gradients = self.at.records.grads.address(row, plane, unit);
+                // SAFETY: the caller's promise; they are floats, whether they were written or not.
+                unsafe {
+                    if !are_rounded(std::slice::from_raw_parts(gradients, lanes)) {
+                        round(std::slice::from_raw_parts_mut(gradients, lanes));
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Tiles for PhaseProducts<'_> {
@@ -287,21 +309,8 @@ impl Tiles for PhaseProducts<'_> {
             }
         }
         if weights.precision.rounds() && self.at.records.is_step {
-            let lanes = self.table().lanes;
-            for (v, plane) in
-                (0..vectors).flat_map(|v| (0..weights.shape().grads).map(move |plane| (v, plane)))
-            {
-                let (row, unit) = (row + blocks.row(v), (block + blocks.column(v)) * lanes);
-                let gradients = self.at.records.grads.address(row, plane, unit);
-                // SAFETY: gradients of this tile, padding included; they are floats, whether they were
-                // written or not. Nobody writes them. Those of earlier phases, which others may read now, are
-                // rounded already, and are left alone.
-                unsafe {
-                    if !are_rounded(std::slice::from_raw_parts(gradients, lanes)) {
-                        round(std::slice::from_raw_parts_mut(gradients, lanes));
-                    }
-                }
-            }
+            // SAFETY: the caller's promise, passed on.
+            unsafe { self.round_gradients(&area) };
         }
     }
 }

@@ -73,7 +73,6 @@ use crate::error::Error;
 use crate::layer::{Bias, Builder, Config, Init, Recurrent};
 use names::{NORM, is_parameter, number, numbers, parameters, scales};
 use shapes::{Shapes, Sizes};
-use std::collections::BTreeSet;
 
 /// A builder of the network whose tensors these are: with its sizes, layers, directions, heads and biases,
 /// and with the options that the file says.
@@ -193,7 +192,8 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     let own = own_tensors(&tensors)?;
     let ([scales, given], mut own) = (scales(&own), parameters(own)?);
     check_norm(&own, network.config())?;
-    let biased: BTreeSet<String> =
+    // (In alphabetical order.)
+    let biased: Vec<String> =
         own.names().filter(|name| name.starts_with("bias_")).map(str::to_owned).collect();
     // What is missing may be in the file by a longer name.
     let mut take = |name: &str, shape: &[usize]| match own.get(name) {
@@ -207,7 +207,8 @@ pub fn load(tensors: Tensors, network: &mut Recurrent) -> Result<(), Error> {
     for strand in 0..config.strands() {
         let suffix = suffix(config, strand);
         let (bias_ih, bias_hh) = (format!("bias_ih{suffix}"), format!("bias_hh{suffix}"));
-        if config.bias() != Bias::None || biased.contains(&bias_ih) || biased.contains(&bias_hh) {
+        let is_biased = [&bias_ih, &bias_hh].iter().any(|&name| biased.binary_search(name).is_ok());
+        if config.bias() != Bias::None || is_biased {
             let bias_ih = take(&bias_ih, &[rows])?;
             let bias_hh = if second > 0 { take(&bias_hh, &[second])? } else { Vec::new() };
             change.put_biases(&suffix, bias_ih, bias_hh)?;

@@ -17,11 +17,11 @@
 //!
 //! ```text
 //! texts     "module.encoder.rnn.fused_rnn.cell"  ->  "lstm"
-//! by_bare   ("encoder.rnn.", "module.encoder.rnn.fused_rnn.cell")       the name without wrappers, the key
+//! by_bare   "encoder.rnn.\0module.encoder.rnn.fused_rnn.cell"  ->  "module.encoder.rnn.fused_rnn.cell"
 //! ```
 
 use super::prefix::{SAID, unwrapped};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 
@@ -32,8 +32,9 @@ pub(in crate::format) const CELL: &str = "cell";
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Said {
     texts: BTreeMap<String, String>,
-    /// The same names, each behind that of its module without wrappers.
-    by_bare: BTreeSet<(String, String)>,
+    /// The same names, each also behind that of its module without wrappers. (A map of the same type: each
+    /// other type would be compiled anew.)
+    by_bare: BTreeMap<String, String>,
 }
 
 impl Said {
@@ -43,12 +44,12 @@ impl Said {
     }
 
     fn insert(&mut self, name: String, text: String) {
-        self.by_bare.insert((bare(parts(&name).0), name.clone()));
+        self.by_bare.insert(behind_bare(&name), name.clone());
         self.texts.insert(name, text);
     }
 
     fn remove(&mut self, name: &str) -> Option<String> {
-        self.by_bare.remove(&(bare(parts(name).0), name.to_owned()));
+        self.by_bare.remove(&behind_bare(name));
         self.texts.remove(name)
     }
 
@@ -62,9 +63,11 @@ impl Said {
         if self.is_of(prefix) {
             return Some(prefix);
         }
-        let from = (bare(prefix), String::new());
-        let (bare, name) = self.by_bare.range(&from..).next()?;
-        (*bare == from.0).then(|| parts(name).0)
+        let from = behind(bare(prefix), "");
+        let range = self.by_bare.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded));
+        // (A name may have a zero of its own.)
+        let mut alike = range.take_while(|(key, _)| key.starts_with(&from));
+        alike.find(|(key, name)| key.len() == from.len() + name.len()).map(|(_, name)| parts(name).0)
     }
 
     /// All that is said of the module of this name. (What is said of a module follows each other, but for
@@ -172,6 +175,15 @@ fn parts(name: &str) -> (&str, &str) {
 fn bare(module: &str) -> String {
     // (With what stands for the name of a tensor, which has none.)
     unwrapped(&format!("{module}{SAID}{CELL}")).into_owned()
+}
+
+/// What is said, behind the name of its module without wrappers.
+fn behind_bare(name: &str) -> String {
+    behind(bare(parts(name).0), name)
+}
+
+fn behind(bare: String, name: &str) -> String {
+    bare + "\0" + name
 }
 
 /// The module that a tensor is of: its name up to the last point.

@@ -113,7 +113,7 @@ impl Packed {
             let x =
                 |&(step, rank): &_| Row::of(inputs.input.plane(rows.time(step, rank), rows.order[rank], 0));
             if wanted {
-                input.pack_rows(weights.token, weights.inputs(), chunk.places.iter().map(x));
+                input.pack_rows(weights.token, weights.inputs(), &mut chunk.places.iter().map(x));
                 if weights.precision.rounds() {
                     input.round_rows();
                 }
@@ -154,7 +154,7 @@ unsafe fn pack_states(
                 row if heads.are_one() => row,
                 row => row.columns(heads.units(head)),
             };
-            hidden.pack_rows(token, width, chunk.places.iter().map(of_head));
+            hidden.pack_rows(token, width, &mut chunk.places.iter().map(of_head));
             if weights.precision.rounds() {
                 hidden.round_rows();
             }
@@ -165,7 +165,7 @@ unsafe fn pack_states(
     if let (Some(plane), true) = (shape.second_operand(), targets.want(&[of_second])) {
         // SAFETY: as above.
         let m = |&(step, rank): &_| unsafe { chunk.tape.row(step, rank, plane) };
-        second.pack_rows(token, weights.units(), chunk.places.iter().map(m));
+        second.pack_rows(token, weights.units(), &mut chunk.places.iter().map(m));
         if weights.precision.rounds() {
             second.round_rows();
         }
