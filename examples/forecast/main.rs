@@ -124,9 +124,13 @@ impl Series {
 
     /// Windows before origins, and what follows, in their units.
     fn batch(&self, origins: &[usize]) -> (Vec<f32>, Vec<f32>) {
-        let scaled = |o: usize, of: &[f32]| of.iter().map(|v| v / self.scale(o)).collect::<Vec<_>>();
-        let x = origins.iter().flat_map(|&o| scaled(o, &self.values[o - self.window..o])).collect();
-        (x, origins.iter().flat_map(|&o| scaled(o, self.truth(o))).collect())
+        let scaled = |o: usize, of: &[f32]| {
+            let scale = self.scale(o);
+            of.iter().map(|v| v / scale).collect::<Vec<_>>()
+        };
+        let x: Vec<_> = origins.iter().map(|&o| scaled(o, &self.values[o - self.window..o])).collect();
+        let follows: Vec<_> = origins.iter().map(|&o| scaled(o, self.truth(o))).collect();
+        (x.concat(), follows.concat())
     }
 
     fn truth(&self, origin: usize) -> &[f32] {
