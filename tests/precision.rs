@@ -17,7 +17,8 @@ use proptest::prelude::*;
 fn nearest_bf16(x: f32) -> f32 {
     let below = f32::from_bits(x.to_bits() & 0xFFFF_0000);
     let above = f32::from_bits(below.to_bits() + 0x1_0000);
-    let [to_below, to_above] = [below, above].map(|near| (f64::from(near) - f64::from(x)).abs());
+    let to = |near: f32| (f64::from(near) - f64::from(x)).abs();
+    let (to_below, to_above) = (to(below), to(above));
     let even = below.to_bits() & 0x1_0000 == 0;
     if to_below < to_above || (to_below == to_above && even) { below } else { above }
 }

@@ -118,11 +118,11 @@ pub(super) fn normal_distribution(x: f64) -> f64 {
     0.5 + density * sum
 }
 
-/// `m v + bias`, with as many rows as the bias.
+/// `m v + bias`, with as many rows as the bias. (Column by column, so that no sum waits for itself.)
 pub(super) fn affine<F: Real>(m: &[F], v: &[F], bias: &[F]) -> Vec<F> {
     let mut out = bias.to_vec();
-    for row in 0..out.len() {
-        for column in 0..v.len() {
+    for column in 0..v.len() {
+        for row in 0..out.len() {
             out[row] += m[row * v.len() + column] * v[column];
         }
     }

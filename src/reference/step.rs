@@ -201,5 +201,6 @@ fn of_head<F>(model: &Model<F>, plain: usize, head: usize) -> (Vec<usize>, Range
 
 /// Some rows of a matrix that is so wide.
 fn gather<F: Real>(matrix: &[F], rows: &[usize], width: usize) -> Vec<F> {
-    rows.iter().flat_map(|row| &matrix[row * width..][..width]).copied().collect()
+    let rows: Vec<&[F]> = rows.iter().map(|row| &matrix[row * width..][..width]).collect();
+    rows.concat()
 }

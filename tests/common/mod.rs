@@ -4,8 +4,8 @@
 mod oracle;
 
 pub use oracle::{
-    ACTIVATIONS, compare, compare_or_move, reference_backward, reference_forward, reference_run,
-    reference_run_from,
+    ACTIVATIONS, compare, compare_or_move, reference_backward, reference_forward, reference_loss,
+    reference_run, reference_run_from,
 };
 
 use fused_rnn::{

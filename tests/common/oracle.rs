@@ -13,6 +13,20 @@ pub fn reference_forward(
     reference::forward(model, input)
 }
 
+/// What [`reference::backward`] has the gradients of, `sum(dy y) + sum(dhn hn) + sum(dcn cn)`, likewise.
+pub fn reference_loss(
+    model: &reference::Model<f64>,
+    input: &reference::Input<'_, f64>,
+    upstream: [&[f64]; 3],
+) -> f64 {
+    let reference::Output { y, hn, cn, .. } = reference::forward(model, input);
+    let of_each = upstream.into_iter().zip([y, hn, cn]).map(|(upstream, values)| {
+        assert_eq!(upstream.len(), values.len());
+        upstream.iter().zip(&values).map(|(u, v)| u * v).sum::<f64>()
+    });
+    of_each.sum()
+}
+
 /// [`reference::backward`], likewise.
 pub fn reference_backward(
     model: &reference::Model<f64>,

@@ -19,6 +19,16 @@ pub fn same_bits(what: &str, a: &Results<f32>, b: &Results<f32>) -> Result<(), T
     Ok(())
 }
 
+/// The first place where `want` is no integer of a magnitude below `limit`, or `got` is not that integer.
+/// (Values below 1e-30 count as zero.)
+pub fn first_inexact(got: &[f32], want: &[f64], limit: f64) -> Option<usize> {
+    assert_eq!(got.len(), want.len());
+    got.iter().zip(want).position(|(&got, &want)| {
+        let want = if want.abs() < 1e-30 { 0.0 } else { want };
+        !(want.abs() < limit && want.fract() == 0.0 && f64::from(got) == want)
+    })
+}
+
 /// The eleven of ONNX, and of the others those whose slope does not jump. (The rest has a test of each at
 /// each place: the exponential leaves the floats within some steps, and the more kinks there are, the more
 /// often a sum lies within rounding of one. There f32 and f64 take the slopes of different sides, and both

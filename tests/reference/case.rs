@@ -1,7 +1,7 @@
 //! A model with all that its passes take, drawn at random, and how results are compared.
 
 use fused_rnn::reference::{self, Activation, Gradients, Input, Model, Output, Params, Upstream};
-use fused_rnn_tests::{reference_backward, reference_forward};
+use fused_rnn_tests::{reference_backward, reference_forward, reference_loss};
 
 pub const CELLS: [reference::Cell; 10] = [
     reference::Cell::Lstm,
@@ -117,10 +117,9 @@ impl Case {
         reference_backward(&self.model, &self.input(), &self.forward(), &upstream)
     }
 
-    /// The function whose gradient [`backward`] is.
+    /// The function whose gradient [`backward`](Self::backward) is.
     pub fn loss(&self) -> f64 {
-        let Output { y, hn, cn, .. } = self.forward();
-        dot(&self.dy, &y) + dot(&self.dhn, &hn) + dot(&self.dcn, &cn)
+        reference_loss(&self.model, &self.input(), [&self.dy, &self.dhn, &self.dcn])
     }
 
     pub fn length(&self, row: usize) -> usize {
@@ -167,11 +166,6 @@ pub fn arrays(params: &mut Params<f64>) -> [&mut Vec<f64>; 9] {
     let Params { weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c } =
         params;
     [weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, peephole, norm_ih, norm_hh, norm_c]
-}
-
-pub fn dot(u: &[f64], v: &[f64]) -> f64 {
-    assert_eq!(u.len(), v.len());
-    u.iter().zip(v).map(|(u, v)| u * v).sum()
 }
 
 /// `(N, 1, width)`: what belongs to one row of `(N, batch, width)`.
