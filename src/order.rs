@@ -10,8 +10,8 @@ pub(crate) fn sort(indices: &mut [usize], order: &dyn Fn(usize, usize) -> Orderi
 
 /// Keeps the `count` indices that come first in an order in which no two are equal, unsorted.
 ///
-/// Those that may be among them gather at the front. When they are twice as many as wanted, they are sorted and
-/// halved, and the last that is left is a limit for all that follow: of n indices in no order some
+/// Those that may be among them gather at the front. When they are twice as many as wanted, they are sorted
+/// and halved, and the last that is left is a limit for all that follow: of n indices in no order some
 /// `count ln(n / count)` pass it. (The standard library's selection is 5 KB of code.)
 pub(crate) fn keep_first(indices: &mut Vec<usize>, count: usize, order: &dyn Fn(usize, usize) -> Ordering) {
     let (mut gathered, mut limit) = (0, None);
