@@ -8,10 +8,11 @@ pub(crate) fn sort(indices: &mut [usize], order: &dyn Fn(usize, usize) -> Orderi
     indices.sort_unstable_by(|&a, &b| order(a, b));
 }
 
-/// Keeps the `count` indices that come first in an order in which no two are equal, unsorted.
+/// Keeps the `count` indices that come first in an order in which no two are equal, unsorted. `count` is not
+/// zero.
 ///
-/// Those that may be among them gather at the front. When they are twice as many as wanted, they are sorted
-/// and halved, and the last that is left is a limit for all that follow: of n indices in no order some
+/// Those that may be among them gather at the front. When they are twice as many as wanted, they are halved,
+/// and the last that is left is a limit for all that follow: of n indices in no order some
 /// `count ln(n / count)` pass it. (The standard library's selection is 5 KB of code.)
 pub(crate) fn keep_first(indices: &mut Vec<usize>, count: usize, order: &dyn Fn(usize, usize) -> Ordering) {
     let (mut gathered, mut limit) = (0, None);
@@ -23,16 +24,47 @@ pub(crate) fn keep_first(indices: &mut Vec<usize>, count: usize, order: &dyn Fn(
         indices[gathered] = index;
         gathered += 1;
         if gathered == count.saturating_mul(2) {
-            sort(&mut indices[..gathered], order);
-            gathered = count;
-            limit = Some(indices[count - 1]);
+            select(&mut indices[..gathered], count - 1, order);
+            (gathered, limit) = (count, Some(indices[count - 1]));
         }
     }
+    indices.truncate(gathered);
     if gathered > count {
-        sort(&mut indices[..gathered], order);
+        select(indices, count - 1, order);
+        indices.truncate(count);
     }
-    indices.truncate(gathered.min(count));
 }
+
+/// Quickselect: brings the index that is at `place` of the order there, and those before it before it. A sort
+/// ends it, soon or where a hostile order has split badly.
+fn select(indices: &mut [usize], place: usize, order: &dyn Fn(usize, usize) -> Ordering) {
+    let (mut from, mut to) = (0, indices.len());
+    for _ in 0..MAX_SPLITS {
+        if to - from <= SORTED_AT_ONCE {
+            break;
+        }
+        indices.swap(from.midpoint(to), to - 1);
+        let (pivot, mut split) = (indices[to - 1], from);
+        for at in from..to - 1 {
+            if order(indices[at], pivot).is_lt() {
+                indices.swap(at, split);
+                split += 1;
+            }
+        }
+        indices.swap(split, to - 1);
+        match split.cmp(&place) {
+            Ordering::Less => from = split + 1,
+            Ordering::Equal => return,
+            Ordering::Greater => to = split,
+        }
+    }
+    sort(&mut indices[from..to], order);
+}
+
+/// Splits halve what is left, more or less: so many are enough for any that are not hostile.
+const MAX_SPLITS: usize = 64;
+/// So few are sorted instead of split.
+const SORTED_AT_ONCE: usize = 16;
 
 /// The distinct ones of some texts, in alphabetical order.
 pub(crate) fn distinct(texts: Vec<&str>) -> Vec<&str> {

@@ -80,6 +80,8 @@ impl Rng {
     }
 
     /// A number of the normal distribution with mean 0 and variance 1, by the Box-Muller transform.
+    // (Not inlined either: loops around it are unrolled.)
+    #[inline(never)]
     pub fn normal(&mut self) -> f32 {
         // 1 - u lies in (0, 1], so that the logarithm is finite.
         let u = 1.0 - (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);

@@ -180,9 +180,8 @@ impl PhaseProducts<'_> {
         }
     }
 
-    /// Makes the segments of the gates that are added here: the gradients of the step, and R. (Not inlined:
-    /// there are two places, with one head and with several.)
-    #[inline(never)]
+    /// Makes the segments of the gates that are added here: the gradients of the step, and R.
+    #[inline(always)]
     fn push_segments(&self, step: usize, part: &OfHead, to: &mut Segments) {
         let (backward, weights) = (self.backward, self.backward.pass.weights());
         let (tile, heads) = (&part.tile, weights.heads());

@@ -5,7 +5,7 @@
 
 use super::{Chunk, Inputs, Targets};
 use crate::cell::{Tensor, Weights};
-use crate::error::{Error, collect};
+use crate::error::{Error, fill_up};
 use crate::memory::{AlignedBuf, Grid, GridMut, GridRef, Row};
 use crate::product::Panel;
 use crate::sequence::converted::{convert_gradients, grid_of_gradients};
@@ -76,9 +76,7 @@ impl Packed {
         self.input.reserve(lanes, places, weights.inputs())?;
         if shape.hidden_gates() > 0 {
             let heads = weights.heads().count();
-            if self.hidden.len() < heads {
-                self.hidden = collect((0..heads).map(|_| Ok(Panel::default())))?;
-            }
+            fill_up(&mut self.hidden, heads)?;
             for panel in &mut self.hidden[..heads] {
                 panel.reserve(lanes, places, weights.outputs() / heads)?;
             }

@@ -91,6 +91,8 @@ struct Beam {
     score: f64,
 }
 
+/// More candidates than so many widths of the beam are cut down to the best.
+const MOST_CANDIDATES: usize = 8;
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
 const NEVER: f64 = f64::NEG_INFINITY;
@@ -154,7 +156,7 @@ impl BeamSearch {
         self.choose_classes(blank)?;
         self.find_longer()?;
         self.candidates.clear();
-        let most = self.width.saturating_mul(2);
+        let most = self.width.saturating_mul(MOST_CANDIDATES);
         for at in 0..self.beams.len() {
             room(&mut self.candidates, 1 + self.classes.len())?;
             self.stay(at, blank);
