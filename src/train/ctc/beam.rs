@@ -92,7 +92,7 @@ struct Beam {
 }
 
 /// More candidates than so many widths of the beam are cut down to the best.
-const MOST_CANDIDATES: usize = 8;
+const MOST_CANDIDATES: usize = 3;
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
 const NEVER: f64 = f64::NEG_INFINITY;
