@@ -86,8 +86,9 @@ impl Videos {
 fn main() -> Outcomes {
     let args = Args::parse();
     let seed = args.shared.seed;
-    let (training, test) = (Videos::new(args.videos, false, &args), Videos::new(1000, true, &args));
+    let videos = || (Videos::new(args.videos, false, &args), Videos::new(1000, true, &args));
     if let Some(path) = &args.shared.export {
+        let (training, test) = videos();
         let mut data = Export::of_sizes(&[FRAMES, FIELD * FIELD, CLASSES]);
         for (name, videos) in [("training", training), ("test", test)] {
             data.floats(&format!("{name}.x"), videos.x);
@@ -96,6 +97,7 @@ fn main() -> Outcomes {
         return data.write(path);
     }
     let picture = args.shared.picture("video")?;
+    let (training, test) = videos();
     let epochs = Epochs::new(args.epochs, args.videos, BATCH, &args.shared)?;
     let lstm = Lstm::builder(FIELD * FIELD, UNITS);
     let mut net = Network::new(lstm, Sees::Last, CLASSES, 4e-3, epochs.steps(), &args.shared)?;

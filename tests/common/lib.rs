@@ -3,7 +3,6 @@
 
 #[path = "mod.rs"]
 mod common;
-pub mod pool;
 pub mod strategies;
 
 pub use common::*;

@@ -7,5 +7,4 @@ mod gradients;
 mod precision;
 mod structure;
 
-#[global_allocator]
-static POOL: fused_rnn_tests::pool::Pool = fused_rnn_tests::pool::Pool;
+extern crate fused_rnn_tests_pool as _;

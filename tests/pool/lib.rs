@@ -8,7 +8,9 @@
 //! larger       the system's
 //! ```
 //!
-//! (Here, where it is optimised: `#[global_allocator] static POOL: Pool = Pool;` in a program that wants it.)
+//! A program has it by `extern crate fused_rnn_tests_pool as _;`. (A library of its own, so that all of it is
+//! optimised, with what the compiler makes of the attribute.)
+#![allow(missing_docs, reason = "for the programs beside it alone")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -22,8 +24,10 @@ thread_local! {
     static FREE: [Cell<*mut u8>; CLASSES] = const { [const { Cell::new(null_mut()) }; CLASSES] };
 }
 
-/// The allocator.
-pub struct Pool;
+#[global_allocator]
+static POOL: Pool = Pool;
+
+struct Pool;
 
 /// The class of blocks that such an allocation gets.
 fn class_of(layout: Layout) -> Option<usize> {
