@@ -253,7 +253,7 @@ fn assert_bounds(worst: Worst, activation: Activation, level: Level) {
 
 #[test]
 fn values_and_slopes_are_exact_to_a_few_units_in_the_last_place() {
-    // A prime step visits all exponents and both signs. (`tests/unit`, where nothing is optimised, takes a
+    // A prime step visits all exponents and both signs. (The test `unit`, which is not optimised, takes a
     // quarter of these; `--lib` takes all.)
     let step = if env!("CARGO_CRATE_NAME") == "unit" { 39_883 } else { 9973 };
     let x: Vec<f32> = (0..=u32::MAX).step_by(step).map(f32::from_bits).collect();
