@@ -5,6 +5,8 @@ import re
 # (what the mutant's name and its line match, why)
 EXPLAINED = [
     # Speed.
+    (r"in select \| (if to - from <=|Ordering::Less => from)", "when a selection ends by a sort"),
+    (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
     (r">::add \| if left > 0 \{|let whole = start == 0|let ahead = if pace == 0", "what is prefetched"),
