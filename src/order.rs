@@ -84,9 +84,9 @@ mod tests {
         let mut rng = crate::Rng::new(1);
         for n in [0, 1, 2, 3, 7, 40, 300] {
             let mut keys: Vec<usize> = (0..n).collect();
-            for round in 0..4 {
+            for round in 0..60 {
                 let by_key = |a: usize, b: usize| keys[a].cmp(&keys[b]);
-                for count in [1, 2, 3, 8, 39, 40, 41, 299, usize::MAX] {
+                for count in [1, 2, 3, 8, 20, 39, 40, 41, 130, 299, usize::MAX] {
                     let mut got: Vec<usize> = (0..n).collect();
                     keep_first(&mut got, count, &by_key);
                     let mut got: Vec<usize> = got.into_iter().map(|at| keys[at]).collect();
