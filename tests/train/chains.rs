@@ -20,25 +20,37 @@ fn schedules_of_schedules_are_what_their_tree_says() {
     assert_ne!(leaf(2.0).times(leaf(3.0)).then(1, leaf(5.0)), leaf(2.0).times(leaf(3.0).then(1, leaf(5.0))));
 }
 
-/// A quarter of a million parts, on either side, are as good as two: nothing recurs, which would take eight
-/// bytes of a test's stack for each at most, and nothing is copied anew.
+const PARTS: u64 = 1_000_000;
+
+fn leaf() -> RateSchedule {
+    RateSchedule::step(PARTS / 2, 0.5).unwrap()
+}
+
+fn plain() -> RateSchedule {
+    RateSchedule::constant()
+}
+
+/// A million parts, on either side, are as good as two: nothing recurs, and nothing is copied anew.
+fn check_chain(join: &dyn Fn(RateSchedule, u64) -> RateSchedule) {
+    let schedule = (0..PARTS).fold(leaf(), join);
+    assert_eq!([0, PARTS / 2].map(|t| schedule.factor(t)), [1.0, 0.5]);
+    let same = schedule.clone();
+    assert!(same == schedule && format!("{schedule:?}").len() > PARTS as usize);
+}
+
+// (Two tests, so that they run side by side.)
+
 #[test]
-fn chains_of_many_schedules_do_not_overflow_the_stack() {
-    const PARTS: u64 = 1 << 18;
-    let leaf = || RateSchedule::step(PARTS / 2, 0.5).unwrap();
-    let plain = RateSchedule::constant;
-    let chain = |join: &dyn Fn(RateSchedule, u64) -> RateSchedule| (0..PARTS).fold(leaf(), join);
-    for schedule in [
-        chain(&|all, _| all.times(plain())),
-        chain(&|all, _| plain().times(all)),
-        chain(&|all, n| if n % 2 == 0 { all.times(plain()) } else { plain().times(all) }),
-        chain(&|all, n| all.then(PARTS + n, plain())),
-        chain(&|all, _| plain().then(0, all)),
-    ] {
-        assert_eq!([0, PARTS / 2].map(|t| schedule.factor(t)), [1.0, 0.5]);
-        let same = schedule.clone();
-        assert!(same == schedule && format!("{schedule:?}").len() > PARTS as usize);
-    }
+fn products_of_a_million_schedules_do_not_overflow_the_stack() {
+    check_chain(&|all, _| all.times(plain()));
+    check_chain(&|all, _| plain().times(all));
+    check_chain(&|all, n| if n % 2 == 0 { all.times(plain()) } else { plain().times(all) });
+}
+
+#[test]
+fn chains_of_a_million_schedules_do_not_overflow_the_stack() {
+    check_chain(&|all, n| all.then(PARTS + n, plain()));
+    check_chain(&|all, _| plain().then(0, all));
     // Balanced, as halves of halves.
     let deep = (0..20).fold(RateSchedule::linear(2.0, 2.0, 1).unwrap(), |half, _| half.clone().times(half));
     assert_eq!(deep.factor(0), f64::INFINITY);
