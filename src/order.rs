@@ -80,6 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn distinct_texts_are_in_order() {
+        assert_eq!(distinct(vec![]), Vec::<&str>::new());
+        assert_eq!(distinct(vec!["b", "a.b", "b", "a", "", "b", "a"]), ["", "a", "a.b", "b"]);
+    }
+
+    #[test]
     fn the_first_are_those_of_a_sorted_slice() {
         let mut rng = crate::Rng::new(1);
         for n in [0, 1, 2, 3, 7, 40, 300] {

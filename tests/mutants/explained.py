@@ -7,6 +7,7 @@ EXPLAINED = [
     # Speed.
     (r"in select \| (if to - from <=|Ordering::Less => from)", "when a selection ends by a sort"),
     (r"- with / in keep_first \| select\(indices", "either of two places divides what is kept from the rest"),
+    (r"- with / in keep_first \| \(gathered, limit\)", "one more passes a limit that is one place further"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
