@@ -8,6 +8,8 @@ EXPLAINED = [
     (r"in select \| (if to - from <=|Ordering::Less => from)", "when a selection ends by a sort"),
     (r"- with / in keep_first \| select\(indices", "either of two places divides what is kept from the rest"),
     (r"- with / in keep_first \| \(gathered, limit\)", "one more passes a limit that is one place further"),
+    (r"- with / in select \| for at in", "an index does not come before itself"),
+    (r"delete field may_be_tiny", "inputs without tiny values are searched for them"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
     (r"\(tile \+ 1\) \* to\.next|step_by\(LINE / I::LANES\)", "what is prefetched"),
