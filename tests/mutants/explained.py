@@ -9,6 +9,7 @@ EXPLAINED = [
     (r"- with / in keep_first \| select\(indices", "either of two places divides what is kept from the rest"),
     (r"- with / in keep_first \| \(gathered, limit\)", "one more passes a limit that is one place further"),
     (r"- with / in select \| for at in", "an index does not come before itself"),
+    (r"in_turn \| (let half = threads|sequence::join)", "how many threads each of two directions has"),
     (r"delete field may_be_tiny", "inputs without tiny values are searched for them"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
