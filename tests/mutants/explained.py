@@ -10,6 +10,10 @@ EXPLAINED = [
     (r"- with / in keep_first \| \(gathered, limit\)", "one more passes a limit that is one place further"),
     (r"- with / in select \| for at in", "an index does not come before itself"),
     (r"in_turn \| (let half = threads|sequence::join)", "how many threads each of two directions has"),
+    (
+        r"&& with \|\| in .* \| if layer \+ 1 < layers && self\.dropout",
+        "dropout of no share, or of the grid of a last layer, which is empty, changes nothing",
+    ),
     (r"delete field may_be_tiny", "inputs without tiny values are searched for them"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
