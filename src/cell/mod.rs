@@ -66,8 +66,8 @@ use min_gru::MinGru;
 use min_lstm::MinLstm;
 pub(crate) use registry::Entry;
 pub(crate) use shape::{
-    BiasOf, Call, Factor, MAX_PHASES, Matrix, Multiplied, Multiply, Operand, Packed, Phase, Shape, Start,
-    VectorGradient,
+    BiasOf, Call, Factor, MAX_CALLS, MAX_PHASES, MAX_PRODUCTS, Matrix, Multiplied, Multiply, Operand, Packed,
+    Phase, Shape, Start, VectorGradient,
 };
 use shape::{bias_gradients, concat, gain_gradients};
 use slstm::Slstm;

@@ -96,6 +96,7 @@ impl Variant {
         impl Visitor for On {
             type Output = Entry;
             fn visit<C: Cell>(self) -> Entry {
+                const { C::SHAPE.check_plan() };
                 let (forward, backward) = (C::forward_finishes(self.0), C::backward_finishes(self.0));
                 Entry { shape: &C::SHAPE, forward, hidden_gradients: hidden_gradients(self.0), backward }
             }

@@ -18,6 +18,12 @@ use crate::activation::Activation;
 /// The most phases that a step of any cell has.
 pub(crate) const MAX_PHASES: usize = 3;
 
+/// The most calls of a phase.
+pub(crate) const MAX_CALLS: usize = 2;
+
+/// The most products of a call.
+pub(crate) const MAX_PRODUCTS: usize = 2;
+
 /// A matrix of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Matrix {
@@ -68,7 +74,8 @@ pub(crate) enum Start {
     Zero,
 }
 
-/// Sums of some gates over some products. They stay in registers from one product to the next.
+/// Sums of some gates over some products, [`MAX_PRODUCTS`] at the most. They stay in registers from one
+/// product to the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) gates: usize,
@@ -83,6 +90,7 @@ pub(crate) struct Call {
 pub(crate) struct Phase {
     /// The number of sums of each vector that the cell's `forward` gets. A sum that no call computes is zero.
     pub(crate) sums: usize,
+    /// [`MAX_CALLS`] at the most. All have the same number of gates, which decides the shape of their tiles.
     pub(crate) calls: &'static [Call],
 }
 
@@ -167,6 +175,31 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Checks the plan of a step when the cell is compiled.
+    pub(crate) const fn check_plan(&self) {
+        assert!(!self.forward.is_empty() && self.forward.len() <= MAX_PHASES, "a step has 1 to 3 phases");
+        let mut phase = 0;
+        while phase < self.forward.len() {
+            let Phase { sums, calls } = self.forward[phase];
+            assert!(calls.len() <= MAX_CALLS, "a phase has at most two calls");
+            let mut n = 0;
+            while n < calls.len() {
+                let Call { gates, to, products, .. } = calls[n];
+                assert!(gates == calls[0].gates, "all calls of a phase have the same number of gates");
+                assert!(to + gates <= sums, "the sums of a call are sums of its phase");
+                assert!(products.len() <= MAX_PRODUCTS, "a call has at most two products");
+                let mut product = 0;
+                while product < products.len() {
+                    let packed = self.packed[products[product].weights];
+                    assert!(packed.gates == gates, "the weights of a call have its number of gates");
+                    product += 1;
+                }
+                n += 1;
+            }
+            phase += 1;
+        }
+    }
+
     /// The gates of R that multiply the hidden state.
     pub(crate) fn hidden_gates(&self) -> usize {
         self.recurrent.iter().filter(|(_, operand)| *operand == Multiplied::Hidden).count()

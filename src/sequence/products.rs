@@ -14,14 +14,13 @@ use super::converted::RowsOfPhase;
 use super::pass::Forward;
 use super::ready_call::{NO_LIST, ReadyCall, stride_of};
 use super::threads::Share;
-use crate::cell::{Area, Call, ForwardFinish, ForwardRecords, ForwardStep, ForwardSums, Operand, Phase};
+use crate::cell::{
+    Area, Call, ForwardFinish, ForwardRecords, ForwardStep, ForwardSums, MAX_CALLS, Operand, Phase,
+};
 use crate::memory::{LineSlot, Planes, Slot};
 use crate::product::{Blocks, OfHead, Product, SumPointers, Table, Tile, Tiles, multiply_lanes, sweep};
 use std::mem::MaybeUninit;
 use std::ops::Range;
-
-/// Calls of one phase, at the most.
-pub(super) const MAX_CALLS: usize = 2;
 
 /// One phase of the steps of a pass, one step after the other.
 pub(super) struct PhaseProducts<'a> {

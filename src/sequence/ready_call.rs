@@ -12,7 +12,7 @@
 use super::converted;
 use super::pass::{Flushed, Forward, Projected};
 use super::threads::Share;
-use crate::cell::{Call, ForwardStep, Multiply, Operand, Start};
+use crate::cell::{Call, ForwardStep, MAX_PRODUCTS, Multiply, Operand, Start};
 use crate::memory::Planes;
 use crate::product::{
     Ends, MAX_ROWS_OF_RUN, OfHead, Panel, Prefetch, Product, RowPointers, Segment, SumPointers, Tile,
@@ -20,9 +20,6 @@ use crate::product::{
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
-
-/// Products of one call, at the most.
-const MAX_PRODUCTS: usize = 2;
 
 /// One call of the plan, made ready for the steps of a pass. What steps and tiles change is where their
 /// rows and blocks begin.

@@ -15,10 +15,10 @@
 
 use super::converted::ReadyRows;
 use super::pass::Forward;
-use super::products::{MAX_CALLS, PhaseProducts};
+use super::products::PhaseProducts;
 use super::ready_call::ReadyCall;
 use super::threads::Share;
-use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, Operand, Weights};
+use crate::cell::{Area, ForwardFinish, ForwardStep, ForwardSums, H, MAX_CALLS, Operand, Weights};
 use crate::error::{Error, reserve};
 use crate::memory::{AlignedBuf, Planes};
 use crate::product::{Blocks, MicroKernel, ROW_BLOCKS, RowCut, Scratch, Tile, Tiles};
