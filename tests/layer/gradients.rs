@@ -1,3 +1,5 @@
+//! Gradients of a backward pass: replaced, added to what is there, or left out.
+
 use approx::assert_abs_diff_eq;
 use fused_rnn::{Accumulate, Builder, CellKind, Dims, Gradients, Rng, Tape, Upstream, Workspace};
 

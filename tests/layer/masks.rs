@@ -1,3 +1,5 @@
+//! The masks that a training call draws: their shares of zeros, and that no two are related.
+
 use fused_rnn::{Error, Lstm};
 
 /// Each kind of mask drops its share, and no two masks agree more often than strangers: for other seeds,

@@ -1,3 +1,5 @@
+//! What a network says of itself: its `Debug` text, and how it is built.
+
 use fused_rnn::{
     Dims, Direction, Gradients, Gru, Layout, Lstm, Precision, Schedule, Tape, Threads, Upstream, Workspace,
 };

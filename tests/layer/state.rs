@@ -1,3 +1,5 @@
+//! States: set, reset, copied, selected and blended, whole or by rows.
+
 use fused_rnn::{Error, Gru, Lstm, State};
 
 #[test]

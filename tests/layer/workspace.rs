@@ -1,3 +1,5 @@
+//! Workspaces: what they hold, and that networks of different shapes can share one.
+
 use fused_rnn::{
     Builder, CellKind, Dims, Direction, Gradients, Init, Keep, Level, Lstm, Recurrent, Tape, Threads,
     Upstream, Workspace,
