@@ -1,6 +1,7 @@
 //! Numbers out of range, and values that are no numbers.
 
 use crate::handles;
+use fused_rnn::CellKind;
 use fused_rnn_c::*;
 use std::ptr::{null, null_mut};
 
@@ -8,7 +9,8 @@ use std::ptr::{null, null_mut};
 fn numbers_out_of_range_are_results() {
     let h = handles();
     let mut made: *mut Builder = h.builder;
-    for cell in [0, 11, u32::MAX] {
+    let after_the_last = 1 + CellKind::ALL.len() as u32;
+    for cell in [0, after_the_last, u32::MAX] {
         fails!(Code::Range, "cell", frnn_builder_create(cell, 1, 1, &mut made));
         assert!(made.is_null(), "a handle of a call that failed");
     }
