@@ -66,7 +66,7 @@
 //! weight_ih (gates * H, I)    weight_hh (gates * H, H)    bias_ih, bias_hh (gates * H)     row-major
 //! weight_hr (P, H)            peephole (3, H), of i, f, o      where there is a projection, or peepholes
 //! norm_ih, norm_hh (gates * H)      norm_c (2, H)              where there is layer normalisation
-//! weight_hh (H)                     of an IndRNN; minimal cells have none, and all three no bias_hh
+//! weight_hh (H)                     of an IndRNN; minimal cells have no weight_hh; none of these has bias_hh
 //! weight_hh (4 * H, H / heads)      of an sLSTM with heads: of each gate its blocks
 //! gates in the order i, f, g, o (LSTM) and r, z, n (GRU), of minimal cells i, f, g and z, n
 //! x (B, T, I)    y (B, T, D * H)    or time-major: (T, B, I), (T, B, D * H)

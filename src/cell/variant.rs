@@ -1,8 +1,9 @@
 //! A cell with its options, as the kernels see it.
 //!
 //! A cell is compiled twice: once plain, with sigmoid and tanh inlined and no options; and once for all
-//! options, which it looks up once per gate and call, not per vector. (A projection and layer normalisation
-//! are separate forms. Minimal cells have the second form alone.) [`Variant::plain`] says which form runs.
+//! options, which it looks up once per gate and call, not per vector. [`Variant::plain`] says which form
+//! runs. (A projection and layer normalisation are separate forms. Minimal cells have the second form alone,
+//! and the sLSTM, which has neither other activations nor clips, the first.)
 
 use super::CellKind;
 use crate::activation::{Activation, Gate};

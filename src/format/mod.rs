@@ -2,9 +2,9 @@
 //!
 //! A trained model is arrays and a convention. The arrays of a `state_dict`, of a Keras layer and of an ONNX
 //! node may have the same shapes and mean different things; only ONNX says which. Here a convention is always
-//! named, and nothing is guessed that could be guessed wrong. Which cell a network was, and with which
-//! options, files of this crate say ([`Tensors::cell`]); of others it is named where shapes do not tell it
-//! ([`state_dict::describe`]).
+//! named, and nothing is guessed that could be guessed wrong. Files of this crate say which cell a network
+//! has, and with which options ([`Tensors::cell`]). For other files the caller names the cell where shapes do
+//! not tell it ([`state_dict::describe`]).
 //!
 //! ```text
 //! convention/      the table of all systems, and forms of one's own: Convention, Form, Arrays
