@@ -2,10 +2,7 @@
 
 use approx::assert_abs_diff_eq;
 use fused_rnn::{Accumulate, Builder, CellKind, Dims, Gradients, Rng, Tape, Upstream, Workspace};
-
-fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
-    (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect()
-}
+use fused_rnn_tests::uniform;
 
 /// Gradients that are left out change no other gradient, and `Accumulate::Add` adds.
 #[test]

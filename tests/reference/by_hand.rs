@@ -4,6 +4,10 @@ use super::case::{SHUT, arrays, assert_close, step};
 use approx::assert_abs_diff_eq;
 use fused_rnn::reference::{self, Input, Model, Variant, forward};
 
+fn sigmoid(v: f64) -> f64 {
+    1.0 / (1.0 + (-v).exp())
+}
+
 /// By hand: with nothing taken the state stays what it was, and with half of it is the mean of both.
 #[test]
 fn zoneout_by_hand() {
@@ -33,7 +37,6 @@ fn layer_normalisation_by_hand() {
     params.bias_hh = vec![-0.3, 0.4, 0.7];
     let (h0, c0) = (Some(&[0.5][..]), Some(&[][..]));
     let input = Input { steps: 1, batch: 1, x: &[4.0], h0, c0, lengths: None, ..Input::default() };
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (u, v) = (1.5_f64.sqrt(), 0.5_f64.sqrt());
     let r = sigmoid(0.5 * u + 0.1 - v - 0.3);
     let z = sigmoid(0.25 * u + 0.2 - 0.75 * v + 0.4);
@@ -47,7 +50,6 @@ fn variants_by_hand() {
     let mut model = Model::zeros(reference::Cell::Lstm, 1, 1, 1, false);
     model.params[0].bias_ih = vec![0.1, 0.2, 0.3, 0.4];
     model.params[0].peephole = vec![0.5, -0.6, 0.8];
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (i, f, g) = (sigmoid(0.1 + 0.5 * c0), sigmoid(0.2 - 0.6 * c0), 0.3_f64.tanh());
     let c = f * c0 + i * g;
     let output = step(&model, &[0.0], &[c0]);
@@ -152,7 +154,6 @@ fn elman_by_hand() {
 #[test]
 fn minimal_gru_by_hand() {
     let mut model = Model::zeros(reference::Cell::MinGru, 1, 1, 1, false);
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let hn = |model: &_| step(model, &[0.7], &[]).hn;
     // z = 1/2, n = 0.
     assert_eq!(hn(&model), [0.35]);
@@ -169,7 +170,6 @@ fn minimal_gru_by_hand() {
 #[test]
 fn minimal_lstm_by_hand() {
     let mut model = Model::zeros(reference::Cell::MinLstm, 1, 1, 1, false);
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let mut hn = |bias: [f64; 3]| {
         model.params[0].bias_ih = bias.to_vec();
         step(&model, &[0.7], &[]).hn
@@ -196,7 +196,6 @@ fn independent_units_by_hand() {
 #[test]
 fn multiplicative_lstm_by_hand() {
     let mut model = Model::zeros(reference::Cell::LstmMultiplicative, 1, 1, 1, false);
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     model.params[0].weight_hh = vec![2.0, 0.5, -0.25, 0.75, 1.5];
     model.params[0].bias_ih = vec![0.4, 0.1, 0.2, 0.3, -0.4];
     model.params[0].bias_hh = vec![-0.5, 0.0, 0.0, 0.0, 0.0];
@@ -212,7 +211,6 @@ fn multiplicative_lstm_by_hand() {
 #[test]
 fn slstm_by_hand() {
     let mut model = Model::zeros(reference::Cell::Slstm, 1, 1, 1, false);
-    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
     let (i, f, z, o) = (0.3_f64, -0.4, 0.8_f64.tanh(), sigmoid(0.6));
     model.params[0].bias_ih = vec![i, f, 0.8, 0.6];
     // An empty state, whatever its c and m are.
