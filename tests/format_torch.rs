@@ -350,3 +350,68 @@ fn arrays_of_numpy_in_every_order() {
         }
     }
 }
+
+/// A zip archive of these files, deflated.
+fn deflated(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    for (name, bytes) in files {
+        let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packer, bytes).unwrap();
+        let packed = packer.finish().unwrap();
+        // Version, flags, method, time and date; sum, sizes, lengths of the name and of more.
+        let mut header = b"\x14\0\0\0\x08\0\0\0\x21\0".to_vec();
+        header.extend(rawzip::crc32(bytes).to_le_bytes());
+        header
+            .extend([packed.len(), bytes.len(), name.len()].map(|size| (size as u32).to_le_bytes()).concat());
+        directory.extend([&b"PK\x01\x02\x14\0"[..], &header, &[0; 10]].concat());
+        directory.extend((archive.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        archive.extend([b"PK\x03\x04", &header[..], name.as_bytes(), &packed].concat());
+    }
+    let (count, start) = (files.len() as u8, archive.len() as u32);
+    archive.extend(&directory);
+    archive.extend([b'P', b'K', 5, 6, 0, 0, 0, 0, count, 0, count, 0]);
+    archive.extend([(directory.len() as u32).to_le_bytes(), start.to_le_bytes()].concat());
+    archive.extend([0, 0]);
+    archive
+}
+
+/// What takes long, or much memory, if it is done for each tensor or for each byte that a file unpacks to.
+#[test]
+fn small_files_that_unpack_to_much() {
+    // A thousand tensors, which are parts of one storage. (Unpacked for each of them, it took minutes.)
+    let floats = 4_000_000u32;
+    let mut program = b"\x80\x02}(".to_vec();
+    for n in 0..1000 {
+        program.extend(b"X\x04\0\0\0");
+        program.extend(format!("{n:04}").as_bytes());
+        program.extend(b"ctorch._utils\n_rebuild_tensor_v2\n(");
+        if n == 0 {
+            program.extend(b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x00\x30X\x03\0\0\0cpuJ");
+            program.extend([&floats.to_le_bytes()[..], b"tQq\x01"].concat());
+        } else {
+            program.extend(b"h\x01");
+        }
+        program.extend(b"K\x00K\x01\x85K\x01\x85\x89}tR");
+    }
+    program.extend(b"u.");
+    let storage = vec![0; 4 * floats as usize];
+    let archive = deflated(&[("m/data.pkl", &program), ("m/data/0", &storage)]);
+    let tensors = Tensors::from_torch(&archive, "").unwrap();
+    assert_eq!((tensors.names().count(), tensors.get("0999").unwrap().values()), (1000, &[0.0][..]));
+
+    // Eight million empty tuples in 8 KB. (They took 0.8 GB.)
+    let program = [b"\x80\x02", &b")".repeat(8_000_000)[..], b"."].concat();
+    let archive = deflated(&[("m/data.pkl", &program)]);
+    let error = Tensors::from_torch(&archive, "").unwrap_err().to_string();
+    assert_eq!(error, "data.pkl: expected at most 65536 instructions, got more");
+
+    // Axes that NumPy does not have, each of which is looked at for each number.
+    let numbers = 1 << 20;
+    let shape = format!("({}{numbers},)", "1,".repeat(4900));
+    let header = format!("{{'descr': '|i1', 'fortran_order': True, 'shape': {shape}, }}");
+    let length = (header.len() as u16).to_le_bytes();
+    let array = [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &vec![0; numbers]].concat();
+    let error = Tensors::from_npz(&deflated(&[("a.npy", &array)]), "").unwrap_err().to_string();
+    assert_eq!(error, "a: expected an array of NumPy, got 4901 axes");
+}

@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 /// NumPy's own `max_header_size`.
 const LONGEST_HEADER: usize = 10_000;
+/// NumPy's own limit of axes (its version 2; before, 32).
+const MAX_AXES: usize = 64;
 
 impl Tensors {
     /// The arrays of an `.npz` file whose names begin with `prefix`, which they lose here.
@@ -65,6 +67,9 @@ fn array(name: &str, bytes: &[u8]) -> Result<RawTensor, Error> {
     let header = NpyHeader::from_reader(&mut numbers).map_err(|error| fail(error.to_string()))?;
     let shape: Result<Vec<usize>, _> = header.shape().iter().map(|&size| size.try_into()).collect();
     let shape = shape.map_err(|_| fail(format!("sizes {:?}", header.shape())))?;
+    if shape.len() > MAX_AXES {
+        return Err(fail(format!("{} axes", shape.len())));
+    }
     let npyz::DType::Plain(kind) = header.dtype() else {
         return RawTensor::new(DType::Other, &shape, Vec::new());
     };

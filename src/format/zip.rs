@@ -28,6 +28,9 @@ struct File {
     crc: u32,
     /// Whether its checksum has been compared.
     checked: Cell<bool>,
+    /// What it unpacks to, where that is kept.
+    #[cfg(feature = "torch")]
+    unpacked: std::cell::OnceCell<Vec<u8>>,
 }
 
 impl<'a> Archive<'a> {
@@ -62,7 +65,14 @@ impl<'a> Archive<'a> {
             let place = entry.wayfinder();
             ranges.push(archive.get_entry(place).map_err(error)?.compressed_data_range());
             let (method, crc) = (entry.compression_method(), entry.crc32());
-            let file = File { place, method, crc, checked: Cell::new(false) };
+            let file = File {
+                place,
+                method,
+                crc,
+                checked: Cell::new(false),
+                #[cfg(feature = "torch")]
+                unpacked: Default::default(),
+            };
             if files.insert(name.to_owned(), file).is_some() {
                 return Err(refused(what, "files of different names", format_args!("two of {name:?}")));
             }
@@ -108,6 +118,22 @@ impl<'a> Archive<'a> {
         }
         file.checked.set(true);
         Ok(Some(bytes))
+    }
+
+    /// The same of a file that many tensors are parts of: it is unpacked once.
+    ///
+    /// # Errors
+    /// As for [`read`](Archive::read).
+    #[cfg(feature = "torch")]
+    pub(super) fn read_once(&self, name: &str) -> Result<Option<&[u8]>, Error> {
+        let Some(file) = self.files.get(name) else { return Ok(None) };
+        if let Some(bytes) = file.unpacked.get() {
+            return Ok(Some(bytes));
+        }
+        Ok(self.read(name)?.map(|bytes| match bytes {
+            Cow::Borrowed(bytes) => bytes,
+            Cow::Owned(bytes) => file.unpacked.get_or_init(|| bytes),
+        }))
     }
 }
 

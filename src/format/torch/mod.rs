@@ -33,6 +33,10 @@ const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0
 /// Tensors may be views of one storage, and repeat its elements: their bytes may be so many times those of
 /// the file.
 const MAX_EXPANSION: usize = 16;
+/// The pickle of an archive may have so many instructions for each byte of the archive, or these few. (A
+/// tensor takes some sixty, and its numbers and their names in the archive more bytes than that.)
+const INSTRUCTIONS_PER_BYTE: usize = 4;
+const FEW_INSTRUCTIONS: usize = 1 << 16;
 
 impl Tensors {
     /// The tensors of a file that `torch.save` wrote, of a state dict or of a checkpoint with state dicts in
@@ -87,17 +91,19 @@ fn zipped(bytes: &[u8], prefix: &str) -> Result<Tensors, Error> {
     }
     let name = format!("{root}/data.pkl");
     let program = archive.read(&name)?.unwrap_or_default();
-    let pickle = pickle::read("data.pkl", &program)?;
+    // (It may be deflated a thousandfold.)
+    let most = bytes.len().saturating_mul(INSTRUCTIONS_PER_BYTE).max(FEW_INSTRUCTIONS);
+    let pickle = pickle::read_at_most("data.pkl", &program, most)?;
     let mut budget = bytes.len().saturating_mul(MAX_EXPANSION);
     select(walk::tensors(&pickle)?, &BTreeMap::new(), prefix, |name, view| {
         if view.storage.dtype == DType::Other {
             return RawTensor::new(DType::Other, &view.shape, Vec::new());
         }
         let key = format!("{root}/data/{}", view.storage.key);
-        let Some(numbers) = archive.read(&key)? else {
+        let Some(numbers) = archive.read_once(&key)? else {
             return Err(refused(name, format_args!("numbers in {key}"), "none"));
         };
-        elements(name, view, &numbers, &mut budget)
+        elements(name, view, numbers, &mut budget)
     })
 }
 

@@ -77,13 +77,22 @@ const MAX_AXES: usize = 16;
 /// # Errors
 /// [`Error::Format`] where it is cut off, or says anything that a state dict is not made of.
 pub(super) fn read<'a>(what: &'a str, bytes: &'a [u8]) -> Result<Pickle<'a>, Error> {
-    let mut machine = Machine { what, bytes, copies: bytes.len(), ..Machine::default() };
-    for _ in 0..MAX_INSTRUCTIONS {
+    read_at_most(what, bytes, MAX_INSTRUCTIONS)
+}
+
+/// The same of a pickle of at most so many instructions.
+///
+/// # Errors
+/// As for [`read`], and where there are more.
+pub(super) fn read_at_most<'a>(what: &'a str, bytes: &'a [u8], most: usize) -> Result<Pickle<'a>, Error> {
+    let most = most.min(MAX_INSTRUCTIONS);
+    let mut machine = Machine { what, bytes, copies: bytes.len().min(most), ..Machine::default() };
+    for _ in 0..most {
         if let Some(root) = machine.step()? {
             return Ok(Pickle { values: machine.values, root, rest: &bytes[machine.place..] });
         }
     }
-    Err(refused(what, format_args!("at most {MAX_INSTRUCTIONS} instructions"), "more"))
+    Err(refused(what, format_args!("at most {most} instructions"), "more"))
 }
 
 #[derive(Default)]
