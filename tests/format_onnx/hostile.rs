@@ -291,3 +291,46 @@ fn paths_out_of_the_folder() {
     }
     std::fs::remove_dir_all(place).unwrap();
 }
+
+/// What takes as long as the square of a file, if nothing limits it: names and numbers that are looked at
+/// again and again.
+#[test]
+fn much_that_is_looked_at_often() {
+    let more = "constants: expected no more elements than the file has reason for, got more";
+    let many: Vec<String> = (0..20_000).map(|n| format!("o{n:x}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let along = [attribute("axis", int(3, 0))];
+    let joined = node("Concat", "", &many, &["Z"], &along);
+    let ones = |name: &str| integers(name, &[100, 100, 20], &[1; 200_000]);
+
+    // A split into many parts, of which each looks at the sizes of all; and one with many inputs.
+    let all: Vec<u8> = [vec![8, 0xA0, 0x9C, 1], int(2, 1), field(8, b"all"), field(9, &[0; 80_000])].concat();
+    let mut inputs = vec!["all"];
+    for count in [1, 20_000] {
+        inputs.resize(count, "");
+        let split = node("Split", "", &inputs, &many, &[]);
+        assert_eq!(said(&[split, joined.clone()], std::slice::from_ref(&all)), more, "{count} inputs");
+    }
+    // One that has not so many outputs.
+    let neg = node("Neg", "", &["a"; 20_000], &many, &[]);
+    let others = Model::read(&model(&[neg, joined.clone()], &[tensor("a", &[1], &[1.0])])).unwrap();
+    assert_eq!(others.value("Z"), Ok(None));
+
+    // A large constant of one number, in a shape that nothing makes; and two that may be the same.
+    let reshaped = many.iter().map(|name| node("Reshape", "", &["ones", "shape"], &[name], &[]));
+    let nodes: Vec<Vec<u8>> = reshaped.chain([joined.clone()]).collect();
+    assert_eq!(said(&nodes, &[ones("ones")]), more);
+    let branch = |name: &str| field(12, &field(1, name.as_bytes())).repeat(many.len());
+    let both = [("then_branch", "a"), ("else_branch", "b")];
+    let both = both.map(|(when, name)| attribute(when, field(6, &branch(name))));
+    let either = node("If", "", &["flag"], &many, &both);
+    assert_eq!(said(&[either, joined], &[ones("a"), ones("b")]), more);
+
+    // More axes than there are, on the way from one layer to the next.
+    let layer = |x: &str, y: &str| node("RNN", "", &[x, "W", "R"], &[y], &[]);
+    let axes = attribute("axes", field(8, &[7; 200_000]));
+    let nodes = [layer("X", "Y"), node("Unsqueeze", "", &["Y"], &["U"], &[axes]), layer("U", "Z")];
+    let [w, r] = ["W", "R"].map(|name| tensor(name, &[1, 1, 1], &[0.5]));
+    let layers = Model::read(&model(&nodes, &[w, r])).unwrap();
+    assert_eq!(layers.chains(&BTreeMap::new()).unwrap().len(), 2);
+}

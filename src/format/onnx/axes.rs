@@ -3,6 +3,8 @@
 //! Each axis of a value is a list of those of Y's axes (steps, batch, directions, units) that were merged
 //! into it. The functions here change the lists as nodes do that permute, merge and drop axes.
 
+use super::budget::MAX_AXES;
+
 /// An axis of Y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
@@ -58,6 +60,9 @@ pub(super) fn squeezed(axes: Axes, out: &[i64], sizes: &Sizes) -> Option<Axes> {
 /// With new axes of size 1, which are of nothing.
 pub(super) fn unsqueezed(axes: Axes, new: &[i64]) -> Option<Axes> {
     let count = axes.len() + new.len();
+    if count > MAX_AXES {
+        return None;
+    }
     let new = new.iter().map(|&axis| index(axis, count)).collect::<Option<Vec<usize>>>()?;
     let mut old = axes.into_iter();
     (0..count).map(|axis| if new.contains(&axis) { Some(Vec::new()) } else { old.next() }).collect()
@@ -65,6 +70,9 @@ pub(super) fn unsqueezed(axes: Axes, new: &[i64]) -> Option<Axes> {
 
 /// The axes that a shape divides the elements into, where these are whole axes.
 pub(super) fn reshaped(axes: Axes, shape: &[i64], sizes: &Sizes) -> Option<Axes> {
+    if shape.len() > MAX_AXES {
+        return None;
+    }
     let big = |&label: &Label| sizes.of(label) != Some(1);
     let mut labels: std::collections::VecDeque<Label> = axes.iter().flatten().copied().filter(big).collect();
     let open = shape.iter().position(|&size| size == -1);

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The most axes of an array: more than any model has.
 pub(super) const MAX_AXES: usize = 64;
 
+/// As many looks at elements cost what one element does that is made.
+pub(super) const LOOKS: usize = 32;
+
 /// How many elements may still be made, and how many bytes of other files read.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -46,6 +49,12 @@ impl Budget {
             self.in_networks = more.max(self.in_networks.saturating_add(length.saturating_mul(32)));
         }
         self.bytes_left = self.bytes_left.checked_sub(bytes as u64).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    /// Pays for names and elements that are looked at, and not made: less than for those that are made.
+    pub(super) fn spend_looks(&mut self, count: usize) -> Result<(), Error> {
+        self.left = self.left.checked_sub(count / LOOKS).ok_or_else(too_many)?;
         Ok(())
     }
 

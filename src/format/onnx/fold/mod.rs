@@ -35,8 +35,9 @@ mod shape;
 
 use super::super::refused;
 use super::array::{Array, Value};
-use super::budget::Budget;
+use super::budget::{Budget, LOOKS};
 use super::graph::{Entry, Graph, Source};
+use super::proto::{AttributeProto, NodeProto};
 use super::tensor::decode;
 use crate::error::Error;
 use call::Call;
@@ -55,7 +56,22 @@ pub(super) enum Folded {
     Unknown(Arc<str>),
 }
 
+/// What is looked at of a node for each of its outputs. (To find a name takes longer than to read a number.)
+fn looks(node: &NodeProto) -> usize {
+    let of_attribute = |attribute: &AttributeProto| 1 + attribute.ints.len();
+    let numbers = node.output.len() + node.attribute.iter().map(of_attribute).sum::<usize>();
+    node.input.len() * LOOKS + numbers
+}
+
 impl Folded {
+    /// The elements that are at hand.
+    fn len(&self) -> usize {
+        match self {
+            Folded::Known(array) | Folded::Repeated(array) => array.len(),
+            Folded::Fill(_) | Folded::Unknown(_) => 0,
+        }
+    }
+
     /// Why it is not known.
     pub(super) fn why(&self) -> Arc<str> {
         match self {
@@ -125,11 +141,15 @@ impl<'a> Fold<'a> {
         input: usize,
     ) -> Result<Option<Vec<i64>>, Error> {
         if let Some(attribute) = node.proto.attribute.iter().find(|other| other.name == attribute) {
+            self.budget.spend_looks(attribute.ints.len())?;
             return Ok(Some(attribute.ints.clone()));
         }
         let Some(name) = node.input(input) else { return Ok(None) };
         Ok(match self.find(node.scope, name)? {
-            Some(Folded::Known(array)) => array.as_integers().map(<[i64]>::to_vec),
+            Some(Folded::Known(array)) => {
+                self.budget.spend_looks(array.len())?;
+                array.as_integers().map(<[i64]>::to_vec)
+            }
             _ => None,
         })
     }
@@ -149,6 +169,10 @@ impl<'a> Fold<'a> {
                     Folded::Known(array)
                 }
                 Some((_, Source::Output(entry, output))) => {
+                    let node = &self.graph.entries[entry];
+                    if self.is_if(entry) || operators::is_folded(node, output) {
+                        self.budget.spend_looks(looks(&node.proto))?;
+                    }
                     let before = stack.len();
                     for need in self.needs(entry, output)? {
                         match self.memo.get(&need) {
@@ -216,7 +240,7 @@ impl<'a> Fold<'a> {
             }
             return Ok(needs);
         }
-        if !operators::is_folded(node) || self.told_shape(entry).is_some() {
+        if !operators::is_folded(node, output) || self.told_shape(entry).is_some() {
             return Ok(Vec::new());
         }
         Ok(keys(&mut names()))
@@ -278,6 +302,9 @@ impl<'a> Fold<'a> {
             let found: Vec<Folded> = (self.branches(entry, output).into_iter().flatten())
                 .filter_map(|key| self.done(key).cloned())
                 .collect();
+            if self.known_condition(entry).is_none() {
+                self.budget.spend_looks(found.iter().map(Folded::len).sum())?;
+            }
             return Ok(match (&found[..], self.known_condition(entry)) {
                 ([one], Some(_)) => one.clone(),
                 // Whatever is chosen: it is the same.
@@ -289,14 +316,16 @@ impl<'a> Fold<'a> {
                 _ => Folded::Unknown(title().into()),
             });
         }
-        if !operators::is_folded(node) {
+        if !operators::is_folded(node, output) {
             return Ok(Folded::Unknown(title().into()));
         }
         if let Some(shape) = self.told_shape(entry) {
             return make::of_shape(&node.proto, shape).map(Folded::Known);
         }
         let input = |name: &'a String| (!name.is_empty()).then(|| self.input(node.scope, name));
-        let inputs = node.proto.input.iter().map(input).collect();
+        let inputs: Vec<Option<Folded>> = node.proto.input.iter().map(input).collect();
+        // (Their elements may be indices, or be compared.)
+        self.budget.spend_looks(inputs.iter().flatten().map(Folded::len).sum())?;
         let (node, budget, folder) = (&node.proto, &mut self.budget, &self.graph.folder);
         Call { node, entry, inputs, output, budget, folder }.run()
     }

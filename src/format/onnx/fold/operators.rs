@@ -49,19 +49,17 @@ fn operator(name: &str) -> Option<Operator> {
     }
 }
 
-/// Whether a node is one that can be folded.
-pub(super) fn is_folded(node: &Entry) -> bool {
+/// Whether a node is one of which this output can be folded.
+pub(super) fn is_folded(node: &Entry, output: usize) -> bool {
     let quantizing = matches!(&*node.proto.op_type, "QuantizeLinear" | "DequantizeLinear");
     let known = node.is_standard() || node.proto.domain == "com.microsoft" && quantizing;
-    known && operator(&node.proto.op_type).is_some()
+    known && operator(&node.proto.op_type).is_some_and(|operator| output < operator.outputs)
 }
 
 impl Call<'_> {
     pub(super) fn run(mut self) -> Result<Folded, Error> {
-        let unknown = |what: &str| Folded::Unknown(format!("{what} of {:?}", self.node.name).into());
-        let Some(operator) = operator(&self.node.op_type).filter(|operator| self.output < operator.outputs)
-        else {
-            return Ok(unknown(&format!("an output of {}", self.node.op_type)));
+        let Some(operator) = operator(&self.node.op_type) else {
+            return Err(self.wrong("operator", "one that is folded", &self.node.op_type));
         };
         let missing = self.inputs.iter().flatten().find(|input| !matches!(input, Folded::Known(_)));
         if let Some(missing) = missing {
