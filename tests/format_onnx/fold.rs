@@ -1,7 +1,7 @@
 //! Nodes that make constants of constants, in the forms of several versions of the operator set: ONNX
 //! Runtime's values.
 
-use super::writer::{attribute, int, model, node, tensor};
+use super::writer::{attribute, int, integers, model, node, tensor};
 use super::{check, golden};
 use fused_rnn::format::onnx::{Model, Value};
 
@@ -44,4 +44,21 @@ fn the_oldest_forms() {
     assert_eq!(value(node("Concat", "", &["a", "a"], &["Z"], &[])), twice);
     let to = attribute("to", [vec![34, 5], b"FLOAT".to_vec()].concat());
     assert_eq!(value(node("Cast", "", &["b"], &["Z"], &[to])).1, [10.0, 20.0]);
+}
+
+/// Integers that no f64 is, in a Clip whose bounds are far from them, or are none.
+#[test]
+fn clipped_integers_are_exact() {
+    let odd = [(1i64 << 53) + 1, 5, -(1 << 60) - 1, i64::MAX];
+    let (a, low) = (integers("a", &[4], &odd), integers("low", &[], &[7]));
+    let value = |inputs: &[&str]| {
+        let clip = node("Clip", "", inputs, &["Z"], &[]);
+        let model = Model::read(&model(&[clip], &[a.clone(), low.clone()])).unwrap();
+        match model.value("Z").unwrap() {
+            Some(Value::Integers(_, values)) => values,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(value(&["a"]), odd);
+    assert_eq!(value(&["a", "low"]), [odd[0], 7, 7, i64::MAX]);
 }

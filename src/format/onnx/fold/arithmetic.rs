@@ -303,11 +303,17 @@ fn clip(call: &mut Call<'_>) -> Result<Array, Error> {
     };
     let (least, most) = (bound(1, "min", f64::NEG_INFINITY), bound(2, "max", f64::INFINITY));
     let clip = |a: f64| if a.is_nan() { a } else { a.max(least).min(most) };
+    let element = a.element();
     let data = match a.data() {
-        Data::F32(values) => Data::F32(Arc::new(values.iter().map(|&a| clip(a.into()) as f32).collect())),
+        Data::F32(values) => {
+            Data::F32(Arc::new(values.iter().map(|&a| element.fit(clip(a.into()) as f32)).collect()))
+        }
         Data::F64(values) => Data::F64(Arc::new(values.iter().map(|&a| clip(a)).collect())),
-        // (The bounds of integers are as exact as an f64 is.)
-        Data::I64(values) => Data::I64(Arc::new(values.iter().map(|&a| clip(a as f64) as i64).collect())),
+        // (The bounds of integers are as exact as an f64 is. What is within them stays as it is.)
+        Data::I64(values) => {
+            let clip = |a: i64| if clip(a as f64) == a as f64 { a } else { clip(a as f64) as i64 };
+            Data::I64(Arc::new(values.iter().map(|&a| clip(a)).collect()))
+        }
     };
     call.made(Array::new(a.element(), a.shape().to_vec(), data))
 }
