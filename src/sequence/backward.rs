@@ -52,9 +52,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// gradients a hundredth of the work.
 const CHUNK_PLACES: usize = 512;
 
-/// The most places of a chunk; never fewer than those of one step of all rows.
-fn chunk_places(batch: usize, record: usize) -> usize {
-    (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_PLACES).max(batch)
+/// The most places of a chunk of these rows and steps; never fewer than those of one step of all rows. (Rows
+/// are stretches between resets here: times the longest, they may be more than an address of 32 bits counts.)
+fn chunk_places(batch: usize, steps: usize, record: usize) -> usize {
+    (CHUNK_BYTES / 4 / record.max(1)).max(CHUNK_PLACES).max(batch).min(batch.saturating_mul(steps))
 }
 
 impl BackwardMemory {
@@ -81,7 +82,7 @@ impl BackwardMemory {
         let (batch, shape, hidden) = (rows.order.len(), weights.shape(), weights.units());
         self.carry.grow(BackwardMemory::carry_grid(pass)?.len())?;
         let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
-        let places = chunk_places(batch, record).min(batch.saturating_mul(rows.steps()));
+        let places = chunk_places(batch, rows.steps(), record);
         let with_seam = checked_size("gradients", &[batch.saturating_add(places)])?;
         self.grads.grow(Lines::new(with_seam, shape.grads, hidden)?.len())?;
         self.packed.reserve(weights, places)?;
@@ -135,8 +136,8 @@ pub(crate) unsafe fn backward(
     let record = Grid::padded(1, 1, shape.grads, hidden)?.len();
     let steps = rows.steps();
     // The size for which `prepare` has made room.
-    let most = chunk_places(batch, record);
-    let lines = Lines::new(batch + most.min(batch * steps), shape.grads, hidden)?;
+    let most = chunk_places(batch, steps, record);
+    let lines = Lines::new(batch + most, shape.grads, hidden)?;
     let carry_grid = BackwardMemory::carry_grid(&pass)?;
     let converted_grid = BackwardMemory::converted_grid(&pass, threads.clamp(1, MAX_SHARES))?;
     memory.converted.grow(converted_grid.len())?;
@@ -332,5 +333,15 @@ mod tests {
         assert_eq!(next_chunk(&rows, &mut (1..4), 100, false), 1..4);
         assert_eq!(cut(0..2, 1, true), [0..1, 1..2], "a step at least");
         assert!(cut(3..3, 1, false).is_empty());
+    }
+
+    #[test]
+    fn a_chunk_has_room_for_its_places_whatever_their_number() {
+        assert_eq!([chunk_places(4, 9, 16), chunk_places(4, 900, 1 << 20)], [36, 512]);
+        assert_eq!(chunk_places(700, 9, 1 << 20), 700);
+        assert_eq!(chunk_places(0, 9, 16) + chunk_places(9, 0, 16), 0);
+        // A product that is zero in the bits of an address.
+        let half = 1 << (usize::BITS / 2);
+        assert_eq!(chunk_places(half, half, 16), half.max(CHUNK_BYTES / 64));
     }
 }

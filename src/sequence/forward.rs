@@ -99,7 +99,7 @@ fn next_piece(rows: &Rows, per_row: usize, rest: &mut Range<usize>, reverse: boo
             if 4 * few < 3 * many && work > WORTH_A_PIECE {
                 break;
             }
-            work += nth(steps).saturating_mul(per_row);
+            work = nth(steps).saturating_mul(per_row).saturating_add(work);
             steps += 1;
         }
     }
@@ -429,5 +429,9 @@ mod tests {
         let (mut rest, per_row) = (5..9, WORTH_A_PIECE / 4);
         assert_eq!(next_piece(&rows, per_row, &mut rest, false), 5..7);
         assert_eq!(next_piece(&rows, per_row, &mut rest, false), 7..9);
+        // More work than can be counted.
+        let pattern = Pattern { lengths: Some(&[9, 9, 9, 9, 8]), ..Pattern::default() };
+        rows.set(5, 9, pattern).unwrap();
+        assert_eq!(next_piece(&rows, usize::MAX, &mut (0..9), false), 0..9);
     }
 }
