@@ -292,6 +292,46 @@ fn paths_out_of_the_folder() {
     std::fs::remove_dir_all(place).unwrap();
 }
 
+/// What takes much memory for few bytes: a state that many nodes begin with, an array that is many outputs,
+/// and lengths of rows that have no steps.
+#[test]
+fn copies_without_end() {
+    let more = "constants: expected no more elements than the file has reason for, got more";
+    let large = tensor("h", &[100, 100, 20], &[0.5; 200_000]);
+    let [w, r] = ["W", "R"].map(|name| tensor(name, &[1, 1, 1], &[0.5]));
+    let names: Vec<String> = (0..300).map(|n| format!("y{n}")).collect();
+    let layers = names.iter().map(|y| node("RNN", "", &["X", "W", "R", "", "", "h"], &[y], &[]));
+    let layers: Vec<Vec<u8>> = layers.collect();
+    let model_of = |nodes: &[Vec<u8>], tensors: &[Vec<u8>]| Model::read(&model(nodes, tensors)).unwrap();
+    let chains = model_of(&layers, &[w.clone(), r.clone(), large.clone()]).chains(&BTreeMap::new());
+    assert_eq!(chains.unwrap_err().to_string(), more);
+
+    let nodes = names.iter().flat_map(|y| field(1, &node("Identity", "", &["h"], &[y], &[])));
+    let outputs = names.iter().flat_map(|y| field(12, &field(1, y.as_bytes())));
+    let graph: Vec<u8> = nodes.chain(field(5, &large)).chain(outputs).collect();
+    let all = Model::read(&field(7, &graph)).unwrap().run(&BTreeMap::new());
+    assert_eq!(all.unwrap_err().to_string(), more);
+
+    // A node with a long name and many outputs, of each of which it is said why it is not known.
+    let many: Vec<&str> = names.iter().map(String::as_str).collect();
+    let nodes =
+        [node("Other", &"n".repeat(1_000_000), &[], &many, &[]), node("Concat", "", &many, &["Z"], &[])];
+    let graph: Vec<u8> =
+        nodes.iter().flat_map(|node| field(1, node)).chain(field(12, &field(1, b"Z"))).collect();
+    let unknown = Model::read(&field(7, &graph)).unwrap().run(&BTreeMap::new()).unwrap_err().to_string();
+    assert!(unknown.contains("the output of Other \"nnn") && unknown.len() < 1000, "{} bytes", unknown.len());
+
+    // X (0, 2^40, 1), and the same length for as many rows.
+    let x =
+        [&[8, 0, 8, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 8, 1, 16, 1][..], &field(8, b"X"), &field(9, &[])];
+    let nodes = [
+        node("ConstantOfShape", "", &["of_nothing"], &["L"], &[]),
+        node("RNN", "", &["X", "W", "R", "", "L"], &["Y"], &[]),
+    ];
+    let empty = model_of(&nodes, &[w, r, x.concat()]);
+    assert_eq!(empty.nodes()[0].run(&empty, &BTreeMap::new()).unwrap_err().to_string(), more);
+}
+
 /// What takes as long as the square of a file, if nothing limits it: names and numbers that are looked at
 /// again and again.
 #[test]

@@ -87,6 +87,8 @@ impl<'a> ChainLayer<'a> {
         let mut state = |index: usize| {
             Ok(match self.node.find(fold, index)? {
                 Some(Folded::Known(array) | Folded::Repeated(array)) => {
+                    // (Many nodes may name one.)
+                    fold.budget().spend(array.shape())?;
                     floats(self.node.input(index).unwrap_or_default(), &array).map(Initial::Of).map(Some)?
                 }
                 Some(Folded::Fill(value)) if value != 0.0 => Some(Initial::Fill(value as f32)),

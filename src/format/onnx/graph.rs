@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+/// Characters of a name in messages.
+const LONGEST_NAME: usize = 200;
+
 /// All graphs and nodes of a model.
 #[derive(Clone)]
 pub(super) struct Graph {
@@ -221,11 +224,12 @@ impl Graph {
 }
 
 /// A node for messages: its operator with its name, `LSTM "encoder"`, or where it has none with its place
-/// among all nodes of the file, `LSTM#3`.
+/// among all nodes of the file, `LSTM#3`. Long names are cut: each output of a node may have a message.
 pub(super) fn title(node: &NodeProto, entry: usize) -> String {
+    let cut = |name: &str| name.chars().take(LONGEST_NAME).collect::<String>();
     match &*node.name {
-        "" => format!("{}#{entry}", node.op_type),
-        name => format!("{} {name:?}", node.op_type),
+        "" => format!("{}#{entry}", cut(&node.op_type)),
+        name => format!("{} {:?}", cut(&node.op_type), cut(name)),
     }
 }
 

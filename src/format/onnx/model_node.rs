@@ -249,7 +249,11 @@ impl ModelNode {
                 None => return Err(self.missing(4, "a vector that its batch does not fit")),
             },
             // The same length for all rows.
-            Some(Folded::Fill(length)) => return Ok(Some(vec![length as i64; batch])),
+            Some(Folded::Fill(length)) => {
+                // (An X without steps may have any number of rows.)
+                fold.budget().spend(&[batch])?;
+                return Ok(Some(vec![length as i64; batch]));
+            }
             Some(Folded::Unknown(why)) => return Err(self.missing(4, &why)),
         };
         match array.as_integers() {

@@ -43,7 +43,11 @@ impl Model {
         for name in self.outputs() {
             let what = || format!("output {name:?}");
             let value = match fold.find(0, name)? {
-                Some(Folded::Known(array)) => array.to_value(&what())?,
+                Some(Folded::Known(array)) => {
+                    // (Many outputs may be one array.)
+                    fold.budget().spend(array.shape())?;
+                    array.to_value(&what())?
+                }
                 other => {
                     let why = other.map_or("none".into(), |folded| folded.why());
                     let expected = "one that recurrent nodes make, and nodes of constants, states and shapes";
