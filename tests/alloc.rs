@@ -156,6 +156,34 @@ fn reserved_memory_is_enough_for_the_first_call() {
     }
 }
 
+/// The same where steps are taken in turn: of one row with few inputs, or of one step.
+#[test]
+fn what_is_reserved_for_steps_in_turn_is_enough_for_shorter_rows() {
+    let _beside = OTHERS.read();
+    for &kind in CellKind::ALL {
+        for (batch, steps, precision) in [
+            (1, 40, Precision::F32),
+            (1, 40, Precision::Int8),
+            (1, 1, Precision::Int8),
+            (2, 1, Precision::F32),
+            (7, 1, Precision::Int8),
+        ] {
+            let case = Case { layers: 3, precision, ..Case::simple(kind, batch, steps, 5, 33) };
+            let layer = case.layer(|builder| builder.threads(Threads::Count(1)));
+            let (data, full) = (Data::of(&case), Dims::new(batch, steps));
+            let (mut workspace, mut state) = (Workspace::new(), layer.zero_state(batch).unwrap());
+            layer.reserve(&mut workspace, full, None).unwrap();
+            let (mut y, lengths) = (vec![0.0; data.dy.len()], vec![steps / 2; batch]);
+            for dims in [full, full.with_lengths(&lengths), full] {
+                let allocated = allocations(|| {
+                    layer.forward(&data.x, dims, &mut state, Some(&mut y), &mut workspace).unwrap();
+                });
+                assert_eq!(allocated, 0, "{:?}: {case:?}", dims.lengths);
+            }
+        }
+    }
+}
+
 /// Parameters that are compared and set, states that are copied and blended, final outputs.
 #[test]
 fn what_stands_around_a_call_allocates_nothing() {

@@ -329,13 +329,6 @@ impl Recurrent {
         let inner_len = checked_size("y", &[dims.batch, dims.steps, config.output_size()])?;
         let grids = Grids::of(config, config.layout, dims.sequences())?;
         workspace.fast_path = None;
-        if keep.is_none() && self.steps_in_turn(&dims, workspace.threads) {
-            workspace.fast_path =
-                self.fast_path(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
-        }
-        if workspace.fast_path.is_some() {
-            return self.make_ready(workspace);
-        }
         let threads = workspace.threads.unwrap_or(config.threads);
         let Workspace { rows, rings, forward: memories, between, backward: back, lately, .. } = workspace;
         let shape = match keep {
@@ -361,6 +354,12 @@ impl Recurrent {
                 seed: Some(0),
             };
             network.prepare_backward(shape.every, back)?;
+        }
+        // Steps in turn have memory of their own, beside that of a pass over shorter rows.
+        if keep.is_none() && self.steps_in_turn(&dims, workspace.threads) {
+            workspace.fast_path =
+                self.fast_path(Dims::new(dims.batch, 1), workspace.threads, &workspace.lately)?;
+            self.make_ready(workspace)?;
         }
         Ok(())
     }
