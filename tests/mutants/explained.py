@@ -14,6 +14,7 @@ EXPLAINED = [
         r"&& with \|\| in .* \| if layer \+ 1 < layers && self\.dropout",
         "dropout of no share, or of the grid of a last layer, which is empty, changes nothing",
     ),
+    (r"(\+ with \*|< with <=) in .*wavefront \| let above", "a last layer writes to no grid between layers"),
     (r"delete field may_be_tiny", "inputs without tiny values are searched for them"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
