@@ -11,10 +11,11 @@ EXPLAINED = [
     (r"- with / in select \| for at in", "an index does not come before itself"),
     (r"in_turn \| (let half = threads|sequence::join)", "how many threads each of two directions has"),
     (
-        r"&& with \|\| in .* \| if layer \+ 1 < layers && self\.dropout",
+        r"(&& with \|\||< with <=|\+ with \*) in .*in_turn \| if layer \+ 1 < layers && self\.dropout",
         "dropout of no share, or of the grid of a last layer, which is empty, changes nothing",
     ),
     (r"(\+ with \*|< with <=) in .*wavefront \| let above", "a last layer writes to no grid between layers"),
+    (r"- with [+/] in .*wavefront \| over_stages", "stages after the last, in which no layer has a chunk"),
     (r"delete field may_be_tiny", "inputs without tiny values are searched for them"),
     (r"> with >= in keep_first", "all of so many are selected, or all are left"),
     (r"prefetch|Part::|fetches_next|field quiet|index < quiet|saturating_sub\(quiet\)", "what is prefetched"),
@@ -126,7 +127,7 @@ EXPLAINED = [
     (r"Packed::reserve \| (if shape.hidden_gates|panel.reserve)", "how much is reserved beforehand"),
     (r"FRONT.saturating_add\(width", "a row with more room than it needs"),
     (r"from_raw_parts_mut\(to, LINE / 2\)", "how long a slice is of which half a line is written"),
-    (r"replace < with <= in pairs \| while at < count", "zeros before the next row, where pairs keep nothing"),
+    (r"replace < with <= in pairs \| while at < count", "zeros before the next row, in unused memory"),
     (r"OutOfMemory \{ bytes: count \* 64 \}", "asked for by a test for addresses of 64 bits alone"),
     # The same by arithmetic.
     (r"replace \^ with \| .*rotate_left", "the bits of a step and of a unit lie apart"),
