@@ -10,7 +10,7 @@
 
 use super::config::{Dims, Direction};
 use super::recurrent::Recurrent;
-use super::state::Sizes;
+use super::sizes::Sizes;
 use crate::cell::Weights;
 use crate::error::{Error, checked_size};
 use crate::memory::{Grid, Parts};

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! config.rs       what it is
-//! builder.rs      the builder, and whether its options go together
+//! builder.rs      the builder
+//! options.rs      .. whether its options go together, and with the cell
 //! parameters.rs   the flat slice of parameters and the names of its parts
 //! scales.rs       scales of weights that were quantised elsewhere
 //! init.rs         how the weights begin
 //! recurrent.rs    the network: its weights, and what can be asked of it
 //! mirror.rs       a network whose parameters are a framework's
 //! state.rs        what a stream carries from call to call
+//! sizes.rs        .. and its sizes
 //! workspace.rs    memory that callers keep
 //! tape.rs         what a forward pass keeps for the way back
 //! forward.rs      forward: what is checked, and the memory
@@ -32,8 +34,10 @@ mod fast_path;
 mod gradients;
 mod init;
 mod network;
+mod options;
 mod parameters;
 mod route;
+mod sizes;
 mod state;
 mod tape;
 mod workspace;

@@ -5,7 +5,7 @@
 //! since PyTorch 1.6   a zip archive: NAME/data.pkl, a pickle of names and places; NAME/data/0, ... numbers
 //! before              five pickles: a number, the version, the machine, names and places, keys; then numbers
 //!
-//! pickle.rs        the machine for the pickles, which knows what a state dict is made of and nothing else
+//! pickle/          the machine for the pickles, which knows what a state dict is made of and nothing else
 //! globals.rs       the names that such a pickle says
 //! instructions.rs  the instructions that no state dict has, for errors
 //! walk.rs          the tensors of dictionaries and lists, each with its path as its name

@@ -4,6 +4,25 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use fused_rnn::Rng;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A device that records a graph.
+pub fn training() -> Device {
+    Device::flex().autodiff()
+}
+
+/// An input of three rows, four steps and two features, whose gradient is wanted where there are graphs.
+pub fn sample(device: &Device) -> Tensor<3> {
+    let x = tensor(&uniform(24, &mut Rng::new(7)), [3, 4, 2], device);
+    if device.is_autodiff() { x.require_grad() } else { x }
+}
+
+/// Tests take turns: a device has one generator for the whole process, and a seed is for what is drawn next,
+/// by whomever.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Values between -1 and 1.
 pub fn uniform(count: usize, rng: &mut Rng) -> Vec<f32> {
