@@ -4,9 +4,9 @@
     python3 tests/circles.py [src]
 
 A file uses another where a path names it (`super::rows::Rows`, `crate::cell::lstm::..`), or names what the
-folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file do not count, nor do comments. The
-error type stands below all others and names a few of their types, so an arrow out of `error.rs` does not
-count either. Folders without Rust files are passed over.
+folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file, or in a `tests.rs` of their own, do
+not count, nor do comments. The error type stands below all others and names a few of their types, so an arrow
+out of `error.rs` does not count either. Folders without Rust files are passed over.
 
 A circle is a failure, and so is an arrow of `EXPLAINED` that closes none.
 """
@@ -76,16 +76,18 @@ def absolute(names, inside):
 
 def arrows(folder, root):
     """Which child of a folder uses which."""
-    children = {p.stem: p for p in folder.iterdir() if p.is_dir() or p.suffix == ".rs"}
+    children = {p.stem for p in folder.iterdir() if p.is_dir() or p.suffix == ".rs"}
     inside = folder.relative_to(root).parts
     module = folder / ("mod.rs" if inside else "lib.rs")
     module = module if module.exists() else folder.with_suffix(".rs")
     exported = exports(module)
     found = {}
-    for name, child in children.items():
-        if name in ("mod", "lib") or (not inside and name == "error"):
+    for name in sorted(children):
+        if name in ("mod", "lib", "tests") or (not inside and name == "error"):
             continue
-        for path in [child] if child.is_file() else sorted(child.rglob("*.rs")):
+        # (A module may be a file and a folder beside it.)
+        files = [folder / f"{name}.rs", *sorted((folder / name).rglob("*.rs"))]
+        for path in (path for path in files if path.exists() and path.stem != "tests"):
             own = path.relative_to(root).with_suffix("").parts
             for names in paths(path):
                 full = absolute(names, own[:-1] if own[-1] == "mod" else own)

@@ -8,7 +8,7 @@
 //! operand.rs   RowPointers, SumPointers, Segment, WeightPointers: where what a kernel multiplies lies
 //! kernel.rs    Product: what a kernel multiplies; the micro-kernel itself
 //! table.rs     Table: the kernels of a level, by gates, blocks and rows
-//! tables.rs    the tables of all levels and precisions
+//! registry.rs  the tables of all levels and precisions
 //! amx/         kernels of AMX's tiles, for the narrow precisions: in tables of AVX-512
 //! sweep.rs     sweep: the loop over blocks and rows around the kernels
 //! heads.rs     Heads: weights that are block-diagonal, and a tile head by head
@@ -49,10 +49,10 @@ mod kernel;
 mod narrow;
 mod operand;
 mod panel;
+mod registry;
 mod sums;
 mod sweep;
 mod table;
-mod tables;
 mod tile;
 
 pub(crate) use cuts::{Gates, cuts};
@@ -70,8 +70,8 @@ pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
 pub(crate) use operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers, WeightPointers};
 pub(crate) use panel::{Panel, Source};
+pub(crate) use registry::table;
 pub(crate) use sums::sum_over_places;
 pub(crate) use sweep::{MAX_ROWS_OF_RUN, RowCut, Scratch, Tiles, sweep};
 pub(crate) use table::{MicroKernel, Table};
-pub(crate) use tables::table;
 pub(crate) use tile::{Blocks, ROW_BLOCKS, Tile, WIDE};

@@ -23,7 +23,7 @@
 use super::format::{Columns, Precision, UNITS, Words, round};
 use super::heads::{Heads, Lanes};
 use super::operand::{Prefetch, WeightPointers};
-use super::tables::table;
+use super::registry::table;
 use super::tile::{Part, Tile};
 use crate::error::{Error, checked_size, collect};
 use crate::memory::{AlignedBuf, Row};

@@ -7,7 +7,7 @@
 //! reads it:
 //!
 //! ```text
-//! ..::product::tables::LEVEL::multiply::<F, G, U, R>      the kernels: those of f32, their loops, and that
+//! ..::product::registry::LEVEL::multiply::<F, G, U, R>      the kernels: those of f32, their loops, and that
 //!                                                         none is missing; of other precisions, that nothing
 //!                                                         is called
 //! ..::pointer::LEVEL, ..::dispatch::LEVEL, simd::outlined::LEVEL     the other functions of a level
@@ -122,7 +122,7 @@ struct Function<'a> {
 
 impl Function<'_> {
     /// The level that it is a function of, if it is: the part of its path that names the level stands where
-    /// the macros of `src/simd/trampolines.rs` and `src/product/tables.rs` put it.
+    /// the macros of `src/simd/trampolines.rs` and `src/product/registry.rs` put it.
     fn level(&self) -> Option<&str> {
         level_of(&self.name)
     }
@@ -150,8 +150,8 @@ impl Function<'_> {
 fn level_of(name: &str) -> Option<&str> {
     let path: Vec<&str> = name.split("::<").next()?.split("::").collect();
     match path[..] {
-        ["fused_rnn", "product", "tables", level, "multiply"] => Some(level),
-        ["fused_rnn", "product", "tables", level, "vnni", "multiply"] => Some(level),
+        ["fused_rnn", "product", "registry", level, "multiply"] => Some(level),
+        ["fused_rnn", "product", "registry", level, "vnni", "multiply"] => Some(level),
         ["fused_rnn", .., "pointer" | "dispatch" | "outlined", level] => Some(level),
         _ => None,
     }
