@@ -4,9 +4,9 @@
     python3 tests/circles.py [src]
 
 A file uses another where a path names it (`super::rows::Rows`, `crate::cell::lstm::..`), or names what the
-folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file, or in a `tests.rs` of their own, do
-not count, nor do comments. The error type stands below all others and names a few of their types, so an arrow
-out of `error.rs` does not count either. Folders without Rust files are passed over.
+folder's `mod.rs` exports from it (`super::Recurrent`). Tests inside a file, or in a `tests.rs` of their own,
+do not count, nor do comments. The error type stands below all others and names a few of their types, so an
+arrow out of `error.rs` does not count either. Folders without Rust files are passed over.
 
 A circle is a failure, and so is an arrow of `EXPLAINED` that closes none.
 """
