@@ -167,14 +167,36 @@ fn total<I: Isa>(isa: I, sums: [I::Vector; LINE_VECTORS]) -> f32 {
     lanes[0]
 }
 
-/// A line of a row, with `rest` in the places past the last unit.
+/// The last line of a row of `units` values, where it is not whole, with `rest` in the other places. (The
+/// whole ones are read where they lie.)
 #[inline(always)]
-fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
-    let mut line = row.line(start / LINE);
-    if start + LINE > units {
-        line[units - start..].fill(rest);
+fn last_line(row: Row<'_>, units: usize, rest: f32) -> Option<[f32; LINE]> {
+    let count = units % LINE;
+    (count > 0).then(|| {
+        let mut line = row.line(units / LINE);
+        line[count..].fill(rest);
+        line
+    })
+}
+
+/// Sixteen partial sums, as vectors.
+type Sums<I> = [<I as Isa>::Vector; LINE_VECTORS];
+
+/// Adds a line.
+#[inline(always)]
+fn add<I: Isa>(isa: I, sums: &mut Sums<I>, line: &[f32; LINE]) {
+    for k in 0..LINE / I::LANES {
+        sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
     }
-    line
+}
+
+/// Adds the squares of a line's distances from the mean.
+#[inline(always)]
+fn add_squares<I: Isa>(isa: I, squares: &mut Sums<I>, line: &[f32; LINE], mean: f32) {
+    for k in 0..LINE / I::LANES {
+        let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
+        squares[k] = isa.mul_add(distance, distance, squares[k]);
+    }
 }
 
 /// The mean of the first `units` values of each plane, and `1 / sqrt(variance + eps)`.
@@ -182,23 +204,22 @@ fn line(row: Row<'_>, start: usize, units: usize, rest: f32) -> [f32; LINE] {
 fn moments<I: Isa>(isa: I, planes: &[Row<'_>], units: usize, eps: f32) -> (f32, f32) {
     let count = (planes.len() * units) as f32;
     let mut sums = [isa.zero(); LINE_VECTORS];
-    for plane in planes {
-        for start in (0..units).step_by(LINE) {
-            let line = line(*plane, start, units, 0.0);
-            for k in 0..LINE / I::LANES {
-                sums[k] = isa.add(sums[k], isa.load(&line[k * I::LANES..]));
-            }
+    for &plane in planes {
+        for n in 0..units / LINE {
+            add(isa, &mut sums, &plane.line(n));
+        }
+        if let Some(line) = last_line(plane, units, 0.0) {
+            add(isa, &mut sums, &line);
         }
     }
     let mean = total(isa, sums) / count;
     let mut squares = [isa.zero(); LINE_VECTORS];
-    for plane in planes {
-        for start in (0..units).step_by(LINE) {
-            let line = line(*plane, start, units, mean);
-            for k in 0..LINE / I::LANES {
-                let distance = isa.sub(isa.load(&line[k * I::LANES..]), isa.splat(mean));
-                squares[k] = isa.mul_add(distance, distance, squares[k]);
-            }
+    for &plane in planes {
+        for n in 0..units / LINE {
+            add_squares(isa, &mut squares, &plane.line(n), mean);
+        }
+        if let Some(line) = last_line(plane, units, mean) {
+            add_squares(isa, &mut squares, &line, mean);
         }
     }
     (mean, 1.0 / (total(isa, squares) / count + eps).sqrt())
@@ -224,21 +245,29 @@ impl<I: Isa> Outlined<I> for GradientMoments<'_> {
     fn run(self, isa: I) -> (f32, f32) {
         let GradientMoments { rows: [gradients, gains, normalised], units } = self;
         let count = (gradients.len() * units) as f32;
-        let (mut sums, mut products) = ([isa.zero(); LINE_VECTORS], [isa.zero(); LINE_VECTORS]);
+        let mut sums = [[isa.zero(); LINE_VECTORS]; 2];
         for g in 0..gradients.len() {
-            for start in (0..units).step_by(LINE) {
-                let gradient = line(gradients[g], start, units, 0.0);
-                let gain = line(gains[g], start, units, 0.0);
-                let y = line(normalised[g], start, units, 0.0);
-                for k in 0..LINE / I::LANES {
-                    let at = k * I::LANES;
-                    let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));
-                    sums[k] = isa.add(sums[k], dy);
-                    products[k] = isa.mul_add(dy, isa.load(&y[at..]), products[k]);
-                }
+            let rows = [gradients[g], gains[g], normalised[g]];
+            for n in 0..units / LINE {
+                add_products(isa, &mut sums, rows.each_ref().map(|row| row.line(n)));
+            }
+            if let [Some(gradient), Some(gain), Some(y)] = rows.map(|row| last_line(row, units, 0.0)) {
+                add_products(isa, &mut sums, [gradient, gain, y]);
             }
         }
+        let [sums, products] = sums;
         (total(isa, sums) / count, total(isa, products) / count)
+    }
+}
+
+/// Adds `dy` and `dy y` of a line of gradients, of gains and of normalised values.
+#[inline(always)]
+fn add_products<I: Isa>(isa: I, [sums, products]: &mut [Sums<I>; 2], [gradient, gain, y]: [[f32; LINE]; 3]) {
+    for k in 0..LINE / I::LANES {
+        let at = k * I::LANES;
+        let dy = isa.mul(isa.load(&gradient[at..]), isa.load(&gain[at..]));
+        sums[k] = isa.add(sums[k], dy);
+        products[k] = isa.mul_add(dy, isa.load(&y[at..]), products[k]);
     }
 }
 
