@@ -33,7 +33,7 @@ fn results_have_their_bits() {
     let levels: Vec<Level> = Level::available().collect();
     let sums = sums(&levels, |level, n, cell, name, hash| {
         if each {
-            println!("{level} network {n} {cell} {name} {:#018x}", hash.0);
+            println!("{level} network {n} {cell} {name} {hash}");
         }
     });
 
@@ -43,10 +43,10 @@ fn results_have_their_bits() {
         for (kind, (sums, expected)) in ["", " (tiny)"].iter().zip(sums.iter().zip(expected(*level))) {
             for ((sum, expected), (_, name)) in sums.iter().zip(expected).zip(CELLS) {
                 let (Sum { hash, values, telling }, name) = (*sum, format!("{level} {name}{kind}"));
-                println!("bits {name} {:#018x}, {telling} of {values} values finite and not zero", hash.0);
+                println!("bits {name} {hash}, {telling} of {values} values finite and not zero");
                 all.add(&hash.0.to_le_bytes());
                 if hash.0 != expected {
-                    wrong.push(format!("{name}: expected {expected:#018x}, got {:#018x}", hash.0));
+                    wrong.push(format!("{name}: expected {}, got {hash}", Hash(expected)));
                 }
                 // Half of what a rectifier gives is zero.
                 if kind.is_empty() && 5 * telling < 3 * values {
@@ -54,7 +54,7 @@ fn results_have_their_bits() {
                 }
             }
         }
-        println!("bits {level} {:#018x}", all.0);
+        println!("bits {level} {all}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -67,10 +67,11 @@ fn results_in_other_precisions_have_their_bits() {
     for (precision, expected) in PRECISIONS {
         let levels: Vec<Level> = Level::available().collect();
         for (level, got) in levels.iter().copied().zip(hashes_of(&levels, precision)) {
-            let expected = expected[usize::from(level == Level::Portable)];
-            println!("bits {precision} {level} {got:#018x?}");
+            let expected = expected[usize::from(level == Level::Portable)].map(Hash);
+            let got = got.map(Hash);
+            println!("bits {precision} {level} {got:#?}");
             if got != expected {
-                wrong.push(format!("{precision}, {level}: expected {expected:#018x?}, got {got:#018x?}"));
+                wrong.push(format!("{precision}, {level}: expected {expected:#?}, got {got:#?}"));
             }
         }
     }
@@ -87,9 +88,9 @@ fn results_of_heads_have_their_bits() {
     for ((precision, expected), sums) in HEADS.iter().zip(sums_of_heads(&levels, &precisions)) {
         for (&level, Sum { hash, values, telling }) in levels.iter().zip(sums) {
             let expected = expected[usize::from(level == Level::Portable)];
-            println!("bits heads {precision} {level} {:#018x}, {telling} of {values} values", hash.0);
+            println!("bits heads {precision} {level} {hash}, {telling} of {values} values");
             if hash.0 != expected || 5 * telling < 3 * values {
-                wrong.push(format!("{precision}, {level}: expected {expected:#018x}, got {:#018x}", hash.0));
+                wrong.push(format!("{precision}, {level}: expected {}, got {hash}", Hash(expected)));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The hashes of the networks, and how they are made.
 
 use fused_rnn::{Level, Precision};
+use std::fmt;
 
 /// The hash of each of the cells, on the levels that fuse multiply and add: of the ordinary networks, and of
 /// those whose values lie about 1e-30, below which values count as zero.
@@ -139,9 +140,22 @@ pub fn expected(level: Level) -> [[u64; 10]; 2] {
     if level == Level::Portable { PORTABLE } else { FUSED }
 }
 
-/// FNV-1a of 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// FNV-1a of 64 bits. It is shown as it stands in the tables above.
+#[derive(Clone, Copy, PartialEq)]
 pub struct Hash(pub u64);
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d] = [48, 32, 16, 0].map(|place| self.0 >> place & 0xFFFF);
+        write!(f, "0x{a:04x}_{b:04x}_{c:04x}_{d:04x}")
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl Hash {
     pub const EMPTY: Hash = Hash(0xCBF2_9CE4_8422_2325);
