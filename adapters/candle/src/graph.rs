@@ -136,8 +136,9 @@ impl CustomOp3 for Layer {
     ) -> Result<(CpuStorage, Shape)> {
         let Layer(shared) = self;
         let parameters = shared.cut(floats("parameters", parameters, parameters_layout)?);
+        let network = shared.pass.network(&parameters)?;
         let (x, initial) = (floats("x", x, x_layout)?, floats("state", initial, initial_layout)?);
-        let forward = shared.pass.forward(&parameters, (x, x_layout), initial)?;
+        let forward = shared.pass.forward(&network, (x, x_layout), initial)?;
         *shared.y.lock().unwrap_or_else(PoisonError::into_inner) = forward.y;
         shared.tape.get_or_init(|| forward.tape);
         let mut ends = forward.state;

@@ -214,11 +214,13 @@ impl Layer {
             let ends = x.apply_op3(&self.parameters.flat()?, &initial, node)?;
             return Ok(Done { sequences, ends, y: Y::InGraph(shared) });
         }
-        let forward = self.parameters.with_floats(|parameters| {
-            let (storage, layout) = x.storage_and_layout();
-            let floats = of_storage("x", &storage, layout)?;
-            with_floats("state", &initial, |initial| pass.forward(parameters, (floats, layout), initial))
-        })?;
+        // (The parameters are borrowed until they are compared, and not while the network runs: a thread of a
+        // pool that waits within the run takes up other calls, whose borrow would wait for an optimiser that
+        // waits for this one.)
+        let network = self.parameters.with_floats(|parameters| pass.network(parameters))?;
+        let (storage, x_layout) = x.storage_and_layout();
+        let x_floats = (of_storage("x", &storage, x_layout)?, x_layout);
+        let forward = with_floats("state", &initial, |initial| pass.forward(&network, x_floats, initial))?;
         let len = forward.state.len();
         let ends = Tensor::from_vec(forward.state, len, &Device::Cpu)?;
         let y = Y::Tensor(Tensor::from_vec(forward.y, &shape[..], &Device::Cpu)?);

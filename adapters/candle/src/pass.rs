@@ -11,7 +11,7 @@ use crate::call::Sequences;
 use crate::slices::zeros;
 use crate::{of_core, refused};
 use candle_core::{Layout, Result};
-use fused_rnn::{Dims, Gradients, Keep, Mirror, Recording, Threads, Upstream, Workspace};
+use fused_rnn::{Dims, Gradients, Keep, Mirror, Recording, Recurrent, Threads, Upstream, Workspace};
 use std::sync::Arc;
 
 /// A call, without its tensors.
@@ -50,14 +50,18 @@ pub(crate) struct Backward {
 }
 
 impl Pass {
-    /// Runs forward from initial states, or from zeros where there are none.
+    /// The network with these parameters.
+    pub(crate) fn network(&self, parameters: &[&[f32]]) -> Result<Arc<Recurrent>> {
+        self.mirror.with_parameters(parameters).map_err(of_core)
+    }
+
+    /// Runs a network forward from initial states, or from zeros where there are none.
     pub(crate) fn forward(
         &self,
-        parameters: &[&[f32]],
+        network: &Recurrent,
         (x, layout): (&[f32], &Layout),
         initial: &[f32],
     ) -> Result<Forward> {
-        let network = self.mirror.with_parameters(parameters).map_err(of_core)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
         // (It is refused where these lengths are no numbers.)
         let mut state = network.zero_state(self.sequences.batch).map_err(of_core)?;
@@ -97,7 +101,7 @@ impl Pass {
             let expected = "zoneout in training (`Call::with_train`), or a precision that trains";
             refused("backward", expected, "zoneout in evaluation, or `Precision::Int8`")
         })?;
-        let network = self.mirror.with_parameters(parameters).map_err(of_core)?;
+        let network = self.network(parameters)?;
         let (config, dims) = (network.config(), self.dims(layout)?);
         let [h_len, c_len] = config.state_lens(self.sequences.batch);
         let x_shape = self.sequences.output_shape(config.input_size());

@@ -8,6 +8,8 @@ use fused_rnn_candle::fused_rnn::{Dims, Init, Rng};
 use fused_rnn_candle::{Builder, Gru, Layer, Lstm};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A file of this name, removed in the end.
 struct File(PathBuf);
@@ -187,4 +189,34 @@ fn changes() -> Result<()> {
         assert_eq!(floats(&layer.forward(&x)?), before);
     }
     Ok(())
+}
+
+/// Variables can be set while a call without a graph runs: a call borrows them to compare them, and not for
+/// as long as it computes.
+#[test]
+fn changes_during_a_call() -> Result<()> {
+    let (layer, varmap) = layer(Lstm::builder(8, 64));
+    let x = drawn(&mut Rng::new(1), &[1, 100_000, 8]);
+    let layer = layer.detach();
+    let (var, sets) = (varmap.all_vars().swap_remove(0), AtomicUsize::new(0));
+    let (same, runs) = (var.as_detached_tensor().copy()?, AtomicBool::new(true));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while runs.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+                var.set(&same).unwrap();
+                sets.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        // (One may come before the call has begun, and one after its end.)
+        let during = || {
+            let before = sets.load(Ordering::Relaxed);
+            layer.forward(&x)?;
+            Ok::<_, candle_core::Error>(sets.load(Ordering::Relaxed) - before)
+        };
+        let sets = (0..5).map(|_| during()).collect::<Result<Vec<_>>>();
+        runs.store(false, Ordering::Relaxed);
+        assert!(sets?.iter().any(|&sets| sets > 9));
+        Ok(())
+    })
 }
