@@ -92,7 +92,7 @@ enum Origin {
 struct Prefix {
     layer: Layer,
     x: Tensor,
-    initial: State,
+    initial: Option<State>,
 }
 
 impl Step {
@@ -113,7 +113,7 @@ impl Step {
                 let Prefix { layer, x, initial } = &**prefix;
                 check_forward(layer, "the state at a step")?;
                 let x = x.narrow(time_axis(layer), 0, *steps)?;
-                Ok(layer.run(&x, &Call::default(), Some(initial))?.1)
+                Ok(layer.run(&x, &Call::default(), initial.as_ref())?.1)
             }
         }
     }
@@ -154,11 +154,35 @@ impl RNN for Layer {
         self.step_of(state)
     }
 
+    /// (The trait's own takes the first axis for that of the rows, also where the layer is time-major.)
+    ///
+    /// # Errors
+    /// As for [`Layer::run`].
+    fn seq(&self, input: &Tensor) -> Result<Vec<Step>> {
+        self.sequence(input, None)
+    }
+
     /// # Errors
     /// As for [`Layer::run`].
     fn seq_init(&self, input: &Tensor, init_state: &Step) -> Result<Vec<Step>> {
-        let initial = init_state.state()?;
-        let Done { sequences, ends, y } = self.call(input, &Call::default(), Some(&initial))?;
+        self.sequence(input, Some(init_state.state()?))
+    }
+
+    /// The outputs of all steps, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is time-major. (candle's
+    /// own GRU puts them side by side instead, `(B, T * H)`.)
+    ///
+    /// # Errors
+    /// Where there are no states, or they have different shapes.
+    fn states_to_tensor(&self, states: &[Step]) -> Result<Tensor> {
+        let h: Vec<&Tensor> = states.iter().map(Step::h).collect();
+        Tensor::stack(&h, time_axis(self))
+    }
+}
+
+impl Layer {
+    /// The states after all steps, from a state or from zeros.
+    fn sequence(&self, input: &Tensor, initial: Option<State>) -> Result<Vec<Step>> {
+        let Done { sequences, ends, y } = self.call(input, &Call::default(), initial.as_ref())?;
         let last = self.cut(&ends, &sequences)?;
         let prefix = Arc::new(Prefix { layer: self.clone(), x: input.clone(), initial });
         let step = |t: usize| {
@@ -177,18 +201,6 @@ impl RNN for Layer {
         (0..sequences.steps).map(step).collect()
     }
 
-    /// The outputs of all steps, `(B, T, D * H)`, or `(T, B, D * H)` where the layer is time-major. (candle's
-    /// own GRU puts them side by side instead, `(B, T * H)`.)
-    ///
-    /// # Errors
-    /// Where there are no states, or they have different shapes.
-    fn states_to_tensor(&self, states: &[Step]) -> Result<Tensor> {
-        let h: Vec<&Tensor> = states.iter().map(Step::h).collect();
-        Tensor::stack(&h, time_axis(self))
-    }
-}
-
-impl Layer {
     /// The state to begin with of [`RNN::step`] and [`RNN::seq_init`].
     ///
     /// # Errors

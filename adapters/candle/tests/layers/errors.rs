@@ -123,6 +123,8 @@ fn sizes() -> Result<()> {
         for (batch, steps) in [(1 << 50, 1), (1, 1 << 50), (1 << 30, 1 << 29)] {
             let said = layer.forward(&one.broadcast_as((batch, steps, 3))?).unwrap_err().to_string();
             assert!(["expected", "out of memory"].iter().any(|part| said.contains(part)), "{said}");
+            let said = layer.seq(&one.broadcast_as((batch, steps, 3))?).unwrap_err().to_string();
+            assert!(["expected", "out of memory"].iter().any(|part| said.contains(part)), "{said}");
         }
     }
     Ok(())

@@ -119,6 +119,12 @@ fn both_directions_and_time_major() -> Result<()> {
     let x = x.transpose(0, 1)?;
     let y = layer.states_to_tensor(&layer.seq_init(&x, &layer.zero_state(2)?)?)?;
     assert_eq!(floats(&y), floats(&layer.forward(&x)?));
+    // Without a state as well, whose rows are those of the second axis.
+    for layer in [layer.clone(), layer.detach()] {
+        let states = layer.seq(&x)?;
+        assert_eq!(floats(&layer.states_to_tensor(&states)?), floats(&y));
+        assert_eq!(floats(states[2].state()?.h()), floats(&y.get(2)?));
+    }
     let first = layer.step(&x.get(0)?, &layer.zero_state(2)?)?;
     assert_eq!(floats(first.h()), floats(&y.get(0)?));
     Ok(())
