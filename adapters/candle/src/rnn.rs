@@ -5,8 +5,9 @@ use crate::graph;
 use crate::layer::{Done, Layer, Y};
 use crate::parameters::Source;
 use crate::refused;
+use crate::slices::zeros;
 use crate::state::State;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use candle_nn::rnn::{Direction, GRUConfig, LSTMConfig, RNN};
 use candle_nn::{Init, VarBuilder};
 use fused_rnn::{Bias, Builder, Gru, Layout, Lstm};
@@ -139,9 +140,13 @@ impl RNN for Layer {
     fn zero_state(&self, batch_dim: usize) -> Result<Step> {
         let config = self.config();
         let strands = config.layers() * config.directions();
-        let zeros = |width: usize| Tensor::zeros((strands, batch_dim, width), DType::F32, &Device::Cpu);
-        let h = zeros(config.projection().unwrap_or(config.hidden_size()))?;
-        let c = config.kind().has_cell_state().then(|| zeros(config.hidden_size())).transpose()?;
+        let plane = |what, width: usize| {
+            let shape = [strands, batch_dim, width];
+            Tensor::from_vec(zeros(what, &shape)?, &shape, &Device::Cpu)
+        };
+        let h = plane("h of a state", config.projection().unwrap_or(config.hidden_size()))?;
+        let has_c = config.kind().has_cell_state();
+        let c = has_c.then(|| plane("c of a state", config.hidden_size())).transpose()?;
         self.step_of(self.state(h, c)?)
     }
 

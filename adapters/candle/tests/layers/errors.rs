@@ -119,6 +119,9 @@ fn parameters() -> Result<()> {
 fn sizes() -> Result<()> {
     let (layer, _varmap) = layer(Lstm::builder(3, 8));
     let one = drawn(&mut Rng::new(1), &[1, 1, 3]);
+    for batch in [1 << 40, 1 << 62, usize::MAX] {
+        assert_refused(layer.zero_state(batch), &["h of a state: expected a size that memory has", "[1, "]);
+    }
     for layer in [layer.clone(), layer.detach()] {
         for (batch, steps) in [(1 << 50, 1), (1, 1 << 50), (1 << 30, 1 << 29)] {
             let said = layer.forward(&one.broadcast_as((batch, steps, 3))?).unwrap_err().to_string();
