@@ -9,7 +9,7 @@ use burn::module::Param;
 use burn::nn::{self, GateController, Linear};
 use burn::tensor::{Device, Tensor, TensorData};
 use fused_rnn::format::{Arrays, Convention};
-use fused_rnn::{Builder, Init, Precision, Recurrent};
+use fused_rnn::{Bias, Builder, Init, Precision, Recurrent};
 
 impl TryFrom<&nn::Lstm> for Lstm {
     type Error = Error;
@@ -221,30 +221,68 @@ fn same<T: Config>(forward: T, reverse: T) -> Result<T, Error> {
     if equal { Ok(forward) } else { unsupported("directions with different options") }
 }
 
-/// The gates of one direction, in the order of the kernels. Where the forget gate is `1 - i`, burn has none,
-/// and the kernels have one that they do not read.
-type Gates<'a> = Vec<Option<&'a GateController>>;
+/// The gates of one direction with burn's names, in the order of the kernels. Where the forget gate is
+/// `1 - i`, burn has none, and the kernels have one that they do not read.
+type Gates<'a> = Vec<(&'static str, Option<&'a GateController>)>;
 
 fn lstm_gates(lstm: &nn::Lstm) -> Gates<'_> {
     let forget = lstm.forget_gate.as_ref().filter(|_| !lstm.input_forget);
-    vec![Some(&lstm.input_gate), forget, Some(&lstm.cell_gate), Some(&lstm.output_gate)]
+    vec![
+        ("input_gate", Some(&lstm.input_gate)),
+        ("forget_gate", forget),
+        ("cell_gate", Some(&lstm.cell_gate)),
+        ("output_gate", Some(&lstm.output_gate)),
+    ]
 }
 
 fn gru_gates(gru: &nn::Gru) -> Gates<'_> {
-    vec![Some(&gru.reset_gate), Some(&gru.update_gate), Some(&gru.new_gate)]
+    vec![
+        ("reset_gate", Some(&gru.reset_gate)),
+        ("update_gate", Some(&gru.update_gate)),
+        ("new_gate", Some(&gru.new_gate)),
+    ]
 }
 
 fn rnn_gates(rnn: &nn::Rnn) -> Gates<'_> {
-    vec![Some(&rnn.gate)]
+    vec![("gate", Some(&rnn.gate))]
+}
+
+/// Refuses gates that are not as this network has them. (burn's fields are public. A weight that lies the
+/// other way round has as many values.)
+fn check_gates(config: &fused_rnn::Config, gates: &Gates<'_>) -> Result<(), Error> {
+    let units = config.hidden_size();
+    for (name, gate) in gates {
+        let Some(gate) = gate else {
+            if config.coupled() {
+                continue;
+            }
+            return unsupported(&format!("no {name} where gates are not coupled"));
+        };
+        let maps = [
+            ("input_transform", &gate.input_transform, config.input_size()),
+            ("hidden_transform", &gate.hidden_transform, units),
+        ];
+        for (map, Linear { weight, bias, .. }, inputs) in maps {
+            let check = |part: &str, expected: Vec<usize>, got: Vec<usize>| match expected == got {
+                true => Ok(()),
+                false => Err(Error::Shape { what: format!("{name}.{map}.{part}"), expected, got }),
+            };
+            check("weight", vec![inputs, units], weight.dims().to_vec())?;
+            let of_bias = if config.bias() == Bias::None { Vec::new() } else { vec![units] };
+            check("bias", of_bias, bias.as_ref().map_or(Vec::new(), |bias| bias.dims().to_vec()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The network with the gates of each direction.
 fn network(builder: Builder, directions: &[Gates<'_>]) -> Result<Recurrent, Error> {
     let mut network = builder.init(Init::Zero, 0).build()?;
+    directions.iter().try_for_each(|gates| check_gates(network.config(), gates))?;
     let arrays = directions.iter().map(|gates| {
         // A part of all gates, with zeros for the one that is not there.
         let of = |part: fn(&GateController) -> Vec<f32>| -> Vec<f32> {
-            let parts: Vec<_> = gates.iter().map(|gate| gate.map(part)).collect();
+            let parts: Vec<_> = gates.iter().map(|(_, gate)| gate.map(part)).collect();
             let len = parts.iter().flatten().map(Vec::len).max().unwrap_or(0);
             parts.into_iter().flat_map(|part| part.unwrap_or_else(|| vec![0.0; len])).collect()
         };

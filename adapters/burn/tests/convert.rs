@@ -66,6 +66,39 @@ fn options_come_back() {
     assert!(values((y - expected).abs().max())[0] < 2e-6);
 }
 
+/// burn's fields are public: gates of other shapes, without a bias or missing are errors that name them.
+#[test]
+fn gates_that_do_not_fit() {
+    let says = |change: fn(&mut nn::Lstm), what: &str| {
+        let mut own = nn::LstmConfig::new(6, 3, true).init(&device());
+        change(&mut own);
+        assert_eq!(Lstm::try_from(&own).unwrap_err().to_string(), what);
+    };
+    let turn = |linear: &mut nn::Linear| linear.weight = linear.weight.clone().map(|w| w.swap_dims(0, 1));
+    says(
+        |own| own.cell_gate.hidden_transform.bias = None,
+        "shape of cell_gate.hidden_transform.bias: expected [3], got []",
+    );
+    says(
+        |own| own.input_gate.input_transform.bias = None,
+        "shape of input_gate.hidden_transform.bias: expected [], got [3]",
+    );
+    says(|own| own.forget_gate = None, "not supported: no forget_gate where gates are not coupled");
+    let mut own = nn::LstmConfig::new(6, 3, true).init(&device());
+    turn(&mut own.output_gate.input_transform);
+    let said = Lstm::try_from(&own).unwrap_err().to_string();
+    assert_eq!(said, "shape of output_gate.input_transform.weight: expected [6, 3], got [3, 6]");
+    let mut own = nn::BiGruConfig::new(6, 3, true).init(&device());
+    turn(&mut own.reverse.new_gate.input_transform);
+    let said = Gru::try_from(&own).unwrap_err().to_string();
+    assert_eq!(said, "shape of new_gate.input_transform.weight: expected [6, 3], got [3, 6]");
+    // Where gates are coupled, a forget gate is not read.
+    let mut own = nn::LstmConfig::new(3, 4, true).init(&device());
+    own.input_forget = true;
+    let (y, _) = Lstm::try_from(&own).unwrap().forward(sample(), None).unwrap();
+    assert!(values((y - own.forward(sample(), None).0).abs().max())[0] < 1e-6);
+}
+
 #[test]
 fn what_one_side_has_not() {
     let says = |result: Result<(), Error>, what: &str| {
