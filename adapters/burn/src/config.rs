@@ -3,7 +3,7 @@
 use crate::{Error, activation};
 use burn::config::Config;
 use burn::nn::activation::ActivationConfig;
-use fused_rnn::{Bias, Builder, CellKind, Keep, Layout};
+use fused_rnn::{Bias, Builder, CellKind, Keep, Layout, Threads};
 
 /// The direction of time in which layers run.
 #[derive(Config, Debug, Copy, PartialEq, Eq)]
@@ -133,6 +133,7 @@ macro_rules! config {
                     })
                     .bias(if self.bias { Bias::Double } else { Bias::None })
                     .layout(layout)
+                    .threads(self.threads.map_or(Threads::Auto, Threads::Count))
                     .dropout(self.dropout as f32)
                     .recurrent_dropout(self.recurrent_dropout as f32)
                     .input_dropout(self.input_dropout as f32)
@@ -161,7 +162,12 @@ macro_rules! config {
                 if config.directions() == 2 && config.activations(false) != config.activations(true) {
                     return unsupported("other activations in the reverse direction");
                 }
-                Ok($name::new(config.input_size(), config.hidden_size())
+                let threads = match config.threads() {
+                    Threads::Count(count) => Some(count),
+                    _ => None,
+                };
+                let sizes = $name::new(config.input_size(), config.hidden_size());
+                Ok($name { threads, ..sizes }
                     .with_layers(config.layers())
                     .with_direction(match config.direction() {
                         fused_rnn::Direction::Forward => Direction::Forward,

@@ -319,6 +319,14 @@ fn networks_of_the_kernels() {
     assert_eq!(values(y), expected.y);
     assert_eq!((values(state.hidden), values(state.cell)), (expected.state.h(), expected.state.c()));
 
+    // Its threads as well, which change no bit.
+    let threads = fused_rnn::Threads::Count(2);
+    let shared = fused_rnn::Gru::reset_after(2, 3).threads(threads).build().unwrap();
+    let gru = Gru::from_recurrent(&shared, &device).unwrap();
+    assert_eq!(gru.to_recurrent().unwrap().config().threads(), threads);
+    let config = GruConfig { threads: Some(2), ..GruConfig::new(2, 3) };
+    assert_eq!(config.init(&device).unwrap().to_recurrent().unwrap().config().threads(), threads);
+
     let error = Gru::from_recurrent(&network, &device).unwrap_err().to_string();
     assert_eq!(error, "not supported: a network of Lstm as layers of Gru");
     let clipped = Builder::new(CellKind::Lstm, 2, 3).clip(1.0).build().unwrap();
