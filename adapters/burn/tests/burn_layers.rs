@@ -4,7 +4,9 @@
 mod common;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::nn::activation::{ActivationConfig, HardSigmoidConfig};
+use burn::nn::activation::{
+    ActivationConfig, EluConfig, HardSigmoidConfig, LeakyReluConfig, SoftplusConfig, ThresholdedReluConfig,
+};
 use burn::nn::{self, LstmState, RnnState};
 use burn::tensor::{DType, Device, FloatDType, Gradients, Tensor};
 use common::{parameter_gradients, tensor, uniform};
@@ -359,4 +361,37 @@ fn rnn() {
     }
     let own = |inputs, units, device: &Device| nn::BiRnnConfig::new(inputs, units, true).init(device);
     compare("both directions of Elman", [2, 1], own, |own| Rnn::try_from(own).unwrap());
+}
+
+/// Each activation that both have, with parameters of its own. (Gates stay between 0 and 1: with others states
+/// may grow beyond f32.)
+#[test]
+fn activations() {
+    let all: [ActivationConfig; 12] = [
+        ActivationConfig::Sigmoid,
+        ActivationConfig::Relu,
+        LeakyReluConfig::new().with_negative_slope(0.375).into(),
+        ActivationConfig::Gelu,
+        ActivationConfig::Softsign,
+        EluConfig::new().with_alpha(0.5).into(),
+        ActivationConfig::Tanh,
+        ThresholdedReluConfig::new().with_alpha(0.125).into(),
+        HardSigmoidConfig::new().with_alpha(0.25).with_beta(0.375).into(),
+        SoftplusConfig::new().into(),
+        ActivationConfig::Selu,
+        ActivationConfig::HardSwish,
+    ];
+    let (first, second) = all.split_at(6);
+    for (cell, hidden) in first.iter().zip(second) {
+        let own = |inputs, units, device: &Device| {
+            let config = nn::LstmConfig::new(inputs, units, true).with_cell_activation(cell.clone());
+            config.with_hidden_activation(hidden.clone()).init(device)
+        };
+        compare(&format!("LSTM of {cell:?}, {hidden:?}"), [1, 2], own, |own| Lstm::try_from(own).unwrap());
+        let own = |inputs, units, device: &Device| {
+            let config = nn::GruConfig::new(inputs, units, true).with_gate_activation(hard());
+            config.with_hidden_activation(hidden.clone()).init(device)
+        };
+        compare(&format!("GRU of {hidden:?}"), [1, 1], own, |own| Gru::try_from(own).unwrap());
+    }
 }
