@@ -22,8 +22,9 @@
 //! - Records have the keys of PyTorch's `state_dict`: `weight_ih_l0` and so on.
 //! - The device is `Device::flex()`, with or without `autodiff()` and `gradient_checkpointing()`. Other
 //!   devices are an [`Error::Device`].
-//! - Dropout and zoneout are on as burn's own dropout: on a device with autodiff, unless the module is frozen.
-//!   Their seed comes from the device.
+//! - Dropout and zoneout are on as burn's own dropout: on a device with autodiff, unless the module is
+//!   frozen. It is enough that the layer is there, or the input or the state. Their seed comes from the
+//!   device.
 //! - Outputs and gradients are the bits of `fused_rnn`, with all that it promises of them: a row does not
 //!   depend on its batch, nor any result on the number of threads.
 //! - Gradients are of the first order, as burn's are.

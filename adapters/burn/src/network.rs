@@ -119,7 +119,11 @@ impl Network {
         let others = states.iter().chain(&rows).map(Tensor::gradient_checkpointing_strategy);
         check_strategies(others.chain([x.gradient_checkpointing_strategy()]))?;
 
-        let draws = self.kernel.draws() && self.training.val().is_enabled() && device.is_autodiff();
+        // (Also where x comes from a loader of data on the device without autodiff: what one of burn's own
+        // layers makes of it is on the other, where burn's dropout is on.)
+        let is_autodiff =
+            device.is_autodiff() || states.iter().chain(&rows).any(|row| row.device().is_autodiff());
+        let draws = self.kernel.draws() && self.training.val().is_enabled() && is_autodiff;
         let call = Arc::new(Call {
             kernel: Arc::clone(&self.kernel),
             sequences: sequences.clone(),

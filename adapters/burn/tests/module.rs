@@ -217,6 +217,10 @@ fn dropout() {
         device.seed(3);
         assert_eq!(first, run(&lstm.clone().no_grad(), &x));
 
+        // Also of an input that is on the device without autodiff.
+        device.seed(3);
+        assert_eq!(first, run(&lstm, &x.clone().without_autodiff()));
+
         let still = lstm.to_recurrent().unwrap().run(&values(x.clone()), fused_rnn::Dims::new(4, 6)).unwrap();
         let still = bits(&still.y);
         assert_eq!(run(&lstm.valid(), &x.clone().without_autodiff()), still);
