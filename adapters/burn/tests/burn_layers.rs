@@ -363,8 +363,8 @@ fn rnn() {
     compare("both directions of Elman", [2, 1], own, |own| Rnn::try_from(own).unwrap());
 }
 
-/// Each activation that both have, with parameters of its own. (Gates stay between 0 and 1: with others states
-/// may grow beyond f32.)
+/// Each activation that both have, with parameters of its own. (Gates stay between 0 and 1: with others
+/// states may grow beyond f32.)
 #[test]
 fn activations() {
     let all: [ActivationConfig; 12] = [
