@@ -3,7 +3,7 @@
 
 use crate::config::{Habits, Init};
 use crate::error::{check, check_device, check_strategies};
-use crate::op::{Call, Kernel, Layers};
+use crate::op::{Call, Kernel, Layers, Owner};
 use crate::parameters::Parameters;
 use crate::{Error, Sequences};
 use burn::backend::Dispatch;
@@ -19,6 +19,7 @@ pub(crate) struct Network {
     /// Whether dropout and zoneout are on, on a device with autodiff, as burn's own `Dropout` has it.
     training: Param<Flag>,
     kernel: Arc<Kernel>,
+    owner: Owner,
     habits: Habits,
     container: &'static str,
 }
@@ -58,8 +59,9 @@ impl Network {
     ) -> Result<Self, Error> {
         check_device("the layer", device)?;
         let parameters = Parameters::of(&network, container, device);
-        let (kernel, training) = (Arc::new(Kernel::new(network, builder)), Param::from_bool(true));
-        Ok(Network { parameters, training, kernel, habits, container })
+        let (owner, training) = (Owner::new(), Param::from_bool(true));
+        let kernel = Arc::new(Kernel::new(network, builder, &owner));
+        Ok(Network { parameters, training, kernel, owner, habits, container })
     }
 
     pub(crate) fn config(&self) -> &fused_rnn::Config {
@@ -81,7 +83,7 @@ impl Network {
         for row in self.parameters.rows()? {
             values.extend(row.into_data().iter::<f32>());
         }
-        Ok(Recurrent::clone(&*self.kernel.network(&values)?))
+        Ok(Recurrent::clone(&*self.kernel.network(&self.owner, &values)?))
     }
 
     /// Runs sequences, from states or from zero.
@@ -126,6 +128,7 @@ impl Network {
         let draws = self.kernel.draws() && self.training.val().is_enabled() && is_autodiff;
         let call = Arc::new(Call {
             kernel: Arc::clone(&self.kernel),
+            owner: self.owner.same(),
             sequences: sequences.clone(),
             batch,
             steps,

@@ -1,7 +1,7 @@
 //! One call of a layer, on slices: what it asks for, its passes forward and backward, and the memory between
 //! them.
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Owner};
 use crate::sequences::Sequences;
 use fused_rnn::{Dims, Error, Gradients, Keep, Recording, Recurrent, State, Threads, Upstream, Workspace};
 use std::fmt;
@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) kernel: Arc<Kernel>,
+    /// The module that is called.
+    pub(crate) owner: Owner,
     pub(crate) sequences: Sequences,
     pub(crate) batch: usize,
     pub(crate) steps: usize,
@@ -83,7 +85,7 @@ impl Call {
         if self.seed.is_some() {
             return self.record(x, parameters, state).map(|(output, ..)| output);
         }
-        let network = self.kernel.network(parameters)?;
+        let network = self.kernel.network(&self.owner, parameters)?;
         self.run(&network, state, |state, y, workspace| {
             network.forward(x.values, self.dims(x), state, Some(y), workspace)
         })
@@ -107,7 +109,10 @@ impl Call {
         state: &[f32],
     ) -> Result<(Vec<f32>, Arc<Recurrent>, Tape), Error> {
         let draws = self.seed.is_some();
-        let network = if draws { self.kernel.network(parameters) } else { self.kernel.still(parameters) }?;
+        let network = match draws {
+            true => self.kernel.network(&self.owner, parameters),
+            false => self.kernel.still(&self.owner, parameters),
+        }?;
         let mut tape = Tape::zeroed(network.tape_len(self.dims(x), self.keep)?)?;
         let output = self.run(&network, state, |state, y, workspace| {
             let to = tape.values_mut();

@@ -22,7 +22,7 @@ mod flex;
 mod kernel;
 
 pub(crate) use call::Call;
-pub(crate) use kernel::Kernel;
+pub(crate) use kernel::{Kernel, Owner};
 
 use burn::backend::{Backend, backend_extension, tensor::FloatTensor};
 use call::Kept;
