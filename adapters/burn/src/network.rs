@@ -107,14 +107,14 @@ impl Network {
         let count = if has_cell_state { 2 } else { 1 };
         let mut states = Vec::new();
         for ((what, state), shape) in [("h0", h0), ("c0", c0)].into_iter().zip(shapes).take(count) {
-            let state = match state {
-                Some(state) => {
-                    check(what, &state, &shape)?;
-                    state
-                }
-                None => Tensor::zeros(shape, (&device, DType::F32)),
-            };
-            states.push(state.flatten(0, 2));
+            if let Some(state) = state {
+                check(what, &state, &shape)?;
+                states.push(state.flatten(0, 2));
+            }
+        }
+        // (Without values where states are zero: burn would abort where memory is refused.)
+        if states.is_empty() {
+            states.push(Tensor::zeros([0], (&device, DType::F32)));
         }
         let rows = self.parameters.rows()?;
         let wanted = rows.iter().map(Tensor::is_tracked).collect();

@@ -58,6 +58,20 @@ fn devices_without_slices() {
     assert!(matches!(GruConfig::new(2, 3).init(&capture.autodiff()), Err(Error::Device { .. })));
 }
 
+/// Shapes that no memory has: an input of one row that is said to be many.
+#[test]
+fn sizes() {
+    let _turn = turn();
+    for device in [Device::flex(), training()] {
+        let lstm = LstmConfig::new(2, 3).init(&device).unwrap();
+        let one = Tensor::<3>::ones([1, 1, 2], &device);
+        for (batch, steps) in [(1_usize << 50, 1_usize), (1, 1 << 50), (1 << 50, 1 << 9)] {
+            let said = lstm.forward(one.clone().expand([batch, steps, 2]), None).unwrap_err().to_string();
+            assert!(["expected", "out of memory"].iter().any(|part| said.contains(part)), "{said}");
+        }
+    }
+}
+
 /// Parameters that something has put there in other shapes or types are errors that name them.
 #[test]
 fn parameters_of_other_shapes_and_types() {

@@ -121,7 +121,7 @@ impl Call {
         Ok((output, network, tape))
     }
 
-    /// Runs a pass from a state, and gives y, hn and cn.
+    /// Runs a pass from a state, or from zeros where there is none, and gives y, hn and cn.
     fn run(
         &self,
         network: &Recurrent,
@@ -133,9 +133,11 @@ impl Call {
         let (y, final_state) = output.split_at_mut(sizes.y);
         let (hn, cn) = final_state.split_at_mut(sizes.h);
         let mut state = network.zero_state(self.batch)?;
-        let (h0, c0) = from.split_at(sizes.h.min(from.len()));
-        state.set_h(h0)?;
-        state.set_c(c0)?;
+        if !from.is_empty() {
+            let (h0, c0) = from.split_at(sizes.h.min(from.len()));
+            state.set_h(h0)?;
+            state.set_c(c0)?;
+        }
         Workspace::lend(self.threads(), |workspace| pass(&mut state, y, workspace))?;
         state.copy_h_to(hn)?;
         state.copy_c_to(cn)?;

@@ -12,7 +12,8 @@
 //!
 //! ```text
 //! parameters   weight_ih_l0 | weight_hh_l0 | ...      in the order of `fused_rnn::Recurrent::parameters`
-//! state        h0 | c0                                h0 alone where the cell has no cell state
+//! state        h0 | c0                                h0 alone where the cell has no cell state; nothing for
+//!                                                     zeros
 //! output       y | hn | cn
 //! ```
 
