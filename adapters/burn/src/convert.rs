@@ -263,9 +263,11 @@ fn check_gates(config: &fused_rnn::Config, gates: &Gates<'_>) -> Result<(), Erro
             ("hidden_transform", &gate.hidden_transform, units),
         ];
         for (map, Linear { weight, bias, .. }, inputs) in maps {
-            let check = |part: &str, expected: Vec<usize>, got: Vec<usize>| match expected == got {
-                true => Ok(()),
-                false => Err(Error::Shape { what: format!("{name}.{map}.{part}"), expected, got }),
+            let check = |part: &str, expected: Vec<usize>, got: Vec<usize>| {
+                if expected == got {
+                    return Ok(());
+                }
+                Err(Error::Shape { what: format!("{name}.{map}.{part}"), expected, got })
             };
             check("weight", vec![inputs, units], weight.dims().to_vec())?;
             let of_bias = if config.bias() == Bias::None { Vec::new() } else { vec![units] };

@@ -109,10 +109,11 @@ impl Call {
         state: &[f32],
     ) -> Result<(Vec<f32>, Arc<Recurrent>, Tape), Error> {
         let draws = self.seed.is_some();
-        let network = match draws {
-            true => self.kernel.network(&self.owner, parameters),
-            false => self.kernel.still(&self.owner, parameters),
-        }?;
+        let network = if draws {
+            self.kernel.network(&self.owner, parameters)?
+        } else {
+            self.kernel.still(&self.owner, parameters)?
+        };
         let mut tape = Tape::zeroed(network.tape_len(self.dims(x), self.keep)?)?;
         let output = self.run(&network, state, |state, y, workspace| {
             let to = tape.values_mut();

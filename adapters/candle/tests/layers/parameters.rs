@@ -216,7 +216,7 @@ fn changes_during_a_call() -> Result<()> {
         };
         let sets = (0..5).map(|_| during()).collect::<Result<Vec<_>>>();
         runs.store(false, Ordering::Relaxed);
-        assert!(sets?.iter().any(|&sets| sets > 9));
+        assert!(sets?.iter().any(|&sets| sets > 2));
         Ok(())
     })
 }
