@@ -82,6 +82,6 @@ impl std::str::FromStr for Mode {
     fn from_str(name: &str) -> Result<Self, String> {
         let modes = [Mode::Forward, Mode::Train, Mode::Step];
         let mode = modes.into_iter().find(|mode| mode.name() == name);
-        mode.ok_or_else(|| format!("mode: expected fwd, train or step, got {name}"))
+        mode.ok_or_else(|| format!("mode: expected one of fwd, train, step, got {name:?}"))
     }
 }

@@ -88,7 +88,7 @@ fn options() -> Result<Options, String> {
             "--limits" => options.limits = true,
             "--list" => options.list = true,
             "--serve" => options.serve = true,
-            "--mode" => options.mode = value()?.parse()?,
+            "--mode" => options.mode = value()?.parse().map_err(|error| format!("--{error}"))?,
             "--threads" => {
                 let text = value()?;
                 options.threads = text

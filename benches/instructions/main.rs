@@ -135,7 +135,7 @@ fn run() -> Result<(), String> {
                 std::process::exit(0);
             }
             "--json" => json = true,
-            "--mode" => mode = Some(value()?.parse()?),
+            "--mode" => mode = Some(value()?.parse().map_err(|error| format!("--{error}"))?),
             "--shape" => shapes.push(value()?),
             "--against" => before = earlier(&value()?)?,
             "--precision" => precision = value()?.parse().map_err(|error| format!("--{error}"))?,
