@@ -101,7 +101,7 @@ class Network:
 
     @property
     def level(self) -> str:
-        """The SIMD level of the kernels: "portable", "avx2", "avx512"."""
+        """The SIMD level of the kernels: "portable", "avx2", "avx512", "neon"."""
         return self._native.level
 
     @property
@@ -317,7 +317,7 @@ _OPTIONS = """
     clip: bound of pre-activations.{options}
     init, seed: "pytorch", "keras" or "zero", and the seed of the initial weights.
     threads: at most so many; by default those of the machine, or FUSED_RNN_THREADS, where they pay off.
-    level: the SIMD level, "portable", "avx2" or "avx512"; by default the widest of the machine, or
+    level: the SIMD level, "portable", "avx2", "avx512" or "neon"; by default the widest of the machine, or
         FUSED_RNN_LEVEL.
     precision: "f32"; "bf16_weights" or "bf16", of weights alone or of products; "int8", which does not train.
         `Network.in_precision` brings a trained network to one.
