@@ -80,6 +80,27 @@ def shapes_of(args, mode, own_command):
     return listed.stdout.splitlines()
 
 
+def checked(args):
+    """Modes and numbers of threads. Wrong options end the program before it builds an environment."""
+    from workers_list import PRECISIONS, check_names
+
+    modes, threads = args.mode.split(","), args.threads.split(",")
+    if not set(modes) <= {"fwd", "train", "step"}:
+        sys.exit(f"--mode: expected fwd, train or step, got {args.mode}")
+    if not all(n.isdecimal() and int(n) > 0 for n in threads):
+        sys.exit(f"--threads: expected numbers from 1, with commas, got {args.threads}")
+    if args.precision not in PRECISIONS:
+        sys.exit(f"--precision: expected one of {', '.join(PRECISIONS)}, got {args.precision}")
+    if args.precision == "int8" and "train" in modes:
+        sys.exit("--precision int8: expected no mode train")
+    check_names(args.peers.split(",") if args.peers else None)
+    if args.rounds < 1:
+        sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
+    if not 0 <= args.seconds <= 1e6:
+        sys.exit(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
+    return modes, [int(n) for n in threads]
+
+
 def main():
     args = arguments()
     if args.report:
@@ -87,28 +108,15 @@ def main():
 
         print(report.write(args.report))
         return
+    modes, threads = checked(args)
     environment.need(args)
 
     import crowd
     import record
     import report
     from session import Session, build_all
-    from workers_list import BUILD, PRECISIONS, Missing, build_neighbour
+    from workers_list import BUILD, Missing, build_neighbour
 
-    modes, threads = args.mode.split(","), args.threads.split(",")
-    if not set(modes) <= {"fwd", "train", "step"}:
-        sys.exit(f"--mode: expected fwd, train or step, got {args.mode}")
-    if not all(n.isdecimal() and int(n) > 0 for n in threads):
-        sys.exit(f"--threads: expected numbers from 1, with commas, got {args.threads}")
-    threads = [int(n) for n in threads]
-    if args.precision not in PRECISIONS:
-        sys.exit(f"--precision: expected one of {', '.join(PRECISIONS)}, got {args.precision}")
-    if args.precision == "int8" and "train" in modes:
-        sys.exit("--precision int8: expected no mode train")
-    if args.rounds < 1:
-        sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
-    if not 0 <= args.seconds <= 1e6:
-        sys.exit(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
     if args.shapes is not None:
         try:
             if not [check_shape(text) for text in shapes_of(args, None, None)]:

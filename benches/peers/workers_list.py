@@ -174,3 +174,10 @@ def peer_environment(threads, precision):
     ]
     own = {"PEER_THREADS": str(threads), "PEER_PRECISION": PRECISIONS[precision]}
     return {**dict.fromkeys(names, str(threads)), **own}
+
+
+def check_names(names):
+    """Ends the program where a name is no peer's; `None` stands for all."""
+    known = [peer.name for peer in PEERS]
+    if names is not None and not set(names) <= set(known):
+        sys.exit(f"--peers: expected some of {','.join(known)}, got {','.join(names)}")
