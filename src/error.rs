@@ -176,6 +176,19 @@ pub(crate) fn refused(what: impl Display, expected: impl Display, got: impl Disp
     written(&what, &expected, &got)
 }
 
+/// The one of `all` that has a name.
+pub(crate) fn named<T: Copy>(
+    what: &str,
+    all: &[T],
+    name_of: fn(T) -> &'static str,
+    name: &str,
+) -> Result<T, Error> {
+    all.iter().copied().find(|&one| name_of(one) == name).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|&one| name_of(one)).collect();
+        refused(what, format_args!("one of {}", names.join(", ")), format_args!("{name:?}"))
+    })
+}
+
 /// Refuses a slice whose length does not fit the shapes.
 pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }

@@ -38,6 +38,15 @@ fn a_level_can_be_pinned_and_a_missing_one_is_an_error() {
     }
 }
 
+#[test]
+fn levels_have_names_in_text() {
+    for &level in Level::ALL {
+        assert_eq!((level.name().parse(), level.to_string()), (Ok(level), level.name().to_owned()));
+    }
+    let error = "AVX2".parse::<Level>().unwrap_err().to_string();
+    assert_eq!(error, "level: expected one of portable, avx2, avx512, neon, got \"AVX2\"");
+}
+
 /// For the test below, in a process with another environment.
 #[test]
 #[ignore = "prints what the environment says"]

@@ -195,14 +195,8 @@ pub unsafe extern "C" fn frnn_builder_set_level(builder: *mut Builder, name: *co
     // SAFETY: the caller's promise.
     unsafe {
         set(builder, |b| {
-            let name = text("level", name)?;
-            let level = rnn::Level::ALL.iter().find(|level| level.to_string() == name);
-            let unknown = || {
-                let names: Vec<_> = rnn::Level::ALL.iter().map(ToString::to_string).collect();
-                let text = format!("level: expected one of {}, got {name:?}", names.join(", "));
-                Failure::new(Code::Name, text)
-            };
-            Ok(b.level(*level.ok_or_else(unknown)?))
+            let level: Result<rnn::Level, _> = text("level", name)?.parse();
+            Ok(b.level(level.map_err(|error| Failure::new(Code::Name, error.to_string()))?))
         })
     }
 }

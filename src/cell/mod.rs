@@ -46,7 +46,7 @@ mod tile;
 mod variant;
 mod weights;
 
-use crate::error::{Error, refused};
+use crate::error::{Error, named};
 use crate::product::ROW_BLOCKS;
 use crate::simd::{Isa, Token};
 pub(crate) use backward_tile::{BackwardFinish, BackwardRecords, BackwardStep, BackwardSums};
@@ -312,11 +312,7 @@ impl FromStr for CellKind {
 
     /// The cell of this [name](CellKind::name).
     fn from_str(name: &str) -> Result<CellKind, Error> {
-        let known = CellKind::ALL.iter().copied().find(|kind| kind.name() == name);
-        known.ok_or_else(|| {
-            let names = CellKind::NAMES.join(", ");
-            refused("cell", format_args!("one of {names}"), format_args!("{name:?}"))
-        })
+        named("cell", CellKind::ALL, CellKind::name, name)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The levels by name, and the proof that this machine has one: the file of each level asks the processor.
 
 use super::levels;
-use crate::Error;
+use crate::error::{Error, named};
 use std::fmt;
+use std::str::FromStr;
 
 macro_rules! define_levels {
     ([] $($Level:ident: $file:ident if $cfg:meta $(with $features:tt)?, $doc:literal;)*) => {
@@ -18,6 +19,7 @@ macro_rules! define_levels {
         ///
         /// assert!(Level::available().any(|level| level == Level::Portable));
         /// assert!(Level::best().is_available());
+        /// assert_eq!("avx2".parse(), Ok(Level::Avx2));
         /// println!("kernels for {}", Level::best());
         /// ```
         #[non_exhaustive]
@@ -30,7 +32,8 @@ macro_rules! define_levels {
             /// All levels, the narrowest of an architecture first, whether or not this machine has them.
             pub const ALL: &'static [Level] = &[$(Level::$Level),*];
 
-            fn name(self) -> &'static str {
+            /// Its name in text, which [`FromStr`] takes back: `portable`, `avx2`, `avx512`, `neon`.
+            pub fn name(self) -> &'static str {
                 match self {
                     $(Level::$Level => stringify!($file),)*
                 }
@@ -98,8 +101,7 @@ impl Level {
             Some(name) if name.is_empty() => Ok(Level::best()),
             Some(name) => {
                 let got = name.to_string_lossy().into_owned();
-                let level = Level::ALL.iter().copied().find(|level| level.name() == got);
-                let level = level.ok_or(Error::UnknownLevel { got })?;
+                let level: Level = got.parse().map_err(|_| Error::UnknownLevel { got })?;
                 level.token().map(|_| level)
             }
         }
@@ -118,6 +120,15 @@ impl Level {
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// The level of this [name](Level::name), whether or not this machine has it.
+    fn from_str(name: &str) -> Result<Level, Error> {
+        named("level", Level::ALL, Level::name, name)
     }
 }
 

@@ -25,7 +25,7 @@ mod rows;
 mod words;
 
 use super::operand::Segment;
-use crate::error::{Error, refused};
+use crate::error::{Error, named};
 use crate::memory::first_level;
 use crate::simd::{Isa, prefetch};
 pub(super) use bf16::Bf16;
@@ -184,12 +184,7 @@ impl FromStr for Precision {
 
     /// The precision of this [name](Precision::name).
     fn from_str(name: &str) -> Result<Precision, Error> {
-        let known = Precision::ALL.iter().copied().find(|precision| precision.name() == name);
-        known.ok_or_else(|| {
-            let names: Vec<&str> = Precision::ALL.iter().map(|precision| precision.name()).collect();
-            let names = names.join(", ");
-            refused("precision", format_args!("one of {names}"), format_args!("{name:?}"))
-        })
+        named("precision", Precision::ALL, Precision::name, name)
     }
 }
 
