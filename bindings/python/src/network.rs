@@ -274,17 +274,23 @@ impl Network {
 
     /// Sets some parameters by name. Nothing is changed where one is wrong.
     fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        check_parameters(&shared)?;
+        // (Not under the lock: NumPy gives Python's lock away while it copies, and another thread that waits
+        // for this lock would keep that one for ever.)
+        let network = self.get();
+        check_parameters(&network)?;
         let mut new = Vec::new();
         for (name, value) in given {
             let (name, value): (String, Floats<'_>) = (name.extract()?, value.extract()?);
-            let Some(of) = shared.named_parameters().find(|parameter| parameter.name == name) else {
+            let Some(of) = network.named_parameters().find(|parameter| parameter.name == name) else {
                 return Err(raised(fused_rnn::Error::UnknownParameter { name }));
             };
             check_shape(&name, &of.shape, value.shape())?;
             new.push((of.range, values(&value)?.into_owned()));
         }
+        // (Or the change would make a copy.)
+        drop(network);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        check_parameters(&shared)?;
         Arc::make_mut(&mut shared).update(|parameters| {
             for (range, value) in new {
                 parameters[range].copy_from_slice(&value);

@@ -445,6 +445,39 @@ def test_masked_arrays_are_refused():
     x = np.ma.masked_less(np.zeros((1, 2, 3), np.float32), 1)
     with pytest.raises(TypeError, match="x: expected an array without a mask"):
         fused_rnn.GRU(3, 4)(x)
+    flags = np.ma.array(np.ones((1, 2), bool), mask=[[False, True]])
+    lengths = np.ma.array([2], mask=[True])
+    for name, given in ("mask", flags), ("resets", flags), ("lengths", lengths):
+        with pytest.raises(TypeError, match=f"{name}: expected an array without a mask"):
+            fused_rnn.GRU(3, 4)(x.data, **{name: given})
+
+
+def test_any_byte_but_zero_is_true():
+    net, x = fused_rnn.GRU(3, 4), np.ones((1, 2, 3), np.float32)
+    for byte in (1, 2, 255):
+        flags = np.full((1, 2), byte, np.uint8).view(bool)
+        assert np.array_equal(net(x, mask=flags)[0], net(x)[0])
+        assert np.array_equal(net(x, resets=flags)[0], net(x, resets=np.ones((1, 2), bool))[0])
+
+
+def test_parameters_are_set_beside_other_calls():
+    # NumPy gives Python's lock away while it copies large arrays: that once was a deadlock.
+    program = """
+import numpy as np, fused_rnn, threading
+net = fused_rnn.LSTM(256, 256)
+new = {name: np.asfortranarray(value) for name, value in net.parameters().items()}
+done = threading.Event()
+def read():
+    while not done.is_set():
+        net.nbytes
+reader = threading.Thread(target=read, daemon=True)
+reader.start()
+for _ in range(50):
+    net.set_parameters(new)
+done.set()
+reader.join()
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
 
 
 @pytest.mark.parametrize("named", ["abc", "1.5", "-1", "0", "100000"])

@@ -325,3 +325,10 @@ def test_every_reason_is_found():
     assert "NoneType" in _fallback.of_tensor(None)
     packed = pack_sequence([torch.zeros(2, 3)])
     assert isinstance(packed, PackedSequence) and parts((1, 2)) == (1, 2)
+
+
+def test_to_ask_why_draws_nothing():
+    layer, x = fused.LSTM(3, 4, num_layers=2, dropout=0.5), torch.ones(2, 5, 3)
+    state = torch.get_rng_state()
+    assert fused.why(layer, x) is None
+    assert torch.equal(torch.get_rng_state(), state)

@@ -33,14 +33,22 @@ def output(what: str, array: np.ndarray | None) -> np.ndarray | None:
     raise TypeError(f"{what}: expected an array of float32, got {got}")
 
 
+def _unmasked(what: str, values: Any) -> np.ndarray:
+    """What may be an array as one; NumPy would leave the mask of a masked array out."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{what}: expected an array without a mask, got a masked array")
+    return np.asarray(values)
+
+
 def flags(what: str, values: Any) -> np.ndarray | None:
     """True and false as an array of bool."""
     if values is None:
         return None
-    values = np.asarray(values)
+    values = _unmasked(what, values)
     if values.dtype != np.bool_:
         raise TypeError(f"{what}: expected bool, got {values.dtype}")
-    return values
+    # (A view of other bytes may hold another true than 1, which Rust's bool must not.)
+    return np.ascontiguousarray(values).view(np.uint8) != 0 if values.ndim else values
 
 
 def count(what: str, value: Any) -> int:
@@ -55,7 +63,7 @@ def lengths(values: Any) -> list[int] | None:
     """The lengths of rows as a list of integers."""
     if values is None:
         return None
-    values = np.asarray(values)
+    values = _unmasked("lengths", values)
     if values.size and values.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected integers, got {values.dtype}")
     if values.ndim != 1:

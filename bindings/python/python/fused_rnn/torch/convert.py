@@ -55,7 +55,9 @@ def why(module: torch.nn.Module, input: Any, hx: Any = None, **keywords: Any) ->
     None where it is on the kernels. (Of a call that is not compiled.)"""
     if type(module) not in _TORCHS:
         return f"{type(module).__name__} is none of this package's layers"
-    prepared = module._prepared(input, hx, *(keywords.get(name) for name in module.beyond))
+    # (To prepare a call draws its seed, which the call itself would draw again.)
+    with torch.random.fork_rng(devices=[]):
+        prepared = module._prepared(input, hx, *(keywords.get(name) for name in module.beyond))
     return prepared if isinstance(prepared, str) else None
 
 
