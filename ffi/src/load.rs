@@ -92,7 +92,7 @@ pub unsafe extern "C" fn frnn_network_set_parameters_of_file(
         let (network, prefix) = unsafe { (get_mut("network", network)?, text("prefix", prefix)?) };
         // SAFETY: the caller's promise.
         let tensors = Tensors::read(unsafe { slice("bytes", bytes, size) }?, prefix)?;
-        Ok(state_dict::load(tensors, network.own()?)?)
+        network.change(|network| state_dict::load(tensors, network))
     })
 }
 

@@ -47,6 +47,22 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Changes the network; on a failure it stays the same one, so that a pass can still run backward.
+    pub(crate) fn change(
+        &mut self,
+        with: impl FnOnce(&mut rnn::Recurrent) -> Result<(), rnn::Error>,
+    ) -> Result<(), Failure> {
+        if let Some(network) = Arc::get_mut(&mut self.network) {
+            return Ok(with(network)?);
+        }
+        let mut new = copy(&self.network)?;
+        with(&mut new)?;
+        self.network = Arc::new(new);
+        Ok(())
+    }
+}
+
 /// The same network once more. (A clone would end the program where memory is refused.)
 fn copy(network: &rnn::Recurrent) -> Result<rnn::Recurrent, Failure> {
     Ok(network.in_precision(network.config().precision())?)
@@ -292,8 +308,7 @@ pub unsafe extern "C" fn frnn_network_set_parameter(
         let (network, name) = unsafe { (get_mut("network", network)?, text("name", name)?) };
         // SAFETY: the caller's promise.
         let from = unsafe { slice("from", from, count) }?;
-        network.own()?.set_parameter(name, from)?;
-        Ok(())
+        network.change(|network| network.set_parameter(name, from).map(drop))
     })
 }
 
@@ -312,7 +327,7 @@ pub unsafe extern "C" fn frnn_network_set_scales(
         let (network, name) = unsafe { (get_mut("network", network)?, text("name", name)?) };
         // SAFETY: the caller's promise.
         let scales = unsafe { slice("scales", scales, count) }?;
-        Ok(network.own()?.set_scales(name, scales)?)
+        network.change(|network| network.set_scales(name, scales))
     })
 }
 

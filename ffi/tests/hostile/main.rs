@@ -67,3 +67,35 @@ fn results_have_texts() {
     std::thread::spawn(move || assert_eq!(text(frnn_last_error()), "no error")).join().unwrap();
     assert!(text(frnn_last_error()).contains("model"));
 }
+
+#[test]
+fn a_change_that_fails_leaves_a_shared_network_to_its_passes() {
+    // The model has the same network, so that a change makes a copy.
+    let h = handles();
+    let (x, mut y) = ([0.5; 30], [0.0; 60]);
+    works!(frnn_pass_forward_train(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60, 0));
+    fails!(Code::Name, "no parameter", {
+        frnn_network_set_parameter(h.network, c"none".as_ptr(), x.as_ptr(), 1)
+    });
+    fails!(Code::Unsupported, "scales", {
+        frnn_network_set_scales(h.network, c"weight_ih_l0".as_ptr(), x.as_ptr(), 1)
+    });
+    let file = br#"{"weight_ih_l0": [[1.0]]}"#;
+    fails!(Code::Format, "expected", {
+        frnn_network_set_parameters_of_file(h.network, file.as_ptr(), file.len(), c"".as_ptr())
+    });
+    let mut dx = [0.0; 30];
+    works!(frnn_pass_backward(
+        h.pass,
+        h.network,
+        x.as_ptr(),
+        30,
+        y.as_ptr(),
+        60,
+        null_mut(),
+        0,
+        0,
+        dx.as_mut_ptr(),
+        30
+    ));
+}
