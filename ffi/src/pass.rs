@@ -12,6 +12,8 @@ pub struct Pass {
     shape: Shape,
     state: State,
     tape: Tape,
+    /// What the tape of the next pass for training keeps, where that is to change.
+    keep: Option<Keep>,
     workspace: Workspace,
     /// Gradients of the final states, where they are given.
     last: [Option<Vec<f32>>; 2],
@@ -59,7 +61,7 @@ pub unsafe extern "C" fn frnn_pass_create(
             let first = [zeros(rows(state.row_h(0, 0)))?, zeros(rows(state.row_c(0, 0)))?];
             let (tape, workspace) = (Tape::new(), Workspace::new());
             let shape = Shape { batch, steps, lengths: None, mask: None, resets: None, reserved: false };
-            Ok(Pass { shape, state, tape, workspace, last: [None, None], first })
+            Ok(Pass { shape, state, tape, keep: None, workspace, last: [None, None], first })
         })
     }
 }
@@ -106,6 +108,11 @@ pub unsafe extern "C" fn frnn_pass_set_mask_and_resets(
     count: usize,
 ) -> Code {
     guard(|| {
+        if mask.is_null() && resets.is_null() {
+            // (The number is that of no values, or memory was refused.)
+            // SAFETY: there are no values at NULL.
+            unsafe { slice("mask and resets", mask, count) }?;
+        }
         let flags = |what, at: *const u8| match at.is_null() {
             true => Ok::<_, Failure>(None),
             // SAFETY: the caller's promise.
@@ -126,7 +133,7 @@ pub unsafe extern "C" fn frnn_pass_set_checkpoints(pass: *mut Pass, every: usize
     guard(|| {
         // SAFETY: the caller's promise.
         let pass = unsafe { get_mut("pass", pass) }?;
-        pass.tape = Tape::keeping(if every == 0 { Keep::All } else { Keep::Every(every) });
+        pass.keep = Some(if every == 0 { Keep::All } else { Keep::Every(every) });
         Ok(())
     })
 }
@@ -295,7 +302,10 @@ pub unsafe extern "C" fn frnn_pass_forward_train(
     seed: u64,
 ) -> Code {
     let run = |pass: &mut Pass, network: &Network, x: &[f32], y: Option<&mut [f32]>| {
-        let Pass { shape, state, tape, workspace, .. } = pass;
+        let Pass { shape, state, tape, keep, workspace, .. } = pass;
+        if let Some(keep) = keep.take() {
+            *tape = Tape::keeping(keep);
+        }
         network.network.forward_train(x, shape.dims(), state, y, tape, seed, workspace)
     };
     // SAFETY: the caller's promise, passed on.
