@@ -2,7 +2,7 @@
 
 use crate::arrays::{Flags, Floats, NewFloats, array, check_shape, values};
 use crate::errors::{raised, refused};
-use crate::network::{Network, States, state_arrays, state_of};
+use crate::network::{Network, States, run, state_arrays, state_of};
 use crate::options::{kind, precision, with_options};
 use fused_rnn::format::keras::{self, Mask, Merge};
 use fused_rnn::format::onnx::{Chain, Model};
@@ -172,7 +172,11 @@ impl KerasLayer {
             (None, Some(mask)) => Mask::Steps(mask),
             (None, None) => Mask::None,
         };
-        let output = layer.run(&tensor, mask, state.as_mut()).map_err(raised)?;
+        // (As of a network: without Python's lock, and on threads that a forked process has. There are no more
+        // parameters than bytes.)
+        let work = network.bytes().saturating_mul(batch).saturating_mul(steps);
+        let call = || layer.run(&tensor, mask, state.as_mut());
+        let output = run(py, network.config(), work, call).map_err(raised)?;
         let new = |tensor: &Tensor| array(py, tensor.values(), tensor.shape());
         let states = std::iter::once(&output.h).chain(&output.c).map(new).collect::<PyResult<_>>()?;
         Ok((new(&output.y)?, new(&output.last)?, states))

@@ -1,5 +1,9 @@
 """Files of PyTorch, Keras and ONNX, against what these systems computed (tests/golden)."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -136,3 +140,19 @@ def test_messages_name_what_there_is(tmp_path):
     torch.save(state, tmp_path / "lstm.pt")
     with pytest.raises(ValueError, match=r"got a file of PyTorch \(.pt, .pth\): load_torch reads it$"):
         fused_rnn.load_onnx(tmp_path / "lstm.pt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of threads off /proc")
+def test_long_calls_of_keras_layers_run_in_the_pool():
+    # (Its calls do not hold Python's lock, and a forked process makes one of its own.)
+    program = f"""
+import fused_rnn, numpy as np
+from pathlib import Path
+layer = fused_rnn.load_keras({str(FOLDER / "keras_files" / "nested.safetensors")!r}, "encoder/rnn")
+layer(np.zeros((64, 2000, 3), np.float32))
+names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+assert sum(name.startswith("fused-rnn") for name in names) == 2, names
+"""
+    subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"FUSED_RNN_THREADS": "2"}, timeout=60, check=True
+    )
