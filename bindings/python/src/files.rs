@@ -172,8 +172,8 @@ impl KerasLayer {
             (None, Some(mask)) => Mask::Steps(mask),
             (None, None) => Mask::None,
         };
-        // (As of a network: without Python's lock, and on threads that a forked process has. There are no more
-        // parameters than bytes.)
+        // (As of a network: without Python's lock, and on threads that a forked process has. Parameters are
+        // no more than bytes.)
         let work = network.bytes().saturating_mul(batch).saturating_mul(steps);
         let call = || layer.run(&tensor, mask, state.as_mut());
         let output = run(py, network.config(), work, call).map_err(raised)?;
