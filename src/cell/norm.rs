@@ -247,11 +247,13 @@ impl<I: Isa> Outlined<I> for GradientMoments<'_> {
         let count = (gradients.len() * units) as f32;
         let mut sums = [[isa.zero(); LINE_VECTORS]; 2];
         for g in 0..gradients.len() {
-            let rows = [gradients[g], gains[g], normalised[g]];
+            let (gradient, gain, y) = (gradients[g], gains[g], normalised[g]);
             for n in 0..units / LINE {
-                add_products(isa, &mut sums, rows.each_ref().map(|row| row.line(n)));
+                add_products(isa, &mut sums, [gradient.line(n), gain.line(n), y.line(n)]);
             }
-            if let [Some(gradient), Some(gain), Some(y)] = rows.map(|row| last_line(row, units, 0.0)) {
+            let last =
+                (last_line(gradient, units, 0.0), last_line(gain, units, 0.0), last_line(y, units, 0.0));
+            if let (Some(gradient), Some(gain), Some(y)) = last {
                 add_products(isa, &mut sums, [gradient, gain, y]);
             }
         }
