@@ -274,8 +274,8 @@ impl Network {
 
     /// Sets some parameters by name. Nothing is changed where one is wrong.
     fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
-        // (Not under the lock: NumPy gives Python's lock away while it copies, and another thread that waits
-        // for this lock would keep that one for ever.)
+        // (The lock comes when all is read. NumPy may give Python's lock away while it copies an array, and who
+        // has that then may wait for this one.)
         let network = self.get();
         check_parameters(&network)?;
         let mut new = Vec::new();
@@ -287,9 +287,10 @@ impl Network {
             check_shape(&name, &of.shape, value.shape())?;
             new.push((of.range, values(&value)?.into_owned()));
         }
-        // (Or the change would make a copy.)
+        // (As long as it is held, the network would be copied.)
         drop(network);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // (Another thread may have dropped them meanwhile.)
         check_parameters(&shared)?;
         Arc::make_mut(&mut shared).update(|parameters| {
             for (range, value) in new {

@@ -94,6 +94,17 @@ def test_masks_and_resets_are_what_they_say(kind):
     assert np.array_equal(y, np.concatenate([before, after], 1)) and equal(end, after_end)
 
 
+@pytest.mark.parametrize("byte", [2, 128, 255])
+def test_any_byte_but_zero_is_true(byte):
+    net, x = fused_rnn.GRU(3, 5), uniform(4, 9, 3)
+    given = np.random.default_rng(1).integers(0, 2, (4, 9)).astype(bool)
+    odd = (given.astype(np.uint8) * byte).view(bool)
+    for key in ("mask", "resets"):
+        assert np.array_equal(net(x, **{key: odd})[0], net(x, **{key: given})[0])
+        turned = odd.T.copy().T
+        assert np.array_equal(net(x, **{key: turned})[0], net(x, **{key: given})[0])
+
+
 def test_gradients_are_slopes():
     """Against central differences, with every kind of gradient."""
     net = fused_rnn.LSTM(3, 4, num_layers=2, bidirectional=True, proj_size=2)
@@ -343,6 +354,27 @@ def test_threads_share_a_network():
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert not wrong
+
+
+def test_parameters_are_set_beside_calls():
+    code = """
+import threading, numpy, fused_rnn
+net, x = fused_rnn.RNN(256, 256), numpy.zeros((1, 1, 256), "float32")
+weight, done = numpy.asfortranarray(net.parameters()["weight_hh_l0"]), threading.Event()
+
+def work():
+    while not done.is_set():
+        net(x)
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+[thread.start() for thread in threads]
+for _ in range(500):
+    net.set_parameters({"weight_hh_l0": weight})
+done.set()
+[thread.join() for thread in threads]
+"""
+    # (Two threads that wait for each other end with this process alone.)
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_a_child_that_was_forked_after_threads_ran_computes_the_same():

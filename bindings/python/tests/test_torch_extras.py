@@ -177,6 +177,14 @@ def test_precisions_that_a_layer_has_not():
         assert 0 < (model(x)[0] - y).abs().max() < 0.05
 
 
+def test_any_byte_but_zero_is_a_reset():
+    net, x, resets = fused.GRU(3, 5, batch_first=True), torch.randn(2, 6, 3), torch.rand(2, 6) < 0.3
+    odd = (resets.to(torch.uint8) * 2).view(torch.bool)
+    assert torch.equal(net(x, resets=odd)[0], net(x, resets=resets)[0])
+    turned = odd.t().contiguous().t()
+    assert torch.equal(net(x, resets=turned)[0], net(x, resets=resets)[0])
+
+
 def test_lengths_and_resets_may_be_filled_again_before_backward():
     torch.manual_seed(0)
     net, x = fused.LSTM(3, 8), torch.randn(6, 2, 3)

@@ -47,8 +47,8 @@ def flags(what: str, values: Any) -> np.ndarray | None:
     values = _unmasked(what, values)
     if values.dtype != np.bool_:
         raise TypeError(f"{what}: expected bool, got {values.dtype}")
-    # (A view of other bytes may hold another true than 1, which Rust's bool must not.)
-    return np.ascontiguousarray(values).view(np.uint8) != 0 if values.ndim else values
+    # (A byte of a view may be neither 0 nor 1, which is true to NumPy and undefined to Rust.)
+    return values.view(np.uint8) != 0
 
 
 def count(what: str, value: Any) -> int:

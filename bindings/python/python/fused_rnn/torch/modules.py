@@ -215,9 +215,10 @@ def _checked(what: str, given: Any, shape: tuple[int, ...], dtypes: tuple[torch.
     if given.shape != shape:
         raise ValueError(f"{what}: expected shape {shape}, got {tuple(given.shape)}")
     # A copy: backward reads it too, when its owner may have filled it again.
-    given = given.clone(memory_format=torch.contiguous_format)
-    # (A view of other bytes may hold another true than 1, which Rust's bool must not.)
-    return given if given.dtype is not torch.bool else given.view(torch.uint8) != 0
+    if given.dtype is torch.bool:
+        # (A byte of a view may be neither 0 nor 1, which is true to PyTorch and undefined to Rust.)
+        return given.view(torch.uint8).ne(0).contiguous()
+    return given.clone(memory_format=torch.contiguous_format)
 
 
 def _falls(sizes: Tensor, rows: int) -> bool:
