@@ -504,7 +504,8 @@ frnn_result frnn_pass_set_mask_and_resets(frnn_pass *pass,
                                           size_t count);
 
 // What the tape of training keeps: the states of every `every`th step, from which the steps between run
-// again, or all for 0. It takes effect with the next frnn_pass_forward_train.
+// again, or all for 0. It takes effect with the next frnn_pass_forward_train: until then frnn_pass_backward
+// has the tape of the last one.
 frnn_result frnn_pass_set_checkpoints(frnn_pass *pass, size_t every);
 
 // All states are zero.

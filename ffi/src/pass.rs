@@ -11,8 +11,10 @@ use std::ffi::c_char;
 pub struct Pass {
     shape: Shape,
     state: State,
+    /// The names of the states.
+    names: &'static [&'static str],
     tape: Tape,
-    /// What the tape of the next pass for training keeps, where that is to change.
+    /// What the next tape keeps, where that has been set.
     keep: Option<Keep>,
     workspace: Workspace,
     /// Gradients of the final states, where they are given.
@@ -61,7 +63,8 @@ pub unsafe extern "C" fn frnn_pass_create(
             let first = [zeros(rows(state.row_h(0, 0)))?, zeros(rows(state.row_c(0, 0)))?];
             let (tape, workspace) = (Tape::new(), Workspace::new());
             let shape = Shape { batch, steps, lengths: None, mask: None, resets: None, reserved: false };
-            Ok(Pass { shape, state, tape, keep: None, workspace, last: [None, None], first })
+            let names = network.config().kind().states();
+            Ok(Pass { shape, state, names, tape, keep: None, workspace, last: [None, None], first })
         })
     }
 }
@@ -127,7 +130,8 @@ pub unsafe extern "C" fn frnn_pass_set_mask_and_resets(
 }
 
 /// What the tape of training keeps: the states of every `every`th step, from which the steps between run
-/// again, or all for 0. It takes effect with the next frnn_pass_forward_train.
+/// again, or all for 0. It takes effect with the next frnn_pass_forward_train: until then frnn_pass_backward
+/// has the tape of the last one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_pass_set_checkpoints(pass: *mut Pass, every: usize) -> Code {
     guard(|| {
@@ -203,7 +207,9 @@ pub unsafe extern "C" fn frnn_pass_set_plane(
         // SAFETY: the caller's promise.
         let (name, values) = unsafe { (text("name", name)?, slice("values", values, count)?) };
         // SAFETY: the caller's promise.
-        Ok(unsafe { get_mut("pass", pass) }?.state.set_plane(name, values)?)
+        let pass = unsafe { get_mut("pass", pass) }?;
+        check_name(pass, name)?;
+        Ok(pass.state.set_plane(name, values)?)
     })
 }
 
@@ -219,8 +225,19 @@ pub unsafe extern "C" fn frnn_pass_get_plane(
         // SAFETY: the caller's promise.
         let (name, values) = unsafe { (text("name", name)?, slice_mut("values", values, count)?) };
         // SAFETY: the caller's promise.
-        Ok(unsafe { get("pass", pass) }?.state.copy_plane_to(name, values)?)
+        let pass = unsafe { get("pass", pass) }?;
+        check_name(pass, name)?;
+        Ok(pass.state.copy_plane_to(name, values)?)
     })
+}
+
+/// Refuses a name that none of the states has.
+fn check_name(pass: &Pass, name: &str) -> Result<(), Failure> {
+    if pass.names.contains(&name) {
+        return Ok(());
+    }
+    let text = format!("name: expected one of {}, got {name:?}", pass.names.join(", "));
+    Err(Failure::new(Code::Name, text))
 }
 
 fn check_state(pass: &Pass, h: usize, c: usize) -> Result<(), Failure> {

@@ -136,3 +136,43 @@ fn lengths_that_do_not_fit_are_results_and_nothing_is_written() {
     let odd = at.cast::<u8>().wrapping_add(2).cast::<f32>();
     fails!(Code::Pointer, "multiple of 4", frnn_stream_process(h.stream, odd, y.as_mut_ptr(), 1));
 }
+
+#[test]
+fn a_state_is_one_of_those_of_the_cell() {
+    let (h, mut values) = (handles(), [0.5f32; 12]);
+    let expected = "name: expected one of h, got";
+    for name in [c"c", c"n", c"", c"H"] {
+        fails!(Code::Name, expected, frnn_pass_set_plane(h.pass, name.as_ptr(), values.as_ptr(), 12));
+        fails!(Code::Name, expected, frnn_pass_get_plane(h.pass, name.as_ptr(), values.as_mut_ptr(), 12));
+    }
+    works!(frnn_pass_set_plane(h.pass, c"h".as_ptr(), values.as_ptr(), 12));
+}
+
+#[test]
+fn checkpoints_are_for_the_next_tape() {
+    let (h, x, dy) = (handles(), [0.5f32; 30], [1.0f32; 60]);
+    // SAFETY: a live handle.
+    let count = unsafe { frnn_network_parameter_count(h.network) };
+    let forward = || {
+        works!(frnn_pass_reset_state(h.pass));
+        works!(frnn_pass_forward_train(h.pass, h.network, x.as_ptr(), 30, null_mut(), 0, 1));
+    };
+    let backward = || {
+        let mut gradients = vec![0.0f32; count];
+        let (x, dy, to) = (x.as_ptr(), dy.as_ptr(), gradients.as_mut_ptr());
+        works!(frnn_pass_backward(h.pass, h.network, x, 30, dy, 60, to, count, 0, null_mut(), 0));
+        gradients
+    };
+    // SAFETY: a live handle.
+    let bytes = || unsafe { frnn_pass_bytes(h.pass) };
+    forward();
+    let (whole, expected) = (bytes(), backward());
+    works!(frnn_pass_set_checkpoints(h.pass, 4));
+    assert_eq!(backward(), expected);
+    forward();
+    assert_eq!(backward(), expected);
+    works!(frnn_pass_set_checkpoints(h.pass, 0));
+    forward();
+    assert!(bytes() >= whole);
+    assert_eq!(backward(), expected);
+}
