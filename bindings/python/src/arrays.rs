@@ -5,7 +5,7 @@ use crate::errors::{raised, refused};
 use fused_rnn::{Config, Dims, Error, Layout};
 use numpy::ndarray::Dimension;
 use numpy::{
-    PyArrayDyn, PyReadonlyArray, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyArrayDyn, PyArrayMethods, PyReadonlyArray, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyTypeError;
@@ -34,11 +34,11 @@ pub fn values<'a, T: numpy::Element + Copy, D: Dimension>(
 
 /// The values of an array, to write.
 pub fn values_mut<'a>(what: &str, array: &'a mut FloatsMut<'_>) -> PyResult<&'a mut [f32]> {
-    let other = || refused(what, "a C-contiguous array", "another");
     if !array.is_c_contiguous() {
-        return Err(other());
+        return Err(refused(what, "a C-contiguous array", "another"));
     }
-    array.as_slice_mut().map_err(|_| other())
+    let at = array.data().addr();
+    array.as_slice_mut().map_err(|_| refused(what, "an address that is a multiple of 4", at))
 }
 
 /// An argument as an array of float32.
@@ -46,8 +46,13 @@ pub fn floats<'py>(what: &str, given: &Bound<'py, PyAny>) -> PyResult<Floats<'py
     given.extract().map_err(|_| no_floats(what, given))
 }
 
+/// The argument `out` as an array to write.
+pub fn floats_mut<'py>(out: &Bound<'py, PyAny>) -> PyResult<FloatsMut<'py>> {
+    out.extract().map_err(|_| no_floats("out", out))
+}
+
 /// What is no array of float32, or cannot be written because others read it.
-pub fn no_floats(what: &str, given: &Bound<'_, PyAny>) -> PyErr {
+fn no_floats(what: &str, given: &Bound<'_, PyAny>) -> PyErr {
     let got = match given.getattr("dtype") {
         Ok(dtype) if dtype.to_string() == "float32" => "one that is in use or cannot be written".to_string(),
         Ok(dtype) => dtype.to_string(),
@@ -83,7 +88,7 @@ pub fn zeros<'py>(py: Python<'py>, what: &'static str, shape: &[usize]) -> PyRes
 
 /// Values as an array of this shape.
 pub fn array<'py>(py: Python<'py>, values: &[f32], shape: &[usize]) -> PyResult<NewFloats<'py>> {
-    use numpy::{PyArray1, PyArrayMethods};
+    use numpy::PyArray1;
     PyArray1::from_slice(py, values).reshape(shape.to_vec())
 }
 

@@ -2,7 +2,8 @@
 //! with the crate's text. Functions that it names have their names here.
 
 use fused_rnn::Error;
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::conversion::FromPyObjectOwned;
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 
 /// Functions of Rust that the crate's texts name, and their counterparts in Python.
@@ -32,6 +33,21 @@ pub fn raised(error: Error) -> PyErr {
         Error::OutOfMemory { .. } => PyMemoryError::new_err(text),
         _ => PyValueError::new_err(text),
     }
+}
+
+/// A number that an argument is. One that its type does not have is a `ValueError`, as others out of range are.
+pub fn number<'py, T: FromPyObjectOwned<'py, Error = PyErr>>(
+    what: &str,
+    expected: &str,
+    given: &Bound<'py, PyAny>,
+) -> PyResult<T> {
+    given.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(given.py()) {
+            refused(what, expected, given)
+        } else {
+            error
+        }
+    })
 }
 
 /// `ValueError: WHAT: expected EXPECTED, got GOT`, as the crate words it.

@@ -13,7 +13,7 @@
 //! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are
 //! float32, row-major, of the shapes that the network and the sequences ask for, and alive.
 
-use crate::errors::raised;
+use crate::errors::{raised, refused};
 use crate::options::{kind, with_options};
 use crate::pool;
 use fused_rnn::{
@@ -80,12 +80,15 @@ impl<'a> Rows<'a> {
     /// # Safety
     /// - Where their addresses are not 0, `lengths` are as many i64 as rows, and `resets` a bool for each
     ///   step of each row, which live as long as this.
-    unsafe fn new((batch, steps, lengths, resets, packed): Sequences) -> Self {
+    unsafe fn new((batch, steps, lengths, resets, packed): Sequences) -> PyResult<Self> {
         // SAFETY: promised by the caller.
         let (lengths, resets) = unsafe { (at::<i64>(lengths, batch), at(resets, batch * steps)) };
-        // (Negative lengths become ones that are longer than T, which the crate refuses.)
-        let lengths = lengths.map(|lengths| lengths.iter().map(|&length| length as usize).collect());
-        Rows { batch, steps, lengths, resets, packed }
+        let length = |(row, &length): (usize, &i64)| {
+            let of_row = || format!("length of row {row}");
+            usize::try_from(length).map_err(|_| refused(&of_row(), "at least 0 steps", length))
+        };
+        let lengths = lengths.map(|lengths| lengths.iter().enumerate().map(length).collect());
+        Ok(Rows { batch, steps, lengths: lengths.transpose()?, resets, packed })
     }
 
     fn dims(&self) -> Dims<'_> {
@@ -163,7 +166,7 @@ impl Kernel {
     /// Floats of the tape of such sequences.
     fn tape_len(&self, sequences: Sequences) -> PyResult<usize> {
         // SAFETY: promised by the Python side.
-        let rows = unsafe { Rows::new(sequences) };
+        let rows = unsafe { Rows::new(sequences) }?;
         self.mirror.network().tape_len(rows.dims(), Keep::All).map_err(raised)
     }
 
@@ -190,7 +193,7 @@ impl Kernel {
         seed: u64,
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
-        let rows = unsafe { Rows::new(sequences) };
+        let rows = unsafe { Rows::new(sequences) }?;
         let work = rows.work(&self.mirror.network());
         let forward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);
@@ -237,7 +240,7 @@ impl Kernel {
         wanted: Vec<bool>,
     ) -> PyResult<()> {
         // SAFETY: promised by the Python side.
-        let rows = unsafe { Rows::new(sequences) };
+        let rows = unsafe { Rows::new(sequences) }?;
         let work = rows.work(&self.mirror.network()).saturating_mul(2);
         let backward = |network: &Recurrent| {
             let sizes = Sizes::of(network, &rows);

@@ -5,7 +5,8 @@
 //! it was made with.
 
 use crate::arrays::{
-    Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, values, values_mut, zeros,
+    Flags, Floats, FloatsMut, NewFloats, Sequences, array, bound, check_shape, floats, floats_mut, values,
+    values_mut, zeros,
 };
 use crate::errors::{raised, refused};
 use crate::options::{kind, name_of_precision, options_of, precision, with_options};
@@ -311,14 +312,15 @@ impl Network {
     fn forward<'py>(
         &self,
         py: Python<'py>,
-        x: Floats<'py>,
+        x: &Bound<'py, PyAny>,
         states: Option<Vec<Floats<'py>>>,
         lengths: Option<Vec<i64>>,
         mask: Option<Flags<'py>>,
         resets: Option<Flags<'py>>,
-        out: Option<FloatsMut<'py>>,
+        out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Outputs<'py>> {
         let network = self.get();
+        let (x, out) = (floats("x", x)?, out.map(floats_mut).transpose()?);
         let sequences = Sequences::of(network.config(), &x, lengths, mask.as_ref(), resets.as_ref())?;
         self.call(py, &network, &x, states, &sequences, out, None)
     }

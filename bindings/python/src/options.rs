@@ -1,7 +1,7 @@
 //! The options of a builder, to and from a dictionary whose keys are the keywords of the Python classes.
 
 use crate::activations::{activations, said};
-use crate::errors::refused;
+use crate::errors::{self, refused};
 use fused_rnn::{
     Bias, Builder, CellKind, Config, Direction, Init, Layout, Level, Precision, Recurrent, Schedule, Threads,
 };
@@ -25,6 +25,9 @@ const SCHEDULES: [(&str, Schedule); 4] = [
     ("units", Schedule::Units),
     ("layers", Schedule::Layers),
 ];
+
+/// What sizes and seeds are.
+const WHOLE: &str = "an integer from 0 to 2^64 - 1";
 
 /// The value of this name. Another name is a `ValueError`, and what is no text a `TypeError`; both list those
 /// that there are.
@@ -83,22 +86,23 @@ fn with_option(
     value: &Bound<'_, PyAny>,
     (init, seed): (&mut Init, &mut u64),
 ) -> PyResult<Builder> {
-    let number = || value.extract::<f32>();
+    let number = || errors::number::<f32>(key, "a float", value);
+    let size = || errors::number::<usize>(key, WHOLE, value);
     Ok(match key {
-        "num_layers" => builder.layers(value.extract()?),
+        "num_layers" => builder.layers(size()?),
         "direction" => builder.direction(named(key, &DIRECTIONS, value)?),
         "activations" => builder.activations(&activations(value)?),
         "activations_reverse" => builder.activations_reverse(&activations(value)?),
         "clip" => builder.clip(number()?),
         "cell_clip" => builder.cell_clip(number()?),
         "peephole" => builder.peephole(value.extract()?),
-        "proj_size" => match value.extract()? {
+        "proj_size" => match size()? {
             0 => builder,
             size => builder.projection(size),
         },
         "layer_norm" => builder.layer_norm(number()?),
         "coupled" => builder.coupled(value.extract()?),
-        "heads" => builder.heads(value.extract()?),
+        "heads" => builder.heads(size()?),
         "batch_first" => {
             builder.layout(if value.extract()? { Layout::BatchFirst } else { Layout::TimeMajor })
         }
@@ -124,11 +128,11 @@ fn with_option(
             builder
         }
         "seed" => {
-            *seed = value.extract()?;
+            *seed = errors::number(key, WHOLE, value)?;
             builder
         }
         "level" => builder.level(level(value)?),
-        "threads" => builder.threads(Threads::Count(value.extract()?)),
+        "threads" => builder.threads(Threads::Count(size()?)),
         "schedule" => builder.schedule(named(key, &SCHEDULES, value)?),
         "precision" => builder.precision(precision(value)?),
         _ => return Err(PyTypeError::new_err(format!("unexpected keyword argument {key:?}"))),

@@ -1,7 +1,7 @@
 //! One step at a time: a network with its state and its workspace.
 
-use crate::arrays::{FloatsMut, NewFloats, bound, check_shape, floats, no_floats, values, values_mut, zeros};
-use crate::errors::{raised, refused};
+use crate::arrays::{NewFloats, bound, check_shape, floats, floats_mut, values, values_mut, zeros};
+use crate::errors::{number, raised, refused};
 use crate::network::{in_precision, new_workspace, run, set_states, state_arrays};
 use crate::options::name_of_precision;
 use fused_rnn::{Direction, Error, Recurrent, State, Workspace};
@@ -74,8 +74,7 @@ impl Stream {
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<NewFloats<'py>> {
         let frame = floats("frame", frame)?;
-        let new = |out: &Bound<'py, PyAny>| out.extract().map_err(|_| no_floats("out", out));
-        let out: Option<FloatsMut<'py>> = out.map(new).transpose()?;
+        let out = out.map(floats_mut).transpose()?;
         let mut inner = self.inner()?;
         let Inner { network, state, workspace } = &mut *inner;
         let config = network.config();
@@ -112,9 +111,11 @@ impl Stream {
         if rows.iter().any(|row| row.is_instance_of::<PyBool>()) {
             return Err(PyTypeError::new_err("rows: expected their numbers, got bool"));
         }
-        let rows: Vec<usize> = rows.iter().map(|row| row.extract()).collect::<PyResult<_>>()?;
+        let (what, expected) = ("row of a stream", format!("a row below {}", self.batch));
+        let rows: Vec<usize> =
+            rows.iter().map(|row| number(what, &expected, row)).collect::<PyResult<_>>()?;
         if let Some(&row) = rows.iter().find(|&&row| row >= self.batch) {
-            return Err(refused("row of a stream", format!("a row below {}", self.batch), row));
+            return Err(refused(what, expected, row));
         }
         rows.into_iter().try_for_each(|row| inner.state.reset_row(row)).map_err(raised)
     }

@@ -214,6 +214,36 @@ def test_options_survive_pickling_and_copying(kind, options):
             ValueError,
             r"mask: expected shape \[2, 6\], got \[2, 5\]",
         ),
+        (
+            lambda net, x: net(x, lengths=np.array([6, 2**64 - 1], np.uint64)),
+            ValueError,
+            "lengths: expected integers below 2\\^63, got 18446744073709551615",
+        ),
+        (
+            lambda net, x: net(x, mask=np.ones(6, bool)),
+            ValueError,
+            r"mask: expected 2 axes \(B, T\), got 1",
+        ),
+        (
+            lambda net, x: net(x, out=np.broadcast_to(np.float32(0), (2, 6, 5))),
+            TypeError,
+            "out: expected an array of float32, got one that is in use or cannot be written",
+        ),
+        (
+            lambda net, x: net(np.zeros((2, 6, 3), np.float32), out=x),
+            ValueError,
+            "out: expected shape",
+        ),
+        (
+            lambda net, x: fused_rnn.RNN(3, 3)(x, out=x),
+            TypeError,
+            "out: expected an array of float32, got one that is in use",
+        ),
+        (
+            lambda net, x: net(x, out=np.frombuffer(bytearray(241), "f4", 60, 1).reshape(2, 6, 5)),
+            ValueError,
+            "out: expected an address that is a multiple of 4, got ",
+        ),
         (lambda net, x: net(x, mask=np.ones((2, 6))), TypeError, "mask: expected bool, got float64"),
         (
             lambda net, x: net(x, uniform(1, 2, 5)),
@@ -471,6 +501,15 @@ def test_numbers_below_zero_are_value_errors():
         fused_rnn.LSTM(-1, 3)
     with pytest.raises(ValueError, match="seed: expected an integer from 0"):
         fused_rnn.LSTM(1, 3).forward_train(np.zeros((1, 1, 1), np.float32), seed=-1)
+    for name in ("num_layers", "proj_size", "heads", "seed", "threads"):
+        for value in (-1, 1 << 64):
+            with pytest.raises(ValueError, match=f"{name}: expected an integer from 0 .* got {value}"):
+                fused_rnn.LSTM(1, 3, **{name: value})
+    with pytest.raises(ValueError, match="clip: expected a float, got 1000"):
+        fused_rnn.LSTM(1, 3, clip=10**400)
+    for row in (-1, 1 << 64):
+        with pytest.raises(ValueError, match=f"row of a stream: expected a row below 2, got {row}"):
+            fused_rnn.LSTM(1, 3).stream(2).reset(rows=[row])
 
 
 def test_masked_arrays_are_refused():

@@ -177,6 +177,23 @@ def test_precisions_that_a_layer_has_not():
         assert 0 < (model(x)[0] - y).abs().max() < 0.05
 
 
+def test_a_length_below_zero_is_told_as_it_is():
+    net = fused.GRU(3, 5, batch_first=True)
+    for training in (True, False):
+        with (
+            torch.set_grad_enabled(training),
+            pytest.raises(ValueError, match="length of row 1: expected at least 0 steps, got -1"),
+        ):
+            net(torch.zeros(2, 6, 3), lengths=torch.tensor([6, -1]))
+
+
+def test_zoneout_of_nothing_has_gradients_in_evaluation():
+    for nothing in (0.0, (0.0, 0.0)):
+        net = fused.GRU(3, 5, zoneout=nothing).eval()
+        net(torch.zeros(2, 6, 3))[0].sum().backward()
+        assert net.bias_hh_l0.grad.any()
+
+
 def test_any_byte_but_zero_is_a_reset():
     net, x, resets = fused.GRU(3, 5, batch_first=True), torch.randn(2, 6, 3), torch.rand(2, 6) < 0.3
     odd = (resets.to(torch.uint8) * 2).view(torch.bool)

@@ -47,6 +47,8 @@ def flags(what: str, values: Any) -> np.ndarray | None:
     values = _unmasked(what, values)
     if values.dtype != np.bool_:
         raise TypeError(f"{what}: expected bool, got {values.dtype}")
+    if values.ndim != 2:
+        raise ValueError(f"{what}: expected 2 axes (B, T), got {values.ndim}")
     # (A byte of a view may be neither 0 nor 1, which is true to NumPy and undefined to Rust.)
     return values.view(np.uint8) != 0
 
@@ -68,4 +70,6 @@ def lengths(values: Any) -> list[int] | None:
         raise TypeError(f"lengths: expected integers, got {values.dtype}")
     if values.ndim != 1:
         raise ValueError(f"lengths: expected 1 axis (B,), got {values.ndim}")
+    if values.size and int(values.max()) >= 1 << 63:
+        raise ValueError(f"lengths: expected integers below 2^63, got {values.max()}")
     return [int(length) for length in values]

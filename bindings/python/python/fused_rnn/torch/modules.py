@@ -165,7 +165,7 @@ class _Recurrent:
         if why is not None:
             return why
         zoneout = dict(self.extras).get("zoneout")
-        if zoneout and not self.training and torch.is_grad_enabled():
+        if zoneout not in (None, 0.0, (0.0, 0.0)) and not self.training and torch.is_grad_enabled():
             return "gradients in evaluation"
         h0 = c0 = None
         if hx is not None:
