@@ -35,7 +35,8 @@ pub fn raised(error: Error) -> PyErr {
     }
 }
 
-/// A number that an argument is. One that its type does not have is a `ValueError`, as others out of range are.
+/// A number that an argument is. One that its type does not have is a `ValueError`, as others out of range
+/// are.
 pub fn number<'py, T: FromPyObjectOwned<'py, Error = PyErr>>(
     what: &str,
     expected: &str,

@@ -275,8 +275,8 @@ impl Network {
 
     /// Sets some parameters by name. Nothing is changed where one is wrong.
     fn set_parameters(&self, given: &Bound<'_, PyDict>) -> PyResult<()> {
-        // (The lock comes when all is read. NumPy may give Python's lock away while it copies an array, and who
-        // has that then may wait for this one.)
+        // (The lock comes when all is read. NumPy may give Python's lock away while it copies an array, and
+        // who has that then may wait for this one.)
         let network = self.get();
         check_parameters(&network)?;
         let mut new = Vec::new();
