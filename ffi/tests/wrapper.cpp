@@ -163,7 +163,7 @@ void heads() {
     }
     second.forward(network, {x.begin() + 6, x.end()}, y);
     EXPECT(y == std::vector<float>(whole.begin() + 36, whole.end()));
-    EXPECT(failure([&] { second.set_plane("k", plane); }).first == FRNN_RESULT_UNSUPPORTED);
+    EXPECT(failure([&] { second.set_plane("k", plane); }).first == FRNN_RESULT_NAME);
     EXPECT(failure([&] { second.set_plane("n", {1.0f}); }).first == FRNN_RESULT_LENGTH);
     plane.resize(11);
     EXPECT(failure([&] { second.get_plane("n", plane); }).first == FRNN_RESULT_LENGTH);
