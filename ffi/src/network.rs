@@ -45,9 +45,7 @@ impl Network {
         // (Nobody else has this one.)
         Ok(Arc::make_mut(&mut self.network))
     }
-}
 
-impl Network {
     /// Changes the network; on a failure it stays the same one, so that a pass can still run backward.
     pub(crate) fn change(
         &mut self,
