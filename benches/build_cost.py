@@ -44,8 +44,12 @@ def arguments():
         description="Compares what two commits cost to build.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("a", help="the commit to compare with")
-    parser.add_argument("b", help="the commit that may have changed something, or WORK")
+    parser.add_argument("a", metavar="BEFORE", help="the commit to compare with, called A")
+    parser.add_argument(
+        "b",
+        metavar="AFTER",
+        help="the commit that may have changed something, called B; WORK is the working tree",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="builds of each, which take turns")
     parser.add_argument("--jobs", "-j", type=int, default=2, help="of cargo")
     parser.add_argument("--whole", action="store_true", help="the dependencies too")

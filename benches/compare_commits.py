@@ -45,8 +45,12 @@ def arguments():
         "a verdict.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("a", help="the commit to compare with")
-    parser.add_argument("b", help="the commit that may have changed something, or WORK")
+    parser.add_argument("a", metavar="BEFORE", help="the commit to compare with, called A")
+    parser.add_argument(
+        "b",
+        metavar="AFTER",
+        help="the commit that may have changed something, called B; WORK is the working tree",
+    )
     parser.add_argument("--mode", default="fwd,train", help="fwd, train, step, or several with commas")
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
     parser.add_argument(
