@@ -223,7 +223,8 @@ impl Tensors {
         distinct(prefixes)
     }
 
-    /// The names of the tensors of f32, in alphabetical order.
+    /// The names of the tensors of f32, in alphabetical order. Those of other types, as rounded matrices are,
+    /// are in [`others`](Tensors::others).
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.iter().map(|(name, _)| name)
     }
@@ -258,7 +259,7 @@ impl Tensors {
         self.entries.range::<str, _>(from).take_while(move |(name, _)| name.starts_with(prefix))
     }
 
-    /// What is no weight, with its names, in alphabetical order.
+    /// The tensors of other types than f32 with their names, in alphabetical order.
     pub fn others(&self) -> impl Iterator<Item = (&str, &RawTensor)> {
         self.entries.iter().filter_map(|(name, entry)| Some((name.as_str(), entry.other()?)))
     }
