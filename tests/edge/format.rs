@@ -86,23 +86,23 @@ fn tensors_and_conventions() {
         row(
             "input",
             move || load(Convention::Keras, vec![arrays(47, 64, 16)]),
-            "weight_ih of the weights _l0: expected 48 values, got 47",
+            "weight_ih_l0: expected 48 values, got 47",
         ),
         row(
             "recurrent",
             move || load(Convention::Keras, vec![arrays(48, 65, 16)]),
-            "weight_hh of the weights _l0: expected 64 values, got 65",
+            "weight_hh_l0: expected 64 values, got 65",
         ),
         row(
             "bias",
             move || load(Convention::Keras, vec![arrays(48, 64, 32)]),
-            "bias of the weights _l0: expected 16 values, got 32, as CuDNNLSTM and CuDNNGRU of Keras 2 have, \
+            "bias_l0: expected 16 values, got 32, as CuDNNLSTM and CuDNNGRU of Keras 2 have, \
              whose matrices lie otherwise too (Convention::KerasCuDnn)",
         ),
         row(
             "recurrent of none",
             move || load(Convention::PyTorch, vec![arrays(48, 0, 32)]),
-            "weight_hh of the weights _l0: expected 64 values, got 0",
+            "weight_hh_l0: expected 64 values, got 0",
         ),
         row(
             "a projection that is not there",
@@ -114,12 +114,12 @@ fn tensors_and_conventions() {
         row(
             "peepholes where the system has none",
             move || load(Convention::Keras, vec![Arrays { peephole: vec![0.5; 12], ..arrays(48, 64, 16) }]),
-            "peephole of the weights _l0: expected none in Keras, got some",
+            "peephole_l0: expected none in Keras, got some",
         ),
         row(
             "projections where the system has none",
             move || load(Convention::Keras, vec![Arrays { projection: vec![0.5; 16], ..arrays(48, 64, 16) }]),
-            "projection of the weights _l0: expected none in Keras, got some",
+            "projection_l0: expected none in Keras, got some",
         ),
         row(
             "peepholes",
@@ -128,7 +128,7 @@ fn tensors_and_conventions() {
                 let arrays = Arrays { peephole: vec![0.5; 11], ..arrays(48, 64, 32) };
                 refused(&mut network, |network| Convention::Onnx.load(network, &[arrays]))
             },
-            "peephole of the weights _l0: expected 12 values, got 11",
+            "peephole_l0: expected 12 values, got 11",
         ),
         row(
             "projection",
@@ -137,7 +137,7 @@ fn tensors_and_conventions() {
                 let arrays = Arrays { projection: vec![0.5; 9], ..arrays(48, 32, 32) };
                 refused(&mut network, |network| Convention::PyTorch.load(network, &[arrays]))
             },
-            "projection of the weights _l0: expected 8 values, got 9",
+            "projection_l0: expected 8 values, got 9",
         ),
         row(
             "no such cell to load",

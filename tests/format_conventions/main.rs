@@ -70,7 +70,7 @@ fn systems_are_not_mixed_up_where_shapes_tell() {
     Convention::KerasCuDnn.load(&mut lstm, &[cudnn]).unwrap();
     let keras = arrays(&[2, 12], &[3, 12], &[12]);
     let error = Convention::KerasCuDnn.load(&mut lstm, std::slice::from_ref(&keras)).unwrap_err().to_string();
-    assert_eq!(error, "bias of the weights _l0: expected 24 values, got 12, of shape [12]");
+    assert_eq!(error, "bias_l0: expected 24 values, got 12, of shape [12]");
     Convention::Keras.load(&mut lstm, &[keras]).unwrap();
     // The GRUs of Keras differ in the shape of their bias alone.
     let (theirs, cudnn) = (arrays(&[2, 9], &[3, 9], &[2, 9]), arrays(&[2, 9], &[3, 9], &[18]));
@@ -98,7 +98,7 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
         arrays
     };
     assert!(said(Convention::Onnx, &[]).contains("expected 1, got 0"));
-    assert!(said(Convention::Onnx, &[with(|a| _ = a.input.pop())]).contains("weight_ih of the weights _l0"));
+    assert!(said(Convention::Onnx, &[with(|a| _ = a.input.pop())]).contains("weight_ih_l0"));
     assert!(said(Convention::Onnx, &[with(|a| _ = a.bias.pop())]).contains("expected 18 values, got 17"));
     // A bias inside the product with r cannot become another.
     assert!(said(Convention::Onnx, &[with(|a| a.bias[17] = 1.0)]).starts_with("bias_hh_l0: expected zeros"));

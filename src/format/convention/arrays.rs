@@ -17,7 +17,7 @@ use crate::error::Error;
 /// let arrays = Arrays::from_tensors(kernel, Tensor::new(&[2, 8], vec![0.1; 16])?, None);
 /// let mut lstm = Lstm::builder(3, 2).build()?;
 /// let error = Convention::PyTorch.load(&mut lstm, &[arrays.clone()]).unwrap_err();
-/// assert!(error.to_string().starts_with("weight_ih of the weights _l0: expected shape [8, 3]"));
+/// assert!(error.to_string().starts_with("weight_ih_l0: expected shape [8, 3]"));
 /// Convention::Keras.load(&mut lstm, &[arrays])?;
 /// # Ok::<(), fused_rnn::Error>(())
 /// ```

@@ -37,7 +37,7 @@ impl Form {
         for (index, arrays) in cells.iter().enumerate() {
             let suffix = suffix(network.config(), index);
             let strand = StrandSizes::of(network.config(), index);
-            let what = |array: &str| format!("{array} of the weights {suffix}");
+            let what = |array: &str| format!("{array}{suffix}");
             for (name, columns, from, shape, scales) in [
                 ("weight_ih", strand.input, &arrays.input, &arrays.input_shape, &arrays.input_scales),
                 (
