@@ -11,7 +11,8 @@
 //! ```
 //!
 //! All `unsafe` of the extension is here. The Python side (`torch/_call.py`) promises that tensors are
-//! float32, row-major, of the shapes that the network and the sequences ask for, and alive.
+//! float32, at multiples of four bytes, row-major, of the shapes that the network and the sequences ask for,
+//! and alive.
 
 use crate::errors::{raised, refused};
 use crate::options::{kind, with_options};

@@ -1,5 +1,6 @@
 """Promises of equal bits, through PyTorch."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 import fused_rnn
+import fused_rnn.torch as fused
 from torch_cases import KINDS, module, ours, parts
 
 FORMS = [dict(), dict(num_layers=2, bidirectional=True), dict(batch_first=True, num_layers=2)]
@@ -106,3 +108,29 @@ print(digest.hexdigest())
         )
         said.add(done.stdout)
     assert len(said) == 1
+
+
+def test_floats_at_odd_addresses_have_the_same_bits():
+    """Views of bytes may begin anywhere."""
+
+    def moved(tensor):
+        memory = bytearray(b"\0" + tensor.detach().numpy().tobytes())
+        tensor = torch.frombuffer(memory, dtype=torch.float32, offset=1).view(tensor.shape)
+        assert tensor.data_ptr() % 4 != 0
+        return tensor
+
+    def results(net, x, states, upstream):
+        x = x.requires_grad_()
+        y, (h, c) = net(x, states)
+        gradients = torch.autograd.grad((y, h, c), [x, *net.parameters()], upstream)
+        return [y, h, c, *gradients]
+
+    net = fused.LSTM(3, 5)
+    other = copy.deepcopy(net)
+    for parameter in other.parameters():
+        parameter.data = moved(parameter)
+    x, states = torch.randn(4, 2, 3), (torch.randn(1, 2, 5), torch.randn(1, 2, 5))
+    upstream = [torch.randn(4, 2, 5), torch.randn(1, 2, 5), torch.randn(1, 2, 5)]
+    expected = results(net, x.clone(), states, upstream)
+    got = results(other, moved(x), tuple(map(moved, states)), list(map(moved, upstream)))
+    assert all(torch.equal(one, two) for one, two in zip(got, expected))

@@ -154,6 +154,7 @@ class Call:
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """y, hn, cn, and the tape of a call that trains."""
         kernel = self.kernel
+        x, h0, c0, *weights = map(_aligned, (x, h0, c0, *weights))
         y = x.new_empty((*x.shape[:-1], kernel.y_width)) if self.step_of is None else None
         rows = (kernel.strands, self.batch) if self.step_of is None else self.step_of
         hn = x.new_empty((*rows, kernel.width))
@@ -187,7 +188,8 @@ class Call:
         """Gradients of the weights, and of x, h0 and c0, as far as they are wanted; of weights that are not
         wanted, where others are, no values."""
         kernel = self.kernel
-        dy, dhn, dcn = (None if given is None else given.contiguous() for given in upstream)
+        x, *weights = map(_aligned, (x, *weights))
+        dy, dhn, dcn = (None if given is None else _aligned(given.contiguous()) for given in upstream)
         of_weights, of_x, of_h, of_c = wanted
         flat = x.new_empty(kernel.total) if any(of_weights) else None
         dx = torch.empty_like(x) if of_x else None
@@ -214,6 +216,11 @@ class Call:
 def _address(tensor: Tensor | None) -> int:
     """Where the values lie; 0 for none."""
     return 0 if tensor is None else tensor.data_ptr()
+
+
+def _aligned(tensor: Tensor | None) -> Tensor | None:
+    """The tensor, or a copy where its floats do not lie at multiples of four bytes, as in a view of bytes."""
+    return tensor if tensor is None or tensor.data_ptr() % 4 == 0 else tensor.clone()
 
 
 def new_seed() -> int:
