@@ -544,7 +544,7 @@ frnn_result frnn_pass_forward(frnn_pass *pass,
                               size_t y_count);
 
 // The same for training, with dropout and zoneout from `seed`: the pass keeps the tape for
-// frnn_pass_backward.
+// frnn_pass_backward. A call that fails leaves the pass without a tape.
 frnn_result frnn_pass_forward_train(frnn_pass *pass,
                                     const frnn_network *network,
                                     const float *x,

@@ -307,7 +307,7 @@ pub unsafe extern "C" fn frnn_pass_forward(
 }
 
 /// The same for training, with dropout and zoneout from `seed`: the pass keeps the tape for
-/// frnn_pass_backward.
+/// frnn_pass_backward. A call that fails leaves the pass without a tape.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn frnn_pass_forward_train(
     pass: *mut Pass,
