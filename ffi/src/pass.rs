@@ -111,11 +111,6 @@ pub unsafe extern "C" fn frnn_pass_set_mask_and_resets(
     count: usize,
 ) -> Code {
     guard(|| {
-        if mask.is_null() && resets.is_null() {
-            // (The number is that of no values, or memory was refused.)
-            // SAFETY: there are no values at NULL.
-            unsafe { slice("mask and resets", mask, count) }?;
-        }
         let flags = |what, at: *const u8| match at.is_null() {
             true => Ok::<_, Failure>(None),
             // SAFETY: the caller's promise.

@@ -125,12 +125,3 @@ fn checkpoints_wait_for_the_next_pass_for_training() {
         ));
     }
 }
-
-#[test]
-fn neither_mask_nor_resets_goes_with_the_number_0() {
-    let h = handles();
-    works!(frnn_pass_set_mask_and_resets(h.pass, null_mut(), null_mut(), 0));
-    fails!(Code::Pointer, "mask and resets", {
-        frnn_pass_set_mask_and_resets(h.pass, null_mut(), null_mut(), 15)
-    });
-}
