@@ -26,8 +26,8 @@ ROOFLINE = ("peak_gflops", "read_gb_s", "bound", "roofline_gflops", "roofline_us
 
 
 def build_all(names, level, precision="f32"):
-    """This crate's command in one of its precisions, the commands of the peers that have such, and why the others
-    are missing."""
+    """This crate's command in one of its precisions, the commands of the peers that have such, and why the
+    others are missing."""
     check_names(names)
     print("building this crate's grid", flush=True)
     own = build_own(level, precision)

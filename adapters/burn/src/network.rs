@@ -200,8 +200,8 @@ impl Module for Network {
     }
 }
 
-/// A tensor of this shape, which has a dimension of 0, in the graph of `values`: a loss finds its way back also
-/// from an empty batch. (burn's views of no values are outside of the graph.)
+/// A tensor of this shape, which has a dimension of 0, in the graph of `values`: a loss finds its way back
+/// also from an empty batch. (burn's views of no values are outside of the graph.)
 fn empty(values: Tensor<1>, shape: [usize; 3]) -> Tensor<3> {
     let nothing = Tensor::zeros(shape, (&values.device(), DType::F32));
     nothing + values.sum().reshape([1, 1, 1])

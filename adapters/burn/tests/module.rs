@@ -343,7 +343,8 @@ fn networks_of_the_kernels() {
     assert!(matches!(Lstm::from_recurrent(&packed, &device), Err(Error::Unsupported { .. })));
 }
 
-/// Other precisions have the bits of the kernels, from a network and from a configuration; bytes do not train.
+/// Other precisions have the bits of the kernels, from a network and from a configuration; bytes do not
+/// train.
 #[test]
 fn precisions() {
     let _turn = turn();

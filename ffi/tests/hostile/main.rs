@@ -99,29 +99,3 @@ fn a_change_that_fails_leaves_a_shared_network_to_its_passes() {
         30
     ));
 }
-
-#[test]
-fn checkpoints_wait_for_the_next_pass_for_training() {
-    let h = handles();
-    let (x, mut y, mut dx) = ([0.5; 30], [0.0; 60], [0.0; 30]);
-    works!(frnn_pass_forward_train(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60, 0));
-    works!(frnn_pass_set_checkpoints(h.pass, 2));
-    for train in [false, true] {
-        if train {
-            works!(frnn_pass_forward_train(h.pass, h.network, x.as_ptr(), 30, y.as_mut_ptr(), 60, 0));
-        }
-        works!(frnn_pass_backward(
-            h.pass,
-            h.network,
-            x.as_ptr(),
-            30,
-            y.as_ptr(),
-            60,
-            null_mut(),
-            0,
-            0,
-            dx.as_mut_ptr(),
-            30
-        ));
-    }
-}
