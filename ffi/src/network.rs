@@ -37,16 +37,8 @@ impl Network {
         if self.network.has_parameters() { &self.tensors } else { &[] }
     }
 
-    /// The network, to change it; models and streams that share it keep their own.
-    pub(crate) fn own(&mut self) -> Result<&mut rnn::Recurrent, Failure> {
-        if Arc::get_mut(&mut self.network).is_none() {
-            self.network = Arc::new(copy(&self.network)?);
-        }
-        // (Nobody else has this one.)
-        Ok(Arc::make_mut(&mut self.network))
-    }
-
-    /// Changes the network; on a failure it stays the same one, so that a pass can still run backward.
+    /// Changes the network; models and streams that share it keep their own. On a failure it stays the same
+    /// one, so that a pass can still run backward.
     pub(crate) fn change(
         &mut self,
         with: impl FnOnce(&mut rnn::Recurrent) -> Result<(), rnn::Error>,
@@ -132,10 +124,13 @@ pub unsafe extern "C" fn frnn_network_drop_parameters(network: *mut Network) -> 
     guard(|| {
         // SAFETY: the caller's promise.
         let network = unsafe { get_mut("network", network) }?;
-        if network.network.has_parameters() {
-            network.own()?.drop_parameters();
+        if !network.network.has_parameters() {
+            return Ok(());
         }
-        Ok(())
+        network.change(|network| {
+            network.drop_parameters();
+            Ok(())
+        })
     })
 }
 
@@ -288,8 +283,10 @@ pub unsafe extern "C" fn frnn_network_set_parameters(
         let (network, from) = unsafe { (get_mut("network", network)?, slice("from", from, count)?) };
         check_parameters(&network.network)?;
         check_count("parameters", network.network.parameters().len(), count)?;
-        network.own()?.update(|parameters| parameters.copy_from_slice(from));
-        Ok(())
+        network.change(|network| {
+            network.update(|parameters| parameters.copy_from_slice(from));
+            Ok(())
+        })
     })
 }
 
