@@ -16,8 +16,7 @@ def floats(what: str, values: Any) -> np.ndarray:
     """
     if not isinstance(values, np.ndarray):
         values = np.from_dlpack(values) if hasattr(values, "__dlpack__") else np.asarray(values)
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{what}: expected an array without a mask, got a masked array; give mask= or lengths=")
+    _refuse_mask(what, values, "; give mask= or lengths=")
     if values.dtype != np.float32:
         raise TypeError(
             f"{what}: expected float32, got {values.dtype}; convert it with astype(numpy.float32)"
@@ -33,18 +32,18 @@ def output(what: str, array: np.ndarray | None) -> np.ndarray | None:
     raise TypeError(f"{what}: expected an array of float32, got {got}")
 
 
-def _unmasked(what: str, values: Any) -> np.ndarray:
-    """What may be an array as one; NumPy would leave the mask of a masked array out."""
+def _refuse_mask(what: str, values: Any, instead: str = "") -> None:
+    """Refuses a masked array, whose mask NumPy would leave out."""
     if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(f"{what}: expected an array without a mask, got a masked array")
-    return np.asarray(values)
+        raise TypeError(f"{what}: expected an array without a mask, got a masked array{instead}")
 
 
 def flags(what: str, values: Any) -> np.ndarray | None:
     """True and false as an array of bool."""
     if values is None:
         return None
-    values = _unmasked(what, values)
+    _refuse_mask(what, values)
+    values = np.asarray(values)
     if values.dtype != np.bool_:
         raise TypeError(f"{what}: expected bool, got {values.dtype}")
     if values.ndim != 2:
@@ -65,7 +64,8 @@ def lengths(values: Any) -> list[int] | None:
     """The lengths of rows as a list of integers."""
     if values is None:
         return None
-    values = _unmasked("lengths", values)
+    _refuse_mask("lengths", values)
+    values = np.asarray(values)
     if values.size and values.dtype.kind not in "iu":
         raise TypeError(f"lengths: expected integers, got {values.dtype}")
     if values.ndim != 1:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import torch
@@ -154,7 +156,7 @@ class Call:
     ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """y, hn, cn, and the tape of a call that trains."""
         kernel = self.kernel
-        x, h0, c0, *weights = map(_aligned, (x, h0, c0, *weights))
+        _kept, (at_x, at_h0, at_c0, *at_weights) = _placed(x, h0, c0, *weights)
         y = x.new_empty((*x.shape[:-1], kernel.y_width)) if self.step_of is None else None
         rows = (kernel.strands, self.batch) if self.step_of is None else self.step_of
         hn = x.new_empty((*rows, kernel.width))
@@ -165,10 +167,10 @@ class Call:
             floats = kernel.native.tape_len(sequences)
             tape = new_tape(x, floats)
         kernel.native.forward(
-            [weight.data_ptr() for weight in weights],
+            at_weights,
             sequences,
             threads(),
-            (x.data_ptr(), _address(h0), _address(c0)),
+            (at_x, at_h0, at_c0),
             (_address(y), hn.data_ptr(), _address(cn)),
             _address(tape),
             floats,
@@ -188,22 +190,22 @@ class Call:
         """Gradients of the weights, and of x, h0 and c0, as far as they are wanted; of weights that are not
         wanted, where others are, no values."""
         kernel = self.kernel
-        x, *weights = map(_aligned, (x, *weights))
-        dy, dhn, dcn = (None if given is None else _aligned(given.contiguous()) for given in upstream)
+        upstream = [None if given is None else given.contiguous() for given in upstream]
+        _kept, (at_x, at_dy, at_dhn, at_dcn, *at_weights) = _placed(x, *upstream, *weights)
         of_weights, of_x, of_h, of_c = wanted
         flat = x.new_empty(kernel.total) if any(of_weights) else None
         dx = torch.empty_like(x) if of_x else None
         dh0 = torch.empty_like(like[0]) if of_h else None
         dc0 = torch.empty_like(like[1]) if of_c else None
         kernel.native.backward(
-            [weight.data_ptr() for weight in weights],
+            at_weights,
             self._sequences(),
             threads(),
-            x.data_ptr(),
+            at_x,
             tape.data_ptr(),
             tape.numel(),
             self.seed,
-            (_address(dy), _address(dhn), _address(dcn)),
+            (at_dy, at_dhn, at_dcn),
             (_address(flat), _address(dx), _address(dh0), _address(dc0)),
             of_weights,
         )
@@ -218,9 +220,13 @@ def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _aligned(tensor: Tensor | None) -> Tensor | None:
-    """The tensor, or a copy where its floats do not lie at multiples of four bytes, as in a view of bytes."""
-    return tensor if tensor is None or tensor.data_ptr() % 4 == 0 else tensor.clone()
+def _placed(*tensors: Tensor | None) -> tuple[tuple[Tensor | None, ...], list[int]]:
+    """Tensors to hold as long as they are read, and their addresses: those given, or copies where floats do
+    not lie at multiples of four bytes, as in a view of bytes."""
+    addresses = [_address(tensor) for tensor in tensors]
+    if reduce(or_, addresses) % 4:
+        return _placed(*(None if tensor is None else tensor.clone() for tensor in tensors))
+    return tensors, addresses
 
 
 def new_seed() -> int:
