@@ -90,12 +90,12 @@ class Asked:
 
     def __init__(self, args):
         from session import build_all
-        from workers_list import BUILD
+        from workers_list import BUILD, check_names
 
         self.folder = tempfile.TemporaryDirectory(prefix="fused-rnn-accuracy-")
         self.logs = BUILD / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
-        names = args.peers.split(",") if args.peers is not None else None
+        names = check_names(args.peers)
         self.commands = []
         for precision in OWN:
             # Peers in f32 are not asked, and bf16_weights has the peers of bf16: none is built for these.

@@ -81,7 +81,7 @@ def shapes_of(args, mode, own_command):
 
 
 def checked(args):
-    """Modes and numbers of threads. Wrong options end the program before it builds an environment."""
+    """Modes, numbers of threads, names of peers. Wrong options end the program before it builds an environment."""
     from workers_list import PRECISIONS, check_names
 
     modes, threads = args.mode.split(","), args.threads.split(",")
@@ -93,12 +93,12 @@ def checked(args):
         sys.exit(f"--precision: expected one of {', '.join(PRECISIONS)}, got {args.precision}")
     if args.precision == "int8" and "train" in modes:
         sys.exit("--precision int8: expected no mode train")
-    check_names(args.peers.split(",") if args.peers else None)
+    peers = check_names(args.peers or None)
     if args.rounds < 1:
         sys.exit(f"--rounds: expected at least 1, got {args.rounds}")
     if not 0 <= args.seconds <= 1e6:
         sys.exit(f"--seconds: expected a number from 0 to 1000000, got {args.seconds}")
-    return modes, [int(n) for n in threads]
+    return modes, [int(n) for n in threads], peers
 
 
 def main():
@@ -108,7 +108,7 @@ def main():
 
         print(report.write(args.report))
         return
-    modes, threads = checked(args)
+    modes, threads, asked = checked(args)
     environment.need(args)
 
     import crowd
@@ -129,7 +129,7 @@ def main():
     # Ended so, too, it ends its workers.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    own, peers, missing = build_all(args.peers.split(",") if args.peers else None, args.level, args.precision)
+    own, peers, missing = build_all(asked, args.level, args.precision)
     if args.crowd:
         try:
             neighbour = build_neighbour()

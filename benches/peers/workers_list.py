@@ -176,8 +176,11 @@ def peer_environment(threads, precision):
     return {**dict.fromkeys(names, str(threads)), **own}
 
 
-def check_names(names):
-    """Ends the program where a name is no peer's; `None` stands for all."""
-    known = [peer.name for peer in PEERS]
-    if names is not None and not set(names) <= set(known):
-        sys.exit(f"--peers: expected some of {','.join(known)}, got {','.join(names)}")
+def check_names(text):
+    """The names of an option; `None` stands for all peers. A name that is no peer's ends the program."""
+    if text is None:
+        return None
+    known, names = [peer.name for peer in PEERS], text.split(",")
+    if not set(names) <= set(known):
+        sys.exit(f"--peers: expected some of {','.join(known)}, got {text}")
+    return names
