@@ -81,7 +81,7 @@ def shapes_of(args, mode, own_command):
 
 
 def checked(args):
-    """Modes, numbers of threads, names of peers. Wrong options end the program before it builds an environment."""
+    """Modes, numbers of threads, peers. Wrong options end the program before it builds an environment."""
     from workers_list import PRECISIONS, check_names
 
     modes, threads = args.mode.split(","), args.threads.split(",")
