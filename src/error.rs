@@ -194,6 +194,11 @@ pub(crate) fn check_len(what: &'static str, expected: usize, got: usize) -> Resu
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
 }
 
+/// Refuses an index that is not below its bound.
+pub(crate) fn check_index(what: &'static str, below: usize, got: usize) -> Result<(), Error> {
+    if got < below { Ok(()) } else { Err(Error::Index { what, below, got }) }
+}
+
 /// An error about the length of an argument, which says whose sizes decide that length: `names` are pairs of
 /// an argument, alone and with that.
 #[cold]

@@ -378,7 +378,7 @@ fn states_are_reset_by_row_and_wrong_sizes_are_named() {
     let before = state.h();
     state.reset_row(0).unwrap();
     assert!(state.h()[..5].iter().chain(&state.c()[..5]).all(|&v| v == 0.0) && state.h()[5..] == before[5..]);
-    let row = Error::OutOfRange { what: "row of a state", expected: "a row below the batch", got: 2.0 };
+    let row = Error::Index { what: "row of a state", below: 2, got: 2 };
     assert_eq!(state.reset_row(2), Err(row));
     for (dims, what) in
         [(Dims::new(2, 3).with_mask(&[true; 5]), "mask"), (Dims::new(2, 3).with_resets(&[true; 7]), "resets")]

@@ -3,7 +3,7 @@
 use super::dropout::{Dropout, draw_recurrent, input};
 use super::recurrent::Recurrent;
 use crate::cell::{C, H};
-use crate::error::{Error, zeros};
+use crate::error::{Error, check_index, zeros};
 use crate::rng::dropout_scale;
 
 /// The factors that a training call draws, for tests and for programs that compute the same elsewhere. They
@@ -14,7 +14,7 @@ impl Recurrent {
     /// [`dropout`](crate::Builder::dropout). (What the next layer reads has its input dropout as well.)
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such layer below another, [`Error::SizeOverflow`] or
+    /// [`Error::Index`] where there is no such layer below another, [`Error::SizeOverflow`] or
     /// [`Error::OutOfMemory`] where they do not fit into memory.
     pub fn dropout_masks(
         &self,
@@ -23,10 +23,7 @@ impl Recurrent {
         steps: usize,
         seed: u64,
     ) -> Result<Vec<f32>, Error> {
-        if layer >= self.config.layers() - 1 {
-            let (what, expected) = ("layer", "the number of a layer below the last, from 0");
-            return Err(Error::OutOfRange { what, expected, got: layer as f64 });
-        }
+        check_index("layer (below another)", self.config.layers() - 1, layer)?;
         let width = self.config.output_size();
         let mut masks = zeros("masks", &[steps, batch, width])?;
         masks.fill(1.0);
@@ -55,13 +52,10 @@ impl Recurrent {
     /// [`input_dropout`](crate::Builder::input_dropout).
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`]
+    /// [`Error::Index`] where there is no such layer, [`Error::SizeOverflow`] or [`Error::OutOfMemory`]
     /// where they do not fit into memory.
     pub fn input_masks(&self, layer: usize, batch: usize, seed: u64) -> Result<Vec<f32>, Error> {
-        if layer >= self.config.layers() {
-            let (what, expected) = ("layer", "the number of a layer, from 0");
-            return Err(Error::OutOfRange { what, expected, got: layer as f64 });
-        }
+        check_index("layer", self.config.layers(), layer)?;
         let mut masks = zeros("masks", &[batch, self.config.layer_input(layer)])?;
         let (seed, p) = (input(seed, layer), self.config.input_dropout());
         for (index, factor) in masks.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use super::sizes::{Sizes, check_size};
 use crate::cell::{C, CellKind, H};
-use crate::error::{Error, check_len};
+use crate::error::{Error, check_index, check_len};
 use crate::memory::{AlignedBuf, Grid};
 use std::fmt;
 
@@ -268,7 +268,7 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Mismatch`] where the two are not of the same layer, [`Error::Length`] where `rows` are not
-    /// as many as this has, [`Error::OutOfRange`] where the other has no such row. This one is then as
+    /// as many as this has, [`Error::Index`] where the other has no such row. This one is then as
     /// before.
     #[doc(alias = "beam")]
     #[doc(alias = "index_select")]
@@ -330,7 +330,7 @@ impl State {
     /// Sets the state of one row to zero, in all layers and directions: one of several streams begins anew.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] where there is no such row.
+    /// [`Error::Index`] where there is no such row.
     pub fn reset_row(&mut self, row: usize) -> Result<(), Error> {
         self.check_row(row)?;
         (0..self.sizes.strands).for_each(|strand| self.record_mut(strand, row).fill(0.0));
@@ -369,12 +369,7 @@ impl State {
     }
 
     fn check_row(&self, row: usize) -> Result<(), Error> {
-        let (what, expected) = ("row of a state", "a row below the batch");
-        if row < self.sizes.batch {
-            Ok(())
-        } else {
-            Err(Error::OutOfRange { what, expected, got: row as f64 })
-        }
+        check_index("row of a state", self.sizes.batch, row)
     }
 
     /// Whether another state differs in no size but the batch.

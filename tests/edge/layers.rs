@@ -44,22 +44,22 @@ fn layers_masks_states_and_flags() {
         row(
             "layer of a mask",
             move || lstm().input_masks(1, 2, 1),
-            "layer: expected the number of a layer, from 0, got 1",
+            "layer: expected an index below 1, got 1",
         ),
         row(
             "layer of dropout",
             move || Lstm::builder(3, 4).layers(2).build()?.dropout_masks(1, 2, 5, 1),
-            "layer: expected the number of a layer below the last, from 0, got 1",
+            "layer (below another): expected an index below 1, got 1",
         ),
         row(
             "dropout of a single layer",
             move || lstm().dropout_masks(0, 2, 5, 1),
-            "layer: expected the number of a layer below the last, from 0, got 0",
+            "layer (below another): expected an index below 0, got 0",
         ),
         row(
             "row",
             move || lstm().zero_state(2)?.reset_row(2),
-            "row of a state: expected a row below the batch, got 2",
+            "row of a state: expected an index below 2, got 2",
         ),
         row("state", move || lstm().zero_state(2)?.set_c(&[0.0; 9]), "c: expected 8 values, got 9"),
         row("parameter", move || lstm().set_parameter("weight", &[]), "no parameter is named \"weight\""),
@@ -296,7 +296,7 @@ fn parts_of_a_state() {
     }
     for wrong in [3, HUGE] {
         let said = state.reset_row(wrong).unwrap_err().to_string();
-        assert_eq!(said, format!("row of a state: expected a row below the batch, got {}", wrong as f64));
+        assert_eq!(said, format!("row of a state: expected an index below 3, got {wrong}"));
     }
     assert_eq!((state.h(), state.c()), (before.h(), before.c()));
 }

@@ -42,7 +42,7 @@ fn states_and_rows_of_them_are_copied() {
 
     let before = (to.h(), to.c());
     let out_of_range =
-        Error::OutOfRange { what: "row of a state", expected: "a row below the batch", got: 2.0 };
+        Error::Index { what: "row of a state", below: 2, got: 2 };
     assert_eq!(to.select_rows(&from, &[0, 2, 0]), Err(out_of_range));
     let what = "rows (one for each row of this state)";
     assert_eq!(to.select_rows(&from, &[0, 1]), Err(Error::Length { what, expected: 3, got: 2 }));

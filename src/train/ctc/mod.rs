@@ -37,7 +37,7 @@ pub use beam::{BeamSearch, Hypothesis};
 use super::exp::exponentials;
 use super::loss::{Reduction, maximum};
 use super::pad;
-use crate::error::{check_len, checked_size, reserve};
+use crate::error::{check_index, check_len, checked_size, reserve};
 use crate::{Dims, Error, Layout};
 use lattice::{IMPOSSIBLE, Lattice};
 use std::fmt;
@@ -266,9 +266,7 @@ impl Ctc {
         if self.classes == 0 {
             return Err(Error::ZeroSize { what: "classes" });
         }
-        if self.blank >= self.classes {
-            return Err(Error::Index { what: "blank", below: self.classes, got: self.blank });
-        }
+        check_index("blank", self.classes, self.blank)?;
         if dims.mask.is_some() || dims.resets.is_some() {
             return Err(Error::Unsupported {
                 what: "CTC of dims with a mask or resets, which has lengths alone",

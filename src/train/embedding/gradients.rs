@@ -10,7 +10,7 @@
 //! touched rows are visited.
 
 use crate::Error;
-use crate::error::{check_len, checked_size, reserve};
+use crate::error::{check_index, check_len, checked_size, reserve};
 use std::fmt;
 
 /// The slot of a row that has not been touched.
@@ -120,9 +120,7 @@ impl RowGradients {
     /// [`Error::Index`] for a row that the table does not have, [`Error::Length`] for another width,
     /// [`Error::OutOfMemory`] where there is no room. Nothing has been added then.
     pub fn add(&mut self, row: usize, gradient: &[f32]) -> Result<(), Error> {
-        if row >= self.slots.len() {
-            return Err(Error::Index { what: "row of the table", below: self.slots.len(), got: row });
-        }
+        check_index("row of the table", self.slots.len(), row)?;
         check_len("gradient of a row", self.width, gradient.len())?;
         self.reserve(1)?;
         self.add_checked(row, gradient);

@@ -17,7 +17,7 @@ mod gradients;
 pub use gradients::RowGradients;
 
 use super::{refused, take_weight};
-use crate::error::{check_len, checked_size, zeros};
+use crate::error::{check_index, check_len, checked_size, zeros};
 use crate::format::{Tensor, Tensors};
 use crate::{Accumulate, Error, Rng};
 use std::fmt;
@@ -175,9 +175,7 @@ impl Embedding {
     /// ```
     #[doc(alias = "padding_idx", alias = "mask_zero")]
     pub fn with_padding(mut self, token: usize) -> Result<Self, Error> {
-        if token >= self.rows {
-            return Err(Error::Index { what: "padding token", below: self.rows, got: token });
-        }
+        check_index("padding token", self.rows, token)?;
         self.table[token * self.width..][..self.width].fill(0.0);
         self.padding = Some(token);
         Ok(self)
@@ -275,10 +273,7 @@ impl Embedding {
 
     fn check(&self, what: &'static str, tokens: &[usize], len: usize) -> Result<(), Error> {
         check_len(what, checked_size(what, &[tokens.len(), self.width])?, len)?;
-        match tokens.iter().find(|&&token| token >= self.rows) {
-            Some(&got) => Err(Error::Index { what: "token", below: self.rows, got }),
-            None => Ok(()),
-        }
+        tokens.iter().try_for_each(|&token| check_index("token", self.rows, token))
     }
 }
 
