@@ -20,7 +20,9 @@
 use super::{BiasOf, Canonical, Entry, Matrix, Packed, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size};
 use crate::memory::AlignedBuf;
-use crate::product::{ConvertRows, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table};
+use crate::product::{
+    ConvertRows, Fringe, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table,
+};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -180,7 +182,7 @@ impl Weights {
     pub(crate) fn bytes(&self) -> usize {
         let vectors = [&self.biases.data, &self.diagonals.data, &self.norms.data];
         let vectors: usize = vectors.map(|vectors| size_of_val(&vectors[..])).iter().sum();
-        vectors + self.panels.iter().map(Panel::bytes).sum::<usize>()
+        vectors + self.panels.iter().map(Panel::held).sum::<usize>()
     }
 
     /// Room for the weights of a cell, all zero.
@@ -211,7 +213,12 @@ impl Weights {
         // (Rounded in f32 is what gradients take on the way back.)
         let words =
             if products == precision { precision.forward(table.offset) } else { precision.backward() };
-        let panels = Panel::several(words, lanes, count, &size)?;
+        // (A tile in which heads meet is multiplied head by head.)
+        let depth = inputs.saturating_add(outputs);
+        let fringe = |[_, gates, units]: [usize; 3]| {
+            if heads.are_one() { Fringe::of(table, [depth, gates, units]) } else { None }
+        };
+        let panels = Panel::several(words, lanes, count, &size, &fringe)?;
         Ok(Weights {
             token,
             precision,
@@ -372,7 +379,8 @@ impl TransposedWeights {
         let (shape, lanes) = (weights.shape(), weights.table.lanes);
         let (units, outputs, heads) = (weights.units(), weights.outputs(), weights.heads());
         let words = weights.precision.backward();
-        let of_gates = |count, depth, width| Panel::several(words, lanes, count, &|_| [depth, 1, width]);
+        let of_gates =
+            |count, depth, width| Panel::several(words, lanes, count, &|_| [depth, 1, width], &|_| None);
         let of_heads = if heads.are_one() { (units, outputs) } else { (heads.size(), heads.panel_units()) };
         Ok(TransposedWeights {
             input: of_gates(shape.input.len(), units, weights.inputs())?,

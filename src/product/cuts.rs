@@ -93,7 +93,7 @@ mod tests {
     fn every_gate_of_every_block_is_taken_once_and_in_order() {
         // 2^10 inputs of four blocks with sixteen lanes: 256 KiB.
         let panels = |gates, depth| -> Vec<Panel> {
-            (0..gates).map(|_| Panel::new(Words::F32, 16, depth, 1, 150).unwrap()).collect()
+            (0..gates).map(|_| Panel::new(Words::F32, 16, [depth, 1, 150], None).unwrap()).collect()
         };
         let of = |panels: &[Panel], rows, blocks| -> Vec<_> {
             cuts(panels, rows, blocks).map(|(gates, blocks)| (gates.range(), blocks)).collect()
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn what_is_read_next_is_prefetched() {
-        let panels: Vec<Panel> = (0..2).map(|_| Panel::new(Words::F32, 4, 1024, 1, 40).unwrap()).collect();
+        let panels: Vec<Panel> =
+            (0..2).map(|_| Panel::new(Words::F32, 4, [1024, 1, 40], None).unwrap()).collect();
         let at = |gates: &Gates, gate, block| {
             // Of two tiles the first, whose part is the beginning.
             let (_, part) = Part::of_run(0, 1, 2);

@@ -11,6 +11,7 @@
 //! registry.rs  the tables of all levels and precisions
 //! amx/         kernels of AMX's tiles, for the narrow precisions: in tables of AVX-512
 //! sweep.rs     sweep: the loop over blocks and rows around the kernels
+//! fringe.rs    Fringe: the last units, of which several rows multiply all gates side by side
 //! heads.rs     Heads: weights that are block-diagonal, and a tile head by head
 //! cuts.rs      a sum over several panels, gate by gate where they are too many for the cache
 //! gradient.rs  products whose sums belong in a matrix that others own: gradients of weights and of inputs
@@ -26,6 +27,7 @@
 //! | panel | B packed: BLIS's micro-panels of B; oneDNN's packed `weights_layer`, `weights_iter` |
 //! | word | 32 bits of depth: one f32, two bf16, or four bytes |
 //! | block | as many units as a vector has lanes: NR of one gate |
+//! | fringe | the last units, fewer than lanes, a second time: all gates side by side in as few vectors as hold them |
 //! | gate | one of the vectors that lie side by side in a panel; a tile has an accumulator of each |
 //! | tile | R rows by U blocks by G gates of accumulators in registers: MR = R, NR = U G lanes |
 //! | kernel | the micro-kernel of one (G, U, R): [`MicroKernel`] |
@@ -42,6 +44,7 @@
 mod amx;
 mod cuts;
 mod format;
+mod fringe;
 mod gemm;
 mod gradient;
 mod heads;
@@ -63,12 +66,13 @@ pub(crate) use format::{
     ConvertRows, FRONT, MAX_INPUTS, RowsToConvert, are_rounded, bf16_of, bytes_of, convert_rows, round,
     row_words,
 };
+pub(crate) use fringe::Fringe;
 pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use heads::{Heads, OfHead, multiply_lanes};
 pub(crate) use kernel::{Ends, Product};
 pub(crate) use narrow::{is_narrow, narrow_gradient};
-pub(crate) use operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers, WeightPointers};
+pub(crate) use operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use registry::table;
 pub(crate) use sums::sum_over_places;

@@ -50,6 +50,13 @@ impl<T> RowPointers<T> {
         self.first = base.wrapping_add(row * self.stride);
     }
 
+    /// The rows after the first `count`.
+    #[inline(always)]
+    fn skip_rows(self, count: usize) -> Self {
+        let list = if self.list.is_null() { self.list } else { self.list.wrapping_add(count) };
+        RowPointers { first: self.first.wrapping_add(count * self.stride), list, ..self }
+    }
+
     /// The distance from the rows of a tile of a run to those of the next one: words, or places of the list.
     #[inline(always)]
     fn next(self, tile: &Tile) -> usize {
@@ -67,7 +74,6 @@ impl<T> RowPointers<T> {
     ///
     /// # Safety
     /// - The list is there, if one was given, and has the row.
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn start(self, row: usize, on: usize) -> *mut T {
         if self.list.is_null() {
@@ -149,11 +155,16 @@ impl SumPointers {
         self.next = if tile.rows == 1 { tile.blocks * self.block } else { self.rows.next(tile) };
     }
 
+    /// Whether all rows have the same sums.
+    #[inline(always)]
+    pub(super) fn are_shared(&self) -> bool {
+        self.rows.list.is_null() && self.rows.stride == 0
+    }
+
     /// Where a row of a tile of a run begins.
     ///
     /// # Safety
     /// - The list is there, if the rows have one, and has the row.
-    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) unsafe fn row(&self, tile: usize, row: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
@@ -221,6 +232,12 @@ impl Segment {
     pub(crate) fn set_weights(&mut self, weights: WeightPointers, tile: &Tile) {
         (self.panel, self.ahead, self.pace) = (weights.panel, weights.ahead, weights.pace);
         self.follow(tile);
+    }
+
+    /// The same of the rows after the first `count`, a tile of their own.
+    #[inline(always)]
+    pub(super) fn skip_rows(&self, count: usize) -> Self {
+        Segment { rows: self.rows.skip_rows(count), ..*self }
     }
 
     /// Sets the distances to the tiles that follow in a run.

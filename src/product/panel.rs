@@ -18,9 +18,10 @@
 //! that are too small to matter (`simd/flush.rs`).
 //!
 //! Depth is counted in words of 32 bits: `[units / lanes][words][gate][lane]`, a word for each input of f32
-//! or for several (`format/`).
+//! or for several (`format/`). After the last block there may be its units once more, as a [`Fringe`].
 
 use super::format::{Columns, Precision, UNITS, Words, round};
+use super::fringe::Fringe;
 use super::heads::{Heads, Lanes};
 use super::operand::{Prefetch, WeightPointers};
 use super::registry::table;
@@ -65,6 +66,7 @@ pub(crate) struct Panel {
     words: usize,
     blocks: usize,
     block_len: usize,
+    fringe: Option<Fringe>,
 }
 
 impl Panel {
@@ -72,33 +74,34 @@ impl Panel {
     fn of(data: AlignedBuf, of: Words, lanes: usize, [depth, gates, units]: [usize; 3]) -> Self {
         let (words, blocks) = (depth.div_ceil(of.inputs()), units.div_ceil(lanes));
         let block_len = (words + of.tail()) * gates * lanes;
-        Panel { data, of, lanes, depth, gates, units, words, blocks, block_len }
+        Panel { data, of, lanes, depth, gates, units, words, blocks, block_len, fringe: None }
     }
 
-    /// A panel of zeros.
+    /// A panel of zeros, of depth, gates and units, and its fringe.
     pub(crate) fn new(
         of: Words,
         lanes: usize,
-        depth: usize,
-        gates: usize,
-        units: usize,
+        [depth, gates, units]: [usize; 3],
+        fringe: Option<Fringe>,
     ) -> Result<Self, Error> {
         let words = depth.div_ceil(of.inputs()).saturating_add(of.tail());
-        let size = checked_size("packed weights", &[units.div_ceil(lanes), lanes, words, gates])?;
-        Ok(Panel::of(AlignedBuf::zeroed(size)?, of, lanes, [depth, gates, units]))
+        // Vectors of all blocks and of the fringe.
+        let vectors = units.div_ceil(lanes).saturating_mul(gates);
+        let vectors = vectors.saturating_add(fringe.map_or(0, |fringe| fringe.vectors));
+        let size = checked_size("packed weights", &[vectors, lanes, words])?;
+        Ok(Panel { fringe, ..Panel::of(AlignedBuf::zeroed(size)?, of, lanes, [depth, gates, units]) })
     }
 
-    /// `count` panels of zeros, of which `size` says depth, gates and units.
+    /// `count` panels of zeros, of which `size` says depth, gates and units, and `fringe` of these the
+    /// fringe.
     pub(crate) fn several(
         of: Words,
         lanes: usize,
         count: usize,
         size: &dyn Fn(usize) -> [usize; 3],
+        fringe: &dyn Fn([usize; 3]) -> Option<Fringe>,
     ) -> Result<Vec<Self>, Error> {
-        collect((0..count).map(|n| {
-            let [depth, gates, units] = size(n);
-            Panel::new(of, lanes, depth, gates, units)
-        }))
+        collect((0..count).map(|n| Panel::new(of, lanes, size(n), fringe(size(n)))))
     }
 
     /// A panel for [`pack_rows`](Panel::pack_rows), with room for `rows` rows of `units` units.
@@ -174,6 +177,10 @@ impl Panel {
                 let of_block = unit..units.min(unit + lanes);
                 self.pack_lanes((block, 0), of_block, &inputs, from, (scales, units, unit));
             }
+            if let Some(fringe) = self.fringe {
+                let unit = units - fringe.units;
+                self.pack_lanes((self.blocks, 0), unit..units, &inputs, from, (scales, units, unit));
+            }
         }
     }
 
@@ -195,8 +202,9 @@ impl Panel {
         }
     }
 
-    /// Packs some inputs of some units into the lanes of a block from `lane` on. The third part of the last
-    /// argument is the index of the first unit's scale, the second the number of scales of a gate.
+    /// Packs some inputs of some units into the lanes of a block from `lane` on; the fringe comes after the
+    /// last block. The third part of the last argument is the index of the first unit's scale, the second the
+    /// number of scales of a gate.
     #[inline(never)]
     fn pack_lanes(
         &mut self,
@@ -207,12 +215,17 @@ impl Panel {
         (scales, of_gate, first_scale): (&[f32], usize, usize),
     ) {
         debug_assert_eq!(from.gate_starts.len(), self.gates);
-        let &mut Panel { of, lanes, gates, block_len, .. } = self;
+        let &mut Panel { of, lanes, gates, block_len, words, .. } = self;
         if block_len == 0 {
             return;
         }
         let Source { unit_stride, depth_stride, .. } = from;
-        let to = &mut self.data[block * block_len..][..block_len];
+        // Lanes from a gate to the next, and words from a word of depth to the next.
+        let (next_gate, word) = match self.fringe {
+            Some(fringe) if block == self.blocks => (fringe.units, fringe.vectors * lanes),
+            _ => (lanes, gates * lanes),
+        };
+        let to = &mut self.data[block * block_len..][..(words + of.tail()) * word];
         for (gate, &start) in from.gate_starts.iter().enumerate() {
             for unit in (0..from_units.len()).step_by(UNITS) {
                 let data = &from.data[start + (from_units.start + unit) * unit_stride..];
@@ -221,8 +234,9 @@ impl Panel {
                     let scale = if scales.len() > 1 { gate * of_gate + first_scale + unit + n } else { 0 };
                     scales.get(scale).copied().filter(|&scale| scale != 0.0)
                 });
-                let (columns, at) = (Columns { data, units, unit_stride, depth_stride }, gate * lanes + lane);
-                of.pack(&columns, inputs.clone(), given, &mut to[at + unit..], gates * lanes);
+                let columns = Columns { data, units, unit_stride, depth_stride };
+                let at = gate * next_gate + lane + unit;
+                of.pack(&columns, inputs.clone(), given, &mut to[at..], word);
             }
         }
     }
@@ -233,7 +247,7 @@ impl Panel {
         self.blocks
     }
 
-    /// The number of bytes.
+    /// The bytes of all blocks: what a single row reads.
     pub(crate) fn bytes(&self) -> usize {
         self.block_bytes(self.blocks())
     }
@@ -284,8 +298,30 @@ impl Panel {
         if part.is_none() || block >= self.blocks {
             return Prefetch::NONE;
         }
-        let (pace, first) = part.pace(self.gates * self.lanes * count, self.words);
+        // (A tile that shares its block with others has several rows.)
+        let (block, word) = match self.fringe {
+            Some(fringe) if block + 1 == self.blocks => (self.blocks, fringe.vectors * self.lanes),
+            _ => (block, self.gates * self.lanes * count),
+        };
+        let (pace, first) = part.pace(word, self.words);
         Prefetch { at: self.address(block).wrapping_add(first), pace }
+    }
+
+    /// The fringe, where a tile takes that in place of its block.
+    #[inline(always)]
+    pub(crate) fn fringe(&self, tile: &Tile) -> Option<Fringe> {
+        self.fringe.filter(|_| tile.rows > 1 && tile.block + 1 == self.blocks)
+    }
+
+    /// What a tile multiplies with: its blocks, while its part of the next ones is prefetched, or the fringe.
+    #[inline(always)]
+    pub(crate) fn of_tile(&self, tile: &Tile) -> WeightPointers {
+        if self.fringe(tile).is_some() {
+            let panel = self.address(self.blocks);
+            return WeightPointers { panel, ahead: panel, ..self.weights(0, 0, Prefetch::NONE) };
+        }
+        let ahead = self.prefetch(tile.block + tile.blocks, tile.blocks, tile.part);
+        self.weights(tile.block, tile.blocks, ahead)
     }
 
     /// `count` blocks from `block` on, to multiply with while others are prefetched.
@@ -366,97 +402,4 @@ impl Dispatched for PackRows<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simd::Level;
-
-    #[test]
-    fn every_weight_lands_at_its_place_and_padding_is_zero() {
-        let (gates, units, depth, lanes) = (3, 7, 5, 4);
-        let data: Vec<f32> = (0..gates * units * depth).map(|k| k as f32 + 1.0).collect();
-        let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-        let mut panel = Panel::new(Words::F32, lanes, depth, gates, units).unwrap();
-        let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
-        panel.pack(source);
-        assert_eq!((panel.blocks(), panel.bytes()), (2, 4 * 2 * 4 * 5 * 3), "with the padding");
-        assert_eq!(panel.multiply_adds(), 2 * 4 * 5 * 3, "with the padding");
-        assert_eq!((panel.units(), panel.depth(), panel.lanes()), (7, 5, 4));
-        for unit in 0..panel.blocks() * lanes {
-            for k in 0..depth {
-                for gate in 0..gates {
-                    let packed = panel.block(unit / lanes)[(k * gates + gate) * lanes + unit % lanes];
-                    let want = if unit < units { data[(gate * units + unit) * depth + k] } else { 0.0 };
-                    assert_eq!(packed, want, "gate {gate} unit {unit} input {k}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn rows_are_packed_in_blocks_of_any_level() {
-        // Eleven rows of twenty units: more than a group, and a last block in part on every level.
-        let (count, units) = (GROUP + 3, 20);
-        let rows: Vec<Vec<f32>> =
-            (0..count).map(|k| (0..units + 2).map(|u| (100 * k + u) as f32 + 1.0).collect()).collect();
-        for level in Level::available() {
-            let token = level.token().unwrap();
-            let (mut panel, lanes) = (Panel::default(), table(token, Precision::F32).lanes);
-            panel.reserve(lanes, count, units).unwrap();
-            // What was there before must not stay.
-            panel.data.fill(7.0);
-            panel.pack_rows(token, units, &mut rows.iter().map(|row| Row::of(row)));
-            assert_eq!(panel.lanes, lanes);
-            assert_eq!((panel.blocks(), panel.depth()), (units.div_ceil(lanes), count));
-            for unit in 0..panel.blocks() * lanes {
-                for (k, row) in rows.iter().enumerate() {
-                    let want = if unit < units { row[unit] } else { 0.0 };
-                    assert_eq!(panel.block(unit / lanes)[k * lanes + unit % lanes], want, "lanes {lanes}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tiny_values_are_packed_as_zero() {
-        let mut panel = Panel::new(Words::F32, 4, 2, 1, 2).unwrap();
-        let data = [1e-30, -9e-31, 1e-40, -1.0];
-        panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
-        assert_eq!(panel.block(0), [1e-30, 0., 0., 0., 0., -1., 0., 0.]);
-        for level in Level::available() {
-            let token = level.token().unwrap();
-            let mut row = [2.0; 17];
-            (row[1], row[16]) = (-1e-31, 1e-45);
-            panel.reserve(table(token, Precision::F32).lanes, 1, 17).unwrap();
-            panel.pack_rows(token, 17, &mut std::iter::once(Row::of(&row)));
-            let lanes = panel.lanes;
-            let packed: Vec<f32> = (0..17).map(|n| panel.block(n / lanes)[n % lanes]).collect();
-            assert_eq!((packed[0], packed[1], packed[15], packed[16]), (2.0, 0.0, 2.0, 0.0), "{level}");
-        }
-    }
-
-    #[test]
-    fn each_unit_of_each_gate_has_its_own_scale() {
-        let (gates, units, depth, lanes) = (3, 5, 6, 4);
-        let scales: Vec<f32> = (1..=gates * units).map(|n| n as f32 / 8.0).collect();
-        let data: Vec<f32> =
-            scales.iter().flat_map(|scale| (0..depth).map(move |k| k as f32 * scale)).collect();
-        let starts: Vec<usize> = (0..gates).map(|gate| gate * units * depth).collect();
-        let source = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
-        let mut panel = Panel::new(Words::Bytes { offset: 0 }, lanes, depth, gates, units).unwrap();
-        panel.pack_with(source, &scales);
-        let words = depth.div_ceil(4);
-        for (n, &scale) in scales.iter().enumerate() {
-            let (gate, unit) = (n / units, n % units);
-            let packed = panel.block(unit / lanes)[(words * gates + gate) * lanes + unit % lanes];
-            assert_eq!(packed, scale, "gate {gate}, unit {unit}");
-        }
-    }
-
-    #[test]
-    fn a_transposed_source_reads_columns() {
-        let data: Vec<f32> = (0..6).map(|k| k as f32).collect();
-        let mut panel = Panel::new(Words::F32, 4, 3, 1, 2).unwrap();
-        panel.pack(Source { data: &data, gate_starts: &[0], unit_stride: 1, depth_stride: 2 });
-        assert_eq!(panel.block(0), [0., 1., 0., 0., 2., 3., 0., 0., 4., 5., 0., 0.]);
-    }
-}
+mod tests;

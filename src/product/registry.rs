@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
+use super::fringe::{MultiplyFringe, OfRows, has_fringes};
 use super::kernel::{Multiply, Product};
 use super::operand::{MAX_ROWS, VECTOR_ROWS};
 use super::table::{Heights, MicroKernel, Table, is_taken};
@@ -53,6 +54,14 @@ macro_rules! define_kernels {
             unsafe { Multiply::<F, G, U, R>::run(Level::assume(), product) }
         }
 
+        /// # Safety
+        /// - The machine has the features; the rest as for [`MultiplyFringe`].
+        $(#[target_feature(enable = $features)])*
+        unsafe fn multiply_fringe(rows: &OfRows<'_>) {
+            // SAFETY: the caller's promise, passed on.
+            unsafe { MultiplyFringe::run(Level::assume(), rows) }
+        }
+
         /// (Called for constants only, so that the kernel of the other branch is not compiled.)
         const fn kernel<F: Format, const G: usize, const U: usize, const R: usize>() -> MicroKernel {
             if is_taken(&heights_of::<F>(&Level::HEIGHTS), G, U, R) { multiply::<F, G, U, R> } else { absent }
@@ -95,6 +104,7 @@ macro_rules! define_kernels {
             Table::new(
                 (Level::LANES, Level::MULTIPLY_ADDS * F::SPEED, Level::BYTE_OFFSETS[F::VNNI as usize]),
                 heights,
+                if has_fringes(&heights) { Some(multiply_fringe) } else { None },
                 kernels,
             )
         }

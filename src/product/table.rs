@@ -13,9 +13,11 @@
 //! 2        4         1                       several
 //! ```
 
+use super::fringe::MultiplyFringe;
 use super::kernel::Product;
 use super::operand::MAX_ROWS;
 use super::tile::{ROW_BLOCKS, WIDE};
+use crate::simd::Pointer;
 
 /// The micro-kernel of a tile: see [`Multiply`](super::kernel::Multiply) for what it computes and for what
 /// its caller promises.
@@ -38,6 +40,8 @@ pub(crate) struct Table {
     pub(super) heights: [usize; 5],
     /// For each number of gates, the blocks of the next tile of a single row, by how many are left.
     of_row: [[u8; ROW_BLOCKS + 1]; 5],
+    /// The product of rows with a fringe, where panels have one.
+    pub(super) fringe: Option<Pointer<MultiplyFringe>>,
     /// By the number of gates, and by the number of blocks less one.
     pub(super) kernels: [[Heights; WIDE]; 5],
 }
@@ -61,6 +65,7 @@ impl Table {
     pub(super) const fn new(
         (lanes, rate, offset): (usize, f64, u8),
         heights: [usize; 5],
+        fringe: Option<Pointer<MultiplyFringe>>,
         kernels: [[Heights; WIDE]; 5],
     ) -> Table {
         let mut of_row = [[0; ROW_BLOCKS + 1]; 5];
@@ -69,7 +74,7 @@ impl Table {
             of_row[gates] = blocks_of_row(&heights, gates);
             gates += 1;
         }
-        Table { lanes, rate, offset, heights, of_row, kernels }
+        Table { lanes, rate, offset, heights, of_row, fringe, kernels }
     }
 
     /// The most rows of a tile of these gates and blocks.

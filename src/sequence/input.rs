@@ -12,7 +12,7 @@
 
 use super::converted::{self, convert_inputs};
 use super::pass::{Forward, Projected};
-use super::ready_call::{NO_LIST, listed, weights_of};
+use super::ready_call::{NO_LIST, listed};
 use super::threads::{Split, over_range};
 use crate::cell::{Call, Multiply, Operand, Start, Weights};
 use crate::memory::GridMut;
@@ -174,13 +174,13 @@ impl Tiles for InputProducts<'_> {
         let mut to = SumPointers { rows: to, block: table.lanes, gate: sums.grid.width(), next: 0 };
         start.follow(tile);
         to.follow(tile);
-        let panel = weights_of(&weights.panels[self.product.weights], tile);
-        let mut segment = Segment::rows(inputs, panel);
-        segment.set_weights(panel, tile);
+        let panel = &weights.panels[self.product.weights];
+        let mut segment = Segment::rows(inputs, panel.of_tile(tile));
+        segment.follow(tile);
         let ends = Ends { tiles: tile.tiles, quiet: tile.quiet, ..Ends::new(start, to) };
         let product = Product { ends: &ends, segments: &[segment] };
         // SAFETY: the places exist, and are ours with the columns of these blocks, by the caller's promise;
         // nobody writes the inputs of steps that are computed.
-        unsafe { table.kernel(self.call.gates, tile.blocks, tile.rows)(&product) };
+        unsafe { table.multiply(self.call.gates, panel.fringe(tile), tile, &product) };
     }
 }

@@ -276,11 +276,11 @@ impl Tiles for PhaseProducts<'_> {
     }
 
     unsafe fn products(&mut self, tile: &Tile, scratch: *mut f32) {
-        let table = self.table();
+        let (weights, table) = (self.forward.pass.weights(), self.table());
         if self.first {
             self.prefetch_records(tile);
         }
-        if !self.forward.pass.weights().heads().are_one() {
+        if !weights.heads().are_one() {
             // SAFETY: the caller's promise, passed on.
             return unsafe { self.products_of_heads(tile, scratch) };
         }
@@ -298,7 +298,7 @@ impl Tiles for PhaseProducts<'_> {
             // SAFETY: rows and blocks exist, and the scratch is ours, by the caller's promise. Nobody writes
             // the rows: the input of a step that is computed is not written any more, the step before is
             // done, and so are earlier phases.
-            unsafe { table.kernel(call.gates, tile.blocks, tile.rows)(&ready.product()) };
+            unsafe { table.multiply(call.gates, ready.fringe(weights, tile), tile, &ready.product()) };
         }
     }
 

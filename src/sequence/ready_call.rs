@@ -12,11 +12,10 @@
 use super::converted;
 use super::pass::{Flushed, Forward, Projected};
 use super::threads::Share;
-use crate::cell::{Call, ForwardStep, MAX_PRODUCTS, Multiply, Operand, Start};
+use crate::cell::{Call, ForwardStep, MAX_PRODUCTS, Multiply, Operand, Start, Weights};
 use crate::memory::Planes;
 use crate::product::{
-    Ends, MAX_ROWS_OF_RUN, OfHead, Panel, Prefetch, Product, RowPointers, Segment, SumPointers, Tile,
-    WeightPointers,
+    Ends, Fringe, MAX_ROWS_OF_RUN, OfHead, Prefetch, Product, RowPointers, Segment, SumPointers, Tile,
 };
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -133,7 +132,7 @@ impl ReadyCall {
             // SAFETY: `fill` has written the first `count`.
             let (segment, (panel, ..)) =
                 unsafe { (segments[n].assume_init_mut(), operands[n].assume_init_ref()) };
-            segment.set_weights(weights_of(&forward.pass.weights().panels[*panel], tile), tile);
+            segment.set_weights(forward.pass.weights().panels[*panel].of_tile(tile), tile);
         }
     }
 
@@ -179,7 +178,7 @@ impl ReadyCall {
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             if operand == Operand::Hidden {
                 segment.rows.move_to(rows.wrapping_add(head * weights.head_words()), tile.row);
-                segment.set_weights(weights_of(&weights.panels[panel], &Tile { block, ..*tile }), tile);
+                segment.set_weights(weights.panels[panel].of_tile(&Tile { block, ..*tile }), tile);
             }
         }
     }
@@ -222,6 +221,17 @@ impl ReadyCall {
                 unsafe { (self.segments[n].assume_init_mut(), self.operands[n].assume_init_ref()) };
             segment.rows.move_to(row(*operand), 0);
         }
+    }
+
+    /// The fringe, where its tile takes that.
+    #[inline(always)]
+    pub(super) fn fringe(&self, weights: &Weights, tile: &Tile) -> Option<Fringe> {
+        if self.count == 0 {
+            return None;
+        }
+        // SAFETY: `fill` has written the first `count`.
+        let (panel, ..) = unsafe { self.operands[0].assume_init_ref() };
+        weights.panels[*panel].fringe(tile)
     }
 
     /// The product, once the call has been moved to its step and tile.
@@ -271,11 +281,4 @@ pub(super) fn listed(list: &mut List, rows: impl Iterator<Item = *mut u32>) -> R
     }
     // SAFETY: the loop has written the first `count`.
     RowPointers::listed(unsafe { std::slice::from_raw_parts(list.as_ptr().cast(), count) })
-}
-
-/// A tile's blocks of a panel, and its part of the next ones to prefetch.
-#[inline(always)]
-pub(super) fn weights_of(panel: &Panel, tile: &Tile) -> WeightPointers {
-    let ahead = panel.prefetch(tile.block + tile.blocks, tile.blocks, tile.part);
-    panel.weights(tile.block, tile.blocks, ahead)
 }

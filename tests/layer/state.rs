@@ -41,8 +41,7 @@ fn states_and_rows_of_them_are_copied() {
     assert_eq!((to.row_c(2, 0), to.row_c(0, 3)), (None, None));
 
     let before = (to.h(), to.c());
-    let out_of_range =
-        Error::Index { what: "row of a state", below: 2, got: 2 };
+    let out_of_range = Error::Index { what: "row of a state", below: 2, got: 2 };
     assert_eq!(to.select_rows(&from, &[0, 2, 0]), Err(out_of_range));
     let what = "rows (one for each row of this state)";
     assert_eq!(to.select_rows(&from, &[0, 1]), Err(Error::Length { what, expected: 3, got: 2 }));

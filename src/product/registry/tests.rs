@@ -54,7 +54,7 @@ fn products(table: &Table, words: Words, (gates, blocks, rows): (usize, usize, u
     let panels = depths.map(|depth| {
         let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
         let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-        let mut panel = Panel::new(words, lanes, depth, gates, units).unwrap();
+        let mut panel = Panel::new(words, lanes, [depth, gates, units], None).unwrap();
         panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
         panel
     });
@@ -120,7 +120,8 @@ fn check_made(
         for start in &starts {
             data[start + (units - lanes) * depth..][..lanes * depth].fill(f32::INFINITY);
         }
-        let mut panel = Panel::new(precision.forward(table.offset), lanes, depth, gates, units).unwrap();
+        let mut panel =
+            Panel::new(precision.forward(table.offset), lanes, [depth, gates, units], None).unwrap();
         panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
         let left: Vec<f32> = (0..count * depth).map(|n| value(n + depth + 77)).collect();
         // What a row has past its last word may be NaN.
@@ -161,7 +162,7 @@ fn check_made(
     // What a kernel has copied of other weights may lie where it copies these.
     let of = precision.forward(table.offset);
     let (depth, mut nowhere) = (15 * of.inputs(), before.clone());
-    let mut panel = Panel::new(of, lanes, depth, gates, units).unwrap();
+    let mut panel = Panel::new(of, lanes, [depth, gates, units], None).unwrap();
     let data = vec![f32::NAN; units * depth];
     panel.pack(Source { data: &data, gate_starts: &[0; 4][..gates], unit_stride: depth, depth_stride: 1 });
     let spoilt = [Segment::rows(words[2].rows, panel.weights(0, blocks, Prefetch::NONE)); 3];
@@ -224,7 +225,7 @@ fn check(table: &Table, fused: bool, (gates, blocks, rows): (usize, usize, usize
         .map(|&depth| {
             let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
             let starts: Vec<usize> = (0..gates).map(|g| g * units * depth).collect();
-            let mut panel = Panel::new(Words::F32, lanes, depth, gates, units).unwrap();
+            let mut panel = Panel::new(Words::F32, lanes, [depth, gates, units], None).unwrap();
             let from = Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 };
             panel.pack(from);
             (panel, data)
