@@ -252,14 +252,14 @@ pub(crate) struct WeightGradient<'a> {
 }
 
 impl WeightGradient<'_> {
-    /// All blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`] units
-    /// at a time, so that both stay in a near cache.
+    /// The first blocks of some units, over all places: [`PLACES`] at a time of four blocks, and of [`UNITS`]
+    /// units at a time, so that both stay in a near cache.
     ///
     /// # Safety
-    /// - The units and places exist in `grads`, the places in `packed`, which has the vectors of the table,
-    ///   and the gate with these units and as many columns as `packed` in `to`; nobody else works on them.
-    pub(crate) unsafe fn sweep(&self, units: Range<usize>) {
-        let blocks = self.packed.blocks();
+    /// - The units and places exist in `grads`, the places and blocks in `packed`, which has the vectors of
+    ///   the table, and the gate with these units and as many columns as `packed` in `to`; nobody else works
+    ///   on them.
+    pub(crate) unsafe fn sweep(&self, units: Range<usize>, blocks: usize) {
         let mut columns = [std::ptr::null_mut(); UNITS];
         for start in self.places.clone().step_by(PLACES) {
             let places = start..(start + PLACES).min(self.places.end);

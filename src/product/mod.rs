@@ -71,7 +71,7 @@ pub(crate) use gemm::{MatrixMut, MatrixRef, gemm};
 pub(crate) use gradient::{Gradient, WeightGradient, sweep_gradient};
 pub(crate) use heads::{Heads, OfHead, multiply_lanes};
 pub(crate) use kernel::{Ends, Product};
-pub(crate) use narrow::{is_narrow, narrow_gradient};
+pub(crate) use narrow::{narrow_gradient, wide_blocks};
 pub(crate) use operand::{MAX_ROWS, Prefetch, RowPointers, Segment, Segments, SumPointers};
 pub(crate) use panel::{Panel, Source};
 pub(crate) use registry::table;

@@ -1,4 +1,5 @@
-//! The gradient of input weights where the input is narrower than a vector.
+//! The gradient of weights of the inputs that fill no vector: of an input that is narrower than one, or of the
+//! last inputs of a wider one.
 //!
 //! ```text
 //! dW (gates*H, I)  +=  dG^T X        over the K places of a chunk
@@ -24,15 +25,23 @@ dispatcher!(dispatch);
 /// Inputs that are summed at a time.
 const INPUTS: usize = 4;
 
-/// Whether inputs of this panel are that narrow.
-pub(crate) fn is_narrow(packed: &Panel) -> bool {
-    packed.units() < packed.lanes()
+/// Many places: reading and writing each sum by itself takes little beside them. (`Z4/last-inputs`)
+const MANY: usize = 32;
+
+/// The blocks of inputs that are not summed here, from the first on: all whole ones, or all. Up to three
+/// quarters of a vector are few inputs; as a block, the last of several takes no longer if they are more, or
+/// if places are few.
+pub(crate) fn wide_blocks(packed: &Panel) -> usize {
+    let (whole, last) = (packed.units() / packed.lanes(), packed.units() % packed.lanes());
+    let (few, many) = (4 * last <= 3 * packed.lanes(), packed.depth() >= MANY);
+    let pays = if whole == 0 { few || many } else { few && many };
+    if pays { whole } else { packed.blocks() }
 }
 
-/// Computes the gradients of some units, as whole lines of dG, of a gradient over all places of its chunk.
+/// Computes the gradients of some units, as whole lines of dG, of a gradient over all places of its chunk:
+/// those of the inputs that fill no vector.
 ///
 /// # Safety
-/// - The inputs are [narrow](is_narrow), so that they are one block.
 /// - The units exist, with as many columns of `to` as there are inputs, and nobody else works on their
 ///   gradients.
 /// - The inputs are packed for the vectors of the token.
@@ -53,7 +62,7 @@ impl Dispatched for Narrow<'_> {
     fn run<I: Isa>(self, isa: I) {
         let end = (self.lines.end * LINE).min(self.gradient.to.grid.rows());
         let first = self.lines.start * LINE;
-        let inputs = self.gradient.packed.units();
+        let inputs = self.gradient.packed.units() % I::LANES;
         for input in (0..inputs).step_by(INPUTS) {
             match inputs - input {
                 1 => self.sweep::<I, 4, 1>(isa, first..end, input),
@@ -81,12 +90,13 @@ impl Narrow<'_> {
         }
     }
 
-    /// The sums of V vectors of units from `unit` on and of N inputs from `input` on.
+    /// The sums of V vectors of units from `unit` on and of N inputs of the last block from `first` on.
     #[inline(always)]
-    fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, input: usize) {
+    fn sum<I: Isa, const V: usize, const N: usize>(&self, isa: I, unit: usize, first: usize) {
         let WeightGradient { grads, plane, packed, add, .. } = self.gradient;
         let count = packed.depth();
-        let x = packed.block(0);
+        let block = packed.units() / I::LANES;
+        let (x, input) = (packed.block(block), block * I::LANES + first);
         let mut lanes = [[[0.0; LINE]; N]; V];
         if *add {
             // SAFETY: the promise to `narrow_gradient`.
@@ -103,7 +113,7 @@ impl Narrow<'_> {
             columns[v] = grads.from(0, *plane, unit + v * I::LANES);
         }
         for k in 0..count {
-            let x = &x[k * I::LANES + input..][..N];
+            let x = &x[k * I::LANES + first..][..N];
             for v in 0..V {
                 let dg = isa.load(&columns[v][k * LINE..]);
                 for n in 0..N {

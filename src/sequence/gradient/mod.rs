@@ -35,7 +35,7 @@ use super::threads::{Share, over_shares};
 use crate::cell::{C, Factor, Multiplied, Tensor, VectorGradient};
 use crate::memory::{LinesRef, Row};
 use crate::product::{
-    Panel, WeightGradient, cuts, is_narrow, narrow_gradient, sum_over_places, sweep_gradient,
+    Panel, WeightGradient, cuts, narrow_gradient, sum_over_places, sweep_gradient, wide_blocks,
 };
 use crate::simd::LINE;
 pub(crate) use arguments::{Inputs, Kept, Targets, target};
@@ -141,16 +141,8 @@ impl<'a> Contribution<'a> {
         for gate in gates(Tensor::WeightIh, shape.input.len()) {
             let plane = shape.input[gate];
             let x = &packed.input;
-            let gradient = of(Tensor::WeightIh, plane, gate, cell.units(), x);
-            // SAFETY: the gradients of these units of each gate are those of this share, however it is cut.
-            unsafe {
-                if is_narrow(x) {
-                    let lines = share.part(cell.units().div_ceil(LINE));
-                    narrow_gradient(cell.token, &gradient, lines);
-                } else {
-                    gradient.sweep(units.clone());
-                }
-            }
+            // SAFETY: nobody else does this share of this gate.
+            unsafe { self.matrix(&of(Tensor::WeightIh, plane, gate, cell.units(), x), share) };
         }
         for gate in gates(Tensor::WeightHh, shape.recurrent.len()) {
             let (plane, operand) = shape.recurrent[gate];
@@ -159,17 +151,41 @@ impl<'a> Contribution<'a> {
                 Multiplied::Tape(_) => std::slice::from_ref(&packed.second),
             };
             for (head, y) in y.iter().enumerate() {
-                // The units of this share that are of the head: all, where there is one.
-                let own = if cell.heads().are_one() { 0..cell.units() } else { cell.heads().units(head) };
-                let units = units.start.max(own.start)..units.end.min(own.end);
-                // SAFETY: as above.
-                unsafe { of(Tensor::WeightHh, plane, gate, cell.units(), y).sweep(units) };
+                let gradient = of(Tensor::WeightHh, plane, gate, cell.units(), y);
+                // SAFETY: as above; of each head the units of this share are those of nobody else.
+                unsafe {
+                    if cell.heads().are_one() {
+                        self.matrix(&gradient, share);
+                    } else {
+                        let own = cell.heads().units(head);
+                        gradient.sweep(units.start.max(own.start)..units.end.min(own.end), y.blocks());
+                    }
+                }
             }
         }
         if let (Some((plane, _)), true) = (shape.projection, self.to.want(&[Tensor::WeightHr])) {
             let gradient = of(Tensor::WeightHr, plane, 0, cell.outputs(), &packed.second);
             // SAFETY: the outputs are those of this share.
-            unsafe { gradient.sweep(share.part(cell.outputs())) };
+            unsafe { gradient.sweep(share.part(cell.outputs()), packed.second.blocks()) };
+        }
+    }
+
+    /// The gradients of a gate of a matrix: of the columns that fill whole vectors for a share of the units,
+    /// and of the others for a share of the lines of units.
+    ///
+    /// # Safety
+    /// - Nobody else does this share.
+    unsafe fn matrix(&self, gradient: &WeightGradient<'_>, share: Share) {
+        let cell = self.inputs.pass.weights();
+        let (wide, blocks) = (wide_blocks(gradient.packed), gradient.packed.blocks());
+        // SAFETY: the columns and units are those of this share alone, by the caller's promise.
+        unsafe {
+            if wide > 0 {
+                gradient.sweep(share.part(cell.units()), wide);
+            }
+            if wide < blocks {
+                narrow_gradient(cell.token, gradient, share.part(cell.units().div_ceil(LINE)));
+            }
         }
     }
 
