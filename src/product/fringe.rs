@@ -154,32 +154,31 @@ impl Routine for MultiplyFringe {
                 from = stride;
                 for row in 0..rows {
                     let own = own.wrapping_add(row * stride);
-                    of.spread(isa, &to, (row, last, last), own);
+                    of.spread(isa, (of.place(&to, row), to.gate), last..gates, own);
                     of.renew(isa, &fresh, row, own);
                 }
                 turned = at;
             }
             of.multiply(turned..product.segments.len(), from, own);
+            let renewed = if turn.is_some() { to.gate } else { 0 };
             for row in 0..rows {
-                let own = own.wrapping_add(row * stride);
-                for gate in 0..last {
-                    of.spread(isa, &to, (row, gate, gate), own);
-                }
-                of.spread(isa, &to, (row, last, last + usize::from(turn.is_some())), own);
+                let (place, own) = (of.place(&to, row), own.wrapping_add(row * stride));
+                of.spread(isa, (place, to.gate), 0..last, own);
+                of.spread(isa, (place.wrapping_add(renewed), to.gate), last..gates, own);
             }
         }
     }
 }
 
 impl OfRows<'_> {
-    /// Where a vector of sums of a row is.
+    /// Where the sums of a row are. (Not inlined, or the loops are there for every kind of place.)
     ///
     /// # Safety
     /// - The list is there, if the rows have one.
-    #[inline(always)]
-    unsafe fn place(&self, of: &SumPointers, row: usize, gate: usize) -> *mut f32 {
+    #[inline(never)]
+    unsafe fn place(&self, of: &SumPointers, row: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
-        unsafe { of.row(0, self.first + row) }.wrapping_add(gate * of.gate)
+        unsafe { of.row(0, self.first + row) }
     }
 
     /// Copies the sums of a row from where they begin, side by side. Each copy ends with padding, over which
@@ -192,9 +191,10 @@ impl OfRows<'_> {
         let Fringe { gates, units, vectors, .. } = self.fringe;
         // SAFETY: the caller's promise.
         unsafe {
+            let from = self.place(start, row);
             isa.store_ptr(own.wrapping_add((vectors - 1) * I::LANES), isa.zero());
             for gate in 0..gates {
-                isa.store_ptr(own.wrapping_add(gate * units), isa.load_ptr(self.place(start, row, gate)));
+                isa.store_ptr(own.wrapping_add(gate * units), isa.load_ptr(from.add(gate * start.gate)));
             }
         }
     }
@@ -209,7 +209,7 @@ impl OfRows<'_> {
         // SAFETY: the caller's promise.
         unsafe {
             let own = std::slice::from_raw_parts_mut(own.wrapping_add((gates - 1) * units), units);
-            isa.store_partial(own, isa.load_ptr(self.place(fresh, row, 0)));
+            isa.store_partial(own, isa.load_ptr(self.place(fresh, row)));
         }
     }
 
@@ -217,7 +217,7 @@ impl OfRows<'_> {
     ///
     /// # Safety
     /// - As for the kernel of these rows; `own` are their sums.
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn multiply(&self, range: Range<usize>, from: usize, own: *mut f32) {
         let (vectors, lanes) = (self.fringe.vectors, self.table.lanes);
         let mut segments = Segments::new();
@@ -230,26 +230,28 @@ impl OfRows<'_> {
         unsafe { self.table.kernel(vectors, 1, self.rows)(&product) };
     }
 
-    /// Writes the sums of a gate of a row to where they go, as vector `place` of those, with zeros past the
-    /// last unit.
+    /// Writes the sums of some gates of a row to their places, `next` floats from a gate to the next, with
+    /// zeros past the last unit.
     ///
     /// # Safety
-    /// - `own` are the sums of the row and a vector more, all of it set; the place is writable.
+    /// - `own` are the sums of the row and a vector more, all of it set; the places are writable.
     #[inline(always)]
     unsafe fn spread<I: Isa>(
         &self,
         isa: I,
-        to: &SumPointers,
-        (row, gate, place): (usize, usize, usize),
+        (to, next): (*mut f32, usize),
+        gates: Range<usize>,
         own: *mut f32,
     ) {
         let units = self.fringe.units;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let sums = isa.load_ptr(own.wrapping_add(gate * units));
-            let units = isa.splat(units as f32);
-            let sums = isa.if_greater(units, isa.load_ptr(LANES.as_ptr()), sums, isa.zero());
-            isa.store_ptr(self.place(to, row, place), sums);
+        for gate in gates {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let sums = isa.load_ptr(own.add(gate * units));
+                let lanes = isa.load_ptr(LANES.as_ptr());
+                let sums = isa.if_greater(isa.splat(units as f32), lanes, sums, isa.zero());
+                isa.store_ptr(to.add(gate * next), sums);
+            }
         }
     }
 }

@@ -93,7 +93,7 @@ impl<G: Gradient> Work<'_, G> {
     ///
     /// # Safety
     /// - The ends have the tile's rows and blocks, and are ours.
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn multiply(&self, tile: &Tile, ends: &Ends) {
         let mut segments = Segments::new();
         self.0.push_segments(tile, &mut segments);

@@ -172,14 +172,11 @@ impl Panel {
         let together = if from.unit_stride == 1 && of.tail() == 0 { TOGETHER } else { depth.max(1) };
         for first in (0..depth).step_by(together) {
             let inputs = first..depth.min(first + together);
-            for block in 0..self.blocks {
-                let unit = block * lanes;
+            // (The fringe has the units of the last block.)
+            for block in 0..self.blocks + usize::from(self.fringe.is_some()) {
+                let unit = block.min(self.blocks - 1) * lanes;
                 let of_block = unit..units.min(unit + lanes);
                 self.pack_lanes((block, 0), of_block, &inputs, from, (scales, units, unit));
-            }
-            if let Some(fringe) = self.fringe {
-                let unit = units - fringe.units;
-                self.pack_lanes((self.blocks, 0), unit..units, &inputs, from, (scales, units, unit));
             }
         }
     }

@@ -96,13 +96,15 @@ fn machine() -> &'static Machine {
     }
 }
 
-/// Functions of this crate outside of all levels that a level may call: of plain floats in memory, and of
-/// places of packed sequences.
-const OUTSIDE: [&str; 4] = [
+/// Functions of this crate outside of all levels that a level may call: of plain floats in memory, of places of
+/// packed sequences, and of a fringe, whose products are kernels of the same level.
+const OUTSIDE: [&str; 6] = [
     "fused_rnn::train::dense::rows::halve",
     "fused_rnn::memory::grid::by_table",
     "fused_rnn::product::narrow::read",
     "fused_rnn::product::narrow::write",
+    "fused_rnn::product::fringe::OfRows::place",
+    "fused_rnn::product::fringe::OfRows::multiply",
 ];
 
 /// What a level may call of others: copies of memory, and panics, which the standard library has compiled.

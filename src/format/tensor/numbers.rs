@@ -58,6 +58,7 @@ impl DType {
     ///
     /// # Errors
     /// [`Error::Format`] where an f64 is too large for an f32, a number is cut off, or these are no numbers.
+    #[inline(never)]
     pub(in crate::format) fn decode(self, what: &str, bytes: &[u8]) -> Result<Vec<f32>, Error> {
         let Some(size) = self.size() else {
             return Err(refused(what, "numbers", format_args!("{self:?}")));

@@ -175,6 +175,7 @@ impl<'a> Contribution<'a> {
     ///
     /// # Safety
     /// - Nobody else does this share.
+    #[inline(never)]
     unsafe fn matrix(&self, gradient: &WeightGradient<'_>, share: Share) {
         let cell = self.inputs.pass.weights();
         let (wide, blocks) = (wide_blocks(gradient.packed), gradient.packed.blocks());
