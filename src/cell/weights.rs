@@ -20,9 +20,7 @@
 use super::{BiasOf, Canonical, Entry, Matrix, Packed, PerTensor, Shape, Tensor, Variant};
 use crate::error::{Error, checked_size};
 use crate::memory::AlignedBuf;
-use crate::product::{
-    ConvertRows, Fringe, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table,
-};
+use crate::product::{ConvertRows, Heads, Panel, Precision, Source, Table, convert_rows, row_words, table};
 use crate::simd::{LINE, Token, copy_flushed, flushed};
 
 /// Gates of a panel, at the most.
@@ -216,7 +214,7 @@ impl Weights {
         // (A tile in which heads meet is multiplied head by head.)
         let depth = inputs.saturating_add(outputs);
         let fringe = |[_, gates, units]: [usize; 3]| {
-            if heads.are_one() { Fringe::of(table, [depth, gates, units]) } else { None }
+            if heads.are_one() { table.fringe([depth, gates, units]) } else { None }
         };
         let panels = Panel::several(words, lanes, count, &size, &fringe)?;
         Ok(Weights {

@@ -16,10 +16,8 @@
 //!
 //! A lane has the same chain of operations at either place, so the bits are the same. (`Z4/fringe`)
 
-use super::kernel::{Ends, Product};
+use super::kernel::{Ends, MicroKernel, Product};
 use super::operand::{MAX_ROWS, Segments, SumPointers};
-use super::table::Table;
-use super::tile::Tile;
 use crate::simd::{Isa, LINE, Pointer, Routine};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -46,64 +44,41 @@ pub(crate) struct Fringe {
 }
 
 impl Fringe {
-    /// The fringe of a panel of these gates and units, where it pays for rows of `depth` inputs: those of all
-    /// panels whose products are summed together, which then have fringes alike.
-    pub(crate) fn of(table: &Table, [depth, gates, units]: [usize; 3]) -> Option<Fringe> {
-        let rest = units % table.lanes;
-        let vectors = (rest * gates).div_ceil(table.lanes);
+    /// The fringe of a panel of these gates and units, in vectors of `lanes` floats, where it pays for rows of
+    /// `depth` inputs: those of all panels whose products are summed together, which then have fringes alike.
+    pub(super) fn of(
+        multiply: Pointer<MultiplyFringe>,
+        lanes: usize,
+        [depth, gates, units]: [usize; 3],
+    ) -> Option<Fringe> {
+        let rest = units % lanes;
+        let vectors = (rest * gates).div_ceil(lanes);
         // (Of one or two gates a tile has several blocks, the last among them.)
         let fits = (3..=MAX_GATES).contains(&gates) && rest > 0 && vectors < gates;
         let pays = fits && depth.saturating_mul(gates - vectors) >= LEAST;
-        let multiply = table.fringe.filter(|_| pays && table.height(vectors, 1) > 1)?;
-        Some(Fringe { gates, units: rest, vectors, multiply })
+        pays.then_some(Fringe { gates, units: rest, vectors, multiply })
+    }
+
+    /// The products of the `rows` rows from `first` on, by the kernel of so many rows and of a gate for each
+    /// vector.
+    ///
+    /// # Safety
+    /// - As for [`MultiplyFringe`].
+    #[inline(always)]
+    pub(super) unsafe fn multiply(
+        self,
+        kernel: MicroKernel,
+        (first, rows): (usize, usize),
+        product: &Product<'_>,
+    ) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { (self.multiply)(&OfRows { kernel, fringe: self, product, first, rows }) };
     }
 }
 
 /// Whether levels of tiles of so many rows have fringes.
 pub(super) const fn has_fringes(heights: &[usize; 5]) -> bool {
     heights[1] >= ROWS
-}
-
-impl Table {
-    /// Multiplies a tile, or a run of them, of these gates; or its rows with the fringe, where the segments
-    /// point to that.
-    ///
-    /// # Safety
-    /// - As for the kernel of the tile. With a fringe the tile has several rows.
-    #[inline(always)]
-    pub(crate) unsafe fn multiply(
-        &self,
-        gates: usize,
-        fringe: Option<Fringe>,
-        tile: &Tile,
-        product: &Product<'_>,
-    ) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe {
-            match fringe {
-                Some(fringe) => self.multiply_fringe(fringe, tile.rows * tile.tiles, product),
-                None => self.kernel(gates, tile.blocks, tile.rows)(product),
-            }
-        }
-    }
-
-    /// The products of `rows` rows with a fringe, in tiles of their own of a gate for each vector: as few as
-    /// can be, and of about as many rows.
-    ///
-    /// # Safety
-    /// - As for [`multiply`](Table::multiply).
-    #[inline(never)]
-    unsafe fn multiply_fringe(&self, fringe: Fringe, rows: usize, product: &Product<'_>) {
-        let tiles = rows.div_ceil(self.height(fringe.vectors, 1));
-        let (size, larger) = (rows / tiles, rows % tiles);
-        let mut first = 0;
-        for n in 0..tiles {
-            let rows = size + usize::from(n < larger);
-            // SAFETY: the caller's promise, of these rows.
-            unsafe { (fringe.multiply)(&OfRows { table: self, fringe, product, first, rows }) };
-            first += rows;
-        }
-    }
 }
 
 /// Memory for sums side by side, and for what the last copy writes past them.
@@ -113,10 +88,11 @@ struct SideBySide([MaybeUninit<f32>; (MAX_ROWS * MAX_GATES + 1) * LINE]);
 /// The numbers of the lanes.
 static LANES: [f32; LINE] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
 
-/// Some rows of a product.
+/// Some rows of a product, to be multiplied with a fringe. It is of some level and format.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OfRows<'a> {
-    table: &'a Table,
+    /// Of one block, of a gate for each vector of the fringe, and of these rows.
+    kernel: MicroKernel,
     fringe: Fringe,
     product: &'a Product<'a>,
     /// The first row, and how many.
@@ -131,7 +107,9 @@ impl Routine for MultiplyFringe {
     type Arguments<'a> = OfRows<'a>;
 
     /// # Safety
-    /// - As for [`Table::multiply`], of a tile of these rows.
+    /// - The kernel is that of these rows, and of the level.
+    /// - As for the kernel of a tile of these rows, one block and the gates of the fringe; the segments point
+    ///   to the weights of the fringe.
     #[inline(always)]
     unsafe fn run<I: Isa>(isa: I, of: &OfRows<'_>) {
         let &OfRows { fringe: Fringe { gates, vectors, .. }, product, rows, .. } = of;
@@ -139,8 +117,8 @@ impl Routine for MultiplyFringe {
         let (last, stride) = (gates - 1, vectors * I::LANES);
         let mut memory = SideBySide([const { MaybeUninit::uninit() }; (MAX_ROWS * MAX_GATES + 1) * LINE]);
         let own = memory.0.as_mut_ptr().cast::<f32>();
-        // SAFETY: the caller's promise. There is room for their sums and a vector
-        // more; `gather` sets all that `multiply` and `spread` read.
+        // SAFETY: the caller's promise. There is room for the sums of these rows and a vector more; `gather` and
+        // the kernel set all that is read.
         unsafe {
             isa.store_ptr(own.wrapping_add(rows * stride), isa.zero());
             // (Biases are the same in all rows.)
@@ -150,7 +128,7 @@ impl Routine for MultiplyFringe {
             }
             let (mut turned, mut from) = (0, if shared { 0 } else { stride });
             if let Some((at, fresh)) = turn {
-                of.multiply(0..at, from, own);
+                of.multiply(0..at, (from, stride), own);
                 from = stride;
                 for row in 0..rows {
                     let own = own.wrapping_add(row * stride);
@@ -159,7 +137,7 @@ impl Routine for MultiplyFringe {
                 }
                 turned = at;
             }
-            of.multiply(turned..product.segments.len(), from, own);
+            of.multiply(turned..product.segments.len(), (from, stride), own);
             let renewed = if turn.is_some() { to.gate } else { 0 };
             for row in 0..rows {
                 let (place, own) = (of.place(&to, row), own.wrapping_add(row * stride));
@@ -213,21 +191,22 @@ impl OfRows<'_> {
         }
     }
 
-    /// Adds the products of some segments to the sums of all rows, which are `from` floats apart at first.
+    /// Adds the products of some segments to the sums of all rows, which are `from` floats apart at first, and
+    /// then `to`.
     ///
     /// # Safety
     /// - As for the kernel of these rows; `own` are their sums.
     #[inline(never)]
-    unsafe fn multiply(&self, range: Range<usize>, from: usize, own: *mut f32) {
-        let (vectors, lanes) = (self.fringe.vectors, self.table.lanes);
+    unsafe fn multiply(&self, range: Range<usize>, (from, to): (usize, usize), own: *mut f32) {
         let mut segments = Segments::new();
         for segment in &self.product.segments[range] {
             segments.push(segment.skip_rows(self.first));
         }
-        let [start, to] = [from, vectors * lanes].map(|row| SumPointers::strided(own, row, 0, lanes));
+        let lanes = to / self.fringe.vectors;
+        let [start, to] = [from, to].map(|row| SumPointers::strided(own, row, 0, lanes));
         let product = Product { ends: &Ends::new(start, to), segments: segments.all() };
         // SAFETY: the caller's promise.
-        unsafe { self.table.kernel(vectors, 1, self.rows)(&product) };
+        unsafe { (self.kernel)(&product) };
     }
 
     /// Writes the sums of some gates of a row to their places, `next` floats from a gate to the next, with
@@ -260,7 +239,7 @@ impl OfRows<'_> {
 mod tests {
     use super::super::operand::{RowPointers, Segment};
     use super::super::registry::table;
-    use super::super::{Panel, Precision, Prefetch, Source, Words};
+    use super::super::{Panel, Precision, Prefetch, Source, Table, Tile, Words};
     use super::*;
     use crate::simd::Level;
 
@@ -273,7 +252,7 @@ mod tests {
         for level in Level::available() {
             let table = table(level.token().unwrap(), Precision::F32);
             let of = |depth, gates, units| {
-                Fringe::of(table, [depth, gates, units]).map(|fringe| (fringe.units, fringe.vectors))
+                table.fringe([depth, gates, units]).map(|fringe| (fringe.units, fringe.vectors))
             };
             let tall = table.heights[1] >= ROWS;
             assert_eq!(tall, level == Level::Avx512);
@@ -319,14 +298,14 @@ mod tests {
             let data: Vec<f32> = (0..gates * units * depth).map(|n| value(n + depth)).collect();
             let starts: Vec<usize> = (0..gates).map(|gate| gate * units * depth).collect();
             let size = [depth, gates, units];
-            let fringe = Fringe::of(table, [100, gates, units]);
+            let fringe = table.fringe([100, gates, units]);
             let mut panel = Panel::new(Words::F32, lanes, size, fringe).unwrap();
             panel.pack(Source { data: &data, gate_starts: &starts, unit_stride: depth, depth_stride: 1 });
             panel
         });
         let fringe = panels[0].fringe(&tile);
         let spares = (units % lanes * gates).div_ceil(lanes) < gates;
-        assert_eq!(fringe.is_some(), table.fringe.is_some() && spares);
+        assert_eq!(fringe.is_some(), has_fringes(&table.heights) && spares);
         assert!(panels[0].fringe(&Tile { rows: 1, ..tile }).is_none(), "a single row takes the block");
         assert!(panels[0].fringe(&Tile { block: 1, ..tile }).is_none(), "so does each other block");
         let left: Vec<f32> = (0..rows * 40).map(|n| value(n + 77)).collect();

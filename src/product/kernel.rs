@@ -72,6 +72,9 @@ pub(crate) struct Product<'a> {
     pub(crate) segments: &'a [Segment],
 }
 
+/// The micro-kernel of a tile: see [`Multiply`] for what it computes and for what its caller promises.
+pub(crate) type MicroKernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
+
 /// The kernel of G gates, U blocks and R rows. It computes
 /// `to[r][u][g] = start[r][u][g] + sum over segments and k of rows[r][k] * panel[u][k][g]`.
 ///

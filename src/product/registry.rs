@@ -4,9 +4,9 @@
 use super::amx;
 use super::format::{Bf16, Bf16Weights, F32, Format, Int8, Precision};
 use super::fringe::{MultiplyFringe, OfRows, has_fringes};
-use super::kernel::{Multiply, Product};
+use super::kernel::{MicroKernel, Multiply, Product};
 use super::operand::{MAX_ROWS, VECTOR_ROWS};
-use super::table::{Heights, MicroKernel, Table, is_taken};
+use super::table::{Heights, Table, is_taken};
 use super::tile::WIDE;
 use crate::simd::{Isa, Routine, Token, levels};
 

@@ -13,15 +13,11 @@
 //! 2        4         1                       several
 //! ```
 
-use super::fringe::MultiplyFringe;
-use super::kernel::Product;
+use super::fringe::{Fringe, MultiplyFringe};
+use super::kernel::{MicroKernel, Product};
 use super::operand::MAX_ROWS;
-use super::tile::{ROW_BLOCKS, WIDE};
+use super::tile::{ROW_BLOCKS, Tile, WIDE};
 use crate::simd::Pointer;
-
-/// The micro-kernel of a tile: see [`Multiply`](super::kernel::Multiply) for what it computes and for what
-/// its caller promises.
-pub(crate) type MicroKernel = for<'a, 'b> unsafe fn(&'a Product<'b>);
 
 /// Kernels of every number of rows of a tile.
 pub(super) type Heights = [MicroKernel; MAX_ROWS];
@@ -94,6 +90,54 @@ impl Table {
     pub(crate) fn kernel(&self, gates: usize, blocks: usize, rows: usize) -> MicroKernel {
         debug_assert!(blocks > 0 && rows > 0);
         self.kernels[gates][blocks - 1][rows - 1]
+    }
+}
+
+impl Table {
+    /// The fringe of a panel of these gates and units, where it pays for rows of `depth` inputs in all.
+    pub(crate) fn fringe(&self, size: [usize; 3]) -> Option<Fringe> {
+        let fringe = Fringe::of(self.fringe?, self.lanes, size)?;
+        (self.height(fringe.vectors, 1) > 0).then_some(fringe)
+    }
+
+    /// Multiplies a tile, or a run of them, of these gates; or its rows with the fringe, where the segments
+    /// point to that.
+    ///
+    /// # Safety
+    /// - As for the kernel of the tile. A fringe is of this table, and the tile then has several rows.
+    #[inline(always)]
+    pub(crate) unsafe fn multiply(
+        &self,
+        gates: usize,
+        fringe: Option<Fringe>,
+        tile: &Tile,
+        product: &Product<'_>,
+    ) {
+        // SAFETY: the caller's promise, passed on.
+        unsafe {
+            match fringe {
+                Some(fringe) => self.multiply_fringe(fringe, tile.rows * tile.tiles, product),
+                None => self.kernel(gates, tile.blocks, tile.rows)(product),
+            }
+        }
+    }
+
+    /// The products of `rows` rows with a fringe, in tiles of their own of a gate for each vector: as few as
+    /// can be, and of about as many rows.
+    ///
+    /// # Safety
+    /// - As for [`multiply`](Table::multiply).
+    #[inline(never)]
+    unsafe fn multiply_fringe(&self, fringe: Fringe, rows: usize, product: &Product<'_>) {
+        let tiles = rows.div_ceil(self.height(fringe.vectors, 1));
+        let (size, larger) = (rows / tiles, rows % tiles);
+        let mut first = 0;
+        for n in 0..tiles {
+            let rows = size + usize::from(n < larger);
+            // SAFETY: the caller's promise, of these rows.
+            unsafe { fringe.multiply(self.kernel(fringe.vectors, 1, rows), (first, rows), product) };
+            first += rows;
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use super::columns::Shape;
 use super::kernel::{Sum, multiply};
 use super::machine::ROWS;
 use super::pairs::Pairs;
-use crate::product::kernel::Product;
+use crate::product::kernel::{MicroKernel, Product};
 use crate::product::operand::MAX_ROWS;
-use crate::product::table::{Heights, MicroKernel, Table};
+use crate::product::table::{Heights, Table};
 
 /// Tiles of fewer rows are multiplied by vectors: an estimate, not measured. A tile of weights is loaded for
 /// whatever number of rows, and vectors have two at a time.
